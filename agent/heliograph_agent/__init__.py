@@ -1,1 +1,1 @@
-"""The volunteer's side: measure, store, and send when there is a way."""
+"""Measure on a volunteer's machine, store results, and send them when possible."""

@@ -1,7 +1,7 @@
 """Read the agent's configuration from YAML.
 
-Every error names the file, the line, the key and what is allowed. A missing file is the default
-one, and then no YAML library is loaded.
+Every error names the file, the line, the key and the allowed values. Without a file the defaults
+apply, and no YAML library is loaded.
 """
 
 import re
@@ -27,19 +27,19 @@ if TYPE_CHECKING:
 MAX_FILE = 262_144
 MAX_PEM = 4_194_304
 MAX_DOH = 16
-RELAY_BYTES = 20_000_000  # a day that is lent to others
-LISTED = "listed"  # instead of a relay's line: those that the plan lists
-MAX_LIST = 64  # of anything
+RELAY_BYTES = 20_000_000  # a day, lent to other volunteers
+LISTED = "listed"  # in place of a relay's line: all relays that the plan lists
+MAX_LIST = 64  # values of one key
 PROXY = "socks5://ADDRESS:PORT or http://ADDRESS:PORT, with USER:PASSWORD@ before the address"
 
 
 class AgentConfigError(ValueError):
-    """A configuration cannot be used; str() is the sentence for the user."""
+    """Report a configuration that cannot be used; str() is the sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What the volunteer set; empty means the default of program, plan or consent."""
+    """Hold the volunteer's settings; empty means a default of the program or plan."""
 
     resolver: str = ""
     doh: tuple[str, ...] = ()
@@ -51,7 +51,7 @@ class Config:
     access: Access | None = None
     local_targets: bool = False
     without: tuple[str, ...] = ()  # categories, experiments or services that are never run
-    quiet_hours: frozenset[int] = frozenset()  # of this machine's clock, in which nothing is run
+    quiet_hours: frozenset[int] = frozenset()  # local hours in which nothing is run
     proxy: "Proxy | None" = None
     proxy_use: "ProxyUse | None" = None
     relays: tuple[str, ...] = ()  # lines of other volunteers' agents, or LISTED
@@ -60,7 +60,7 @@ class Config:
     relay_bytes_per_day: int = RELAY_BYTES
 
     def entrances(self, planned: "Sequence[Entrance]") -> "tuple[Entrance, ...]":
-        """Return the plan's entrances and the configured relays; listed ones only if wanted."""
+        """Return configured relays and the plan's entrances; its relays only with LISTED."""
         from heliograph.plan import Carrier
         from heliograph.relay_line import parse_relay_line
 
@@ -84,24 +84,24 @@ class Config:
         return replace(net_config, doh=self.doh) if self.doh else net_config
 
     def planned_net_config(self) -> "NetConfig":
-        """Make the network configuration for a plan's tests, which may not use local targets."""
+        """Make the network configuration for a plan's tests, which obey `local_targets`."""
         return replace(self.net_config(), local_targets=self.local_targets)
 
 
 @dataclass(frozen=True, slots=True)
 class ConfigKey:
-    """One line of the table in agent/README.md."""
+    """Describe one line of the table in agent/README.md."""
 
     attribute: str  # of Config
     allowed: str
     parse: Callable[[str], Any]  # raises ValueError
     is_list: bool = False
     max_values: int = MAX_DOH
-    combine: Callable[[tuple[Any, ...]], Any] = tuple  # of what each of many was parsed to
+    combine: Callable[[tuple[Any, ...]], Any] = tuple  # the parsed values of a list
 
 
 def load_config(path: Path) -> Config:
-    """Load a configuration file; defaults without one. Raises AgentConfigError."""
+    """Load a configuration file, or the defaults without one. Raises AgentConfigError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_FILE + 1)
@@ -132,7 +132,7 @@ def parse_config(content: bytes, source: str) -> Config:
 
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:
-    """Return `config` with dotted keys of the command line set. Raises AgentConfigError."""
+    """Return `config` with options of the command line. Raises AgentConfigError."""
     values: dict[str, Any] = {}
     for name, value in options.items():
         key = _find_key(name, "--option")
@@ -202,7 +202,7 @@ def _key_names(prefix: str) -> str:
 
 
 def _parse_resolver(value: str) -> str:
-    """Parse an address; a name could not be looked up."""
+    """Parse an address and port, because nothing could look up a resolver's name."""
     parse_host_port(value, "net.resolver")
     return value
 
@@ -219,7 +219,7 @@ def _parse_file(value: str) -> str:
 
 
 def _parse_pem_file(value: str) -> str:
-    """Check that the file holds PEM certificates; net.tls loads them."""
+    """Check that the file holds PEM certificates, which net.tls loads later."""
     path = Path(_parse_file(value))
     with path.open("rb") as file:
         if b"-----BEGIN CERTIFICATE-----" not in file.read(MAX_PEM):
@@ -248,7 +248,7 @@ def _parse_relay(value: str) -> str:
 
 
 def _parse_listen(value: str) -> tuple[str, int]:
-    """Parse an address and port; a name could resolve to an unintended address."""
+    """Parse an address and port, because a name could resolve to another address."""
     if parse_literal(value):
         raise ValueError("no port")
     return parse_host_port(value, "relay.listen")
@@ -281,7 +281,7 @@ def _parse_test_name(value: str) -> str:
 
 
 def _parse_hours(value: str) -> frozenset[int]:
-    """Parse hours: `22-6` is from 22:00 to 6:00."""
+    """Parse hours, for example `22-6` for 22:00 to 6:00."""
     match = re.fullmatch(r"([0-9]{1,2})-([0-9]{1,2})", value)
     first, last = (int(match[1]), int(match[2])) if match else (24, 24)
     if first > 23 or last > 24 or first == last:

@@ -1,7 +1,7 @@
-"""Read and write the agent's state directory: key, collector, plan, consent, status.
+"""Read and write the agent's state directory, from the key to status.json.
 
-Files are 0600 and written whole. Reads have a size limit; a file that cannot be read raises
-StateError, a sentence with its cure.
+Files have mode 0600 and are replaced as a whole. Reads have a size limit. A file that cannot be
+read raises StateError, whose text names the cure.
 """
 
 import base64
@@ -32,23 +32,23 @@ CONFIG = "config.yml"
 UPLINK = "uplink.json"
 RELAY_KEY = "relay.pem"
 NEXT_KEY = "agent.key.next"
-DELIVERED_PLAN = "plan.brought"  # came with receipts by file, not verified yet
-JOINING = "joining"  # the invite of a request that went out by file
+DELIVERED_PLAN = "plan.brought"  # arrived with receipts by file, not verified yet
+JOINING = "joining"  # the invite of an enrollment request by file
 OWN_FILES = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
         NEXT_KEY, JOINING, DELIVERED_PLAN)  # fmt: skip
 
 
 class StateError(Exception):
-    """The state directory cannot be used; str() is the sentence for the user."""
+    """Report an unusable state directory; str() is the sentence for the user."""
 
 
 class StateLockedError(StateError):
-    """Another process holds the directory."""
+    """Report that another process holds the directory."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Collector:
-    """The collector of this agent, from the invite and its enrollment."""
+    """Describe this agent's collector, from the invite and its enrollment."""
 
     endpoint: str  # host:port
     pin: bytes  # SHA-256 of the SubjectPublicKeyInfo
@@ -57,12 +57,12 @@ class Collector:
     sealing_key: bytes
     agent: bytes
     role: str = "volunteer"
-    charter: bytes = b""  # the newest trust root that was followed; b"" without one
+    charter: bytes = b""  # the newest verified trust root; b"" without one
 
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """Paths and small files below one directory."""
+    """Give paths and small files in one directory."""
 
     root: Path
 
@@ -70,7 +70,7 @@ class State:
         return self.root / name
 
     def prepare(self) -> None:
-        """Make the directory, for this user alone. Raises StateError."""
+        """Make the directory with access for this user alone. Raises StateError."""
         try:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
@@ -80,7 +80,7 @@ class State:
             ) from error
 
     def read(self, name: str) -> bytes | None:
-        """Read the whole file, None when there is none. Raises StateError."""
+        """Read the whole file; return None if it does not exist. Raises StateError."""
         try:
             with self.path(name).open("rb") as file:
                 data = file.read(MAX_FILE + 1)
@@ -96,8 +96,8 @@ class State:
         return data
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
-        """Replace the file in one step, readable by this user alone. Raises StateError."""
-        fresh = self.path(f".{name}.new")  # one name, so that kill -9 leaves no litter
+        """Replace the file atomically, readable by this user alone. Raises StateError."""
+        fresh = self.path(f".{name}.new")  # a fixed name, so that kill -9 leaves at most one file
         try:
             handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
             with os.fdopen(handle, "wb") as file:
@@ -129,14 +129,14 @@ class State:
             ) from error
 
     def remove(self, name: str) -> None:
-        """Remove a file, if it exists. Raises StateError."""
+        """Remove a file if it exists. Raises StateError."""
         try:
             self.path(name).unlink(missing_ok=True)
         except OSError as error:
             raise StateError(f"Cannot remove {self.path(name)} ({error.strerror}).") from error
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """The object in a JSON file, None when there is none. Raises StateError."""
+        """Read a JSON object; return None without a file. Raises StateError."""
         data = self.read(name)
         if data is None:
             return None
@@ -152,7 +152,7 @@ class State:
         self.write(name, json.dumps(value, indent=1).encode() + b"\n", durable=durable)
 
     def private_key(self, *, create: bool = False) -> bytes | None:
-        """Read the agent's 32 secret bytes, or draw them with `create`. Raises StateError."""
+        """Read the agent's 32 secret bytes, or draw them if `create`. Raises StateError."""
         secret = self.read(KEY)
         if secret is None and create:
             secret = os.urandom(32)
@@ -184,7 +184,7 @@ class State:
         )
 
     def collector(self) -> Collector | None:
-        """Read the collector; None before the first join. Raises StateError."""
+        """Read the collector; return None before the first join. Raises StateError."""
         stored = self.read_json(COLLECTOR)
         if stored is None:
             return None
@@ -206,7 +206,7 @@ class State:
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Hold the directory for this process alone. Raises StateLockedError."""
+        """Lock the directory for this process alone. Raises StateLockedError."""
         handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
         try:
             if not _acquire_lock(handle):
@@ -221,7 +221,7 @@ class State:
             os.close(handle)
 
     def running_pid(self) -> int | None:
-        """Return the process that holds the directory, None when none does."""
+        """Return the process that holds the lock, or None."""
         try:
             with self.path(LOCK).open("rb") as file:
                 return _read_lock_holder(file.fileno())
@@ -238,7 +238,7 @@ def not_joined_error(state: State) -> StateError:
 
 
 def _acquire_lock(handle: int) -> bool:
-    """Try for two seconds: `status` holds the lock while it counts a spool."""
+    """Try for two seconds, because `status` holds the lock while it counts a spool."""
     for _ in range(100):
         with suppress(BlockingIOError):
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)

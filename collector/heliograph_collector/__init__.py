@@ -1,1 +1,1 @@
-"""The operator's side: take in, judge, aggregate, publish."""
+"""The collector: receives envelopes, judges measurements, publishes incidents."""

@@ -1,10 +1,10 @@
-"""`heliograph-collector`, and `python -m heliograph_collector`."""
+"""The entry point of `heliograph-collector`, also by `python -m`."""
 
 import sys
 
 
 def main() -> int:
-    """The console script."""
+    """Run the command line of the collector and return its exit status."""
     from heliograph_collector import cli
 
     return cli.main(sys.argv[1:])

@@ -1,9 +1,15 @@
-"""The exceptions that say why a collector does not start."""
+"""Exceptions that explain why a collector does not start."""
 
 
 class CannotServeError(Exception):
-    """Something in the way that its operator can move; the text is a sentence."""
+    """The collector cannot start; its operator can remove the cause.
+
+    The text is a sentence for the operator.
+    """
 
 
 class PortTakenError(Exception):
-    """Another process listens there, or the address is not this machine's; str() is HOST:PORT."""
+    """Another process uses the address, or the address is not local.
+
+    The text is HOST:PORT.
+    """

@@ -1,1 +1,1 @@
-"""Evaluation and simulation: what tries the detectors, never imported by the collector."""
+"""Lab: evaluation and simulation of the detectors; the collector never imports it."""

@@ -1,4 +1,4 @@
-"""Address literals, address:port and resolvers' URLs as users write them."""
+"""Parse addresses, address:port pairs and resolver URLs as users write them."""
 
 import ipaddress
 import re
@@ -9,9 +9,10 @@ _NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 
 
 def parse_host_port(value: str, setting_name: str) -> tuple[str, int]:
-    """("127.0.0.1", 5353) from 127.0.0.1:5353, [::1]:5353 or an address alone (port 53).
+    """Parse 127.0.0.1:5353, [::1]:5353 or an address alone into (address, port).
 
-    Raises ValueError, naming `setting_name`, when it is no address literal with a port.
+    An address alone has port 53. Raises ValueError, naming `setting_name`, when `value` is not
+    an address literal with a port.
     """
     host, _, port = f"{value}:53".rpartition(":") if parse_literal(value) else value.rpartition(":")
     if not parse_literal(host):
@@ -22,9 +23,10 @@ def parse_host_port(value: str, setting_name: str) -> tuple[str, int]:
 
 
 def parse_name_port(value: str, setting_name: str) -> tuple[str, int]:
-    """("dns.example", 853) from dns.example:853; an address alone has port 853.
+    """Parse dns.example:853 into ("dns.example", 853).
 
-    Raises ValueError, naming `setting_name`, when it is neither a name nor an address with a port.
+    An address alone has port 853. Raises ValueError, naming `setting_name`, when `value` is
+    neither a name nor an address with a port.
     """
     if parse_literal(value):
         return parse_literal(value), 853
@@ -35,7 +37,7 @@ def parse_name_port(value: str, setting_name: str) -> tuple[str, int]:
 
 
 def parse_https_host_port(value: str, setting_name: str) -> tuple[str, int]:
-    """("dns.google", 443) from https://dns.google/dns-query.
+    """Parse https://dns.google/dns-query into ("dns.google", 443).
 
     Raises ValueError, naming `setting_name`.
     """
@@ -54,7 +56,7 @@ def parse_https_host_port(value: str, setting_name: str) -> tuple[str, int]:
 
 @lru_cache(maxsize=4_096)
 def parse_literal(value: str) -> str:
-    """The address in its usual form when `value` is one, in brackets or not; else ""."""
+    """Return the canonical address that `value` is, with or without brackets, else ""."""
     try:
         return str(ipaddress.ip_address(value.removeprefix("[").removesuffix("]")))
     except ValueError:

@@ -1,9 +1,10 @@
 """Pack envelopes into a file that any medium can carry, and receipts into another.
 
-A bundle is a head (whom it is sealed to, how many), the envelopes, each with its length in front,
-and a SHA-256 of all before, so that what was cut short or changed on the way is told at once. Who
-sent it stands in none of it. Receipts name envelopes by their SHA-256, signed by the collector:
-they make nobody forget what was not taken in.
+A bundle is a head (the key that it is sealed to and the number of envelopes), the envelopes,
+each preceded by its length, and a SHA-256 of everything before it. The hash shows at once that a
+file was truncated or changed on the way. The bundle does not name its sender. Receipts name
+envelopes by SHA-256 and are signed by the collector, so that a forged receipt cannot make an
+agent delete an envelope that was not stored.
 """
 
 import hashlib
@@ -16,9 +17,9 @@ from heliograph import keys
 
 BUNDLE = b"heliograph bundle 1\n"
 RECEIPTS = b"heliograph receipts 1\n"
-MAX_ENVELOPE = 262_144  # bytes of one envelope, as the collector's doors have it
+MAX_ENVELOPE = 262_144  # bytes of one envelope; the collector has the same limit
 MAX_ENVELOPES = 65_536
-MAX_BYTES = 100_663_296  # of a file; a whole spool has 64 MiB
+MAX_BYTES = 100_663_296  # bytes of one file; a full spool has 64 MiB
 MAX_REASON = 64
 STATUSES = ("stored", "duplicate", "rejected")
 _KEY = 8
@@ -28,24 +29,24 @@ _SIGNATURE = 64
 
 
 class BundleError(ValueError):
-    """A file that is no bundle or no receipts of ours; str() says why, to follow its name."""
+    """Report an invalid file; str() is the reason, to print after the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class SignedReceipt:
-    """What became of one envelope."""
+    """Record the collector's answer for one envelope."""
 
     status: str  # of STATUSES
     reason: str = ""
 
 
 def digest_envelope(envelope: bytes) -> bytes:
-    """What an envelope is called in receipts."""
+    """Return the SHA-256 by which receipts name an envelope."""
     return hashlib.sha256(envelope).digest()
 
 
 def pack_bundle(key_id: bytes, envelopes: Sequence[bytes]) -> Iterator[bytes]:
-    """A bundle's bytes, piece by piece. Raises ValueError when there are too many."""
+    """Yield the bytes of a bundle. Raises ValueError for too many envelopes."""
     if len(envelopes) > MAX_ENVELOPES:
         raise ValueError(f"more than {MAX_ENVELOPES} envelopes")
     hasher = hashlib.sha256()
@@ -56,13 +57,16 @@ def pack_bundle(key_id: bytes, envelopes: Sequence[bytes]) -> Iterator[bytes]:
 
 
 def bundle_size(sizes: Iterable[int]) -> int:
-    """Bytes of the bundle of envelopes of such sizes."""
+    """Compute the bytes of a bundle from the sizes of its envelopes."""
     return len(BUNDLE) + _KEY + _NUMBER + sum(_NUMBER + size for size in sizes) + _DIGEST
 
 
 def check_bundle(file: Path) -> tuple[bytes, int]:
-    """The id of the key that a bundle is sealed to, and how many envelopes it holds, after all of
-    it was read once. Raises BundleError, OSError."""
+    """Read a whole bundle once and verify its hash.
+
+    Returns the id of the key that the bundle is sealed to, and the number of envelopes. Raises
+    BundleError, OSError.
+    """
     with file.open("rb") as stream:
         hasher = hashlib.sha256()
         key_id, count = _read_head(stream, hasher)
@@ -74,7 +78,7 @@ def check_bundle(file: Path) -> tuple[bytes, int]:
 
 
 def unpack_bundle(file: Path) -> Iterator[bytes]:
-    """The envelopes of a bundle that `check_bundle` accepted. Raises BundleError, OSError."""
+    """Yield the envelopes of a checked bundle. Raises BundleError, OSError."""
     with file.open("rb") as stream:
         hasher = hashlib.sha256()
         _, count = _read_head(stream, hasher)
@@ -88,7 +92,7 @@ def pack_receipts(
     signer: keys.SigningKey,
     attachment: bytes = b"",
 ) -> bytes:
-    """Sign the receipts by envelope digest; `read_attachment` reads `attachment` again."""
+    """Sign the receipts by envelope digest; `read_attachment` returns `attachment`."""
     body = key_id + len(receipts).to_bytes(_NUMBER, "big")
     for envelope, receipt in receipts.items():
         reason = receipt.reason.encode()[:MAX_REASON]
@@ -98,7 +102,7 @@ def pack_receipts(
 
 
 def unpack_receipts(data: bytes, key_id: bytes, signing_key: bytes) -> dict[bytes, SignedReceipt]:
-    """As they were packed, if this collector signed them. Raises BundleError."""
+    """Verify the collector's signature and return the receipts. Raises BundleError."""
     if not data.startswith(RECEIPTS):
         problem = "is a bundle" if data.startswith(BUNDLE) else "holds no receipts"
         raise BundleError(f"{problem}: name the file that `import bundle` wrote")
@@ -112,7 +116,7 @@ def unpack_receipts(data: bytes, key_id: bytes, signing_key: bytes) -> dict[byte
 
 
 def read_attachment(data: bytes) -> bytes:
-    """What stands behind the receipts in data that `unpack_receipts` took; mostly nothing."""
+    """Return the bytes after the receipts of data that `unpack_receipts` accepted."""
     body = data[len(RECEIPTS) + _SIGNATURE + _KEY :]
     offset = _NUMBER
     for _ in range(int.from_bytes(body[:_NUMBER], "big")):
@@ -160,7 +164,7 @@ def _read_exactly(stream: BinaryIO, size: int, hasher: "hashlib._Hash") -> bytes
 
 
 def _parse_receipts(body: bytes) -> Iterator[tuple[bytes, SignedReceipt]]:
-    """Signed, so well-formed."""
+    """Parse receipts that are signed and therefore well-formed."""
     count = int.from_bytes(body[:_NUMBER], "big")
     offset = _NUMBER
     for _ in range(count):

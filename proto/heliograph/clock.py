@@ -1,23 +1,23 @@
-"""Time as an argument: wall and monotonic, both in whole microseconds."""
+"""Pass time as an argument: wall and monotonic, both in whole microseconds."""
 
 import time
 from typing import Protocol
 
 
 class Clock(Protocol):
-    """Where a stage reads the time, so that a test can turn the hands."""
+    """Define the source of time for a stage, so that a test can set the time."""
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch, UTC; may jump."""
+        """Return microseconds since the Unix epoch, UTC; may jump."""
         ...
 
     def monotonic_us(self) -> int:
-        """Microseconds since an arbitrary moment; never runs backwards."""
+        """Return microseconds since an arbitrary time; never runs backwards."""
         ...
 
 
 class SystemClock:
-    """This machine's clocks."""
+    """Read this machine's clocks."""
 
     def wall_us(self) -> int:
         return time.time_ns() // 1000

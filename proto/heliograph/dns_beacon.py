@@ -1,8 +1,9 @@
 """Report the service status by DNS, sealed in the name of a query.
 
-88 sealed bytes in base32 before the operator's zone. A resolver on the way sees a query for a
-strange name there; the answer, an IPv6 address that leads nowhere, is the collector's proof that it
-accepted the report. A report is valid as long as a voice code: see `voice_code.PAST_MIN`. Pure.
+The query name is 88 sealed bytes in base32, followed by the operator's zone. A resolver on the
+way sees a query for a random name below that zone. The answer is an IPv6 address that leads
+nowhere; it is the collector's proof that it accepted the report. A report is valid as long as a
+voice code: see `voice_code.PAST_MIN`. Pure.
 """
 
 import base64
@@ -18,24 +19,24 @@ from heliograph.voice_code import CLASSES, PAST_MIN, StatusReport
 
 INFO = b"heliograph beacon v1"
 VERSION = 1
-SEALED = 88  # bytes: 48 of HPKE, 40 of ours
-MAX_ZONE = 100  # characters of a zone, so that every resolver has room for the rest
+SEALED = 88  # bytes: 48 of HPKE and 40 of the report
+MAX_ZONE = 100  # characters of a zone; the sealed labels fit in front of it within 253
 _LABEL = 63
 _TEXT = 141  # characters of base32
 _ID = 16
 _MINUTE = 4
 _LIVES = 3
 _MAC = 16
-_ANSWER = b"\x2a"  # of global unicast: a private address in an answer would be dropped on the way
+_ANSWER = b"\x2a"  # global unicast: resolvers may drop a private address in an answer
 
 
 class BeaconError(ValueError):
-    """A name that says nothing to us."""
+    """Report a query name that carries no valid report."""
 
 
 @dataclass(frozen=True, slots=True)
 class OpenedBeacon:
-    """Opened, and not proven yet."""
+    """Hold a report that is decrypted and not verified yet."""
 
     agent: bytes
     minute: int
@@ -43,7 +44,10 @@ class OpenedBeacon:
     proof: bytes
 
     def verify_report(self, key: bytes, now_min: int) -> StatusReport | None:
-        """None when another agent made it, or not in time. `key` as for `make_query_name`."""
+        """Return the report, or None when the proof or the time is wrong.
+
+        `key` is the key that `make_query_name` used.
+        """
         body = _encode_body(self.agent, self.minute, self.packed_states)
         if not hmac.compare_digest(self.proof, _compute_mac(key, body)):
             return None
@@ -55,10 +59,10 @@ class OpenedBeacon:
 def make_query_name(
     report: StatusReport, key: bytes, agent: bytes, collector: bytes, zone: str
 ) -> str:
-    """The name to ask for, with its final dot.
+    """Build the name to query, with its final dot.
 
     `key` comes from `SigningKey.derive_shared_key` for keys.BEACON, `collector` is the sealing
-    key's 32 public bytes. Raises ValueError when there is no room before that zone.
+    key's 32 public bytes. Raises ValueError when the zone is empty or longer than MAX_ZONE.
     """
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
@@ -73,7 +77,7 @@ def make_query_name(
 
 
 def extract_sealed(name: str, zone: str) -> bytes | None:
-    """The sealed bytes in a name below the zone, whatever case it came in; None for other names."""
+    """Return the sealed bytes in a name of any case; None outside the zone."""
     prefix = name.lower().rstrip(".").removesuffix("." + zone.lower().strip("."))
     encoded = prefix.replace(".", "")
     if prefix == name.lower().rstrip(".") or len(encoded) != _TEXT:
@@ -85,7 +89,7 @@ def extract_sealed(name: str, zone: str) -> bytes | None:
 
 
 def open_beacon(sealed: bytes, key: SealingKey) -> OpenedBeacon:
-    """Raises BeaconError."""
+    """Decrypt the sealed bytes of a query name. Raises BeaconError."""
     from cryptography.exceptions import InvalidTag
 
     if len(sealed) != SEALED:
@@ -103,7 +107,7 @@ def open_beacon(sealed: bytes, key: SealingKey) -> OpenedBeacon:
 
 
 def make_answer(key: bytes, sealed: bytes) -> str:
-    """The address that says: taken in. Only the collector and this agent can tell it."""
+    """Build the confirming address, which only collector and agent can recognize."""
     proof = hmac.digest(key, keys.BEACON + b"taken" + sealed, hashlib.sha256)
     return str(ipaddress.IPv6Address(_ANSWER + proof[:15]))
 

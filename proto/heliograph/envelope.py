@@ -1,7 +1,7 @@
-"""The sealed batch: protobuf → zstd → Ed25519 → padding → HPKE.
+"""Seal and open a batch: protobuf → zstd → Ed25519 → padding → HPKE.
 
-Padding stands inside the seal, so that a carrier sees one of few sizes and can change none of them.
-HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
+Padding is inside the seal, so that a carrier sees one of few sizes and cannot change the
+padding. HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
 """
 
 from collections.abc import Callable
@@ -30,11 +30,11 @@ SIZES = (
 MAX_BATCH = 1_048_576  # bytes of Batch once decompressed
 MAX_WINDOW = 8_388_608
 _HPKE_OVERHEAD = 48  # X25519 share and Poly1305 tag
-_LENGTH = 4  # big-endian size of the SignedBatch before the padding
+_LENGTH = 4  # bytes of the big-endian size that precedes the SignedBatch
 
 
 class EnvelopeError(Exception):
-    """An envelope that cannot be taken; `reason` is from REASONS."""
+    """Report an envelope that is refused; `reason` is from REASONS."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"envelope refused: {reason}")
@@ -59,7 +59,7 @@ REASONS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class VerifiedBatch:
-    """A batch whose agent is proven. `compressed` is what the journal keeps."""
+    """Hold a batch with a verified signature; the journal keeps `compressed`."""
 
     agent: bytes
     sequence: int
@@ -68,9 +68,10 @@ class VerifiedBatch:
 
 
 def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> bytes:
-    """Serialized Envelope for `collector` (X25519 public key, 32 bytes).
+    """Seal a batch for `collector` and return the serialized Envelope.
 
-    Raises EnvelopeError("too_large") when the batch fits no size.
+    `collector` is an X25519 public key of 32 bytes. Raises EnvelopeError("too_large") when the
+    batch exceeds the largest size.
     """
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 
@@ -90,9 +91,10 @@ def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> by
 def open_envelope(
     envelope: pb.Envelope, key: keys.SealingKey, public_key_of: Callable[[bytes], bytes | None]
 ) -> VerifiedBatch:
-    """Undo `seal_batch`; `public_key_of` maps an agent id to its Ed25519 key, None if not enrolled.
+    """Undo `seal_batch` and verify the signature.
 
-    Raises EnvelopeError with the reason. Sizes are bounded before any byte is decompressed.
+    `public_key_of` maps an agent id to its Ed25519 key, None if not enrolled. Raises
+    EnvelopeError with the reason. Sizes are checked before any byte is decompressed.
     """
     signed = _unseal(envelope, key)
     public = public_key_of(signed.agent)
@@ -107,7 +109,7 @@ def open_envelope(
 
 
 def decompress_batch(compressed: bytes) -> pb.Batch:
-    """The batch in a journal row. Raises EnvelopeError."""
+    """Decompress the batch in a journal row. Raises EnvelopeError."""
     try:
         frame = zstandard.get_frame_parameters(compressed)
         if frame.content_size > MAX_BATCH or frame.window_size > MAX_WINDOW:
@@ -140,7 +142,7 @@ def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
 
 
 def hpke_suite() -> "Suite":
-    """The HPKE that seals everything to the collector."""
+    """Return the HPKE suite that seals everything to the collector."""
     from cryptography.hazmat.primitives import hpke
 
     return hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)

@@ -1,14 +1,14 @@
-"""The closed vocabulary of what can go wrong on a network, and in which step.
+"""The closed vocabulary of network failures and of the steps in which they occur.
 
-Names are OONI's df-007 where one exists, so that both data sets can be read together.
-A failure never says who is to blame: that is the collector's work.
+Names are OONI's df-007 where one exists, so that both data sets can be read together. A failure
+never names the cause: the collector decides that.
 """
 
 from enum import StrEnum
 
 
 class Operation(StrEnum):
-    """The step that was under way."""
+    """Name the step that was in progress."""
 
     RESOLVE = "resolve"
     CONNECT = "connect"
@@ -17,11 +17,11 @@ class Operation(StrEnum):
     HTTP_ROUND_TRIP = "http_round_trip"
     READ_BODY = "read_body"
     EXCHANGE = "exchange"  # ours: one message in a named protocol, and its reply
-    HOP = "hop"  # ours: one packet that may go so many routers far
+    HOP = "hop"  # ours: one packet with a limited TTL
 
 
 class Failure(StrEnum):
-    """Why it did not succeed; success has no failure."""
+    """Name the reason of a failed step; a successful step has no failure."""
 
     # system calls (errno)
     ADDRESS_FAMILY_NOT_SUPPORTED = "address_family_not_supported"
@@ -41,7 +41,7 @@ class Failure(StrEnum):
     # any connection
     EOF_ERROR = "eof_error"
     GENERIC_TIMEOUT_ERROR = "generic_timeout_error"
-    INTERRUPTED = "interrupted"  # ours: a stop, or the task's own deadline, never the censor
+    INTERRUPTED = "interrupted"  # ours: a stop or the task's own deadline, never interference
     # dns
     DNS_BOGON_ERROR = "dns_bogon_error"
     DNS_NXDOMAIN_ERROR = "dns_nxdomain_error"
@@ -63,6 +63,6 @@ class Failure(StrEnum):
     HTTP_REQUEST_FAILED = "http_request_failed"  # the reply is not HTTP
     HTTP_TRUNCATED_BODY = "http_truncated_body"  # ours: shorter than the peer announced
     # any named protocol
-    UNEXPECTED_REPLY = "unexpected_reply"  # ours: answered, and not in this protocol
+    UNEXPECTED_REPLY = "unexpected_reply"  # ours: the answer is not in this protocol
     # the rest
     UNKNOWN_FAILURE = "unknown_failure"

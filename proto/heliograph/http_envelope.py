@@ -1,7 +1,7 @@
-"""One envelope a connection: the HTTP/1.1 request of it and its answer. Pure.
+"""Parse and format the HTTP/1.1 exchange of one envelope per connection. Pure.
 
-It is read by hand, as narrowly as an agent writes it: what is not understood is refused, and
-nothing is guessed.
+The parser accepts only the requests that agents write. It refuses everything else and guesses
+nothing.
 """
 
 from collections.abc import Iterable
@@ -14,11 +14,11 @@ from heliograph.v1 import intake_pb2 as pb
 PATH = b"/v1/envelopes"
 MAX_HEAD = 4_096
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
-INTERMEDIARY_HEADER = "heliograph-place"  # a header: the peer's address says nothing of the vantage
-# … for it is a proxy, or another volunteer's agent
+INTERMEDIARY_HEADER = "heliograph-place"  # a header: the peer's address is not the vantage's,
+# because the peer is a proxy or another volunteer's agent
 ELSEWHERE = "elsewhere"
 RELAY = "relay"
-PLAN_HEADER = "heliograph-plan"  # a header: how much of a plan the agent has, as `pieces` writes it
+PLAN_HEADER = "heliograph-plan"  # a header: see `plan_chunks.format_progress`
 _REASONS = {
     200: "OK", 400: "Bad Request", 404: "Not Found", 405: "Method Not Allowed",
     411: "Length Required", 413: "Content Too Large", 422: "Unprocessable Content",
@@ -33,7 +33,7 @@ _STATUS = {
 
 
 class RequestRefusedError(Exception):
-    """A request that is not answered with a receipt; `status` is HTTP's."""
+    """Report a request that gets no receipt; `status` is the HTTP status code."""
 
     def __init__(self, status: int) -> None:
         super().__init__(_REASONS[status])
@@ -42,14 +42,16 @@ class RequestRefusedError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeRequest:
+    """Hold the parsed request of one envelope."""
+
     envelope: bytes
-    forwarded: str = ""  # what X-Forwarded-For says, "" when nothing does
-    intermediary: str = ""  # ELSEWHERE, RELAY, or "" for the peer's own
-    plan: pb.PlanHeld | None = field(default=None, compare=False)  # None where nothing is said
+    forwarded: str = ""  # values of X-Forwarded-For, "" without that header
+    intermediary: str = ""  # ELSEWHERE, RELAY, or "" for a direct peer
+    plan: pb.PlanHeld | None = field(default=None, compare=False)  # None without PLAN_HEADER
 
 
 def parse_request(received: bytes) -> EnvelopeRequest | None:
-    """None while there is more to come. Raises RefusedError."""
+    """Parse a request; None while bytes are missing. Raises RequestRefusedError."""
     head, end, body = received.partition(b"\r\n\r\n")
     if len(head) > MAX_HEAD:
         raise RequestRefusedError(431)
@@ -76,13 +78,13 @@ def parse_request(received: bytes) -> EnvelopeRequest | None:
 
 
 def parse_intermediary(values: Iterable[str]) -> str:
-    """Of what PLACE says; what is not understood is no place either."""
+    """Map the values of INTERMEDIARY_HEADER to "", RELAY or (unknown) ELSEWHERE."""
     entries = list(values)
     return "" if not entries else RELAY if entries == [RELAY] else ELSEWHERE
 
 
 def format_reply(response: pb.SubmitResponse) -> bytes:
-    """The whole answer to an envelope, whatever became of it."""
+    """Format the whole HTTP response to an envelope, whatever its receipt."""
     body = response.SerializeToString()
     receipt = response.receipt
     retry_header = f"Retry-After: {receipt.retry_after_s}\r\n" if receipt.retry_after_s else ""
@@ -91,7 +93,7 @@ def format_reply(response: pb.SubmitResponse) -> bytes:
 
 
 def format_refusal(status: int) -> bytes:
-    """The whole answer to anything else."""
+    """Format the whole HTTP response to a refused request."""
     return _format_response(status, "", b"")
 
 

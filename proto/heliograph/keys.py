@@ -1,6 +1,7 @@
-"""The two kinds of key: Ed25519 signs, X25519 opens what was sealed.
+"""Sign with Ed25519, and open what was sealed with X25519.
 
-`cryptography` is imported inside the functions: an idle agent that has nothing to sign stays small.
+`cryptography` is imported inside the functions, so that an idle agent that signs nothing stays
+small in memory.
 """
 
 import hashlib
@@ -10,7 +11,7 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-# What a signature is for, so that none can be shown in another's place.
+# Contexts of signatures: a signature for one purpose is invalid for every other purpose.
 BATCH = b"heliograph batch v1\0"
 HELLO = b"heliograph hello v1\0"
 ENROL = b"heliograph enrol v1\0"
@@ -20,24 +21,24 @@ RECEIPTS = b"heliograph receipts v1\0"
 CHARTER = b"heliograph charter v1\0"
 RENEWAL = b"heliograph renewal v1\0"
 ENROLLED = b"heliograph enrolled v1\0"
-CODE = b"heliograph code v1\0"  # of a shared secret, not of a signature
-BEACON = b"heliograph beacon v1\0"  # likewise
+CODE = b"heliograph code v1\0"  # derives a shared key, signs nothing
+BEACON = b"heliograph beacon v1\0"  # derives a shared key, signs nothing
 
 _P = 2**255 - 19  # the field that both curves are over
 
 
 def agent_id(public_key: bytes) -> bytes:
-    """The 16 bytes an agent is known by: its public key's SHA-256, cut."""
+    """Return an agent's id: the first 16 bytes of its public key's SHA-256."""
     return hashlib.sha256(public_key).digest()[:16]
 
 
 def key_id(public_key: bytes) -> bytes:
-    """The 8 bytes that name a collector's sealing key outside the seal."""
+    """Return the 8 bytes that name a collector's sealing key outside the seal."""
     return hashlib.sha256(public_key).digest()[:8]
 
 
 class SigningKey:
-    """An Ed25519 private key (RFC 8032)."""
+    """Hold an Ed25519 private key (RFC 8032)."""
 
     def __init__(self, private: bytes) -> None:
         from cryptography.hazmat.primitives.asymmetric import ed25519
@@ -46,14 +47,14 @@ class SigningKey:
         self.public: bytes = self._key.public_key().public_bytes_raw()
 
     def sign(self, context: bytes, message: bytes) -> bytes:
-        """64 bytes over `context ‖ message`."""
+        """Sign `context ‖ message`; the signature has 64 bytes."""
         return self._key.sign(context + message)
 
     def derive_shared_key(self, collector: bytes, purpose: bytes) -> bytes:
-        """32 bytes that only this agent and the holder of that X25519 key can derive.
+        """Derive 32 bytes that this agent and the holder of `collector` share.
 
-        The Ed25519 secret is used on the other form of its curve (RFC 7748 section 4.1), so that
-        nothing new is stored or sent. Raises ValueError for a key that is none.
+        The Ed25519 secret is used on the Montgomery form of its curve (RFC 7748 section 4.1), so
+        that no further key is stored or sent. Raises ValueError for an invalid key.
         """
         from cryptography.hazmat.primitives.asymmetric import x25519
 
@@ -64,7 +65,7 @@ class SigningKey:
 
 
 def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> bool:
-    """Whether `public` signed `context ‖ message`; malformed keys verify nothing."""
+    """Tell whether `public` signed `context ‖ message`; False for malformed keys."""
     from cryptography.exceptions import InvalidSignature
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
@@ -76,7 +77,7 @@ def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> b
 
 
 class SealingKey:
-    """An X25519 private key, the collector's (RFC 7748)."""
+    """Hold the collector's X25519 private key (RFC 7748)."""
 
     def __init__(self, private: bytes) -> None:
         from cryptography.hazmat.primitives.asymmetric import x25519
@@ -90,7 +91,7 @@ class SealingKey:
         return self._key
 
     def derive_shared_key(self, agent: bytes, purpose: bytes) -> bytes:
-        """The same 32 bytes, by the agent's Ed25519 public key. Raises ValueError as above."""
+        """Derive the same 32 bytes by the agent's Ed25519 key. Raises ValueError."""
         from cryptography.hazmat.primitives.asymmetric import x25519
 
         public_key = x25519.X25519PublicKey.from_public_bytes(_on_montgomery(agent))
@@ -98,7 +99,7 @@ class SealingKey:
 
 
 def _on_montgomery(public: bytes) -> bytes:
-    """An Ed25519 public key as an X25519 one: u = (1 + y) / (1 - y)."""
+    """Convert an Ed25519 public key to X25519: u = (1 + y) / (1 - y)."""
     if len(public) != 32:
         raise ValueError("an Ed25519 public key has 32 bytes")
     y = int.from_bytes(public, "little") & ((1 << 255) - 1)

@@ -1,4 +1,4 @@
-"""What an agent saw: one step's facts, and the measurement they belong to."""
+"""Observations of an agent: the facts of one step, and the measurement of a task."""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -7,18 +7,18 @@ from heliograph.failure import Failure, Operation
 
 
 class Link(StrEnum):
-    """The vantage's own connectivity when a task began, told by its anchors."""
+    """Name the vantage's own connectivity when a task began, as its anchors show it."""
 
     ONLINE = "online"
     DOMESTIC_ONLY = "domestic_only"  # foreign anchors dead, domestic ones alive
     NO_RESOLVER = "no_resolver"  # anchors by address alive, none by name
-    CAPTIVE = "captive"  # somebody else answers for the anchors
+    CAPTIVE = "captive"  # a captive portal answers in place of the anchors
     OFFLINE = "offline"
     UNKNOWN = "unknown"
 
 
 class Access(StrEnum):
-    """How the vantage reaches its provider, as the volunteer declared it."""
+    """Name the vantage's kind of access, as the volunteer declared it."""
 
     MOBILE = "mobile"
     FIXED = "fixed"
@@ -28,6 +28,8 @@ class Access(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsAnswer:
+    """Record one resource record of an answer."""
+
     type: str  # A, AAAA, CNAME …
     data: str
     ttl_s: int = 0
@@ -35,7 +37,7 @@ class DnsAnswer:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsReply:
-    """A further reply to one query: late, or one of two, of which one is forged."""
+    """Record a further reply to one query: late, or one of two of which one is forged."""
 
     after_us: int  # since the query was sent
     rcode: int
@@ -44,34 +46,42 @@ class DnsReply:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Dns:
+    """Record one lookup: the query and its replies."""
+
     engine: str  # system, hosts, udp, tcp, dot, doh
-    resolver: str  # "" for the system's own, which may name a volunteer's home
+    resolver: str  # "" for the system's own, whose address may identify a volunteer
     name: str
     query_type: str
     rcode: int | None = None
     answers: tuple[DnsAnswer, ...] = ()
-    later: tuple[DnsReply, ...] = ()  # what still came, where somebody listened on
+    later: tuple[DnsReply, ...] = ()  # further replies, where the step kept listening
 
     @property
     def addresses(self) -> tuple[str, ...]:
-        """The A and AAAA answers, in the order given."""
+        """Return the A and AAAA answers, in the order given."""
         return tuple(a.data for a in self.answers if a.type in ("A", "AAAA"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tcp:
+    """Record the peer of a TCP connection."""
+
     address: str
     port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Udp:
+    """Record the peer of UDP datagrams."""
+
     address: str
     port: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Certificate:
+    """Record the identifying facts of one certificate."""
+
     sha256: str  # hex, of the DER
     spki_sha256: str
     subject: str  # RFC 4514
@@ -82,6 +92,8 @@ class Certificate:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Tls:
+    """Record one TLS handshake, over TCP or QUIC."""
+
     server_name: str  # "" when no SNI was sent
     version: str = ""
     cipher: str = ""
@@ -94,14 +106,16 @@ class Tls:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Arrival:
-    """So much of a body was there, so long after the request was sent."""
+    """Record that `bytes` of a body had arrived at a time after the request."""
 
     at_us: int
-    bytes: int  # in all
+    bytes: int  # cumulative
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
+    """Record one HTTP exchange."""
+
     method: str
     url: str
     status: int = 0
@@ -113,16 +127,16 @@ class Http:
     truncated: bool = False
     version: str = ""  # 1.1, 3
     header_names: tuple[str, ...] = ()  # of the reply, in lower case and sorted; never the values
-    text: str = ""  # the first visible words of a page that came in clear, without addresses
-    arrivals: tuple[Arrival, ...] = ()  # how the body came, where somebody watched
+    text: str = ""  # the first visible text of a cleartext page, without addresses
+    arrivals: tuple[Arrival, ...] = ()  # progress of the body, where the step recorded it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Exchange:
-    """One message in a named protocol and the word for what was answered."""
+    """Record one message in a named protocol and a label for the reply."""
 
     protocol: str  # mtproto, noise, stun, openvpn, wireguard, tcp_echo, http_echo …
-    reply: str = ""  # a word of that protocol, "" when none came
+    reply: str = ""  # a label of that protocol, "" without a reply
     sent_bytes: int = 0
     received_bytes: int = 0
     differences: tuple[str, ...] = ()  # how an echo differs from what was sent
@@ -130,19 +144,19 @@ class Exchange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Hop:
-    """One packet that may pass `ttl` routers, and what came back."""
+    """Record one packet that may pass `ttl` routers, and the reply to it."""
 
     ttl: int
     sent: str  # syn, client_hello, dns
     reply: str = ""  # synack, rst, time_exceeded, unreachable, dns, server_hello, data
-    network: str = ""  # /24 or /48 of who replied, "" when it is private or the vantage's own
-    reply_ttl: int = 0  # as it came in
+    network: str = ""  # /24 or /48 of the replier, "" for a private network or the vantage's own
+    reply_ttl: int = 0  # TTL of the reply on arrival
     reply_ipid: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Observation:
-    """One step. `parent` is the index, in the measurement, of the step it stands on."""
+    """Record one step; `parent` is the index of the step on which it depends."""
 
     operation: Operation
     started_us: int  # monotonic, since the measurement began
@@ -162,7 +176,7 @@ class Observation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Epoch:
-    """The time a vantage spends on one network."""
+    """Describe the time that a vantage spends on one network."""
 
     id: str
     started_us: int
@@ -175,6 +189,8 @@ class Epoch:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FailedStep:
+    """Name one failed step of a run."""
+
     endpoint: str
     operation: Operation
     failure: Failure
@@ -182,26 +198,26 @@ class FailedStep:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Outcome:
-    """What a number of runs had in common: which steps failed, or that they were not measured."""
+    """Count runs with the same failed steps, or runs that were not measured."""
 
     runs: int
     not_measured: bool = False
-    failures: tuple[FailedStep, ...] = ()  # none when every step went well
+    failures: tuple[FailedStep, ...] = ()  # empty when every step succeeded
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Summary:
-    """Many runs of one test on one network, of which only this was kept."""
+    """Summarize many runs of one test on one network, in place of their observations."""
 
     runs: int
     span_us: int  # from the start of the first to that of the last
     last_sequence: int
-    outcomes: tuple[Outcome, ...] = ()  # the commonest first; the rest of `runs` had others
+    outcomes: tuple[Outcome, ...] = ()  # the most common first; the rest of `runs` had others
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Digest:
-    """Which kinds of service lived, span by span, over a time without a way out."""
+    """Record the state of each class of services over a time without a transport."""
 
     step_s: int
     classes: tuple[str, ...]
@@ -210,7 +226,7 @@ class Digest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Measurement:
-    """The observations of one task, and the reason when it could not run soundly to its end."""
+    """Hold the observations of one task, or the reason why it was not measured."""
 
     experiment: str
     experiment_version: int
@@ -221,7 +237,7 @@ class Measurement:
     runtime_us: int
     epoch: str
     service: str = ""
-    sequence: int = 0  # given by the spool
+    sequence: int = 0  # set by the spool
     link: Link = Link.UNKNOWN
     plan_version: int = 0
     services_version: str = ""

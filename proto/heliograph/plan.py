@@ -1,4 +1,4 @@
-"""What is to be run: services, their endpoints, tasks and limits."""
+"""The plan: services, their endpoints, tasks and limits."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -8,7 +8,7 @@ ROLES = ("volunteer", "control")
 
 
 class EndpointKind(StrEnum):
-    """What is said to an endpoint, from the bottom up to the last step named."""
+    """Name the steps of a visit to an endpoint, up to the last step named."""
 
     TCP = "tcp"  # connect
     TLS = "tls"  # connect, ClientHello with the real name
@@ -23,39 +23,46 @@ class EndpointKind(StrEnum):
 
 
 class Carrier(StrEnum):
-    """How envelopes travel to an entrance."""
+    """Name the way in which envelopes travel to an entrance."""
 
     STREAM = "stream"  # gRPC, a session for hours
     POST = "post"  # one envelope per connection
-    RELAY = "relay"  # the same, to another volunteer's agent, which sees sealed bytes alone
+    RELAY = "relay"  # the same, through another volunteer's agent, which sees only sealed bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Entrance:
-    """One way into the collector; behind each stands the pinned key, behind a relay its own."""
+    """Describe one address of the collector, or a relay.
+
+    The pinned key of the collector is behind each entrance; a relay also has its own key.
+    """
 
     carrier: Carrier
     host: str  # a name, or an address literal
     port: int
-    addresses: tuple[str, ...] = ()  # where it is also found, when no resolver says so
-    server_name: str = ""  # said in the ClientHello in place of the host
-    pin: str = ""  # of a relay alone: SHA-256 of its own SubjectPublicKeyInfo, in hex
+    addresses: tuple[str, ...] = ()  # tried after the resolver's answers
+    server_name: str = ""  # sent in the ClientHello in place of the host
+    pin: str = ""  # only for a relay: SHA-256 of its SubjectPublicKeyInfo, in hex
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Endpoint:
+    """Describe one host, port and kind of a service."""
+
     id: str
     kind: EndpointKind
     host: str  # a name, or an address literal
     port: int
     path: str = "/"
     method: str = "GET"
-    group: str = ""  # endpoints that stand in for each other: dc, web, chat
+    group: str = ""  # endpoints that can replace each other: dc, web, chat
     trust: str = ""  # name of a shipped CA set, "" for the public one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
+    """Name a set of endpoints that one experiment visits."""
+
     name: str
     title: str
     experiment: str
@@ -64,18 +71,20 @@ class Service:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTask:
-    """One line of the plan: an experiment on a service or on a lone target, over and over."""
+    """Describe one line of the plan: an experiment on a target, repeated."""
 
     experiment: str
     interval_s: int
     service: str = ""
     target: str = ""
     options: Mapping[str, str] = field(default_factory=dict)
-    role: str = ""  # of the agents it is for, one of ROLES; "" for everybody
+    role: str = ""  # role of the agents that run it, one of ROLES; "" for all
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
+    """Limit the traffic and the concurrency of an agent."""
+
     bytes_per_month: int = 300_000_000
     concurrency: int = 8
     target_pause_s: int = 10  # least time between two visits to one host
@@ -83,6 +92,11 @@ class Limits:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Plan:
+    """Hold the tasks that agents run, with their services, limits and entrances.
+
+    Times are in Unix seconds; the signature is outside, in SignedPlan.
+    """
+
     version: int
     issued_s: int
     expires_s: int
@@ -92,12 +106,12 @@ class Plan:
     limits: Limits = field(default_factory=Limits)
     heartbeat_s: int = 15
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
-    beacon_zone: str = ""  # where a last word may be said by DNS; "" for nowhere
+    beacon_zone: str = ""  # zone for DNS beacons; "" for none
 
     def for_role(self, role: str) -> "Plan":
-        """What an agent of this role is asked to run, and the services which that needs.
+        """Return the plan with only the tasks of `role`, and the services they need.
 
-        A line for a role that this edition does not know applies to no agent.
+        A task for a role that this version does not know applies to no agent.
         """
         tasks = tuple(task for task in self.tasks if task.role in ("", role))
         named = {task.service for task in tasks}

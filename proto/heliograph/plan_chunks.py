@@ -1,6 +1,7 @@
-"""Deliver a plan in pieces to agents that no session reaches.
+"""Deliver a plan in pieces to agents that have no session.
 
-On a network that freezes flows after some 25 packets, answer and envelope share them. Pure.
+Some networks freeze a flow after about 25 packets, and the answer shares those packets with the
+envelope. A piece is therefore small where the envelope is of a middle size. Pure.
 """
 
 import re
@@ -11,23 +12,23 @@ import zstandard
 from heliograph.v1 import intake_pb2 as pb
 
 MAX_PACKED = 262_144  # bytes of a whole frame
-MAX_PLAN = 1_048_576  # … and of what is in it
+MAX_PLAN = 1_048_576  # bytes of the plan after decompression
 # bytes of a piece
 LARGE_PIECE = 4_096
 SMALL_PIECE = 1_000
-# bytes of an envelope: up to, and from
+# bytes of an envelope: SMALL_PIECE applies between these sizes
 _SMALL = 2_048 + 64
 _LARGE = 6_144 + 64
 _PROGRESS = re.compile(r"([0-9]{1,19})(?: ([0-9]{1,19})/([0-9]{1,7}))?")
 
 
 def pack_plan(signed: bytes) -> bytes:
-    """A serialized SignedPlan as it is cut up."""
+    """Compress a serialized SignedPlan into the frame that is cut into pieces."""
     return zstandard.ZstdCompressor(level=19, write_content_size=True).compress(signed)
 
 
 def unpack_plan(packed: bytes) -> bytes:
-    """Raises ValueError: what came is no frame of ours."""
+    """Decompress a frame. Raises ValueError when it is not a valid frame."""
     try:
         if zstandard.get_frame_parameters(packed).content_size > MAX_PLAN:
             raise ValueError("a plan that is too large")
@@ -37,7 +38,7 @@ def unpack_plan(packed: bytes) -> bytes:
 
 
 def format_progress(progress: pb.PlanHeld) -> str:
-    """`5`, or `5 6/4096` where 4096 bytes of version 6 are there."""
+    """Format `5`, or `5 6/4096` where 4096 bytes of version 6 have arrived."""
     return (
         f"{progress.version} {progress.next}/{progress.bytes}"
         if progress.bytes
@@ -46,7 +47,7 @@ def format_progress(progress: pb.PlanHeld) -> str:
 
 
 def parse_progress(header_value: str) -> pb.PlanHeld | None:
-    """None for anything else than `format_progress` writes."""
+    """Parse the output of `format_progress`; None for anything else."""
     match = _PROGRESS.fullmatch(header_value)
     if match is None:
         return None
@@ -57,7 +58,10 @@ def parse_progress(header_value: str) -> pb.PlanHeld | None:
 def next_piece(
     packed: bytes, version: int, progress: pb.PlanHeld, envelope_bytes: int
 ) -> pb.PlanPiece | None:
-    """The next piece of plan `version`; None for who has it already, or where it is too large."""
+    """Cut the next piece of plan `version`.
+
+    None when the agent has that plan already, or when the frame is too large.
+    """
     if progress.version >= version or not 0 < len(packed) <= MAX_PACKED:
         return None
     room = SMALL_PIECE if _SMALL < envelope_bytes <= _LARGE else LARGE_PIECE
@@ -69,20 +73,26 @@ def next_piece(
 
 @dataclass(slots=True)
 class PlanAssembler:
-    """The pieces of one newer plan so far. Only the plan's signature vouches for them."""
+    """Collect the pieces of one newer plan, proven only by the plan's signature."""
 
     version: int = 0
     packed: bytes = b""
 
     def progress(self, version: int) -> pb.PlanHeld:
-        """To be said with the next envelope; `version` is the plan gone by."""
+        """Report the pieces so far, to be sent with the next envelope.
+
+        `version` is the plan in force; pieces of a plan that is not newer are discarded.
+        """
         if self.version <= version:
             self.version = 0
             self.packed = b""
         return pb.PlanHeld(version=version, next=self.version, bytes=len(self.packed))
 
     def add_piece(self, piece: pb.PlanPiece) -> bytes | None:
-        """The serialized SignedPlan once it is whole. A piece that does not fit restarts it."""
+        """Add a piece and return the serialized SignedPlan once it is complete.
+
+        A piece that does not fit discards the pieces so far.
+        """
         if piece.at == 0:
             self.version = piece.version
             self.packed = b""

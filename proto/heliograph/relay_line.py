@@ -1,8 +1,8 @@
 """Encode the line that names a relay, and the receipt that passes through it.
 
-A relay is another volunteer's agent. It takes sealed envelopes for the one collector it serves
-itself, and can neither read them nor settle them: a receipt by a relay counts only as signed by
-the collector. Pure.
+A relay is another volunteer's agent. It accepts sealed envelopes only for the collector that it
+serves itself. It can neither read nor acknowledge them: a receipt that comes through a relay
+counts only with the collector's signature. Pure.
 """
 
 import base64
@@ -21,17 +21,17 @@ MAX_LINE = 1_024
 
 
 class RelayLineError(ValueError):
-    """A line that names no relay; str() says why, to follow the line's place."""
+    """Report a bad relay line; str() is the reason, to print after the line's place."""
 
 
 def format_relay_line(entrance: Entrance) -> str:
-    """The one line that names a relay."""
+    """Format the line that names a relay."""
     raw = codec.entrance_to_pb(entrance).SerializeToString(deterministic=True)
     return PREFIX + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
 def parse_relay_line(line: str) -> Entrance:
-    """Raises RelayLineError."""
+    """Parse the line that names a relay. Raises RelayLineError."""
     compact_line = "".join(line.split())
     if not compact_line.startswith(PREFIX) or len(compact_line) > MAX_LINE:
         raise RelayLineError(f"is no relay's line: it begins with {PREFIX}")
@@ -49,9 +49,9 @@ def parse_relay_line(line: str) -> Entrance:
 def sign_receipt(
     envelope: bytes, key_id: bytes, receipt: pb.Receipt, signer: keys.SigningKey
 ) -> bytes:
-    """A receipt that settles its envelope, as it may travel by a relay; b"" for one that does not.
+    """Sign a final receipt for its way through a relay; b"" for a receipt that is not.
 
-    `key_id` is what the envelope was sealed to.
+    `key_id` names the key that the envelope was sealed to.
     """
     status = _NAME_BY_STATUS.get(receipt.status)
     if status is None:
@@ -63,7 +63,7 @@ def sign_receipt(
 def verify_relayed_receipt(
     envelope: bytes, key_id: bytes, response: pb.SubmitResponse, signing_key: bytes
 ) -> pb.Receipt | None:
-    """What the collector itself said of this envelope; None where it said nothing of it."""
+    """Return the collector's own receipt for this envelope; None without a valid one."""
     try:
         receipts = bundle.unpack_receipts(response.receipts, key_id, signing_key)
     except bundle.BundleError:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 MAX_BYTES = 1_048_576
 MAX_SERVICES = 64
-MAX_ENDPOINTS = 128  # of one service: a visit makes at most four observations of the 512 allowed
+MAX_ENDPOINTS = 128  # of one service: 4 observations for each make the 512 of a measurement
 MAX_TEXT = 253  # the longest host name
 
 USUAL_PORTS = {
@@ -36,7 +36,7 @@ _T = TypeVar("_T")
 
 
 class ServicesError(ValueError):
-    """A services file that cannot be used; the text is a sentence that names the place."""
+    """Report an unusable services file; str() is a sentence with file and line."""
 
     def __init__(self, source: str, line: int, problem: str) -> None:
         super().__init__(f"{source}, line {line}: {problem}" if line else f"{source}: {problem}")
@@ -45,7 +45,7 @@ class ServicesError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Services:
-    """One edition of the list. Every measurement names the version it was made with."""
+    """Hold one version of the list; every measurement names its version."""
 
     version: str
     services: tuple[Service, ...]
@@ -55,7 +55,7 @@ class Services:
 
 
 def load_shipped_services() -> Services:
-    """The edition that came with this program."""
+    """Load the version that came with this program."""
     from importlib import resources
 
     file = resources.files("heliograph").joinpath("services.yml")
@@ -63,7 +63,7 @@ def load_shipped_services() -> Services:
 
 
 def load_services(path: Path) -> Services:
-    """The edition in a file. Raises ServicesError."""
+    """Load the version in a file. Raises ServicesError."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -73,13 +73,13 @@ def load_services(path: Path) -> Services:
 
 
 def merge_services(base: Services, overrides: Services) -> Services:
-    """`base` with the services of `overrides` added, in place of those of the same names."""
+    """Add the services of `overrides` to `base`; they replace those of the same name."""
     by_name = {service.name: service for service in (*base.services, *overrides.services)}
     return Services(version=overrides.version, services=tuple(by_name.values()))
 
 
 def parse_services(content: bytes, source: str) -> Services:
-    """Raises ServicesError; `source` is the file's name in its sentence."""
+    """Parse a services file. Raises ServicesError, which names `source`."""
     import yaml
 
     if len(content) > MAX_BYTES:
@@ -97,7 +97,7 @@ def parse_services(content: bytes, source: str) -> Services:
 
 
 class _Reader:
-    """Walks YAML nodes, which know their lines."""
+    """Walk YAML nodes, which know their lines."""
 
     def __init__(self, source: str) -> None:
         self._source = source

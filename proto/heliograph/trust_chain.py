@@ -1,8 +1,8 @@
-"""The charter: which keys may sign what, and which key envelopes are sealed to.
+"""Define the trust root (charter): the keys that may sign, and the sealing key.
 
-A small part of TUF (specification 1.0.33): its root role, one document below it (the plan), no
-others. A charter is signed by enough of its own root keys and by enough of those of the one before;
-so who holds any of them can follow to the newest, however long it was away.
+This is a small part of TUF (specification 1.0.33): its root role and one document below it, the
+plan. Enough of a charter's root keys and enough of the previous root keys must sign it. A holder
+of any charter can therefore follow the chain to the newest one, however old the first one is.
 """
 
 import hashlib
@@ -16,24 +16,24 @@ from heliograph.v1 import plan_pb2 as pb
 
 MAX_KEYS = 16  # of one role
 MAX_BYTES = 16_384  # of one charter
-MAX_CHAIN = 64  # one a year, and what an accident adds
+MAX_CHAIN = 64  # one a year, and more after accidents
 LIFE_S = 366 * 86_400
 _ED25519 = _X25519 = 32
 
 
 class TrustRootError(ValueError):
-    """A charter that may not be followed; str() is the reason, to stand after "its charter"."""
+    """Report a refused charter; str() is the reason, to print after "its charter"."""
 
 
 @dataclass(frozen=True, slots=True)
 class KeyRole:
-    """`threshold` different ones of `keys` (Ed25519, 32 bytes) must have signed."""
+    """Require signatures of `threshold` different `keys` (Ed25519, 32 bytes)."""
 
     threshold: int
     keys: tuple[bytes, ...]
 
     def is_signed(self, signatures: Iterable[bytes], context: bytes, message: bytes) -> bool:
-        """Whether enough did. A key that signed twice counts once."""
+        """Tell whether enough keys signed; a key that signed twice counts once."""
         candidates = tuple(signatures)[:MAX_KEYS]
         signer_keys = {
             k for k in self.keys if any(keys.verify(k, s, context, message) for s in candidates)
@@ -43,9 +43,11 @@ class KeyRole:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TrustRoot:
+    """Hold the keys of each role and the sealing key; times are in Unix seconds."""
+
     version: int  # from 1, rising by one
     issued_s: int
-    expires_s: int  # after this nothing new is taken on its word
+    expires_s: int  # after this time its keys authorize nothing new
     root: KeyRole
     plan: KeyRole
     receipts: KeyRole
@@ -65,7 +67,7 @@ def encode_trust_root(charter: TrustRoot) -> bytes:
 
 
 def decode_trust_root(body: bytes) -> TrustRoot:
-    """Raises TrustRootError."""
+    """Decode a charter. Raises TrustRootError."""
     if len(body) > MAX_BYTES:
         raise TrustRootError("is too large")
     try:
@@ -91,12 +93,12 @@ def sign_trust_root(charter: TrustRoot, signers: Iterable[keys.SigningKey]) -> p
 
 
 def digest_trust_root(signed: pb.SignedCharter) -> bytes:
-    """What an invite names it by."""
+    """Return the SHA-256 by which an invite names a charter."""
     return hashlib.sha256(signed.charter).digest()
 
 
 def find_pinned_root(chain: Sequence[pb.SignedCharter], pinned: bytes) -> bytes:
-    """The body that an invite names, out of the chain that came. Raises TrustRootError."""
+    """Return the body that an invite names, from the chain. Raises TrustRootError."""
     for signed in chain[:MAX_CHAIN]:
         if digest_trust_root(signed) == pinned:
             decode_trust_root(signed.charter)
@@ -105,10 +107,11 @@ def find_pinned_root(chain: Sequence[pb.SignedCharter], pinned: bytes) -> bytes:
 
 
 def follow_chain(trusted_body: bytes, chain: Sequence[pb.SignedCharter]) -> bytes:
-    """The newest body that `trusted_body` leads to, itself when nothing newer came.
+    """Return the newest body that `trusted_body` leads to, itself without a newer one.
 
-    Only the last one's date matters, and that when something is taken on its word: who was away
-    follows over expired ones. Raises TrustRootError when a newer one breaks the chain.
+    Expired charters on the way are accepted, so that an agent can follow after a long absence;
+    only the date of the last one matters, and its user checks that. Raises TrustRootError when a
+    newer one breaks the chain.
     """
     body = trusted_body
     current = decode_trust_root(trusted_body)
@@ -137,7 +140,7 @@ def _role_to_pb(role: KeyRole) -> pb.KeyRole:
 
 
 def _role_from_pb(role: pb.KeyRole) -> KeyRole:
-    """A threshold that nobody or everybody reaches is no threshold."""
+    """Decode a role; raise TrustRootError for a threshold that cannot work."""
     distinct_keys = tuple(dict.fromkeys(role.keys))
     if len(distinct_keys) > MAX_KEYS or any(len(key) != _ED25519 for key in distinct_keys):
         raise TrustRootError("names keys that are none")

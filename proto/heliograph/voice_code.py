@@ -1,9 +1,10 @@
 """Encode a status report that can be read out over the telephone.
 
-Thirty digits in six groups, or eighteen words. Twenty-four digits are the code: agent (4), minute
-(4), states (7), proof (9); each group has a check of its own, so that what was misheard is found,
-and found where. The proof is a truncated HMAC-SHA256 under a key that agent and collector derive
-(`keys.CODE`) and nobody sends. It hides nothing: who listens hears what answers. Pure.
+The form is thirty digits in six groups, or eighteen words. Twenty-four digits are the code:
+agent (4), minute (4), states (7), proof (9). Each group has its own check digit, so that an
+error in speech is detected and its group is named. The proof is a truncated HMAC-SHA256 under a
+key that agent and collector derive (`keys.CODE`) and never send. A code hides nothing: a
+listener learns which services answer. Pure.
 """
 
 import hashlib
@@ -18,21 +19,21 @@ from heliograph.experiments import REGISTRY
 _NUMBERED = sorted(
     (each for entry in REGISTRY.values() for each in entry.voice), key=lambda each: each.number
 )
-# In the order of their numbers in the code; a later edition may only add a kind of code.
+# Ordered by their numbers in the code; a later version may only append classes.
 CLASSES = tuple(each.name for each in _NUMBERED)
 TITLES: Mapping[str, str] = {each.name: each.title for each in _NUMBERED}
-PAST_MIN = 4_320  # three days on the way, from mouth to mouth
-AHEAD_MIN = 30  # an agent's clock may be as much ahead
+PAST_MIN = 4_320  # three days for a code that people pass on
+AHEAD_MIN = 30  # tolerated lead of an agent's clock
 GROUPS = 6
 _STATES = 3 ** len(CLASSES)
 _AGENTS = 10**4
 _MINUTES = 10**4
 _PROOFS = 10**9
-_FIELDS = (4, 4, 7, 9)  # digits of each
+_FIELDS = (4, 4, 7, 9)  # digits of agent, minute, states, proof
 _DATA = 4  # digits of a group before its check
 MAX_TEXT = 1_000
 
-# Damm's quasigroup of order 10: one wrong digit, or two neighbours swapped, never add up.
+# Damm's quasigroup of order 10: it detects every wrong digit and every swap of two neighbors.
 _DAMM = (
     "0317598642",
     "7092154863",
@@ -45,8 +46,8 @@ _DAMM = (
     "9438617205",
     "2581436790",
 )
-# 101, a prime, so that the check by words is as good. Any two differ in their first three letters
-# and in three letters at least.
+# 101 words: with a prime number the check by words is as good as the check by digits. Any two words
+# differ in their first three letters and in three letters at least.
 _LIST = """
 acid album amber anchor apple arrow autumn baker banana barrel beach bishop blanket bottle
 bridge bronze butter cabin camel candle carpet cherry chicken circus cloud coffee copper
@@ -61,18 +62,23 @@ WORDS = tuple(_LIST.split())
 
 
 class ServiceState(StrEnum):
+    """Name the state of a class of services in a report."""
+
     ANSWERS = "answers"
     FAILS = "fails"
-    UNKNOWN = "unknown"  # not tested, not lately, or in doubt
+    UNKNOWN = "unknown"  # not tested, not tested lately, or uncertain
 
 
 class InvalidCodeError(ValueError):
-    """What was typed is no code; the text is a sentence that names the place."""
+    """Report an input that is not a valid code; str() is a sentence with the place."""
 
 
 @dataclass(frozen=True, slots=True)
 class StatusReport:
-    """What an agent says. `states` holds every class; `minute` counts from 1970 in UTC."""
+    """Hold an agent's report: the state of every class at one minute.
+
+    `states` holds every class; `minute` counts from 1970 in UTC.
+    """
 
     minute: int
     states: Mapping[str, ServiceState]
@@ -80,20 +86,24 @@ class StatusReport:
 
 @dataclass(frozen=True, slots=True)
 class ParsedCode:
-    """A code that adds up and is not proven yet."""
+    """Hold a code whose checks are right and whose proof is not verified yet."""
 
-    agent_number: int  # as `number_of` its agent
+    agent_number: int  # as `agent_number` computes it
     minute: int  # the last four digits
     packed_states: int
     proof: int
 
     def resolve_minute(self, now_min: int) -> int:
-        """The minute it can only have been made in: the last that ends so and is not ahead."""
+        """Return the last minute with these four digits that is not too far ahead."""
         latest = now_min + AHEAD_MIN
         return latest - (latest - self.minute) % _MINUTES
 
     def verify_report(self, key: bytes, agent: bytes, now_min: int) -> StatusReport | None:
-        """None when it was not this agent that made it, or not in the last week. See PAST_MIN."""
+        """Return the report; None when the proof fails.
+
+        The proof fails for another agent, and for a code that is older than 10,000 minutes (a
+        week). The caller checks PAST_MIN.
+        """
         minute = self.resolve_minute(now_min)
         if self.packed_states >= _STATES or not hmac.compare_digest(
             f"{self.proof:09}", f"{_compute_proof(key, agent, minute, self.packed_states):09}"
@@ -103,12 +113,18 @@ class ParsedCode:
 
 
 def agent_number(agent: bytes) -> int:
-    """The four digits that find an agent; the proof tells those apart that share them."""
+    """Return the four digits that find an agent.
+
+    Several agents may share them; the proof tells these apart.
+    """
     return int.from_bytes(hashlib.sha256(keys.CODE + agent).digest()[:8], "big") % _AGENTS
 
 
 def make_code(report: StatusReport, key: bytes, agent: bytes) -> str:
-    """24 digits; `key` by `SigningKey.derive_shared_key`, `agent` the id of 16 bytes."""
+    """Make the 24 digits of a code.
+
+    `key` comes from `SigningKey.derive_shared_key`, `agent` is the id of 16 bytes.
+    """
     packed_states = encode_states(report)
     values = (
         agent_number(agent),
@@ -120,12 +136,12 @@ def make_code(report: StatusReport, key: bytes, agent: bytes) -> str:
 
 
 def format_digits(digits: str) -> str:
-    """Six groups of five, each with its check digit at the end."""
+    """Format six groups of five digits, each with its check digit at the end."""
     return " ".join(f"{g}{_damm_digit(n, g)}" for n, g in _split_groups(digits))
 
 
 def format_words(digits: str) -> str:
-    """Six groups of three with commas between, each with its check word at the end."""
+    """Format six groups of three words, each with its check word at the end."""
     return ", ".join(
         " ".join(
             WORDS[v] for v in (int(g[:2]), int(g[2:]), _check_value(n, int(g[:2]), int(g[2:])))
@@ -135,7 +151,7 @@ def format_words(digits: str) -> str:
 
 
 def parse_code(spoken: str) -> ParsedCode:
-    """Digits of any script or words, with anything between them. Raises MisheardError."""
+    """Parse digits of any script, or words. Raises InvalidCodeError."""
     if len(spoken) > MAX_TEXT:
         raise InvalidCodeError("is far too long for a code: six groups of five digits, or 18 words")
     lettered = any(c.isalpha() for c in spoken)
@@ -145,7 +161,7 @@ def parse_code(spoken: str) -> ParsedCode:
 
 
 def summarize_report(report: StatusReport) -> Iterator[str]:
-    """A line for each state that some class is in."""
+    """Yield a line for each state that at least one class has."""
     titles = {
         ServiceState.ANSWERS: "answers",
         ServiceState.FAILS: "does not answer",
@@ -207,7 +223,7 @@ def _split_fields(digits: str) -> Iterator[int]:
 
 
 def _damm_digit(position: int, digits: str) -> str:
-    """Begun from the group's place, so that two whole groups cannot change theirs unnoticed."""
+    """Compute a group's check digit; its position counts, so that swaps are detected."""
     check_digit = str(position)
     for digit in digits:
         check_digit = _DAMM[int(check_digit)][int(digit)]
@@ -215,12 +231,12 @@ def _damm_digit(position: int, digits: str) -> str:
 
 
 def _check_value(position: int, first: int, second: int) -> int:
-    """So that place + first + 2 second + 3 check is a multiple of 101."""
+    """Compute the check so that position + first + 2 second + 3 check is 0 modulo 101."""
     return -(position + first + 2 * second) * pow(3, -1, len(WORDS)) % len(WORDS)
 
 
 def encode_states(report: StatusReport) -> int:
-    """The states of all classes as one number."""
+    """Encode the states of all classes as one number."""
     packed_states = 0
     for name in reversed(CLASSES):
         packed_states = packed_states * 3 + tuple(ServiceState).index(
@@ -235,7 +251,10 @@ def decode_states(packed_states: int) -> dict[str, ServiceState]:
 
 
 def _compute_proof(key: bytes, agent: bytes, minute: int, packed_states: int) -> int:
-    """Over the whole minute, not the four digits said: last week's code proves nothing."""
+    """Compute the proof over the whole minute.
+
+    The four digits in the code repeat every week; a code of last week therefore proves nothing.
+    """
     message = keys.CODE + agent + minute.to_bytes(8, "big") + packed_states.to_bytes(4, "big")
     return int.from_bytes(hmac.digest(key, message, hashlib.sha256), "big") % _PROOFS
 

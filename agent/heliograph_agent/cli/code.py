@@ -1,4 +1,4 @@
-"""`code`: a report for the telephone, when nothing else leaves the place."""
+"""`code`: print a report for the telephone, when no data can leave the network."""
 
 import argparse
 import json
@@ -53,7 +53,7 @@ def _make_report(state: State, clock: Clock) -> "StatusReport":
     now_us = clock.wall_us()
     try:
         states = restore_service_states(state.read_json(STATUS) or {})
-    except StateError:  # written in haste; the next minute's code knows more
+    except StateError:  # a power cut may damage it; a later code has the states
         states = {}
     return StatusReport(now_us // 60_000_000, recent_states(states, now_us))
 

@@ -1,4 +1,4 @@
-"""`heliograph-agent experiments`: what can be run, and with which options."""
+"""`heliograph-agent experiments`: list the experiments and their options."""
 
 import argparse
 from typing import TYPE_CHECKING, Any
@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_experiment(experiment: "Experiment") -> None:
-    """What to type and what it is, then its options in columns."""
+    """Print name, target and title of an experiment, then its options in columns."""
     from heliograph.experiments.options import options_of
 
     target = experiment.target_kind.upper() if experiment.target_kind != "none" else ""
@@ -51,12 +51,12 @@ def _print_experiment(experiment: "Experiment") -> None:
 
 
 def _format_default(value: bool | int | str) -> str:
-    """A default as `--option` would take it."""
+    """Format a default as `--option` accepts it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def describe_experiment(experiment: "Experiment") -> dict[str, Any]:
-    """An experiment as a JSON object."""
+    """Describe an experiment as a JSON object."""
     from dataclasses import asdict
 
     from heliograph.experiments.options import options_of

@@ -1,4 +1,4 @@
-"""`export`: results by file, for when nothing but a memory stick leaves the place."""
+"""`export`: write results to a file, when only storage media leave the network."""
 
 import argparse
 import asyncio
@@ -22,7 +22,7 @@ from heliograph_agent.state import (
 if TYPE_CHECKING:
     from heliograph.bundle import SignedReceipt
 
-CLOSE_S = 30.0  # for batches to be closed
+CLOSE_S = 30.0  # time to close the batches
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -82,7 +82,7 @@ def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
 
 
 async def _close_batches(state: State) -> None:
-    """What lies open is sealed first. A sick state costs that and no more."""
+    """Seal the open batches; when the state is damaged, only these are missing."""
     from heliograph.clock import SystemClock
     from heliograph_agent.config import Config
     from heliograph_agent.runtime.agent import read_settings
@@ -102,7 +102,7 @@ async def _close_batches(state: State) -> None:
 
 
 def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
-    """As many as a bundle may hold, and how many are left."""
+    """Select the envelopes that fit into a bundle, and count the rest."""
     from heliograph import bundle
 
     selected: list[bytes] = []
@@ -118,7 +118,7 @@ def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
 
 
 def _write_bundle(file: Path, key_id: bytes, envelopes: list[bytes]) -> None:
-    """Whole or not at all, for its owner alone."""
+    """Write the bundle atomically, readable only by its owner."""
     from heliograph import bundle
 
     temporary = file.with_name(f".{file.name}.new")
@@ -172,11 +172,11 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
 
 
 def _store_plan(state: State, packed: bytes) -> None:
-    """For `run` to look at: it takes what is newer and soundly signed, as from a session."""
+    """Store a plan for `run`, which verifies it as one from a session."""
     from heliograph.plan_chunks import unpack_plan
 
     if packed:
-        with suppress(ValueError):  # of a later edition
+        with suppress(ValueError):  # written by a later version
             state.write(DELIVERED_PLAN, unpack_plan(packed))
 
 

@@ -1,4 +1,4 @@
-"""`join`: enrol with a collector, know what will be run, agree to it."""
+"""`join`: enroll with a collector, show its terms and ask for agreement."""
 
 import argparse
 import asyncio
@@ -30,7 +30,7 @@ def ask_agreement() -> bool:
 
 
 def ask_network() -> str | None:
-    """Ask whose network this is: "own" or "allowed"; None when it may not be used."""
+    """Ask who owns this network: "own" or "allowed"; None when it must not be used."""
     print(
         "\nDoes this network belong to somebody else: an employer, a school, a neighbour?\n"
         'Type "no", or "allowed" if its owner knows and agrees: ',
@@ -47,7 +47,7 @@ def ask_network() -> str | None:
 
 
 def ask_country() -> str:
-    """Two capitals, or "" for what is not said."""
+    """Ask for the country: two capital letters, or "" without an answer."""
     for _ in range(MAX_QUESTIONS):
         print(
             "In which country does this machine stand? It decides what you are warned of.\n"
@@ -144,7 +144,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
-    """As typed, or as it was when the request was written."""
+    """Return the invite from the command line, or the one that the request used."""
     from heliograph_agent.uplink.invite import InviteError, parse_invite
 
     line = args.invite
@@ -210,7 +210,7 @@ def _join_online(args: argparse.Namespace, invite: "Invite", state: State) -> Co
 
 
 def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
-    """The plan checked, both written down. Raises AgentCommandError."""
+    """Verify the plan and store plan and collector. Raises AgentCommandError."""
     from heliograph.clock import SystemClock
     from heliograph_agent.uplink.signed_documents import PlanError, open_plan
 
@@ -226,9 +226,10 @@ def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedP
 
 
 def _find_collector(state: State) -> Collector | None:
-    """Whom this state serves; None also when what is written of it is damaged: joining mends it.
+    """Return the collector of this state; None also when its file is damaged.
 
-    Raises StateError when it cannot even be read, before an invite is used up.
+    A new join repairs a damaged file. Raises StateError when the file cannot be read, before an
+    invite is used up.
     """
     state.read(COLLECTOR)
     with suppress(StateError):
@@ -298,7 +299,7 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
 def _update_declared(
     state: State, collector: Collector, previous: "Consent", consent: "Consent"
 ) -> int:
-    """The second join on the same state: only what is declared can change."""
+    """Update only what the volunteer declared, on a second join of one state."""
     declared = {
         name: getattr(consent, name)
         for name in ("country", "region", "access")
@@ -343,7 +344,7 @@ def _describe_reason(reason: str, endpoint: str) -> str:
 
 
 def _make_code_parser(name: str) -> Callable[[str], str]:
-    """Checks by config.py, which is loaded only when the option is given."""
+    """Make a parser that uses config.py, which is imported only for the option."""
 
     def check(raw: str) -> str:
         from heliograph_agent import config

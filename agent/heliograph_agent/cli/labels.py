@@ -54,7 +54,7 @@ FAILURES: Mapping[Failure, str] = {
     Failure.UNEXPECTED_REPLY: "answered, but not in this protocol",
     Failure.UNKNOWN_FAILURE: "a failure without a name",
 }
-# What says something about this machine and nothing about the target.
+# Failures that concern this machine and prove nothing about the target.
 LOCAL_FAILURES = frozenset(
     {
         Failure.INTERRUPTED,
@@ -75,14 +75,14 @@ _REPLIES: Mapping[str, str] = {
     word: label for entry in REGISTRY.values() for word, label in entry.replies.items()
 }
 _CHANGES: Mapping[str, str] = {
-    "http_reply": "",  # the reply says it already
+    "http_reply": "",  # the label of the reply has the same meaning
     "header_name_capitalization": "capitals of header names",
     "request_line_capitalization": "capitals of the request line",
 }
 
 
 def describe_failure(step: Observation) -> str:
-    """Why the step did not succeed, "" when it did."""
+    """Describe a step's failure, "" for a successful step."""
     if step.failure is None:
         return ""
     description = FAILURES.get(step.failure, step.failure.value.replace("_", " "))
@@ -94,7 +94,7 @@ def describe_failure(step: Observation) -> str:
 
 
 def describe_request(step: Observation) -> str:
-    """What was asked, of whom."""
+    """Describe the request and its recipient."""
     if step.dns is not None:
         return f"{step.dns.query_type} {step.dns.name} by {describe_resolver(step.dns)}"
     if step.hop is not None:
@@ -113,13 +113,13 @@ def describe_request(step: Observation) -> str:
 
 
 def describe_resolver(dns: Dns) -> str:
-    """`udp 9.9.9.9:53`, `doh dns.example`: how and whom."""
+    """Describe engine and resolver: `udp 9.9.9.9:53`, `doh dns.example`."""
     host = dns.resolver.partition("://")[2].partition("/")[0] or dns.resolver
     return f"{dns.engine} {host}".rstrip()
 
 
 def describe_outcome(step: Observation) -> str:
-    """What came of it."""
+    """Describe the outcome of a step."""
     if step.failure is not None:
         return describe_failure(step)
     if step.dns is not None:
@@ -137,7 +137,7 @@ def describe_outcome(step: Observation) -> str:
 
 
 def format_address(step: Observation) -> str:
-    """ADDRESS:PORT of a step that has one, "" else."""
+    """Format ADDRESS:PORT of a step, "" for a step without one."""
     peer = step.tcp or step.udp
     if peer is None:
         return ""
@@ -145,20 +145,23 @@ def format_address(step: Observation) -> str:
 
 
 def describe_reply(exchange: Exchange) -> str:
-    """The word of a protocol, and what an echo lost on the way."""
+    """Describe the reply in a protocol, and the changes of an echo."""
     description = _REPLIES.get(exchange.reply, exchange.reply.replace("_", " ")) or "answered"
     changes = describe_changes(exchange)
     return f"{description}, changed: {changes}" if changes else description
 
 
 def describe_changes(exchange: Exchange) -> str:
-    """How an echo differs from what was sent."""
+    """Describe the differences between an echo and the request."""
     changes = (_CHANGES.get(change, change.replace("_", " ")) for change in exchange.differences)
     return ", ".join(change for change in changes if change)
 
 
 def compute_rate(http: Http) -> float | None:
-    """Bytes a second between the first and the last moment that a body was watched at."""
+    """Compute bytes per second between a body's first and last recorded arrival.
+
+    None when fewer than two arrivals, or no time between them, are recorded.
+    """
     if len(http.arrivals) < 2:
         return None
     first = http.arrivals[0]
@@ -168,7 +171,7 @@ def compute_rate(http: Http) -> float | None:
 
 
 def format_rate(rate: float) -> str:
-    """A rate in the usual units."""
+    """Format a rate in MB/s, kB/s or B/s."""
     for unit, size in (("MB/s", 1_000_000), ("kB/s", 1_000)):
         if rate >= size:
             return f"{rate / size:.3g} {unit}"
@@ -176,20 +179,23 @@ def format_rate(rate: float) -> str:
 
 
 def format_duration(duration_us: int) -> str:
-    """Milliseconds, or seconds when they are many."""
+    """Format milliseconds, or seconds from one second on."""
     if duration_us < 1_000_000:
         return f"{duration_us / 1000:.0f} ms"
     return f"{duration_us / 1e6:.2f} s"
 
 
 def make_printable(value: str, width: int) -> str:
-    """One line of at most `width` characters that cannot move a terminal's cursor."""
+    """Make one line of at most `width` characters, without control characters.
+
+    A control character could move the terminal's cursor.
+    """
     safe = "".join(c if c.isprintable() else "·" for c in value)
     return safe if len(safe) <= width else safe[: width - 1] + "…"
 
 
 def join_items(items: "list[str]", max_items: int = 6) -> str:
-    """`a, b and c`; what is beyond `max_items` is counted."""
+    """Join items as `a, b and c`; count those beyond `max_items`."""
     if len(items) > max_items:
         return f"{', '.join(items[:max_items])} and {len(items) - max_items} more"
     return " and ".join([", ".join(items[:-1]), items[-1]] if len(items) > 1 else items)

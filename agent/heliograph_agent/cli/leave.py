@@ -1,4 +1,4 @@
-"""`leave`: stop, tell the collector, forget it; with --erase, forget everything."""
+"""`leave`: stop, notify the collector, and remove its files; --erase removes all."""
 
 import argparse
 import asyncio
@@ -57,7 +57,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def erase_files(state: State) -> None:
-    """Our files and no others, then the directory if nothing else is in it."""
+    """Remove the agent's files only, then the directory if it is empty."""
     for name in OWN_FILES:
         state.remove(name)
     for path in (*state.root.glob(f"{SPOOL}*"), *state.root.glob(".*.new")):
@@ -84,8 +84,11 @@ def _stop_running(state: State) -> None:
 
 
 async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
-    """Whether the collector heard the goodbye. Damaged files keep nobody from leaving; without the
-    configuration nothing is said, for it may name a proxy that nothing is to go past."""
+    """Send the goodbye; tell whether the agent was connected.
+
+    Damaged files do not prevent leaving. Without the configuration nothing is sent, because it
+    may name a proxy that no traffic may bypass.
+    """
     from heliograph_agent.config import AgentConfigError, load_config
     from heliograph_agent.runtime.agent import Agent, read_settings
     from heliograph_agent.state import StateError

@@ -1,4 +1,4 @@
-"""Format observations as a tree: endpoints, their steps, and steps below steps."""
+"""Format observations as a tree of endpoints and their steps."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -16,17 +16,15 @@ from heliograph_agent.cli.labels import (
 )
 
 _DURATION_WIDTH = 8
-_FRAME = (
-    2 + 1 + 2 + 1 + _DURATION_WIDTH
-)  # columns of a line that are neither what was asked nor its outcome
+_FRAME = 2 + 1 + 2 + 1 + _DURATION_WIDTH  # columns without request and outcome
 _MIN_WIDTH = 20
-_NARROW = 60  # below, an outcome gets a line of its own
+_NARROW = 60  # below this width an outcome has a separate line
 _TIMEOUTS = (Failure.GENERIC_TIMEOUT_ERROR,)
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation)}
 
 
 class EndpointAnswer(StrEnum):
-    """What one endpoint was seen to do. No verdict: that takes a control."""
+    """Name the answer of one endpoint; it is no verdict, which needs a control."""
 
     YES = "yes"
     NO = "no"
@@ -34,7 +32,7 @@ class EndpointAnswer(StrEnum):
 
 
 class StepMark(StrEnum):
-    """It worked, it did not, there was nothing to be had or no way to ask."""
+    """Mark a step: success, failure, or no result and no way to ask."""
 
     GOOD = "✓"
     BAD = "✗"
@@ -43,7 +41,7 @@ class StepMark(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Colors:
-    """How a mark and what is beside the point are painted; by default they are not."""
+    """Hold the codes that color marks and secondary text; empty by default."""
 
     good: str = ""
     bad: str = ""
@@ -64,7 +62,7 @@ ANSI = Colors(good="\033[32m", bad="\033[31m", faint="\033[2m", bold="\033[1m", 
 
 @dataclass(frozen=True, slots=True)
 class StepRow:
-    """One step, and the twigs that lead to it from the one that it stands on."""
+    """Hold one step, and the branch characters from its parent to it."""
 
     branch: str
     step: Observation
@@ -83,8 +81,8 @@ class StepRow:
 def format_tree(
     observations: Sequence[Observation], columns: int = 120, colors: Colors = PLAIN
 ) -> list[str]:
-    """Lines of at most `columns`; endpoints and steps in the order in which they began."""
-    labels = sorted(group_by_endpoint(observations), key=bool)  # what has no label has no heading
+    """Format lines of at most `columns`; endpoints and steps in order of their start."""
+    labels = sorted(group_by_endpoint(observations), key=bool)  # no label, no heading
     rows_by_label = {label: list(_tree_rows(label, observations)) for label in labels}
     widths = _column_widths(list(rows_by_label.values()), columns)
     lines: list[str] = []
@@ -98,7 +96,10 @@ def format_tree(
 
 
 def classify_answer(steps: Sequence[Observation]) -> EndpointAnswer:
-    """By the deepest step that was tried: it worked once, or failed for a reason of the network."""
+    """Classify an endpoint by its deepest steps.
+
+    YES when one of them succeeded, UNKNOWN when all failed for reasons of this machine, else NO.
+    """
     deepest = deepest_steps(steps)
     if any(classify_step(step) is StepMark.GOOD for step in deepest):
         return EndpointAnswer.YES
@@ -110,13 +111,13 @@ def classify_answer(steps: Sequence[Observation]) -> EndpointAnswer:
 
 
 def deepest_steps(steps: Sequence[Observation]) -> list[Observation]:
-    """Those of the last operation that was come to."""
+    """Return the steps of the last operation that was reached."""
     depth = max((_DEPTH[step.operation] for step in steps), default=0)
     return [step for step in steps if _DEPTH[step.operation] == depth]
 
 
 def group_by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
-    """In the order in which their visits began: steps are written down as they end."""
+    """Group steps by endpoint in order of start; they are recorded in order of end."""
     groups: dict[str, list[Observation]] = {}
     for observation in sorted(observations, key=lambda step: step.started_us):
         groups.setdefault(observation.endpoint, []).append(observation)
@@ -124,7 +125,7 @@ def group_by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Obs
 
 
 def classify_step(step: Observation) -> StepMark:
-    """An alert or a stranger's answer is a reply and no success; a silent router is no failure."""
+    """Mark a step: an alert or a changed echo is BAD, a silent router is NONE."""
     if step.failure is None:
         return StepMark.BAD if _is_refused(step) else StepMark.GOOD
     silent_router = step.operation is Operation.HOP and step.failure in _TIMEOUTS
@@ -144,12 +145,12 @@ def _is_refused(step: Observation) -> bool:
 
 
 def _tree_rows(label: str, observations: Sequence[Observation]) -> Iterator[StepRow]:
-    """The endpoint's steps, each behind its parent."""
+    """Yield the endpoint's steps, each after its parent."""
     own_indices = {index for index, step in enumerate(observations) if step.endpoint == label}
     children: dict[int | None, list[int]] = {}
     for index in sorted(own_indices, key=lambda at: observations[at].started_us):
         parent = observations[index].parent
-        # Steps of one hand name each other; a parent elsewhere, or behind, is as good as none.
+        # A parent must be an earlier step of the same endpoint; any other counts as none.
         parent_index = (
             parent if parent is not None and parent < index and parent in own_indices else None
         )
@@ -175,8 +176,11 @@ def _subtree_rows(
 
 
 def _column_widths(groups: Sequence[Sequence[StepRow]], columns: int) -> list[tuple[int, int]]:
-    """Of each group, for what was asked and what came of it: all alike where there is room, each
-    its own where there is not, and durations in one column always."""
+    """Compute for each group the widths of request and outcome.
+
+    All groups have the same widths where the columns suffice, else each its own. Durations are
+    always in one column.
+    """
     available = max(columns - _FRAME - 1, 2 * _MIN_WIDTH)
     needed = [
         (
@@ -197,7 +201,7 @@ def _column_widths(groups: Sequence[Sequence[StepRow]], columns: int) -> list[tu
 
 
 def _split_width(request_width: int, outcome_width: int, total: int) -> tuple[int, int]:
-    """What was asked gives way first to what came of it, down to three fifths."""
+    """Shrink the request first, down to three fifths, then the outcome."""
     width = min(request_width, max(total - outcome_width, total * 3 // 5))
     return width, total - width
 

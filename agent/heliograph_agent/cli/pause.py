@@ -1,4 +1,4 @@
-"""`pause` and `resume`: one switch, which works offline and outlives a restart."""
+"""`pause` and `resume`: a switch that works offline and survives a restart."""
 
 import argparse
 import re
@@ -47,7 +47,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def parse_until(value: str, clock: Clock | None = None) -> int:
-    """Microseconds since the epoch. Raises ArgumentTypeError."""
+    """Parse a time to microseconds since the epoch. Raises ArgumentTypeError."""
     now = datetime.fromtimestamp((clock or SystemClock()).wall_us() / 1e6, UTC)
     match = re.fullmatch(r"([0-9]{1,5})([mhd])", value)
     try:

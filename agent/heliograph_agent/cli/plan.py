@@ -1,4 +1,4 @@
-"""`plan`: what this agent runs, and what a newer plan would add."""
+"""`plan`: show the tasks of this agent, and those that a newer plan would add."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from heliograph_agent.config import Config
     from heliograph_agent.consent import Consent
 
-CURRENT = -1  # whatever it is
+CURRENT = -1  # whatever its version
 
 
 def add_parser(commands: "cli.Subparsers") -> None:

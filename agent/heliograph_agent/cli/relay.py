@@ -1,4 +1,4 @@
-"""`relay`: the line by which volunteers without a way out find this agent."""
+"""`relay`: print the line by which volunteers without a transport use this agent."""
 
 import argparse
 import json

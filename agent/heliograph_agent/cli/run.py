@@ -1,4 +1,4 @@
-"""`run`: measure and send until told to stop, or once."""
+"""`run`: measure and send until stopped, or once."""
 
 import argparse
 import asyncio
@@ -79,7 +79,7 @@ async def _run_once(agent: "Agent", stop: asyncio.Event) -> int:
 
 
 def _print_progress(done: int, total: int) -> None:
-    """A bar on a terminal; no names, somebody may be looking over a shoulder."""
+    """Print a bar on a terminal, without names, because others may see the screen."""
     if not sys.stderr.isatty():
         return
     filled = 30 * done // max(1, total)

@@ -1,4 +1,4 @@
-"""`status`: what a running agent last wrote down, or what a stopped one holds."""
+"""`status`: show a running agent's last status, or a stopped agent's spool."""
 
 import argparse
 import asyncio
@@ -20,7 +20,7 @@ from heliograph_agent.state import (
     not_joined_error,
 )
 
-# Of results that there was no room to keep one by one; their number and outcomes arrive.
+# Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
     "p3": "{} routine results are kept as sums of an hour or a day",
     "p2": "{} failures that went on are kept as sums of an hour or a day",
@@ -69,7 +69,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_status(state: State) -> dict[str, Any]:
-    """What the agent last told; it writes in haste, so a power cut may leave half a file."""
+    """Read the last status; a power cut may leave half a file."""
     try:
         return state.read_json(STATUS) or {}
     except StateError:
@@ -77,7 +77,7 @@ def _read_status(state: State) -> dict[str, Any]:
 
 
 def _count_spool(state: State) -> dict[str, Any] | None:
-    """Counts of the spool; None while an agent has it open."""
+    """Count the spool; None while an agent has it open."""
     from heliograph_agent.runtime.status_file import describe_queue
     from heliograph_agent.spool import Spool
 
@@ -96,7 +96,7 @@ def _count_spool(state: State) -> dict[str, Any] | None:
     try:
         with state.hold_lock():
             return asyncio.run(count())
-    except StateLockedError:  # it has only just started
+    except StateLockedError:  # an agent has just started
         return None
 
 
@@ -150,7 +150,7 @@ def _format_time(at_us: int | None) -> str:
 
 
 def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, str]) -> str:
-    """What is not there as it was measured, and why; nothing when all is."""
+    """Describe the results that are missing or summarized, and why; "" for none."""
     described = {templates.get(name, name): n for name, n in (counts or {}).items()}
     return "; ".join(
         template.format(n) if "{" in template else f"{n} {template}"
@@ -159,7 +159,7 @@ def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, s
 
 
 def _describe_transport(name: str, *, is_connected: bool) -> str:
-    """Which of the ways, without saying where it leads; the last one when none is open."""
+    """Describe the kind of the open transport, or of the last one tried."""
     kinds = {"post": "one batch at a time", "relay": "by another volunteer's agent"}
     parts = [kinds.get(name.partition(":")[0], "")]
     parts += ["by your proxy"] if name.endswith(" by proxy") else []

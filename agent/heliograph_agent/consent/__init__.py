@@ -1,6 +1,11 @@
-"""Show what a plan does, its risks and its cost; keep to what the volunteer agreed to.
+"""Show a plan's effect, risks and cost, and limit it to the volunteer's consent.
 
-A plan may narrow what is run at any time. It can never widen it: new units wait for consent.
+    print(format_terms(plan, collector.endpoint, country))
+    consent = Consent(given_us=now_us, plan_version=plan.version, scope=consent_scope(plan))
+    allowed_plan, waiting = narrow_plan(newer_plan, consent)
+
+A plan may narrow what is run at any time. It can never widen it, because new units wait for
+consent.
 """
 
 import re
@@ -16,7 +21,7 @@ from heliograph.experiments import Category, category_of, entry_of
 from heliograph.observation import Access
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
 
-VERSION = 2  # of the words below; a change of what they promise raises it
+VERSION = 2  # of the text below; a change of its promises raises it
 EVERYTHING = "*"
 # Tests and hosts differ in form, so that consent to one is none to the other, and nothing in a
 # plan looks like consent to everything.
@@ -28,7 +33,7 @@ NETWORKS = (
     "own",
     "allowed",
     "unasked",
-)  # whose network it is: the volunteer's, or its owner agreed
+)  # the network is the volunteer's, its owner agreed, or that is unknown
 
 RISKS = """\
 Who can see it
@@ -48,7 +53,7 @@ Stopping
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
-    """Contents of consent.json."""
+    """Hold the contents of consent.json."""
 
     given_us: int
     plan_version: int
@@ -94,7 +99,7 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
 
 
 def consent_scope(plan: Plan) -> frozenset[str]:
-    """Return the units of consent: each task with its options, each host of its service."""
+    """Return the units of consent: tasks with options, and hosts of services."""
     tests = (_task_unit(task) for task in plan.tasks)
     return frozenset(filter(_TEST.fullmatch, tests)) | frozenset(
         filter(_HOST.fullmatch, _iter_hosts(plan))
@@ -102,7 +107,7 @@ def consent_scope(plan: Plan) -> frozenset[str]:
 
 
 def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
-    """Return the part of the plan that was agreed to, and the other units, sorted."""
+    """Return the agreed part of the plan, and the other units in sorted order."""
     if EVERYTHING in consent.scope:
         return plan, ()
     agreed_units = consent_scope(plan) & consent.scope
@@ -124,7 +129,7 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
 
 
 def _task_unit(task: PlannedTask) -> str:
-    """Name a task with its options, which may name further hosts."""
+    """Name a task with its options, because options may name further hosts."""
     named = (name for name in (task.experiment, task.service, task.target) if name)
     return " ".join(named) + _format_options(task)
 
@@ -146,7 +151,7 @@ def _limit_hosts(service: Service, agreed: Collection[str]) -> Service:
 
 
 def format_terms(plan: Plan, collector: str, country: str = "") -> str:
-    """Format what a volunteer should know before agreeing."""
+    """Format the terms that a volunteer reads before the consent."""
     titles = {service.name: service for service in plan.services}
     lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
     for task in plan.tasks:
@@ -180,7 +185,7 @@ def _format_interval(seconds: int) -> str:
 
 
 class RiskTier(IntEnum):
-    """Risk of measuring in a country; one that was not assessed counts as the worst."""
+    """Rank the risk of measuring in a country; an unknown risk ranks highest."""
 
     LOW = 0
     WATCHED = 1
@@ -200,7 +205,7 @@ DESCRIPTIONS = {
 
 
 def find_tier(country: str) -> RiskTier:
-    """Return the tier of an ISO 3166-1 code in capitals; "" is not assessed."""
+    """Return the tier of an ISO 3166-1 code in capitals; "" has the highest."""
     import yaml
 
     countries_by_tier = yaml.safe_load(files(__package__).joinpath("risks.yml").read_bytes())[
@@ -217,12 +222,12 @@ def describe_risk(country: str) -> str:
 
 
 def is_grave(country: str) -> bool:
-    """Whether a simple yes covers only messengers and anchors."""
+    """Return whether a simple yes covers only messengers and anchors."""
     return find_tier(country) is RiskTier.PUNISHED
 
 
 def opt_out_names(task: PlannedTask) -> frozenset[str]:
-    """Return the names by any of which a task can be opted out of."""
+    """Return the names that opt out of the task: category, experiment and service."""
     return frozenset({category_of(task.experiment), task.experiment, task.service} - {""})
 
 
@@ -242,7 +247,7 @@ def list_excluded(plan: Plan, unwanted: Iterable[str]) -> tuple[PlannedTask, ...
 
 
 def restrict_to_basics(plan: Plan) -> Plan:
-    """Return what a simple yes covers where people are punished: messengers and anchors."""
+    """Return only messengers and anchors, which a simple yes covers if PUNISHED."""
     categories = {category_of(task.experiment) for task in plan.tasks}
     return exclude_tests(plan, categories - {Category.MESSENGERS, Category.ANCHORS})
 
@@ -252,7 +257,7 @@ def local_hour(wall_us: int) -> int:
     return datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone().hour
 
 
-# Bytes of one visit, measured on the shipped services over IPv4, both directions with headers; a
+# Bytes of one visit in both directions with headers, measured on the shipped services over IPv4. A
 # blocked host costs less.
 _VISIT_BYTES = {
     EndpointKind.DNS: 400,
@@ -266,11 +271,11 @@ _VISIT_BYTES = {
     EndpointKind.NOISE: 2_000,
     EndpointKind.QUIC: 9_000,
 }
-_DEFAULT_RUN_BYTES = 15_000  # a lone target whose experiment was not measured
+_DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
 
 
 def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
-    """Estimate the bytes a day of one task."""
+    """Estimate one task's bytes a day."""
     entry = entry_of(task.experiment)
     alone = entry.visit_bytes if entry else 0
     if service is None:
@@ -281,7 +286,7 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
 
 
 def estimate_plan_bytes(plan: Plan) -> int:
-    """Estimate the bytes a day, at most a day's share of the month's limit."""
+    """Estimate the plan's bytes a day, at most a day's share of the month's limit."""
     services = {service.name: service for service in plan.services}
     total_bytes = sum(estimate_task_bytes(task, services.get(task.service)) for task in plan.tasks)
     return min(total_bytes, plan.limits.bytes_per_month // 30)

@@ -1,8 +1,13 @@
-"""Enroll this machine's new key with the collector of an invite, online or by file.
+"""Enroll this machine's new key with the invite's collector, online or by file.
 
-By file a request goes out by any medium, and an answer comes back. The answer is verified by the
-trust root that the invite names. Someone who reads the request on its way could use up its token;
-someone who changes the answer achieves nothing.
+    invite = parse_invite(line)
+    collector, plan = await enrol(invite, dial_context, signer)  # online
+    request = make_request_file(invite, signer)  # or by file
+    result = read_response(response, invite, signer)
+
+A request by file travels on any medium, and a response comes back. The trust root that the invite
+names verifies the response. A person who reads the request on its way could use up its token. A
+person who changes the response achieves nothing.
 """
 
 import asyncio
@@ -39,11 +44,13 @@ MAX_BYTES = 4_194_304
 
 
 class ByFileError(ValueError):
-    """A file is no answer for this agent; str() is to follow the file's name."""
+    """Report a file that is no response to this agent; str() follows the file's name."""
 
 
 @dataclass(frozen=True, slots=True)
 class EnrolmentResult:
+    """Hold the verified collector and its plan."""
+
     collector: Collector
     plan: plan_pb2.SignedPlan
 
@@ -51,10 +58,14 @@ class EnrolmentResult:
 async def enrol(
     invite: Invite, dial_context: DialContext, signer: keys.SigningKey
 ) -> tuple[Collector, plan_pb2.SignedPlan]:
-    """Enroll online; return the collector and its plan, whose signature is not checked here.
+    """Enroll online; return the collector and its plan, which is not verified.
 
-    Each session entrance of the invite is tried, without and with the user's proxy, as the uplink
-    would. Raises UplinkError.
+    Each session entrance of the invite is tried, without and with the user's proxy, as by the
+    uplink.
+
+    Raises:
+        UplinkError: `unreachable` or `pin_mismatch` if no entrance works, `bad_invite` for a token
+            that is refused, `charter` for a wrong trust root, or another reason of the collector.
     """
     failure = UplinkError(Reason.UNREACHABLE)
     for transport in list_transports(invite.endpoint, invite.entrances, dial_context.proxy_use):
@@ -74,7 +85,7 @@ async def enrol(
 async def _enrol_over(
     transport: Transport, invite: Invite, dial_context: DialContext, signer: keys.SigningKey
 ) -> tuple[str, intake_pb2.EnrolResponse]:
-    """Return the certificate of the server, and its answer."""
+    """Enroll over one transport; return the server's certificate and response."""
     from heliograph.v1 import intake_pb2_grpc
 
     dialer = dial_context.make_dialer(transport, invite.pin, StepTrace(dial_context.clock))
@@ -96,7 +107,7 @@ async def _enrol_over(
 def _make_collector(
     invite: Invite, certificate: str, answer: intake_pb2.EnrolResponse, signer: keys.SigningKey
 ) -> Collector:
-    """Check the answer and make the collector from it. Raises UplinkError."""
+    """Check the response and make the collector from it. Raises UplinkError."""
     if answer.agent != keys.agent_id(signer.public) or len(answer.sealing_key) != 32:
         raise UplinkError(Reason.REFUSED)
     collector = Collector(
@@ -128,7 +139,7 @@ async def _send_request(
 
 
 def _classify_error(error: "grpc.aio.AioRpcError") -> Reason:
-    """Map a failed call to a reason: at enrolment most refusals are about the token."""
+    """Map a failed call to a reason; here most refusals concern the token."""
     reason = classify_call_error(error)
     return Reason.BAD_INVITE if reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED) else reason
 
@@ -152,7 +163,7 @@ def follow_invited_chain(invite: Invite, plan: plan_pb2.SignedPlan) -> bytes:
 
 
 def read_response(data: bytes, invite: Invite, signer: keys.SigningKey) -> EnrolmentResult:
-    """Verify the answer in a file. Raises ByFileError."""
+    """Verify the response in a file. Raises ByFileError."""
     if not data.startswith(RESPONSE):
         problem = "is a request" if data.startswith(REQUEST) else "holds no answer to one"
         raise ByFileError(f"{problem}: name the file that `heliograph-collector enrol` wrote")

@@ -1,6 +1,10 @@
-"""Give each experiment of the shared registry the function that runs it.
+"""Attach to each experiment of the shared registry the function that runs it.
 
-Each function is a module of its name, with its page beside it.
+The module of a function has its name, and the function's page is beside it.
+
+>>> experiment = find_experiment("tcp")
+>>> config = parse_config(experiment, {})
+>>> await experiment.run(Target(value="192.0.2.1:443"), config, net)
 """
 
 from collections.abc import Mapping
@@ -31,7 +35,7 @@ from heliograph_agent.experiments import (
 )
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Run, with_function
 
-# A line an experiment. Messengers that the list of services says all of share one function.
+# One line for each function. Messengers that `services.yml` describes fully share one.
 FUNCTIONS: Mapping[str, Run] = {
     "connectivity": connectivity.connectivity,
     "dns": dns.dns,
@@ -64,7 +68,7 @@ REGISTRY: tuple[Experiment, ...] = tuple(
 
 
 def find_experiment(name: str) -> Experiment:
-    """Raises CannotRun, which lists the names."""
+    """Find an experiment. Raises CannotRun, which lists the names."""
     for experiment in REGISTRY:
         if experiment.name == name:
             return experiment

@@ -1,4 +1,4 @@
-"""Tell by neutral anchors whether there is a link at all. See connectivity.md."""
+"""Test the vantage's own connectivity by neutral anchors. See connectivity.md."""
 
 from urllib.parse import urlsplit
 
@@ -11,11 +11,11 @@ from heliograph_agent.net import Net
 
 async def connectivity(target: Target, config: ConnectivityConfig, net: Net) -> None:
     anchors = require_service(target).endpoints + parse_domestic_anchors(config.domestic)
-    await visit_endpoints(anchors, net, config.concurrency, ipv4=1)  # one is enough to tell a link
+    await visit_endpoints(anchors, net, config.concurrency, ipv4=1)  # one proves connectivity
 
 
 def parse_domestic_anchors(urls: str) -> tuple[Endpoint, ...]:
-    """One anchor of the group `domestic` per URL. Raises CannotRun on what is none."""
+    """Make one anchor of the group `domestic` for each URL. Raises CannotRun."""
     return tuple(_make_anchor(url.strip()) for url in urls.split(",") if url.strip())
 
 

@@ -1,4 +1,4 @@
-"""What different resolvers say about one name. See dns.md."""
+"""Compare the answers of several resolvers for one name. See dns.md."""
 
 import asyncio
 from collections.abc import Sequence

@@ -1,4 +1,4 @@
-"""Whether somebody answers DNS questions in another's place. See dns_integrity.md."""
+"""Detect forged DNS answers. See dns_integrity.md."""
 
 import asyncio
 from collections.abc import Iterator
@@ -12,7 +12,7 @@ from heliograph_agent.net import Net
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LookupSpec:
-    """One lookup to be made."""
+    """Describe one lookup to make."""
 
     label: str
     name: str
@@ -40,7 +40,7 @@ async def dns_integrity(target: Target, config: DnsIntegrityConfig, net: Net) ->
 
 
 def make_lookups(name: str, config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
-    """All that is asked, of whom and under which label. Raises CannotRun."""
+    """Yield all lookups with their resolvers and labels. Raises CannotRun."""
     resolvers = {
         "system": "",
         "udp": config.resolver,
@@ -66,7 +66,7 @@ def make_lookups(name: str, config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
 
 
 def _comparison_lookups(config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
-    """What the rest is held against."""
+    """Yield the lookups that the others are compared with."""
     if config.neutral:
         neutral = _parse_name(config.neutral, "neutral")
         yield LookupSpec(label="neutral", name=neutral, engine="system")

@@ -1,4 +1,4 @@
-"""Whether Encrypted ClientHello passes, looks like it, or hinders. See ech.md."""
+"""Test whether Encrypted ClientHello, real or GREASE, is blocked. See ech.md."""
 
 from heliograph.experiments.network import EncryptedHelloConfig
 from heliograph.failure import Failure
@@ -14,8 +14,8 @@ from heliograph_agent.net import Net, StepResult
 from heliograph_agent.protocols.ech_config import EchConfig, find_ech_parameter, parse_config_list
 from heliograph_agent.protocols.tls_hello import RANDOM_BYTES, ClientHello
 
-LABELS = ("real", "none", "grease")  # what passes a filter of names goes before what wakes it
-TRIES = 2  # of a hello that is met by silence: lost packets are silent too
+LABELS = ("real", "none", "grease")  # the sealed name first: the others may trigger a filter
+TRIES = 2  # of a hello without a reply, because a lost packet has none either
 
 
 async def ech(target: Target, config: EncryptedHelloConfig, net: Net) -> None:
@@ -44,7 +44,7 @@ def _parse_given(encoded: str) -> EchConfig:
 
 
 async def _fetch_published(host: str, port: int, doh: str, net: Net) -> EchConfig | None:
-    """What the HTTPS record says (RFC 9848), by HTTPS and, if that fails, by the system."""
+    """Fetch the key in the HTTPS record (RFC 9848) by DoH, else by the system."""
     name = host if port == 443 else f"_{port}._https.{host}"
     for engine, resolver in (("doh", doh), ("system", "")):
         result = await net.resolve(
@@ -56,14 +56,14 @@ async def _fetch_published(host: str, port: int, doh: str, net: Net) -> EchConfi
 
 
 def find_key(result: StepResult) -> EchConfig | None:
-    """The first key in the answers that can be sealed to."""
+    """Return the first usable key in the answers."""
     dns = result.observation.dns
     for answer in dns.answers if dns else ():
         if answer.type == "HTTPS" and (parameter := find_ech_parameter(answer.data)):
             try:
                 if (key := parse_config_list(parameter)) is not None:
                     return key
-            except ValueError:  # somebody's broken record: as good as none
+            except ValueError:  # a broken record counts as none
                 continue
     return None
 

@@ -22,19 +22,19 @@ from heliograph_agent.protocols.messengers import (
     NoiseHello,
 )
 
-IPV4_TRIED = 2  # addresses of one name that are connected to, in the order answered
+IPV4_TRIED = 2  # addresses of one name to connect to, in the order of the answers
 IPV6_TRIED = 1
-BODY_LIMIT = 4_096  # that an endpoint answers is the fact; its page is not read
+BODY_LIMIT = 4_096  # the answer matters, not its page
 PORTS = {"http": 80, "https": 443}
 MAX_URL = 2_048  # characters
 _IN_TLS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
-_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # stands in a URL as it is
+_SAFE = "%!$&'()*+,-./:;=?@_~[]"  # characters that need no escape in a URL
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """An address literal and the lookup that gave it, None when it was given by the spec."""
+    """Hold an address literal and its lookup, None when the spec gave the address."""
 
     literal: str
     lookup: StepResult | None = None
@@ -42,7 +42,7 @@ class Address:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A URL taken apart, as it is sent, and the label of the steps that it takes."""
+    """Hold the parts of a URL, encoded for the request, and the label of its steps."""
 
     url: str
     scheme: str
@@ -54,10 +54,11 @@ class Page:
 async def visit_endpoints(
     endpoints: Iterable[Endpoint], net: Net, concurrency: int, *, ipv4: int = IPV4_TRIED
 ) -> None:
-    """Each endpoint once, at most `concurrency` at a time; none waits for another's success.
+    """Visit each endpoint once, at most `concurrency` at a time.
 
-    Up to `ipv4` IPv4 addresses of a name are tried, and one of IPv6.
-    An endpoint that this agent does not understand is left out. Raises CannotRun when all are.
+    No visit waits for another's success. Up to `ipv4` IPv4 addresses of a name are tried, and
+    one of IPv6. An endpoint that this agent does not understand is skipped. Raises CannotRun
+    when all are skipped.
     """
     semaphore = asyncio.Semaphore(concurrency)
     skipped: list[CannotRun] = []
@@ -78,9 +79,10 @@ async def visit_endpoints(
 
 
 async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED) -> None:
-    """Resolve (A and AAAA, where the host is a name), then every address up to a small cap.
+    """Resolve the host (A and AAAA) unless it is an address, then visit its addresses.
 
-    Raises CannotRun when the endpoint, which a collector may have written, cannot be asked.
+    At most `ipv4` IPv4 addresses and one IPv6 address are visited. Raises CannotRun when the
+    endpoint, which comes from a collector, cannot be visited.
     """
     if endpoint.trust not in TRUSTS:
         raise CannotRun(f"{endpoint.id}: this agent ships no CA set {endpoint.trust!r}.")
@@ -92,14 +94,14 @@ async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED
     for address in addresses:
         try:
             await _run_steps(endpoint, address, net)
-        except ValueError as error:  # what HTTP has no way to say, or a protocol not installed
+        except ValueError as error:  # a URL that HTTP cannot send, or a protocol not installed
             raise CannotRun(f"{endpoint.id}: {error}") from error
 
 
 async def find_addresses(
     host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED
 ) -> tuple[Address, ...]:
-    """The addresses to try: `host` itself when it is a literal, else what the system resolves."""
+    """Return `host` itself when it is a literal, else what the system resolves."""
     if is_literal(host):
         return (Address(host),)
     async with asyncio.TaskGroup() as group:
@@ -112,15 +114,15 @@ async def find_addresses(
 
 
 def extract_addresses(result: StepResult, limit: int) -> tuple[Address, ...]:
-    """The first `limit` addresses that a lookup gave."""
+    """Return the first `limit` addresses of a lookup."""
     dns = result.observation.dns
     return tuple(Address(literal, result) for literal in (dns.addresses if dns else ())[:limit])
 
 
-class open_stream:  # noqa: N801 - it is used as the function that it could be, at twice the price
-    """`async with open_stream(…) as stream`: one TCP connection, None when it failed.
+class open_stream:  # noqa: N801 - used like a function; a generator costs twice as much
+    """Open one TCP connection for a block: `async with open_stream(…) as stream`.
 
-    It is closed at the end of the block.
+    `stream` is None when the connection failed. It is closed at the end of the block.
     """
 
     __slots__ = ("_address", "_label", "_net", "_port", "_stream")
@@ -144,7 +146,7 @@ class open_stream:  # noqa: N801 - it is used as the function that it could be, 
 
 
 def make_url(endpoint: Endpoint) -> str:
-    """The URL that an endpoint is asked for by HTTP; the usual port is left out, as browsers do."""
+    """Build the URL of an HTTP endpoint, without the default port, as browsers do."""
     host = f"[{endpoint.host}]" if ":" in endpoint.host else endpoint.host
     scheme = "http" if endpoint.kind is EndpointKind.HTTP else "https"
     port = "" if endpoint.port == PORTS[scheme] else f":{endpoint.port}"
@@ -152,7 +154,7 @@ def make_url(endpoint: Endpoint) -> str:
 
 
 def websocket_headers(origin: str, random_bytes: bytes) -> Mapping[str, str]:
-    """The headers that ask for a WebSocket (RFC 6455 section 4.1), from a page of `origin`."""
+    """Build the headers that request a WebSocket (RFC 6455 section 4.1)."""
     return {
         "Connection": "Upgrade",
         "Upgrade": "websocket",
@@ -164,7 +166,7 @@ def websocket_headers(origin: str, random_bytes: bytes) -> Mapping[str, str]:
 
 @lru_cache(maxsize=1_024)
 def parse_page(url: str, label: str = "") -> Page | None:
-    """None when it is not an http or https URL with a host."""
+    """Parse a URL; None when it is not an http or https URL with a host."""
     try:
         parts = urlsplit(url)
         host = parse_host(parts.hostname or "")
@@ -178,7 +180,7 @@ def parse_page(url: str, label: str = "") -> Page | None:
 
 
 def _encode_url(parts: SplitResult, host: str, port: int) -> str:
-    """The URL with its host in IDNA, its odd characters escaped, and no fragment or login."""
+    """Encode a URL: host in IDNA, odd characters escaped, no fragment and no login."""
     host_part = f"[{host}]" if ":" in host else host
     return urlunsplit(
         (
@@ -193,7 +195,7 @@ def _encode_url(parts: SplitResult, host: str, port: int) -> str:
 
 @lru_cache(maxsize=1_024)
 def is_literal(host: str) -> bool:
-    """Whether `host` is an IPv4 or IPv6 address and no name."""
+    """Tell whether `host` is an IPv4 or IPv6 address instead of a name."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -203,13 +205,13 @@ def is_literal(host: str) -> bool:
 
 @lru_cache(maxsize=1_024)
 def is_public(literal: str) -> bool:
-    """Whether the address belongs to the Internet, and to no network of this place."""
+    """Tell whether the address is a global one."""
     return ipaddress.ip_address(literal).is_global
 
 
 @lru_cache(maxsize=1_024)
 def parse_host(value: str) -> str | None:
-    """`value` as it is queried, IDNA included; None when it is neither a name nor an address."""
+    """Encode a host as queried, with IDNA; None when it is no name or address."""
     if is_literal(value):
         return value
     try:
@@ -221,7 +223,7 @@ def parse_host(value: str) -> str | None:
 
 @lru_cache(maxsize=1_024)
 def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str, int]:
-    """`host:port`, `[address]:port` or a URL taken apart. Raises CannotRun."""
+    """Parse `host:port`, `[address]:port` or a URL. Raises CannotRun."""
     if is_literal(value) and default_port is not None:
         return value, default_port
     try:
@@ -237,7 +239,7 @@ def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str
 
 
 async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> None:
-    """From the bottom to the last step that the kind names, or to the one that failed."""
+    """Run the steps of an endpoint's kind, up to the first that fails."""
     peer = (address.literal, endpoint.port)
     if endpoint.kind is EndpointKind.STUN:
         message = BindingRequest(net.random(STUN_RANDOM_BYTES))
@@ -266,7 +268,7 @@ async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> None
 
 
 async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> None:
-    """The last step, where there is one above the connection."""
+    """Run the step above the connection, if the kind has one."""
     if endpoint.kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
         url = make_url(endpoint)
         await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)

@@ -10,13 +10,13 @@ from heliograph.plan import Service
 from heliograph_agent.net import Net
 
 
-class CannotRun(Exception):  # noqa: N818 - it is no error of anyone, and the word of the design
-    """Nothing could be asked of the network; the text is a sentence that says why and the cure."""
+class CannotRun(Exception):  # noqa: N818 - a state of the agent, and the design's name
+    """Report that nothing was sent; str() is a sentence with the reason and the fix."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Target:
-    """What is tested: a URL, a host, an endpoint, or a service with its endpoints."""
+    """Name what is tested: a URL, a host, an endpoint, or a service with endpoints."""
 
     value: str
     service: Service | None = None
@@ -27,18 +27,18 @@ Run: TypeAlias = Callable[[Target, Any, Net], Awaitable[None]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Experiment(ExperimentEntry):
-    """An entry of the shared registry together with the function that runs it."""
+    """Join an entry of the shared registry with the function that runs it."""
 
     run: Run
 
 
 def with_function(entry: ExperimentEntry, run: Run) -> Experiment:
-    """Make an entry one that can be run."""
+    """Make a registry entry runnable."""
     return Experiment(run=run, **{f.name: getattr(entry, f.name) for f in fields(entry)})
 
 
 def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
-    """Build the experiment's config with `options` set in it. Raises CannotRun."""
+    """Build the experiment's config from `options`. Raises CannotRun."""
     try:
         return parse_options(experiment, options)
     except OptionError as error:
@@ -46,7 +46,7 @@ def parse_config(experiment: Experiment, options: Mapping[str, str]) -> Any:
 
 
 def require_service(target: Target) -> Service:
-    """The service that a test of endpoints is about. Raises CannotRun when there is none."""
+    """Return the service of a target. Raises CannotRun when it has none."""
     if target.service is None:
         raise CannotRun(f"{target.value!r} is no service that the list of services knows.")
     return target.service

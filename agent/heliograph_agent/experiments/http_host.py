@@ -1,4 +1,7 @@
-"""Whether a name is minded in a request in clear, or an address. See http_host.md."""
+"""Test whether a name in a cleartext request is blocked. See http_host.md.
+
+A request to the target's own server also tests its address.
+"""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +24,7 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
     neutral, neutral_port = parse_host_port(config.neutral, default_port=80)
     if is_literal(name) or is_literal(neutral):
         raise CannotRun("An address is no name to send: give a host name, and as neutral too.")
-    # The neutral name first: a filter that was woken may turn away what follows.
+    # The neutral name goes first: a triggered filter may also reject later requests.
     names = {"neutral": neutral, "target": name}
     async with asyncio.TaskGroup() as group:
         group.create_task(_compare(names, neutral, neutral_port, net))
@@ -30,14 +33,14 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
 
 
 async def _compare(names: Mapping[str, str], host: str, port: int, net: Net) -> None:
-    """Each name asked of one address of `host`, by the label of its steps, one after the other."""
+    """Request each name, by label, from one address of `host`, in turn."""
     for address in (await find_addresses(host, net, label=next(iter(names))))[:1]:
         for label, name in names.items():
             await _request_page(label, name, address, port, net)
 
 
 async def _request_page(label: str, name: str, address: Address, port: int, net: Net) -> None:
-    """The front page of `name`, at an address that need not be its own."""
+    """Request the front page of `name` from `address`, which may be another host's."""
     async with open_stream(net, address, port, label=label) as stream:
         if stream is not None:
             await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)

@@ -1,4 +1,4 @@
-"""Visit a messenger that the list of services describes fully. See messengers.md."""
+"""Visit a messenger that `services.yml` describes fully. See messengers.md."""
 
 from heliograph.experiments.messengers import MessengerConfig
 from heliograph_agent.experiments.endpoints import visit_endpoints

@@ -1,4 +1,4 @@
-"""Detect boxes on the path that change or answer requests. See middlebox.md."""
+"""Detect middleboxes on the path that change or answer requests. See middlebox.md."""
 
 import asyncio
 from collections.abc import Mapping
@@ -28,7 +28,7 @@ async def middlebox(target: Target, config: MiddleboxConfig, net: Net) -> None:
 def make_messages(
     host: str, port: int, config: MiddleboxConfig, net: Net
 ) -> Mapping[str, ProbeMessage]:
-    """What is said, each over a connection of its own, by the label of its steps."""
+    """Make the messages by label; each is sent over a separate connection."""
     messages: dict[str, ProbeMessage] = {}
     if config.headers:
         host_part = f"[{host}]" if ":" in host else host

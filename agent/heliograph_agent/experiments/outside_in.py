@@ -1,4 +1,4 @@
-"""Whether a country's own sites answer from abroad. See outside_in.md."""
+"""Test whether a country's own sites answer from abroad. See outside_in.md."""
 
 from heliograph.experiments.web import OutsideInConfig
 from heliograph_agent.experiments.endpoints import visit_endpoints

@@ -17,13 +17,13 @@ from heliograph_agent.net import Net, StepResult
 SYN = "syn"
 HELLO = "client_hello"
 DNS = "dns"
-PASSED_ON = "time_exceeded"  # a router had it, and would have sent it on
+PASSED_ON = "time_exceeded"  # a router received it, and would have forwarded it
 ACCEPTED = "synack"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathTrace:
-    """Packets of one kind to one place, each allowed one router more than the one before."""
+    """Describe packets of one kind to one address, with a TTL that rises by one."""
 
     label: str
     send: str
@@ -45,7 +45,7 @@ async def path(target: Target, config: PathConfig, net: Net) -> None:
             await _trace_hellos(address, port, name, neutral, config, net)
         if config.resolver:
             await _trace_queries(name, neutral, config, net)
-    except ValueError as error:  # the net's own sentence, with its cure
+    except ValueError as error:  # a sentence of the net, with the fix
         raise CannotRun(str(error)) from error
 
 
@@ -59,9 +59,9 @@ def _parse_name(key: str, value: str) -> str:
 async def _trace_hellos(
     address: Address, port: int, name: str, neutral: str, config: PathConfig, net: Net
 ) -> None:
-    """SYNs find the end; a hello is worth a trace only if there is somebody to take it.
+    """Trace with SYNs, then with ClientHellos if the address accepts connections.
 
-    The neutral name goes first: what the other one wakes may last.
+    The neutral name goes first: the effect of the target's name may last.
     """
     syn = PathTrace(label="syn", send=SYN, address=address, port=port, hops=config.hops)
     last_reply = await _run_trace(syn, config, net)
@@ -96,7 +96,7 @@ async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) 
 
 
 async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> StepResult | None:
-    """The answer that ended it, None when none came."""
+    """Return the answer that ended the trace, None when there was none."""
     silent_count = 0
     async for result in _send_packets(trace, config, net):
         hop = result.observation.hop
@@ -112,7 +112,7 @@ async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> StepResu
 async def _send_packets(
     trace: PathTrace, config: PathConfig, net: Net
 ) -> AsyncIterator[StepResult]:
-    """One by one, while there is time."""
+    """Send the packets one by one, until the configured time is over."""
     for ttl in range(1, trace.hops + 1):
         result = await net.hop(
             trace.address.literal,

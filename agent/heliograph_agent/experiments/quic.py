@@ -16,7 +16,7 @@ from heliograph_agent.net import Net
 
 @dataclass(frozen=True, slots=True)
 class QuicServer:
-    """A server as it is reached."""
+    """Describe a server by its label, host and port."""
 
     label: str
     host: str
@@ -42,7 +42,7 @@ async def quic(target: Target, config: QuicConfig, net: Net) -> None:
             group.create_task(_visit_target(target_server, limit, net))
             if neutral_server is not None:
                 group.create_task(_visit_neutral(neutral_server, net))
-    except* ValueError as problems:  # this machine has no QUIC
+    except* ValueError as problems:  # QUIC is not installed
         missing.append(_first_message(problems))
     if missing:
         raise CannotRun(missing[0])
@@ -67,7 +67,7 @@ async def _visit_neutral(server: QuicServer, net: Net) -> None:
 
 
 async def _run_handshake(server: QuicServer, address: Address, limit: int | None, net: Net) -> None:
-    """One handshake, and the front page where `limit` bytes of it are wanted."""
+    """Make one handshake, and read `limit` bytes of the front page unless None."""
     _, connection = await net.quic(
         address.literal, server.port, server.host, on=address.lookup, endpoint=server.label
     )

@@ -1,4 +1,7 @@
-"""Whether a name is minded in a ClientHello, or an address. See sni.md."""
+"""Test whether a name in a ClientHello is blocked. See sni.md.
+
+A hello to the target's own server also tests its address.
+"""
 
 import asyncio
 from collections.abc import Sequence
@@ -15,22 +18,22 @@ from heliograph_agent.experiments.endpoints import (
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
-OWN_TRIED = 3  # of the target's addresses
+OWN_TRIED = 3  # number of the target's addresses
 
 
 @dataclass(frozen=True, slots=True)
 class HelloSpec:
-    """A ClientHello to one address: the label of its steps, the name, and how it is checked."""
+    """Describe a ClientHello: the label of its steps, the name, and the check."""
 
     label: str
     name: str
     send_sni: bool = True
-    trust: str = "any"  # the certificate of a server that is shown a stranger's name cannot fit
+    trust: str = "any"  # a server that gets another's name has no certificate for it
 
 
 @dataclass(frozen=True, slots=True)
 class SniServer:
-    """A server, the label of its lookup, and how many of its addresses are greeted."""
+    """Describe a server, the label of its lookup, and how many addresses to visit."""
 
     label: str
     host: str
@@ -70,8 +73,7 @@ async def _visit_server(server: SniServer, hellos: Sequence[HelloSpec], net: Net
 
 
 async def _send_hellos(address: Address, port: int, hellos: Sequence[HelloSpec], net: Net) -> None:
-    """One after the other, and what nobody minds goes first: a filter that was woken may turn
-    away what follows."""
+    """Send the hellos in turn, neutral first: a triggered filter may reject the rest."""
     for hello in hellos:
         async with open_stream(net, address, port, label=hello.label) as stream:
             if stream is None:

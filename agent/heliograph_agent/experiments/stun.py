@@ -1,4 +1,4 @@
-"""Whether STUN servers answer over UDP: what calls begin with. See stun.md."""
+"""Test whether STUN servers, which calls need first, answer over UDP. See stun.md."""
 
 from heliograph.experiments.network import StunConfig
 from heliograph.plan import Endpoint, EndpointKind
@@ -15,6 +15,6 @@ async def stun(target: Target, config: StunConfig, net: Net) -> None:
 
 
 def parse_server(value: str) -> Endpoint:
-    """The server that a person named. Raises CannotRun."""
+    """Parse the server that a user named. Raises CannotRun."""
     host, port = parse_host_port(value.removeprefix("stun:"), default_port=PORT)
     return Endpoint(id="stun", kind=EndpointKind.STUN, host=host, port=port)

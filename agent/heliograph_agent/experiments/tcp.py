@@ -1,4 +1,4 @@
-"""Whether a port accepts a connection. See tcp.md."""
+"""Test whether a port accepts a connection. See tcp.md."""
 
 from heliograph.experiments.network import TcpConfig
 from heliograph_agent.experiments.endpoints import find_addresses, open_stream, parse_host_port

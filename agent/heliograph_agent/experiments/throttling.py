@@ -7,12 +7,12 @@ from heliograph_agent.experiments.endpoints import Address, Page, find_addresses
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, StepResult
 
-LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and the runner has 120
+LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and a task has 120
 
 
 @dataclass(frozen=True, slots=True)
 class TransferSource:
-    """What is fetched over and over, and where from: one address, so that the path is one."""
+    """Hold the page to fetch and one address, so that all transfers share one path."""
 
     page: Page
     address: Address
@@ -24,7 +24,7 @@ async def throttling(target: Target, config: ThrottlingConfig, net: Net) -> None
         for label, url in (("neutral", config.neutral), ("target", target.value))
     ]
     sources = [source for source in candidates if source is not None]
-    # In turn, so that what the path itself does meanwhile happens to both.
+    # In turn, so that changes of the path affect both.
     for _ in range(config.transfers):
         for source in sources:
             if await _fetch_source(source, config, net) > LATE_US:
@@ -32,7 +32,7 @@ async def throttling(target: Target, config: ThrottlingConfig, net: Net) -> None
 
 
 async def _find_source(label: str, url: str, net: Net) -> TransferSource | None:
-    """None when the name has no address. Raises CannotRun."""
+    """Find the address of a page; None when the name has none. Raises CannotRun."""
     page = parse_page(url, label)
     if page is None:
         raise CannotRun(f"{label}: {url!r} is no URL of a web page: give http://… or https://….")
@@ -41,7 +41,7 @@ async def _find_source(label: str, url: str, net: Net) -> TransferSource | None:
 
 
 async def _fetch_source(source: TransferSource, config: ThrottlingConfig, net: Net) -> int:
-    """One transfer over a connection of its own; when it ended, in µs of the trace."""
+    """Make one transfer over a separate connection; return its end in µs of the trace."""
     page = source.page
     address = source.address
     headers = {"Range": f"bytes=0-{config.bytes - 1}"} if config.ranged else {}

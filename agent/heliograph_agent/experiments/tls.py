@@ -29,7 +29,7 @@ async def tls(target: Target, config: TlsConfig, net: Net) -> None:
 
 
 def parse_alpn(value: str) -> tuple[str, ...]:
-    """Those that ALPN can offer (RFC 7301 section 3.1). Raises CannotRun."""
+    """Parse the protocols for ALPN (RFC 7301 section 3.1). Raises CannotRun."""
     names = tuple(name.strip() for name in value.split(",") if name.strip())
     if not value.isascii():
         raise CannotRun(f"alpn cannot be {value!r}; allowed: protocols such as h2,http/1.1.")

@@ -10,7 +10,7 @@ from heliograph_agent.experiments.endpoints import find_addresses, open_stream, 
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
-OR_PORT = "or_port"  # the group of endpoints that speak as relays do
+OR_PORT = "or_port"  # the group of the endpoints that are relays
 BOOTSTRAP = "bootstrap"
 
 
@@ -58,12 +58,12 @@ async def _visit_relays(relays: Iterable[Endpoint], net: Net, concurrency: int) 
 
 
 def make_server_name(random_bytes: bytes) -> str:
-    """A server name as Tor's own clients send it: www, letters and digits of no meaning, com."""
+    """Make a server name as Tor's own clients do: www, random letters and digits, com."""
     return f"www.{base64.b32encode(random_bytes).decode('ascii').lower()}.com"
 
 
 async def _run_bootstrap(bridge: str, net: Net, problems: list[str]) -> None:
     try:
         await net.tor((bridge,) if bridge else (), endpoint=BOOTSTRAP)
-    except ValueError as error:  # none is installed, or it took no such bridge
+    except ValueError as error:  # tor is not installed, or it rejected the bridge
         problems.append(str(error))

@@ -1,4 +1,4 @@
-"""Whether VPN servers answer the first message of their protocol. See vpn.md."""
+"""Test whether VPN servers answer the first message of their protocol. See vpn.md."""
 
 import asyncio
 import base64
@@ -31,13 +31,13 @@ _URL_SAFE = str.maketrans("-_", "+/")
 
 @dataclass(frozen=True, slots=True)
 class Server:
-    """Where, over what, and what is said there."""
+    """Describe a VPN server: protocol, host, port, transport and key."""
 
     protocol: str  # openvpn, wireguard
     host: str
     port: int
     is_tcp: bool = False
-    key: bytes = b""  # a WireGuard server's public one
+    key: bytes = b""  # the public key of a WireGuard server
 
 
 async def vpn(target: Target, config: VpnConfig, net: Net) -> None:
@@ -54,7 +54,7 @@ async def vpn(target: Target, config: VpnConfig, net: Net) -> None:
 
 
 def parse_servers(value: str) -> tuple[Server, ...]:
-    """What a target names, one or several with blanks or commas between. Raises CannotRun."""
+    """Parse one or several servers, separated by blanks or commas. Raises CannotRun."""
     servers = tuple(_parse_server(url) for url in value.replace(",", " ").split())
     if not 0 < len(servers) <= MAX_SERVERS:
         raise CannotRun(
@@ -64,7 +64,7 @@ def parse_servers(value: str) -> tuple[Server, ...]:
 
 
 def parse_key(encoded: str, subject: str) -> bytes:
-    """32 bytes of Base64, of either alphabet, padded or not. Raises CannotRun."""
+    """Decode 32 bytes of Base64, of either alphabet, padded or not. Raises CannotRun."""
     standard = encoded.translate(_URL_SAFE).rstrip("=")
     try:
         key = base64.b64decode(standard + "=" * (-len(standard) % 4), validate=True)
@@ -90,7 +90,7 @@ def _parse_server(url: str) -> Server:
 
 
 def _check_server(server: Server, private: bytes, net: Net) -> None:
-    """Raises CannotRun when the server's key is one that gives no secret to share."""
+    """Raise CannotRun when the server's key gives no shared secret."""
     try:
         _make_message(server, private, net).make_request()
     except ValueError as error:
@@ -112,7 +112,7 @@ async def _visit_server(
 async def _send_datagrams(
     server: Server, address: Address, label: str, private: bytes, attempts: int, net: Net
 ) -> None:
-    """Again when nothing came: one datagram that is lost says nothing."""
+    """Send again without a reply: one lost datagram proves nothing."""
     for _ in range(attempts):
         message = _make_message(server, private, net)
         peer = (address.literal, server.port)
@@ -122,7 +122,7 @@ async def _send_datagrams(
 
 
 def _make_message(server: Server, private: bytes, net: Net) -> ProbeMessage:
-    """A new one for every connection."""
+    """Make a new message, as every connection needs one."""
     if server.protocol == "openvpn":
         return HardReset(net.random(OPENVPN_RANDOM_BYTES), is_framed=server.is_tcp)
     return HandshakeInitiation(

@@ -1,8 +1,9 @@
 """Load a URL as a browser would, with redirects and their cookies. See web.md.
 
-`CookieJar` keeps the cookies of one visit as far as redirects need them (RFC 6265). Dates are not
-read: a visit is over before anything expires that was not to be deleted. There is no list of public
-suffixes either: a jar serves one visit, and no secret is ever in it.
+`CookieJar` keeps the cookies of one visit as far as redirects need them (RFC 6265). It ignores
+Expires and reads Max-Age only for deletion, because a visit ends before any other cookie
+expires. It has no list of public suffixes either, because a jar serves one visit and holds no
+secret.
 """
 
 import asyncio
@@ -27,10 +28,10 @@ from heliograph_agent.experiments.endpoints import (
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import ByteStream, Net, StepResult
 
-# Cookies of one jar: as many as RFC 6265 section 6.1 asks of a browser for a domain.
+# Cookies of one jar: RFC 6265 section 6.1 requires 50 for a domain.
 MAX_COOKIES = 50
-MAX_LINE = 4_096  # characters of one Set-Cookie that is heeded
-MAX_HEADER = 8_192  # characters that are sent back
+MAX_LINE = 4_096  # characters of one Set-Cookie; a longer one is ignored
+MAX_HEADER = 8_192  # characters of the Cookie header
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +40,11 @@ class Cookie:
     value: str
     host: str
     path: str
-    has_subdomains: bool  # whether hosts below `host` get it too
+    has_subdomains: bool  # whether subdomains of `host` get it too
     is_secure: bool
 
     def is_sent_to(self, host: str, path: str, *, is_secure: bool) -> bool:
-        """Whether a request for this place takes it along (section 5.4)."""
+        """Tell whether a request for this host and path carries it (section 5.4)."""
         is_host_match = host == self.host or (
             self.has_subdomains and _is_subdomain(host, self.host)
         )
@@ -53,13 +54,13 @@ class Cookie:
 
 
 class CookieJar:
-    """Made empty for one visit."""
+    """Keep the cookies of one visit; it starts empty."""
 
     def __init__(self) -> None:
         self._cookies: dict[tuple[str, str, str], Cookie] = {}
 
     def add(self, url: str, lines: Iterable[str]) -> None:
-        """Heed the Set-Cookie lines of the reply for `url`; bad ones are passed over."""
+        """Add the Set-Cookie lines of the reply for `url`; ignore bad ones."""
         parts = urlsplit(url)
         for line in lines:
             cookie, is_expired = parse_cookie(line, parts)
@@ -71,7 +72,7 @@ class CookieJar:
                 self._cookies[key] = cookie
 
     def format_header(self, url: str) -> str:
-        """The Cookie header of a request for `url`, "" for none; longer paths come first."""
+        """Format the Cookie header for `url`, "" for none; longer paths come first."""
         parts = urlsplit(url)
         host = parts.hostname or ""
         path = parts.path or "/"
@@ -92,7 +93,7 @@ class CookieJar:
 
 
 def parse_cookie(line: str, url: SplitResult) -> tuple[Cookie | None, bool]:
-    """What one Set-Cookie line says (section 5.2), and whether it says to forget it."""
+    """Parse one Set-Cookie line (section 5.2), and tell whether it deletes the cookie."""
     pair, *attributes = line.split(";")
     name, equals, value = (part.strip() for part in pair.partition("="))
     host = (url.hostname or "").lower()
@@ -126,7 +127,7 @@ def _is_sendable(value: str) -> bool:
 
 
 def _is_subdomain(host: str, domain: str) -> bool:
-    """Section 5.1.3; an address has nothing below it."""
+    """Match a domain (section 5.1.3); an address has no subdomains."""
     try:
         ipaddress.ip_address(host)
     except ValueError:
@@ -135,22 +136,22 @@ def _is_subdomain(host: str, domain: str) -> bool:
 
 
 def _is_path_match(path: str, folder: str) -> bool:
-    """Section 5.1.4."""
+    """Match a path (section 5.1.4)."""
     is_below = path.startswith(folder) and (folder.endswith("/") or path[len(folder) :][:1] == "/")
     return path == folder or is_below
 
 
 def _default_path(path: str) -> str:
-    """The default path of section 5.1.4: all but the last part."""
+    """Return the default path (section 5.1.4): all but the last segment."""
     return path.rpartition("/")[0] or "/"
 
 
 PageTask = asyncio.Task[StepResult | None]
 
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
-ENGINES = ("system", "udp", "doh")  # whose address is asked for the page before whose
-IDLE_S = 2.0  # that an idle connection is kept ready: servers close those that say nothing
-LATE_US = 35_000_000  # no redirect is followed later, so that the last one still has its time
+ENGINES = ("system", "udp", "doh")  # in the order in which their addresses are tried for the page
+IDLE_S = 2.0  # for which an idle connection is kept: servers close idle ones
+LATE_US = 35_000_000  # no redirect is followed later, so that the last one has enough time
 
 
 async def web(target: Target, config: WebConfig, net: Net) -> None:
@@ -159,7 +160,7 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
         raise CannotRun(f"{target.value!r} is no URL of a web page: give http://… or https://….")
     jar = CookieJar()
     visited: set[tuple[str, str]] = set()
-    is_local = False  # the URL itself leads to this network, as in tests and on intranets
+    is_local = False  # the URL itself resolves to a private network, as in tests and on intranets
     for depth in range(config.redirects + 1):
         cookies = jar.format_header(page.url)
         visited.add((page.url, cookies))
@@ -179,7 +180,7 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
 
 
 def find_redirect(result: StepResult, page: Page, label: str) -> Page | None:
-    """Where the answer sends a browser, None when it ends here."""
+    """Return the target of a redirect, None without one."""
     http = result.observation.http
     if http is None or http.status not in REDIRECTS or not http.location:
         return None
@@ -190,7 +191,10 @@ def find_redirect(result: StepResult, page: Page, label: str) -> Page | None:
 
 
 def keep_public(addresses: Sequence[Address]) -> tuple[Address, ...]:
-    """Those that a redirect may send us to: a stranger's page has no business with the router."""
+    """Keep the public addresses, to which a redirect may lead.
+
+    Another site's page must not send requests to the local network.
+    """
     return tuple(address for address in addresses if is_public(address.literal))
 
 
@@ -201,7 +205,7 @@ def _ended_us(result: StepResult) -> int:
 async def _load_page(
     page: Page, addresses: Sequence[Address], cookies: str, config: WebConfig, net: Net
 ) -> StepResult | None:
-    """All addresses at once; the first of them that lets us in is asked for the page."""
+    """Connect to all addresses at once; request the page from the first that accepts."""
     page_visit = _PageVisit(page, {"Cookie": cookies} if cookies else {}, config.body_limit, net)
     last_task: PageTask | None = None
     async with asyncio.TaskGroup() as group:
@@ -214,7 +218,7 @@ async def _load_page(
 
 
 async def _validate_address(page: Page, address: Address, net: Net) -> None:
-    """Who holds the certificate of the name owns the address; the page itself comes in clear."""
+    """Prove by TLS that the address belongs to the name; a page in clear cannot."""
     if is_literal(page.host):
         return
     async with open_stream(net, address, PORTS["https"], label=page.label) as connection:
@@ -226,7 +230,7 @@ async def _validate_address(page: Page, address: Address, net: Net) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _PageVisit:
-    """How one page is asked for, at whichever address."""
+    """Describe the request for one page, at any of its addresses."""
 
     page: Page
     headers: Mapping[str, str]
@@ -234,7 +238,10 @@ class _PageVisit:
     net: Net
 
     async def load(self, address: Address, previous: PageTask | None) -> StepResult | None:
-        """The reply for the page: of an address `before` this one, else of this, else None."""
+        """Return the page from an earlier address, else from this address, else None.
+
+        `previous` is the task of the earlier address.
+        """
         async with self._open_stream(address) as stream:
             is_connected = stream is not None
             if previous is None:
@@ -250,7 +257,7 @@ class _PageVisit:
 
     @asynccontextmanager
     async def _open_stream(self, address: Address) -> AsyncIterator[ByteStream | None]:
-        """A connection over which the page can be asked for, None when there is none."""
+        """Open a connection for the page, None when that fails."""
         page = self.page
         async with open_stream(self.net, address, page.port, label=page.label) as connection:
             stream = connection
@@ -294,10 +301,10 @@ async def _look_up(page: Page, config: WebConfig, net: Net) -> tuple[Address, ..
 
 
 def select_addresses(lookups: Sequence[StepResult], limit: int) -> tuple[Address, ...]:
-    """Up to `limit` addresses, the system's first, each address once.
+    """Select up to `limit` addresses, the system's first, each address once.
 
-    They are the first of every lookup, then every second one …, so that the resolvers' differing
-    answers are all tried before a second address of one of them.
+    The first address of every lookup comes before the second address of any. The resolvers'
+    differing answers are therefore all tried.
     """
     by_literal: dict[str, Address] = {}
     for rank in zip_longest(*(extract_addresses(result, limit) for result in lookups)):

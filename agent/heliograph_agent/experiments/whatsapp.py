@@ -18,7 +18,7 @@ async def whatsapp(target: Target, config: WhatsAppConfig, net: Net) -> None:
 
 
 def sample_endpoints(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
-    """Evenly spread chat servers, the same ones everywhere, so that the control saw them too."""
+    """Sample chat servers evenly, the same everywhere, so that the control has them."""
     hosts = list(dict.fromkeys(e.host for e in endpoints if _NUMBERED.match(e.id)))
     count = min(chat_hosts, len(hosts))
     chosen = {hosts[index * len(hosts) // count] for index in range(count)}

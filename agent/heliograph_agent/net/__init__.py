@@ -1,6 +1,12 @@
-"""The only way to the network: each step becomes an observation of a StepTrace.
+"""The agent's only way to the network: each step becomes an observation.
 
-A failure on the network is a value: the step's observation holds it, and the handle is None.
+A network failure is a value: the step's observation holds it, and the handle is None.
+
+>>> trace = StepTrace(clock)
+>>> net = SystemNetFactory(NetConfig(), clock, Random()).bind(trace)
+>>> connected, stream = await net.connect("192.0.2.1", 443)
+>>> connected.observation.failure
+<Failure.GENERIC_TIMEOUT_ERROR: 'generic_timeout_error'>
 """
 
 from collections.abc import Mapping
@@ -21,26 +27,27 @@ __all__ = [
     "StepTrace",
 ]
 
-MAX_BODY = 524_288  # bytes of a page that are read unless the experiment wants other
+MAX_BODY = 524_288  # default limit of the bytes read of a page
 
 
 class QuicConnection(Protocol):
-    """An open QUIC connection; `step_result` is the handshake that opened it."""
+    """Define an open QUIC connection; `step_result` is its handshake."""
 
     @property
     def step_result(self) -> StepResult: ...
 
     def close(self) -> None:
-        """Drop it without waiting for the peer."""
+        """Drop the connection without waiting for the peer."""
         ...
 
 
 class Net(Protocol):
-    """What an experiment may ask of the network; implemented by `SystemNet`.
+    """Define the network operations of an experiment; `SystemNet` implements them.
 
-    Each method appends exactly one observation to the trace it was bound to, also when it is
-    cancelled (then `interrupted`) or its own deadline ends (`generic_timeout_error`), and returns
-    it with its index. `on` is the step this one stands on. No method retries, races or falls back.
+    Each method appends exactly one observation to its trace, unless it says otherwise, and
+    returns it with its index. A cancelled step is recorded as `interrupted`, a step that exceeds
+    its own deadline as `generic_timeout_error`. `on` is the previous step, on which this step
+    depends. No method retries, races or falls back.
     """
 
     async def resolve(
@@ -54,17 +61,20 @@ class Net(Protocol):
         coarse: bool = False,
         endpoint: str = "",
     ) -> StepResult:
-        """One lookup. `engine`: system (hosts file, search path, the system's resolvers in turn, as
-        getaddrinfo would), udp, tcp, dot (`resolver` is host:port), doh (`resolver` is an https
-        URL). After a reply over UDP it listens on for `linger_s` seconds and keeps what comes as
-        `later`. `coarse` cuts every address in the answers to its /24 or /48: for names that
-        answer with the address of who asked."""
+        """Look up a name once.
+
+        `engine`: system (hosts file, search path, the system's resolvers in turn, as getaddrinfo
+        would), udp, tcp, dot (`resolver` is host:port), doh (`resolver` is an https URL). After
+        a UDP reply the step listens for `linger_s` more seconds and records further replies as
+        `later`. `coarse` cuts every address in the answers to its /24 or /48: use it for names
+        that answer with the address of the querier.
+        """
         ...
 
     async def connect(
         self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
     ) -> tuple[StepResult, ByteStream | None]:
-        """One TCP handshake with an address literal."""
+        """Make one TCP handshake with an address literal."""
         ...
 
     async def handshake(
@@ -76,9 +86,12 @@ class Net(Protocol):
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
     ) -> tuple[StepResult, ByteStream | None]:
-        """One TLS handshake over `stream`; the chain is kept also when it does not verify, and then
-        the failure says so and the stream is None. `trust` names a shipped CA set, "" the public
-        one; with "any" nothing is verified."""
+        """Make one TLS handshake over `stream`.
+
+        The chain is recorded also when it does not verify; then the observation has a failure
+        and the stream is None. `trust` names a shipped CA set, "" the public one; with "any"
+        nothing is verified.
+        """
         ...
 
     async def http(
@@ -91,14 +104,20 @@ class Net(Protocol):
         body_limit: int = MAX_BODY,
         watch: bool = False,
     ) -> StepResult:
-        """One HTTP/1.1 exchange over `stream`, then close it. Two observations: http_round_trip to
-        the end of the headers, read_body (parent: the round trip) to the end of the body. `watch`
-        keeps how the body arrived. A reply 101 has no body. Returns the last one made."""
+        """Make one HTTP/1.1 exchange over `stream`, then close it.
+
+        It makes two observations: http_round_trip to the end of the headers, and read_body
+        (parent: the round trip) to the end of the body. `watch` records the progress of the
+        body. A reply with status 101 has no body. Returns the last observation.
+        """
         ...
 
     async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
-        """Send `message` over `stream`, read its reply, then close the stream. A TLS hello is
-        recorded as the tls_handshake that it begins: with both facts; an alert is its failure."""
+        """Send `message` over `stream`, read its reply, then close the stream.
+
+        A TLS hello is recorded as the tls_handshake that it begins, with both kinds of facts; an
+        alert is its failure.
+        """
         ...
 
     async def datagram(
@@ -110,7 +129,7 @@ class Net(Protocol):
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> StepResult:
-        """Send `message` in one UDP datagram from a fresh socket and read its reply."""
+        """Send `message` in one UDP datagram from a new socket and read its reply."""
         ...
 
     async def quic(
@@ -124,14 +143,13 @@ class Net(Protocol):
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> tuple[StepResult, QuicConnection | None]:
-        """One QUIC handshake (RFC 9000, 9001) with an address literal. Raises ValueError when this
-        agent was installed without it."""
+        """Make one QUIC handshake (RFC 9000, 9001). Raises ValueError without aioquic."""
         ...
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
     ) -> StepResult:
-        """One HTTP/3 exchange (RFC 9114), then close; two observations, as `http` makes them."""
+        """Make one HTTP/3 exchange (RFC 9114), then close; observe it as `http` does."""
         ...
 
     async def hop(
@@ -145,25 +163,26 @@ class Net(Protocol):
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> StepResult:
-        """One packet that may pass `ttl` routers. `send`: syn, client_hello (over a connection of
-        its own, `name` in it), dns (a query for `name`). Raises ValueError when raw packets cannot
-        be had here; its text is the sentence for the user."""
+        """Send one packet that may pass `ttl` routers.
+
+        `send`: syn, client_hello (over its own connection, with `name` in it), dns (a query for
+        `name`). Raises ValueError when raw packets are not available; its text is a sentence for
+        the user.
+        """
         ...
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
-        """Start the installed tor and wait for its bootstrap, over these bridge lines if any.
-        Raises ValueError when none is installed."""
+        """Start the installed tor and await its bootstrap. Raises ValueError without tor."""
         ...
 
     def random(self, size: int) -> bytes:
-        """`size` random bytes from this net's own source."""
+        """Return `size` random bytes from this net's own source."""
         ...
 
     def wall_us(self) -> int:
-        """Microseconds since the Unix epoch by this net's clock, for protocols that send the
-        time, and no others."""
+        """Return Unix microseconds, only for protocols that send the time."""
         ...
 
     async def close(self) -> None:
-        """Release what was kept for the next step; the runner calls it, no experiment does."""
+        """Release what the steps shared. The runner calls it; experiments do not."""
         ...

@@ -1,6 +1,7 @@
-"""Forbid addresses of private networks and of this machine's own network.
+"""Forbid addresses of private networks and of this machine's own networks.
 
-Else a plan, or a name that leads there, could make volunteers look around behind their own routers.
+Otherwise a plan, or a name that resolves to such an address, could make volunteers scan the
+networks behind their own routers.
 """
 
 import ipaddress
@@ -11,20 +12,20 @@ from heliograph.clock import Clock
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_FRESH_US = 1_000_000  # to ask the kernel costs as much as a probe
+_FRESH_US = 1_000_000  # a kernel query costs as much as a probe, so the answer is reused
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
-_NARROWEST = {4: 8, 6: 32}  # a wider "own network" is a mistake, and would bar half the world
+_NARROWEST = {4: 8, 6: 32}  # a wider "own network" is an error, and too much to forbid
 
 
 class ForbiddenAddressError(ValueError):
-    """A planned address where no test may go; the text is for `not_measured` and names none."""
+    """Report a forbidden address; str() is for `not_measured` and omits the address."""
 
     def __init__(self) -> None:
         super().__init__("its address is of a private network, or of this machine's own")
 
 
 class AddressPolicy:
-    """Asks the kernel for this machine's own networks at most once a second."""
+    """Judge addresses, with at most one kernel query a second for own networks."""
 
     def __init__(self, clock: Clock, read_own_networks: Callable[[], Sequence[Network]]) -> None:
         self._clock = clock
@@ -41,8 +42,11 @@ class AddressPolicy:
 
 
 def is_forbidden(literal: str, own_networks: Sequence[Network]) -> bool:
-    """Private, loopback, link-local, multicast, reserved, or in one of `own`; what is embedded in
-    an IPv6 address counts as well. Raises ValueError for a name."""
+    """Tell whether an address is not public, or is in one of `own_networks`.
+
+    Private, loopback, link-local, multicast and reserved addresses are not public. An IPv4
+    address embedded in an IPv6 address is judged as well. Raises ValueError for a name.
+    """
     address = ipaddress.ip_address(literal.partition("%")[0])
     addresses = (address, *_embedded_addresses(address))
     return any(
@@ -51,10 +55,10 @@ def is_forbidden(literal: str, own_networks: Sequence[Network]) -> bool:
 
 
 def interface_network(address: str, prefix: int) -> Network:
-    """The network of an interface's address; of an odd one the address alone."""
+    """Return an interface's network; the address alone for a prefix too wide."""
     parsed = ipaddress.ip_address(address)
     if parsed.version == 6:
-        prefix = min(prefix, 64)  # privacy addresses: the /64 is the household
+        prefix = min(prefix, 64)  # privacy addresses: one household has a whole /64
     if prefix < _NARROWEST[parsed.version]:
         prefix = parsed.max_prefixlen
     return ipaddress.ip_network((address, prefix), strict=False)

@@ -7,14 +7,14 @@ from heliograph.failure import Failure
 
 
 class StepError(Exception):
-    """A step that ended in a failure of the vocabulary; `failure` says which."""
+    """End a step with `failure`, a failure of the vocabulary."""
 
     def __init__(self, failure: Failure) -> None:
         super().__init__(failure.value)
         self.failure = failure
 
 
-# What a step may end in on the network's account. Anything else is a bug and goes up.
+# Errors that the network can cause. Any other exception is a bug and propagates.
 NETWORK_ERRORS = (OSError, EOFError, StepError)
 
 _ERRNO = {
@@ -40,7 +40,7 @@ _ERRNO = {
 
 
 def classify_error(error: BaseException) -> tuple[Failure, str]:
-    """The failure, and a detail when the vocabulary has no word for it."""
+    """Return the failure, and a detail for a failure outside the vocabulary."""
     if isinstance(error, StepError):
         return error.failure, ""
     if isinstance(error, TimeoutError):
@@ -55,7 +55,7 @@ def classify_error(error: BaseException) -> tuple[Failure, str]:
 
 
 def _classify_connection_error(error: BaseException) -> Failure | None:
-    """asyncio raises some of these without an errno."""
+    """Classify errors that asyncio raises without an errno."""
     if isinstance(error, (ConnectionResetError, BrokenPipeError)):
         return Failure.CONNECTION_RESET
     if isinstance(error, ConnectionRefusedError):
@@ -64,6 +64,6 @@ def _classify_connection_error(error: BaseException) -> Failure | None:
 
 
 def _describe_error(error: BaseException, number: int | None) -> str:
-    """The type and the errno's name, never the message: messages hold addresses."""
+    """Name the type and the errno, never the message: messages contain addresses."""
     name = errno.errorcode.get(number, str(number)) if number else ""
     return f"{type(error).__name__} {name}".strip()

@@ -1,7 +1,7 @@
-"""Read this machine's addresses and routes: which families lead out, what changed.
+"""Read this machine's addresses and routes: usable families, and a fingerprint.
 
-Nothing here leaves the process: the fingerprint is a digest of addresses, which a reader could
-guess back, so it is only ever compared with an earlier one.
+The fingerprint never leaves the process: a reader could recover the addresses from the digest by
+guessing. It is only compared with an earlier one.
 """
 
 import hashlib
@@ -34,7 +34,7 @@ _DEADLINE_S = 2.0
 
 @dataclass(frozen=True, slots=True, order=True)
 class InterfaceAddress:
-    """An address this machine has on an interface."""
+    """Describe an address of an interface of this machine."""
 
     interface: int
     address: str
@@ -49,14 +49,14 @@ class DefaultRoute:
 
 
 def interface_addresses() -> tuple[InterfaceAddress, ...]:
-    """Every address of every interface."""
+    """List every address of every interface."""
     return tuple(
         h for kind, body in _dump_table(_GETADDR) if kind == _NEWADDR for h in _parse_address(body)
     )
 
 
 def default_routes() -> tuple[DefaultRoute, ...]:
-    """The default routes of the main table, both families."""
+    """List the default routes of the main table, of both families."""
     return tuple(
         r
         for kind, body in _dump_table(_GETROUTE)
@@ -95,7 +95,7 @@ def _parse_attributes(data: bytes) -> dict[int, bytes]:
 
 
 def _dump_table(request: int) -> list[tuple[int, bytes]]:
-    """Every message of one dump; none where there is no netlink."""
+    """Read every message of one dump; empty where netlink is missing."""
     family = getattr(socket, "AF_NETLINK", None)
     if family is None:
         return []
@@ -121,11 +121,11 @@ def _read_messages(link: socket.socket) -> Iterator[tuple[int, bytes]]:
             data = data[(size + 3) & ~3 :]
 
 
-_FRESH_US = 1_000_000  # to ask the kernel costs as much as a probe
+_FRESH_US = 1_000_000  # a kernel query costs as much as a probe, so the answer is reused
 
 
 class OwnAddresses:
-    """Asks the kernel at most once a second, and keeps the scrubber while nothing has changed."""
+    """Query the kernel at most once a second, and keep the scrubber until a change."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
@@ -150,18 +150,20 @@ _PROBE_TARGETS = (
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LocalView:
+    """Describe the usable address families and the network of this machine."""
+
     ipv4: bool  # a default route and an address that can use it
     ipv6: bool
     fingerprint: str  # changes with interfaces, networks and gateways
 
 
 def read_local_view() -> LocalView:
-    """Cheap enough for a look every few seconds; sends nothing."""
+    """Read the view once; cheap enough to repeat every few seconds; sends nothing."""
     return make_local_view(interface_addresses() or _probe_addresses(), default_routes())
 
 
 def own_addresses() -> tuple[str, ...]:
-    """Every address of this machine except those of its loopback interface."""
+    """List every address of this machine except those of its loopback interface."""
     loopback = _loopback_interfaces()
     addresses = interface_addresses() or _probe_addresses()
     return tuple(
@@ -170,7 +172,7 @@ def own_addresses() -> tuple[str, ...]:
 
 
 def own_networks() -> tuple[Network, ...]:
-    """The networks that this machine's interfaces stand in, loopback left out."""
+    """List the networks of this machine's interfaces, without loopback."""
     addresses = interface_addresses() or _probe_addresses()
     return tuple(
         {
@@ -184,7 +186,7 @@ def own_networks() -> tuple[Network, ...]:
 def make_local_view(
     addresses: Iterable[InterfaceAddress], routes: Iterable[DefaultRoute]
 ) -> LocalView:
-    """Derive the families that lead out and the fingerprint; pure."""
+    """Derive the usable families and the fingerprint. Pure."""
     addresses = tuple(addresses)
     routes = tuple(routes)
     families = {route.family for route in routes}
@@ -198,7 +200,7 @@ def make_local_view(
 
 
 def _describe_network(interface_address: InterfaceAddress) -> str:
-    """The network, not the address: IPv6 privacy addresses change daily on a network that stays."""
+    """Describe the network, as IPv6 privacy addresses change daily within it."""
     address = ipaddress.ip_address(interface_address.address)
     prefix = interface_address.prefix if address.version == 4 else min(interface_address.prefix, 64)
     network = ipaddress.ip_network((interface_address.address, prefix), strict=False)
@@ -206,7 +208,7 @@ def _describe_network(interface_address: InterfaceAddress) -> str:
 
 
 def _is_usable(address: str, version: int) -> bool:
-    """Whether a packet with this source may come back from the Internet, NAT allowed for IPv4."""
+    """Tell whether the Internet can answer this source address; IPv4 may use NAT."""
     parsed = ipaddress.ip_address(address)
     if parsed.version != version or parsed.is_loopback or parsed.is_link_local:
         return False
@@ -218,12 +220,12 @@ def _is_loopback(address: str) -> bool:
 
 
 def _loopback_interfaces() -> set[int]:
-    """The interfaces named lo; addresses put there for a test or a service are not ours to hide."""
+    """Return the interfaces named lo; addresses added there need no scrubbing."""
     return {index for index, name in socket.if_nameindex() if name == "lo"}
 
 
 def _probe_addresses() -> tuple[InterfaceAddress, ...]:
-    """Without netlink: the source addresses the system would use, one a family."""
+    """Return the source address of each family, where netlink is missing."""
     addresses: list[InterfaceAddress] = []
     for family, target in zip((socket.AF_INET, socket.AF_INET6), _PROBE_TARGETS, strict=True):
         try:

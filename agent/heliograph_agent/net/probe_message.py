@@ -1,4 +1,4 @@
-"""Define a probe message: bytes out, bytes in, a label for the reply.
+"""Define a probe message: request bytes, reply bytes, and a label for the reply.
 
 heliograph_agent.protocols has the implementations, which are pure; `Net.exchange` and
 `Net.datagram` send them.
@@ -12,43 +12,42 @@ from heliograph.observation import Tls
 MAX_REPLY = 65_536  # bytes read for one reply
 
 
-class ProtocolMismatch(ValueError):  # noqa: N818 - it is an answer, and no error of ours
-    """Somebody answered, and not in this protocol."""
+class ProtocolMismatch(ValueError):  # noqa: N818 - a result of the network, not an error
+    """Report a reply that is not in this protocol."""
 
 
 @dataclass(frozen=True, slots=True)
 class ProbeReply:
-    """A word of the protocol, and how an echo differs from what was sent."""
+    """Hold the label of a reply, and how an echo differs from the request."""
 
     label: str
     differences: tuple[str, ...] = ()
 
 
 class ProbeMessage(Protocol):
-    """One message and its reply. It is sent once: make a new one for every connection."""
+    """Define one message and its reply; create a new one for every connection."""
 
     @property
     def name(self) -> str:
-        """mtproto, noise, stun, openvpn, wireguard, tcp_echo, http_echo, client_hello …"""
+        """Return mtproto, noise, stun, openvpn, wireguard, tcp_echo, client_hello …."""
         ...
 
     def make_request(self) -> bytes:
-        """What is sent."""
+        """Return the bytes to send."""
         ...
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """What everything received so far is; None when more is needed to tell.
-
-        Raises ProtocolMismatch.
-        """
+        """Classify all bytes so far; None when incomplete. Raises ProtocolMismatch."""
         ...
 
 
 @runtime_checkable
 class TlsProbeMessage(ProbeMessage, Protocol):
-    """A message that is itself a TLS hello."""
+    """Define a message that is itself a TLS hello."""
 
     def tls_facts(self) -> Tls:
-        """What was sent and, once heard, what was answered; it is written beside the exchange,
-        and an alert in it makes the step fail."""
+        """Return the facts of the hello and, once received, of its answer.
+
+        They are recorded beside the exchange; an alert in them makes the step fail.
+        """
         ...

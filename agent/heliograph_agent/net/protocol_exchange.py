@@ -21,7 +21,7 @@ from heliograph_agent.net.udp import UdpSocket
 
 @dataclass(slots=True)
 class MessageExchange:
-    """Exchange one message; `facts` holds what is known so far."""
+    """Exchange one message; `facts` returns the facts so far."""
 
     message: ProbeMessage
     reply: ProbeReply = field(default_factory=lambda: ProbeReply(""))
@@ -29,7 +29,10 @@ class MessageExchange:
     received_bytes: int = 0
 
     async def run_over_stream(self, reader: ByteReader, writer: ByteWriter) -> None:
-        """Raises OSError, EOFError when the peer closed without a byte, StepError."""
+        """Send the message over a stream and read its reply.
+
+        Raises OSError, StepError, or EOFError when the peer closed before a complete reply.
+        """
         request = self.message.make_request()
         writer.write(request)
         self.sent_bytes = len(request)
@@ -48,11 +51,11 @@ class MessageExchange:
     async def run_in_datagram(
         self, address: str, port: int, deadline_s: float, count: CountBytes
     ) -> None:
-        """Each datagram is a whole reply or none; what is none is passed over until the deadline,
-        since anybody may throw datagrams at us.
+        """Send the message in a datagram and read its reply.
 
-        Raises OSError (a closed port answers by ICMP), TimeoutError, StepError when nothing but
-        other things came.
+        A datagram is a whole reply or none. Others are ignored until the deadline, because
+        anybody can send datagrams to us. Raises OSError (a closed port answers by ICMP),
+        TimeoutError, or StepError when only other datagrams came.
         """
         udp_socket = UdpSocket(address, port)
         has_foreign_reply = False
@@ -87,19 +90,19 @@ class MessageExchange:
 
     @property
     def operation(self) -> Operation:
-        """A TLS hello is the beginning of a handshake, and is written down as one."""
+        """Return tls_handshake for a TLS hello, which begins a handshake, else exchange."""
         is_hello = isinstance(self.message, TlsProbeMessage)
         return Operation.TLS_HANDSHAKE if is_hello else Operation.EXCHANGE
 
     def step_facts(self) -> StepFacts:
-        """The facts of the step: the exchange and, of a TLS hello, what it was."""
+        """Return the exchange and, for a TLS hello, the facts of the hello."""
         message = self.message
         if isinstance(message, TlsProbeMessage):
             return {"exchange": self.facts(), "tls": message.tls_facts()}
         return {"exchange": self.facts()}
 
     def _parse_reply(self, received: bytes) -> bool:
-        """Whether the reply is whole. Raises StepError when it is none."""
+        """Tell whether the reply is complete. Raises StepError when it is invalid."""
         try:
             reply = self.message.parse_reply(received)
         except ProtocolMismatch as error:

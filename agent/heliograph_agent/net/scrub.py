@@ -1,8 +1,9 @@
 """Remove the volunteer's addresses from every text of an observation.
 
-The machine's own addresses are known and go everywhere. The address its provider shows to the
-world is not known to the machine, but block pages love to print it: so every address literal goes
-from a title, and from what follows the host in a URL. The host itself stays: it is evidence.
+The machine's own addresses are known and are removed everywhere. The public address that its
+provider assigns is not known to the machine, but block pages often print it. Therefore every
+address literal is removed from a title, and from the part of a URL after the host. The host
+itself is evidence and stays.
 """
 
 import ipaddress
@@ -25,7 +26,7 @@ from heliograph.observation import (
 from heliograph_agent.net.dns.truncate import is_network
 
 MARK = "[scrubbed]"
-_REMEMBERED = 512  # texts of each kind
+_REMEMBERED = 512  # cached texts of each kind
 _COLON = r"(?::|%3[Aa])"
 _CANDIDATE = re.compile(
     r"(?<![0-9.])\d{1,3}(?:([.-])\d{1,3})(?:\1\d{1,3}){2}(?![0-9])"  # 192.0.2.1, 192-0-2-1
@@ -35,7 +36,7 @@ Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 
 class Scrubber:
-    """Knows the machine's own addresses, loopback excepted."""
+    """Remove the machine's own addresses (loopback excepted), or all, from texts."""
 
     def __init__(self, own: Iterable[str]) -> None:
         self.addresses = tuple(own)
@@ -50,25 +51,25 @@ class Scrubber:
             else None
         )
 
-        # The same hosts and names come again with every probe of a task.
+        # The same hosts and names recur with every probe of a task.
         self._scrub_own_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_own)
         self._scrub_page_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_all)
         self._scrub_url_cached = lru_cache(maxsize=_REMEMBERED)(self._replace_in_url)
 
     def scrub_own(self, value: str) -> str:
-        """Without the machine's own addresses, in any of their text forms."""
+        """Remove the machine's own addresses in all of their text forms."""
         return self._scrub_own_cached(value) if value else value
 
     def scrub_page(self, value: str) -> str:
-        """Without any address: a title, a banner."""
+        """Remove every address from the text of a page, such as a title or a banner."""
         return self._scrub_page_cached(value) if value else value
 
     def scrub_url(self, value: str) -> str:
-        """The host stays unless it is our own; what follows it keeps no address."""
+        """Remove own addresses from the host of a URL, and every address after it."""
         return self._scrub_url_cached(value) if value else value
 
     def scrub_observation(self, observation: Observation) -> Observation:
-        """The same step, fit to leave the machine; the same object when it was already."""
+        """Remove the volunteer's addresses; return the same object if there are none."""
         clean = (
             self.scrub_page(observation.failure_detail),
             observation.dns and self._scrub_dns(observation.dns),
@@ -106,7 +107,7 @@ class Scrubber:
             return self.scrub_page(value)
         tail = urlunsplit(("", "", parts.path, parts.query, parts.fragment))
         head = value.removesuffix(tail) if tail else value
-        if head + tail != value:  # an odd spelling that does not come back together
+        if head + tail != value:  # an unusual spelling that does not survive the round trip
             return self.scrub_page(value)
         return self.scrub_own(head) + self.scrub_page(tail)
 
@@ -135,7 +136,10 @@ class Scrubber:
         return tuple(self._scrub_answer(answer) for answer in answers)
 
     def _scrub_answer(self, answer: DnsAnswer) -> DnsAnswer:
-        """An address or a name is the answer itself; a text may hold whatever somebody wrote."""
+        """Remove own addresses from an address or a name, every address from other text.
+
+        An address or a name is the answer itself; a text can contain anything.
+        """
         scrub = self.scrub_own if answer.type in ("A", "AAAA", "CNAME") else self.scrub_page
         if answer.type == "TXT" and is_network(answer.data.strip('"')):
             scrub = self.scrub_own
@@ -199,7 +203,7 @@ def _parse_address(value: str) -> Address | None:
 
 
 def _text_forms(address: Address) -> Iterable[str]:
-    """Spellings that are not address literals: names made of an address, and plain numbers."""
+    """List other spellings: names made from an address, and plain numbers."""
     yield address.reverse_pointer
     if isinstance(address, ipaddress.IPv4Address):
         yield f"{int(address):d}"

@@ -14,7 +14,7 @@ from heliograph_agent.net.trace import StepResult, StepTrace
 
 
 class StepFacts(TypedDict, total=False):
-    """What a step learnt."""
+    """Hold the facts of a step."""
 
     dns: Dns
     tcp: Tcp
@@ -27,6 +27,8 @@ class StepFacts(TypedDict, total=False):
 
 @dataclass(frozen=True, slots=True)
 class StepRecorder:
+    """Run a step of one kind, scrub its observation and add it to the trace."""
+
     trace: StepTrace
     scrubber: Scrubber
     operation: Operation
@@ -40,11 +42,12 @@ class StepRecorder:
         facts: Callable[[], StepFacts],
         idle_us: Callable[[], int] = lambda: 0,
     ) -> StepResult:
-        """Do `work` and write down how it ended. `facts` is asked once, at the end;
-        `idle_us` is what the work then listened on for, and no part of how long the step took.
+        """Run `work` and record its end.
 
-        A cancellation is written down as `interrupted` and goes on up. ValueError goes up and
-        leaves no observation: nothing was tried.
+        `facts` is called once, at the end. `idle_us` returns the time that `work` listened for
+        further replies; it is not part of the step's duration. A cancellation is recorded as
+        `interrupted` and propagates. ValueError propagates without an observation, because
+        nothing was sent.
         """
         started_us = self.trace.elapsed_us()
         failure: Failure | None = None
@@ -67,7 +70,7 @@ class StepRecorder:
         facts: Callable[[], StepFacts],
         idle_us: int = 0,
     ) -> StepResult:
-        # Before the facts are put together: to read a chain takes as long as a handshake nearby.
+        # Measured before the facts are built: to parse a chain takes as long as a nearby handshake.
         duration_us = self.trace.elapsed_us() - started_us - idle_us
         observation = Observation(
             operation=self.operation,

@@ -1,4 +1,4 @@
-"""The Net of this machine: each method runs one step and records its observation."""
+"""Implement Net on this machine: each method runs one step and records it."""
 
 import ipaddress
 from collections.abc import Mapping
@@ -37,14 +37,14 @@ from heliograph_agent.net.traceroute.raw_helper import start_raw_helper
 
 __all__ = ["NetConfig", "SystemNet", "SystemNetFactory"]
 
-_GRACE_S = 1.0  # for what bounds its own wait to say what it made of it
+_GRACE_S = 1.0  # for work with its own deadline to report its result
 
 
 class SystemNetFactory:
-    """Make nets that share settings, trust anchors and the random source."""
+    """Create nets that share settings, trust anchors and the random source."""
 
     def __init__(self, config: NetConfig, clock: Clock, rng: Random) -> None:
-        """Raises ValueError, naming the key, when a setting cannot be used."""
+        """Create the shared parts. Raises ValueError, naming the key, for a bad setting."""
         self.config = config
         self.clock = clock
         self.rng = rng
@@ -68,7 +68,7 @@ class SystemNetFactory:
         )
 
     def is_forbidden(self, literal: str) -> bool:
-        """Whether no test may go there."""
+        """Tell whether no test may contact this address."""
         return not self.config.local_targets and self._address_policy(literal)
 
     def bind(self, trace: StepTrace) -> "SystemNet":
@@ -95,7 +95,10 @@ class SystemNet:
         coarse: bool = False,
         endpoint: str = "",
     ) -> StepResult:
-        """Also raises ValueError: an unknown engine, no such resolver, no such name."""
+        """Implement `Net.resolve`.
+
+        Also raises ValueError for an unknown engine, a bad resolver or a bad name.
+        """
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if engine == "doh":
@@ -114,7 +117,7 @@ class SystemNet:
     async def connect(
         self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
     ) -> tuple[StepResult, ByteStream | None]:
-        """Also raises ValueError when `address` is a name."""
+        """Implement `Net.connect`. Also raises ValueError when `address` is a name."""
         connection: TcpConnection | None = None
 
         async def work() -> None:
@@ -140,7 +143,10 @@ class SystemNet:
         alpn: tuple[str, ...] = ("http/1.1",),
         trust: str = "",
     ) -> tuple[StepResult, ByteStream | None]:
-        """Also raises ValueError when no CA set is named `trust`. Closes `stream` on failure."""
+        """Implement `Net.handshake`; close `stream` on failure.
+
+        Also raises ValueError when no CA set is named `trust`.
+        """
         roots = self._factory.trust_store.select_roots(trust)
         tls_handshake = TlsHandshake(server_name=server_name, send_sni=send_sni, alpn=alpn)
         connection = stream.writer
@@ -175,7 +181,7 @@ class SystemNet:
         body_limit: int = MAX_BODY,
         watch: bool = False,
     ) -> StepResult:
-        """Also raises ValueError when `url` or a header cannot be sent."""
+        """Implement `Net.http`. Also raises ValueError for a bad `url` or header."""
         try:
             exchange = Http1Exchange(
                 stream.reader,
@@ -214,7 +220,7 @@ class SystemNet:
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> StepResult:
-        """Also raises ValueError when `address` is a name."""
+        """Implement `Net.datagram`. Also raises ValueError when `address` is a name."""
         forbidden = self._check_address(address, on, Operation.EXCHANGE)
         if forbidden is not None:
             return forbidden
@@ -237,7 +243,7 @@ class SystemNet:
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> tuple[StepResult, QuicConnection | None]:
-        """Also raises ValueError when `address` is a name or no CA set is named `trust`."""
+        """Implement `Net.quic`. Also raises ValueError for a name or an unknown CA set."""
         require_aioquic()
         forbidden = self._check_address(address, on, Operation.QUIC_HANDSHAKE)
         if forbidden is not None:
@@ -266,7 +272,7 @@ class SystemNet:
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
     ) -> StepResult:
-        """Also raises ValueError when `url` cannot be asked for."""
+        """Implement `Net.http3`. Also raises ValueError for a bad `url`."""
         if not isinstance(connection, SystemQuicConnection):
             raise TypeError("a connection that this net did not open")
         try:
@@ -286,7 +292,7 @@ class SystemNet:
         on: StepResult | None = None,
         endpoint: str = "",
     ) -> StepResult:
-        """Also raises ValueError when `address` is a name, or `send` unknown."""
+        """Implement `Net.hop`. Also raises ValueError for a name or an unknown `send`."""
         ipaddress.ip_address(address)
         forbidden = self._check_address(address, on, Operation.HOP)
         if forbidden is not None:
@@ -332,7 +338,7 @@ class SystemNet:
     async def _read_page(
         self, exchange: Http1Exchange | Http3Exchange, on: StepResult, body_limit: int
     ) -> StepResult:
-        """Head and body, an observation each."""
+        """Read headers and body as one observation each."""
         config = self._factory.config
         endpoint = on.observation.endpoint
         round_trip = await self._recorder(Operation.HTTP_ROUND_TRIP, on, endpoint).run(
@@ -349,8 +355,11 @@ class SystemNet:
     def _check_address(
         self, address: str, on: StepResult | None, operation: Operation
     ) -> StepResult | None:
-        """What stands for a step to an address where none may go: no observation, for none was
-        made. Where a lookup led there, that lookup says so; else raise ForbiddenAddressError."""
+        """Return a failed result for a forbidden address, None for an allowed one.
+
+        The result records no observation, because nothing was sent. After a lookup it refers to
+        that lookup; without one, raises ForbiddenAddressError.
+        """
         if not self._factory.is_forbidden(address):
             return None
         if on is None:
@@ -373,7 +382,7 @@ class SystemNet:
 def _make_stream(
     result: StepResult, reader: ByteReader | None, writer: ByteWriter | None
 ) -> ByteStream | None:
-    """A handle only for a step that went well: what opened as its deadline struck is dropped."""
+    """Create a handle for a successful step; close a connection that came too late."""
     if reader is None or writer is None:
         return None
     stream = ByteStream(result, reader, writer)

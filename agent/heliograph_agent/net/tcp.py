@@ -1,6 +1,6 @@
-"""Open a TCP connection, count its bytes, and hand them to a layer above (TLS).
+"""Open a TCP connection, count its bytes, and pass them to a layer above (TLS).
 
-asyncio's streams do the same and more, at several times the price: half of a probe nearby.
+asyncio's streams do the same and more, at several times the cost: half of a nearby probe.
 """
 
 import asyncio
@@ -11,13 +11,13 @@ from heliograph.address import parse_literal
 
 CountBytes = Callable[[int], None]
 
-# bytes unread: the peer waits from the one to the other
+# unread bytes: reading pauses above the first and resumes below the second
 _HIGH_WATER = 131_072
 _LOW_WATER = 32_768
 
 
 class ByteReceiver(Protocol):
-    """A layer that takes the connection's bytes in place of the reader."""
+    """Define a layer that takes the connection's bytes in place of the buffer."""
 
     def feed_data(self, data: bytes) -> None: ...
 
@@ -25,7 +25,7 @@ class ByteReceiver(Protocol):
 
 
 class ReceiveBuffer:
-    """What has come and nobody has read yet. One reader at a time."""
+    """Buffer received bytes until a reader takes them; one reader at a time."""
 
     __slots__ = ("_data", "_ended", "_error", "_paused", "_transport", "_waiter")
 
@@ -48,7 +48,7 @@ class ReceiveBuffer:
         self._wake()
 
     def end(self, error: Exception | None) -> None:
-        """Nothing more will come; `error` is raised once all that came has been read."""
+        """End the stream; `error` is raised after all received bytes are read."""
         self._ended = True
         self._error = self._error or error
         self._wake()
@@ -58,11 +58,11 @@ class ReceiveBuffer:
         return self._ended
 
     def read_available(self) -> bytes:
-        """All there is, without waiting."""
+        """Return all buffered bytes without waiting."""
         return self._take_bytes(len(self._data))
 
     async def read(self, size: int) -> bytes:
-        """Up to `size` bytes, b"" at the end. Raises OSError when the connection broke."""
+        """Return up to `size` bytes, b"" at the end. Raises OSError."""
         while not self._data:
             if self._error is not None:
                 raise self._error
@@ -72,7 +72,7 @@ class ReceiveBuffer:
         return self._take_bytes(size)
 
     async def readexactly(self, size: int) -> bytes:
-        """Raises EOFError when the end comes before, OSError when the connection broke."""
+        """Return `size` bytes. Raises EOFError at an early end, OSError on a break."""
         while len(self._data) < size:
             if self._ended:
                 raise self._error or asyncio.IncompleteReadError(self.read_available(), size)
@@ -104,14 +104,14 @@ class ReceiveBuffer:
 
 
 class TcpConnection(asyncio.Protocol):
-    """The connection in clear: reads into its inbox, and is itself what one writes to."""
+    """Read into `receive_buffer`, or into `receiver`, and write in clear."""
 
     def __init__(self, count: CountBytes) -> None:
         self.count = count
         self.receive_buffer = ReceiveBuffer()
         self.receiver: ByteReceiver | None = None
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # once it is made
-        self._drain_waiter: asyncio.Future[None] | None = None  # the kernel takes no more for now
+        self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
+        self._drain_waiter: asyncio.Future[None] | None = None  # set while the send buffer is full
         self._is_lost = False
 
     def write(self, data: bytes) -> None:
@@ -119,7 +119,7 @@ class TcpConnection(asyncio.Protocol):
         self.transport.write(data)
 
     async def drain(self) -> None:
-        """Until the kernel has taken most of what was written. Raises OSError when it cannot."""
+        """Wait until the send buffer has room. Raises OSError on a broken connection."""
         if self._is_lost:
             raise ConnectionResetError
         if self._drain_waiter is not None:
@@ -137,7 +137,7 @@ class TcpConnection(asyncio.Protocol):
             self.receiver.feed_data(data)
 
     def eof_received(self) -> bool:
-        """The peer has no more to say, and may still listen."""
+        """Keep the connection open, because the peer may still read after its FIN."""
         (self.receiver.feed_end if self.receiver else self.receive_buffer.end)(None)
         return True
 
@@ -157,7 +157,7 @@ class TcpConnection(asyncio.Protocol):
 
 
 async def open_tcp(address: str, port: int, count: CountBytes) -> TcpConnection:
-    """One handshake with an address literal, no other tried. Raises OSError.
+    """Make one handshake with an address literal; try no other. Raises OSError.
 
     Raises ValueError when `address` is a name: a connect resolves nothing.
     """
@@ -167,7 +167,7 @@ async def open_tcp(address: str, port: int, count: CountBytes) -> TcpConnection:
 
 
 async def open_tcp_by_name(host: str, port: int, count: CountBytes) -> TcpConnection:
-    """A connection to a name or an address, as the system makes it. Raises OSError."""
+    """Connect to a name or an address, as the system does. Raises OSError."""
     loop = asyncio.get_running_loop()
     _, connection = await loop.create_connection(lambda: TcpConnection(count), host, port)
     return connection

@@ -1,8 +1,8 @@
-"""Start the installed tor in a folder of its own and watch its bootstrap.
+"""Start the installed tor in a separate folder and watch its bootstrap.
 
-tor says on standard output how far it has come ("Bootstrapped 45% (requesting_descriptors)"). It
-opens no port: its sockets are files in its folder. Bridge lines are secrets; they are written into
-that folder and nowhere else.
+tor reports its progress on standard output ("Bootstrapped 45% (requesting_descriptors)"). It
+opens no port: its sockets are files in its folder. Bridge lines are secrets; they are written
+only into that folder.
 """
 
 import asyncio
@@ -25,11 +25,11 @@ DONE = 100
 _MAX_BRIDGES = 16
 _MAX_BRIDGE = 1_024  # characters
 _MAX_LINE = 8_192
-_ASK_S = 1.0  # for tor to say what it has moved
+_ASK_S = 1.0  # for tor's answer about its traffic
 _PROGRESS = re.compile(rb"Bootstrapped (\d{1,3})%")
 _TRAFFIC = re.compile(rb"traffic/(?:read|written)=(\d{1,15})")
 _NAME = re.compile(r"[A-Za-z0-9_]{1,32}")
-# Who speaks which pluggable transport, the better one first.
+# Programs by pluggable transport, the preferred program first.
 _PLUGINS = {
     "lyrebird": ("meek_lite", "obfs2", "obfs3", "obfs4", "scramblesuit", "webtunnel"),
     "obfs4proxy": ("meek_lite", "obfs2", "obfs3", "obfs4", "scramblesuit"),
@@ -39,15 +39,15 @@ _PLUGINS = {
 
 @dataclass(slots=True)
 class TorBootstrap:
-    """One start of tor; `facts` hold how far it has come."""
+    """Start tor once; `facts` returns its progress."""
 
     program: str
-    lines: tuple[str, ...]  # of its configuration, about bridges
+    lines: tuple[str, ...]  # of torrc, about bridges
     progress: int | None = None
 
     async def run(self, count: CountBytes) -> None:
-        """To the end of the bootstrap. Raises ValueError when tor ends by itself."""
-        folder = Path(tempfile.mkdtemp(prefix="heliograph-tor-"))  # nobody else may look in
+        """Run to the end of the bootstrap. Raises ValueError when tor exits by itself."""
+        folder = Path(tempfile.mkdtemp(prefix="heliograph-tor-"))  # mode 0700: private
         try:
             torrc = folder / "torrc"
             torrc.write_text(_format_torrc(folder, self.lines), encoding="ascii")
@@ -75,7 +75,7 @@ class TorBootstrap:
 
 
 def make_bootstrap(bridges: tuple[str, ...]) -> TorBootstrap:
-    """Raises ValueError, with the cure, when there is no tor or no way to use a bridge."""
+    """Create a bootstrap. Raises ValueError, with the fix, for a missing program."""
     program = shutil.which("tor")
     if program is None:
         raise ValueError("A Tor bootstrap needs the program tor: install the package tor.")
@@ -83,7 +83,7 @@ def make_bootstrap(bridges: tuple[str, ...]) -> TorBootstrap:
 
 
 def _bridge_config(bridges: tuple[str, ...]) -> tuple[str, ...]:
-    """The configuration's lines. What is wrong with a bridge is said without quoting it."""
+    """Return the torrc lines for bridges. Errors never quote a bridge."""
     if not bridges:
         return ()
     if len(bridges) > _MAX_BRIDGES:
@@ -94,7 +94,7 @@ def _bridge_config(bridges: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _parse_bridge(number: int, line: str) -> tuple[str, str]:
-    """The transport, "" for none, and the line."""
+    """Return the transport, "" for none, and the line."""
     tokens = line.removeprefix("Bridge ").split()
     plain = " ".join(tokens)
     sendable = plain.isascii() and plain.isprintable() and 0 < len(plain) <= _MAX_BRIDGE
@@ -126,7 +126,7 @@ def _format_torrc(folder: Path, lines: tuple[str, ...]) -> str:
             "ClientOnly 1",
             "AvoidDiskWrites 1",
             "Log notice stdout",
-            f"__OwningControllerProcess {os.getpid()}",  # it ends when we are killed
+            f"__OwningControllerProcess {os.getpid()}",  # tor exits when this process is killed
             *lines,
             "",
         )
@@ -135,7 +135,7 @@ def _format_torrc(folder: Path, lines: tuple[str, ...]) -> str:
 
 @asynccontextmanager
 async def _run_tor(program: str, torrc: Path) -> AsyncIterator[Process]:
-    """tor and whatever it starts, killed at the end."""
+    """Run tor, and kill it and its children at the end."""
     process = await asyncio.create_subprocess_exec(
         program,
         "-f", str(torrc),
@@ -154,7 +154,7 @@ async def _run_tor(program: str, torrc: Path) -> AsyncIterator[Process]:
 
 
 async def _read_traffic_bytes(control: Path) -> int:
-    """Bytes tor has sent and received, by its own account; 0 when it gives none."""
+    """Return the bytes that tor reports as sent and received; 0 without a report."""
     try:
         async with asyncio.timeout(_ASK_S):
             reader, writer = await asyncio.open_unix_connection(control)

@@ -10,7 +10,7 @@ from heliograph.observation import Observation
 
 @dataclass(frozen=True, slots=True)
 class StepResult:
-    """An observation and its index in the trace.
+    """Hold an observation and its index in the trace.
 
     `cookies` are the Set-Cookie lines of an HTTP reply, for the next request. No observation and
     no log ever holds them.
@@ -26,7 +26,7 @@ class StepResult:
 
 
 class ByteReader(Protocol):
-    """As asyncio.StreamReader is, as far as a step needs it."""
+    """Define the part of asyncio.StreamReader that a step needs."""
 
     async def read(self, n: int, /) -> bytes: ...
 
@@ -34,7 +34,7 @@ class ByteReader(Protocol):
 
 
 class ByteWriter(Protocol):
-    """As asyncio.StreamWriter is, as far as a step needs it."""
+    """Define the part of asyncio.StreamWriter that a step needs."""
 
     def write(self, data: bytes, /) -> None: ...
 
@@ -46,7 +46,7 @@ class ByteWriter(Protocol):
 
 @dataclass(slots=True)
 class ByteStream:
-    """A connected byte stream and the step that made it."""
+    """Hold a connected byte stream and the step that made it."""
 
     step_result: StepResult
     reader: ByteReader
@@ -59,7 +59,10 @@ class ByteStream:
 
 @dataclass(slots=True)
 class StepTrace:
-    """Collects; `bytes_moved` is what the task cost on the wire, as far as user space can tell."""
+    """Collect observations.
+
+    `bytes_moved` is the traffic of the task on the wire, as far as user space can measure it.
+    """
 
     clock: Clock
     started_us: int = 0

@@ -1,6 +1,6 @@
 """Send and receive over a connected UDP socket, with its ICMP errors.
 
-By the bare socket: a datagram transport costs as much as the whole exchange nearby.
+A bare socket is used: asyncio's datagram transport costs as much as a whole nearby exchange.
 """
 
 import asyncio
@@ -10,15 +10,18 @@ from contextlib import suppress
 
 from heliograph.address import parse_literal
 
-_MAX_WAITING = 64  # datagrams; a flood of forgeries fills no memory
+_MAX_WAITING = 64  # datagrams; a flood of forged ones must not fill the memory
 _MAX_SIZE = 65_535
 
 
 class UdpSocket:
-    """A connected socket: the kernel lets pass only what comes from the peer's address."""
+    """Hold a connected socket, which passes only datagrams of the peer's address."""
 
     def __init__(self, address: str, port: int) -> None:
-        """Raises OSError (no route, no such family), ValueError when `address` is a name."""
+        """Open and connect the socket.
+
+        Raises OSError (no route, no such family), ValueError when `address` is a name.
+        """
         if not parse_literal(address):
             raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
@@ -36,19 +39,19 @@ class UdpSocket:
 
     @property
     def peer(self) -> tuple[str, int]:
-        """As the socket knows it, which for IPv6 has two members more."""
+        """Return the peer's address as the socket reports it: four items for IPv6."""
         peer: tuple[str, int] = self._socket.getpeername()
         return peer
 
     def send(self, data: bytes) -> None:
-        """Raises OSError when the system refuses; one that it has no room for is lost."""
+        """Send a datagram; drop it when the send buffer is full. Raises OSError."""
         with suppress(BlockingIOError):
             self._socket.send(data)
 
     async def receive(self, deadline: float | None = None) -> bytes:
-        """The next datagram. `deadline` is a time of the loop.
+        """Return the next datagram. `deadline` is a time of the event loop.
 
-        Raises OSError when the network refused one of ours (ICMP), TimeoutError.
+        Raises OSError when the network refused one of our datagrams (ICMP), TimeoutError.
         """
         if not self._received:
             await self._wait_datagram(deadline)

@@ -9,7 +9,7 @@ from heliograph_agent.protocols.hpke import KDF_SHA256, KEM_X25519, find_aead
 
 VERSION = 0xFE0D
 MAX_LIST = 4_096
-_MANDATORY = 0x8000  # an extension of this kind makes a config unusable to who knows it not
+_MANDATORY = 0x8000  # a client that does not know such an extension must not use the config
 _X25519 = 32
 _PARAMETER = re.compile(r'(?:^|\s)ech="?([A-Za-z0-9+/=]+)"?(?:\s|$)')
 _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
@@ -17,7 +17,7 @@ _NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGN
 
 @dataclass(frozen=True, slots=True)
 class EchConfig:
-    """A key that this agent can seal to; `wire` is the whole structure, as it was published."""
+    """Hold a key that this agent can seal to; `wire` is the published structure."""
 
     wire: bytes
     config_id: int
@@ -28,7 +28,7 @@ class EchConfig:
 
 
 def parse_config_list(encoded: str) -> EchConfig | None:
-    """The first usable config of a list in base64. Raises ValueError when it is no such list."""
+    """Return the first usable config of a list in base64. Raises ValueError."""
     try:
         return find_usable(base64.b64decode(encoded, validate=True))
     except binascii.Error as error:
@@ -36,13 +36,19 @@ def parse_config_list(encoded: str) -> EchConfig | None:
 
 
 def find_ech_parameter(record: str) -> str:
-    """The `ech` parameter of an HTTPS record in zone-file form (RFC 9460), "" when it has none."""
+    """Return the `ech` parameter of an HTTPS record in zone-file form (RFC 9460).
+
+    "" when the record has none.
+    """
     match = _PARAMETER.search(record)
     return match.group(1) if match else ""
 
 
 def find_usable(wire: bytes) -> EchConfig | None:
-    """None when every config is of another version, KEM or cipher. Raises ValueError."""
+    """Return the first usable config. Raises ValueError for an invalid list.
+
+    None when every config has another version, KEM or cipher.
+    """
     if len(wire) > MAX_LIST:
         raise ValueError("longer than any list is")
     outer = ByteParser(wire)
@@ -80,7 +86,7 @@ def _parse_config(body: bytes) -> EchConfig | None:
 
 
 def _select_aead(suites: bytes) -> int | None:
-    """The first cipher we speak; AES-128-GCM, which all must have, is mostly the only one."""
+    """Return the first supported cipher, mostly AES-128-GCM, which is mandatory."""
     parser = ByteParser(suites)
     supported = []
     while parser.remaining:
@@ -92,7 +98,7 @@ def _select_aead(suites: bytes) -> int | None:
 
 
 class ByteParser:
-    """Cuts numbers and length-prefixed blocks off the front. Each raises ValueError at the end."""
+    """Read numbers and length-prefixed blocks; raise ValueError at the end."""
 
     def __init__(self, data: bytes) -> None:
         self._data = data

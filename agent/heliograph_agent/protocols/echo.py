@@ -1,8 +1,8 @@
-"""What is said to an echo service to find out who changes it on the way, and how.
+"""Probe an echo service to detect changes of a request on the path.
 
-`HttpEcho` is a request that any server understands, in capitals that no browser uses; the service
-says in JSON what reached it. `TcpEcho` is a request line that no server understands; it comes back
-byte for byte unless somebody in between tried to make sense of it.
+`HttpEcho` is a valid request with unusual capitals; the service returns in JSON the request that
+it received. `TcpEcho` is an invalid request line; it comes back byte for byte unless a middlebox
+tried to parse it.
 """
 
 import json
@@ -11,9 +11,9 @@ from dataclasses import dataclass
 
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 
-RANDOM_BYTES = 64  # random bytes that one message of this module takes at most
+RANDOM_BYTES = 64  # maximum for one message of this module
 ECHO = "echo"
-OTHER = "http_reply"  # somebody answered in the service's place
+OTHER = "http_reply"  # another server answered in place of the service
 _END = b"\r\n\r\n"
 _LONG_METHOD = 1_024
 _HEADERS = (
@@ -28,7 +28,7 @@ Headers = Sequence[tuple[str, str]]
 
 @dataclass(frozen=True, slots=True)
 class HttpEcho:
-    """`GeT / HTTP/1.1` with headers in random capitals; `host` is the service's own."""
+    """Send `GeT / HTTP/1.1` with headers in random capitals to the service `host`."""
 
     host: str
     random_bytes: bytes
@@ -40,7 +40,7 @@ class HttpEcho:
 
     @property
     def headers(self) -> Headers:
-        """As they are sent."""
+        """Return the headers as they are sent."""
         bits = _iter_bits(self.random_bytes)
         return [
             (_randomize_case(name, bits), value) for name, value in (("Host", self.host), *_HEADERS)
@@ -51,7 +51,7 @@ class HttpEcho:
         return "\r\n".join(lines).encode("ascii") + _END
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """`echo` and the differences; a reply that describes no request raises ProtocolMismatch."""
+        """Return `echo` and the differences. Raises ProtocolMismatch for another reply."""
         if not (received[:5] == b"HTTP/" or b"HTTP/".startswith(received)):
             raise ProtocolMismatch("no HTTP")
         head, end, body = received.partition(_END)
@@ -68,7 +68,7 @@ class HttpEcho:
 
 @dataclass(frozen=True, slots=True)
 class TcpEcho:
-    """Bytes that come back as they are."""
+    """Send bytes that the service returns unchanged."""
 
     line: bytes
     name: str = "tcp_echo"
@@ -77,7 +77,7 @@ class TcpEcho:
         return self.line
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """`echo`, or `http_reply` when somebody answered as a web server does."""
+        """Return `echo`, or `http_reply` when a web server answered."""
         if received == self.line:
             return ProbeReply(ECHO)
         if self.line.startswith(received) or b"HTTP/".startswith(received):
@@ -90,10 +90,11 @@ class TcpEcho:
 
 
 def make_malformed_lines(random_bytes: bytes) -> dict[str, bytes]:
-    """By name, the request lines that no server expects; `random_bytes` makes their random letters.
+    """Make the invalid request lines by label; `random_bytes` chooses their letters.
 
-    A method nobody knows, too many fields, a method of 1,024 letters, a version that is no number,
-    and the old way to speak to a Squid cache (OONI's http_invalid_request_line asks the same five).
+    An unknown method, too many fields, a method of 1,024 letters, a version that is not a
+    number, and an old request to a Squid cache (OONI's http_invalid_request_line sends the same
+    five).
     """
     letters = _make_letters(random_bytes)
     return {
@@ -106,7 +107,7 @@ def make_malformed_lines(random_bytes: bytes) -> dict[str, bytes]:
 
 
 def list_differences(sent_line: str, sent: Headers, line: str, headers: Headers) -> tuple[str, ...]:
-    """Words for how what arrived differs from what was sent, in alphabetical order."""
+    """Label the differences between request and echo, in alphabetical order."""
     labels: set[str] = set()
     if line != sent_line:
         is_same = line.lower() == sent_line.lower()
@@ -137,7 +138,7 @@ def _classify_change(sent: bytes, received: bytes) -> str:
 
 
 def _parse_object(body: bytes) -> object:
-    """The JSON in a body, whatever its transfer coding; None when it is not all there."""
+    """Parse the JSON in a body of any transfer coding; None when it is incomplete."""
     start = body.find(b"{")
     if start < 0:
         return None
@@ -148,7 +149,7 @@ def _parse_object(body: bytes) -> object:
 
 
 def _parse_request(description: object) -> tuple[str, Headers]:
-    """The request line and the headers that the service was sent. Raises ProtocolMismatch."""
+    """Return the request line and headers in an echo. Raises ProtocolMismatch."""
     match description:
         case {"request_line": str(line), "headers": list(headers)}:
             pairs = [_parse_pair(header) for header in headers]
@@ -164,14 +165,14 @@ def _parse_pair(header: object) -> tuple[str, str]:
 
 
 def _iter_bits(random_bytes: bytes) -> Iterator[bool]:
-    """As many as are wanted; the bytes are used again when they run out."""
+    """Yield bits without end; the bytes repeat when they run out."""
     while True:
         for byte in random_bytes or b"\xaa":
             yield from (bool(byte >> bit & 1) for bit in range(8))
 
 
 def _randomize_case(name: str, bits: Iterator[bool]) -> str:
-    """`name` in random capitals, but not as everybody writes it."""
+    """Return `name` in random capitals that differ from the usual spelling."""
     randomized = "".join(c.upper() if next(bits) else c.lower() for c in name)
     return randomized.swapcase() if randomized == name else randomized
 
@@ -181,7 +182,7 @@ def _make_letters(random_bytes: bytes) -> "_Letters":
 
 
 class _Letters:
-    """Capital letters made of random bytes, one after the other."""
+    """Make capital letters from random bytes, one after the other."""
 
     def __init__(self, random_bytes: bytes) -> None:
         self._random_bytes = random_bytes

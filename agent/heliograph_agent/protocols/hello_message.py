@@ -23,7 +23,7 @@ Extension = tuple[int, bytes]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsHello:
-    """What one hello says; `grease` are four random bytes that choose its GREASE (RFC 8701)."""
+    """Describe one hello; `grease` is four random bytes that choose GREASE (RFC 8701)."""
 
     random: bytes
     session_id: bytes
@@ -31,10 +31,10 @@ class TlsHello:
     server_name: str
     alpn: Sequence[str]
     grease: bytes
-    is_inner: bool = False  # an inner hello offers nothing but TLS 1.3
+    is_inner: bool = False  # an inner hello offers only TLS 1.3
 
     def encode_body(self, ech: bytes | None, *, session_id: bytes | None = None) -> bytes:
-        """Without the message's head; `ech` is the extension's content, None for no such one."""
+        """Encode the hello without message header; `ech` None omits the extension."""
         suites = _SUITES_13 if self.is_inner else (*_SUITES_13, *_SUITES_12)
         return b"".join(
             (
@@ -48,7 +48,7 @@ class TlsHello:
         )
 
     def _grease_value(self, index: int) -> int:
-        """0x0a0a, 0x1a1a … 0xfafa."""
+        """Return one of 0x0a0a, 0x1a1a … 0xfafa."""
         return 0x0A0A + 0x1010 * (self.grease[index] & 0x0F)
 
     def _extensions(self, ech: bytes | None) -> Iterable[Extension]:
@@ -86,22 +86,22 @@ class TlsHello:
         yield 27, b"\x02\x00\x02"  # compress_certificate: brotli
         if ech is not None:
             yield ECH, ech
-        # GREASE must not stand twice.
+        # The same GREASE extension must not occur twice.
         yield (last if last != first else 0x0A0A + (last - 0x0A0A + 0x1010) % 0x10100), b"\x00"
 
 
 def encode_message(body: bytes) -> bytes:
-    """A handshake message of a hello's body."""
+    """Encode the body of a hello as a handshake message."""
     return bytes((_CLIENT_HELLO,)) + encode_block(3, body)
 
 
 def encode_record(handshake: bytes) -> bytes:
-    """The TLS record that the first message goes out in."""
+    """Encode the TLS record of the first message."""
     return b"\x16\x03\x01" + encode_block(2, handshake)
 
 
 def encode_block(prefix: int, content: bytes) -> bytes:
-    """`content` behind its length in `prefix` bytes."""
+    """Encode `content` after its length in `prefix` bytes."""
     return len(content).to_bytes(prefix, "big") + content
 
 

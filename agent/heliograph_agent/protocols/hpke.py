@@ -1,7 +1,8 @@
 """Seal one message to a public key by HPKE in base mode (RFC 9180).
 
 `cryptography` has the same scheme, which heliograph.envelope uses, but takes no associated data.
-One KEM, DHKEM(X25519, HKDF-SHA256), and one KDF, HKDF-SHA256: what Encrypted ClientHello must have.
+This module has one KEM, DHKEM(X25519, HKDF-SHA256), and one KDF, HKDF-SHA256: those that
+Encrypted ClientHello requires.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ class Aead:
 
 
 def find_aead(number: int) -> Aead | None:
-    """By its number in RFC 9180 section 7.3, None when it is not spoken here."""
+    """Find an AEAD by its number (RFC 9180 section 7.3), None when unsupported."""
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
     aeads = {AES_128_GCM: Aead(16, AESGCM), CHACHA20_POLY1305: Aead(32, ChaCha20Poly1305)}
@@ -41,7 +42,7 @@ def find_aead(number: int) -> Aead | None:
 
 @dataclass(frozen=True, slots=True)
 class SealingContext:
-    """A context to seal one message; `enc` goes to the recipient beside it."""
+    """Seal one message; `enc` goes to the recipient beside it."""
 
     enc: bytes
     key: bytes
@@ -53,7 +54,7 @@ class SealingContext:
 
 
 def make_sealing_context(public: bytes, info: bytes, aead_id: int, secret: bytes) -> SealingContext:
-    """`secret` is the ephemeral X25519 key, 32 random bytes.
+    """Make a context; `secret` is the ephemeral X25519 key, 32 random bytes.
 
     Raises ValueError on a public key or an AEAD that cannot be used.
     """
@@ -78,12 +79,12 @@ def make_sealing_context(public: bytes, info: bytes, aead_id: int, secret: bytes
 
 
 def hkdf_extract(salt: bytes, material: bytes, algorithm: str = "sha256") -> bytes:
-    """HKDF-Extract, RFC 5869; an empty salt is as many zeros as the hash is long."""
+    """Compute HKDF-Extract (RFC 5869); an empty salt counts as zeros."""
     return hmac.new(salt, material, algorithm).digest()
 
 
 def hkdf_expand(key: bytes, info: bytes, size: int, algorithm: str = "sha256") -> bytes:
-    """HKDF-Expand, RFC 5869."""
+    """Compute HKDF-Expand (RFC 5869)."""
     block = output = b""
     for count in range(1, -(-size // hashlib.new(algorithm).digest_size) + 1):
         block = hmac.new(key, block + info + bytes((count,)), algorithm).digest()
@@ -92,14 +93,14 @@ def hkdf_expand(key: bytes, info: bytes, size: int, algorithm: str = "sha256") -
 
 
 def derive_public_key(secret: bytes) -> bytes:
-    """The X25519 public key of 32 secret bytes."""
+    """Derive the X25519 public key of 32 secret bytes."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
     return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
 def _encapsulate(public: bytes, secret: bytes) -> tuple[bytes, bytes]:
-    """What goes to the recipient, and the secret shared with him (RFC 9180 section 4.1)."""
+    """Return the encapsulated key and the shared secret (RFC 9180 section 4.1)."""
     from cryptography.hazmat.primitives.asymmetric import x25519
 
     ephemeral = x25519.X25519PrivateKey.from_private_bytes(secret)

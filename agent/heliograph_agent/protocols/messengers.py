@@ -1,17 +1,18 @@
 """Probe Telegram (MTProto), WhatsApp (Noise) and STUN with their first message.
 
-MTProto, obfuscated transport: 64 random-looking bytes from which both sides derive their
-AES-256-CTR keys, then messages in the intermediate transport, the first of them `req_pq_multi` with
-a nonce that `resPQ` must repeat. Sources: core.telegram.org/mtproto/mtproto-transports and
+MTProto, obfuscated transport: both sides derive their AES-256-CTR keys from 64 random-looking
+bytes. Messages in the intermediate transport follow; the first is `req_pq_multi` with a nonce
+that `resPQ` must repeat. Sources: core.telegram.org/mtproto/mtproto-transports and
 /mtproto/auth_key.
 
 Noise, as WhatsApp's mobile apps send it: "WA", two version bytes, then frames of a three-byte
 length and a HandshakeMessage in protobuf. The first holds the client's ephemeral X25519 key; the
-reply holds the server's, its static key and its certificate, both encrypted
-(Noise_XX_25519_AESGCM_SHA256). Source: public clients of the protocol.
+reply holds the server's ephemeral key, its static key and its certificate, the last two
+encrypted (Noise_XX_25519_AESGCM_SHA256). Source: public clients of the protocol.
 
-STUN: a binding request (RFC 8489), the smallest question to a server over UDP. The reply names the
-address that it came from. That is the volunteer's own: only its presence is checked.
+STUN: a binding request (RFC 8489), the smallest request to a server over UDP. The reply contains
+the source address of the request. That address is the volunteer's, so only its presence is
+checked.
 """
 
 from collections.abc import Iterator
@@ -38,7 +39,10 @@ _STUN_HEADER = 20
 
 @dataclass(frozen=True, slots=True)
 class BindingRequest:
-    """`binding_success`, or `binding_error_` and the code (300 to 699)."""
+    """Request a STUN binding.
+
+    The reply is `binding_success`, or `binding_error_` and the code (300 to 699).
+    """
 
     transaction: bytes
     name: str = "stun"
@@ -47,7 +51,7 @@ class BindingRequest:
         return _REQUEST.to_bytes(2) + bytes(2) + _COOKIE + self.transaction
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """Raises ProtocolMismatch when it answers no question of ours."""
+        """Parse a reply. Raises ProtocolMismatch when it does not answer our request."""
         if len(received) < _STUN_HEADER:
             return None
         kind = int.from_bytes(received[:2])
@@ -68,7 +72,7 @@ class BindingRequest:
 
 
 def _parse_stun_attributes(data: bytes) -> dict[int, bytes]:
-    """By type, the first of each (section 14). Raises ProtocolMismatch."""
+    """Return the first attribute of each type (section 14). Raises ProtocolMismatch."""
     attributes: dict[int, bytes] = {}
     while data:
         kind = int.from_bytes(data[:2])
@@ -89,7 +93,7 @@ def _parse_stun_error(value: bytes) -> int:
 # Noise of WhatsApp
 NOISE_RANDOM_BYTES = 32  # of one message: the ephemeral secret
 NOISE_REPLY = "server_hello"
-_HEADER = b"WA\x05\x03"  # of mobile apps, over TCP; browsers send 6, over their WebSocket
+_HEADER = b"WA\x05\x03"  # of mobile apps over TCP; browsers send 6 over a WebSocket
 _CLIENT_HELLO = 2
 _SERVER_HELLO = 3
 _EPHEMERAL = 1
@@ -100,12 +104,12 @@ _NUMBER = 0
 _DELIMITED = 2
 _KEY = 32
 _TAG = 16
-_MAX_NOISE_REPLY = 8_192  # bytes of an answer; a real one has some 350
+_MAX_NOISE_REPLY = 8_192  # bytes of a reply; a real one has about 350
 
 
 @dataclass(frozen=True, slots=True)
 class NoiseHello:
-    """`server_hello`."""
+    """Send WhatsApp's Noise hello; the reply is `server_hello`."""
 
     secret: bytes
     name: str = "noise"
@@ -117,7 +121,7 @@ class NoiseHello:
         return _HEADER + len(message).to_bytes(3) + message
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """Raises ProtocolMismatch when the frame holds no ServerHello."""
+        """Parse a frame. Raises ProtocolMismatch when it holds no ServerHello."""
         length = int.from_bytes(received[:3])
         if len(received) >= 3 and not 0 < length <= _MAX_NOISE_REPLY:
             raise ProtocolMismatch("no frame of Noise")
@@ -139,15 +143,12 @@ def _derive_public_key(secret: bytes) -> bytes:
 
 
 def _encode_field(number: int, value: bytes) -> bytes:
-    """A length-delimited field of less than 128 bytes."""
+    """Encode a length-delimited field of less than 128 bytes."""
     return bytes((number << 3 | 2, len(value))) + value
 
 
 def _iter_fields(message: bytes) -> Iterator[tuple[int, bytes]]:
-    """The length-delimited fields of a protobuf message; numbers are passed over.
-
-    Raises ProtocolMismatch when it is no such message.
-    """
+    """Yield a message's length-delimited fields. Raises ProtocolMismatch."""
     while message:
         key, message = _parse_varint(message)
         length, message = _parse_varint(message)
@@ -175,10 +176,10 @@ _INTERMEDIATE = b"\xee" * 4
 _REQ_PQ_MULTI = 0xBE7E8EF1
 _RES_PQ = 0x05162463
 _NONCE = 16
-_PLAIN = 20  # key id 0, message id, length: what is in front of an unencrypted message
-_MAX_MTPROTO_REPLY = 1_024  # bytes of an answer; a real one has some 84
+_PLAIN = 20  # key id 0, message id, length: the header of an unencrypted message
+_MAX_MTPROTO_REPLY = 1_024  # bytes of a reply; a real one has about 84
 _ERRORS = (403, 404, 429, 444)
-# A stream that begins like another protocol, or like another transport of this one.
+# Prefixes of other protocols, or of other transports of MTProto.
 _RESERVED_PREFIXES = (
     b"HEAD",
     b"POST",
@@ -192,9 +193,10 @@ _RESERVED_PREFIXES = (
 
 @dataclass(slots=True)
 class MtprotoHello:
-    """`res_pq`; `error_` and a number when the transport itself refuses (404, 429 …).
+    """Send Telegram's obfuscated hello; the reply is `res_pq`.
 
-    `wall_us` gives the message its id, which is a time.
+    The reply is `error_` and a number when the transport itself refuses (404, 429 …). `wall_us`
+    gives the message its id, which is a time.
     """
 
     random_bytes: bytes
@@ -217,7 +219,7 @@ class MtprotoHello:
         return self._init[:56] + encrypted[56:] + stream.update(_frame_message(message))
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """Raises ProtocolMismatch when it does not decrypt to an answer."""
+        """Decrypt a reply. Raises ProtocolMismatch when it is not an answer."""
         plaintext = _keystream(self._init[55:7:-1]).update(received)
         length = int.from_bytes(plaintext[:4], "little")
         message = plaintext[4:]
@@ -239,12 +241,12 @@ class MtprotoHello:
         return ProbeReply(MTPROTO_REPLY)
 
     def _message_id(self) -> bytes:
-        """Unix time in 2^-32 seconds, divisible by four."""
+        """Return the Unix time in 2^-32 seconds, divisible by four."""
         return ((self.wall_us << 32) // 1_000_000 & ~3).to_bytes(8, "little")
 
 
 def _make_prefix(random_bytes: bytes) -> bytes:
-    """64 bytes that begin like nothing else, with the transport's tag in its place."""
+    """Make 64 bytes that resemble no other protocol, with the transport's tag."""
     prefix = bytearray(random_bytes)
     while prefix[0] == 0xEF or bytes(prefix[:4]) in _RESERVED_PREFIXES:
         prefix[0] = prefix[0] + 1 & 0xFF

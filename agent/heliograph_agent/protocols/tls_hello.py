@@ -1,7 +1,8 @@
-"""Send a hand-made TLS 1.3 ClientHello and read the first reply to it.
+"""Send a handmade TLS 1.3 ClientHello and parse the first reply to it.
 
-With `ech`: none, GREASE (RFC 9849 section 6.2: an extension that looks like one and seals nothing),
-or real (section 6.1: the true name sealed to the server's published key, its public name outside).
+ECH is absent, GREASE (RFC 9849 section 6.2: an extension that looks like a sealed hello), or
+real (section 6.1: the true name is sealed to the server's published key, its public name is
+outside).
 """
 
 import hashlib
@@ -26,7 +27,7 @@ _ALERT = 21
 _HANDSHAKE = 22
 _SERVER_HELLO = 2
 _MAX_MESSAGE = 16_384
-# What stands in the random of a HelloRetryRequest, which is otherwise a ServerHello.
+# The random of a HelloRetryRequest, which is otherwise a ServerHello (RFC 8446 section 4.1.3).
 _RETRY = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 SUITES = {
     0x1301: ("TLS_AES_128_GCM_SHA256", "sha256"),
@@ -42,7 +43,7 @@ class Alert:
 
 @dataclass(frozen=True, slots=True)
 class ServerHello:
-    """`message` is the whole handshake message."""
+    """Hold a parsed ServerHello; `message` is the whole handshake message."""
 
     message: bytes
     random: bytes
@@ -55,7 +56,7 @@ class ServerHello:
 
 
 def parse_server_reply(received: bytes) -> Alert | ServerHello | None:
-    """None when more is needed. Raises ProtocolMismatch."""
+    """Parse the first reply; None when incomplete. Raises ProtocolMismatch."""
     handshake = b""
     offset = 0
     while offset + 5 <= len(received):
@@ -114,7 +115,7 @@ def _parse_server_hello(message: bytes) -> ServerHello:
     return ServerHello(message, random, suite, is_tls13)
 
 
-RANDOM_BYTES = 512  # random bytes that one hello takes at most
+RANDOM_BYTES = 512  # maximum of random bytes for one hello
 ALPN = ("h2", "http/1.1")
 SERVER_HELLO = "server_hello"
 ACCEPTED = "server_hello_ech_accepted"
@@ -126,7 +127,7 @@ _INFO = b"tls ech\x00"
 
 
 class ClientHello:
-    """A ClientHello; `config` encrypts the name to its key, `is_grease` only pretends to."""
+    """Send a ClientHello: `config` seals its name, `is_grease` imitates a sealed one."""
 
     name = "client_hello"
 
@@ -138,7 +139,10 @@ class ClientHello:
         config: EchConfig | None = None,
         is_grease: bool = False,
     ) -> None:
-        """`random_bytes` has RANDOM_BYTES bytes; `server_name` may be "". Raises ValueError."""
+        """Build the hello. Raises ValueError for too few random bytes.
+
+        `random_bytes` has RANDOM_BYTES bytes; `server_name` may be "".
+        """
         random_source = _RandomSource(random_bytes)
         self._facts = Tls(server_name=server_name, ech="grease" if is_grease else "")
         self._inner: TlsHello | None = None
@@ -156,7 +160,7 @@ class ClientHello:
         return encode_record(encode_message(self._body))
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """server_hello, server_hello_ech_accepted, hello_retry or alert_N.
+        """Return server_hello, server_hello_ech_accepted, hello_retry or alert_N.
 
         Raises ProtocolMismatch.
         """
@@ -174,7 +178,7 @@ class ClientHello:
         return ProbeReply(ACCEPTED if is_accepted else SERVER_HELLO)
 
     def tls_facts(self) -> Tls:
-        """What was sent and, once heard, what was answered."""
+        """Return the facts of the hello and, once received, of its answer."""
         return self._facts
 
     def _update_facts(
@@ -192,7 +196,7 @@ class ClientHello:
 
 
 def is_confirmed(inner: bytes, server_hello: ServerHello) -> bool:
-    """Whether the ServerHello's random says that the inner hello was taken (section 7.2)."""
+    """Tell whether the ServerHello's random accepts the inner hello (section 7.2)."""
     if server_hello.suite not in SUITES:
         return False
     expected = compute_confirmation(inner, server_hello.message, SUITES[server_hello.suite][1])
@@ -200,7 +204,10 @@ def is_confirmed(inner: bytes, server_hello: ServerHello) -> bool:
 
 
 def compute_confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> bytes:
-    """Eight bytes made of both messages, the last eight of the ServerHello's random left out."""
+    """Compute the eight bytes that confirm the inner hello.
+
+    They depend on both messages, without the last eight bytes of the ServerHello's random.
+    """
     end = RANDOM_AT + 32
     masked = server_hello[: end - _CONFIRMATION] + bytes(_CONFIRMATION) + server_hello[end:]
     transcript = hashlib.new(algorithm, inner + masked).digest()
@@ -211,7 +218,7 @@ def compute_confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> b
 
 @dataclass(slots=True)
 class _RandomSource:
-    """Hand out random bytes, each once."""
+    """Return random bytes, each once."""
 
     random_bytes: bytes
     _offset: int = field(default=0)
@@ -239,14 +246,14 @@ def _make_hello(
 
 
 def _inner_message(inner: TlsHello) -> bytes:
-    """The inner message as the server puts it together again."""
+    """Return the inner message as the server reconstructs it."""
     return encode_message(inner.encode_body(_INNER))
 
 
 def _seal_inner(
     outer: TlsHello, inner: TlsHello, config: EchConfig, random_source: _RandomSource
 ) -> bytes:
-    """The outer hello's body with the inner one in it (sections 5.1, 5.2 and 6.1)."""
+    """Seal the inner hello into the outer hello's body (sections 5.1, 5.2 and 6.1)."""
     context = hpke.make_sealing_context(
         config.public_key, _INFO + config.wire, config.aead, random_source.take(32)
     )
@@ -263,13 +270,13 @@ def _seal_inner(
 
 
 def padding_size(size: int, name: str, max_name: int) -> int:
-    """How many zeros hide the length of the name (section 6.1.3)."""
+    """Compute the zeros that hide the length of the name (section 6.1.3)."""
     short = max(0, max_name - len(name)) if name else max_name + 9
     return short + 31 - (size + short - 1) % 32
 
 
 def _make_grease(random_source: _RandomSource) -> bytes:
-    """What nobody can tell from a sealed hello without the key."""
+    """Make an extension that looks like a sealed hello to all without the key."""
     size = 144 + 32 * (random_source.take(1)[0] & 3)
     suite = hpke.KDF_SHA256.to_bytes(2, "big") + hpke.AES_128_GCM.to_bytes(2, "big")
     enc = hpke.derive_public_key(random_source.take(32))

@@ -1,8 +1,8 @@
 """Probe OpenVPN and WireGuard with the first message of their handshakes.
 
-OpenVPN: the first packet of a session (openvpn-rfc, sections on P_CONTROL packets). A server with
-tls-auth or tls-crypt stays silent: it answers only clients that have its key. WireGuard:
-Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s without a shared secret (whitepaper, Donenfeld, NDSS 2017,
+OpenVPN: the first packet of a session (openvpn-rfc, sections on P_CONTROL packets). A server
+with tls-auth or tls-crypt answers only clients that have its key. WireGuard:
+Noise_IKpsk2_25519_ChaChaPoly_BLAKE2s without a pre-shared key (whitepaper, Donenfeld, NDSS 2017,
 section 5.4). A server that does not know our key does not answer.
 """
 
@@ -23,7 +23,10 @@ _SESSION = 8
 
 @dataclass(frozen=True, slots=True)
 class HardReset:
-    """`hard_reset_server`; over TCP (`is_framed`) each packet has its length in front."""
+    """Send OpenVPN's first packet; the reply is `hard_reset_server`.
+
+    Over TCP (`is_framed`) each packet follows its length.
+    """
 
     session: bytes
     is_framed: bool = False
@@ -34,7 +37,7 @@ class HardReset:
         return len(packet).to_bytes(2) + packet if self.is_framed else packet
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """Raises ProtocolMismatch when it is no answer to our packet."""
+        """Parse a reply. Raises ProtocolMismatch when it does not answer our packet."""
         if not self.is_framed:
             return self._parse_answer(received)
         length = int.from_bytes(received[:2])
@@ -46,7 +49,7 @@ class HardReset:
         return self._parse_answer(packet[:length]) if length <= len(packet) else None
 
     def _parse_answer(self, packet: bytes) -> ProbeReply:
-        """Type, their session, how many of our packets are acknowledged, which, our session."""
+        """Check type, server's session, acknowledged packets and our session."""
         offset = 1 + _SESSION
         count = packet[offset] if len(packet) > offset else 0
         echoed_session = packet[offset + 1 + 4 * count :][:_SESSION]
@@ -75,10 +78,11 @@ _TAI64 = 0x400000000000000A  # of the Unix epoch
 
 @dataclass(frozen=True, slots=True)
 class HandshakeInitiation:
-    """`handshake_response`, or `cookie_reply` from a server under load.
+    """Send a WireGuard initiation; the reply is `handshake_response`.
 
-    `peer` is the server's public key; `private` ours, empty for a fresh one, which no server knows.
-    `wall_us` is said to the server, who takes no older one from the same key.
+    A server under load replies `cookie_reply`. `peer` is the server's public key. `private` is
+    our key; empty means a fresh one, which no server knows. The message contains `wall_us`,
+    because a server rejects a time that is not newer than the last one from the same key.
     """
 
     peer: bytes
@@ -108,7 +112,7 @@ class HandshakeInitiation:
         return message + _mac1(self.peer, message) + bytes(16)
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
-        """Raises ProtocolMismatch when it is no answer to ours."""
+        """Parse a reply. Raises ProtocolMismatch when it does not answer our message."""
         kind = received[:4]
         size = len(received)
         if kind == _COOKIE_TYPE and size == _COOKIE_SIZE and received[4:8] == self.sender:
@@ -134,7 +138,7 @@ def _mac1(public: bytes, message: bytes) -> bytes:
 
 
 def _derive_keys(chain: bytes, input_key: bytes) -> tuple[bytes, bytes]:
-    """The next chaining key and a key (HKDF of two outputs)."""
+    """Derive the next chaining key and a key (HKDF with two outputs)."""
     secret = hmac.digest(chain, input_key, "blake2s")
     first = hmac.digest(secret, b"\x01", "blake2s")
     return first, hmac.digest(secret, first + b"\x02", "blake2s")
@@ -158,7 +162,7 @@ def _derive_public_key(secret: bytes) -> bytes:
 
 
 def _shared_secret(secret: bytes, peer_public: bytes) -> bytes:
-    """Raises ValueError when `public` is no key of use (RFC 7748 section 6.1)."""
+    """Compute the secret. Raises ValueError for a useless key (RFC 7748 section 6.1)."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
     peer_key = X25519PublicKey.from_public_bytes(peer_public)

@@ -11,7 +11,7 @@ _YEARS = timedelta(days=3_650)
 
 
 def load_relay_pem(state: State, clock: Clock) -> bytes:
-    """Load the private key and certificate, made the first time. Raises StateError."""
+    """Load the private key and certificate, or make them. Raises StateError."""
     pem = state.read(RELAY_KEY)
     if pem is None:
         pem = _make_pem(datetime.fromtimestamp(clock.wall_us() / 1e6, UTC))
@@ -36,7 +36,7 @@ def compute_pin(pem: bytes) -> str:
 
 
 def make_tls_context(state: State, clock: Clock) -> ssl.SSLContext:
-    """Make the server context: TLS 1.3, for any server name. Raises StateError."""
+    """Make the server context for TLS 1.3 and any server name. Raises StateError."""
     pem = load_relay_pem(state, clock)
     compute_pin(pem)
     tls_context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
@@ -51,7 +51,7 @@ def make_tls_context(state: State, clock: Clock) -> ssl.SSLContext:
 
 
 def _make_pem(now: datetime) -> bytes:
-    """Make a key and a certificate that identifies no one; only its key is checked."""
+    """Make a key and an anonymous certificate, of which only the key is checked."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes
     from cryptography.hazmat.primitives.asymmetric import ec

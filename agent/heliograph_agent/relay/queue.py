@@ -1,8 +1,8 @@
-"""Queue envelopes that a relay carries for its peers: bounded, and fair between them.
+"""Queue envelopes that a relay carries for its peers, with limits and fair turns.
 
-The queue holds no address: peers are told apart by a hash that changes with every run and is never
-written. Nothing survives the process, because a peer keeps its envelope until the collector has
-signed for it. Not thread-safe; pure except for the futures that it resolves.
+The queue holds no address. It distinguishes peers by a hash that changes with every run and is
+never written. Nothing survives the process, because a peer keeps its envelope until the collector
+has signed a receipt. Not thread-safe. Pure except for the futures that it resolves.
 """
 
 import asyncio
@@ -15,12 +15,12 @@ from heliograph.clock import Clock
 from heliograph.v1 import intake_pb2
 from heliograph_agent.uplink.single_post import SinglePost
 
-# waiting bytes of all peers, of one peer
+# bytes that wait: of all peers, and of one peer
 BYTES = 4_194_304
 PEER_BYTES = 1_048_576
 PEERS = 256  # whose daily share is remembered
-PEER_SHARE = 4  # one peer gets a quarter of a day's bytes
-MAX_RESPONSES = 512  # kept for a peer that asks again; a receipt and a piece of a plan each
+PEER_SHARE = 4  # one peer may use a quarter of a day's bytes
+MAX_RESPONSES = 512  # for peers that ask again; each has receipts and a piece of a plan
 BUSY_S = 15
 FAILED_S = 60
 FULL_S = 600
@@ -29,7 +29,7 @@ _DAY_US = 86_400_000_000
 
 @dataclass(slots=True)
 class QueueEntry:
-    """One envelope; `response` resolves to the collector's answer, None if it was not reached."""
+    """Hold one envelope; `response` is None if the collector was not reached."""
 
     digest: bytes  # the envelope's digest
     peer: bytes
@@ -39,7 +39,7 @@ class QueueEntry:
 
 @dataclass(slots=True)
 class _ByteBucket:
-    """A leaking bucket of bytes."""
+    """Limit bytes by a bucket that fills evenly over a day."""
 
     remaining: float
     at_us: int
@@ -57,7 +57,7 @@ class _ByteBucket:
 
 @dataclass(slots=True)
 class RelayQueue:
-    """Queue of one run of a relay; `salt` is drawn for that run."""
+    """Queue the envelopes of one run of a relay; `salt` is drawn for that run."""
 
     clock: Clock
     salt: bytes
@@ -75,7 +75,11 @@ class RelayQueue:
         return hashlib.sha256(self.salt + address.encode()).digest()[:8]
 
     def enqueue(self, peer: bytes, post: SinglePost) -> QueueEntry | int:
-        """Return an entry, also one that waits or is answered, or the seconds until a retry."""
+        """Queue an envelope; return its entry, or the seconds until a retry.
+
+        For an envelope that already waits the entry is the same, and for an answered one it is
+        resolved.
+        """
         envelope_digest = digest_envelope(post.envelope)
         if envelope_digest in self._entries:
             return self._entries[envelope_digest]
@@ -96,7 +100,7 @@ class RelayQueue:
         return entry
 
     async def dequeue(self) -> QueueEntry:
-        """Wait for an entry: of each peer in turn, its oldest."""
+        """Wait for an entry: the oldest of each peer in turn."""
         while not self._queues:
             self._work_event.clear()
             await self._work_event.wait()
@@ -107,7 +111,7 @@ class RelayQueue:
         return entry
 
     def complete(self, entry: QueueEntry, response: intake_pb2.SubmitResponse | None) -> None:
-        """Resolve an entry; a response that settles it is kept until the peer asks."""
+        """Resolve an entry; a response with receipts is kept until the peer asks."""
         self._entries.pop(entry.digest, None)
         self._bytes -= len(entry.post.envelope)
         if response is not None and response.receipts:

@@ -1,8 +1,8 @@
-"""Serve as a relay: lend this agent's connection to volunteers who have none. Off by default.
+"""Serve as a relay for volunteers without a connection to the collector.
 
-A relay answers one request, `POST /v1/envelopes`, and takes one thing: an envelope sealed to its
-own collector, in one of the defined sizes. It opens no connection that a peer names, so it is no
-open proxy; it can read nothing, and keeps no record of its peers.
+A relay answers one request, `POST /v1/envelopes`, with one content: an envelope sealed to its own
+collector, in one of the defined sizes. It opens no connection that a peer names, so it is no open
+proxy. It can read no envelope, and keeps no record of its peers.
 """
 
 import asyncio
@@ -28,12 +28,12 @@ from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.single_post import SinglePost, deliver_envelope
 from heliograph_agent.uplink.transports import Transport, UplinkError, list_transports
 
-CHUNK = 16_384  # a record of TLS
+CHUNK = 16_384  # the size of a TLS record
 _T = TypeVar("_T")
 
 
 class TlsServerStream:
-    """Server side of one TLS connection; the caller bounds every wait."""
+    """Run the server side of one TLS connection; the caller limits every wait."""
 
     def __init__(
         self, context: ssl.SSLContext, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
@@ -49,7 +49,7 @@ class TlsServerStream:
         await self._run_step(self._ssl.do_handshake)
 
     async def read(self) -> bytes:
-        """Read some bytes; b"" at a proper end. Raises as `handshake` does."""
+        """Read some bytes, b"" at a proper end. Raises as `handshake` does."""
         return await self._run_step(lambda: self._ssl.read(CHUNK))
 
     async def write(self, data: bytes) -> None:
@@ -65,7 +65,7 @@ class TlsServerStream:
             except ssl.SSLWantReadError:
                 self._flush()
             except ssl.SSLError:
-                self._flush()  # the alert
+                self._flush()  # send the TLS alert
                 raise
             else:
                 self._flush()
@@ -80,23 +80,23 @@ class TlsServerStream:
             self._writer.write(self._outgoing.read())
 
 
-# connections of all peers, of one peer
+# connections: of all peers, and of one peer
 MAX_CONNECTIONS = 32
 MAX_PEER_CONNECTIONS = 8
-# for a complete request; for the collector's answer
+# seconds: for a complete request, and for the collector's answer
 READ_S = 8.0
 WAIT_S = 8.0
-TRANSPORT_S = 30.0  # for one transport, from the first step to the answer
+TRANSPORT_S = 30.0  # seconds for one transport, from the first step to the answer
 WORKERS = 4
 log = logging.getLogger("heliograph.uplink")
 
 
 @dataclass(slots=True)
 class Relay:
-    """A relay; `run` returns only when cancelled.
+    """Serve as a relay; `run` returns only when cancelled.
 
-    Raises StateError, or OSError when `listen` cannot be bound. `collector` returns the collector
-    as it is now, because its keys may be replaced.
+    `run` raises StateError, or OSError when `listen` cannot be bound. `collector` returns the
+    present collector, because its keys may be replaced.
     """
 
     state: State
@@ -106,10 +106,10 @@ class Relay:
     bytes_per_day: int
     entrances: Callable[[], Sequence[Entrance]]
     is_guarded: Callable[[Entrance], bool] = lambda _: False  # as in Transport
-    port: int = 0  # once it listens
+    port: int = 0  # set once it listens
     carried_count: int = 0  # envelopes that the collector signed for, in this run
     _last_transport: str = ""
-    _sealing_key_ids: set[bytes] = field(default_factory=set)  # all of this run
+    _sealing_key_ids: set[bytes] = field(default_factory=set)  # all keys in this run
     _tls: ssl.SSLContext = field(init=False)
     _queue: RelayQueue = field(init=False)
     _connections: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
@@ -158,7 +158,7 @@ class Relay:
             writer.close()
 
     def _make_room(self, peer: bytes) -> None:
-        """Abort the oldest connection when the limit is reached."""
+        """Abort the oldest connection, of this peer or of all, when a limit is reached."""
         peer_writers = [writer for writer, owner in self._connections.items() if owner == peer]
         if len(peer_writers) >= MAX_PEER_CONNECTIONS:
             peer_writers[0].transport.abort()
@@ -178,13 +178,13 @@ class Relay:
         return http_envelope.format_reply(await self._submit(peer, request))
 
     def _note_collector(self) -> Collector:
-        """Remember the sealing key: peers that were offline still seal to an earlier one."""
+        """Remember the sealing key, because offline peers still seal to an earlier one."""
         collector = self.collector()
         self._sealing_key_ids.add(key_id(collector.sealing_key))
         return collector
 
     def _is_for_collector(self, raw: bytes) -> bool:
-        """Whether the envelope is sealed to our collector, as far as its header shows."""
+        """Return whether the header shows an envelope sealed to our collector."""
         try:
             message = envelope_pb2.Envelope.FromString(raw)
         except DecodeError:
@@ -225,11 +225,11 @@ class Relay:
             self.carried_count += bool(response and response.receipts)
 
     async def _deliver(self, entry: QueueEntry) -> intake_pb2.SubmitResponse | None:
-        """Deliver by the last transport that worked, then by the others; None if none works."""
+        """Deliver by the last transport that worked, else by another; None if none works."""
         for transport in self._list_transports():
             trace = StepTrace(
                 self.dial_context.clock
-            )  # not reported: this agent's own uplink does that
+            )  # not reported, because this agent's uplink reports its own
             try:
                 async with asyncio.timeout(TRANSPORT_S):
                     response = await deliver_envelope(

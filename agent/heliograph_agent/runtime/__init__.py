@@ -1,1 +1,9 @@
-"""Run the agent: loops that measure, batch, send and renew, and the state they share."""
+"""Run the agent: measure, batch, send, renew plan and key, and report the status.
+
+    agent = Agent(read_settings(state, load_config(path)), SystemClock(), random.SystemRandom())
+    await agent.open()
+    await agent.run(stop)
+    await agent.close()
+
+`run` returns once the asyncio.Event `stop` is set.
+"""

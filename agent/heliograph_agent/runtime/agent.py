@@ -1,7 +1,8 @@
-"""Run the whole agent: schedule → runner → spool → batches → uplink, in one task group.
+"""Run the whole agent in one task group, from the schedule to the uplink.
 
-Nothing here waits for the network: with the plan on its disk the agent measures and stores for as
-long as a shutdown lasts. Libraries that an idle agent does not need are imported on first use.
+Results flow from schedule to runner, spool, batches and uplink. Nothing here waits for the network:
+the plan is on the disk, so the agent measures and stores for as long as a shutdown lasts. Libraries
+that an idle agent does not need are imported on first use.
 """
 
 import asyncio
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "AgentSettings", "read_settings"]
 
-POLL_S = 1.0  # for `pause` and `plan --agree`
+POLL_S = 1.0  # between two checks for `pause` and `plan --agree`
 CANCEL_S = 0.2  # for the runner to cancel its tasks
 LEAVE_S = 0.6  # for the last batch and the goodbye
 ONCE_S = 30.0  # for `run --once` to deliver
@@ -44,7 +45,7 @@ log = logging.getLogger("heliograph.agent")
 
 
 class Agent:
-    """Hold everything of one running agent; the spool is open from `open` to `close`."""
+    """Hold all parts of a running agent; the spool is open from `open` to `close`."""
 
     def __init__(self, settings: AgentSettings, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
@@ -106,7 +107,7 @@ class Agent:
                 await self._run_tasks(stop)
 
     async def run_once(self, stop: asyncio.Event, progress: Callable[[int, int], None]) -> int:
-        """Run the plan once, deliver for a bounded time; return the count of results."""
+        """Run the plan once, deliver for at most ONCE_S, and return the count of results."""
         done = 0
         self.uplink.reconnect_delay.cancel_delay()
         async with asyncio.TaskGroup() as group:
@@ -132,7 +133,7 @@ class Agent:
         await self.spool.close()
 
     async def _run_tasks(self, stop: asyncio.Event) -> None:
-        """Measure and send until `stop` or a pause, then deliver what is left and say goodbye."""
+        """Measure and send until `stop` or a pause, then deliver the rest and say goodbye."""
         from heliograph_agent.runtime import peers
 
         async with asyncio.TaskGroup() as group:
@@ -185,7 +186,7 @@ class Agent:
         return "shutdown"
 
     def _take_delivered_plan(self) -> None:
-        """Take a plan that came with receipts by file."""
+        """Take a plan that arrived with receipts by file."""
         from heliograph_agent.runtime import peers
 
         for signed in peers.take_delivered_plan(self.settings.state):
@@ -198,7 +199,7 @@ class Agent:
 
     @cached_property
     def uplink(self) -> "Uplink":
-        """Return the uplink, made and its libraries loaded on first use."""
+        """Make the uplink, and load its libraries, on first use."""
         from heliograph_agent.runtime import peers
         from heliograph_agent.runtime.measurement_loop import UplinkResults
         from heliograph_agent.uplink import reconnect_delay
@@ -289,7 +290,7 @@ class Agent:
         try:
             paused = self.settings.state.read_json(PAUSED)
         except StateError:
-            return True  # the volunteer meant to stop it, and can still say `resume`
+            return True  # the volunteer paused the agent, and `resume` still works
         if paused is None:
             return False
         until_us = paused.get("until_us")
@@ -319,7 +320,7 @@ class Agent:
         )
 
     def _restore_allowance(self, plan: Plan) -> Allowance | None:
-        """Read from status.json what an earlier run left of this month's bytes."""
+        """Restore from status.json how much of this month's bytes is left."""
         try:
             stored_allowance = (self.settings.state.read_json(STATUS) or {}).get("allowance")
         except StateError:
@@ -338,7 +339,7 @@ class Agent:
             return {}
 
     def _describe_status(self) -> dict[str, Any]:
-        """Describe everything in status.json except the queue."""
+        """Describe the contents of status.json except the queue."""
         vantage = self.measurement_loop.vantage
         connection = self.uplink.status
         now_us = self._clock.monotonic_us()

@@ -2,8 +2,8 @@
 
 Until then a result is readable in the spool; afterwards only the collector can read it. Batches are
 small enough for every transport, also on a network that freezes a flow after two dozen packets.
-While the agent is offline, batches are merged, summaries are kept in case room runs short, and a
-digest of the whole offline time is sealed every ten minutes; it is sent first.
+While the agent is offline, batches are merged, summaries are kept in case room runs short, and
+every ten minutes a digest of the whole offline time is sealed. The digest is sent first.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ EXPERIMENT = "digest"
 VERSION = 1
 HOUR_S = 3_600
 MAX_SPANS = 4_096
-MAX_DOUBLINGS = 6  # times that spans may be doubled to fit a small envelope
+MAX_DOUBLINGS = 6  # doublings of the span to fit a small envelope
 _STATE_CODE = {ServiceState.ANSWERS: 1, ServiceState.FAILS: 2, ServiceState.UNKNOWN: 0}
 PERIOD_S = 30.0
 BATCH_RESULTS = 200
@@ -35,6 +35,8 @@ OfflineDigests = tuple[Sequence[Measurement], Epoch]  # the finest first
 
 
 class Batcher:
+    """Close the spool's open measurements into sealed batches."""
+
     def __init__(
         self,
         state: State,
@@ -51,10 +53,10 @@ class Batcher:
         self._collector = collector
         self._spool = spool
         self._clock = clock
-        self._on_batch_closed = on_batch_closed  # a batch is ready to go
-        self._is_offline = is_offline  # nothing goes out now
-        self._build_digest = build_digest  # of the offline time so far, if there is any
-        self._on_all_delivered = on_all_delivered  # nothing waits any more
+        self._on_batch_closed = on_batch_closed  # a batch is ready to be sent
+        self._is_offline = is_offline  # no transport works now
+        self._build_digest = build_digest  # a digest of the offline time so far, if any
+        self._on_all_delivered = on_all_delivered  # no envelope waits for a receipt
         self._digested_us: int | None = None  # monotonic
         self._open_count = 0
         self._urgent = asyncio.Event()
@@ -65,13 +67,13 @@ class Batcher:
         self._collector = collector
 
     def note_measurement(self, *, urgent: bool) -> None:
-        """Count an appended measurement; close its batch at once when `urgent`."""
+        """Count an appended measurement, and close its batch at once if `urgent`."""
         self._open_count += 1
         if urgent or self._open_count >= BATCH_RESULTS:
             self._urgent.set()
 
     async def run(self) -> None:
-        """Close batches until cancelled, beginning with what an earlier run left open."""
+        """Close batches until cancelled, beginning with results of an earlier run."""
         while True:
             await self.close_batches()
             with suppress(TimeoutError):
@@ -98,13 +100,13 @@ class Batcher:
         except (
             SpoolError,
             StateError,
-        ) as error:  # of a failing disk; logged once, tried again for ever
+        ) as error:  # a failing disk is logged once and tried again forever
             if not self._has_warned:
                 log.warning("%s", error)
             self._has_warned = True
 
     async def _seal_digest(self) -> None:
-        """Raises SpoolError, StateError."""
+        """Seal a digest if DIGEST_US have passed. Raises SpoolError, StateError."""
         now_us = self._clock.monotonic_us()
         if self._digested_us is not None and now_us - self._digested_us < DIGEST_US:
             return
@@ -117,7 +119,7 @@ class Batcher:
     def seal_batch(
         self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
     ) -> bytes:
-        """Seal a batch, in the spool's thread; cryptography is loaded for the first one."""
+        """Seal a batch in the spool's thread, and load cryptography for the first one."""
         from heliograph import codec, envelope
         from heliograph.v1 import envelope_pb2, observation_pb2
 
@@ -134,10 +136,10 @@ class Batcher:
 
 @dataclass(slots=True)
 class OfflineDigest:
-    """Record which kinds of service answered, hour by hour, since the last delivery. Pure.
+    """Record hourly which kinds of service answered since the last delivery. Pure.
 
     The digest is sent first when a transport opens, in one small envelope, long before the results
-    themselves are through. It is kept in memory alone, and on the disk only sealed.
+    themselves are delivered. It is kept in memory alone, and on the disk only sealed.
     """
 
     clock: Clock
@@ -147,7 +149,7 @@ class OfflineDigest:
     _spans: list[bytearray] = field(default_factory=list)
 
     def add_states(self, service_states: ServiceStates) -> None:
-        """Add what a measurement has just shown of some classes."""
+        """Add the states of some classes from a new measurement."""
         now_us = self.clock.monotonic_us()
         if self._began_us is None:
             self._began_us = now_us
@@ -161,18 +163,18 @@ class OfflineDigest:
             self._spans[index][CLASSES.index(name)] |= _STATE_CODE[ServiceState(state)]
 
     def reset(self) -> None:
-        """Begin a new time: everything was delivered."""
+        """Start a new offline period, because everything was delivered."""
         self._began_us = None
         self._step_s = HOUR_S
         self._spans = []
 
     @property
     def is_worth_sending(self) -> bool:
-        """Whether the digest covers more than the present hour."""
+        """Return whether the digest covers more than the present hour."""
         return len(self._spans) > 1
 
     def build_digests(self, epoch: Epoch, link: Link) -> Iterator[Measurement]:
-        """Yield digests of the whole time, by the hour and then by ever longer spans."""
+        """Yield digests of the whole time, each with spans twice as long as the last."""
         step_s = self._step_s
         spans = self._spans
         for _ in range(MAX_DOUBLINGS if spans else 0):
@@ -200,7 +202,7 @@ class OfflineDigest:
 
 
 def _merge_pairs(spans: list[bytearray]) -> list[bytearray]:
-    """Merge each two neighboring spans."""
+    """Merge neighboring spans in pairs."""
     joined = []
     for index in range(0, len(spans), 2):
         pair = spans[index : index + 2]

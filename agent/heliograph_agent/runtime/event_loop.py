@@ -1,4 +1,4 @@
-"""Choose the event loop: uvloop where it is installed (the extra `fast`), else asyncio's."""
+"""Choose the event loop: uvloop with the extra `fast`, else asyncio's."""
 
 import asyncio
 from collections.abc import Callable, Coroutine

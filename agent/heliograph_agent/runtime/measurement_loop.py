@@ -35,17 +35,23 @@ NETWORK_CHANGED = "The network changed meanwhile: what was seen may belong to ei
 
 @dataclass(slots=True, kw_only=True)
 class VantageState:
-    """State of the network on which this agent measures now."""
+    """Hold the state of the network on which this agent measures now."""
 
     epoch: Epoch
     link: Link = Link.UNKNOWN
-    link_known: bool = False  # its anchors were asked in this epoch
+    link_known: bool = False  # its anchors were measured in this epoch
     last_results: dict[str, int] = field(default_factory=dict)  # experiment → wall clock
-    service_states: ServiceStates = field(default_factory=dict)  # what answered when last tested
+    service_states: ServiceStates = field(default_factory=dict)  # by class, as last tested
 
 
 class MeasurementLoop:
-    """Run one plan at a time: `change_plan` replaces it, `change_epoch` begins another network."""
+    """Run one plan at a time on one network at a time.
+
+    `change_plan` replaces the plan. `change_epoch` begins another network, whose link is unknown
+    until its anchors are measured; until then no other task starts. An anchor result sets the link.
+    A failed task on an online link counts only if anchors that are measured after it still show an
+    online link.
+    """
 
     def __init__(
         self,
@@ -67,14 +73,14 @@ class MeasurementLoop:
         self.history = History.create(clock.monotonic_us(), rng, allowance)
         self._spool = spool
         self._make_runner = runner
-        self._runner: Runner | None = None  # made for the first task, with all the experiments
+        self._runner: Runner | None = None  # made for the first task; loads all experiments
         self._accounted_bytes = 0
         self._clock = clock
         self._rng = rng
         self._offset_us = offset_us
-        self._on_stored = on_stored  # True: something changed, deliver it at once
-        self._on_online = on_online  # the link is whole, and was not before
-        self._on_service_states = on_service_states  # of each result, by kind of service
+        self._on_stored = on_stored  # True: a state changed, deliver it at once
+        self._on_online = on_online  # the link became online
+        self._on_service_states = on_service_states  # for each result
         self._classifier = PriorityClassifier()
         self._anchor_lock = asyncio.Lock()
         self._anchors_checked_us = -1  # monotonic, start of the last finished anchor task
@@ -82,7 +88,7 @@ class MeasurementLoop:
         self._is_spool_full = False
 
     def change_plan(self, plan: Plan) -> None:
-        """Replace the plan: running tasks end under the old one, all others are rescheduled."""
+        """Replace the plan; running tasks end under the old one."""
         if plan.limits != self.plan.limits:
             self._runner = None
         self.plan = plan
@@ -90,7 +96,7 @@ class MeasurementLoop:
         self._wake_event.set()
 
     def change_epoch(self, epoch: Epoch) -> None:
-        """Begin another network, whose anchors are measured before anything else."""
+        """Begin another network, whose anchors are measured before all other tasks."""
         self.vantage.epoch = epoch
         self.vantage.link_known = False
         self._set_link(Link.UNKNOWN)
@@ -101,7 +107,7 @@ class MeasurementLoop:
         self._wake_event.set()
 
     def compute_schedule(self) -> int:
-        """Compute the first schedule; return the microseconds until something is due."""
+        """Compute the first schedule; return the microseconds until a task is due."""
         now_us = self._clock.monotonic_us()
         return find_due_tasks(self.plan, self.history, now_us, self._rng)[1] - now_us
 
@@ -120,7 +126,7 @@ class MeasurementLoop:
                 self._wake_event.clear()
 
     async def run_once(self, progress: Callable[[int, int], None]) -> int:
-        """Run every task of the plan, anchors first; return how many results were stored."""
+        """Run every task of the plan, anchors first; return the count of results."""
         tasks = make_tasks(self.plan)
         done = 0
 
@@ -174,10 +180,10 @@ class MeasurementLoop:
             self._account_bytes(task, runner)
 
     async def _confirm_failure(self, measurement: Measurement) -> Measurement:
-        """Measure the anchors again after a failure, and take over a link that is not online.
+        """Measure the anchors again after a failure, and adopt a link that is not online.
 
-        A failure is evidence only between two anchor measurements that both show a whole link. The
-        one before may be minutes old. One more serves all tasks that failed meanwhile.
+        A failure is evidence only between two anchor measurements that both show an online link.
+        The previous one may be minutes old. One new one serves all tasks that failed meanwhile.
         """
         anchors = [task for task in make_tasks(self.plan) if _is_anchor(task)]
         failed_us = self._clock.monotonic_us()
@@ -206,7 +212,7 @@ class MeasurementLoop:
         self._wake_event.set()
 
     def _apply_anchor_result(self, measurement: Measurement) -> tuple[Measurement, bool]:
-        """Set the link from an anchor result; anchors that could not run leave it unknown."""
+        """Set the link from an anchor result; anchors that did not run leave it unknown."""
         link = Link.UNKNOWN if measurement.not_measured else classify_link(measurement.observations)
         self.vantage.link_known = True
         self._anchors_checked_us = max(self._anchors_checked_us, measurement.monotonic_us)
@@ -244,9 +250,9 @@ class MeasurementLoop:
 
 
 class UplinkResults:
-    """Store what the uplink tried as measurements, which show which transports are cut.
+    """Store the uplink's attempts as measurements, which show blocked transports.
 
-    `on_stored` is called for each; no batch is closed sooner for it.
+    `on_stored` is called for each. They close no batch early.
     """
 
     def __init__(
@@ -262,7 +268,7 @@ class UplinkResults:
         self._on_stored = on_stored
 
     async def store_attempt(self, attempt: UplinkAttempt) -> None:
-        """Append one attempt; a full spool loses it, and the next wait brings another."""
+        """Append one attempt; a full spool loses it, and the next attempt brings another."""
         vantage = self._get_vantage()
         priority = Priority.P2 if attempt.is_changed else Priority.P3
         try:
@@ -272,7 +278,7 @@ class UplinkResults:
         except SpoolError as error:
             log.debug("%s", error)
             return
-        except ValueError:  # a bug of ours, and no reason to stop sending
+        except ValueError:  # a bug in the agent must not stop sending
             log.error("internal error, please report it: a try that cannot be written down")
             return
         self._on_stored()
@@ -293,19 +299,19 @@ class UplinkResults:
 
 
 def _mark_network_change(measurement: Measurement) -> Measurement:
-    """Mark a task that ended on another network: its failures may come from the change."""
+    """Mark a task that ended on another network, because the change may explain it."""
     return replace(measurement, not_measured=measurement.not_measured or NETWORK_CHANGED)
 
 
 def has_failed(measurement: Measurement) -> bool:
-    """Whether any step failed that a dead link would explain."""
+    """Return whether any step failed in a way that a dead link would explain."""
     return any(
         x.failure is not None and not _is_ordinary_failure(x) for x in measurement.observations
     )
 
 
 def _is_ordinary_failure(x: Observation) -> bool:
-    """Whether a whole link shows this failure too: no AAAA record, no IPv6 on this machine."""
+    """Return whether an online link shows this failure too: no AAAA record, no IPv6."""
     if x.tcp is not None and ":" in x.tcp.address:
         return x.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
     return x.failure is Failure.DNS_NO_ANSWER

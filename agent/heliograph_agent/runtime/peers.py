@@ -1,4 +1,4 @@
-"""Apply the owner's configuration to relays, entrances and the DNS beacon."""
+"""Apply the volunteer's configuration to relays, entrances and the DNS beacon."""
 
 import logging
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +22,15 @@ log = logging.getLogger("heliograph.agent")
 
 
 def allowed_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
-    """List all entrances without the relays that the owner does not want."""
+    """List all entrances without the relays that the volunteer does not allow."""
     return settings.config.entrances(_planned_entrances(settings, is_local))
 
 
 def is_guarded(settings: AgentSettings, is_local: IsLocalAddress, entrance: Entrance) -> bool:
-    """Whether an entrance may not lead into a private network.
+    """Return whether an entrance may not lead into a private network.
 
     An entrance that only the plan names could make volunteers probe their own networks. One that
-    the volunteer configured, or joined by, may lead anywhere.
+    the volunteer configured or joined by may lead anywhere.
     """
     return (
         not _may_reach_local(settings, is_local)
@@ -40,7 +40,7 @@ def is_guarded(settings: AgentSettings, is_local: IsLocalAddress, entrance: Entr
 
 
 def _planned_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
-    """List the plan's entrances without addresses to which no plan may send this machine."""
+    """List the plan's entrances without local addresses, unless these are allowed."""
     entrances = settings.plan.entrances
     if _may_reach_local(settings, is_local):
         return entrances
@@ -52,16 +52,16 @@ def _planned_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Seq
 
 
 def _may_reach_local(settings: AgentSettings, is_local: IsLocalAddress) -> bool:
-    """Whether private addresses are allowed, as when the collector was joined at one."""
+    """Return whether local addresses are allowed, also by joining at one."""
     return settings.config.local_targets or is_local(split_endpoint(settings.collector.endpoint)[0])
 
 
 async def run_relay(get_settings: Callable[[], AgentSettings], clock: Clock, rng: Random) -> None:
-    """Serve as a relay until cancelled, if that is configured; log what prevents it."""
+    """Serve as a relay until cancelled, if configured; log what prevents it."""
     settings = get_settings()
     if settings.config.relay_listen is None:
         return
-    from heliograph_agent.relay.server import Relay  # few lend their line, and the others hold less
+    from heliograph_agent.relay.server import Relay  # loaded here, as few agents are relays
 
     dial_context = settings.config.dial_context(clock, rng)
     relay = Relay(
@@ -84,7 +84,7 @@ async def run_relay(get_settings: Callable[[], AgentSettings], clock: Clock, rng
 
 
 def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:
-    """Yield, once, a plan that came with receipts by file; its signature is not checked here."""
+    """Yield, once, a plan that arrived with receipts by file, not verified yet."""
     with suppress(StateError, DecodeError):
         raw = state.read(DELIVERED_PLAN)
         if raw is not None:
@@ -102,7 +102,7 @@ def make_dns_beacon(
     service_states: Callable[[], ServiceStates],
     clock: Clock,
 ) -> DnsBeacon:
-    """Make the beacon; `service_states` are those of status.json."""
+    """Make the beacon from `service_states`, which are those of status.json."""
     return DnsBeacon(
         state=get_settings().state,
         zone=lambda: beacon_zone(get_settings()),

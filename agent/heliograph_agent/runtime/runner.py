@@ -1,7 +1,7 @@
-"""Run tasks within their deadlines, a limited number at once, one at a time per host.
+"""Run tasks within deadlines and a concurrency limit, one at a time per host.
 
-What the network does comes back as observations, also those made before a deadline ended the task.
-A task that cannot run comes back with the reason, and so does one that met a bug of ours.
+The network's behavior comes back as observations, also those before a deadline ended the task. A
+task that cannot run comes back with the reason, and so does one that met a bug in the agent.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.deadline import Deadline
 
 DEADLINE_S = 120.0  # of one task
-QUEUE_S = 600.0  # that a task waits for its turn
+QUEUE_S = 600.0  # for which a task may wait for its hosts and a slot
 MAX_REASON = 500  # characters
 MAX_FRAMES = 12  # of a traceback
 _HostLock = asyncio.Lock | asyncio.Semaphore
@@ -38,7 +38,7 @@ class NetFactory(Protocol):
 
 
 class TaskSpec(Protocol):
-    """What the runner needs of a task (schedule.Task)."""
+    """Declare the attributes of schedule.Task that the runner reads."""
 
     @property
     def experiment(self) -> str: ...
@@ -54,7 +54,7 @@ class TaskSpec(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TaskContext:
-    """State of the vantage when the task began."""
+    """Hold the state of the vantage when the task began."""
 
     epoch: str
     link: Link = Link.UNKNOWN
@@ -64,7 +64,7 @@ class TaskContext:
 
 
 class Runner:
-    """Run tasks; `moved_bytes` counts what all of them cost on the wire, unfinished ones too."""
+    """Run tasks; `moved_bytes` counts the wire bytes of all, also of unfinished ones."""
 
     def __init__(
         self,
@@ -116,14 +116,14 @@ class Runner:
             with Deadline(self._deadline_s):
                 return await run_attempt(experiment, target, config, self._net_factory.bind, trace)
         except TimeoutError:
-            return ""  # the deadline's: an attempt raises none of its own
+            return ""  # from the Deadline, because an attempt raises no TimeoutError
         finally:
             self.moved_bytes += trace.bytes_moved
 
     async def _acquire_locks(self, hosts: Iterable[str]) -> list[_HostLock]:
         """Lock the hosts in one global order, against deadlocks, then take a slot.
 
-        The caller gives them back with `_release_locks`. Raises _QueueTimeoutError.
+        The caller releases them with `_release_locks`. Raises _QueueTimeoutError.
         """
         locks: list[_HostLock] = [self._hosts.setdefault(host, asyncio.Lock()) for host in hosts]
         locks.append(self._slots)
@@ -180,7 +180,7 @@ async def run_attempt(
     bind: Callable[[StepTrace], Net],
     trace: StepTrace,
 ) -> str:
-    """Run an experiment once; return why it could not run, or "". Only raises cancellations."""
+    """Run once; return why it could not run, or "". Raises only cancellations."""
     net = bind(trace)
     try:
         await experiment.run(target, config, net)
@@ -199,7 +199,7 @@ def _release_locks(locks: list[_HostLock]) -> None:
 
 
 class _QueueTimeoutError(Exception):
-    """The task waited for its hosts or for a slot as long as it may."""
+    """Report a task that waited QUEUE_S for its hosts or a slot."""
 
 
 def _make_target(experiment: Experiment, task: TaskSpec) -> Target:
@@ -214,7 +214,7 @@ def _make_target(experiment: Experiment, task: TaskSpec) -> Target:
 
 
 def _describe_error(error: Exception) -> str:
-    """Describe an error; of several, a bug counts before a refusal."""
+    """Describe an error; in a group, a bug counts before a refusal."""
     leaves = list(_flatten_errors(error))
     bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun | ForbiddenAddressError)]
     if not bugs:

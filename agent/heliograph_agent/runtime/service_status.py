@@ -1,6 +1,6 @@
-"""Derive which kinds of service answered when last tested, for `code`. Pure.
+"""Derive for `code` which kinds of service answered when last tested. Pure.
 
-A state is no verdict: it does not say why something failed. An agent keeps only the newest state of
+A state is no verdict: it does not say why a test failed. An agent keeps only the newest state of
 each class, so that a seized disk shows no history.
 """
 
@@ -25,10 +25,10 @@ ServiceStates = dict[str, tuple[str, int]]  # class → ServiceState, wall clock
 
 
 def service_states_of(measurement: Measurement, service: Service | None) -> ServiceStates:
-    """Derive from one measurement the states of voice_code.CLASSES; {} if it did not run."""
+    """Derive states of voice_code.CLASSES from a measurement; {} if it did not run."""
     if measurement.not_measured:
         return {}
-    is_captive = measurement.link is Link.CAPTIVE  # a portal answers for everybody
+    is_captive = measurement.link is Link.CAPTIVE  # a captive portal answers for all hosts
     if measurement.experiment == ANCHORS:
         states = {
             name: _SERVICE_STATES[anchor_kind_state(measurement.observations, kind)]
@@ -58,7 +58,7 @@ def restore_service_states(status: Mapping[str, Any]) -> ServiceStates:
 
 
 def recent_states(states: ServiceStates, now_us: int) -> dict[str, ServiceState]:
-    """Return the state of every class; one that was not tested lately is unknown."""
+    """Return the state of every class; a class without a recent test is unknown."""
     return {
         name: ServiceState(states[name][0])
         if name in states and 0 <= now_us - states[name][1] <= FRESH_US
@@ -68,9 +68,10 @@ def recent_states(states: ServiceStates, now_us: int) -> dict[str, ServiceState]
 
 
 def _service_state(measurement: Measurement, service: Service) -> ServiceState:
-    """Return ANSWERS when most endpoints answer and one of each group, FAILS when a group fails.
+    """Return the state of a service from the endpoints of its groups.
 
-    Endpoints of a group can replace each other; a group that was not tested says nothing.
+    FAILS: all endpoints of some group are unreachable. ANSWERS: most endpoints answer, and at least
+    one in each group. Else UNKNOWN. Endpoints of a group can replace each other.
     """
     groups: dict[str, list[AnchorState]] = {}
     for endpoint in service.endpoints:

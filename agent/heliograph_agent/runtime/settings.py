@@ -1,4 +1,4 @@
-"""Read an agent's settings from its state directory, and update the plan that it runs."""
+"""Read an agent's settings from its state directory, and update its plan."""
 
 import hashlib
 import hmac
@@ -41,13 +41,13 @@ _AGE_MESSAGES = {
     PlanAge.EXPIRED: "the plan expired long ago: nothing is measured until the collector has a "
     "newer one",
 }
-MOBILE_BYTES = 300_000_000  # a month, unless limits.bytes_per_month says otherwise
+MOBILE_BYTES = 300_000_000  # a month by default
 BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSettings:
-    """What was joined, agreed to and configured."""
+    """Hold the enrollment, the consent and the configuration."""
 
     state: State
     config: Config
@@ -63,7 +63,7 @@ class AgentSettings:
         return replace(self, consent=_read_consent(self.state))
 
     def effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
-        """Return the plan that is run, and the units that wait for consent.
+        """Return the plan to run, and the units that wait for consent.
 
         It is the agreed part of the plan for this role, with the volunteer's own services and byte
         limit. Raises AgentConfigError.
@@ -78,12 +78,12 @@ class AgentSettings:
         return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
 
     def _default_limit(self) -> int:
-        """Return the limit where the volunteer set none: low on mobile networks, which are dear."""
+        """Return the default limit, lower on mobile networks because these are expensive."""
         is_mobile = self.declared_vantage().access is Access.MOBILE
         return MOBILE_BYTES if is_mobile else self.plan.limits.bytes_per_month
 
     def declared_vantage(self) -> DeclaredVantage:
-        """Return what the configuration, or else the join, declares about this place."""
+        """Return the declared place: from the configuration, else from the consent."""
         config = self.config
         consent = self.consent
         return DeclaredVantage(
@@ -93,7 +93,7 @@ class AgentSettings:
         )
 
     def boot_id(self) -> str:
-        """Return an identifier of this boot that tells nothing to anyone else."""
+        """Return an identifier of this boot that has no meaning to anyone else."""
         try:
             machine = BOOT_ID.read_bytes()
         except OSError:
@@ -102,7 +102,7 @@ class AgentSettings:
 
 
 def read_settings(state: State, config: Config) -> AgentSettings:
-    """Read all settings. Raises StateError, a sentence with its cure."""
+    """Read all settings. Raises StateError, whose text names the cure."""
     collector = state.collector()
     stored = state.read(PLAN)
     if collector is None or stored is None or state.private_key() is None:
@@ -145,11 +145,11 @@ def _add_services(plan: Plan, file: Path) -> Plan:
 
 
 class PlanUpdater:
-    """Follow plans, trust roots, consent and the calendar; `plan` is what is run now.
+    """Follow plans, trust roots, consent and the calendar; `plan` is the plan to run.
 
-    It is the newest signed plan, as far as it was agreed to, without tests that the volunteer opted
-    out of; without tasks when it is too old or the hour is quiet. `on_plan_changed` gets each
-    later plan.
+    `plan` is the newest signed plan, as far as the volunteer agreed to it, without tests that the
+    volunteer opted out of. It has no tasks when it is too old or the hour is quiet.
+    `on_plan_changed` gets each later plan.
     """
 
     def __init__(
@@ -159,7 +159,7 @@ class PlanUpdater:
         offset_us: Callable[[], int | None],
         on_plan_changed: Callable[[Plan], None],
     ) -> None:
-        """Raises AgentConfigError."""
+        """Apply the stored plan. Raises AgentConfigError."""
         self.settings = settings
         self._clock = clock
         self._offset_us = offset_us
@@ -179,7 +179,7 @@ class PlanUpdater:
     def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
         """Verify, store and apply a newer plan; log why one is refused.
 
-        The trust roots that came with it are followed even if the plan itself is refused.
+        Its trust roots are followed even if the plan itself is refused.
         """
         stored_plan = self._read_signed_plan()
         try:
@@ -200,7 +200,7 @@ class PlanUpdater:
         self._apply_settings()
 
     def poll(self) -> None:
-        """Check the consent and the calendar; to be called every second."""
+        """Check the consent and the calendar; the agent calls this every second."""
         mtime_ns = self._read_consent_mtime_ns()
         if mtime_ns != self._consent_mtime_ns:
             self._consent_mtime_ns = mtime_ns
@@ -217,7 +217,7 @@ class PlanUpdater:
                 self._apply_settings()
 
     def _follow_trust_chain(self, signed: plan_pb2.SignedPlan) -> None:
-        """Raises PlanError, StateError."""
+        """Adopt newer trust roots. Raises PlanError, StateError."""
         collector = follow_charters(self.settings.collector, signed)
         if collector != self.settings.collector:
             self.settings.state.save_collector(collector)
@@ -242,7 +242,7 @@ class PlanUpdater:
         return replace(plan, tasks=()) if is_idle else plan, waiting
 
     def _check_calendar(self, wall_us: int) -> bool:
-        """Update the plan's age and the quiet hour; return whether either has changed."""
+        """Update the plan's age and the quiet hour; return whether one of them changed."""
         plan = self.settings.plan
         age = classify_age(plan, wall_us // 1_000_000)
         is_quiet_hour = local_hour(self._clock.wall_us()) in self.settings.config.quiet_hours
@@ -257,7 +257,7 @@ class PlanUpdater:
         return changed
 
     def _now_us(self) -> int:
-        """Return the collector's time where it is known: this clock may be years off."""
+        """Return the collector's time if known, because this clock may be years off."""
         return self._clock.wall_us() + (self._offset_us() or 0)
 
     def _read_signed_plan(self) -> plan_pb2.SignedPlan:

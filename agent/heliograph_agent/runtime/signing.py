@@ -1,7 +1,7 @@
 """Sign for an idle agent without keeping the cryptography library in its memory.
 
-A hello is one signature in half an hour; the library that makes it is a fifth of an idle agent's
-RSS. So a child process reads the key, signs and exits within a few hundredths of a second. Once
+An idle agent signs one hello in half an hour, and the library for it is a fifth of the agent's RSS.
+So a child process reads the key, signs and exits within a few hundredths of a second. Once
 measuring has loaded the library anyway, the agent signs by itself.
 """
 
@@ -23,8 +23,8 @@ def answer_renewal(
 ) -> intake_pb2.Renewal | None:
     """Answer the collector's `renewed` message about this agent's key.
 
-    When it names the present key, offer the next one. When it names the next key, that becomes the
-    present one, and there is nothing to answer.
+    When it names the present key, offer the next one. When it names the next key, make that the
+    present one and return None. Return None for any other key, and when a file fails.
     """
     try:
         current_key = state.signer()
@@ -67,7 +67,7 @@ sys.stdout.buffer.write(State(Path(sys.argv[1])).signer().sign(context, message)
 
 
 async def sign_message(state: State, context: bytes, message: bytes) -> bytes:
-    """Return a signature of 64 bytes. Raises StateError when this agent has not joined."""
+    """Return a signature of 64 bytes. Raises StateError before the join."""
     if "cryptography" not in sys.modules:
         signature = await _sign_in_child(state, f"{context.hex()}\n{message.hex()}".encode())
         if len(signature) == _SIGNATURE:
@@ -76,7 +76,7 @@ async def sign_message(state: State, context: bytes, message: bytes) -> bytes:
 
 
 async def _sign_in_child(state: State, request: bytes) -> bytes:
-    """Return the child's signature, b"" when no child can be started or it is late."""
+    """Return the child's signature; b"" if the child cannot be started or is late."""
     pipe = asyncio.subprocess.PIPE
     try:
         child = await asyncio.create_subprocess_exec(
@@ -88,7 +88,7 @@ async def _sign_in_child(state: State, request: bytes) -> bytes:
     try:
         async with asyncio.timeout(DEADLINE_S):
             signature, _ = await child.communicate(request)
-    except (TimeoutError, OSError, RuntimeError):  # uvloop's word for a child that is gone already
+    except (TimeoutError, OSError, RuntimeError):  # uvloop: RuntimeError after an exit
         return b""
     finally:
         if child.returncode is None:

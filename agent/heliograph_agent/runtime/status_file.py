@@ -1,4 +1,4 @@
-"""Write status.json, whole, when something changed, at most once a second."""
+"""Write status.json as a whole after a change, at most once a second."""
 
 import asyncio
 import logging
@@ -30,7 +30,10 @@ def describe_queue(counts: SpoolCounts) -> dict[str, Any]:
 
 
 class StatusFile:
-    """Write the file after `mark_changed`; `describe_status` returns all but the queue."""
+    """Write the file after `mark_changed`.
+
+    `describe_status` returns everything but the queue, which is read from the spool.
+    """
 
     def __init__(
         self, state: State, spool: Spool, describe_status: Callable[[], dict[str, Any]]
@@ -54,7 +57,7 @@ class StatusFile:
             await asyncio.sleep(MIN_INTERVAL_S)
 
     async def write(self) -> None:
-        """Write the file now; an error is logged once and never raised."""
+        """Write the file now; log an error once and never raise it."""
         status = self._describe_status() | describe_queue(await self._spool.read_counts())
         try:
             self._state.write_json(STATUS, status, durable=False)

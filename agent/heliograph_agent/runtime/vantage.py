@@ -1,6 +1,6 @@
 """Derive the link state from the anchors, and begin an epoch for each network.
 
-A doubtful link is `unknown`: a wrong "online" would turn a dead link into a hundred blocked
+A doubtful link is `unknown`, because a wrong "online" would turn a dead link into a hundred blocked
 services.
 """
 
@@ -16,18 +16,18 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Epoch, Link, Observation
 
 POLL_S = 5.0
-STABLE_US = 6_000_000  # a network that stays as long as this is a network
+STABLE_US = 6_000_000  # a shorter stay on a network begins no epoch
 
 
 class AnchorState(Enum):
-    """State of one anchor, or of all anchors of a kind."""
+    """Name the states of one anchor, or of all anchors of a kind."""
 
     REACHABLE = "reachable"
     UNREACHABLE = "unreachable"
     UNKNOWN = "unknown"  # not measured, or interrupted
 
 
-# No packet left this machine, or none could.
+# With these failures no packet left this machine.
 NO_ROUTE = frozenset(
     {
         Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
@@ -62,7 +62,7 @@ def classify_link(observations: Iterable[Observation]) -> Link:
 
 
 def _classify_resolver(resolver: AnchorState, observations: Sequence[Observation]) -> Link:
-    """Classify a link whose foreign anchors are reachable by whether names resolve."""
+    """Classify a link with reachable foreign anchors by whether names resolve."""
     if resolver is AnchorState.REACHABLE or _has_foreign_tls(observations):
         return Link.ONLINE
     return Link.NO_RESOLVER if resolver is AnchorState.UNREACHABLE else Link.UNKNOWN
@@ -71,10 +71,10 @@ def _classify_resolver(resolver: AnchorState, observations: Sequence[Observation
 def _is_offline(
     observations: Sequence[Observation], domestic: AnchorState, resolver: AnchorState
 ) -> bool:
-    """Whether a link without any reachable anchor is offline rather than unknown.
+    """Return whether a link without any reachable anchor is offline.
 
-    Either no packet can leave this machine, or nothing answered, and more than foreign anchors was
-    measured.
+    It is offline if no packet can leave this machine. It is also offline if nothing answered, and
+    more than foreign anchors was measured. Else it is unknown.
     """
     if resolver is AnchorState.REACHABLE or any(
         x.failure is Failure.INTERRUPTED for x in observations
@@ -88,7 +88,7 @@ def _is_offline(
 
 
 def _is_captive(observations: Sequence[Observation]) -> bool:
-    """Whether pages that are always empty came back with content, and no anchor proved itself."""
+    """Return whether empty pages had content and no foreign anchor proved itself."""
     pages = [
         x.http.status == 204
         for x in observations
@@ -101,7 +101,7 @@ def _is_captive(observations: Sequence[Observation]) -> bool:
 
 
 def _has_foreign_tls(observations: Sequence[Observation]) -> bool:
-    """Whether a foreign anchor showed a valid certificate for its name."""
+    """Return whether a foreign anchor showed a valid certificate for its name."""
     return any(
         x.endpoint.startswith("foreign")
         and x.operation is Operation.TLS_HANDSHAKE
@@ -111,7 +111,7 @@ def _has_foreign_tls(observations: Sequence[Observation]) -> bool:
 
 
 def anchor_kind_state(observations: Sequence[Observation], kind: str) -> AnchorState:
-    """Return REACHABLE if one anchor of the kind is, UNREACHABLE only if each is."""
+    """Return REACHABLE if any anchor of the kind is, UNREACHABLE only if all are."""
     anchors = {x.endpoint for x in observations if x.endpoint.startswith(kind)}
     states = {endpoint_state(observations, anchor) for anchor in anchors}
     if AnchorState.REACHABLE in states:
@@ -141,12 +141,12 @@ def _final_state(observation: Observation) -> AnchorState:
     if observation.operation is Operation.RESOLVE and not observation.endpoint.startswith(
         "resolver"
     ):
-        return AnchorState.UNKNOWN  # a resolved name alone is no contact with the host
+        return AnchorState.UNKNOWN  # a resolved name does not show contact with the host
     return AnchorState.REACHABLE
 
 
 class NetworkView(Protocol):
-    """What the tracker needs of net.local_addresses.LocalView."""
+    """Declare the part of net.local_addresses.LocalView that the tracker reads."""
 
     @property
     def ipv4(self) -> bool: ...
@@ -158,7 +158,7 @@ class NetworkView(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeclaredVantage:
-    """What the volunteer declares about the place; none of it is looked up."""
+    """Hold the place as the volunteer declares it; nothing is looked up."""
 
     country: str = ""
     region: str = ""
@@ -167,7 +167,7 @@ class DeclaredVantage:
 
 @dataclass(frozen=True, slots=True)
 class _CandidateNetwork:
-    """Another network, and when it was first seen."""
+    """Hold another network, and when it was first seen."""
 
     fingerprint: str
     monotonic_us: int
@@ -175,10 +175,13 @@ class _CandidateNetwork:
 
 
 class VantageTracker:
-    """Begin an epoch for every network that stays.
+    """Begin an epoch for every network that lasts for STABLE_US.
 
-    The loss of a network ends no epoch: when it comes back it is the same vantage. Ids are random,
-    so that two epochs on one network cannot be linked.
+    States: on the network of the epoch, or with a candidate. Another fingerprint with an address
+    becomes the candidate. The candidate becomes the network, and a new epoch begins, once STABLE_US
+    have passed. The old network, or none, drops the candidate: a lost network ends no epoch,
+    because the same network after a loss is the same vantage. Ids are random, so that two epochs on
+    one network cannot be linked.
     """
 
     def __init__(
@@ -196,7 +199,7 @@ class VantageTracker:
         self.epoch = self._begin_epoch(view, clock.wall_us())
 
     def check_network(self) -> bool:
-        """Check once; return whether a new epoch has begun, which is then in `epoch`."""
+        """Check once; return whether a new epoch has begun in `epoch`."""
         view = self._read_view()
         is_unchanged = view.fingerprint == self._fingerprint
         if is_unchanged or not (view.ipv4 or view.ipv6):
@@ -213,7 +216,7 @@ class VantageTracker:
         return True
 
     async def iter_epochs(self, every_s: float = POLL_S) -> AsyncIterator[Epoch]:
-        """Yield each new epoch as it begins, for ever."""
+        """Yield each new epoch when it begins, until cancelled."""
         while True:
             await asyncio.sleep(every_s)
             if self.check_network():

@@ -1,4 +1,4 @@
-"""Decide what to run and when to check again. Pure functions of plan, history, time and rng.
+"""Decide which tasks to run now, by pure functions of plan, history, time and rng.
 
     history = History.create(now_us, rng)
     tasks, wake_us = find_due_tasks(plan, history, now_us, rng)
@@ -7,7 +7,7 @@
     history = history.change_plan(plan, now_us)        # when the plan changed
 
 Call again at `wake_us`, when a task has finished and when the plan changed. All times are monotonic
-microseconds, so a wall clock that jumps moves nothing.
+microseconds, so a jump of the wall clock moves nothing.
 """
 
 import hashlib
@@ -25,31 +25,31 @@ __all__ = ["Allowance", "History", "Task", "find_due_tasks", "make_tasks"]
 DAYS = 30
 DAY_US = 86_400_000_000
 MONTH_US = DAYS * DAY_US
-FORGOTTEN_US = 3_600_000_000  # after which a visit to a host delays no other
+FORGOTTEN_US = 3_600_000_000  # after so long a visit to a host delays no other
 SECOND_US = 1_000_000
-JITTER = 0.1  # of the interval, to either side: no grid that an observer could see
+JITTER = 0.1  # of the interval, to either side, so that an observer sees no grid
 FIRST_S = 20  # a new task's first run comes within this, or within its interval
-LEAD_S = 2  # anchors first
-PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes makes no burst
-CATCH_UP = 4  # and never so slow that missed work could not be caught up this many times over
+LEAD_S = 2  # seconds by which anchors start before other tasks
+PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes sends no burst
+CATCH_UP = 4  # the pace stays at least this many times as fast as the plan needs
 MAX_WAIT_S = 60  # the longest time between two calls
 RECHECK_S = 1  # when a running task has to end first
 
 
 @dataclass(frozen=True, kw_only=True)
 class Task:
-    """One experiment on one target, to be run now."""
+    """Describe one run of an experiment on one target."""
 
     experiment: str
     target: str
     service: Service | None = None
     options: Mapping[str, str] = field(default_factory=dict)
     priority: Priority = Priority.P3
-    interval_s: int = 0  # 0 when nobody planned it
+    interval_s: int = 0  # 0 when no plan contains it
 
     @cached_property
     def key(self) -> str:
-        """Key of a task, equal for equal lines of any plan."""
+        """Return a key of the task that is equal for equal lines of any plan."""
         options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
         return (
             f"{self.experiment} {self.service.name if self.service else ''} {self.target} {options}"
@@ -57,7 +57,7 @@ class Task:
 
     @cached_property
     def hosts(self) -> frozenset[str]:
-        """Hosts that the task visits, as far as they are known beforehand."""
+        """Return the hosts that the task visits, as far as they are known beforehand."""
         if self.service is not None:
             return frozenset(endpoint.host for endpoint in self.service.endpoints)
         return frozenset({_host_of(self.target)} - {""})
@@ -65,10 +65,11 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Allowance:
-    """The volunteer's bytes per month, as a bucket that fills evenly and holds a day's share.
+    """Limit the bytes per month by a bucket that fills evenly and holds a day's share.
 
-    In any 30 days all work takes no more than the month's bytes and its last tasks.
-    `missing_bytes` of a full bucket at `at_us` exceed its size when it was overspent.
+    In any 30 days all work takes no more than the month's bytes and the bytes of its last tasks.
+    `missing_bytes` is the part of the bucket that is not filled at `at_us`. It exceeds the size of
+    the bucket after an overdraft.
     """
 
     at_us: int
@@ -79,14 +80,14 @@ class Allowance:
         return cls(now_us)
 
     def remaining_bytes(self, now_us: int, bytes_per_month: int) -> float:
-        """Return what routine work may spend now; negative after an overdraft."""
+        """Return the bytes that routine work may spend now; negative after an overdraft."""
         return _daily_bytes(bytes_per_month) - self._missing_at(now_us, bytes_per_month)
 
     def spend(self, moved_bytes: int, now_us: int, bytes_per_month: int) -> "Allowance":
         return Allowance(now_us, self._missing_at(now_us, bytes_per_month) + moved_bytes)
 
     def from_us(self, now_us: int, bytes_per_month: int) -> int:
-        """Return when routine work may continue: now, or once the overdraft is refilled."""
+        """Return when routine work may continue: now, or after the refill of an overdraft."""
         remaining = self.remaining_bytes(now_us, bytes_per_month)
         if remaining > 0:
             return now_us
@@ -96,7 +97,7 @@ class Allowance:
     def min_interval_us(self, cost: int, now_us: int, bytes_per_month: int) -> int:
         """Return the least interval of anchors while the bucket is empty.
 
-        They take half of the inflow, so that the other half refills the bucket.
+        Anchors use half of the inflow, so that the other half refills the bucket.
         """
         rate = _bytes_per_us(bytes_per_month)
         if not rate or self.remaining_bytes(now_us, bytes_per_month) > 0:
@@ -104,7 +105,7 @@ class Allowance:
         return min(MONTH_US, int(2 * cost / rate))
 
     def to_json(self, wall_us: int) -> dict[str, float]:
-        """Convert for status.json, as of `at_us`: spend 0 first when time has passed."""
+        """Convert for status.json, as of `at_us`; call spend(0, …) first to update it."""
         return {"wall_us": wall_us, "missing": self.missing_bytes}
 
     @classmethod
@@ -128,13 +129,13 @@ class Allowance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class History:
-    """What was run so far; immutable, each change returns a new object."""
+    """Record past and running work; immutable, so each change returns a new object."""
 
     began_us: int
     seed: int
     allowance: Allowance
     starts: Mapping[str, int] = field(default_factory=dict)  # task key → last start
-    visits: Mapping[str, int] = field(default_factory=dict)  # host → last visit, begun or ended
+    visits: Mapping[str, int] = field(default_factory=dict)  # host → last begin or end of a visit
     costs: Mapping[str, int] = field(default_factory=dict)  # task key → bytes of the last run
     running: Mapping[str, Task] = field(default_factory=dict)
     paced_us: int | None = None  # last start of routine work
@@ -143,7 +144,7 @@ class History:
     def create(
         cls, now_us: int, rng: random.Random, allowance: Allowance | None = None
     ) -> "History":
-        """Begin a history; `allowance` is what an earlier run left."""
+        """Begin a history; `allowance` is the rest of an earlier run."""
         return cls(
             began_us=now_us,
             seed=rng.getrandbits(64),
@@ -161,7 +162,7 @@ class History:
         )
 
     def record_finish(self, task: Task, now_us: int, moved_bytes: int, limits: Limits) -> "History":
-        """Record the end of a task, also a failed or cancelled one, and its bytes."""
+        """Record the end of a task, also of a failed or cancelled one, and its bytes."""
         return replace(
             self,
             visits=self._add_visits(task.hosts, now_us),
@@ -171,7 +172,7 @@ class History:
         )
 
     def change_plan(self, plan: Plan, now_us: int) -> "History":
-        """Drop tasks that a new plan no longer names, and spread new ones from now on."""
+        """Drop tasks that the new plan does not name, and spread new ones from now on."""
         keys = {task.key for task in make_tasks(plan)}
         starts = {key: at for key, at in self.starts.items() if key in keys}
         costs = {key: cost for key, cost in self.costs.items() if key in keys}
@@ -185,11 +186,15 @@ class History:
 def find_due_tasks(
     plan: Plan, history: History, now_us: int, rng: random.Random
 ) -> tuple[tuple[Task, ...], int]:
-    """Return the tasks to start now, best first, and when to call again (monotonic µs)."""
+    """Return the tasks to start now, and when to call again.
+
+    Returns:
+        The tasks, best first, and a time in monotonic microseconds, at most MAX_WAIT_S from now.
+    """
     tasks = [task for task in make_tasks(plan) if task.key not in history.running]
     pace_us = _pace_us(plan, history)
     ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
-    rng.shuffle(tasks)  # equally late ones in no fixed order
+    rng.shuffle(tasks)  # equally late tasks start in no fixed order
     late_tasks = sorted(
         (task for task in tasks if ready_us[task.key] <= now_us),
         key=lambda task: (task.priority, _planned_us(task, history) // SECOND_US),
@@ -220,9 +225,10 @@ def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us
 
 
 def _anchor_ready_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
-    """Return when an anchor may start: also when the bytes are spent, but less often.
+    """Return when an anchor may start.
 
-    On a dead link anchors cost next to nothing, and then keep their interval.
+    After the bytes are spent, anchors still run, but less often. On a dead link anchors cost almost
+    nothing, and then keep their interval.
     """
     last_us = history.starts.get(task.key)
     cost = history.costs.get(task.key, 0)
@@ -250,7 +256,7 @@ def _pace_us(plan: Plan, history: History) -> int:
 
 
 def _choose_tasks(late_tasks: Iterable[Task], limits: Limits, history: History) -> list[Task]:
-    """Choose tasks within the limits: concurrency, no host twice, one routine task at a time."""
+    """Choose tasks within concurrency, one per host, and one routine task at a time."""
     chosen_tasks: list[Task] = []
     hosts: set[str] = set()
     for task in late_tasks:
@@ -270,13 +276,13 @@ def _has_routine(tasks: Iterable[Task]) -> bool:
 
 
 def _draw_fraction(*of: object) -> float:
-    """Return a fraction in [0, 1) derived from `of`, so that a repeated call moves no task."""
+    """Derive a fraction in [0, 1) from `of`, so that a repeated call moves no task."""
     digest = hashlib.blake2b(repr(of).encode(), digest_size=8).digest()
     return int.from_bytes(digest, "big") / 2**64
 
 
 def make_tasks(plan: Plan) -> list[Task]:
-    """Make tasks from the plan's lines; the runner refuses one with an unknown service."""
+    """Make tasks from the plan; the runner refuses one with an unknown service."""
     services = {service.name: service for service in plan.services}
     return [_make_task(line, services.get(line.service)) for line in plan.tasks]
 
@@ -304,5 +310,5 @@ def _daily_bytes(bytes_per_month: int) -> float:
 
 
 def _bytes_per_us(bytes_per_month: int) -> float:
-    """Bytes per microsecond: with a full bucket at its start, a month comes out exactly."""
+    """Return the inflow; a full bucket and a month's inflow are a month's bytes."""
     return (bytes_per_month - _daily_bytes(bytes_per_month)) / MONTH_US

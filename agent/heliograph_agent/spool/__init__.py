@@ -1,8 +1,16 @@
-"""Keep the agent's durable queue, which is bounded, always starts and loses nothing it took.
+"""Keep the agent's durable queue of results within a size limit.
 
-SQLite in WAL mode with one writer thread and group commit. Measurements wait open until a batch of
-them is closed into an envelope; an envelope is sent, byte for byte the same, until it is settled.
-`export`, a second process, reads envelopes and records receipts; it closes and repairs nothing.
+    spool = Spool(state.path(SPOOL), clock=SystemClock())
+    await spool.append(measurement, epoch, Priority.P3)  # on the disk when it returns
+    await spool.close_batch(batcher.seal_batch, SMALL_ENVELOPE_BYTES)  # until it returns None
+    waiting = await spool.list_waiting(16)
+    offered = await spool.mark_offered([sequence for sequence, _ in waiting])
+    await spool.record_receipt(sequence, "stored")  # after the collector's receipt
+
+SQLite in WAL mode has one writer thread with group commit. A measurement is open until its batch is
+sealed into an envelope. An envelope is sent, always with the same bytes, until a receipt settles
+it. A damaged file is repaired at the start. `export`, a second process, reads envelopes and records
+receipts; it closes and repairs nothing.
 """
 
 import sqlite3
@@ -29,21 +37,26 @@ from heliograph_agent.spool.writer_thread import SpoolWriter
 __all__ = ["Priority", "PriorityClassifier", "Spool", "SpoolCounts", "SpoolError", "SpoolFullError"]
 BUSY_S = 10.0
 LIMIT_BYTES = 67_108_864
-MAX_MEASUREMENT = 240_000  # bytes: one alone must fit the largest envelope, however badly it packs
+MAX_MEASUREMENT = 240_000  # bytes; one must fit the largest envelope, however badly it compresses
 MAX_ENVELOPE = 1_048_576  # bytes; the codec's own bound is lower
-LOWEST_WORTH = len(Priority)  # for operations for which no result is dropped
+LOWEST_WORTH = len(Priority)  # for operations that may drop no result
 RECEIPT_STATUSES = frozenset({"stored", "duplicate", "rejected", "retry"})
 
 
 class Spool:
-    """The queue in one file. Every method may raise SpoolError, and has then changed nothing."""
+    """Queue results in one file; after a method's SpoolError nothing has changed."""
 
     def __init__(self, path: Path, *, limit_bytes: int = LIMIT_BYTES, clock: Clock) -> None:
         self._limit = limit_bytes
         self._writer = SpoolWriter(SpoolDatabase(path, clock, limit_bytes))
 
     async def append(self, measurement: Measurement, epoch: Epoch, priority: Priority) -> int:
-        """Store a measurement durably; return its sequence. Raises SpoolFullError."""
+        """Store a measurement and return its sequence.
+
+        Raises:
+            SpoolFullError: There is no room, and no result of less worth that can be dropped.
+            SpoolError: The measurement is larger than MAX_MEASUREMENT, or the disk failed.
+        """
         message = measurement_to_pb(measurement)
         epoch_message = epoch_to_pb(epoch)
         if message.ByteSize() > MAX_MEASUREMENT:
@@ -58,15 +71,18 @@ class Spool:
     async def close_batch(
         self, seal: Seal, max_bytes: int = MAX_ENVELOPE, *, is_offline: bool = False
     ) -> int | None:
-        """Put the next open measurements, of one class, into an envelope; None when none is open.
+        """Seal the next open measurements, of one class, into an envelope.
 
         Call again until None. While `is_offline`, batches are merged, and summaries are kept in
         case room runs short.
 
         Args:
             seal: Gets the envelope's number, the measurements and their epochs, possibly more than
-                once; what it raises is raised here, and nothing has changed.
-            max_bytes: Size of an envelope that the batch is cut to.
+                once. Its errors are raised here, and nothing has changed.
+            max_bytes: Size limit of the envelope.
+
+        Returns:
+            The envelope's number, None when no measurement is open.
         """
         try:
             return await self._writer.execute(
@@ -78,9 +94,9 @@ class Spool:
     async def write_digest(
         self, digests: Sequence[Measurement], epoch: Epoch, seal: Seal, max_bytes: int
     ) -> None:
-        """Store the first of `digests` that fits into `max_bytes`, to be sent before all else.
+        """Store the first of `digests` that fits into `max_bytes`; it is sent first.
 
-        It replaces the previous one. What `seal` raises is raised here.
+        It replaces the previous one. Errors of `seal` are raised here.
         """
         bodies = [
             measurement_to_pb(digest).SerializeToString(deterministic=True) for digest in digests
@@ -95,27 +111,30 @@ class Spool:
     async def list_waiting(self, limit: int, skip_through: int = 0) -> list[tuple[int, bytes]]:
         """List up to `limit` unacknowledged envelopes, the most useful first.
 
-        P2 and P3 with numbers up to `skip_through` are left out. Call `mark_offered` before any of
-        them is sent.
+        P2 and P3 with numbers up to `skip_through` are left out. Call `mark_offered` before one is
+        sent.
+
+        Returns:
+            Pairs of sequence and sealed envelope.
         """
         return await self._writer.execute(
             lambda operations: operations.list_waiting(limit, skip_through)
         )
 
     async def mark_offered(self, sequences: Sequence[int]) -> set[int]:
-        """Mark envelopes that are to be sent: they are not merged or summarized any more.
+        """Mark envelopes before sending, which ends their merging and summaries.
 
-        Returns those that still exist. Send no other: its content is in another envelope now.
+        Returns the numbers that still exist. Send no other: its content is in another envelope now.
         """
         try:
             return await self._writer.execute(
                 lambda operations: operations.mark_offered(sequences), worth=LOWEST_WORTH
             )
-        except SpoolFullError:  # the disk has no room for the mark; it is kept in memory
+        except SpoolFullError:  # no room on the disk for the mark, which stays in memory
             return await self._writer.execute(lambda operations: operations.find_waiting(sequences))
 
     async def read_backlog(self) -> tuple[int, int | None]:
-        """Return the youngest envelope's number, and when the oldest was stored (wall clock)."""
+        """Return the newest envelope's number, and the oldest's time (wall clock) or None."""
         return await self._writer.execute(lambda operations: operations.read_backlog())
 
     async def record_receipt(self, sequence: int, status: str, reason: str = "") -> None:
@@ -130,7 +149,7 @@ class Spool:
             )
 
     async def read_counts(self) -> SpoolCounts:
-        """Return the counts; `problem` says why a spool cannot be used. Never raises."""
+        """Return the counts, with `problem` for an unusable spool. Never raises."""
         try:
             counts = await self._writer.execute(lambda operations: operations.read_counts())
         except SpoolError as error:
@@ -139,14 +158,14 @@ class Spool:
         return counts.with_refused(refused) if refused else counts
 
     async def close(self) -> None:
-        """Finish what was begun and close the file. Safe to call twice."""
+        """Finish the queued operations and close the file; a second call does nothing."""
         await self._writer.close()
 
 
 def iter_envelopes(path: Path) -> Iterator[bytes]:
-    """Yield all intact envelopes that wait for a receipt: P0 and P1 first, each by age.
+    """Yield all intact envelopes that wait for a receipt, P0 and P1 first.
 
-    From a second process. Raises SpoolError.
+    Each part is in the order of age. For a second process. Raises SpoolError.
     """
     with _open_spool(path) as db:
         _mark_all_offered(db)
@@ -162,7 +181,7 @@ def iter_envelopes(path: Path) -> Iterator[bytes]:
 
 
 def iter_numbered_envelopes(path: Path) -> Iterator[tuple[int, bytes]]:
-    """Yield (sequence, envelope) of all that wait. Raises SpoolError."""
+    """Yield (sequence, envelope) of all waiting envelopes. Raises SpoolError."""
     with _open_spool(path) as db:
         for (sequence,) in db.execute("SELECT sequence FROM envelope").fetchall():
             row = db.execute("SELECT body FROM envelope WHERE sequence = ?", (sequence,)).fetchone()
@@ -171,7 +190,7 @@ def iter_numbered_envelopes(path: Path) -> Iterator[tuple[int, bytes]]:
 
 
 def record_receipts(path: Path, receipts: Mapping[int, tuple[str, str]], clock: Clock) -> None:
-    """Record receipts, sequence → (status, reason), all or nothing. Raises SpoolError."""
+    """Record (status, reason) by sequence, all or nothing. Raises SpoolError."""
     with _open_spool(path) as db:
         operations = SpoolOperations(db, path, clock, 0)
         db.execute("BEGIN IMMEDIATE")
@@ -181,10 +200,10 @@ def record_receipts(path: Path, receipts: Mapping[int, tuple[str, str]], clock: 
 
 
 def _mark_all_offered(db: sqlite3.Connection) -> None:
-    """Drop all summaries, and stop the merging of exported envelopes, which may arrive.
+    """Drop all summaries and end all merging, because exported envelopes may arrive.
 
-    A running agent notices that another process wrote to its file. On a full disk it merges nothing
-    either.
+    A running agent notices that another process wrote to its file. On a full disk the agent merges
+    nothing either.
     """
     with suppress(sqlite3.OperationalError):
         db.execute("BEGIN IMMEDIATE")

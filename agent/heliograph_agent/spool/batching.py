@@ -1,4 +1,4 @@
-"""Close open measurements into envelopes: of one class, as full as fits, oldest first."""
+"""Close open measurements of one class into envelopes, oldest first."""
 
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -14,13 +14,13 @@ from heliograph_agent.spool.schema import checksum
 
 BATCH_ROWS = 200
 BATCH_BYTES = 200_000
-NEARLY = 8  # stop the search when only one part in so many is undecided
-# Batches of these classes are kept apart, so that the last can be dropped and the first never is.
+NEARLY = 8  # stop the bisection when less than one part in so many is undecided
+# Each batch holds one class, so that the last can be dropped and the first never is.
 CLASSES = ((Priority.P0, Priority.P1), (Priority.P2, Priority.P2), (Priority.P3, Priority.P3))
 
 
 class BatchCloser:
-    """Close batches; `on_unreadable` gets table, number and count of each corrupt row."""
+    """Close batches; `on_unreadable` gets table, number and count of a corrupt row."""
 
     def __init__(
         self,
@@ -35,11 +35,10 @@ class BatchCloser:
         self._on_unreadable = on_unreadable
 
     def close_next(self, seal: Seal, max_bytes: int, *, is_offline: bool) -> int | None:
-        """Close the next batch; return the envelope's number, None when nothing is open.
+        """Close the next batch; return the envelope's number, or None without open rows.
 
-        While `is_offline` the batch is merged with the previous one where both fit into one
-        envelope, and sheddable results are summarized. What `seal` raises passes; the caller rolls
-        back.
+        While `is_offline`, the batch is merged with the previous one if both fit into one envelope,
+        and sheddable results are summarized. Errors of `seal` pass, and the caller rolls back.
         """
         if not is_offline:
             self._compaction.stop_growth()
@@ -52,7 +51,7 @@ class BatchCloser:
         return None
 
     def _open_rows(self, best: Priority, worst: Priority) -> Rows:
-        """Read the rows of the next batch; corrupt ones are reported and left out."""
+        """Read the rows of the next batch; report corrupt ones and leave them out."""
         rows: Rows = []
         size = 0
         candidates = self._db.execute(
@@ -105,7 +104,7 @@ class BatchCloser:
         rows: Rows,
         growable: GrowableEnvelope | None,
     ) -> EnvelopeRow:
-        """Write the envelope, in place of `growable`, whose rows it contains."""
+        """Write the envelope, which replaces `growable` and contains its rows."""
         envelope_row = EnvelopeRow(
             number=number,
             rank=priority,
@@ -141,7 +140,7 @@ class BatchCloser:
         self._compaction.set_growable(envelope_row, rows, used_epochs, cover)
 
     def _read_epoch(self, name: str) -> Epoch:
-        """Read an epoch; a lost one comes back with its id alone."""
+        """Read an epoch; a lost one has only its id."""
         row = self._db.execute("SELECT crc, body FROM epoch WHERE id = ?", (name,)).fetchone()
         if row is None or row[0] != checksum(row[1], name):
             return Epoch(id=name, started_us=0)
@@ -173,8 +172,8 @@ def _seal_fitting(
 ) -> tuple[Rows, bytes]:
     """Seal as many rows as fit into `max_bytes`; a single row may exceed it.
 
-    The count is found by bisection: sizes come in steps, and how well rows compress is not known
-    beforehand.
+    The count is found by bisection, because envelope sizes come in steps and the compression of the
+    rows is not known beforehand.
     """
     fits = 0
     fails = len(rows) + 1

@@ -1,11 +1,18 @@
-"""Compact unsent envelopes while offline: merge batches, keep an hourly summary as fallback.
+"""Compact unsent envelopes while offline: merge batches and keep summaries.
 
-A sealed envelope cannot be read again, neither here nor by anyone who takes the disk. So the
-results of each hour and day are summarized while they are still readable, and the summary is sealed
-beside them: when room runs short it is sent in their place. A summary is dropped once one of its
-results may have arrived, because that result would count twice.
+Nobody can read a sealed envelope again, neither this agent nor a thief of the disk. So merging and
+summarizing need the rows that sealed them, which are in memory.
 
-All state here is of one run of the agent, and is used only while the file agrees with it.
+- Growing: the youngest envelope of a class is sealed again with the rows of the next batch, under
+  a new number, while both fit into one batch; a summarized one only within its hour.
+- Summarized: P2 and P3 are also counted in a summary of their hour, and a past hour in that of its
+  day. Summaries are sealed into hidden rows (rank + HOUR, rank + DAY). The column `cover` of a
+  member is the number of its summary. When room runs short, summarize.py replaces members by it.
+- Offered: an envelope that may be sent grows no more, and its summaries are dropped, because a
+  result that arrived would count twice.
+
+After a restart, a rollback or a write by another process, memory and file differ: growth ends, and
+new summaries begin.
 """
 
 import sqlite3
@@ -28,7 +35,7 @@ HOURS_A_DAY = 24
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EnvelopeRow:
-    """A row of the table of envelopes."""
+    """Hold a row of the table `envelope`."""
 
     number: int
     rank: int
@@ -39,20 +46,20 @@ class EnvelopeRow:
 
 @dataclass(slots=True)
 class GrowableEnvelope:
-    """The youngest envelope of a class, with its rows: the next batch may be merged into it."""
+    """Hold the youngest envelope of a class with its rows, for merging."""
 
     envelope_row: EnvelopeRow
     rows: Rows
     epochs: dict[str, Epoch]
-    version: int  # of the file, which another process changes
+    version: int  # PRAGMA data_version, which changes when another process writes
     cover: int = 0
 
 
 @dataclass(slots=True)
 class RunningSummary:
-    """The summary of an hour or a day so far, and its envelope as last sealed."""
+    """Hold the summary of an hour or a day so far, and its last sealed envelope."""
 
-    key: int  # which hour or day of the wall clock
+    key: int  # hour or day of the wall clock since 1970
     envelope_row: EnvelopeRow
     members: int  # envelopes that it can replace
     summary: RunSummary = field(default_factory=RunSummary)
@@ -60,6 +67,8 @@ class RunningSummary:
 
 
 class Compaction:
+    """Hold the growing envelopes and running summaries of one run of the agent."""
+
     def __init__(self, db: sqlite3.Connection, clock: Clock, sequence_marks: SequenceMarks) -> None:
         self._db = db
         self._clock = clock
@@ -82,7 +91,7 @@ class Compaction:
         )  # fmt: skip
 
     def find_growable(self, priority: Priority) -> GrowableEnvelope | None:
-        """Return the envelope that the next batch of this class may be merged into, if any."""
+        """Return the envelope of this class that the next batch may join, or None."""
         growable = self._growable.get(priority)
         hour = self._hours.get(priority)
         if growable is None or not self._is_unchanged(growable):
@@ -121,9 +130,10 @@ class Compaction:
         *,
         is_grown: bool,
     ) -> int:
-        """Add a batch to the summary of its hour; return the number of the summary's envelope.
+        """Add a batch to the summary of its hour; return the number of its envelope.
 
-        The summary of a single envelope is an empty row, because it would be as large as that.
+        The summary of a single envelope is an empty row, because it would be as large as the
+        envelope.
         """
         hour = self._hours.get(priority)
         is_current = hour is not None and self._is_current(hour)
@@ -144,7 +154,7 @@ class Compaction:
     def write_digest(
         self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
     ) -> None:
-        """Write the first of `bodies` that fits; it replaces a digest that was not sent."""
+        """Write the first of `bodies` that fits, in place of an unsent digest."""
         previous = self._digest
         number = self.next_number()
         sealed = b""
@@ -161,7 +171,7 @@ class Compaction:
         self._digest = GrowableEnvelope(envelope_row, [], {}, self._data_version())
 
     def mark_offered(self, numbers: Collection[int]) -> None:
-        """End merging of envelopes that are sent, and drop their summaries."""
+        """End the growth of envelopes before they are sent, and drop their summaries."""
         for number in numbers:
             self._growable = {
                 p: t for p, t in self._growable.items() if t.envelope_row.number != number
@@ -172,7 +182,7 @@ class Compaction:
             drop_summaries_of(self._db, number)
 
     def stop_growth(self) -> None:
-        """End all merging: any envelope may be sent from now on."""
+        """End all growth, because from now on any envelope may be sent."""
         self._growable.clear()
 
     def _add_to_day(
@@ -220,7 +230,7 @@ class Compaction:
         return growable.version == self._data_version() and self._is_stored(growable.envelope_row)
 
     def _is_stored(self, envelope_row: EnvelopeRow) -> bool:
-        """Whether the file holds exactly this row: its transaction may have been rolled back."""
+        """Return whether the file holds exactly this row, which a rollback could undo."""
         row = self._db.execute(
             "SELECT priority, body FROM envelope WHERE sequence = ?", (envelope_row.number,)
         ).fetchone()
@@ -248,7 +258,7 @@ def drop_summaries_of(db: sqlite3.Connection, number: int) -> None:
 
 
 def drop_summary(db: sqlite3.Connection, number: int) -> None:
-    """Drop a summary and the one above it; one that was already sent stays."""
+    """Drop a summary and its day's summary, except those already published."""
     for _ in (HOUR, DAY):
         if number:
             row = db.execute(

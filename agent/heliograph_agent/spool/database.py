@@ -1,6 +1,10 @@
-"""Open the spool's database in whatever state it is: check, salvage, move aside.
+"""Open the spool's database in any state, and repair it if necessary.
 
 During a shutdown nobody is there to delete a damaged file, so the agent must start without help.
+
+An intact file is opened. A damaged one is moved to `.salvaging`; its intact rows are copied to
+`.copy`, which takes the place of the file; then `.salvaging` becomes `.damaged`. A start after a
+kill that finds `.salvaging` alone continues from there.
 """
 
 import fcntl
@@ -36,7 +40,7 @@ ENVIRONMENT_ERRORS = frozenset(
 
 
 class SpoolDatabase:
-    """The database file. Other processes may read it; only one at a time may repair it."""
+    """Open the database file, which other processes may read and one may repair."""
 
     def __init__(self, path: Path, clock: Clock, limit_bytes: int) -> None:
         self.path = path
@@ -47,7 +51,7 @@ class SpoolDatabase:
     def open(self, *, is_suspect: bool = False) -> SpoolOperations:
         """Open or repair the file. Raises sqlite3.Error, OSError or SpoolError.
 
-        With `is_suspect`, because SQLite met damage, it is repaired whatever the check says.
+        With `is_suspect`, because SQLite met damage, it is repaired even if the check finds none.
         """
         try:
             return self._open_checked(is_suspect=is_suspect, is_exclusive=False)
@@ -78,7 +82,7 @@ class SpoolDatabase:
             self._lock = None
 
     def _prepare(self, db: sqlite3.Connection, *, is_new: bool) -> SpoolOperations:
-        """Prepare tables and sequences in one transaction, so that a kill leaves nothing half."""
+        """Prepare tables and sequences in one transaction, so that a kill undoes all."""
         operations = SpoolOperations(db, self.path, self._clock, self._limit_bytes)
         operations.quota.limit_pages()
         db.execute("BEGIN IMMEDIATE")
@@ -108,7 +112,7 @@ class SpoolDatabase:
         return self._lock
 
     def _is_sound(self, *, is_exclusive: bool) -> bool:
-        """Whether SQLite finds the file intact and the tables are those of a spool."""
+        """Return whether the file is intact and has the tables of a spool."""
         if not has_own_header(self.path):
             return False
         try:
@@ -126,7 +130,7 @@ class SpoolDatabase:
         return bool(verdict == "ok" and has_own_tables)
 
     def _repair(self, salvaging: Path) -> None:
-        """Move the damaged file aside, copy what can be read, put the copy in its place.
+        """Move the damaged file aside and replace it with a copy of its intact rows.
 
         After a kill at any point, the next start continues from there.
         """
@@ -172,7 +176,7 @@ class SpoolDatabase:
 
 
 def is_damage(error: sqlite3.Error) -> bool:
-    """Whether the file itself is wrong, as against the disk, the lock or the statement."""
+    """Return whether the file itself is damaged, not the disk, lock or statement."""
     return _sqlite_code(error) in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
 
 
@@ -182,7 +186,7 @@ def _sqlite_code(error: sqlite3.Error) -> int:
 
 
 def _lacks_shared_memory(error: sqlite3.Error) -> bool:
-    """Whether a full disk has no room for the journal's index (the -shm file)."""
+    """Return whether a full disk lacks room for the journal's index (-shm)."""
     return getattr(error, "sqlite_errorcode", 0) in (
         sqlite3.SQLITE_IOERR_SHMSIZE,
         sqlite3.SQLITE_IOERR_SHMMAP,
@@ -201,7 +205,7 @@ def _connect(path: Path, limit_bytes: int, *, is_exclusive: bool) -> sqlite3.Con
             f"page_size = {PAGE}",
             "journal_mode = WAL",
             "synchronous = FULL",  # a commit is on the disk when it returns
-            "secure_delete = ON",  # what was sealed is not to be read from a free page
+            "secure_delete = ON",  # no free page may show results that were sealed
             "cache_size = -1024",
             f"wal_autocheckpoint = {journal}",
             f"journal_size_limit = {2 * journal * PAGE}",
@@ -214,7 +218,7 @@ def _connect(path: Path, limit_bytes: int, *, is_exclusive: bool) -> sqlite3.Con
 
 
 def _open_connection(path: Path, *, is_exclusive: bool = False) -> sqlite3.Connection:
-    """Connect; with `is_exclusive` without shared memory, so that a full disk can be read."""
+    """Connect; `is_exclusive` avoids shared memory, so that a full disk is readable."""
     db = sqlite3.connect(path, timeout=BUSY_S, isolation_level=None)
     try:
         if is_exclusive:
@@ -231,7 +235,7 @@ def _read_version(db: sqlite3.Connection) -> int:
 
 
 def _move_database(source: Path, target: Path) -> None:
-    """Move a database and then its journal, which is not read without the database."""
+    """Move a database, then its journal, which is useless without the database."""
     if source.exists():
         for leftover in ("-wal", "-shm"):
             Path(f"{target}{leftover}").unlink(missing_ok=True)

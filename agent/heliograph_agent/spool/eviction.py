@@ -1,12 +1,12 @@
-"""Drop results of the lowest priority from the middle of the stored time, where it is densest.
+"""Drop results of the lowest priority from the densest middle of the stored time.
 
-The first results show how an outage began and the last how things are now; repeats in between are
-expendable. So the oldest and the newest eighth of a class stay whole, and results closest to their
-neighbors are dropped, until the rest is spread evenly over the whole time. Dropping the oldest
-first would lose the onset of the outage.
+The first results show how an outage began, and the last show how things are now; repeats between
+them are expendable. So the oldest and the newest eighth of a class stay whole. Results closest to
+their neighbors are dropped, until the rest is spread evenly over the whole time. Dropping the
+oldest first would lose the onset of the outage.
 
-Whole runs of results are dropped, not single ones: single rows would leave every page of the file
-half full and free none.
+Whole runs of results are dropped, because single deletions would leave every page of the file half
+full and free none.
 """
 
 import heapq
@@ -18,14 +18,14 @@ from dataclasses import dataclass, field
 from heliograph_agent.spool.compaction import drop_summary
 from heliograph_agent.spool.priority import Priority
 
-SHEDDABLE = (Priority.P3, Priority.P2)  # in this order; the others never
-KEPT_FRACTION = 8  # one part in so many
-RUN_BYTES = 16_384  # four pages, of which the cuts at both ends spoil one
+SHEDDABLE = (Priority.P3, Priority.P2)  # in this order; no other class is dropped
+KEPT_FRACTION = 8  # one part in so many stays at each end
+RUN_BYTES = 16_384  # four pages, of which the cuts at both ends free all but one
 TABLES = ("envelope", "measurement")  # envelopes hold the older results
 
 
 def choose_evicted(numbers: Sequence[int], count: int) -> list[int]:
-    """Choose up to `count` of ascending `numbers`: none near the ends, no two neighbors."""
+    """Choose up to `count` of ascending `numbers`: no neighbors, none at the ends."""
     edge = max(1, len(numbers) // KEPT_FRACTION)
     middle = range(edge, len(numbers) - edge)
     densest = heapq.nsmallest(3 * count, middle, key=lambda i: numbers[i + 1] - numbers[i - 1])
@@ -37,7 +37,7 @@ def choose_evicted(numbers: Sequence[int], count: int) -> list[int]:
 
 
 def evict_rows(db: sqlite3.Connection, priority: Priority, want_bytes: int) -> int:
-    """Drop about `want_bytes` of one class; return how many measurements were dropped."""
+    """Drop about `want_bytes` of one class; return the count of measurements."""
     for table in TABLES:
         dropped = _evict_from_table(db, table, priority, want_bytes)
         if dropped:
@@ -72,7 +72,7 @@ def _evict_from_table(
 
 @dataclass(slots=True)
 class RowRuns:
-    """First and last numbers of runs of neighboring rows."""
+    """Hold the first and last numbers of runs of neighboring rows."""
 
     firsts: "array[int]" = field(default_factory=lambda: array("q"))
     lasts: "array[int]" = field(default_factory=lambda: array("q"))

@@ -1,4 +1,4 @@
-"""Run the spool's operations in a transaction: append, close, list, settle, make room."""
+"""Run the spool's operations in transactions, from append to making room."""
 
 import sqlite3
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -22,10 +22,12 @@ from heliograph_agent.spool.summarize import ENDS, RollupResult, roll_up_days, r
 def order_backlog(
     urgent: Sequence[int], oldest: Sequence[int], newest: Sequence[int], *, is_newest_first: bool
 ) -> Iterator[int]:
-    """Yield urgent envelopes by age, then the rest from both ends in turn.
+    """Yield urgent envelopes in their order, then the rest from both ends in turn.
 
-    The newest show how things are now, the oldest how they began. `oldest` and `newest` are the two
-    ends of one list, in their own order, and may overlap.
+    The newest show how things are now, and the oldest how they began. `urgent` is the digest and
+    then P0 and P1 by age. `oldest` and `newest` are the two ends of one list, each from its end
+    inward, and may overlap. The parity of the remaining count selects the first end, so that the
+    turns alternate across calls.
     """
     yield from urgent
     ends = (iter(newest), iter(oldest)) if is_newest_first else (iter(oldest), iter(newest))
@@ -37,17 +39,17 @@ def order_backlog(
                 yield sequence
 
 
-WAITING_BYTES = 2_097_152  # envelopes handed out at once, so that a long backlog stays on disk
-QUARANTINED = 64  # refused envelopes kept for their owner to look at
-ACKED = "acked"  # in the ledger, beside what is missing
+WAITING_BYTES = 2_097_152  # listed at once, so that a long backlog stays on disk
+QUARANTINED = 64  # refused envelopes that the volunteer can inspect
+ACKED = "acked"  # a kind in the ledger, beside the missing ones
 SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
-# One step of making room: a cause for the ledger, a count, and whether it freed anything.
+# A step that makes room returns a cause for the ledger, a count, and whether it freed space.
 RoomStep = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolCounts:
-    """What an agent still holds. `dropped` counts measurements that will never arrive, by cause."""
+    """Count an agent's stored results; `dropped` counts lost ones by cause."""
 
     open: int = 0  # measurements not yet in an envelope
     open_bytes: int = 0
@@ -65,13 +67,13 @@ class SpoolCounts:
     problem: str = ""  # why the spool cannot be used now
 
     def with_refused(self, count: int) -> "SpoolCounts":
-        """Add appends for whose refusal the disk had no room."""
+        """Add refused appends that the ledger does not hold yet."""
         refused = self.dropped.get("refused", 0) + count
         return replace(self, dropped={**self.dropped, "refused": refused})
 
 
 class SpoolOperations:
-    """One open database. Every method but `make_room` runs in a transaction of its caller."""
+    """Run operations on a database, all but `make_room` in the caller's transaction."""
 
     def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock, limit_bytes: int) -> None:
         self.db = db
@@ -83,7 +85,7 @@ class SpoolOperations:
         self._batch_closer = BatchCloser(db, clock, self.compaction, self._drop_unreadable)
 
     def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
-        """Store a measurement. Raises BoundError when the rest of the room is for P0 and P1."""
+        """Store a measurement. Raises BoundError if only P0 and P1 may use the room."""
         self.quota.limit_pages()
         if priority in SHEDDABLE and self.quota.used_bytes() > self.quota.soft_limit:
             raise BoundError
@@ -102,19 +104,19 @@ class SpoolOperations:
         return sequence
 
     def close_batch(self, seal: Seal, max_bytes: int, *, is_offline: bool) -> int | None:
-        """Close the next batch; None when nothing is open. The caller rolls back when it raises."""
+        """Close the next batch, or return None. The caller rolls back after an error."""
         return self._batch_closer.close_next(seal, max_bytes, is_offline=is_offline)
 
     def write_digest(
         self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
     ) -> None:
-        """Write the first digest that fits, in place of a previous one that was not sent."""
+        """Write the first digest that fits, in place of a previous unsent one."""
         self.compaction.write_digest(bodies, epoch, mark_seal_errors(seal), max_bytes)
 
     def mark_offered(self, numbers: Sequence[int]) -> set[int]:
-        """Mark envelopes before they are sent; return those that were not merged meanwhile."""
+        """Mark envelopes before sending; return those that were not merged meanwhile."""
         waiting = self.find_waiting(numbers)
-        with suppress(OSError):  # a disk that is read-only loses no commit
+        with suppress(OSError):  # a read-only disk loses no commit
             self._offer_marks.record_offer(
                 self._last_sequence("measurement"), max(waiting, default=0)
             )
@@ -122,15 +124,16 @@ class SpoolOperations:
         return waiting
 
     def find_waiting(self, numbers: Sequence[int]) -> set[int]:
-        """Return those of `numbers` that wait."""
+        """Return the numbers of `numbers` whose envelopes wait for a receipt."""
         query = "SELECT 1 FROM envelope WHERE sequence = ?"
         return {number for number in numbers if self.db.execute(query, (number,)).fetchone()}
 
     def drop_doubtful(self) -> None:
-        """After a disk lost commits, drop what may have arrived in envelopes that are lost.
+        """Drop results that may have arrived in envelopes that a disk lost.
 
-        An envelope is on the disk before it is sent. If this file does not know its number, its
-        measurements are open here again, or in an older version of the last envelopes.
+        An envelope is on the disk before it is sent. If this file does not know its number, the
+        disk lost commits. Then its measurements are open here again, or in an older version of the
+        last envelopes.
         """
         marks = self._offer_marks.read_marks()
         last = self._last_sequence("envelope")
@@ -148,13 +151,13 @@ class SpoolOperations:
         self.count_gap("unreadable", open_rows + sum(measurements for (measurements,) in youngest))
 
     def read_backlog(self) -> tuple[int, int | None]:
-        """Return the youngest envelope's number, and when the oldest that waits was stored."""
+        """Return the newest envelope's number, and the oldest result's time or None."""
         return self._last_sequence("envelope"), self._oldest_us()
 
     def list_waiting(self, limit: int, skip_through: int = 0) -> list[tuple[int, bytes]]:
         """List the `limit` most useful envelopes, fewer if they are large.
 
-        Of P2 and P3 only those above `skip_through`.
+        P2 and P3 are listed only above `skip_through`.
         """
         envelopes: list[tuple[int, bytes]] = []
         size = 0
@@ -168,7 +171,7 @@ class SpoolOperations:
         return envelopes
 
     def record_receipt(self, sequence: int, status: str, reason: str) -> None:
-        """Delete a stored or duplicate envelope; move a rejected one to quarantine."""
+        """Delete a stored or duplicate envelope; quarantine a rejected one."""
         drop_summaries_of(self.db, sequence)
         if status == "rejected":
             self.db.execute(
@@ -223,9 +226,9 @@ class SpoolOperations:
         return None if oldest is None else int(oldest)
 
     def make_room(self, worth: int) -> bool:
-        """Make room for something of `worth`, in transactions of its own.
+        """Make room for a result of `worth` in separate transactions; return success.
 
-        Results are first replaced by summaries, routine first; then results of no greater worth are
+        Summaries replace results first, of P3 before P2. Then results of no greater worth are
         dropped. Each step begins with an empty journal, because a full disk has no room for more.
         """
         if worth > max(SHEDDABLE):
@@ -243,12 +246,12 @@ class SpoolOperations:
         return has_made_room
 
     def empty_journal(self) -> None:
-        """Write the journal back into the file, so that its space is used again."""
-        with suppress(sqlite3.OperationalError):  # what cannot be written back stays in the journal
+        """Write the journal back into the file, so that its space is reused."""
+        with suppress(sqlite3.OperationalError):  # then the pages stay in the journal
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _run_step(self, step: RoomStep, priority: Priority) -> bool:
-        """Run one step; return whether it freed anything."""
+        """Run one step; return whether it freed space."""
         self.db.execute("BEGIN IMMEDIATE")
         cause, count, is_done = step(self.db, priority, self.quota.step_bytes)
         self.count_gap(f"{cause}_p{int(priority)}", count)
@@ -256,7 +259,7 @@ class SpoolOperations:
         return is_done
 
     def count_gap(self, kind: str, count: int) -> None:
-        """Add to the ledger of what is missing."""
+        """Add to the ledger of missing results."""
         if count:
             self.db.execute(
                 "INSERT INTO gap VALUES (?, ?, ?) ON CONFLICT (kind)"
@@ -265,7 +268,7 @@ class SpoolOperations:
             )
 
     def raise_sequences(self, is_doubtful: bool) -> None:
-        """Raise the sequences above every number that this or a lost database may have given."""
+        """Raise the sequences above all numbers that a lost database may have given."""
         marks = self.sequence_marks.read_marks()
         offer_marks = self._offer_marks.read_marks()
         for table in ("measurement", "envelope"):
@@ -305,7 +308,7 @@ class SpoolOperations:
             ],
             self._list_ends(rest, "ASC", limit),
             self._list_ends(rest, "DESC", limit),
-            is_newest_first=count % 2 == 0,  # each one settled turns the order round
+            is_newest_first=count % 2 == 0,  # each receipt changes the parity
         )
 
     def _list_ends(self, rank: str, direction: str, limit: int) -> list[int]:

@@ -1,4 +1,4 @@
-"""Classify results by what they are worth when room is short."""
+"""Classify results by their worth when room is short."""
 
 from collections import OrderedDict
 from enum import IntEnum
@@ -8,33 +8,33 @@ from heliograph.observation import Measurement
 
 
 class SpoolError(Exception):
-    """An operation failed; str() is a sentence with the cure. What was committed is safe."""
+    """Report a failed operation; str() names the cure. Committed results are safe."""
 
 
 class SpoolFullError(SpoolError):
-    """There is no room on the disk or within the bound, and nothing of less worth to drop."""
+    """Report a full disk or spool without results of less worth to drop."""
 
 
 class BoundError(Exception):
-    """Inside a transaction: the room left is reserved for results of higher priority."""
+    """Report within a transaction that the room left is for higher priorities."""
 
 
 class SealError(Exception):
-    """Inside a transaction: the caller's seal failed, not the disk under the spool."""
+    """Report within a transaction that the caller's seal failed, not the disk."""
 
     def __init__(self, error: Exception) -> None:
         super().__init__(str(error))
         self.error = error
 
 
-MAX_REMEMBERED = 1_024  # tests whose last outcome is kept
+MAX_REMEMBERED = 1_024  # tests whose last outcome is remembered
 
 _Test = tuple[str, str, str]
 _Outcome = frozenset[tuple[str, str, str]]
 
 
 class Priority(IntEnum):
-    """Worth of a result; smaller is worth more. P0 and P1 are never dropped."""
+    """Rank a result; a smaller value is worth more. P0 and P1 are never dropped."""
 
     P0 = 0  # liveness: that the agent was up, and how its link was
     P1 = 1  # a state changed, with the evidence
@@ -43,13 +43,16 @@ class Priority(IntEnum):
 
 
 class PriorityClassifier:
-    """Tell a change from a repeat by each test's previous outcome."""
+    """Distinguish a change from a repeat by each test's previous outcome."""
 
     def __init__(self) -> None:
         self._last_outcomes: OrderedDict[_Test, _Outcome] = OrderedDict()
 
     def classify(self, measurement: Measurement, planned: Priority) -> Priority:
-        """Return `planned`, or better for a new or failed outcome; ignore interrupted work."""
+        """Return `planned`, or a better priority for a new or failed outcome.
+
+        Interrupted measurements are neither compared nor remembered.
+        """
         if measurement.not_measured or _is_interrupted(measurement):
             return planned
         test = (measurement.experiment, measurement.service, measurement.target)

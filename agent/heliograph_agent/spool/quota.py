@@ -1,7 +1,8 @@
-"""Bound the spool's size by its own limit and by the free space of the disk.
+"""Limit the spool's size by its bound and by the free space of the disk.
 
-A database in WAL mode needs disk space even to delete rows, because they go through the journal. So
-it stops growing while the journal, and what the journal will add to the file, still fit.
+A database in WAL mode needs disk space even to delete rows, because deletions are written to the
+journal first. So the file stops growing while the journal, and the pages that the journal will add
+to the file, still fit.
 """
 
 import os
@@ -10,18 +11,20 @@ from pathlib import Path
 
 from heliograph_agent.spool.schema import PAGE
 
-JOURNAL_PART = 64  # of the bound; the journal is twice that for a moment
+JOURNAL_PART = 64  # one part in so many of the bound for the journal, which can double for a moment
 LEAST_PAGES = 32
-SLACK = 16  # one part in so many is for P0 and P1 alone
-SPARE_BYTES = 262_144  # left to others when the journal has all it needs
+SLACK = 16  # one part in so many is reserved for P0 and P1
+SPARE_BYTES = 262_144  # of the disk, left to other programs
 
 
 def journal_pages(limit_bytes: int) -> int:
-    """Return after how many pages the journal is written back into the file."""
+    """Return the size of the journal in pages at which it is written back."""
     return max(16, limit_bytes // JOURNAL_PART // PAGE)
 
 
 class Quota:
+    """Measure the use of the database file, and set its limit."""
+
     def __init__(self, db: sqlite3.Connection, path: Path, limit_bytes: int) -> None:
         self.limit_bytes = limit_bytes
         self._db = db
@@ -31,7 +34,7 @@ class Quota:
         self._pages = self._max_pages
 
     def limit_pages(self) -> None:
-        """Bound the file by what the disk can still take. Raises OSError."""
+        """Limit the file to the pages that the disk can hold. Raises OSError."""
         pages = (
             self._max_pages if self._disk_has_room() else min(self._max_pages, self._page_count())
         )
@@ -44,12 +47,12 @@ class Quota:
 
     @property
     def soft_limit(self) -> int:
-        """Above this only P0 and P1 are taken."""
+        """Return the bytes above which only P0 and P1 are stored."""
         return self._pages * PAGE * (SLACK - 1) // SLACK
 
     @property
     def step_bytes(self) -> int:
-        """Bytes to thin at a time."""
+        """Return the bytes to free in one step."""
         return self._pages * PAGE // JOURNAL_PART
 
     def _disk_has_room(self) -> bool:

@@ -1,7 +1,7 @@
-"""Read what can be read from a damaged database, row by row; keep only intact rows.
+"""Read a damaged database row by row, and copy only intact rows.
 
-A file whose first page is ruined has lost only the names of its tables: they begin on the same
-pages in every spool, so an intact first page is borrowed from an empty one.
+In a file whose first page is ruined only the names of the tables are lost. They begin on the same
+pages in every spool, so the first page of an empty spool replaces the ruined one.
 """
 
 import shutil
@@ -33,17 +33,17 @@ CAUSES = frozenset(
 )  # fmt: skip
 MAX_COUNT = 1 << 40
 RANKS = frozenset({DIGEST, *Priority, *(p + kept for p in SHEDDABLE for kept in (HOUR, DAY))})
-# A damaged tree may be circular: stop after PATIENCE times STEPS steps of SQLite's machine.
+# A damaged tree may be circular, so stop after PATIENCE * STEPS steps of SQLite's machine.
 PATIENCE = 2_000
 STEPS = 50_000
 Row = tuple[int | str | bytes, ...]
 _MAGIC = b"SQLite format 3\0" + PAGE.to_bytes(2, "big")
-_LAYOUT = bytes((0, 64, 32, 32))  # no reserved bytes; the fractions every file has
+_LAYOUT = bytes((0, 64, 32, 32))  # no reserved bytes; the fractions of every file
 _ENCODING = (1).to_bytes(4, "big")  # UTF-8
 
 
 def has_own_header(path: Path) -> bool:
-    """Whether the header is one that we wrote; an empty file counts as one."""
+    """Return whether the spool wrote this header; an empty file counts as one."""
     with path.open("rb") as file:
         head = file.read(100)
     return not head or (
@@ -55,10 +55,10 @@ def has_own_header(path: Path) -> bool:
 
 
 def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None:
-    """Copy every intact row of `damaged` to `new`; `borrowed` names a temporary file."""
+    """Copy every intact row of `damaged` to `new`; `borrowed` is a temporary path."""
     if _copy_all(damaged, new):
         return
-    with suppress(OSError):  # no room for it
+    with suppress(OSError):  # the disk has no room for the copy
         _borrow_header(damaged, borrowed)
         _copy_all(borrowed, new)
     for leftover in ("", "-wal", "-shm", "-journal"):
@@ -66,7 +66,7 @@ def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None
 
 
 def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
-    """Copy all readable rows; return whether all tables were found."""
+    """Copy all readable rows; return whether all tables exist."""
     has_all_tables = True
     with closing(sqlite3.connect(source, isolation_level=None)) as old:
         budget = iter(range(PATIENCE))
@@ -95,7 +95,7 @@ def _borrow_header(damaged: Path, borrowed: Path) -> None:
 
 
 def _is_intact(table: str, row: Row) -> bool:
-    """Whether the row matches its checksum; the ledger has none and must be plausible."""
+    """Check a row's checksum; the ledger has none and must be plausible."""
     match (table, *row):
         case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
             return crc == checksum(b, n, priority, epoch)
@@ -112,7 +112,7 @@ def _is_intact(table: str, row: Row) -> bool:
 
 
 def _iter_readable(old: sqlite3.Connection, table: str, columns: str) -> Iterator[Row]:
-    """Yield every intact row that can be reached; skip bad pages by growing steps."""
+    """Yield every readable intact row; skip bad pages by growing steps."""
     key = columns.split(",", 1)[0]
     query = f"SELECT {columns} FROM {table} NOT INDEXED WHERE {key} > ? ORDER BY {key}"  # noqa: S608
     after = 0

@@ -5,8 +5,8 @@ import zlib
 
 VERSION = 2
 PAGE = 4_096
-# An envelope's column `priority` holds a rank: the priority of what is sent, DIGEST for a digest,
-# which goes first, and priority + HOUR or DAY for a summary that is kept back.
+# An envelope's column `priority` holds a rank: the priority of its results, DIGEST for a digest,
+# which is sent first, and priority + HOUR or DAY for a summary that is not sent yet.
 DIGEST = -1
 HOUR = 10
 DAY = 20
@@ -46,7 +46,7 @@ CREATE INDEX measurement_by_priority ON measurement (priority, sequence, size);
 CREATE INDEX envelope_by_priority ON envelope (priority, sequence, size, measurements);
 CREATE INDEX envelope_by_cover ON envelope (cover, priority, size, measurements) WHERE cover > 0;
 """
-# What a file of version 1 lacks.
+# A file of version 1 lacks these.
 SINCE_1 = """
 ALTER TABLE envelope ADD COLUMN cover INTEGER NOT NULL DEFAULT 0;
 CREATE INDEX envelope_by_cover ON envelope (cover, priority, size, measurements) WHERE cover > 0;
@@ -70,5 +70,5 @@ def _run_statements(db: sqlite3.Connection, statements: str) -> None:
 
 
 def checksum(body: bytes, *labels: int | str) -> int:
-    """Compute a row's checksum: SQLite's integrity check misses bits flipped inside a value."""
+    """Compute a checksum, because SQLite's check misses flipped bits inside values."""
     return zlib.crc32(body, zlib.crc32("|".join(map(str, labels)).encode()))

@@ -1,9 +1,9 @@
-"""Keep the highest sequences that may have been given, in a file beside the database.
+"""Store upper bounds of all given sequence numbers in a file beside the database.
 
-A database that lost its last commits, to a bad disk or a restored backup, would give numbers twice,
-and the collector would take new results for duplicates. So the highest number given is written here
-first: measurements in blocks, envelopes one by one. Two slots are written in turn, in place: an
-interrupted write leaves the other slot intact, and a full disk changes nothing.
+A database that lost its last commits, by a bad disk or a restored backup, would give numbers twice,
+and the collector would treat new results as duplicates. So the highest number is written here
+first: for measurements in blocks, for envelopes one by one. Two slots are written in turn and in
+place. An interrupted write leaves the other slot intact, and a full disk changes nothing.
 """
 
 import os
@@ -20,18 +20,20 @@ _SLOT_OFFSETS = (0, 512)  # one slot per sector
 
 @dataclass(frozen=True, slots=True)
 class HighestSequences:
-    """Upper bounds of all numbers given."""
+    """Hold upper bounds of all given numbers."""
 
     measurement: int = 0
     envelope: int = 0
 
 
 class SequenceMarks:
+    """Read and write the two slots of the file."""
+
     def __init__(self, path: Path) -> None:
         self._path = path
 
     def read_marks(self) -> HighestSequences | None:
-        """Read the marks; None without a file or an intact slot. Raises OSError."""
+        """Read the marks; return None without an intact slot. Raises OSError."""
         _, marks = self._read_newest()
         return marks
 
@@ -51,9 +53,9 @@ class SequenceMarks:
             )
 
     def record_offer(self, measurement: int, envelope: int) -> None:
-        """Record, before an envelope is sent, the highest envelope and measurement by then.
+        """Record the highest envelope and measurement before an envelope is sent.
 
-        In a file of its own, for `SpoolOperations.drop_doubtful`. Raises OSError.
+        It uses a separate file, for `SpoolOperations.drop_doubtful`. Raises OSError.
         """
         turn, marks = self._read_newest()
         if marks is None or envelope > marks.envelope:

@@ -1,4 +1,4 @@
-"""Replace the results of an hour, then of a day, by a summary that still counts every run.
+"""Replace results of an hour, then of a day, by a summary that counts every run.
 
 The first and the last results stay whole as long as anything else can be summarized, because they
 show how a shutdown began and how things are now.
@@ -13,10 +13,10 @@ from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, HOUR
 
-MAX_OUTCOMES = 8  # of one test; runs with rarer ones count in `runs` alone
+MAX_OUTCOMES = 8  # of one test; runs with rarer outcomes count only in `runs`
 MAX_FAILURES = 64  # steps of one outcome; one with more counts as rare
 MAX_SPAN_US = 366 * 86_400_000_000
-MAX_TESTS = 512  # of one summary; with more, targets are grouped by service
+MAX_TESTS = 512  # of one summary; with more, tests are grouped by service
 # level of detail: every outcome; success or not; by service alone
 FULL = 0
 PLAIN = 1
@@ -69,7 +69,7 @@ class RunSummary:
         return {test.first.epoch for test in self.tests.values()}
 
     def serialize(self, detail: int) -> list[bytes]:
-        """Return one serialized measurement with a summary per test, by the tests' first runs."""
+        """Serialize one measurement with a summary per test, by the tests' first runs."""
         tests: Iterable[_TestRuns] = self.tests.values()
         if detail == COARSE or len(self.tests) > MAX_TESTS:
             tests = self._group_by_service()
@@ -134,13 +134,15 @@ def _select_outcomes(
     return [(outcome, runs) for outcome, runs in outcomes.most_common() if not outcome[1]]
 
 
-# This part at each end stays whole: an eighth, and when that is not enough, a 64th.
+# An eighth at each end stays whole, or a 64th when an eighth frees too little.
 ENDS = (8, 64)
 
 
 @dataclass(frozen=True, slots=True)
 class RollupResult:
-    runs: int  # now counted in a summary, and not readable one by one
+    """Describe the effect of one roll-up."""
+
+    runs: int  # runs that only a summary counts from now on
     has_freed: bool  # whether any bytes were freed
 
 
@@ -163,7 +165,7 @@ def roll_up_hours(
 def roll_up_days(
     db: sqlite3.Connection, priority: Priority, want_bytes: int, ends: int
 ) -> RollupResult:
-    """Replace hourly summaries, and results without one, by daily summaries."""
+    """Replace published hourly summaries, and other results, by daily summaries."""
     groups = db.execute(
         "SELECT s.sequence, s.size, sum(h.size + coalesce(m.size, 0)), sum(coalesce(m.runs, 0))"
         " FROM envelope s JOIN envelope h ON h.cover = s.sequence LEFT JOIN"
@@ -179,7 +181,7 @@ def roll_up_days(
 def _roll_up(
     db: sqlite3.Connection, priority: Priority, want_bytes: int, groups: list[Group], ends: int
 ) -> RollupResult:
-    """Publish summaries, those first that free the most bytes."""
+    """Publish the summaries that free the most bytes, up to `want_bytes`."""
     freed = 0
     runs = 0
     candidates = _inner_groups(db, priority, groups, ends)
@@ -193,7 +195,7 @@ def _roll_up(
 
 
 def _publish_summary(db: sqlite3.Connection, priority: Priority, number: int) -> None:
-    """Queue a summary to be sent, and delete its members."""
+    """Make a summary visible for sending, and delete its members."""
     db.execute(
         "DELETE FROM envelope WHERE priority = ? AND cover IN"
         " (SELECT sequence FROM envelope WHERE cover = ? AND priority = ?)",
@@ -206,7 +208,7 @@ def _publish_summary(db: sqlite3.Connection, priority: Priority, number: int) ->
 def _inner_groups(
     db: sqlite3.Connection, priority: Priority, groups: list[Group], ends: int
 ) -> list[Group]:
-    """Return the groups between the two ends of the class; numbers rise with time."""
+    """Return the groups between the two ends of the class, as numbers rise with time."""
     first, last = db.execute(
         "SELECT min(sequence), max(sequence) FROM envelope WHERE priority = ?", (int(priority),)
     ).fetchone()

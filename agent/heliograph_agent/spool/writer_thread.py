@@ -1,4 +1,15 @@
-"""Run the only thread that uses the database; jobs that wait share one commit."""
+"""Run the only thread that uses the database, with one commit for many jobs.
+
+Callers queue jobs; at most QUEUED jobs wait, and further callers wait for a slot. The thread takes
+all queued jobs, up to GROUP, and runs them in one transaction, because a commit costs a sync of the
+disk. A job is resolved after the commit, so its change is then on the disk.
+
+- A job's own exception rolls back that job alone, by its savepoint.
+- A failure of the disk, or a full one, rolls back the group. Then each job runs alone.
+- A job alone that finds the file full makes room and tries again, up to MAX_RETRIES times.
+- A damaged file is closed, and repaired when it is opened again. Any other failure closes the file
+  and is raised to the caller; the next job opens the file again.
+"""
 
 import asyncio
 import errno
@@ -20,11 +31,11 @@ T = TypeVar("T")
 GROUP = 256  # jobs in one transaction
 QUEUED = 1_024  # jobs that wait for the disk; the next caller waits for a free slot
 TIMEOUT_S = 60.0
-MAX_RETRIES = 16  # times that room is made for one job
+MAX_RETRIES = 16  # attempts of one job
 
 
 class _JobResult:
-    """Result or exception of a block, for a caller in another thread."""
+    """Catch the result or exception of a block, for a caller in another thread."""
 
     value: Any = None
     error: Exception | None = None
@@ -51,7 +62,7 @@ class _Job:
     result: _JobResult = field(default_factory=_JobResult)
 
     def resolve(self) -> None:
-        with suppress(RuntimeError):  # the loop is closed, and no caller waits
+        with suppress(RuntimeError):  # the loop is closed and no caller waits
             self.loop.call_soon_threadsafe(self._set_future)
 
     def _set_future(self) -> None:
@@ -64,7 +75,7 @@ class _Job:
 
 
 class SpoolWriter:
-    """Run operations in order, each wholly or not at all."""
+    """Run operations in order, each completely or not at all."""
 
     def __init__(self, database: SpoolDatabase) -> None:
         self._database = database
@@ -80,7 +91,7 @@ class SpoolWriter:
     async def execute(
         self, operation: Callable[[SpoolOperations], T], worth: int = Priority.P0
     ) -> T:
-        """Run `operation` in a transaction that is on the disk on return. Raises SpoolError."""
+        """Run `operation` in a transaction, durable on return. Raises SpoolError."""
         if self._is_closed:
             raise SpoolError("The spool is closed.")
         loop = asyncio.get_running_loop()
@@ -138,7 +149,7 @@ class SpoolWriter:
         self.refused_count += isinstance(job.result.error, SpoolFullError)
 
     def _commit(self, jobs: list[_Job]) -> None:
-        """Run jobs in one transaction; a job's own exception rolls back that job alone."""
+        """Run jobs in one transaction; a job's exception rolls back that job alone."""
         if not jobs:
             return
         operations = self._get_operations()
@@ -154,7 +165,7 @@ class SpoolWriter:
                 if job.result.error is not None:
                     operations.db.execute("ROLLBACK TO job")
                 operations.db.execute("RELEASE job")
-            if operations.db.total_changes > changes_before:  # a read writes nothing, also if full
+            if operations.db.total_changes > changes_before:  # reads must work on a full disk too
                 operations.count_gap("refused", self.refused_count)
                 changes_before = -1
             operations.db.execute("COMMIT")

@@ -1,7 +1,8 @@
-"""Turn connection attempts into few measurements without losing any.
+"""Turn connection attempts into few measurements that still hold every failure.
 
-A changed outcome is reported at once. Repeats are gathered, because months offline hold hundreds of
-thousands of attempts. That a transport still works is shown by what arrives through it.
+A changed outcome is reported at once, but the same outcome at most once an hour. Other failures are
+gathered for an hour, because months offline hold hundreds of thousands of attempts. The data that a
+transport delivers shows that it still works.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -14,22 +15,22 @@ from heliograph_agent.net import StepTrace
 
 EXPERIMENT = "uplink"
 VERSION = 1
-SESSION = "session"  # the protocol named in the step of a session
+SESSION = "session"  # the protocol in the step of a session
 MAX_OUTCOMES = 32  # remembered per transport
 GATHER_US = 3_600_000_000
-MAX_OBSERVATIONS = 256  # observations of one measurement; the wire has room for twice as many
+MAX_OBSERVATIONS = 256  # of one measurement; the wire format allows twice as many
 
 
 @dataclass(frozen=True, slots=True)
 class UplinkAttempt:
-    """Attempts on one transport, in the form of one measurement."""
+    """Hold attempts on one transport in the form of one measurement."""
 
     target: str
     started_us: int  # wall clock
     monotonic_us: int
     runtime_us: int
     observations: tuple[Observation, ...]
-    is_changed: bool  # another outcome than before
+    is_changed: bool  # the outcome differs from the previous one
 
 
 StepOutcomes = frozenset[tuple[Operation, Failure | None]]
@@ -37,7 +38,7 @@ StoreAttempt = Callable[[UplinkAttempt], Awaitable[None]]
 
 
 async def discard_attempt(attempt: UplinkAttempt) -> None:
-    """Discard an attempt, for an uplink whose owner keeps none."""
+    """Discard an attempt, for an uplink without a log."""
 
 
 @dataclass(slots=True)
@@ -47,7 +48,7 @@ class _GatheredAttempts:
     observations: list[Observation] = field(default_factory=list)
 
     def extend_back(self, began_us: int) -> None:
-        """Move the beginning back to `began_us`, if that is earlier."""
+        """Move the beginning back to `began_us` if that is earlier."""
         shift_us = self.began_us - began_us
         if shift_us > 0:
             self.began_us = began_us
@@ -56,7 +57,7 @@ class _GatheredAttempts:
 
 
 class AttemptLog:
-    """Gather attempts of one uplink; `store_attempt` stores a measurement and never raises."""
+    """Gather attempts of one uplink; `store_attempt` never raises."""
 
     def __init__(self, clock: Clock, store_attempt: StoreAttempt) -> None:
         self._clock = clock
@@ -68,7 +69,7 @@ class AttemptLog:
         self._gathered: dict[str, _GatheredAttempts] = {}
 
     async def record(self, target: str, trace: StepTrace) -> None:
-        """Record one attempt, whose steps are in `trace`."""
+        """Record one attempt from the steps in `trace`."""
         if not trace.observations:
             return
         outcome = frozenset((x.operation, x.failure) for x in trace.observations)
@@ -81,9 +82,9 @@ class AttemptLog:
             await self._gather(target, trace)
 
     def _is_news(self, target: str, outcome: StepOutcomes) -> bool:
-        """Whether this outcome differs from the last, and was not reported within the hour.
+        """Return whether this outcome is new, and was not reported within the hour.
 
-        A first success is no news where nothing has failed: what arrives shows it.
+        A first success is no news where nothing has failed, because the delivered data shows it.
         """
         now_us = self._clock.monotonic_us()
         sent_us = self._sent_us.setdefault(target, {})
@@ -103,12 +104,12 @@ class AttemptLog:
         return True
 
     async def flush(self) -> None:
-        """Store what was gathered so far."""
+        """Store all gathered attempts."""
         for target in list(self._gathered):
             await self._flush_target(target)
 
     def reset(self) -> None:
-        """Forget all outcomes: on another network each transport's next one is news."""
+        """Forget all outcomes, because on another network each next outcome is news."""
         self._last_outcomes.clear()
         self._sent_us.clear()
 
@@ -117,7 +118,7 @@ class AttemptLog:
         if gathered is None:
             self._gathered[target] = self._start_gathering(trace)
             return
-        gathered.extend_back(trace.started_us)  # of parallel attempts the later may end first
+        gathered.extend_back(trace.started_us)  # a later one of parallel attempts may end first
         shift_us = trace.started_us - gathered.began_us
         base = len(gathered.observations)
         gathered.observations += [_shift_step(x, shift_us, base) for x in trace.observations]
@@ -140,7 +141,7 @@ class AttemptLog:
 
 
 def add_session_step(trace: StepTrace, began_us: int, failure: Failure | None, reply: str) -> None:
-    """Add a step that says how the session ended, which no network step shows.
+    """Add a step with the end of the session, which no network step shows.
 
     It may have begun before `trace`, whose earlier part was reported already.
     """

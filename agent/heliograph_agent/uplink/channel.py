@@ -1,7 +1,7 @@
-"""Open gRPC channels that trust only the collector's certificate, also through a proxy.
+"""Open gRPC channels that trust only the collector's certificate, also by proxy.
 
-`grpc` is imported here on first use: an offline agent never loads it. gRPC knows no SOCKS, so a
-connection through the user's proxy goes over a Unix socket that this process bridges.
+`grpc` is imported here on first use, so an offline agent never loads it. gRPC has no SOCKS client,
+so a connection through the user's proxy goes over a Unix socket that this process bridges.
 """
 
 import asyncio
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     import grpc
 
 _CHUNK = 65_536
-FALLBACK_NAME = "localhost"  # in every collector's certificate, and identifies nothing
+FALLBACK_NAME = "localhost"  # is in every collector's certificate and identifies nothing
 CONNECT_S = 10.0
 RETRY_AFTER_KEY = "retry-after-s"
 MAX_RETRY_AFTER_S = 3_600
@@ -33,12 +33,12 @@ MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are th
 
 
 def open_channel(target: str, certificate: str, name: str | None = None) -> "grpc.aio.Channel":
-    """Open a channel on a new connection; the caller closes it.
+    """Open a channel on a new connection, which the caller closes.
 
-    `target` is host:port, or `unix:PATH` of a bridge; `name` is sent in the ClientHello where the
-    certificate holds it, by default the host's own.
+    `target` is host:port, or `unix:PATH` of a bridge. `name` is sent in the ClientHello if the
+    certificate holds it; None means the name of the host.
     """
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its log lines hold addresses
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # because gRPC logs addresses
     import grpc
 
     return grpc.aio.secure_channel(
@@ -59,7 +59,8 @@ def open_channel(target: str, certificate: str, name: str | None = None) -> "grp
 def _name_override(target: str, certificate: str, name: str | None) -> tuple[tuple[str, str], ...]:
     """Choose the name in the ClientHello, which must not show that an agent runs here.
 
-    It is the host's own where the certificate holds it, else FALLBACK_NAME; none for an address.
+    It is the name of the host if the certificate holds it, else FALLBACK_NAME. For an address there
+    is none.
     """
     override_name = split_endpoint(target)[0] if name is None else name
     if not override_name or not _is_in_certificate(
@@ -72,7 +73,7 @@ def _name_override(target: str, certificate: str, name: str | None) -> tuple[tup
 
 
 def _is_in_certificate(host: str, der: bytes) -> bool:
-    """Whether `host` is a subject alternative name (RFC 5280 section 4.2.1.6).
+    """Return whether `host` is a subject alternative name (RFC 5280 section 4.2.1.6).
 
     A byte search is enough for the pinned certificate, and needs no library.
     """
@@ -85,7 +86,7 @@ def _is_in_certificate(host: str, der: bytes) -> bool:
 
 
 def uplink_error_from(error: "grpc.aio.AioRpcError") -> UplinkError:
-    """Convert a failed call, with the collector's retry-after, at most an hour."""
+    """Convert a failed call, with the collector's retry-after of at most an hour."""
     values = [
         str(value) for key, value in error.trailing_metadata() or () if key == RETRY_AFTER_KEY
     ]
@@ -109,13 +110,13 @@ def classify_call_error(error: "grpc.aio.AioRpcError") -> Reason:
 
 @asynccontextmanager
 async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIterator[str]:
-    """Open a Unix socket as a gRPC target; `dial` opens a connection for each one to it.
+    """Open a Unix socket as a gRPC target; `dial` connects for each client of it.
 
-    The socket lies in a directory of this user alone and is removed with the block. `dial` may
-    raise NETWORK_ERRORS: then the connection ends at once.
+    The socket is in a directory of this user alone, and is removed with the block. `dial` may raise
+    NETWORK_ERRORS, which end the client's connection at once.
     """
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
-        path = str(Path(folder) / "s")  # a socket's path has room for some hundred characters
+        path = str(Path(folder) / "s")  # a socket's path is limited to some hundred characters
         tasks: set[asyncio.Task[None]] = set()
         errors: list[UplinkError | StateError] = []
         async with asyncio.TaskGroup() as group:
@@ -128,7 +129,7 @@ async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIter
             server = await asyncio.start_unix_server(begin, path, limit=_CHUNK)
             try:
                 yield f"unix:{path}"
-            except (UplinkError, StateError) as error:  # not to be raised as a group of one
+            except (UplinkError, StateError) as error:  # raised below, outside the group
                 errors.append(error)
             finally:
                 server.close()
@@ -142,7 +143,7 @@ async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIter
 async def open_target(
     transport: Transport, address: str, dial_context: DialContext, pin: bytes
 ) -> AsyncIterator[str]:
-    """Return gRPC's target for `address`: itself, or a bridge for a proxied transport."""
+    """Return gRPC's target for `address`, which is a bridge for a proxied transport."""
     if transport.is_proxied:
         async with open_bridge(lambda: dial_context.dial_proxy(transport, address, pin)) as target:
             yield target
@@ -170,7 +171,7 @@ async def _bridge_connection(
 async def _copy_both(
     reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connection: TcpConnection
 ) -> None:
-    """Copy in both directions until either side ends."""
+    """Copy in both directions until one side ends."""
     async with asyncio.TaskGroup() as group:
         out_task = group.create_task(_copy_out(reader, connection))
         await _copy_back(connection, writer)
@@ -184,7 +185,7 @@ async def _copy_out(reader: asyncio.StreamReader, connection: TcpConnection) -> 
                 connection.write(data)
                 await connection.drain()
     finally:
-        connection.transport.abort()  # which ends the other direction too
+        connection.transport.abort()  # ends the other direction too
 
 
 async def _copy_back(connection: TcpConnection, writer: asyncio.StreamWriter) -> None:

@@ -1,19 +1,20 @@
-"""Estimate the collector's clock minus ours by NTP's four timestamps (RFC 5905 section 8). Pure.
+"""Estimate the collector's clock minus ours by NTP's four timestamps. Pure.
 
-It is kept against the monotonic clock, so that a jump of the wall clock is seen, not averaged in.
+The method is that of RFC 5905 section 8. The offset is stored against the monotonic clock, so that
+a jump of the wall clock changes it at once and is not averaged.
 """
 
 from collections import deque
 from dataclasses import dataclass, field
 
 WINDOW = 8  # exchanges, as NTP's clock filter
-MAX_DELAY_US = 10_000_000  # a slower exchange says nothing useful
+MAX_DELAY_US = 10_000_000  # a slower exchange is too inaccurate
 MAX_WALL_US = 1 << 62  # a clock beyond it gives an offset that no message can hold
 
 
 @dataclass(frozen=True, slots=True)
 class ClockExchange:
-    """One heartbeat and its answer: our times are monotonic, the collector's wall clock."""
+    """Hold one heartbeat's times: ours monotonic, the collector's wall clock."""
 
     sent_us: int
     received_us: int  # by the collector
@@ -26,7 +27,7 @@ class ClockExchange:
 
     @property
     def ahead_us(self) -> int:
-        """The collector's wall clock minus our monotonic clock."""
+        """Return the collector's wall clock minus our monotonic clock."""
         return ((self.received_us - self.sent_us) + (self.answered_us - self.returned_us)) // 2
 
 
@@ -42,7 +43,7 @@ class ClockFilter:
             self.exchanges.append(exchange)
 
     def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:
-        """Collector minus agent at this moment; None before the first exchange."""
+        """Return collector minus agent now; None before the first exchange."""
         if not self.exchanges:
             return None
         best = min(self.exchanges, key=lambda exchange: exchange.delay_us)

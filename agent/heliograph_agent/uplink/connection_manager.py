@@ -1,4 +1,10 @@
-"""Keep one transport to the collector open; wait between attempts when none works."""
+"""Keep one transport to the collector open, and wait when none works.
+
+An attempt uses a transport until it fails, or `leave`, `restart` or a probe of better ones ends it.
+A failure on the path leads to the next transport of the pass within a second. Any other failure,
+and that of the last transport, ends the pass, and the wait doubles with each failed pass
+(reconnect_delay.py). A reply of the collector resets the count.
+"""
 
 import asyncio
 import logging
@@ -30,12 +36,12 @@ from heliograph_agent.uplink.transports import (
     list_transports,
 )
 
-SHORT_WAIT_FAILURES = 4  # counted once the link is whole again: waits of up to 8 s
-STABLE_US = 180_000_000  # a session that lasted so long is not frozen
+SHORT_WAIT_FAILURES = 4  # after the link is online again; waits of up to 8 s
+STABLE_US = 180_000_000  # the network does not freeze a session that lasts so long
 MAX_QUEUED_ATTEMPTS = 64  # attempts that wait to be stored
 log = logging.getLogger("heliograph.uplink")
 
-# Another transport may help against these; the rest is between the collector and us.
+# Another transport may avoid these; it cannot avoid the collector's refusal or a local error.
 PATH_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
 
 SENTENCES = {
@@ -53,10 +59,10 @@ SENTENCES = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectionStatus:
-    """State of the connection to the collector, for status.json."""
+    """Describe the connection to the collector, for status.json."""
 
     connected: bool = False
-    transport: str = ""  # name of the one in use, or last used
+    transport: str = ""  # name of the transport in use or last used
     last_success_us: int = 0
     last_failure: str = ""
     last_failure_us: int = 0
@@ -64,7 +70,7 @@ class ConnectionStatus:
 
 
 class ActiveTransport(Protocol):
-    """The transport in use: a session, or one envelope after the other."""
+    """Declare the hints to the transport in use, a stream or single posts."""
 
     def wake(self) -> None: ...
 
@@ -106,13 +112,13 @@ class Uplink:
             MAX_QUEUED_ATTEMPTS
         )
         self._failures = 0
-        self._wait_failures = 0  # failures that the next wait is for
+        self._wait_failures = 0  # failures that determine the next wait
         self._retry_after_s = 0
         self._active_transport: ActiveTransport | None = None
         self._began_us = 0
         self._leave_reason = ""
         self._connected_event = asyncio.Event()  # a transport works
-        self._idle_event = asyncio.Event()  # the spool holds nothing that waits for a receipt
+        self._idle_event = asyncio.Event()  # no envelope waits for a receipt
         self._wake_event = asyncio.Event()  # ends a wait between two attempts
 
     def wake(self) -> None:
@@ -122,16 +128,16 @@ class Uplink:
             self._active_transport.wake()
 
     def shorten_wait(self) -> None:
-        """Shorten a long wait to a few seconds, because the link is whole again.
+        """Shorten a long wait to a few seconds, because the link is online again.
 
-        It is not dropped entirely, because all agents' links come back at once.
+        Some wait remains, because the links of all agents return at once.
         """
         if not self.status.connected and self._failures > SHORT_WAIT_FAILURES:
             self._failures = self._wait_failures = SHORT_WAIT_FAILURES
             self._wake_event.set()
 
     def restart(self) -> None:
-        """End the session after a network change, and try again at once, best transport first."""
+        """End the session after a network change, and try the best transport at once."""
         self._failures = self._wait_failures = 0
         self._attempt_log.reset()
         if self._selector is not None:
@@ -141,19 +147,19 @@ class Uplink:
             self._active_transport.leave("network_change")
 
     def leave(self, reason: str) -> None:
-        """Deliver what can be delivered at once, say goodbye, and let `run` return."""
+        """Deliver what can be sent at once, say goodbye, and let `run` return."""
         self._leave_reason = reason
         self._wake_event.set()
         if self._active_transport is not None:
             self._active_transport.leave(reason)
 
     async def wait_delivered(self) -> None:
-        """Wait until everything is acknowledged; the caller bounds the wait."""
+        """Wait until everything is acknowledged; the caller limits the wait."""
         await self._connected_event.wait()
         await self._idle_event.wait()
 
     async def run(self) -> None:
-        """Run until `leave`; can be run again, say after a pause."""
+        """Run until `leave`; a later call runs again, for example after a pause."""
         self._leave_reason = ""
         self._failures = 0
         self._wait_failures = 0
@@ -175,7 +181,7 @@ class Uplink:
             except UplinkError as error:
                 self._retry_after_s = error.retry_after_s
                 self._record_failure(transport, error.reason)
-            except StateError:  # of a failing disk; it may recover
+            except StateError:  # a failing disk may recover
                 self._record_failure(transport, Reason.STATE)
             finally:
                 self._active_transport = None
@@ -199,7 +205,7 @@ class Uplink:
         return list_transports(collector.endpoint, entrances, use, self._is_guarded)
 
     async def _run_transport(self, transport: Transport) -> None:
-        """Use a transport until `leave` or a probe of others. Raises UplinkError, StateError."""
+        """Use a transport until it ends. Raises UplinkError, StateError."""
         self._began_us = self._host.clock.monotonic_us()
         self._set_status(replace(self.status, transport=transport.name))
         if transport.entrance.carrier is Carrier.STREAM:
@@ -276,7 +282,7 @@ class Uplink:
             self._failures += 1
             self._wait_failures = self._failures
         else:
-            self._wait_failures = 1  # the next transport after a moment
+            self._wait_failures = 1  # the next transport within a second
         if self.status.connected or reason != self.status.last_failure:
             log.warning("%s; results are kept and sent later", SENTENCES.get(reason, reason))
         self._set_status(
@@ -289,7 +295,10 @@ class Uplink:
         )
 
     def _is_pass_over(self, transport: Transport | None, reason: Reason) -> bool:
-        """Whether the pass over all transports is over, as when no other one could help."""
+        """Return whether the pass over all transports has ended.
+
+        A failure that no other transport can avoid ends it at once.
+        """
         is_single_post = transport is not None and transport.entrance.carrier is not Carrier.STREAM
         is_refused = reason is Reason.REFUSED and is_single_post
         if (
@@ -353,7 +362,7 @@ class Uplink:
             self._save_selector(self._selector)
 
     def _load_selector(self) -> TransportSelector:
-        """Load the preferred transport; a damaged or unreadable file counts as empty."""
+        """Load the preferred transport; an unreadable file counts as empty."""
         try:
             stored = self._state.read_json(UPLINK) or {}
         except StateError:

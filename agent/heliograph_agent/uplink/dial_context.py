@@ -1,4 +1,4 @@
-"""Hold what dialing needs: the network libraries, loaded on first use, and the proxy."""
+"""Hold clock, proxy and the network libraries for dialing, loaded on first use."""
 
 from dataclasses import dataclass, field, replace
 from random import Random
@@ -25,7 +25,7 @@ DNS_S = 3.0
 
 @dataclass(slots=True)
 class DialContext:
-    """Clock, configuration and proxy of one uplink."""
+    """Hold clock, configuration and proxy of one uplink."""
 
     clock: Clock
     rng: Random
@@ -54,9 +54,10 @@ class DialContext:
         )
 
     def is_local_address(self, host: str) -> bool:
-        """Whether this is `localhost`, or an address of a private or this machine's network.
+        """Return whether `host` is local: `localhost`, or an address of a local network.
 
-        Of other names nothing is known.
+        These are addresses of private networks and of this machine's own. A name counts as not
+        local.
         """
         from heliograph.address import parse_literal
 

@@ -1,8 +1,8 @@
-"""Find an open, pinned connection to an entrance by any resolver and server name that works.
+"""Find an open connection to an entrance whose server proves the pinned key.
 
-A resolver may lie or keep silent, and a name in a ClientHello may bring a reset. So the system's
-answer is tried first, then those of DNS over HTTPS, then the addresses that the plan lists; each
-with the name, then without. Every step is written into the trace; only the pin is trusted.
+A resolver may lie or keep silent, and a name in a ClientHello may bring a reset. So the addresses
+of the system's resolver come first, then those of DNS over HTTPS, then those in the plan; each is
+tried with the server name, then without. The trace records every step. Only the pin is trusted.
 """
 
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -23,24 +23,24 @@ from heliograph_agent.uplink.transports import Reason, UplinkError
 
 MAX_ADDRESSES = 6  # addresses that are tried for one entrance
 MAX_DOH = 2  # resolvers that are queried
-PROXY_S = 20.0  # for a proxy to connect: Tor is slow
+PROXY_S = 20.0  # for a proxy to connect, because Tor is slow
 _PROXY_PROTOCOLS = {"socks5": "socks5", "http": "http_connect"}
 
 
 @dataclass(frozen=True, slots=True)
 class PinnedConnection:
-    """An open connection to a server that proved the pinned key."""
+    """Hold an open connection to a server that proved the pinned key."""
 
     stream: ByteStream
     address: str  # the IP address, or the destination requested from the proxy
     name: str  # in the ClientHello, "" for none
     certificate: bytes  # DER
-    is_default: bool  # the system's address and the first name
+    is_default: bool  # by the system's address and the first name
 
 
 @dataclass(frozen=True, slots=True)
 class Dialer:
-    """Dial entrances; `net` writes into `trace`. A `proxy` also does all look-ups."""
+    """Dial entrances and record steps in `trace`; a `proxy` also looks names up."""
 
     net: Net
     trace: StepTrace
@@ -51,9 +51,9 @@ class Dialer:
     is_forbidden: Callable[[str], bool] = lambda _: False  # whether an address may not be dialed
 
     async def connect(self, entrance: Entrance) -> PinnedConnection:
-        """Return the first connection that proves the pin; the caller closes its stream.
+        """Return the first connection with the pinned key; the caller closes its stream.
 
-        Raises UplinkError: unreachable, or pin_mismatch when another server answered.
+        Raises UplinkError: `unreachable`, or `pin_mismatch` when another server answered.
         """
         reason = Reason.UNREACHABLE
         attempts = 0
@@ -72,7 +72,7 @@ class Dialer:
                         is_default and name == names[0],
                     )
                 if is_stranger is None:
-                    break  # nothing answers at this address, whatever the name
+                    break  # nothing answers at this address, so no name can help
                 reason = Reason.PIN_MISMATCH if is_stranger else reason
             attempts += 1
             if attempts >= MAX_ADDRESSES:
@@ -80,7 +80,7 @@ class Dialer:
         raise UplinkError(reason)
 
     async def dial_proxy(self, host: str, port: int) -> tuple[StepResult, TcpConnection | None]:
-        """Connect to `host` through the proxy in two steps; return the last one."""
+        """Connect to `host` through the proxy in two steps, and return the last step."""
         if self.proxy is None:
             raise RuntimeError("there is no proxy")
         connection: TcpConnection | None = None
@@ -107,7 +107,8 @@ class Dialer:
     async def _iter_addresses(self, entrance: Entrance) -> AsyncIterator[tuple[str, bool]]:
         """Yield each address once, and whether the system's resolver gave it.
 
-        Resolvers are queried as late as possible: a connection that works needs no further one.
+        Resolvers are queried as late as possible, because a connection that works needs no further
+        one.
         """
         yielded: set[str] = set()
         if self.proxy is not None or parse_literal(entrance.host):
@@ -140,7 +141,10 @@ class Dialer:
     async def _try_handshake(
         self, address: str, port: int, name: str
     ) -> tuple[ByteStream | None, bool | None]:
-        """Return a pinned stream, or whether another server answered; None for no answer."""
+        """Return a pinned stream, or whether another server answered.
+
+        The second value is None when nothing answered at all.
+        """
         stream = await self._open_stream(address, port)
         if stream is None:
             return None, None
@@ -175,11 +179,11 @@ class Dialer:
         self.trace.bytes_moved += size
 
 
-_NO_RECORD = (Failure.DNS_NO_ANSWER,)  # no A record: there may be AAAA
+_NO_RECORD = (Failure.DNS_NO_ANSWER,)  # without an A record there may be an AAAA record
 
 
 def _candidate_names(entrance: Entrance) -> tuple[str, ...]:
-    """Return the server names to try: the name, then none."""
+    """Return the server names to try: the name if there is one, then none."""
     name = entrance.server_name or ("" if parse_literal(entrance.host) else entrance.host)
     return (name, "") if name else ("",)
 

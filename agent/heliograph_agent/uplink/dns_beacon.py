@@ -1,8 +1,9 @@
 """Report the service states by one DNS query when every transport has failed.
 
 The query goes to the system's resolver, only where the plan names a zone and the volunteer agreed.
-Queries are rare: one when every transport has failed, one when the states have changed, one an
-hour. The answer proves that the collector received the report; results stay in the spool.
+Queries are rare: the first when every transport has failed, then one when the states have changed,
+at most every CHANGED_S, and else one an hour. The answer proves that the collector received the
+report. Results stay in the spool.
 """
 
 from collections.abc import Callable, Mapping
@@ -16,16 +17,16 @@ from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State, StateError
 
 MINUTE_US = 60_000_000
-# between two queries: with other states, with the same
+# seconds between two queries, with changed and unchanged states
 CHANGED_S = 600
 UNCHANGED_S = 3_600
-TRY_S = 300  # after one without an answer, doubled up to UNCHANGED_S
+TRY_S = 300  # after a query without an answer, doubled up to UNCHANGED_S
 StatesByClass = Mapping[str, ServiceState]
 
 
 @dataclass(slots=True)
 class BeaconSchedule:
-    """Decide when the next query is due. Pure; times are monotonic."""
+    """Decide when the next query is due. Pure. Times are monotonic."""
 
     sent_states: StatesByClass | None = None
     sent_us: int = 0
@@ -53,19 +54,19 @@ class DnsBeacon:
     zone: Callable[[], str]
     service_states: Callable[[], StatesByClass]
     schedule: BeaconSchedule = field(default_factory=BeaconSchedule)
-    answered_us: int = 0  # wall clock, of the collector's last answer
+    answered_us: int = 0  # wall clock of the collector's last answer
 
     @property
     def target(self) -> str:
-        """The target of the beacon's measurements."""
+        """Return the target of the beacon's measurements."""
         return f"dns://{self.zone()}"
 
     def is_due(self, now_us: int) -> bool:
-        """Whether to send a query now that no transport works."""
+        """Return whether to send a query now that no transport works."""
         return bool(self.zone()) and self.schedule.is_due(self.service_states(), now_us)
 
     def make_query(self, collector: Collector, wall_us: int) -> "BeaconQuery | None":
-        """Make a query and its expected answer; None when that is not possible."""
+        """Make a query and its expected answer; None if that is not possible."""
         report = StatusReport(wall_us // MINUTE_US, self.service_states())
         try:
             key = self.state.signer().derive_shared_key(collector.sealing_key, keys.BEACON)
@@ -82,9 +83,9 @@ class DnsBeacon:
         )
 
     def record(self, query: "BeaconQuery", trace: StepTrace, wall_us: int, now_us: int) -> bool:
-        """Return whether the last step of `trace` holds the collector's answer.
+        """Record the reply in `trace`; return whether it is the collector's answer.
 
-        Any other answer is marked as an unexpected reply.
+        The last step of `trace` holds the reply. Any other answer is marked as an unexpected reply.
         """
         reply = trace.observations[-1].dns if trace.observations else None
         is_answered = query.is_answered_by(reply)
@@ -99,6 +100,8 @@ class DnsBeacon:
 
 @dataclass(frozen=True, slots=True)
 class BeaconQuery:
+    """Hold a query's name, its expected answer and the reported states."""
+
     name: str
     answer: str
     states: StatesByClass

@@ -1,4 +1,4 @@
-"""Parse invites: one line with the collector's address, its key pin and a token."""
+"""Parse invites, lines with the collector's address, its key pin and a token."""
 
 import base64
 import binascii
@@ -11,20 +11,22 @@ MAX_LINE = 1_024
 
 
 class InviteError(ValueError):
-    """A line is no invite; str() is the sentence for the user."""
+    """Report a line that is no invite; str() is the sentence for the user."""
 
 
 @dataclass(frozen=True, slots=True)
 class Invite:
+    """Hold the fields of an invite."""
+
     endpoint: str
     pin: bytes
-    token: bytes  # empty where anyone may join, into quarantine
+    token: bytes  # empty where anyone may join, in quarantine
     entrances: tuple[Entrance, ...] = ()  # in addition to the endpoint
-    charter: bytes = b""  # SHA-256 of the one that the agent begins with
+    charter: bytes = b""  # SHA-256 of the agent's first trust root; b"" without one
 
 
 def parse_invite(line: str) -> Invite:
-    """Parse the line. Raises InviteError."""
+    """Parse the line of an invite. Raises InviteError."""
     from google.protobuf.message import DecodeError
 
     from heliograph import codec

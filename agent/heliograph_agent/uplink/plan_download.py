@@ -12,7 +12,7 @@ from heliograph_agent.state import Collector
 
 
 class PlanDownloader:
-    """Assemble a plan from pieces; one per uplink, so that transports can share a download."""
+    """Assemble a plan from pieces; all transports of an uplink share one download."""
 
     def __init__(
         self, version: Callable[[], int], take_plan: Callable[[plan_pb2.SignedPlan], None]
@@ -22,11 +22,11 @@ class PlanDownloader:
         self._assembler = PlanAssembler()
 
     def describe_progress(self) -> intake_pb2.PlanHeld:
-        """Describe what is stored, to be sent with the next envelope."""
+        """Describe the stored pieces, for the next envelope."""
         return self._assembler.progress(self._version())
 
     def add_response(self, response: intake_pb2.SubmitResponse) -> None:
-        """Add a piece from any sender: the plan is verified by its signature."""
+        """Add a piece from any sender, because the plan's signature is verified later."""
         if not response.HasField("plan"):
             return
         plan_bytes = self._assembler.add_piece(response.plan)
@@ -49,7 +49,7 @@ def read_own_receipt(envelope: bytes, response: intake_pb2.SubmitResponse) -> in
 
 
 def make_relay_reader(collector: Collector) -> ReadReceipt:
-    """Make a reader for a relay: what the collector did not sign counts as `retry`."""
+    """Make a reader for relays; answers that the collector did not sign mean `retry`."""
 
     def read_relayed_receipt(
         envelope: bytes, response: intake_pb2.SubmitResponse

@@ -1,7 +1,7 @@
-"""Connect through the user's proxy: SOCKS5 (RFC 1928, 1929) or HTTP CONNECT (RFC 9110).
+"""Connect through the user's proxy by SOCKS5 or HTTP CONNECT.
 
-The proxy looks names up. It must be given by its IP address, or as `localhost`, because looking up
-its name would already bypass it.
+The sources are RFC 1928 and 1929, and RFC 9110. The proxy looks names up. It must be given by its
+IP address, or as `localhost`, because a look-up of its name would already bypass it.
 """
 
 import base64
@@ -32,7 +32,9 @@ _REPLIES = {
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    scheme: str  # of PORTS
+    """Hold the address and credentials of a proxy."""
+
+    scheme: str  # a key of PORTS
     address: str
     port: int
     user: str = field(default="", repr=False)
@@ -55,9 +57,9 @@ def parse_proxy(proxy_url: str) -> Proxy:
 
 
 async def open_tunnel(proxy: Proxy, connection: TcpConnection, host: str, port: int) -> None:
-    """Make a connected proxy open a tunnel to `host`; later bytes are the peer's.
+    """Ask a connected proxy for a tunnel to `host`; later bytes are the host's.
 
-    Raises OSError, EOFError, or StepError with what the proxy met. The caller bounds the wait.
+    Raises OSError, EOFError, or StepError with the proxy's failure. The caller limits the wait.
     """
     if proxy.scheme == "http":
         await _request_http(proxy, connection, host, port)
@@ -91,7 +93,7 @@ async def _request_socks(connection: TcpConnection, host: str, port: int) -> Non
         raise StepError(_REPLIES.get(reply_code, Failure.CONNECTION_ABORTED))
     sizes = {1: 4, 4: 16}
     size = sizes[kind] if kind in sizes else (await connection.receive_buffer.readexactly(1))[0]
-    await connection.receive_buffer.readexactly(size + 2)  # the bound address, which is not needed
+    await connection.receive_buffer.readexactly(size + 2)  # the bound address and port
 
 
 def _encode_destination(host: str) -> bytes:

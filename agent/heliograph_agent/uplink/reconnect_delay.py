@@ -1,7 +1,7 @@
-"""Delay old results after a long absence, because a whole country reconnects at once.
+"""Delay old results after a long absence, as whole countries reconnect at once.
 
-A digest, changes and new results are sent at once. The rest of the backlog, P2 and P3, begins after
-a random wait of up to half an hour. Also draw the waits between attempts.
+The digest, changes and new results are sent at once. The rest of the backlog, P2 and P3, starts
+after a random wait of up to SPREAD_S. This module also draws the waits between attempts.
 """
 
 import random
@@ -15,7 +15,7 @@ MAX_WAIT_S = 300.0
 
 
 def max_wait_s(failures: int) -> float:
-    """Return the longest wait after so many failures: 1 s, doubled each time, up to 5 min."""
+    """Return the longest wait after `failures`: 1 s, doubled each time up to 300 s."""
     return min(MAX_WAIT_S, FIRST_S * 2.0 ** min(max(failures, 1) - 1, 20))
 
 
@@ -24,19 +24,19 @@ def draw_wait_s(failures: int, rng: random.Random) -> float:
     return rng.uniform(0.0, max_wait_s(failures))
 
 
-AWAY_US = 3_600_000_000  # without an answer for so long is an absence; so old is a backlog
+AWAY_US = 3_600_000_000  # least time without a reply of an absence, least age of a backlog
 SPREAD_S = 1_800.0
 
 
 @dataclass(slots=True)
 class ReconnectDelay:
-    """Delay the backlog; one object per run of the agent, shared by its sessions."""
+    """Delay the backlog; all sessions of one run of the agent share the object."""
 
     clock: Clock
     rng: random.Random
     _replied_us: int | None = None  # monotonic, when the collector last answered
     _delayed_until_us: int = 0
-    _backlog_end: int = 0  # the youngest envelope of the backlog
+    _backlog_end: int = 0  # the newest envelope of the backlog
 
     async def record_reply(self, spool: Spool) -> None:
         """Note that the collector answered. Raises SpoolError."""
@@ -45,7 +45,7 @@ class ReconnectDelay:
         self._replied_us = self.clock.monotonic_us()
 
     async def skip_through(self, spool: Spool) -> int:
-        """Return up to which number envelopes of P2 and P3 wait, 0 for none.
+        """Return the number up to which envelopes of P2 and P3 wait, 0 for none.
 
         Before the collector has answered, the whole backlog waits. Raises SpoolError.
         """
@@ -60,7 +60,7 @@ class ReconnectDelay:
 
     @property
     def is_connected(self) -> bool:
-        """Whether the collector answered lately."""
+        """Return whether the collector answered within AWAY_US."""
         return not self._is_away()
 
     def _is_away(self) -> bool:

@@ -1,16 +1,16 @@
-"""Track envelopes that were sent and not settled, and the collector's pauses. Pure."""
+"""Track sent envelopes that are not settled, and the collector's pauses. Pure."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-SIZE = 16  # envelopes under way at once
-OVERDUE_US = 60_000_000  # a receipt later than this is not coming
+SIZE = 16  # envelopes under way at the same time
+OVERDUE_US = 60_000_000  # a later receipt is not expected
 MAX_HOLD_S = 3_600
 
 
 @dataclass(slots=True)
 class SendWindow:
-    """Sequences under way in one session, oldest first."""
+    """Hold the sequences under way in one session, oldest first."""
 
     _sent: dict[int, int] = field(default_factory=dict)
     _paused_until_us: int = 0
@@ -26,11 +26,11 @@ class SendWindow:
 
     @property
     def oldest(self) -> int:
-        """0 when nothing is under way."""
+        """Return the oldest sequence, 0 when nothing is under way."""
         return next(iter(self._sent), 0)
 
     def free_slots(self) -> int:
-        """Return how many may be sent: none until half of the window is settled, then all."""
+        """Return the slots to fill: none until half the window is settled, then all."""
         return 0 if len(self._sent) > SIZE // 2 else SIZE - len(self._sent)
 
     def record_sent(self, sequence: int, now_us: int) -> None:
@@ -40,7 +40,7 @@ class SendWindow:
         self._sent.pop(sequence, None)
 
     def pause(self, now_us: int, seconds: int) -> None:
-        """Pause sending; never shortens an earlier pause."""
+        """Pause sending; a pause never shortens an earlier one."""
         until_us = now_us + min(max(seconds, 1), MAX_HOLD_S) * 1_000_000
         self._paused_until_us = max(self._paused_until_us, until_us)
 

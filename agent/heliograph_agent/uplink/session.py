@@ -1,7 +1,10 @@
-"""Run one session: send hello, heartbeats and envelopes; receive receipts, plan and clock.
+"""Run one session with the collector: hello, heartbeats, envelopes and receipts.
 
-A session ends by raising UplinkError, or by returning after a goodbye. Only a receipt settles an
-envelope in the spool, so envelopes in flight when a session dies are sent again by the next.
+The collector sends a challenge, and the hello signs it. Then one loop receives, one sends
+heartbeats, and one sends envelopes within the SendWindow. `leave` delivers what it can in bounded
+time and sends a goodbye, and `run` returns. Every other end raises UplinkError: an error of the
+stream, MAX_SILENT_HEARTBEATS without a message, an overdue receipt, or an unusable spool. Only a
+receipt settles an envelope in the spool, so the next session sends unsettled ones again.
 """
 
 import asyncio
@@ -30,7 +33,7 @@ if TYPE_CHECKING:
 
     Call = grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]
 
-RETRY_S = 30  # when the collector says "retry" and not when
+RETRY_S = 30  # when a `retry` of the collector names no time
 MAX_REASON = 64
 STATUS_NAMES = {
     intake_pb2.STATUS_STORED: "stored",
@@ -53,7 +56,7 @@ async def record_receipt(host: "SessionHost", sequence: int, receipt: intake_pb2
 
 @contextmanager
 def convert_spool_errors() -> Iterator[None]:
-    """Convert SpoolError: no transport can work without the spool."""
+    """Convert SpoolError, because no transport works without the spool."""
     try:
         yield
     except SpoolError as error:
@@ -61,7 +64,7 @@ def convert_spool_errors() -> Iterator[None]:
 
 
 class GrpcStream:
-    """A gRPC stream with one writer at a time, as gRPC requires."""
+    """Wrap a gRPC stream with one writer at a time, as gRPC requires."""
 
     def __init__(self, call: "Call") -> None:
         import grpc
@@ -90,7 +93,7 @@ class GrpcStream:
         if message is self._eof:
             raise UplinkError(Reason.ENDED)
         if not isinstance(message, intake_pb2.CollectorMessage):
-            raise UplinkError(Reason.REFUSED)  # gRPC gives None for bytes it could not parse
+            raise UplinkError(Reason.REFUSED)  # gRPC returns None for bytes that it cannot parse
         return message
 
     async def close(self) -> None:
@@ -103,16 +106,16 @@ class GrpcStream:
         self._call.cancel()
 
 
-MAX_SILENT_HEARTBEATS = 3  # heartbeats without any message from the collector: the session is dead
-GOODBYE_S = 0.3  # for each of the two steps of a clean stop …
-FOR_GOOD_S = 5.0  # … and of `leave`, which is not urgent
+MAX_SILENT_HEARTBEATS = 3  # without any message from the collector, a session is dead
+GOODBYE_S = 0.3  # for each of the two steps of a clean stop
+FOR_GOOD_S = 5.0  # the same for `leave`, which is not urgent
 MIN_HEARTBEAT_S = 1
 MAX_HEARTBEAT_S = 300
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionFacts:
-    """What the agent reports about itself in hello and heartbeat."""
+    """Hold the agent's facts about itself for hello and heartbeat."""
 
     boot: str
     epoch: str = ""
@@ -126,7 +129,7 @@ class SessionFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionHost:
-    """The agent that owns the session: its identity, spool and callbacks."""
+    """Hold the identity, spool and callbacks of the agent that owns the session."""
 
     agent: bytes
     sign: Callable[[bytes, bytes], Awaitable[bytes]]  # context, message
@@ -134,16 +137,16 @@ class SessionHost:
     clock: Clock
     facts: Callable[[], SessionFacts]
     take_plan: Callable[[plan_pb2.SignedPlan], None]
-    on_reply: Callable[[], None]  # the collector answered something
+    on_reply: Callable[[], None]  # the collector sent a message
     on_rejected: Callable[[int, str], None]  # envelope, reason
-    on_attempt: StoreAttempt = discard_attempt  # attempts per transport
+    on_attempt: StoreAttempt = discard_attempt  # stores the attempts of a transport
     answer_renewal: Callable[[intake_pb2.Renewed], intake_pb2.Renewal | None] = lambda _: None
     on_advice: Callable[[str], None] = lambda _: None  # the reason
-    reconnect_delay: ReconnectDelay | None = None  # None: no backlog waits
+    reconnect_delay: ReconnectDelay | None = None  # None delays no backlog
 
 
 class UplinkSession:
-    """One session on one channel."""
+    """Run one session on one channel."""
 
     def __init__(
         self, host: SessionHost, offsets: ClockFilter, heartbeat_s: int, idle_event: asyncio.Event
@@ -171,7 +174,7 @@ class UplinkSession:
         self._leave_event.set()
 
     async def run(self, stub: "IntakeAsyncStub", intermediary: str = "") -> None:
-        """Run until `leave`. Raises UplinkError with the reason when it ends otherwise.
+        """Run until `leave`. Raises UplinkError with the reason of any other end.
 
         `intermediary` is http_envelope.ELSEWHERE where the peer address is not this agent's.
         """
@@ -257,11 +260,11 @@ class UplinkSession:
                     await stream.send(intake_pb2.AgentMessage(renewal=renewal))
 
     async def _process_receipt(self, receipt: intake_pb2.Receipt) -> None:
-        # 0 means that it could not be opened: receipts come in the order of sending.
+        # 0 means an envelope that could not be opened. Receipts come in the order of sending.
         sequence = receipt.sequence or self._window.oldest
         if sequence not in self._window:
             return
-        # Remove it from the spool first, or it could be taken from there again.
+        # Remove it from the spool first, because `_send_batch` could list it again.
         if not await record_receipt(self._host, sequence, receipt):
             self._pause_sending(receipt.retry_after_s or RETRY_S)
         self._window.remove(sequence)
@@ -312,7 +315,7 @@ class UplinkSession:
         room = self._window.free_slots()
         if not room:
             return
-        in_flight = set(self._window)  # before the spool is read: some are settled meanwhile
+        in_flight = set(self._window)  # before the spool is read, because receipts arrive meanwhile
         with convert_spool_errors():
             skip_through = await self._skip_through()
             waiting = await self._host.spool.list_waiting(room + len(in_flight), skip_through)
@@ -331,14 +334,14 @@ class UplinkSession:
         spool = self._host.spool
         if reconnect_delay is None:
             return 0
-        await reconnect_delay.record_reply(spool)  # a session stands
+        await reconnect_delay.record_reply(spool)  # the session is open
         return await reconnect_delay.skip_through(spool)
 
     async def _say_goodbye(self, stream: GrpcStream) -> None:
         """Wait for `leave`, then deliver and say goodbye in bounded time."""
         await self._leave_event.wait()
         step_s = FOR_GOOD_S if self._leave_reason == "leave" else GOODBYE_S
-        with suppress(TimeoutError):  # what is not delivered by then, the next session sends
+        with suppress(TimeoutError):  # the next session sends the rest
             async with asyncio.timeout(step_s):
                 await self._idle_event.wait()
         with suppress(TimeoutError):

@@ -1,6 +1,6 @@
-"""Verify signed plans and follow trust roots; only newer documents are taken.
+"""Verify signed plans and follow trust roots, and accept only newer documents.
 
-An expired plan is not taken: the agent keeps running the one before it.
+An expired plan is refused, and the agent keeps the previous one.
 """
 
 from dataclasses import dataclass, replace
@@ -13,15 +13,15 @@ from heliograph.v1 import plan_pb2
 from heliograph_agent.state import Collector
 
 MAX_BYTES = 1_048_576  # of a signed plan with its trust roots
-STALE_S = 180 * 86_400  # for which an expired plan is still run
+STALE_S = 180 * 86_400  # an expired plan is run for so long
 
 
 class PlanError(Exception):
-    """A plan is not the operator's, or not newer; str() is the reason."""
+    """Report a plan that is not the operator's or not newer; str() is the reason."""
 
 
 class PlanAge(StrEnum):
-    """Age of the stored plan."""
+    """Classify the age of the stored plan."""
 
     FRESH = "fresh"
     STALE = "stale"  # is still run as far as it was agreed to
@@ -30,7 +30,7 @@ class PlanAge(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class StoredPlan:
-    """The stored plan: its version, and how it was signed."""
+    """Hold the stored plan with its signatures, and its version."""
 
     signed: plan_pb2.SignedPlan
     version: int
@@ -67,9 +67,9 @@ def apply_charter(collector: Collector, body: bytes) -> Collector:
 def open_plan(
     signed: plan_pb2.SignedPlan, collector: Collector, now_s: int, stored: StoredPlan | None = None
 ) -> Plan:
-    """Verify a plan: signed by enough keys, newer than the stored one, and not expired.
+    """Verify a plan: enough signatures, a newer version, and not expired.
 
-    Where the keys were replaced, the version of a plan signed by the old ones is ignored: a thief
+    Where the keys were replaced, the version of a plan signed by the old ones is ignored. A thief
     could otherwise block all later plans by a high version (TUF's fast-forward attack). Raises
     PlanError.
     """
@@ -91,7 +91,7 @@ def open_plan(
 
 
 def read_plan(stored: bytes) -> Plan:
-    """Read a plan from our own file, which was verified when it came. Raises PlanError."""
+    """Read a plan from our own file, which was verified before. Raises PlanError."""
     from google.protobuf.message import DecodeError
 
     try:
@@ -101,7 +101,7 @@ def read_plan(stored: bytes) -> Plan:
 
 
 def _is_signed(signed: plan_pb2.SignedPlan, collector: Collector) -> bool:
-    """Whether the plan is signed; an agent without a trust root uses its one key."""
+    """Verify the signatures by the trust root, or by the one key without a root."""
     if collector.charter:
         return c.plan_is_signed(c.decode_trust_root(collector.charter), signed)
     return keys.verify(collector.signing_key, signed.signature, keys.PLAN, signed.plan)

@@ -1,7 +1,8 @@
-"""Deliver one envelope per connection, as an agent posts its own and a relay those of others.
+"""Deliver one envelope per connection, for networks on which no session survives.
 
-It is for networks where no session survives. Each connection is new, carries one envelope and its
-answer, and ends within two dozen packets. Envelopes small enough for that are sent first.
+An agent posts its own envelopes, and a relay those of others. Each connection is new, carries one
+envelope and its answer, and ends within two dozen packets. Envelopes small enough for that are sent
+first.
 """
 
 import asyncio
@@ -34,14 +35,14 @@ from heliograph_agent.uplink.session import (
 )
 from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES, Reason, Transport, UplinkError
 
-BACKLOG_POLL_S = 30.0  # while a backlog waits for its time
-LOOKAHEAD = 64  # envelopes of which the next is chosen
+BACKLOG_POLL_S = 30.0  # while a backlog is delayed
+LOOKAHEAD = 64  # envelopes from which the next is chosen
 MAX_UNSETTLED = 4  # unsettled answers in a row after which a relay counts as failed
 HTTP_S = 12.0  # from the request's first byte to the receipt
 MAX_ANSWER = 8_192  # a receipt, perhaps signed, and a piece of a plan
 _HEADERS = {
     "Content-Type": "application/x-protobuf",
-    "User-Agent": "Mozilla/5.0",  # shorter than a browser's, and read by the collector alone
+    "User-Agent": "Mozilla/5.0",  # shorter than a browser's; only the collector reads it
     "Accept": "*/*",
     "Accept-Language": "en",
 }
@@ -49,7 +50,7 @@ _HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class SinglePost:
-    """An envelope, and its headers."""
+    """Hold an envelope and the values of its headers."""
 
     envelope: bytes
     plan: intake_pb2.PlanHeld | None = field(default=None, compare=False)
@@ -74,7 +75,7 @@ async def post_envelope(
     trace: StepTrace,
     scrubber: Scrubber,
 ) -> intake_pb2.SubmitResponse:
-    """Post over an open, pinned connection, which the caller closes. Raises UplinkError."""
+    """Post over an open, pinned connection of the caller. Raises UplinkError."""
     host = entrance.server_name or entrance.host
     host = f"[{host}]" if ":" in host else host
     exchange = Http1Exchange(
@@ -107,7 +108,7 @@ async def submit_envelope(
     connection: PinnedConnection,
     single_post: SinglePost,
 ) -> intake_pb2.SubmitResponse:
-    """Submit by a gRPC call, to an entrance for sessions. Raises UplinkError."""
+    """Submit by a gRPC call to a session entrance. Raises UplinkError."""
     import grpc
 
     from heliograph.v1 import intake_pb2_grpc
@@ -161,7 +162,7 @@ def _classify_failure(result: StepResult) -> Reason:
 
 
 def _parse_response(body: bytes) -> intake_pb2.SubmitResponse:
-    """Parse a response. Raises UplinkError for one that is not a collector's."""
+    """Parse a response. Raises UplinkError if it is not a collector's."""
     try:
         return _check_response(intake_pb2.SubmitResponse.FromString(body))
     except DecodeError as error:
@@ -201,7 +202,7 @@ class PostTransport:
         self._work_event = asyncio.Event()
         self._is_leaving = False
         self._hold_until_us = 0
-        self._has_held_back = False  # envelopes wait whose delay has not passed
+        self._has_held_back = False  # delayed envelopes wait
 
     def wake(self) -> None:
         """Check the spool for new envelopes."""
@@ -209,13 +210,13 @@ class PostTransport:
         self._work_event.set()
 
     def leave(self, reason: str) -> None:
-        """Let `run` return; there is no session to say goodbye to."""
+        """Let `run` return without a goodbye, because there is no session."""
         del reason
         self._is_leaving = True
         self._work_event.set()
 
     async def run(self, probe_in_s: Callable[[], float | None]) -> None:
-        """Run until `leave`, or until a better transport is to be probed. Raises UplinkError."""
+        """Run until `leave` or a due probe of better transports. Raises UplinkError."""
         while not self._is_leaving:
             remaining_s = probe_in_s()
             if remaining_s is not None and remaining_s <= 0:
@@ -243,7 +244,7 @@ class PostTransport:
         return max(0.0, (self._hold_until_us - self._host.clock.monotonic_us()) / 1e6)
 
     async def _next_envelope(self) -> tuple[int, bytes] | None:
-        """Return the first small envelope of those that are due, else the first."""
+        """Return the first small envelope that is due, else the first envelope."""
         with convert_spool_errors():
             while waiting := await self._list_waiting():
                 small = (
@@ -255,7 +256,7 @@ class PostTransport:
         return None
 
     async def _list_waiting(self) -> list[tuple[int, bytes]]:
-        """List what is due; after a long absence one of the backlog serves as a probe."""
+        """List due envelopes; after a long absence one of the backlog is a probe."""
         reconnect_delay = self._host.reconnect_delay
         spool = self._host.spool
         if reconnect_delay is None:

@@ -1,7 +1,8 @@
-"""Run a session on one transport: dial plainly first, then by any address and name that works.
+"""Run a session on one transport, if necessary by other addresses and names.
 
-gRPC says only that it did not connect. So when nothing was received, the dialer shows which step
-fails, and may find a resolver, an address or a name with which it does not.
+The plain address is dialed first. gRPC does not report why it failed to connect. So when nothing
+was received, the dialer records which step fails, and may find a resolver, an address or a name
+with which none fails.
 """
 
 import asyncio
@@ -26,7 +27,7 @@ _FAILURES = {
     Reason.NO_ANSWER: Failure.GENERIC_TIMEOUT_ERROR,
     Reason.ENDED: Failure.EOF_ERROR,
     Reason.PIN_MISMATCH: Failure.SSL_UNKNOWN_AUTHORITY,
-    Reason.BUSY: None,  # it answered
+    Reason.BUSY: None,  # the collector answered
     Reason.UNKNOWN_AGENT: None,
     Reason.REFUSED: Failure.UNEXPECTED_REPLY,
 }
@@ -34,7 +35,7 @@ _FAILURES = {
 
 @dataclass(frozen=True, slots=True)
 class SessionTarget:
-    """Address and server name of the session; by default those of the entrance."""
+    """Hold address and server name; by default those of the entrance."""
 
     address: str
     name: str | None = None
@@ -42,7 +43,7 @@ class SessionTarget:
 
 
 class StreamTransport:
-    """One session, for as long as this transport is used."""
+    """Run one session for as long as this transport is used."""
 
     def __init__(
         self,
@@ -92,7 +93,7 @@ class StreamTransport:
     async def _connect(self) -> None:
         collector = self._read_collector()
         entrance = self._transport.entrance
-        if self._transport.is_guarded:  # gRPC would go wherever the name leads
+        if self._transport.is_guarded:  # gRPC would follow the name into a private network
             session_target = await self._find_target(collector)
             return await self._run_logged(session_target, self._read_collector())
         try:
@@ -115,7 +116,7 @@ class StreamTransport:
             raise
 
     def _on_reply(self) -> None:
-        """Report the first message of this attempt at once; how it ends, at its end."""
+        """Report the first message of this attempt at once; its end is reported later."""
         if not self._has_reply:
             self._has_reply = True
             add_session_step(self._trace, self._trace.started_us, None, "heard")
@@ -133,7 +134,7 @@ class StreamTransport:
         certificate = session_target.certificate or collector.certificate
         name = session_target.name
         if name is None and self._transport.is_proxied:
-            name = self._transport.entrance.host  # instead of the bridge's name
+            name = self._transport.entrance.host  # not the name of the bridge
         async with open_target(
             self._transport, session_target.address, self._dial_context, collector.pin
         ) as target:

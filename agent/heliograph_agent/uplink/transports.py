@@ -1,8 +1,17 @@
-"""List the transports to the collector, and select which one is tried next. Pure.
+"""List the transports to the collector, and select the next one to try. Pure.
 
-A pass tries each transport once. It begins with the one that delivered last; from time to time,
-with those above it. A transport is preferred only once it has delivered and lasted: on a network
-that freezes flows every session begins well.
+A pass tries each transport once. It begins with the preferred one, then follows the order of the
+list. When a probe is due, a pass follows the order of the list from the start, so that better
+transports come before the preferred one.
+
+- A failure removes the transport from the pass; after the last one a new pass begins.
+- A delivery ends the pass and makes the transport the preferred one. If it is not the first of the
+  list, a probe is planned. Its wait is FIRST_PROBE_S, doubled up to MAX_PROBE_S each time that all
+  better transports failed in a probe.
+- A network change makes a probe due at once.
+
+A transport is preferred only once it has delivered and lasted, because on a network that freezes
+flows every session begins well.
 """
 
 import random
@@ -13,37 +22,40 @@ from enum import StrEnum
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import split_endpoint
 
-FIRST_PROBE_S = 60.0  # after a fall; a transport may have failed by chance
+FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
 MAX_PROBE_S = 21_600.0
-JITTER = 0.25  # one part of a wait, more or less
-SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes after 25 packets
+JITTER = 0.25  # of a wait, more or less
+SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes flows after 25 packets
 
 
 class ProxyUse(StrEnum):
-    """When the user's proxy is used."""
+    """Say when the user's proxy is used."""
 
-    LAST = "last"  # after every transport without it has failed
-    ALWAYS = "always"  # and nothing bypasses it
+    LAST = "last"  # only after every transport without it
+    ALWAYS = "always"  # nothing bypasses it
 
 
 class Reason(StrEnum):
-    """Why there is no session, in the words of status.json."""
+    """Name the reason for having no session, as in status.json."""
 
     UNREACHABLE = "unreachable"
     PIN_MISMATCH = "pin_mismatch"
     NO_ANSWER = "no_answer"
     UNKNOWN_AGENT = "unknown_agent"
     BAD_INVITE = "bad_invite"
-    CHARTER = "charter"  # not the one that the invite names
+    CHARTER = "charter"  # another trust root than the invite names
     BUSY = "busy"
     ENDED = "ended"
     REFUSED = "refused"
-    SPOOL = "spool"  # our own disk, not the network
-    STATE = "state"  # the same
+    SPOOL = "spool"  # this machine's disk, not the network
+    STATE = "state"  # the agent's files, not the network
 
 
 class UplinkError(Exception):
-    """No connection, for `reason`; `retry_after_s` is when the collector wants the next attempt."""
+    """Report that there is no connection, for `reason`.
+
+    `retry_after_s` is the collector's wish for the next attempt, 0 for none.
+    """
 
     def __init__(self, reason: Reason, retry_after_s: int = 0) -> None:
         super().__init__(reason.value)
@@ -53,7 +65,7 @@ class UplinkError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Transport:
-    """One transport: an entrance, and whether it is reached through the user's proxy.
+    """Hold one transport, an entrance with or without the user's proxy.
 
     With `is_guarded` it may not lead into a private network or this machine's own, because only the
     plan names it.
@@ -65,16 +77,16 @@ class Transport:
 
     @property
     def is_relay(self) -> bool:
-        """Whether another volunteer's agent answers, whose unsigned answers count for nothing."""
+        """Return whether another agent answers, whose own answers prove nothing."""
         return self.entrance.carrier is Carrier.RELAY
 
     def select_pin(self, collector: bytes) -> bytes:
-        """Return the pin of the server; `collector` is the one in the invite."""
+        """Return the pin of the server; `collector` is the pin in the invite."""
         return bytes.fromhex(self.entrance.pin) if self.is_relay else collector
 
     @property
     def name(self) -> str:
-        """Name, the same after a restart; also the target of its measurements."""
+        """Return a name that is stable and is the target of the uplink's measurements."""
         e = self.entrance
         host = f"[{e.host}]" if ":" in e.host else e.host
         name_suffix = f" as {e.server_name}" if e.server_name else ""
@@ -87,10 +99,11 @@ def list_transports(
     proxy: ProxyUse | None,
     is_guarded: Callable[[Entrance], bool] = lambda _: False,
 ) -> tuple[Transport, ...]:
-    """List transports: the joined session, the first POST entrance, the others as listed.
+    """List transports in the order of preference.
 
-    Then all of them through the proxy, and relays last. `proxy` is None where there is none. Raises
-    ValueError when `endpoint` is not valid.
+    The order is the joined session entrance, the first POST entrance, the others as listed, all of
+    these through the proxy, and relays last. `proxy` is None without a proxy. Raises ValueError
+    when `endpoint` is not valid.
     """
     ordered = tuple(dict.fromkeys(_order_entrances(endpoint, entrances)))
     direct = tuple(entrance for entrance in ordered if entrance.carrier is not Carrier.RELAY)
@@ -125,8 +138,8 @@ def _order_entrances(endpoint: str, entrances: Sequence[Entrance]) -> Iterator[E
 class TransportSelector:
     """Select transports; `preferred` and `probes` survive a restart."""
 
-    preferred: str = ""  # name of the one that delivered last
-    probes: int = 0  # failed probes of better ones in a row
+    preferred: str = ""  # name of the transport that delivered last
+    probes: int = 0  # failed probes in a row
     _remaining: list[Transport] = field(default_factory=list)  # of this pass
     _probed_names: frozenset[str] = frozenset()  # tried in this pass before the preferred one
     _probe_at_us: int | None = None
@@ -142,7 +155,7 @@ class TransportSelector:
         return self._remaining[0]
 
     def record_failure(self, transport: Transport, now_us: int, rng: random.Random) -> bool:
-        """Drop a transport from this pass; return whether it was the last one."""
+        """Remove a transport from this pass; return whether it was the last one."""
         self._remaining = [other for other in self._remaining if other != transport]
         if transport.name in self._probed_names:
             self._probed_names -= {transport.name}
@@ -166,11 +179,11 @@ class TransportSelector:
         return is_new
 
     def probe_in_s(self, now_us: int) -> float | None:
-        """Return the seconds until better ones are probed; None while there is no better one."""
+        """Return the seconds until a probe; None while no transport is better."""
         return None if self._probe_at_us is None else max(0.0, (self._probe_at_us - now_us) / 1e6)
 
     def reset_network(self) -> None:
-        """Begin again on another network, where other transports may work."""
+        """Start again on another network, where other transports may work."""
         self.probes = 0
         self._remaining = []
         self._probe_at_us = 0
@@ -179,7 +192,7 @@ class TransportSelector:
         preferred_index = next(
             (i for i, transport in enumerate(transports) if transport.name == self.preferred), 0
         )
-        if preferred_index and self._probe_at_us is None:  # a restart: the last probe is recent
+        if preferred_index and self._probe_at_us is None:  # after a restart, wait as after a probe
             self._plan_probe(now_us, rng)
         is_probing = (
             preferred_index > 0 and self._probe_at_us is not None and self._probe_at_us <= now_us

@@ -11,7 +11,7 @@ from heliograph_raw.request import MAX_LINE, BadRequestError, PacketRequest, par
 
 
 def main() -> int:
-    """0 when the asker hung up, 1 when the helper cannot work here."""
+    """Return 0 at the end of input, 1 when the helper cannot work on this machine."""
     problem = _find_obstacle()
     if problem is not None:
         _write_reply({"ready": False} | problem)
@@ -21,7 +21,7 @@ def main() -> int:
 
 
 def serve(requests: BinaryIO) -> int:
-    """Answer until the end of `requests`; a line without an end is the end."""
+    """Answer requests until the end of input, or until an unterminated line."""
     while line := requests.readline(MAX_LINE + 1):
         try:
             _write_reply(_answer_request(parse_request(line)))
@@ -37,14 +37,14 @@ def _answer_request(request: PacketRequest) -> dict[str, Any]:
 
     try:
         return {"id": request.id} | OPS[request.op](request)
-    except OSError as error:  # a deadline of the socket's own has no number
+    except OSError as error:  # a timeout of the socket itself has no errno
         return {"id": request.id, "errno": error.errno or errno.ETIMEDOUT}
 
 
 def _find_obstacle() -> dict[str, str] | None:
     logging.getLogger("scapy").setLevel(logging.CRITICAL)  # its warnings name addresses
     try:
-        import scapy  # noqa: F401 - whether it is there is the question
+        import scapy  # noqa: F401 - the import is the test
     except ImportError:
         return {
             "problem": "scapy_missing",

@@ -1,4 +1,4 @@
-"""Describe a received packet in the words of a reply. SPDX: GPL-2.0-only."""
+"""Describe a received packet in the terms of a reply. SPDX: GPL-2.0-only."""
 
 from typing import Any
 
@@ -11,18 +11,18 @@ _RST = 0x04
 _FIN = 0x01
 _ICMP = {11: "icmp_time_exceeded", 3: "icmp_unreachable"}
 _ICMP6 = {ICMPv6TimeExceeded: "icmp_time_exceeded", ICMPv6DestUnreach: "icmp_unreachable"}
-_HEAD = 64  # bytes of a payload that are passed on
+_HEAD = 64  # bytes of a payload in a reply
 NOTHING = {"kind": "none", "source": "", "ttl": 0, "ipid": 0, "head": ""}
 
 
 def read_packet(data: bytes) -> Packet | None:
-    """The packet from its IP header on; None when it is neither IPv4 nor IPv6."""
+    """Parse a packet from its IP header on; None when it is not IPv4 or IPv6."""
     layer = {4: IP, 6: IPv6}.get(data[0] >> 4) if data else None
     return None if layer is None else layer(data)
 
 
 def describe_answer(answer: Packet) -> dict[str, Any]:
-    """What came back; NOTHING for what is no reply, such as a bare acknowledgement."""
+    """Describe a reply; NOTHING for a packet that is none, such as a bare ACK."""
     kind, head = _classify_answer(answer)
     if kind == "none":
         return NOTHING
@@ -32,7 +32,7 @@ def describe_answer(answer: Packet) -> dict[str, Any]:
 
 
 def is_answer_to(answer: Packet, address: str, port: int, local_port: int) -> bool:
-    """Whether it answers what went from `local_port` to `port` of `address`."""
+    """Tell whether a packet answers one from `local_port` to `port` of `address`."""
     for quoted in (IPerror, IPerror6):
         if answer.haslayer(quoted):
             is_quoted = _ports(answer, TCPerror, UDPerror) == (local_port, port)
@@ -41,7 +41,7 @@ def is_answer_to(answer: Packet, address: str, port: int, local_port: int) -> bo
 
 
 def _ports(packet: Packet, *layers: type[Packet]) -> tuple[int, int] | None:
-    """Source and destination."""
+    """Return source and destination port."""
     for layer in layers:
         if packet.haslayer(layer):
             return packet[layer].sport, packet[layer].dport
@@ -72,7 +72,7 @@ def _classify_segment(answer: Packet) -> tuple[str, bytes]:
 
 
 def _segment_data(answer: Packet) -> bytes:
-    """Without the padding that Ethernet adds to a short frame."""
+    """Return a segment's data without the padding that Ethernet adds to short frames."""
     tcp = answer[TCP]
     ip_payload_bytes = answer.len - 4 * answer.ihl if isinstance(answer, IP) else answer.plen
     return bytes(tcp.payload)[: max(0, ip_payload_bytes - 4 * (tcp.dataofs or 5))]

@@ -1,9 +1,9 @@
-"""Receive every packet that answers one of ours, even those that the kernel keeps.
+"""Receive every packet that answers one of ours, also those the kernel consumes.
 
 SPDX-License-Identifier: GPL-2.0-only.
 
-Each packet comes with its IP header, which is where a forger gives himself away: its time to live
-and its identification are not those of the server he speaks for.
+Each packet comes with its IP header. The header can reveal a forged packet: its TTL and its
+identification differ from those of the real server.
 """
 
 import selectors
@@ -20,19 +20,19 @@ _SOL_RAW = 255
 _ICMP_FILTER = 1
 _WANTED_ICMP = (3, 11)  # unreachable, time exceeded
 _ETH_P_IPV6 = 0x86DD
-_OUTGOING = 4  # PACKET_OUTGOING: our own
+_OUTGOING = 4  # PACKET_OUTGOING: sent by this machine
 _MAX_PACKET = 65_535
-# Part of the time for an answer that a forger may be slower than what came first.
+# Fraction of the timeout by which a forged packet may follow the first answer.
 _SETTLE_FRACTION = 0.15
-# What counts when several came: a forger sends its reset to be believed last.
+# Rank of several answers: a forger sends its reset so that it overrides the other answers.
 _RANK = {"none": 0, "icmp_time_exceeded": 1, "icmp_unreachable": 1, "fin": 2, "data": 3, "rst": 4}
 
 
 class PacketListener:
-    """Open it before anything is sent, as a context manager."""
+    """Listen for answers; open it as a context manager before anything is sent."""
 
     def __init__(self, protocol: int, address: str, port: int) -> None:
-        """Raises OSError."""
+        """Open the raw sockets. Raises OSError."""
         self._peer = address, port
         self._selector = selectors.DefaultSelector()
         self._sockets = (
@@ -56,14 +56,13 @@ class PacketListener:
             raw_socket.close()
 
     def discard_received(self) -> None:
-        """Drop what was heard so far: the packets of a connection being made."""
+        """Discard the packets so far: they belong to the connection's handshake."""
         for raw_socket in self._sockets:
             while _receive_packet(raw_socket) is not None:
                 pass
 
     def listen(self, local_port: int, timeout_s: float, *final_kinds: str) -> dict[str, Any]:
-        """The weightiest answer to what went out from `local_port`; one of
-        `final_kinds` ends the wait at once."""
+        """Return the highest-ranked answer, or at once the first of `final_kinds`."""
         best_answer: dict[str, Any] = NOTHING
         deadline_s = _now() + timeout_s
         while (remaining_s := deadline_s - _now()) > 0:
@@ -85,7 +84,7 @@ class PacketListener:
 
 def _open_ipv4(protocol: int, address: str) -> socket.socket:
     raw_socket = socket.socket(socket.AF_INET, socket.SOCK_RAW, protocol)
-    raw_socket.connect((address, 0))  # others' packets would only fill its buffer
+    raw_socket.connect((address, 0))  # packets of other hosts would fill the buffer
     return raw_socket
 
 
@@ -97,7 +96,7 @@ def _open_icmp() -> socket.socket:
 
 
 def _open_ipv6() -> socket.socket:
-    """A raw IPv6 socket would give no header, so everything is taken from the link."""
+    """Open a packet socket, because a raw IPv6 socket returns no IP header."""
     return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IPV6))
 
 
@@ -106,16 +105,16 @@ def _rank(answer: dict[str, Any]) -> int:
 
 
 def _now() -> float:
-    return time.monotonic()  # noqa: TID251 - a program of its own, with its own clock
+    return time.monotonic()  # noqa: TID251 - a separate program, with its own clock
 
 
 def _receive_packet(source: socket.socket) -> bytes | None:
-    """A packet, b"" for one of our own, None when there is none."""
+    """Receive a packet, b"" for one of our own, None when there is none."""
     try:
         data, sender = source.recvfrom(_MAX_PACKET)
     except BlockingIOError:
         return None
-    except OSError:  # a router's message, which comes as a packet too
+    except OSError:  # a router's ICMP error, which also arrives as a packet
         return b""
     own = source.family == socket.AF_PACKET and sender[2] == _OUTGOING
     return b"" if own else data

@@ -12,7 +12,7 @@ MAX_TIMEOUT_S = 10.0
 
 
 class BadRequestError(ValueError):
-    """A line that asks for nothing we do; str() says what is wrong with it."""
+    """Report an invalid request; str() describes the problem."""
 
     def __init__(self, problem: str, request_id: int = 0) -> None:
         super().__init__(problem)
@@ -21,7 +21,7 @@ class BadRequestError(ValueError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PacketRequest:
-    """One packet whose time to live may run out on the way."""
+    """Describe one packet whose TTL may expire on the way."""
 
     id: int
     op: str
@@ -33,7 +33,7 @@ class PacketRequest:
 
 
 def parse_request(line: bytes) -> PacketRequest:
-    """Raises BadRequestError."""
+    """Parse a request. Raises BadRequestError."""
     try:
         request: Any = json.loads(line) if len(line) <= MAX_LINE else None
     except (ValueError, RecursionError):

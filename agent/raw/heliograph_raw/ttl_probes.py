@@ -1,8 +1,9 @@
-"""Send packets with a limited time to live over sockets of the kernel.
+"""Send packets with a limited TTL over sockets of the kernel.
 
 SPDX-License-Identifier: GPL-2.0-only.
 
-The kernel's own packets look like everybody's, and no reset of its follows what it did not send.
+The kernel's own packets look like ordinary traffic, and the kernel sends no reset for packets
+that it sent itself.
 """
 
 import socket
@@ -14,24 +15,27 @@ from typing import Any
 from heliograph_raw.listener import PacketListener
 from heliograph_raw.request import PacketRequest
 
-_LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: leave by RST, send nothing again
+_LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST, retransmit nothing
 _USUAL_TTL = 64
 
 
 def ttl_syn(request: PacketRequest) -> dict[str, Any]:
-    """What came back to a SYN, or to its one repetition. Raises OSError when it cannot be sent."""
+    """Send a SYN, repeated once, and return the answer. Raises OSError."""
     with _open_listener(socket.IPPROTO_TCP, request) as listener, _open_tcp(request) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
         connection.setblocking(False)
         _set_ttl(connection, request.ttl)
-        with suppress(BlockingIOError, ConnectionRefusedError):  # the ear hears a refusal
+        with suppress(BlockingIOError, ConnectionRefusedError):  # the listener receives the refusal
             connection.connect((request.address, request.port))
         return _await_answer(listener, connection, request, "synack", "rst")
 
 
 def ttl_stream(request: PacketRequest) -> dict[str, Any]:
-    """What came back to a payload on a connection, whose handshake goes all the way: only then the
-    time to live is lowered. Raises OSError when there is no connection."""
+    """Send a payload on a connection and return the answer.
+
+    The handshake has the usual TTL; only then is the TTL lowered. Raises OSError when there is
+    no connection.
+    """
     with _open_listener(socket.IPPROTO_TCP, request) as listener, _open_tcp(request) as connection:
         connection.settimeout(request.timeout_s)
         connection.connect((request.address, request.port))
@@ -42,7 +46,7 @@ def ttl_stream(request: PacketRequest) -> dict[str, Any]:
 
 
 def ttl_datagram(request: PacketRequest) -> dict[str, Any]:
-    """What came back to a datagram. Raises OSError when it cannot be sent."""
+    """Send a datagram and return the answer. Raises OSError."""
     with (
         _open_listener(socket.IPPROTO_UDP, request) as listener,
         socket.socket(_family(request), socket.SOCK_DGRAM) as udp_socket,
@@ -87,4 +91,4 @@ def _await_answer(
     try:
         return listener.listen(connection.getsockname()[1], request.timeout_s, *final_kinds)
     finally:
-        _set_ttl(connection, _USUAL_TTL)  # so that the server learns that we have left
+        _set_ttl(connection, _USUAL_TTL)  # so that the RST reaches the server

@@ -1,1 +1,7 @@
-"""Aggregation: votes and silences counted into cells, days and cached answers."""
+"""Aggregation: count votes and silences into cells, daily totals and caches.
+
+Example: turn the votes of a window into cells that may be published.
+
+    cells = roll_up(votes, silences, since_us, until_us, bin_s=300)
+    shown_cells = merge_small_cells(cells, k=5)
+"""

@@ -1,4 +1,11 @@
-"""Update stored cells: bins that a block touches are rolled up again, late data too."""
+"""Updates of stored cells: roll up each bin again that new or late data touch.
+
+A bin waits in `BinWidth.touched_bins` until the next round of its width. A round takes it out,
+reads the votes, and writes the changed rows. A failed query puts the bin back; a query that was too
+large also halves the number of bins in one query. At a start the bins of `startup_s` count as
+touched, because the previous process may not have finished them. For older bins, a restart replays
+the journal after `oldest_position`.
+"""
 
 import asyncio
 import logging
@@ -11,20 +18,20 @@ from heliograph_collector.model.records import DAY_US, Cell, CellFilter
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 
-_DAILY_UPDATER_EVERY_S = 300.0  # what was touched meanwhile is counted live
-_SETTLED_US = 1_800_000_000  # a day still gets most of its late data in the half hour after it
+_DAILY_UPDATER_EVERY_S = 300.0  # days touched in between are counted live
+_SETTLED_US = 1_800_000_000  # most late data of a day arrive in the half hour after it
 
 log = logging.getLogger("heliograph.days")
 
 
 class DailyUpdater:
-    """Sums whole days; `run` belongs in the collector's TaskGroup."""
+    """Sum whole days; `run` belongs in the collector's TaskGroup."""
 
     def __init__(self, store: Store, clock: Clock, anonymity: AnonymityRule) -> None:
         self._store = store
         self._clock = clock
         self._anonymity = anonymity
-        self._checked_day = -1  # the last day at whose beginning all verdicts were looked through
+        self._checked_day = -1  # the last day at whose beginning all verdicts were checked
 
     async def run(self) -> None:
         while True:
@@ -32,7 +39,7 @@ class DailyUpdater:
             await asyncio.sleep(_DAILY_UPDATER_EVERY_S)
 
     async def update_due_days(self) -> int:
-        """Sum due days and return how many; failures are retried in the next round."""
+        """Sum due days and return their number; a failed day is retried next round."""
         settled_us = self._clock.wall_us() - _SETTLED_US
         all_days = self._checked_day != settled_us // DAY_US
         updated_days = 0
@@ -56,13 +63,13 @@ log = logging.getLogger("heliograph.cells")
 
 @dataclass(slots=True)
 class BinWidth:
-    """Bins of one width, and which of them are to be rolled up again."""
+    """Bins of one width, and the set that waits for a roll-up."""
 
     bin_s: int
-    rounds_per_update: int  # of `_EVERY_S` between two renewals
-    retention_s: int  # older bins are left alone; 0 for none
-    startup_s: int  # at a start: what the process before us may have left undone
-    batch_bins: int = 60  # bins in one question; fewer after one that was too much
+    rounds_per_update: int  # rounds of `_EVERY_S` between two updates
+    retention_s: int  # older bins are not updated; 0: no limit
+    startup_s: int  # updated at a start: the previous process may not have finished it
+    batch_bins: int = 60  # bins in one query; halved after a query that was too large
     touched_bins: set[int] = field(default_factory=set)
 
     @property
@@ -79,19 +86,19 @@ def bin_widths() -> list[BinWidth]:
 
 
 class CellUpdater:
-    """Rolls touched bins up; `run` belongs in the collector's TaskGroup."""
+    """Roll up touched bins; `run` belongs in the collector's TaskGroup."""
 
     def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
         self._clock = clock
         self._widths = bin_widths()
         self.oldest_position: int | None = (
-            None  # the journal's entry after which that came which is to do,
+            None  # the journal entry after which unfinished data arrived
         )
-        # and which a start would not look at by itself
+        # that a start would not find by itself
 
     def touch(self, timestamps_us: Iterable[int], after_position: int | None = None) -> None:
-        """Mark the bins of these times; they came after journal entry `after_position`."""
+        """Mark the bins of these times; the data arrived after `after_position`."""
         timestamps = set(timestamps_us)
         for width in self._widths:
             width.touch(timestamps)
@@ -103,7 +110,10 @@ class CellUpdater:
             )
 
     def _has_old_bins(self, width: BinWidth) -> bool:
-        """Whether bins wait that a start would not renew; half of that span, as time passes."""
+        """Return whether bins wait that a start would not update.
+
+        Half of the startup span is the limit, because time passes until a restart.
+        """
         oldest_startup_bin = (
             self._clock.wall_us() - width.startup_s * SECOND_US // 2
         ) // width.width_us
@@ -125,7 +135,7 @@ class CellUpdater:
 
     async def _update_width(self, width: BinWidth) -> None:
         now_us = self._clock.wall_us()
-        # Silence changes a bin without a row in it, also the one that ended since the last time.
+        # Silence changes bins without rows: the current one, and the one that ended last.
         width.touch([now_us, now_us - int(width.rounds_per_update * _EVERY_S * SECOND_US)])
         if width.retention_s:
             oldest = (now_us - width.retention_s * SECOND_US) // width.width_us
@@ -138,7 +148,7 @@ class CellUpdater:
             self.oldest_position = None
 
     async def _update_stretch(self, width: BinWidth, first: int, last: int) -> None:
-        """Update a stretch of bins; a failure is retried in the next round."""
+        """Update consecutive bins; a failure is retried in the next round."""
         width.touched_bins.difference_update(range(first, last + 1))
         try:
             await update_bins(
@@ -152,7 +162,7 @@ class CellUpdater:
 
 
 async def update_bins(store: Store, since_us: int, until_us: int, bin_s: int) -> None:
-    """Roll whole bins up again and write what changed. Raises StoreError."""
+    """Roll up whole bins again and write the changed rows. Raises StoreError."""
     stored_cells = await _stored_cells(store, since_us, until_us, bin_s)
     counts = await store.counts(since_us, until_us, bin_s)
     silences = await store.silences(since_us, until_us, bin_s)
@@ -161,9 +171,9 @@ async def update_bins(store: Store, since_us: int, until_us: int, bin_s: int) ->
 
 
 async def update_touched_bins(store: Store, timestamps_us: Iterable[int]) -> int:
-    """Update the bins of these times; return how many of five minutes.
+    """Update the bins of these times; return the number of five-minute bins.
 
-    Minutes are updated only while they are kept. Raises StoreError.
+    Minutes are updated only while they are stored. Raises StoreError.
     """
     timestamps = set(timestamps_us)
     bin_count = 0
@@ -182,7 +192,7 @@ async def _stored_cells(store: Store, since_us: int, until_us: int, bin_s: int) 
 
 
 def group_consecutive(bins: Sequence[int], max_length: int) -> Iterator[tuple[int, int]]:
-    """Group neighboring bins, at most so many."""
+    """Group consecutive bins into (first, last) pairs of at most `max_length` bins."""
     start_index = 0
     for index in range(1, len(bins) + 1):
         is_full = index - start_index >= max_length

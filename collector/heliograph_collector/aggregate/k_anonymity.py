@@ -1,6 +1,6 @@
-"""k-anonymity of the feed: cells of few vantages are merged, withheld or shown without numbers.
+"""k-anonymity of the feed: merge, withhold or blank the cells of few vantages.
 
-Pure. Applied to every published cell: the feed, the dump, the timelines on the pages.
+Pure. Every published cell passes it: the feed, the dump, the timelines on the pages.
 """
 
 from collections import Counter
@@ -26,11 +26,12 @@ INSUFFICIENT = "insufficient"  # the method of a cell that hides a number below 
 def merge_small_cells(cells: Sequence[Cell], k: int) -> list[Cell]:
     """Merge cells of fewer than `k` vantages into their country's other networks.
 
-    The merged cell (ASN 0, no access) is never under `k` either, or a reader could subtract: then
-    the smallest of the publishable cells joins it. A country under `k` is `insufficient`. An empty
-    row stays where its cell is shown in another bin. Where enough fell silent, and fewer than `k`
-    still measure, the silence is shown without a verdict: it would be theirs. Confidence is rounded
-    to tenths: exactly it would tell the number of networks, and of nested cells their difference.
+    The merged cell (ASN 0, no access) must not be under `k`, or a reader could subtract: if it is,
+    the smallest publishable cells join it. A country under `k` becomes `insufficient`. An empty row
+    stays if another bin shows its cell. If `k` vantages or more fell silent and fewer than `k`
+    still measure, the row shows the silence without a verdict, because the verdict would be that of
+    the few. Confidence is rounded down to tenths: the exact value would reveal the number of
+    networks and the difference of nested cells.
     """
     shown_keys = {cell_key(c) for c in cells if person_count(c) >= k}
     ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
@@ -47,8 +48,8 @@ def fill_starts(
 ) -> list[Cell | None]:
     """Return a cell for each start; None where a measured cell may not be shown.
 
-    Where no bin may ever be shown, empty bins look like small ones: else a reader would learn the
-    minutes in which the one volunteer of a network measured.
+    If no bin may be shown, empty bins look like small ones. Otherwise a reader would learn the
+    minutes in which the only volunteer of a network measured.
     """
     visible = {c.start_us: c for c in shown_cells if cell_key(c) == cell_key(blank)}
     is_published = any(c.vantages or c.silent for c in visible.values())
@@ -128,10 +129,10 @@ def _hide_small_numbers(cell: Cell, k: int) -> Cell:
 
 
 def _floor_tenths(confidence: float) -> float:
-    """Round down to tenths, so that nobody is surer than the votes are."""
+    """Round down to tenths, so that the result never exceeds the votes' confidence."""
     return round(confidence * 1_000) // 100 / 10
 
 
 def _max_confidence(prefixes: int) -> float:
-    """Return the confidence of so many networks that all agree."""
+    """Return the confidence of this number of networks in full agreement."""
     return round(prefixes / (prefixes + 1), 3)

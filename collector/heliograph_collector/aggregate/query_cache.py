@@ -1,8 +1,8 @@
 """Caches of costly answers: stale-while-revalidate, and cells by day.
 
-A late reader gets the old answer at once, and it is refreshed for the next; only a reader who asks
-what nobody asked lately waits. Cells are counted by the store day by day: past days are kept for
-minutes, the current day for seconds, bounded by the number of cells.
+A reader of a stale answer gets it at once, and the cache refreshes it in the background (RFC 5861).
+A reader waits only when the key has no recent answer. The store counts cells day by day: past days
+are cached for minutes, the current day for seconds. The number of cells bounds the cache.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen
 from heliograph_collector.model.records import DAY_US, Cell, Count, SilenceCount
 
 _T = TypeVar("_T")
-_COST_FACTOR = 5  # fresh for at least so many times what it took to make: that leaves room for work
+_COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
 
 @dataclass(frozen=True, slots=True)
 class Ttl:
-    """How long an answer is fresh, and how much longer it is given while refreshed."""
+    """The time in which an answer is fresh, and a grace period during its refresh."""
 
     fresh_us: int
     grace_us: int = 0
@@ -42,11 +42,11 @@ class _CacheEntry(Generic[_T]):
     make: Callable[[], Awaitable[_T]]
     ttl: Ttl
     stale_us: int  # monotonic
-    expires_us: int  # then it is given to nobody
+    expires_us: int  # after this time the answer is not served
 
 
 class StaleWhileRevalidate(Generic[_T]):
-    """A cache of at most `max_weight` by `weight`; the oldest answers are evicted first."""
+    """A cache of at most `max_weight` by `weight`; it evicts the oldest answers."""
 
     def __init__(
         self, clock: Clock, max_weight: int, weight: Callable[[_T], int] = lambda _: 1
@@ -56,12 +56,15 @@ class StaleWhileRevalidate(Generic[_T]):
         self._weight = weight
         self._entries: dict[Hashable, _CacheEntry[_T]] = {}
         self._key_locks: dict[Hashable, asyncio.Lock] = {}
-        self._stale: dict[Hashable, None] = {}  # given, and to be made anew
+        self._stale: dict[Hashable, None] = {}  # keys to refresh: their stale answer was served
         self._wake_up = asyncio.Event()
         self._running = False
 
     async def get(self, key: Hashable, make: Callable[[], Awaitable[_T]], ttl: Ttl) -> _T:
-        """Return the answer, computed once for all who ask. Raises what `make` raises."""
+        """Return the answer, computed once for all concurrent readers.
+
+        Raises: every exception of `make`.
+        """
         if (entry := self._lookup(key)) is not None:
             return entry.value
         async with self._lock_key(key):
@@ -69,7 +72,10 @@ class StaleWhileRevalidate(Generic[_T]):
             return entry.value
 
     async def run(self) -> None:
-        """Refresh stale answers that were given; never returns. Required for stale answers."""
+        """Refresh stale answers that were served; never return.
+
+        Without this task the cache serves no stale answers.
+        """
         self._running = True
         try:
             while True:
@@ -85,7 +91,7 @@ class StaleWhileRevalidate(Generic[_T]):
             async with self._lock_key(key):
                 entry = self._entries.get(key)
                 if entry is not None:
-                    with suppress(Exception):  # whatever it is, who asks when it is old meets it
+                    with suppress(Exception):  # the next reader after expiry gets the same error
                         await self._refresh(key, entry.make, entry.ttl)
             self._stale.pop(key, None)
 
@@ -130,12 +136,12 @@ class StaleWhileRevalidate(Generic[_T]):
 _EMPTY_VALUES = {"country": "", "region": "", "asn": 0, "access": ""}
 _SETTLED_TTL = Ttl(fresh_us=300_000_000, grace_us=900_000_000)
 _CURRENT_TTL = Ttl(fresh_us=15_000_000, grace_us=30_000_000)
-_SETTLED_US = 600_000_000  # so long after its end most of what belongs to a bin is here
+_SETTLED_US = 600_000_000  # most data of a bin arrive within this time after its end
 _MAX_CELLS = 250_000  # cells, some 300 bytes each
 
 
 class CountStore(Protocol):
-    """The queries that are needed of the store."""
+    """The queries of the store that the cache needs."""
 
     async def counts(
         self, since_us: int, until_us: int, bin_s: int, *, wider: Collection[str] = (), **only: Any
@@ -157,7 +163,10 @@ class _DayQuery:
 
 
 class CellQueryCache:
-    """Cells merged over some dimensions; `cache.run` belongs in the collector's TaskGroup."""
+    """Cells merged over some dimensions, cached by day.
+
+    `cache.run` belongs in the collector's TaskGroup.
+    """
 
     def __init__(self, store: CountStore, clock: Clock) -> None:
         self.cache: StaleWhileRevalidate[Sequence[Cell]] = StaleWhileRevalidate(
@@ -165,7 +174,7 @@ class CellQueryCache:
         )
         self._store = store
         self._clock = clock
-        self._query_lock = asyncio.Lock()  # one question at a time: the store has others to answer
+        self._query_lock = asyncio.Lock()  # one query at a time: the store has other work
 
     async def cells(
         self,
@@ -218,7 +227,7 @@ def _roll_up(
 
 
 def split_days(since_us: int, until_us: int, bin_s: int) -> Iterator[tuple[int, int]]:
-    """Split [since, until) at midnights: no query is longer than a day, or a bin."""
+    """Split [since, until) at midnights: a query covers at most one day, or one bin."""
     width = max(DAY_US, bin_s * 1_000_000)
     while since_us < until_us:
         end_us = min(until_us, (since_us // width + 1) * width)

@@ -1,7 +1,7 @@
 """Roll up votes into cells: one vote per vantage and per network. Pure.
 
-A cell is (country, region, ASN, access, service) in one time bin. Every cell seen in the window has
-a row in every bin of it, also where nobody measured. `k_anonymity` hides small cells.
+A cell is (country, region, ASN, access, service) in one time bin. Every cell of the window has a
+row in every bin, including bins without a measurement. `k_anonymity` hides small cells.
 """
 
 from collections import Counter, defaultdict
@@ -16,11 +16,11 @@ from heliograph_collector.model.records import Cell, Count, SilenceCount, Verdic
 class CellThresholds:
     """The shares and counts that decide the state of a cell."""
 
-    blocked: float = 0.66  # share of the networks that know anything
+    blocked: float = 0.66  # all assumed; shares of the networks whose vote is not unknown
     down: float = 0.66
     reachable: float = 0.66
-    vantages: int = 2  # with fewer the confidence is capped …
-    low: float = 0.5  # … at this
+    vantages: int = 2  # with fewer vantages the confidence is capped …
+    low: float = 0.5  # … at this value
     most: float = 0.99
 
 
@@ -47,7 +47,7 @@ StateCounts = Counter[VerdictState]
 
 @dataclass(slots=True)
 class _Voter:
-    """One vantage: its counts, its causes, and the network of its last verdict."""
+    """One vantage: its counts, its causes, and the network of its latest vote."""
 
     counts: StateCounts
     causes: Counter[tuple[str, str]]
@@ -74,7 +74,7 @@ def roll_up(
     until_us: int,
     bin_s: int,
 ) -> list[Cell]:
-    """Return a row for every cell seen in [since, until) and every bin, in order."""
+    """Return a row for each cell with data in [since, until) and each bin, in order."""
     counts = count_votes(votes, since_us, until_us, bin_s)
     return _cells_in_window(counts, silences, since_us, until_us, bin_s)
 
@@ -86,9 +86,9 @@ def roll_up_bins(
     until_us: int,
     bin_s: int,
 ) -> list[Cell]:
-    """Return cells as they are stored: a bin depends on nothing outside of it.
+    """Return the cells to store; a bin depends only on data within it.
 
-    So they are the same whatever is rolled up together; `fill_bins` adds the rows without votes.
+    `fill_bins` adds the rows without votes.
     """
     by_start: defaultdict[int, tuple[list[Count], list[SilenceCount]]] = defaultdict(
         lambda: ([], [])
@@ -109,9 +109,9 @@ def roll_up_bins(
 def fill_bins(
     stored: Iterable[Cell], since_us: int, until_us: int, bin_s: int, *, empty: bool = True
 ) -> list[Cell]:
-    """Fill stored cells of a window to the rows of `roll_up`: each key in every bin.
+    """Extend the stored cells of a window to the rows of `roll_up`.
 
-    Rows without votes or silences are included only if `empty`.
+    Each key gets a row in every bin. Rows without votes or silences are included only if `empty`.
     """
     bin_us = bin_s * 1_000_000
     cells_by_bin = {
@@ -134,7 +134,7 @@ def fill_bins(
 
 
 def changed_cells(stored: Iterable[Cell], cells: Iterable[Cell]) -> list[Cell]:
-    """Return the rows to write so that `stored` becomes `cells`, emptied ones included."""
+    """Return the rows to write so that `stored` becomes `cells`, with emptied ones."""
     stored_by_bin = {(cell_key(c), c.start_us): c for c in stored}
     cells_by_bin = {(cell_key(c), c.start_us): c for c in cells}
     emptied = [
@@ -146,7 +146,7 @@ def changed_cells(stored: Iterable[Cell], cells: Iterable[Cell]) -> list[Cell]:
 
 
 def decide_vantage_vote(counts: StateCounts) -> VerdictState:
-    """Return the state of most counts; unknown for a tie or a lead of unknown."""
+    """Return the most frequent state; a tie or a lead of unknown is unknown."""
     ranked = counts.most_common(2)
     if not ranked or ranked[0][1] == 0:
         return VerdictState.UNKNOWN
@@ -155,7 +155,7 @@ def decide_vantage_vote(counts: StateCounts) -> VerdictState:
 
 
 def decide_state(counts: StateCounts) -> VerdictState:
-    """Return the state that a large enough share of the known votes has."""
+    """Return the state whose share of the known votes is large enough."""
     known_count = counts.total() - counts[VerdictState.UNKNOWN]
     needed_shares = {
         VerdictState.BLOCKED: THRESHOLDS.blocked,
@@ -169,7 +169,7 @@ def decide_state(counts: StateCounts) -> VerdictState:
 
 
 def compute_confidence(state: VerdictState, counts: StateCounts, vantages: int) -> float:
-    """Return agreeing networks over all votes and one imagined dissenter; 0 if unknown.
+    """Return agreeing networks over all votes plus one; 0 if the state is unknown.
 
     An agreeing vantage never lowers it: (a + 1) / (n + 2) is at least a / (n + 1).
     """
@@ -235,9 +235,9 @@ def _cells_in_window(
 def _silent_by_bin(
     silences: Iterable[SilenceCount], since_us: int, until_us: int, bin_us: int
 ) -> Counter[tuple[PlaceKey, int]]:
-    """Return silent vantages by place and bin, the worst of the finer bins.
+    """Count silent vantages by place and bin, as the maximum of the finer bins.
 
-    The same vantage is silent in each of the finer bins.
+    A sum would count a vantage once for each finer bin in which it is silent.
     """
     silent_by_bin: Counter[tuple[PlaceKey, int]] = Counter()
     silent_by_fine_bin: Counter[tuple[PlaceKey, int]] = Counter()
@@ -253,7 +253,7 @@ def _silent_by_bin(
 def _cell_keys(
     voted_bins: Iterable[tuple[CellKey, int]], silent_bins: Iterable[tuple[PlaceKey, int]]
 ) -> set[CellKey]:
-    """Return the keys voted for, and service "" of places with silence only."""
+    """Return the keys with votes, and service "" for places with silence only."""
     keys = {key for key, _ in voted_bins}
     voted_places = {key.place for key in keys}
     return keys | {
@@ -297,7 +297,7 @@ def sum_layers(counts: Iterable[tuple[str, int]]) -> tuple[tuple[str, int], ...]
 
 
 def _network_votes(voters: Sequence[_Voter], vantage_votes: Sequence[VerdictState]) -> StateCounts:
-    """Count one vote per network prefix; vantages of unknown network are one network."""
+    """Count one vote per network prefix; vantages without a prefix share one vote."""
     votes_by_network: defaultdict[str, StateCounts] = defaultdict(Counter)
     for voter, vote in zip(voters, vantage_votes, strict=True):
         votes_by_network[voter.last_seen[1]][vote] += 1
@@ -329,7 +329,10 @@ def empty_cell(cell: Cell, method: str) -> Cell:
 
 
 def person_count(cell: Cell) -> int:
-    """Return at least how many persons are in it: the silent may have measured before."""
+    """Return a lower bound of the persons in a cell.
+
+    Silent vantages may have measured earlier in the bin, so the numbers are not added.
+    """
     return max(cell.vantages, cell.silent)
 
 
@@ -342,10 +345,7 @@ def _place_key(silence: SilenceCount) -> PlaceKey:
 
 
 def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
-    """Merge votes over the given fields, still one per vantage and bin.
-
-    The worst of the merged rows gives layer and method.
-    """
+    """Merge votes by vantage and bin; the worst row gives layer and method."""
     merged: dict[tuple[object, ...], Vote] = {}
     for vote in votes:
         wide = replace(vote, **wider)
@@ -382,7 +382,7 @@ def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[Silen
 
 
 def blank_cell(place_fields: Mapping[str, Any], service: str, bin_s: int) -> Cell:
-    """Return the row of a cell in which nobody measured."""
+    """Return the row of a cell without measurements."""
     return Cell(
         **place_fields,
         service=service,

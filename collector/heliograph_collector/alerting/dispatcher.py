@@ -1,4 +1,4 @@
-"""The courier at work: a task for each receiver, so that a dead one keeps nobody else waiting."""
+"""Delivery of alerts: one task per receiver, so that a failure delays no other."""
 
 import asyncio
 import logging
@@ -25,21 +25,21 @@ from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind
 
 log = logging.getLogger("heliograph.courier")
 
-MAX_WAIT_S = 60.0  # between two looks, whatever is due
+MAX_WAIT_S = 60.0  # upper limit of the wait between two checks
 _RETRY_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True)
 class Transports:
-    """How a message leaves; `base` is our public address."""
+    """The senders of messages; `base` is the public address of the collector."""
 
     send_request: SendRequest
     send_mail: SendMail
     base: str = ""
-    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # by receiver
+    secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # by receiver name
 
     async def deliver(self, receiver: Receiver, message: Message, now_us: int) -> DeliveryResult:
-        """One try. Raises DeliveryError."""
+        """Try to deliver once. Raises DeliveryError."""
         is_quiet = all(receiver.is_quiet(alert) for alert in message.alerts)
         secret = self.secrets.get(receiver.name, "")
         if receiver.kind is ReceiverKind.EMAIL:
@@ -70,7 +70,7 @@ class AlertDispatcher:
         self._transports = transports
         self._clock = clock
         self._rng = rng
-        self.change_count = 0  # of the outbox, counted for pages that show it
+        self.change_count = 0  # changes of the outbox, for pages that show it
         self._wake_events = {receiver.name: asyncio.Event() for receiver in receivers}
         self._attempts = Counter(
             "heliograph_alert_tries",
@@ -80,7 +80,10 @@ class AlertDispatcher:
         )
 
     async def queue_alerts(self, alerts: Sequence[Alert], entry: int, head: str) -> None:
-        """Keep what each receiver wants of these; durable on return. Raises sqlite3.Error."""
+        """Store the alerts that each receiver accepts; durable on return.
+
+        Raises sqlite3.Error.
+        """
         queued = [(r.name, a) for a in alerts for r in self.receivers if r.accepts(a)]
         await asyncio.to_thread(
             self._outbox.queue_alerts, queued, entry, head, self._clock.wall_us()
@@ -90,7 +93,7 @@ class AlertDispatcher:
             self._wake_events[name].set()
 
     async def resend(self, id_: str) -> bool:
-        """Send a message of the delivery log once more; whether it is there.
+        """Send a message of the delivery log again; return False if it does not exist.
 
         Raises sqlite3.Error.
         """
@@ -101,15 +104,19 @@ class AlertDispatcher:
         return is_known
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Deliver messages until cancelled."""
         async with asyncio.TaskGroup() as group:
             for receiver in self.receivers:
                 group.create_task(self._serve_receiver(receiver))
 
     async def deliver_next(self, receiver: Receiver) -> int | None:
-        """Make and try one message if any is due; None then, else when to look again (wall, µs).
+        """Compose and try one message if any is due.
 
-        Raises sqlite3.Error.
+        Returns:
+            None after a try, else the time of the next check (wall clock, microseconds).
+
+        Raises:
+            sqlite3.Error: The outbox cannot be used.
         """
         now_us = self._clock.wall_us()
         compose_us = await asyncio.to_thread(self._compose_message, receiver, now_us)
@@ -121,7 +128,7 @@ class AlertDispatcher:
         return min(due_times_us, default=now_us + int(MAX_WAIT_S * SECOND_US))
 
     def _compose_message(self, receiver: Receiver, now_us: int) -> int | None:
-        """When what waits will become a message; None when nothing waits any more."""
+        """Compose a message if it is due, else return its due time; None if none waits."""
         oldest_us, recent_us = self._outbox.read_waiting(receiver.name, now_us)
         if oldest_us is None:
             return None

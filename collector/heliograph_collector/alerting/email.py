@@ -1,4 +1,4 @@
-"""One try to deliver by e-mail, over TLS from the beginning or from STARTTLS on."""
+"""One delivery try by e-mail, with TLS from the first byte or by STARTTLS."""
 
 import asyncio
 import ssl
@@ -20,18 +20,18 @@ from heliograph_collector.alerting.message import (
 )
 from heliograph_collector.config.receivers import Receiver
 
-DEADLINE_S = 60.0  # greylisting servers think long
+DEADLINE_S = 60.0  # greylisting servers answer slowly
 _MAX_SUBJECT = 180
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutgoingMail:
-    """A letter, who takes it to the post, and how."""
+    """An e-mail with its server and credentials."""
 
     message: EmailMessage
     host: str
     port: int
-    scheme: str  # smtp: STARTTLS is a must; smtps: TLS from the first byte; smtp+plain: none
+    scheme: str  # smtp: STARTTLS required; smtps: TLS from the first byte; smtp+plain: no TLS
     user: str
     password: str
 
@@ -65,7 +65,7 @@ def _build_letter(
     mail["Date"] = format_datetime(datetime.fromtimestamp(now_us // 1_000_000, UTC))
     mail["Message-ID"] = f"<{message.id}@{domain}>"
     threads = list_threads(message.alerts)
-    if len(threads) == 1:  # so that all about one incident stands together
+    if len(threads) == 1:  # groups all mails about one incident in a thread
         mail["References"] = f"<incident-{threads[0]}@{domain}>"
     mail["Auto-Submitted"] = "auto-generated"
     if not is_quiet:
@@ -75,12 +75,15 @@ def _build_letter(
 
 
 def _clean_subject(title: str) -> str:
-    """As a subject. What reads like an encoded word would be decoded here, line ends and all."""
+    """Return a title as a subject without encoded words.
+
+    A mail reader would decode them, line ends included.
+    """
     return " ".join(title.replace("=?", "= ?").split())[:_MAX_SUBJECT]
 
 
 class SmtpSender:
-    """Takes letters to the server. `context` is what certificates are checked by."""
+    """Sender of e-mails; `context` verifies certificates."""
 
     def __init__(
         self, context: ssl.SSLContext | None = None, deadline_s: float = DEADLINE_S
@@ -89,7 +92,7 @@ class SmtpSender:
         self._deadline_s = deadline_s
 
     async def __call__(self, mail: OutgoingMail) -> DeliveryResult:
-        """Raises DeliveryError."""
+        """Send an e-mail once. Raises DeliveryError."""
         import aiosmtplib
 
         try:
@@ -117,7 +120,7 @@ class SmtpSender:
 
 
 def _describe_failure(error: BaseException) -> str:
-    """What a mail server writes may quote the letter, so only the kind of trouble is told."""
+    """Describe only the kind of failure, because the server's text may quote the mail."""
     kind = type(error).__name__
     if isinstance(error.__cause__, ssl.SSLError) or isinstance(error, ssl.SSLError):
         return "its certificate cannot be trusted, or it speaks no TLS"

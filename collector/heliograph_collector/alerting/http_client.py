@@ -1,4 +1,4 @@
-"""One try to deliver: over HTTP with a deadline, nothing followed, hardly anything read."""
+"""One delivery try over HTTP: with a deadline and a size limit, without redirects."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
@@ -10,7 +10,7 @@ from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.alerting.ssrf_guard import PrivateTargetError
 
 DEADLINE_S = 20.0
-MAX_BYTES = 65_536  # of an answer, of which nothing is used
+MAX_BYTES = 65_536  # of an answer; its content is not used
 _STATUS_GONE = 410
 _MAX_RETRY_S = 4 * 3_600
 
@@ -21,9 +21,9 @@ class DeliveryResult:
 
 
 class DeliveryError(Exception):
-    """str() says what came instead, never quoting a stranger or a secret.
+    """A delivery failed; the text quotes neither remote data nor a secret.
 
-    `retry_after_s`: when the receiver wants to be asked again; `is_final`: it never does.
+    `retry_after_s` is the delay that the receiver asked for. `is_final`: further tries are useless.
     """
 
     def __init__(
@@ -39,7 +39,7 @@ SendRequest = Callable[[AlertRequest, bool], Awaitable[DeliveryResult]]
 
 
 class HttpSender:
-    """Sends requests, with one session for public and one for private receivers."""
+    """Sender of requests, with separate sessions for public and private receivers."""
 
     def __init__(
         self,
@@ -52,7 +52,7 @@ class HttpSender:
         self._deadline_s = deadline_s
 
     async def __call__(self, request: AlertRequest, is_private: bool) -> DeliveryResult:
-        """Raises DeliveryError."""
+        """Send a request once. Raises DeliveryError."""
         session = self._private_session if is_private else self._public_session
         try:
             async with asyncio.timeout(self._deadline_s):
@@ -87,7 +87,10 @@ async def _send_request(session: aiohttp.ClientSession, request: AlertRequest) -
 
 
 async def _drain_body(response: aiohttp.ClientResponse) -> None:
-    """A good answer is good however long it is; we read no more than it takes to be polite."""
+    """Read the rest of a successful answer, up to MAX_BYTES.
+
+    The delivery counts as successful at any length.
+    """
     size = 0
     async for chunk in response.content.iter_chunked(8_192):
         size += len(chunk)

@@ -1,4 +1,4 @@
-"""Which entries of the log are news to people, and what a message holds of them. Pure."""
+"""Selection of log entries for notifications, and the texts of a message. Pure."""
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -7,9 +7,9 @@ from typing import Any
 
 from heliograph_collector.config.receivers import Alert
 
-VERSION = 1  # of the payload
-MAX_ALERTS = 50  # alerts in one message; the others are counted
-_OMITTED_FIELDS = ("evidence", "alerts", "turns")  # long, and behind the links
+VERSION = 1  # version of the payload
+MAX_ALERTS = 50  # alerts in one message; the others are only counted
+_OMITTED_FIELDS = ("evidence", "alerts", "turns")  # long, and available by the links
 MAX_LINES = 12
 _PREFIXES = {"resumed": "Dark again: "}
 
@@ -17,10 +17,10 @@ _PREFIXES = {"resumed": "Dark again: "}
 def build_alert(
     entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], explanation: str
 ) -> dict[str, Any] | None:
-    """Build the alert of a log entry; None for an entry that nobody is notified of.
+    """Build the alert of a log entry; None if no receiver is notified of it.
 
-    `incident` is as the API gives it after that entry, `explanation` in words what it rests on.
-    The field `called` marks entries that the log notifies subscribers of; the others are only for
+    `incident` is the API document after that entry, `explanation` a summary of its evidence. The
+    field `called` is true for entries that notify all subscribers. The others are only for
     receivers that want suspicions.
     """
     change = body["change"]
@@ -45,15 +45,15 @@ def build_alert(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Message:
-    """What goes out in one piece, and again with the same `id` until it has arrived."""
+    """Alerts that are delivered together; every retry uses the same `id`."""
 
     id: str
     alerts: Sequence[Alert]
-    more: int = 0  # alerts that are not in it
+    more: int = 0  # alerts that are counted but not included
     is_sample: bool = False
 
     def to_payload(self, base: str, at: str) -> dict[str, Any]:
-        """For webhooks. `base` is our public address, "" when we do not know it."""
+        """Build the webhook payload; `base` is our public address, "" if unknown."""
         return {
             "type": "incidents.sample" if self.is_sample else "incidents",
             "version": VERSION,
@@ -66,7 +66,7 @@ class Message:
 
 
 def build_sample(id_: str, at: str) -> Message:
-    """What `alerts test` sends: an incident that never was, in a country that is none."""
+    """Build the message of `alerts test`: an invented incident in no real country."""
     incident = {
         "id": "0" * 16,
         "kind": "network_silence",
@@ -109,7 +109,7 @@ def build_sample(id_: str, at: str) -> Message:
 
 
 def format_title(message: Message) -> str:
-    """One line. Of many it says how many of each."""
+    """Format the title: the incident's sentence, or the number of each state."""
     alerts = message.alerts
     if len(alerts) == 1 and not message.more:
         return _format_sentence(alerts[0])
@@ -119,7 +119,7 @@ def format_title(message: Message) -> str:
 
 
 def format_lines(message: Message, base: str) -> list[str]:
-    """The paragraphs below the title; links where our address is known."""
+    """Format the paragraphs below the title, with links if our address is known."""
     if len(message.alerts) == 1 and not message.more:
         return _format_alert(message.alerts[0], base)
     paragraphs = [
@@ -139,7 +139,7 @@ def format_text(message: Message, base: str) -> str:
 
 
 def format_mail_text(message: Message, base: str) -> str:
-    """The body of an e-mail: paragraphs, and at its end who says so."""
+    """Format the body of an e-mail: paragraphs and a signature."""
     paragraphs = [format_title(message), *format_lines(message, base)]
     closing = (
         "-- \nHeliograph tells from volunteers' machines whether the Internet around them works.\n"
@@ -150,7 +150,7 @@ def format_mail_text(message: Message, base: str) -> str:
 
 
 def format_link(message: Message, base: str) -> str:
-    """Where one who taps on it should come to; "" when we do not know our address."""
+    """Return the page to open from a notification; "" if our address is unknown."""
     if not base:
         return ""
     return (
@@ -159,7 +159,7 @@ def format_link(message: Message, base: str) -> str:
 
 
 def list_threads(alerts: Sequence[Alert]) -> list[str]:
-    """Names of the incidents, for mail readers to keep what belongs together together."""
+    """List the incident ids, by which mail readers group messages into threads."""
     return list(dict.fromkeys(str(alert["incident"]["id"]) for alert in alerts))
 
 

@@ -1,7 +1,9 @@
-"""What is still to be told, and what became of the rest: a database of its own, `DATA/courier.db`.
+"""Outbox of notifications in its own database, `DATA/courier.db`.
 
-Alerts are put down together with how far the log was read, so that neither is lost nor doubled by a
-kill. Every call is short; the courier makes them in a thread.
+States: an alert waits for its receiver (`waiting`) until it joins a message. A message is `waiting`
+while it has a next try, then `arrived` or `given_up`; a resend makes it `waiting` again. Alerts and
+the position in the log are stored in one transaction, so a crash neither loses nor repeats one. All
+calls are short; the dispatcher makes them in a thread.
 """
 
 import json
@@ -17,7 +19,7 @@ from heliograph_collector.alerting.message import Message
 from heliograph_collector.config.receivers import Alert, Receiver
 
 DATABASE_FILE = "courier.db"
-MAX_WAITING = 500  # alerts for one receiver; the oldest are then only counted
+MAX_WAITING = 500  # alerts for one receiver; older ones are only counted
 MAX_UNDELIVERED = 200  # messages to one receiver that have not arrived
 MAX_FINISHED = 500  # finished messages of one receiver in the delivery log
 _SCHEMA = """
@@ -34,7 +36,7 @@ CREATE TABLE IF NOT EXISTS message (id TEXT PRIMARY KEY, receiver TEXT NOT NULL,
 CREATE INDEX IF NOT EXISTS message_due ON message (receiver, due_us) WHERE due_us IS NOT NULL;
 CREATE INDEX IF NOT EXISTS message_made ON message (receiver, made_us);
 """
-_CLOCK_SET_BACK = (  # by so much as the clock was (?2) since then: nothing is to wait for it
+_CLOCK_SET_BACK = (  # the clock was set back to ?2: shift all times, so that nothing waits
     "UPDATE waiting SET came_us = ?2 WHERE receiver = ?1 AND came_us > ?2",
     """
 UPDATE message SET due_us = due_us - (ifnull(tried_us, made_us) - ?2),
@@ -43,13 +45,13 @@ WHERE receiver = ?1 AND due_us IS NOT NULL AND ifnull(tried_us, made_us) > ?2"""
 )
 SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
-BATCHING_US = 2 * SECOND_US  # what belongs together comes together
-DELAYS_S = (5, 30, 120, 300, 900, 1_800, 3_600, 7_200, *(14_400,) * 5)  # all but a day
+BATCHING_US = 2 * SECOND_US  # alerts within this time go into one message
+DELAYS_S = (5, 30, 120, 300, 900, 1_800, 3_600, 7_200, *(14_400,) * 5)  # almost 24 hours together
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DueMessage:
-    """A message that is to be tried now. `tries` were made before."""
+    """A message that is due; `tries` counts the earlier tries."""
 
     message: Message
     tries: int
@@ -57,7 +59,7 @@ class DueMessage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Delivery:
-    """One line of the delivery log. `state` is waiting, arrived or given_up."""
+    """One line of the delivery log; `state` is waiting, arrived or given_up."""
 
     id: str
     receiver: str
@@ -72,7 +74,7 @@ class Delivery:
 
 
 class Outbox:
-    """Raises sqlite3.Error from every call."""
+    """The stored alerts and messages. Every call may raise sqlite3.Error."""
 
     def __init__(self, data: Path) -> None:
         self._db = sqlite3.connect(
@@ -99,7 +101,7 @@ class Outbox:
             self._db.execute("COMMIT")
 
     def read_position(self) -> tuple[int, str] | None:
-        """How far the log was read: (number, hash) of the last entry; None before the first."""
+        """Return (number, hash) of the last entry read; None before the first."""
         with self._lock:
             row = self._db.execute("SELECT entry, head FROM place").fetchone()
         return (int(row[0]), str(row[1])) if row else None
@@ -107,7 +109,7 @@ class Outbox:
     def queue_alerts(
         self, alerts: Iterable[tuple[str, Alert]], entry: int, head: str, now_us: int
     ) -> None:
-        """(receiver, alert) each, and that the log was read up to `entry`."""
+        """Store (receiver, alert) pairs, and that the log was read up to `entry`."""
         with self._begin_write() as db:
             for receiver, alert in alerts:
                 db.execute(
@@ -119,8 +121,12 @@ class Outbox:
             db.execute("INSERT OR REPLACE INTO place VALUES (1, ?, ?)", (entry, head))
 
     def read_waiting(self, receiver: str, now_us: int) -> tuple[int | None, list[int]]:
-        """(since when the oldest alert waits, None of none or too many open messages; when messages
-        were made in the last hour)."""
+        """Read when the oldest alert was queued, and the recent messages.
+
+        Returns:
+            The time of the oldest waiting alert, None if none waits or too many messages are open;
+            and the times of the messages of the last hour, in order.
+        """
         with self._lock:
             for statement in _CLOCK_SET_BACK:
                 self._db.execute(statement, (receiver, now_us))
@@ -141,7 +147,7 @@ class Outbox:
         ]
 
     def compose_message(self, receiver: str, id_: str, now_us: int) -> None:
-        """All that waits becomes one message, to be tried at once."""
+        """Compose all waiting alerts into one message that is due now."""
         with self._begin_write() as db:
             rows = db.execute(
                 "SELECT alert FROM waiting WHERE receiver = ? ORDER BY entry", (receiver,)
@@ -159,7 +165,7 @@ class Outbox:
             db.execute("DELETE FROM dropped WHERE receiver = ?", (receiver,))
 
     def next_due(self, receiver: str, now_us: int) -> DueMessage | int | None:
-        """The message that is due, or when the next one is, or None."""
+        """Return the due message, or the time of the next one, or None."""
         with self._lock:
             row = self._db.execute(
                 "SELECT id, alerts, more, tries, due_us FROM message WHERE receiver = ? "
@@ -176,7 +182,7 @@ class Outbox:
     def record_attempt(
         self, id_: str, *, state: str, reply: str, now_us: int, due_us: int | None
     ) -> None:
-        """What became of a try. Of what is finished, the oldest are forgotten."""
+        """Record the result of a try, and delete the oldest finished messages."""
         with self._begin_write() as db:
             db.execute(
                 "UPDATE message SET tries = tries + 1, state = ?, said = ?, tried_us = ?, "
@@ -192,7 +198,7 @@ class Outbox:
             )
 
     def resend(self, id_: str, now_us: int) -> bool:
-        """Send it once more, under the same id; False when it is not there any more."""
+        """Send a message again under the same id; return False if it does not exist."""
         with self._begin_write() as db:
             update = db.execute(
                 "UPDATE message SET due_us = ?, tries = 0, state = 'waiting' WHERE id = ?",
@@ -201,7 +207,7 @@ class Outbox:
         return update.rowcount == 1
 
     def list_deliveries(self, limit: int = 100) -> list[Delivery]:
-        """The newest messages first."""
+        """List the newest messages first."""
         with self._lock:
             rows = self._db.execute(
                 "SELECT id, receiver, alerts, more, made_us, due_us, tries, state, tried_us, said "
@@ -233,9 +239,10 @@ def _drop_oldest(db: sqlite3.Connection, receiver: str) -> None:
 
 
 def message_due_us(receiver: Receiver, oldest_us: int, recent_us: Sequence[int]) -> int:
-    """From when what waits goes into a message.
+    """Return the time at which waiting alerts become a message.
 
-    `oldest_us`: since when it waits; `made_us`: when messages were made in the last hour, in order.
+    `oldest_us` is when the oldest alert was queued. `recent_us` holds the times of the messages of
+    the last hour, in order.
     """
     due_us = oldest_us + BATCHING_US
     if recent_us:
@@ -248,7 +255,7 @@ def message_due_us(receiver: Receiver, oldest_us: int, recent_us: Sequence[int])
 def next_retry_us(
     tries: int, now_us: int, retry_after_s: float | None, rng: random.Random
 ) -> int | None:
-    """When to try again after so many failures; None after a day of them."""
+    """Return the time of the next try after `tries` failures; None after a day."""
     if tries > len(DELAYS_S):
         return None
     wait_s = DELAYS_S[tries - 1] * rng.uniform(0.9, 1.1)

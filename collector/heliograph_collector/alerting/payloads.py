@@ -1,4 +1,4 @@
-"""A message as each kind of receiver wants it over HTTP. Pure."""
+"""HTTP requests for each kind of receiver. Pure."""
 
 import base64
 import binascii
@@ -20,19 +20,19 @@ from heliograph_collector.alerting.message import (
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 
 _USER_AGENT = "heliograph-courier/1"
-# its priorities: 3 is the default
+# priorities of ntfy: 3 is the default
 _NTFY_QUIET = 2
 _NTFY_LOUD = 4
-_MAX_TEXT = 3_500  # ntfy takes 4,096 bytes of a message
+_MAX_TEXT = 3_500  # ntfy accepts 4,096 bytes in a message
 KEY_PREFIX = "whsec_"
-# bytes of a secret, as Standard Webhooks wants them
+# bytes of a secret, as Standard Webhooks requires
 MIN_KEY_BYTES = 24
 MAX_KEY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AlertRequest:
-    """Neither the address nor the headers may be told: both can hold a secret."""
+    """A request; its URL and headers can hold a secret, so they are never logged."""
 
     method: str
     url: str = field(repr=False)
@@ -43,7 +43,7 @@ class AlertRequest:
 def build_request(
     receiver: Receiver, secret: str, message: Message, *, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
-    """Raises KeyError for e-mail, which goes by no HTTP."""
+    """Build the request for a receiver. Raises KeyError for e-mail, which is not HTTP."""
     return _BUILDERS[receiver.kind](receiver, secret, message, is_quiet, base, now_us)
 
 
@@ -58,7 +58,7 @@ def _build_webhook(
 def _build_ntfy(
     receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
-    """As JSON to the server's root: headers could not hold every language."""
+    """Build JSON for the server's root, because headers cannot hold every language."""
     root, _, topic = receiver.url.rpartition("/")
     payload: dict[str, Any] = {
         "topic": topic,
@@ -74,7 +74,7 @@ def _build_ntfy(
 def _build_matrix(
     receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
-    """The transaction's id is the message's, so that the server takes it once."""
+    """Build a request; the message id as transaction id prevents duplicates."""
     room = quote(receiver.room, safe="")
     path = f"/_matrix/client/v3/rooms/{room}/send/m.room.message/{quote(message.id, safe='')}"
     payload = {
@@ -87,7 +87,7 @@ def _build_matrix(
 def _build_slack(
     receiver: Receiver, secret: str, message: Message, is_quiet: bool, base: str, now_us: int
 ) -> AlertRequest:
-    """The address itself is the secret, where it stands in a file."""
+    """Build a request; if the URL is in a file, it is the secret itself."""
     content = format_text(message, base)
     for sign, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;")):
         content = content.replace(sign, escaped)
@@ -129,12 +129,15 @@ def _format_time(at_us: int) -> str:
 
 
 def parse_host(url: str) -> str:
-    """What of an address may be shown: paths of chats are secrets."""
+    """Return the host of a URL, because the path of a chat's URL is secret."""
     return urlsplit(url).hostname or ""
 
 
 def decode_secret(encoded: str) -> bytes:
-    """`whsec_` and base64. Raises ValueError with the cure, and never the secret."""
+    """Decode `whsec_` and base64.
+
+    Raises ValueError with the correction and without the secret.
+    """
     try:
         secret = base64.b64decode(encoded.strip().removeprefix(KEY_PREFIX), validate=True)
     except (binascii.Error, ValueError):
@@ -148,7 +151,7 @@ def decode_secret(encoded: str) -> bytes:
 
 
 def sign_headers(secret: bytes, id_: str, at_s: int, body: bytes) -> Mapping[str, str]:
-    """Of one try: the moment is that of the try, the id that of the message."""
+    """Sign one try; `at_s` is the time of the try, `id_` that of the message."""
     digest = hmac.digest(secret, f"{id_}.{at_s}.".encode() + body, "sha256")
     return {
         "webhook-id": id_,

@@ -1,7 +1,7 @@
-"""Keeps outgoing requests off private networks: by name before, by address when connecting.
+"""Protection against SSRF: keep outgoing requests off private networks.
 
-A receiver's name could lead anywhere, and elsewhere a moment later: so what the resolver says is
-looked through, and the address that is really connected to once more.
+A receiver's name can resolve to any address and can change between two queries. So the addresses
+from the resolver are checked, and the address of the connection is checked again.
 """
 
 import ipaddress
@@ -15,11 +15,14 @@ _NAT64_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("6
 
 
 class PrivateTargetError(OSError):
-    """An address that a receiver may not have unless its `private` is true."""
+    """The address is private, and the receiver has no `private: true`."""
 
 
 def is_public(host: str) -> bool:
-    """False also for what is no address. An IPv4 address inside an IPv6 one counts as itself."""
+    """Return whether an address is public; False if it is not an address.
+
+    An IPv4 address embedded in an IPv6 address is checked as IPv4.
+    """
     try:
         address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
@@ -34,7 +37,7 @@ def is_public(host: str) -> bool:
 
 
 class PublicResolver(AbstractResolver):
-    """The system's resolver, of whose answers only public addresses are let through."""
+    """The system's resolver, restricted to public addresses."""
 
     def __init__(self, inner: AbstractResolver | None = None) -> None:
         self._inner = inner or ThreadedResolver()
@@ -42,7 +45,7 @@ class PublicResolver(AbstractResolver):
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        """Raises OSError."""
+        """Resolve a name to its public addresses. Raises OSError if it has none."""
         answers = await self._inner.resolve(host, port, family)
         public_answers = [answer for answer in answers if is_public(answer["host"])]
         if not public_answers:
@@ -54,7 +57,7 @@ class PublicResolver(AbstractResolver):
 
 
 def open_public_socket(info: tuple[Any, Any, int, str, tuple[Any, ...]]) -> socket.socket:
-    """For a connector: a socket to this address, which is looked at for the last time."""
+    """Open a socket for a connector after a last check of its address."""
     family, type_, proto, _, address = info
     if not is_public(str(address[0])):
         raise PrivateTargetError("its address is not public")
@@ -68,7 +71,7 @@ def _open_socket(family: int, type_: int, proto: int) -> socket.socket:
 
 
 def build_connector(*, is_private: bool, resolver: AbstractResolver | None = None) -> TCPConnector:
-    """One connection for one request: nothing is kept open to a receiver."""
+    """Build a connector without keep-alive: one connection per request."""
     if is_private:
         return TCPConnector(resolver=resolver, force_close=True, use_dns_cache=False)
     return TCPConnector(

@@ -1,4 +1,10 @@
-"""The whole collector in one process: the door first, then everything that stands behind it."""
+"""The collector as one process: `startup` and `workers` connect the stages.
+
+Example: run a collector until SIGTERM.
+
+    config = load_config(file, {})
+    status = serve(config)
+"""
 
 import asyncio
 import json
@@ -16,7 +22,7 @@ _QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
 
 class JsonLines(logging.Formatter):
-    """One object for each event: time (UTC), level, logger, message, and error with its trace."""
+    """One JSON object per event: time (UTC), level, logger, message and error."""
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
@@ -37,7 +43,7 @@ def configure_logging(log_format: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name callers' addresses
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name client addresses
 
 
 def serve(config: Config) -> int:

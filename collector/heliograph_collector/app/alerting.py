@@ -1,6 +1,6 @@
-"""Carries the log's news to people: follows the book, keeps an outbox, owns the way out.
+"""Notifications of the running collector: follow the log, fill the outbox.
 
-It only ever waits for the bus: whatever becomes of a receiver, the detectors do not notice.
+It only reads the event bus, so a failing receiver never delays the detectors.
 """
 
 import asyncio
@@ -48,7 +48,7 @@ _MAX_DELIVERIES = 100
 
 
 class AlertService:
-    """What the collector and its console have of the courier. Raises CannotServeError."""
+    """Notifications, and their state for the console. Raises CannotServeError."""
 
     def __init__(self, context: "AppContext", book: IncidentBook, bus: EventBus) -> None:
         self._context = context
@@ -66,21 +66,21 @@ class AlertService:
 
     @property
     def change_count(self) -> int:
-        """Rises with every change of the outbox."""
+        """Return a number that rises with every change of the outbox."""
         return self._dispatcher.change_count if self._dispatcher else 0
 
     async def list_deliveries(self, limit: int = 100) -> list[Delivery]:
-        """The newest first. Raises sqlite3.Error."""
+        """List the newest deliveries first. Raises sqlite3.Error."""
         if self._outbox is None:
             return []
         return await asyncio.to_thread(self._outbox.list_deliveries, limit)
 
     async def resend(self, id_: str) -> bool:
-        """Send once more; whether it is there. Raises sqlite3.Error."""
+        """Send a message again; return False if it does not exist. Raises sqlite3.Error."""
         return self._dispatcher is not None and await self._dispatcher.resend(id_)
 
     async def run(self) -> None:
-        """Until cancelled; does nothing where nobody is to be told. Raises CannotServeError."""
+        """Run until cancelled; return at once without receivers. Raises CannotServeError."""
         if not self.receivers:
             return
         context = self._context
@@ -129,7 +129,7 @@ class AlertService:
                 return
 
     async def _begin_reading(self, outbox: Outbox) -> None:
-        """Where we left off; at the log's end the first time, or in a log that is another one."""
+        """Resume the log; start at its end on the first run or in a different log."""
         self._position = await asyncio.to_thread(find_position, outbox, self._book, self._now_us())
 
     async def _read_entries(self, dispatcher: AlertDispatcher) -> None:
@@ -145,7 +145,7 @@ class AlertService:
 
 
 def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
-    """The number of the last entry that was dealt with."""
+    """Return the number of the last entry that was handled."""
     position = outbox.read_position()
     entries = book.entries
     if position is not None:
@@ -164,7 +164,7 @@ def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
 def collect_alerts(
     book: IncidentBook, entries: Sequence[LogEntry], titles: Mapping[str, str], k_anonymity: int
 ) -> list[Alert]:
-    """What people may be told of these entries, each as it was then."""
+    """Build the alerts of these entries, each as published at that entry."""
     alerts: list[Alert] = []
     for entry in entries:
         preceding = [
@@ -181,7 +181,7 @@ def collect_alerts(
 
 @asynccontextmanager
 async def open_transports(base: str, secrets: Mapping[str, str]) -> AsyncIterator[Transports]:
-    """The ways out, closed at the end."""
+    """Open the senders, and close them at the end."""
     async with (
         open_session(is_private=False) as public_session,
         open_session(is_private=True) as private_session,
@@ -197,8 +197,10 @@ async def open_transports(base: str, secrets: Mapping[str, str]) -> AsyncIterato
 def open_session(
     *, is_private: bool, resolver: AbstractResolver | None = None
 ) -> aiohttp.ClientSession:
-    """Nothing is followed, kept or taken from the environment. Only a `private` one may come to
-    addresses that are not public."""
+    """Open a session without cookies or environment settings.
+
+    Only a session with `is_private` may connect to private addresses.
+    """
     return aiohttp.ClientSession(
         connector=build_connector(is_private=is_private, resolver=resolver),
         cookie_jar=aiohttp.DummyCookieJar(),
@@ -209,7 +211,10 @@ def open_session(
 
 
 def read_secret(receiver: Receiver) -> str:
-    """What its file holds; "" without one. Raises CannotServeError, which never tells it."""
+    """Read the secret file of a receiver; "" without one.
+
+    Raises CannotServeError, whose text never contains the secret.
+    """
     if receiver.secret_file is None:
         return ""
     source = f"{receiver.secret_file} (secret_file of the alerts to {receiver.name})"
@@ -240,12 +245,12 @@ def read_secret(receiver: Receiver) -> str:
 
 
 def generate_secret() -> str:
-    """Draw a secret for signed webhooks, as Standard Webhooks writes it."""
+    """Generate a secret for signed webhooks, in the format of Standard Webhooks."""
     return payloads.KEY_PREFIX + base64.b64encode(secrets.token_bytes(32)).decode()
 
 
 def receiver_host(receiver: Receiver) -> str:
-    """Return the host of the receiver's address; "" when the address stands in a file."""
+    """Return the host of the receiver's address; "" if the address is in a file."""
     return parse_host(receiver.url)
 
 

@@ -1,4 +1,4 @@
-"""Answers what the console asks: of the fleet, the door, the writer and the rules."""
+"""Backend of the console: data from the fleet, ingest, the writer and the rules."""
 
 import asyncio
 import hashlib
@@ -37,13 +37,13 @@ if TYPE_CHECKING:
 _DAY_US = 86_400_000_000
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
-_PULSE_US = 5_000_000  # figures that change all the time are told anew so often
-_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
+_PULSE_US = 5_000_000  # interval at which constantly changing figures are published
+_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleSources:
-    """What of the running collector the console looks at."""
+    """The parts of the running collector that the console reads."""
 
     context: "AppContext"
     ingest: "IngestServices"
@@ -54,8 +54,11 @@ class ConsoleSources:
 
 
 class LiveConsoleBackend:
-    """Raises CannotServeError. Its fleet is a connection of its own: what is written by it is seen
-    by intake as what a command writes. Close it."""
+    """The console's data and actions; close it.
+
+    It has its own connection to the fleet database, so ingest sees its changes as it sees those of
+    a command. Raises CannotServeError.
+    """
 
     def __init__(self, sources: ConsoleSources) -> None:
         self._sources = sources
@@ -67,7 +70,7 @@ class LiveConsoleBackend:
         self._fleet.close()
 
     def build_backend(self) -> console.ConsoleBackend:
-        """Raises CannotServeError."""
+        """Build the backend. Raises CannotServeError."""
         context = self._context
         config = context.config
         try:
@@ -100,8 +103,10 @@ class LiveConsoleBackend:
         return self._context.clock.wall_us() // 1_000_000
 
     def _name_origin(self, forwarded_for: str) -> str:
-        """Of one /24 or /48, kept in memory only. Behind a proxy of this machine it is the proxy
-        that says who calls; without one, who calls is this machine."""
+        """Return an opaque name of the client's /24 or /48, kept in memory only.
+
+        A proxy on this machine names its client. Without such a proxy, the client is this machine.
+        """
         hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
         is_own_proxy = hops[-1:] in (["127.0.0.1"], ["::1"])
         if is_own_proxy and len(hops) == 1:
@@ -115,7 +120,7 @@ class LiveConsoleBackend:
     def _list_live_agents(self) -> Mapping[bytes, console.LiveAgent]:
         ingest = self._sources.ingest
         return {
-            # The newest of several connections of one agent comes last.
+            # A later connection of the same agent replaces an earlier one.
             connection.agent.id: console.LiveAgent(
                 country=connection.vantage.country,
                 region=connection.vantage.region,
@@ -156,7 +161,7 @@ class LiveConsoleBackend:
         current_plan = load_current_plan(self._fleet)
         if current_plan is None:
             return new_plan
-        active_plan = current_plan[0]  # what comes from the collector's configuration stays
+        active_plan = current_plan[0]  # fields of the collector's configuration stay
         return replace(
             new_plan, entrances=active_plan.entrances, beacon_zone=active_plan.beacon_zone
         )

@@ -1,4 +1,4 @@
-"""What every part of a running collector may be handed."""
+"""The resources that all parts of a running collector share."""
 
 import random
 from dataclasses import dataclass, field
@@ -15,7 +15,7 @@ from heliograph_collector.store.journal.journal import Journal
 
 @dataclass(frozen=True, kw_only=True)
 class AppContext:
-    """Opened once, at the start, and closed in the reverse order at the end."""
+    """Opened once at the start, and closed in reverse order at the end."""
 
     config: Config
     fleet: Fleet

@@ -1,4 +1,4 @@
-"""Asks the configured sources about published incidents, and holds what they said for the API."""
+"""Corroboration of published incidents by the configured sources, for the API."""
 
 import asyncio
 import ipaddress
@@ -32,7 +32,10 @@ _MAX_ASN = (1 << 32) - 1
 
 
 class Corroboration:
-    """Reads the token and the prefixes at once. Raises CannotServeError."""
+    """The annotations, and the task that queries the sources.
+
+    The constructor reads the token and the prefixes. Raises CannotServeError.
+    """
 
     def __init__(self, context: "AppContext") -> None:
         self._context = context
@@ -40,13 +43,13 @@ class Corroboration:
         self._notes = AnnotationLog(context.config.data)
 
     def list_annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
-        """What was said beside the incident of this id, also by sources no longer asked."""
+        """List the annotations of an incident, also from sources no longer configured."""
         return self._notes.list_annotations(incident)
 
     async def run(
         self, feed: Feed, pause: Callable[[float], Awaitable[None]] = asyncio.sleep
     ) -> None:
-        """Until cancelled; with no source configured it is over at once."""
+        """Query the sources until cancelled; return at once if none is configured."""
         names = self._context.config.corroborate
         if not names:
             return
@@ -64,7 +67,7 @@ class Corroboration:
 
 
 def list_published(feed: Feed) -> list[dict[str, Any]]:
-    """As everybody may read them: what is told to nobody is asked of nobody."""
+    """List the incidents as published, because a query would reveal a withheld one."""
     states = (
         build_state(record, feed.services, feed.k_anonymity) for record in feed.book.incidents()
     )
@@ -72,7 +75,7 @@ def list_published(feed: Feed) -> list[dict[str, Any]]:
 
 
 def list_networks(links: Sequence[LinkCount], min_vantages: int) -> list[Entity]:
-    """Networks in which so many vantages are connected that naming them tells of nobody."""
+    """List the networks with enough connected vantages to be named without risk."""
     vantages: dict[Entity, int] = {}
     for link in links:
         entity = Entity(link.country, link.asn)
@@ -84,7 +87,7 @@ def list_networks(links: Sequence[LinkCount], min_vantages: int) -> list[Entity]
 
 
 def build_settings(config: Config) -> CorroborationSettings:
-    """Raises CannotServeError."""
+    """Build the settings of the sources. Raises CannotServeError."""
     ris = RisConfig()
     ioda = IodaConfig()
     radar = RadarConfig()
@@ -130,7 +133,7 @@ def _read_prefixes(file: Path) -> Iterator[tuple[str, int]]:
 
 
 def _parse_asn(value: str) -> int:
-    """Raises ValueError."""
+    """Parse an AS number. Raises ValueError."""
     digits = value.upper().removeprefix("AS")
     if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:11]) <= _MAX_ASN):
         raise ValueError(value)
@@ -142,7 +145,7 @@ def _read_file(file: Path, max_chars: int, key: str) -> str:
         with file.open(encoding="utf-8") as stream:
             content = stream.read(max_chars + 1)
     except (OSError, UnicodeDecodeError) as error:
-        kind = type(error).__name__  # the text of an error may quote what is in the file
+        kind = type(error).__name__  # the text of an error may quote the file
         raise CannotServeError(f"{file} cannot be read ({kind}): correct {key}.") from None
     if len(content) > max_chars:
         raise CannotServeError(f"{file} is longer than {max_chars} characters: correct {key}.")

@@ -1,6 +1,6 @@
-"""Runs the detectors: reads the journal, takes verdicts, publishes what is new.
+"""Runner of the detectors: reads journal and verdicts, publishes new entries.
 
-The state is saved every hour; a restart resumes from there and reads the rows that came since.
+The state is saved every hour; a restart resumes there and reads the rows since.
 """
 
 import asyncio
@@ -33,19 +33,19 @@ from heliograph_collector.store.journal.journal import JournalError
 log = logging.getLogger("heliograph.detect")
 
 TICK_S = 1.0
-_ROWS_PER_READ = 1_000  # read at once
+_ROWS_PER_READ = 1_000  # rows in one read
 _MAX_PENDING_VOTES = 200_000  # before an evaluation: a minute of a very large collector
 _RETRY_S = 5.0
-_STALLED_S = 180  # without a look: one takes some seconds after a long silence
-_CLOCK_AHEAD_S = 60.0  # of what was judged already
-_LAG_S = 300.0  # of arrivals that nobody has judged by
-_IDLE_RATIO = 4  # the past gets a fifth of the time at most
+_STALLED_S = 180  # without a round, which takes some seconds after a long silence
+_CLOCK_AHEAD_S = 60.0  # the clock behind the last evaluation
+_LAG_S = 300.0  # age of the oldest row that the detectors have not read
+_IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 
 GapRecord = dict[str, Any]
 
 
 class IncidentEvents:
-    """`titles` are those of the services, `k` that of k-anonymity."""
+    """Events for live readers; `titles` by service, `k` for k-anonymity."""
 
     def __init__(self, bus: EventBus, titles: Mapping[str, str], k: int) -> None:
         self._bus = bus
@@ -53,15 +53,15 @@ class IncidentEvents:
         self._k = k
 
     def publish_incident(self, book: IncidentBook, id_: str) -> None:
-        """As `/api/v1/incidents/{id}` gives it; nothing of those that it does not give."""
+        """Publish an incident as in `/api/v1/incidents/{id}`, if that shows it."""
         incident_document = build_document(book.entries_of(id_), self._titles, self._k)
         if incident_document is not None:
             self._bus.publish("incident", json.dumps(incident_document))
 
     def publish_gap(self, book: IncidentBook, coverage_gap: Mapping[str, Any]) -> None:
-        """Publish a gap as in `/api/v1/coverage`; only a country with a shown incident is named.
+        """Publish a gap as in `/api/v1/coverage`.
 
-        A gap elsewhere would tell that somebody is there. Readers then ask for what is shown.
+        Only a country with a shown incident is named; other names would reveal a vantage.
         """
         country = coverage_gap["country"]
         is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
@@ -74,7 +74,7 @@ class IncidentEvents:
 
 
 class JournalSource(Protocol):
-    """What is needed of the journal."""
+    """The methods of the journal that the detectors need."""
 
     @property
     def position(self) -> int: ...
@@ -83,13 +83,13 @@ class JournalSource(Protocol):
 
 
 class VerdictSource(Protocol):
-    """What was judged of entries after `position`; raises JournalError, StoreError."""
+    """Source of verdicts on entries after `position`; raises JournalError, StoreError."""
 
     async def since(self, position: int | None) -> RecoveredVotes: ...
 
 
 class DetectorRunner:
-    """Runs the detectors over the journal and over the blocks that `on_block` gets.
+    """Run the detectors over the journal and over the blocks that `on_block` gets.
 
     `run` belongs in the collector's TaskGroup. Raises CannotServeError.
     """
@@ -116,16 +116,16 @@ class DetectorRunner:
         self._past = late_source
         self._clock = clock
         self._events = IncidentEvents(bus, titles or {}, config.k_anonymity)
-        self._lock = asyncio.Lock()  # the keeper does one thing at a time
+        self._lock = asyncio.Lock()  # one change of the state at a time
         self._late_data = LateVotes()
-        self._open_window: ReopenedWindow | None = None  # what is being looked at again
+        self._open_window: ReopenedWindow | None = None  # the late window that is evaluated again
         self._pending_votes: list[ServiceVote] = []
-        self._received_through = 0  # the last entry heard
+        self._received_through = 0  # the last entry whose verdicts arrived
         self._evaluated_through = 0  # … and at the last evaluation
         self._other_positions: Sequence[Callable[[], int | None]] = ()
-        self._is_recovered = False  # whether what the process before us had in mind is heard again
-        self._past_gaps: tuple[CoverageGap, ...] = ()  # when we were blind, at the last look …
-        self._current_gaps: tuple[tuple[int, str, str], ...] = ()  # … and where we are
+        self._is_recovered = False  # the previous process's buffered verdicts were replayed
+        self._past_gaps: tuple[CoverageGap, ...] = ()  # ended gaps at the last evaluation …
+        self._current_gaps: tuple[tuple[int, str, str], ...] = ()  # … and open ones
         self._has_evaluated = False
         self._problem = ""
         self._last_step_us = clock.monotonic_us()
@@ -146,7 +146,7 @@ class DetectorRunner:
         return self._state.log.book
 
     def problems(self) -> list[str]:
-        """Sentences on why nothing is said; none when all is well."""
+        """List sentences on why detection fails or lags; empty if it works."""
         sentences = [self._problem] if self._problem else []
         idle_s = (self._clock.monotonic_us() - self._last_step_us) // 1_000_000
         if not sentences and idle_s > _STALLED_S:
@@ -161,13 +161,13 @@ class DetectorRunner:
         return sentences
 
     def on_block(self, block: Block) -> None:
-        """Hear what a block's verdicts say; the oldest are let go when too many wait."""
+        """Buffer the votes of a block; drop the oldest above the limit."""
         self._pending_votes.extend(read_votes(block.judged))
         del self._pending_votes[:-_MAX_PENDING_VOTES]
         self._received_through = block.last
 
     def list_gaps(self, since_us: int, until_us: int) -> list[GapRecord]:
-        """When and where we could not tell, oldest first; "until" None: still."""
+        """List coverage gaps, oldest first; "until" None: still open."""
         coverage_gaps = [
             coverage_gap
             for _, coverage_gap in self._iter_gaps()
@@ -179,21 +179,21 @@ class DetectorRunner:
         )
 
     async def run(self) -> None:
-        """Until cancelled."""
+        """Run until cancelled."""
         await self._resume_with_retry()
         async with asyncio.TaskGroup() as group:
             group.create_task(self._follow_journal())
             group.create_task(self._recheck_loop())
 
     async def restore_state(self) -> None:
-        """Raises OSError."""
+        """Resume from the checkpoint. Raises OSError."""
         async with self._lock:
             last = self._journal.position
             now_us = self._clock.wall_us()
             await asyncio.to_thread(self._state.resume_from_checkpoint, last, now_us)
 
     async def advance(self) -> bool:
-        """Read on, and once all is read let time pass and say what is new; whether it was.
+        """Read rows; if all are read, evaluate and publish. Return whether all are read.
 
         Raises JournalError, OSError, AlertLogError.
         """
@@ -215,7 +215,7 @@ class DetectorRunner:
             except OSError:
                 self._pending_votes = (
                     pending_votes + self._pending_votes
-                )  # who is heard twice is counted once
+                )  # a vote that is evaluated twice counts once
                 raise
             for vote in late_votes:
                 self._late_data.add(vote, now_us, self._evaluated_through)
@@ -226,7 +226,7 @@ class DetectorRunner:
         return True
 
     def _save_position(self, through: int) -> None:
-        """Note how far nothing can be lost by a kill. Raises OSError."""
+        """Store the position up to which a crash loses nothing. Raises OSError."""
         positions = [
             self._late_data.oldest_position,
             None if self._open_window is None else self._open_window.after_position,
@@ -240,11 +240,11 @@ class DetectorRunner:
     async def recover_verdicts(
         self, source: VerdictSource, other_positions: Sequence[Callable[[], int | None]] = ()
     ) -> tuple[int, RecoveredVotes]:
-        """Replay what the previous process may not have written down, once the store is open.
+        """Replay verdicts that the previous process may not have used.
 
-        Return it with the entry after which it came, for other readers. A kill in between loses
-        nothing. Each of `other_positions` returns the entry after which a reader holds unwritten
-        data, None when it holds none: that is replayed too.
+        Call it once the store is open. Return them with the entry after which they came. A crash in
+        between loses nothing. Each of `other_positions` returns the entry after which a reader
+        holds unwritten data, None if it holds none: that is replayed too.
         """
         self._other_positions = other_positions
         while True:
@@ -255,7 +255,7 @@ class DetectorRunner:
                 await asyncio.sleep(_RETRY_S)
 
     async def _recover_once(self, source: VerdictSource) -> tuple[int, RecoveredVotes]:
-        """Raises StoreError, JournalError."""
+        """Replay once. Raises StoreError, JournalError."""
         last_position = self._state.verdict_position
         recovery = await source.since(last_position)
         async with self._lock:
@@ -283,7 +283,7 @@ class DetectorRunner:
         return entry
 
     async def recheck_late_window(self) -> bool:
-        """Look at one late window again, if one is due; whether there was any. Raises OSError."""
+        """Evaluate a late window again and return whether one was due. Raises OSError."""
         now_us = self._clock.wall_us()
         async with self._lock:
             open_incidents: Sequence[Incident] = list(self._state.log.last_logged.values())
@@ -327,7 +327,7 @@ class DetectorRunner:
             if caught_up:
                 position = self._state.detectors.position
                 await self._journal.wait_beyond(position, TICK_S)
-                await asyncio.sleep(TICK_S / 10)  # what comes together is read together
+                await asyncio.sleep(TICK_S / 10)  # reads rows that arrive together at once
 
     async def _recheck_loop(self) -> None:
         while True:
@@ -350,7 +350,7 @@ class DetectorRunner:
         position = self._state.detectors.position
         rows = await self._journal.read(position, _ROWS_PER_READ) if last > position else []
         if not rows:
-            self._state.detectors.position = max(position, last)  # what was between is forgotten
+            self._state.detectors.position = max(position, last)  # skips deleted entries
         return rows
 
     def _publish_entries(self, entries: Sequence[LogEntry]) -> None:
@@ -362,7 +362,7 @@ class DetectorRunner:
             self._count_incidents()
 
     def _find_new_gaps(self) -> list[GapRecord]:
-        """Remember what there is; none are new at the first look."""
+        """Update the gaps and return the new ones; none at the first evaluation."""
         engine = self._state.detectors
         is_first = not self._has_evaluated
         self._has_evaluated = True

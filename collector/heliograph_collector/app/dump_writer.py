@@ -1,4 +1,4 @@
-"""Writes the daily files of cells: when a day is over, and again when late data changed it."""
+"""Writer of the daily files of cells: after a day's end, again after late data."""
 
 import asyncio
 import json
@@ -26,18 +26,18 @@ from heliograph_collector.store.store import Store, StoreError
 log = logging.getLogger("heliograph.dumps")
 
 HOUR_US = 3_600_000_000
-GRACE_US = HOUR_US // 2  # after a day's end, so that what is on its way makes no second revision
-DAYS_PER_ROUND = 16  # days in one round: the rest follows soon
+GRACE_US = HOUR_US // 2  # after a day's end, so that data in transit cause no second revision
+DAYS_PER_ROUND = 16  # days in one round; the next round follows soon
 _BUSY_PAUSE_S = 60.0
 _IDLE_PAUSE_S = 1_800.0
-_MAX_LATENESS_US = MAX_AGE_US + 2 * DAY_US  # nothing older changes while the collector runs
+_MAX_LATENESS_US = MAX_AGE_US + 2 * DAY_US  # older cells do not change while the collector runs
 
 Progress = Callable[[str], None]
 
 
 @dataclass(slots=True)
 class DumpStore:
-    """Files of a folder. `changed_us_by_day`: when the cells of a written day had last changed."""
+    """The files of a folder; `changed_us_by_day` is the data version of each file."""
 
     folder: Path
     k_anonymity: int
@@ -46,7 +46,10 @@ class DumpStore:
 
     @classmethod
     def open(cls, folder: Path, k_anonymity: int) -> "DumpStore":
-        """Raises OSError. What another k or another schema wrote is to be written again."""
+        """Open a folder. Raises OSError.
+
+        Files of another k or another schema are due again.
+        """
         folder.mkdir(parents=True, exist_ok=True)
         for leftover in folder.glob("cells-*.parquet.new"):
             leftover.unlink()
@@ -59,7 +62,7 @@ class DumpStore:
     def record_dump(
         self, day: str, changed_us: int, written: WrittenDump | None, timestamp: str
     ) -> bool:
-        """Take down what was written; whether it is other than before."""
+        """Record a written file and return whether it differs from the previous one."""
         previous = self.files.pop(day, None)
         self.changed_us_by_day[day] = changed_us
         if written is None:
@@ -76,13 +79,13 @@ class DumpStore:
         return has_changed
 
     def drop_before(self, day: str) -> None:
-        """Raises OSError."""
+        """Delete the files before a day. Raises OSError."""
         for old_day in [d for d in self.files if d < day]:
             (self.folder / self.files.pop(old_day)["name"]).unlink(missing_ok=True)
         self.changed_us_by_day = {d: us for d, us in self.changed_us_by_day.items() if d >= day}
 
     def save_index(self) -> None:
-        """The list, put there whole. Raises OSError."""
+        """Replace the index atomically. Raises OSError."""
         body = {
             "schema": SCHEMA,
             "k_anonymity": self.k_anonymity,
@@ -107,7 +110,10 @@ def list_due_days(
     oldest_us: int,
     now_us: int,
 ) -> list[tuple[int, int]]:
-    """Of (midnight, last changed) those that are over and not written as they are; newest first."""
+    """List (midnight, last changed) of finished days with outdated files.
+
+    The newest day comes first.
+    """
     return [
         (day_us, changed_us)
         for day_us, changed_us in sorted(days, reverse=True)
@@ -120,9 +126,9 @@ def list_due_days(
 async def write_day(
     store: Store, dump_store: DumpStore, day_us: int, changed_us: int, now_us: int
 ) -> bool:
-    """Hour by hour, so that no more than an hour's cells are held. Whether the file is another.
+    """Write a day hour by hour, to hold at most the cells of one hour in memory.
 
-    Raises StoreError, OSError; then the file before is still there.
+    Returns whether the file changed. Raises StoreError, OSError; the previous file then remains.
     """
     day = write_time(day_us)[:10]
     file = DayFile(dump_store.folder / dump_name(day), day_us, dump_store.k_anonymity)
@@ -144,7 +150,10 @@ def _add_cells(file: DayFile, cells: Sequence[Cell], k_anonymity: int) -> None:
 
 
 class DumpWriter:
-    """Writes daily files and offers them for `retention_days`; `run` belongs in the TaskGroup."""
+    """Write daily files and keep them for `retention_days`.
+
+    `run` belongs in the collector's TaskGroup.
+    """
 
     def __init__(
         self, store: Store, folder: Path, clock: Clock, k_anonymity: int, retention_days: int
@@ -155,7 +164,7 @@ class DumpWriter:
         self._k_anonymity = k_anonymity
         self._retention_us = retention_days * DAY_US
         self._dump_store: DumpStore | None = None
-        self._has_checked_all = False  # whether the days of before this process were looked at
+        self._has_checked_all = False  # the days before this process were checked
 
     async def run(self) -> None:
         while True:
@@ -163,7 +172,7 @@ class DumpWriter:
             await asyncio.sleep(_IDLE_PAUSE_S if is_done else _BUSY_PAUSE_S)
 
     async def run_round(self) -> bool:
-        """One round; whether nothing is left to do."""
+        """Run one round and return whether nothing is left to do."""
         try:
             return await self._write_due_days()
         except (StoreError, OSError) as error:
@@ -200,9 +209,9 @@ async def export_days(
     now_us: int,
     on_day: Progress,
 ) -> list[dict[str, Any]]:
-    """Write the files of the finished days of [since, until) and a README.json of their columns.
+    """Write the files of finished days of [since, until), and a README.json.
 
-    Raises StoreError, OSError.
+    The README.json describes the columns. Raises StoreError, OSError.
     """
     dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity)
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]

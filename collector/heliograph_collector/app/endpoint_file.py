@@ -1,4 +1,4 @@
-"""DATA/serving.json: where a running collector listens, for `invite` and for whoever started it."""
+"""DATA/serving.json: the addresses of a running collector, for other processes."""
 
 import json
 import os
@@ -12,7 +12,7 @@ _MAX_PASSWORD_CHARS = 1_024
 
 
 class EndpointFile:
-    """Posted as doors open, withdrawn at a clean end."""
+    """Written as servers open, removed at a clean end."""
 
     def __init__(self, config: Config) -> None:
         self._file = config.data / "serving.json"
@@ -37,14 +37,17 @@ class EndpointFile:
 
 
 def find_password_file(config: Config) -> Path:
-    """The operator's, made at first start unless configured. Raises CannotServeError."""
+    """Return the operator's password file; create it unless it is configured.
+
+    Raises CannotServeError.
+    """
     file = config.password_file or ensure_password_file(config.data)
     read_password(file)
     return file
 
 
 def read_password(file: Path) -> str:
-    """Raises CannotServeError."""
+    """Read and check a password. Raises CannotServeError."""
     try:
         with file.open(encoding="utf-8") as stream:
             password = stream.read(_MAX_PASSWORD_CHARS + 1).strip()

@@ -1,4 +1,4 @@
-"""Answers what publish asks: of the store once it is open, of intake, of itself."""
+"""Backend of the HTTP server: data from the store, ingest and the process."""
 
 import secrets
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -47,7 +47,7 @@ _T = TypeVar("_T")
 
 
 class _RuleRow(Protocol):
-    """What rows of all tables of rules have."""
+    """The attributes that the rows of all rule tables have."""
 
     @property
     def id(self) -> str: ...
@@ -114,10 +114,10 @@ class HttpBackend:
         self.cell_queries = CellQueryCache(store, context.clock)
         self._list_store_problems: Callable[[], Sequence[str]] | None = None
         self._last_received_us: int | None = None
-        self.start_problem = ""  # why the store is not open yet
+        self.start_problem = ""  # the reason if the store is not open yet
 
     def on_store_open(self, list_problems: Callable[[], Sequence[str]]) -> None:
-        """The store answers from now on; `problems` says how it keeps up."""
+        """Start to answer from the store; `list_problems` reports why it lags."""
         self._list_store_problems = list_problems
 
     def on_block(self, block: Block) -> None:
@@ -171,7 +171,7 @@ class HttpBackend:
         return list(self._list_store_problems())
 
     async def _query_store(self, query: Callable[[], Awaitable[_T]]) -> _T:
-        """Raises StoreError."""
+        """Run a query; fail while the store is not open. Raises StoreError."""
         if self._list_store_problems is None:
             raise StoreError(self.start_problem or "The store is starting.")
         return await query()
@@ -189,8 +189,11 @@ class HttpBackend:
         )
 
     def _client_address(self, forwarded_for: str) -> str:
-        """Whom a request is counted for; this machine is not, nor are who come by its own proxy
-        that is not trusted to name them: they would all be one."""
+        """Return the client address that the rate limit counts; "" for none.
+
+        Loopback is not counted: behind a local proxy without trust, all clients would share one
+        count.
+        """
         caller = find_origin(forwarded_for, self._context.config.trusted_proxies)
         return "" if caller is None or caller.is_loopback else str(caller)
 
@@ -235,9 +238,9 @@ class HttpBackend:
 
 
 def _order_services(services: Services) -> list[Service]:
-    """As listed, but the anchors, which are nobody's service, come last.
+    """Order services as listed, with the anchors last.
 
-    What controls alone measure is no vantage's state, so it has no row.
+    Services that only controls measure have no row, because their state is not that of a vantage.
     """
     public_services = [s for s in services.services if not is_for_controls(s.experiment)]
     return sorted(public_services, key=lambda service: service.name == ANCHORS)

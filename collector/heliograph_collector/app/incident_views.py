@@ -1,4 +1,4 @@
-"""Answers what the console asks of incidents and alerts, in words ready to be shown."""
+"""Views of incidents and alerts for the console, with texts ready to be shown."""
 
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -20,15 +20,15 @@ from heliograph_collector.model.records import MeasurementFilter, SilenceCount, 
 from heliograph_collector.store.clickhouse import StoreError
 
 _BIN_S = 60
-_LEAD_US = 300_000_000  # what was before it belongs to the picture
-_MAX_SPAN_US = 6 * 3_600_000_000  # of a long one its beginning
+_LEAD_US = 300_000_000  # the evidence includes this time before the incident
+_MAX_SPAN_US = 6 * 3_600_000_000  # of a longer incident only the beginning
 _MAX_MEASUREMENTS = 20
 
 RecordEntry = Callable[[OperatorEntry], Awaitable[object]]
 
 
 class IncidentViews:
-    """Views of incidents for the console; `record_entry` writes an operator's entry to the log."""
+    """Views of incidents; `record_entry` writes an operator's entry to the log."""
 
     def __init__(self, feed: Feed, record_entry: RecordEntry) -> None:
         self._feed = feed
@@ -44,12 +44,12 @@ class IncidentViews:
         )
 
     def count_open(self) -> Mapping[str, int]:
-        """How many are open, by state."""
+        """Count the open incidents by state."""
         states = [incident["state"] for incident in self._incident_cache.all_incidents()]
         return {state: states.count(state) for state in OPEN_STATES}
 
     def _list_incidents(self) -> list[incident_pages.IncidentRow]:
-        """Those that are open first, the confirmed before the suspected."""
+        """List the incidents, confirmed before suspected before closed ones."""
         rank = {"confirmed": 0, "suspected": 1}
         incidents = sorted(
             self._incident_cache.all_incidents(),
@@ -64,7 +64,7 @@ class IncidentViews:
     async def _record_act(
         self, id_: str, act: str, seen_entry: int, comment: str, name: str
     ) -> None:
-        """Raises ActRefusedError."""
+        """Record an operator's act in the log. Raises ActRefusedError."""
         operator_entry = OperatorEntry(
             incident=id_,
             act=OperatorAct(f"operator_{act}"),
@@ -112,7 +112,7 @@ class IncidentViews:
     async def _list_measurements(
         self, incident: Json, since_us: int, until_us: int
     ) -> list[incident_pages.MeasurementRow]:
-        """For a silence there are none: nobody could measure."""
+        """List the blocked measurements of an incident; a silence has none."""
         scope = incident["scope"]
         if not scope["service"]:
             return []
@@ -195,7 +195,7 @@ def build_detail(incident: Json) -> incident_pages.IncidentDetail:
 
 
 def count_votes(votes: Sequence[Vote]) -> list[incident_pages.NetworkVotes]:
-    """Each vantage once: by what most of its verdicts said."""
+    """Count each vantage once by its most frequent verdict."""
     counts_by_network: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(
         lambda: defaultdict(lambda: [0, 0, 0])
     )
@@ -222,7 +222,7 @@ def count_votes(votes: Sequence[Vote]) -> list[incident_pages.NetworkVotes]:
 def count_silences(
     silences: Sequence[SilenceCount], live_links: Sequence[LinkCount] = ()
 ) -> list[incident_pages.NetworkVotes]:
-    """How many vantages of each network were away at once, at most; and how many are connected."""
+    """Count per network the most vantages silent at once, and those connected."""
     silent_by_start: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
     for network in silences:
         silent_by_start[network.asn, network.access][network.start_us] += network.vantages
@@ -245,7 +245,7 @@ def count_silences(
 
 
 def _list_allowed_acts(incident: Json) -> list[str]:
-    """What an operator can say of it as it stands; the log has the last word on that."""
+    """List the acts that the state allows; the log makes the final check."""
     operator = incident["operator"] or {}
     allowed_acts = ["annotated"]
     if not operator.get("acknowledged"):
@@ -333,7 +333,7 @@ def _classify_votes(bad: int, good: int, unknown: int) -> str:
 
 
 def _format_band(band: str) -> str:
-    """A band of a count as people write it."""
+    """Format the band of a count for people."""
     return band.replace("-", "\N{EN DASH}")
 
 

@@ -1,4 +1,4 @@
-"""Recompute the entries of an alert log from the checkpoints and journal rows that they name."""
+"""Recompute entries of an alert log from their checkpoints and journal rows."""
 
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
@@ -16,7 +16,7 @@ from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.journal.tables import read_rows
 
 OPERATOR_ENTRIES = "that are the operator's own words"
-# read at once
+# in one read
 _MAX_ROWS = 1_000
 _MAX_BYTES = 1 << 26
 
@@ -27,7 +27,7 @@ class ReproductionError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Reproduction:
-    """The comparison of a log with what the detectors compute today."""
+    """The comparison of a log with what the detectors compute now."""
 
     comparison: ReproductionResult
 
@@ -41,7 +41,7 @@ class Reproduction:
 
 
 def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
-    """Recompute the first `entries` of a log, also while the collector serves.
+    """Recompute the first `entries` of a log; works while the collector runs.
 
     Raises ReproductionError.
     """
@@ -71,7 +71,10 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
 def _iter_detector_bodies(
     lines: Iterable[bytes], operator_numbers: list[int]
 ) -> Iterator[tuple[int, Mapping[str, Any]]]:
-    """The detector's bodies, numbered; the operator's own words are nothing to compute."""
+    """Yield the detector's bodies with numbers; collect those of the operator.
+
+    An operator's entry cannot be computed.
+    """
     for number, line in enumerate(lines, 1):
         body = body_of(line)
         if is_operator_entry(body):

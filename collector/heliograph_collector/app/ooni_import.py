@@ -1,4 +1,4 @@
-"""Judge OONI's measurement files by our own rules, file by file."""
+"""Judge OONI measurement files by our own rules, file by file."""
 
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
@@ -32,7 +32,7 @@ class UnreadableDocument:
 
 @dataclass(frozen=True, slots=True)
 class JudgedImport:
-    """One measurement of OONI's and our verdicts on it."""
+    """A measurement of OONI and our verdicts on it."""
 
     imported: ImportedMeasurement
     verdicts: Sequence[Verdict]
@@ -45,7 +45,7 @@ class JudgedImport:
 
 
 def judge_files(paths: Sequence[Path]) -> Iterator[JudgedImport | UnreadableDocument]:
-    """Judge each document of files and folders; files are read twice, peers first."""
+    """Judge each document of files and folders; read the files twice, peers first."""
     peers = PeerOutcomes()
     for imported in _read_without_control(paths):
         peers.add(imported)
@@ -58,7 +58,10 @@ def judge_files(paths: Sequence[Path]) -> Iterator[JudgedImport | UnreadableDocu
 
 
 def _read_without_control(paths: Sequence[Path]) -> Iterator[ImportedMeasurement]:
-    """Read the documents whose control is what other vantages saw; skip unreadable ones."""
+    """Read documents without an own control; skip unreadable ones.
+
+    Other vantages' outcomes serve as their control.
+    """
     for document in read_documents(paths):
         if isinstance(document, Complaint) or has_control(document.json):
             continue

@@ -1,4 +1,4 @@
-"""Asks journal, store and disk again and again whether they do: readiness is to mean it."""
+"""Readiness checks: test journal, store and disk regularly by real operations."""
 
 import asyncio
 import shutil
@@ -10,14 +10,14 @@ from heliograph_collector.store.journal.journal import JournalError
 
 CHECK_INTERVAL_S = 10.0
 TIMEOUT_S = 20.0
-MIN_FREE_BYTES = 256 * 1_048_576  # bytes: some hours of envelopes, and room for a merge
+MIN_FREE_BYTES = 256 * 1_048_576  # bytes: some hours of envelopes, and space for a merge
 _MIB = 1_048_576
 
-Check = Callable[[], Awaitable[str]]  # a sentence on what is wrong, "" when nothing is
+Check = Callable[[], Awaitable[str]]  # returns a sentence on the problem, "" if there is none
 
 
 class Readiness:
-    """`run` belongs in the collector's TaskGroup, from when the store is open on."""
+    """Readiness of the collector; start `run` in its TaskGroup once the store is open."""
 
     def __init__(
         self,
@@ -30,8 +30,8 @@ class Readiness:
     ) -> None:
         """Take the checks as callables.
 
-        `write_mark` writes to the journal (JournalError), `query_store` asks the store
-        (StoreError), `read_free_bytes` returns the bytes left on a directory's disk.
+        `write_mark` writes to the journal (JournalError), `query_store` queries the store
+        (StoreError), `read_free_bytes` returns the free bytes on a directory's disk.
         """
         self._write_mark = write_mark
         self._query_store = query_store

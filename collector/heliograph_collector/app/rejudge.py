@@ -1,7 +1,7 @@
-"""Says again, with the rules of today, what a stretch of the store means.
+"""Judge a time range of the store again by the current rules.
 
-Whole hours are taken in order, each with what lies within a control's reach of it, so that late
-uploads find the controls of their time, and that memory is bounded by an hour's measurements.
+Whole hours are judged in order, each with the measurements that may hold its controls. So late
+uploads find the controls of their time, and memory is bounded by the measurements of an hour.
 """
 
 import asyncio
@@ -17,16 +17,14 @@ from heliograph_collector.model.records import TIME_BAD, Judgement, Verdict
 from heliograph_collector.store.store import Store
 
 HOUR_US = 3_600_000_000
-MAX_OBSERVATIONS = (
-    2_000_000  # observations that a memory keeps: more than an hour's worth of a busy collector
-)
+MAX_OBSERVATIONS = 2_000_000  # observations in memory: more than an hour of a busy collector
 
-OnProgress = Callable[[int], None]  # how many measurements were looked at
+OnProgress = Callable[[int], None]  # gets the number of judged measurements
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RejudgeScope:
-    """What to judge again; controls are read from everywhere."""
+    """The measurements to judge again; controls come from everywhere."""
 
     since_us: int
     until_us: int
@@ -41,7 +39,7 @@ class RejudgeScope:
 
 @dataclass(frozen=True, slots=True)
 class VerdictChange:
-    """One verdict before and after; "" stands for none at all."""
+    """One verdict before and after; "" means no verdict."""
 
     country: str
     service: str
@@ -53,12 +51,12 @@ class VerdictChange:
 
 @dataclass(slots=True)
 class RejudgeReport:
-    """What a run came to."""
+    """The result of a run."""
 
     judged_count: int = 0
     changed_count: int = 0  # measurements
-    bin_count: int = 0  # of cells rolled up again
-    is_complete: bool = True  # false when it ended before its time
+    bin_count: int = 0  # cells rolled up again
+    is_complete: bool = True  # false if the limit ended it early
     changes: Counter[VerdictChange] = field(default_factory=Counter)
 
 
@@ -72,11 +70,19 @@ async def rejudge(
     on_progress: OnProgress = lambda _: None,
     max_judged: int = 0,
 ) -> RejudgeReport:
-    """Judge `rejudge_scope` again; with `is_written` store verdicts and cells. Raises StoreError.
+    """Judge `rejudge_scope` again; with `is_written`, store verdicts and cells.
 
-    A second run changes nothing. A run that was cut off is resumed by starting it again, except
-    for the cells of what it had changed; the running collector rolls up those of the last day.
-    It ends with the hour in which `max_judged` measurements were judged (0: no limit).
+    A second run changes nothing. Start an interrupted run again to resume it. Cells that it changed
+    but did not roll up stay outdated, unless they are of the last day, which a running collector
+    rolls up.
+
+    Args:
+        is_written: Whether to store the new verdicts and cells.
+        on_progress: Gets the number of judged measurements after each hour.
+        max_judged: The run ends after the hour in which it reached this number; 0: no limit.
+
+    Raises:
+        StoreError: The store does not answer.
     """
     controls = ControlContext(services, observations=MAX_OBSERVATIONS)
     report = RejudgeReport()
@@ -123,7 +129,7 @@ def _judge_in_thread(
     controls: ControlContext,
     report: RejudgeReport,
 ) -> list[Judgement]:
-    """In a thread, so that whoever else is served in this process is not kept waiting."""
+    """Judge an hour; called in a thread, so that other tasks keep running."""
     for judgement in judgements:
         controls.update(judgement.measurement)
     return list(_iter_changed(judgements_in_hour, judge, controls, report))
@@ -149,7 +155,10 @@ def _iter_changed(
 
 
 def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[VerdictChange]:
-    """A verdict whose confidence or evidence alone is another is a move from a rule to itself."""
+    """Yield the changes of a measurement's verdicts.
+
+    If only confidence or evidence changed, `before` and `after` are the same rule.
+    """
     before = _index_by_endpoint(previous.verdicts)
     after = _index_by_endpoint(verdicts)
     for endpoint in sorted(before.keys() | after.keys()):

@@ -1,7 +1,7 @@
-"""Wires the stages together; nobody else knows more than one of them.
+"""Wiring of the stages, in the order in which they start.
 
-The door opens first and acknowledges at once: the journal alone is needed for that. The store,
-which takes seconds to load, and the page come up behind it.
+Ingest starts first and acknowledges at once, because it needs only the journal. The store, which
+takes seconds to load, and the HTTP server start after it.
 """
 
 import asyncio
@@ -39,15 +39,15 @@ from heliograph_collector.store.journal.journal import DirectoryInUseError, Jour
 log = logging.getLogger("heliograph")
 
 RENEWAL_S = 21_600.0
-_INVITE_S = 600  # a control's invite is used within seconds
-_WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - recognised here so as not to be announced
+_INVITE_S = 600  # a control uses its invite within seconds
+_WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - compared, to keep them out of announcements
 PREFIX_PER_S = 20.0
 ALL_PER_S = 200.0
 BURST_S = 10.0
 
 
 def renew_keys(context: AppContext) -> None:
-    """Whatever is half over. Raises KeysError, sqlite3.Error."""
+    """Renew charter and plan past half of their life. Raises KeysError, sqlite3.Error."""
     now_s = context.clock.wall_us() // 1_000_000
     left_s = (
         ensure_charter(context.fleet, context.config.data, context.keyring, now_s).expires_s - now_s
@@ -62,7 +62,7 @@ def renew_keys(context: AppContext) -> None:
 
 
 async def renew_forever(context: AppContext) -> None:
-    """Look every six hours; never returns."""
+    """Renew charter and plan every six hours; never return."""
     while True:
         await asyncio.sleep(RENEWAL_S)
         try:
@@ -73,7 +73,7 @@ async def renew_forever(context: AppContext) -> None:
 
 @asynccontextmanager
 async def run_collector(config: Config, stop: asyncio.Event) -> AsyncIterator[None]:
-    """Everything runs inside the block; a part that fails for good sets `stop` by raising.
+    """Run the collector inside the block; a part that fails ends it with an error.
 
     Raises CannotServeError.
     """
@@ -169,7 +169,7 @@ async def _start_ingest(context: AppContext, stack: AsyncExitStack) -> IngestSer
 async def _start_workers(
     context: AppContext, ingest: IngestServices, endpoint_file: EndpointFile, stack: AsyncExitStack
 ) -> None:
-    """What stands behind the door, each part in the one task group."""
+    """Start everything but ingest, each part in one task group."""
     from heliograph_collector.app.workers import Workers
 
     workers = Workers(context, ingest, endpoint_file)
@@ -208,7 +208,7 @@ async def open_dns(
     endpoint_file: EndpointFile,
     stack: AsyncExitStack,
 ) -> None:
-    """Raises CannotServeError."""
+    """Open the DNS server, if configured. Raises CannotServeError."""
     config = context.config
     if bool(config.dns) != bool(config.dns_zone):
         raise CannotServeError("dns.listen and dns.zone go together: set both, or neither.")
@@ -233,7 +233,7 @@ async def open_dns(
 
 
 class QueryRateLimit:
-    """Whether one more query from there is looked at; what is kept of the address is a hash."""
+    """Rate limit of DNS queries by network prefix and in total; stores no address."""
 
     def __init__(self, geo: GeoLookup, clock: Clock) -> None:
         self._geo = geo
@@ -255,7 +255,7 @@ async def open_post(
     endpoint_file: EndpointFile,
     stack: AsyncExitStack,
 ) -> None:
-    """Raises CannotServeError."""
+    """Open the HTTPS server for envelopes, if configured. Raises CannotServeError."""
     config = context.config
     port = 0
     if config.post:
@@ -277,8 +277,10 @@ async def open_post(
 
 
 def build_entrances(config: Config, grpc_port: int, post_port: int) -> tuple[Entrance, ...]:
-    """As configured, else the doors that are open, where agents can dial them; none for the stream
-    alone, which every agent knows from its invite."""
+    """Return the configured entrances, else those open to agents.
+
+    The gRPC stream alone needs no entrance, because every agent knows it from its invite.
+    """
     if config.entrances or not post_port:
         return config.entrances
     host, port = split_endpoint(config.endpoint or config.grpc)

@@ -1,4 +1,4 @@
-"""Behind the door: store, writer with its judge, persisted cells, page and API."""
+"""Everything but ingest: store, writer with its judge, detectors, pages and API."""
 
 import asyncio
 import logging
@@ -52,7 +52,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("heliograph")
 
-_SHUTDOWN_S = 0.5  # for open pages; a live stream would never end by itself
+_SHUTDOWN_S = 0.5  # for open responses; a live stream would never end by itself
 _RETRY_S = 5.0
 _HEADER_BYTES = 4_096
 _KEEPALIVE_S = 20.0
@@ -65,7 +65,7 @@ class Workers:
         config = context.config
         self._context = context
         self._endpoint_file = endpoint_file
-        # No two neighbours of a restart may look alike: readers resume by it.
+        # A random id, different after each restart: readers resume by it.
         bus = EventBus(secrets.token_hex(4))
         self._store = _create_store(config)
         self._detector = DetectorRunner(
@@ -127,12 +127,12 @@ class Workers:
         )
 
     async def run(self) -> None:
-        """Until cancelled. Raises CannotServeError."""
+        """Run all parts until cancelled. Raises CannotServeError."""
         async with AsyncExitStack() as stack:
             slow_client_guard = await self._open_http(stack)
             async with asyncio.TaskGroup() as group:
                 group.create_task(slow_client_guard.run())
-                group.create_task(self._detector.run())  # silence is told without the store
+                group.create_task(self._detector.run())  # silence detection needs no store
                 group.create_task(self._alerts.run())
                 await self._open_store(stack)
                 self._backend.on_store_open(self._list_problems)
@@ -152,7 +152,7 @@ class Workers:
                 group.create_task(self._corroboration.run(self._feed))
 
     async def _recover_pending(self) -> None:
-        """Go on with what the process before us had in mind alone."""
+        """Replay what the previous process held only in memory."""
         other_positions = (lambda: self._cell_updater.oldest_position,)
         after, recovery = await self._detector.recover_verdicts(self._recovery, other_positions)
         self._cell_updater.touch(recovery.minutes_us, after)
@@ -194,7 +194,7 @@ class Workers:
         runner = web.AppRunner(
             app,
             keepalive_timeout=_KEEPALIVE_S,
-            access_log=None,  # it would hold addresses
+            access_log=None,  # it would contain addresses
             handle_signals=False,
             shutdown_timeout=_SHUTDOWN_S,
             max_field_size=_HEADER_BYTES,
@@ -218,7 +218,7 @@ class Workers:
         return slow_client_guard
 
     async def _run_echo(self, endpoint: str, group: asyncio.TaskGroup) -> None:
-        """Until cancelled. Raises CannotServeError."""
+        """Run the echo server until cancelled. Raises CannotServeError."""
         host, port = split_endpoint(endpoint)
         try:
             async with self._echo.open(host, port, group) as echo_port:
@@ -243,7 +243,7 @@ class Workers:
 
 
 def _create_store(config: Config) -> Store:
-    """Raises CannotServeError."""
+    """Create the store, not yet open. Raises CannotServeError."""
     try:
         return Store(
             config.store,
@@ -270,7 +270,7 @@ def _build_detector_config(context: "AppContext") -> DetectorConfig:
 
 
 def _list_timestamps(block: Block) -> Sequence[int]:
-    """Moments whose cells this block may have changed."""
+    """List the times whose cells a block may change."""
     return [record.started_us for record, _ in block.judged] + [
         p.received_us for p in block.presence
     ]

@@ -1,6 +1,9 @@
-"""The command line: one small module per command, loaded when it is needed.
+"""Command line of the collector: one module per command, loaded when needed.
 
-Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its cure.
+Exit codes: 0 done, 1 failed, 2 wrong usage. An error is one sentence on stderr, with its remedy.
+
+Example:
+    exit_code = main(["agents", "list", "--json"])
 """
 
 import argparse
@@ -40,8 +43,8 @@ COMMANDS = (
     "top",
     "evaluate",
 )
-# Commands that stand elsewhere: "import" is no name for a module, and the lab is never imported
-# by the collector, only started by it.
+# Commands in other modules: "import" is a keyword, and only this table names the lab's modules, so
+# that no code of the collector imports them.
 MODULE_BY_COMMAND = {
     "import": "heliograph_collector.cli.import_",
     "simulate": "heliograph_lab.cli.simulate",
@@ -61,13 +64,13 @@ REQUIRED_LIBRARIES = (
 
 
 class CommandError(Exception):
-    """A command could not do its work; str() is the sentence for the user."""
+    """Failure of a command; the message is a sentence for the user."""
 
 
 def main(argv: Sequence[str]) -> int:
-    """Run one command; returns its exit code, raises SystemExit(2) on wrong usage."""
+    """Run one command and return its exit code. Raises SystemExit(2) for wrong usage."""
     args = build_parser().parse_args(argv)
-    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # its own log lines hold peers' addresses
+    os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses
     try:
         _check_libraries(args.command)
         code: int = _import_command(args.command).run(args)
@@ -92,7 +95,7 @@ def _print_failure(sentence: str) -> int:
 
 
 def build_parser() -> argparse.ArgumentParser:
-    """Cheap: no command's libraries are loaded for it."""
+    """Build the parser without loading any command's libraries."""
     top = argparse.ArgumentParser(
         prog="heliograph-collector",
         description="Takes in what agents saw, judges it, publishes what is cut, where and when.",
@@ -111,7 +114,7 @@ def _import_command(command: str) -> ModuleType:
 
 
 def add_common_options(command: argparse.ArgumentParser) -> None:
-    """The options that every command has."""
+    """Add the options that most commands share."""
     command.add_argument(
         "--data", metavar="DIR", help="where the collector keeps its files (./heliograph-data)"
     )
@@ -119,7 +122,7 @@ def add_common_options(command: argparse.ArgumentParser) -> None:
 
 
 def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
-    """The configuration by file, then by what was typed. Raises CommandError."""
+    """Load the configuration file and apply command-line options. Raises CommandError."""
     from heliograph_collector.config.settings import SettingsError, load_config
 
     if args.data:
@@ -134,7 +137,7 @@ def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
 
 
 def parse_endpoint(address: str) -> str:
-    """For argparse: HOST:PORT."""
+    """Parse HOST:PORT for argparse."""
     from heliograph_collector.config.settings import split_endpoint
 
     try:

@@ -1,4 +1,4 @@
-"""`heliograph-collector agents`: who is enrolled, and the end of it for one."""
+"""Command `heliograph-collector agents`: list, revoke or clear agents."""
 
 import argparse
 import json
@@ -73,7 +73,7 @@ def _clear_agent(fleet: Fleet, id_prefix: str) -> int:
 
 
 def _find_agent(fleet: Fleet, id_prefix: str) -> EnrolledAgent:
-    """Raises CommandError."""
+    """Find the agent by the beginning of its id. Raises CommandError."""
     matches = [
         a for a in fleet.list_agents() if len(id_prefix) >= 4 and a.id.hex().startswith(id_prefix)
     ]

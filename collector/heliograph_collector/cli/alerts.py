@@ -1,4 +1,4 @@
-"""`heliograph-collector alerts`: who is told of incidents, and whether that works."""
+"""Command `heliograph-collector alerts`: list and test receivers of alerts."""
 
 import argparse
 import json
@@ -104,7 +104,7 @@ def _build_json(receiver: "Receiver") -> dict[str, Any]:
 
 
 def _format_destination(receiver: "Receiver") -> str:
-    """Of an address no more than the host: the rest of it can be a secret."""
+    """Format a destination with only the host of a URL, whose rest may be secret."""
     from heliograph_collector.app.alerting import receiver_host
 
     recipients = ", ".join(receiver.to) or receiver.room

@@ -1,4 +1,4 @@
-"""`heliograph-collector backup`: all that a collector needs to go on elsewhere."""
+"""Command `heliograph-collector backup`: save all data of a collector."""
 
 import argparse
 import asyncio
@@ -28,8 +28,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     add_common_options(command)
 
 
-# The log, and what it can be made from; the daily files, so that their revisions go on; who may
-# come into the console, and what they did there.
+# The alert log and the data for its reproduction; the daily files, to continue their revisions;
+# the console users, and their audit log.
 _EXTRA_FILES = (
     "fleet.db",
     "keys",
@@ -68,7 +68,7 @@ async def _save_backup(config: Config, directory: Path) -> None:
 
 
 def build_store(config: Config) -> "Store":
-    """Not yet open. Raises StoreError."""
+    """Build the store without opening it. Raises StoreError."""
     from heliograph_collector.store.store import Store
 
     return Store(
@@ -80,7 +80,7 @@ def build_store(config: Config) -> "Store":
 
 @contextmanager
 def report_as_command_error() -> Iterator[None]:
-    """Every way in which store and journal refuse is a sentence already."""
+    """Convert errors of store and journal, which are sentences, to CommandError."""
     from heliograph_collector.store.journal.journal import JournalError
     from heliograph_collector.store.migrations import SchemaError
     from heliograph_collector.store.store import DirectoryInUseError, StoreError

@@ -1,4 +1,4 @@
-"""`heliograph-collector import bundle`: envelopes that came by hand, and receipts to take back."""
+"""Command `heliograph-collector import bundle`: import envelopes, write receipts."""
 
 import argparse
 import asyncio
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 EXAMPLE = "Example: heliograph-collector import bundle results.bundle"
 CARRIER = "bundle"
-PROGRESS_STEP = 100  # envelopes between two steps of the bar
-MAX_WAIT_S = 120  # for a collector that asks to come again
+PROGRESS_STEP = 100  # envelopes between two updates of the progress line
+MAX_WAIT_S = 120  # for a collector that asks to retry later
 POST_TIMEOUT_S = 30.0
 _STATUS_NAMES = {
     pb.STATUS_STORED: "stored",
@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load_plan(config: Config) -> bytes:
-    """The standing one, for agents that nothing else reaches; nothing before there is one."""
+    """Load the plan, for agents without another transport; b"" before the first."""
     from heliograph_collector.fleet import Fleet
     from heliograph_collector.ingest.agent_directory import AgentDirectory
 
@@ -91,7 +91,7 @@ def _load_plan(config: Config) -> bytes:
 async def _import_envelopes(
     config: Config, keyring: "Keyring", file: Path, count: int
 ) -> dict[bytes, bundle.SignedReceipt | None]:
-    """Envelope's digest → what became of it; None: it has to come again. Raises CommandError."""
+    """Map envelope digests to their results, None for retry. Raises CommandError."""
     results: dict[bytes, bundle.SignedReceipt | None] = {}
     deadline = asyncio.get_running_loop().time() + MAX_WAIT_S
     async with _open_receiver(config, keyring) as accept:
@@ -107,7 +107,7 @@ async def _import_envelopes(
 
 
 def _read_envelopes(file: Path) -> Iterator[bytes]:
-    """Raises CommandError: it was whole a moment ago."""
+    """Read envelopes. Raises CommandError if the file has changed since its check."""
     try:
         yield from bundle.unpack_bundle(file)
     except bundle.BundleError as error:
@@ -117,7 +117,7 @@ def _read_envelopes(file: Path) -> Iterator[bytes]:
 async def _accept_with_retries(
     accept: AcceptEnvelope, envelope: bytes, deadline: float
 ) -> pb.Receipt:
-    """Patient with a collector that is busy, for all envelopes together."""
+    """Accept an envelope, retrying until the deadline that all envelopes share."""
     while True:
         receipt = await accept(envelope)
         wait_s = max(1, receipt.retry_after_s)
@@ -128,7 +128,7 @@ async def _accept_with_retries(
 
 @asynccontextmanager
 async def _open_receiver(config: Config, keyring: "Keyring") -> AsyncIterator[AcceptEnvelope]:
-    """Through the running `serve`, else straight into the journal. Raises CommandError."""
+    """Yield the running `serve` or else the journal as receiver. Raises CommandError."""
     from heliograph_collector.cli.invite import read_endpoint_file
 
     address = str(read_endpoint_file(config.data).get("http") or "")
@@ -160,7 +160,7 @@ async def _open_journal_receiver(
         JournalError,
     )
 
-    missing_file = config.data / "absent"  # a file has no place of origin
+    missing_file = config.data / "absent"  # a file has no location
     try:
         journal = Journal(config.data / "journal.db")
     except DirectoryInUseError as error:
@@ -198,7 +198,7 @@ async def _open_journal_receiver(
 
 
 def _is_serving(address: str) -> bool:
-    """A `serve` that was killed leaves its notice behind."""
+    """Return whether `serve` answers; a killed one leaves its endpoint file behind."""
     if not address:
         return False
     with suppress(OSError, http.client.HTTPException):
@@ -209,10 +209,10 @@ def _is_serving(address: str) -> bool:
 
 
 def _post_envelope(address: str, envelope: bytes) -> pb.Receipt:
-    """Raises CommandError when it went away."""
+    """Post an envelope to `serve`. Raises CommandError when it is gone."""
     try:
         connection = _open_connection(address)
-        # This machine brings it, and says nothing of the place where it was measured.
+        # The header declares that this machine is not where the envelope was measured.
         connection.request(
             "POST",
             "/v1/envelopes",
@@ -242,7 +242,7 @@ def _open_connection(address: str) -> http.client.HTTPConnection:
 
 
 def _write_file(file: Path, data: bytes) -> None:
-    """Whole or not at all. Raises CommandError."""
+    """Write the whole file or nothing. Raises CommandError."""
     new_file = file.with_name(f".{file.name}.new")
     try:
         with new_file.open("wb") as stream:

@@ -1,4 +1,4 @@
-"""`heliograph-collector enrol`: lets an agent in whose request came by file; writes the answer."""
+"""Command `heliograph-collector enrol`: answer an enrollment request in a file."""
 
 import argparse
 import os
@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_request(file: Path) -> "EnrolRequest":
-    """Raises CommandError, OSError."""
+    """Read a request. Raises CommandError, OSError."""
     from google.protobuf.message import DecodeError
 
     from heliograph import keys
@@ -92,7 +92,7 @@ def _enrol_agent(request: "EnrolRequest", fleet: "Fleet", config: "Config") -> "
 
 
 def _build_response(agent: "EnrolledAgent", fleet: "Fleet", config: "Config") -> bytes:
-    """Signed; with the plan, and with the charters by which it is believed. Raises CommandError."""
+    """Build a signed response with the plan and its charters. Raises CommandError."""
     from heliograph import keys
     from heliograph.clock import SystemClock
     from heliograph.v1.intake_pb2 import EnrolResponse, SignedEnrolment

@@ -1,4 +1,7 @@
-"""`heliograph-collector export parquet`: daily files of cells, as `/dumps/` offers them."""
+"""Command `heliograph-collector export parquet`: write daily files of cells.
+
+They equal those under `/dumps/`.
+"""
 
 import argparse
 import asyncio
@@ -47,7 +50,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def parse_day(argument: str) -> int:
-    """For argparse: a day's midnight, UTC, in µs."""
+    """Parse a day for argparse and return its UTC midnight in µs."""
     try:
         midnight = datetime.strptime(argument, "%Y-%m-%d").replace(tzinfo=UTC)
     except ValueError:

@@ -1,4 +1,4 @@
-"""`heliograph-collector geo install`: open tables that tell country and network of an address."""
+"""Command `heliograph-collector geo install`: install country and ASN tables."""
 
 import argparse
 import csv
@@ -18,11 +18,11 @@ PACKAGES = "@ip-location-db/geo-whois-asn-country-mmdb and @ip-location-db/asn"
 
 
 class GeoDataError(Exception):
-    """An archive that holds nothing of use; the text is a sentence."""
+    """Error for an archive without usable tables; the message is a sentence."""
 
 
 def install_archive(archive: Path, folder: Path) -> str:
-    """Put what `archive` holds into `folder`; returns a sentence about it. Raises GeoDataError."""
+    """Install an archive into `folder` and describe it. Raises GeoDataError."""
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
         with tarfile.open(archive, "r:gz") as tar:

@@ -1,4 +1,4 @@
-"""`heliograph-collector import`: OONI's measurements, our bundles, and codes read out by voice."""
+"""Command `heliograph-collector import`: OONI measurements, bundles, voice codes."""
 
 import argparse
 import json
@@ -24,9 +24,9 @@ if TYPE_CHECKING:
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
 EXAMPLE = "Example: heliograph-collector import ooni --json measurements/"
-PROGRESS_STEP = 500  # measurements between two lines of progress
+PROGRESS_STEP = 500  # measurements between two updates of the progress line
 CODE_EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
-MAX_WAIT_S = 15.0  # for a running `serve` to take it over; it looks every second
+MAX_WAIT_S = 15.0  # for a running `serve`, which polls every second
 POLL_S = 0.25
 
 
@@ -94,7 +94,7 @@ def _format_position(path: Path, line: int) -> str:
 
 
 def _sanitize_line(line: str, encoding: str | None) -> str:
-    """One line that no file can use to steer the terminal, in what the terminal can show."""
+    """Replace what could control the terminal or what it cannot show."""
     printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
     return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
@@ -143,7 +143,10 @@ def _import_code(args: argparse.Namespace) -> int:
 
 
 async def _deliver_code(config: "Config", fleet: "Fleet") -> bool:
-    """Into the journal, or by whoever holds it; whether it is there. Raises CommandError."""
+    """Deliver the code to the journal, directly or by a running `serve`.
+
+    Returns whether the journal has it. Raises CommandError.
+    """
     from heliograph_collector.fleet import VoiceCodeStore
     from heliograph_collector.ingest.voice_reports import deliver_codes
     from heliograph_collector.store.journal.journal import (

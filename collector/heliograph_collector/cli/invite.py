@@ -1,4 +1,4 @@
-"""`heliograph-collector invite`: one line that lets agents in, on a terminal also as a QR code."""
+"""Command `heliograph-collector invite`: print an invite and its QR code."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ from heliograph_collector.config.settings import Config, split_endpoint
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX_EXPIRY_S = 366 * 86_400
-_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - recognised here so as not to be handed out
+_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - agents cannot dial these
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def find_public_endpoint(config: Config, requested: str | None) -> str:
-    """As typed, else configured, else where a running `serve` listens. Raises CommandError."""
+    """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
     address = (
         requested or config.endpoint or read_endpoint_file(config.data).get("grpc") or config.grpc
     )
@@ -101,7 +101,7 @@ def find_public_endpoint(config: Config, requested: str | None) -> str:
 
 
 def read_endpoint_file(data: Path) -> dict[str, Any]:
-    """What a running `serve` says of itself, else nothing."""
+    """Read the endpoints of a running `serve`, {} without one."""
     try:
         with (data / "serving.json").open("rb") as file:
             document = json.loads(file.read(4_096))

@@ -1,7 +1,7 @@
-"""`heliograph-collector keys`: which keys agents go by, and how they are replaced.
+"""Command `heliograph-collector keys`: show and replace keys that agents trust.
 
-Each change is a charter, signed by the root keys. One that lies in DATA/keys is used by itself;
-those that were carried away are named with --root.
+Each change is a charter, signed by the root keys. A root key in DATA/keys signs without being
+named. Root keys kept elsewhere are named by --root.
 """
 
 import argparse
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import Fleet
 
-MAX_ABSENCE_S = 366 * 86_400  # who was away for longer is not waited for
+MAX_ABSENCE_S = 366 * 86_400  # assumed; agents absent for longer do not delay `retire`
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -109,7 +109,7 @@ def _rotate_keys(
     current_charter: "TrustRoot",
     now_s: int,
 ) -> None:
-    """Keys on disk first, then their charter, then the plan by the new key."""
+    """Write the keys first, then their charter, then the plan signed by the new key."""
     from heliograph.trust_chain import KeyRole
     from heliograph_collector.fleet import open_keyring
     from heliograph_collector.fleet.keyring import create_next_pair, promote_next_pair
@@ -125,9 +125,7 @@ def _rotate_keys(
         receipts=signing_role,
         sealing_key=sealing.public,
     )
-    if (
-        current_charter.sealing_key != sealing.public
-    ):  # else a rotation that was broken off is ended
+    if current_charter.sealing_key != sealing.public:  # otherwise complete an interrupted rotation
         add_charter(fleet, charter, _load_signers(config, args.root))
     promote_next_pair(config.data, current_charter.version)
     current_plan = standing_plan(fleet)

@@ -1,4 +1,7 @@
-"""`heliograph-collector log verify`: that a log is whole, in order and the collector's own."""
+"""Command `heliograph-collector log verify`: verify an alert log.
+
+It checks that the log is complete, in order and signed by the collector.
+"""
 
 import argparse
 import json
@@ -20,7 +23,7 @@ from heliograph_collector.incidents.log_file import (
 if TYPE_CHECKING:
     from heliograph_collector.app.log_reproduction import Reproduction
 
-_FEED_PREFIX = b'{"entries":['  # how the feed's JSON begins; a line of the log never does
+_FEED_PREFIX = b'{"entries":['  # start of the feed's JSON, which no line of the log has
 _MAX_FEED_BYTES = 64 * 1_048_576
 
 
@@ -91,9 +94,9 @@ def _reproduce_entries(lines: Iterable[bytes], entries: int, data: Path) -> "Rep
 
 
 def _read_log(file: Path) -> tuple[Iterable[bytes], str]:
-    """(the lines, the head they must lead to if the file says so).
+    """Read (lines, expected head) of a log; the head is "" if the file has none.
 
-    The feed's JSON answer (`/api/v1/log`) does as well as the lines themselves.
+    The file may also be the feed's JSON answer (`/api/v1/log`).
     """
     with file.open("rb") as stream:
         prefix = stream.read(len(_FEED_PREFIX))

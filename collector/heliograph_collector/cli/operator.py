@@ -1,4 +1,4 @@
-"""`heliograph-collector operator`: who may come into the console, besides `operator` itself."""
+"""Command `heliograph-collector operator`: manage console users."""
 
 import argparse
 import json
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _run_action(args: argparse.Namespace, operators: "Operators") -> None:
-    """Raises OperatorsError."""
+    """Run the action. Raises OperatorsError."""
     from heliograph.clock import SystemClock
 
     if args.action == "add":
@@ -94,7 +94,10 @@ def _run_action(args: argparse.Namespace, operators: "Operators") -> None:
 
 
 def _read_password_hash() -> str:
-    """Its hash. Asked for twice on a terminal, else the first line of what is piped in."""
+    """Read a password and return its hash.
+
+    A terminal asks for it twice; otherwise it is the first line of stdin.
+    """
     from getpass import getpass
 
     from heliograph_collector.fleet.passwords import MAX_LENGTH, MIN_LENGTH, hash_password

@@ -1,4 +1,4 @@
-"""`heliograph-collector plan`: what agents are asked to run, shown and set as YAML."""
+"""Command `heliograph-collector plan`: show or set the plan as YAML."""
 
 import argparse
 import json
@@ -71,7 +71,7 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
         _print_plan(plan, args.json)
     else:
         new_plan = parse_plan(read_yaml(Path(args.file)), services)
-        if current is not None:  # they come from the collector's configuration, not from this file
+        if current is not None:  # from the collector's configuration, not from this file
             entrances = current[0].entrances
             zone = current[0].beacon_zone
             new_plan = replace(new_plan, entrances=entrances, beacon_zone=zone)
@@ -80,7 +80,7 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
 
 
 def _load_services(config: Config, plan: Plan | None) -> Services:
-    """The configured edition, else that of the plan as it stands. Raises CommandError."""
+    """Load the configured services, else those of the plan. Raises CommandError."""
     try:
         if config.services_file is not None:
             return load_services(config.services_file)

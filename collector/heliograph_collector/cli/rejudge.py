@@ -1,4 +1,4 @@
-"""`heliograph-collector rejudge`: what is stored, judged by the rules of today."""
+"""Command `heliograph-collector rejudge`: judge stored data by the present rules."""
 
 import argparse
 import asyncio
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, VerdictChange
 
 DEFAULT_PERIOD = timedelta(days=7)
-PROGRESS_STEP = 500  # measurements between two lines of progress
+PROGRESS_STEP = 500  # measurements between two updates of the progress line
 EXAMPLE = "Example: heliograph-collector rejudge --since 2022-01-05 --country KZ --dry-run"
 
 
@@ -45,7 +45,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def parse_time(argument: str) -> datetime:
-    """For argparse: a day or a time as RFC 3339 writes it; UTC where no zone is said."""
+    """Parse an RFC 3339 day or time for argparse; without a zone it is UTC."""
     try:
         timestamp = datetime.fromisoformat(argument)
     except ValueError:
@@ -56,7 +56,7 @@ def parse_time(argument: str) -> datetime:
 
 
 def parse_country(argument: str) -> str:
-    """For argparse: two letters."""
+    """Parse a two-letter country code for argparse."""
     if len(argument) == 2 and argument.isascii() and argument.isalpha():
         return argument.upper()
     raise argparse.ArgumentTypeError(

@@ -1,4 +1,4 @@
-"""`heliograph-collector restore`: a backup, laid out in an empty data directory."""
+"""Command `heliograph-collector restore`: restore into an empty directory."""
 
 import argparse
 import asyncio

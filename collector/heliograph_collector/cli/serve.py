@@ -1,4 +1,4 @@
-"""`heliograph-collector serve`: the whole collector, in the foreground, until told to stop."""
+"""Command `heliograph-collector serve`: run the collector in the foreground."""
 
 import argparse
 import os
@@ -44,7 +44,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph_collector.app import CannotServeError, serve
 
-    os.umask(0o077)  # journal and store tell who sent what, whoever made the directory
+    os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
     config = load_cli_config(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
     try:
         return serve(config)

@@ -1,4 +1,4 @@
-"""A plan as the operator writes it: tasks, limits, heartbeat. The services stand elsewhere."""
+"""Plan file of the operator: tasks, limits and heartbeat, without services."""
 
 from datetime import UTC, datetime
 
@@ -21,7 +21,7 @@ _LIMIT_RANGES = {
 
 
 def parse_plan(root: YamlEntry, services: Services) -> Plan:
-    """The plan in a file, not yet issued. Raises SettingsError."""
+    """Parse a plan file to an unissued plan. Raises SettingsError."""
     keys = root.mapping(("heartbeat_s", "limits", "tasks"))
     if "tasks" not in keys:
         raise root.error("the key tasks is missing; `plan show` prints an example")
@@ -83,7 +83,7 @@ def _parse_limits(entry: YamlEntry) -> Limits:
 
 
 def render_plan(plan: Plan) -> str:
-    """What `parse_plan` reads, and what only informs as comments."""
+    """Render a plan as YAML for `parse_plan`, with version and dates as comments."""
     day = "%Y-%m-%d"
     header = (
         f"# version {plan.version}, issued {datetime.fromtimestamp(plan.issued_s, UTC):{day}},"

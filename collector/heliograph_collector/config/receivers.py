@@ -1,4 +1,7 @@
-"""Reads the configuration's list `alerts`. Loads no library: every command reads it."""
+"""Parser of the configuration list `alerts`.
+
+It imports no library, because every command reads the configuration.
+"""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -8,7 +11,7 @@ from pathlib import Path
 from typing import Any, Protocol
 from urllib.parse import urlsplit
 
-Alert = Mapping[str, Any]  # as news.alert makes it
+Alert = Mapping[str, Any]  # as alerting.message builds it
 
 
 class ReceiverKind(StrEnum):
@@ -20,10 +23,10 @@ class ReceiverKind(StrEnum):
 
 
 class SuspectedPolicy(StrEnum):
-    """What becomes of incidents that are only suspected."""
+    """Policy of a receiver for incidents that are only suspected."""
 
     LEAVE_OUT = "leave_out"
-    QUIET = "quiet"  # told without a sound
+    QUIET = "quiet"  # sent as a silent notification
     LOUD = "loud"
 
 
@@ -33,27 +36,30 @@ INCIDENT_KINDS = ("network_silence", "service_blocking", "throttling", "partial"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
-    """One item of `alerts`. An empty filter lets everything through."""
+    """One item of `alerts`; an empty filter accepts everything."""
 
     name: str
     kind: ReceiverKind
     url: str = ""
     secret_file: Path | None = None
-    room: str = ""  # of Matrix
-    sender: str = ""  # of e-mail, as `to` and `user`
+    room: str = ""  # Matrix room id
+    sender: str = ""  # sender of e-mail; `to` and `user` are for e-mail too
     to: tuple[str, ...] = ()
     user: str = ""
-    private: bool = False  # may be in a private network, or on this machine
+    private: bool = False  # the URL may be in a private network or on this machine
     countries: tuple[str, ...] = ()
     kinds: tuple[str, ...] = ()
     services: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     suspected: SuspectedPolicy = SuspectedPolicy.LEAVE_OUT
     per_hour: int = 20  # messages
-    gather_s: int = 60  # what comes so soon after a message goes together
+    gather_s: int = 60  # alerts within this time after a message are sent together
 
     def accepts(self, alert: Alert) -> bool:
-        """Of suspicions only who chose them hears, and then of their end as well."""
+        """Return whether the filters accept an alert.
+
+        Suspected incidents, and their ends, go only to receivers that chose them.
+        """
         incident = alert["incident"]
         state = alert["state"]
         scope = incident["scope"]
@@ -96,7 +102,7 @@ _REQUIRED_BY_KIND = {
 
 
 class ConfigEntry(Protocol):
-    """One key of the file and what it stands for, as config reads it."""
+    """One configuration key and its value, with its place in the file."""
 
     @property
     def file(self) -> Path: ...
@@ -109,7 +115,7 @@ class ConfigEntry(Protocol):
 
 
 def parse_receivers(entry: ConfigEntry) -> tuple[Receiver, ...]:
-    """Raises what `entry.error` makes."""
+    """Parse the list of receivers. Raises the error that `entry.error` returns."""
     items = entry.items()
     if len(items) > MAX_RECEIVERS:
         raise entry.error(f"must list at most {MAX_RECEIVERS} receivers")
@@ -211,14 +217,14 @@ def _parse_addresses(entry: ConfigEntry) -> tuple[str, ...]:
 
 
 def _parse_path(entry: ConfigEntry) -> Path:
-    """Relative to the file that names it."""
+    """Parse a path relative to the file that contains it."""
     if not entry.parse_text():
         raise entry.error("must be a path")
     return entry.file.parent / Path(entry.parse_text()).expanduser()
 
 
 def _parse_web_url(entry: ConfigEntry, kind: ReceiverKind, private: bool) -> str:
-    """Not shown in an error: it may hold a secret."""
+    """Parse a URL, which errors never show because it may contain a secret."""
     address = entry.parse_text().strip()
     try:
         url = urlsplit(address)

@@ -1,6 +1,6 @@
-"""The collector's configuration: every key with its default, and YAML read with places.
+"""Settings of the collector: every key with its default, read from YAML.
 
-`YamlEntry` remembers file and line, so that an error can say where the wrong word stands.
+`YamlEntry` keeps file and line, so that an error can name the place.
 """
 
 import re
@@ -30,12 +30,12 @@ Network: TypeAlias = IPv4Network | IPv6Network
 
 
 class SettingsError(Exception):
-    """One sentence: file, line, key, what is wrong and what is allowed."""
+    """Configuration error: file, line, key, problem and allowed values in a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class YamlEntry:
-    """One key of a YAML mapping and the node it stands for."""
+    """One key of a YAML mapping and its node."""
 
     file: Path
     line: int
@@ -71,7 +71,7 @@ class YamlEntry:
         ]
 
     def mapping(self, allowed: Sequence[str]) -> "dict[str, YamlEntry]":
-        """The keys below this one; `allowed` empty means any."""
+        """Return the entries below this key; an empty `allowed` accepts any key."""
         if not isinstance(self.node, yaml.MappingNode):
             raise self.error("must be a mapping of keys to values")
         entries: dict[str, YamlEntry] = {}
@@ -89,7 +89,7 @@ class YamlEntry:
 
 
 def read_yaml(file: Path) -> YamlEntry:
-    """The file's root. Raises SettingsError."""
+    """Read a file and return its root entry. Raises SettingsError."""
     try:
         with file.open("rb") as stream:
             content = stream.read(MAX_FILE_BYTES + 1)
@@ -101,7 +101,7 @@ def read_yaml(file: Path) -> YamlEntry:
 
 
 def parse_yaml(content: bytes, file: Path) -> YamlEntry:
-    """The root of what stands, or is to stand, in `file`. Raises SettingsError."""
+    """Parse the present or future content of `file`. Raises SettingsError."""
     try:
         node = yaml.compose(content, Loader=yaml.SafeLoader)
     except yaml.MarkedYAMLError as error:
@@ -114,7 +114,7 @@ def parse_yaml(content: bytes, file: Path) -> YamlEntry:
 
 
 def split_endpoint(address: str) -> tuple[str, int]:
-    """HOST:PORT, an IPv6 address in brackets. Raises ValueError with what is wrong."""
+    """Split HOST:PORT, with IPv6 in brackets. Raises ValueError with the problem."""
     host, colon, port = address.rpartition(":")
     if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
         raise ValueError(f"{address[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
@@ -125,25 +125,25 @@ def split_endpoint(address: str) -> tuple[str, int]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
-    """What `serve` and the other commands go by."""
+    """Settings of `serve` and the other commands."""
 
     data: Path = Path("heliograph-data")
     grpc: str = "127.0.0.1:7443"
     http: str = "127.0.0.1:8080"
     endpoint: str = ""
     echo: str = ""  # "" for no echo service
-    post: str = ""  # "" for no door where one connection brings one envelope
-    dns: str = ""  # "" for no door for last words by DNS
-    dns_zone: str = ""  # what that door answers for, and agents are told
-    entrances: tuple[Entrance, ...] = ()  # what agents are told; () for the two doors themselves
+    post: str = ""  # "" for no POST listener, where one connection carries one envelope
+    dns: str = ""  # "" for no DNS listener, for reports by DNS
+    dns_zone: str = ""  # zone that the DNS listener serves and the plan names
+    entrances: tuple[Entrance, ...] = ()  # announced to agents; () for our own two listeners
     store_url: str = ""
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
     k_anonymity: int = 5
-    public_url: str = ""  # where readers find the page, for links in what is sent to them
+    public_url: str = ""  # address of the public pages, for links in notifications
     dumps_days: int = 3_650  # 0 for no daily files
-    requests_a_minute: int = 1_200  # of one reader's network; 0 for no limit
-    metrics: str = "operator"  # counts exactly: not for everybody
+    requests_a_minute: int = 1_200  # per network of readers; 0 for no limit
+    metrics: str = "operator"  # its counts are exact, so the public does not see them
     log: str = "text"
     password_file: Path | None = None
     country_file: Path | None = None
@@ -152,30 +152,30 @@ class Config:
     verdicts_days: int = 180
     sessions: int = 2_000
     trusted_proxies: tuple[Network, ...] = ()
-    strangers: bool = False  # whoever has no invite is let into quarantine
-    batches_per_hour: int = 240  # agents close one every 30 s, and at once when something changed
-    corroborate: tuple[str, ...] = ()  # to ask is to tell whom we watch
+    strangers: bool = False  # enroll agents without invite into quarantine
+    batches_per_hour: int = 240  # agents close one batch every 30 s, and at once after a change
+    corroborate: tuple[str, ...] = ()  # empty by default, because a query reveals what we watch
     radar_token_file: Path | None = None
     prefixes_file: Path | None = None
-    ris_url: str = ""  # "" for the source's own place
+    ris_url: str = ""  # "" for the source's own address
     ioda_url: str = ""
     radar_url: str = ""
     alerts: tuple[Receiver, ...] = ()
 
     @property
     def store(self) -> str:
-        """The store's URL: as configured, else embedded in the data directory."""
+        """Return the store's URL: as configured, or else embedded in the data directory."""
         return self.store_url or f"chdb://{(self.data / 'store').resolve()}"
 
     def geo_file(self, name: str) -> Path:
-        """Where the country or ASN table is looked for."""
+        """Return the file of the country or ASN table."""
         configured_file = self.country_file if name == "country" else self.asn_file
         return configured_file or self.data / "geo" / f"{name}.mmdb"
 
 
 @dataclass(frozen=True, slots=True)
 class SettingsKey:
-    """One key of the file: where it goes and how it is read."""
+    """One key of the file, its field in `Config`, and its parser."""
 
     name: str
     field: str
@@ -191,7 +191,7 @@ def _parse_endpoint(entry: YamlEntry) -> str:
 
 
 def _parse_path(entry: YamlEntry) -> Path:
-    """Relative to the file that names it."""
+    """Parse a path relative to the file that contains it."""
     if not entry.parse_text():
         raise entry.error("must be a path")
     return entry.file.parent / Path(entry.parse_text()).expanduser()
@@ -206,7 +206,7 @@ def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
 
 def _parse_entrance(item: YamlEntry) -> Entrance:
     keys = item.mapping(("relay", "carrier", "endpoint", "addresses", "server_name"))
-    if "relay" in keys:  # its line says all there is to say
+    if "relay" in keys:  # a relay line contains all fields
         return _parse_relay(keys["relay"])
     for required in ("carrier", "endpoint"):
         if required not in keys:
@@ -285,7 +285,10 @@ def _parse_sources(entry: YamlEntry) -> tuple[str, ...]:
 
 
 def _parse_source_url(entry: YamlEntry) -> str:
-    """Another place of a source: what is asked, and the token, are for nobody on the way."""
+    """Parse a source's URL; only loopback may be unencrypted.
+
+    The queries and the token must not be readable on the path.
+    """
     try:
         url = urlsplit(entry.parse_text())
         host = url.hostname or ""
@@ -350,7 +353,7 @@ SETTINGS_KEYS = (
 
 
 def load_config(file: Path | None, overrides: Mapping[str, object]) -> Config:
-    """Defaults, then the file, then what was typed. Raises SettingsError."""
+    """Load defaults, then the file, then overrides. Raises SettingsError."""
     values: dict[str, Any] = {} if file is None else _read_values(read_yaml(file))
     values.update(overrides)
     return Config(**values)

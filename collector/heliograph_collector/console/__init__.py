@@ -1,1 +1,8 @@
-"""The operator's console at /console: who may come in, and what they see and do there."""
+"""The operator's console at /console: access control, pages and actions.
+
+Example: add the console to the HTTP application.
+
+    access_control = add_routes(app, backend)
+    add_route = access_control.route_adder(app)
+    alerts.routes(add_route, access_control, alerts_backend)
+"""

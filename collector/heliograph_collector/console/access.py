@@ -1,6 +1,6 @@
-"""Who may pass: each path of the console declares its role here, and no other way leads in.
+"""Access control: every path of the console declares its role, without exception.
 
-The roles are those of `fleet.operators`, and NOBODY for what is shown before the login.
+The roles are those of `fleet.operators`, and NOBODY for pages before the login.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ VIEWER = ROLES[0]
 OPERATOR = ROLES[1]
 LOGIN = "/console/login"
 _FORM = web.RequestKey("form", Mapping[str, str])
-LIVE_HEADER = "X-Heliograph-Live"  # a page that renews itself: nobody may be sitting before it
+LIVE_HEADER = "X-Heliograph-Live"  # of a page that refreshes itself, possibly without a user
 PageHandler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 AddRoute = Callable[[str, str, str, PageHandler], None]  # method, path, role, page
 
@@ -35,7 +35,7 @@ class AccessControl:
         self.sessions = Sessions(backend.clock)
 
     def require(self, request: web.Request, role: str) -> LoginSession:
-        """The session of somebody who may. Raises Problem 401, 403."""
+        """Return the session if its role allows the request. Raises Problem 401, 403."""
         id_ = request.cookies.get(cookie_name(request, "session"), "")
         session = (
             self.sessions.find_session(id_, is_active=LIVE_HEADER not in request.headers)
@@ -53,7 +53,7 @@ class AccessControl:
         return session
 
     def guard(self, role: str, handler: PageHandler) -> PageHandler:
-        """Wrap `handler` for sessions of `role`: check forms, and answer refusals as pages."""
+        """Wrap `handler` for sessions of `role`: check forms, answer refusals as pages."""
 
         @wraps(handler)
         async def answer(request: web.Request) -> web.StreamResponse:
@@ -66,7 +66,7 @@ class AccessControl:
             except Problem as problem:
                 return await self._render_refusal(request, problem)
 
-        answer.role = role  # type: ignore[attr-defined]  # the table of roles is made from it
+        answer.role = role  # type: ignore[attr-defined]  # for the table of roles
         return answer
 
     def route_adder(self, app: web.Application) -> AddRoute:
@@ -84,8 +84,11 @@ class AccessControl:
         is_refused: bool = False,
         note: str = "",
     ) -> None:
-        """Into the audit trail, on disk. Raises Problem 503, so what cannot be told is not done:
-        call it before acting."""
+        """Write to the audit trail, on disk.
+
+        Call it before acting: it raises Problem 503, so an action that cannot be logged is not
+        done.
+        """
         session = templates.session_of(request)
         actor = session.name if session else "-"
         now_us = self.backend.clock.wall_us()
@@ -106,11 +109,11 @@ class AccessControl:
             ) from error
 
     def checked_form(self, request: web.Request) -> Mapping[str, str]:
-        """What came with a POST; checked already."""
+        """Return the form of a POST, already checked."""
         return request[_FORM]
 
     def is_still_allowed(self, request: web.Request) -> bool:
-        """Whether who opened a stream may still read on; that alone keeps no session alive."""
+        """Return whether a stream may continue; the check keeps no session alive."""
         id_ = request.cookies.get(cookie_name(request, "session"), "")
         session = self.sessions.find_session(id_, is_active=False)
         return session is not None and self._is_current(session)
@@ -123,7 +126,10 @@ class AccessControl:
             return None
 
     def _is_current(self, session: LoginSession) -> bool:
-        """Whoever was removed, or has another password or role meanwhile, is out at once."""
+        """Return whether the person still has the same password and role.
+
+        Otherwise the session ends at once.
+        """
         person = self.find_person(session.name)
         return person is not None and person.stamp == session.stamp
 
@@ -170,14 +176,16 @@ def has_role(role: str, required_role: str) -> bool:
 
 
 def derive_login_token(request: web.Request, secret: bytes) -> str:
-    """The token of the login form, made of the cookie that came with the form before it; ""
-    without such a cookie."""
+    """Derive the token of the login form from its cookie; "" without a cookie."""
     cookie = request.cookies.get(cookie_name(request, "door"), "")
     return hmac.digest(secret, b"login form\0" + cookie.encode(), "sha256").hex() if cookie else ""
 
 
 def cookie_name(request: web.Request, name: str) -> str:
-    """Over TLS a browser takes a name so begun from this host alone, and sends it by TLS only."""
+    """Return the cookie's name, with the prefix __Host- over TLS.
+
+    Browsers accept such a name only from this host, and send it only by TLS.
+    """
     return (
         f"__Host-heliograph-{name}"
         if forms.request_scheme(request) == "https"
@@ -188,7 +196,7 @@ def cookie_name(request: web.Request, name: str) -> str:
 def set_cookie(
     request: web.Request, response: web.Response, name: str, value: str, max_age_s: int
 ) -> None:
-    """`max_age_s` 0 takes it away."""
+    """Set a cookie; `max_age_s` 0 deletes it."""
     response.set_cookie(
         cookie_name(request, name),
         value,

@@ -1,4 +1,4 @@
-"""Whom the courier tells, what became of it, and sending it again."""
+"""The page of notifications: receivers, deliveries, and resending."""
 
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ class ReceiverView:
     kind: str
     address: str
     interests: str  # in words
-    state: str  # of its newest message; "" when it has had none
+    state: str  # of its newest message; "" without one
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,14 +30,14 @@ class DeliveryView:
     state: str  # waiting, arrived or given_up
     tries: int
     reply: str
-    next_try: str  # when it is tried again; "" when it is not
+    next_try: str  # time of the next try; "" if there is none
 
 
 @dataclass(frozen=True, kw_only=True)
 class AlertsBackend:
-    """Data of the alerts page. `resend` returns False when the message no longer exists.
+    """Data of the page; `resend` returns False if the message no longer exists.
 
-    `list_deliveries` and `resend` raise OSError when the outbox cannot be used.
+    `list_deliveries` and `resend` raise OSError if the outbox cannot be used.
     """
 
     build_receivers: Callable[[Sequence[DeliveryView]], Sequence[ReceiverView]]

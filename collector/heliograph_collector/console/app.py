@@ -1,4 +1,4 @@
-"""The console's routes, its audit trail and its stream of changes."""
+"""Routes of the console, its audit trail and its event stream."""
 
 import asyncio
 import json
@@ -100,7 +100,7 @@ PAGE_GROUPS = (
 
 
 def add_routes(app: web.Application, backend: ConsoleBackend) -> AccessControl:
-    """Adds them; a part of the console is made with the gate and adds its own."""
+    """Add the routes; return the access control, with which other parts add theirs."""
     access_control = AccessControl(backend)
     add_route = access_control.route_adder(app)
     add_route("GET", "/console/static/{name}", NOBODY, templates.serve_static)

@@ -1,4 +1,4 @@
-"""What the console needs from the rest of the collector; `app/console_backend.py` fills it in."""
+"""The interface of the console; `app/console_backend.py` implements it."""
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,37 +12,37 @@ from heliograph_collector.fleet.registry import Fleet
 
 
 class InvalidInputError(Exception):
-    """What was typed cannot be; the text is a sentence that names place and cure."""
+    """The input is invalid; the text is a sentence with place and correction."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LiveAgent:
-    """What a connected agent says of itself, beside what the registry knows."""
+    """Session data of a connected agent, beside its registry data."""
 
     country: str
     region: str
     access: str
     link: str
     queued_envelopes: int  # envelopes in its spool
-    remaining_batches: int | None  # batches more that it may send now; None when it has sent none
+    remaining_batches: int | None  # batches that it may still send now; None if it has sent none
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestStatus:
-    """State of ingest. `lag_entries` is None until the store has answered."""
+    """State of ingest; `lag_entries` is None until the store has answered."""
 
-    position: int  # of the journal
+    position: int  # position in the journal
     lag_entries: int | None
-    received_us: int | None  # when the newest result in the store came
+    received_us: int | None  # arrival of the newest result in the store
     free_bytes: int  # on the disk of the data directory
     problems: Sequence[str]
-    envelopes: Sequence[tuple[str, str, str, int]]  # carrier, status, reason, how many
+    envelopes: Sequence[tuple[str, str, str, int]]  # carrier, status, reason, count
     measurements: Mapping[str, int]  # by outcome: kept, bad, time_bad
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VerdictChangeCount:
-    """So many verdicts that today's rules give otherwise; "" for none."""
+    """The number of verdicts that the current rules change; "" for no verdict."""
 
     country: str
     service: str
@@ -55,7 +55,7 @@ class VerdictChangeCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DryRun:
-    """What judging again would change. `is_complete` is false when it was cut off."""
+    """The changes if the current rules judged again; `is_complete` false: cut off."""
 
     since_us: int
     until_us: int
@@ -67,26 +67,26 @@ class DryRun:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VoiceReport:
-    """A code that was read out, proven."""
+    """A code by telephone whose proof is valid."""
 
     agent: str  # hex
     created: str
     lines: Sequence[str]
-    is_stored: bool  # it was taken in before
+    is_stored: bool  # it was stored before
 
 
 @dataclass(frozen=True, kw_only=True)
 class ConsoleBackend:
     """The data and callables that the console is built from.
 
-    `name_origin` takes the addresses on a request's way (as in X-Forwarded-For, the peer last) and
-    returns an opaque name of its origin. `secret` authenticates what a browser keeps, also after a
-    restart. `fleet` is a connection of the console's own.
+    `name_origin` takes the addresses of a request's path (as in X-Forwarded-For, the peer last) and
+    returns an opaque name of its origin. `secret` authenticates what a browser stores, also after a
+    restart. `fleet` is a connection that only the console uses.
 
     `create_invite` takes (role, uses, lifetime in seconds) and returns the line. `read_plan` takes
-    YAML and the name it has in errors. `dry_run` judges the last day again and stores nothing.
+    YAML and its name in error messages. `dry_run` judges the last day again and stores nothing.
     `prove_voice_code` verifies a code, and with `True` stores it. All four raise InvalidInputError.
-    `issue_plan` signs a plan as the next.
+    `issue_plan` signs a plan as the next version.
     """
 
     clock: Clock
@@ -96,7 +96,7 @@ class ConsoleBackend:
     name_origin: Callable[[str], str]
     fleet: Fleet
     services: Services  # of the running collector
-    services_source: str  # where they come from, in words
+    services_source: str  # their origin, in words
     list_live_agents: Callable[[], Mapping[bytes, LiveAgent]]
     create_invite: Callable[[str, int, int], str]
     read_plan: Callable[[str, str], Plan]
@@ -104,8 +104,8 @@ class ConsoleBackend:
     issue_plan: Callable[[Plan], Plan]
     read_ingest_status: Callable[[], IngestStatus]
     dry_run: Callable[[], Awaitable[DryRun]]
-    rules_version: str  # which edition judges
+    rules_version: str  # version of the rules that judge
     prove_voice_code: Callable[[str, bool], VoiceReport]
-    # by topic: a value that differs after a change
+    # by topic: a value that changes with the data
     read_change_markers: Callable[[], Mapping[str, object]]
-    count_incidents: Callable[[], Mapping[str, int]] | None = None  # open incidents, by their state
+    count_incidents: Callable[[], Mapping[str, int]] | None = None  # open incidents by state

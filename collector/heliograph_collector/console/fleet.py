@@ -1,4 +1,4 @@
-"""The fleet: who there is, where, how well, and the end of it for one. Never an address."""
+"""The fleet pages: agents, coverage, and revocation; without any address."""
 
 import asyncio
 
@@ -9,7 +9,7 @@ from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl,
 from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.http.problem import Problem
 
-MAX_CELLS = 100  # of the coverage that are shown
+MAX_CELLS = 100  # shown cells of the coverage
 
 
 async def list_rows(backend: ConsoleBackend) -> list[fleet_table.FleetRow]:
@@ -56,7 +56,10 @@ class FleetPages:
         )
 
     async def revoke(self, request: web.Request) -> web.StreamResponse:
-        """Only with the beginning of its id typed in again: there is no way back."""
+        """Revoke an agent; the form must repeat the beginning of its id.
+
+        Revocation is permanent.
+        """
         row = await self._find_row(request)
         if (
             self._access_control.checked_form(request).get("again", "").strip().lower()

@@ -1,6 +1,6 @@
-"""The fleet as rows: what the registry knows of each agent and what those that are here say.
+"""Join registry data with live session data into the fleet table.
 
-Pure, and quick enough for ten thousand: pages are cut after filtering.
+Pure, and fast enough for ten thousand agents: pages are cut after filtering.
 """
 
 from collections import Counter
@@ -37,14 +37,14 @@ class FleetRow:
 
     @property
     def exclusion_reason(self) -> str:
-        """Why its word is not counted; "" when it is."""
+        """Return why the agent's votes do not count; "" if they do."""
         if self.agent.cloned_s is not None:
             return "seems to run on two machines"
         return "in quarantine: came without an invite" if self.agent.trial_s is not None else ""
 
     @property
     def state(self) -> str:
-        """One of STATES but the first."""
+        """Return one of STATES except the first."""
         if self.agent.revoked_s is not None:
             return "revoked"
         if self.exclusion_reason:
@@ -54,7 +54,7 @@ class FleetRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FleetFilter:
-    """Filter of the fleet; `search_text` matches id, country, network, access and version."""
+    """Filter of the fleet; `search_text` is the start of an id or part of a field."""
 
     search_text: str = ""
     state: str = "all"
@@ -72,7 +72,7 @@ class FleetPage:
 
 @dataclass(frozen=True, slots=True)
 class FleetCoverage:
-    """Volunteers of one country, network and access that count."""
+    """Volunteers of one country, network and access whose votes count."""
 
     country: str
     asn: int
@@ -85,7 +85,7 @@ class FleetCoverage:
 def build_rows(
     agents: Iterable[EnrolledAgent], live_agents: Mapping[bytes, LiveAgent]
 ) -> list[FleetRow]:
-    """Who is here first, then the newest."""
+    """Build rows, connected agents first, then the newest."""
     fleet_rows = [FleetRow(agent, live_agents.get(agent.id)) for agent in agents]
     return sorted(
         fleet_rows, key=lambda row: (row.live is None, -row.agent.created_s, row.agent.id)
@@ -102,7 +102,7 @@ def cut_page(rows: Sequence[FleetRow], fleet_filter: FleetFilter) -> FleetPage:
 
 
 def build_coverage(rows: Iterable[FleetRow]) -> list[FleetCoverage]:
-    """Most covered first."""
+    """Build the coverage, best covered first."""
     cells: dict[tuple[str, int, str], list[FleetRow]] = {}
     for row in rows:
         if row.agent.role == "volunteer" and row.state in ("here", "away"):
@@ -122,7 +122,7 @@ def build_coverage(rows: Iterable[FleetRow]) -> list[FleetCoverage]:
 
 
 def count_places(rows: Iterable[FleetRow], role: str) -> Counter[tuple[str, str]]:
-    """Who would run something: per (country, access), of those in good standing."""
+    """Count the agents of a role by (country, access), without revoked ones."""
     return Counter(
         (row.country, row.access)
         for row in rows

@@ -1,4 +1,4 @@
-"""How times and places read on the console's pages. Times are UTC, and coarse where people are."""
+"""Formats of the console's pages; times are UTC, and coarse for people's agents."""
 
 from datetime import UTC, datetime
 
@@ -7,7 +7,7 @@ _DAY_S = 86_400
 
 
 def format_minute(at_s: int | None) -> str:
-    """To the minute."""
+    """Format a time to the minute."""
     return DASH if at_s is None else f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d %H:%M}"
 
 
@@ -20,7 +20,7 @@ def format_day(at_s: int) -> str:
 
 
 def format_last_seen(at_s: int | None, now_s: int, *, is_connected: bool) -> str:
-    """When an agent was here last, no finer than the operator needs."""
+    """Format when an agent was last connected, no finer than the operator needs."""
     if is_connected:
         return "here now"
     if at_s is None:
@@ -43,17 +43,17 @@ def format_country(code: str) -> str:
 
 
 def format_code(code: str) -> str:
-    """A word of the program, as people read it."""
+    """Format an internal code for people."""
     return code.replace("_", " ")
 
 
 def format_count(number: int, singular: str, plural: str = "") -> str:
-    """As "1 agent", "2 agents"."""
+    """Format a count as "1 agent" or "2 agents"."""
     return f"{number:,} {singular if number == 1 else plural or singular + 's'}"
 
 
 def format_size(byte_count: int) -> str:
-    """Of bytes."""
+    """Format a number of bytes."""
     value = float(byte_count)
     unit = "B"
     for unit in ("B", "kB", "MB", "GB", "TB"):

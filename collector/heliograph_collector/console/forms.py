@@ -1,4 +1,4 @@
-"""What a browser sends with a form: read with limit and deadline, and from our own pages only."""
+"""Form data: read with size limit and deadline, and only from our own pages."""
 
 import asyncio
 from collections.abc import Mapping
@@ -8,14 +8,14 @@ from aiohttp import web
 
 from heliograph_collector.http.problem import Problem
 
-MAX_BODY_BYTES = 524_288  # a plan in a text field is the longest
+MAX_BODY_BYTES = 524_288  # the longest is a plan in a text field
 _MAX_FIELDS = 100
 _DEADLINE_S = 10.0
 _FORM = "application/x-www-form-urlencoded"
 
 
 async def read_form(request: web.Request) -> Mapping[str, str]:
-    """The fields; of one that stands twice, the first. Raises Problem 400, 408, 413, 415."""
+    """Read the fields, of a repeated one the first. Raises Problem 400, 408, 413, 415."""
     if request.content_type != _FORM:
         raise Problem(415, "Not a form", f"A form is sent as {_FORM}.")
     try:
@@ -48,16 +48,19 @@ async def _read_body(request: web.Request) -> bytes:
 
 
 def is_same_origin(request: web.Request) -> bool:
-    """Whether the page that sent this form is one of ours. Every browser says so with a form."""
+    """Return whether a form was sent from our own page; all browsers declare it."""
     return request.headers.get("Origin", "") == f"{request_scheme(request)}://{request.host}"
 
 
 def request_scheme(request: web.Request) -> str:
-    """As the browser sees it: TLS ends at a proxy, which says so. Who lies harms itself alone."""
+    """Return the scheme that the browser sees; a proxy with TLS reports it.
+
+    A client that forges it harms only itself.
+    """
     forwarded_proto = request.headers.get("X-Forwarded-Proto", "").strip().lower()
     return "https" if forwarded_proto == "https" or request.secure else "http"
 
 
 def forwarded_for(request: web.Request) -> str:
-    """The addresses it came by, the peer last."""
+    """Return the addresses on the request's path, the peer last."""
     return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])

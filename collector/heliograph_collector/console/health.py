@@ -1,4 +1,4 @@
-"""The first page and the health page of the console, and a dry run of today's rules."""
+"""The overview and the health page, and a dry run of the current rules."""
 
 from collections import Counter
 

@@ -1,4 +1,4 @@
-"""One plain line on each thing an operator worries about: pure, from the backend's data."""
+"""One plain line per health topic for the operator. Pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +8,7 @@ from heliograph_collector.console.backend import IngestStatus
 from heliograph_collector.console.fleet_table import FleetRow
 from heliograph_collector.console.formats import format_count, format_size
 
-BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than a quiet agent ever holds
+BACKLOG_ENVELOPES = 20  # envelopes in one spool: more than an agent without backlog holds
 LOW_DISK_BYTES = 2_000_000_000
 _HARMLESS = ("duplicate", "stored")
 
@@ -56,7 +56,10 @@ def summarize_fleet(rows: Sequence[FleetRow]) -> StatusLine:
 
 
 def summarize_controls(rows: Sequence[FleetRow]) -> StatusLine:
-    """Without a control that is online nothing can be told from a service that is down."""
+    """Summarize the controls.
+
+    Without a control that is online, blocked cannot be distinguished from down.
+    """
     controls = [r for r in rows if r.agent.role == "control" and r.agent.revoked_s is None]
     live_controls = [row.live for row in controls if row.live is not None]
     online_count = sum(control.link == Link.ONLINE for control in live_controls)

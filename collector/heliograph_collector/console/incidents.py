@@ -1,4 +1,4 @@
-"""Incidents for those who answer for them: what they rest on, and four words to say of them."""
+"""Incident pages of the console: evidence, and the four acts of an operator."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
@@ -14,13 +14,13 @@ from heliograph_collector.http.problem import Problem
 PATH = "/console/incidents"
 ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
 FILTERS = ("open", "over", "all")
-_MAX_ROWS = 200  # lines of the list
-_EVIDENCE_TIMEOUT_S = 10.0  # so long the store may think before the page goes without it
+_MAX_ROWS = 200  # rows of the list
+_EVIDENCE_TIMEOUT_S = 10.0  # after this time the page is shown without the store's data
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentRow:
-    """One incident in the list. `marks` are words beside its state."""
+    """One incident in the list; `marks` are labels beside its state."""
 
     id: str
     sentence: str
@@ -35,7 +35,7 @@ class IncidentRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LogEntryView:
-    """One entry of the log about it."""
+    """One log entry of an incident."""
 
     entry: int
     at: str
@@ -48,7 +48,7 @@ class LogEntryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDetail:
-    """One incident as the log tells it; `allowed_acts` are those that an operator may record."""
+    """One incident of the log; `allowed_acts` are those that an operator may record."""
 
     row: IncidentRow
     newest_entry: int
@@ -64,9 +64,9 @@ class IncidentDetail:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkVotes:
-    """The vantages of one network while it lasted.
+    """The vantages of one network during an incident.
 
-    Of a silence (`is_silence`) `bad` counts those away at once, `good` those connected now.
+    For a silence (`is_silence`), `bad` counts those silent at once, `good` those connected now.
     """
 
     name: str
@@ -77,7 +77,7 @@ class NetworkVotes:
 
     @property
     def bar_widths(self) -> tuple[int, int, int]:
-        """Per cent of its vantages: failing, well, in doubt."""
+        """Return the shares of failing, good and unknown vantages, in percent."""
         total = max(1, self.bad + self.good + self.unknown)
         bad = round(100 * self.bad / total)
         good = round(100 * self.good / total)
@@ -86,7 +86,7 @@ class NetworkVotes:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementRow:
-    """A measurement that speaks for it."""
+    """A measurement that supports the incident."""
 
     id: str
     at: str
@@ -119,7 +119,7 @@ class IncidentActions:
 
 
 class ActRefusedError(Exception):
-    """What the operator wanted to say cannot be said; the text is a sentence with the cure."""
+    """An act is invalid; the text is a sentence with the correction."""
 
 
 def add_routes(
@@ -193,7 +193,7 @@ class _IncidentPages:
         return templates.redirect(f"{PATH}/{incident.row.id}")
 
     def _find_incident(self, request: web.Request) -> IncidentDetail:
-        """Raises Problem 404."""
+        """Find an incident. Raises Problem 404."""
         incident = self._actions.get_incident(request.match_info["id"])
         if incident is None:
             raise Problem(404, "No such incident", f"Those that there are, are at {PATH}.")
@@ -221,7 +221,7 @@ class _IncidentPages:
         )
 
     async def _get_evidence(self, id_: str) -> EvidenceView:
-        """Without it the page still shows, and says why."""
+        """Read the evidence; on failure the page shows the reason instead."""
         try:
             async with asyncio.timeout(_EVIDENCE_TIMEOUT_S):
                 return await self._actions.get_evidence(id_)

@@ -1,4 +1,4 @@
-"""Invitations: made, shown once with their QR code, listed with what is left, withdrawn."""
+"""Invitations: created, shown once with a QR code, listed and withdrawn."""
 
 import asyncio
 import base64
@@ -31,7 +31,7 @@ class InvitePages:
         return await self._render_page(request)
 
     async def create(self, request: web.Request) -> web.StreamResponse:
-        """The page that shows the line is the only one that ever does."""
+        """Create an invitation; only this response ever shows its line."""
         form = self._access_control.checked_form(request)
         uses = form.get("uses", "")
         lifetime = form.get("life", "")
@@ -92,8 +92,10 @@ class InvitePages:
 
 
 def render_qr_code(invite_line: str) -> str:
-    """The line as a QR code, an SVG in a data URL: black on white in every scheme, as cameras
-    want it."""
+    """Render the line as a QR code, an SVG in a data URL.
+
+    It is black on white in every color scheme, because cameras need that.
+    """
     import segno
 
     file = io.BytesIO()

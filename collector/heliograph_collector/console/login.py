@@ -1,4 +1,4 @@
-"""The way in and the way out."""
+"""Login and logout."""
 
 import asyncio
 import hmac
@@ -14,15 +14,18 @@ from heliograph_collector.fleet.operators import OperatorsError, Person
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.rate_limit import LoginThrottle
 
-_STEP_S = 30  # of the second factor (RFC 6238)
-_BROWSER_COOKIE_S = 180 * 86_400  # how long a browser is remembered to have been in
-_MAX_WAITING = 8  # tries that may wait for a strange place's turn
+_STEP_S = 30  # step of the second factor (RFC 6238)
+_BROWSER_COOKIE_S = 180 * 86_400  # seconds in which a browser is recognized after a login
+_MAX_WAITING = 8  # tries by unknown browsers that may wait
 _WRONG_LOGIN = "Name, password or code is not right."
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
 
 
 class LoginPages:
-    """Hashing goes in threads, one for strangers and one for those who were in before."""
+    """Login pages; passwords are hashed in threads.
+
+    Known and unknown browsers have a slot each, so that a crowd of unknown ones delays nobody else.
+    """
 
     def __init__(self, access_control: AccessControl) -> None:
         self._access_control = access_control
@@ -60,7 +63,7 @@ class LoginPages:
                 request, "login", person_name or "unknown name", is_refused=True
             )
             return self._render_form(request, status=403, error_text=_WRONG_LOGIN, name=name)
-        assert person is not None  # noqa: S101 -- nobody has no right password
+        assert person is not None  # noqa: S101 -- an unknown name has no right password
         self._throttle.forget_tries(person_name, origin, browser)
         return await self._start_session(request, person)
 
@@ -73,7 +76,7 @@ class LoginPages:
         return response
 
     async def _start_session(self, request: web.Request, person: Person) -> web.StreamResponse:
-        """A session under a new id, whatever the browser brought along."""
+        """Start a session under a new id, whatever id the browser sent."""
         self._access_control.sessions.end_session(
             request.cookies.get(access.cookie_name(request, "session"), "")
         )
@@ -93,7 +96,7 @@ class LoginPages:
     def _render_form(
         self, request: web.Request, *, status: int = 200, error_text: str = "", name: str = ""
     ) -> web.Response:
-        """With a fresh token, bound to a fresh cookie."""
+        """Render the form with a new token, bound to a new cookie."""
         cookie = secrets.token_hex(32)
         response = templates.render(
             request,
@@ -118,7 +121,10 @@ class LoginPages:
     async def _check_credentials(
         self, person: Person | None, password: str, code: str, *, is_stranger: bool
     ) -> bool:
-        """As slow for nobody as for somebody, and for a wrong code as for a wrong password."""
+        """Check password and code; an unknown name takes as long as a known one.
+
+        The result does not reveal whether the password or the code was wrong.
+        """
         if is_stranger and self._waiting_count >= _MAX_WAITING:
             raise Problem(503, "Busy", "Many try to log in.", headers={"Retry-After": "5"})
         self._waiting_count += is_stranger
@@ -143,7 +149,7 @@ class LoginPages:
             raise Problem(503, "No second factor", "operators.json cannot be written.") from None
 
     def _known_browser(self, request: web.Request, name: str) -> str:
-        """What proves that this browser was in before by that name; "" for none."""
+        """Return the proof of an earlier login by this name; "" without one."""
         browser_cookie = request.cookies.get(access.cookie_name(request, "known"), "")[:256]
         nonce, _, proof = browser_cookie.partition(".")
         expected_proof = self._sign_browser(name, nonce)
@@ -157,7 +163,7 @@ class LoginPages:
 
 
 def find_matching_step(secret: str, code: str, now_s: int) -> int | None:
-    """Which of the steps before, of and after `now_s` the code is of."""
+    """Return the TOTP step of a code: the step of `now_s` or a neighbor; else None."""
     import pyotp
 
     digits = code.replace(" ", "")

@@ -1,4 +1,4 @@
-"""What agents run: shown, edited, previewed, signed and sent; and the way back to any before."""
+"""The plan: show, edit, preview, sign and send it, and restore an earlier version."""
 
 import asyncio
 from collections.abc import Iterable, Sequence
@@ -18,7 +18,7 @@ from heliograph_collector.http.problem import Problem
 
 @dataclass(frozen=True, slots=True)
 class PlanChange:
-    """`kind` is added, removed or changed."""
+    """A change; `kind` is added, removed or changed."""
 
     kind: str
     subject: str
@@ -36,7 +36,7 @@ class RunnerCount:
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
     changes: Sequence[PlanChange]
-    new_consents: Sequence[str]  # what volunteers have to agree to first
+    new_consents: Sequence[str]  # consents that volunteers must give first
     runners: Sequence[RunnerCount]
     volunteers: int
     controls: int
@@ -45,7 +45,7 @@ class PlanPreview:
 def build_preview(
     before: Plan | None, after: Plan, rows: Sequence[fleet_table.FleetRow]
 ) -> PlanPreview:
-    """`after` against the plan that stands."""
+    """Compare `after` with the current plan."""
     volunteers, controls = (
         fleet_table.count_places(rows, role) for role in ("volunteer", "control")
     )
@@ -67,8 +67,11 @@ def build_preview(
 
 
 def consent_scope(plan: Plan) -> frozenset[str]:
-    """What an agent asks its owner's consent for, one by one: tasks with their options, and the
-    hosts behind them. A test holds it against the agent's own."""
+    """Return the items that an agent asks its owner's consent for.
+
+    These are tasks with options, and the hosts behind them. A test compares it with the agent's
+    code.
+    """
     return frozenset(describe_unit(task) for task in plan.tasks) | list_hosts(plan.services)
 
 
@@ -82,7 +85,7 @@ def describe_unit(task: PlannedTask) -> str:
 
 
 def describe_task(task: PlannedTask) -> str:
-    """The same for people, who need not read a name twice."""
+    """Describe a task for people, without repeating a name."""
     unit_parts = describe_unit(task).split(" ", 1)
     return (
         unit_parts[1]
@@ -92,7 +95,7 @@ def describe_task(task: PlannedTask) -> str:
 
 
 def compare_services(before: Sequence[Service], after: Sequence[Service]) -> list[PlanChange]:
-    """One line for each service that is not as it was."""
+    """List one change for each service that differs."""
     old, new = ({s.name: s for s in service_list} for service_list in (before, after))
     changes = [PlanChange("removed", name) for name in old.keys() - new.keys()]
     changes += [
@@ -159,7 +162,7 @@ def _describe_difference(old: Service, new: Service) -> str:
     return "; ".join(parts) or "title, experiment or how an endpoint is asked"
 
 
-FIELD_NAME = "plan"  # what the text field is called in errors
+FIELD_NAME = "plan"  # name of the text field in error messages
 MAX_NEW_CONSENTS = 60
 
 
@@ -195,7 +198,7 @@ class PlanPages:
         return templates.render(request, "edition.html", plan=plan, text=plan_yaml)
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
-        """The plan that stands, or with `from` an earlier one."""
+        """Show the editor with the current plan, or with the version `from`."""
         from_version = request.query.get("from", "")
         plan = (
             await self._read_version(from_version) if from_version else await self._read_current()
@@ -220,7 +223,7 @@ class PlanPages:
         )
 
     async def send(self, request: web.Request) -> web.StreamResponse:
-        """Only what was previewed against the plan that still stands."""
+        """Sign and send a plan that was previewed against the current version."""
         form = self._access_control.checked_form(request)
         plan_yaml = form.get("plan", "")
         current_plan = await self._read_current()
@@ -242,7 +245,7 @@ class PlanPages:
         return self._render_services(request)
 
     async def check_services(self, request: web.Request) -> web.StreamResponse:
-        """Nothing is taken in: the page says how that is done."""
+        """Check a services file and explain how to install it; store nothing."""
         services_yaml = (
             self._access_control.checked_form(request).get("services", "").replace("\r\n", "\n")
         )

@@ -1,4 +1,4 @@
-"""Who is logged in: kept here, in memory, under the hash of a random id that the browser alone has.
+"""Login sessions, in memory, by the hash of a random id that only the browser has.
 
 A restart of the collector ends all sessions.
 """
@@ -12,15 +12,15 @@ from heliograph_collector.fleet.operators import Person
 
 IDLE_US = 30 * 60_000_000
 LIFETIME_US = 12 * 3_600_000_000
-MAX_SESSIONS = 256  # of all people together; the longest idle goes first
+MAX_SESSIONS = 256  # of all people together; the longest idle one is removed first
 
 
 @dataclass(slots=True, kw_only=True)
 class LoginSession:
     name: str
     role: str
-    stamp: tuple[str, str, str]  # of the person, when it was opened
-    token: str  # what every form of this session must bring along
+    stamp: tuple[str, str, str]  # of the person, when the session was opened
+    token: str  # required in every form of this session
     began_us: int
     seen_us: int
 
@@ -34,7 +34,10 @@ class Sessions:
         return len(self._sessions)
 
     def open_session(self, person: Person) -> str:
-        """A new id, 256 random bits; an id that the browser brought along is never taken over."""
+        """Open a session with a new id of 256 random bits.
+
+        An id from the browser is never reused.
+        """
         now_us = self._clock.monotonic_us()
         self._drop_expired(now_us)
         while len(self._sessions) >= MAX_SESSIONS:
@@ -51,7 +54,10 @@ class Sessions:
         return id_
 
     def find_session(self, id_: str, *, is_active: bool = True) -> LoginSession | None:
-        """Find a session, None when it is over. `is_active`: a person acted, not just a page."""
+        """Find a session; None if it has ended.
+
+        `is_active`: a person acted, not only a page that refreshes itself.
+        """
         session = self._sessions.get(_hash_id(id_))
         now_us = self._clock.monotonic_us()
         if session is None or _is_expired(session, now_us):

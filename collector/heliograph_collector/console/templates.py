@@ -1,4 +1,4 @@
-"""The frame of the console's pages: who is in, where one can go, what a browser may do there."""
+"""The layout of the console's pages: user, navigation and browser policy."""
 
 from collections.abc import Mapping
 from functools import cache
@@ -18,7 +18,7 @@ STATIC = {
     "console.js": "text/javascript",
     "incidents.css": "text/css",
 }
-# As the public pages', but forms may be sent home, and pictures may be written into the page.
+# As on the public pages, but with forms to our own host and inline images.
 _POLICY = (
     "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'"
@@ -26,7 +26,7 @@ _POLICY = (
 _HEADERS = {
     "Content-Security-Policy": _POLICY,
     "Cache-Control": "no-store",
-    # A browser told no-referrer sends "Origin: null" with forms, which we could not tell from evil.
+    # With no-referrer, browsers send "Origin: null" with forms, as an attacker's page would.
     "Referrer-Policy": "same-origin",
 }
 # In the order of the navigation: path, name.
@@ -60,7 +60,7 @@ def environment() -> Environment:
 def render(
     request: web.Request, template: str, *, status: int = 200, **values: Any
 ) -> web.Response:
-    """The page `template`, in the frame. Templates know `session`, which is None outside."""
+    """Render a page in the layout; its `session` is None before the login."""
     session = session_of(request)
     is_operator = session is not None and session.role == "operator"
     context = {
@@ -78,7 +78,7 @@ def render(
 
 
 def redirect(path: str) -> web.Response:
-    """To another page of ours, after a form: reloading it sends nothing again."""
+    """Redirect to another page after a form, so that a reload sends nothing again."""
     return web.Response(status=303, headers={**_HEADERS, "Location": path})
 
 
@@ -93,7 +93,7 @@ def read_static_files() -> Mapping[str, bytes]:
 
 @cache
 def build_asset_urls() -> Mapping[str, str]:
-    """Change with the content, so that browsers may keep it for long."""
+    """Build URLs that change with the content, so that browsers may cache them long."""
     return {
         name: f"/console/static/{name}?v={sha256(body).hexdigest()[:12]}"
         for name, body in read_static_files().items()

@@ -1,4 +1,4 @@
-"""A code from `heliograph-agent code`, typed in as it is read out over the telephone."""
+"""The page for codes of `heliograph-agent code` that are read out by telephone."""
 
 import asyncio
 
@@ -8,7 +8,7 @@ from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError, VoiceReport
 
-_MAX_CODE_CHARS = 1_000  # characters: the longest way to say one in words is a third of that
+_MAX_CODE_CHARS = 1_000  # characters: three times the longest code in words
 
 
 class VoiceCodePage:
@@ -25,7 +25,7 @@ class VoiceCodePage:
         return self._render_page(request)
 
     async def check_code(self, request: web.Request) -> web.StreamResponse:
-        """Says what it means; nothing is stored."""
+        """Show the meaning of a code without storing it."""
         return await self._process_code(request, is_stored=False)
 
     async def store_code(self, request: web.Request) -> web.StreamResponse:

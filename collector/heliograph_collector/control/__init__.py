@@ -1,8 +1,13 @@
-"""Control measurements from uncensored places, the baseline of other countries, and assessment.
+"""Control measurements, the baseline of other countries, and assessment of blocks.
 
-`ControlContext` keeps recent measurements of controls and of other countries' vantages; `Assessor`
-judges blocks of measurements by it, and again those that a later result may change. Both are
-deterministic: time is the data's own.
+`ControlContext` keeps recent measurements of controls and of other countries' vantages. `Assessor`
+judges blocks of measurements by it, and judges again those that a later result may change. Both
+are deterministic: they read the times in the data and no clock.
+
+Example:
+    assess = Assessor(judge, services)
+    for record, verdicts in assess(block):
+        print(record.id, verdicts[-1].state)
 """
 
 from heliograph_collector.control.assessor import Assessor, ControlContext, Judge

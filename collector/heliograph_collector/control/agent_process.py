@@ -1,7 +1,7 @@
-"""The control agent on this machine: a child process with the role `control`, kept alive.
+"""Local control agent: a child process with the role `control`, kept running.
 
-It measures the plan's targets from the collector's own network and sends them through the same door
-as everybody.
+It measures the plan's targets from the collector's own network and sends its measurements through
+the same entrance as every agent.
 """
 
 import asyncio
@@ -22,9 +22,9 @@ _JOIN_S = 60.0
 _STOP_S = 1.5
 _MIN_WAIT_S = 1.0
 _MAX_WAIT_S = 60.0
-_STEADY_S = 60.0  # a run this long was no failure to start
-# Linux ends the child with us, however we end, also before it could ask for that; then it becomes
-# what it was started for.
+_STEADY_S = 60.0  # assumed: a run this long shows that the start succeeded
+# On Linux the kernel ends the child whenever its parent dies. The parent check covers a parent
+# that dies before prctl. Then the child becomes the requested program.
 _TIED_CHILD_CODE = """
 import ctypes, os, signal, sys
 parent, *words = sys.argv[1:]
@@ -38,10 +38,10 @@ os.execv(sys.executable, [sys.executable, *words])
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlAgent:
-    state_directory: Path  # the agent's directory
-    log_file: Path  # what it says
-    endpoint: str  # the gRPC entrance, as this machine dials it
-    invite: Callable[[], Awaitable[str]]  # a fresh INVITE line
+    state_directory: Path  # the agent's state
+    log_file: Path  # the agent's output
+    endpoint: str  # the gRPC entrance, as reached from this machine
+    invite: Callable[[], Awaitable[str]]  # returns a fresh INVITE line
     rng: random.Random
 
 
@@ -51,13 +51,13 @@ def build_tied_command(*arguments: str) -> list[str]:
 
 
 def format_dial_address(host: str, port: int) -> str:
-    """How this machine reaches its own listener, also one that listens everywhere."""
+    """Format the address by which this machine reaches its listener, even a wildcard."""
     reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
     return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 
 async def keep_control(control: ControlAgent) -> None:
-    """Join once, run for ever; a child that ends is started again after a pause. Never returns."""
+    """Join once and keep the agent running; restart it after a pause. Never return."""
     loop = asyncio.get_running_loop()
     failures = 0
     while True:
@@ -71,7 +71,7 @@ async def keep_control(control: ControlAgent) -> None:
 
 
 async def _ensure_joined(control: ControlAgent) -> bool:
-    """Whether the state directory belongs to this door, after joining if it did not."""
+    """Join this endpoint unless already joined; return False when joining failed."""
     endpoint_file = control.state_directory.with_suffix(".endpoint")
     if (
         control.state_directory.is_dir()
@@ -96,7 +96,7 @@ async def _ensure_joined(control: ControlAgent) -> bool:
 
 
 async def _run_agent(control: ControlAgent, *arguments: str) -> int:
-    """Run the agent to its end; a cancelled caller ends it."""
+    """Run the agent until it ends, and return its exit code; cancellation ends it."""
     with control.log_file.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             *build_tied_command("-m", "heliograph_agent", *arguments),

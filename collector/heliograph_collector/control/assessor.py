@@ -1,4 +1,12 @@
-"""Judges block after block, and again what a later result throws light on."""
+"""Assessor: judge blocks, and judge older measurements again on new evidence.
+
+States of a volunteer's measurement: it is *judged* with its block. It is then *open* while its
+verdicts may still change and it was received at most WINDOW_US before the newest. A later result on
+the same target whose time is within WINDOW_US makes an open measurement *due*. Every block judges
+up to REJUDGED_PER_BLOCK due measurements again and returns those whose verdicts changed. A
+measurement with a final verdict, outside the window, or beyond the memory's bound is no longer
+open. This is why a verdict made before its control arrived is corrected without a second pass.
+"""
 
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
@@ -28,7 +36,7 @@ from heliograph_collector.model.records import (
 
 
 class ControlContext:
-    """Both memories; deterministic, and bounded by `observations` each."""
+    """Control cache and peer baseline; each is bounded by `observations`."""
 
     def __init__(
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
@@ -37,13 +45,13 @@ class ControlContext:
         self._peers = PeerBaseline(observations=observations)
 
     def update(self, record: ReceivedMeasurement) -> bool:
-        """Whether it may change what others of the same target mean."""
+        """Add a result; return whether it may change verdicts on the same target."""
         if record.role is AgentRole.CONTROL:
             return self._cache.update(record)
         return self._peers.update(record)
 
     def view_of(self, record: ReceivedMeasurement) -> ControlView:
-        """The control's view, else a stand-in's, with what the world sees."""
+        """Return the fresh control, else a volunteer in its place, with peer comparisons."""
         view = replace(
             self._cache.view_of(record), peer_comparisons=self._peers.compare_peers(record)
         )
@@ -63,14 +71,14 @@ class ControlContext:
         )
 
 
-REJUDGED_PER_BLOCK = 64  # measurements judged again with one block
-FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # doubt that no control can lift
+REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
+FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
 
 
 class Assessor:
-    """Judges block after block. Older measurements come out again when their verdicts changed."""
+    """Judge blocks in order; return older measurements whose verdicts changed too."""
 
     def __init__(
         self,
@@ -82,10 +90,10 @@ class Assessor:
         self._judge = judge
         self._context = ControlContext(services, observations=observations)
         self._open_measurements = _OpenMeasurements(observations)
-        self._due: dict[str, None] = {}  # ids to be judged again, in order
+        self._due: dict[str, None] = {}  # ids of due measurements, in order
 
     def __call__(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-        """All of `block`, then what its results changed in the last 15 minutes."""
+        """Judge the whole block, and due measurements that its results may change."""
         informative = [record for record in block if self._context.update(record)]
         rejudged = list(self._rejudge(informative, {record.id for record in block}))
         judged = [self._judge_record(record) for record in block]
@@ -100,8 +108,10 @@ class Assessor:
     def _rejudge(
         self, informative: Sequence[ReceivedMeasurement], block: set[str]
     ) -> Iterator[JudgedMeasurement]:
-        """So many at a time, and the others with the next blocks: a world in which something
-        changes all the time must not keep what is new waiting."""
+        """Judge a bounded number of due measurements again; later blocks take the rest.
+
+        The bound keeps new measurements from waiting when results change everywhere at once.
+        """
         self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
         for identity in list(islice(self._due, REJUDGED_PER_BLOCK)):
             del self._due[identity]
@@ -115,7 +125,7 @@ class Assessor:
 
 
 class _OpenMeasurements:
-    """Volunteers' measurements whose verdicts a later result may still change, oldest first."""
+    """Volunteers' measurements whose verdicts may still change, oldest first."""
 
     def __init__(self, observations: int) -> None:
         self._judged_by_id: OrderedDict[str, JudgedMeasurement] = OrderedDict()
@@ -140,7 +150,7 @@ class _OpenMeasurements:
         return self._judged_by_id.get(identity)
 
     def find_near(self, informative: Sequence[ReceivedMeasurement]) -> Iterator[str]:
-        """Those that one of these results lies within the window of, about the same target."""
+        """Yield ids of open measurements near a new result on the same target."""
         times_by_target: defaultdict[Key, list[int]] = defaultdict(list)
         for record in informative:
             times_by_target[make_target_key(record.measurement)].append(record.started_us)
@@ -164,7 +174,7 @@ class _OpenMeasurements:
 
 
 def _may_change(verdicts: Sequence[Verdict]) -> bool:
-    """Whether anything here leans on the control, or waits for it."""
+    """Return whether any verdict depends on the control or waits for it."""
     return any(
         v.state is not VerdictState.REACHABLE and not v.rule.startswith(FINAL_RULE_PREFIXES)
         for v in verdicts
@@ -172,6 +182,6 @@ def _may_change(verdicts: Sequence[Verdict]) -> bool:
 
 
 def _has_time_in_window(times_us: Sequence[int], at_us: int) -> bool:
-    """Whether one of these, which are in order, lies within the window."""
+    """Return whether any of the sorted times is within WINDOW_US of `at_us`."""
     at = bisect_left(times_us, at_us - WINDOW_US)
     return at < len(times_us) and times_us[at] <= at_us + WINDOW_US

@@ -1,4 +1,4 @@
-"""The controls' recent measurements: which of them counts for a moment."""
+"""Cache of the controls' recent measurements, with selection by time and quality."""
 
 from bisect import bisect_right, insort
 from collections import deque
@@ -23,7 +23,7 @@ _by_time = itemgetter(0)
 
 
 class ControlCache:
-    """The latest results of every control, a bounded number in all."""
+    """Latest results of every control, bounded by their number of observations."""
 
     def __init__(
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
@@ -37,7 +37,7 @@ class ControlCache:
         self._count = 0
 
     def update(self, record: ReceivedMeasurement) -> bool:
-        """Take in a control's result; False when it proves nothing."""
+        """Add a control's result; return False when it proves nothing."""
         if not _is_usable(record):
             return False
         key = make_target_key(record.measurement)
@@ -56,7 +56,11 @@ class ControlCache:
         return True
 
     def find_view(self, measurement: Measurement, at_us: int) -> ControlView:
-        """The best evidence there is about the target of this measurement, at this moment."""
+        """Return the best control result for this target near this time.
+
+        Returns:
+            A view without measurement when no control is within STALE_US.
+        """
         controls = self._entries_by_target.get(make_target_key(measurement), {})
         groups = self._groups.get(measurement.service, {})
         nearest = [_find_nearest(entries, at_us) for entries in controls.values() if entries]
@@ -74,7 +78,7 @@ class ControlCache:
         )
 
     def view_of(self, record: ReceivedMeasurement) -> ControlView:
-        """A control is held against itself: it can be reachable, down or unknown."""
+        """Return the control view; a control is its own, so it can never be blocked."""
         measurement = record.measurement
         if record.role is AgentRole.CONTROL:
             groups = self._groups.get(measurement.service, {})
@@ -94,7 +98,7 @@ class ControlCache:
 
 
 def _is_usable(record: ReceivedMeasurement) -> bool:
-    """A control whose own anchors failed is no measure of anything, nor one that did not run."""
+    """Return whether this is a control's result with steps and working anchors."""
     has_run = bool(record.measurement.observations) and not record.measurement.not_measured
     return record.role is AgentRole.CONTROL and record.link is Link.ONLINE and has_run
 
@@ -102,21 +106,21 @@ def _is_usable(record: ReceivedMeasurement) -> bool:
 def _find_nearest(
     entries: Sequence[tuple[int, int, ReceivedMeasurement]], at_us: int
 ) -> ReceivedMeasurement:
-    """In time; of two equally near the later."""
+    """Return the entry nearest in time; of two equally near, the later."""
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
     return min(near, key=lambda entry: (abs(entry[0] - at_us), -entry[0]))[2]
 
 
 def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:
-    """Fresh before stale, then who got furthest: one control that works shows that it can work."""
+    """Rank fresh before stale controls, then by success, which shows a working target."""
     age_us = abs(record.started_us - at_us)
     is_fresh = age_us <= WINDOW_US
     return is_fresh, _sum_depths(record.measurement) if is_fresh else 0, -age_us, record.pseudonym
 
 
 def _sum_depths(measurement: Measurement) -> int:
-    """The sum, over endpoints, of the deepest step that succeeded."""
+    """Sum the depths of the deepest successful step of each endpoint."""
     deepest: dict[str, int] = {}
     for observation in measurement.observations:
         if observation.failure is None:

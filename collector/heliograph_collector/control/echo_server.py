@@ -1,4 +1,7 @@
-"""The listener: bounded in bytes, in time, in connections of all and of one network."""
+"""Echo server that returns a request as it arrived.
+
+It limits bytes, time, all connections, and the connections of one network.
+"""
 
 import asyncio
 import ipaddress
@@ -20,7 +23,7 @@ _LONGEST_OPENING = len(b"OPTIONS /")
 
 
 def may_be_http(received: bytes) -> bool:
-    """Whether a well-formed request may begin like this, so that waiting for its end is right."""
+    """Return whether these bytes may begin a well-formed request, which is awaited."""
     line, end, _ = received.partition(b"\n")
     if end:
         return line.endswith(b"\r") and _REQUEST_LINE.fullmatch(line[:-1]) is not None
@@ -30,10 +33,13 @@ def may_be_http(received: bytes) -> bool:
 
 
 def build_http_reply(head: bytes) -> bytes | None:
-    """The HTTP reply to a whole request head, None when it is not well-formed.
+    """Build the HTTP reply to a complete request head.
 
-    The body is {"request_line": TEXT, "headers": [[NAME, VALUE], …]}, in the order and the
-    capitals received; what a request may carry after its head is not read.
+    The body is {"request_line": TEXT, "headers": [[NAME, VALUE], …]}, in the order and case
+    received. A body of the request is not read.
+
+    Returns:
+        None when the head is not well-formed.
     """
     lines = head.removesuffix(b"\r\n\r\n").split(b"\r\n")
     headers = [_HEADER.fullmatch(line) for line in lines[1:]]
@@ -57,14 +63,14 @@ def build_http_reply(head: bytes) -> bytes | None:
 
 
 CONNECTIONS = 256
-PER_NETWORK = 16  # of one /24 or /48, which may be a whole carrier-grade NAT; a visit takes six
+PER_NETWORK = 16  # of one /24 or /48, which may be a whole carrier-grade NAT; one test takes six
 CONNECTION_TIMEOUT_S = 10.0
 _CHUNK = 2_048
-_MAX_DRAINED_BYTES = 65_536  # bytes thrown away behind a request
+_MAX_DRAINED_BYTES = 65_536  # bytes discarded after a request
 
 
 class EchoServer:
-    """`async with TaskGroup() as group, echo.open(HOST, PORT, group) as port:`"""
+    """Echo service; see `open`."""
 
     def __init__(
         self,
@@ -76,11 +82,14 @@ class EchoServer:
         self._timeout_s = timeout_s
         self._connections = connections
         self._per_network = per_network
-        self._open_by_network: Counter[str] = Counter()  # only of those connected now
+        self._open_by_network: Counter[str] = Counter()  # counts only open connections
 
     @asynccontextmanager
     async def open(self, host: str, port: int, group: asyncio.TaskGroup) -> AsyncIterator[int]:
-        """The port. Visits are tasks of `group` and end with the block. Raises PortTakenError."""
+        """Listen and yield the port; connections are tasks of `group`.
+
+        Their tasks end with the block. Raises PortTakenError.
+        """
         tasks: set[asyncio.Task[None]] = set()
 
         def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -100,7 +109,7 @@ class EchoServer:
                 task.cancel()
 
     def problems(self) -> list[str]:
-        """What an operator should know."""
+        """Return sentences about problems for the operator."""
         if self._open_by_network.total() < self._connections:
             return []
         return [f"The echo service has all the {self._connections} connections that it takes."]
@@ -116,7 +125,7 @@ class EchoServer:
         try:
             async with asyncio.timeout(self._timeout_s):
                 await _answer_request(reader, writer)
-        except (OSError, TimeoutError):  # it left, or took too long: that is its own affair
+        except (OSError, TimeoutError):  # the client left or took too long, which is its own matter
             pass
         finally:
             self._open_by_network -= Counter((network,))
@@ -128,7 +137,7 @@ class EchoServer:
 
 
 def _get_network(writer: asyncio.StreamWriter) -> str:
-    """The caller's /24 or /48: a key while it is connected, and nothing else."""
+    """Return the client's /24 or /48, kept only while it is connected."""
     name = writer.get_extra_info("peername")
     if not name:
         return ""
@@ -138,7 +147,7 @@ def _get_network(writer: asyncio.StreamWriter) -> str:
 
 
 async def _answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """At most MAX_HEAD bytes are read, and the raw echo is never longer than what came."""
+    """Read at most MAX_HEAD bytes; a raw echo is never longer than the input."""
     received = b""
     while len(received) < MAX_HEAD and may_be_http(received):
         if b"\r\n\r\n" in received:
@@ -158,7 +167,7 @@ async def _answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWr
 async def _echo_bytes(
     received: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    """Byte for byte, as it comes, until the caller ends or has sent its fill."""
+    """Echo bytes as they come until the client ends or has sent MAX_HEAD bytes."""
     await _write_reply(received, writer)
     left = MAX_HEAD - len(received)
     while left > 0 and (chunk := await reader.read(min(_CHUNK, left))):
@@ -172,7 +181,7 @@ async def _write_reply(reply: bytes, writer: asyncio.StreamWriter) -> None:
 
 
 async def _drain_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """Read on for a while: what lies unread as a connection closes takes the reply with it."""
+    """Discard further input, because closing with unread input loses the reply."""
     writer.write_eof()
     left = _MAX_DRAINED_BYTES
     while left > 0 and (chunk := await reader.read(_CHUNK)):

@@ -1,8 +1,8 @@
-"""What the rest of the world sees of the same target at the same time, a bounded memory of it.
+"""Peer baseline: bounded record of how other countries reach the same targets.
 
-Two questions are asked of it. Does it fail in many unrelated countries at once, where it worked
-before? Then it is an outage, and nobody's censorship. And where there is no control: do enough
-vantages elsewhere reach it to stand in for one?
+It answers two questions. Does a target fail at once in many unrelated countries where it worked
+before? Then the cause is an outage and not censorship. Is a control missing? Then a result from
+elsewhere may replace it, if enough vantages elsewhere reach the target.
 """
 
 import hashlib
@@ -34,15 +34,15 @@ from heliograph_collector.model.records import (
 DAY_US = 86_400_000_000
 MINUTE_US = 60_000_000
 BIN_US = 5 * MINUTE_US
-SAMPLE_SIZE = 24  # vantages of a country that are remembered for one target: its word, at any size
-MIN_PEERS = 3  # vantages, countries and networks that reach a target, to stand in for a control
-OUTSIDE_IN = "outside_in"  # held against what anybody inside finds, by whichever experiment
-HOP = re.compile(r"redirect-\d{1,2}")  # a page's chain is one endpoint
+SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has
+MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control
+OUTSIDE_IN = "outside_in"  # compared with the results of all experiments on the same target
+HOP = re.compile(r"redirect-\d{1,2}")  # all pages of a redirect chain are one endpoint
 
 _PeerKey = tuple[Key, str, int]  # target, country, minute
 _by_time = attrgetter("started_us")
 
-# Words that tell of the vantage itself, or of nothing.
+# Failures caused by the vantage itself, or that prove nothing.
 VANTAGE_FAILURES = frozenset(
     {
         Failure.INTERRUPTED,
@@ -59,7 +59,7 @@ VANTAGE_FAILURES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _PeerResult:
-    """What one vantage found at one time, and when each endpoint had last worked there."""
+    """Outcome of one vantage at one time, with the last success of each endpoint."""
 
     pseudonym: str
     prefix: str
@@ -73,7 +73,7 @@ class _PeerResult:
         return bool(self.reached_by_endpoint) and all(self.reached_by_endpoint.values())
 
     def has_fallen(self, label: str) -> bool:
-        """It fails, and did not within the day before."""
+        """Return whether the endpoint fails now and worked within the day before."""
         since_us = self.started_us - self.last_success_us.get(label, -DAY_US)
         return not self.reached_by_endpoint[label] and since_us <= DAY_US
 
@@ -83,10 +83,10 @@ class _PeerResult:
 
 
 class PeerBaseline:
-    """What volunteers found lately, by target, country and vantage; the oldest makes room.
+    """Recent results of volunteers by target, country and vantage; oldest go first.
 
-    Of a large country a sample is kept, always of the same vantages: else ten thousand of them
-    would push each other out before anybody could tell that something worked a minute ago.
+    Each country keeps a stable sample of its vantages. Without it, ten thousand vantages of a large
+    country would displace each other before a change within one minute could be detected.
     """
 
     def __init__(self, *, observations: int = OBSERVATIONS_KEPT) -> None:
@@ -96,10 +96,13 @@ class PeerBaseline:
         self._samples = _Samples(observations)
         self._summaries: dict[_PeerKey, _Summary] = {}
         self._substitutes: dict[_PeerKey, ReceivedMeasurement | None] = {}
-        self._last_counts: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}  # by country, last
+        self._last_counts: dict[tuple[Key, str], Counter[tuple[str, str]]] = {}  # latest
 
     def update(self, record: ReceivedMeasurement) -> bool:
-        """Whether it may change what others mean: its country says something else than before."""
+        """Add a result; return whether its country's counts changed.
+
+        Such a change may change verdicts in other countries.
+        """
         if (
             record.role is not AgentRole.VOLUNTEER
             or record.link is not Link.ONLINE
@@ -114,7 +117,7 @@ class PeerBaseline:
         previous = history[at - 1] if at else None
         result = _make_result(record, previous)
         country_key = (key, record.vantage.country)
-        is_late = at < len(history)  # what is known of its time is not what is known of now
+        is_late = at < len(history)  # a late result changes its own time and not the present
         history.insert(at, result)
         self._order.append((key, result))
         self._remaining_weight -= result.weight
@@ -131,15 +134,18 @@ class PeerBaseline:
         return previous_counts != self._last_counts[country_key]
 
     def compare_peers(self, record: ReceivedMeasurement) -> Mapping[str, PeerComparison]:
-        """By endpoint, what vantages of other countries say near that moment.
+        """Return comparisons by endpoint with vantages of other countries near that time.
 
-        It is reckoned when somebody looks: most verdicts never do.
+        The mapping is computed on first access, because most verdicts never read it.
         """
         return _LazyComparisons(lambda: self._get_summary(record).comparisons)
 
     def substitute_control(self, record: ReceivedMeasurement) -> ReceivedMeasurement | None:
-        """Somebody elsewhere who reached all of it, if several others did, each in a country and
-        a network of their own; the nearest in time to the minute."""
+        """Return the nearest complete success elsewhere that can replace a control.
+
+        Returns:
+            None unless MIN_PEERS vantages, networks and countries reached every endpoint.
+        """
         peer_key = _make_peer_key(record)
         if peer_key not in self._substitutes:
             good = self._get_summary(record).substitutes
@@ -151,14 +157,14 @@ class PeerBaseline:
         return self._substitutes[peer_key]
 
     def _get_summary(self, record: ReceivedMeasurement) -> "_Summary":
-        """The same for all of one country and minute, until somebody says something new."""
+        """Return the summary for one target, country and minute, cached until an update."""
         peer_key = _make_peer_key(record)
         if peer_key not in self._summaries:
             self._summaries[peer_key] = _summarize(list(self._iterate_peer_results(*peer_key)))
         return self._summaries[peer_key]
 
     def _iterate_peer_results(self, key: Key, country: str, minute: int) -> Iterator[_PeerResult]:
-        """Of each vantage what it found nearest to this minute, and within a control's reach."""
+        """Yield each foreign vantage's nearest result within WINDOW_US of the minute."""
         at_us = minute * MINUTE_US
         for related_key in self._list_related_keys(key):
             for peer_country, histories in self._results.get(related_key, {}).items():
@@ -168,7 +174,7 @@ class PeerBaseline:
                 yield from (s for s in nearest if abs(s.started_us - at_us) <= WINDOW_US)
 
     def _find_history(self, key: Key, record: ReceivedMeasurement) -> list[_PeerResult] | None:
-        """Where it is written down; None when the country's sample does without this vantage."""
+        """Return the vantage's history, or None if it is not in its country's sample."""
         histories = self._results.setdefault(key, {}).setdefault(record.vantage.country, {})
         if record.pseudonym not in histories and len(histories) >= SAMPLE_SIZE:
             last = max(
@@ -187,7 +193,7 @@ class PeerBaseline:
         return histories.setdefault(record.pseudonym, [])
 
     def _count_outcomes(self, country_key: tuple[Key, str]) -> Counter[tuple[str, str]]:
-        """What one country says now of each endpoint, no further than anybody counts."""
+        """Count a country's present outcomes by endpoint, each capped at MIN_PEERS."""
         histories = self._results.get(country_key[0], {}).get(country_key[1], {})
         latest = [history[-1] for history in histories.values() if history]
         counts = Counter(
@@ -210,7 +216,7 @@ class PeerBaseline:
         return [k for k in self._results if k[0] == key[0] and k[1] != OUTSIDE_IN]
 
     def _forget(self, key: Key, result: _PeerResult) -> None:
-        """Once; what the sample has let go of already is passed over."""
+        """Remove a result once; ignore results that the sample has already dropped."""
         countries = self._results.get(key, {})
         histories = countries.get(result.country, {})
         history = histories.get(result.pseudonym, [])
@@ -228,7 +234,7 @@ class PeerBaseline:
 
 
 class _Samples:
-    """One whole measurement of each target, country and five minutes: who may stand in."""
+    """One complete measurement per target, country and 5 min, to replace a control."""
 
     def __init__(self, observations: int) -> None:
         self._records: OrderedDict[tuple[Key, str, int], ReceivedMeasurement] = OrderedDict()
@@ -249,24 +255,24 @@ class _Samples:
 
 
 def _is_stale(history: Sequence[_PeerResult], at_us: int) -> bool:
-    """Whoever has not been heard for an hour makes room for those who are here."""
+    """Return whether the last result is over an hour old, so others may replace it."""
     return history[-1].started_us + STALE_US < at_us
 
 
 @lru_cache(maxsize=65_536)
 def _hash_pseudonym(pseudonym: str) -> bytes:
-    """Hash a pseudonym, so that samples of vantages are stable and nobody's choice."""
+    """Hash a pseudonym, so that samples of vantages are stable and cannot be chosen."""
     return hashlib.blake2b(pseudonym.encode(), digest_size=8).digest()
 
 
 @dataclass(frozen=True)
 class _Summary:
     results: tuple[_PeerResult, ...]
-    substitutes: tuple[_PeerResult, ...]  # one of whom may stand in for a control
+    substitutes: tuple[_PeerResult, ...]  # candidates to replace a control
 
     @cached_property
     def comparisons(self) -> Mapping[str, PeerComparison]:
-        """A network whose vantages disagree of an endpoint votes for nothing there."""
+        """Compare by endpoint; a network whose vantages disagree has no vote there."""
         labels = {label for result in self.results for label in result.reached_by_endpoint}
         return {
             label: _compare_endpoint(
@@ -277,7 +283,7 @@ class _Summary:
 
 
 class _LazyComparisons(Mapping[str, PeerComparison]):
-    """A mapping that is made when it is first looked into."""
+    """Mapping that is computed on first access."""
 
     def __init__(self, make: Callable[[], Mapping[str, PeerComparison]]) -> None:
         self._make = make
@@ -318,7 +324,7 @@ def _make_result(record: ReceivedMeasurement, previous: _PeerResult | None) -> _
 
 
 def _find_nearest(history: Sequence[_PeerResult], at_us: int) -> _PeerResult:
-    """The line is not empty."""
+    """Return the result nearest in time; `history` is not empty."""
     at = bisect_right(history, at_us, key=_by_time)
     return min(history[max(0, at - 1) : at + 1], key=lambda s: abs(s.started_us - at_us))
 
@@ -347,7 +353,7 @@ def _compare_endpoint(label: str, results: Sequence[_PeerResult]) -> PeerCompari
 
 
 def _count_spread(results: Sequence[_PeerResult]) -> tuple[int, int, int]:
-    """Vantages, networks, countries."""
+    """Return the numbers of vantages, networks and countries."""
     return (
         len({s.pseudonym for s in results}),
         len({s.prefix for s in results}),
@@ -356,7 +362,7 @@ def _count_spread(results: Sequence[_PeerResult]) -> tuple[int, int, int]:
 
 
 def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
-    """By endpoint, whether it was reached as far as was tried; none for what is in doubt."""
+    """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
     by_endpoint: dict[str, list[Observation]] = {}
     for observation in measurement.observations:
         label = "" if HOP.fullmatch(observation.endpoint) else observation.endpoint
@@ -382,7 +388,7 @@ def _decide_outcome(observations: Sequence[Observation]) -> bool | None:
 
 
 def _counts_as_failure(observation: Observation) -> bool:
-    """IPv6 and lookups of it never do."""
+    """Return False for IPv6 connections and AAAA lookups."""
     end = observation.tcp or observation.udp
     is_ipv6 = end is not None and ":" in end.address
     return not is_ipv6 and not (

@@ -1,7 +1,13 @@
-"""Corroboration: what BGP, IODA and Cloudflare Radar say beside an incident. It decides nothing.
+"""Corroboration: annotate incidents with data from RIS, IODA and Cloudflare Radar.
 
-Off unless the configuration names a source, since to ask is to tell whom we watch. No detector
-imports this package, and it imports none: `make check` holds both.
+It decides nothing. It is off unless the configuration names a source, because a query reveals which
+network is watched. No detector imports this package, and it imports none: `make check` tests both.
+
+Example: compare an incident of the feed with evidence from a source.
+
+    incident = read_incident(entry)
+    if incident is not None:
+        annotation_log.add(compare_incident(incident, evidence))
 """
 
 import asyncio
@@ -69,18 +75,18 @@ SOURCES: Mapping[str, Callable[[CorroborationSettings, SourceContext], EvidenceS
 
 
 ROUND_S = 60.0
-MAX_ENTITIES = 16  # entities of one source; of more incidents at once the newest are asked about
+MAX_ENTITIES = 16  # entities per source; with more open incidents, those of the newest
 HISTORY_US = 7 * DAY_US + DAY_US // 8
 
 log = logging.getLogger("heliograph.corroborate")
 
 
 class Corroborator:
-    """`run` belongs in the collector's TaskGroup. It reads incidents and hands out notes; nothing
-    that it knows goes back to a detector.
+    """Poll the sources about open incidents and log the annotations.
 
-    `incidents` gives them as the API does, newest first; `watched` the networks that may be
-    followed beforehand.
+    `run` belongs in the collector's TaskGroup. No result goes back to a detector. `incidents`
+    returns incidents as the API does, newest first. `watched` returns the networks to follow
+    beforehand.
     """
 
     def __init__(
@@ -119,7 +125,10 @@ class Corroborator:
             await self._context.pause(wait_s)
 
     async def poll_due(self, source: EvidenceSource, polled_us: dict[Entity, int]) -> None:
-        """Ask about each entity that is due; `polled_us` notes when. Raises SourceError."""
+        """Query the source for each due entity; `polled_us` records the times.
+
+        Raises SourceError.
+        """
         incidents = open_incidents(self._incidents(), self._context.clock.wall_us())
         source.follow([*list_entities(incidents), *self._watched()])
         entities = list_entities(incidents)[:MAX_ENTITIES]
@@ -136,7 +145,7 @@ class Corroborator:
     async def _ask_source(
         self, source: EvidenceSource, entity: Entity, incidents: Sequence[FeedIncident]
     ) -> None:
-        """One question for all incidents of the entity."""
+        """Send one query for all incidents of the entity."""
         since_us = min(incident.earliest_us for incident in incidents) - HISTORY_US
         now_us = self._context.clock.wall_us()
         until_us = min(now_us, max(incident.until_us for incident in incidents))

@@ -1,4 +1,4 @@
-"""What a source outside says beside an incident. It never says whether there is one."""
+"""The result of a comparison with a source. It never decides on an incident."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,24 +17,27 @@ class Agreement(StrEnum):
 
 
 class AgreementReason(StrEnum):
-    """Why it says so; the API's words."""
+    """The reason of an agreement, as in the API."""
 
     DROPPED = "dropped"
     STAYED_UP = "stayed_up"
-    REPORTED = "reported"  # the source itself, or its people, tell of an outage
+    REPORTED = "reported"  # the source or its staff report an outage
     NOT_REPORTED = "not_reported"
     LAGS = "lags"  # its data do not reach into the incident yet
-    TOO_SHORT = "too_short"  # the incident was over within a step or two of the series
+    TOO_SHORT = "too_short"  # the incident lasted only a step or two of the series
     NO_BASELINE = "no_baseline"
-    LOW_BEFORE = "low_before"  # it was down already: that says nothing about this onset
+    LOW_BEFORE = "low_before"  # it was low already, which is no evidence about this onset
     BETWEEN = "between"  # neither a clear drop nor clearly none
-    WIDER = "wider"  # it cannot see this cell alone, and the wider one went on
-    NO_SIGN = "no_sign"  # a series in which a dark country need not show
+    WIDER = "wider"  # it has only a wider cell, which stayed up
+    NO_SIGN = "no_sign"  # a dark country need not show in this series
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Annotation:
-    """Microseconds UTC; `figures` are of the series' own, as shares of what was expected."""
+    """A comparison; times in microseconds UTC.
+
+    `figures` belong to the series, as shares of the expected value.
+    """
 
     incident: str
     source: str
@@ -51,7 +54,7 @@ class Annotation:
 
     @property
     def subject(self) -> tuple[str, str, Entity]:
-        """Of two annotations about the same, the later one counts."""
+        """Return the identity: of two annotations with the same one the later counts."""
         return self.source, self.signal, self.entity
 
     def is_same_as(self, other: "Annotation | None") -> bool:
@@ -62,7 +65,7 @@ class Annotation:
 
 
 def to_record(annotation: Annotation) -> dict[str, Any]:
-    """As plain JSON values, in the feed's manner."""
+    """Convert to plain JSON values, in the style of the feed."""
     return {
         "source": annotation.source,
         "signal": annotation.signal,
@@ -81,7 +84,7 @@ def to_record(annotation: Annotation) -> dict[str, Any]:
 
 
 def from_record(incident: str, fields: Mapping[str, Any]) -> Annotation:
-    """Raises KeyError, TypeError, ValueError for what `to_record` has not written."""
+    """Parse the output of `to_record`. Raises KeyError, TypeError, ValueError."""
     return Annotation(
         incident=incident,
         source=str(fields["source"]),

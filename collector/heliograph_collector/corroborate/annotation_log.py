@@ -1,8 +1,8 @@
-"""DATA/corroboration.jsonl: what the sources said, one line each, appended and never changed.
+"""DATA/corroboration.jsonl: the annotations, one line each, append-only.
 
-Beside the alert log, not in it: it proves nothing and decides nothing. When the file is full it
-becomes corroboration.jsonl.1 in place of the one before. A line that a crash left half written,
-or that somebody wrote into it, is passed over.
+It is separate from the alert log, because it proves nothing and decides nothing. A full file
+replaces corroboration.jsonl.1. A line that a crash left incomplete, or that is not ours, is
+skipped.
 """
 
 import json
@@ -19,7 +19,7 @@ FILE = "corroboration.jsonl"
 MAX_BYTES = 8_388_608
 MAX_INCIDENTS = 1_000
 MAX_LINE_BYTES = 8_192
-MAX_PER_INCIDENT = 64  # sources, signals and entities of an incident
+MAX_PER_INCIDENT = 64  # sources, signals and entities of an incident, multiplied
 
 log = logging.getLogger("heliograph.corroborate")
 
@@ -27,7 +27,10 @@ _Subject = tuple[str, str, Entity]
 
 
 class AnnotationLog:
-    """Annotations by incident, kept in memory and in a file. A failing disk costs only the file."""
+    """Annotations by incident, in memory and in a file.
+
+    After a disk error the memory still serves.
+    """
 
     def __init__(self, folder: Path, max_bytes: int = MAX_BYTES) -> None:
         self._file = folder / FILE
@@ -38,7 +41,7 @@ class AnnotationLog:
                 self._restore(line)
 
     def add(self, annotation: Annotation) -> bool:
-        """Whether it is news: the same said again is no line."""
+        """Add an annotation and return whether it is new; a repetition writes no line."""
         previous = self._annotations.get(annotation.incident, {}).get(annotation.subject)
         if annotation.is_same_as(previous) or not self._remember(annotation):
             return False
@@ -52,7 +55,7 @@ class AnnotationLog:
         return True
 
     def list_annotations(self, incident: str) -> list[dict[str, Any]]:
-        """The newest of each source, signal and entity, as JSON values."""
+        """Return the newest annotation of each source, signal and entity, as JSON values."""
         by_subject = self._annotations.get(incident, {})
         return [to_record(by_subject[subject]) for subject in sorted(by_subject)]
 
@@ -71,12 +74,12 @@ class AnnotationLog:
         return True
 
     def _append(self, line: bytes) -> None:
-        """Raises OSError."""
+        """Append a line to the file. Raises OSError."""
         with self._file.open("ab+") as stream:
             size = stream.tell()
             if size:
                 stream.seek(size - 1)
-                if stream.read(1) != b"\n":  # the process before us died here
+                if stream.read(1) != b"\n":  # the previous process died within a line
                     line = b"\n" + line
             if size + len(line) <= self._most_bytes:
                 stream.write(line)
@@ -93,7 +96,7 @@ class AnnotationLog:
 
 
 def _read_lines(file: Path, max_bytes: int) -> Iterator[bytes]:
-    """Whole lines of a sensible length, from as much as we ever write."""
+    """Yield complete lines of plausible length, up to the size of our own files."""
     try:
         with file.open("rb") as stream:
             remaining_bytes = max_bytes

@@ -1,4 +1,7 @@
-"""An incident held against what a source says: three states, and doubt says nothing."""
+"""Comparison of an incident with evidence: agrees, disagrees or nothing.
+
+Ambiguous evidence gives `nothing`.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,16 +30,19 @@ _MINUTE_US = 60 * SECOND_US
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalRule:
-    """How one signal is read. Shares are of what was expected from its own past."""
+    """The thresholds of one signal; shares are of the value expected from its past.
 
-    agrees: float  # at or below this share it agrees
+    README.md of this package gives the evidence for the values.
+    """
+
+    agrees: float  # the source agrees if the median share is at or below this
     disagrees: float | None = (
-        None  # at or above it all along; None: a dark cell need not show in it
+        None  # it disagrees if all shares are at or above this; None: it never disagrees
     )
-    daily: bool = False  # expected: the same hour of former days, not the median of the past
+    daily: bool = False  # expected is the same time on past days, not the median of the past
     history_us: int = DAY_US
     lag_us: int  # younger points may still grow
-    before_us: int = HOUR_US  # this long before the onset it must have been well
+    before_us: int = HOUR_US  # the signal must have been normal for this long before the onset
     min_points: int = 2  # points within the incident
     min_past_points: int = 6
 
@@ -61,8 +67,8 @@ RULES: Mapping[tuple[str, str], SignalRule] = {
     ),
 }
 
-MIN_POINTS_TO_DISAGREE = 3  # points, since a source that contradicts us must be sure
-CLAIM_NEAR_US = 3 * HOUR_US  # an outage that a source dates so near to our onset is the same one
+MIN_POINTS_TO_DISAGREE = 3  # points: a contradiction needs more data
+CLAIM_NEAR_US = 3 * HOUR_US  # a reported outage this near to our onset counts as the same outage
 
 
 class SourceFinding(NamedTuple):
@@ -72,10 +78,16 @@ class SourceFinding(NamedTuple):
 
 
 def compare_incident(incident: FeedIncident, evidence: SourceEvidence) -> Annotation:
-    """What this evidence says beside this incident, as known when it was read.
+    """Compare an incident with evidence, as of the time when it was read.
 
-    The evidence must be about an entity of the incident's; of a wider cell than the incident's
-    it can agree, and never disagree.
+    The evidence must be about an entity of the incident. If the entity is wider than the cell, the
+    result can be `agrees` but never `disagrees`.
+
+    Returns:
+        The annotation; times in microseconds UTC, figures as shares of the expected value.
+
+    Raises:
+        TypeError: The evidence is neither a series nor a list of claims.
     """
     if isinstance(evidence, SeriesEvidence):
         finding = _compare_series(incident, evidence)
@@ -138,7 +150,7 @@ def _weigh_shares(
         "least": round(min(shares), 3),
         "points": float(len(shares)),
     }
-    if before <= (rule.agrees + 1) / 2:  # half-way down already
+    if before <= (rule.agrees + 1) / 2:  # it was already halfway down
         return _no_finding(AgreementReason.LOW_BEFORE, figures)
     if share <= rule.agrees:
         return SourceFinding(Agreement.AGREES, AgreementReason.DROPPED, figures)
@@ -154,7 +166,10 @@ def _weigh_shares(
 def _build_expectation(
     incident: FeedIncident, series: SeriesEvidence, rule: SignalRule
 ) -> Callable[[Point], float | None]:
-    """What a point should have been, from the time before the incident; None: not known."""
+    """Return a function for the expected value of a point; it returns None if unknown.
+
+    The expectation comes only from the time before the incident.
+    """
     past = select_points(series, incident.earliest_us - rule.history_us, incident.earliest_us)
     if not rule.daily:
         usual_value = median(p.value for p in past) if len(past) >= rule.min_past_points else None
@@ -187,7 +202,10 @@ def _is_exact(incident: FeedIncident, entity: Entity) -> bool:
 
 
 def _compare_claims(incident: FeedIncident, evidence: ClaimsEvidence) -> SourceFinding:
-    """Outages are reported late and not all of them: their absence says nothing."""
+    """Compare with reported outages; a missing report is no evidence.
+
+    Sources report late, and they do not report every outage.
+    """
     near_claims = [claim for claim in evidence.claims if _is_same_outage(incident, claim)]
     if near_claims:
         return SourceFinding(

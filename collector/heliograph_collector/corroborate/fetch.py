@@ -1,4 +1,4 @@
-"""One GET, with a deadline, a size limit, and nothing followed."""
+"""One GET with a deadline and a size limit, without redirects."""
 
 import asyncio
 from collections.abc import Mapping
@@ -19,7 +19,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceRequest:
-    """`name` is what the log calls the source; the headers may hold a token."""
+    """A request; `name` is the source in the log, and the headers may hold a token."""
 
     name: str
     url: str
@@ -35,9 +35,9 @@ async def fetch_body(
     deadline_s: float = DEADLINE_S,
     max_bytes: int = MAX_BYTES,
 ) -> bytes:
-    """The body of a 200. A redirect is a refusal: it would carry our question elsewhere.
+    """Return the body of a 200 answer.
 
-    Raises SourceError.
+    A redirect is an error, because it would reveal the query to another server. Raises SourceError.
     """
     try:
         async with asyncio.timeout(deadline_s):
@@ -53,7 +53,7 @@ async def fetch_body(
     except TimeoutError:
         raise SourceError(f"{request.name} gave no whole answer in {deadline_s:g} s.") from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        # The text of the error may quote what a stranger sent, so only its kind is told.
+        # The text of the error may quote remote data, so the message names only its type.
         raise SourceError(f"{request.name} cannot be read ({type(error).__name__}).") from None
 
 
@@ -75,7 +75,7 @@ async def _read_body(name: str, response: aiohttp.ClientResponse, max_bytes: int
 
 
 def parse_retry_after_s(header: str, now_us: int) -> float | None:
-    """The header Retry-After: seconds or a date. None where there is none that can be read."""
+    """Parse the header Retry-After: seconds or a date. None if it is not readable."""
     if header.isascii() and header.isdigit():
         return float(header[:9])
     try:
@@ -85,7 +85,7 @@ def parse_retry_after_s(header: str, now_us: int) -> float | None:
 
 
 def decode_json(name: str, body: bytes, shape: type[_T]) -> _T:
-    """JSON of exactly this shape, unknown fields left out. Raises SourceError."""
+    """Decode JSON of exactly this shape, ignoring unknown fields. Raises SourceError."""
     try:
         return msgspec.json.decode(body, type=shape)
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):

@@ -1,4 +1,4 @@
-"""An incident as the feed tells it, and what a source outside can be asked about it."""
+"""An incident as the feed publishes it, and the entities that a source covers."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,14 +9,14 @@ SECOND_US = 1_000_000
 HOUR_US = 3_600 * SECOND_US
 DAY_US = 24 * HOUR_US
 
-JUDGED_US = DAY_US  # of a long incident its first day is held against the sources
-SETTLED_US = 3 * HOUR_US  # what lags has come by then; nobody is asked after it
+JUDGED_US = DAY_US  # a long incident is compared over its first day
+SETTLED_US = 3 * HOUR_US  # late data have arrived by then; no query after it
 MAX_ENTITIES = 8
 _SILENCE = "network_silence"
 
 
 class Entity(NamedTuple):
-    """What a source can be asked about: a country, or a network (of that country)."""
+    """A subject of a source: a country, or a network of that country."""
 
     country: str
     asn: int = 0
@@ -26,7 +26,7 @@ class Entity(NamedTuple):
 
 
 class IncidentCell(NamedTuple):
-    """A cell; `is_exact` when it is neither one region nor one access type of it."""
+    """A cell; `is_exact` if it covers all regions and access types of its entity."""
 
     entity: Entity
     is_exact: bool
@@ -34,27 +34,33 @@ class IncidentCell(NamedTuple):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FeedIncident:
-    """Microseconds UTC. It began after `earliest_us` and before `latest_us`."""
+    """A published incident; all times in microseconds UTC.
+
+    It began after `earliest_us` and before `latest_us`.
+    """
 
     id: str
     earliest_us: int
     latest_us: int
-    ended_us: int | None  # the first moment at which it may have been over
+    ended_us: int | None  # the earliest time at which it may have ended
     cells: tuple[IncidentCell, ...]
 
     @property
     def until_us(self) -> int:
-        """How far it is held against a source."""
+        """Return the end of the window that is compared with a source."""
         last = self.earliest_us + JUDGED_US
         return last if self.ended_us is None else min(self.ended_us, last)
 
     def is_due(self, now_us: int) -> bool:
-        """Whether a source may still have something new to say."""
+        """Return whether a source may still have new data."""
         return self.earliest_us <= now_us < self.until_us + SETTLED_US
 
 
 def read_incident(entry: Mapping[str, Any]) -> FeedIncident | None:
-    """From its JSON. None for what no source outside could see, and for what was withdrawn."""
+    """Parse an incident from its JSON.
+
+    None for a kind that outside sources cannot observe, and for a withdrawn incident.
+    """
     if entry.get("kind") != _SILENCE or entry.get("state") == "withdrawn":
         return None
     ended = entry.get("ended")
@@ -68,7 +74,7 @@ def read_incident(entry: Mapping[str, Any]) -> FeedIncident | None:
 
 
 def open_incidents(entries: Iterable[Mapping[str, Any]], now_us: int) -> list[FeedIncident]:
-    """Those about which it makes sense to ask now, in their order."""
+    """Parse the incidents for which a query is useful now, in their order."""
     read = (read_incident(each) for each in entries)
     return [incident for incident in read if incident and incident.is_due(now_us)]
 
@@ -87,7 +93,7 @@ def _read_cells(scopes: Sequence[Mapping[str, Any]]) -> tuple[IncidentCell, ...]
 
 
 def parse_timestamp(timestamp: str) -> int:
-    """RFC 3339 as microseconds UTC. Raises ValueError."""
+    """Parse an RFC 3339 time to microseconds UTC. Raises ValueError."""
     parsed = datetime.fromisoformat(timestamp)
     if parsed.tzinfo is None:
         parsed = parsed.replace(tzinfo=UTC)
@@ -96,6 +102,6 @@ def parse_timestamp(timestamp: str) -> int:
 
 
 def format_timestamp(at_us: int) -> str:
-    """RFC 3339, UTC, exact to the microsecond."""
+    """Format a time as RFC 3339 in UTC, exact to the microsecond."""
     seconds, rest = divmod(at_us, SECOND_US)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"

@@ -1,7 +1,7 @@
-"""IODA (Georgia Tech): routes, active probing and the telescope, and the outages it has found.
+"""IODA (Georgia Tech): BGP, active probing, telescope, and detected outages.
 
-API v2: /signals/raw/{country|asn}/{code} and /outages/events. No limit is documented; ours is
-one question in ten seconds, and each entity four times an hour at most.
+API v2: /signals/raw/{country|asn}/{code} and /outages/events. IODA documents no limit. This client
+sends one query in ten seconds, and queries each entity at most four times an hour.
 """
 
 import math
@@ -34,7 +34,7 @@ ATTRIBUTION = (
     "Data copyright (c) Georgia Tech Research Corporation, all rights reserved."
 )
 _PAGE = "https://ioda.inetintel.cc.gatech.edu"
-_LATEST_S = 1 << 33  # past the year 2200: an answer beyond it is broken
+_LATEST_S = 1 << 33  # past the year 2200: a later time is an error
 _MAX_ITEMS = 20_000
 
 
@@ -73,7 +73,7 @@ class _Events(msgspec.Struct):
 
 
 def parse_series(body: bytes, entity: Entity, read_us: int) -> list[SeriesEvidence]:
-    """Each signal we know of in an answer to /signals/raw. Raises SourceError."""
+    """Parse each known signal of an answer of /signals/raw. Raises SourceError."""
     answer = decode_json("IODA", body, _Signals)
     if answer.error is not None or answer.data is None:
         raise SourceError("IODA answered with an error of its own.")
@@ -104,7 +104,7 @@ def _build_series(signal: _Signal, entity: Entity, read_us: int) -> SeriesEviden
 
 
 def parse_claims(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
-    """An answer to /outages/events. Raises SourceError."""
+    """Parse an answer of /outages/events. Raises SourceError."""
     answer = decode_json("IODA", body, _Events)
     if answer.error is not None or answer.data is None:
         raise SourceError("IODA answered with an error of its own.")
@@ -120,7 +120,10 @@ def parse_claims(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
 
 
 def _build_claim(event: _Event, read_us: int) -> Claim:
-    """Its events end where its data end: one that reaches to this hour may go on."""
+    """Build a claim; an event that reaches into this hour may be ongoing.
+
+    IODA's events end where its data end.
+    """
     until_us = (event.start + event.duration) * SECOND_US
     is_ongoing = until_us >= read_us - 3_600 * SECOND_US
     return Claim(event.start * SECOND_US, None if is_ongoing else until_us)
@@ -136,7 +139,7 @@ class Ioda(PolledSource):
         self._pacer = RequestPacer(config.gap_s, means)
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
-        """Raises SourceError."""
+        """Query the signals and outages of an entity. Raises SourceError."""
         window = {"from": str(since_us // SECOND_US), "until": str(until_us // SECOND_US)}
         evidence: list[SourceEvidence] = []
         for signal in SIGNALS:

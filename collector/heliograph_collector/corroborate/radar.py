@@ -1,8 +1,8 @@
-"""Cloudflare Radar: traffic of a country or network, its anomalies, and outages told by people.
+"""Cloudflare Radar: traffic by country or network, anomalies, outage reports.
 
 API v4 with a bearer token: /radar/netflows/timeseries, /radar/traffic_anomalies and
-/radar/annotations/outages. 1200 requests in five minutes are allowed; ours is one in five
-seconds, and each entity twice an hour at most.
+/radar/annotations/outages. The API allows 1200 requests in five minutes. This client sends one in
+five seconds, and queries each entity at most twice an hour.
 """
 
 import math
@@ -94,9 +94,9 @@ class _AnnotationsAnswer(msgspec.Struct):
 
 
 def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
-    """An answer to /radar/netflows/timeseries. Raises SourceError.
+    """Parse an answer of /radar/netflows/timeseries. Raises SourceError.
 
-    Shares can be taken of values that begin at nought alone, so no other normalisation will do.
+    Only MIN0_MAX and RAW_VALUES are accepted, because shares need values that start at zero.
     """
     result = _require_success(decode_json("Cloudflare Radar", body, _FlowsAnswer)).result
     if result.meta.normalization not in ("MIN0_MAX", "RAW_VALUES"):
@@ -116,13 +116,13 @@ def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
 
 
 def parse_anomalies(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
-    """An answer to /radar/traffic_anomalies. Raises SourceError."""
+    """Parse an answer of /radar/traffic_anomalies. Raises SourceError."""
     answer = _require_success(decode_json("Cloudflare Radar", body, _AnomaliesAnswer))
     return _build_claims("traffic_anomalies", answer.result.anomalies, entity, read_us)
 
 
 def parse_outages(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
-    """An answer to /radar/annotations/outages. Raises SourceError."""
+    """Parse an answer of /radar/annotations/outages. Raises SourceError."""
     answer = _require_success(decode_json("Cloudflare Radar", body, _AnnotationsAnswer))
     return _build_claims("outages", answer.result.annotations, entity, read_us)
 
@@ -180,7 +180,7 @@ class Radar(PolledSource):
         self._pacer = RequestPacer(config.gap_s, means)
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
-        """Raises SourceError."""
+        """Query the traffic, anomalies and outages of an entity. Raises SourceError."""
         entity_params = {"asn": str(entity.asn)} if entity.asn else {"location": entity.country}
         window = {
             "dateStart": _format_seconds(since_us),
@@ -215,5 +215,5 @@ class Radar(PolledSource):
 
 
 def _format_seconds(at_us: int) -> str:
-    """To the second, as its examples are."""
+    """Format a time to the second, as in the examples of the API."""
     return f"{format_timestamp(at_us)[:19]}Z"

@@ -1,8 +1,13 @@
-"""RIPE RIS Live: BGP updates as they happen, over a WebSocket.
+"""RIPE RIS Live: live BGP updates over a WebSocket.
 
-One connection, with a filter for each network we follow (`path`: it originates) and one for each
-of its prefixes (a withdrawal has no path). It must listen before an incident to know what was
-there; its past cannot be asked for.
+One connection has a filter for each followed origin network (`path`) and one for each of its
+prefixes, because a withdrawal has no path. The source has no history: it must be connected before
+an incident to know which prefixes were announced.
+
+States of the connection: idle while nothing is followed; subscribing after connect; live once RIS
+Live acknowledged the subscription. Minutes count only while the connection is live. A lost
+connection clears the last states of the peers, and the client reconnects after a backoff. After
+`quiet_s` without a message the client sends a ping; a second quiet period ends the connection.
 """
 
 import asyncio
@@ -32,9 +37,9 @@ ATTRIBUTION = "RIPE NCC, Routing Information Service (RIS Live)."
 MAX_ASNS = 64
 _PAGE = "https://ris-live.ripe.net/"
 _MAX_FRAME_BYTES = 131_072
-_MAX_NETWORKS = 4_096  # of one update; BGP's own messages are shorter
-_FRESH_S = 300.0  # an update stamped further from now is not of now
-_STEADY_S = 600.0  # a connection that lasted so long was no failure
+_MAX_NETWORKS = 4_096  # networks in one update; BGP messages have fewer
+_FRESH_S = 300.0  # an update with a timestamp further from now is ignored
+_STEADY_S = 600.0  # a connection that lasted this long does not count as a failure
 _NORMAL = "ris_message", "ris_subscribe_ok", "ris_rrc_list", "ris_error", "pong"
 
 log = logging.getLogger("heliograph.corroborate")
@@ -43,8 +48,8 @@ log = logging.getLogger("heliograph.corroborate")
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RisConfig:
     url: str = "wss://ris-live.ripe.net/v1/ws/"
-    prefixes: Mapping[str, int] = field(default_factory=dict)  # prefix → origin, from a file
-    quiet_s: float = 30.0  # then it is asked whether it is still there
+    prefixes: Mapping[str, int] = field(default_factory=dict)  # prefix → origin ASN, from a file
+    quiet_s: float = 30.0  # after this silence the client sends a ping
     deadline_s: float = 20.0
 
 
@@ -68,7 +73,7 @@ class _Frame(msgspec.Struct):
 
 
 def parse_frame(message: str) -> _Frame:
-    """Raises SourceError."""
+    """Parse a frame of the stream. Raises SourceError."""
     frame = decode_json("RIS Live", message.encode(errors="replace"), _Frame)
     if frame.type not in _NORMAL:
         raise SourceError("RIS Live sent a message of an unknown kind.")
@@ -76,7 +81,7 @@ def parse_frame(message: str) -> _Frame:
 
 
 def parse_update(data: msgspec.Raw, now_us: int) -> Update | None:
-    """The data of a ris_message; None for what is no update, or is not of now.
+    """Parse the data of a ris_message; None if it is no update or not current.
 
     Raises SourceError.
     """
@@ -87,19 +92,22 @@ def parse_update(data: msgspec.Raw, now_us: int) -> Update | None:
     origin = message.path[-1] if message.path else 0
     return Update(
         peer=f"{message.host[:64]} {message.peer[:64]}",
-        origin=origin if isinstance(origin, int) else 0,  # an AS_SET is nobody's
+        origin=origin if isinstance(origin, int) else 0,  # an AS_SET is no single origin
         announced=_normalize_prefixes(announced),
         withdrawn=_normalize_prefixes(message.withdrawals),
     )
 
 
 def _normalize_prefixes(texts: Iterable[str]) -> tuple[str, ...]:
-    """Each in the one usual spelling; RIS Live also writes 2605:de00:bb:0:0:0:0:0/48."""
+    """Normalize the spelling of prefixes.
+
+    RIS Live also writes 2605:de00:bb:0:0:0:0:0/48.
+    """
     return tuple(dict.fromkeys(filter(None, map(normalize_prefix, islice(texts, _MAX_NETWORKS)))))
 
 
 def normalize_prefix(prefix: str) -> str:
-    """ "" for what is no prefix."""
+    """Return the canonical form of a prefix; "" if it is invalid."""
     try:
         return str(ipaddress.ip_network(prefix[:64], strict=False))
     except ValueError:
@@ -107,14 +115,14 @@ def normalize_prefix(prefix: str) -> str:
 
 
 def build_filter(name: str) -> dict[str, Any]:
-    """A subscription's data, for a prefix or for an origin's number."""
+    """Build the data of a subscription, for a prefix or for an origin ASN."""
     options = {"includeRaw": False, "acknowledge": True}
     selector = {"prefix": name, "moreSpecific": False} if "/" in name else {"path": f"{name}$"}
     return {"type": "UPDATE", **selector, "socketOptions": options}
 
 
 def compute_visible_share(minutes: Iterable[Minute], min_prefixes: int = 5) -> tuple[Point, ...]:
-    """The share of known prefixes that is not gone; nothing below `min_prefixes`."""
+    """Compute the visible share of known prefixes; skip minutes below `min_prefixes`."""
     return tuple(
         Point(m.at_us, 1.0 - m.withdrawn_prefixes / m.known_prefixes)
         for m in minutes
@@ -130,14 +138,17 @@ class RisLive:
         self._config = config
         self._means = means
         self._routes = Routes(config.prefixes)
-        self._networks: dict[str, set[int]] = {}  # country → the networks of it that we follow
+        self._networks: dict[str, set[int]] = {}  # country → its followed networks
         self._asns: frozenset[int] = frozenset()
-        self._subscribed: set[str] = set()  # prefixes and origins that this connection filters by
-        self._has_changed = True  # there may be something to subscribe to
-        self._is_live = False  # this connection's subscription was acknowledged
+        self._subscribed: set[str] = set()  # prefixes and origins in the filters of this connection
+        self._has_changed = True  # new filters may be due
+        self._is_live = False  # the server acknowledged a subscription of this connection
 
     def follow(self, entities: Sequence[Entity]) -> None:
-        """The networks among them, the first 64; a country stands for its networks."""
+        """Follow the networks among the entities, at most 64.
+
+        A country means its networks in the list.
+        """
         chosen = list(dict.fromkeys(e for e in entities if e.asn))[:MAX_ASNS]
         self._networks = {}
         for entity in chosen:
@@ -149,7 +160,7 @@ class RisLive:
             self._routes.follow(asns)
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
-        """From memory."""
+        """Return the evidence in memory, without a query."""
         asns = {entity.asn} if entity.asn else self._networks.get(entity.country, set())
         points = compute_visible_share(self._routes.minutes(asns))
         series = SeriesEvidence(
@@ -165,10 +176,10 @@ class RisLive:
         return [series] if series.points else []
 
     async def run(self) -> None:
-        """Listens, and connects again when the connection breaks, for ever."""
+        """Listen and reconnect until cancelled."""
         failures = 0
         while True:
-            while not self._asns:  # nothing to listen for: nobody is troubled
+            while not self._asns:  # nothing to follow, so no connection
                 await self._means.pause(self._config.quiet_s)
             began_us = self._means.clock.monotonic_us()
             retry_s = None
@@ -183,14 +194,14 @@ class RisLive:
             await self._means.pause(compute_backoff_s(failures, retry_s, self._means.rng))
 
     async def _listen(self) -> None:
-        """Until there is nothing to follow. Raises SourceError."""
+        """Listen until nothing is followed. Raises SourceError."""
         try:
             async with (
                 asyncio.timeout(self._config.deadline_s) as opening,
                 self._means.session.ws_connect(
                     self._config.url,
                     params={"client": "heliograph-collector"},
-                    compress=0,  # a packed frame could be a bomb
+                    compress=0,  # a compressed frame could be a decompression bomb
                     max_msg_size=_MAX_FRAME_BYTES,
                     timeout=aiohttp.ClientWSTimeout(ws_close=2.0),
                 ) as socket,
@@ -225,7 +236,7 @@ class RisLive:
                 await self._send(socket, "ping", None)
 
     async def _read_message(self, socket: aiohttp.ClientWebSocketResponse) -> str | None:
-        """The next text; None when it was quiet. Raises SourceError."""
+        """Return the next text message; None after a quiet period. Raises SourceError."""
         try:
             message = await socket.receive(timeout=self._config.quiet_s)
         except TimeoutError:
@@ -235,7 +246,7 @@ class RisLive:
         return str(message.data)
 
     async def _subscribe(self, socket: aiohttp.ClientWebSocketResponse) -> None:
-        """To what is followed and not yet asked for; what is followed no more is left."""
+        """Subscribe to new filters and unsubscribe from those no longer followed."""
         if not self._has_changed:
             return
         self._has_changed = False

@@ -1,9 +1,9 @@
-"""Which prefixes of the networks we follow are withdrawn, minute by minute; bounded, without I/O.
+"""Withdrawn prefixes of the followed networks by minute. Bounded, without I/O.
 
-RIS Live tells changes and no table: a prefix is known from the first word on it, or from the
-operator's file. A withdrawal names no origin, so only known prefixes can be seen to go. One peer's
-word is not much: a prefix counts as gone when of the peers that spoke of it most, and at least
-three, last withdrew it.
+RIS Live sends changes and no full table: a prefix becomes known by its first announcement or from
+the operator's file. A withdrawal names no origin, so only known prefixes can be seen to disappear.
+One peer is weak evidence: a prefix counts as withdrawn if most of its peers, and at least three,
+withdrew it last.
 """
 
 from collections import OrderedDict, deque
@@ -13,14 +13,14 @@ from typing import NamedTuple
 
 MINUTE_US = 60_000_000
 MIN_PEERS = 3
-MAX_PEERS = 48  # of one prefix; more words change no majority
+MAX_PEERS = 48  # peers of one prefix; more would not change the majority
 MAX_PREFIXES = 2_048
-MAX_MINUTES = 1_500  # a day and an hour
+MAX_MINUTES = 1_500  # 25 hours
 _MAX_PEER_NAMES = 4_096
 
 
 class Update(NamedTuple):
-    """One BGP update of one peer; `origin` is 0 where it names none."""
+    """One BGP update of one peer; `origin` is 0 if it names none."""
 
     peer: str
     origin: int
@@ -37,7 +37,7 @@ class Minute(NamedTuple):
 @dataclass(slots=True)
 class _Prefix:
     origin: int
-    withdrew_by_peer: dict[int, bool] = field(default_factory=dict)  # peer → it withdrew it
+    withdrew_by_peer: dict[int, bool] = field(default_factory=dict)  # peer → is withdrawn
 
     @property
     def is_withdrawn(self) -> bool:
@@ -58,7 +58,7 @@ class Routes:
         self._closed_us = 0
 
     def follow(self, asns: Collection[int]) -> None:
-        """From now on these networks; what was known of others is dropped."""
+        """Set the followed networks and drop the routes of others."""
         self._followed = frozenset(asns)
         for prefix in [p for p, state in self._prefixes.items() if state.origin not in asns]:
             del self._prefixes[prefix]
@@ -68,18 +68,18 @@ class Routes:
             self._add_prefix(prefix, origin)
 
     def on_subscribed(self, since_us: int) -> None:
-        """Subscribed: what happens from now on is heard."""
+        """Start to count: all updates from now on arrive."""
         self._live_us = since_us
         self._closed_us = since_us // MINUTE_US * MINUTE_US
 
     def on_disconnect(self) -> None:
-        """The stream broke off: what the peers said last may have been taken back unheard."""
+        """Stop to count: the last states of the peers may have changed unnoticed."""
         self._live_us = None
         for state in self._prefixes.values():
             state.withdrew_by_peer.clear()
 
     def apply_update(self, update: Update) -> bool:
-        """Whether a prefix became known by it."""
+        """Apply an update and return whether a new prefix became known."""
         peer = self._assign_peer_number(update.peer)
         new = [self._add_prefix(prefix, update.origin) for prefix in update.announced]
         for prefixes, withdrew in ((update.withdrawn, True), (update.announced, False)):
@@ -88,7 +88,7 @@ class Routes:
         return any(new)
 
     def tick(self, now_us: int) -> None:
-        """Writes down the minutes that have ended; those not heard from end to end are left out."""
+        """Record the minutes that ended; skip those with a gap in the stream."""
         minute_us = now_us // MINUTE_US * MINUTE_US
         if self._live_us is None or minute_us <= self._closed_us:
             return
@@ -98,7 +98,7 @@ class Routes:
         self._closed_us = minute_us
 
     def minutes(self, asns: Iterable[int]) -> list[Minute]:
-        """Of these networks together, those minutes in which all that are known were counted."""
+        """Sum the minutes of these networks in which all known ones were counted."""
         total: dict[int, list[int]] = {}
         histories = [self._minutes[asn] for asn in asns if asn in self._minutes]
         for minute in (m for each in histories for m in each):
@@ -141,7 +141,7 @@ class Routes:
             state.withdrew_by_peer[peer] = withdrew
 
     def _assign_peer_number(self, name: str) -> int:
-        """A small number for it. When there are absurdly many, the rest count as one peer."""
+        """Return a small number for a peer; peers beyond the limit share one number."""
         if len(self._peers) >= _MAX_PEER_NAMES:
             return self._peers.get(name, -1)
         return self._peers.setdefault(name, len(self._peers))

@@ -1,4 +1,4 @@
-"""What was read from a source: a series of figures, or its own word on outages."""
+"""Evidence of a source: a time series of values, or a list of reported outages."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -8,14 +8,14 @@ from heliograph_collector.corroborate.incident import Entity
 
 
 class Point(NamedTuple):
-    """`value` is of the time from `at_us` until a step later."""
+    """A value for the time from `at_us` until one step later."""
 
     at_us: int
     value: float
 
 
 class Claim(NamedTuple):
-    """An outage as the source tells it; open while `until_us` is None."""
+    """An outage as the source reports it; `until_us` None: ongoing."""
 
     since_us: int
     until_us: int | None
@@ -27,13 +27,13 @@ class SourceEvidence:
     signal: str
     entity: Entity
     read_us: int
-    url: str  # where a reader sees the same
+    url: str  # a page on which a reader sees the same data
     attribution: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SeriesEvidence(SourceEvidence):
-    """Points in order of time; a moment without data has none."""
+    """Points in order of time; a step without data has no point."""
 
     step_us: int
     points: tuple[Point, ...]
@@ -45,11 +45,11 @@ class ClaimsEvidence(SourceEvidence):
 
 
 def select_points(series: SeriesEvidence, since_us: int, until_us: int) -> list[Point]:
-    """The points that lie wholly within."""
+    """Return the points whose step lies wholly within the window."""
     last_us = until_us - series.step_us
     return [point for point in series.points if since_us <= point.at_us <= last_us]
 
 
 def sort_points(points: Iterable[Point]) -> tuple[Point, ...]:
-    """Sorted, each moment once: the last word on it counts."""
+    """Sort points by time; of several for one time the last one counts."""
     return tuple(Point(*each) for each in sorted(dict(points).items()))

@@ -1,4 +1,4 @@
-"""What every source is: it is asked about an entity and answers with evidence, or with a reason."""
+"""The interface of all sources, and their shared network code."""
 
 import asyncio
 import random
@@ -17,7 +17,10 @@ MAX_DELAY_S = 3_600.0
 
 
 class SourceError(Exception):
-    """It did not answer; str() holds no secret. `retry_s`: the delay that it asked for."""
+    """The source did not answer; the text contains no secret.
+
+    `retry_s` is the delay that the source asked for, in seconds.
+    """
 
     def __init__(self, sentence: str, retry_s: float | None = None) -> None:
         super().__init__(sentence)
@@ -26,7 +29,7 @@ class SourceError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceContext:
-    """Network, clock, randomness and waiting, as arguments."""
+    """The network session, clock, randomness and sleep function, as arguments."""
 
     session: aiohttp.ClientSession
     clock: Clock
@@ -36,33 +39,33 @@ class SourceContext:
 
 class EvidenceSource(Protocol):
     name: str
-    every_s: float  # of one entity it is asked no more often
+    every_s: float  # the shortest time between two queries about one entity
 
     async def run(self) -> None:
-        """Whatever it needs beside being asked, until cancelled; may return at once."""
+        """Do background work until cancelled; may return at once."""
         ...
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> Sequence[SourceEvidence]:
-        """Raises SourceError."""
+        """Return the evidence about an entity in a window. Raises SourceError."""
         ...
 
     def follow(self, entities: Sequence[Entity]) -> None:
-        """What it will be asked about, for those that must listen beforehand."""
+        """Set the entities of later queries, for sources that must listen beforehand."""
         ...
 
 
 class PolledSource:
-    """A source whose past can be asked for: it has nothing to do beforehand."""
+    """A source with a queryable history; it needs no background work."""
 
     async def run(self) -> None:
-        """It needs nothing beside being asked."""
+        """Return at once."""
 
     def follow(self, entities: Sequence[Entity]) -> None:
-        """Whatever it will be asked about."""
+        """Do nothing."""
 
 
 class RedirectError(aiohttp.ClientError):
-    """A source wanted us to ask somebody else."""
+    """A source redirected the query to another address."""
 
 
 async def _refuse_redirect(
@@ -75,9 +78,9 @@ async def _refuse_redirect(
 
 
 def open_session() -> aiohttp.ClientSession:
-    """No cookies, no proxy from the environment, no redirects, nothing unpacked.
+    """Open a session without cookies, environment proxies, redirects or decompression.
 
-    WebSockets are not asked whether they follow redirects, so the session refuses for all.
+    The WebSocket client has no option against redirects, so the session refuses them all.
     """
     trace_config = aiohttp.TraceConfig()
     trace_config.on_request_redirect.append(_refuse_redirect)
@@ -92,14 +95,17 @@ def open_session() -> aiohttp.ClientSession:
 
 
 def compute_backoff_s(failures: int, retry_s: float | None, rng: random.Random) -> float:
-    """After the n-th failure in a row: doubling and jittered, never sooner than the source said."""
+    """Return the delay after `failures` in a row, in seconds.
+
+    It doubles, has jitter, and is at least `retry_s`, up to MAX_DELAY_S.
+    """
     delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
     jittered = delay_s * rng.uniform(0.5, 1.0)
     return max(jittered, min(retry_s, MAX_DELAY_S)) if retry_s is not None else jittered
 
 
 class RequestPacer:
-    """Between two questions to one source at least this long, however they end."""
+    """Keep a minimum gap between two queries to one source, also after failures."""
 
     def __init__(self, gap_s: float, context: SourceContext) -> None:
         self._gap_us = int(gap_s * 1e6)
@@ -107,7 +113,7 @@ class RequestPacer:
         self._next_us = 0
 
     async def wait_turn(self) -> None:
-        """Until the source may be asked, which is then counted as done."""
+        """Wait until the next query is allowed, and count it as sent."""
         wait_us = self._next_us - self._context.clock.monotonic_us()
         if wait_us > 0:
             await self._context.pause(wait_us / 1e6)

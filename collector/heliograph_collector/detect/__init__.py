@@ -1,8 +1,8 @@
-"""Detectors: from signals to incidents. README.md is the manual.
+"""Detectors: incidents from signals and votes. README.md is the manual.
 
-findings = detect_silence(signals, until_us)
-votes = read_votes(judged_measurements)
-incidents = detect_blocking(votes, since_us, until_us)
+findings = detect_silence(signals, until_us)  # outages
+votes = read_votes(judged_measurements)  # detect.signal_reader
+incidents = detect_blocking(votes, since_us, until_us)  # detect.blocking.detector
 """
 
 from heliograph_collector.detect.silence.detector import Findings, SilenceDetector, detect_silence

@@ -1,7 +1,7 @@
-"""Checkpoints of the detector engine, to resume after a restart and to reproduce entries.
+"""Checkpoints of the detector engine, to resume it and to reproduce log entries.
 
-Two files each in DATA/detect: POSITION-HASH.state, and POSITION-HASH.opinions with the votes since.
-A state is named by the SHA-256 of its content, which entries of the log give.
+Each has two files in DATA/detect: POSITION-HASH.state, and POSITION-HASH.opinions with the votes
+since. HASH is the start of the SHA-256 of the state, which log entries name in full.
 """
 
 import errno
@@ -19,8 +19,8 @@ from heliograph_collector.detect.engine import DetectorEngine, EngineState, Repl
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FOLDER = "detect"
-MAX_STATES = 8 * 24  # hourly states: as long as the journal keeps its rows, and a day
-_MAX_VOTE_FILES = 48
+MAX_STATES = 8 * 24  # hourly: one day more than the journal keeps its rows
+_MAX_VOTE_FILES = 48  # hourly: two days
 _MAX_STATE_BYTES = 1 << 30  # bytes of a state, unpacked
 _MAX_BATCH_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
@@ -64,9 +64,9 @@ def list_states(folder: Path) -> list[Path]:
 def load_newest(
     folder: Path, journal: str, last_position: int, secret: bytes
 ) -> tuple[DetectorEngine, SavedState] | None:
-    """Load the newest usable state.
+    """Load the newest usable state; None if there is none.
 
-    It must be whole, of this journal and detector version, and not beyond `last_position`.
+    It must be complete, of this journal and detector version, and not beyond `last_position`.
     """
     for file in list_states(folder):
         loaded = load_state(file, secret)
@@ -91,12 +91,12 @@ def load_state(file: Path, secret: bytes) -> tuple[DetectorEngine, str] | None:
 
 
 def find_state(folder: Path, hash_: str) -> Path | None:
-    """Find the state file of this hash."""
+    """Find the state file of a hash; None if it is gone."""
     return next((f for f in list_states(folder) if f.stem.rpartition("-")[2] == hash_[:16]), None)
 
 
 def append_batch(saved_state: SavedState, batch: ReplayBatch) -> None:
-    """Append votes read before a bin closed. Raises OSError; then nothing is appended."""
+    """Append a batch of votes. Raises OSError; then nothing is appended."""
     packed = zstandard.ZstdCompressor(3).compress(msgspec.json.encode(batch))
     with saved_state.votes_file.open("ab", buffering=0) as stream:
         size = stream.tell()
@@ -110,19 +110,19 @@ def append_batch(saved_state: SavedState, batch: ReplayBatch) -> None:
 
 
 def read_batches(file: Path) -> Iterator[ReplayBatch]:
-    """Read batches in order, up to the first that a crash left half written."""
+    """Read batches in order, up to the first that a crash left incomplete."""
     for batch, _ in _read_with_offsets(file):
         yield batch
 
 
 def repair(file: Path) -> None:
-    """Cut off a batch that a crash left half written. Raises OSError."""
+    """Truncate a batch that a crash left incomplete. Raises OSError."""
     if file.exists():
         os.truncate(file, max((end for _, end in _read_with_offsets(file)), default=0))
 
 
 def _read_with_offsets(file: Path) -> Iterator[tuple[ReplayBatch, int]]:
-    """Read batches with the offset of each end."""
+    """Read batches, each with the offset of its end."""
     try:
         with file.open("rb") as stream:
             while len(header := stream.read(_LENGTH.size)) == _LENGTH.size:

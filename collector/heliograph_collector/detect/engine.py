@@ -1,7 +1,7 @@
-"""Detector state: silence and blocking detectors, signal reader and journal position.
+"""Detector engine: both detectors, the signal reader and the journal position.
 
-Pure: the same state, rows, votes and times give the same incidents, so that every entry of the log
-can be reproduced from the checkpoint and the rows that it names.
+Pure: the same state, rows, votes and times give the same incidents. Every log entry can therefore
+be reproduced from the checkpoint and the rows that it names.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -30,15 +30,15 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
 
 FEW = "too_few_vantages"
-MIN_LIVE = 5  # live vantages of a country; fewer confirm nothing
+MIN_LIVE = 5  # live vantages of a country, as Thresholds.votes: fewer confirm nothing
 
 
 @dataclass(slots=True)
 class CoverageMonitor:
-    """Times in which a country had too few live vantages."""
+    """Coverage gaps of countries with too few live vantages."""
 
-    since: dict[str, int] = field(default_factory=dict)  # under way
-    spells: list[CoverageGap] = field(default_factory=list)  # over
+    since: dict[str, int] = field(default_factory=dict)  # open gaps, by country
+    spells: list[CoverageGap] = field(default_factory=list)  # closed gaps
 
     def update(self, country: str, live: int, at_us: int) -> None:
         if live < MIN_LIVE:
@@ -52,12 +52,13 @@ class CoverageMonitor:
         self.spells = [spell for spell in self.spells if spell.until_us >= before_us]
 
 
-CLOSE_US = 20 * SECOND_US  # so long after its end a bin is closed
-RECOVERY_CHECK_US = 10 * SECOND_US  # so often it is asked whether a block is over
-_GAPS_KEPT_US = 90 * DAY_US
-_MAX_LATE_ROWS = 1_000  # of these an entry can name
+CLOSE_US = 20 * SECOND_US  # from the end of a bin to its evaluation, for late votes; assumed
+RECOVERY_CHECK_US = 10 * SECOND_US  # between two checks for the end of a block; assumed
+_GAPS_KEPT_US = 90 * DAY_US  # assumed
+_MAX_LATE_ROWS = 1_000  # that an entry can name; assumed
 
-# Which bins were closed, or at which moment between them one was over, and what had come in before.
+# (since, until, votes): the closed bins [since, until), or a recovery check at `until`, and the
+# votes that came before it.
 ReplayBatch = tuple[int, int, list[ServiceVote]]
 
 
@@ -79,15 +80,17 @@ class EngineState:
 
 @dataclass(slots=True)
 class DetectorEngine:
+    """The detectors and their inputs, advanced row by row and vote by vote."""
+
     journal: str
     reader: SignalReader
     silence: SilenceDetector
     blocking: BlockingDetector
     coverage: CoverageMonitor = field(default_factory=CoverageMonitor)
-    position: int = 0  # of the last row taken …
-    received_us: int = 0  # … and when that came in
-    pending_votes: list[ServiceVote] = field(default_factory=list)  # taken since a bin was closed
-    late_rows: list[tuple[int, int]] = field(default_factory=list)
+    position: int = 0  # of the last row read
+    received_us: int = 0  # of the last row read
+    pending_votes: list[ServiceVote] = field(default_factory=list)  # since the last batch
+    late_rows: list[tuple[int, int]] = field(default_factory=list)  # (position, time evaluated)
     _now_us: int = 0
     _checked_us: int = 0
 
@@ -109,8 +112,10 @@ class DetectorEngine:
     ) -> None:
         """Read journal rows in order.
 
-        A row received after a later time had been evaluated is noted in `late_rows` with that time,
-        and so is a row that `late_moments` names.
+        A row received before the last evaluated time is late. `late_rows` notes it with that time.
+
+        Args:
+            late_moments: For a replay, the evaluated time of each late row by position.
         """
         for row in rows:
             known_us = (late_moments or {}).get(row.position, 0)
@@ -130,9 +135,9 @@ class DetectorEngine:
         self.silence.advance_to(now_us)
 
     def ahead_us(self, now_us: int) -> int:
-        """Return how far the evaluated time lies ahead of now, 0 if it does not.
+        """Return the lead of the evaluated time over now in microseconds, or 0.
 
-        This happens when a clock was set back; nothing is evaluated until it catches up.
+        A clock that was set back causes it. Nothing is evaluated until the clock catches up.
         """
         return max(0, self.silence.fired_us - now_us, self.blocking.since_us - now_us)
 
@@ -144,7 +149,7 @@ class DetectorEngine:
         return True
 
     def close_bins(self, bin_end_us: int) -> ReplayBatch | None:
-        """Evaluate the bins up to this end; return their votes, or None if no bin closed."""
+        """Evaluate bins up to this end; return their votes, or None if none closed."""
         since_us = self.blocking.since_us
         if not self.blocking.close_bins(bin_end_us):
             return None
@@ -153,9 +158,9 @@ class DetectorEngine:
         return since_us, self.blocking.since_us, votes
 
     def check_recovery(self, now_us: int) -> ReplayBatch | None:
-        """End blocks that are over by now; return the new votes, or None if nothing ended.
+        """End blocks that are over; return the new votes, or None if none ended.
 
-        It waits while an earlier bin is still open: that bin would reopen what ended after it.
+        Nothing is checked while an earlier bin is open, because it could reopen the block.
         """
         at_us = now_us // RECOVERY_CHECK_US * RECOVERY_CHECK_US
         since_us = self.blocking.since_us
@@ -170,7 +175,7 @@ class DetectorEngine:
         return self.blocking.since_us, at_us, votes
 
     def replay(self, batch: ReplayBatch) -> None:
-        """Replay closed bins; bins without votes need not be given."""
+        """Replay a batch; bins without votes need no batch."""
         since_us, until_us, votes = batch
         self.blocking.close_bins(since_us)
         for vote in votes:
@@ -181,14 +186,14 @@ class DetectorEngine:
             self.blocking.check_recovery(until_us)
 
     def is_due(self, batch: ReplayBatch, now_us: int) -> bool:
-        """Return whether the batch had been evaluated by then; bins close after their end."""
+        """Return whether the batch was evaluated by this time."""
         return batch[1] + (CLOSE_US if self._is_bin_end(batch[1]) else 0) <= now_us
 
     def _is_bin_end(self, at_us: int) -> bool:
         return at_us % self.blocking.width_us == 0
 
     def restore(self, incidents: Iterable[Incident]) -> None:
-        """Restore open incidents from the log when all other state was lost."""
+        """Restore confirmed incidents from the log, if all other state was lost."""
         for incident in incidents:
             if incident.state is IncidentState.CONFIRMED:
                 detector = self.silence if incident.kind is IncidentKind.SILENCE else self.blocking
@@ -201,23 +206,26 @@ class DetectorEngine:
         return (*self.silence.coverage_gaps, *self.coverage.spells)
 
     def open_coverage_gaps(self) -> Iterator[tuple[int, str, str]]:
-        """Yield (since, reason, country) of gaps that are ongoing."""
+        """Yield (since, reason, country) of each ongoing gap."""
         for country, since_us in sorted(self.coverage.since.items()):
             yield since_us, FEW, country
 
     def forget(self, now_us: int) -> None:
-        """Drop incidents and gaps that are long over."""
+        """Drop incidents and gaps that ended long ago."""
         self.silence.forget(now_us - REOPEN_WINDOW_US, now_us - _GAPS_KEPT_US)
         self.blocking.forget(now_us - REOPEN_WINDOW_US)
         self.coverage.forget(now_us - _GAPS_KEPT_US)
 
     @property
     def is_traceable(self) -> bool:
-        """Whether an entry can still name all rows that reproduce it."""
+        """Return whether an entry can still name all late rows that reproduce it."""
         return len(self.late_rows) <= _MAX_LATE_ROWS
 
     def state(self) -> EngineState:
-        """Return the state to save at once; rows that came late before it are settled."""
+        """Return the state; clear late rows and pending votes, which it includes.
+
+        The caller saves it at once, because it shares parts with the engine.
+        """
         self.late_rows = []
         self.pending_votes = []
         return EngineState(

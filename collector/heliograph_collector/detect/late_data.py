@@ -1,6 +1,6 @@
-"""Late data: which past windows to detect again, and which incidents that amends.
+"""Late data: past windows to detect again, and the amended incidents.
 
-The live detector is not changed; its incidents are amended before they are written.
+The live detector does not change. Its incidents are amended before they are written.
 """
 
 import asyncio
@@ -21,28 +21,28 @@ _BIN_S = int(THRESHOLDS.bin_s)
 _FRESH_S = int(THRESHOLDS.fresh_s)
 
 
-SETTLE_US = 30 * SECOND_US  # what comes late comes together
-MAX_WINDOW_US = 48 * 3_600 * SECOND_US
-LEAD_US = 1_800 * SECOND_US  # what begins sooner in a window may have begun before it
-AFTER_US = 6 * 3_600 * SECOND_US  # it may have gone on beyond the last late word
-MIN_FAILING = 3  # vantages that failed in what came late …
-FAILING_SHARE = 0.2  # … and their share of all that came: fewer make no block
-MIN_WINDOW_US = 3_600 * SECOND_US  # a shorter window shows nothing
+SETTLE_US = 30 * SECOND_US  # from the first late vote, because late votes come together; assumed
+MAX_WINDOW_US = 48 * 3_600 * SECOND_US  # assumed
+LEAD_US = 1_800 * SECOND_US  # an incident nearer to the start may have begun before; assumed
+AFTER_US = 6 * 3_600 * SECOND_US  # an incident may last beyond the last late vote; assumed
+MIN_FAILING = 3  # vantages that fail in the late votes …; assumed
+FAILING_SHARE = 0.2  # … and their share, below which no block is likely; assumed
+MIN_WINDOW_US = 3_600 * SECOND_US  # a shorter window shows nothing; assumed
 _MINUTE_US = 60 * SECOND_US
 
 
 @dataclass(slots=True)
 class ReopenedWindow:
-    """One service in one country whose past is detected again, not before `due_us`."""
+    """A past window of one service in one country, to detect again from `due_us`."""
 
     country: str
     service: str
     since_us: int
     until_us: int
     due_us: int
-    after_position: int = 0  # the journal's entry after which all that came late was read
-    voters: set[str] = field(default_factory=set)  # vantages …
-    failing: set[str] = field(default_factory=set)  # … and those of them that failed
+    after_position: int = 0  # journal position before all late votes
+    voters: set[str] = field(default_factory=set)  # vantages with late votes
+    failing: set[str] = field(default_factory=set)  # those with a failing late vote
 
     def add_vote(self, vote: ServiceVote) -> None:
         self.since_us = min(self.since_us, vote.at_us)
@@ -52,9 +52,10 @@ class ReopenedWindow:
             self.failing.add(vote.witness.nym)
 
     def is_worthwhile(self, incidents: Iterable[Incident]) -> bool:
-        """Whether it can change anything: many votes failed, or an incident overlaps it.
+        """Return whether many late votes failed or an incident overlaps the window.
 
-        Verdicts that change with the control arrive late all day, and must not reopen the past.
+        Verdicts that change with the control arrive late all day, and they alone must not reopen
+        the past.
         """
         has_many_failures = len(self.failing) >= max(MIN_FAILING, FAILING_SHARE * len(self.voters))
         since_us = self.since_us - LEAD_US
@@ -66,7 +67,7 @@ class ReopenedWindow:
     def bounds(self, closed_us: int) -> tuple[int, int]:
         """Return whole minutes around the late votes, up to the last closed bin.
 
-        A window that would be too long keeps its newest part.
+        A window longer than `MAX_WINDOW_US` keeps its newest part.
         """
         until_us = min(self.until_us + AFTER_US, closed_us) // _MINUTE_US * _MINUTE_US
         since_us = max(self.since_us - 2 * LEAD_US, until_us - MAX_WINDOW_US)
@@ -81,12 +82,12 @@ class LateVotes:
 
     @property
     def oldest_position(self) -> int | None:
-        """The journal entry after which all waiting votes came; None if none waits."""
+        """Return the journal position before all waiting votes; None without votes."""
         return min((window.after_position for window in self._windows.values()), default=None)
 
     def add(self, vote: ServiceVote, now_us: int, after_position: int = 0) -> None:
         if vote.standing is VoteValue.UNKNOWN:
-            return  # it votes for nothing
+            return  # it abstains
         key = vote.witness.place.country, vote.service
         window = self._windows.get(key)
         if window is None:
@@ -96,7 +97,7 @@ class LateVotes:
         window.add_vote(vote)
 
     def put_back(self, window: ReopenedWindow, now_us: int) -> None:
-        """Keep a window for later because it could not be detected now."""
+        """Keep a window for later, because it could not be detected now."""
         newer = self._windows.pop((window.country, window.service), window)
         window.since_us = min(window.since_us, newer.since_us)
         window.until_us = max(window.until_us, newer.until_us)
@@ -107,7 +108,7 @@ class LateVotes:
         self._windows[window.country, window.service] = window
 
     def pop_due(self, now_us: int, incidents: Sequence[Incident]) -> ReopenedWindow | None:
-        """Return the window that waited longest; drop due windows that change nothing."""
+        """Return the oldest due window; drop due windows that change nothing."""
         due_windows = [window for window in self._windows.values() if window.due_us <= now_us]
         for window in sorted(due_windows, key=lambda window: window.due_us):
             del self._windows[window.country, window.service]
@@ -125,8 +126,9 @@ def find_amendments(
 ) -> dict[str, Incident]:
     """Return amended incidents by published id, from a window that was detected again.
 
-    New incidents must begin well within the window and end in it: of others it cannot tell the
-    beginning or the end. Published incidents that the complete data do not show are withdrawn.
+    A new incident must begin at least `LEAD_US` after the start of the window and end in it,
+    because the window does not show other beginnings and ends. A published incident inside the
+    window that the complete data do not show is withdrawn.
     """
     known_incidents = [
         i
@@ -162,7 +164,7 @@ def find_amendments(
 def apply_amendments(
     live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
 ) -> list[Incident]:
-    """Return the live incidents as amended, and those that were missed live."""
+    """Return the amended live incidents, and amendments that were missed live."""
     amended_incidents = [
         _amend_incident(incident, amendments_by_id.get(incident.id)) for incident in live
     ]
@@ -201,7 +203,7 @@ def _start_key(incident: Incident) -> int:
 
 
 class VoteHistory(Protocol):
-    """The queries that are needed of the store; both raise StoreError."""
+    """Queries of the store for past votes; both raise StoreError."""
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
@@ -227,7 +229,7 @@ async def reevaluate(
 ) -> dict[str, Incident]:
     """Detect a past window again with all data; return amendments. Raises StoreError.
 
-    A window that is too much for one query is cut to its newest half.
+    A window with too many rows for one query is cut to its newest half.
     """
     since_us, until_us = window
     while until_us - since_us >= MIN_WINDOW_US:

@@ -1,4 +1,4 @@
-"""Replay verdicts of recent blocks after a crash, because votes are buffered in memory."""
+"""Replay recent verdicts after a crash, because votes are buffered in memory."""
 
 import asyncio
 from collections.abc import Sequence
@@ -16,14 +16,14 @@ from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
-_ROWS = 500
-_BATCH = 500  # measurements
-_MAX_VOTES = 200_000  # opinions; of more the newest
+_ROWS = 500  # of the journal in one read
+_BATCH = 500  # measurements in one query
+_MAX_VOTES = 200_000  # the newest, which bounds memory
 _MINUTE_US = 60_000_000
 
 
 class JournalReader(Protocol):
-    """What is needed of the journal; raises JournalError."""
+    """Reads of the journal; raises JournalError."""
 
     id: str
 
@@ -33,7 +33,7 @@ class JournalReader(Protocol):
 
 
 class VerdictStore(Protocol):
-    """What is needed of the store; raises StoreError."""
+    """Reads of the store; raises StoreError."""
 
     async def cursor(self, journal: str) -> int: ...
     async def judged(
@@ -43,7 +43,7 @@ class VerdictStore(Protocol):
 
 @dataclass(slots=True)
 class RecoveredVotes:
-    """Votes of entries up to `through`, and the minutes of their measurements."""
+    """Votes of rows up to position `through`, and the minutes of their measurements."""
 
     through: int
     votes: list[ServiceVote] = field(default_factory=list)
@@ -66,8 +66,11 @@ class VerdictRecovery:
         self._names = names
 
     async def since(self, position: int | None) -> RecoveredVotes:
-        """Verdicts as they stand, of envelopes after `position` whose blocks are in; the others
-        come by the writer. None: of nothing. Raises JournalError, StoreError."""
+        """Return the stored verdicts of envelopes after `position`.
+
+        The result covers rows whose blocks are in the store; the writer delivers later ones.
+        Without a position there are no votes. Raises JournalError, StoreError.
+        """
         recovered = RecoveredVotes(await self._store.cursor(self._journal.id))
         if position is None:
             return recovered

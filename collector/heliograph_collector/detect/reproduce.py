@@ -1,4 +1,4 @@
-"""Reproduce entries of the log from the checkpoint and the rows that they name."""
+"""Reproduce log entries from the checkpoint and the rows that they name."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -19,16 +19,16 @@ NO_CHECKPOINT = "whose checkpoint is gone"
 NO_ROWS = "whose rows are gone"
 NO_VERDICTS = "whose verdicts are gone"
 
-RowReader = Callable[[int, int], Iterator[JournalRow]]  # after … up to and with …, in order
+RowReader = Callable[[int, int], Iterator[JournalRow]]  # rows of positions (first, last], in order
 
 
 @dataclass(slots=True)
 class ReproductionResult:
-    """How many entries were reproduced, which differ, and how many cannot be, by reason."""
+    """The result of reproducing log entries."""
 
     agreed: int = 0
-    differ: list[int] = field(default_factory=list)
-    uncovered: dict[str, int] = field(default_factory=dict)
+    differ: list[int] = field(default_factory=list)  # entry numbers
+    uncovered: dict[str, int] = field(default_factory=dict)  # entries by reason
 
 
 def reproduce_entries(
@@ -41,7 +41,7 @@ def reproduce_entries(
     """Reproduce the numbered bodies of a verified log. Raises OSError.
 
     Args:
-        oldest: The position of the oldest row that the journal still has.
+        oldest: The position of the oldest row in the journal.
     """
     result = ReproductionResult()
     replay = None
@@ -60,9 +60,9 @@ def reproduce_entries(
 
 
 def matches_entry(body: Mapping[str, Any], incidents: Sequence[Incident]) -> bool:
-    """Whether one of these incidents is that of the entry.
+    """Return whether one of these incidents equals that of the entry.
 
-    Its id may be older, and only the log knows whether it recurs.
+    Ids and the hint `recurring` are not compared, because they depend on earlier log entries.
     """
     recorded = parse_incident(body["incident"])
     min_vantages = float(body["versions"].get("k", 0))

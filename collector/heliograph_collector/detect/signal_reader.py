@@ -1,7 +1,7 @@
-"""Read journal rows and verdicts, in order, as signals and votes. Pure.
+"""Signal reader: journal rows as signals, verdicts as votes, both in order. Pure.
 
-A vantage has a pseudonym of its own here that stays the same for months: it lives in memory and in
-the checkpoints of the data directory, and nowhere else.
+The pseudonym of a vantage in presence signals stays the same for months. It is stored only in
+memory and in the checkpoints of the data directory.
 """
 
 import hashlib
@@ -46,47 +46,45 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-LINK_RULES = "anchors."  # they tell of the vantage, and are no service
-SLOW_METHODS = ("throttled", "frozen")  # methods that let bytes through, and few
+LINK_RULES = "anchors."  # prefix of rules on the vantage's own link, which is no service
+SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
 
 
 Signal = PresenceSignal | Fault | OfflineReport
 
 _PURPOSE = b"detect"
-_DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # of a loss that does not say when it was last heard
-_UPLOAD_WAIT_US = (
-    600 * SECOND_US
-)  # so long a vantage that is back may take to upload what it measured
-_RELAYED_CARRIERS = frozenset(
-    {"bundle", "code", "dns", "relay"}
-)  # whoever carried them, the maker's link did not
-_POST_US = (
-    300 * SECOND_US
-)  # who sends by post alone has no heartbeat; a batch comes every half minute
-_FRESH_US = 120 * SECOND_US  # only what was just made shows that its maker lives
-_MARGIN_US = 15 * SECOND_US  # a heartbeat: what was measured so near either end proves nothing
+_DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # 2.5 heartbeats, if a loss has no last heartbeat
+_UPLOAD_WAIT_US = 600 * SECOND_US  # for a returned vantage to upload its measurements; assumed
+# These carriers prove nothing about the link of the agent that measured.
+_RELAYED_CARRIERS = frozenset({"bundle", "code", "dns", "relay"})
+# An agent that only posts has no heartbeat, but a batch every half minute; assumed.
+_POST_US = 300 * SECOND_US
+_FRESH_US = 120 * SECOND_US  # only a newer measurement shows that its agent is live; assumed
+_MARGIN_US = 15 * SECOND_US  # a heartbeat: a measurement this near either end proves nothing
 
 
 @dataclass(slots=True)
 class Gap:
-    """A silence of one vantage: last heard, last boot id, and since when it is back (0: not)."""
+    """A silence of one vantage, until its offline report."""
 
-    since_us: int
-    boot: str
-    back_us: int = 0
+    since_us: int  # last heard
+    boot: str  # last boot id
+    back_us: int = 0  # its return, 0 before
     rebooted: bool = False
-    witness: VantageRef | None = None  # as it was when it was lost
+    witness: VantageRef | None = None  # at the time of the loss
 
 
 @dataclass(slots=True)
 class SignalReader:
-    secret: bytes
+    """A reader of journal rows that keeps the silence of each vantage."""
+
+    secret: bytes  # key of the pseudonyms
     gaps: dict[str, Gap] = field(default_factory=dict)
-    returns: deque[tuple[int, str]] = field(default_factory=deque)  # who came back when, in order
-    post_only: dict[str, int] = field(default_factory=dict)  # who lives by post alone: last heard
+    returns: deque[tuple[int, str]] = field(default_factory=deque)  # (time, pseudonym), in order
+    post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
 
     def read_row(self, row: JournalRow) -> Iterator[Signal]:
-        """Yield the signals of a row, after offline reports that became due before it."""
+        """Yield the signals of a row, after those that became due before it."""
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
         if row.kind is RowKind.START:
@@ -97,7 +95,7 @@ class SignalReader:
             yield from self._read_vantage(row)
 
     def derive_pseudonym(self, agent: bytes) -> str:
-        """Return 16 hex digits."""
+        """Return the pseudonym of an agent, 16 hex digits."""
         return hmac.digest(self.secret, _PURPOSE + agent, hashlib.sha256)[:8].hex()
 
     def _read_vantage(self, row: JournalRow) -> Iterator[Signal]:
@@ -125,7 +123,7 @@ class SignalReader:
             self._mark_returned(pseudonym, gap, row.received_us)
             gap.rebooted = bool(gap.boot and hello.boot) and gap.boot != hello.boot
         witness = _vantage_ref(pseudonym, row)
-        if witness is None:  # nobody's vote: no cell could be named by it
+        if witness is None:  # no vote, because it is in no known country
             yield Goodbye(row.received_us, pseudonym)
         else:
             yield VantageArrival(row.received_us, witness)
@@ -135,7 +133,10 @@ class SignalReader:
         self.returns.append((at_us, pseudonym))
 
     def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[Signal]:
-        """An agent whose session is blocked but who still uploads is not silent."""
+        """Yield an arrival if an agent without a session posts fresh measurements.
+
+        An agent whose session is blocked but that still uploads is not silent.
+        """
         gap = self.gaps.get(pseudonym)
         at_us = row.received_us
         is_away = gap is not None and gap.back_us == 0
@@ -145,7 +146,7 @@ class SignalReader:
             return
         start_times_us = _measurement_times(row)
         if max(start_times_us, default=0) >= at_us - _FRESH_US:
-            self.post_only.pop(pseudonym, None)  # the longest unheard stands first
+            self.post_only.pop(pseudonym, None)  # keeps the order: the oldest post comes first
             self.post_only[pseudonym] = at_us
             if gap is not None and is_away and gap.witness is not None:
                 self._mark_returned(pseudonym, gap, at_us)
@@ -153,7 +154,7 @@ class SignalReader:
         yield from self._find_replay(pseudonym, row, start_times_us)
 
     def _expire_post_only(self, now_us: int) -> Iterator[Signal]:
-        """Yield losses of agents that only uploaded, and stopped."""
+        """Yield losses of agents that only posted and stopped."""
         while self.post_only and now_us - next(iter(self.post_only.values())) >= _POST_US:
             pseudonym = next(iter(self.post_only))
             yield VantageLoss(now_us, pseudonym, self.post_only.pop(pseudonym))
@@ -185,7 +186,7 @@ class SignalReader:
 
 
 def _parse_fault(row: JournalRow) -> Iterator[Signal]:
-    """Skip bodies that are not ours, and unknown kinds of faults."""
+    """Yield the fault of a row; skip malformed bodies and unknown reasons."""
     with suppress(ValueError, TypeError, AttributeError):
         content = json.loads(row.body)
         reason = FaultReason(content.get("why", ""))
@@ -195,7 +196,7 @@ def _parse_fault(row: JournalRow) -> Iterator[Signal]:
 
 
 def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
-    """Build it from an arrival or a loss; None if the country is not known."""
+    """Build the vantage of an arrival or a loss; None if its country is unknown."""
     vantage = Vantage.from_peer(row.country, row.asn, _parse_hello(row))
     if vantage.country == UNPLACED:
         return None
@@ -217,7 +218,7 @@ def _normalize_access(access: str) -> str:
 
 
 def _measurement_times(row: JournalRow) -> list[int]:
-    """Return start times of an envelope on our clock, as far as the agent knew its error."""
+    """Return the start times in an envelope, corrected by the agent's clock offset."""
     try:
         batch = decompress_batch(row.body)
     except EnvelopeError:
@@ -236,7 +237,7 @@ def read_votes(
 ) -> Iterator[ServiceVote]:
     """Yield votes of whole-target verdicts by volunteers, in order.
 
-    Measurements without a place or with an impossible time have no vote.
+    Measurements without a country or service, or with an impossible time, have no vote.
     """
     for measurement, verdicts in judged:
         overall = next((v for v in verdicts if v.endpoint == ""), None)
@@ -251,7 +252,7 @@ def read_votes(
 def read_stored_votes(
     stored_votes: Iterable[StoredVote], service: str, limits: Thresholds = THRESHOLDS
 ) -> Iterator[ServiceVote]:
-    """Yield votes of verdicts that the store kept."""
+    """Yield votes of stored verdicts, in their order."""
     for stored_vote in stored_votes:
         first_us = 0 if stored_vote.established else stored_vote.started_us
         vantage = VantageRef(
@@ -276,7 +277,7 @@ def _service_vote(
     measurement: ReceivedMeasurement, overall: Verdict, limits: Thresholds
 ) -> ServiceVote:
     at_us = min(measurement.started_us, measurement.received_us)
-    first_us = 0 if measurement.established else at_us  # the date itself is not kept
+    first_us = 0 if measurement.established else at_us  # the enrollment date is not stored
     return ServiceVote(
         at_us,
         VantageRef(

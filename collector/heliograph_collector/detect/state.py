@@ -1,6 +1,6 @@
 """Detector state on disk: checkpoints, the log and amendments of late data.
 
-Nothing here waits for the network; the runner calls it in a thread, one call at a time.
+It blocks on files only. The detector runner calls it in a thread, one call at a time.
 """
 
 import contextlib
@@ -22,15 +22,15 @@ from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import SECOND_US, ServiceVote
 
-SAVE_US = 3_600 * SECOND_US
-_REWRITE_US = 60 * SECOND_US  # what was held back for being a particular is tried again
+SAVE_US = 3_600 * SECOND_US  # between checkpoints; assumed
+_REWRITE_US = 60 * SECOND_US  # until entries that the rate limit of revisions delayed are retried
 _AMENDED_FILE = "amended.json"
 _POSITION_FILE = "heard.json"
 
 
 @dataclass(frozen=True, kw_only=True)
 class DetectorConfig:
-    """Settings of the detector; `versions` are those of code and data, for the log."""
+    """Settings of the detector; log entries name the `versions` of code and data."""
 
     data: Path
     journal: str  # its id
@@ -55,16 +55,18 @@ class DetectorState:
         self.detectors = DetectorEngine.create(config.journal, config.secret, 0)
         self._saved_state = checkpoint.SavedState(self._folder, "")
         self._saved_us = 0
-        self._unwritten_batches: list[ReplayBatch] = []  # not yet written down
+        self._unwritten_batches: list[ReplayBatch] = []  # whose write failed
         self._amendments: dict[str, Incident] = {}
         self._last_written: tuple[int, Sequence[Incident]] = (0, ())
-        self.verdict_position: int | None = (
-            None  # the last entry of whose verdicts nothing can be lost
-        )
-        self.is_written = False  # whether all that was heard before the last look is written down
+        # All verdicts up to this journal position are on disk or evaluated.
+        self.verdict_position: int | None = None
+        self.is_written = False  # whether the last evaluation wrote all votes before it
 
     def resume_from_checkpoint(self, last_position: int, now_us: int) -> None:
-        """Load the newest usable checkpoint, or start before the oldest row. Raises OSError."""
+        """Load the newest usable checkpoint, or start before the oldest row.
+
+        Raises OSError.
+        """
         config = self._config
         self._load_amendments()
         self._load_verdict_position()
@@ -83,7 +85,7 @@ class DetectorState:
     def save(self, now_us: int) -> None:
         """Save a checkpoint. Raises OSError; the next evaluation then tries again."""
         self._saved_state = checkpoint.save_state(self._folder, self.detectors)
-        self._unwritten_batches.clear()  # the state holds what came of them
+        self._unwritten_batches.clear()  # the state includes their results
         self._saved_us = now_us
 
     def read_rows(self, rows: Sequence[JournalRow]) -> None:
@@ -92,7 +94,7 @@ class DetectorState:
     def evaluate(self, votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
         """Advance to now and return the votes that came too late. Raises OSError.
 
-        Bins are closed first: they take in what came before this evaluation.
+        Bins are closed before the votes are added, so that a bin holds only votes of earlier calls.
         """
         engine = self.detectors
         engine.advance_to(now_us)
@@ -115,14 +117,14 @@ class DetectorState:
         return late_votes
 
     def _write_batch(self, batch: ReplayBatch) -> None:
-        """Append after batches that could not be written before. Raises OSError."""
+        """Append the batch, after earlier batches whose write failed. Raises OSError."""
         self._unwritten_batches.append(batch)
         while self._unwritten_batches:
             checkpoint.append_batch(self._saved_state, self._unwritten_batches[0])
             del self._unwritten_batches[0]
 
     def write_entries(self, now_us: int) -> Sequence[LogEntry]:
-        """Write what changed to the log. Raises OSError, AlertLogError."""
+        """Write changes of incidents to the log. Raises OSError, AlertLogError."""
         incidents = apply_amendments(self.detectors.incidents(), self._amendments)
         written_us, previous = self._last_written
         if incidents == previous and now_us - written_us < _REWRITE_US:
@@ -145,7 +147,7 @@ class DetectorState:
             self._last_written = 0, ()
 
     def note_verdict_position(self, position: int) -> None:
-        """Store up to which entry all verdicts are written or evaluated. Raises OSError."""
+        """Store `verdict_position`, if it changed. Raises OSError."""
         if position != self.verdict_position:
             self._write_json(
                 _POSITION_FILE, {"journal": self._config.journal, "position": position}
@@ -169,7 +171,7 @@ class DetectorState:
         new_file.replace(file)
 
     def _load_amendments(self) -> None:
-        """Load amendments; a damaged file counts as missing: late data restore it."""
+        """Load amendments; a damaged file counts as missing."""
         try:
             content = (self._folder / _AMENDED_FILE).read_bytes()
             self._amendments = msgspec.json.decode(content, type=dict[str, Incident])

@@ -1,6 +1,12 @@
-"""Who may speak and what they are asked: agents, invites, plans and the collector's own keys.
+"""Fleet: agents, invites, plans, operators and the collector's own keys.
 
-Everything lies in DATA/fleet.db and DATA/keys, which the commands change while `serve` runs.
+All data is in DATA/fleet.db, DATA/operators.json and DATA/keys. Commands change it while `serve`
+runs.
+
+Example:
+    fleet = Fleet(data)
+    token = fleet.create_invite(role="volunteer", uses=1, now_s=now_s, expires_s=now_s + 86_400)
+    print(format_invite("192.0.2.1:7443", open_keyring(data, hosts=()).pin, token))
 """
 
 from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore

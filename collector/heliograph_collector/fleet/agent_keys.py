@@ -1,7 +1,9 @@
-"""An agent's keys over time. Its id stays that of its first one: numbers, votes and pseudonyms do.
+"""Keys of an agent over time; its id stays that of its first key.
 
-It offers its next key, which counts from then on beside the present one; its first hello by the
-next one confirms it. What was signed by earlier ones is still taken: it may have waited long.
+So sequence numbers, votes and pseudonyms stay too. Transitions: the agent offers its *next* key,
+which is accepted from then on beside the *present* one. The first hello with the next key makes it
+the present key, and the old one *earlier*. Envelopes signed by earlier keys are still accepted,
+because they may have waited long in a spool.
 """
 
 from collections import defaultdict
@@ -9,11 +11,11 @@ from collections import defaultdict
 from heliograph.keys import agent_id
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
 
-KEY_LIFE_S = 90 * 86_400  # of a key; asked to be another when a third is left
+KEY_LIFE_S = 90 * 86_400  # assumed; renewal is due when a third remains
 EXPIRED_GRACE_S = (
     180 * 86_400
-)  # an expired one may still be exchanged: so long may a country be dark
-MAX_EARLIER_KEYS = 8  # earlier ones of an agent
+)  # assumed; an expired key may still be renewed, because a country may be offline this long
+MAX_EARLIER_KEYS = 8  # per agent
 
 
 def key_expires_s(agent: EnrolledAgent) -> int:
@@ -29,7 +31,7 @@ def is_too_old(agent: EnrolledAgent, now_s: int) -> bool:
 
 
 def list_other_keys(fleet: Fleet) -> dict[bytes, tuple[bytes, ...]]:
-    """Agent → its further keys, the next one first, then earlier ones, newest first."""
+    """List each agent's next key, then its earlier keys, newest first."""
     with fleet.transaction() as db:
         rows = db.execute(
             "SELECT agent, public_key FROM agent_keys ORDER BY state = 'next' DESC, at_s DESC"
@@ -41,10 +43,7 @@ def list_other_keys(fleet: Fleet) -> dict[bytes, tuple[bytes, ...]]:
 
 
 def offer_key(fleet: Fleet, agent: bytes, public_key: bytes, now_s: int) -> None:
-    """Note the next key; the same again changes nothing, another takes its place.
-
-    Raises RefusedError when it is or was anybody's.
-    """
+    """Record the agent's next key. Raises EnrolmentRefusedError for any known key."""
     with fleet.transaction() as db:
         offered_row = ("next", agent, public_key)
         offered_sql = "SELECT 1 FROM agent_keys WHERE state = ? AND agent = ? AND public_key = ?"
@@ -62,7 +61,7 @@ def offer_key(fleet: Fleet, agent: bytes, public_key: bytes, now_s: int) -> None
 
 
 def confirm_key(fleet: Fleet, agent: bytes, public_key: bytes, now_s: int) -> bool:
-    """Its next key is its present one from now; whether it was its next one."""
+    """Make the next key the present one; return False if it was not the next key."""
     with fleet.transaction() as db:
         result = db.execute(
             "DELETE FROM agent_keys WHERE state = 'next' AND agent = ? AND public_key = ?",

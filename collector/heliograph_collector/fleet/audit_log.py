@@ -1,6 +1,6 @@
-"""DATA/audit.jsonl: who did what when, one JSON line each, only ever added to.
+"""Audit log in DATA/audit.jsonl: append-only, one JSON line per action.
 
-No secret and no address stands in it. It is read backwards, the newest first.
+It contains no secret and no address. Pages are read backwards, newest first.
 """
 
 import json
@@ -12,24 +12,24 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 FILE_NAME = "audit.jsonl"
-MAX_TEXT = 200  # characters of one field
+MAX_TEXT = 200  # characters per field
 _BLOCK_BYTES = 65_536
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditEntry:
-    """`did` is a word such as `agent.revoke`, `about` what it was done to."""
+    """One action: `did` names it, as `agent.revoke`, and `about` names its object."""
 
     at: str  # RFC 3339, UTC
     who: str
     did: str
     about: str = ""
-    outcome: str = "done"  # or refused
+    outcome: str = "done"  # or "refused"
     note: str = ""
 
 
 class AuditLog:
-    """Safe from any thread; a line is written by one call, so processes do not mix theirs."""
+    """Audit log, safe from any thread; one write call per line keeps processes apart."""
 
     def __init__(self, data: Path) -> None:
         self._file = data / FILE_NAME
@@ -45,7 +45,7 @@ class AuditLog:
         refused: bool = False,
         note: str = "",
     ) -> None:
-        """On disk when it returns. Raises OSError."""
+        """Append an entry and sync it to disk. Raises OSError."""
         entry = AuditEntry(
             at=datetime.fromtimestamp(now_us // 1_000_000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ"),
             who=actor[:MAX_TEXT],
@@ -65,8 +65,14 @@ class AuditLog:
                 os.close(handle)
 
     def read_page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int]:
-        """The `limit` deeds before the byte `before` (None: the end), newest first, and where the
-        page after it ends (0: there is none). Raises OSError."""
+        """Read up to `limit` entries that end before a byte offset, newest first.
+
+        Args:
+            before: Byte offset, None for the end of the file.
+
+        Returns:
+            The entries and the offset for the next page, 0 if there is none. Raises OSError.
+        """
         entries: list[AuditEntry] = []
         offset = 0
         for offset, line in self._read_backwards(before):
@@ -78,7 +84,7 @@ class AuditLog:
         return entries, 0
 
     def _read_backwards(self, before: int | None) -> Iterator[tuple[int, bytes]]:
-        """(where it begins, line), from the end; each block is read once."""
+        """Yield (offset, line) from the end; each block is read once."""
         try:
             stream = self._file.open("rb")
         except FileNotFoundError:
@@ -96,13 +102,13 @@ class AuditLog:
                     yield offset + newline_at + 1, remainder[newline_at + 1 :]
                     remainder = remainder[: newline_at + 1]
                 if len(remainder) > 16 * _BLOCK_BYTES:
-                    return  # no line of ours is as long
+                    return  # no valid line is this long
             if remainder.strip():
                 yield 0, remainder
 
 
 def _parse_line(line: bytes) -> AuditEntry | None:
-    """None for a line that a crash cut off."""
+    """Parse a line; return None for one that a crash cut off."""
     try:
         return AuditEntry(**json.loads(line))
     except (ValueError, TypeError):

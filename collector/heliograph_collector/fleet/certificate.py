@@ -1,7 +1,6 @@
-"""The self-signed certificate that agents pin: P-256, for ever.
+"""Self-signed P-256 certificate that agents pin.
 
-Its dates mean nothing: the pin is what is trusted, and an agent whose clock is ten years off must
-get in.
+Agents trust the pin and ignore the dates, so that an agent whose clock is years off can connect.
 """
 
 import ipaddress
@@ -13,13 +12,13 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ec import EllipticCurvePrivateKey
     from cryptography.x509 import GeneralName
 
-COMMON_NAME = "heliograph-collector"  # what agents ask for, whatever address they dialled
+COMMON_NAME = "heliograph-collector"  # server name that agents send, whatever address they dial
 _VALID_FROM = datetime(2000, 1, 1, tzinfo=UTC)
-_VALID_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no well-defined end
+_VALID_UNTIL = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)  # RFC 5280: no defined expiry
 
 
 def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
-    """PEM of a private key, new unless `key` has one, followed by its certificate."""
+    """Return PEM of a private key, new unless `key` contains one, and its certificate."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -46,7 +45,7 @@ def make_certificate(hosts: Sequence[str], key: bytes = b"") -> bytes:
 
 
 def read_hosts(certificate: bytes) -> list[str]:
-    """The names and addresses that a PEM certificate stands for."""
+    """Return the names and addresses in a PEM certificate."""
     from cryptography import x509
 
     extension = x509.load_pem_x509_certificate(certificate).extensions.get_extension_for_class(
@@ -57,7 +56,7 @@ def read_hosts(certificate: bytes) -> list[str]:
 
 
 def encode_public_key(certificate: bytes) -> bytes:
-    """DER of the SubjectPublicKeyInfo of a PEM certificate."""
+    """Return the SubjectPublicKeyInfo of a PEM certificate as DER."""
     from cryptography import x509
     from cryptography.hazmat.primitives import serialization
 
@@ -69,7 +68,7 @@ def encode_public_key(certificate: bytes) -> bytes:
 
 
 def _load_private_key(pem: bytes) -> "EllipticCurvePrivateKey":
-    """Raises ValueError when it is of another kind."""
+    """Load an elliptic curve key. Raises ValueError for another kind."""
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import ec
 

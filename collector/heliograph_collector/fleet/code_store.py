@@ -1,6 +1,6 @@
-"""Codes by voice and last words by DNS: proven, kept in fleet.db, handed to the journal later.
+"""Store of proven codes, by voice or DNS, in fleet.db until the journal has them.
 
-So a command may take one in while `serve` runs or while it does not, and none counts twice.
+So a command can accept a code while `serve` runs or not, and no code counts twice.
 """
 
 from collections.abc import Iterable
@@ -8,28 +8,28 @@ from dataclasses import dataclass
 
 from heliograph_collector.fleet.registry import Fleet
 
-FAILURES_KEPT_S = 86_400  # how long a failed try is remembered
+FAILURES_KEPT_S = 86_400  # how long a failed try counts
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProvenCode:
-    """One proven code. `body` is the compressed batch that it becomes."""
+    """One proven code; `body` is its compressed batch."""
 
     agent: bytes
-    minute: int  # since 1970, UTC; with the agent it names the code for ever
+    minute: int  # since 1970, UTC; with the agent it identifies the code permanently
     received_us: int
     body: bytes
-    carrier: str = "code"  # by voice, or "dns"
+    carrier: str = "code"  # "code" by voice, or "dns"
 
 
 class VoiceCodeStore:
-    """Safe from any thread, as its fleet is."""
+    """Store of proven codes and failed tries, safe from any thread like its fleet."""
 
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
     def count_failures(self, since_s: int) -> int:
-        """How many tries proved nothing since then."""
+        """Count the codes without proof since then."""
         with self._fleet.transaction() as db:
             cursor = db.execute("SELECT count(*) FROM unproven WHERE at_s >= ?", (since_s,))
             return int(cursor.fetchone()[0])
@@ -40,7 +40,7 @@ class VoiceCodeStore:
             db.execute("INSERT INTO unproven VALUES (?)", (now_s,))
 
     def add(self, code: ProvenCode) -> bool:
-        """False when one of this agent and minute was kept before."""
+        """Add a code; return False when this agent and minute already has one."""
         with self._fleet.transaction() as db:
             cursor = db.execute(
                 "INSERT INTO codes (agent, minute, received_us, body, carrier)"
@@ -56,7 +56,7 @@ class VoiceCodeStore:
             return cursor.fetchone() is not None
 
     def list_pending(self) -> list[ProvenCode]:
-        """Those that the journal may not have yet."""
+        """List codes that the journal may not have yet."""
         with self._fleet.transaction() as db:
             rows: list[tuple[bytes, int, int, bytes, str]] = db.execute(
                 "SELECT agent, minute, received_us, body, carrier FROM codes WHERE handed = 0"
@@ -67,7 +67,7 @@ class VoiceCodeStore:
         ]
 
     def mark_delivered(self, codes: Iterable[ProvenCode]) -> None:
-        """What they said is the journal's now; that they came stays known."""
+        """Delete the bodies of codes that the journal has, and keep their ids."""
         with self._fleet.transaction() as db:
             db.executemany(
                 "UPDATE codes SET handed = 1, body = x'' WHERE agent = ? AND minute = ?",

@@ -1,6 +1,6 @@
-"""Invites as they stand: how many uses are left, until when, and the end of one.
+"""Invites: formatting, uses left, expiry and withdrawal.
 
-A token is kept as its hash alone, so an invite can be shown once only: when it is made.
+Only a token's hash is stored, so an invite can be shown only once, when it is created.
 """
 
 import base64
@@ -13,7 +13,7 @@ from heliograph.v1.intake_pb2 import Invite
 from heliograph_collector.fleet.registry import Fleet
 
 PREFIX = "heliograph1:"
-MAX_INVITE_ENTRANCES = 3  # entrances besides the endpoint
+MAX_INVITE_ENTRANCES = 3  # in addition to the endpoint
 
 
 def format_invite(
@@ -24,10 +24,11 @@ def format_invite(
     *,
     charter: bytes = b"",
 ) -> str:
-    """What `heliograph-agent join` takes; without a token it leads into quarantine.
+    """Format the invite line for `heliograph-agent join`.
 
-    Of `entrances` it holds the sessions, for nobody can join at another; few, since people type it
-    and cameras read it. `charter` is the SHA-256 of the one that the agent begins with.
+    An invite without token leads into quarantine. It contains only gRPC stream entrances, because
+    joining needs a session, and only a few, because people type it and cameras read it. `charter`
+    is the SHA-256 of the charter that the agent starts with.
     """
     sessions = [
         entrance_to_pb(e)
@@ -46,12 +47,12 @@ def format_invite(
     return PREFIX + base64.urlsafe_b64encode(message).decode().rstrip("=")
 
 
-MAX_LISTED = 1_000  # that are listed
+MAX_LISTED = 1_000  # rows
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class InviteStatus:
-    id: str  # the beginning of the token's hash, in hex
+    id: str  # hex of the first 8 bytes of the token's hash
     role: str
     uses: int
     used: int
@@ -63,7 +64,7 @@ class InviteStatus:
 
 
 def list_invites(fleet: Fleet) -> list[InviteStatus]:
-    """The newest first."""
+    """List invites, newest first."""
     with fleet.transaction() as db:
         rows = db.execute(
             "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
@@ -85,7 +86,7 @@ def list_invites(fleet: Fleet) -> list[InviteStatus]:
 
 
 def withdraw_invite(fleet: Fleet, invite_id: str, now_s: int) -> bool:
-    """Whether there was such an invite that still let somebody in. Who is in stays in."""
+    """Expire an open invite; return False if there was none. Enrolled agents stay."""
     with fleet.transaction() as db:
         cursor = db.execute(
             "UPDATE invites SET expires_s = ?"

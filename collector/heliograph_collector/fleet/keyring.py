@@ -1,7 +1,7 @@
-"""The collector's own keys, one file each in DATA/keys, made the first time they are wanted.
+"""Keyring: the collector's keys, one file each in DATA/keys, created on first use.
 
-A file appears whole or not at all, so that `invite` and `serve` may both be the first to start.
-Keys that a charter has replaced lie in DATA/keys/earlier: envelopes sealed to them still come.
+A file appears complete or not at all, so `invite` and `serve` may both be the first to start. Keys
+that a charter has replaced are in DATA/keys/earlier, because envelopes sealed to them still come.
 """
 
 import hashlib
@@ -20,15 +20,15 @@ _MAX_FILE_BYTES = 65_536
 
 
 class KeysError(Exception):
-    """The keys are there and of no use; the text is a sentence."""
+    """Error for unusable keys; the message is a sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Keyring:
-    signing: SigningKey  # plans, receipts by file
-    sealing: SealingKey  # what envelopes are sealed to
-    log: SigningKey  # alerts; it stays when the others are replaced, so that the log stays provable
-    secret: bytes  # 32 bytes: pseudonyms, result ids, prefix hashes
+    signing: SigningKey  # signs plans and receipts by file
+    sealing: SealingKey  # opens envelopes
+    log: SigningKey  # signs alerts; never replaced, so that the log stays provable
+    secret: bytes  # 32 bytes; keys pseudonyms, result ids and prefix hashes
     tls: bytes  # PEM, private key then certificate
 
     @property
@@ -41,12 +41,12 @@ class Keyring:
 
     @property
     def pin(self) -> bytes:
-        """SHA-256 of the certificate's SubjectPublicKeyInfo, as it stands in an invite."""
+        """Return the SHA-256 of the certificate's SubjectPublicKeyInfo, as in an invite."""
         return hashlib.sha256(encode_public_key(self.tls_certificate)).digest()
 
 
 def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
-    """The keys in `data`, made now where missing; `hosts` go into the certificate.
+    """Open the keys in `data`; create missing ones with `hosts` in the certificate.
 
     Raises KeysError, OSError.
     """
@@ -61,12 +61,12 @@ def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
 
 
 def root_key_file(data: Path) -> Path:
-    """The key that signs charters, as long as nobody has carried it away."""
+    """Return the file of the key that signs charters; it may be kept offline."""
     return data / "keys" / "root.key"
 
 
 def load_signing_key(file: Path, *, make: bool = False) -> SigningKey:
-    """Of 32 bytes in a file, drawn now where there are none and `make`. Raises KeysError."""
+    """Load a 32-byte key; create a missing one if `make`. Raises KeysError."""
     try:
         secret = (
             _read_or_create(file, lambda: secrets.token_bytes(32)) if make else file.read_bytes()
@@ -79,7 +79,7 @@ def load_signing_key(file: Path, *, make: bool = False) -> SigningKey:
 
 
 def create_next_pair(data: Path) -> tuple[SigningKey, SealingKey]:
-    """The pair that is to replace the present one: on disk, synced, before anybody hears of it."""
+    """Create the next key pair, synced to disk before it is announced."""
     folder = _make_folder(data / "keys" / "next")
     signing = SigningKey(_read_or_create(folder / "signing.key", lambda: secrets.token_bytes(32)))
     return signing, SealingKey(
@@ -88,9 +88,9 @@ def create_next_pair(data: Path) -> tuple[SigningKey, SealingKey]:
 
 
 def promote_next_pair(data: Path, number: int) -> None:
-    """The next pair becomes the present one, and the present one the earlier one of that number.
+    """Make the next pair the present one, and keep the present one under `number`.
 
-    It may be broken off anywhere and done again; at no point is a key nowhere.
+    The operation can be interrupted at any point and repeated; every key is always in some file.
     """
     folder = data / "keys"
     for name, suffix in (("sealing.key", "sealing"), ("signing.key", "signing")):
@@ -105,7 +105,7 @@ def promote_next_pair(data: Path, number: int) -> None:
 
 
 def load_replaced_pairs(data: Path) -> list[tuple[SealingKey, SigningKey]]:
-    """Replaced pairs, the newest first. Raises KeysError."""
+    """Load replaced pairs, newest first. Raises KeysError."""
     files = sorted((data / "keys" / "earlier").glob("*.sealing"), reverse=True)
     try:
         return [
@@ -123,9 +123,9 @@ def delete_replaced_pairs(data: Path) -> None:
 
 
 class SealingKeys:
-    """Whatever envelopes may be sealed to, by key id. Safe from any thread.
+    """All keys that envelopes may be sealed to, by id. Safe from any thread.
 
-    A key that is not known is looked for on disk again: a command may have drawn it meanwhile.
+    An unknown id reloads the files, because a command may have created a key since.
     """
 
     def __init__(self, data: Path) -> None:
@@ -142,7 +142,7 @@ class SealingKeys:
             return self._keys.get(key_id)
 
     def list_all(self) -> tuple[SealingKey, ...]:
-        """Every one, for what does not say which it is sealed to."""
+        """List all keys, for data that does not name its key."""
         with self._lock:
             self._reload()
             return tuple(self._keys.values())
@@ -159,7 +159,7 @@ class SealingKeys:
 
 
 def tls_file(data: Path) -> Path:
-    """Where `Keyring.tls` lies, for libraries that read files alone."""
+    """Return the file of `Keyring.tls`, for libraries that read only files."""
     return data / "keys" / "tls.pem"
 
 
@@ -177,10 +177,10 @@ def _load_keyring(folder: Path, hosts: Sequence[str]) -> Keyring:
 
 
 def _load_tls(file: Path, hosts: Sequence[str]) -> bytes:
-    """With a certificate that stands for all of `hosts` too; the key, and so the pin, stays.
+    """Load the TLS key with a certificate that covers all `hosts`; the pin stays.
 
-    Agents send a host's own name only where the certificate has it. A `serve` under way shows the
-    one it began with until its next start.
+    Agents send a host's name only where the certificate contains it. A running `serve` keeps its
+    certificate until its next start.
     """
     pem = _read_or_create(file, lambda: make_certificate(hosts))
     certificate_at = pem.index(b"-----BEGIN CERTIFICATE")
@@ -193,7 +193,7 @@ def _load_tls(file: Path, hosts: Sequence[str]) -> bytes:
 
 
 def ensure_password_file(data: Path) -> Path:
-    """The file that holds the operator's password, made with a fresh one where missing."""
+    """Return the file of the operator's password; create it if missing."""
     file = data / "keys" / "operator.password"
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     _read_or_create(file, lambda: secrets.token_urlsafe(18).encode() + b"\n")
@@ -217,8 +217,8 @@ def _read_or_create(file: Path, make: Callable[[], bytes]) -> bytes:
 
 
 def _write_file(file: Path, content: bytes, *, replacing: bool = False) -> None:
-    """Write beside, sync, then link into place: whoever comes second takes the first one's."""
-    with NamedTemporaryFile(dir=file.parent, prefix=".new-") as new_file:  # 0600 by its maker
+    """Write a temporary file, sync it, and link it; the first of two writers wins."""
+    with NamedTemporaryFile(dir=file.parent, prefix=".new-") as new_file:  # of mode 0600
         new_file.write(content)
         new_file.flush()
         os.fsync(new_file.fileno())

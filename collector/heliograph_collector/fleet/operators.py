@@ -1,6 +1,6 @@
-"""Who may come into the console: DATA/operators.json, which `operator` changes while `serve` runs.
+"""Console users in DATA/operators.json; `operator` changes it while `serve` runs.
 
-The person `operator` is always there: its password is the one of the password file.
+The user `operator` always exists; its password is in the password file.
 """
 
 import fcntl
@@ -15,7 +15,7 @@ from tempfile import NamedTemporaryFile
 
 from heliograph_collector.fleet.passwords import hash_password
 
-ROLES = ("viewer", "operator")  # each may do what the one before it may
+ROLES = ("viewer", "operator")  # each role includes the rights of the one before it
 BUILT_IN_OPERATOR = "operator"
 FILE_NAME = "operators.json"
 MAX_PEOPLE = 200
@@ -24,31 +24,34 @@ _MAX_FILE_BYTES = 262_144
 
 
 class OperatorsError(Exception):
-    """A sentence with its cure."""
+    """Error whose message states the problem and its remedy."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Person:
-    """`hash` is of `fleet.passwords`; `totp` is the second factor's secret in base 32, or ""."""
+    """Console user; `hash` is from `fleet.passwords`.
+
+    `totp` is the base-32 secret of the second factor, or "".
+    """
 
     name: str
     role: str
     hash: str
     totp: str = ""
-    used_step: int = 0  # of the second factor's last code: no code counts twice
+    used_step: int = 0  # of the last TOTP code, so that no code counts twice
     since_s: int = 0
 
     @property
     def stamp(self) -> tuple[str, str, str]:
-        """Differs after anything that must end this person's sessions."""
+        """Return a value whose change must end the user's sessions."""
         return self.role, self.hash, self.totp
 
 
 class Operators:
-    """Safe from any thread and beside any other process."""
+    """Console users, safe from any thread and across processes."""
 
     def __init__(self, data: Path, password: str = "") -> None:
-        """With `password`, that of `operator`. Raises OperatorsError."""
+        """Open the users; `password` is that of `operator`. Raises OperatorsError."""
         self._file = data / FILE_NAME
         hashed = hash_password(password) if password else ""
         self._built_in = Person(name=BUILT_IN_OPERATOR, role="operator", hash=hashed)
@@ -56,7 +59,7 @@ class Operators:
         self.read_people()
 
     def read_people(self) -> dict[str, Person]:
-        """By name; read again when the file changed. Raises OperatorsError."""
+        """Return users by name, from the file if it changed. Raises OperatorsError."""
         try:
             file_status = self._file.stat()
         except FileNotFoundError:
@@ -67,7 +70,7 @@ class Operators:
         return self._cached_people[1]
 
     def check_can_add(self, name: str) -> None:
-        """Before a password is asked for. Raises OperatorsError."""
+        """Check a new name before asking for a password. Raises OperatorsError."""
         if not _NAME.fullmatch(name):
             raise OperatorsError(
                 f"{name[:64]!r} is no name: 1 to 32 of a-z, 0-9, dot, dash and underscore, "
@@ -80,36 +83,36 @@ class Operators:
             raise OperatorsError(f"there are {MAX_PEOPLE} already: remove somebody first")
 
     def check_can_set(self, name: str) -> None:
-        """The same for another password. Raises OperatorsError."""
+        """Check that this user's password can be changed. Raises OperatorsError."""
         _check_not_built_in(name)
         _find_person(self.read_people(), name)
 
     def add(self, name: str, role: str, password_hash: str, now_s: int) -> None:
-        """Raises OperatorsError."""
+        """Add a user. Raises OperatorsError."""
         with self._edit_people() as people:
             self.check_can_add(name)
             people[name] = Person(name=name, role=role, hash=password_hash, since_s=now_s)
 
     def remove(self, name: str) -> None:
-        """Raises OperatorsError."""
+        """Remove a user. Raises OperatorsError."""
         with self._edit_people() as people:
             _check_not_built_in(name)
             _find_person(people, name)
             del people[name]
 
     def set_hash(self, name: str, password_hash: str) -> None:
-        """Raises OperatorsError."""
+        """Set a user's password hash. Raises OperatorsError."""
         with self._edit_people() as people:
             self.check_can_set(name)
             people[name] = replace(people[name], hash=password_hash)
 
     def set_totp(self, name: str, secret: str) -> None:
-        """An empty one takes the second factor away. Raises OperatorsError."""
+        """Set the second factor, or remove it if empty. Raises OperatorsError."""
         with self._edit_people() as people:
             people[name] = replace(_find_person(people, name), totp=secret, used_step=0)
 
     def use_step(self, name: str, step: int) -> bool:
-        """Whether the code of that step was not used before, nor one of a later step."""
+        """Use up a TOTP step; return False if it or a later step was used."""
         with self._edit_people() as people:
             person = _find_person(people, name)
             if step <= person.used_step:
@@ -138,7 +141,7 @@ class Operators:
 
     @contextmanager
     def _edit_people(self) -> Iterator[dict[str, Person]]:
-        """The people as they stand now; written whole, or not at all, when the block ends well."""
+        """Yield the users under a lock, and write all or nothing when the block ends."""
         with self._file.with_suffix(".lock").open("a") as lock:
             os.fchmod(lock.fileno(), 0o600)
             fcntl.flock(lock, fcntl.LOCK_EX)
@@ -152,11 +155,11 @@ class Operators:
                 new_file.write(document)
                 new_file.flush()
                 os.fsync(new_file.fileno())
-            Path(new_file.name).replace(self._file)  # NamedTemporaryFile makes it 0600
+            Path(new_file.name).replace(self._file)  # mode 0600 by NamedTemporaryFile
 
 
 def _build_record(person: Person) -> dict[str, object]:
-    """The first one's hash stays out: its password is the password file's."""
+    """Build a user's JSON; the hash of `operator` is left out."""
     record = asdict(person)
     del record["name"]
     return {**record, "hash": ""} if person.name == BUILT_IN_OPERATOR else record

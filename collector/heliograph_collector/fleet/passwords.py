@@ -1,4 +1,4 @@
-"""Passwords of people: argon2id (RFC 9106), with the salt and the cost inside the kept text."""
+"""Password hashes by argon2id (RFC 9106), stored with their salt and cost."""
 
 from functools import cache
 from typing import TYPE_CHECKING
@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 # characters
 MIN_LENGTH = 10
 MAX_LENGTH = 1_024
-# some 75 ms and 32 MiB a try: twice that much at once is bearable
+# about 75 ms and 32 MiB per try, so two tries at once are acceptable
 _TIME_COST = 3
 _MEMORY_KIB = 32_768
 
@@ -19,7 +19,7 @@ def hash_password(password: str) -> str:
 
 
 def verify_password(stored_hash: str, password: str) -> bool:
-    """False also for a `stored_hash` that is empty or not ours, after as long a time."""
+    """Verify a password; an empty or foreign hash takes as long and returns False."""
     from argon2.exceptions import Argon2Error, InvalidHashError
 
     try:
@@ -32,7 +32,7 @@ def verify_password(stored_hash: str, password: str) -> bool:
 
 @cache
 def dummy_hash() -> str:
-    """What a password is held against when there is no such person."""
+    """Return a hash that is verified for unknown users, so that both take equal time."""
     import secrets
 
     return hash_password(secrets.token_hex(16))

@@ -1,4 +1,4 @@
-"""Which plan stands, and how the next is issued: version raised, signed with our key."""
+"""Plans: the current one, and the next with a raised version and a signature."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from heliograph_collector.fleet.keyring import KeysError
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.fleet.trust_chain import load_current_charter
 
-MAX_LISTED = 50  # that are listed
+MAX_LISTED = 50  # rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ class PlanSummary:
 
 
 def list_plans(fleet: Fleet) -> list[PlanSummary]:
-    """The newest first."""
+    """List plans, newest first."""
     with fleet.transaction() as db:
         rows = db.execute("SELECT plan FROM plans ORDER BY version DESC LIMIT ?", (MAX_LISTED,))
         plans = [pb.Plan.FromString(body) for (body,) in rows]
@@ -38,15 +38,15 @@ def load_plan(fleet: Fleet, version: int) -> Plan | None:
     return None if row is None else plan_from_pb(pb.Plan.FromString(row[0]))
 
 
-PLAN_LIFE_S = 60 * 86_400  # then it widens nothing; agents go on by it for half a year more
-# Reckoned together its tasks are some 45 MB a day over IPv4 and 75 over both families; what the
-# limit does not cover comes later than planned, anchors last.
+PLAN_LIFE_S = 60 * 86_400  # after that agents use it for another half year, but it widens nothing
+# Estimate: the tasks take about 45 MB a day over IPv4 and 75 MB over both families. Tasks beyond
+# the limit come later than planned, anchors last.
 _BYTES_PER_MONTH = 2_000_000_000
-_UNPLANNED_S = 600  # a service whose experiment this edition does not know
+_UNPLANNED_S = 600  # interval for services whose experiment is unknown to this version
 
 
 def load_current_plan(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
-    """The newest plan, read and as it was signed."""
+    """Return the newest plan, decoded and as signed."""
     plan_row = fleet.read_plan()
     if plan_row is None:
         return None
@@ -55,10 +55,7 @@ def load_current_plan(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
 
 
 def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:
-    """Sign `draft` as the next version. Its own version and dates are overwritten.
-
-    Raises KeysError when agents would not take it by this key.
-    """
+    """Sign `draft` as the next version. Raises KeysError for a replaced key."""
     charter = load_current_charter(fleet)
     if charter is not None and signer.public not in charter.plan.keys:
         raise KeysError("The key that signs plans was replaced meanwhile: restart `serve`.")
@@ -72,8 +69,11 @@ def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -
 
 
 def refresh_plan(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s: int) -> Plan:
-    """The plan to serve by: the standing one, issued again when its services are another edition
-    or half its life is over; the default one when there was none."""
+    """Return the plan to serve, and issue a new one when that is due.
+
+    A plan is due when none exists, when its services have another version, or when half its life is
+    over.
+    """
     current = load_current_plan(fleet)
     if current is None:
         return issue_plan(fleet, signer, build_default_plan(services), now_s)
@@ -92,7 +92,7 @@ def announce_entrances(
     *,
     beacon_zone: str = "",
 ) -> bool:
-    """Issue the standing plan again where it names other ways in; whether that was done."""
+    """Issue the plan with these entrances if they changed; return whether they did."""
     current = load_current_plan(fleet)
     if current is None:
         return False
@@ -104,9 +104,9 @@ def announce_entrances(
 
 
 def build_default_plan(services: Services) -> Plan:
-    """Plan every service and lone target as the registry of experiments says.
+    """Plan every service and single target by the registry of experiments.
 
-    Agents ask the anchors again whenever something fails, so they need not be asked more often. A
+    Anchors need no short interval, because agents measure them whenever something fails. A
     country's own sites are for controls.
     """
     return Plan(

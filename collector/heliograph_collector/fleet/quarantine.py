@@ -1,5 +1,9 @@
-"""Whose results are stored, shown to the operator and not counted: who came without an invite,
-until it has proved itself, and whose key two machines use."""
+"""Quarantine of agents whose results are stored and shown, but not counted.
+
+Transitions: an agent without invite enters on enrollment and leaves after TRIAL_S with at least
+MIN_AGREEMENTS hours of agreement with others. An agent whose key two machines use enters by a
+duplicate session or MAX_FORKS forks. The operator can clear both states.
+"""
 
 import sqlite3
 from collections.abc import Mapping
@@ -10,13 +14,13 @@ from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedE
 TRIAL_S = 7 * 86_400
 MIN_AGREEMENTS = 10
 MAX_IN_QUARANTINE = 10_000
-MAX_FORKS = 3  # one may be a power failure that the spool did not survive whole
+MAX_FORKS = 3  # assumed; one fork may come from a power failure that damaged the spool
 
 
 def enrol_without_invite(
     fleet: Fleet, public_key: bytes, version: str, now_s: int
 ) -> EnrolledAgent:
-    """Without an invite, into quarantine. The same key may ask again. Raises RefusedError."""
+    """Enroll into quarantine, once per key. Raises EnrolmentRefusedError."""
     agent_id_bytes = agent_id(public_key)
     with fleet.transaction() as db:
         existing = db.execute(
@@ -38,7 +42,7 @@ def enrol_without_invite(
 
 
 def add_agreements(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:
-    """Add hours of agreement; how many agents have now proved themselves and count from here."""
+    """Add hours of agreement; return how many agents have left quarantine."""
     with fleet.transaction() as db:
         db.executemany(
             "UPDATE agents SET agreements = agreements + ? WHERE id = ? AND trial_s IS NOT NULL",
@@ -52,20 +56,20 @@ def add_agreements(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:
 
 
 def record_fork(fleet: Fleet, agent: bytes, now_s: int) -> bool:
-    """Two different batches came under one number; whether that is now one time too many."""
+    """Record two batches under one number; return whether the agent is now cloned."""
     with fleet.transaction() as db:
         db.execute("UPDATE agents SET forks = forks + 1 WHERE id = ?", (agent,))
         return _mark_cloned(db, agent, now_s, MAX_FORKS)
 
 
 def record_duplicate(fleet: Fleet, agent: bytes, now_s: int) -> bool:
-    """Two sessions of one key spoke at the same time; whether that is news."""
+    """Mark an agent with two sessions at once as cloned; return whether it is new."""
     with fleet.transaction() as db:
         return _mark_cloned(db, agent, now_s, 0)
 
 
 def clear_quarantine(fleet: Fleet, agent: bytes) -> bool:
-    """The operator's word that all is well: out of quarantine, one machine again."""
+    """Release an agent from quarantine by the operator's decision."""
     with fleet.transaction() as db:
         cursor = db.execute(
             "UPDATE agents SET trial_s = NULL, cloned_s = NULL, forks = 0"

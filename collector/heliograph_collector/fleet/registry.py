@@ -1,4 +1,7 @@
-"""DATA/fleet.db: agents, invites and plans. The commands write it while `serve` reads it."""
+"""Registry in DATA/fleet.db: agents, invites and plans.
+
+Commands write it while `serve` reads it.
+"""
 
 import hashlib
 import secrets
@@ -39,7 +42,7 @@ CREATE TABLE IF NOT EXISTS codes (
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
 """
-# What later editions added.
+# Columns added by later versions.
 _ADDED_COLUMNS = {
     ("agents", "key_since_s"): "INTEGER NOT NULL DEFAULT 0",
     ("agents", "charter"): "INTEGER NOT NULL DEFAULT 0",
@@ -57,7 +60,7 @@ FROM agents
 
 
 class EnrolmentRefusedError(Exception):
-    """An enrolment that may not be; `reason` is one of a few fixed words."""
+    """Refused enrollment; `reason` is one of a few fixed words."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -76,22 +79,22 @@ class EnrolledAgent:
     country: str = "ZZ"
     asn: int = 0
     access: str = "unknown"
-    key_since_s: int = 0  # since when its present key is that; 0 for since it was enrolled
-    charter: int = 0  # the newest that it is known to follow
-    trial_s: int | None = None  # since when it is in quarantine, for it came without an invite
-    agreements: int = 0  # hours in which it saw what others saw, while in quarantine
-    cloned_s: int | None = None  # when its key was found to be used by two at once
+    key_since_s: int = 0  # start of the present key; 0 means since enrollment
+    charter: int = 0  # newest charter version that the agent is known to follow
+    trial_s: int | None = None  # start of quarantine, for an agent without invite
+    agreements: int = 0  # hours of agreement with other agents while in quarantine
+    cloned_s: int | None = None  # when two machines were found to use the key
 
     @property
     def result_role(self) -> str:
-        """What its results count as, one of AgentRole."""
+        """Return the AgentRole of the agent's results."""
         is_counted = self.trial_s is None and self.cloned_s is None
         return self.role if is_counted else "quarantine"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AgentSighting:
-    """Where an agent was last, as far as its address told before it was forgotten."""
+    """Last network of an agent, from its address before the address was discarded."""
 
     agent: bytes
     at_s: int
@@ -103,7 +106,7 @@ class AgentSighting:
 
 
 class Fleet:
-    """One connection under one lock: every call is short, and safe from any thread."""
+    """Registry with one connection and lock; calls are short and safe from any thread."""
 
     def __init__(self, data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -129,14 +132,14 @@ class Fleet:
             self._db.close()
 
     def data_version(self) -> int:
-        """A number that differs after any other connection has written."""
+        """Return a number that changes when another connection writes."""
         with self._lock:
             return int(self._db.execute("PRAGMA data_version").fetchone()[0])
 
     # invites
 
     def create_invite(self, *, role: str, uses: int, now_s: int, expires_s: int) -> bytes:
-        """A new 16-byte token; only its hash is kept."""
+        """Create a 16-byte token, of which only the hash is stored."""
         token = secrets.token_bytes(16)
         with self.transaction() as db:
             db.execute(
@@ -148,9 +151,9 @@ class Fleet:
     def enrol_agent(
         self, token: bytes, public_key: bytes, version: str, now_s: int
     ) -> EnrolledAgent:
-        """Use the invite up for this key. The same key may ask again; a further one may not.
+        """Enroll a key by an invite; the same key may ask again, another may not reuse it.
 
-        Raises RefusedError.
+        Raises EnrolmentRefusedError.
         """
         agent = agent_id(public_key)
         with self.transaction() as db:
@@ -170,7 +173,7 @@ class Fleet:
             return _select_agents(self._db, "ORDER BY created_s, id")
 
     def revoke_agent(self, agent: bytes, now_s: int) -> bool:
-        """Whether there was such an agent still in good standing."""
+        """Revoke an agent; return False if it is unknown or already revoked."""
         with self.transaction() as db:
             cursor = db.execute(
                 "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL", (now_s, agent)
@@ -191,7 +194,7 @@ class Fleet:
     # plans
 
     def read_plan(self) -> tuple[bytes, bytes] | None:
-        """The newest plan's bytes and signature."""
+        """Return the newest plan's bytes and signature, None before the first."""
         with self._lock:
             row = self._db.execute(
                 "SELECT plan, signature FROM plans ORDER BY version DESC LIMIT 1"
@@ -199,7 +202,7 @@ class Fleet:
         return None if row is None else (row[0], row[1])
 
     def add_plan(self, version: int, plan: bytes, signature: bytes) -> bool:
-        """False when that version stands already, because somebody was quicker."""
+        """Add a plan; return False when another writer added that version first."""
         with self.transaction() as db:
             cursor = db.execute(
                 "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
@@ -209,14 +212,14 @@ class Fleet:
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
-        """All or nothing, and nobody else writes meanwhile."""
+        """Run a block as one transaction that excludes other writers."""
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
 
 
 def _add_columns(db: sqlite3.Connection) -> None:
-    """A second process may have been quicker with any of them."""
+    """Add missing columns; another process may add them at the same time."""
     for (table, name), kind in _ADDED_COLUMNS.items():
         if name in {row[1] for row in db.execute(f"PRAGMA table_info({table})")}:
             continue

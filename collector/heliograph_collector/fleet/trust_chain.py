@@ -1,5 +1,8 @@
-"""Which charters stand in fleet.db, and how the next is made: keys first on disk, then named, then
-offered with the plan. Agents that accepted say so in their hello; then the old keys may go."""
+"""Charters in fleet.db: which one is current and how the next is made.
+
+Order of a key change: write new keys to disk, sign a charter that names them, offer it with the
+plan. Agents that accepted it report so in their hello. Then the old keys may be deleted.
+"""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -11,11 +14,11 @@ from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.keyring import Keyring, KeysError, load_signing_key, root_key_file
 from heliograph_collector.fleet.registry import Fleet
 
-WARN_BEFORE_S = 60 * 86_400  # before a charter ends, when nobody here can renew it
+WARN_BEFORE_S = 60 * 86_400  # assumed; warning before a charter ends that cannot be renewed here
 
 
 def load_charters(fleet: Fleet) -> list[pb.SignedCharter]:
-    """Oldest first, as many as an agent would read; empty before the first."""
+    """Load charters, oldest first, as many as an agent reads."""
     with fleet.transaction() as db:
         rows = db.execute(
             "SELECT signed FROM charters ORDER BY version DESC LIMIT ?", (c.MAX_CHAIN,)
@@ -29,7 +32,7 @@ def load_current_charter(fleet: Fleet) -> c.TrustRoot | None:
 
 
 def load_charter_digest(fleet: Fleet) -> bytes:
-    """What an invite of today names the charter by; nothing before the first."""
+    """Return the current charter's digest for an invite, b"" before the first charter."""
     charters = load_charters(fleet)
     return c.digest_trust_root(charters[-1]) if charters else b""
 
@@ -37,7 +40,7 @@ def load_charter_digest(fleet: Fleet) -> bytes:
 def add_charter(
     fleet: Fleet, charter: c.TrustRoot, signers: Sequence[SigningKey]
 ) -> pb.SignedCharter:
-    """Sign and keep it, if those who hold the one before would follow. Raises KeysError."""
+    """Sign and store a charter that follows the previous one. Raises KeysError."""
     charters = load_charters(fleet)
     signed = c.sign_trust_root(charter, signers)
     trusted_charter = charters[-1].charter if charters else signed.charter
@@ -59,8 +62,10 @@ def add_charter(
 
 
 def ensure_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.TrustRoot:
-    """The standing one: the first is made here, by a root key made here; one that is half over is
-    renewed if the root key still lies here. Raises KeysError."""
+    """Return the current charter; create the first, and renew one that is half over.
+
+    Renewal needs the root key on this machine. Raises KeysError.
+    """
     charter = load_current_charter(fleet)
     if charter is None:
         root_key = load_signing_key(root_key_file(data), make=True)
@@ -84,12 +89,12 @@ def ensure_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.
 
 
 def build_renewal(previous: c.TrustRoot, now_s: int) -> c.TrustRoot:
-    """The same again, for another year."""
+    """Copy a charter with the next version and another year of life."""
     return replace(
         previous, version=previous.version + 1, issued_s=now_s, expires_s=now_s + c.LIFE_S
     )
 
 
 def _is_self_signed(charter: c.TrustRoot, signed: pb.SignedCharter) -> bool:
-    """The first has nobody before it that would look."""
+    """Return whether the charter's own root keys signed it, as the first one requires."""
     return charter.root.is_signed(signed.signatures, CHARTER, signed.charter)

@@ -1,10 +1,13 @@
-"""Counts of volunteers as anybody may see them: never a number that points at few people."""
+"""Public counts of volunteers: bands, so that no number identifies few people."""
 
 _BANDS = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49))
 
 
 def format_band(count: int, k: int) -> str:
-    """ "0", "1-4", "5-9", "10-19", "20-49" or "50+"; bands that begin below k are one with zero."""
+    """Return "0", "1-4", "5-9", "10-19", "20-49" or "50+".
+
+    Bands that begin below k are merged with zero.
+    """
     low, high = band_bounds(count, k)
     if high is None:
         return f"{low}+"
@@ -12,12 +15,12 @@ def format_band(count: int, k: int) -> str:
 
 
 def band_floor(count: int, k: int) -> int:
-    """The least number in the count's band; the count itself when k asks for no anonymity."""
+    """Return the lower bound of the count's band; the count itself if k is at most 1."""
     return count if k <= 1 else band_bounds(count, k)[0]
 
 
 def floor_tenths(share: float) -> float:
-    """Rounded down, as exact shares tell exact counts."""
+    """Round down to tenths, because an exact share reveals exact counts."""
     return round(share * 1_000) // 100 / 10
 
 

@@ -1,4 +1,4 @@
-"""The HTTP side of the collector: routes and what surrounds them."""
+"""The HTTP application: its routes and middlewares."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
@@ -46,14 +46,14 @@ _STATIC = {
 }
 
 
-_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes")  # they show no incident
+_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes")  # paths that show no incident
 
 
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
 
 
 def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Application:
-    """The application, ready for an AppRunner. It starts no task of its own."""
+    """Build the application for an AppRunner; it starts no task."""
     snapshot_cache = snapshot_cache or SnapshotCache(feed)
     incident_cache = IncidentCache(feed)
     static = {name: _read_static(name) for name in _STATIC}
@@ -126,8 +126,10 @@ def _build_limits(feed: Feed) -> list[Middleware]:
 
 
 def _name_origin(feed: Feed, request: web.Request) -> str:
-    """Where a password comes from, kept in memory only. A proxy of this machine says for whom it
-    asks, also where it is not trusted with more."""
+    """Return the origin of a password try, kept in memory only.
+
+    A proxy on this machine names its client for this purpose, even without further trust.
+    """
     addresses = forwarded_for(request)
     forwarded = addresses.rpartition(",")[0].rpartition(",")[2].strip()
     address = feed.client_address(addresses) or forwarded
@@ -135,7 +137,10 @@ def _name_origin(feed: Feed, request: web.Request) -> str:
 
 
 def _refresh_first(incident_cache: IncidentCache) -> Middleware:
-    """The incidents are made before they are asked for, so that nobody's answer blocks another."""
+    """Return a middleware that builds incidents before a handler needs them.
+
+    Otherwise the build would block the event loop.
+    """
 
     @web.middleware
     async def refresh_incidents(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -158,7 +163,7 @@ def _read_static(name: str) -> bytes:
 
 
 def _asset_url(name: str, body: bytes) -> str:
-    """Changes with the content, so that browsers may keep it for long."""
+    """Return a URL that changes with the content, so that browsers may cache it long."""
     return f"/static/{name}?v={sha256(body).hexdigest()[:12]}"
 
 

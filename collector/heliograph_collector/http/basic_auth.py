@@ -1,6 +1,6 @@
-"""The operator's door for programs: HTTP Basic or Bearer with the operator's password.
+"""Authentication of the operator's programs by password: HTTP Basic or Bearer.
 
-Guessing is as slow here as at the console's login.
+The throttle against guessing is that of the console's login.
 """
 
 import asyncio
@@ -17,23 +17,23 @@ from heliograph.clock import Clock
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN, LoginThrottle
 
-# scrypt: 16 MiB and some 50 ms a try
+# scrypt: 16 MiB and about 50 ms a try
 _N = 2**14
 _R = 8
 _P = 1
 _MAX_PASSWORD = 1_024
-_MAX_WAITING = 32  # tries that may wait for their turn
-_LOGIN_NAME = "operator"  # whatever is said: there is but one
+_MAX_WAITING = 32  # tries that may wait for the check
+_LOGIN_NAME = "operator"  # the only account, for any user name
 _CHALLENGE = 'Basic realm="Heliograph operator", charset="UTF-8"'
 
 
 def hash_password(password: str, salt: bytes) -> str:
-    """The scheme's name, salt and hash in hex, between dollar signs."""
+    """Return the scheme's name, salt and hash in hex, separated by dollar signs."""
     return f"scrypt${salt.hex()}${_derive_key(password, salt).hex()}"
 
 
 def verify_password(password: str, stored_hash: str) -> bool:
-    """Compare a password; False also for a stored hash that is empty or malformed."""
+    """Compare a password; False also for an empty or malformed hash."""
     try:
         scheme, salt, digest = stored_hash.split("$")
         expected = bytes.fromhex(digest)
@@ -48,9 +48,10 @@ def _derive_key(password: str, salt: bytes) -> bytes:
 
 
 class OperatorAuth:
-    """Lets the operator in. Right answers are remembered (keyed), wrong ones wait their turn.
+    """Authenticate the operator; remember the right password as a keyed digest.
 
-    `name_origin` names where a request comes from; successful logins are counted per origin.
+    One try is checked at a time. `name_origin` names the origin of a request; tries are throttled
+    by origin.
     """
 
     def __init__(
@@ -61,13 +62,13 @@ class OperatorAuth:
         self._name_origin = name_origin
         self._key = os.urandom(32)
         self._verified_digest = b""
-        self._verified_origin = ""  # from where that was said
+        self._verified_origin = ""  # the origin of the last right password
         self._throttle = LoginThrottle()
         self._lock = asyncio.Lock()
         self._waiting_count = 0
 
     async def require(self, request: web.Request) -> None:
-        """Raises Problem 401, 429, 503."""
+        """Require the operator's password. Raises Problem 401, 429, 503."""
         password = parse_password(request.headers.get("Authorization", ""))
         if password is None:
             raise _unauthorized(
@@ -77,7 +78,7 @@ class OperatorAuth:
             raise _unauthorized("That is not the operator's password.")
 
     async def _is_password(self, password: str, request: web.Request) -> bool:
-        """Raises Problem 429, 503."""
+        """Check a password. Raises Problem 429, 503."""
         digest = hmac.digest(self._key, password.encode("utf-8", "surrogateescape"), "sha256")
         if self._is_proven(digest):
             return True
@@ -85,7 +86,7 @@ class OperatorAuth:
             raise _retry_later(503, "Busy", 5)
         self._waiting_count += 1
         try:
-            async with self._lock:  # whoever asked beside us may have proven it meanwhile
+            async with self._lock:  # a concurrent request may have verified it meanwhile
                 return self._is_proven(digest) or await self._check_password(
                     password, digest, request
                 )
@@ -96,7 +97,7 @@ class OperatorAuth:
         return bool(self._verified_digest) and hmac.compare_digest(digest, self._verified_digest)
 
     async def _check_password(self, password: str, digest: bytes, request: web.Request) -> bool:
-        """Raises Problem 429."""
+        """Check a password by its hash, throttled. Raises Problem 429."""
         origin = self._hash_origin(self._name_origin(request))
         known_client = origin if origin == self._verified_origin else ""
         wait_s = self._throttle.count_try(
@@ -112,7 +113,7 @@ class OperatorAuth:
         return True
 
     def _hash_origin(self, origin: str) -> str:
-        """What stands for it, so that no network is written down even here."""
+        """Return a keyed hash, so that no network is stored even in memory."""
         return (
             origin
             if origin == LOCAL_ORIGIN
@@ -121,7 +122,7 @@ class OperatorAuth:
 
 
 def parse_password(header: str) -> str | None:
-    """The password in an Authorization header; any user name will do."""
+    """Parse the password of an Authorization header; accept any user name."""
     scheme, _, credentials = header.partition(" ")
     if len(credentials) > 2 * _MAX_PASSWORD:
         return None

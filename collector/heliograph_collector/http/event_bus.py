@@ -1,4 +1,4 @@
-"""Live events to many readers: bounded queues, a bounded memory for those who come back."""
+"""Live events for many readers: bounded queues, bounded memory for resumption."""
 
 import asyncio
 from collections import deque
@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-RESYNC = "resync"  # "you missed something: ask again for the whole"
+RESYNC = "resync"  # "events are missing: read the current state"
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,13 +17,14 @@ class BusEvent:
 
 
 class BusFullError(Exception):
-    """As many readers as this process will hold are listening already."""
+    """The number of readers has reached the limit of this process."""
 
 
 class Subscription:
-    """One reader's queue. A reader that falls behind gets a resync and is let go.
+    """One reader's queue; it ends with a resync if the reader falls behind.
 
-    `since`: id of the event after which it begins, for a reader who goes before the next one.
+    `since` is the id of the event after which it begins, for a reader that disconnects before the
+    first event.
     """
 
     def __init__(self, limit: int, since: str = "") -> None:
@@ -40,14 +41,14 @@ class Subscription:
             self.drop(event.id)
 
     def drop(self, event_id: str) -> None:
-        """End it with a resync: the reader comes back and asks for the whole."""
+        """End it with a resync: the reader reconnects and reads the current state."""
         while not self._queue.empty():
             self._queue.get_nowait()
         self._queue.put_nowait(BusEvent(event_id, RESYNC, "{}"))
         self._is_dropped = True
 
     async def events(self, heartbeat_s: float) -> AsyncIterator[BusEvent | None]:
-        """Events as they come, None when none came for `heartbeat_s`; ends after a drop."""
+        """Yield events, None after `heartbeat_s` without one; end after a drop."""
         while not (self._is_dropped and self._queue.empty()):
             try:
                 async with asyncio.timeout(heartbeat_s):
@@ -58,7 +59,7 @@ class Subscription:
 
 
 class EventBus:
-    """`boot` tells this process's numbers from those of the one before it."""
+    """Publisher of events; `boot` distinguishes its ids from those of other processes."""
 
     def __init__(self, boot: str, *, memory: int = 1024, queue: int = 256, readers: int = 1000):
         self._boot = boot
@@ -80,18 +81,21 @@ class EventBus:
             subscription.offer(event)
 
     def close(self) -> None:
-        """Let every reader go, so that the server can stop."""
+        """Drop all readers, so that the server can stop."""
         for subscription in self._subscriptions:
             subscription.drop(self.last)
 
     @property
     def last(self) -> str:
-        """Id of the newest event."""
+        """Return the id of the newest event."""
         return f"{self._boot}-{self._next - 1}"
 
     @contextmanager
     def subscribe(self, last_id: str = "") -> Iterator[Subscription]:
-        """Raises BusFullError. With `last_id` first come the events missed, or a resync."""
+        """Subscribe; after `last_id`, first get missed events or a resync.
+
+        Raises BusFullError.
+        """
         if len(self._subscriptions) >= self._readers:
             raise BusFullError
         missed = self._missed_events(last_id)

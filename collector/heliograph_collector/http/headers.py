@@ -1,4 +1,4 @@
-"""What every answer carries: a strict policy for browsers, and how long it may be kept."""
+"""Headers of all responses: browser policy, CORS, ETags and cache lifetimes."""
 
 import gzip
 import json
@@ -25,7 +25,7 @@ _DEFAULT_HEADERS = {
 
 @web.middleware
 async def add_headers(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Add headers to a response; streams call `apply_headers` themselves before they begin."""
+    """Add headers to a response; streams call `apply_headers` before they begin."""
     response = await handler(request)
     if not response.prepared:
         apply_headers(request, response)
@@ -44,7 +44,7 @@ def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
 
 
 async def start_event_stream(request: web.Request, prologue: str) -> web.StreamResponse:
-    """Begin a response of Server-Sent Events; no proxy may keep or gather it."""
+    """Begin a response of Server-Sent Events that no proxy may cache or buffer."""
     response = web.StreamResponse(
         headers={
             "Content-Type": "text/event-stream; charset=utf-8",
@@ -59,7 +59,7 @@ async def start_event_stream(request: web.Request, prologue: str) -> web.StreamR
 
 
 def add_preflight(app: web.Application) -> None:
-    """Let scripts of other sites ask, of each public path, what they may do. They may read."""
+    """Answer CORS preflight requests for the public paths; scripts may only read."""
     for resource in app.router.resources():
         if isinstance(resource, web.Resource) and resource.canonical in _PUBLIC_PATHS:
             resource.add_route("OPTIONS", _preflight)
@@ -102,7 +102,7 @@ _PUBLIC_PATHS = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class PreparedResponse:
-    """An answer that many get: made and compressed once."""
+    """A response for many readers, encoded and compressed once."""
 
     body: bytes
     gzipped: bytes
@@ -110,7 +110,7 @@ class PreparedResponse:
 
 
 def prepare_json(body: dict[str, Any], timestamp_key: str = "at") -> PreparedResponse:
-    """Encode once what `respond_json` would encode for every request."""
+    """Encode a body once, as `respond_json` does for each request."""
     encoded = json.dumps(body).encode()
     return PreparedResponse(
         encoded, gzip.compress(encoded, 6, mtime=0), _hash_body(body, timestamp_key)
@@ -140,7 +140,7 @@ def respond_prepared(
 def respond_json(
     request: web.Request, body: dict[str, Any], *, max_age_s: int, timestamp_key: str = "at"
 ) -> web.Response:
-    """Answer JSON with a weak ETag that ignores the field `timestamp_key`."""
+    """Respond with JSON and a weak ETag that ignores the field `timestamp_key`."""
     digest = _hash_body(body, timestamp_key)
     return _respond(request, json.dumps(body), "application/json", digest, max_age_s=max_age_s)
 
@@ -153,7 +153,7 @@ def _hash_body(body: dict[str, Any], timestamp_key: str) -> str:
 def respond_text(
     request: web.Request, content: str, content_type: str, tag: bytes, *, max_age_s: int
 ) -> web.Response:
-    """With a weak ETag of `tag`; 304 to whoever has that already."""
+    """Respond with text and a weak ETag of `tag`; 304 if the reader has that version."""
     digest = sha256(tag).hexdigest()[:20]
     return _respond(request, content, content_type, digest, max_age_s=max_age_s)
 

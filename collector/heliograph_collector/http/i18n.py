@@ -1,7 +1,7 @@
-"""The languages of the public pages: what is said comes from catalogues/LANG/*.toml.
+"""Languages of the public pages; the texts are in catalogues/LANG/*.toml.
 
-An entry is a text with places for values, `{name}`, or a table of plural forms chosen by `n`.
-All catalogues have the same entries with the same places: tests/collector/web holds that.
+An entry is a text with placeholders, `{name}`, or a table of plural forms chosen by `n`. All
+catalogues have the same entries and placeholders: tests/collector/web checks it.
 """
 
 import re
@@ -17,18 +17,18 @@ from typing import Any
 from aiohttp import web
 from markupsafe import Markup, escape
 
-LANGS: Mapping[str, str] = MappingProxyType(  # what each calls itself, in the order of the switch
+LANGS: Mapping[str, str] = MappingProxyType(  # own names, in the order of the switch
     {"en": "English", "ru": "Русский", "kk": "Қазақша", "fa": "فارسی"}
 )
 DEFAULT = "en"
 RIGHT_TO_LEFT = frozenset({"fa"})
-_RELATED_LANGS = {"prs": "fa", "be": "ru", "ky": "ru", "tg": "ru"}  # near enough to be read
-_MAX_ACCEPT = 256  # characters of the header that are looked at
+_RELATED_LANGS = {"prs": "fa", "be": "ru", "ky": "ru", "tg": "ru"}  # readable by their speakers
+_MAX_ACCEPT = 256  # characters of the header that are parsed
 _NBSP = "\N{NO-BREAK SPACE}"
 _THOUSANDS_SEPARATOR = {"en": ",", "ru": _NBSP, "kk": _NBSP, "fa": "\N{ARABIC THOUSANDS SEPARATOR}"}
 _DECIMAL_POINT = {"en": ".", "ru": ",", "kk": ",", "fa": "\N{ARABIC DECIMAL SEPARATOR}"}
 _PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
-_FOREIGN_LETTERS = re.compile("[A-Za-z\u0400-\u04ff]")  # runs the other way inside Persian
+_FOREIGN_LETTERS = re.compile("[A-Za-z\u0400-\u04ff]")  # left to right inside Persian
 Entry = str | Mapping[str, str]
 
 
@@ -38,7 +38,7 @@ def _russian_plural(n: int) -> str:
     return "few" if 2 <= n % 10 <= 4 and not 12 <= n % 100 <= 14 else "many"
 
 
-_PLURALS: Mapping[str, Callable[[int], str]] = {  # CLDR's rules for whole numbers
+_PLURALS: Mapping[str, Callable[[int], str]] = {  # CLDR rules for whole numbers
     "en": lambda n: "one" if n == 1 else "other",
     "ru": _russian_plural,
     "kk": lambda n: "one" if n == 1 else "other",
@@ -54,16 +54,16 @@ _ALL_FORMS = frozenset({"one", "few", "many", "other"})
 
 
 def translate(lang: str, key: str, **values: object) -> str:
-    """The text, plain. Numbers are written as the language writes them, names are isolated.
+    """Translate an entry to plain text; format numbers and isolate foreign names.
 
-    Raises KeyError for an entry or a value that is missing.
+    Raises KeyError for a missing entry or value.
     """
     formatted = {name: _format_value(lang, value) for name, value in values.items()}
     return _choose_form(lang, key, values).format_map(formatted)
 
 
 def translate_html(lang: str, key: str, **values: object) -> Markup:
-    """The same as HTML: values that are Markup (a link) stay so, all else is escaped."""
+    """Translate an entry to HTML; escape all values but Markup (a link)."""
     formatted = {
         name: value if isinstance(value, Markup) else escape(_format_value(lang, value))
         for name, value in values.items()
@@ -72,7 +72,7 @@ def translate_html(lang: str, key: str, **values: object) -> Markup:
 
 
 def has_entry(lang: str, key: str) -> bool:
-    """Whether there is a word for a code that comes from elsewhere."""
+    """Return whether an entry exists, for a code from outside."""
     return key in load_catalogue(lang)
 
 
@@ -93,36 +93,36 @@ def _format_value(lang: str, value: object) -> str:
 
 
 def isolate_foreign(lang: str, value: str) -> str:
-    """In Persian a foreign name stands in marks that are as <bdi>, also where there is no HTML."""
+    """Mark a foreign name in Persian by isolates, as <bdi> does in HTML."""
     if lang in RIGHT_TO_LEFT and _FOREIGN_LETTERS.search(value) and not value.startswith("\u2068"):
         return f"\u2068{value}\u2069"
     return value
 
 
 def set_direction(lang: str, label: str) -> str:
-    """A text of the language inside a drawing, whose own direction is from the left."""
+    """Mark a text inside a drawing, whose own direction is left to right."""
     return f"\u2067{label}\u2069" if lang in RIGHT_TO_LEFT else label
 
 
 def text_direction(lang: str) -> str:
-    """ "ltr" or "rtl", for the attribute dir."""
+    """Return "ltr" or "rtl", for the attribute dir."""
     return "rtl" if lang in RIGHT_TO_LEFT else "ltr"
 
 
 def localize_digits(lang: str, value: str) -> str:
-    """Its digits as the language writes them."""
+    """Convert the digits to those of the language."""
     return value.translate(_PERSIAN) if lang == "fa" else value
 
 
 def format_number(lang: str, value: float) -> str:
-    """ "1,234.5"; none is grouped below 10,000."""
+    """Format a number such as "1,234.5"; group digits from 10,000 on."""
     formatted = f"{value:,}" if abs(value) >= 10_000 else f"{value}"
     separators = {",": _THOUSANDS_SEPARATOR[lang], ".": _DECIMAL_POINT[lang]}
     return localize_digits(lang, "".join(separators.get(c, c) for c in formatted))
 
 
 def format_percent(lang: str, share: float) -> str:
-    """A share of 1, in whole hundredths."""
+    """Format a share of 1 as a whole percentage."""
     return translate(lang, "number.percent", n=round(share * 100))
 
 
@@ -139,17 +139,17 @@ def localize_band(lang: str, count_band: str) -> str:
 
 
 def to_datetime(at_us: int) -> datetime:
-    """A moment in microseconds, in UTC."""
+    """Convert microseconds to a datetime in UTC."""
     return datetime.fromtimestamp(at_us / 1_000_000, UTC)
 
 
 def format_clock(lang: str, when: datetime, *, seconds: bool = False) -> str:
-    """ "13:05" """
+    """Format a time such as "13:05"."""
     return localize_digits(lang, f"{when:%H:%M:%S}" if seconds else f"{when:%H:%M}")
 
 
 def format_day(lang: str, when: datetime) -> str:
-    """ "5 January 2022", by the calendar that all share."""
+    """Format a day such as "5 January 2022", in the Gregorian calendar."""
     return translate(
         lang,
         "time.day",
@@ -160,13 +160,13 @@ def format_day(lang: str, when: datetime) -> str:
 
 
 def format_short_day(lang: str, when: datetime) -> str:
-    """ "5 Jan", where there is room for no more."""
+    """Format a short day such as "5 Jan"."""
     month = translate(lang, f"time.short_month_{when.month}")
     return translate(lang, "time.short", day=localize_digits(lang, str(when.day)), month=month)
 
 
 def join_names(lang: str, names: Sequence[str]) -> str:
-    """ "a, b and c" """
+    """Join names as "a, b and c"."""
     isolated_names = [isolate_foreign(lang, name) for name in names]
     if len(isolated_names) < 2:
         return "".join(isolated_names)
@@ -176,7 +176,7 @@ def join_names(lang: str, names: Sequence[str]) -> str:
 
 
 def choose_language(requested_lang: str, accept: str) -> str:
-    """What is asked for in the address, else what the browser likes best of ours, else English."""
+    """Choose the requested language, else the browser's favorite, else English."""
     if requested_lang in LANGS:
         return requested_lang
     best_lang = DEFAULT
@@ -200,11 +200,11 @@ def _parse_quality(weight: str) -> float:
 
 @dataclass(frozen=True, slots=True)
 class Locale:
-    """The language of one page: `t(key, …)` translates, `t.link(path)` keeps the language."""
+    """The language of a page: `t(key)` translates, `t.link(path)` keeps the language."""
 
     lang: str = DEFAULT
-    is_explicit: bool = False  # in the address: then links keep it
-    current_path: str = "/"  # the page's own path and query, without the language
+    is_explicit: bool = False  # set in the address: then links keep it
+    current_path: str = "/"  # path and query of the page, without the language
 
     def __call__(self, key: str, **values: object) -> str:
         return translate(self.lang, key, **values)
@@ -213,14 +213,14 @@ class Locale:
         return translate_html(self.lang, key, **values)
 
     def number(self, value: float) -> str:
-        """Without a point where none is needed."""
+        """Format a number, without decimals if it is whole."""
         return format_number(self.lang, int(value) if value == int(value) else value)
 
     def digits(self, value: str) -> str:
         return localize_digits(self.lang, value)
 
     def short_day(self, timestamp: str) -> str:
-        """Of a moment as RFC 3339 writes it."""
+        """Format the day of an RFC 3339 time."""
         return format_short_day(self.lang, datetime.fromisoformat(timestamp))
 
     @property
@@ -228,23 +228,23 @@ class Locale:
         return text_direction(self.lang)
 
     def link(self, path: str) -> str:
-        """A path of ours, with its query and fragment, in the same language."""
+        """Return a local path with query and fragment, in the same language."""
         return self.other(path, self.lang) if self.is_explicit else path
 
     def other(self, path: str, lang: str) -> str:
-        """The same page in another language."""
+        """Return the same page in another language."""
         address, hash_, fragment = path.partition("#")
         joint = "&" if "?" in address else "?"
         return f"{address}{joint}lang={lang}{hash_}{fragment}"
 
     @property
     def switch(self) -> list[tuple[str, str, str]]:
-        """(language, what it calls itself, this page in it), for all."""
+        """List (language, own name, path of this page) for all languages."""
         return [(lang, name, self.other(self.current_path, lang)) for lang, name in LANGS.items()]
 
 
 def choose_locale(requested_lang: str, accept: str, current_path: str = "/") -> Locale:
-    """By the parameter `lang` and the header Accept-Language."""
+    """Choose by the parameter `lang` and the header Accept-Language."""
     return Locale(choose_language(requested_lang, accept), requested_lang in LANGS, current_path)
 
 
@@ -257,7 +257,10 @@ def request_locale(request: web.Request) -> Locale:
 
 @cache
 def load_catalogue(lang: str) -> Mapping[str, Entry]:
-    """All entries of a language, by dotted key. Raises ValueError where two files say one key."""
+    """Load all entries of a language by dotted key.
+
+    Raises ValueError if two files have the same key.
+    """
     entries: dict[str, Entry] = {}
     folder = files(__package__).joinpath("catalogues", lang)
     for file in sorted(folder.iterdir(), key=lambda entry_file: entry_file.name):
@@ -280,7 +283,10 @@ def _entries(prefix: str, table: Mapping[str, Any]) -> list[tuple[str, Entry]]:
 
 
 def territory_name(lang: str, code: str) -> str:
-    """A country's name by its ISO code; "" where there is none. English names are in labels.py."""
+    """Return a country's name by its ISO code; "" if unknown.
+
+    English names are in labels.py.
+    """
     return _load_territories().get(code, {}).get(lang, "")
 
 

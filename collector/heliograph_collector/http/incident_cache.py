@@ -1,4 +1,4 @@
-"""The incidents of the book as documents, made again only when the log says something new."""
+"""Incident documents, rebuilt only after a new log entry."""
 
 import asyncio
 
@@ -24,7 +24,7 @@ class IncidentCache:
         self._incidents: list[Json] = []
 
     async def refresh(self) -> None:
-        """Build new documents in another thread: after a start there may be thousands."""
+        """Build new documents in another thread, because a start may need thousands."""
         if self._built_head != self.head:
             async with self._lock:
                 await asyncio.to_thread(self.all_incidents)
@@ -34,8 +34,8 @@ class IncidentCache:
         return self._feed.book.head
 
     def all_incidents(self) -> list[Json]:
-        """Newest start first; those of too few are not among them."""
-        head = self.head  # before the look: the book is written in another thread
+        """List the incidents that k-anonymity allows, newest start first."""
+        head = self.head  # read first, because another thread writes the book
         if self._built_head != head:
             documents = [
                 self._build_document(record["id"], record["alerts"][-1])
@@ -53,7 +53,7 @@ class IncidentCache:
         return [i for i in self.all_incidents() if country in ("", i["scope"]["country"])]
 
     def recent_incidents(self, country: str, now_us: int) -> tuple[list[Json], list[Json]]:
-        """(those that are open, the confirmed first; those that ended within a week)."""
+        """Return (open incidents, confirmed ones first; incidents ended within a week)."""
         incidents = self.country_incidents(country)
         under_way = sorted(
             (i for i in incidents if i["state"] in OPEN_STATES),
@@ -71,7 +71,10 @@ class IncidentCache:
         return build_history(feed.book.entries_of(id_), feed.services, feed.k_anonymity)
 
     def add_annotations(self, incident: Json) -> Json:
-        """With what others say beside it, which changes without the log and is not proved by it."""
+        """Add annotations of outside sources, which change without a log entry.
+
+        The log does not prove them.
+        """
         return {**incident, "corroboration": list(self._feed.annotations(incident["id"]))}
 
     def _list_records(self) -> list[Json]:

@@ -1,7 +1,7 @@
-"""Incidents as the feed gives them: from the alert log, in bands, with what they rest on. Pure.
+"""Incident documents of the feed, from the alert log, with counts in bands. Pure.
 
-Times are to the second, and brackets only ever get wider by that: the exact moment somebody was
-last heard is that person's. Parts of fewer than k votes are not told, nor incidents of such parts.
+Times are rounded to the second, and brackets only widen: the exact time of an agent's last message
+belongs to one person. Parts with fewer than k votes are withheld, and incidents of such parts too.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -27,7 +27,7 @@ _CELL_FIELDS = ("country", "region", "asn", "access")
 
 
 def build_document(entries: Sequence[LogEntry], titles: Mapping[str, str], k: int) -> Json | None:
-    """One incident by all its entries, in order; None when too few stand behind it to be shown."""
+    """Build an incident from all its entries; None if k-anonymity withholds it."""
     incident = build_state(IncidentHistory(entries).state(), titles, k)
     if incident is None:
         return None
@@ -47,7 +47,7 @@ def build_document(entries: Sequence[LogEntry], titles: Mapping[str, str], k: in
 def build_history(
     entries: Sequence[LogEntry], titles: Mapping[str, str], k: int
 ) -> list[tuple[Json, Json | None]]:
-    """What was said when: (alert, the incident as it was then, None when it may not be told)."""
+    """List (alert, incident at that entry, None if withheld)."""
     incident_state = IncidentHistory()
     rows = []
     for entry in entries:
@@ -57,7 +57,7 @@ def build_history(
 
 
 def build_state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json | None:
-    """Build the state of an incident from its record; None when k-anonymity withholds it."""
+    """Build an incident's state from its record; None if k-anonymity withholds it."""
     parts = _build_parts(record["parts"], k)
     if not parts and k > 1:
         return None
@@ -94,7 +94,7 @@ def build_state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) ->
 
 
 def _build_operator(record: Mapping[str, Any] | None) -> Json | None:
-    """The operator's own words; who said them only by a name that was chosen."""
+    """Build the operator's statements; authors appear only by their chosen name."""
     if record is None:
         return None
     verdicts = {
@@ -131,13 +131,13 @@ def _build_turn(phase_change: Mapping[str, Any], k: int) -> Json:
 
 
 def _build_evidence(entry: LogEntry) -> Json:
-    """What the entry can be made again from: rows of the journal, a window, versions."""
+    """Build what is needed to recompute the entry: journal rows, a window, versions."""
     fields = {name: entry.body[name] for name in ("rows", "window", "versions")}
     return {"entry": entry.number, "hash": entry.hash, **fields}
 
 
 def _build_alert(entry: LogEntry) -> Json:
-    """Build one alert of an incident: time, author, text, and whether subscribers were notified."""
+    """Build one alert: time, author, text, and whether subscribers were notified."""
     return {
         "entry": entry.number,
         "by": entry.body.get("by", DETECTOR),
@@ -163,12 +163,12 @@ def _floor_optional(timestamp: str | None) -> str | None:
 
 
 def parse_us(timestamp: str) -> int:
-    """Microseconds since the epoch of a time in the log."""
+    """Parse a time of the log to microseconds since the epoch."""
     return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)
 
 
 def filter_incidents(incidents: Iterable[Json], filters: Mapping[str, Any]) -> list[Json]:
-    """Those that the question is about; with times those that were under way in them."""
+    """Filter incidents; with times, keep those that overlap the time range."""
     scope = {name: filters[name] for name in ("country", "service") if name in filters}
     state_filters = {name: filters[name] for name in ("state", "kind") if name in filters}
     return [
@@ -188,12 +188,12 @@ def _overlaps(incident: Json, since_us: int | None, until_us: int | None) -> boo
 
 
 def cut_page(incidents: Sequence[Json], position: str, limit: int) -> tuple[list[Json], str]:
-    """(`limit` of them after the `position`, the next position or "")."""
+    """Return (at most `limit` incidents after `position`, the next position or "")."""
     rest = [i for i in incidents if not position or sort_key(i) < position]
     rows = rest[:limit]
     return rows, sort_key(rows[-1]) if len(rest) > limit else ""
 
 
 def sort_key(incident: Json) -> str:
-    """Its place in the order, newest start first; lasts when others come in before it."""
+    """Return the sort key, newest start first; it is stable as incidents are added."""
     return f"{parse_us(incident['started']['earliest']):020d} {incident['id']}"

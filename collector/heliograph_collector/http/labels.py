@@ -1,6 +1,6 @@
-"""Plain words for codes: countries, regions, links, states, layers, methods and how sure we are.
+"""Labels for codes of countries, regions, links, states, layers and methods.
 
-The texts are in http/catalogues; without a language they are English, as the API has them.
+The texts are in http/catalogues. The default language is English, as in the API.
 """
 
 from collections.abc import Mapping
@@ -22,7 +22,7 @@ LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUI
 
 
 def label_code(kind: str, code: str, lang: str = DEFAULT) -> str:
-    """What a catalogue calls a code: `kind` is its table. One that is missing is shown as it is."""
+    """Return the label of a code in the table `kind`; the code itself if missing."""
     key = f"{kind}.{code}"
     return translate(lang, key) if i18n.has_entry(lang, key) else code.replace("_", " ")
 
@@ -35,9 +35,9 @@ def _english_labels(kind: str) -> dict[str, str]:
 
 STATES = {state: label_code("state", state.value) for state in VerdictState}
 KINDS = _english_labels("kind")
-COUNTER_EVIDENCE = _english_labels("held")  # what stands against an incident
-HINTS = _english_labels("hint")  # notes on the cause, which never make an incident
-GAP_REASONS = _english_labels("blind")  # why nothing could be seen
+COUNTER_EVIDENCE = _english_labels("held")  # evidence against an incident
+HINTS = _english_labels("hint")  # notes on the cause, which never create an incident
+GAP_REASONS = _english_labels("blind")  # reasons of coverage gaps
 
 
 @cache
@@ -48,14 +48,14 @@ def _load_countries() -> dict[str, str]:
 
 
 def format_target(target: str) -> str:
-    """A lone target as people say it: "www.example.org" for its front page."""
+    """Format a single target for people: "www.example.org" for its front page."""
     plain = target.removeprefix("https://").removeprefix("http://")
     host, _, path = plain.partition("/")
     return plain if path else host or target
 
 
 def service_title(name: str, titles: Mapping[str, str]) -> str:
-    """By the title it is given; a target that has none as people say it."""
+    """Return the title of a service, else its name formatted as a target."""
     configured_title = titles.get(name, name)
     return format_target(name) if configured_title == name else configured_title
 
@@ -74,7 +74,10 @@ def _load_regions() -> Mapping[str, tuple[str, ...]]:
 
 
 def region_name(code: str, lang: str = "en") -> str:
-    """ "Almaty" for KZ-75; in English where the language has none, and an unknown code as it is."""
+    """Return a name such as "Almaty" for KZ-75.
+
+    English if the language has none; an unknown code is returned unchanged.
+    """
     names = _load_regions().get(code)
     if names is None:
         return code
@@ -83,7 +86,7 @@ def region_name(code: str, lang: str = "en") -> str:
 
 
 def network_name(asn: int, access: str, lang: str = DEFAULT) -> str:
-    """A vantage group below its country."""
+    """Return the name of a vantage group within its country."""
     if not asn and not access:
         return translate(lang, "place.others")
     return f"AS{asn}" if asn else translate(lang, "place.unknown")
@@ -94,7 +97,7 @@ def access_name(code: str, lang: str = DEFAULT) -> str:
 
 
 def describe_method(layer: str, method: str, lang: str = DEFAULT) -> str:
-    """ "TLS: reset after ClientHello"; "" when nothing is known."""
+    """Describe a method as "TLS: reset after ClientHello"; "" if unknown."""
     parts = (LAYERS.get(layer, layer.upper()), label_code("method", method, lang))
     return ": ".join(part for part in parts if part)
 

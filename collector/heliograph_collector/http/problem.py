@@ -1,6 +1,6 @@
-"""RFC 9457 problem JSON: a refusal names the place and the cure, a bug is a 500 and a log.
+"""RFC 9457 problem JSON: a refusal names the parameter and the correction.
 
-A browser gets the same refusal as a page.
+A bug is a 500 and a log entry. A browser gets the same refusal as a page.
 """
 
 import json
@@ -21,13 +21,13 @@ log = logging.getLogger(__name__)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 _PROGRAM_PATHS = ("/api/", "/v1/", "/openapi.json", "/healthz", "/readyz", "/metrics", "/feeds/")
 _PROBLEM = "application/problem+json"
-_PAGE_STATUSES = (400, 404, 429, 500, 503)  # what a reader can run into; each has words of its own
+_PAGE_STATUSES = (400, 404, 429, 500, 503)  # statuses that readers meet; each has a text
 _BODY_HEADERS = ("Content-Type", "Content-Length", "Content-Encoding")
-_MAX_ACCEPT = 1_000  # characters of the header that are looked at
+_MAX_ACCEPT = 1_000  # characters of the header that are parsed
 
 
 class Problem(Exception):  # noqa: N818 -- RFC 9457's own word
-    """Something the reader can mend. `parameter` and `allowed` are the cure."""
+    """An error that the reader can correct; `parameter` and `allowed` say how."""
 
     def __init__(
         self,
@@ -68,7 +68,7 @@ _STORE_UNAVAILABLE = Problem(
 
 @web.middleware
 async def answer_problems(request: web.Request, handler: Handler) -> web.StreamResponse:
-    """Problems and aiohttp's own refusals as problem JSON; nothing else ever reaches a reader."""
+    """Convert all exceptions to problem JSON."""
     try:
         return await handler(request)
     except Problem as problem:
@@ -83,7 +83,7 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         log.warning("the store did not answer: %s", error)
         return build_response(_STORE_UNAVAILABLE)
     except ConnectionError:
-        raise  # the reader went away: nobody is left to answer
+        raise  # the reader has disconnected
     except Exception:
         log.exception("bug while answering %s %s", request.method, request.match_info.route.name)
         return build_response(
@@ -103,7 +103,10 @@ def _from_aiohttp(request: web.Request, refusal: web.HTTPException) -> Problem:
 
 
 def render_problems(assets: Mapping[str, str]) -> Middleware:
-    """Stands around what answers problems. `assets` maps a static file's name to its address."""
+    """Return a middleware that converts problem JSON to pages for browsers.
+
+    `assets` maps a static file's name to its address.
+    """
 
     @web.middleware
     async def convert_problem(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -134,7 +137,7 @@ def _wants_page(request: web.Request, response: web.Response) -> bool:
 
 
 def render_problem(problem: Mapping[str, Any], assets: Mapping[str, str], t: Locale) -> str:
-    """`problem` is RFC 9457's; its detail is English, and what it says in short is not."""
+    """Render a problem as a page; the summary is translated, its detail is English."""
     return (
         environment()
         .get_template("refusal.html")

@@ -1,9 +1,9 @@
-"""How much each client may ask: a token bucket for each network, and what answers say about it.
+"""Rate limits: a token bucket per client network, and the login throttle.
 
-A client is a /24 or /48, kept in memory only and as a keyed hash, for a minute at most. Headers are
-those of draft-ietf-httpapi-ratelimit-headers-09: `RateLimit-Policy` and `RateLimit`.
+A client is a /24 or /48. Its state is in memory only, under a keyed hash, for a minute at most.
+Headers follow draft-ietf-httpapi-ratelimit-headers-09: `RateLimit-Policy` and `RateLimit`.
 
-Logins have a throttle of their own, whose wait doubles after each wrong try.
+Logins have a separate throttle, whose wait doubles after each wrong try.
 """
 
 import hashlib
@@ -23,26 +23,26 @@ from heliograph_collector.http.problem import Handler, Problem, build_response
 WINDOW_S = 60
 MAX_CLIENTS = 20_000
 
-# the address that asks, "" for one that is not counted
+# returns the client address, "" for one that is not counted
 AddressResolver = Callable[[web.Request], str]
 FREE_TRIES = 5  # tries without a wait
-# the wait doubles from one to the other
+# the wait doubles between these limits
 _FIRST_WAIT_US = 2_000_000
 _MAX_WAIT_US = 900_000_000
 _EXPIRY_US = 3_600_000_000
-_TRIES_PER_NAME = 60  # tries an hour at one name from all strange places together
+_TRIES_PER_NAME = 60  # tries an hour for one name by all unknown browsers together
 _MAX_ORIGINS = 4_096
-LOCAL_ORIGIN = "here"  # the collector's own machine, without a proxy before it
+LOCAL_ORIGIN = "here"  # the collector's own machine, without a proxy
 
 
 @dataclass(frozen=True, slots=True)
 class RateLimitState:
-    """What a client has left, and in how many seconds it has `quota` again."""
+    """A client's remaining requests, and the seconds until it has `quota` again."""
 
     quota: int
     remaining: int
     reset_s: int
-    wait_s: int  # until the refused request may come again; 0 when it was not refused
+    wait_s: int  # until the refused request is allowed; 0 if it was not refused
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -54,7 +54,7 @@ class RateLimitState:
 
 
 class RateLimiter:
-    """`quota` requests a minute for each client, all at once if need be."""
+    """Allow `quota` requests a minute to each client, with bursts up to the quota."""
 
     def __init__(self, quota: int, clock: Clock) -> None:
         self._quota = quota
@@ -63,7 +63,7 @@ class RateLimiter:
         self._spent: dict[bytes, tuple[float, int]] = {}  # client → (spent, when), oldest first
 
     def spend(self, address: str, cost: int = 1) -> RateLimitState:
-        """Spend `cost`, if there is so much."""
+        """Spend `cost` if the client has that much left."""
         client_key = hashlib.blake2b(
             client_prefix(address).encode(), key=self._key, digest_size=12
         ).digest()
@@ -83,7 +83,7 @@ class RateLimiter:
         )
 
     def _drop_idle(self, now_us: int) -> None:
-        """Whoever did not ask for a minute has all again. Of too many, who asked longest ago."""
+        """Drop clients with a refilled quota, and the oldest above the limit."""
         while self._spent:
             client_key = next(iter(self._spent))
             is_expired = now_us - self._spent[client_key][1] >= WINDOW_S * 1_000_000
@@ -93,7 +93,7 @@ class RateLimiter:
 
 
 def client_prefix(address: str) -> str:
-    """Its /24 or /48; "-" for what is no address."""
+    """Return the /24 or /48 of an address; "-" if it is invalid."""
     try:
         ip_address = ipaddress.ip_address(address)
     except ValueError:
@@ -106,7 +106,7 @@ def client_prefix(address: str) -> str:
 def build_limiter(
     rate_limiter: RateLimiter, find_address: AddressResolver, costs: Mapping[str, int]
 ) -> Middleware:
-    """`costs` of a route by its name or path: 1 if it is not in it, 0 for what is not counted."""
+    """Build the middleware; `costs` by route name or path: default 1, 0 for free."""
 
     @web.middleware
     async def limit(request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -143,13 +143,16 @@ class _TryCount:
 
 
 class LoginThrottle:
-    """A try is counted before it is judged, and forgiven when it was right."""
+    """Count tries before they are checked, and forget them after a right one."""
 
     def __init__(self) -> None:
         self._counts: OrderedDict[tuple[str, str], _TryCount] = OrderedDict()
 
     def count_try(self, name: str, origin: str, browser: str, now_us: int) -> int:
-        """0: go on, and it was counted. `browser` is a proof of having been in before, or ""."""
+        """Count a try and return 0, or return the wait in seconds.
+
+        `browser` proves an earlier login of this browser; "" without one.
+        """
         keys = _count_keys(name, origin, browser)
         wait_us = max(self._wait_us(key, now_us) for key in keys)
         if wait_us > 0:
@@ -177,7 +180,7 @@ class LoginThrottle:
         self._counts.move_to_end(key)
         if now_us - count.last_us > _EXPIRY_US:
             count.tries = 0
-        if len(self._counts) > _MAX_ORIGINS:  # names are few, and forgotten by nobody's crowd
+        if len(self._counts) > _MAX_ORIGINS:  # a crowd must not evict names
             del self._counts[
                 next(other_key for other_key in self._counts if other_key[0] != "name")
             ]
@@ -187,6 +190,6 @@ class LoginThrottle:
 def _count_keys(name: str, origin: str, browser: str) -> tuple[tuple[str, str], ...]:
     if browser:
         return (("browser", browser),)
-    if origin == LOCAL_ORIGIN:  # by name: else who is right by one may guess at another for ever
+    if origin == LOCAL_ORIGIN:  # by name: a right login must not reset the count of another name
         return ((origin, name),)
     return (("place", origin), ("name", name))

@@ -1,6 +1,7 @@
-"""Lets go of connections that hold us up: idle, slow to ask, or not reading what they asked for.
+"""Guard against slow clients: close idle, slow and stalled connections.
 
-Honest readers ask within seconds and read what they get; a proxy keeps its connections busy.
+Honest readers send requests within seconds and read the responses; a proxy keeps its connections
+busy. Connections are checked in rounds of CHECK_INTERVAL_S; the limits are assumed.
 """
 
 import asyncio
@@ -11,9 +12,9 @@ from dataclasses import dataclass
 from aiohttp.web_protocol import RequestHandler
 
 CHECK_INTERVAL_S = 5.0
-IDLE_ROUNDS = 4  # between two requests, or for one to be here whole
-CROWDED_ROUNDS = 1  # the same when there is little room
-STALLED_ROUNDS = 6  # in which nothing of an answer was taken
+IDLE_ROUNDS = 4  # rounds between two requests, or until a request is complete
+CROWDED_ROUNDS = 1  # the same above three quarters of the connection limit
+STALLED_ROUNDS = 6  # rounds in which the client read nothing of a response
 MAX_CONNECTIONS = 4_096
 
 
@@ -25,7 +26,7 @@ class _ConnectionState:
 
 
 class SlowClientGuard:
-    """Make connections by it; `run` belongs in the collector's TaskGroup."""
+    """Factory and guard of connections; `run` belongs in the collector's TaskGroup."""
 
     def __init__(
         self, make_handler: Callable[[], RequestHandler], max_connections: int | None = None
@@ -38,9 +39,9 @@ class SlowClientGuard:
         self.dropped_count = 0
 
     def __call__(self) -> asyncio.Protocol:
-        """The protocol of a new connection."""
+        """Return the protocol of a new connection."""
         if len(self._connections) >= self._max_connections:
-            self.check_connections()  # some may have gone by themselves
+            self.check_connections()  # may free closed ones
         if len(self._connections) >= self._max_connections:
             self.dropped_count += 1
             return _RefusedConnection()
@@ -54,7 +55,7 @@ class SlowClientGuard:
             self.check_connections()
 
     def check_connections(self) -> None:
-        """Look at each connection once."""
+        """Check each connection once, and abort the slow ones."""
         self._connections = {h: w for h, w in self._connections.items() if h.transport is not None}
         is_crowded = len(self._connections) * 4 >= self._max_connections * 3
         max_idle_rounds = CROWDED_ROUNDS if is_crowded else IDLE_ROUNDS
@@ -76,8 +77,8 @@ class SlowClientGuard:
             else 0
         )
         state.unread_bytes = unread_bytes
-        request = handler._current_request  # noqa: SLF001 aiohttp tells it nowhere else
-        has_request = request is not None and request.content.is_eof()  # its body too
+        request = handler._current_request  # noqa: SLF001 aiohttp has no public API for it
+        has_request = request is not None and request.content.is_eof()  # complete with its body
         is_busy = has_request or unread_bytes > 0
         state.idle_rounds = 0 if is_busy else state.idle_rounds + 1
         return state.idle_rounds > max_idle_rounds or state.stalled_rounds >= STALLED_ROUNDS

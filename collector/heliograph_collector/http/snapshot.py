@@ -1,4 +1,4 @@
-"""The world now, as one value: the page, the status and the live events all say the same."""
+"""The current state as one value, shared by page, status and live events."""
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,12 +11,15 @@ from heliograph_collector.model.records import Cell, VerdictState
 
 BIN_S = 300
 HISTORY_S = 6 * 3600
-FRESH_BINS = 4  # a reading older than this is no reading
+FRESH_BINS = 4  # bins; an older reading is not shown
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class NetworkGroup:
-    """Vantages of one network that are shown together; (country, 0, "") is "other networks"."""
+    """Vantages of one network that are shown together.
+
+    (country, 0, "") is "other networks".
+    """
 
     country: str
     asn: int
@@ -25,7 +28,7 @@ class NetworkGroup:
 
 @dataclass(frozen=True, slots=True)
 class ChangeBracket:
-    """A change happened between these moments; `earliest_us` None: before all we looked at."""
+    """A change between two times; `earliest_us` None: before the window."""
 
     earliest_us: int | None
     latest_us: int
@@ -33,13 +36,13 @@ class ChangeBracket:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceReading:
-    """One service from one group. `cell` None: nothing fresh."""
+    """One service in one group; `cell` None: no fresh data."""
 
     service: str
     cell: Cell | None
     since: ChangeBracket | None
-    strip: tuple[VerdictState | None, ...]  # oldest first; None where nobody measured
-    counts_us: int = 0  # start of the bin that `cell` is from
+    strip: tuple[VerdictState | None, ...]  # oldest first; None without measurements
+    counts_us: int = 0  # start of the bin of `cell`
 
     @property
     def state(self) -> VerdictState | None:
@@ -58,10 +61,10 @@ class NetworkColumn:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SnapshotCoverage:
     agents: AgentCounts
-    vantages: int  # in the groups shown
-    withheld_groups: int  # groups with fewer vantages than k, shown nowhere
-    first_us: int | None  # of the first vote in the window
-    gaps: tuple[tuple[int, int], ...]  # (from, until) after it without one vote from anywhere
+    vantages: int  # in the shown groups
+    withheld_groups: int  # groups of fewer vantages than k, not shown
+    first_us: int | None  # first vote in the window
+    gaps: tuple[tuple[int, int], ...]  # (from, until) after it without any vote
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,7 +82,7 @@ class Snapshot:
 
 
 def history_window(at_us: int) -> tuple[int, int]:
-    """(since, until) of the history up to the bin in progress, aligned to bins."""
+    """Return (since, until) of the history with the bin in progress, aligned to bins."""
     width = BIN_S * 1_000_000
     until = (at_us // width + 1) * width
     return until - HISTORY_S * 1_000_000, until
@@ -94,7 +97,10 @@ def compose_snapshot(
     links: Sequence[LinkCount],
     agents: AgentCounts,
 ) -> Snapshot:
-    """Build a snapshot; `shown_cells` passed k-anonymity, `measured` did not (only counted)."""
+    """Build a snapshot; `shown_cells` passed k-anonymity, `measured` did not.
+
+    `measured` is used only for counts.
+    """
     since_us, until_us = history_window(at_us)
     bins = range(since_us, until_us, BIN_S * 1_000_000)
     groups = sorted({_group_of(c) for c in shown_cells if c.vantages or c.silent})
@@ -145,7 +151,7 @@ def _list_services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tu
 def _merge_links(
     counts: Iterable[LinkCount], shown_groups: Sequence[NetworkGroup], k: int
 ) -> tuple[dict[NetworkGroup, Counter[Link]], set[NetworkGroup]]:
-    """Links per group that may be shown, and the groups that went into others or nowhere."""
+    """Merge links into shown groups; also return groups that were merged or dropped."""
     links_by_group: dict[NetworkGroup, Counter[Link]] = {}
     for row in counts:
         group = NetworkGroup(row.country, row.asn, row.access)
@@ -176,7 +182,7 @@ def _build_column(
     fresh_cells = [r.cell for r in readings.values() if r.cell]
     return NetworkColumn(
         group=group,
-        # Of a group that is shown for its votes, fewer than k may be connected just now.
+        # A group shown for its votes can have fewer than k vantages connected.
         link=links.most_common(1)[0][0] if links.total() >= max(k, 1) else Link.UNKNOWN,
         vantages=max([links.total(), *(c.vantages for c in fresh_cells)]),
         silent=max(_recent_silences(group, by_key, bins), default=0),
@@ -212,7 +218,10 @@ def _build_reading(service: str, cells: Mapping[int, Cell], bins: range) -> Serv
 
 
 def _choose_freshest(cells: Sequence[Cell], in_progress_us: int) -> Cell | None:
-    """The newest, unless it is the bin in progress and most vantages are still to vote."""
+    """Return the newest cell, or the one before while most votes are missing.
+
+    That is the case if the newest is of the bin in progress.
+    """
     if not cells:
         return None
     newest = cells[-1]
@@ -225,9 +234,9 @@ def _choose_freshest(cells: Sequence[Cell], in_progress_us: int) -> Cell | None:
 def find_bracket(
     strip: Sequence[VerdictState | None], bins: range, state: VerdictState
 ) -> ChangeBracket | None:
-    """Between the last bin that said something else and the first of the run that says `state`.
+    """Find the bracket of a change: the last bin of another state, the first of this.
 
-    Doubt and silence neither end a run nor start one, unless it is a run of doubt.
+    Unknown states and bins without data neither end nor start a run, unless `state` is unknown.
     """
     doubt_states = () if state is VerdictState.UNKNOWN else (VerdictState.UNKNOWN,)
     first: int | None = None
@@ -241,7 +250,7 @@ def find_bracket(
 
 
 def _find_gaps(bins: range, voted: set[int]) -> tuple[tuple[int, int], ...]:
-    """Gaps since the first vote; the bin in progress is not yet a gap."""
+    """List gaps after the first vote, without the bin in progress."""
     gaps: list[tuple[int, int]] = []
     has_begun = False
     for start in bins[:-1]:

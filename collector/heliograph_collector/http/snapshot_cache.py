@@ -1,4 +1,8 @@
-"""Asks the store for the cells of a window; all readers share one look at the world now."""
+"""Cache of the current snapshot, shared by all readers, and queries for cells.
+
+`refresh` reads the two newest bins from the store, and ended bins only if they are missing, touched
+by late data, or due for a full refresh.
+"""
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -12,43 +16,40 @@ from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 
-_SNAPSHOT_US = 1_000_000  # how old an answer may be …
-_MAX_POLLED_US = 40_000_000  # … of a desk at which somebody looks by himself, every 17 s at least …
-_HISTORY_US = 60_000_000  # … and the bins that are over, which only late data changes …
-_REPORTED_HISTORY_US = 900_000_000  # … where that is told
+_SNAPSHOT_US = 1_000_000  # a snapshot is fresh for this time
+_MAX_POLLED_US = 40_000_000  # its age limit while polled; a poll comes at least every 17 s
+_HISTORY_US = 60_000_000  # time between full refreshes of ended bins, which only late data change …
+_REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports late data
 _WIDTH_US = snapshot.BIN_S * 1_000_000
 _RECENT_US = 2 * _WIDTH_US
-_BINS_PER_QUERY = 12  # bins in one question: an hour of the whole world is much
-_IDLE_RATIO = (
-    5  # either may be so many times older than it took to make: counting leaves room for work
-)
+_BINS_PER_QUERY = 12  # bins in one query: an hour of the whole world is large
+_IDLE_RATIO = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
-_CACHE_SIZE = 48  # pictures
+_CACHE_SIZE = 48  # entries of `page_cache`
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class _BinCells:
-    measured_cells: Sequence[Cell]  # by somebody
+    measured_cells: Sequence[Cell]  # cells with votes, before k-anonymity
     shown_cells: Sequence[Cell]
 
 
 class SnapshotCache:
     """The current snapshot, shared by all readers.
 
-    Call `touch` with the times of what was stored. While `is_polled`, a task calls `refresh`
-    regularly and readers get its last snapshot without waiting. `page_cache` holds what else they
-    share.
+    Call `touch` with the times of stored data. While `is_polled`, a task calls `refresh` regularly
+    and readers get the last snapshot without waiting. `page_cache` holds further shared data.
     """
 
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
         self.page_cache: StaleWhileRevalidate[Any] = StaleWhileRevalidate(feed.clock, _CACHE_SIZE)
         self._lock = asyncio.Lock()
-        self._current: tuple[int, int, str, Snapshot] | None = None  # seen, stale when, last event
+        self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
-        self._bins: dict[int, _BinCells] = {}  # that are over, by their start
-        self._full_refresh_us = 0  # when all of them are asked for again
+        self._bins: dict[int, _BinCells] = {}  # ended bins by start
+        self._full_refresh_us = 0  # time of the next full refresh
         self._touched_bins: set[int] = set()
         self.is_polled = False
 
@@ -63,7 +64,7 @@ class SnapshotCache:
         return await self.refresh()
 
     async def refresh(self) -> Snapshot:
-        """No older than a second, or five times what it takes."""
+        """Return a snapshot no older than a second or five times its computing time."""
         async with self._lock:
             began_us = self._monotonic_us()
             last_event = self._feed.bus.last
@@ -81,7 +82,7 @@ class SnapshotCache:
             return cached[3]
 
     async def derive(self, base_snapshot: Snapshot, key: object, make: Callable[[], _T]) -> _T:
-        """`make` once for each key and snapshot, in another thread: for what readers share."""
+        """Compute `make` once per key and snapshot, in another thread."""
         values, locks = (
             self._derived if self._current and self._current[3] is base_snapshot else ({}, {})
         )
@@ -103,7 +104,7 @@ class SnapshotCache:
         cut_us = until_us - _RECENT_US
         await self._refresh_past(since_us, cut_us)
         bins = [*self._bins.values(), *(await self._read_bins(cut_us, until_us)).values()]
-        # Presence lives on this thread; the counting need not.
+        # Presence belongs to this thread; counting does not.
         return await asyncio.to_thread(
             self._compose, at_us, bins, self._feed.links(), self._feed.agents()
         )
@@ -120,7 +121,7 @@ class SnapshotCache:
         )
 
     async def _refresh_past(self, since_us: int, cut_us: int) -> None:
-        """Of the bins that are over those that are not known, or no more so as they were."""
+        """Read the ended bins that are missing, touched, or due for a full refresh."""
         began_us = self._monotonic_us()
         starts = range(since_us, cut_us, _WIDTH_US)
         is_full = began_us >= self._full_refresh_us
@@ -141,7 +142,7 @@ class SnapshotCache:
             self._full_refresh_us = self._stale_us(began_us, least_us)
 
     async def _read_bins(self, since_us: int, until_us: int) -> dict[int, _BinCells]:
-        """Of whole networks: regions are not told apart on the page."""
+        """Read bins merged over regions, because the page shows whole networks."""
         votes, silences = await _query_store(self._feed, since_us, until_us, snapshot.BIN_S, {})
         return await asyncio.to_thread(self._split_by_bin, votes, silences, since_us, until_us)
 
@@ -163,7 +164,7 @@ class SnapshotCache:
 
 
 def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
-    """(first, last) of neighbours, at most so many at once."""
+    """Group consecutive bins to (first, last), at most `_BINS_PER_QUERY` in one."""
     first = 0
     for index in range(1, len(starts) + 1):
         is_apart = index == len(starts) or starts[index] != starts[index - 1] + _WIDTH_US
@@ -208,9 +209,16 @@ async def query_cells(
     *,
     keep_empty: bool = True,
 ) -> list[Cell]:
-    """Query cells under `filters`, merged over `merged_fields`; empty cells only if `keep_empty`.
+    """Query cells under `filters`, merged over `merged_fields`, before k-anonymity.
 
-    They have not passed k-anonymity. `merged_fields` maps names of place and service to "" or 0.
+    Args:
+        since_us: Start of the window, microseconds UTC; `until_us` is its end.
+        filters: Values by field name, as for `Feed.votes`.
+        merged_fields: "" or 0 by name of a place or service field.
+        keep_empty: Whether to include cells without votes and silences.
+
+    Raises:
+        StoreError: The store does not answer.
     """
     window = (since_us, until_us, bin_s)
     if feed.wide is not None:
@@ -225,7 +233,10 @@ async def query_cells(
 async def query_series(
     feed: Feed, since_us: int, until_us: int, bin_s: int, filters: Mapping[str, Any]
 ) -> list[Cell | None]:
-    """One cell per bin over all that `filters` leaves open; None where k-anonymity withholds it."""
+    """Query one cell per bin over all that `filters` leave open.
+
+    None where k-anonymity withholds it.
+    """
     place_filters = {
         "country": filters.get("country", ""),
         "region": filters.get("region", ""),
@@ -236,7 +247,7 @@ async def query_series(
     all_filters = {**place_filters, "service": service}
     merged_fields = {name: value for name, value in all_filters.items() if name not in filters}
     measured = await query_cells(feed, since_us, until_us, bin_s, filters, merged_fields)
-    # Silence alone has no service: whatever was asked for, nobody could have reached it.
+    # Silence has no service: it counts for every requested service.
     measured = [replace(c, service=service) if not c.service else c for c in measured]
     blank = rollup.blank_cell(place_filters, service, bin_s)
     shown_cells = feed.merge_small(measured, feed.k_anonymity)

@@ -1,4 +1,4 @@
-"""The templates: one frame for all pages, and everything that comes into it is escaped."""
+"""The templates: one layout for all pages; all inserted values are escaped."""
 
 from functools import cache
 
@@ -16,5 +16,5 @@ def environment() -> Environment:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    jinja.globals["t"] = Locale()  # of a page that has no other
+    jinja.globals["t"] = Locale()  # default for a page without its own
     return jinja

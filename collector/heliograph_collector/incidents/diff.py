@@ -1,4 +1,4 @@
-"""Diff of two computations of incidents: each change is a new entry."""
+"""Diff of two computations of incidents; each change is a new log entry."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
@@ -15,16 +15,16 @@ from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
-STEPS = (50.0, 20.0, 10.0, 5.0)
+STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
 _SECOND_US = 1_000_000
-_STEP_TOLERANCE = 1e-3  # votes are written down with three digits
+_STEP_TOLERANCE = 1e-3  # votes are written with three digits
 
 
 def coarsen(incident: Incident, min_votes: float) -> Incident:
     """Round votes down to steps, shares and confidence to tenths, and widen brackets.
 
-    Networks are at most the votes. Rounding again changes nothing. With `min_votes` (the k of
-    k-anonymity) of 1 the incident stays as it is.
+    Networks are at most the votes. A second rounding changes nothing. With `min_votes` (the k of
+    k-anonymity) of 1 or less the incident is unchanged.
     """
     if min_votes <= 1:
         return incident
@@ -44,7 +44,7 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
 def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
     step = next((s for s in STEPS if cell.votes >= s - _STEP_TOLERANCE), cell.votes)
     votes = max(step, min_votes)
-    # A network has a vote or so: more of them than votes would say how many votes there were.
+    # A network has about one vote, so more networks than votes would reveal the number of votes.
     networks = min(cell.networks, int(votes))
     return replace(cell, votes=votes, share=_floor_tenths(cell.share), networks=networks)
 
@@ -64,7 +64,8 @@ def _coarsen_bracket(bracket: Bracket) -> Bracket:
 def _floor_second(at_us: int) -> int:
     """Round down to a second.
 
-    Also the collector's own times: a silence is detected a fixed time after the last heartbeat.
+    The collector's own times are rounded too, because a silence is detected a fixed time after the
+    last heartbeat.
     """
     return at_us // _SECOND_US * _SECOND_US
 
@@ -74,11 +75,11 @@ def _floor_optional_second(at_us: int | None) -> int | None:
 
 
 def _floor_tenths(share: float) -> float:
-    """Round down to tenths, so that nobody is surer than the votes are."""
+    """Round down to tenths, so that no figure exceeds what the votes show."""
     return round(share * 1_000) // 100 / 10
 
 
-_VOTE_TOLERANCE = 1e-3  # votes are written down with three digits
+_VOTE_TOLERANCE = 1e-3  # votes are written with three digits
 
 
 class IncidentChange(StrEnum):
@@ -92,9 +93,9 @@ class IncidentChange(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Revision:
-    """One change of an incident; `alert` calls subscribers.
+    """One change of an incident; `alert` notifies subscribers.
 
-    At most twice per incident: confirmed, and its end.
+    An incident alerts at most twice: at its confirmation and at its end.
     """
 
     change: IncidentChange
@@ -108,7 +109,7 @@ def diff_incidents(
     alerted: Iterable[tuple[str, IncidentChange]],
     min_votes: float = 0.0,
 ) -> tuple[list[Incident], list[Revision]]:
-    """Return (incidents under published ids, what changed).
+    """Return (incidents under published ids, their changes).
 
     Args:
         before: Incidents as last logged.
@@ -140,9 +141,9 @@ def diff_incidents(
 
 
 def publishable(incident: Incident, previous: Incident | None, min_votes: float) -> Incident | None:
-    """Return the publishable part; None while it may not be told.
+    """Return the publishable part of an incident; None if there is none.
 
-    An incident that was published is followed to its end, by its old cells.
+    An ended incident that was published before is published with its previous cells.
     """
     if any(cell.votes < min_votes - _VOTE_TOLERANCE for cell in incident.parts):
         if previous is None or incident.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED):
@@ -164,7 +165,7 @@ def publishable(incident: Incident, previous: Incident | None, min_votes: float)
 
 
 def _hide_unaffected(cell: AffectedCell, min_votes: float) -> AffectedCell:
-    """Hide how many votes beyond the minimum an unaffected cell has."""
+    """Hide unaffected cells if k-anonymity asks for more votes than they may have."""
     return replace(cell, beyond=()) if min_votes > THRESHOLDS.votes else cell
 
 
@@ -183,7 +184,7 @@ def _detect_change(previous: Incident | None, current: Incident) -> IncidentChan
 def _is_alert(
     change: IncidentChange, incident: Incident, alerts_sent: set[tuple[str, IncidentChange]]
 ) -> bool:
-    """Whether to alert: the end goes to those who were told of the beginning."""
+    """Return whether to alert; an end alerts only after a confirmation."""
     was_opened = (incident.id, IncidentChange.CONFIRMED) in alerts_sent
     was_ended = any(
         (incident.id, end) in alerts_sent

@@ -1,8 +1,8 @@
-"""Incidents: a bracketed change in one or more cells, its phases and cause hints.
+"""Incidents: a bracketed change in one or more cells, with phases and cause hints.
 
 Hints never trigger an incident and never name one. From "Destination Unreachable" (SIGCOMM 2023):
-85 % of shutdowns and 40 % of other outages begin on the hour or the half; 68 % of shutdowns come
-again within four days.
+85 % of shutdowns and 40 % of other outages begin on the hour or the half hour; 68 % of shutdowns
+recur within four days.
 """
 
 import hashlib
@@ -14,8 +14,8 @@ from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scop
 from heliograph_collector.model.signals import DAY_US, OfflineReport
 
 _HOUR_US = 3_600_000_000
-_RECURRENCE_US = 4 * DAY_US
-_CLEAR_SHARE = 0.6  # of the vantages that came back
+_RECURRENCE_US = 4 * DAY_US  # "Destination Unreachable"
+_CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 
 
 class IncidentKind(StrEnum):
@@ -47,7 +47,7 @@ class PhaseDirection(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class PhaseChange:
-    """A part of an incident that came back, or went dark again; no alert of its own."""
+    """A part of an incident that came back or went dark again; it raises no alert."""
 
     way: PhaseDirection
     parts: tuple[AffectedCell, ...]
@@ -57,12 +57,14 @@ class PhaseChange:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
+    """One incident, as detected at one time."""
+
     id: str
     kind: IncidentKind
     state: IncidentState
     parts: tuple[AffectedCell, ...]
     started: Bracket
-    suspected_us: int  # when it was first said
+    suspected_us: int  # time of the first detection
     confidence: float
     confirmed_us: int | None = None
     ended: Bracket | None = None
@@ -72,7 +74,7 @@ class Incident:
     method: str = ""
     turns: tuple[PhaseChange, ...] = ()
     hints: tuple[str, ...] = ()
-    held: tuple[str, ...] = ()  # what stands against confirming
+    held: tuple[str, ...] = ()  # reasons against a confirmation
 
     @property
     def scope(self) -> Scope:
@@ -91,7 +93,10 @@ class Incident:
         return tuple(turn for turn in self.turns if turn.way is PhaseDirection.CUT)
 
     def overlaps(self, other: "Incident") -> bool:
-        """Whether both may be one change: same kind of signal, nested cells, same time."""
+        """Return whether both may be one change.
+
+        They have the same kind of signal and service, nested cells and overlapping times.
+        """
         own_scope = self.scope
         other_scope = other.scope
         return (
@@ -104,7 +109,7 @@ class Incident:
 
 
 def incident_id(channel: str, service: str, scope: Scope, started: Bracket) -> str:
-    """Derive an id from what was first known, to the minute; 16 hex digits."""
+    """Derive an id from the first scope and onset minute; 16 hex digits."""
     minute = started.latest_us // 60_000_000
     identity_text = (
         f"{channel}\n{service}\n{scope.country}\n{scope.region}\n{scope.asn}\n{scope.access}\n"
@@ -115,8 +120,8 @@ def incident_id(channel: str, service: str, scope: Scope, started: Bracket) -> s
 def carry_ids(before: Sequence[Incident], after: Iterable[Incident]) -> list[Incident]:
     """Return recomputed incidents under their published ids.
 
-    An incident with a published id keeps it. Of several others that overlap, the one whose onset
-    is nearest hands its id on, each only once.
+    An incident with a published id keeps it. Another takes the id of the overlapping published
+    incident with the nearest onset. Each id is used once.
     """
     all_incidents = sorted(after, key=lambda i: i.started.earliest_us)
     known_ids = {incident.id for incident in before}
@@ -144,11 +149,11 @@ def _end_us(incident: Incident) -> int:
 
 
 def hint_on_the_hour(started: Bracket, slack_us: int = 120_000_000) -> tuple[str, ...]:
-    """Hint at a full or half hour within the bracket, give or take two minutes."""
+    """Hint at a full or half hour within the bracket, plus or minus two minutes."""
     low = started.earliest_us - slack_us
     high = started.latest_us + slack_us
     if high - low >= _HOUR_US // 4:
-        return ()  # so wide a bracket holds one by chance
+        return ()  # a bracket this wide holds one by chance
     if low // _HOUR_US != high // _HOUR_US:
         return ("on_the_hour",)
     half = _HOUR_US // 2
@@ -173,7 +178,10 @@ def hint_recurring(incident: Incident, earlier: Iterable[Incident]) -> tuple[str
 def hint_power_or_network(
     replays: Sequence[OfflineReport], min_vantages: int = 3
 ) -> tuple[str, ...]:
-    """Hint at the cause by reports of those who came back: alive, or rebooted."""
+    """Hint at the cause by offline reports of returned vantages: alive or rebooted.
+
+    Fewer than `min_vantages` reports give no hint; 3 is assumed.
+    """
     alive_by_vantage = {replay.nym: replay.alive for replay in replays}
     if len(alive_by_vantage) < min_vantages:
         return ()

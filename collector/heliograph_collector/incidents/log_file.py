@@ -1,9 +1,9 @@
-"""The signed, hash-chained, append-only alert log.
+"""Alert log file: signed, hash-chained and append-only.
 
-Lines are canonical JSON: sorted keys, no spaces, UTF-8 (as RFC 8785 for what is written here: no
-floats beyond three digits, no surrogates). Each has the hash of the line before and a signature,
-and is hashed with it. An entry is on the disk before `append` returns; a line that a crash
-left half written is put aside.
+Lines are canonical JSON: sorted keys, no spaces, UTF-8. For the values written here (no floats
+beyond three digits, no surrogates) this equals RFC 8785. Each line has the hash of the line before
+and a signature, and its own hash covers both. An entry is on the disk before `append` returns. A
+line that a crash left incomplete is moved to another file.
 """
 
 import base64
@@ -30,10 +30,11 @@ MAX_LINE = 262_144
 
 @dataclass(frozen=True, slots=True)
 class Proof:
-    """The result of verification: `entries` lines hold, up to `head`.
+    """The result of verification: `entries` lines are valid, up to the hash `head`.
 
-    `bad` is the number of the first bad entry, from 1. That nothing is missing at the end is proved
-    by comparing `head` with one published elsewhere. `acts` entries are the operator's.
+    `bad` is the number of the first bad entry, from 1. Only a comparison of `head` with one
+    published elsewhere proves that no entry is missing at the end. `acts` entries are the
+    operator's.
     """
 
     entries: int
@@ -44,7 +45,7 @@ class Proof:
 
 
 class _BadLineError(Exception):
-    """A line does not hold; str() says why."""
+    """A line is invalid; str() gives the reason."""
 
 
 def canonical_json(value: Mapping[str, Any]) -> bytes:
@@ -63,11 +64,12 @@ def build_line(number: int, previous_hash: str, body: Mapping[str, Any], key: Si
 
 
 def hash_of(entry: bytes) -> str:
+    """Return the SHA-256 of a line without newline, in hex."""
     return hashlib.sha256(entry).hexdigest()
 
 
 def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof:
-    """Verify that every line is the log's, in order; stop at the first that is not.
+    """Verify every line in order; stop at the first invalid one.
 
     Args:
         public: The collector's Ed25519 key (RFC 8032).
@@ -99,7 +101,7 @@ def body_of(line: bytes) -> dict[str, Any]:
 
 
 def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> Any:
-    """Check a line against its neighbors and return its body."""
+    """Check a line against the line before; return its body. Raises _BadLineError."""
     entry = _parse_line(line)
     signature = entry.pop("signature", "")
     if entry.get("format") != FORMAT:
@@ -114,7 +116,10 @@ def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> 
 
 
 def _is_valid_operator_entry(body: Any, hashes: Sequence[bytes]) -> bool:
-    """Whether it is an operator's entry, which must name an earlier one by number and hash."""
+    """Return whether it is an operator's entry. Raises _BadLineError on a bad one.
+
+    An operator's entry must name an earlier entry by number and hash.
+    """
     if not isinstance(body, dict) or not is_operator_entry(body):
         return False
     error_text = find_flaw(body)
@@ -152,22 +157,23 @@ LOG_FILE_NAME = "alerts.jsonl"
 
 
 class AlertLogError(Exception):
-    """The log cannot be continued; str() says which entry and why."""
+    """The log cannot be continued; str() names the entry and the reason."""
 
 
 @dataclass(frozen=True, slots=True)
 class EntryBasis:
-    """What an entry can be reproduced from: journal positions, a window, versions."""
+    """The inputs that reproduce an entry: journal positions, a window and versions."""
 
     first_row: int
     last_row: int
     since_us: int
     until_us: int
     versions: Mapping[str, str]  # code and data: heliograph, judge, services, state …
-    late: Sequence[tuple[int, int]] = ()  # rows that were read only after these moments
+    late: Sequence[tuple[int, int]] = ()  # (row, time evaluated before the row was read)
 
 
 def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> dict[str, Any]:
+    """Build the body of a detector entry written at `at_us`."""
     return {
         "at": format_timestamp(at_us),
         "change": revision.change.value,
@@ -187,9 +193,9 @@ def _late_rows(late: Sequence[tuple[int, int]]) -> dict[str, Any]:
 
 
 class AlertLog:
-    """The writer of the log, of which there is one. The chain is verified on opening.
+    """The only writer of the log. It verifies the chain on opening.
 
-    Raises AlertLogError on a log that does not hold, OSError.
+    Raises AlertLogError on an invalid log, OSError.
     """
 
     def __init__(self, file: Path, key: SigningKey) -> None:
@@ -203,16 +209,19 @@ class AlertLog:
 
     @property
     def proof(self) -> Proof:
-        """The number of entries and the last one's hash, to be published."""
+        """Return the number of entries and the last hash, for publication."""
         return self._proof
 
     def append(self, bodies: Sequence[Mapping[str, Any]]) -> Proof:
-        """Append entries durably; after a crash only the first few. Raises OSError."""
+        """Append entries durably. Raises OSError.
+
+        A crash may leave only the first of them.
+        """
         self.write(bodies)
         return self._proof
 
     def write(self, bodies: Sequence[Mapping[str, Any]]) -> list[bytes]:
-        """Append entries durably and return their lines."""
+        """Append entries durably; return their lines. Raises AlertLogError, OSError."""
         number = self._proof.entries
         previous_hash = self._proof.head
         lines = []
@@ -229,7 +238,7 @@ class AlertLog:
 
 
 def read_lines(file: Path) -> Iterator[bytes]:
-    """Yield lines without newlines; none when there is no file. Raises OSError."""
+    """Yield lines without newlines; none without a file. Raises OSError."""
     if not file.exists():
         return
     with file.open("rb") as stream:
@@ -238,9 +247,9 @@ def read_lines(file: Path) -> Iterator[bytes]:
 
 
 def cut_torn_line(file: Path) -> int:
-    """Cut off a last line without its newline and keep it aside. Raises OSError.
+    """Move a last line without newline to a `.torn` file; return its bytes.
 
-    It was never acknowledged: `append` had not returned. Returns the number of bytes.
+    It was never acknowledged, because `append` had not returned. Raises OSError.
     """
     if not file.exists():
         return 0
@@ -257,7 +266,7 @@ def cut_torn_line(file: Path) -> int:
 
 
 def _append_durably(file: Path, content: bytes) -> None:
-    """Append; undo a partial write, so that the next entry starts a line."""
+    """Append content; undo a partial write, so that the next entry starts a line."""
     is_new = not file.exists()
     with file.open("ab") as stream:
         size = stream.tell()

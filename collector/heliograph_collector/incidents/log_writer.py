@@ -1,4 +1,4 @@
-"""Write changes of incidents to the log, and read the book of incidents from it."""
+"""Log writer: write changes of incidents to the log, and keep the incident book."""
 
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import replace
@@ -31,26 +31,27 @@ from heliograph_collector.incidents.state import (
 )
 from heliograph_collector.model.signals import DAY_US
 
-MIN_REVISION_INTERVAL_US = (
-    60_000_000  # least time between two entries that change nothing but particulars
-)
+MIN_REVISION_INTERVAL_US = 60_000_000  # between entries without a change of state; assumed
 _FINAL_STATES = (IncidentState.CLOSED, IncidentState.WITHDRAWN)
 _ALERTING_ACTS = {
     OperatorAct.CONFIRMED: IncidentChange.CONFIRMED,
     OperatorAct.WITHDRAWN: IncidentChange.WITHDRAWN,
 }
-REOPEN_WINDOW_US = 5 * DAY_US  # how long a closed incident can reopen or be corrected
+REOPEN_WINDOW_US = 5 * DAY_US  # in which a closed incident can reopen or be corrected; assumed
 
 
 class IncidentLogWriter:
-    """Reads and verifies the whole log on opening. Raises AlertLogError, OSError."""
+    """The writer of incident changes, which verifies the whole log on opening.
+
+    Raises AlertLogError, OSError.
+    """
 
     def __init__(self, file: Path, key: SigningKey, min_votes: float) -> None:
         self._log = AlertLog(file, key)
         self._min_votes = min_votes
-        self._detected_ids: set[str] = set()  # found by the channels since we began
-        self.last_logged: dict[str, Incident] = {}  # the last of each that is not long over
-        self._logged_at_us: dict[str, int] = {}  # of each, when that was
+        self._detected_ids: set[str] = set()  # detected by this process
+        self.last_logged: dict[str, Incident] = {}  # by id, within REOPEN_WINDOW_US of its end
+        self._logged_at_us: dict[str, int] = {}  # time of that entry
         self._alerts_sent: set[tuple[str, IncidentChange]] = set()
         self.book = IncidentBook()
         for number, line in enumerate(read_lines(file), 1):
@@ -63,9 +64,10 @@ class IncidentLogWriter:
         at_us: int,
         amended: Container[str] = (),
     ) -> Sequence[LogEntry]:
-        """Write what changed. Raises OSError; then the next call tries again.
+        """Write changes of incidents. Raises OSError; then the next call tries again.
 
-        Entries about `amended` incidents say that they rest on the store's verdicts.
+        Args:
+            amended: Ids whose entries name the store's verdicts as their basis.
         """
         return self._write_revisions(
             [
@@ -90,15 +92,16 @@ class IncidentLogWriter:
         )[0]
 
     def _is_alerting(self, operator_entry: OperatorEntry) -> bool:
-        """Whether an operator's entry alerts subscribers: verdicts do, once each.
+        """Return whether an operator's entry alerts subscribers: verdicts do, once each.
 
-        A confirmation alerts again if it revokes a withdrawal that they were told of.
+        A withdrawal alerts only after an alert of the beginning. A confirmation alerts again if it
+        revokes a withdrawal that alerted.
         """
         alert_change = _ALERTING_ACTS.get(operator_entry.act)
         changes_sent = {
             change for id_, change in self._alerts_sent if id_ == operator_entry.incident
         }
-        if alert_change is IncidentChange.WITHDRAWN:  # told to those who were told of the beginning
+        if alert_change is IncidentChange.WITHDRAWN:
             return IncidentChange.CONFIRMED in changes_sent and not changes_sent & {
                 IncidentChange.CLOSED,
                 IncidentChange.WITHDRAWN,
@@ -122,7 +125,7 @@ class IncidentLogWriter:
         return due_revisions
 
     def _mark_reopening(self, revision: Revision) -> Revision:
-        """Alert those who were told of a withdrawal that there is new evidence."""
+        """Alert on new evidence against a withdrawal that alerted."""
         id_ = revision.incident.id
         history = self.book.history_of(id_)
         was_told = (id_, IncidentChange.WITHDRAWN) in self._alerts_sent
@@ -135,7 +138,10 @@ class IncidentLogWriter:
         return revision
 
     def _is_due(self, revision: Revision, current_ids: set[str], at_us: int) -> bool:
-        """Whether to write it; incidents of an earlier process are not withdrawn by this one."""
+        """Return whether to write a revision now.
+
+        An incident that only an earlier process detected is not withdrawn by this one.
+        """
         id_ = revision.incident.id
         if id_ not in current_ids and id_ not in self._detected_ids:
             return False
@@ -166,9 +172,8 @@ class IncidentLogWriter:
         self.book.append(entry)
         history = self.book.history_of(entry.incident)
         if history and history.state()["state"] in ("suspected", "confirmed"):
-            self._alerts_sent.discard(
-                (entry.incident, IncidentChange.WITHDRAWN)
-            )  # it may end once more
+            # Its later end may alert again.
+            self._alerts_sent.discard((entry.incident, IncidentChange.WITHDRAWN))
         if is_operator_entry(entry.body):
             change = _ALERTING_ACTS.get(OperatorAct(entry.body["change"]))
             if change and entry.body["alert"]:
@@ -190,13 +195,13 @@ class IncidentLogWriter:
 
 
 def _close_missing(revision: Revision, at_us: int) -> Revision:
-    """Close an incident that is not found any more as of now."""
+    """Set the end of an incident that is no longer detected to now."""
     closed_us = revision.incident.closed_us or at_us
     return replace(revision, incident=replace(revision.incident, closed_us=closed_us))
 
 
 def _is_relevant_change(entry: LogEntry, seen_number: int) -> bool:
-    """Whether it is news to a reader of entries up to `seen_number`."""
+    """Return whether an entry after `seen_number` changes more than details."""
     minor_changes = (IncidentChange.REVISED, OperatorAct.ACKNOWLEDGED, OperatorAct.ANNOTATED)
     return entry.number > seen_number and entry.body["change"] not in minor_changes
 

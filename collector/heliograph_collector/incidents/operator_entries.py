@@ -1,6 +1,7 @@
-"""Operators' entries in the alert log: what may be written, and how. Pure.
+"""Operator entries in the alert log: their checks and their format. Pure.
 
-Only an operator who chose to be named is named; the text is public and can never be withdrawn.
+An entry names its operator only by that operator's choice. Its text is public and can never be
+withdrawn.
 """
 
 import unicodedata
@@ -18,19 +19,19 @@ _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 
 
 class OperatorEntryError(Exception):
-    """An entry is refused; str() is a sentence with the cure."""
+    """An entry is refused; str() is a sentence that names the remedy."""
 
 
 class ChangedError(OperatorEntryError):
-    """The incident has changed since the operator looked."""
+    """The incident has changed since the operator read it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OperatorEntry:
     """An operator's entry about an incident.
 
-    `seen_number` is the number of its newest entry when the operator looked: a verdict on what has
-    changed since is refused. `name` is set only for an operator who wants to be named.
+    `seen_number` is the number of the newest entry that the operator read; a verdict on an incident
+    that has changed since is refused. `name` is set only for an operator who wants to be named.
     """
 
     incident: str
@@ -41,7 +42,10 @@ class OperatorEntry:
 
 
 def clean_text(raw_text: str, max_length: int = MAX_TEXT) -> str:
-    """Return one line without outer spaces. Raises OperatorEntryError on misleading text."""
+    """Return the text as one line without outer spaces.
+
+    Raises OperatorEntryError on text that is too long or has invisible characters.
+    """
     line = " ".join(raw_text.split())
     if len(line) > max_length:
         raise OperatorEntryError(
@@ -59,7 +63,7 @@ def clean_text(raw_text: str, max_length: int = MAX_TEXT) -> str:
 
 
 def check_entry(operator_entry: OperatorEntry, history: IncidentHistory | None) -> OperatorEntry:
-    """Return the entry with clean text. Raises OperatorEntryError, ChangedError."""
+    """Return the entry with clean text. Raises OperatorEntryError."""
     if history is None:
         raise OperatorEntryError("No incident has this id.")
     operator_entry = OperatorEntry(
@@ -98,7 +102,7 @@ def _refusal_reason(operator_entry: OperatorEntry, history: IncidentHistory) -> 
 def operator_body(
     operator_entry: OperatorEntry, detector_entry: LogEntry, at_us: int, alert: bool
 ) -> dict[str, Any]:
-    """Build the body; it names the detector's entry that it is about."""
+    """Build the body, which names the detector's entry that it is about."""
     return {
         "at": format_timestamp(at_us),
         "by": OPERATOR,
@@ -112,7 +116,7 @@ def operator_body(
 
 
 def find_flaw(body: Mapping[str, Any]) -> str:
-    """Return what is wrong with an operator's entry by itself; "" when nothing is."""
+    """Return the flaw of an operator's entry by itself, "" if it has none."""
     about = body.get("about")
     note = body.get("text")
     name = body.get("name")

@@ -1,4 +1,4 @@
-"""Incidents as JSON values, in the feed's vocabulary; times are RFC 3339, UTC."""
+"""Incident records: incidents as JSON values of the feed; times are RFC 3339, UTC."""
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -16,6 +16,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 
 
 def incident_record(incident: Incident) -> dict[str, Any]:
+    """Return an incident as JSON values; votes and shares have three digits."""
     return {
         "id": incident.id,
         "kind": incident.kind.value,
@@ -66,7 +67,7 @@ def parse_timestamp(rfc3339: str) -> int:
 
 
 def format_timestamp(at_us: int) -> str:
-    """Format a timestamp exactly to the microsecond: floats would round it."""
+    """Format a timestamp exactly to the microsecond, without floats, which round."""
     seconds, microseconds = divmod(at_us, 1_000_000)
     return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"
 

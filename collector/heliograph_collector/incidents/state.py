@@ -1,7 +1,7 @@
-"""Incidents from the entries of the log: the detector's and the operator's. Pure.
+"""Incident states from the log entries of the detector and of operators. Pure.
 
-The operator's words stand beside the detector's and never change them: `detected` and `confirmed`
-stay the detector's own.
+Operator entries supplement the detector's record and never change it: `detected` and `confirmed`
+are always the detector's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -17,7 +17,7 @@ _CELL_FIELDS = ("country", "region", "asn", "access")
 
 
 class OperatorAct(StrEnum):
-    """The `change` of an operator's entry; the detector's changes never begin like these."""
+    """The `change` of an operator's entry; no detector change has this prefix."""
 
     ACKNOWLEDGED = "operator_acknowledged"
     ANNOTATED = "operator_annotated"
@@ -28,21 +28,19 @@ class OperatorAct(StrEnum):
 class IncidentHistory:
     """The history of one incident, entry by entry.
 
-    A withdrawal by the operator stands until the detector has new evidence: it confirms what it
-    only suspected, sees it go dark again, or finds it in a cell outside all those that were known.
-    A confirmation by the operator stands: an incident that the detector then withdraws is closed.
+    An operator's withdrawal is valid until the detector has new evidence: it confirms the incident,
+    resumes it, or detects it in a cell outside all known cells. An operator's confirmation stays
+    valid: an incident that the detector then withdraws is closed.
     """
 
     def __init__(self, entries: "Iterable[LogEntry]" = ()) -> None:
-        self.record: Mapping[str, Any] = {}  # the detector's newest
-        self.change = ""  # its last
-        self.last_number = 0  # the number of its last entry
+        self.record: Mapping[str, Any] = {}  # of the detector's last entry
+        self.change = ""  # of the detector's last entry
+        self.last_number = 0  # of the detector's last entry
         self._numbers: list[int] = []
         self._statements: dict[str, Any] | None = None
-        self._standing_verdict: OperatorAct | None = (
-            None  # which of the operator's two verdicts stands
-        )
-        self._known_cells: list[tuple[Any, ...]] = []  # every cell that the detector named
+        self._standing_verdict: OperatorAct | None = None  # the operator's confirmed or withdrawn
+        self._known_cells: list[tuple[Any, ...]] = []  # all cells that the detector named
         for entry in entries:
             self.add_entry(entry)
 
@@ -54,8 +52,8 @@ class IncidentHistory:
             self._add_detection(entry)
 
     def with_entry(self, entry: "LogEntry") -> "IncidentHistory":
-        """Return a copy with this entry; readers of the old one are not disturbed."""
-        successor = deepcopy(self, {id(self.record): self.record})  # which nobody changes
+        """Return a copy with this entry, so that readers of the original see no change."""
+        successor = deepcopy(self, {id(self.record): self.record})  # the record never changes
         successor.add_entry(entry)
         return successor
 
@@ -72,7 +70,7 @@ class IncidentHistory:
         return len(self._statements["notes"]) if self._statements else 0
 
     def state(self) -> dict[str, Any]:
-        """Return the detector's record with the combined `state`, and the operator's words."""
+        """Return the detector's record with combined `state` and operator statements."""
         detected = str(self.record["state"])
         document = {
             **self.record,
@@ -104,7 +102,7 @@ class IncidentHistory:
             self._statements[_ACT_NAMES[act]] = statement | {"until": None}
 
     def reopens(self, record: Mapping[str, Any], change: str) -> bool:
-        """Whether this is new evidence against a withdrawal that stands."""
+        """Return whether this is new evidence against a valid withdrawal."""
         has_new_cell = any(
             not any(_is_within(cell, known_cell) for known_cell in self._known_cells)
             for cell in _cell_keys(record)
@@ -124,7 +122,7 @@ class IncidentHistory:
         self.last_number = entry.number
 
     def _end_verdict(self, number: int) -> None:
-        """End the operator's verdict that stood, by this entry."""
+        """End the operator's valid verdict by this entry."""
         if self._standing_verdict is not None and self._statements is not None:
             self._statements[_ACT_NAMES[self._standing_verdict]]["until"] = number
         self._standing_verdict = None
@@ -186,7 +184,7 @@ class LogEntry:
 
     @property
     def incident(self) -> str:
-        """The id of the incident that it is about."""
+        """Return the id of its incident."""
         return str(self.body["incident"]["id"])
 
 
@@ -206,34 +204,34 @@ class IncidentBook:
 
     @property
     def head(self) -> str:
-        """The last entry's hash, which proves all entries; 64 zeros before the first."""
+        """Return the last entry's hash, which proves all entries; 64 zeros without one."""
         return self._entries[-1].hash if self._entries else EMPTY_HEAD
 
     def append(self, entry: LogEntry) -> None:
-        """Append the next entry. Raises ValueError on any other number."""
+        """Append the next entry. Raises ValueError on another number."""
         if entry.number != len(self._entries) + 1:
             raise ValueError(f"entry {entry.number} does not follow entry {len(self._entries)}")
-        # Another thread may be reading: it finds each incident as it was or as it is, and who sees
-        # the new head must find all that it proves.
+        # Another thread may read: it gets each incident before or after the change. The head comes
+        # last, because its readers must find all entries that it proves.
         history = self._histories.get(entry.incident, IncidentHistory())
         self._histories[entry.incident] = history.with_entry(entry)
         self._by_incident.setdefault(entry.incident, []).append(entry)
         self._entries.append(entry)
 
     def incidents(self) -> list[dict[str, Any]]:
-        """Return the newest state of each, newest start first, with its entry numbers."""
+        """Return the newest state of each incident, newest start first."""
         states = [history.state() for history in list(self._histories.values())]
         return sorted(states, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
 
-    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the word of the record
+    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the name in the record
         """Return the newest state of one incident, as `incidents` does."""
         history = self._histories.get(id)
         return history.state() if history else None
 
-    def entries_of(self, id: str) -> list[LogEntry]:  # noqa: A002 the word of the record
+    def entries_of(self, id: str) -> list[LogEntry]:  # noqa: A002 the name in the record
         """Return all entries about one incident, in order."""
         return list(self._by_incident.get(id, ()))
 
-    def history_of(self, id: str) -> IncidentHistory | None:  # noqa: A002 the word of the record
-        """Return the history of one incident to read; None if it has no entry."""
+    def history_of(self, id: str) -> IncidentHistory | None:  # noqa: A002 the name in the record
+        """Return the history of one incident, read-only; None if it has no entry."""
         return self._histories.get(id)

@@ -1,4 +1,7 @@
-"""The fleet as intake needs it: in memory, in step with what the commands write to fleet.db."""
+"""Directory of agents and the plan, in memory, kept in step with fleet.db.
+
+Commands write fleet.db while `serve` runs.
+"""
 
 import asyncio
 import logging
@@ -16,11 +19,11 @@ log = logging.getLogger("heliograph.intake")
 
 _POLL_S = 1.0
 QuarantineRule = Callable[[Fleet, bytes, int], bool]
-_POLLS_PER_WRITE = 30  # looks between two writes of who was seen
+_POLLS_PER_WRITE = 30  # polls between two writes of sightings
 
 
 class AgentDirectory:
-    """Agents by id and the standing plan. Reads are safe from any thread."""
+    """Agents by id and the current plan. Reads are safe from any thread."""
 
     def __init__(self, fleet: Fleet) -> None:
         self.fleet = fleet
@@ -34,16 +37,16 @@ class AgentDirectory:
         self.reload_fleet()
 
     def get(self, agent: bytes) -> EnrolledAgent | None:
-        """Also one that was revoked."""
+        """Return the agent, also a revoked one."""
         return self._agents.get(agent)
 
     def list_keys(self, agent: bytes) -> tuple[bytes, ...]:
-        """All that it may have signed an envelope by, the present one first."""
+        """List all keys that may have signed the agent's envelopes, the present one first."""
         record = self._agents.get(agent)
         return () if record is None else (record.public_key, *self._other_keys.get(agent, ()))
 
     async def quarantine(self, rule: QuarantineRule, agent: EnrolledAgent, now_s: int) -> None:
-        """Note what makes `agent` doubtful; from the next look on its word is not counted."""
+        """Apply a rule that may quarantine the agent; its results then no longer count."""
         if await asyncio.to_thread(rule, self.fleet, agent.id, now_s):
             log.warning(
                 "Agent %s seems to run on two machines; its results are kept and not counted. "
@@ -53,12 +56,12 @@ class AgentDirectory:
             await asyncio.to_thread(self.reload_fleet, force=True)
 
     def offer_next_key(self, agent: EnrolledAgent, public_key: bytes, now_s: int) -> None:
-        """Raises RefusedError, sqlite3.Error."""
+        """Record the agent's next key. Raises EnrolmentRefusedError, sqlite3.Error."""
         agent_keys.offer_key(self.fleet, agent.id, public_key, now_s)
         self._other_keys = agent_keys.list_other_keys(self.fleet)
 
     def confirm_next_key(self, agent: EnrolledAgent, public_key: bytes, now_s: int) -> bool:
-        """Whether that was the next key, and is the present one from here."""
+        """Make the next key the present one; return False if it was not the next key."""
         if not agent_keys.confirm_key(self.fleet, agent.id, public_key, now_s):
             return False
         self.reload_fleet(force=True)
@@ -68,18 +71,18 @@ class AgentDirectory:
         return sum(1 for agent in self._agents.values() if agent.revoked_s is None)
 
     def add_agent(self, agent: EnrolledAgent) -> None:
-        """One that was enrolled a moment ago, and must not wait for the next look."""
+        """Add an agent that has just enrolled, without waiting for the next poll."""
         self._agents[agent.id] = agent
 
     def record_sighting(self, sighting: AgentSighting) -> None:
         self._sightings[sighting.agent] = sighting
 
     def reload_fleet(self, *, force: bool = False) -> bool:
-        """Reload if another process has written since; `force` to reload anyhow."""
+        """Reload if another process has written, or if `force`; return whether it did."""
         changes = self.fleet.data_version()
         if changes == self._data_version and not force:
             return False
-        # In place: one enrolled while we read is in already, and nobody ever leaves the table.
+        # In place, because an agent may enroll during the read, and no agent is ever removed.
         self._agents.update({agent.id: agent for agent in self.fleet.list_agents()})
         self._other_keys = agent_keys.list_other_keys(self.fleet)
         standing_plan = load_current_plan(self.fleet)
@@ -93,7 +96,7 @@ class AgentDirectory:
             self.charter_version = (
                 trust_chain.decode_trust_root(charters[-1].charter).version if charters else 0
             )
-        self._data_version = changes  # only now: what could not be read is looked for again
+        self._data_version = changes  # only now, so that a failed read is repeated
         return True
 
     def flush_sightings(self) -> None:
@@ -103,7 +106,7 @@ class AgentDirectory:
             self.fleet.record_sightings(list(sightings.values()))
 
     async def watch_fleet(self, on_change: Callable[[], None]) -> None:
-        """Look every second; never returns."""
+        """Poll every second; never return."""
         polls = 0
         while True:
             await asyncio.sleep(_POLL_S)

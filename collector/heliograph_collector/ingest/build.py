@@ -1,4 +1,4 @@
-"""Build the ingest stage: from an open journal and fleet to a gRPC server that answers."""
+"""Build the ingest stage: from an open journal and fleet to a running gRPC server."""
 
 import asyncio
 import random
@@ -38,7 +38,7 @@ from heliograph_collector.store.journal.journal import Journal
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IngestConfig:
-    """What intake is built from."""
+    """Dependencies and settings of the ingest stage."""
 
     endpoint: str
     data: Path
@@ -53,30 +53,30 @@ class IngestConfig:
     sessions: int = 2_000
     batches_per_hour: int = 240
     trusted_proxies: tuple[Network, ...] = ()
-    allows_strangers: bool = False  # whoever has no invite is let into quarantine
+    allows_strangers: bool = False  # enroll agents without invite into quarantine
 
 
 @dataclass(frozen=True, slots=True)
 class IngestServices:
-    """The ingest stage while it answers, as the other stages use it."""
+    """Running ingest stage, as other stages use it."""
 
     port: int
     directory: AgentDirectory
     connections: ConnectionTable
     geo: GeoLookup
     accept: Callable[..., Awaitable[pb.Receipt]]  # EnvelopeReceiver.accept
-    remaining_batches: Callable[[bytes], int | None]  # batches more that an agent may send now
+    remaining_batches: Callable[[bytes], int | None]  # batches that an agent may still send now
     submit: Callable[
         [EnvelopeRequest, str], Awaitable[pb.SubmitResponse]
-    ]  # the same, with all there is
+    ]  # EnvelopeResponder, which accepts and answers in full
     handle_beacon: Callable[
         [bytes], Awaitable[str]
-    ]  # sealed in a DNS query → the address to answer
+    ]  # sealed bytes of a DNS query → the address to answer
 
 
 @asynccontextmanager
 async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
-    """Answer inside the block. Raises PortTakenError, GeoError."""
+    """Run the ingest stage inside the block. Raises PortTakenError, GeoError."""
     geo = GeoLookup(
         config.country_file, config.asn_file, config.keyring.secret, config.trusted_proxies
     )
@@ -142,7 +142,7 @@ def _start_tasks(
     service: IntakeService,
     directory: AgentDirectory,
 ) -> list[asyncio.Task[None]]:
-    """Start what runs beside the server until it is cancelled."""
+    """Start the background tasks, which run until cancelled."""
     code_store = VoiceCodeStore(config.fleet)
     return [
         group.create_task(service.write_presence_loop()),
@@ -154,7 +154,10 @@ def _start_tasks(
 
 
 def _find_signer(config: IngestConfig, key_id: bytes) -> SigningKey:
-    """Whose word an agent takes that seals to this key: who was long in the dark knows old ones."""
+    """Find the key whose receipts an agent verifies that seals to `key_id`.
+
+    An agent that was offline for long knows only replaced keys.
+    """
     if key_id != config.keyring.sealing.id:
         for sealing, signing in load_replaced_pairs(config.data):
             if sealing.id == key_id:
@@ -163,7 +166,7 @@ def _find_signer(config: IngestConfig, key_id: bytes) -> SigningKey:
 
 
 def _build_start_row(clock: Clock, alive_before_us: int) -> JournalRow:
-    """Nothing else is said at a start: who does not come back is for the detector to find."""
+    """Build the row of a start; the detector finds agents that do not return."""
     return JournalRow(
         kind=RowKind.START, agent=COLLECTOR, received_us=clock.wall_us(), heard_us=alive_before_us
     )

@@ -1,7 +1,7 @@
-"""Detect and record faults of the collector itself, so that agents are not reported silent.
+"""Faults of the collector itself, recorded so that agents are not reported silent.
 
-A stall is a time in which our event loop hung or the machine slept; a suspected fault is a state
-(every control offline) that is written down when it begins, each minute, and when it ends.
+A stall is a time in which the event loop hung or the machine slept. A suspected fault is a state
+(every control offline) that is recorded when it begins, every minute, and when it ends.
 """
 
 import asyncio
@@ -24,7 +24,7 @@ log = logging.getLogger("heliograph.intake")
 
 @dataclass(frozen=True, slots=True)
 class ClockReading:
-    """One look at both clocks."""
+    """One reading of both clocks."""
 
     wall_us: int
     monotonic_us: int
@@ -32,7 +32,7 @@ class ClockReading:
 
 @dataclass(frozen=True, slots=True)
 class TimeSpan:
-    """From when until when, on the wall clock as it now stands."""
+    """Time span on the wall clock as it is now."""
 
     since_us: int
     until_us: int
@@ -43,7 +43,7 @@ def read_clocks(clock: Clock) -> ClockReading:
 
 
 def detect_stall(previous: ClockReading, current: ClockReading) -> TimeSpan | None:
-    """The time in which nobody looked; None when there was none of `MIN_STALL_US`."""
+    """Return the time between two readings if it is at least MIN_STALL_US, else None."""
     elapsed_us = max(
         current.monotonic_us - previous.monotonic_us, current.wall_us - previous.wall_us
     )
@@ -57,8 +57,10 @@ def detect_stall(previous: ClockReading, current: ClockReading) -> TimeSpan | No
 async def run_stall_checks(
     check_stall: Callable[[], object], clock: Clock, on_lag: Callable[[float], object]
 ) -> None:
-    """Look every second, and say by how many seconds that came late; never returns. It waits for
-    nothing else: that would look like a hang."""
+    """Check for stalls every second and report by how many seconds the check was late.
+
+    It never returns, and it waits for nothing else, because such a wait would look like a stall.
+    """
     while True:
         slept_from_us = clock.monotonic_us()
         await asyncio.sleep(CHECK_INTERVAL_S)
@@ -67,9 +69,9 @@ async def run_stall_checks(
 
 
 async def run_alive_marks(journal: Journal, clock: Clock) -> None:
-    """Mark every five seconds that we live, and once more at the end.
+    """Write an alive mark every 5 seconds and once at the end.
 
-    A mark that fails is left: the next collector then takes us for dead a little earlier.
+    A failed mark is not repeated: the next start then assumes a slightly earlier end.
     """
     try:
         while True:
@@ -86,23 +88,23 @@ async def _write_alive_mark(journal: Journal, clock: Clock) -> None:
         log.warning("%s", error)
 
 
-COLLECTOR = bytes(16)  # the agent id of rows about the collector itself
-REPEAT_US = 60_000_000  # a row so often while it lasts
+COLLECTOR = bytes(16)  # agent id of rows about the collector itself
+REPEAT_US = 60_000_000  # interval of rows while a fault lasts
 _NOT_OFFLINE_LINKS = (Link.ONLINE, Link.UNKNOWN)
 
 
 @dataclass(frozen=True, slots=True)
 class SuspectedFault:
-    """Something is wrong since then; `written_us` is when that was last written down."""
+    """Fault since a time; `written_us` is the time of its last row."""
 
     since_us: int
     written_us: int
 
 
 def is_cut_off(controls: Sequence[Link]) -> bool:
-    """Whether every control that is connected says that it is not online.
+    """Return whether every connected control reports that it is not online.
 
-    Then it is our own way to the world that is in doubt. With none connected nobody says so.
+    The collector's own uplink is then in doubt. Without a connected control nothing is known.
     """
     return bool(controls) and not any(link in _NOT_OFFLINE_LINKS for link in controls)
 
@@ -110,9 +112,10 @@ def is_cut_off(controls: Sequence[Link]) -> bool:
 def update_fault(
     fault: SuspectedFault | None, failing: bool, now_us: int
 ) -> tuple[SuspectedFault | None, TimeSpan | None]:
-    """What is in doubt from now on, and the span to be written down now, if any.
+    """Return the present fault, and the span to record now, if any.
 
-    At the beginning at once: a silence is confirmed within a minute, and has to be held until then.
+    The beginning is recorded at once, because a silence is confirmed within a minute and must be
+    held back before that.
     """
     if not failing:
         return None, TimeSpan(fault.since_us, now_us) if fault else None
@@ -126,7 +129,10 @@ def update_fault(
 def build_fault_row(
     reason: str, span: TimeSpan, country: str = "", carrier: str = ""
 ) -> JournalRow:
-    """`reason` is probe, stalled, carrier or update; "" stands for every country, every carrier."""
+    """Build the row of a fault; "" means every country or every carrier.
+
+    `reason` is probe, stalled, carrier or update.
+    """
     fields = {"why": reason, "country": country, "carrier": carrier}
     return JournalRow(
         kind=RowKind.FAULT,

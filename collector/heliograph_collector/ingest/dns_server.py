@@ -1,6 +1,6 @@
-"""The entrance for beacons by DNS: it answers for its zone alone, hardly longer than the query.
+"""DNS server for beacons: it answers only for its zone, with short answers.
 
-UDP and TCP share one port; both are bounded in number, time and rate.
+UDP and TCP share one port. Both are limited in number, time and rate.
 """
 
 import asyncio
@@ -39,7 +39,10 @@ log = logging.getLogger("heliograph.intake")
 
 @dataclass(frozen=True, slots=True)
 class DnsBeaconHandler:
-    """Open and store beacons: `list_sealing_keys` are ours, `list_keys` those of an agent."""
+    """Open and store beacons.
+
+    `list_sealing_keys` lists the collector's keys, and `list_keys` those of an agent.
+    """
 
     code_store: VoiceCodeStore
     list_sealing_keys: Callable[[], Sequence[keys.SealingKey]]
@@ -49,8 +52,11 @@ class DnsBeaconHandler:
     clock: Clock
 
     async def handle(self, sealed: bytes) -> str:
-        """The address to answer, once the word is on disk; "" where it says nothing to us. One that
-        came before is answered alike, for its answer may have been lost, and counts once."""
+        """Return the address that acknowledges a beacon, once it is on disk.
+
+        A repeated beacon gets the same answer, because the first answer may have been lost, and
+        counts once. An invalid beacon gets "".
+        """
         try:
             answer = await asyncio.to_thread(self._open_and_store, sealed)
         except sqlite3.Error as error:
@@ -82,7 +88,7 @@ class DnsBeaconHandler:
         if agent is None or agent.revoked_s is not None:
             return ""
         for public_key in self.list_keys(agent.id):
-            with suppress(ValueError):  # no point of the curve: such a key proves nothing
+            with suppress(ValueError):  # not a point of the curve: such a key proves nothing
                 key = sealing_key.derive_shared_key(public_key, keys.BEACON)
                 report = beacon.verify_report(key, now_us // 60_000_000)
                 if report is not None:
@@ -95,13 +101,13 @@ class DnsBeaconHandler:
 
 
 MAX_QUERY_BYTES = 512  # bytes
-MAX_EXTRA_BYTES = 64  # that an answer may have beyond its question
+MAX_EXTRA_BYTES = 64  # by which an answer may exceed its question
 _SOA = "{zone} {zone} 1 3600 600 604800 0"
 
 
 @dataclass(frozen=True, slots=True)
 class DnsQuery:
-    """A query that is answered; `sealed` is what its name holds, None for nothing of ours."""
+    """Query that gets an answer; `sealed` is the content of its name, None if invalid."""
 
     query: dns.message.Message
     zone: str
@@ -110,7 +116,7 @@ class DnsQuery:
     wants_soa: bool = False
 
     def build_answer(self, address: str) -> bytes:
-        """`address` is "" where there is nothing to say. Never longer than question and MORE."""
+        """Build the answer, at most MAX_EXTRA_BYTES longer than the question."""
         response = dns.message.make_response(self.query, recursion_available=False)
         response.set_rcode(self.rcode)
         if self.rcode == dns.rcode.NOERROR:
@@ -125,7 +131,7 @@ class DnsQuery:
 
 
 def parse_query(wire: bytes, zone: str) -> DnsQuery | None:
-    """None for what is better met with silence."""
+    """Parse a query; return None for one that gets no answer."""
     if len(wire) > MAX_QUERY_BYTES:
         return None
     try:
@@ -148,20 +154,18 @@ def parse_query(wire: bytes, zone: str) -> DnsQuery | None:
     return DnsQuery(query, zone, sealed=sealed)
 
 
-MAX_BEACONS_IN_WORK = (
-    64  # words that are looked at; more are dropped, and asked again by whoever sent them
-)
+MAX_BEACONS_IN_WORK = 64  # beacons; further ones are dropped, and their resolvers repeat them
 MAX_TCP_CONNECTIONS = 32  # over TCP
 TCP_TIMEOUT_S = 5.0
-ANSWER_TIMEOUT_S = 3.0  # as long as a resolver waits
-AllowAddress: TypeAlias = Callable[[str], bool]  # an address, which is forgotten
+ANSWER_TIMEOUT_S = 3.0  # assumed; how long a resolver waits
+AllowAddress: TypeAlias = Callable[[str], bool]  # takes an address, which is not stored
 
 
 @asynccontextmanager
 async def serve_dns(
     handle_beacon: HandleBeacon, is_allowed: AllowAddress, host: str, port: int, zone: str
 ) -> AsyncIterator[int]:
-    """Answer inside the block; yields the port. Raises PortTakenError."""
+    """Serve DNS inside the block and yield the port. Raises PortTakenError."""
     handler = _QueryHandler(handle_beacon, is_allowed, zone)
     server, udp, port = await _open_sockets(handler, host, port)
     async with asyncio.TaskGroup() as handler.group:
@@ -177,7 +181,7 @@ async def serve_dns(
 async def _open_sockets(
     handler: "_QueryHandler", host: str, port: int
 ) -> tuple[asyncio.Server, asyncio.DatagramTransport, int]:
-    """Both on one port. Raises PortTakenError."""
+    """Open TCP and UDP sockets on one port. Raises PortTakenError."""
     loop = asyncio.get_running_loop()
     try:
         server = await asyncio.start_server(
@@ -197,13 +201,13 @@ async def _open_sockets(
 
 
 class _QueryHandler:
-    """What both sockets share."""
+    """Handler of queries, limits and tasks for both sockets."""
 
     def __init__(self, handle_beacon: HandleBeacon, is_allowed: AllowAddress, zone: str) -> None:
         self._handle_beacon = handle_beacon
         self._is_allowed = is_allowed
         self._zone = zone
-        self.group: asyncio.TaskGroup | None = None  # of the words that are looked at
+        self.group: asyncio.TaskGroup | None = None  # of beacons in work
         self._tasks: set[asyncio.Task[None]] = set()
         self._tcp_count = 0
 
@@ -211,7 +215,7 @@ class _QueryHandler:
         return parse_query(wire, self._zone) if self._is_allowed(address) else None
 
     async def answer_query(self, query: DnsQuery) -> bytes | None:
-        """None when it took too long: nothing is said rather than something untrue."""
+        """Answer a query; return None after a timeout, because a late answer may be false."""
         if query.sealed is None:
             return query.build_answer("")
         try:
@@ -259,7 +263,7 @@ class _QueryHandler:
     async def _serve_connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        """One question, its length in front (RFC 7766)."""
+        """Answer one length-prefixed query (RFC 7766)."""
         try:
             with suppress(OSError, EOFError, TimeoutError):
                 async with asyncio.timeout(TCP_TIMEOUT_S):
@@ -283,7 +287,7 @@ _Peer: TypeAlias = tuple[str, int] | tuple[str, int, int, int]
 class _DatagramProtocol(asyncio.DatagramProtocol):
     def __init__(self, handler: _QueryHandler) -> None:
         self._handler = handler
-        self._transport = cast("asyncio.DatagramTransport", None)  # once there is one
+        self._transport = cast("asyncio.DatagramTransport", None)  # set by connection_made
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.DatagramTransport", transport)

@@ -1,4 +1,4 @@
-"""Opens envelopes and looks through what is in them, in a few threads."""
+"""Opener of envelopes, which decrypts and checks them in a few threads."""
 
 import asyncio
 from collections.abc import Callable, Sequence
@@ -19,7 +19,7 @@ THREADS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedEnvelope:
-    """An opened envelope; the `bad_count` measurements are skipped by later decoding too."""
+    """Opened envelope; later decoding skips its `bad_count` measurements too."""
 
     contents: envelope.VerifiedBatch
     good_count: int
@@ -30,8 +30,8 @@ class OpenedEnvelope:
 class EnvelopeOpener:
     """Open envelopes in threads: unseal, check the signature, count measurements.
 
-    `find_sealing_key` finds the key that an envelope is sealed to; `list_keys` lists the keys of an
-    agent, the present one first, then those that it signed by before.
+    `find_sealing_key` finds the key that an envelope is sealed to. `list_keys` lists an agent's
+    keys, the present one first, then earlier ones.
     """
 
     def __init__(
@@ -44,7 +44,7 @@ class EnvelopeOpener:
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
 
     async def open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
-        """Raises EnvelopeError. The caller bounds how many may wait."""
+        """Open an envelope. Raises EnvelopeError. The caller limits how many may wait."""
         return await asyncio.get_running_loop().run_in_executor(
             self._threads, self._open, message, received_us
         )
@@ -61,7 +61,7 @@ class EnvelopeOpener:
         return check_batch(self._unseal(message, key), received_us)
 
     def _unseal(self, message: pb.Envelope, key: SealingKey) -> envelope.VerifiedBatch:
-        """By the agent's present key; where that did not sign, by each that it had before."""
+        """Unseal and verify by the agent's present key, then by each earlier one."""
         agent_keys: Sequence[bytes] = ()
 
         def find_key(agent: bytes) -> bytes | None:
@@ -80,7 +80,7 @@ class EnvelopeOpener:
 
 
 def parse_envelope(message: bytes) -> pb.Envelope:
-    """Raises EnvelopeError: too_large or bad_envelope."""
+    """Parse an envelope. Raises EnvelopeError: too_large or bad_envelope."""
     if len(message) > rate_limits.MAX_MESSAGE_BYTES:
         raise envelope.EnvelopeError("too_large")
     try:
@@ -90,7 +90,7 @@ def parse_envelope(message: bytes) -> pb.Envelope:
 
 
 def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnvelope:
-    """Each measurement is judged by itself: a bad one never takes its batch along."""
+    """Count valid measurements; an invalid one does not invalidate its batch."""
     batch = contents.batch
     if (
         len(batch.measurements) > rate_limits.MAX_MEASUREMENTS

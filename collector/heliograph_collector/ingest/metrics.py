@@ -1,4 +1,4 @@
-"""What intake tells Prometheus. Labels come from closed sets, so their number is bounded."""
+"""Prometheus metrics of the ingest stage; labels have closed sets of values."""
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -41,7 +41,7 @@ class IngestMetrics:
         )
 
     def count_measurements(self, kept_count: int, bad_count: int, time_bad_count: int) -> None:
-        """The measurements of one stored envelope."""
+        """Count the measurements of one stored envelope."""
         for outcome, count in (
             ("kept", kept_count),
             ("bad", bad_count),

@@ -1,7 +1,7 @@
-"""The entrance for one envelope a connection: TLS 1.3, one POST, one receipt.
+"""HTTPS server for one envelope per connection: TLS 1.3, one POST, one receipt.
 
-The oldest connection makes room for a new one: an honest call is over in a second, so attackers who
-hold connections open push out each other.
+A new connection beyond the limit closes the oldest. An honest request ends within a second, so
+attackers who hold connections open displace each other.
 """
 
 import asyncio
@@ -25,12 +25,15 @@ from heliograph_collector.errors import PortTakenError
 
 MAX_RECEIVED_BYTES = (
     MAX_BODY + MAX_HEAD + 32_768
-)  # of encrypted bytes; an honest call stays far below
-_READ_BYTES = 16_384  # a record of TLS
+)  # encrypted bytes; an honest request stays far below
+_READ_BYTES = 16_384  # one TLS record
 
 
 class PostConnection(asyncio.Protocol):
-    """Read one request; `on_request` gets it and answers later, the server counts by the others."""
+    """Protocol that reads one request, passes it to `on_request`, and answers later.
+
+    The server counts connections by `on_begin` and `on_end`.
+    """
 
     def __init__(
         self,
@@ -45,7 +48,7 @@ class PostConnection(asyncio.Protocol):
         self._on_begin = on_begin
         self._on_end = on_end
         self._on_request = on_request
-        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # once there is one
+        self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
         self._has_handshake = self._is_done = False
         self._received = bytearray()
         self._received_bytes = 0
@@ -70,7 +73,7 @@ class PostConnection(asyncio.Protocol):
         except ssl.SSLWantReadError:
             self._flush()
         except ssl.SSLError:
-            self._flush()  # the alert
+            self._flush()  # sends the TLS alert
             self.drop()
         except RequestRefusedError as refused:
             self.answer(format_refusal(refused.status))
@@ -80,13 +83,13 @@ class PostConnection(asyncio.Protocol):
         self._on_end(self)
 
     def answer(self, reply: bytes) -> None:
-        """The last thing said; the connection ends once it is out."""
+        """Send the reply and close the connection after it."""
         if self._transport.is_closing():
             return
         self._is_done = True
         self._ssl.write(reply)
         with suppress(ssl.SSLError):
-            self._ssl.unwrap()  # our half of the end; theirs is not waited for
+            self._ssl.unwrap()  # sends our close_notify and does not wait for theirs
         self._flush()
         self._transport.close()
 
@@ -95,7 +98,7 @@ class PostConnection(asyncio.Protocol):
         self._transport.abort()
 
     def _process_input(self) -> None:
-        """Raises SSLError, of which SSLWantReadError means that it goes on, or RefusedError."""
+        """Process input. Raises RequestRefusedError or SSLError, also for missing input."""
         if not self._has_handshake:
             self._ssl.do_handshake()
             self._has_handshake = True
@@ -103,7 +106,7 @@ class PostConnection(asyncio.Protocol):
         while not self._is_done:
             data = self._ssl.read(_READ_BYTES)
             if not data:
-                self.drop()  # the end came before the request did
+                self.drop()  # the end came before the request was complete
                 return
             self._received += data
             request = parse_request(bytes(self._received))
@@ -117,8 +120,8 @@ class PostConnection(asyncio.Protocol):
             self._transport.write(self._outgoing.read())
 
 
-MAX_CONNECTIONS = 1_024  # calls; each holds a TLS state and what has come of a request
-DEADLINE_S = 10.0  # of a call, from its first packet to its answer
+MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
+DEADLINE_S = 10.0  # of a request, from its first packet to its answer
 BACKLOG = 512
 _BUSY_RETRY_S = 5
 AcceptRequest: TypeAlias = Callable[[EnvelopeRequest, str], Awaitable[pb.SubmitResponse]]
@@ -134,10 +137,7 @@ async def serve_post(
     max_connections: int = MAX_CONNECTIONS,
     deadline_s: float = DEADLINE_S,
 ) -> AsyncIterator[int]:
-    """Answer inside the block; yields the port. `tls_file` is a PEM file, key and certificate.
-
-    Raises PortTakenError.
-    """
+    """Serve POST and yield the port; `tls_file` is PEM. Raises PortTakenError."""
     context = _build_tls_context(tls_file)
     pool = _ConnectionPool(accept, max_connections, deadline_s)
     try:
@@ -157,13 +157,13 @@ async def serve_post(
 
 
 class _ConnectionPool:
-    """Those that are open, oldest first."""
+    """Open connections, oldest first."""
 
     def __init__(self, accept: AcceptRequest, max_connections: int, deadline_s: float) -> None:
         self._accept = accept
         self._max_connections = max_connections
         self._deadline_s = deadline_s
-        self.group: asyncio.TaskGroup  # of the answers under way
+        self.group: asyncio.TaskGroup  # of running answers
         self._timers: dict[PostConnection, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -201,10 +201,10 @@ class _ConnectionPool:
 
 
 def _build_tls_context(tls_file: Path) -> ssl.SSLContext:
-    """Any name in the ClientHello is welcome: it is the key that agents look at."""
+    """Build a context that accepts any server name, because agents pin the key."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.minimum_version = ssl.TLSVersion.TLSv1_3
-    context.num_tickets = 0  # nobody comes back to one, and each is a packet more
+    context.num_tickets = 0  # no agent resumes a session, and each ticket costs a packet
     context.set_alpn_protocols(["http/1.1"])
     context.load_cert_chain(tls_file)
     return context

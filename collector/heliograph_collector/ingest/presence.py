@@ -1,7 +1,11 @@
-"""Who is here. An agent not heard for 2½ heartbeats, without a goodbye, is lost, and that is a row.
+"""Presence of agents: sessions, goodbyes and losses.
 
-How a connection ended does not matter: an agent that is back in time was never away. Pure but for
-the wish to end a visit, which the session that holds it carries out.
+States of an agent: *connected* (at least one session), *missing* (its last session ended, but not
+by a final goodbye, a revocation or the collector's stop), *lost* (missing and silent for 2.5
+heartbeats; a row records it), *gone* (final goodbye; a row records it). A new session returns any
+of them to *connected*. A missing agent that returns in time is never lost, whatever ended its
+session. `restart_silence` restarts all timers after a stall of the collector. The module is pure
+except that it wakes sessions that must end.
 """
 
 import asyncio
@@ -18,27 +22,27 @@ from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 
 SILENCE_HEARTBEATS = 2.5
-MAX_CONNECTIONS_PER_AGENT = 4  # half-open leftovers of one agent; the oldest goes first
-_RETURNING_REASON = "network_change"  # a goodbye that promises to be back
+MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
+_RETURNING_REASON = "network_change"  # reason of a goodbye before a return
 
 
 class DisconnectReason(StrEnum):
-    """How a session ended."""
+    """Reason for the end of a session."""
 
     GOODBYE = "goodbye"
     CLOSED = "closed"  # the stream broke off
     SILENT = "silent"
-    RENEWED = "renewed"  # by us, because of its age
-    REPLACED = "replaced"  # the same agent came in again
+    RENEWED = "renewed"  # ended by the collector because of its age
+    REPLACED = "replaced"  # the agent opened a newer session
     REVOKED = "revoked"
-    SLOW = "slow"  # it did not read what it was sent
+    SLOW = "slow"  # the agent did not read its messages
     MISBEHAVED = "misbehaved"
-    STOPPED = "stopped"  # the collector itself stops
+    STOPPED = "stopped"  # the collector stops
 
 
 @dataclass(slots=True, eq=False)
 class AgentConnection:
-    """One session of one proven agent."""
+    """One session of one authenticated agent."""
 
     agent: EnrolledAgent
     location: PeerLocation
@@ -46,34 +50,32 @@ class AgentConnection:
     last_heard_us: int  # monotonic, as all times here
     outbox: "asyncio.Queue[pb.CollectorMessage | None]"
     link: Link = Link.UNKNOWN
-    queued_count: int = 0  # envelopes in its spool, as it told last
+    queued_count: int = 0  # envelopes in its spool, by its last heartbeat
     plan_version: int = 0
     charter_version: int = 0
     arrived_us: int = field(init=False)
-    is_duplicate: bool = False  # told that another machine speaks by its key at the same time
-    silence_from_us: int = (
-        0  # its silence counts from then at the earliest: before, we could not hear
-    )
+    is_duplicate: bool = False  # already reported: another machine uses the key at the same time
+    silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None
-    read_timeout: asyncio.Timeout | None = None  # of the read under way
-    vantage: Vantage = field(init=False)  # asked for with every heartbeat
+    read_timeout: asyncio.Timeout | None = None  # of the present read
+    vantage: Vantage = field(init=False)  # computed once, as every heartbeat needs it
 
     def __post_init__(self) -> None:
         self.vantage = Vantage.from_peer(self.location.country, self.location.asn, self.hello)
         self.arrived_us = self.last_heard_us
 
     def silent_at_us(self, heartbeat_s: int) -> int:
-        """When it will have been silent too long."""
+        """Return the time at which the agent will have been silent for too long."""
         return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(heartbeat_s)
 
     def end(self, reason: DisconnectReason) -> None:
-        """Wake the session that holds this visit, to end it so."""
+        """Wake the task of this session to end it for this reason."""
         self.end_reason = self.end_reason or reason
         if self.read_timeout is not None and not self.read_timeout.expired():
             self.read_timeout.reschedule(asyncio.get_running_loop().time())
 
     def build_row(self, kind: RowKind, received_us: int, heard_us: int = 0) -> JournalRow:
-        """Every presence row carries the hello, which says region, access and epoch."""
+        """Build a presence row, whose body is the hello with region, access and epoch."""
         return JournalRow(
             kind=kind,
             agent=self.agent.id,
@@ -88,17 +90,17 @@ class AgentConnection:
         )
 
     def build_lost_row(self, wall_us: int, monotonic_us: int) -> JournalRow:
-        """Its loss, found now, with the moment it was last heard on the wall clock of today."""
+        """Build the row of a loss, with the last heard time on the present wall clock."""
         return self.build_row(RowKind.LOST, wall_us, wall_us - (monotonic_us - self.last_heard_us))
 
 
 @dataclass(slots=True)
 class ConnectionTable:
-    """Visits under way, and agents that left without a word and may still be back."""
+    """Open sessions by agent, and missing agents."""
 
     _connections: dict[bytes, list[AgentConnection]] = field(default_factory=dict)
     _missing: dict[bytes, AgentConnection] = field(default_factory=dict)
-    _count: int = 0  # of visits: asked for at every arrival, when thousands are here
+    _count: int = 0  # sessions; kept because every arrival reads it
 
     def __len__(self) -> int:
         return self._count
@@ -123,10 +125,10 @@ class ConnectionTable:
         goodbye_reason: str,
         now_us: int,
     ) -> JournalRow | None:
-        """The goodbye to be written down, if it was one.
+        """Remove a session and return the row of its goodbye, if it was one.
 
-        The newest visit speaks for the agent: half-open ones from before, say from another network,
-        are over with its goodbye, and do not die of silence later.
+        The newest session decides for the agent. Its goodbye also ends older half-open sessions,
+        say from another network, so that they do not become silent later.
         """
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:
@@ -148,8 +150,11 @@ class ConnectionTable:
         return None
 
     def find_duplicates(self, heartbeat_s: int) -> list[AgentConnection]:
-        """Visits of agents that speak in two sessions at once: an older one was still heard two
-        beats after a newer one came, which a half-open leftover never is. Each but once."""
+        """Find sessions of agents that use two at once; report each only once.
+
+        An older session that is heard two heartbeats after a newer one began is in use: a half-open
+        session never is.
+        """
         duplicates = []
         for connections in self._connections.values():
             for older, newer in pairwise(connections):
@@ -170,18 +175,18 @@ class ConnectionTable:
         ]
 
     def restart_silence(self, now_us: int) -> None:
-        """We stood still until now: everybody gets a whole span of silence from here."""
+        """Restart all silence timers after a stall of the collector."""
         for connection in (*self, *self._missing.values()):
             connection.silence_from_us = now_us
 
     def confirm_lost(self, lost: Sequence[AgentConnection]) -> None:
-        """Their losses are written down."""
+        """Forget missing agents whose losses are recorded."""
         for connection in lost:
             if self._missing.get(connection.agent.id) is connection:
                 del self._missing[connection.agent.id]
 
     def count_links(self) -> Counter[tuple[str, int, str, Link]]:
-        """How many volunteers' vantages per (country, network, access) say what of their link."""
+        """Count volunteers' vantages by (country, network, access, link state)."""
         newest_connections = [
             v[-1]
             for v in self._connections.values()
@@ -193,7 +198,7 @@ class ConnectionTable:
         )
 
     def control_links(self) -> list[Link]:
-        """What each connected control says of its link."""
+        """Return the link state of each connected control."""
         newest_connections = (connections[-1] for connections in self._connections.values())
         return [
             connection.link
@@ -202,7 +207,7 @@ class ConnectionTable:
         ]
 
     def count_by_role(self) -> Counter[str]:
-        """Live agents by role."""
+        """Count connected agents by role."""
         return Counter(connections[-1].agent.role for connections in self._connections.values())
 
 

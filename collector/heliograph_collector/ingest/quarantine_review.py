@@ -1,7 +1,7 @@
-"""Agents in quarantine prove themselves: in how many hours did one see what the others saw?
+"""Review of agents in quarantine by their hours of agreement with others.
 
-An hour counts for it once, where at least three counted vantages of its network said the same of
-the same service, and it said so too. Said by nobody else, or otherwise, it counts for nothing.
+An hour counts once for an agent if in some cell of that hour at least MIN_WITNESSES counted
+vantages of its network agree on a service and the agent agrees too. Other hours count for nothing.
 """
 
 import asyncio
@@ -17,9 +17,9 @@ from heliograph_collector.model.records import AgentRole, Block, VerdictState
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
 HOUR_US = 3_600_000_000
-LATE_DATA_US = 1_800_000_000  # after its end an hour still gets most of its late data
+LATE_DATA_US = 1_800_000_000  # assumed; most late data of an hour arrives within this time
 MIN_WITNESSES = 3
-MAX_CELLS = 20_000  # cells that are waited with
+MAX_CELLS = 20_000  # pending cells
 REVIEW_INTERVAL_S = 600.0
 log = logging.getLogger("heliograph.trials")
 
@@ -29,13 +29,13 @@ _INFORMATIVE_STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED)
 
 @dataclass(slots=True)
 class CellReports:
-    """What was said in one cell; the last word of each vantage counts."""
+    """States reported in one cell; the last one of each vantage counts."""
 
     counted_states: dict[str, VerdictState] = field(default_factory=dict)
     quarantined_states: dict[str, VerdictState] = field(default_factory=dict)
 
     def find_agreeing(self) -> Iterable[str]:
-        """Pseudonyms on trial that said what all of enough counted ones said."""
+        """Return pseudonyms in quarantine that agree with enough unanimous vantages."""
         states = set(self.counted_states.values())
         if len(self.counted_states) < MIN_WITNESSES or len(states) != 1:
             return []
@@ -43,7 +43,7 @@ class CellReports:
 
 
 class QuarantineReview:
-    """`on_block` hears of every block; `run` belongs in the collector's TaskGroup."""
+    """Review task: `on_block` gets every block, `run` belongs in a TaskGroup."""
 
     def __init__(self, fleet: Fleet, clock: Clock, pseudonyms: Pseudonyms) -> None:
         self._fleet = fleet
@@ -80,7 +80,7 @@ class QuarantineReview:
                 log.warning("fleet.db: %s; who is on trial has to wait.", error)
 
     def count_finished_hours(self) -> int:
-        """Hours that are over are counted; how many agents were let out. Raises sqlite3.Error."""
+        """Count finished hours; return the released agents. Raises sqlite3.Error."""
         return self._count_agreements(self._pop_finished())
 
     def _pop_finished(self) -> list[tuple[Cell, CellReports]]:

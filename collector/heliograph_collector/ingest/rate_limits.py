@@ -1,4 +1,4 @@
-"""What a stranger, an agent and a connection may ask of this process: figures, and pure rules."""
+"""Rate and size limits for strangers, agents and connections; pure."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -6,10 +6,10 @@ from math import ceil
 
 
 def raise_file_limit(files: int) -> bool:
-    """Raise the limit as far as the system lets a process do by itself; whether that is enough."""
+    """Raise the limit of open files as far as possible; return whether it is enough."""
     try:
         import resource
-    except ImportError:  # no such limit there
+    except ImportError:  # this system has no such limit
         return True
     soft_limit, hard_limit = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft_limit != hard_limit:
@@ -18,40 +18,43 @@ def raise_file_limit(files: int) -> bool:
 
 
 MAX_MESSAGE_BYTES = 262_144
-HELLO_S = 10.0  # from the challenge to a hello
-MAX_HELLO_BYTES = 1_024  # it is kept with every arrival
-MAX_LAG_S = 2.0  # so far behind, who comes anew is asked to come again, each at a moment of its own
-RPC_S = 30.0  # Enrol and Submit, and any one write to a slow reader
-MAX_IN_FLIGHT = 32  # envelopes of one session in work at once; agents keep 16 in flight
+HELLO_S = 10.0  # from the challenge to the hello
+MAX_HELLO_BYTES = 1_024  # the journal stores it with every arrival
+MAX_LAG_S = 2.0  # assumed; a later event loop refuses new sessions with random retry times
+RPC_S = 30.0  # for Enrol and Submit, and for one write to a slow reader
+MAX_IN_FLIGHT = 32  # envelopes of one session in work; agents keep 16 in flight
 MAX_UNARY_RPCS = 200
-MAX_ENVELOPES_IN_WORK = 256  # in work, of all carriers together: some 64 MiB
-MAX_BAD_ENVELOPES = 16  # of one session, then it ends
-MAX_MEASUREMENTS = 2_000  # of one envelope
+MAX_ENVELOPES_IN_WORK = 256  # of all carriers; about 64 MiB
+MAX_BAD_ENVELOPES = 16  # per session, which then ends
+MAX_MEASUREMENTS = 2_000  # per envelope
 MAX_EPOCHS = 64
 MAX_SESSION_S = (
     24 * 60.0
-)  # ±10 %: ended by us, with word, before gRPC's 30 min (±10 %) would cut it
+)  # ±10 %: the collector ends it with advice before gRPC's 30 min (±10 %) would
 HOUR_S = 3_600
-CREDIT_S = 90 * 86_400  # silence that is saved up as leave to catch up
-NEWCOMERS_PER_HOUR = 60  # without an invite, of one network at once, and so many an hour after that
-MAX_RATE_KEYS = 65_536  # keys a rate table remembers
+CREDIT_S = 90 * 86_400  # silence that counts as credit for a backlog
+NEWCOMERS_PER_HOUR = 60  # per network, without invite: at once, and again per hour
+MAX_RATE_KEYS = 65_536  # keys per rate table
 
 
 def max_concurrent_rpcs(sessions: int) -> int:
-    """The 200 of the design bound work. A session is an RPC that idles for 24 minutes, so a bound
-    of 200 on all RPCs would turn the 201st agent away: sessions are counted by themselves."""
+    """Return the limit of RPCs: MAX_UNARY_RPCS beside the sessions.
+
+    The design's limit of 200 is for work. A session is an RPC that idles for up to 24 minutes, so
+    it is not counted there, or the 201st agent would be refused.
+    """
     return sessions + MAX_UNARY_RPCS
 
 
 def build_server_options(sessions: int) -> list[tuple[str, int]]:
-    """gRPC's own limits (security design, section 10)."""
+    """Return gRPC's own limits (security design, section 10)."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 8_192),
         ("grpc.max_concurrent_streams", 8),
         ("grpc.max_allowed_incoming_connections", sessions),
         ("grpc.server_handshake_timeout_ms", 5_000),
-        ("grpc.max_connection_idle_ms", 20_000),  # an agent's has its session; others hold a place
+        ("grpc.max_connection_idle_ms", 20_000),  # for connections without session
         ("grpc.max_connection_age_ms", 1_800_000),
         ("grpc.max_connection_age_grace_ms", 60_000),
         ("grpc.keepalive_time_ms", 60_000),
@@ -69,7 +72,7 @@ class _Bucket:
 
 
 class LeakyBuckets:
-    """One leaking bucket per key, the longest unused forgotten first."""
+    """One leaky bucket per key; the longest unused is dropped first."""
 
     def __init__(self, *, per_s: float, burst: float, max_keys: int = MAX_RATE_KEYS) -> None:
         self._per_s = per_s
@@ -78,9 +81,9 @@ class LeakyBuckets:
         self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
 
     def take_or_wait_s(self, key: object, now_us: int, *, absent_s: int = 0) -> int:
-        """0 and one unit taken, or the seconds until there is one.
+        """Take a unit and return 0, or return the seconds until there is one.
 
-        `absent_s` is how long a key not yet known here has been silent.
+        `absent_s` is how long a key without bucket has been silent.
         """
         bucket = self._buckets.get(key)
         if bucket is None:
@@ -97,7 +100,7 @@ class LeakyBuckets:
         return ceil((1 - bucket.level) / self._per_s)
 
     def units_left(self, key: object, now_us: int) -> int | None:
-        """Whole units there are now; None for a key that is not known here."""
+        """Return the whole units left, None for an unknown key."""
         bucket = self._buckets.get(key)
         return None if bucket is None else int(self._level_at(bucket, now_us))
 
@@ -107,19 +110,22 @@ class LeakyBuckets:
 
 
 def build_agent_rates(batches_per_hour: int) -> LeakyBuckets:
-    """Batches of one agent. Leave not used is kept 90 days: a backlog after a cut is no flood."""
+    """Build batch rates, with 90 days of credit so that a backlog is accepted."""
     per_s = batches_per_hour / HOUR_S
     return LeakyBuckets(per_s=per_s, burst=per_s * (HOUR_S + CREDIT_S))
 
 
 def build_stranger_rates() -> LeakyBuckets:
-    """Enrolments and envelopes from a network whose agent is not yet proven, by prefix.
+    """Build the rates of enrollments and envelopes before authentication, by prefix.
 
-    One prefix may be a whole country's carrier-grade NAT, so this slows and never bans.
+    One prefix may be the carrier-grade NAT of a whole country, so it slows and never bans.
     """
     return LeakyBuckets(per_s=50.0, burst=2_000.0)
 
 
 def build_newcomer_rates() -> LeakyBuckets:
-    """Who asks for a place in quarantine, by prefix: there are few, and they are for the world."""
+    """Build the rates of enrollments in quarantine, by prefix.
+
+    They are low, because the number of agents in quarantine is limited for everybody.
+    """
     return LeakyBuckets(per_s=NEWCOMERS_PER_HOUR / HOUR_S, burst=NEWCOMERS_PER_HOUR)

@@ -1,4 +1,4 @@
-"""The one way in for an envelope, whatever carried it: open, check, journal, then the receipt."""
+"""Receiver of envelopes from every transport: open, check, journal, then receipt."""
 
 import asyncio
 import sqlite3
@@ -37,7 +37,7 @@ class EnvelopeReceiver:
         self.geo = geo
         self.clock = clock
         self.metrics = metrics
-        # A session takes a slot before it hands an envelope in, and reads no further without one.
+        # A session takes a slot before it passes an envelope on, and waits without one.
         self.slots = asyncio.Semaphore(rate_limits.MAX_ENVELOPES_IN_WORK)
         self._opener = opener
         self._agent_rates = rate_limits.build_agent_rates(batches_per_hour)
@@ -47,8 +47,11 @@ class EnvelopeReceiver:
     async def accept(
         self, envelope: bytes, address_chain: str, carrier: str = "post", *, elsewhere: bool = False
     ) -> ipb.Receipt:
-        """An envelope from anybody, whatever it holds; the address is forgotten here. `elsewhere`:
-        it is a proxy's or a relay's, which says how much may come from there and nothing more."""
+        """Accept an envelope from anybody; the address is not kept.
+
+        `elsewhere`: the address is a proxy's or a relay's. It then limits the rate but locates
+        nobody.
+        """
         location = self.geo.locate(address_chain, self.clock.wall_us())
         wait_s = self.stranger_wait_s(location)
         if wait_s:
@@ -63,11 +66,11 @@ class EnvelopeReceiver:
             return await self.receive(message, UNKNOWN_LOCATION if elsewhere else location, carrier)
 
     def stranger_wait_s(self, location: PeerLocation) -> int:
-        """Seconds until this network may try again, 0 for now."""
+        """Return the seconds until this network may try again, 0 for now."""
         return self._stranger_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
 
     def newcomer_wait_s(self, location: PeerLocation) -> int:
-        """The same for one more from there that has no invite."""
+        """Return the seconds until this network may enroll another agent without invite."""
         return self._newcomer_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
 
     async def receive(
@@ -77,7 +80,10 @@ class EnvelopeReceiver:
         carrier: str,
         bearer: EnrolledAgent | None = None,
     ) -> ipb.Receipt:
-        """`bearer` is the proven agent whose session brought it, which may carry for another."""
+        """Open and store an envelope that a session or `accept` received.
+
+        `bearer` is the authenticated agent of the session, which may carry it for another agent.
+        """
         started_us = self.clock.monotonic_us()
         self.metrics.bytes.inc(len(message.sealed))
         receipt, reason = await self._open_and_store(message, location, carrier, bearer)
@@ -111,7 +117,7 @@ class EnvelopeReceiver:
         )
 
     def remaining_batches(self, agent: bytes) -> int | None:
-        """How many batches more this agent may send now; None when it has sent none yet."""
+        """Return how many batches an agent may still send, None before its first."""
         return self._agent_rates.units_left(agent, self.clock.monotonic_us())
 
     def _quota_wait_s(self, agent: EnrolledAgent, received_us: int) -> int:
@@ -155,7 +161,7 @@ class EnvelopeReceiver:
     async def _resolve_duplicate(
         self, agent: EnrolledAgent, sequence: int, body: bytes
     ) -> tuple[ipb.Receipt, str]:
-        """A number that was used: by the same batch, or by another one of a second machine."""
+        """Answer a used sequence: a duplicate batch, or a fork by a second machine."""
         try:
             stored_body = await self.journal.read_body(agent.id, sequence)
             if stored_body is None or stored_body == body:

@@ -1,7 +1,7 @@
-"""What is said back to whoever hands in one envelope: its receipt, and news of the plan.
+"""Answer to a single envelope: its receipt, and parts of a newer plan.
 
-A relay gets the receipt signed too, for nobody believes a relay. Only an envelope of a known agent
-brings anything of a plan back: it names entrances, which are not for everybody.
+A relay gets a signed receipt too, because agents do not trust relays. Only an envelope of a known
+agent gets parts of the plan, because the plan contains entrances that are not public.
 """
 
 from collections.abc import Callable
@@ -23,8 +23,8 @@ _ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
 class EnvelopeResponder:
     """Answer one envelope with a receipt, signed for relays, and a newer plan.
 
-    `find_signer` finds the key by which an agent verifies receipts, given the id of the key that it
-    sealed to; `current_key_id` names the key that is sealed to today.
+    `find_signer` finds the key by which an agent verifies receipts from the id of the key that it
+    sealed to. `current_key_id` is the id of the present sealing key.
     """
 
     receiver: EnvelopeReceiver
@@ -35,7 +35,7 @@ class EnvelopeResponder:
     async def __call__(
         self, request: EnvelopeRequest, address_chain: str, carrier: str = "post"
     ) -> pb.SubmitResponse:
-        """Accept an envelope; `address_chain` lists addresses, as `find_origin` takes it."""
+        """Accept an envelope; `address_chain` lists addresses as in `find_origin`."""
         is_relayed = request.intermediary == RELAY
         receipt = await self.receiver.accept(
             request.envelope,
@@ -52,8 +52,11 @@ class EnvelopeResponder:
         return response
 
     def _sign_receipt(self, request: EnvelopeRequest, receipt: pb.Receipt) -> bytes:
-        """By the keys that the agent goes by: who has the newest plan took it by the present ones,
-        and believes no others, though this was sealed to one before."""
+        """Sign a receipt by the key that the agent trusts.
+
+        An agent with the newest plan accepted it under the present keys and trusts no others, even
+        for an envelope that it sealed to an earlier key.
+        """
         try:
             key_id = envelope_pb2.Envelope.FromString(request.envelope).key_id
         except DecodeError:

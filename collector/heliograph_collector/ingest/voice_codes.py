@@ -1,4 +1,4 @@
-"""A code that was read out over the telephone: whose it is, what it says, and whether it counts."""
+"""Verification of codes read out by telephone: agent, content and validity."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,17 +20,17 @@ from heliograph_collector.fleet.keyring import load_replaced_pairs
 from heliograph_collector.ingest.voice_reports import build_code
 
 HOUR_S = 3_600
-MAX_FAILED_TRIES = 20  # an hour that may prove nothing, of all callers together
+MAX_FAILED_TRIES = 20  # per hour, of all callers together
 
 
 class UnprovenError(Exception):
-    """The code does not count; the text is a sentence without its full stop."""
+    """Error for an invalid code; the message is a sentence without its period."""
 
 
 def verify_code(
     code: str, data: Path, fleet: Fleet, clock: Clock
 ) -> tuple[EnrolledAgent, StatusReport]:
-    """Whose it is and what it says. Raises UnprovenError; a proof that fails is counted."""
+    """Return the agent and content of a code. Raises UnprovenError, counting failures."""
     try:
         parsed_code = voice_code.parse_code(code)
     except InvalidCodeError as error:
@@ -62,7 +62,7 @@ def verify_code(
 
 
 def store_code(agent: EnrolledAgent, report: StatusReport, fleet: Fleet, clock: Clock) -> None:
-    """Once, for whoever holds the journal to take over. Raises UnprovenError."""
+    """Store a code once for the process that owns the journal. Raises UnprovenError."""
     if not VoiceCodeStore(fleet).add(build_code(report, agent, clock.wall_us())):
         raise UnprovenError(
             f"a code of agent {agent.id.hex()} made {format_made_at(report)} was taken in before, "
@@ -85,10 +85,10 @@ def _decode_report(
     agent: bytes,
     now_min: int,
 ) -> StatusReport | None:
-    """By any key that the agent has or had, and any of ours: who is in the dark knows old ones."""
+    """Verify a code by any keys of both sides: an agent offline for long has old keys."""
     for sealing_key in sealing_keys:
         for public_key in public_keys:
-            with suppress(ValueError):  # no point of the curve: such an agent can prove nothing
+            with suppress(ValueError):  # not a point of the curve: such an agent can prove nothing
                 key = sealing_key.derive_shared_key(public_key, keys.CODE)
                 report = parsed_code.verify_report(key, agent, now_min)
                 if report is not None:

@@ -1,8 +1,7 @@
-"""What was read out over the telephone, on its way to the journal, as what it is: a report.
+"""Conversion of voice codes and DNS beacons to journal rows.
 
-It becomes an envelope's row by the carrier `code` (or `dns`), with one measurement of the
-experiment `code`: one step per class, an exchange in the protocol `code`, whose reply is the word
-that was said.
+A report becomes an envelope row with the carrier `code` (or `dns`) and one measurement of the
+experiment `code`: one exchange per class in the protocol `code`, whose reply is the state.
 """
 
 import asyncio
@@ -23,8 +22,8 @@ from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
 CARRIER = EXPERIMENT = "code"
-FIRST_SEQUENCE = 1 << 62  # sequences of codes: above all that an agent gives its own envelopes
-CODE_EPOCH = "code"  # a code does not say on which network it was made
+FIRST_SEQUENCE = 1 << 62  # first sequence of codes, above all sequences of envelopes
+CODE_EPOCH = "code"  # a code does not contain the network where it was made
 MINUTE_US = 60_000_000
 _POLL_S = 1.0
 log = logging.getLogger("heliograph.intake")
@@ -35,7 +34,7 @@ FindAgent = Callable[[bytes], EnrolledAgent | None]
 def build_code(
     report: StatusReport, agent: EnrolledAgent, received_us: int, carrier: str = CARRIER
 ) -> ProvenCode:
-    """Where it was made is where its agent was last seen."""
+    """Build a code's batch, located where its agent was last seen."""
     made_us = report.minute * MINUTE_US
     access = agent.access if agent.access in set(Access) else Access.UNKNOWN
     batch = pb.Batch(
@@ -55,7 +54,7 @@ def build_code(
 async def deliver_codes(
     code_store: VoiceCodeStore, find_agent: FindAgent, journal: Journal
 ) -> None:
-    """All that waits; whose agent was revoked meanwhile is dropped. Raises JournalError."""
+    """Append pending codes of active agents to the journal. Raises JournalError."""
     pending_codes = await asyncio.to_thread(code_store.list_pending)
     rows = [
         _build_row(code, agent)
@@ -69,7 +68,7 @@ async def deliver_codes(
 
 
 async def watch_codes(code_store: VoiceCodeStore, find_agent: FindAgent, journal: Journal) -> None:
-    """Look every second for what a command took in; never returns."""
+    """Poll every second for codes that a command stored; never return."""
     delivered_version = -1
     is_failing = False
     while True:
@@ -132,7 +131,7 @@ def _build_measurement(report: StatusReport, made_us: int) -> Measurement:
 
 
 def _derive_link(report: StatusReport) -> Link:
-    """In doubt unknown, as an agent tells it by its anchors."""
+    """Derive the link as agents do by anchors, or unknown in doubt."""
     states = report.states
     if states["foreign"] is ServiceState.ANSWERS:
         return Link.NO_RESOLVER if states["dns"] is ServiceState.FAILS else Link.ONLINE

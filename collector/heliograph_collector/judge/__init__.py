@@ -1,7 +1,13 @@
-"""Says what a measurement means: reachable, blocked, down or unknown, by rules that are data.
+"""Judge measurements as reachable, blocked, down or unknown.
 
-`judge` is pure. The same measurement and the same control give the same verdicts, so that every
-verdict can be made again from what is stored when a rule changes. README.md lists the rules.
+The rules are data. `judge` is pure: the same measurement and the same control give the same
+verdicts. So every verdict can be computed again from the store when a rule changes. README.md lists
+the rules.
+
+Example:
+    verdicts = judge(record, ControlView())
+    overall = verdicts[-1]
+    print(overall.state, overall.rule, overall.confidence)
 """
 
 from collections.abc import Mapping
@@ -30,17 +36,17 @@ from heliograph_collector.model.records import (
 __all__ = ["RULES", "RULES_VERSION", "SERVICE_RULES", "judge"]
 
 SUBSTITUTE_FACTOR = (
-    0.75  # what is left of a verdict's strength where volunteers stand in for the control
+    0.75  # share of a verdict's strength that remains where volunteers replace the control; assumed
 )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutageThresholds:
-    """When failures elsewhere are one outage and not many censors."""
+    """Thresholds that tell one worldwide outage from many censors; all assumed."""
 
-    vantages: int = 3  # that reached it within a day and do not any more
-    countries: int = 3  # … in so many others than the vantage's own
-    majority: int = 2  # times as many countries as still reach it
+    vantages: int = 3  # vantages that reached the target within a day and no longer do
+    countries: int = 3  # countries of those vantages, the judged vantage's own country not counted
+    majority: int = 2  # failing countries for each country that still reaches the target
 
 
 THRESHOLDS = OutageThresholds()
@@ -56,10 +62,11 @@ GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
 
 
 def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
-    """The verdict on one endpoint in the light of the world.
+    """Correct the verdict on one endpoint by the results in other countries.
 
-    Blocking that befell unrelated countries in the same quarter of an hour is an outage. That a
-    stand-in fails tells nothing of the target, as that a control does.
+    Blocking that starts in unrelated countries within the same 15 minutes is an outage. Volunteers
+    that replace the control prove less than a control: their failure does not show that the target
+    is down, so `down` becomes `unknown`.
     """
     if verdict.state is VerdictState.BLOCKED and _is_worldwide(
         control.peer_comparisons, verdict.endpoint
@@ -91,14 +98,15 @@ def _is_worldwide(contrast: Mapping[str, PeerComparison], endpoint: str) -> bool
     )
 
 
-REPORTS = frozenset({"code", "digest"})  # experiments that are an agent's own word
-REPORT_CONFIDENCE = 0.5  # proven to be the agent's, and a word without steps
+REPORTS = frozenset({"code", "digest"})  # experiments that are an agent's own statement
+REPORT_CONFIDENCE = 0.5  # assumed; the report is authenticated, but has no steps
 
 
 def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
-    """One verdict per class that it spoke of, and none of the whole: a report votes on nothing.
+    """Return one verdict per reported class and none for the whole target.
 
-    That something fails is doubt: nothing says how, and there is nothing to hold it against.
+    A report has no vote. A reported failure is `unknown`, because the report does not say how the
+    service failed and no control can be compared with it.
     """
     experiment = measurement.experiment
     reports = [
@@ -119,9 +127,10 @@ def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
 
 
 def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
-    """The verdict, unless it says blocked and something of its endpoint was interrupted.
+    """Replace a blocked verdict by unknown where its endpoint was interrupted.
 
-    What the whole would rest on may lie in any endpoint, so for it any interruption counts.
+    The verdict on the whole target (endpoint "") may depend on any endpoint, so an interruption of
+    any endpoint counts for it.
     """
     if verdict.state is not VerdictState.BLOCKED:
         return verdict
@@ -143,16 +152,19 @@ def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
     )
 
 
-SUMMARY = "summary"  # the endpoint of the verdict on a measurement that stands for many runs
-UPLINK = "uplink"  # what agents tell of their ways to the collector, which is nobody's service
+SUMMARY = "summary"  # endpoint of the verdict on a measurement that sums up many runs
+UPLINK = "uplink"  # experiment on transports to the collector; no service is tested
 
 
 def judge(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
-    """One verdict per endpoint label and, last, the one with endpoint "" for the whole target.
+    """Judge one measurement against its control.
 
-    A comparison (comparisons/) gives only the latter: its endpoints mean nothing one by one. An
-    agent's uplink, reports by voice or in a digest, and sums of many runs get no verdict on the
-    whole, and so no vote: what a sum tells of outcomes is no evidence of what they mean.
+    A comparison (comparisons/) gives only the verdict on the whole target, because its endpoints
+    mean nothing alone. An agent's uplink, reports by voice or digest, and summaries of many runs
+    get no verdict on the whole target, and so no vote: counts of outcomes are no evidence.
+
+    Returns:
+        One verdict per endpoint label and, last, the verdict with endpoint "" for the whole target.
     """
     if record.measurement.summary is not None:
         return (Verdict(state=VerdictState.UNKNOWN, rule="summary.told", endpoint=SUMMARY),)
@@ -214,7 +226,7 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
 
 
 def _judge_anchors(verdicts: tuple[Verdict, ...]) -> Verdict:
-    """Anchors tell of the vantage's link; that they fail is never blocking of anything."""
+    """Judge the vantage's link by its anchors; failing anchors are never blocking."""
     reached = [v for v in verdicts if v.state is VerdictState.REACHABLE]
     return Verdict(
         state=VerdictState.REACHABLE if reached else VerdictState.UNKNOWN,

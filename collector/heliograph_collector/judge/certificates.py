@@ -1,4 +1,4 @@
-"""What a certificate that did not verify says of who sits in between."""
+"""Extract features from certificates that did not verify."""
 
 from collections.abc import Iterator
 
@@ -37,14 +37,14 @@ def extract_certificate_features(
 
 
 def _is_same_issuer(issuer: str, other_issuer: str) -> bool:
-    """The same, or of one organisation: an authority signs with several keys in turn."""
+    """Return whether both issuers, whose keys may differ, share an organization."""
     return issuer == other_issuer or bool(
         _get_name_values("O", issuer) & _get_name_values("O", other_issuer)
     )
 
 
 def get_issuer(deciding_failure: DecidingFailure | None) -> str:
-    """Who signed the certificate that did not verify, "" when that is not known."""
+    """Return the issuer of the certificate that did not verify, "" if unknown."""
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return ""
     leaves = (get_leaf(s) for s in deciding_failure.steps)
@@ -60,7 +60,7 @@ def get_leaf(step: ObservedStep) -> Certificate | None:
 
 
 def _names_requested_host(step: ObservedStep) -> bool:
-    """Whether the forged leaf names the very host that was asked for: made to pass for it."""
+    """Return whether the forged leaf certificate names the requested host."""
     leaf = get_leaf(step)
     tls = step.observation.tls
     if leaf is None or tls is None or not tls.server_name:
@@ -71,7 +71,7 @@ def _names_requested_host(step: ObservedStep) -> bool:
 
 
 def _get_name_values(kind: str, subject: str) -> set[str]:
-    """The values of this kind, as CN or O, in a name written as RFC 4514 has it."""
+    """Return the lower-case values of one attribute, as CN or O, in an RFC 4514 name."""
     parts = (part.strip() for part in subject.replace("\\,", " ").replace("+", ",").split(","))
     attributes = (part.partition("=") for part in parts)
     return {value.lower() for key, _, value in attributes if key.upper() == kind and value}

@@ -1,19 +1,25 @@
-"""How sure one verdict is: the strength of its evidence, less what the control's age takes away."""
+"""Confidence of a verdict: strength of evidence times freshness of the control."""
 
-FULL_US = 5 * 60 * 1_000_000  # a control this near is as good as one at the same moment
+FULL_US = 5 * 60 * 1_000_000  # assumed: a control at most this old counts fully
 STALE_US = 15 * 60 * 1_000_000
-STALE_FACTOR = 0.6  # what is left of the strength there
+STALE_FACTOR = 0.6  # assumed: freshness at STALE_US
 MAX_CONFIDENCE = 0.99
 
 
 def compute_confidence(strength: float, age_us: int | None = None, *, alone: bool = False) -> float:
-    """`strength` times freshness; evidence that stands alone needs no control and ages not."""
+    """Return `strength` times freshness, at most MAX_CONFIDENCE.
+
+    Evidence that stands `alone` needs no control and does not age.
+    """
     factor = 1.0 if alone else compute_freshness(age_us)
     return round(min(MAX_CONFIDENCE, strength * factor), 3)
 
 
 def compute_freshness(age_us: int | None) -> float:
-    """1 up to five minutes, falling in a straight line to 0.6 at fifteen, then nothing."""
+    """Return 1 up to 5 minutes, then fall linearly to 0.6 at 15 minutes, then 0.
+
+    `age_us` None means that there is no control, which gives 0.
+    """
     if age_us is None or age_us > STALE_US:
         return 0.0
     late_share = max(0, age_us - FULL_US) / (STALE_US - FULL_US)

@@ -1,4 +1,8 @@
-"""The failure that counts: the deepest step that failed on every connection, and nothing local."""
+"""Selection of the failure that decides a verdict.
+
+The deciding failure is at the deepest step that failed on every connection. Local failures never
+decide.
+"""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -11,7 +15,7 @@ from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class DecidingFailure:
-    """Where a target stopped. `attempts` are the connections that ended there or earlier."""
+    """Failure that decides the verdict; `attempts` are the failed connections."""
 
     operation: Operation
     failure: Failure
@@ -20,7 +24,11 @@ class DecidingFailure:
 
 
 def find_deciding_failure(view: EndpointView, control: EndpointView) -> DecidingFailure | None:
-    """None when nothing failed, or nothing that can be called interference."""
+    """Find the failure that decides the verdict on this endpoint.
+
+    Returns:
+        None when nothing failed, or when no failure can be interference.
+    """
     attempts = select_conclusive_attempts(view, control)
     if not view.is_resolved:
         steps = [s for s in view.counted_lookups if s.method]
@@ -33,7 +41,7 @@ def find_deciding_failure(view: EndpointView, control: EndpointView) -> Deciding
 def select_conclusive_attempts(
     view: EndpointView, control: EndpointView
 ) -> tuple[ConnectionAttempt, ...]:
-    """Failed connections that count: IPv6 ones only for a target that has nothing else."""
+    """Select failed connections that count; see `is_ipv6_counted` for IPv6."""
     ipv6_counted = is_ipv6_counted(view, control)
     return tuple(
         a
@@ -43,9 +51,9 @@ def select_conclusive_attempts(
 
 
 def has_only_ipv6(view: EndpointView, control: EndpointView) -> bool:
-    """The name has IPv6 addresses alone, and the vantage asked for none or got none.
+    """Return whether the name has only IPv6 addresses and the vantage got no IPv4 one.
 
-    That there is no A record is the truth then, and no IPv6 may be the vantage's own lack.
+    An empty A answer is then correct, and missing IPv6 may be a limit of the vantage.
     """
     failures = {s.observation.failure for s in view.counted_lookups if s.method}
     known_addresses = control.own_addresses
@@ -57,10 +65,11 @@ def has_only_ipv6(view: EndpointView, control: EndpointView) -> bool:
 
 
 def is_ipv6_counted(view: EndpointView, control: EndpointView) -> bool:
-    """IPv6 alone counts when neither side knows an IPv4 address and IPv6 works on both sides.
+    """Return whether failures over IPv6 count as interference.
 
-    A vantage may hold an IPv6 address and have no IPv6: routers' answers and silence, as a censor
-    makes them, are what a broken tunnel makes as well.
+    They count when neither side knows an IPv4 address and IPv6 works on both sides. A vantage may
+    hold an IPv6 address without IPv6 connectivity: a broken tunnel causes the same router errors
+    and the same silence as a censor.
     """
     addresses = {a.address for s in (view, control) for a in s.attempts if a.address}
     has_ipv4 = any(":" not in a for a in addresses | view.own_addresses | control.own_addresses)
@@ -78,7 +87,7 @@ def _build_deciding_failure(
     deepest = max((s.operation for s in steps), key=lambda operation: OPERATION_DEPTH[operation])
     if (
         deepest in view.passed_operations
-    ):  # another connection got past it, and then nothing conclusive
+    ):  # another connection passed this step and then failed inconclusively
         return None
     deepest_steps = [s for s in steps if s.operation is deepest]
     failure_counts = Counter(

@@ -1,4 +1,4 @@
-"""What the lookups and the addresses say: bogons, strangers, forged and contradictory answers."""
+"""Features of lookups and addresses: bogons and forged or contradictory answers."""
 
 import ipaddress
 from collections.abc import Iterator
@@ -18,13 +18,13 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.signatures import is_refusal
 
-ADDRESSES_ENOUGH = 2  # so many failed IPv4 addresses stand for all that the name has
-OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
+ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
+OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
 
 
 def extract_lookup_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """What holds whether or not anything failed later."""
+    """Yield features of the lookups, which hold whether or not a later step failed."""
     if collect_addresses(vantage.other_lookups):
         yield Feature.OTHERS_RESOLVED
     own_addresses = {a for a in vantage.own_addresses if ":" not in a}
@@ -46,7 +46,7 @@ def extract_lookup_features(vantage: EndpointView, control: EndpointView) -> Ite
 def extract_address_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
-    """Of the addresses that were used: whose they are, and who else got somewhere."""
+    """Yield features of the addresses used: their owner, and where others connect."""
     used_addresses = _select_used_addresses(vantage, deciding_failure)
     known_addresses = control.own_addresses | _select_independent_addresses(vantage, control)
     if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
@@ -93,10 +93,11 @@ def _select_connected_addresses(control: EndpointView) -> list[str]:
 
 
 def _select_independent_addresses(vantage: EndpointView, control: EndpointView) -> frozenset[str]:
-    """What other resolvers here gave, without those that only repeat what may be injected.
+    """Return addresses from the vantage's other resolvers, without injected repeats.
 
-    A plain lookup crosses the same path as the system's own. Where the control, or a resolver
-    that nobody can imitate, knows other addresses, a plain one that agrees proves nothing.
+    A plain lookup crosses the same path as the system's own lookup. Where the control or an
+    encrypted resolver knows other addresses, a plain lookup that agrees with the system proves
+    nothing.
     """
     encrypted = _select_encrypted_addresses(vantage)
     others = collect_addresses(vantage.other_lookups)
@@ -111,7 +112,7 @@ def _select_encrypted_addresses(vantage: EndpointView) -> frozenset[str]:
 
 
 def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str]) -> bool:
-    """Whatever crosses the path in plain text says one thing, whatever does not says another."""
+    """Return whether cleartext answers differ from those that bypass the path."""
     encrypted = _select_encrypted_addresses(vantage)
     own = vantage.own_addresses
     plain = collect_addresses(s for s in vantage.other_lookups if s.observation.dns) - encrypted
@@ -122,7 +123,7 @@ def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str])
 
 
 def _has_contradiction(vantage: EndpointView) -> bool:
-    """By a second reply to the same query, or by a denial that nobody can forge."""
+    """Return whether a second reply or an encrypted denial contradicts an answer."""
     encrypted_lookups = [
         s
         for s in vantage.other_lookups
@@ -135,7 +136,7 @@ def _has_contradiction(vantage: EndpointView) -> bool:
 
 
 def _is_contradicted(step: ObservedStep) -> bool:
-    """Two replies to one query, of which at most one can be true."""
+    """Return whether one query got two replies that cannot both be true."""
     dns = step.observation.dns
     if dns is None or step.is_local:
         return False
@@ -150,11 +151,11 @@ def _is_contradicted(step: ObservedStep) -> bool:
 
 
 def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
-    """The name does not exist any more, and yet the system has addresses.
+    """Return whether the name no longer exists and the system still has addresses.
 
-    That the control alone knows no such name is not enough: many a provider answers for every
-    name that does not exist, with an offer to search. So a sealed lookup denies it as well, or a
-    second reply does, or the page that is there refuses, which the site itself cannot do any more.
+    A control that does not know the name is not enough: many providers answer every missing name
+    with a search page. So an encrypted lookup must deny the name too, or a second reply must
+    contradict, or the page must refuse access, which a site that no longer exists cannot do.
     """
     failures = {s.observation.failure for s in control.counted_lookups}
     is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
@@ -163,7 +164,7 @@ def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
 
 
 def _select_validated(vantage: EndpointView, control: EndpointView) -> list[ConnectionAttempt]:
-    """Attempts in which the right certificate was shown, from here or from the control."""
+    """Return attempts, here or at the control, that showed the right certificate."""
     tried = (*vantage.validations, *vantage.own_attempts, *control.attempts)
     return [a for a in tried if a.address and Operation.TLS_HANDSHAKE in a.passed_operations]
 
@@ -171,9 +172,10 @@ def _select_validated(vantage: EndpointView, control: EndpointView) -> list[Conn
 def _is_false_address(
     used_addresses: set[str], vantage: EndpointView, control: EndpointView
 ) -> bool:
-    """The control's handshake fails there too, or the vantage's own trust proves itself next door.
+    """Return whether a wrong certificate is the host's own and not a local problem.
 
-    Either tells that the certificate is at fault and not the vantage's trust store or clock.
+    It is when the control's handshake fails at the same address too, or when the vantage verifies a
+    certificate at another address. Both rule out the vantage's trust store and clock.
     """
     control_attempts = [a for a in control.attempts if a.address in used_addresses]
     control_failed = any(
@@ -189,14 +191,14 @@ def _has_untried_address(
     vantage: EndpointView, control: EndpointView, failed_addresses: set[str]
 ) -> bool:
     if control.lookups and not vantage.own_addresses:
-        return True  # the name's addresses are not known, so nobody can say that all were tried
+        return True  # the name's addresses are unknown, so some may be untried
     known_addresses = {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
     return len(failed_addresses) < min(len(known_addresses), ADDRESSES_ENOUGH)
 
 
 @lru_cache(CACHE_SIZE)
 def is_bogon(address: str) -> bool:
-    """An address that nothing on the Internet can have."""
+    """Return whether no host on the Internet can have this address."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,4 +1,4 @@
-"""The observations of one endpoint put in order: lookups, attempts, and how far each got."""
+"""Observations of one endpoint, ordered as lookups and connection attempts."""
 
 import ipaddress
 from collections.abc import Iterable, Sequence
@@ -14,15 +14,15 @@ from heliograph_collector.judge.failure_semantics import (
     find_method,
 )
 
-CACHE_SIZE = 4096  # addresses that are remembered; one measurement asks for the same few many times
+CACHE_SIZE = 4096  # addresses; one measurement asks for the same few many times
 
-SYSTEM_ENGINES = ("system", "hosts")  # what the vantage's programs would get
-ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer in their place
+SYSTEM_ENGINES = ("system", "hosts")  # answers that the vantage's programs would get
+ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer for these resolvers
 
 
 @dataclass(frozen=True, slots=True)
 class ObservedStep:
-    """An observation and its index in the measurement."""
+    """Observation and its index in the measurement."""
 
     index: int
     observation: Observation
@@ -46,7 +46,7 @@ class ObservedStep:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionAttempt:
-    """One connection and what was said over it."""
+    """One connection and all steps over it."""
 
     steps: tuple[ObservedStep, ...]
 
@@ -73,25 +73,25 @@ class ConnectionAttempt:
 
     @property
     def failed_step(self) -> ObservedStep | None:
-        """The step at which somebody may have interfered."""
+        """Return the first step whose failure can be interference."""
         return next((s for s in self.steps if s.method), None)
 
 
 @dataclass(frozen=True)
 class EndpointView:
-    """Everything one measurement says about one endpoint."""
+    """All observations of one measurement for one endpoint."""
 
     lookups: tuple[ObservedStep, ...]
     attempts: tuple[ConnectionAttempt, ...]
     control_asked_system: bool = (
-        False  # the control asked its system for a name, so less than that proves nothing
+        False  # the control asked its system resolver, so other lookups alone prove nothing
     )
-    control_has_ipv4: bool = False  # the control got IPv4 addresses, so to have none is a failure
+    control_has_ipv4: bool = False  # the control got IPv4 addresses, so an empty answer fails
     addresses_optional: bool = (
-        False  # it may tell what it got and not from which address, as a control may
+        False  # a control may report results without the address that it used
     )
-    ipv6_works: bool = False  # something else of the measurement, or this, got through over IPv6
-    url: str = ""  # of the page, as far as the chain of redirects tells
+    ipv6_works: bool = False  # some step of the measurement succeeded over IPv6
+    url: str = ""  # of the page, as far as the redirects show it
 
     @cached_property
     def system_lookups(self) -> tuple[ObservedStep, ...]:
@@ -103,7 +103,7 @@ class EndpointView:
 
     @cached_property
     def own_lookups(self) -> tuple[ObservedStep, ...]:
-        """Those of the system, or all when nobody meant to ask it."""
+        """Return the system's lookups, or all when neither side asked the system."""
         return self.system_lookups or (() if self.control_asked_system else self.lookups)
 
     @cached_property
@@ -116,17 +116,21 @@ class EndpointView:
 
     @cached_property
     def name(self) -> str:
-        """The host that was asked for, "" when the observations do not tell."""
+        """Return the requested host, "" when the observations do not contain it."""
         names = [s.observation.dns.name for s in self.lookups if s.observation.dns]
         for step in (s for a in self.attempts for s in a.steps):
             names.append(step.observation.tls.server_name if step.observation.tls else "")
             names.append(parse_host(step.observation.http.url) if step.observation.http else "")
-        names.append(parse_host(self.url))  # as the page before said
+        names.append(parse_host(self.url))  # the redirect of the previous page named it
         return next((name.rstrip(".").lower() for name in names if name), "")
 
     @cached_property
     def counted_lookups(self) -> tuple[ObservedStep, ...]:
-        """AAAA alone proves nothing: half of all names have none, and some servers choke on it."""
+        """Return the own lookups without AAAA.
+
+        AAAA alone proves nothing: about half of all names have no AAAA record, and some servers
+        fail on it.
+        """
         lookups = self.own_lookups
         return tuple(
             s
@@ -136,7 +140,7 @@ class EndpointView:
 
     @cached_property
     def is_resolved(self) -> bool:
-        """By the system's own way, or no lookup was called for."""
+        """Return whether the system resolved the name, or no lookup was needed."""
         if not self.lookups and not self.control_asked_system:
             return bool(self.attempts)
         if any(s.has_succeeded for s in self.counted_lookups):
@@ -150,7 +154,7 @@ class EndpointView:
 
     @cached_property
     def is_cleartext(self) -> bool:
-        """Whether the page is asked for in clear, so that TLS is no part of it."""
+        """Return whether the page is requested by cleartext HTTP, without TLS."""
         urls = [
             s.observation.http.url for a in self.attempts for s in a.steps if s.observation.http
         ]
@@ -158,7 +162,7 @@ class EndpointView:
 
     @cached_property
     def validations(self) -> tuple[ConnectionAttempt, ...]:
-        """Handshakes beside a page in clear: they ask whose an address is, and no more."""
+        """Return handshakes made beside a cleartext page to verify who owns an address."""
         if not self.is_cleartext:
             return ()
         secure = [a for a in self.attempts if a.port == 443 or a.get_step(Operation.TLS_HANDSHAKE)]
@@ -169,7 +173,7 @@ class EndpointView:
 
     @cached_property
     def own_attempts(self) -> tuple[ConnectionAttempt, ...]:
-        """Those to addresses that the vantage's programs would have used."""
+        """Return attempts to addresses that the vantage's programs would have used."""
         attempts = tuple(a for a in self.attempts if a not in self.validations)
         if not self.lookups and not self.control_asked_system:
             return attempts
@@ -178,7 +182,7 @@ class EndpointView:
 
     @cached_property
     def other_attempts(self) -> tuple[ConnectionAttempt, ...]:
-        """Those to addresses that only another resolver, or only the control, gave."""
+        """Return attempts to addresses that only another resolver or the control gave."""
         own = (*self.own_attempts, *self.validations)
         return tuple(a for a in self.attempts if a not in own)
 
@@ -195,13 +199,13 @@ class EndpointView:
         )
 
     def find_steps(self, operation: Operation) -> tuple[ObservedStep, ...]:
-        """The steps of this kind over connections the vantage's programs would have made."""
+        """Find the steps of one operation in the own attempts."""
         steps = (a.get_step(operation) for a in self.own_attempts)
         return tuple(s for s in steps if s is not None)
 
     @property
     def page(self) -> tuple[ObservedStep, Http] | None:
-        """What was answered, with the body's facts when it was read."""
+        """Return the HTTP answer, with facts of its body when the body was read."""
         for attempt in self.own_attempts:
             for operation in (Operation.READ_BODY, Operation.HTTP_ROUND_TRIP):
                 step = attempt.get_step(operation)
@@ -223,7 +227,7 @@ EMPTY_VIEW = EndpointView((), ())
 
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
-    """The part of a measurement that carries this endpoint label."""
+    """Build the view of all observations that carry this endpoint label."""
     lookups: list[ObservedStep] = []
     connections: dict[int, list[ObservedStep]] = {}
     for index, observation in enumerate(observations):
@@ -254,12 +258,12 @@ def canonicalize(address: str) -> str:
 
 
 def is_near(address: str, other_address: str) -> bool:
-    """Whether two addresses lie in the same /24 or /48."""
+    """Return whether two addresses are in the same /24 or /48."""
     return get_prefix(address) == get_prefix(other_address)
 
 
 def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> bool:
-    """Whether any two of them do."""
+    """Return whether any address is in the same /24 or /48 as any other address."""
     return not {get_prefix(a) for a in addresses}.isdisjoint(
         {get_prefix(b) for b in other_addresses}
     )
@@ -267,7 +271,7 @@ def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> b
 
 @lru_cache(CACHE_SIZE)
 def get_prefix(address: str) -> str:
-    """The /24 or /48 that an address lies in; whatever is no address stands for itself."""
+    """Return the /24 or /48 of an address, or the input if it is no address."""
     try:
         size = 48 if ":" in address else 24
         return str(ipaddress.ip_network(f"{address}/{size}", strict=False))
@@ -283,7 +287,7 @@ def parse_host(url: str) -> str:
 
 
 def _find_root(observations: Sequence[Observation], index: int) -> int:
-    """The connection, or the highest step short of the lookup, that this step stands on."""
+    """Find the step's first ancestor in its connection, without the lookup."""
     parent = observations[index].parent
     while parent is not None and 0 <= parent < index:
         if observations[parent].operation is Operation.RESOLVE:

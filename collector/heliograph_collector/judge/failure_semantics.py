@@ -1,8 +1,8 @@
-"""Classify failures: methods of interference, local trouble of the vantage, or inconclusive.
+"""Classify failures as interference, local trouble of the vantage or inconclusive.
 
 Every failure is in `METHOD_BY_FAILURE` for some step (interference, by this method), in
 `LOCAL_FAILURES` (the vantage's own trouble) or in `INCONCLUSIVE_FAILURES`. A failure in a step that
-`METHOD_BY_FAILURE` does not name says nothing.
+`METHOD_BY_FAILURE` does not name proves nothing.
 """
 
 from collections.abc import Mapping
@@ -20,12 +20,12 @@ LAYER_BY_OPERATION: Mapping[Op, str] = {
     Op.READ_BODY: "http",
 }
 
-# How far a step is from nothing. A hop is no step of a connection, so it has no depth.
+# Order of the steps of a connection. A hop is no step of a connection, so it has no depth.
 OPERATION_DEPTH: Mapping[Op, int] = {
     Op.RESOLVE: 1,
     Op.CONNECT: 2,
     Op.TLS_HANDSHAKE: 3,
-    Op.QUIC_HANDSHAKE: 3,  # connection and TLS in one
+    Op.QUIC_HANDSHAKE: 3,  # connection and TLS in one step
     Op.HTTP_ROUND_TRIP: 4,
     Op.EXCHANGE: 4,
     Op.READ_BODY: 5,
@@ -91,7 +91,7 @@ METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
     },
 }
 
-# The vantage's own trouble, in whichever step it comes up.
+# The vantage's own trouble, in every step.
 LOCAL_FAILURES = frozenset(
     {
         Failure.INTERRUPTED,
@@ -104,13 +104,13 @@ LOCAL_FAILURES = frozenset(
         Failure.MESSAGE_SIZE,
         Failure.NETWORK_DOWN,
         Failure.NETWORK_RESET,
-        Failure.NETWORK_UNREACHABLE,  # no route of its own, as on a network with one address family
+        Failure.NETWORK_UNREACHABLE,  # no local route, as on a network with one address family
         Failure.NO_BUFFER_SPACE,
         Failure.NOT_CONNECTED,
     }
 )
 
-# Words that are nobody's fault for sure: our own gap, or the server's odd manners.
+# Failures that prove nothing: unclassified by the agent, or a faulty redirect of the server.
 INCONCLUSIVE_FAILURES = frozenset(
     {Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST}
 )
@@ -121,7 +121,7 @@ CERTIFICATE_FAILURES = frozenset(
 
 
 def find_method(operation: Op, failure: Failure | None) -> str:
-    """The method that this word in this step hints at, "" when it hints at none."""
+    """Return the method that this failure suggests in this step, "" for none."""
     if failure is None:
         return ""
     return METHOD_BY_FAILURE.get(operation, {}).get(failure, "")

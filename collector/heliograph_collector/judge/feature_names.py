@@ -1,23 +1,23 @@
-"""The vocabulary of the decision table: what is true of a vantage's sight and the control's."""
+"""Names of all features that the decision table reads."""
 
 from enum import Enum, auto
 
 
 class Feature(Enum):
-    """Each is established once, in features.py; rules only combine them."""
+    """Feature that features.py establishes once and that rules combine."""
 
     # the vantage
     NOT_MEASURED = auto()
     NO_STEPS = auto()
     INTERRUPTED = auto()
     LOCAL_FAILURE = auto()
-    IPV6_FAILURE = auto()  # which counts only without IPv4, and where IPv6 works on both sides
+    IPV6_FAILURE = auto()  # counts only without IPv4 and where IPv6 works on both sides
     OFFLINE = auto()
     CAPTIVE = auto()
     NO_RESOLVER = auto()
     DOMESTIC_ONLY = auto()
     LINK_UNKNOWN = auto()
-    # how far it got
+    # how far the vantage got
     RESOLVED = auto()
     CONNECTED = auto()
     VERIFIED = auto()  # a TLS handshake whose chain and name verified
@@ -26,57 +26,55 @@ class Feature(Enum):
     AS_FAR_AS_CONTROL = auto()
     FAILED = (
         auto()
-    )  # the deepest step failed on every connection, in a word that can be interference
+    )  # the deepest step failed on every connection, with a failure that can be interference
     SLOW_BODY = auto()
     TRUNCATED_BODY = auto()
-    FROZEN = auto()  # the body came quickly, then not at all, where the control's went on
-    REDIRECT_UNFOLLOWED = auto()  # a redirect that the control followed and the vantage did not
-    REDIRECT_ENDLESS = auto()  # the last redirect that was followed only sends on once more
+    FROZEN = auto()  # the body came fast and then stopped; the control's body continued
+    REDIRECT_UNFOLLOWED = auto()  # the control followed this redirect and the vantage did not
+    REDIRECT_ENDLESS = auto()  # the last page in the chain redirects again
     # lookups and addresses
-    OTHERS_RESOLVED = auto()  # the same vantage got addresses by another resolver
-    BOGON = auto()  # every address is from private or reserved space, none of the control's is
-    BOGON_EVERYWHERE = auto()  # all of the control's are too
-    NAME_GONE = (
-        auto()
-    )  # the control is told that there is no such name, and here there are addresses
+    OTHERS_RESOLVED = auto()  # the same vantage got addresses from another resolver
+    BOGON = auto()  # every address is private or reserved, and none of the control's is
+    BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
+    NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses
     CONTRADICTED = auto()  # one query got replies that cannot both be true
     SPLIT_ANSWERS = (
         auto()
-    )  # plain lookups agree on other addresses than sealed ones and the control
-    UNKNOWN_ADDRESS = auto()  # neither the control nor an independent resolver gave one like it
-    VALIDATED = auto()  # the right certificate was shown there, from here or from the control
-    FALSE_ADDRESS = auto()  # the wrong certificate there is the host's own, not the vantage's trust
-    OTHERS_WORK = auto()  # from here, an address that others gave gets past the step that failed
-    SHARED_ADDRESS = auto()  # the control did connect to one of those that failed, or next to it
-    CONTROL_ADDRESS_UNKNOWN = auto()  # the control did connect, and does not tell where
-    UNTRIED_ADDRESS = auto()  # an address answered and not tried to a conclusion
+    )  # plain lookups agree on addresses that encrypted lookups and the control do not give
+    UNKNOWN_ADDRESS = auto()  # neither the control nor an independent resolver gave a near address
+    VALIDATED = auto()  # the right certificate was shown there, to the vantage or the control
+    FALSE_ADDRESS = auto()  # the wrong certificate is the host's own, no fault of local trust
+    OTHERS_WORK = auto()  # here, an address from another resolver passes the failed step
+    SHARED_ADDRESS = auto()  # the control connected to a failed address or a near one
+    CONTROL_ADDRESS_UNKNOWN = auto()  # the control connected, but does not report its address
+    UNTRIED_ADDRESS = auto()  # an address was returned and not tried to a conclusion
     # certificates
     NO_CHAIN = auto()
     SAME_KEY = auto()  # the leaf has the key that verified at the control
     SAME_ISSUER = auto()
-    FORGED_FOR_HOST = auto()  # signed by nobody known, and made out to the host that was asked for
-    OWN_INTERCEPTOR = auto()  # signed by a program or box of the vantage's own house
+    FORGED_FOR_HOST = auto()  # issuer unknown, subject is the requested host
+    OWN_INTERCEPTOR = auto()  # signed by local software or a local middlebox
     # the control
     CONTROL_MISSING = auto()
     CONTROL_STALE = auto()
     CONTROL_NOT_ONLINE = auto()
-    CONTROL_REDIRECTED_AWAY = auto()  # it was redirected elsewhere
+    CONTROL_REDIRECTED_AWAY = auto()  # the server redirected the control to another host
     CONTROL_RESOLVED = auto()
     CONTROL_PASSED = auto()  # the step that failed at the vantage
     CONTROL_FAILED = (
         auto()
-    )  # at that step or an earlier one; where the vantage did not fail, at all
-    CONTROL_BODY = auto()  # it read the body to its end
+    )  # at the failed step or an earlier one; at any step if the vantage did not fail
+    CONTROL_BODY = auto()  # the control read the whole body
     # cleartext pages
     PAGE_SAME = auto()
     PAGE_DIFFERENT = auto()
     PAGE_REDIRECTED = auto()
     PAGE_LEGAL = auto()
-    PAGE_BROKEN = auto()  # a redirect that names no host
-    PAGE_BLOCK = auto()  # a known page of blocking
-    PAGE_FOREIGN = auto()  # any of the three above, or one that is different
+    PAGE_BROKEN = auto()  # a redirect without a host
+    PAGE_BLOCK = auto()  # a known block page
+    PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, LEGAL or BLOCK
     PAGE_PARKED = auto()
-    PAGE_FILTER = auto()  # of a product that also filters schools and offices
+    PAGE_FILTER = auto()  # of a product that schools and offices use too
     PAGE_ANTIBOT = auto()
     PAGE_SERVER_ERROR = auto()
     PAGE_DYNAMIC = auto()

@@ -1,4 +1,4 @@
-"""From observations to signs: everything the decision table may ask about one endpoint."""
+"""Feature extraction: from observations to all that the decision table reads."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 
-FRESH_US = 15 * 60 * 1_000_000  # a control older than this proves nothing
+FRESH_US = 15 * 60 * 1_000_000  # assumed: a control older than 15 minutes proves nothing
 
 FEATURE_BY_LINK = {
     Link.OFFLINE: Feature.OFFLINE,
@@ -54,13 +54,13 @@ FOREIGN_PAGES = frozenset(
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonInput:
-    """One endpoint as seen from both sides, with what is known about the seeing."""
+    """One endpoint as observed by the vantage and its control, with their links."""
 
     vantage: EndpointView
     control: EndpointView = EMPTY_VIEW
     link: Link = Link.UNKNOWN
     not_measured: bool = False
-    age_us: int | None = None  # of the control, None when there is none
+    age_us: int | None = None  # age of the control, None when there is none
     control_link: Link = Link.UNKNOWN
     control_redirected_away: bool = False
     redirect_unfollowed: bool = False
@@ -69,12 +69,12 @@ class ComparisonInput:
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What the decision table reads."""
+    """Input of the decision table for one endpoint."""
 
     present: frozenset[Feature]
     deciding_failure: DecidingFailure | None = None
     deepest_indices: tuple[int, ...] = ()  # observations of the deepest success
-    contradicting_indices: tuple[int, ...] = ()  # lookups that contradict the system's
+    contradicting_indices: tuple[int, ...] = ()  # lookups by other resolvers that got addresses
 
 
 def extract_features(comparison_input: ComparisonInput) -> Features:
@@ -102,7 +102,7 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
 
 
 def _select_control(comparison_input: ComparisonInput) -> EndpointView:
-    """The control's sight, or nothing when it does not count."""
+    """Return the control's view, or an empty view when the control is not usable."""
     is_usable = not any(True for _ in _find_control_features(comparison_input))
     return comparison_input.control if is_usable else EMPTY_VIEW
 
@@ -134,7 +134,7 @@ def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Featur
 
 
 def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """A vantage without IPv6 fails by itself there, which is a lack and no fault."""
+    """Yield a feature for IPv6 failures, which a vantage without IPv6 causes itself."""
     is_unresolved = not vantage.is_resolved and has_only_ipv6(vantage, control)
     ipv6_steps = (s for a in vantage.attempts if a.is_ipv6 for s in a.steps)
     if is_unresolved or any(not s.has_succeeded for s in ipv6_steps):
@@ -208,7 +208,7 @@ def _compare_with_control(
 
 
 def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """Only cleartext pages are compared."""
+    """Yield features of the page; only cleartext pages are compared."""
     if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
     if vantage.page is not None and control.page is not None:

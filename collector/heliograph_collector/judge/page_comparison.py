@@ -1,7 +1,7 @@
-"""Two cleartext answers held against each other. A table, read from the top.
+"""Comparison of two cleartext answers, by a list of checks in order.
 
-Nothing of this is asked of answers that came over verified TLS: those are the server's own words.
-What makes two pages one is what OONI's web_connectivity asks: sizes, uncommon headers, titles.
+Answers over verified TLS are not compared, because they come from the server. Pages are equal by
+the criteria of OONI's web_connectivity: size, uncommon headers and title.
 """
 
 from enum import StrEnum
@@ -11,17 +11,17 @@ from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
 from heliograph_collector.judge.signatures import Signature, match_block_page, match_look_alike
 
-# Where the freezes seen in the field set in: after 16 to 25 KB, as servers and boxes count it.
+# Bytes. Freezes in the field start after 16 to 25 KB, as servers and middleboxes count.
 FREEZE_FROM = 8 * 1024
 FREEZE_TO = 64 * 1024
-SILENCE_US = 5_000_000  # so long nothing, before it is called frozen
-MIN_RATE = 8 * 1024  # bytes a second until then: what crawls all along does not freeze
+SILENCE_US = 5_000_000  # assumed: shortest silence that counts as frozen
+MIN_RATE = 8 * 1024  # assumed, bytes/s before the stop: a slow transfer is not frozen
 
 
 def is_frozen(vantage: EndpointView, control: EndpointView) -> bool:
-    """Whether a body came briskly, stopped within the window and stayed silent to the end.
+    """Return whether a body came fast, stopped within the window and stayed silent.
 
-    Never when another connection of the same measurement got it whole.
+    A body that is as long as the control's complete body is not frozen.
     """
     control_steps = [s for s in control.find_steps(Operation.READ_BODY) if s.has_succeeded]
     complete_bytes = max(
@@ -39,19 +39,19 @@ def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
         return False
     arrived_us = next(
         a.at_us for a in http.arrivals if a.bytes >= last.bytes
-    )  # when it all was there
+    )  # time at which all bytes had arrived
     is_fast = last.bytes * 1_000_000 >= MIN_RATE * max(arrived_us, 1)
     return is_fast and step.observation.duration_us - arrived_us >= SILENCE_US
 
 
-ALIKE = 0.7  # shorter body over longer one, from which bodies are the same page
-LONG_WORD = 5  # letters; shorter ones stand in every title
-OWN_LABEL = 4  # letters of a label that two hosts of one owner share: target in target.co.kz
+ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_connectivity
+LONG_WORD = 5  # letters; shorter words occur in every title; OONI web_connectivity
+OWN_LABEL = 4  # assumed: letters of a label that shows one owner: target in target.co.kz
 REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "org"))  # in a country
 
-# Statuses and servers that turn robots away, for the robot's sake and not the state's.
+# Statuses and servers that reject robots without any order of a state.
 ANTIBOT_STATUS = frozenset({403, 429, 503})
-TOO_MANY_REQUESTS = 429  # RFC 6585 section 4: says of itself that it is about the rate
+TOO_MANY_REQUESTS = 429  # RFC 6585 section 4: rate limiting
 ANTIBOT_SERVERS = (
     "cloudflare",
     "akamaighost",
@@ -66,7 +66,7 @@ ANTIBOT_SERVERS = (
 )
 ANTIBOT_HEADERS = frozenset({"cf-ray", "cf-mitigated", "x-sucuri-id", "x-iinfo", "x-datadome"})
 
-# Header names that half of all servers send: to share one proves no kinship.
+# About half of all servers send these headers: a common name proves nothing.
 COMMON_HEADERS = frozenset(
     name
     for line in (
@@ -84,14 +84,14 @@ class Likeness(StrEnum):
     SAME = "same"
     DIFFERENT = "different"
     REDIRECTED = "redirected"
-    LEGAL = "legal"  # 451: somebody says so themselves
-    BLOCK = "block"  # a known page of blocking
-    BROKEN = "broken"  # a redirect that names no host
+    LEGAL = "legal"  # status 451, RFC 7725
+    BLOCK = "block"  # a known block page
+    BROKEN = "broken"  # a redirect without a host
     ANTIBOT = "antibot"
     SERVER_ERROR = "server_error"
     PARKED = "parked"
-    FILTER = "filter"  # of a product that also filters schools and offices
-    DYNAMIC = "dynamic"  # nothing firm enough to compare
+    FILTER = "filter"  # of a product that schools and offices use too
+    DYNAMIC = "dynamic"  # nothing stable enough to compare
 
 
 LIKENESS_BY_KIND = {
@@ -104,7 +104,7 @@ LIKENESS_BY_KIND = {
 
 
 def compare_pages(page: Http, control: Http) -> Likeness:
-    """How the vantage's answer stands to the control's."""
+    """Classify the vantage's answer against the control's answer."""
     block_signature = match_block_page(page)
     if block_signature is not None and _is_only_on_vantage(block_signature, control):
         return Likeness.BLOCK
@@ -113,7 +113,7 @@ def compare_pages(page: Http, control: Http) -> Likeness:
     other_signature = match_look_alike(page)
     if other_signature is not None and _is_only_on_vantage(other_signature, control):
         return LIKENESS_BY_KIND[other_signature.kind]
-    if match_look_alike(control) is not None:  # what the control got is no measure
+    if match_look_alike(control) is not None:  # the control's answer is no reference
         return Likeness.DYNAMIC
     if page.status == control.status:
         return _compare_same_status(page, control)
@@ -125,7 +125,7 @@ def _is_only_on_vantage(signature: Signature, control: Http) -> bool:
 
 
 def _is_same_page(page: Http, control: Http) -> bool:
-    """The very same page, or one with the same name."""
+    """Return whether the bodies are identical or the titles are similar."""
     if page.body_sha256 and page.body_sha256 == control.body_sha256:
         return True
     return not _is_redirect(page) and _has_same_title(page, control)
@@ -156,19 +156,19 @@ def _compare_other_status(page: Http, control: Http) -> Likeness:
         return Likeness.SAME
     if page.status >= 500:
         return Likeness.SERVER_ERROR
-    if control.status >= 400:  # the control's own answer is no measure
+    if control.status >= 400:  # the control's answer is no reference
         return Likeness.DYNAMIC
     if _is_redirect(page):
         return _compare_redirect(page)
     if _has_same_title(page, control) or _get_uncommon_headers(page) & _get_uncommon_headers(
         control
     ):
-        return Likeness.DYNAMIC  # its own server is in another mood
+        return Likeness.DYNAMIC  # the same server answered differently
     return Likeness.DIFFERENT
 
 
 def _compare_redirect(page: Http) -> Likeness:
-    """To where the control was not sent."""
+    """Classify a redirect that the control did not get."""
     if "//" in page.location and not parse_host(page.location):
         return Likeness.BROKEN
     has_same_owner = _stays_on_host(page) or _has_same_owner(page)
@@ -184,12 +184,12 @@ def _get_redirect_host(http: Http) -> str:
 
 
 def _stays_on_host(http: Http) -> bool:
-    """Whether the redirect stays with the host it came from."""
+    """Return whether the redirect stays on the requested host."""
     return is_related_host(_get_redirect_host(http), parse_host(http.url))
 
 
 def _has_same_owner(http: Http) -> bool:
-    """Whether both hosts bear one name, as a site that sends each country to its own domain."""
+    """Return whether both hosts share a label, as sites with a domain per country do."""
     redirect_host = _get_redirect_host(http).lower()
     host = parse_host(http.url).lower()
     return bool(
@@ -198,7 +198,7 @@ def _has_same_owner(http: Http) -> bool:
 
 
 def _get_registered_label(host: str) -> str:
-    """The label under which a name was registered, bbc of www.bbc.co.uk; else the host itself."""
+    """Return the registered label, as bbc of www.bbc.co.uk, or else the host itself."""
     labels = host.split(".")[:-1]
     if len(labels) > 1 and labels[-1] in REGISTRIES:
         labels = labels[:-1]
@@ -211,7 +211,7 @@ def _get_owner_labels(host: str) -> set[str]:
 
 
 def is_related_host(host: str, other_host: str) -> bool:
-    """Whether one host is the other or a name below it, `www.` left aside."""
+    """Return whether one host equals the other or is below it, ignoring `www.`."""
     host = host.lower().removeprefix("www.")
     other_host = other_host.lower().removeprefix("www.")
     return host == other_host or host.endswith("." + other_host) or other_host.endswith("." + host)
@@ -245,5 +245,5 @@ def _has_same_title(page: Http, control: Http) -> bool:
 
 
 def _has_new_title(page: Http, control: Http) -> bool:
-    """Whether the vantage got a page with a name that the control's does not bear."""
+    """Return whether the vantage's page has a title unlike the control's."""
     return bool(_split_title(page.title)) and not _has_same_title(page, control)

@@ -1,4 +1,4 @@
-"""Which part of a measurement is held against which part of the control's."""
+"""Pairing of a measurement's parts with the parts of its control."""
 
 import re
 from collections.abc import Sequence
@@ -12,28 +12,29 @@ from heliograph_collector.judge.features import ComparisonInput
 from heliograph_collector.judge.page_comparison import is_related_host
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
-MAX_HOPS = 10  # so many redirects an agent follows
+MAX_HOPS = 10  # redirects that an agent follows at most
 
-HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # how the web experiment labels a page's chain
+HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # labels of the web experiment for a chain of pages
 
 
 def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
-    """The endpoints of a service, in the order met; none for a page or a lone target."""
+    """List a service's endpoint labels in order; empty for a page or single target."""
     observations = measurement.observations if measurement else ()
     return tuple(dict.fromkeys(x.endpoint for x in observations if not HOP.fullmatch(x.endpoint)))
 
 
 def pair_endpoint(record: ReceivedMeasurement, control: ControlView, label: str) -> ComparisonInput:
-    """One endpoint of a service, on both sides."""
+    """Pair one endpoint of a service with the same endpoint of the control."""
     vantage_view = build_view(record.measurement.observations, label)
     control_view = build_view(_get_control_observations(control), label)
     return _build_input(record, control, vantage_view, control_view)
 
 
 def pair_page(record: ReceivedMeasurement, control: ControlView) -> ComparisonInput:
-    """The page at the end of the redirects, as far as they can be believed.
+    """Pair the last believable page of the redirect chain with the control's page.
 
-    A redirect in clear to a foreign host is believed only when the control was sent there too.
+    A cleartext redirect to a foreign host is believed only when the control was redirected there
+    too.
     """
     url = record.measurement.target
     vantage_hops = _build_hops(record.measurement.observations, url)
@@ -89,7 +90,7 @@ def _build_input(
 
 
 def _has_working_ipv6(observations: Sequence[Observation]) -> bool:
-    """Whether anything over IPv6 was answered: else none of it may have left the house."""
+    """Return whether any step over IPv6 succeeded, so the vantage's IPv6 works."""
     ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
     return any(end is not None and ":" in end.address for _, end in ends)
 
@@ -99,7 +100,7 @@ def _get_control_observations(control: ControlView) -> Sequence[Observation]:
 
 
 def _build_hops(observations: Sequence[Observation], url: str) -> list[EndpointView]:
-    """The pages of the chain, first to last; one that was lost in between has its empty place."""
+    """Build one view per page of the chain; a missing page becomes an empty view."""
     depths = [
         int(match.group(1) or 0)
         for observation in observations
@@ -121,7 +122,7 @@ def _resolve_next_url(url: str, hop: EndpointView) -> str:
 
 
 def _is_believed(hop: EndpointView, next_hop: EndpointView) -> bool:
-    """Whether the step from one page to the next is the server's own, or stays with the host."""
+    """Return whether a redirect is authenticated by TLS or stays on the same host."""
     is_secure = Operation.TLS_HANDSHAKE in hop.passed_operations
     return is_secure or (bool(hop.name) and is_related_host(hop.name, next_hop.name))
 

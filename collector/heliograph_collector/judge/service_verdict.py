@@ -1,4 +1,4 @@
-"""k of n: what the endpoints of a service say of the whole. A small table, read from the top."""
+"""Verdict on a whole service from its endpoints, by a k-of-n decision table."""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -8,25 +8,28 @@ from heliograph_collector.judge.confidence import MAX_CONFIDENCE
 from heliograph_collector.model.records import Verdict, VerdictState
 
 IPV6_ONLY_RULE = "none.ipv6"
-MEASUREMENT_REASONS = ("link.", "control.", "none.")  # reasons that hold for a whole measurement
+MEASUREMENT_REASONS = ("link.", "control.", "none.")  # hold for a whole measurement
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EndpointTally:
-    """Endpoints by state, and groups (endpoints that stand in for each other) by what is left."""
+    """Counts of endpoint verdicts by state and of endpoint groups by state.
+
+    The endpoints of one group replace each other.
+    """
 
     verdicts: tuple[Verdict, ...]
     groups: int
-    groups_blocked: int  # every endpoint of it is
+    groups_blocked: int  # groups whose endpoints are all blocked
     groups_down: int
-    groups_reachable: int  # at least one endpoint is reachable
+    groups_reachable: int  # groups with at least one reachable endpoint
 
     def count(self, state: VerdictState) -> int:
         return sum(v.state is state for v in self.verdicts)
 
     @property
     def is_every_group_reachable(self) -> bool:
-        """Groups that are down everywhere are nobody's fault and left out."""
+        """Return whether all groups are reachable, except groups that are down everywhere."""
         return 0 < self.groups_reachable == self.groups - self.groups_down
 
     @property
@@ -37,7 +40,7 @@ class EndpointTally:
 
     @property
     def common_reason(self) -> str:
-        """The commonest reason, where all doubt is about the seeing and not the seen."""
+        """Return the most common doubt, or "" if any endpoint has another reason."""
         reasons = Counter(v.rule for v in self.verdicts if v.state is not VerdictState.REACHABLE)
         if not all(reason.startswith(MEASUREMENT_REASONS) for reason in reasons):
             return ""
@@ -47,7 +50,7 @@ class EndpointTally:
 
 @dataclass(frozen=True, slots=True)
 class ServiceRule:
-    """A row: its id is permanent, as those of the endpoints are."""
+    """Row of the decision table for services; its id is permanent."""
 
     id: str
     state: VerdictState
@@ -97,7 +100,12 @@ SERVICE_RULES: tuple[ServiceRule, ...] = (
 
 
 def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
-    """The verdict with endpoint "". `verdicts` is not empty."""
+    """Return the verdict with endpoint "" on a whole service.
+
+    Args:
+        verdicts: Verdicts on the endpoints; not empty.
+        groups: Group by endpoint, from the plan.
+    """
     grouped = _group_verdicts(verdicts, groups)
     tally = _count_endpoints(verdicts, grouped)
     rule = next(rule for rule in SERVICE_RULES if rule.matches(tally))
@@ -120,7 +128,7 @@ def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Ver
 
 
 def get_group(endpoint: str, groups: Mapping[str, str]) -> str:
-    """As the plan names it, else the id up to its first hyphen."""
+    """Return the endpoint's group in the plan, or its id up to the first hyphen."""
     return groups.get(endpoint) or endpoint.partition("-")[0]
 
 
@@ -145,14 +153,14 @@ def _count_endpoints(
 
 
 def _select_voting(group: Sequence[Verdict]) -> Sequence[Verdict]:
-    """Without endpoints that have only IPv6, where the vantage has none, if there are others."""
+    """Drop endpoints with only IPv6 where the vantage has none, if any others remain."""
     return [v for v in group if v.rule != IPV6_ONLY_RULE] or group
 
 
 def _select_deciding(
     state: VerdictState, verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]
 ) -> list[Verdict]:
-    """The endpoints on which the whole verdict rests."""
+    """Select the endpoint verdicts that decide the verdict on the service."""
     if state is VerdictState.BLOCKED:
         voting_groups = map(_select_voting, grouped)
         return [v for group in voting_groups if all(v.state is state for v in group) for v in group]
@@ -162,7 +170,10 @@ def _select_deciding(
 def _compute_service_confidence(
     state: VerdictState, deciding: Sequence[Verdict], verdicts: Sequence[Verdict]
 ) -> float:
-    """The surest endpoint's; of a partly reachable service, times the share that is reachable."""
+    """Return the highest confidence of the deciding endpoints.
+
+    A reachable service gets it multiplied by its share of reachable endpoints.
+    """
     if state is VerdictState.UNKNOWN or not deciding:
         return 0.0
     share = len(deciding) / len(verdicts) if state is VerdictState.REACHABLE else 1.0

@@ -1,6 +1,10 @@
-"""From the journal into the store, block by block, patiently.
+"""Writer of judged measurements from the journal into the store, in blocks.
 
-While the store is away the journal grows, agents notice nothing, and `problems` says so.
+The writer starts by asking the store for its cursor and for a pending block. It commits a pending
+block again with the same bounds, so that the store recognizes it. Then it repeats: wait for journal
+rows, judge them, insert them as one block, advance the cursor, and trim the journal once an hour.
+While the store is unavailable, the writer retries, the journal grows, agents notice nothing, and
+`problems` reports it.
 """
 
 import asyncio
@@ -27,16 +31,16 @@ from heliograph_collector.store.store import StoreError
 Assess = Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]]
 NO_VERDICT = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
 BLOCK_ROWS = 64
-BLOCK_BYTES = 1_048_576  # of compressed bodies: some ten thousand measurements at most
-LINGER_S = 0.25  # a block for what arrives together, not for each envelope
+BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand measurements
+LINGER_S = 0.25  # collects envelopes that arrive together into one block
 IDLE_S = 60.0
 MAX_PAUSE_S = 30.0
-BACKLOG_ROWS = 1_000  # of the journal, before readiness speaks of it
+BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = 3_600_000_000
 DAY_US = 86_400_000_000
 NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
 
-# What a rule that meets a measurement it was not written for would raise.
+# Exceptions of a rule that meets a measurement it was not written for.
 _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 _LOG = logging.getLogger(__name__)
@@ -44,7 +48,7 @@ _T = TypeVar("_T")
 
 
 class ClockCheck:
-    """Wrap an assessor: measurements from an impossible time are never judged."""
+    """Assessor wrapper that never judges measurements with an impossible time."""
 
     def __init__(self, assess: Assess) -> None:
         self._assess = assess
@@ -58,7 +62,7 @@ class ClockCheck:
 
 
 class BlockStore(Protocol):
-    """What the writer needs of the store."""
+    """Store operations that the writer needs."""
 
     async def cursor(self, journal: str) -> int: ...
     async def pending(self, journal: str) -> tuple[int, int] | None: ...
@@ -66,8 +70,11 @@ class BlockStore(Protocol):
 
 
 class StoreWriter:
-    """`assess` judges, and may add older measurements that it judged again; it runs in a thread,
-    one call at a time. `on_block` is told, in the event loop, of every block that is in."""
+    """Judge journal rows and write them to the store, block by block.
+
+    `assess` judges, and may add older measurements that it judged again. It runs in a thread, one
+    call at a time. `on_block` runs in the event loop after every stored block.
+    """
 
     def __init__(
         self,
@@ -92,29 +99,29 @@ class StoreWriter:
         self._on_block = on_block
         self._days = (journal_days, presence_days)
         self._linger_s = linger_s
-        self._cursor: int | None = None  # not known before the store has answered
+        self._cursor: int | None = None  # unknown until the store answers
         self._failures = 0
         self._last_error = ""
         self._trimmed_us = clock.monotonic_us()
 
     async def run(self) -> None:
-        """Go on until cancelled."""
+        """Run until cancelled."""
         journal = self._journal.id
         cursor = await self._retry_forever(lambda: self._store.cursor(journal))
         pending = await self._retry_forever(lambda: self._store.pending(journal))
         self._cursor = cursor
-        if pending is not None:  # the same bounds again, so that what is in already is known
+        if pending is not None:  # the same bounds again, so that the store knows a stored block
             await self._commit_rows(*pending, await self._read_range(*pending))
         while True:
             await self._step(self._cursor)
 
     @property
     def behind(self) -> int | None:
-        """Journal entries that the store does not have yet; None before it has answered."""
+        """Return the number of journal entries not stored, None before the first answer."""
         return None if self._cursor is None else self._journal.position - self._cursor
 
     def problems(self) -> list[str]:
-        """Sentences on why the store is not up to date; none when it is."""
+        """Return sentences on why the store is behind; none when it is not."""
         sentences = [self._last_error] if self._last_error else []
         if self._cursor is None:
             return sentences or ["The store has not answered yet."]
@@ -143,7 +150,7 @@ class StoreWriter:
             self._on_block(block)
 
     def _judge(self, first: int, last: int, rows: Sequence[JournalRow]) -> Block:
-        """Once per block: `assess` remembers what it was shown."""
+        """Judge rows once per block, because `assess` keeps state."""
         read = read_rows(rows, self._pseudonyms)
         return Block(
             journal=self._journal.id,
@@ -157,7 +164,7 @@ class StoreWriter:
     def _assess_records(
         self, records: Sequence[ReceivedMeasurement]
     ) -> Sequence[JudgedMeasurement]:
-        """A bug in a rule costs the verdicts of the measurements it stumbles over, no others."""
+        """Judge records; a bug in a rule costs only the verdicts that raise it."""
         try:
             return self._assess(records) if records else ()
         except _BUGS:
@@ -190,7 +197,7 @@ class StoreWriter:
         await self._retry_forever(lambda: self._journal.trim(cursor, envelopes_us, presence_us))
 
     async def _retry_forever(self, work: Callable[[], Awaitable[_T]]) -> _T:
-        """Until it succeeds, with growing pauses."""
+        """Repeat the work until it succeeds, with growing pauses."""
         while True:
             try:
                 result = await work()
@@ -207,6 +214,6 @@ class StoreWriter:
 
 
 def compute_pause_s(failures: int, rng: random.Random) -> float:
-    """How long to wait after the n-th failure in a row: doubling, jittered, bounded."""
+    """Return the pause after the n-th failure in a row: doubling, jittered, bounded."""
     longest_s = min(MAX_PAUSE_S, 0.25 * 2.0 ** min(failures, 16))
     return longest_s * rng.uniform(0.5, 1.0)

@@ -1,4 +1,4 @@
-"""The rows that stages hand each other; their names are the words of the design."""
+"""Records: the rows that the stages of the collector exchange."""
 
 import re
 from collections.abc import Mapping
@@ -9,18 +9,18 @@ from heliograph.observation import Access, Epoch, Link, Measurement
 from heliograph.v1.intake_pb2 import Hello
 
 DAY_US = 86_400_000_000
-MAX_AGE_US = 120 * DAY_US  # as long as a spool keeps
-MAX_AHEAD_US = DAY_US
-ESTABLISHED_US = 10 * DAY_US  # as detect weighs them: younger vantages confirm nothing
-UNPLACED = "ZZ"  # the country of what is in none that we know
+MAX_AGE_US = 120 * DAY_US  # as long as an agent's spool keeps measurements
+MAX_AHEAD_US = DAY_US  # assumed
+ESTABLISHED_US = 10 * DAY_US  # as Thresholds.standing_days: younger vantages confirm nothing
+UNPLACED = "ZZ"  # an unknown country
 _COUNTRY = re.compile(r"[A-Z]{2}")
-# ISO 3166-2, with its country or without: nobody's free words are published.
+# ISO 3166-2, with its country or without; free text of a volunteer is never published.
 _REGION = re.compile(r"([A-Z]{2}-)?[A-Z0-9]{1,3}")
-TIME_BAD = "time.bad"  # the rule of a measurement whose time cannot be
+TIME_BAD = "time.bad"  # the rule of a measurement with an impossible time
 
 
 class VerdictState(StrEnum):
-    """Three states, and *down* when the control fails too. Doubt is unknown."""
+    """The state of a verdict; down: the control fails too; unknown: in doubt."""
 
     REACHABLE = "reachable"
     BLOCKED = "blocked"
@@ -31,32 +31,35 @@ class VerdictState(StrEnum):
 class AgentRole(StrEnum):
     VOLUNTEER = "volunteer"
     CONTROL = "control"
-    QUARANTINE = "quarantine"  # stored and shown to the operator; its word is not counted
+    QUARANTINE = "quarantine"  # stored and shown to the operator; it has no vote
 
 
 class RowKind(StrEnum):
-    """What a journal row records."""
+    """The kind of a journal row."""
 
     ENVELOPE = "envelope"
     ARRIVAL = "arrival"
     GOODBYE = "goodbye"
     LOST = "lost"  # a session that ended without goodbye
-    START = "start"  # of the collector itself: silences before it are its own
-    FAULT = "fault"  # something of ours failed, and silences of that time are ours too
+    START = "start"  # of the collector itself, which explains silences just before it
+    FAULT = "fault"  # of the collector, which explains silences of that time
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vantage:
-    """Where a measurement was made, as far as anybody needs to know."""
+    """The network and place of a measurement, as coarse as its use allows."""
 
-    country: str  # ISO 3166-1 alpha-2, "ZZ" when not known
-    asn: int  # 0 when not known
+    country: str  # ISO 3166-1 alpha-2, "ZZ" if unknown
+    asn: int  # 0 if unknown
     access: str  # heliograph.observation.Access
     region: str = ""
 
     @classmethod
     def from_peer(cls, country: str, asn: int, declaration: Epoch | Hello) -> "Vantage":
-        """By the peer's address; its country, where that is not known, and the rest as declared."""
+        """Combine the peer address's country and ASN with the agent's declaration.
+
+        The declared country counts only if the address has none.
+        """
         country_or_unknown = (
             declaration.country if _COUNTRY.fullmatch(declaration.country) else UNPLACED
         )
@@ -70,44 +73,49 @@ class Vantage:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class JournalRow:
-    """One durable entry. `position` is given by the journal and orders everything."""
+    """One durable entry; the journal assigns `position`, which orders all rows."""
 
     kind: RowKind
     agent: bytes
     received_us: int
-    country: str = "ZZ"  # of the peer's address, which is forgotten
+    country: str = "ZZ"  # of the peer's address, which is not stored
     asn: int = 0
     prefix: str = ""  # keyed hash of the peer's /24 or /48, for one vote per network
     role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post
     sequence: int = 0  # envelopes only
-    # The compressed batch of an envelope; protobuf Hello of an arrival, a goodbye, a loss; of a
-    # fault JSON: why (probe, stalled, carrier, update), country and carrier, "" for every one.
+    # An envelope has its compressed batch; an arrival, goodbye or loss has a protobuf Hello; a
+    # fault has JSON: why (probe, stalled, carrier, update), country and carrier ("" is every one).
     body: bytes = b""
     position: int = 0
-    # On the collector's clock. Of a loss when it was last heard; of a start when the collector
-    # before is last known to have been alive, 0 for never; of a fault when it began.
+    # On the collector's clock. Loss: the last heartbeat. Start: when the previous process was last
+    # alive, 0 for never. Fault: its beginning.
     heard_us: int = 0
-    since_s: int = 0  # when the agent was enrolled, 0 when not known or not an agent's row
+    since_s: int = 0  # enrollment of the agent; 0 if unknown or not an agent's row
 
 
 def time_is_sane(measurement: Measurement, received_us: int) -> bool:
-    """Not older than 120 days, not more than a day ahead; else it is kept and gets no verdict."""
+    """Return whether the time is at most 120 days old and at most a day ahead.
+
+    A measurement with another time is stored and gets no verdict.
+    """
     return -MAX_AGE_US <= _corrected_us(measurement) - received_us <= MAX_AHEAD_US
 
 
 def effective_time_us(measurement: Measurement, received_us: int) -> int:
-    """From when it counts: its start, or its arrival when it says a time that cannot be.
+    """Return the start, or the arrival if the start is an impossible time.
 
-    The store would have to make a partition for any week that a clock can name.
+    Otherwise the store would create a partition for any week that a clock can name.
     """
     sane = time_is_sane(measurement, received_us)
     return _corrected_us(measurement) if sane else received_us
 
 
 def is_established(since_s: int, at_us: int) -> bool:
-    """Whether who enrolled at `since_s` was known for ten days then. Not known is not established:
-    else a row that lost its date would let a stranger confirm."""
+    """Return whether a vantage enrolled at `since_s` was known for ten days then.
+
+    An unknown date (0) is not established: a row without its date must not let a stranger confirm.
+    """
     return since_s > 0 and at_us - since_s * 1_000_000 >= ESTABLISHED_US
 
 
@@ -117,21 +125,21 @@ def _corrected_us(measurement: Measurement) -> int:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReceivedMeasurement:
-    """A measurement on its way from journal to store."""
+    """A measurement between journal and store."""
 
     id: str  # 32 hex digits, the same at every replay
     position: int
     received_us: int
-    pseudonym: str  # who, under a pseudonym good for one (country, ASN, month)
+    pseudonym: str  # valid for one (country, ASN, month)
     prefix: str
     role: AgentRole
     vantage: Vantage
     measurement: Measurement
-    established: bool = False  # enrolled ten days before it was made; the date itself is not kept
+    established: bool = False  # enrolled ten days before the start; the date is not stored
 
     @property
     def started_us(self) -> int:
-        """When it was made on the collector's clock, if the agent knew its own error."""
+        """Return the start on the collector's clock, as far as the agent knew its offset."""
         return effective_time_us(self.measurement, self.received_us)
 
     @property
@@ -145,7 +153,7 @@ class ReceivedMeasurement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Verdict:
-    """What a measurement means for one endpoint, or, with endpoint "", for the whole target."""
+    """The result of judging one endpoint, or the whole target if `endpoint` is ""."""
 
     state: VerdictState
     rule: str  # permanent id
@@ -155,13 +163,13 @@ class Verdict:
     endpoint: str = ""
     evidence: tuple[int, ...] = ()  # indices of observations
     reachable_endpoints: int = 0  # k …
-    endpoints: int = 0  # … of n that work or are blocked (doubt counts for nothing); 0 below that
-    issuer: str = ""  # of the certificate that did not verify, where that is the evidence
+    endpoints: int = 0  # … of n that work or are blocked; 0 for one endpoint
+    issuer: str = ""  # of the certificate that did not verify, if that is the evidence
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Cell:
-    """Votes of distinct vantages in one bin; a row also when there were none."""
+    """Votes of distinct vantages in one bin; a bin without votes has a row too."""
 
     country: str
     region: str
@@ -181,15 +189,15 @@ class Cell:
     layer: str = ""
     method: str = ""
     prefixes: int = 0
-    # (layer, vantages that met it there), of all that found it blocked or down
+    # (layer, number of vantages) over the vantages that found it blocked or down
     layers: tuple[tuple[str, int], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """What one vantage's verdicts for one service came to in one bin.
+    """The verdicts of one vantage on one service in one bin, counted.
 
-    Only whole-target verdicts (endpoint "") of volunteers are counted.
+    Only whole-target verdicts (endpoint "") of volunteers count.
     """
 
     country: str
@@ -204,7 +212,7 @@ class Vote:
     blocked: int
     down: int
     unknown: int
-    layer: str = ""  # of the blocked ones, the commonest
+    layer: str = ""  # the commonest among the blocked verdicts
     method: str = ""
     established: bool = False
 
@@ -228,9 +236,9 @@ class Count:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SilenceCount:
-    """How many vantages of a cell were gone without goodbye when a bin ended.
+    """The number of vantages of a cell that were silent when a bin ended.
 
-    A vantage counts in every bin it stays away, for a day at most.
+    A vantage counts in every bin of its silence, for a day at most.
     """
 
     country: str
@@ -243,10 +251,10 @@ class SilenceCount:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoredVote:
-    """One volunteer's whole-target verdict, where `Vote` adds up a bin of them."""
+    """One volunteer's whole-target verdict; `Vote` counts those of a bin."""
 
     started_us: int
-    pseudonym: str  # another one in another month
+    pseudonym: str  # changes every month
     prefix: str
     vantage: Vantage
     established: bool
@@ -259,7 +267,7 @@ class StoredVote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorldTally:
-    """How many networks reached a service in one bin, and how many did not."""
+    """The number of networks that reached a service in one bin, and that did not."""
 
     start_us: int
     good: int
@@ -271,7 +279,7 @@ JudgedMeasurement = tuple[ReceivedMeasurement, tuple[Verdict, ...]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Judgement:
-    """What was last said of a measurement, and under which number; a higher one replaces it."""
+    """The verdicts of a measurement; a higher `number` replaces a lower one."""
 
     measurement: ReceivedMeasurement
     verdicts: tuple[Verdict, ...]
@@ -280,22 +288,22 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PresenceRow:
-    """An arrival, a goodbye or a loss of one vantage, or (nym "") a start or fault of ours."""
+    """A presence change of a vantage, or a start or fault of the collector."""
 
     kind: RowKind
     position: int
     received_us: int
     vantage: Vantage
-    pseudonym: str = ""
+    pseudonym: str = ""  # "" for the collector
     prefix: str = ""
     role: AgentRole = AgentRole.VOLUNTEER
-    heard_us: int = 0  # as in the journal's row
+    heard_us: int = 0  # as in JournalRow
     reason: str = ""  # of a fault
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeFailure:
-    """What could not be decoded: put aside with its reason, so that the rest goes on."""
+    """An input that could not be decoded, stored with its reason and skipped."""
 
     position: int
     index: int  # of the measurement in its batch; -1 for the whole envelope
@@ -306,9 +314,9 @@ class DecodeFailure:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Block:
-    """What one stretch of the journal became; the unit of replay.
+    """The results of a range of the journal; the unit of replay.
 
-    `judged` may also hold older measurements, judged again.
+    `judged` may also hold older measurements that were judged again.
     """
 
     journal: str  # id of the journal that counted the positions
@@ -321,33 +329,33 @@ class Block:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerComparison:
-    """How other countries' vantages fare at one endpoint; a vantage, and a network, votes once."""
+    """Results of other countries at one endpoint; a vantage and a network vote once."""
 
     reached_vantages: int = 0
     reached_countries: int = 0
     failed_vantages: int = 0
     failed_countries: int = 0
-    fell_vantages: int = 0  # of those that fail: reached it before, a day ago at most
+    fell_vantages: int = 0  # those of the failing that reached it within the day before
     fell_countries: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlView:
-    """What a known-clean place saw of the same target, as near in time as anybody knows."""
+    """The control of a target that is nearest in time to a measurement."""
 
     measurement: Measurement | None = None
-    age_us: int | None = None  # distance in time from the measurement it is held against
+    age_us: int | None = None  # distance in time from the compared measurement
     link: Link = Link.UNKNOWN  # the control's own
-    groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group, of the plan
+    groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group in the plan
     peer_comparisons: Mapping[str, PeerComparison] = field(
         default_factory=dict
-    )  # by endpoint, "" a page's
-    is_substitute: bool = False  # no control, but a foreign vantage that several others bear out
+    )  # by endpoint; "" is a page
+    is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementFilter:
-    """What an operator asks for; the empty value of a field asks for nothing."""
+    """An operator's filter; an empty field matches everything."""
 
     country: str = ""
     region: str = ""
@@ -363,26 +371,26 @@ class MeasurementFilter:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementPage:
     items: tuple[JudgedMeasurement, ...]  # newest first
-    next: str = ""  # the cursor of what follows, "" at the end
+    next: str = ""  # the cursor of the next page, "" at the end
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CellFilter:
-    """Which cells; None asks for every value, "" and 0 for those that stand for the whole."""
+    """A filter of cells; None matches every value, "" and 0 match the totals."""
 
     since_us: int
     until_us: int
     bin_s: int = 300
-    country: str = ""  # "" asks for every country
+    country: str = ""  # "" matches every country
     region: str | None = None
     asn: int | None = None
     access: str | None = None
-    service: str = ""  # "" asks for every service
+    service: str = ""  # "" matches every service
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreHealth:
-    """What the store says of itself."""
+    """The state of the store."""
 
     engine: str  # its version
     rows: int

@@ -1,4 +1,4 @@
-"""Cells: a country, and in it a region, a network, an access type, or several."""
+"""Cells: a country, and optionally a region, a network and an access type in it."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -10,7 +10,7 @@ from heliograph_collector.model.signals import VantageLocation
 
 
 class Scope(NamedTuple):
-    """A cell; empty fields stand for all."""
+    """A cell; an empty field matches every value."""
 
     country: str
     region: str = ""
@@ -19,7 +19,7 @@ class Scope(NamedTuple):
 
     @property
     def named_fields(self) -> int:
-        """How many dimensions are named; 0 is the whole country."""
+        """Count the named dimensions; 0 is the whole country."""
         return bool(self.region) + bool(self.asn) + bool(self.access)
 
     @property
@@ -55,7 +55,7 @@ class Scope(NamedTuple):
 
 @lru_cache(maxsize=65_536)
 def scopes_of(location: VantageLocation) -> tuple[Scope, ...]:
-    """Return every cell that a place lies in; unknown fields name none."""
+    """Return every cell that holds a location; an unknown field names no cell."""
     known_fields = [name for name in ("region", "asn", "access") if getattr(location, name)]
     return tuple(
         Scope(location.country, **{name: getattr(location, name) for name in chosen})
@@ -65,7 +65,7 @@ def scopes_of(location: VantageLocation) -> tuple[Scope, ...]:
 
 
 def enclosing_scope(scopes: Iterable[Scope]) -> Scope:
-    """Return the narrowest cell that holds all of them; they must be of one country."""
+    """Return the narrowest cell that holds all cells, which share a country."""
     enclosing, *remaining = scopes
     for scope in remaining:
         enclosing = Scope(
@@ -78,7 +78,7 @@ def enclosing_scope(scopes: Iterable[Scope]) -> Scope:
 
 
 def scope_label(scopes: Iterable[Scope]) -> str:
-    """Return the kind of cut: national, mobile-only, one-operator, one-city …"""
+    """Return the label of a cut, such as national, mobile-only or one-operator."""
     all_scopes = list(scopes)
     if len(all_scopes) > 1:
         if all(s.asn for s in all_scopes):
@@ -97,10 +97,10 @@ def scope_label(scopes: Iterable[Scope]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class AffectedCell:
-    """A cell that is cut (or back), and unaffected cells in it."""
+    """A cell that is cut (or back), and the unaffected cells in it (`beyond`)."""
 
     scope: Scope
-    votes: float
-    share: float
+    votes: float  # one per network; a network that spans places divides its vote
+    share: float  # of the votes that are hits
     networks: int  # ASNs with a hit
     beyond: tuple[Scope, ...] = ()

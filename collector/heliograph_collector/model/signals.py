@@ -1,4 +1,7 @@
-"""Signals that the detectors read; times are microseconds UTC on the collector's clock."""
+"""Signals that the detectors read.
+
+Times are microseconds UTC on the collector's clock.
+"""
 
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -9,7 +12,7 @@ DAY_US = 86_400 * SECOND_US
 
 
 class VantageLocation(NamedTuple):
-    """Where a vantage is; "" and 0 are not known."""
+    """The location of a vantage; "" and 0 mean unknown."""
 
     country: str
     region: str = ""
@@ -22,10 +25,10 @@ class VantageRef:
     """One vantage as a voter; `nym` must stay the same over a window."""
 
     nym: str
-    prefix: str  # keyed hash of its network; "" not known, which is one network
+    prefix: str  # keyed hash of its network; all vantages with "" (unknown) count as one network
     place: VantageLocation
-    first_us: int = 0  # when it was first seen: the young confirm nothing
-    carrier: str = "session"  # how it reaches us; edges of a CDN are carriers too
+    first_us: int = 0  # first seen at; young vantages confirm nothing
+    carrier: str = "session"  # its way to the collector; edges of a CDN are carriers too
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +39,7 @@ class VantageArrival:
 
 @dataclass(frozen=True, slots=True)
 class Goodbye:
-    """A planned end: stop, sleep, update, pause."""
+    """A planned end of a session: stop, sleep, update or pause."""
 
     at_us: int
     nym: str
@@ -44,7 +47,7 @@ class Goodbye:
 
 @dataclass(frozen=True, slots=True)
 class VantageLoss:
-    """A vantage found silent at `at_us` without goodbye, last heard at `heard_us`."""
+    """A loss without goodbye, detected at `at_us`; the last heartbeat is `heard_us`."""
 
     at_us: int
     nym: str
@@ -52,39 +55,39 @@ class VantageLoss:
 
 
 class FaultReason(StrEnum):
-    """Why the collector could not observe."""
+    """The reason why the collector could not observe."""
 
-    RESTART = "restart"  # the collector was away: nobody's silence is known from that time
-    PROBE = "probe"  # its own way to the world failed
+    RESTART = "restart"  # the collector did not run, so silences of that time are unknown
+    PROBE = "probe"  # the collector's own connection to the Internet failed
     CARRIER = "carrier"  # an edge or a carrier failed
     UPDATE = "update"  # agents were being updated
-    STALLED = "stalled"  # our machine stood still: it was suspended, or busy beyond measure
+    STALLED = "stalled"  # the collector's process stood still: suspended or overloaded
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault of the collector from `at_us` to `until_us`: silences in it mean nothing."""
+    """A fault of the collector, during which silences do not count."""
 
     at_us: int
     until_us: int
     why: FaultReason
-    country: str = ""  # "" everywhere
-    carrier: str = ""  # "" every carrier
+    country: str = ""  # "" is every country
+    carrier: str = ""  # "" is every carrier
 
 
 @dataclass(frozen=True, slots=True)
 class OfflineReport:
-    """What a returned vantage reports of the time in which it was offline."""
+    """The report of a returned vantage on the time in which it was offline."""
 
     at_us: int
     nym: str
     since_us: int
     until_us: int
-    alive: bool  # it went on measuring; else its machine had rebooted
+    alive: bool  # True: it measured in that time; False: its machine had rebooted
 
 
 class VoteValue(StrEnum):
-    """What one verdict says of a service from one vantage."""
+    """The value of one vantage's vote on a service."""
 
     GOOD = "reachable"
     BLOCKED = "blocked"
@@ -99,7 +102,7 @@ FAILING_VALUES = frozenset((VoteValue.BLOCKED, VoteValue.THROTTLED, VoteValue.PA
 
 @dataclass(frozen=True, slots=True)
 class ServiceVote:
-    """One vantage's verdict on one service, made at `at_us`."""
+    """One vantage's vote on one service, measured at `at_us`."""
 
     at_us: int
     witness: VantageRef = field(repr=False)
@@ -107,7 +110,7 @@ class ServiceVote:
     standing: VoteValue
     layer: str = ""
     method: str = ""
-    source: str = ""  # the experiment: of several on one service the worst word counts
+    source: str = ""  # the experiment; the worst vote counts if several test one service
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss
@@ -124,8 +127,13 @@ def derive_vote_value(
 ) -> VoteValue:
     """Derive the vote from a verdict.
 
-    `goodput` is relative to the vantage's neutral reference. Partial is usable although some of n
-    endpoints are blocked; slowness counts only where the service was reached. Doubt stays unknown.
+    Partial means usable although some endpoints are blocked. Goodput counts only if the service
+    was reached. An unknown verdict stays unknown.
+
+    Args:
+        state: A value of VerdictState.
+        goodput: Relative to the vantage's neutral reference; None if it was not measured.
+        slow_share: The highest goodput that counts as throttled.
     """
     if state == VoteValue.GOOD and 0 < reachable < endpoints:
         return VoteValue.PARTIAL

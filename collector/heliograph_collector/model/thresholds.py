@@ -1,89 +1,91 @@
-"""Every number that a detector decides by, as one versioned value. README.md explains."""
+"""Thresholds: every number that decides in a detector, as one versioned value.
+
+Each number has its source; "assumed" marks a choice without a published source. detect/README.md
+lists the sources and the false alarms measured with these numbers.
+"""
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 4  # raised with any change of a number here or of a formula; entries name it
+DETECT_VERSION = 4  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Thresholds:
-    """Times in seconds unless the name says days; shares are of votes."""
+    """Times are seconds unless the name says days; shares are of votes."""
 
-    # How often a vantage falls silent by itself (stats/churn.py)
-    usual_per_day: float = 4.0  # before anything is known
-    usual_weight_days: float = 30.0  # how much a pool of vantages must show to outweigh that
-    pool_weight_days: float = 7.0  # and a vantage to outweigh its pool
-    most_per_day: float = 24.0  # nobody makes a cell numb by coming and going
-    memory_days: float = 28.0
+    # Churn: how often a vantage falls silent by itself (stats/churn.py)
+    usual_per_day: float = 4.0  # prior rate before any data; assumed
+    usual_weight_days: float = 30.0  # vantage-days of a pool that weigh as much as it; assumed
+    pool_weight_days: float = 7.0  # days of a vantage that weigh as much as its pool; assumed
+    most_per_day: float = 24.0  # so that reconnecting cannot desensitize a cell; assumed
+    memory_days: float = 28.0  # older data fade; assumed
 
     # Silence (silence/)
-    windows_s: tuple[float, ...] = (120.0, 900.0)  # new silences are counted in these
-    tick_s: float = 1.0  # how often an affected country is looked at
-    beat_s: float = 15.0
-    national_alarms_per_year: float = 0.1  # false ones, chance alone
-    cell_alarms_per_year: float = 0.1  # of all other cells of a country together
-    scan_factor: float = 8.0  # a sliding window is looked at that much more often than a fixed one
-    burst: int = 3  # fewer new silences are never looked at
-    suspect_share: float = 0.5
-    confirm_share: float = 0.6
-    hold_s: float = 30.0  # still silent so long after the burst began …
-    hold_low_s: float = 60.0  # … and so long in a cell of few
-    give_up_s: float = 180.0  # a suspicion that does not hold by then is withdrawn
-    grace_s: float = 180.0  # after a fault of ours, time to come back in
-    join_s: float = 7_200.0  # a cut that rolls out is one incident
+    windows_s: tuple[float, ...] = (120.0, 900.0)  # for sudden and for slow cuts; assumed
+    tick_s: float = 1.0  # time from a signal to the evaluation of its country; assumed
+    beat_s: float = 15.0  # the default heartbeat of the agents
+    national_alarms_per_year: float = 0.1  # budget of false alarms by chance; assumed
+    cell_alarms_per_year: float = 0.1  # of all other cells of a country together; assumed
+    scan_factor: float = 8.0  # evaluations of a sliding window for one of a fixed one; assumed
+    burst: int = 3  # fewer new silences are never tested; assumed
+    suspect_share: float = 0.5  # assumed
+    confirm_share: float = 0.6  # above what a third of colluding vantages can show; README.md
+    hold_s: float = 30.0  # still silent so long after the burst began …; assumed
+    hold_low_s: float = 60.0  # … and so long in a cell with fewer votes than `few`; assumed
+    give_up_s: float = 180.0  # a suspicion that does not hold by then is withdrawn; assumed
+    grace_s: float = 180.0  # for agents to reconnect after a fault of the collector; assumed
+    join_s: float = 7_200.0  # a cut that rolls out within this is one incident; assumed
 
-    # Gates
-    witness_share: float = 0.2  # of the rest of the world falling silent too: it is us
-    witnesses: int = 3  # votes before anybody can bear witness
-    spread_s: float = 60.0  # a fault of ours may reach country after country so slowly
-    spread_hold_s: float = 90.0  # where others begin to go, so long after the burst it is clear
-    alive_share: float = 0.2  # silent share up to which a group counts as alive
+    # Confounders
+    witness_share: float = 0.2  # silent elsewhere: the collector is at fault; assumed
+    witnesses: int = 3  # votes that a comparison needs; assumed
+    spread_s: float = 60.0  # a fault reaches country after country this slowly; assumed
+    spread_hold_s: float = 90.0  # wait after a burst if others begin too; assumed
+    alive_share: float = 0.2  # silent share up to which a group counts as alive; assumed
 
     # Recovery
-    back_window_s: float = 180.0
-    back_share: float = 0.2  # of a cell: an opening
-    back_chance: float = 0.01  # a held vantage returns by itself within the window
-    back_alpha: float = 1e-4
-    back_hold_s: float = 60.0
-    clear_s: float = 60.0  # no dark cell for so long: over
-    retry_s: float = 60.0  # the longest an agent waits between two tries
-    resume_s: float = 21_600.0  # dark again within this: the same incident, no new alert
+    back_window_s: float = 180.0  # returns are counted in it; assumed
+    back_share: float = 0.2  # of a cell that makes an opening; assumed
+    back_chance: float = 0.01  # that a silent vantage returns by itself in the window; assumed
+    back_alpha: float = 1e-4  # tail probability of an opening; assumed
+    back_hold_s: float = 60.0  # an opening is checked again after this; assumed
+    clear_s: float = 60.0  # over after so long without a dark cell; assumed
+    retry_s: float = 60.0  # the longest that an agent waits between two attempts
+    resume_s: float = 21_600.0  # dark again within this: same incident, no new alert; assumed
 
     # Voting
-    votes: int = 5  # fewer confirm nothing
-    few: int = 10  # below: low confidence
-    low: float = 0.5
-    unwitnessed: float = 0.7
-    most: float = 0.99
-    standing_days: float = 10.0  # younger vantages confirm nothing
-    networks: int = 2  # ASNs that a country-wide incident must be seen from
+    votes: int = 5  # fewer confirm nothing; assumed
+    few: int = 10  # fewer give low confidence; assumed
+    low: float = 0.5  # low confidence; assumed
+    unwitnessed: float = 0.7  # confidence at most, without other countries; assumed
+    most: float = 0.99  # confidence at most; assumed
+    standing_days: float = 10.0  # younger vantages confirm nothing; assumed
+    networks: int = 2  # ASNs that must see a country-wide incident; assumed
 
     # Localization (stats/localization.py)
-    noise: float = 0.02  # a vote outside any incident is silent so often
-    explain: float = 8.0  # nats that a cell must explain to be named
+    noise: float = 0.02  # share of silent votes outside any incident; assumed
+    explain: float = 8.0  # nats that a cell must explain to be named; assumed
 
     # Blocking (blocking/)
-    bin_s: float = 60.0
-    fresh_s: float = 180.0  # an older vote is none
-    hold_bins: int = 2  # of the last three
-    p_bad: float = 0.9
-    prior_bad: float = 1.0  # beta prior of the failing rate: 1 bad …
-    prior_good: float = 24.0  # … in 25
-    spread: float = 0.1  # intra-cell correlation of the beta-binomial
-    reach_alarms_per_year: float = 0.1
-    clear_share: float = 0.34
-    clear_bins: int = 3  # in a row under it: over
-    clear_span_s: float = 75.0  # what was tested so lately speaks for an end by itself …
-    clear_nats: float = (
-        3.0  # … by so much for reaching it rather than for half of the tests failing
-    )
-    wary_s: float = 3_600.0  # what is blocked again so soon comes and goes …
-    wary_bins: int = 5  # … and is over after so many good minutes in a row
-    elsewhere: int = 2  # other countries in which a cell failed at once: the service itself
-    elsewhere_share: float = 0.1  # … and of all others, where there are many
-    elsewhere_s: float = 600.0  # after that was last seen, time to clear here too
-    world_down: float = 0.5  # the rest of the world fails as well: down
-    slow: float = 0.3  # of the vantage's own neutral goodput
+    bin_s: float = 60.0  # assumed
+    fresh_s: float = 180.0  # an older vote does not count; assumed
+    hold_bins: int = 2  # of the last three; assumed
+    p_bad: float = 0.9  # failing rate of a block; assumed
+    prior_bad: float = 1.0  # beta prior of the failing rate elsewhere: 1 failure …
+    prior_good: float = 24.0  # … in 25 tests; assumed
+    spread: float = 0.1  # intra-cell correlation of the beta-binomial; assumed
+    reach_alarms_per_year: float = 0.1  # budget of false alarms by chance; assumed
+    clear_share: float = 0.34  # a bin with at most this share failing is clear; assumed
+    clear_bins: int = 3  # clear bins in a row that end a block; assumed
+    clear_span_s: float = 75.0  # newer tests alone can end a block …; assumed
+    clear_nats: float = 3.0  # … with this evidence against half of them failing; assumed
+    wary_s: float = 3_600.0  # blocked again within this: intermittent …; assumed
+    wary_bins: int = 5  # … so it ends after so many clear bins in a row; assumed
+    elsewhere: int = 2  # other countries that fail at once: the service is at fault; assumed
+    elsewhere_share: float = 0.1  # … and share of all others, if there are many; assumed
+    elsewhere_s: float = 600.0  # wait after the last such failure; assumed
+    world_down: float = 0.5  # failing share of the other countries: down; assumed
+    slow: float = 0.3  # of the vantage's own neutral goodput; assumed
 
 
 THRESHOLDS = Thresholds()

@@ -1,20 +1,20 @@
-"""What an import comes to, and why one is refused."""
+"""Results of an import: skipped parts, refusals and the imported replay."""
 
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from heliograph_collector.sources.replay import Replay
 
-MAX_SENTENCES = 20  # complaints that are kept by their words
+MAX_SENTENCES = 20  # complaints that are kept as sentences
 
 
 class ImportRefusedError(ValueError):
-    """Nothing of it can be used; str() is a sentence with its place and the cure."""
+    """Error for an unusable file; the message is a sentence with place and remedy."""
 
 
 @dataclass(slots=True)
 class Complaints:
-    """What was left out, a sentence each; after twenty they are counted."""
+    """Sentences about skipped parts; beyond MAX_SENTENCES they are only counted."""
 
     sentences: list[str] = field(default_factory=list)
     omitted_count: int = 0
@@ -33,7 +33,7 @@ class Complaints:
 
 @dataclass(frozen=True, slots=True)
 class ImportResult:
-    """`format`: ioda, csv, atlas or ooni. The replay's truths are empty."""
+    """Imported replay, without truths; `format` is ioda, csv, atlas or ooni."""
 
     format: str
     replay: Replay

@@ -1,7 +1,8 @@
-"""Levels as a table: IODA's export (a column per source), `time,value`, or a row per value.
+"""Reader of CSV tables of levels over time.
 
-The step is the commonest distance between two times; each value lies in the step in which its
-time lies. A row that is no time, or a time twice, gets its sentence.
+Layouts: IODA's export (one column per source), `time,value`, or one row per value. The step is the
+most common difference of times, and each value belongs to the step that contains its time. Rows
+without a valid time and repeated times get a complaint.
 """
 
 import csv
@@ -22,7 +23,7 @@ from heliograph_collector.sources.json_objects import MAX_STEPS, as_number, read
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
 
-SOURCES: Mapping[str, str] = {  # words of a column's name, in order
+SOURCES: Mapping[str, str] = {  # words in a column's name → source, first match
     "bgp": "bgp",
     "active probing": "ping-slash24",
     "ping": "ping-slash24",
@@ -60,7 +61,7 @@ def read_series(path: Path, scope: Scope, complaints: Complaints) -> list[Series
 
 
 def guess_source(column: str) -> str:
-    """IODA's word for it, or the column's own name."""
+    """Return IODA's name of the source, or the column's own name."""
     lower_name = column.lower()
     return next(
         (source for keyword, source in SOURCES.items() if keyword in lower_name),
@@ -79,7 +80,7 @@ def _open_table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]
         has_no_header = header[:1] and parse_timestamp(header[0]) is not None
     except csv.Error as error:
         raise ImportRefusedError(f"{path} is no table ({error}).") from error
-    if has_no_header:  # no header: the first row is data already
+    if has_no_header:  # the first row is data
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
         return names, _number_rows(path, iter([header, *reader]), 1)
     return header[:_MAX_COLUMNS], _number_rows(path, reader, 2)

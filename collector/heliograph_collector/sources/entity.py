@@ -1,4 +1,4 @@
-"""Of whom a series is: a country, a region of it, a network. "ZZ" is a country that is not told."""
+"""Scope of a series: a country, a region of it, or a network; "ZZ" is unknown."""
 
 import re
 
@@ -12,7 +12,7 @@ _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 
 
 def parse_entity(entity: str) -> Scope:
-    """As a person writes it: IR, IR/Tehran, IR/AS44244, AS44244. Raises ValueError."""
+    """Parse IR, IR/Tehran, IR/AS44244 or AS44244. Raises ValueError."""
     first, _, rest = entity.strip().partition("/")
     network = _NETWORK.fullmatch(rest or first)
     if _COUNTRY.fullmatch(first.upper()) and len(first) == 2:
@@ -26,13 +26,16 @@ def parse_entity(entity: str) -> Scope:
 
 
 def guess_country(stem: str) -> Scope:
-    """The country that a file's name gives away by two capitals."""
+    """Return the country whose two capitals a file's name contains."""
     codes = _CAPITALS.findall(stem)
     return Scope(codes[0] if len(codes) == 1 else UNKNOWN_COUNTRY)
 
 
 def parse_ioda_scope(signal: Json) -> Scope:
-    """entityType and entityCode; a region's code is a number, so its country is in the fqid."""
+    """Parse entityType and entityCode of an IODA signal.
+
+    The code of a region is a number, so its country comes from the fqid.
+    """
     kind = as_text(signal.get("entityType")).lower()
     code = as_text(signal.get("entityCode"))
     code = code or str(signal.get("entityCode") or "")
@@ -57,6 +60,6 @@ def _parse_asn(code: str) -> int:
 
 
 def _find_country_in_fqid(signal: Json) -> str:
-    """`geo.netacuity.AS.IR.1234`: the continent, then the country."""
+    """Find the country in `geo.netacuity.AS.IR.1234`, after the continent."""
     parts = [p for p in as_text(signal.get("entityFqid")).split(".") if _COUNTRY.fullmatch(p)]
     return parts[1] if len(parts) > 1 else UNKNOWN_COUNTRY

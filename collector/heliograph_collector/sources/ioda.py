@@ -1,8 +1,8 @@
-"""IODA's API, version 2: `signals/raw` as JSON. Each signal is one series of numbers.
+"""Reader of `signals/raw` of IODA's API, version 2: one series per signal.
 
-An answer is `{"type": …, "data": [[signal, …], …]}`; a signal holds entityType, entityCode,
-datasource, from, until, step (seconds) and values, with null for what is not known. Loss, latency
-and sarima hold lists in place of numbers and are no levels.
+An answer is `{"type": …, "data": [[signal, …], …]}`. A signal holds entityType, entityCode,
+datasource, from, until, step (seconds) and values, where null means unknown. Loss, latency and
+sarima hold lists instead of numbers and are no levels.
 """
 
 from collections.abc import Iterator, Sequence
@@ -24,7 +24,7 @@ from heliograph_collector.sources.timestamps import parse_timestamp
 
 
 def read_series(path: Path, scope: Scope | None, complaints: Complaints) -> list[Series]:
-    """`scope` takes the place of what the file says of the entity."""
+    """Read all series of a file; `scope` replaces the entity in the file."""
     series_list: list[Series] = []
     for line, item in read_objects(path, complaints):
         for signal in _iterate_signals(item):
@@ -38,7 +38,7 @@ def is_ioda(item: Json) -> bool:
 
 
 def _iterate_signals(item: Json) -> Iterator[Json]:
-    """The envelope's lists of lists, or a signal that stands alone."""
+    """Yield the signals of an answer, or a single signal."""
     if "values" in item:
         yield item
         return
@@ -88,5 +88,5 @@ def _parse_series(
 
 
 def _drop_negative(values: Sequence[float | None]) -> tuple[float | None, ...]:
-    """A level is not negative: less than nothing is a mark for not known."""
+    """Replace negative values by None, because they mark unknown levels."""
     return tuple(None if value is not None and value < 0 else value for value in values)

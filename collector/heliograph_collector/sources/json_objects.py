@@ -1,4 +1,4 @@
-"""Files that anybody may have made, within limits: plain, gzip, bzip2; JSON, or lines of it."""
+"""Reader of untrusted files within limits: plain, gzip, bzip2; JSON or JSON Lines."""
 
 import bz2
 import gzip
@@ -16,18 +16,18 @@ from heliograph_collector.sources.complaints import (
     describe_location,
 )
 
-MAX_DOCUMENT_BYTES = 64 << 20  # bytes of one JSON document or table, unpacked
+MAX_DOCUMENT_BYTES = 64 << 20  # of one JSON document or table, unpacked
 MAX_EXPANDED_BYTES = 1 << 30  # of one file that is read line by line
 MAX_LINE_BYTES = 1 << 20
 MAX_ROWS = 2_000_000
-MAX_STEPS = 200_000  # of a series: a year in steps of 5 minutes, four months in steps of one
+MAX_STEPS = 200_000  # per series: almost two years in steps of 5 minutes, four months of one
 _HEAD = 1 << 16
 Json = dict[str, Any]
 
 
 @contextmanager
 def open_file(path: Path) -> Iterator[IO[bytes]]:
-    """Unpacked by what it begins with, not by its name. Raises ImportRefusedError."""
+    """Open a file, unpacking by its first bytes. Raises ImportRefusedError."""
     try:
         with path.open("rb") as raw:
             begins = raw.read(3)
@@ -44,7 +44,7 @@ def open_file(path: Path) -> Iterator[IO[bytes]]:
 
 
 def read_head(path: Path) -> bytes:
-    """How it begins, without a byte order mark."""
+    """Read the beginning without a byte order mark."""
     with open_file(path) as file:
         return file.read(_HEAD).removeprefix(b"\xef\xbb\xbf")
 
@@ -65,9 +65,10 @@ def looks_like_json(path: Path) -> bool:
 
 
 def read_objects(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]:
-    """(line, object) of each JSON object: one a line, or one document; lists are opened.
+    """Yield (line, object) of each JSON object, from lines or one document.
 
-    The frame of a stream, `[name, object]`, is opened too. Line 0: the file is one document.
+    Lists are flattened, and so are frames of a stream, `[name, object]`. Line 0 means that the file
+    is one document.
     """
     beginning = read_head(path)
     first, newline, rest = beginning.lstrip().partition(b"\n")
@@ -79,14 +80,14 @@ def read_objects(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json
     if document is not None:
         for item in _iterate_objects(document):
             yield 0, item
-    elif b"\n" in body.strip():  # perhaps its first line alone is broken
+    elif b"\n" in body.strip():  # perhaps only the first line is broken
         yield from _read_lines(path, complaints)
     else:
         complaints.add(describe_location(path), "this is not JSON")
 
 
 def _read_lines(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]:
-    """What was read before a file breaks off counts."""
+    """Read lines; when the file breaks off, keep what was read before."""
     try:
         yield from _each_line(path, complaints)
     except ImportRefusedError as error:
@@ -156,7 +157,7 @@ def _iterate_objects(value: object, depth: int = 4) -> Iterator[Json]:
 
 
 def as_number(value: object) -> float | None:
-    """A finite number, also as text; anything else is not known."""
+    """Convert to a finite number, also from text; return None for anything else."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:

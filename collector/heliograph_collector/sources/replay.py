@@ -1,4 +1,4 @@
-"""What scorecard, baselines and importers exchange: a world with its truth, and alarms of it.
+"""Replays that scorecard, baselines and importers exchange, with truths.
 
 All times are microseconds UTC on the collector's clock.
 """
@@ -23,29 +23,29 @@ Signal = PresenceSignal | Fault | OfflineReport
 
 @dataclass(frozen=True, slots=True)
 class Truth:
-    """One thing that happened. A confounder looks like a cut or a block and is none."""
+    """Event that happened; a confounder only resembles an outage or blocking."""
 
     id: str
     kind: TruthKind
     scope: Scope
-    service: str  # "" of a cut
+    service: str  # "" for a cut
     since_us: int
-    until_us: int | None  # None: still so at the end of the replay
-    label: str  # national, mobile-only, one-operator, one-city …; of a confounder its name
-    scoreable: bool = True  # no: an assumption; alarms of it are neither right nor wrong
-    layer: str = ""  # of a block: where it bites
-    spread_s: float = 0.0  # how long it took until all of them were hit
+    until_us: int | None  # None: continues at the end of the replay
+    label: str  # national, mobile-only, one-operator, one-city …; for a confounder its name
+    scoreable: bool = True  # False for an assumption: its alarms are neither right nor wrong
+    layer: str = ""  # for a block: the affected layer
+    spread_s: float = 0.0  # time until the whole scope was affected
 
 
 @dataclass(frozen=True, slots=True)
 class Series:
-    """A level over time as others publish it: numbers of addresses or of queries, no vantages.
+    """Published level over time, as counts of addresses or queries, without vantages.
 
-    `values[i]` is of the step that begins at `since_us + i * step_us`; None is not known.
+    `values[i]` is of the step that begins at `since_us + i * step_us`; None is unknown.
     """
 
     scope: Scope
-    source: str  # bgp, ping-slash24, merit-nt, gtr …; of plain numbers the column's name
+    source: str  # bgp, ping-slash24, merit-nt, gtr …; for plain numbers the column's name
     since_us: int
     step_us: int
     values: Sequence[float | None] = field(repr=False)
@@ -53,9 +53,9 @@ class Series:
 
 @dataclass(frozen=True, slots=True)
 class Replay:
-    """What a collector would have known from `since_us` until `until_us`, and what was so.
+    """Input of a collector between `since_us` and `until_us`, and the truth.
 
-    `signals` and `opinions` are in order of time. Detectors must not look at `truths`.
+    `signals` and `opinions` are in order of time. Detectors must not read `truths`.
     """
 
     name: str
@@ -66,29 +66,29 @@ class Replay:
     opinions: Sequence[ServiceVote] = field(repr=False)
     truths: Sequence[Truth]
     vantages: Sequence[VantageRef] = field(repr=False)
-    series: Sequence[Series] = field(default=(), repr=False)  # imported: for level detectors alone
-    moments: Mapping[str, int] = field(default_factory=dict, repr=False)  # of a scenario's events
+    series: Sequence[Series] = field(default=(), repr=False)  # imported; only for level detectors
+    moments: Mapping[str, int] = field(default_factory=dict, repr=False)  # times of scenario events
 
 
 @dataclass(frozen=True, slots=True)
 class Alarm:
-    """One row of a feed, at the moment at which a reader could have seen it.
+    """One row of a feed, at the time at which a reader can see it.
 
-    A detector with two stages gives two alarms, the earlier with `confirmed` unset; all others
-    give confirmed ones alone.
+    A detector with two stages gives two alarms, the earlier one not `confirmed`. All others give
+    only confirmed alarms.
     """
 
     at_us: int
     scope: Scope
-    service: str  # "" of a cut
+    service: str  # "" for a cut
     kind: Kind
-    started: tuple[int, int] | None = None  # the bracket of the onset that it names, if any
-    ended_at_us: int | None = None  # when the row says that it is over
-    label: str = ""  # as Truth.label; "" if the detector tells no kinds
+    started: tuple[int, int] | None = None  # bracket of the onset, if reported
+    ended_at_us: int | None = None  # reported end
+    label: str = ""  # as Truth.label; "" if the detector reports no kinds
     confirmed: bool = True
     layer: str = ""
-    ended: tuple[int, int] | None = None  # the bracket of the end, if any
-    incident: str = ""  # rows of one incident share it: subscribers are called for it only once
+    ended: tuple[int, int] | None = None  # bracket of the end, if reported
+    incident: str = ""  # common to all rows of one incident, which notifies subscribers only once
 
 
 Detector = Callable[[Replay], Sequence[Alarm]]

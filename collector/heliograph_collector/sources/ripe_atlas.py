@@ -1,8 +1,8 @@
-"""RIPE Atlas: a probe's session with its controller comes and goes (measurement 7000).
+"""Reader of RIPE Atlas connection events of probes (measurement 7000).
 
-An event holds event (connect, disconnect), prb_id, timestamp, asn, prefix and controller. It does
-not tell the country: that is in the list of probes (API or archive), which may lie beside it. Each
-probe is one witness, its controller the carrier, its prefix (hashed) the network that votes.
+An event holds event (connect, disconnect), prb_id, timestamp, asn, prefix and controller. The
+country is only in the list of probes (API or archive), which may be read too. A probe becomes a
+vantage, its controller the carrier, and its hashed prefix the network that votes.
 """
 
 import hashlib
@@ -50,9 +50,9 @@ class AtlasProbe:
     asn: int
     access: str
     prefix: str
-    first_us: int  # 0 not told
+    first_us: int  # 0 if unknown
     connected: bool
-    status_us: int  # since when it is what it is; 0 not told
+    status_us: int  # start of the present status, 0 if unknown
 
     @property
     def location(self) -> VantageLocation:
@@ -64,7 +64,7 @@ def is_probe(item: Json) -> bool:
 
 
 def iterate_probes(item: Json) -> Iterator[Json]:
-    """Probes of the API (`results`), of the archive (`objects`), or one alone."""
+    """Yield probes of the API (`results`), the archive (`objects`), or a single one."""
     if is_probe(item):
         yield item
     for key in ("results", "objects"):
@@ -75,7 +75,7 @@ def iterate_probes(item: Json) -> Iterator[Json]:
 
 
 def parse_probe(item: Json) -> AtlasProbe | None:
-    """None where its number is no number."""
+    """Parse a probe, None without a valid id."""
     probe_id = as_number(item.get("id"))
     if probe_id is None or probe_id < 1:
         return None
@@ -102,12 +102,12 @@ def parse_asn(value: object) -> int:
 
 
 def hash_prefix(prefix: str) -> str:
-    """A network's name that does not tell the network."""
+    """Hash a prefix, so that the network is not shown."""
     return hashlib.sha256(prefix.encode()).hexdigest()[:16] if prefix else ""
 
 
 def _detect_access(item: Json) -> str:
-    """By what its host wrote on it; an anchor stands in a data centre."""
+    """Detect the access by the host's tags; an anchor is in a data center."""
     if item.get("is_anchor") is True:
         return "hosting"
     rows = item.get("tags")
@@ -121,8 +121,8 @@ def _detect_access(item: Json) -> str:
     return ""
 
 
-_BEFORE_US = SECOND_US  # who was there already came a moment before the first event
-_KNOWN_US = 60 * DAY_US  # of whom nobody tells since when it is there
+_BEFORE_US = SECOND_US  # probes already connected arrive this long before the first event
+_KNOWN_US = 60 * DAY_US  # assumed age of a probe without a recorded first connection
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +146,7 @@ def is_atlas(item: Json) -> bool:
 
 
 def load_replay(paths: Iterable[Path], scope: Scope | None, complaints: Complaints) -> Replay:
-    """Of events, and of lists of probes. `scope`: of whom, where the files do not tell."""
+    """Load events and lists of probes; `scope` is used where files have no country."""
     all_paths = list(paths)
     atlas_input = _AtlasInput()
     for path in all_paths:
@@ -240,7 +240,7 @@ def _build_replay(name: str, atlas_input: _AtlasInput, scope: Scope | None) -> R
 
 
 def _was_connected(listed_probe: AtlasProbe, since_us: int) -> bool:
-    """Without an event in the file: connected then, if it still is since before."""
+    """Return whether a probe without events has been connected since before."""
     return listed_probe.connected and listed_probe.status_us <= since_us
 
 
@@ -273,7 +273,7 @@ def _build_witness(
 def _build_presence(
     witness: VantageRef, probe_events: Sequence[ProbeEvent], since_us: int
 ) -> list[PresenceSignal]:
-    """A session ends once; the end of one that another has taken the place of is none."""
+    """Build arrivals and losses; ignore the end of a session that was replaced."""
     signals: list[PresenceSignal] = (
         [] if probe_events[0].is_connect else [VantageArrival(since_us, witness)]
     )

@@ -1,4 +1,4 @@
-"""Times as people and programs write them, to microseconds UTC."""
+"""Parser of timestamps in common formats to microseconds UTC."""
 
 import re
 from collections.abc import Sequence
@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 from heliograph_collector.model.signals import DAY_US, SECOND_US
 from heliograph_collector.sources.json_objects import as_number
 
-_LATEST_US = 4_102_444_800 * SECOND_US  # 2100
+_LATEST_US = 4_102_444_800 * SECOND_US  # year 2100
 _MAX_DISTANCE_US = 200 * DAY_US
-# "7/28/2020  17:00:00 PM" is written for five in the afternoon: then the hour says it all.
+# "7/28/2020  17:00:00 PM" means 5 p.m.: an hour above 12 decides alone.
 _AMERICAN = re.compile(
     r"(?:[A-Za-z]+,\s*)?(?:(\d{1,2})/(\d{1,2})/(\d{4})|([A-Z][a-z]+) (\d{1,2}), (\d{4}),)"
     r"\s+(\d{1,2}):(\d{1,2})(?::(\d{1,2}))?\s*([AP]M)?"
@@ -18,9 +18,9 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 
 
 def parse_timestamp(value: object) -> int | None:
-    """From seconds, milliseconds or microseconds since 1970, ISO 8601, or an American date.
+    """Parse seconds, milliseconds or microseconds since 1970, ISO 8601, or US dates.
 
-    A time without a zone is UTC. None: it is no time between 1970 and 2100.
+    A time without a zone is UTC. None means no time between 1970 and 2100.
     """
     seconds = as_number(value)
     if seconds is not None:
@@ -36,9 +36,9 @@ def parse_timestamp(value: object) -> int | None:
 
 
 def find_time_range(timestamps: Sequence[int]) -> tuple[int, int]:
-    """[earliest, latest] of what belongs together: 200 days either way of the one in the middle.
+    """Return [earliest, latest] of plausible times: 200 days around the median.
 
-    One clock that was years off would else make a file of a day one of decades.
+    Otherwise one clock that is years off would turn a file of one day into one of decades.
     """
     middle = sorted(timestamps)[len(timestamps) // 2] if timestamps else 0
     return middle - _MAX_DISTANCE_US, middle + _MAX_DISTANCE_US

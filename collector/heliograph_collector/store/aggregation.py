@@ -1,8 +1,8 @@
-"""Measurements counted as OONI counts them, over cells that nobody can be found in.
+"""Aggregation of measurements with OONI's counts, over k-anonymous cells.
 
-One table lies under every answer: country by network by day by experiment by target, small networks
-together as network 0, and of each cell only what at least `k` of its vantages say, rounded down to
-a multiple of `k`. An answer adds up whole cells of it, so two answers differ by whole cells too.
+Every answer sums whole cells of one table: country by network by day by experiment by target. In
+it, small networks are merged to network 0. A count with fewer than `k` vantages becomes 0, and
+any other is rounded down to a multiple of `k`. So two answers differ by whole cells only.
 """
 
 from collections.abc import Mapping, Sequence
@@ -23,12 +23,12 @@ from heliograph_collector.store.queries import Query, WhereClause
 MAX_ROWS = 10_000  # of one answer
 _DAY_SQL_BY_GRAIN = {
     "day": "day",
-    "week": "toStartOfWeek(day, 1)",  # Monday
+    "week": "toStartOfWeek(day, 1)",  # weeks start on Monday
     "month": "toStartOfMonth(day)",
     "year": "toStartOfYear(day)",
 }
 GRAINS = tuple(_DAY_SQL_BY_GRAIN)
-# axis → its value in a row of the table; the day depends on the grain
+# axis → SQL of its value; the day's depends on the grain
 _SQL_BY_AXIS: Mapping[str, str] = {
     "measurement_start_day": "",
     "probe_cc": "country",
@@ -42,10 +42,11 @@ AXES = tuple(_SQL_BY_AXIS)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregationQuery:
-    """`since_us` and `until_us` on midnights, UTC; the empty value of a filter asks for all.
+    """Aggregation request; the empty value of a filter selects all.
 
-    `axes` are of AXES, `grain` is of GRAINS. `known_methods` are of known signatures:
-    blocked by one of them is confirmed, by any other an anomaly.
+    `since_us` and `until_us` are at midnight UTC. `axes` are from AXES, `grain` is from GRAINS.
+    `known_methods` are methods of known signatures: blocked by one of them counts as confirmed, by
+    any other as an anomaly.
     """
 
     since_us: int
@@ -67,7 +68,7 @@ class AggregationQuery:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AggregationRow:
-    """Measurements; `at` has a value for each axis."""
+    """Counts of measurements; `axis_values` has one value for each axis."""
 
     axis_values: tuple[Any, ...]
     anomaly: int
@@ -77,9 +78,9 @@ class AggregationRow:
 
 
 def query_totals(request: AggregationQuery, uncached: UncachedDays) -> Query:
-    """Up to MAX_ROWS and one more, so that one who asks for too much is told so.
+    """Build the query for up to MAX_ROWS rows and one more, which shows an excess.
 
-    `uncached` is counted from the verdicts, the rest read from the days that are summed.
+    Days in `uncached` are counted from verdicts, all others read from daily totals.
     """
     aliases = [f"axis{i}" for i in range(len(request.axes))]
     columns = [
@@ -98,7 +99,7 @@ SELECT {", ".join([*columns, *sums])}, count() AS cells_ FROM ({table_sql}) WHER
 
 
 def check_row_count(rows: Sequence[AggregationRow]) -> list[AggregationRow]:
-    """Raises TooMuchError when there is more than one answer may hold."""
+    """Return the rows, or raise TooMuchError when there are more than MAX_ROWS."""
     if len(rows) > MAX_ROWS:
         raise TooMuchError(
             f"More than {MAX_ROWS} rows: ask for a shorter time, a wider time_grain, fewer places "
@@ -110,8 +111,11 @@ def check_row_count(rows: Sequence[AggregationRow]) -> list[AggregationRow]:
 def _build_table_sql(
     request: AggregationQuery, uncached: UncachedDays
 ) -> tuple[str, dict[str, object]]:
-    """The table. A filter inside of it may only name what its cells are told apart by, never ASN:
-    small networks are put together before anybody picks one."""
+    """Build the SQL of the table of cells.
+
+    A filter in it may only use the key of a cell and never the ASN, because small networks are
+    merged before anybody selects one.
+    """
     day_clause = WhereClause().add_condition("day >= {first:Date}", first=day_at(request.since_us))
     day_clause.add_condition("day < {end:Date}", end=day_at(request.until_us))
     _add_filters(day_clause, request)

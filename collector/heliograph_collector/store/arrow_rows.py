@@ -1,4 +1,4 @@
-"""Rows to columns: what each table of the schema is filled with."""
+"""Conversion of records to the Arrow columns of each table."""
 
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
@@ -17,7 +17,7 @@ from heliograph_collector.model.records import (
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
 
-# A column's name, the Arrow type it travels in, and where it is read from.
+# Name of the column, its Arrow type, and the function that reads it.
 Column = tuple[str, str, Callable[[Any], Any]]
 Step = tuple[ReceivedMeasurement, int, Observation]
 
@@ -25,12 +25,12 @@ _ABSENT = -1
 
 
 def service_key(record: ReceivedMeasurement) -> str:
-    """What votes are counted by: the service, or a target that stands alone."""
+    """Return the service, or the single target, by which votes are counted."""
     return record.measurement.service or record.measurement.target
 
 
 def _shared_columns(read_record: Callable[[Any], ReceivedMeasurement]) -> list[Column]:
-    """The columns that every row of one measurement shares."""
+    """Return the columns that all rows of one measurement share."""
     return [
         ("id", "text", lambda r: read_record(r).id),
         ("started", "time", lambda r: read_record(r).started_us),
@@ -63,7 +63,7 @@ _MEASUREMENT_COLUMNS: list[Column] = [
 
 
 def _read_fact(part_name: str, fact_name: str, default: Any) -> Callable[[Step], Any]:
-    """One fact of an observation, `default` when the step had no such part or did not learn it."""
+    """Return a reader of one fact, with `default` when the observation lacks it."""
 
     def read(step: Step) -> Any:
         facts = getattr(step[2], part_name)
@@ -202,7 +202,10 @@ def build_verdict_table(judged: Iterable[JudgedMeasurement], block: int) -> "pa.
 
 
 def build_judgement_table(rows: Iterable[Judgement]) -> "pa.Table":
-    """Each under a number of its own, where `verdicts` has one for all."""
+    """Build verdict rows in which each judgement has its own number.
+
+    `build_verdict_table` uses one number for a whole block.
+    """
     return _build_table(
         _VERDICT_COLUMNS, [(j.measurement, v, j.number) for j in rows for v in j.verdicts]
     )
@@ -234,7 +237,7 @@ def build_block_table(journal: str, kind: str, first: int, last: int) -> "pa.Tab
 def drop_present(
     rows: "pa.Table", key: Sequence[str], present_keys: set[tuple[Any, ...]]
 ) -> "pa.Table":
-    """The rows whose key is not there yet."""
+    """Return the rows whose key is not in `present_keys`."""
     import pyarrow as pa
 
     keys = zip(*(rows.column(name).to_pylist() for name in key), strict=True)

@@ -1,7 +1,7 @@
-"""Backup and restore: the store's tables and the journal's tail, as plain files in one directory.
+"""Backup and restore of the store's tables and the journal as files.
 
-Tables first, then the journal: what the journal knows beyond the tables is taken in again by the
-writer, and what is in both is known by its block marks.
+Tables are written first, then the journal. So journal rows beyond the tables are written again by
+the writer, and rows in both are recognized by their block marks.
 """
 
 import asyncio
@@ -24,10 +24,10 @@ _JOURNAL = "journal.db"
 async def snapshot(
     journal: Journal, store: Store, directory: Path, extra_paths: Sequence[Path] = ()
 ) -> None:
-    """Write a snapshot, whole or not at all, while both are in use; blocks wait meanwhile.
+    """Write a complete snapshot or none while both are in use; blocks wait for it.
 
-    `extra_paths` are other folders and files (.db: SQLite), to be saved with them. Raises
-    StoreError, JournalError.
+    `extra_paths` are further directories and files (.db: SQLite) to save. Raises StoreError,
+    JournalError.
     """
     unfinished = directory.with_name(directory.name + ".unfinished")
     try:
@@ -44,7 +44,7 @@ async def snapshot(
 
 
 async def restore(directory: Path, data: Path, store: Store) -> None:
-    """Fill the empty, open `store` and lay the files into `data`. Raises StoreError."""
+    """Restore a snapshot into an empty, open `store` and `data`. Raises StoreError."""
     try:
         manifest = json.loads((directory / MANIFEST).read_bytes())
     except (OSError, ValueError) as error:
@@ -85,7 +85,7 @@ def _finish_snapshot(directory: Path, unfinished: Path, manifest: str) -> None:
 
 
 def _copy_files(directory: Path, files: Sequence[str], data: Path) -> None:
-    """The journal last: without it the directory is not in use."""
+    """Copy the files, the journal last, because it marks the directory as in use."""
     for name in reversed(files):
         source = directory / name
         if source.is_dir():

@@ -1,11 +1,12 @@
-"""The one module that knows chDB and clickhouse-connect: handles, limits, errors.
+"""Access to chDB and clickhouse-connect, which no other module imports.
 
-Traps of the embedded engine that are held off here, each with a test:
-what a failed query had already put out is prepended to the next result of the same handle, so a
-handle is thrown away after any error; an engine may get wedged answering 216, likewise; one process
-per path and one path per process, so the directory is locked before the engine is asked; readers
-get handles that were made read-only and cannot be changed back.
-Blocking calls: the store runs them in its own threads. The libraries are imported at `open`.
+Faults of the embedded engine that this module avoids, each with a test:
+- The output of a failed query precedes the next result of its handle, so an error discards the
+  handle.
+- The engine may keep answering 216, which discards the handle too.
+- It allows one process per path and one path per process, so the directory is locked first.
+- A reader must never write, so its handle is made read-only and cannot be changed back.
+Calls block: the store runs them in its own threads. The libraries are imported at `open`.
 """
 
 import queue
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
 DATABASE = "heliograph"
 READERS = 2
 _MIB = 1_048_576
-_WEDGED_CODE = 216  # query with the same id is already running
+_WEDGED_CODE = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
 _LIMIT_BY_CODE = {
     159: "time",
     160: "time",
@@ -35,13 +36,13 @@ _LIMIT_BY_CODE = {
     307: "reading",
     158: "reading",
 }
-_NO_SPACE_CODES = (243, 76)  # not enough space, cannot write
+_NO_SPACE_CODES = (243, 76)  # NOT_ENOUGH_SPACE, CANNOT_OPEN_FILE
 
 _T = TypeVar("_T")
 
 
 class StoreError(Exception):
-    """The store did not do it; the message is one sentence, `code` the engine's own, if any."""
+    """Failure of the store: a sentence, and the engine's `code` or None."""
 
     def __init__(self, message: str, code: int | None = None) -> None:
         super().__init__(message)
@@ -49,23 +50,23 @@ class StoreError(Exception):
 
 
 class TooMuchError(StoreError):
-    """A question over its limits; everything else goes on."""
+    """Query over its limits; the store keeps working."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StoreLimits:
-    """What the engine may take of the process it lives in."""
+    """Limits of the engine inside the collector's process."""
 
-    memory_mib: int = 1_024  # the whole process, as the engine counts it
-    query_mib: int = 384  # one question
+    memory_mib: int = 1_024  # of the whole process, as the engine counts it
+    query_mib: int = 384  # per query
     query_s: int = 20
-    query_rows: int = 1_000_000  # of an answer
+    query_rows: int = 1_000_000  # per answer
     threads: int = 2
-    mark_cache_mib: int = 64  # its own default is 5 GiB
+    mark_cache_mib: int = 64  # the engine's default is 5 GiB
 
 
 class ClickHouse:
-    """A writing handle and a few reading ones, to chDB in this process or to a server."""
+    """One writing and READERS reading handles, to embedded chDB or to a server."""
 
     def __init__(self, url: str, limits: StoreLimits) -> None:
         self.embedded, self.location, self.cluster = _parse_url(url)
@@ -79,7 +80,10 @@ class ClickHouse:
             self._idle_readers.put(reader)
 
     def open(self) -> None:
-        """Raises StoreError, DirectoryInUseError."""
+        """Lock the directory, start the engine and create the database.
+
+        Raises StoreError, DirectoryInUseError.
+        """
         try:
             if self.embedded:
                 self._lock = DirectoryLock(Path(self.location), "store")
@@ -106,15 +110,15 @@ class ClickHouse:
             self._lock = None
 
     def command(self, statement: str) -> None:
-        """One statement of our own. Only the writing thread may call this, `put`, `insert`."""
+        """Run one fixed statement; only the writing thread may call this or other writers."""
         self._writer.run(lambda c: c.command(statement))
 
     def insert_select(self, statement: str, parameters: Mapping[str, object]) -> None:
-        """An INSERT … SELECT of our own."""
+        """Run an INSERT … SELECT with parameters."""
         self._writer.run(lambda c: c.command(statement, parameters=dict(parameters)))
 
     def insert(self, table: str, rows: "pa.Table", deduplication_token: str) -> None:
-        """On a server a block counts once, however often it comes with the same token."""
+        """Insert rows; on a server, a block with a known token is ignored."""
         settings = {"insert_deduplication_token": deduplication_token}
         if self.embedded or not deduplication_token:
             settings = {"insert_deduplicate": "0"}
@@ -122,7 +126,7 @@ class ClickHouse:
             self._writer.run(lambda c: c.insert_arrow(table, rows, settings=settings))
 
     def export(self, table: str, file: Path) -> None:
-        """All rows, in the engine's own format, streamed."""
+        """Stream all rows to a file in the engine's Native format."""
 
         def stream(client: "Client") -> None:
             select_sql = f"SELECT * FROM {table}"  # noqa: S608 our own words
@@ -132,7 +136,7 @@ class ClickHouse:
         self._writer.run(stream)
 
     def load(self, table: str, file: Path) -> None:
-        """What `export` wrote."""
+        """Load a file that `export` wrote."""
 
         def insert(client: "Client") -> None:
             with file.open("rb") as rows:
@@ -143,13 +147,13 @@ class ClickHouse:
             self._writer.run(insert)
 
     def query_written(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
-        """An answer through the writing handle: it is sure to see what was just written."""
+        """Query through the writing handle, which surely sees the latest writes."""
         return self._writer.run(lambda c: _run_query(c, sql, parameters, ()))
 
     def query(
         self, sql: str, parameters: Mapping[str, object], binary_columns: Sequence[str] = ()
     ) -> list[tuple[Any, ...]]:
-        """An answer through a read-only handle; `binary_columns` names those that are bytes."""
+        """Query through a read-only handle; `binary_columns` are returned as bytes."""
         reader = self._idle_readers.get()
         try:
             return reader.run(lambda c: _run_query(c, sql, parameters, binary_columns))
@@ -160,7 +164,7 @@ class ClickHouse:
         return {"async_insert": 0, "max_threads": self._limits.threads}
 
     def _reader_settings(self) -> dict[str, Any]:
-        """In this order: `readonly` forbids what would follow."""
+        """Return a reader's settings in order: nothing can be set after `readonly`."""
         return {
             "max_execution_time": self._limits.query_s,
             "max_memory_usage": self._limits.query_mib * _MIB,
@@ -191,19 +195,19 @@ class ClickHouse:
         return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
 
     def free_bytes(self) -> int | None:
-        """Room on the embedded store's disk."""
+        """Return the free bytes on the embedded store's disk, None for a server."""
         return shutil.disk_usage(self.location).free if self.embedded else None
 
 
 class _Handle:
-    """A client that is thrown away after an error, and made again when next needed."""
+    """Client that is discarded after an error and connects again on the next use."""
 
     def __init__(self, connect: "Callable[[], Client]") -> None:
         self._connect = connect
         self._client: Client | None = None
 
     def run(self, operation: "Callable[[Client], _T]") -> _T:
-        """Raises StoreError."""
+        """Run an operation, once more if the engine was wedged. Raises StoreError."""
         from clickhouse_connect.driver.exceptions import Error
 
         for is_last_try in (False, True):
@@ -236,7 +240,7 @@ def _run_query(
 
 
 def _parse_url(url: str) -> tuple[bool, str, str]:
-    """Whether it is embedded, then its directory or HTTP address, then the cluster's name."""
+    """Return whether the store is embedded, its directory or address, and its cluster."""
     parts = urlsplit(url)
     if parts.scheme == "chdb" and not parts.netloc and len(parts.path) > 1:
         return True, unquote(parts.path), ""

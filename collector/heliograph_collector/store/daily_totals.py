@@ -1,8 +1,10 @@
-"""Days summed once, for the aggregation: which of them may be read, which must be counted live.
+"""Daily totals for the aggregation: sums of whole days, with marks of validity.
 
-A day that is summed has a mark with country "". Before other verdicts of it go in, their country
-gets a mark with a higher version, and is counted live until the day is summed again. So a crash
-between any two writes leaves an answer that is right and slower. One process writes at a time.
+States of a day: *new* (no mark), *summed* (a mark with country ""), *stale* for some countries (a
+mark with that country and a higher version). Before further verdicts of a summed day are inserted,
+their country gets its mark. The country is then counted from verdicts until the day is summed
+again. So a crash between any two writes leaves a correct but slower answer. Only one process
+writes at a time.
 """
 
 from collections.abc import Iterable, Sequence
@@ -18,12 +20,15 @@ COUNT_COLUMNS = ("anomaly", "confirmed", "failure", "ok")
 KEY_COLUMNS = ("country", "net", "day", "experiment", "target")
 _EPOCH = date(1970, 1, 1)
 
-DayMark = tuple[date, str, str, int]  # day, country, sign, version
+DayMark = tuple[date, str, str, int]  # day, country, signature, version
 
 
 @dataclass(frozen=True, slots=True)
 class AnonymityRule:
-    """How cells are made: fewer than `k` are nothing; `known_methods` of blocking are confirmed."""
+    """Rule of cells: counts of fewer than `k` vantages are 0.
+
+    Blocking by one of `known_methods` is confirmed.
+    """
 
     k: int
     known_methods: tuple[str, ...]
@@ -39,7 +44,7 @@ class AnonymityRule:
 
 @dataclass(frozen=True, slots=True)
 class UncachedDays:
-    """What must be counted from the verdicts: whole days, and some countries of others."""
+    """Days to count from verdicts: whole days, and single countries of partial days."""
 
     whole_days: tuple[date, ...] = ()
     partial_days: tuple[date, ...] = ()
@@ -49,14 +54,14 @@ class UncachedDays:
         return bool(self.whole_days or self.partial_days)
 
     def build_clause(self, day_column: str, country_column: str, table: str) -> WhereClause:
-        """Select rows of `table` ("verdicts" or "days") whose (day, country) are live."""
+        """Select rows of `table` ("verdicts" or "days") whose (day, country) are uncached."""
         clause = WhereClause()
         alternatives = []
         for name, days in (("whole", self.whole_days), ("partly", self.partial_days)):
             if days:
                 clause.parameters |= {f"{name}_days": list(days)}
                 alternatives.append(f"{day_column} IN {{{name}_days:Array(Date)}}")
-                if table == "verdicts":  # by its own column, so that parts are left out
+                if table == "verdicts":  # on the partition column, so that the engine skips parts
                     clause.parameters |= {
                         f"{name}_since": midnight_us(days[0]),
                         f"{name}_until": midnight_us(days[-1]) + DAY_US,
@@ -82,7 +87,7 @@ def query_marks(since_us: int, until_us: int) -> Query:
 def find_uncached(
     marks: Sequence[DayMark], rule: AnonymityRule, since_us: int, until_us: int
 ) -> UncachedDays:
-    """Of whole days in [since, until), by their marks."""
+    """Find the uncached days in [since, until), which are at midnight UTC."""
     stale = _find_stale(marks, rule.signature)
     span = range((until_us - since_us) // DAY_US)
     days = [day_at(since_us) + timedelta(days=n) for n in span]
@@ -92,7 +97,7 @@ def find_uncached(
 
 
 def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[date, list[str]]:
-    """Of each day that is summed (by `signature`), the countries that have changed since."""
+    """Return each day summed (by `signature`) with the countries changed since."""
     version_by_day = {day: v for day, c, how, v in marks if not c and signature in (None, how)}
     return {
         day: [c for at, c, _, v in marks if at == day and c and v > version]
@@ -101,10 +106,11 @@ def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[
 
 
 def build_cells_sql(clause: WhereClause) -> str:
-    """Count the verdicts that `clause` selects; k and known are parameters (`AnonymityRule`).
+    """Count the verdicts that `clause` selects, by k-anonymous cells.
 
-    Networks of fewer than k people are network 0; a count of fewer than k people is nothing, else
-    the next lower multiple of k; what too few confirm is an anomaly all the same.
+    k and known are parameters (`AnonymityRule`). Networks of fewer than k vantages become network
+    0. A count of fewer than k vantages becomes 0, any other the next lower multiple of k. Blocking
+    that too few vantages confirm is an anomaly.
     """
     sums = [f"sum({n}0) AS {n}" for n in (*_COUNT_CONDITIONS, *_VANTAGE_CONDITIONS)]
     return f"""
@@ -133,7 +139,7 @@ _VANTAGE_CONDITIONS = {
 
 
 def _build_network_sql(clause: WhereClause) -> str:
-    """Measurements by what they say, and how many vantages say so."""
+    """Count measurements by outcome, and the vantages with that outcome."""
     clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'").add_condition(
         "rule != {bad:String}", bad=TIME_BAD
     )
@@ -154,13 +160,13 @@ def _build_floor_sql(measurements: str, vantages: str) -> str:
 
 
 class DailyTotals:
-    """The writing side; only the writing thread may call it."""
+    """Writer of daily totals; only the writing thread may call it."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
 
     def mark_changed(self, keys: Iterable[tuple[int, str]]) -> None:
-        """(time in µs, country) of verdicts that are about to go in. Raises StoreError."""
+        """Mark (time in µs, country) before inserting such verdicts. Raises StoreError."""
         changed_days = {(day_at(at_us), country) for at_us, country in keys}
         marks = self._read_marks({day for day, _ in changed_days})
         stale = _find_stale(marks)
@@ -169,7 +175,7 @@ class DailyTotals:
                 self._insert_mark(day, country, "")
 
     def sum_day(self, day: date, rule: AnonymityRule) -> bool:
-        """Sum what of a day is not; whether there was anything to do. Raises StoreError."""
+        """Sum what is missing of a day; return whether anything was. Raises StoreError."""
         stale = _find_stale(self._read_marks({day}), rule.signature)
         if stale.get(day) == []:
             return False
@@ -178,7 +184,7 @@ class DailyTotals:
         return True
 
     def list_due(self, before_us: int, rule: AnonymityRule, *, include_new: bool) -> list[date]:
-        """Days that are over and not summed; with `include_new` also those that never were."""
+        """List past days with changes, and with `include_new` days never summed."""
         end = day_at(before_us)
         stale = _find_stale(self._read_marks(()), rule.signature)
         days = {day for day, countries in stale.items() if countries}
@@ -188,7 +194,7 @@ class DailyTotals:
         return sorted(day for day in days if day < end)
 
     def _replace_totals(self, day: date, countries: Sequence[str], rule: AnonymityRule) -> None:
-        """Also zeros for cells that are no more, so that they do not stay as they were."""
+        """Replace totals, writing zeros for cells that no longer exist."""
         at_us = midnight_us(day)
         clause = WhereClause().add_time_range("started", at_us, at_us + DAY_US)
         old_clause = WhereClause().add_condition("day = {day:Date}", day=day)
@@ -219,7 +225,7 @@ INSERT INTO day_marks SELECT {day:Date}, {country:String}, {sign:String},
 
 
 def day_at(at_us: int) -> date:
-    """The day, UTC, in which a moment lies."""
+    """Return the UTC day of a time."""
     return _EPOCH + timedelta(days=at_us // DAY_US)
 
 

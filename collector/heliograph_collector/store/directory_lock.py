@@ -1,4 +1,4 @@
-"""One process per data directory, told in a sentence instead of an engine's error."""
+"""Lock that admits one process per data directory and fails with a clear sentence."""
 
 import fcntl
 import os
@@ -6,7 +6,7 @@ from pathlib import Path
 
 
 class DirectoryInUseError(Exception):
-    """Another process holds the directory."""
+    """Error: another process uses the directory."""
 
     def __init__(self, directory: Path, content: str) -> None:
         super().__init__(
@@ -16,10 +16,10 @@ class DirectoryInUseError(Exception):
 
 
 class DirectoryLock:
-    """An advisory lock that the kernel drops when the process dies, however it dies."""
+    """Advisory lock that the kernel releases whenever the process ends."""
 
     def __init__(self, directory: Path, content: str) -> None:
-        """Raises DirectoryInUseError, or OSError when the directory cannot be made."""
+        """Take the lock. Raises DirectoryInUseError, or OSError without a directory."""
         directory.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = directory / f"{content}.lock"
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)

@@ -1,7 +1,7 @@
-"""The schema as numbered files: applied in order, recorded, forward only.
+"""Migrations of the schema: numbered files, applied in order, recorded.
 
-One text serves one machine and a cluster: engine names and ON CLUSTER are substituted by name.
-Every statement may run twice, so that a crash between two of them needs no cure.
+They only go forward. The same text serves one machine and a cluster: engine names and ON CLUSTER
+are substituted. Every statement can run twice, so that a crash between two of them needs no repair.
 """
 
 from collections.abc import Callable, Mapping
@@ -12,7 +12,7 @@ from heliograph_collector.store.clickhouse import ClickHouse
 
 _DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, "
-    "ttl_only_drop_parts = 1, old_parts_lifetime = 30"  # merged parts are synced: 30 s is plenty
+    "ttl_only_drop_parts = 1, old_parts_lifetime = 30"  # merged parts are synced, so 30 s is enough
 )
 
 LOCAL_SUBSTITUTIONS = {
@@ -21,7 +21,7 @@ LOCAL_SUBSTITUTIONS = {
     "settings": f"SETTINGS {_DURABLE}",
 }
 
-MAX_RETENTION_DAYS = 18_250  # the engine's DateTime ends in 2106 and would wrap round
+MAX_RETENTION_DAYS = 18_250  # the engine's DateTime ends in 2106 and would overflow
 RETENTION_COLUMNS = {
     "measurements": "started",
     "observations": "started",
@@ -30,15 +30,15 @@ RETENTION_COLUMNS = {
     "presence": "received",
     "minute_cells": "start",
     "days": "day",
-}  # table → the time its retention counts from; the other cells stay for ever
+}  # table → time from which retention counts; other cells are kept permanently
 
 
 class SchemaError(Exception):
-    """The store's schema is not ours to use; the message is one sentence."""
+    """Unusable schema; the message is one sentence."""
 
 
 def cluster_substitutions(name: str) -> Mapping[str, str]:
-    """The same schema, replicated. Untested: there was no cluster to try it on."""
+    """Return substitutions for a replicated schema. Untested, for lack of a cluster."""
     quoted = name.replace("\\", "\\\\").replace("'", "\\'")
     return {
         "on_cluster": f"ON CLUSTER '{quoted}'",
@@ -61,7 +61,7 @@ def prepare_schema(clickhouse: ClickHouse, retention_days: Mapping[str, int]) ->
 
 
 def _set_retention(clickhouse: ClickHouse, table: str, days: int) -> None:
-    """Set a table's retention, unless it is set already: setting it rewrites parts."""
+    """Set a table's retention unless it is set already: setting rewrites parts."""
     days = min(days, MAX_RETENTION_DAYS)
     sql = (
         "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
@@ -78,9 +78,10 @@ def apply_migrations(
     read_versions: Callable[[], set[int]],
     substitutions: Mapping[str, str],
 ) -> None:
-    """Apply what is missing. `execute` runs one statement, `read_versions` tells what is recorded.
+    """Apply missing migrations.
 
-    Raises SchemaError when the store is newer than this program.
+    `execute` runs one statement, and `read_versions` returns the recorded versions. Raises
+    SchemaError when the store is newer than this program.
     """
     for statement in split_statements(_MIGRATIONS, substitutions):
         execute(statement)
@@ -98,7 +99,7 @@ def apply_migrations(
 
 
 def split_statements(script: str, substitutions: Mapping[str, str]) -> list[str]:
-    """The statements of one file, comments dropped, words filled in."""
+    """Split a file into statements without comments, and substitute names."""
     lines = (line for line in script.splitlines() if not line.startswith("--"))
     expanded = Template("\n".join(lines)).substitute(substitutions)
     return [s.strip() for s in expanded.split(";") if s.strip()]

@@ -1,4 +1,4 @@
-"""Names that say nothing: of a measurement, and of a vantage for one network and one month."""
+"""Pseudonyms of measurements, and of vantages for one network and one month."""
 
 import hashlib
 import hmac
@@ -9,18 +9,18 @@ _VANTAGE = b"heliograph vantage v1\0"
 
 
 class Pseudonyms:
-    """Keyed with the collector's secret, so that nobody else can test a guess."""
+    """Pseudonyms keyed by the collector's secret, so that nobody can test a guess."""
 
     def __init__(self, secret: bytes) -> None:
         self._secret = secret
 
     def measurement(self, agent: bytes, sequence: int, index: int) -> str:
-        """32 hex digits: the measurement at `index` of this agent's envelope, at every replay."""
+        """Return 32 hex digits for a measurement, equal on every replay."""
         position = sequence.to_bytes(8, "big") + index.to_bytes(4, "big")
         return self._digest(_MEASUREMENT, agent + position)[:16].hex()
 
     def vantage(self, agent: bytes, country: str, asn: int, at_us: int) -> str:
-        """16 hex digits that change with the network and with the month (UTC)."""
+        """Return 16 hex digits that change with the network and the UTC month."""
         month = datetime.fromtimestamp(at_us // 1_000_000, UTC).strftime("%Y-%m")
         return self._digest(_VANTAGE, agent + f"{country} {asn} {month}".encode())[:8].hex()
 

@@ -1,4 +1,4 @@
-"""Every question the store answers: fixed text, and values as the engine's typed parameters."""
+"""Queries of the store: fixed SQL, with values as typed parameters of the engine."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,20 +21,20 @@ from heliograph_collector.model.records import (
 )
 
 US = 1_000_000
-CELL_TABLES = {60: "minute_cells"}  # by the width of their bins, where they are not in `cells`
+CELL_TABLES = {60: "minute_cells"}  # seconds per bin → table, for bins that are not in `cells`
 
-VerdictRow = tuple[str, int, Verdict]  # to which measurement, by which block, what
+VerdictRow = tuple[str, int, Verdict]  # id of the measurement, number of the judgement, verdict
 
 
 class WhereClause:
-    """A WHERE clause in the making: a condition for each value that was given."""
+    """Builder of a WHERE clause with one condition per given value."""
 
     def __init__(self) -> None:
         self.conditions: list[str] = []
         self.parameters: dict[str, object] = {}
 
     def add_condition(self, condition: str, **parameters: object) -> "WhereClause":
-        """Add `condition`, unless one of its values is None. It is our text, never a caller's."""
+        """Add `condition`, unless a value is None. It is fixed text, never a caller's."""
         if None not in parameters.values():
             self.conditions.append(condition)
             self.parameters |= parameters
@@ -61,7 +61,7 @@ class WhereClause:
 
 
 def filter_place(filters: Mapping[str, Any]) -> WhereClause:
-    """A question about a place or service; raises TypeError for what is neither."""
+    """Build conditions on place and service. Raises TypeError for other filters."""
     if unknown_names := filters.keys() - {"country", "region", "asn", "access", "service"}:
         raise TypeError(f"no such filter: {', '.join(sorted(unknown_names))}")
     clause = WhereClause().add_place(
@@ -72,7 +72,7 @@ def filter_place(filters: Mapping[str, Any]) -> WhereClause:
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """Text, values, the columns that are bytes, and what a row of the answer becomes."""
+    """SQL with its parameters, binary columns, and parser of a row."""
 
     sql: str
     parameters: dict[str, object]
@@ -81,7 +81,7 @@ class Query:
 
 
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
-    """Losses, each spread over the bins that ended before the vantage was back."""
+    """Count losses of vantages in each bin that ended before the vantage returned."""
     clause.add_condition("role = 'volunteer'").add_condition(
         "kind IN ('arrival', 'goodbye', 'lost')"
     )
@@ -114,9 +114,9 @@ _RECORD_COLUMNS = (
 def query_measurement_ids(
     measurement_filter: MeasurementFilter, after: tuple[int, str] | None, limit: int
 ) -> Query:
-    """(id, started) of measurements, newest first, from `after` (started, id) on.
+    """Select (id, started) of measurements, newest first, after (started, id).
 
-    Without the messages: these are read for the page alone, not for all that was looked through.
+    It leaves out message bodies, which only the rows of the page need.
     """
     clause = WhereClause().add_place(
         measurement_filter.country or None,
@@ -147,7 +147,7 @@ ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 our own c
 
 
 def query_measurements(page: Sequence[tuple[str, int]]) -> Query:
-    """The measurements of a page of (id, started), newest first."""
+    """Select the measurements of a page of (id, started), newest first."""
     clause = WhereClause().add_condition("id IN {ids:Array(String)}", ids=[id_ for id_, _ in page])
     times = [started_us for _, started_us in page]
     clause.add_time_range("started", min(times), max(times) + 1)
@@ -160,7 +160,7 @@ ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 our own conditions
 def query_time_range(
     since_us: int, until_us: int, service: str | None, after: tuple[int, str] | None, limit: int
 ) -> Query:
-    """Measurements of a stretch of time, oldest first, from `after` (started, id) on."""
+    """Select measurements in a time range, oldest first, after (started, id)."""
     clause = WhereClause().add_time_range("started", since_us, until_us)
     clause.add_condition("service = {service:String}", service=service)
     if after is not None:
@@ -175,13 +175,13 @@ ORDER BY started, id LIMIT 1 BY id LIMIT {{limit:UInt32}}"""  # noqa: S608 our o
     return Query(sql, clause.parameters | {"limit": limit}, _parse_record, ("body",))
 
 
-def query_measurement(id: str) -> Query:  # noqa: A002 the word of the row
+def query_measurement(id: str) -> Query:  # noqa: A002 the column's name
     sql = f"SELECT {_RECORD_COLUMNS} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608
     return Query(sql, {"id": id}, _parse_record, ("body",))
 
 
 def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
-    """The last judgement of each, endpoint "" first."""
+    """Select all judgements of these measurements, the last first, endpoint "" first."""
     clause = WhereClause().add_time_range(
         "started", min(t.started_us for t in records), max(t.started_us for t in records) + 1
     )
@@ -212,7 +212,7 @@ ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own c
 
 
 def query_cell_days(since_us: int) -> Query:
-    """(midnight, last change) in µs of each day that has cells of five minutes."""
+    """Select (midnight, last change) in µs of each day with 5-minute cells."""
     clause = WhereClause().add_time_range("start", since_us, None).add_condition("bin_s = 300")
     sql = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {US} AS day,
@@ -232,7 +232,7 @@ _PRESENCE_TESTS = {
 
 
 def build_present_query(table: str) -> tuple[str, tuple[str, ...]]:
-    """The question which rows of a block are in already, and the columns that tell them apart."""
+    """Return SQL for the stored rows of a block, and their key columns."""
     key, condition = _PRESENCE_TESTS[table]
     names = ", ".join(f"`{name}`" for name in key)
     return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 our own words
@@ -315,7 +315,7 @@ def _parse_cell(r: tuple[Any, ...]) -> Cell:
 
 
 def find_last_judgements(verdict_rows: Sequence[VerdictRow]) -> dict[str, int]:
-    """By measurement, which judgement was the last."""
+    """Return the number of the last judgement by measurement id."""
     last_by_id: dict[str, int] = {}
     for id_, judged, _ in verdict_rows:
         last_by_id[id_] = max(judged, last_by_id.get(id_, 0))
@@ -325,7 +325,7 @@ def find_last_judgements(verdict_rows: Sequence[VerdictRow]) -> dict[str, int]:
 def pair_verdicts(
     records: Sequence[ReceivedMeasurement], verdict_rows: Sequence[VerdictRow]
 ) -> tuple[JudgedMeasurement, ...]:
-    """Each measurement with the verdicts of its last judgement, in their order."""
+    """Pair each measurement with the verdicts of its last judgement, in order."""
     last_by_id = find_last_judgements(verdict_rows)
     verdicts: dict[str, list[Verdict]] = {}
     for id_, judged, verdict in verdict_rows:
@@ -335,7 +335,7 @@ def pair_verdicts(
 
 
 def parse_cursor(cursor: str) -> tuple[int, str] | None:
-    """Raises ValueError when it is not one of ours."""
+    """Parse a cursor, None if empty. Raises ValueError when it is invalid."""
     if not cursor:
         return None
     started, dot, id_ = cursor.partition(".")

@@ -1,4 +1,4 @@
-"""The store: every write and every question goes through here, each kind in its own threads."""
+"""Store: all writes and queries, each kind in its own threads."""
 
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -50,7 +50,7 @@ from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWrite
 __all__ = ["DirectoryInUseError", "Store", "StoreError", "StoreLimits", "TooMuchError"]
 
 MAX_PAGE_SIZE = 500
-# waiting for a thread and for the engine
+# includes waiting for a thread and for the engine
 READ_TIMEOUT_S = 60.0
 WRITE_TIMEOUT_S = 300.0
 BACKUP_TIMEOUT_S = 6 * 3_600.0
@@ -59,13 +59,13 @@ TABLES = (
     *sorted(migrations.RETENTION_COLUMNS.keys() - {"days"}),
     "cells",
     "blocks",
-)  # days are made again from verdicts
+)  # `days` is computed from verdicts
 
 _T = TypeVar("_T")
 
 
 class Store:
-    """`url` is chdb:///PATH, clickhouse://HOST:PORT or clickhouses://HOST:PORT."""
+    """Store at chdb:///PATH, clickhouse://HOST:PORT or clickhouses://HOST:PORT."""
 
     def __init__(
         self,
@@ -76,9 +76,9 @@ class Store:
         verdicts_days: int = 180,
         minutes_days: int = 2,
     ) -> None:
-        """Raises StoreError when `url` is none of these."""
+        """Prepare the store without connecting. Raises StoreError for an invalid `url`."""
         self._clickhouse = ClickHouse(url, limits or StoreLimits())
-        # A measurement is never kept without its verdicts.
+        # A measurement is never kept longer than its verdicts.
         days_by_table = dict.fromkeys(_VERDICT_TABLES, max(verdicts_days, observations_days))
         days_by_table["minute_cells"] = minutes_days
         self._retention_days = {
@@ -100,41 +100,42 @@ class Store:
         await self._run_write(self._open_engine)
 
     async def close(self) -> None:
-        """Again does nothing."""
+        """Finish running queries and close; a second call does nothing."""
         if self.is_closed:
             return
         self.is_closed = True
-        await asyncio.to_thread(self._reader_pool.shutdown)  # questions under way hold handles
+        await asyncio.to_thread(self._reader_pool.shutdown)  # running queries hold handles
         await _run_with_deadline(self._writer_pool, self._clickhouse.close, WRITE_TIMEOUT_S)
         self._writer_pool.shutdown()
 
     async def cursor(self, journal: str) -> int:
-        """The last position of this journal that is wholly in. Raises StoreError."""
+        """Return the last fully stored position of this journal. Raises StoreError."""
         return (await self._run_write(lambda: self._block_writer.read_mark(journal, DONE_MARK)))[1]
 
     async def pending(self, journal: str) -> tuple[int, int] | None:
-        """First and last position of a block that was begun and may be partly in.
+        """Return the first and last position of a block that may be partly stored.
 
-        It must come again with the same bounds: by them it is known for a replay.
+        It must be inserted again with the same bounds, by which the store recognizes a replay. None
+        means that no block is pending.
         """
         bounds = await self._run_write(lambda: self._block_writer.read_mark(journal, BEGUN_MARK))
         return bounds if bounds[1] > await self.cursor(journal) else None
 
     async def insert_block(self, block: Block) -> None:
-        """Take a block in. Doing it again, wholly or from any point on, changes nothing.
+        """Insert a block; repeating it fully or partly changes nothing.
 
-        Raises StoreError; then the same block may come again.
+        Raises StoreError; then the same block may be inserted again.
         """
         await self._run_write(lambda: self._block_writer.put(block))
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
-        """Cells as they are now, in place of those with the same key. Raises StoreError."""
+        """Replace cells that have the same keys. Raises StoreError."""
         await self._run_write(lambda: self._cell_writer.put(cells))
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
-        """What each volunteer's vantage found in each bin, by whole targets.
+        """Return the votes of each volunteer's vantage per bin, by whole targets.
 
-        `filters`: any of country, region, asn, access, service, here as in `counts`, `silences`.
+        `filters`: any of country, region, asn, access, service, as in `counts` and `silences`.
         """
         clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
         return await self._run_query(vote_queries.query_votes(clause, bin_s))
@@ -148,9 +149,9 @@ class Store:
         wider: Collection[str] = (),
         **filters: Any,
     ) -> list[Count]:
-        """The votes of all cells, or of those that `filters` select, counted where they lie.
+        """Count the votes of the cells that `filters` select, inside the engine.
 
-        `wider` names what of the place and service cells are not told apart by.
+        `wider` names fields of place and service that are merged.
         """
         clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
         return await self._run_query(vote_queries.query_counts(clause, bin_s, wider))
@@ -158,14 +159,14 @@ class Store:
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        """How many vantages of each place were gone without goodbye when each bin ended."""
+        """Count, per place and bin, the vantages lost without goodbye at the bin's end."""
         clause = queries.filter_place(filters)
         return await self._run_query(queries.query_silences(clause, since_us, until_us, bin_s))
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
     ) -> list[StoredVote]:
-        """Every volunteer's verdicts on a service in one country, one by one, oldest first.
+        """Return each volunteer's verdicts on a service in a country, oldest first.
 
         Raises TooMuchError over vote_queries.MAX_VOTES, StoreError.
         """
@@ -182,10 +183,10 @@ class Store:
         *,
         fresh_s: int = 0,
     ) -> list[WorldTally]:
-        """How a service fares in all other countries: each bin in which anybody knows.
+        """Count how a service works in all other countries, in each bin with results.
 
-        What a vantage said last counts for `fresh_s` (a bin if 0, else whole bins). Down and k of n
-        endpoints are bad as well as blocked; slowness is not known here. Raises StoreError.
+        A vantage's last vote counts for `fresh_s` (one bin if 0, else whole bins). Down and k of n
+        endpoints are bad as well as blocked; throttling is not known here. Raises StoreError.
         """
         arguments = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
         return await self._run_query(vote_queries.query_world_tally(*arguments))
@@ -193,7 +194,7 @@ class Store:
     async def totals(
         self, request: aggregation.AggregationQuery
     ) -> list[aggregation.AggregationRow]:
-        """Raises TooMuchError, StoreError."""
+        """Aggregate measurements. Raises TooMuchError, StoreError."""
         window = (request.since_us, request.until_us)
         uncached = find_uncached(
             await self._run_query(query_marks(*window)), request.anonymity_rule, *window
@@ -205,22 +206,19 @@ class Store:
     async def list_due_days(
         self, before_us: int, rule: AnonymityRule, *, include_new: bool
     ) -> list[date]:
-        """List days before that are not summed; `include_new` looks at all verdicts.
-
-        Raises StoreError.
-        """
+        """List earlier days to sum; `include_new` reads all verdicts. Raises StoreError."""
         return await self._run_write(
             lambda: self._daily_totals.list_due(before_us, rule, include_new=include_new)
         )
 
     async def sum_day(self, day: date, rule: AnonymityRule) -> bool:
-        """Sum a day for `totals`, if it is not; whether it was done now. Raises StoreError."""
+        """Sum a day for `totals` if needed; return whether it was. Raises StoreError."""
         return await self._run_write(lambda: self._daily_totals.sum_day(day, rule))
 
     async def measurements(
         self, measurement_filter: MeasurementFilter, cursor: str = "", limit: int = 50
     ) -> MeasurementPage:
-        """A page, newest first. Raises ValueError for a cursor that is not one of ours."""
+        """Return a page, newest first. Raises ValueError for an invalid cursor."""
         after = queries.parse_cursor(cursor)
         size = max(1, min(limit, MAX_PAGE_SIZE))
         page_ids = await self._run_query(
@@ -234,7 +232,7 @@ class Store:
         next_cursor = f"{started_us}.{id_}" if len(page_ids) > size else ""
         return MeasurementPage(items=queries.pair_verdicts(records, verdicts), next=next_cursor)
 
-    async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the word of the row
+    async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the column's name
         records = await self._run_query(queries.query_measurement(id))
         if not records:
             return None
@@ -250,7 +248,7 @@ class Store:
         service: str = "",
         after: tuple[int, str] | None = None,
     ) -> list[Judgement]:
-        """Up to MAX_PAGE measurements, oldest first, from `after` (started, id) on.
+        """List up to MAX_PAGE_SIZE measurements, oldest first, after (started, id).
 
         Raises StoreError.
         """
@@ -264,7 +262,7 @@ class Store:
         ]
 
     async def judged(self, records: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
-        """With their last verdicts. Raises StoreError."""
+        """Pair measurements with their last verdicts. Raises StoreError."""
         return (
             queries.pair_verdicts(records, await self._run_query(queries.query_verdicts(records)))
             if records
@@ -272,7 +270,7 @@ class Store:
         )
 
     async def replace_verdicts(self, judgements: Sequence[Judgement]) -> None:
-        """In place of what was said under a lower number. Raises StoreError."""
+        """Replace judgements with lower numbers. Raises StoreError."""
 
         def put() -> None:
             self._daily_totals.mark_changed(
@@ -283,37 +281,37 @@ class Store:
         await self._run_write(put)
 
     async def cells(self, cell_filter: CellFilter) -> list[Cell]:
-        """As stored: `rollup.fill_bins` adds the rows of nobody. Raises StoreError."""
+        """Return stored cells; `rollup.fill_bins` adds empty ones. Raises StoreError."""
         return await self._run_query(queries.query_cells(cell_filter))
 
     async def cell_days(self, since_us: int) -> list[tuple[int, int]]:
-        """Each day's midnight, and when its five minutes were last written. Raises StoreError."""
+        """Return each day's midnight and last 5-minute write, in µs. Raises StoreError."""
         return await self._run_query(queries.query_cell_days(since_us))
 
     async def health(self) -> StoreHealth:
-        """Raises StoreError when the store does not answer."""
+        """Return the engine's state. Raises StoreError when it does not answer."""
         (row,) = await self._run_query(queries.query_health())
         free = self._clickhouse.free_bytes()
         return StoreHealth(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
     async def export(self, directory: Path) -> dict[str, int]:
-        """Every table into a file of its own, all of one moment; how many rows each has."""
+        """Write every table to its own file at one moment; return their numbers of rows."""
         return await self._run_write(
             lambda: {t: self._export_table(t, directory) for t in TABLES}, BACKUP_TIMEOUT_S
         )
 
     async def load(self, directory: Path, rows: Mapping[str, int]) -> None:
-        """Fill empty tables from what `export` wrote. Raises StoreError when rows are missing."""
+        """Fill empty tables from `export`. Raises StoreError when rows are missing."""
 
         def load() -> None:
             for table in TABLES:
-                if table in rows:  # else the snapshot is from before that table
+                if table in rows:  # an older snapshot may lack the table
                     self._load_table(table, directory, rows[table])
 
         await self._run_write(load, BACKUP_TIMEOUT_S)
 
     async def is_empty(self) -> bool:
-        """Whether nothing was ever put in."""
+        """Return whether all tables are empty."""
         return await self._run_write(lambda: not any(self._count_rows(table) for table in TABLES))
 
     def _export_table(self, table: str, directory: Path) -> int:
@@ -337,7 +335,7 @@ class Store:
             raise
 
     async def _run_query(self, query: Query) -> list[Any]:
-        """Raises StoreError."""
+        """Run a query in a reading thread. Raises StoreError."""
 
         def ask() -> list[Any]:
             rows = self._clickhouse.query(query.sql, query.parameters, query.binary_columns)
@@ -349,7 +347,7 @@ class Store:
     async def _run_write(
         self, operation: Callable[[], _T], deadline_s: float = WRITE_TIMEOUT_S
     ) -> _T:
-        """Raises StoreError."""
+        """Run a write in the writing thread. Raises StoreError."""
         self._check_open()
         return await _run_with_deadline(self._writer_pool, operation, deadline_s)
 
@@ -361,7 +359,10 @@ class Store:
 async def _run_with_deadline(
     pool: ThreadPoolExecutor, operation: Callable[[], _T], deadline_s: float
 ) -> _T:
-    """After a deadline the thread goes on: a question has its own limit, a block comes again."""
+    """Await an operation; after the deadline its thread continues.
+
+    A query has its own limit, and a block is inserted again.
+    """
     try:
         async with asyncio.timeout(deadline_s):
             return await asyncio.get_running_loop().run_in_executor(pool, operation)

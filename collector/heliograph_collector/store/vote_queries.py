@@ -1,7 +1,7 @@
-"""Questions about votes: one by one, per vantage and bin, and for cells per network too.
+"""Queries of votes: single votes, per vantage and bin, and per cell with networks.
 
-The rules of counting are those of `aggregate/rollup.py`, and a test compares both: a vantage says
-what most of its verdicts say, a network what most of its vantages say, and a tie says nothing.
+The counting rules equal those of `aggregate/rollup.py`, and a test compares both. A vantage's vote
+is the majority of its verdicts, a network's the majority of its vantages. A tie is unknown.
 """
 
 from collections.abc import Collection
@@ -19,12 +19,12 @@ from heliograph_collector.model.records import (
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.queries import US, Query, WhereClause
 
-MAX_VOTES = 250_000  # of one answer: some 100 MiB
-MAX_BINS = 50_000  # a month of minutes
+MAX_VOTES = 250_000  # of one answer; about 100 MiB
+MAX_BINS = 50_000  # more than a month of minutes
 
 
 def query_single_votes(service: str, country: str, since_us: int, until_us: int) -> Query:
-    """Up to MAX_VOTES and one more, so that one who asks for too much is told so."""
+    """Select up to MAX_VOTES votes and one more, which shows an excess."""
     clause = _build_clause(service, since_us, until_us)
     clause.add_condition("country = {country:String}", country=country)
     sql = f"""
@@ -35,7 +35,7 @@ FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32
 
 
 def check_vote_count(votes: list[StoredVote], service: str, country: str) -> list[StoredVote]:
-    """Raises TooMuchError over MAX_VOTES."""
+    """Return the votes. Raises TooMuchError over MAX_VOTES."""
     if len(votes) > MAX_VOTES:
         raise TooMuchError(
             f"{service} in {country} has more than {MAX_VOTES} verdicts in that time: "
@@ -47,10 +47,10 @@ def check_vote_count(votes: list[StoredVote], service: str, country: str) -> lis
 def query_world_tally(
     service: str, not_country: str, since_us: int, until_us: int, bin_s: int, fresh_s: int
 ) -> Query:
-    """Per bin the newest vote of each vantage within `fresh_s` before its end, then by network.
+    """Count networks by their vantages' newest votes within `fresh_s` of a bin's end.
 
-    A vantage in doubt abstains; a network fails when more than half of its vantages do.
-    Raises TooMuchError over MAX_BINS.
+    A vantage in doubt abstains. A network fails when more than half of its vantages do. Raises
+    TooMuchError over MAX_BINS.
     """
     if until_us - since_us > MAX_BINS * bin_s * US:
         raise TooMuchError(f"More than {MAX_BINS} bins: ask for a shorter time, or wider bins.")
@@ -78,7 +78,7 @@ SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_
 
 
 def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
-    """Whole-target verdicts of volunteers, made at a time that can be."""
+    """Select whole-target verdicts of volunteers with a valid time."""
     clause = WhereClause().add_time_range("started", since_us, until_us)
     clause.add_condition("service = {service:String}", service=service)
     clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'")
@@ -105,7 +105,7 @@ _STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, Verd
 
 
 def query_votes(clause: WhereClause, bin_s: int) -> Query:
-    """One row per cell, bin and vantage, from whole-target verdicts of volunteers."""
+    """Select a row per cell, bin and vantage, from volunteers' whole-target verdicts."""
     sql = f"""
 SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
   tupleElement(how, 2) AS by_method, old
@@ -114,9 +114,9 @@ FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S6
 
 
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
-    """One row per cell and bin: vantages and networks by what they say, and why.
+    """Select one row per cell and bin: vantages and networks by state, and causes.
 
-    Cells are not told apart by `merged_fields` of the place and service: a vantage votes once.
+    `merged_fields` of place and service are merged, and a vantage votes once in the merged cell.
     """
     sql = f"""
 SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), countIf(said = 'reachable'),
@@ -143,9 +143,9 @@ _MAJORITY_SQL = (
 
 
 def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
-    """The network is that of its last verdict, the cause its commonest one.
+    """Count each vantage's verdicts, with its last network and its most common cause.
 
-    What was measured at a time that cannot be has no bin to vote in.
+    Measurements with an invalid time have no bin and so no vote.
     """
     clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'").add_condition(
         "rule != {bad:String}", bad=TIME_BAD
@@ -178,7 +178,7 @@ _WILDCARDS = {
     "asn": "toUInt32(0)",
     "access": "''",
     "service": "''",
-}  # what stands for all of them
+}  # values that stand for a merged field
 
 
 def _parse_vote(r: tuple[Any, ...]) -> Vote:

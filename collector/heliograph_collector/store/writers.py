@@ -1,4 +1,4 @@
-"""Writes blocks and cells. Only the writing thread may call them."""
+"""Writers of blocks and cells; only the writing thread may call them."""
 
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
@@ -18,14 +18,14 @@ _NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
 
 
 class CellWriter:
-    """Replace cells by key, each with a later time of writing than the one before."""
+    """Replace cells by key, with a write time that rises with every write."""
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
-        self._last_written_us: dict[str, int] = {}  # by table: the last moment written, in µs
+        self._last_written_us: dict[str, int] = {}  # by table, in µs
 
     def put(self, cells: Sequence[Cell]) -> None:
-        """Raises StoreError."""
+        """Write cells. Raises StoreError."""
         by_table: dict[str, list[Cell]] = {}
         for cell in cells:
             by_table.setdefault(CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
@@ -46,19 +46,23 @@ class CellWriter:
 
 
 class BlockWriter:
-    """Write blocks so that each may come again, wholly or from any point on."""
+    """Write blocks; a block can be repeated fully or from any point on.
+
+    States of a block: *begun* (its begun mark is stored, any of its rows may be), *done* (its done
+    mark is stored, so are all rows). A block with the bounds of the last begun mark is a replay,
+    which inserts only missing rows.
+    """
 
     def __init__(self, clickhouse: ClickHouse, daily_totals: DailyTotals) -> None:
         self._clickhouse = clickhouse
         self._daily_totals = daily_totals
 
     def put(self, block: Block) -> None:
-        """Write a block: the mark that it began, its rows, the mark that it is done.
+        """Write a block: the begun mark, its rows, the done mark.
 
-        Measurements are the last of the rows, so that nobody sees one without its verdicts.
-
-        Tokens alone do not hold on the embedded engine: after a kill it was seen to refuse the
-        replay of a block whose rows were not in. So a replay asks what is there.
+        Measurements are the last rows, so that no reader sees one without its verdicts. A replay
+        queries for stored rows, because deduplication tokens are not reliable on the embedded
+        engine: after a kill it refused the replay of a block whose rows were missing.
         """
         is_replay = self.read_mark(block.journal, BEGUN_MARK) == (block.first, block.last)
         new_records = [judged for judged in block.judged if judged[0].position >= block.first]

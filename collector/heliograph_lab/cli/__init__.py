@@ -1,1 +1,5 @@
-"""Commands of the lab, loaded by name by `heliograph-collector`."""
+"""Commands of the lab, which `heliograph-collector` loads by name.
+
+heliograph-collector evaluate --seeds 100
+heliograph-collector simulate cut-in-five.yml --agents 10000
+"""

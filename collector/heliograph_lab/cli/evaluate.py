@@ -1,4 +1,4 @@
-"""`heliograph-collector evaluate`: score the detectors where the truth is known."""
+"""`heliograph-collector evaluate`: score detectors on replays with known truth."""
 
 import argparse
 import json
@@ -61,7 +61,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def parse_seeds(value: str) -> int:
-    """Parse a number of seeds, for argparse."""
+    """Parse a number of seeds. Raises ArgumentTypeError."""
     if value.isascii() and value.isdigit() and 1 <= int(value) <= MAX_SEEDS:
         return int(value)
     raise argparse.ArgumentTypeError(f"{value!r} is no number from 1 to {MAX_SEEDS}")
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_scenarios(paths: Sequence[Path]) -> None:
-    """Check all files before the first replay, not in the middle."""
+    """Check all files before the first replay. Raises ScenarioError."""
     from heliograph_lab.evaluate.scenario_file import load_scenario
 
     for path in paths:
@@ -121,7 +121,7 @@ def _run_with_progress(work: Sequence["ReplayJob"]) -> Iterator["ReplayOutcome"]
 
 
 def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
-    """Evaluate one real event; exit code 1 where part of its file was left out."""
+    """Evaluate one real event; return 1 if part of its file was left out, else 0."""
     from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
     from heliograph_lab.evaluate.document import ScenarioError
     from heliograph_lab.evaluate.event.formats import load_event
@@ -162,5 +162,5 @@ def _printable_lines(report_text: str) -> str:
 
 
 def _printable(content: str) -> str:
-    """Replace characters that could steer the terminal."""
+    """Replace characters that could control the terminal."""
     return "".join(c if c.isprintable() else "\ufffd" for c in content)

@@ -1,4 +1,4 @@
-"""`heliograph-collector simulate`: virtual agents through the real door, in real time."""
+"""`heliograph-collector simulate`: connect virtual agents to a collector."""
 
 import argparse
 import asyncio
@@ -89,7 +89,7 @@ def run(args: argparse.Namespace) -> int:
         load=args.load,
         until_confirmed=args.until_confirmed,
     )
-    # Terminated politely, it ends as by Ctrl-C: else the collector that it started would live on.
+    # SIGTERM ends it as Ctrl-C does; otherwise the collector that it started would keep running.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = asyncio.run(

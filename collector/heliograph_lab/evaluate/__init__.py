@@ -1,1 +1,6 @@
-"""Evaluation: what the detectors find where the truth is known. README.md is the manual."""
+"""Evaluation: detectors on replays with known truth. README.md is the manual.
+
+scenario = load_scenario(SHIPPED / "kazakhstan-2022.yml")  # scenario_file
+replay = play_scenario(scenario, seed=1)  # scenario
+score = score_replay(replay, detect(replay))  # score, detectors
+"""

@@ -1,4 +1,4 @@
-"""Draw confounders: events that look like shutdowns, one at a time or in quiet months."""
+"""Confounders: drawn events that look like shutdowns, alone or in quiet months."""
 
 import math
 from dataclasses import replace
@@ -37,10 +37,10 @@ CONFOUNDERS = (
     "clock_jump",
     "carrier",
 )
-UNWITNESSED_POWER = "power_unwitnessed"  # nobody can tell it from a cut: shown, and not counted
+UNWITNESSED_POWER = "power_unwitnessed"  # no data distinguish it from a cut, so it has no score
 QUIET_DAYS = 30
 TESTED_DAYS = 2
-PER_MONTH = {  # a month, in a quiet world: more than a well-run collector has
+PER_MONTH = {  # more than a well-run collector has; assumed
     "restart": 2.0,
     "update": 1.0,
     "power": 2.0,
@@ -57,7 +57,7 @@ def _draw_vantages(rng: Random, code: str = "KZ") -> list[VantageRef]:
 
 
 def draw_confounder(rng: Random, draw: Draw) -> Scenario:
-    """Draw one confounder in a country that is quiet otherwise."""
+    """Draw one confounder in a country without other events."""
     vantages = _draw_vantages(rng)
     services: list[TestedService] = []
     if draw.kind == "wifi":
@@ -105,8 +105,8 @@ def _draw_event(kind: str, at_s: float, rng: Random) -> ScenarioEvent:
 def _collector_events(
     when: tuple[float, float], short: float, outage: float, is_declared: bool
 ) -> dict[str, ScenarioEvent]:
-    """Events of the collector, its way to the world, its carriers, its agents."""
-    slow = 6 * HOUR  # agents that are updated one after another, and nobody told us
+    """Build events of the collector, its connection, its carriers and its agents."""
+    slow = 6 * HOUR  # for an undeclared update of agents one after another
     return {
         "restart": ScenarioEvent("restart", when, lasts_s=short),
         "probe": ScenarioEvent("probe", when, lasts_s=short, declared=is_declared),
@@ -128,7 +128,7 @@ def _collector_events(
 def _vantage_events(
     when: tuple[float, float], long: float, rng: Random
 ) -> dict[str, ScenarioEvent]:
-    """Events at the place of the vantages."""
+    """Build events at the location of the vantages."""
     city = CellSelector("KZ", "ALA", access="fixed")
     home = CellSelector("KZ")
     power = ScenarioEvent("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0)))
@@ -155,7 +155,7 @@ def _service_events(
     sites: tuple[CellSelector, ...],
     rng: Random,
 ) -> dict[str, ScenarioEvent]:
-    """Events of the messenger itself, or of one of its sites."""
+    """Build events of the messenger itself or of some of its sites."""
     site = ScenarioEvent(
         "anycast", when, sites, lasts_s=outage, service="telegram", layer="tcp", method="timeout"
     )
@@ -167,7 +167,7 @@ def _service_events(
 
 
 def draw_quiet(rng: Random, draw: Draw) -> Scenario:
-    """Draw a month without cuts: five countries with confounders of all kinds."""
+    """Draw a month without cuts: five countries with all kinds of confounders."""
     vantages = [
         _with_carrier(w, rng)
         for w in vantages_in_country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)
@@ -183,18 +183,18 @@ def draw_quiet(rng: Random, draw: Draw) -> Scenario:
     return assemble_scenario(draw, rng, QUIET_DAYS * DAY, vantages, events, each=36)
 
 
-NIGHTLY = (("sleep", 0.3), ("lids", 0.1))
+NIGHTLY = (("sleep", 0.3), ("lids", 0.1))  # shares of vantages; assumed
 
 
 def _night_event(day: int, do: str, share: float) -> ScenarioEvent:
-    at_s = day * DAY + 16 * HOUR  # an evening in the east
+    at_s = day * DAY + 16 * HOUR  # evening in Kazakhstan (UTC+5 or +6)
     return ScenarioEvent(
         do, (at_s, at_s), (CellSelector("KZ"),), lasts_s=8 * HOUR, jitter_s=3 * HOUR, share=share
     )
 
 
 def draw_tested(rng: Random, draw: Draw) -> Scenario:
-    """Draw two quiet days of minute-wise tests of a messenger, which is down once."""
+    """Draw two quiet days of tests of a messenger every minute; it is down once."""
     vantages = vantages_in_country("KZ", REGIONS[:3], 36, T0 - ESTABLISHED_US)
     down = _draw_event("messenger_down", rng.uniform(HOUR, (TESTED_DAYS - 0.5) * DAY), rng)
     return assemble_scenario(
@@ -203,7 +203,7 @@ def draw_tested(rng: Random, draw: Draw) -> Scenario:
 
 
 def _poisson(rng: Random, mean: float) -> int:
-    """Draw arrivals in a unit of time."""
+    """Draw a Poisson count of this mean."""
     count = 0
     at = rng.expovariate(1.0)
     while at < mean:

@@ -1,4 +1,4 @@
-"""The shipped corpus, drawn from seeds: shutdowns, confounders, quiet months, liars."""
+"""Shipped corpus, drawn from seeds: shutdowns, confounders, quiet months, liars."""
 
 from collections.abc import Callable, Iterator, Mapping
 from random import Random
@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, Callable[[Random, Draw], Scenario]] = {
     "confounder": draw_confounder,
     "liars": draw_liars,
 }
-PER_SEED = {  # how many of each, by seed; the long ones first
+PER_SEED = {  # scenarios of each family per seed; the longest replays first
     "quiet": 0.12,
     "tested": 0.02,
     "shutdown": 1.0,
@@ -41,17 +41,17 @@ PER_SEED = {  # how many of each, by seed; the long ones first
     "block": 0.25,
     "throttle": 0.08,
 }
-LIARS_PER_SEED = 0.04  # seeds of the sweep over their shares
+LIARS_PER_SEED = 0.04  # sweeps over the shares of liars
 
 
 def draw_scenario(draw: Draw) -> Scenario:
-    """Draw a scenario; the same draw gives the same. Raises KeyError on a family."""
+    """Draw a scenario, equal for equal draws. Raises KeyError on an unknown family."""
     rng = Random(f"{draw.family}:{draw.kind}:{draw.seed}")  # noqa: S311 - a simulation, repeatable
     return FAMILIES[draw.family](rng, draw)
 
 
 def corpus_draws(seeds: int, half: str) -> Iterator[Draw]:
-    """List the corpus: `seeds` shutdowns and confounders, others in proportion."""
+    """Yield the corpus: `seeds` shutdowns and confounders, others in proportion."""
     first = HALVES[half]
     for family, per_seed in PER_SEED.items():
         for number in range(_at_least_one(seeds * per_seed)):

@@ -1,9 +1,9 @@
-"""Our detectors on a replay, and the registry of contenders that the scorecard compares.
+"""Own detectors on a replay, and the contenders that the scorecard compares.
 
-An alarm has the time at which a reader of the feed could see it, a little after the decision. The
-runner looks once a second, the journal and the log of alerts are each synced to the disk before
-anybody reads them: a second and a half in all. Agents send what they tested in batches, every half
-minute; a minute of verdicts is judged a while after its end, and later ones count in the next.
+An alarm has the time at which a reader of the feed can see it. This is 1.5 s after the decision:
+the runner evaluates once a second, and the journal and the alert log are each synced to the disk
+first. Agents send their tests in batches every half minute. A minute of verdicts is judged
+`CLOSE_US` after its end, and later verdicts count in the next minute.
 """
 
 from collections import deque
@@ -25,10 +25,10 @@ from heliograph_lab.evaluate.baselines.ioda import ioda
 from heliograph_lab.evaluate.baselines.ooni import ooni
 
 FEED_US = 1_500_000  # from a decision to the row
-BATCH_US = 30 * SECOND_US  # an agent seals and sends what it has so often
-PROCESSING_US = 2 * SECOND_US  # on its way, stored and judged
-_TICK_US = 5 * SECOND_US  # how often an incident is looked at while it is young
-_YOUNG_US = 900 * SECOND_US
+BATCH_US = 30 * SECOND_US  # interval at which an agent seals and sends a batch
+PROCESSING_US = 2 * SECOND_US  # to send, store and judge a batch; assumed
+_TICK_US = 5 * SECOND_US  # between evaluations of a young incident; assumed
+_YOUNG_US = 900 * SECOND_US  # assumed
 _NAMES: dict[IncidentKind, AlarmKind] = {
     IncidentKind.SILENCE: "cut",
     IncidentKind.BLOCKING: "block",
@@ -46,14 +46,14 @@ def detect(replay: Replay) -> list[Alarm]:
 
 @dataclass(slots=True)
 class _RowRecorder:
-    """Records alarm rows; an incident that grows to another cell gets another row."""
+    """A recorder of alarm rows; an incident that grows to another cell adds a row."""
 
     delay_us: int
     rows: list[Alarm] = field(default_factory=list)
     known_cells: set[tuple[str, Scope, bool]] = field(default_factory=set)
     reported_stages: set[tuple[str, bool]] = field(default_factory=set)
     phase_counts: dict[str, int] = field(default_factory=dict)
-    recovery_checks: set[int] = field(default_factory=set)  # what was seen at these is said at once
+    recovery_checks: set[int] = field(default_factory=set)  # ends at these times wait FEED_US only
 
     def update(self, incidents: Iterable[Incident], now_us: int) -> None:
         for incident in incidents:
@@ -67,7 +67,7 @@ class _RowRecorder:
     def _add_stage(
         self, incident: Incident, is_confirmed: bool, first_us: int, now_us: int
     ) -> None:
-        """Add a row; the first one has `first_us`, later additions have `now_us`."""
+        """Add a row for each new cell; rows of the first call have time `first_us`."""
         is_first = (incident.id, is_confirmed) not in self.reported_stages
         if not is_confirmed and not is_first:
             return
@@ -102,7 +102,7 @@ class _RowRecorder:
         )
 
     def closed_rows(self, incidents: Iterable[Incident]) -> list[Alarm]:
-        """Return the rows with the time at which each is said to be over."""
+        """Return the rows with the published time of each end."""
         final = {incident.id: incident for incident in incidents}
         return [self._close_row(row, final.get(row.incident)) for row in self.rows]
 
@@ -139,7 +139,7 @@ def _ended(row: Alarm, at_us: int, bracket: tuple[int, int] | None) -> Alarm:
 
 
 def order_by_arrival(votes: Iterable[ServiceVote]) -> list[tuple[int, ServiceVote]]:
-    """Return votes by time of arrival: an agent's batches close at a second of its own."""
+    """Return (arrival, vote) in order; each agent's batches have a phase of their own."""
     arrivals = []
     for vote in votes:
         phase_us = crc32(vote.witness.nym.encode()) % BATCH_US
@@ -151,7 +151,7 @@ def order_by_arrival(votes: Iterable[ServiceVote]) -> list[tuple[int, ServiceVot
 
 
 def end_times(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[Scope, ...]]]:
-    """Return when each cell was said to be back: openings first, the end last."""
+    """Yield (time, bracket, cells) of each return: openings first, the end last."""
     for phase in incident.openings:
         yield phase.seen_us, phase.when, tuple(part.scope for part in phase.parts)
     if incident.closed_us is not None:
@@ -159,7 +159,7 @@ def end_times(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[S
 
 
 def _silence_alarms(replay: Replay) -> list[Alarm]:
-    """Play twice: the second look records the rows as they were when they were new."""
+    """Play twice; the second run records rows only while an incident may change."""
     final = detect_silence(replay.signals, replay.until_us).incidents
     if not final:
         return []
@@ -188,7 +188,7 @@ def _is_open(incident: Incident, at_us: int) -> bool:
 
 
 def _ticks(incidents: Iterable[Incident], since_us: int, until_us: int) -> Iterator[int]:
-    """Yield times between two signals at which rows may change."""
+    """Yield times between two signals at which rows of young incidents may change."""
     for incident in incidents:
         low = max(since_us, incident.suspected_us)
         if low < min(until_us, incident.suspected_us + _YOUNG_US):
@@ -221,13 +221,13 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
 
 
 def _check_times(since_us: int, until_us: int) -> Iterator[int]:
-    """Return times at which the runner closes bins or checks for recovery."""
+    """Return the times at which the runner closes bins or checks for recovery."""
     return iter(range(since_us + RECOVERY_CHECK_US, until_us + CLOSE_US + 1, RECOVERY_CHECK_US))
 
 
 class Contender(NamedTuple):
     run: Detector
-    channels: frozenset[str]  # what it looks for at all
+    channels: frozenset[str]  # the kinds of events that it detects
 
 
 OWN_DETECTOR = "heliograph"

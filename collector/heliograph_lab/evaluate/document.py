@@ -1,4 +1,4 @@
-"""A YAML document whose every value knows its line, so that an error can name it."""
+"""YAML document that keeps the line of every value, so that an error can name it."""
 
 import re
 from collections.abc import Iterator
@@ -16,11 +16,11 @@ _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")
 
 
 class ScenarioError(Exception):
-    """A scenario cannot be read; str() names file, line, key and cure."""
+    """A scenario cannot be read; str() names file, line, key and remedy."""
 
 
 class Section:
-    """A mapping of the file; every key must be read, so that a misspelled one is found."""
+    """A mapping of the file, which notes the keys read to detect misspelled ones."""
 
     def __init__(self, path: Path, node: yaml.Node, name: str) -> None:
         self._path = path
@@ -40,7 +40,7 @@ class Section:
         return tuple(self._nodes)
 
     def error_at(self, node: yaml.Node | str, cure: str) -> ScenarioError:
-        """Build the error to raise about this key or node."""
+        """Build an error about a key or node, which the caller raises."""
         target = self._nodes.get(node, self._node) if isinstance(node, str) else node
         return ScenarioError(f"{self._path}, line {target.start_mark.line + 1}: {cure}.")
 
@@ -56,7 +56,7 @@ class Section:
         return Section(self._path, self._node_of(key, "a mapping"), key)
 
     def sections(self, key: str) -> Iterator["Section"]:
-        """Return a list of mappings; a single one may stand without the list."""
+        """Yield the mappings of a list; a single mapping counts as a list of one."""
         if key not in self._nodes:
             self._used_keys.add(key)
             return
@@ -101,7 +101,7 @@ class Section:
         return value
 
     def length(self, key: str, otherwise: float | None) -> float:
-        """Return seconds, from a number or a text such as 90s, 5m, 2h, 3d."""
+        """Return seconds from a number or a text such as 90s, 5m, 2h or 3d."""
         value = self._scalar(key, otherwise)
         parsed = _LENGTH.fullmatch(str(value))
         if parsed is None:
@@ -113,14 +113,14 @@ class Section:
         return float(parsed[1]) * _UNITS[parsed[2] or "s"]
 
     def timestamp(self, key: str, otherwise: int | None = None) -> int:
-        """Return microseconds UTC."""
+        """Return a time in microseconds UTC."""
         if key not in self._nodes and otherwise is not None:
             self._used_keys.add(key)
             return otherwise
         return self._parse_timestamp(self._node_of(key, "a time"), key)
 
     def bracket(self, key: str) -> tuple[int, int]:
-        """Return one time, or [earliest, latest]."""
+        """Return (earliest, latest), equal for a single time; microseconds UTC."""
         node = self._node_of(key, "a time, or [earliest, latest]")
         both = node.value if isinstance(node, yaml.SequenceNode) else [node, node]
         if len(both) != 2:
@@ -157,7 +157,7 @@ class Section:
 
 
 def read_document(path: Path) -> Section:
-    """Raises ScenarioError for what is no mapping in YAML, OSError for a missing file."""
+    """Read a YAML mapping. Raises ScenarioError on other content, OSError."""
     with path.open("rb") as file:
         content = file.read(MAX_BYTES + 1)
     if len(content) > MAX_BYTES:

@@ -1,4 +1,4 @@
-"""Exact confidence intervals of a share, a rate or a quantile; 95 % by default."""
+"""Exact confidence intervals of a share, a rate or a quantile, 95 % by default."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -29,9 +29,9 @@ def rate(events: int, exposure: float, alpha: float = ALPHA) -> tuple[float, flo
 
 
 def quantile(values: Sequence[float], q: float) -> float:
-    """Return the smallest value that at least q of them do not exceed.
+    """Return the smallest value that at least a share q of the values do not exceed.
 
-    What never came counts as infinite.
+    An event that never came counts as infinite.
     """
     if not values:
         return math.nan
@@ -63,7 +63,7 @@ def _root(rising: Callable[[float], float], low: float, high: float) -> float:
 
 
 def _binomial(k: int, n: int, p: float) -> float:
-    """P(X <= k)."""
+    """Return P(X <= k)."""
     if k < 0:
         return 0.0
     if k >= n or p <= 0:
@@ -82,7 +82,7 @@ def _binomial(k: int, n: int, p: float) -> float:
 
 
 def _poisson(k: int, mean: float) -> float:
-    """P(X <= k)."""
+    """Return P(X <= k)."""
     if mean <= 0:
         return 1.0
     logs = (i * math.log(mean) - mean - math.lgamma(i + 1) for i in range(k + 1))

@@ -17,12 +17,12 @@ MOBILE = ("mobile-only", "one-city mobile-only")
 
 @dataclass(frozen=True, slots=True)
 class Measure:
-    """A figure with its exact 95 % interval; `n` is what it was measured on. nan: nothing."""
+    """A figure with its exact 95 % interval; nan without data."""
 
     value: float
     low: float
     high: float
-    n: float
+    n: float  # sample size or exposure
 
 
 NO_MEASURE = Measure(math.nan, math.nan, math.nan, 0)
@@ -30,7 +30,7 @@ NO_MEASURE = Measure(math.nan, math.nan, math.nan, 0)
 
 @dataclass(frozen=True, slots=True)
 class ContenderResults:
-    """The scores of one contender."""
+    """The scores of one contender on all replays."""
 
     replays: tuple[tuple[ReplayOutcome, ReplayScore], ...]
 
@@ -74,7 +74,7 @@ def quantile(values: Sequence[float], q: float) -> Measure:
 def delay(
     predicate: Callable[[TruthResult], bool], field_name: str, q: float = 0.95
 ) -> Callable[[ContenderResults], Measure]:
-    """Measure a delay of truths that began at once; undetected ones count as infinite."""
+    """Return a measure of a delay of sudden truths; undetected ones are infinite."""
     return lambda results: quantile(
         [
             float(getattr(f, field_name))
@@ -174,7 +174,7 @@ def _is_national(wrong: FalseAlarm) -> bool:
 def dated_recall(
     channel_of: Callable[[TruthResult], bool],
 ) -> Callable[[ContenderResults], Measure]:
-    """Measure recall of the dated events that really happened."""
+    """Return a measure of recall on dated real events."""
 
     def measure(results: ContenderResults) -> Measure:
         truths = [f for _, v in results.in_families(DATED) for f in v.truths if channel_of(f)]
@@ -184,7 +184,7 @@ def dated_recall(
 
 
 def is_in_band(band: int) -> Callable[[TruthResult], bool]:
-    """Select cuts of at least so many vantages, below the next band."""
+    """Return a predicate for cuts of at least `band` vantages, below the next band."""
     return lambda truth: is_cut(truth) and band == _band(truth)
 
 
@@ -195,7 +195,7 @@ def _band(truth: TruthResult) -> int:
 def confounder_counts(
     results_by_name: Mapping[str, ContenderResults],
 ) -> dict[str, dict[str, tuple[int, int]]]:
-    """Count false alarms and replays, by confounder and contender."""
+    """Count (replays with a false alarm, replays) by confounder and contender."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
     for name, results in results_by_name.items():
         for outcome, verdict in results.in_families("confounder"):

@@ -1,8 +1,8 @@
-"""Simulated vantages in virtual time: what a collector hears of them.
+"""Population: signals and votes of simulated vantages in virtual time.
 
-The model is that of the published replay: heartbeats of 15 s, lost after 2½, downtimes log-normal
-with a median of 3 minutes and sigma 1.5, waits of at most a minute between two tries. Churn of
-vantages is independent. Seconds are counted from the beginning of the replay.
+The model is that of the published replay: heartbeats of 15 s; a loss after 2.5 heartbeats;
+log-normal downtimes with a median of 3 minutes and sigma 1.5; at most a minute between two
+attempts. The churn of vantages is independent. Seconds count from the start of the replay.
 """
 
 import math
@@ -26,14 +26,14 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.sources.replay import Signal
 
-BEAT_S = 15.0
-LOST_S = 37.5
+BEAT_S = 15.0  # interval of heartbeats
+LOST_S = 37.5  # from the last heartbeat to the loss
 RETRY_S = 60.0
 DOWN_S = 180.0
 DOWN_SIGMA = 1.5
-ESTABLISHED_US = 60 * DAY_US  # how long everybody was known before
-REPORTING_SHARE = 0.9  # of those who come back tell of their time in the dark
-UNKNOWN_SHARE = 0.02  # of the verdicts are unknown
+ESTABLISHED_US = 60 * DAY_US  # age of every vantage at the start; assumed
+REPORTING_SHARE = 0.9  # of returned vantages send an offline report; assumed
+UNKNOWN_SHARE = 0.02  # of verdicts are unknown; assumed
 # operators of a drawn country
 MOBILE = (101, 102, 103)
 FIXED = (201, 202, 203)
@@ -43,7 +43,7 @@ SilenceCause = Literal["own", "cut", "power", "blip", "away"]
 
 @dataclass(frozen=True, slots=True)
 class SilentSpan:
-    """A time without a vantage. own: churn; blip: its path; away: goodbye."""
+    """A silent time of a vantage; own: churn; blip: its path; away: goodbye."""
 
     since_s: float
     until_s: float
@@ -52,7 +52,7 @@ class SilentSpan:
 
 @dataclass(frozen=True, slots=True)
 class Interference:
-    """One vantage's tests of a service give this value, in a share of the tests."""
+    """A time in which a share of one vantage's tests of a service has this value."""
 
     since_s: float
     until_s: float
@@ -65,11 +65,11 @@ class Interference:
 
 @dataclass(frozen=True, slots=True)
 class TestedService:
-    """Tested every `every_s` seconds from … until …; fails by itself in `noise` of the tests."""
+    """A service that vantages test every `every_s` seconds."""
 
     name: str
     every_s: float = 60.0
-    noise: float = 0.03
+    noise: float = 0.03  # share of tests that fail by themselves; assumed
     since_s: float = 0.0
     until_s: float = math.inf
 
@@ -85,7 +85,7 @@ class SimulatedVantage:
     moved: tuple[float, str] | None = None  # (when, prefix afterwards)
 
     def ref_at(self, second: float) -> VantageRef:
-        """Return its identity to the collector at that second."""
+        """Return the vantage as the collector sees it at a second of the replay."""
         if self.moved is None or second < self.moved[0]:
             return self.ref
         w = self.ref
@@ -94,7 +94,7 @@ class SimulatedVantage:
 
 @dataclass(slots=True)
 class ReplayClock:
-    """Converts seconds of the replay to microseconds UTC."""
+    """A converter from seconds of the replay to microseconds UTC."""
 
     since_us: int
 
@@ -110,7 +110,7 @@ def vantages_at(
     carrier: str = "session",
     prefix: str = "",
 ) -> list[VantageRef]:
-    """Create vantages, each in a network of its own, unless they share a prefix."""
+    """Create vantages at a location, each in its own network unless `prefix` is given."""
     name = f"{location.country}{location.region}{location.asn}{location.access}{carrier}{prefix}"
     return [
         VantageRef(f"{name}-{i}", prefix or f"{name}-{i}", location, first_us, carrier)
@@ -133,7 +133,7 @@ def vantages_in_country(
 def spread_vantages(
     locations: Sequence[VantageLocation], count: int, first_us: int
 ) -> list[VantageRef]:
-    """Create `count` vantages over these places, one after another."""
+    """Create `count` vantages, spread evenly over the locations."""
     each, more = divmod(count, len(locations))
     return [
         w
@@ -143,7 +143,7 @@ def spread_vantages(
 
 
 def draw_churn(rng: Random, until_s: float, per_day: float) -> list[SilentSpan]:
-    """Draw a vantage's own silences."""
+    """Draw the silences of a vantage's churn."""
     spans = []
     second = 0.0
     while per_day > 0:
@@ -180,7 +180,7 @@ def _sort_key(signal: Signal) -> tuple[int, int, str]:
 
 
 def merge_silences(vantage: SimulatedVantage) -> list[list[SilentSpan]]:
-    """Merge silent spans that touch one another."""
+    """Group silent spans that overlap or touch within a second."""
     groups: list[list[SilentSpan]] = []
     latest_s = -1.0
     for span in sorted(vantage.silences, key=lambda s: (s.since_s, s.until_s)):
@@ -216,9 +216,9 @@ def _vantage_signals(
 
 
 def _reconnect_delay(cause: SilenceCause, rng: Random) -> float:
-    """Draw the delay from a free path to the session."""
+    """Draw the delay from the end of the cause to the session."""
     if cause == "power":
-        return rng.uniform(20, 180)  # the machine starts
+        return rng.uniform(20, 180)  # start of the machine; assumed
     return rng.uniform(0, RETRY_S if cause in ("cut", "blip") else 3.0)
 
 
@@ -230,7 +230,7 @@ def _offline_report(
     rng: Random,
     clock: ReplayClock,
 ) -> list[OfflineReport]:
-    """Build the report that an agent brings of a long silence."""
+    """Build the offline report of a returned vantage; empty if it sends none."""
     longest = max(group, key=lambda s: s.until_s - s.since_s)
     if longest.how not in ("cut", "power") or rng.random() >= REPORTING_SHARE:
         return []
@@ -322,9 +322,12 @@ def apply_restart(
     back_s: Mapping[str, float],
     clock: ReplayClock,
 ) -> list[Signal]:
-    """Apply an absence of the collector: it hears nothing, then agents reconnect.
+    """Apply an absence of the collector: it gets no signals, then agents reconnect.
 
-    `back_s` is how long each takes after the end. Vantages that were away before stay so.
+    Vantages that were not live before stay so.
+
+    Args:
+        back_s: Seconds from the end of the absence to each vantage's arrival, by pseudonym.
     """
     since_us = clock.to_us(since_s)
     until_us = clock.to_us(until_s)

@@ -1,8 +1,8 @@
 """Priors: published frequencies, durations and times of shutdowns.
 
-Mobile-only 40 %, one city 40 %, on the hour 71 % (or the half 85 %), again the next day 44 %, a
-median of 5.5 h (5 % below 0.83, 90 % below 22.3): "Destination Unreachable", SIGCOMM 2023, and the
-records of shutdowns.
+Shares of shutdowns: mobile-only 40 %; one city 40 %; on the hour 71 %, on the hour or half hour
+85 %; again on the next day 44 %. Durations: median 5.5 h, 5 % below 0.83 h, 90 % below 22.3 h.
+Sources: "Destination Unreachable", SIGCOMM 2023, and the records of shutdowns.
 """
 
 import math
@@ -24,7 +24,7 @@ T0 = 1_641_168_000 * SECOND_US  # Monday, 3 January 2022
 HOUR = 3_600.0
 DAY = 86_400.0
 REGIONS = ("ALA", "AST", "SHY", "VOS")
-BANDS = (5, 10, 20, 50)  # vantages in what is cut
+BANDS = (5, 10, 20, 50)  # vantages in a cut; assumed
 MOBILE_ONLY = 0.40
 ONE_CITY = 0.40
 ON_THE_HOUR = 0.706
@@ -32,8 +32,8 @@ ON_THE_HALF = 0.142
 NEXT_DAY = 0.443
 MEDIAN_S = 5.5 * HOUR
 SIGMA = 1.12
-LONGEST_S = 72 * HOUR  # longer ones are cut short: their end teaches nothing new
-SUDDEN = 0.85  # the others roll out over half an hour
+LONGEST_S = 72 * HOUR  # longer ones are truncated, because they test nothing new
+SUDDEN = 0.85  # within 10 s, the others within half an hour; assumed
 LAYERS = (("dns", "nxdomain"), ("tcp", "timeout"), ("tls", "timeout"), ("tls", "reset"))
 
 
@@ -43,7 +43,7 @@ class Draw:
 
     family: str
     seed: int
-    kind: str = ""  # of a confounder: which; of liars: their share
+    kind: str = ""  # the kind of a confounder, or the share of liars
 
 
 def draw_duration_s(rng: Random) -> float:
@@ -52,7 +52,7 @@ def draw_duration_s(rng: Random) -> float:
 
 
 def draw_start_s(rng: Random, earliest_s: float) -> float:
-    """Draw the start; orders are given for the full hour."""
+    """Draw the start in seconds; most are on the hour, as ordered."""
     hour = math.ceil(earliest_s / HOUR) * HOUR + HOUR * rng.randrange(3)
     chance = rng.random()
     if chance < ON_THE_HOUR:
@@ -63,17 +63,17 @@ def draw_start_s(rng: Random, earliest_s: float) -> float:
 
 
 def draw_churn_per_day(rng: Random) -> float:
-    """Draw a vantage's silences per day."""
+    """Draw the silences of a vantage per day; the distribution is assumed."""
     return rng.choices((1.0, 4.0, 12.0), (0.3, 0.5, 0.2))[0]
 
 
 def draw_band(rng: Random) -> int:
-    """Draw how many vantages are cut."""
+    """Draw the number of vantages in a cut; the distribution is assumed."""
     return rng.choices(BANDS, (0.15, 0.25, 0.30, 0.30))[0]
 
 
 def draw_population(rng: Random, cell: CellSelector) -> tuple[VantageRef, ...]:
-    """Draw vantages: a band in the cell, as many around it, data centers at times."""
+    """Draw vantages in the cell and around it, in some national cuts data centers too."""
     locations = [
         VantageLocation("KZ", region, asn, access)
         for asn, access in OPERATORS
@@ -93,7 +93,7 @@ def draw_population(rng: Random, cell: CellSelector) -> tuple[VantageRef, ...]:
 
 
 def draw_onset_s(rng: Random) -> float:
-    """Draw the seconds until all are cut."""
+    """Draw the seconds until all vantages are cut."""
     return rng.uniform(1, 10) if rng.random() < SUDDEN else rng.uniform(300, 1_800)
 
 
@@ -106,7 +106,7 @@ def assemble_scenario(
     services: Sequence[TestedService] = (),
     each: int = 12,
 ) -> Scenario:
-    """Build a scenario with drawn churn and four countries to compare with."""
+    """Build a scenario with drawn churn and four other countries for comparison."""
     churn_per_day = draw_churn_per_day(rng)
     all_vantages = (*vantages, *other_countries(T0, each=each))
     codes = {w.place.country for w in all_vantages}

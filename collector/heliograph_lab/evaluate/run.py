@@ -1,4 +1,4 @@
-"""Play and score the replays in several processes that share nothing."""
+"""Evaluation run: play and score replays in several independent processes."""
 
 import multiprocessing
 import os
@@ -18,12 +18,11 @@ from heliograph_lab.evaluate.scenario import play_scenario
 from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
 from heliograph_lab.evaluate.score import ReplayScore, score_replay
 
-# given by the user; shipped, and as its observers dated it
-FILE = "file"
-DATED = "dated"
+FILE = "file"  # the family of a user's scenarios
+DATED = "dated"  # the family of shipped real events, as their observers dated them
 DATED_PER_SEED = 0.003
-MIN_VANTAGES = 5  # vantages of a cell that is watched
-REPLAY_TIMEOUT_S = 900.0  # the longest that the next replay may take
+MIN_VANTAGES = 5  # of a cell that counts as exposure
+REPLAY_TIMEOUT_S = 900.0  # for the next chunk of replays
 _YEAR_US = 365.25 * 86_400e6
 _CHUNK = 4
 
@@ -38,7 +37,7 @@ class ReplayJob:
 
 @dataclass(frozen=True, slots=True)
 class ReplayOutcome:
-    """The scores of every contender on it, with the years of its countries and cells."""
+    """The scores of every contender on one replay, and its exposure in years."""
 
     draw: Draw
     country_years: float
@@ -79,9 +78,9 @@ def run_jobs(work: Sequence[ReplayJob], processes: int | None = None) -> Iterato
 
 @contextmanager
 def _interrupts_blocked() -> Iterator[Callable[[], object]]:
-    """Block Ctrl-C while workers start: the parent handles it and ends them.
+    """Block Ctrl-C while workers start, because the parent handles it and ends them.
 
-    The resource tracker would unblock it if it began later.
+    The resource tracker starts first, because its later start would unblock the signal.
     """
     resource_tracker.ensure_running()
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
@@ -96,7 +95,7 @@ def _run_chunk(chunk: Sequence[ReplayJob]) -> list[ReplayOutcome]:
 
 
 def run_job(job: ReplayJob) -> ReplayOutcome:
-    """Play a replay, run every contender, score the alarms."""
+    """Play a scenario, run every contender on the replay and score the alarms."""
     scenario = corpus.draw_scenario(job.draw) if job.path is None else load_scenario(job.path)
     replay = play_scenario(scenario, job.draw.seed)
     verdicts = {

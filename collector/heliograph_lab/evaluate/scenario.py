@@ -1,6 +1,6 @@
-"""A scenario: vantages and events; played with a seed it is a replay.
+"""Scenario: vantages and events, played with a seed as a replay.
 
-The truth follows from the events. README.md describes every event.
+The truths follow from the events. README.md describes every event.
 """
 
 import math
@@ -29,7 +29,7 @@ from heliograph_lab.evaluate.population import (
 
 CUTS = ("cut",)
 INTERFERENCES = ("block", "throttle", "messenger_down", "anycast")
-SILENCES: dict[str, SilenceCause] = {  # what makes vantages silent that are not cut
+SILENCES: dict[str, SilenceCause] = {  # events that silence vantages without a cut
     "power": "power",
     "wifi": "blip",
     "carrier": "blip",
@@ -57,7 +57,7 @@ _VOTE_VALUES = {
 
 @dataclass(frozen=True, slots=True)
 class CellSelector:
-    """Selects vantages: empty fields match all, `share` the first ones of a place."""
+    """A selector of vantages; empty fields match all, `share` the first of a location."""
 
     country: str = ""
     region: str = ""
@@ -65,7 +65,7 @@ class CellSelector:
     access: str = ""
     carrier: str = ""
     prefix: str = ""
-    beyond: str = ""  # a region that is spared
+    beyond: str = ""  # an excluded region
     share: float = 1.0
 
     def includes(self, vantage: VantageRef, rank: float) -> bool:
@@ -94,15 +94,15 @@ class ScenarioEvent:
     when: tuple[float, float]
     cells: tuple[CellSelector, ...] = (CellSelector(),)
     id: str = ""
-    lasts_s: float = math.inf  # or until a `restore` takes them
-    jitter_s: float = 0.0  # the onset of each is spread over so long
+    lasts_s: float = math.inf  # or until a `restore`
+    jitter_s: float = 0.0  # time over which the onsets of vantages are spread
     service: str = ""
     layer: str = ""
     method: str = ""
     share: float = 1.0  # of the tests, or of the vantages of `sleep` and `lids`
-    declared: bool = True  # whether the collector knows of this fault of ours
+    declared: bool = True  # True if the collector knows of the fault
     scoreable: bool = True
-    scope: Scope | None = None  # of the truth, where `who` does not say it
+    scope: Scope | None = None  # of the truth; None for the scope of `cells`
     label: str = ""
 
     def affects(self, vantage: SimulatedVantage, rank: float) -> bool:
@@ -111,11 +111,13 @@ class ScenarioEvent:
 
 @dataclass(frozen=True, slots=True)
 class Scenario:
+    """Vantages, services and events of `lasts_s` seconds."""
+
     name: str
     since_us: int
     lasts_s: float
     vantages: tuple[VantageRef, ...]
-    churn: dict[str, float]  # silences a vantage-day, by country
+    churn: dict[str, float]  # silences per vantage-day, by country
     events: tuple[ScenarioEvent, ...] = ()
     services: tuple[TestedService, ...] = ()
 
@@ -157,7 +159,7 @@ def play_scenario(scenario: Scenario, seed: int) -> Replay:
 
 
 def simulate_events(scenario: Scenario, seed: int) -> ScenarioState:
-    """Return who is silent and hindered when, for a replay or for virtual agents."""
+    """Simulate silences and interference, for a replay or for virtual agents."""
     rng = Random(f"{scenario.name}:{seed}")  # noqa: S311 - a simulation, repeatable
     vantages = [
         SimulatedVantage(w, scenario.churn.get(w.place.country, 4.0)) for w in scenario.vantages
@@ -200,12 +202,12 @@ def _build_replay(state: ScenarioState, seed: int) -> Replay:
 
 
 def _draw_return_s(rng: Random) -> float:
-    """Draw the return after a restart: most within two minutes, a few much later."""
+    """Draw the return after a restart in seconds: 97 % within 90 s; assumed."""
     return rng.uniform(1, 90) if rng.random() < 0.97 else rng.uniform(600, 3_600)
 
 
 def _rank_vantages(vantages: Sequence[VantageRef]) -> list[float]:
-    """Return the rank of each among those of its place, 0 to 1."""
+    """Return the rank of each vantage among those of its location, in [0, 1)."""
     sizes: dict[tuple[object, ...], int] = {}
     for w in vantages:
         sizes[w.place] = sizes.get(w.place, 0) + 1
@@ -232,7 +234,7 @@ def _apply_event(state: ScenarioState, at_s: float, event: ScenarioEvent) -> Non
 def _begin_event(
     state: ScenarioState, at_s: float, event: ScenarioEvent, affected: set[int]
 ) -> None:
-    """Begin a true change, which lasts until it is over or a `restore` ends it."""
+    """Begin a true event, which lasts for `lasts_s` or until a `restore`."""
     target = "cut" if event.do == "cut" else event.service
     newly_affected = {i for i in affected if (target, i) not in state.active_effects}
     if not newly_affected:
@@ -287,7 +289,7 @@ def _interference(event: ScenarioEvent, since_s: float, until_s: float) -> Inter
 
 
 def _close_truth(state: ScenarioState, event_id: str, until_s: float) -> None:
-    """Close a truth when more than half of its vantages are back."""
+    """Record an open event as a truth that ends at this second."""
     at_s, event, _ = state.open_events.pop(event_id)
     kind: TruthKind = "cut" if event.do == "cut" else "block"
     _record_truth(state, event, at_s, until_s, "throttle" if event.do == "throttle" else kind)
@@ -316,7 +318,7 @@ def _record_truth(
 def _apply_confounder(
     state: ScenarioState, at_s: float, event: ScenarioEvent, affected: set[int]
 ) -> None:
-    """Apply an event that is no shutdown."""
+    """Apply an event that is no shutdown, and record it as a confounder."""
     lasts_s = event.lasts_s if math.isfinite(event.lasts_s) else 600.0
     until_s = at_s + lasts_s
     for i in sorted(affected):

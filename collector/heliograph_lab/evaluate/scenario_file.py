@@ -1,4 +1,4 @@
-"""Scenarios as YAML files, which README.md describes key by key."""
+"""Scenario files in YAML; README.md describes every key."""
 
 import math
 from pathlib import Path
@@ -17,18 +17,18 @@ from heliograph_lab.evaluate.scenario import (
 )
 
 SHIPPED = Path(__file__).parent / "scenarios"
-CHURN = 4.0  # silences a vantage-day
+CHURN = 4.0  # silences per vantage-day, as Thresholds.usual_per_day
 ACCESS = ("mobile", "fixed", "hosting")
 _EVERYWHERE = ("restart", "probe", "clock_jump", "messenger_down", "carrier", "update")
 
 
 def list_shipped() -> list[Path]:
-    """List the scenarios that are shipped."""
+    """List the files of the shipped scenarios."""
     return sorted(SHIPPED.glob("*.yml"))
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Load a scenario. Raises ScenarioError, which names file, line, key and cure; OSError."""
+    """Load a scenario. Raises ScenarioError on a flaw of the file, OSError."""
     top = read_document(path)
     since_us = top.timestamp("since")
     until_us = top.timestamp("until")

@@ -1,4 +1,4 @@
-"""Score a detector's alarms on one replay. Pure; README.md describes the matching."""
+"""Score of a detector's alarms on one replay. Pure; README.md has the matching."""
 
 import math
 from collections import defaultdict
@@ -9,27 +9,27 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Truth
 
-RIGHT = 0.6  # of the vantages that an alarm speaks of are really in it
-COVERED = 0.5  # of a truth's vantages must be spoken of: it is found
-LATE_US = 7_200 * SECOND_US  # after the end: who looks once an hour may still mean it
-EARLY_END_US = 60 * SECOND_US  # an end said before it began to end is none
+RIGHT = 0.6  # share of an alarm's vantages that must be in truths; assumed
+COVERED = 0.5  # share of a truth's vantages that alarms must cover; assumed
+LATE_US = 7_200 * SECOND_US  # after its end, for detectors with hourly runs; assumed
+EARLY_END_US = 60 * SECOND_US  # an end published earlier before the true end is none; assumed
 NEVER = math.inf
 
 
 @dataclass(frozen=True, slots=True)
 class TruthResult:
-    """One truth and its alarms; seconds after its beginning (end), NEVER if none."""
+    """One truth and its alarms; delays are seconds after its onset, NEVER if none."""
 
     label: str
     kind: str
     size: int  # vantages in it
-    sudden: bool  # it took all of them within half a minute
+    sudden: bool  # all vantages within 30 s
     suspected_s: float
     confirmed_s: float
     named_s: float  # a row with the right label
     layered_s: float  # a row with the right layer
     restored_s: float  # after its end; nan if it did not end
-    brackets: tuple[bool, ...]  # of onset, and of end: does it hold the truth
+    brackets: tuple[bool, ...]  # of onset and end: True if it holds the truth
     width_s: float  # of the onset's bracket; nan without one
 
     @property
@@ -43,7 +43,7 @@ class FalseAlarm:
 
     scope: Scope
     service: str
-    during: str  # the confounder at the time, if any
+    during: str  # label of the confounder at the time, "" if none
     at_us: int
     name: str
     seed: int
@@ -51,17 +51,17 @@ class FalseAlarm:
 
 @dataclass(frozen=True, slots=True)
 class ReplayScore:
-    """The score of one replay: true incidents, subscriber calls about them, false alarms."""
+    """The score of one replay."""
 
     truths: tuple[TruthResult, ...]
     wrong: tuple[FalseAlarm, ...]
-    right: int
-    calls: int
-    confounders: tuple[tuple[str, bool], ...] = ()  # (which, whether it raised a false alarm)
+    right: int  # true incidents
+    calls: int  # alerts of subscribers about them
+    confounders: tuple[tuple[str, bool], ...] = ()  # (label, True if it raised a false alarm)
 
 
 def score_replay(replay: Replay, alarms: Sequence[Alarm]) -> ReplayScore:
-    """Score the alarms of any detector."""
+    """Score the alarms of any detector on a replay."""
     ground_truth = _GroundTruth(replay)
     alarms_by_truth: defaultdict[str, list[Alarm]] = defaultdict(list)
     right: dict[str, list[Alarm]] = {}
@@ -103,7 +103,7 @@ class _GroundTruth:
         self._vantages_by_scope: dict[Scope, frozenset[int]] = {}
 
     def vantages_in(self, scope: Scope) -> frozenset[int]:
-        """The vantages in a cell. A scope without a country holds everybody."""
+        """Return the indices of vantages in a cell; all, if it has no country."""
         if scope not in self._vantages_by_scope:
             self._vantages_by_scope[scope] = frozenset(
                 i
@@ -113,7 +113,7 @@ class _GroundTruth:
         return self._vantages_by_scope[scope]
 
     def matching_truths(self, alarm: Alarm) -> list[Truth]:
-        """Return the truths under way that an alarm may mean; none if too few match."""
+        """Return the truths that an alarm may mean; none if too few vantages match."""
         candidates = [
             truth
             for truth in self.replay.truths
@@ -134,7 +134,7 @@ class _GroundTruth:
         )
 
     def is_doubtful(self, alarm: Alarm) -> bool:
-        """Whether an alarm falls into what nobody can tell."""
+        """Return whether an alarm matches a truth without a score, which is undecidable."""
         return any(
             not truth.scoreable
             and is_under_way(truth, alarm.at_us)
@@ -158,7 +158,7 @@ def is_under_way(truth: Truth, at_us: int) -> bool:
 
 
 def _is_same_kind(truth: Truth, alarm: Alarm) -> bool:
-    """Whether kinds match: blocked, partial and slow are kinds of one thing."""
+    """Return whether both are cuts, or both concern the same service in any way."""
     return (truth.kind == "cut") == (alarm.kind == "cut") and truth.service == alarm.service
 
 
@@ -191,7 +191,7 @@ def _bracket_width_s(alarm: Alarm) -> float:
 
 
 def _covered_after_s(ground_truth: _GroundTruth, truth: Truth, alarms: Iterable[Alarm]) -> float:
-    """Return when rows covered enough of the truth."""
+    """Return the delay until alarms cover enough of the truth."""
     truth_vantages = ground_truth.vantages_in(truth.scope)
     covered = set[int]()
     for alarm in alarms:
@@ -206,7 +206,7 @@ def _never_restored_s(truth: Truth) -> float:
 
 
 def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
-    """Return when the first row that was not closed too early said that it is over."""
+    """Return the delay of the first end that was not published too early."""
     if truth.until_us is None:
         return math.nan
     ends = [a.ended_at_us for a in confirmed if a.ended_at_us is not None]
@@ -215,7 +215,10 @@ def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
 
 
 def _bracket_hits(truth: Truth, confirmed: Sequence[Alarm]) -> tuple[bool, ...]:
-    """Return whether the first row's brackets hold the times; a slow onset is a span."""
+    """Return whether the first brackets hold the true onset and end.
+
+    A slow onset is a span that the bracket must overlap.
+    """
     hits = []
     first = next((a.started for a in confirmed if a.started is not None), None)
     if first is not None:

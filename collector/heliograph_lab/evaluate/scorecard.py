@@ -1,4 +1,4 @@
-"""The rows of the scorecard: the question, the contenders, and the target."""
+"""Scorecard rows: the measured quantity, the contenders and the target."""
 
 import math
 from collections.abc import Callable, Mapping
@@ -30,17 +30,19 @@ from heliograph_lab.evaluate.priors import BANDS
 
 @dataclass(frozen=True, slots=True)
 class ScorecardRow:
+    """One measured quantity of the scorecard, with its target."""
+
     key: str
     title: str
     unit: str  # s, share, a year, each
-    field: str  # what others reach today
-    channel: str  # which contenders it is asked of; "" all
+    field: str  # the published results of others
+    channel: str  # the channel of its contenders; "" is all
     measure: Callable[[ContenderResults], Measure]
-    most: float | None = None  # must reach: no more
-    least: float | None = None  # or no less
+    most: float | None = None  # target: at most this
+    least: float | None = None  # target: at least this
 
     def is_reached(self, measure: Measure) -> bool | None:
-        """Whether the target is reached; None without a target or a measure."""
+        """Return whether the target is reached; None without a target or a measure."""
         if math.isnan(measure.value) or (self.most is None and self.least is None):
             return None
         if self.most is not None:
@@ -51,7 +53,7 @@ class ScorecardRow:
 def fill_scorecard(
     results_by_name: Mapping[str, ContenderResults],
 ) -> list[tuple[ScorecardRow, dict[str, Measure]]]:
-    """Fill every row with every contender's measure, if it looks for it."""
+    """Fill every row with the measures of the contenders of its channel."""
     return [
         (
             row,

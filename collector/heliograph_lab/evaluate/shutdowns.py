@@ -1,4 +1,4 @@
-"""Draw shutdowns: national, mobile-only, of a city, an operator or a messenger."""
+"""Shutdowns: drawn cuts of a country, mobiles, a city or an operator, and blocks."""
 
 from random import Random
 
@@ -29,12 +29,12 @@ from heliograph_lab.evaluate.priors import (
 from heliograph_lab.evaluate.scenario import CellSelector, Scenario, ScenarioEvent
 
 SHARES = (0.20, 0.25, 0.30, 0.33, 0.36, 0.40, 0.45, 0.50, 0.55, 0.60)
-PER_LOCATION = 9  # vantages of a place
+PER_LOCATION = 9  # vantages of a location
 COLLUSION_LABEL = "collusion"
 
 
 def draw_liars(rng: Random, draw: Draw) -> Scenario:
-    """Draw 54 vantages in two networks, a share of which lies."""
+    """Draw 54 vantages of two operators, of which a share colludes."""
     locations = [
         VantageLocation("KZ", region, asn, "fixed") for asn in (1, 2) for region in REGIONS[:3]
     ]
@@ -72,7 +72,7 @@ def draw_liars(rng: Random, draw: Draw) -> Scenario:
 
 
 def _draw_liars(rng: Random, all_vantages: list[VantageRef], share: float) -> list[VantageRef]:
-    """Draw liars: a share of every place, or anywhere; never more than the share."""
+    """Draw liars, at most their share of every location or of all vantages."""
     mixed = rng.sample(all_vantages, len(all_vantages))
     if rng.random() < 0.5:
         return mixed[: int(share * len(mixed))]
@@ -85,7 +85,7 @@ def _draw_liars(rng: Random, all_vantages: list[VantageRef], share: float) -> li
     return lying
 
 
-USUAL_H = 12  # hours of tests before, for those who must first learn what is usual
+USUAL_H = 12  # hours of tests before, for detectors that learn the usual level
 TESTS = (
     TestedService("telegram", every_s=600.0, until_s=USUAL_H * HOUR),
     TestedService("telegram", since_s=USUAL_H * HOUR),
@@ -124,7 +124,7 @@ def _draw_cut(rng: Random, draw: Draw, cell: CellSelector, label: str) -> Scenar
 
 
 def draw_shutdown(rng: Random, draw: Draw) -> Scenario:
-    """Draw a cut: national, mobile-only, one city, or the phones of one city."""
+    """Draw a cut: national, mobile-only, one city, or the mobiles of one city."""
     mobile = rng.random() < MOBILE_ONLY
     city = rng.random() < ONE_CITY
     cell = CellSelector("KZ", rng.choice(REGIONS) if city else "", 0, "mobile" if mobile else "")
@@ -133,13 +133,13 @@ def draw_shutdown(rng: Random, draw: Draw) -> Scenario:
 
 
 def draw_operator(rng: Random, draw: Draw) -> Scenario:
-    """Draw a cut of one operator, everywhere."""
+    """Draw a cut of one operator in all regions."""
     asn = rng.choice((*MOBILE, *FIXED))
     return _draw_cut(rng, draw, CellSelector("KZ", asn=asn), "one-operator")
 
 
 def _draw_messenger(rng: Random, draw: Draw, do: str) -> Scenario:
-    """Draw a block of the country, the phones or one operator, tested every minute."""
+    """Draw a block of the country, its mobiles or one operator, tested every minute."""
     cell, label = rng.choice(
         (
             (CellSelector("KZ"), "national"),

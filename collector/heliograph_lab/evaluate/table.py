@@ -10,13 +10,13 @@ from heliograph_lab.evaluate.measures import ContenderResults, Measure, confound
 from heliograph_lab.evaluate.scorecard import ScorecardRow, fill_scorecard
 
 FORMAT = 1
-MAX_LISTED = 200  # false alarms that are listed one by one
+MAX_LISTED = 200  # false alarms, and missed truths, in the document
 
 
 def format_scorecard(
     results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
 ) -> str:
-    """Format one row a line: our measure with its interval, and whether it suffices."""
+    """Format one row per line, with the own measure, its interval and its target."""
     rows = fill_scorecard(results_by_name)
     others = [name for name in results_by_name if name != OWN_DETECTOR]
     lines = [
@@ -44,7 +44,7 @@ def format_scorecard(
 def scorecard_document(
     results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
 ) -> dict[str, Any]:
-    """Return the scorecard as JSON values, with the seed of every false alarm of ours."""
+    """Return the scorecard as JSON values, with the seeds of own false alarms."""
     return {
         "format": FORMAT,
         "detector": DETECT_VERSION,
@@ -141,7 +141,7 @@ def _row_document(row: ScorecardRow, measures: Mapping[str, Measure]) -> dict[st
 
 
 def _measure_document(measure: Measure) -> dict[str, float | None]:
-    """Return a measure; null is infinite (never), or unmeasured, which n tells."""
+    """Return a measure; None is infinite (never), or unmeasured if n is 0."""
     figures = {"value": measure.value, "low": measure.low, "high": measure.high, "n": measure.n}
     return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
 

@@ -1,4 +1,8 @@
-"""Simulate a fleet of virtual agents: what it costs, and how soon a cut is reported."""
+"""Simulation: measure costs and alarm delays with a fleet of virtual agents.
+
+script = build_script(load_scenario(SHIPPED / "cut-in-five.yml"), seed=0)  # from_scenario
+report = asyncio.run(run_simulation(SimulationConfig(script=script)))
+"""
 
 from pathlib import Path
 

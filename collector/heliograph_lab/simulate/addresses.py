@@ -1,6 +1,6 @@
-"""Assign made-up addresses, so that agents on loopback appear in many networks and countries.
+"""Made-up addresses, which give agents on loopback many networks and countries.
 
-240.0.0.0/4 is reserved (RFC 1112, section 4): no such address belongs to a person.
+240.0.0.0/4 is reserved (RFC 1112, section 4), so no such address belongs to a person.
 Each `network` of a script is one /24.
 """
 
@@ -13,11 +13,11 @@ from heliograph_lab.simulate.script import Actor
 
 FIRST_ADDRESS = int(ipaddress.ip_address("240.0.0.0"))
 MAX_BLOCKS = 1 << 20  # number of /24s
-HOSTS_PER_BLOCK = 250  # of one /24; further agents reuse the first
+HOSTS_PER_BLOCK = 250  # addresses of one /24; more agents reuse them
 
 
 def assign_addresses(actors: Sequence[Actor]) -> dict[int, str]:
-    """Map each actor's number to an address. Raises ValueError when networks exceed addresses."""
+    """Map each actor's number to an address. Raises ValueError on too many networks."""
     addresses_by_actor: dict[int, str] = {}
     inside: dict[int, int] = {}
     for block, actor in _assign_blocks(actors):
@@ -28,7 +28,7 @@ def assign_addresses(actors: Sequence[Actor]) -> dict[int, str]:
 
 
 def write_tables(actors: Sequence[Actor], folder: Path) -> None:
-    """Write `country.table` and `asn.table`, which locate these addresses for a collector."""
+    """Write `country.table` and `asn.table` of these addresses for a collector."""
     countries: list[AsnRange] = []
     networks: list[AsnRange] = []
     for block, actor in _assign_blocks(actors):

@@ -1,7 +1,7 @@
-"""Run one virtual agent: a real key, a real session, and the silences of its script.
+"""Virtual agent: a real key, a real session, and the silences of its script.
 
-It retries like a real agent: full jitter between tries, and a session without a message for three
-heartbeats is dead. While it is cut off it sends nothing and closes nothing.
+It retries like a real agent: with full jitter between attempts, and after three heartbeats without
+a message from the collector. While it is cut off, it sends nothing and closes nothing.
 """
 
 import asyncio
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 VERSION = "simulate"
 ENROL_S = 30.0
-GREET_S = 20.0  # a collector under a storm of hellos is slow
-MAX_HANDSHAKES = 500  # of one process at once: a fleet has a processor each, and these share one
+GREET_S = 20.0  # of a handshake, because a collector with thousands of hellos is slow; assumed
+MAX_HANDSHAKES = 500  # at once in one process, whose agents share a processor; assumed
 RETRY_AFTER_KEY = "retry-after-s"
 FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 60.0
@@ -49,7 +49,7 @@ class WorkerContext:
     start_time: "asyncio.Future[float]"  # loop time of the script's start
     handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HANDSHAKES))
     heartbeat_s: float = 15.0
-    speed: float = 1.0  # by which the time that a run takes is divided
+    speed: float = 1.0  # divides the duration of a run
 
 
 @dataclass(slots=True, eq=False)
@@ -62,17 +62,17 @@ class VirtualAgent:
     signer: keys.SigningKey
     rng: random.Random
     context: WorkerContext
-    schedule: Schedule  # of what it measures; with no tasks it sends no envelopes
+    schedule: Schedule  # of its measurements; without tasks it sends no envelopes
     sealing_key: bytes = b""
     plan_version: int = 0
     sequence: int = 0
     heard_s: float = 0.0
-    retry_after_s: float = 0.0  # as the collector asked
-    is_leaving: bool = False  # after a goodbye the end of the stream is no trouble
+    retry_after_s: float = 0.0  # asked by the collector
+    is_leaving: bool = False  # after a goodbye, when the end of the stream is expected
     call: "Call | None" = None
     writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a call takes one write at a time
     awake: asyncio.Event = field(default_factory=asyncio.Event)
-    arrived: asyncio.Event = field(default_factory=asyncio.Event)  # for the first time
+    arrived: asyncio.Event = field(default_factory=asyncio.Event)  # set by its first session
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     @property
@@ -173,7 +173,7 @@ class VirtualAgent:
             try:
                 await self._run_session()
             except (grpc.aio.AioRpcError, TimeoutError, asyncio.InvalidStateError) as error:
-                if self.awake.is_set() and not self.is_leaving:  # otherwise the script wants it
+                if self.awake.is_set() and not self.is_leaving:  # otherwise it is scripted
                     self.context.tally.count_trouble(_error_reason(error))
             self.ended.set()
             await self.connection.drop()
@@ -182,7 +182,7 @@ class VirtualAgent:
                 await asyncio.sleep(max(self.retry_after_s, retry_delay_s(failures, self.rng)))
 
     async def _run_session(self) -> None:
-        """Raises AioRpcError, TimeoutError."""
+        """Run one session to its end. Raises AioRpcError, TimeoutError."""
         call: Call | None = None
         try:
             async with self.context.handshakes:
@@ -195,7 +195,7 @@ class VirtualAgent:
                 call.cancel()
 
     async def _run_connected(self, call: "Call") -> None:
-        """Raises AioRpcError, TimeoutError."""
+        """Count the session and exchange messages. Raises AioRpcError, TimeoutError."""
         tally = self.context.tally
         self.call = call
         tally.hellos += 1
@@ -236,7 +236,7 @@ class VirtualAgent:
         return pb.AgentMessage(hello=hello)
 
     async def _exchange_messages(self, call: "Call") -> None:
-        """Raises AioRpcError, TimeoutError."""
+        """Send and read messages until the end. Raises AioRpcError, TimeoutError."""
         self.heard_s = asyncio.get_running_loop().time()
         try:
             async with asyncio.TaskGroup() as group:
@@ -262,7 +262,10 @@ class VirtualAgent:
                         tally.count_receipt(status)
 
     async def _send_heartbeats(self, call: "Call") -> None:
-        """Send heartbeats, the first within the first interval, so that a fleet is not in step."""
+        """Send heartbeats from a random offset, which desynchronizes the fleet.
+
+        Raises TimeoutError after three heartbeats without a message.
+        """
         loop = asyncio.get_running_loop()
         beat_s = self.context.heartbeat_s
         await asyncio.sleep(self.rng.uniform(0.0, beat_s))
@@ -304,7 +307,7 @@ class VirtualAgent:
         self.context.tally.sent += 1
 
     async def _write_message(self, call: "Call", message: pb.AgentMessage) -> None:
-        """Write a message; the reader notices a stream that has ended."""
+        """Write a message; only the reader detects an ended stream."""
         import grpc
 
         with suppress(grpc.aio.AioRpcError, asyncio.InvalidStateError):

@@ -1,4 +1,4 @@
-"""Connect to a collector as a real agent does: invite, pinned certificate, gRPC channel."""
+"""Connection to a collector as by a real agent: invite, pinned certificate, gRPC."""
 
 import base64
 import binascii
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
-SESSIONS_PER_CONNECTION = 8  # sessions of one connection: the collector allows no more streams
+SESSIONS_PER_CONNECTION = 8  # the collector allows no more streams
 CONNECT_S = 10.0
 MAX_LINE = 1_024
 _OPTIONS = (
@@ -42,7 +42,7 @@ class EndpointError(Exception):
 @dataclass(frozen=True, slots=True)
 class CollectorEndpoint:
     endpoint: str
-    certificate: str  # PEM; its key was the pinned one
+    certificate: str  # PEM, with the pinned key
     token: bytes
 
 
@@ -80,7 +80,7 @@ def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint
 
 
 class Channels:
-    """Open channels that trust one certificate, each a TCP connection of its own."""
+    """Factory of channels that trust one certificate, each with its own connection."""
 
     def __init__(self, collector: CollectorEndpoint) -> None:
         os.environ.setdefault("GRPC_VERBOSITY", "NONE")
@@ -102,12 +102,12 @@ class IntakeConnection(Protocol):
     def stub(self) -> "IntakeAsyncStub": ...
 
     async def drop(self) -> None:
-        """Discard a dead connection; the next `stub` uses a fresh one where it can."""
+        """Discard a dead connection; the next `stub` uses a new one if it can."""
         ...
 
 
 class DedicatedConnection:
-    """A connection of one agent, as a real agent has it."""
+    """A connection of one agent, as a real agent has."""
 
     def __init__(self, open_channel: "Callable[[], grpc.aio.Channel]") -> None:
         self._open = open_channel

@@ -1,6 +1,6 @@
-"""Run a collector for one simulation: throwaway keys, tables for made-up addresses.
+"""Collector process of one simulation, with temporary keys and made-up addresses.
 
-Its plan has no tasks and it runs no control agent, so nothing is sent to real servers.
+Its plan has no tasks and it runs no control agent, so it sends nothing to real servers.
 """
 
 import asyncio
@@ -32,11 +32,13 @@ _READY_POLL_S = 0.25
 
 
 class CollectorProcessError(Exception):
-    """The collector does not start; the message is a sentence."""
+    """The collector cannot start; the message is a sentence."""
 
 
 @dataclass(slots=True)
 class CollectorProcess:
+    """A collector process, which keeps its ports over a restart."""
+
     data: Path
     log: Path
     grpc: str = f"{HOST}:0"
@@ -66,7 +68,7 @@ class CollectorProcess:
             raise CollectorProcessError(f"The collector is not up after {START_S:g} s.") from None
 
     async def _wait_until_serving(self) -> None:
-        for _ in range(int(START_S / _POLL_S)):  # a file reports it, so this polls
+        for _ in range(int(START_S / _POLL_S)):  # polls, because a file reports it
             if self._is_serving():
                 return
             await asyncio.sleep(_POLL_S)
@@ -111,7 +113,7 @@ class CollectorProcess:
         await process.wait()
 
     def set_enrollment_age(self, days: Mapping[bytes, float], clock: Clock) -> None:
-        """Set the days since enrollment of agents; the collector notices within two seconds."""
+        """Set days since enrollment by agent id; the collector reads them within 2 s."""
         now_s = clock.wall_us() // 1_000_000
         with closing(sqlite3.connect(self.data / "fleet.db", timeout=10)) as db, db:
             db.executemany(
@@ -139,7 +141,7 @@ async def start_collector(
 ) -> AsyncIterator[tuple[CollectorProcess, InviteLines]]:
     """Start a collector with invites for all actors; kill it at the end of the block.
 
-    `settings` are further sections of its configuration. Raises CollectorProcessError.
+    `settings` are more sections of its configuration. Raises CollectorProcessError.
     """
     data = folder / "data"
     write_tables(actors, data / "geo")
@@ -177,7 +179,7 @@ async def start_collector(
 
 
 def _collector_config(agents: int) -> dict[str, object]:
-    """Build a configuration with room for all agents and their half-open sessions."""
+    """Build a configuration whose limits admit all agents and half-open sessions."""
     return {
         "control": {"endpoints": []},
         "intake": {"trusted_proxies": ["127.0.0.0/8"]},

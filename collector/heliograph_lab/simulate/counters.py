@@ -19,7 +19,7 @@ _COUNTS = (
 class AgentCounters:
     enrolled: int = 0
     arrived: int = 0  # agents that have had a session
-    sessions: int = 0  # streams that a hello was sent on and that have not ended
+    sessions: int = 0  # open streams with a sent hello
     hushed: int = 0  # agents that are silent now
     hellos: int = 0
     heartbeats: int = 0
@@ -37,7 +37,7 @@ class AgentCounters:
 
 
 def sum_counters(counters: "list[AgentCounters]") -> AgentCounters:
-    """Sum the counters of all processes; done when all are."""
+    """Sum the counters of all processes; the sum is done if all are done."""
     total = AgentCounters(done=all(process_counters.done for process_counters in counters))
     for process_counters in counters:
         for name in _COUNTS:

@@ -18,7 +18,11 @@ from heliograph_lab.simulate import (
 
 
 def build_script(scenario: Scenario, seed: int, agents: int = 0) -> Script:
-    """Build a script; `agents`, if not 0, is the number of vantages, spread as in the scenario."""
+    """Build a script from a scenario.
+
+    Args:
+        agents: The number of vantages, spread as in the scenario; 0 keeps its number.
+    """
     if agents:
         scenario = replace(scenario, vantages=resize_vantages(scenario.vantages, agents))
     state = simulate_events(scenario, seed)
@@ -35,7 +39,7 @@ def build_script(scenario: Scenario, seed: int, agents: int = 0) -> Script:
 
 
 def resize_vantages(vantages: Sequence[VantageRef], total: int) -> tuple[VantageRef, ...]:
-    """Scale vantages to a total; each location keeps its share, order and networks."""
+    """Scale vantages to a total; each location keeps its share and order."""
     groups_by_location: dict[tuple[object, ...], list[VantageRef]] = {}
     for vantage in vantages:
         groups_by_location.setdefault(
@@ -51,7 +55,7 @@ def resize_vantages(vantages: Sequence[VantageRef], total: int) -> tuple[Vantage
 
 
 def _copy_vantage(group: Sequence[VantageRef], number: int) -> VantageRef:
-    """Return the original or a copy, in its own network unless the location shares one."""
+    """Return the original, or a copy in its own network unless the group shares one."""
     original = group[number % len(group)]
     if number < len(group):
         return original

@@ -1,7 +1,7 @@
-"""Derive the hosts that virtual agents measure, each from the SHA-256 of its name. Pure.
+"""Simulated hosts, each derived from the SHA-256 of its name. Pure.
 
-Sizes and variety are those of real hosts. Addresses are in the networks of example.com, because
-the detectors take addresses reserved for documentation as forged.
+Sizes and variety are like those of real hosts. Addresses are in the networks of example.com,
+because the judge treats addresses reserved for documentation as forged.
 """
 
 import hashlib
@@ -51,7 +51,7 @@ _QUARTER_S = 90 * 86_400
 
 @dataclass(frozen=True, slots=True)
 class SimulatedHost:
-    """Describe the addresses of a name and the server behind them."""
+    """The addresses of a name and the server behind them."""
 
     ipv4: tuple[str, ...]
     ipv6: tuple[str, ...]
@@ -69,7 +69,7 @@ class SimulatedHost:
 
 @lru_cache(_CACHE_SIZE)
 def derive_host(name: str) -> SimulatedHost:
-    """Derive the host of a name, always the same."""
+    """Derive the host of a name; equal names give equal hosts."""
     digest = hashlib.sha256(name.encode()).digest()
     page_digest = hashlib.sha256(digest)
     return SimulatedHost(

@@ -1,4 +1,4 @@
-"""Apply an actor's service troubles and build the batch around a result."""
+"""Measuring: an actor's service troubles, and the batch around a result."""
 
 import random
 from dataclasses import replace
@@ -25,7 +25,7 @@ def is_failing(actor: Actor, service: str, second: float, rng: random.Random) ->
 def build_batch(
     agent: bytes, version: str, sequence: int, result: Measurement, sealed_us: int, actor: Actor
 ) -> pb.Batch:
-    """Build an envelope's content with one result, as in nearly all of an agent's."""
+    """Build a batch of one result, as nearly all batches of a real agent are."""
     epoch = Epoch(
         id=EPOCH, started_us=result.started_us, country=actor.country, region=actor.region
     )

@@ -1,4 +1,4 @@
-"""Report a simulation: costs per session, alarm delays, false alarms; read costs from /proc."""
+"""Simulation report: costs per session from /proc, alarm delays and false alarms."""
 
 import os
 from collections.abc import Callable, Mapping, Sequence
@@ -49,25 +49,27 @@ class RestartRecovery:
     """The recovery from a restart of the collector, in seconds from its start."""
 
     at_s: float
-    up_s: float  # it answers again
-    back_s: float | None  # until 99 % of the agents that are not cut are connected
+    up_s: float  # until it answers again
+    back_s: float | None  # until 99 % of agents outside cuts are connected; None if too late
 
 
 @dataclass(slots=True)
 class CostMarks:
-    """The collector's costs at each phase; None where they could not be read."""
+    """The collector's costs at each phase; None if they could not be read."""
 
-    idle: Cost | None = None  # up, without agents
-    empty: Cost | None = None  # the same, a few seconds later
-    enrolled: Cost | None = None
-    connected: Cost | None = None  # all agents are
-    calm: Cost | None = None  # the end of a stretch without events
-    beats: int = 0  # heartbeats answered in that stretch
-    agents_cpu: float | None = None  # share of a core that all virtual agents took then
+    idle: Cost | None = None  # after the start, without agents
+    empty: Cost | None = None  # a few seconds later
+    enrolled: Cost | None = None  # all agents
+    connected: Cost | None = None  # all agents
+    calm: Cost | None = None  # the end of a period without events
+    beats: int = 0  # heartbeats answered in that period
+    agents_cpu: float | None = None  # share of a core that all virtual agents used then
 
 
 @dataclass(slots=True)
 class SimulationReport:
+    """The results of a simulation; `false` are its false alarms."""
+
     name: str
     agents: int
     connected: int
@@ -83,7 +85,10 @@ class SimulationReport:
 
     @property
     def is_sound(self) -> bool:
-        """Return whether all agents connected and exactly the expected cuts were confirmed."""
+        """Return whether all agents connected and only expected cuts were confirmed.
+
+        All expected cuts must be confirmed if the collector publishes incidents.
+        """
         is_confirmed = all(d.confirmed_s is not None for d in self.delays)
         return (
             self.connected == self.agents
@@ -129,7 +134,10 @@ def compute_costs(marks: CostMarks, agents: int) -> dict[str, float]:
 def compute_delays(
     cuts: Sequence[ExpectedCut], incidents: Sequence[ObservedIncident], zero_s: float
 ) -> list[AlarmDelay]:
-    """Find for each cut the first row of its country at or after its onset."""
+    """Return for each cut the delay of the first silence of its country.
+
+    An incident counts if it closed after the onset, or is open and began after it.
+    """
     result = []
     for cut in cuts:
         at_s = zero_s + cut.at_s
@@ -149,7 +157,7 @@ def compute_delays(
 def find_false_alarms(
     cuts: Sequence[ExpectedCut], incidents: Sequence[ObservedIncident]
 ) -> list[ObservedIncident]:
-    """Find confirmed silences of countries in which the script cuts no agent."""
+    """Return confirmed silences of countries without an expected cut."""
     countries = {cut.country for cut in cuts}
     return [
         i

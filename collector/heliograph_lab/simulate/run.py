@@ -1,4 +1,4 @@
-"""Run a simulation: a collector, agent processes, the script's clock, and the report."""
+"""Simulation run: a collector, agent processes, the script's clock and the report."""
 
 import asyncio
 from collections import Counter
@@ -44,19 +44,19 @@ from heliograph_lab.simulate.worker_pool import WorkerError, WorkerPool, start_w
 from heliograph_lab.simulate.workload import Load, build_load_plan
 
 HEARTBEAT_S = 15
-CONTROLS = 2  # of our own collector
+CONTROLS = 2  # control agents of an own collector
 PER_PROCESS = 5_000  # agents, unless the number of processes is given
 _CONNECTED_SHARE = 0.99
 _ENROL_S = 600.0
 _CONNECT_S = 600.0
 _BACK_S = 180.0
 _END_S = 60.0
-_NOTICE_S = 2.5  # until the collector has seen that everybody is old
+_NOTICE_S = 2.5  # until the collector has read the enrollment ages
 _LEAD_S = 1.0
 _POLL_S = 0.5
 _SIGHT_TIMEOUT_S = 300.0
 _SIGHT_POLL_S = 3.0
-_SETTLE_S = 5.0  # what a start leaves to do is not the agents' cost
+_SETTLE_S = 5.0  # so that work after the start is not counted as cost of agents
 _SPARE_FILES = 200
 
 
@@ -66,19 +66,19 @@ class SimulationError(Exception):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SimulationConfig:
-    """Configure a simulation; with an empty `invite` it starts its own collector."""
+    """Settings of a simulation; with an empty `invite` it starts its own collector."""
 
     script: Script
     speed: float = 1.0
     processes: int = 0  # 0: one for every 5,000 agents
     is_shared: bool = False
     invite: str = ""
-    address: str = ""  # where the invite's collector is dialled, if elsewhere than it says
-    http: str = ""  # and where it publishes
-    log: Path | None = None  # of our own collector
+    address: str = ""  # gRPC address of the invite's collector, "" for that in the invite
+    http: str = ""  # its HTTP address, "" if its incidents are not read
+    log: Path | None = None  # of the own collector
     seed: int = 0
-    load: Load = "plan"  # what agents measure
-    until_confirmed: bool = False  # end as soon as each cut is, and restarts are over
+    load: Load = "plan"  # the kind of measurements
+    until_confirmed: bool = False  # end once all cuts are confirmed and restarts are over
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Progress:
     doing: str
     tally: AgentCounters
     agents: int
-    second: float = 0.0  # of the story
+    second: float = 0.0  # of the script
     seconds: float = 0.0
     incidents: int = 0
 
@@ -97,7 +97,7 @@ ProgressCallback = Callable[[Progress], None]
 async def run_simulation(
     config: SimulationConfig, on_progress: ProgressCallback = lambda _: None
 ) -> SimulationReport:
-    """Raises SimulationError."""
+    """Run a simulation and report it. Raises SimulationError."""
     simulation = _Simulation(config, on_progress, SystemClock())
     try:
         return await simulation.run()
@@ -180,7 +180,7 @@ class _Simulation:
     def _worker_setups(
         self, endpoint: CollectorEndpoint, control_token: bytes
     ) -> list[WorkerSetup]:
-        """Distribute agents round robin, so that each process has some of every country."""
+        """Distribute agents round robin, so that each process has every country."""
         script = self._script
         config = self._config
         processes = config.processes or -(-self._agents // PER_PROCESS)
@@ -207,7 +207,10 @@ class _Simulation:
         ]
 
     async def _connect_agents(self, pool: WorkerPool) -> int:
-        """Enroll all agents, then connect them; return how many connected."""
+        """Enroll all agents, then connect them; return the number connected.
+
+        Raises SimulationError after a timeout.
+        """
         self._phase = "enrolling"
         try:
             await pool.wait_until(lambda t: t.enrolled == self._agents, _ENROL_S)
@@ -235,7 +238,7 @@ class _Simulation:
         return final_counters.arrived
 
     def _is_connected(self, counters: AgentCounters) -> bool:
-        """Return whether enough agents are connected; of thousands some are always reconnecting."""
+        """Return whether enough agents are connected, as some always reconnect."""
         is_enough = counters.sessions >= _CONNECTED_SHARE * (self._agents - counters.hushed)
         return counters.arrived == self._agents and is_enough
 
@@ -263,7 +266,7 @@ class _Simulation:
         await self._sleep_until(self._script.seconds)
 
     async def _wait_until_sighted(self, subscriber: IncidentSubscriber) -> None:
-        """Wait until the collector reports silences, minutes after its start."""
+        """Wait until the collector can detect silences, minutes after its start."""
         for _ in range(int(_SIGHT_TIMEOUT_S / _SIGHT_POLL_S)):
             if not await subscriber.is_blind():
                 return
@@ -346,9 +349,9 @@ class _Simulation:
 
 
 def _add_controls(config: SimulationConfig) -> Script:
-    """Add control agents to a script that measures, because nothing is blocked without a control.
+    """Add control agents to a script that measures.
 
-    A collector given by invite has its own controls.
+    No verdict is blocked without a control. A collector given by invite has its own controls.
     """
     actors = [actor for actor in config.script.actors if not actor.control]
     if config.load != "none" and not config.invite:

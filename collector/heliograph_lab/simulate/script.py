@@ -1,4 +1,4 @@
-"""Define the script of a simulation: actors and their events. Pure.
+"""Script of a simulation: actors and their events. Pure.
 
 Seconds count from the start of the script, when all agents are connected.
 """
@@ -31,7 +31,7 @@ class ServiceTrouble:
 
 @dataclass(frozen=True, slots=True)
 class Actor:
-    """One virtual agent; its key derives from `number`, and one `network` shares a /24."""
+    """One virtual agent; its key derives from `number`, a `network` is one /24."""
 
     number: int
     country: str
@@ -39,9 +39,9 @@ class Actor:
     asn: int = 0
     access: str = "unknown"
     network: str = ""
-    known_days: float = 60.0  # since enrollment, with a collector of our own
+    known_days: float = 60.0  # since enrollment, with an own collector
     control: bool = False
-    silences: Sequence[AgentSilence] = ()  # in order, none within another
+    silences: Sequence[AgentSilence] = ()  # in order, without overlaps
     troubles: Sequence[ServiceTrouble] = ()
 
 
@@ -64,17 +64,19 @@ class ExpectedCut:
 
 @dataclass(frozen=True, slots=True)
 class Script:
+    """A script of `seconds` with its actors, restarts and expected cuts."""
+
     name: str
     seconds: float
     actors: Sequence[Actor] = field(repr=False)
     cuts: Sequence[ExpectedCut] = ()
     restarts: Sequence[CollectorRestart] = ()
     services: Sequence[str] = ()  # tested by every actor
-    measure_every_s: float = 60.0  # all of them; 0 for no measurements
+    measure_every_s: float = 60.0  # interval of these tests; 0 for no measurements
 
 
 def speed_up(script: Script, speed: float) -> Script:
-    """Divide every moment of a script by `speed`."""
+    """Divide every time of a script by `speed`."""
     return replace(
         script,
         seconds=script.seconds / speed,

@@ -1,4 +1,4 @@
-"""Follow the collector's published incidents as a subscriber."""
+"""Subscriber of the collector's published incidents."""
 
 import asyncio
 import json
@@ -12,12 +12,12 @@ import aiohttp
 _RECONNECT_S = 1.0
 _REQUEST_TIMEOUT_S = 10.0
 _MAX_EVENT = 1_048_576
-_UNMEASURED = "nobody_measured"  # a gap of services, irrelevant to silences
+_UNMEASURED = "nobody_measured"  # the reason of gaps of services, irrelevant to silences
 
 
 @dataclass(slots=True)
 class ObservedIncident:
-    """One incident; moments in seconds of the caller's clock."""
+    """One incident; times are seconds of the caller's clock."""
 
     id: str
     kind: str
@@ -30,7 +30,7 @@ class ObservedIncident:
 
 @dataclass(slots=True)
 class IncidentSubscriber:
-    """Follow the live stream and read the list at each (re)start of the stream."""
+    """A subscriber that follows the stream and reads the list at each connection."""
 
     http: str
     clock_s: Callable[[], float]
@@ -65,7 +65,7 @@ class IncidentSubscriber:
                     self.record_incident(json.loads(decoded_line.removeprefix("data: ")))
 
     async def is_blind(self) -> bool:
-        """Return whether the collector reports a blind spot now; False without an answer."""
+        """Return whether the collector has a coverage gap now; False without an answer."""
         limits = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
         try:
             async with (
@@ -98,7 +98,7 @@ class IncidentSubscriber:
 
 
 def _is_blinding(gap: Mapping[str, Any], now: str) -> bool:
-    """Return whether a gap covers all countries now. ISO times compare as text."""
+    """Return whether a gap covers all countries now; ISO times compare as text."""
     is_own_fault = gap["because"] != _UNMEASURED and not gap["country"]
     return bool(
         is_own_fault and gap["from"] <= now and (gap["until"] is None or gap["until"] > now)

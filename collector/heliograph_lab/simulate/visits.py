@@ -1,6 +1,6 @@
-"""Generate the observations of a visit to an endpoint, step by step. Pure.
+"""Visits to endpoints: generate their observations step by step. Pure.
 
-This copies `heliograph_agent.experiments.endpoints`, which the collector may not import: a test
+This copies `heliograph_agent.experiments.endpoints`, which the collector may not import. A test
 runs the real experiments over a scripted net and compares the steps.
 """
 
@@ -34,7 +34,7 @@ _EXCHANGES = {  # protocol, reply, bytes sent, bytes received
 
 
 class InterferenceMethod(StrEnum):
-    """List the methods by which a network blocks a service."""
+    """A method by which a network blocks a service."""
 
     RESET = "reset"  # of the connection after the first message
     SILENCE = "silence"  # no reply to that message
@@ -44,7 +44,7 @@ class InterferenceMethod(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NetworkConditions:
-    """Describe how a vantage's network treats a visit."""
+    """The treatment of a visit by a vantage's network."""
 
     round_trip_us: int = 60_000
     ipv6: bool = False  # False: no route to IPv6
@@ -54,7 +54,7 @@ class NetworkConditions:
 
 @dataclass(slots=True)
 class StepLog:
-    """Collect the observations of one task and its elapsed time."""
+    """The observations of one task and its elapsed time."""
 
     conditions: NetworkConditions
     rng: random.Random
@@ -71,7 +71,7 @@ class StepLog:
         failure: Failure | None = None,
         **details: Any,
     ) -> int:
-        """Record a step; return its index, which later steps name as their parent."""
+        """Record a step; return its index, which child steps name as their parent."""
         duration_us = int(duration_us * self.rng.uniform(0.7, 1.6))
         self.observations.append(
             Observation(
@@ -94,7 +94,7 @@ class StepLog:
 
 @dataclass(frozen=True, slots=True)
 class ResolvedAddress:
-    """Pair an address literal with the index of the lookup that returned it."""
+    """An address literal, with the index of the lookup that returned it."""
 
     literal: str
     lookup: int | None = None
@@ -114,7 +114,7 @@ def visit_endpoints(
 
 
 def visit_endpoint(endpoint: Endpoint, recorder: StepLog, max_ipv4: int) -> None:
-    """Resolve the host, then visit up to `max_ipv4` IPv4 addresses and one IPv6 address."""
+    """Resolve the host, then visit `max_ipv4` IPv4 addresses and one IPv6 address."""
     addresses = resolve_host(endpoint.host, recorder, endpoint.id, max_ipv4)
     if endpoint.kind is EndpointKind.DNS:
         return
@@ -128,7 +128,7 @@ def visit_endpoint(endpoint: Endpoint, recorder: StepLog, max_ipv4: int) -> None
 def resolve_host(
     name: str, recorder: StepLog, label: str, max_ipv4: int
 ) -> Sequence[ResolvedAddress]:
-    """Return a literal itself, otherwise the A and AAAA answers of the system resolver."""
+    """Return a literal itself, or the A and AAAA answers of the system resolver."""
     if is_ip_literal(name):
         return (ResolvedAddress(name),)
     ipv4_lookup = query_dns(name, "A", "system", "", recorder, label)
@@ -169,7 +169,7 @@ def read_addresses(lookup: int, recorder: StepLog, limit: int) -> Iterator[Resol
 
 
 def connect_tcp(address: ResolvedAddress, port: int, recorder: StepLog, label: str) -> int | None:
-    """Record a TCP connection; return its index, or None when it failed."""
+    """Record a TCP connection; return its index, None if it failed."""
     failure = _connect_failure(address, recorder)
     duration_us = (
         STEP_TIMEOUT_US if failure is Failure.GENERIC_TIMEOUT_ERROR else recorder.round_trip_us
@@ -184,7 +184,7 @@ def connect_tcp(address: ResolvedAddress, port: int, recorder: StepLog, label: s
 
 
 def handshake_tls(name: str, parent: int, recorder: StepLog, label: str) -> int | None:
-    """Record a TLS handshake; return its index, or None when it failed."""
+    """Record a TLS handshake; return its index, None if it failed."""
     failure = _first_message_failure(recorder)
     tls = Tls(server_name=name)
     if failure is None:
@@ -226,7 +226,7 @@ def is_ip_literal(name: str) -> bool:
 
 
 def _visit_address(endpoint: Endpoint, address: ResolvedAddress, recorder: StepLog) -> None:
-    """Record the steps from the connection to the last of the endpoint's kind or a failure."""
+    """Record the steps of the endpoint's kind at one address, up to a failure."""
     parent = connect_tcp(address, endpoint.port, recorder, endpoint.id)
     if parent is not None and endpoint.kind in _TLS_KINDS:
         parent = handshake_tls(endpoint.host, parent, recorder, endpoint.id)
@@ -284,7 +284,7 @@ def _connect_failure(address: ResolvedAddress, recorder: StepLog) -> Failure | N
 
 
 def _first_message_failure(recorder: StepLog) -> Failure | None:
-    """Return the failure of a connection's first message, which carries the name to a filter."""
+    """Return the failure of a first message, in which filters see the name."""
     match recorder.conditions.interference:
         case InterferenceMethod.RESET:
             return Failure.CONNECTION_RESET
@@ -330,7 +330,7 @@ def build_response_head(host: SimulatedHost, method: str, url: str, status: int)
 
 
 def build_page(head: Http, host: SimulatedHost, limit: int) -> Http:
-    """Build the fields of the page, of which `limit` bytes were read."""
+    """Build the fields of the page, of which at most `limit` bytes are read."""
     size = min(limit, host.page_bytes)
     return Http(
         method=head.method,

@@ -1,4 +1,4 @@
-"""Run one process of virtual agents: commands on stdin, counters on stdout.
+"""Worker: one process of virtual agents; commands on stdin, counters on stdout.
 
 Each line is one JSON object. The process ends with its stdin, so it never outlives its parent.
 """
@@ -31,13 +31,13 @@ _REPORT_S = 0.5
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerSetup:
-    """The first line on stdin: everything but the start time."""
+    """The first line on stdin: all inputs except the start time."""
 
     endpoint: CollectorEndpoint
     control_token: bytes
     actors: list[Actor] = field(repr=False)
     addresses: dict[int, str] = field(repr=False)
-    plan: bytes  # heliograph.v1.Plan: what they measure, and how often
+    plan: bytes  # heliograph.v1.Plan with their tasks and intervals
     speed: float
     seconds: float
     shared: bool
@@ -112,10 +112,10 @@ async def _run_in_turn(
 async def _read_commands(
     reader: asyncio.StreamReader, connect_event: asyncio.Event, start_time: "asyncio.Future[float]"
 ) -> None:
-    """Apply commands; never returns.
+    """Apply commands; exit the process at the end of stdin.
 
-    Without a parent nothing is worth saving, and goodbyes of thousands take long: the process
-    exits and the kernel closes the connections.
+    Without a parent there is nothing to save, and goodbyes of thousands of agents take long. The
+    kernel closes the connections.
     """
     while line := await reader.readline():
         command = msgspec.json.decode(line, type=Command)

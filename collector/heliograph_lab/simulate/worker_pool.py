@@ -1,4 +1,4 @@
-"""Start, command and read the processes of virtual agents."""
+"""Worker pool: start, command and read the processes of virtual agents."""
 
 import asyncio
 import sys
@@ -22,6 +22,8 @@ class WorkerError(Exception):
 
 @dataclass(slots=True)
 class WorkerPool:
+    """The worker processes and the last counters of each."""
+
     processes: list[asyncio.subprocess.Process]
     counters_by_process: list[AgentCounters]
     _changed: asyncio.Condition = field(default_factory=asyncio.Condition)
@@ -38,7 +40,7 @@ class WorkerPool:
     async def wait_until(
         self, predicate: Callable[[AgentCounters], bool], deadline_s: float
     ) -> AgentCounters:
-        """Raises TimeoutError."""
+        """Wait until the summed counters match; return them. Raises TimeoutError."""
         async with asyncio.timeout(deadline_s), self._changed:
             await self._changed.wait_for(lambda: predicate(self.counters))
         return self.counters
@@ -65,7 +67,7 @@ async def start_workers(setups: Sequence[WorkerSetup]) -> AsyncIterator[WorkerPo
                 stdin=asyncio.subprocess.PIPE,
                 stdout=asyncio.subprocess.PIPE,
                 limit=_MAX_LINE,
-                start_new_session=True,  # Ctrl-C is the parent's to pass on, by closing stdin
+                start_new_session=True,  # the parent handles Ctrl-C and closes stdin
             )
             processes.append(process)
             await _write_line(process, msgspec.json.encode(setup) + b"\n")

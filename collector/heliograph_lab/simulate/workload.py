@@ -1,9 +1,9 @@
-"""Generate the load of a fleet: what each agent measures, when, and what it observes. Pure.
+"""Workload of a fleet: the runs and measurements of each virtual agent. Pure.
 
-The same plan, services and seed give the same measurements. By default it is the default plan's own
-mix: some 56 results per agent and hour, of some 48 observations each. The collector may not import
-the agent's experiments: a test compares these steps with those of the real experiments over a
-scripted net.
+The same plan, services and seed give the same measurements. The default load is that of the default
+plan: about 56 results per agent and hour, with about 48 observations each. The collector may not
+import the agent's experiments. A test compares these steps with those of the real experiments over
+a scripted net.
 """
 
 import heapq
@@ -38,7 +38,7 @@ from heliograph_lab.simulate.visits import (
 
 WEB = "web"
 MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
-_MAX_CHAT_HOSTS = 4  # of e1 to e16, which agents sample
+_MAX_CHAT_HOSTS = 4  # sampled of e1 to e16, as by agents
 _CHAT_ENDPOINT = re.compile(r"e\d+-")
 _RESOLVERS = (
     ("system", ""),
@@ -47,7 +47,7 @@ _RESOLVERS = (
 )
 _MAX_ADDRESSES = 6  # of one page that the agent connects to
 _PAGE_LIMIT = 524_288
-_SEGMENT_BYTES = 16_384  # of a page that arrive together
+_SEGMENT_BYTES = 16_384  # bytes of a page that arrive together
 _BYTES_PER_US = 2
 
 
@@ -146,23 +146,23 @@ _ROUND_TRIP_US = (15_000, 140_000)
 
 @dataclass(frozen=True, slots=True, order=True)
 class Run:
-    """Describe one scheduled run of one task."""
+    """One scheduled run of one task."""
 
     at_s: float
     task_index: int  # in the plan
-    number: int  # of runs of this task before it
+    number: int  # earlier runs of this task
 
 
 @dataclass(slots=True)
 class Schedule:
-    """Schedule the tasks of one agent at their intervals, jittered by a tenth.
+    """The runs of one agent's tasks at their intervals, jittered by a tenth.
 
     The first run is uniform in the interval, as in a fleet that enrolled over weeks.
     """
 
     tasks: Sequence[PlannedTask]
     rng: random.Random
-    speed: float = 1.0  # by which every interval is divided
+    speed: float = 1.0  # divides every interval
     pending: list[Run] = field(default_factory=list)
 
     def start(self, now_s: float) -> None:
@@ -174,7 +174,7 @@ class Schedule:
         heapq.heapify(self.pending)
 
     def next_run(self, now_s: float) -> Run:
-        """Return the next run, at `now_s` if it is overdue. Missed runs are skipped."""
+        """Return the next run, at `now_s` if it is overdue; skip missed runs."""
         run = replace(self.pending[0], at_s=max(now_s, self.pending[0].at_s))
         interval_s = self.tasks[run.task_index].interval_s / self.speed
         wait_s = interval_s * self.rng.uniform(1 - _JITTER, 1 + _JITTER)
@@ -184,7 +184,7 @@ class Schedule:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Workload:
-    """Generate measurements of one plan and seed.
+    """The measurements of one plan and seed.
 
     `interference` maps (country, service) to a method that applies from the start.
     """
@@ -255,8 +255,12 @@ def build_load_plan(
 ) -> Plan:
     """Build the plan that virtual agents run.
 
-    `plan`: the default plan, with the tested services at the scenario's interval; a service that
-    is not in the list becomes a web page. `scenario`: such pages alone. `none`: no tasks.
+    Args:
+        load: plan: the default plan, with the tested services at the interval; a tested service
+            outside the plan becomes a web page. scenario: a page for each tested service, and no
+            other task. none: no tasks.
+        tested_services: Names of the services that the scenario tests.
+        every_s: The interval of these tests in seconds.
     """
     plan = build_default_plan(services)
     planned_services = {task.service for task in plan.tasks} if load == "plan" else set[str]()
@@ -285,5 +289,5 @@ def _round_interval_s(interval_s: float) -> int:
 
 
 def _seeded_rng(*parts: object) -> random.Random:
-    """Return the same generator for the same parts, so that a load is reproducible."""
+    """Return a generator seeded by the parts, so that a load is reproducible."""
     return random.Random(" ".join(map(str, parts)))  # noqa: S311 - a load, not a secret

@@ -1,7 +1,10 @@
-"""Dataclass ↔ protobuf, both ways, and nothing else.
+"""Convert dataclasses to protobuf and back.
 
-Decoding raises CodecError, which names the field, on a word outside the vocabulary or a text that
-is too long.
+Decoding raises CodecError, which names the field, on a value outside the vocabulary or a text
+that is too long.
+
+>>> measurement_from_pb(measurement_to_pb(measurement)) == measurement
+True
 """
 
 from heliograph.codec.checks import MAX_TEXT, CodecError

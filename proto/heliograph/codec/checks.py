@@ -1,4 +1,4 @@
-"""Check decoded fields: length, vocabulary, host and port; name the bad field."""
+"""Check decoded fields (length, vocabulary, host and port) and name the bad field."""
 
 import ipaddress
 import re
@@ -14,7 +14,7 @@ Word = TypeVar("Word", bound=StrEnum)
 
 
 class CodecError(ValueError):
-    """A message that is well-formed protobuf and yet not ours; `field_name` names the field."""
+    """Report valid protobuf that breaks the contract; `field_name` names the field."""
 
     def __init__(self, field_name: str, problem: str) -> None:
         super().__init__(f"{field_name}: {problem}")
@@ -28,8 +28,11 @@ def check_text(field_name: str, value: str, limit: int = MAX_TEXT) -> str:
 
 
 def check_host(field_name: str, value: str) -> str:
-    """A name that a resolver takes, or an address literal, or nothing. Whatever else a plan has in
-    its place would be met when every other way has failed: it is better met here."""
+    """Accept "", a name that a resolver accepts, or an address literal.
+
+    Raises CodecError for anything else. A plan's hosts are checked on arrival because they are
+    used only after every other way to the collector has failed, when an error is too late.
+    """
     if value and not (_is_name(value) or _is_address(value)):
         raise CodecError(field_name, f"{value[:64]!r} is no host")
     return value
@@ -49,7 +52,7 @@ def _is_address(value: str) -> bool:
         ipaddress.ip_address(value)
     except ValueError:
         return False
-    return "%" not in value  # behind which anything may stand
+    return "%" not in value  # ipaddress accepts any text after % as a zone id
 
 
 def check_port(field_name: str, value: int) -> int:
@@ -66,6 +69,6 @@ def parse_word(field_name: str, vocabulary: type[Word], value: str) -> Word:
 
 
 def check_count(field_name: str, values: Sized, limit: int) -> None:
-    """Raises CodecError when there are more than `limit`."""
+    """Raise CodecError when there are more than `limit` values."""
     if len(values) > limit:
         raise CodecError(field_name, f"more than {limit}")

@@ -1,4 +1,4 @@
-"""Measurements and epochs ↔ protobuf."""
+"""Convert measurements and epochs to protobuf and back."""
 
 from heliograph import observation as o
 from heliograph.codec.checks import CodecError, check_count, check_text, parse_word
@@ -26,7 +26,7 @@ def summary_to_pb(s: o.Summary | None) -> opb.Summary | None:
 
 
 def summary_from_pb(s: opb.Summary) -> o.Summary:
-    """Raises CodecError: also when more runs ended than were made."""
+    """Decode a summary. Raises CodecError, also when the outcomes exceed the runs."""
     check_count("summary.outcomes", s.outcomes, MAX_OUTCOMES)
     outcomes = tuple(_outcome_from_pb(x) for x in s.outcomes)
     if not s.runs or sum(x.runs for x in outcomes) > s.runs:
@@ -45,7 +45,7 @@ def digest_to_pb(d: o.Digest | None) -> opb.Digest | None:
 
 
 def digest_from_pb(d: opb.Digest) -> o.Digest:
-    """Raises CodecError."""
+    """Decode a digest. Raises CodecError."""
     check_count("digest.classes", d.classes, MAX_CLASSES)
     classes = tuple(check_text("digest.classes", name) for name in d.classes)
     spans = len(d.lives) // max(1, len(classes))
@@ -104,7 +104,7 @@ def measurement_to_pb(m: o.Measurement) -> opb.Measurement:
 
 
 def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
-    """Raises CodecError."""
+    """Decode a measurement. Raises CodecError."""
     check_count("observations", m.observations, MAX_OBSERVATIONS)
     return o.Measurement(
         sequence=m.sequence,
@@ -141,7 +141,7 @@ def epoch_to_pb(e: o.Epoch) -> opb.Epoch:
 
 
 def epoch_from_pb(e: opb.Epoch) -> o.Epoch:
-    """Raises CodecError."""
+    """Decode an epoch. Raises CodecError."""
     return o.Epoch(
         id=check_text("epoch.id", e.id),
         started_us=e.started_us,

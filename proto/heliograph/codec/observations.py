@@ -1,4 +1,4 @@
-"""One observation and its facts ↔ protobuf."""
+"""Convert one observation and its facts to protobuf and back."""
 
 from collections.abc import Sequence
 

@@ -1,4 +1,4 @@
-"""Plans ↔ protobuf."""
+"""Convert plans to protobuf and back."""
 
 from collections.abc import Sequence
 
@@ -14,7 +14,7 @@ from heliograph.codec.checks import (
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16
-MAX_ADDRESSES = 8  # of one entrance
+MAX_ADDRESSES = 8  # addresses of one entrance
 PIN = 32
 
 
@@ -48,7 +48,7 @@ def plan_to_pb(plan: p.Plan) -> ppb.Plan:
 
 
 def plan_from_pb(plan: ppb.Plan) -> p.Plan:
-    """Raises CodecError."""
+    """Decode a plan. Raises CodecError."""
     return p.Plan(
         version=plan.version,
         issued_s=plan.issued_s,
@@ -89,7 +89,7 @@ def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
 
 
 def entrances_from_pb(entrances: Sequence[ppb.Entrance]) -> tuple[p.Entrance, ...]:
-    """Those whose carrier this edition knows. Raises CodecError."""
+    """Decode the entrances whose carrier this version knows. Raises CodecError."""
     check_count("entrances", entrances, MAX_ENTRANCES)
     carriers = frozenset(p.Carrier)
     return tuple(_entrance_from_pb(e) for e in entrances if e.carrier in carriers)

@@ -1,7 +1,7 @@
-"""Register the experiments: what agents can run, and what is derived from it.
+"""Register the experiments that agents can run, and all that depends on them.
 
-Plan files, opt-outs, the default plan, labels, OONI's names and the code for the telephone read
-this list; none has a list of its own. An entry stands in the module of its category:
+Plan files, opt-outs, the default plan, labels, OONI's names and the voice code read this
+registry; none has a separate list. The module of a category holds the entries of that category.
 
 >>> REGISTRY["stun"].interval_s
 3600
@@ -25,7 +25,7 @@ __all__ = [
     "ooni_name",
 ]
 
-ANCHORS = "connectivity"  # the one that asks about the vantage and not about a target
+ANCHORS = "connectivity"  # measures the vantage's own connectivity instead of a target
 REGISTRY: Mapping[str, ExperimentEntry] = {
     entry.name: entry
     for entry in (
@@ -40,23 +40,23 @@ NAMES = tuple(sorted(REGISTRY))
 
 
 def entry_of(name: str) -> ExperimentEntry | None:
-    """Find an entry; None for what this edition does not know."""
+    """Find an entry; None for an experiment that this version does not know."""
     return REGISTRY.get(name)
 
 
 def category_of(name: str) -> Category:
-    """Name the category that an experiment is left out with, unknown ones included."""
+    """Return the category of an experiment, NETWORK for an unknown one."""
     entry = REGISTRY.get(name)
     return entry.category if entry else Category.NETWORK
 
 
 def is_for_controls(name: str) -> bool:
-    """Tell whether controls alone run it, so that it is no vantage's state."""
+    """Tell whether only controls run it, so that it shows no vantage's state."""
     entry = REGISTRY.get(name)
     return entry is not None and entry.role == "control"
 
 
 def ooni_name(name: str) -> str:
-    """Give OONI's name of the same test, or our own where OONI has none."""
+    """Return OONI's name of the same test, or our own where OONI has none."""
     entry = REGISTRY.get(name)
     return entry.ooni_test if entry and entry.ooni_test else name

@@ -1,4 +1,4 @@
-"""Register the experiment that asks about the vantage itself."""
+"""Register the experiment on the vantage's own connectivity."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,7 @@ from heliograph.experiments.options import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ConnectivityConfig:
-    """Options of `connectivity`."""
+    """Configure `connectivity`."""
 
     concurrency: int = option(8, "anchors visited at a time", low=1, high=16)
     domestic: str = option("", "URLs of neutral hosts inside the country, with commas between")

@@ -8,7 +8,7 @@ from heliograph.experiments.options import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TorConfig:
-    """Options of `tor`."""
+    """Configure `tor`."""
 
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
     bootstrap: bool = option(False, "start the installed tor and wait until it is up")
@@ -17,7 +17,7 @@ class TorConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VpnConfig:
-    """Options of `vpn`."""
+    """Configure `vpn`."""
 
     attempts: int = option(2, "datagrams sent while none is answered", low=1, high=5)
     private_key: str = option("", "WireGuard key (base64) that the servers know; public, see page")
@@ -32,7 +32,7 @@ ENTRIES = (
         config=TorConfig,
         target_kind="service",
         default_target="tor",
-        planned=False,  # may draw attention to who measures it: an operator writes it into a plan
+        planned=False,  # measuring Tor may draw attention: an operator adds it to a plan
         visit_bytes=3_000_000,
         ooni_test="tor",
         voice=(VoiceClass(number=13, name="tor", title="Tor"),),

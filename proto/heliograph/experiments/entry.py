@@ -22,7 +22,8 @@ class Category(StrEnum):
 class VoiceClass:
     """Name one class whose state the voice code reports.
 
-    `number` is its place in the code: a wire format, never changed and never given again.
+    `number` is its position in the code. It belongs to the wire format: never change or reuse
+    it.
     """
 
     number: int
@@ -32,22 +33,22 @@ class VoiceClass:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentEntry:
-    """Describe an experiment: all that both sides know except the code that runs it."""
+    """Describe an experiment: everything that both sides know except its code."""
 
     name: str
-    version: int  # raised when what it sends or records changes its meaning
+    version: int  # raised when the meaning of its traffic or records changes
     title: str
     category: Category
-    config: type[Any]  # a frozen dataclass whose fields are made by `option`
-    target_kind: Wants  # what its target is
-    default_target: str = ""  # the service that is tested when nobody names a target
+    config: type[Any]  # a frozen dataclass with fields made by `option`
+    target_kind: Wants  # the kind of its target
+    default_target: str = ""  # the service that is tested when no target is named
     function: str = ""  # the agent's function that runs it, where it is not named `name`
-    requires: str = ""  # what has to be installed beside the agent, as a requirement of pip
+    requires: str = ""  # an extra package that the agent needs, as a pip requirement
     interval_s: int = 600  # in the default plan
     planned: bool = True  # whether its services are in the default plan
-    planned_targets: tuple[str, ...] = ()  # what the default plan asks for besides services
-    role: str = ""  # of the agents that the default plan is for; "" for everybody
-    visit_bytes: int = 0  # what one visit costs besides its service's endpoints; 0 when not known
+    planned_targets: tuple[str, ...] = ()  # further targets in the default plan
+    role: str = ""  # role of the agents in the default plan; "" for all
+    visit_bytes: int = 0  # bytes of one visit beyond its endpoints; 0 when unknown
     ooni_test: str = ""  # OONI's name of the same test, where there is one
     voice: tuple[VoiceClass, ...] = ()
     protocols: Mapping[str, str] = field(default_factory=dict, hash=False)  # Exchange.protocol
@@ -55,5 +56,5 @@ class ExperimentEntry:
 
     @property
     def function_name(self) -> str:
-        """The agent's function, which is also the name of its module and of its page."""
+        """Return the agent's function, which also names its module and its page."""
         return self.function or self.name

@@ -1,4 +1,4 @@
-"""Register the messengers; many need an entry here and one in `services.yml` only."""
+"""Register the messengers; many need only an entry here and one in `services.yml`."""
 
 from dataclasses import dataclass
 
@@ -8,14 +8,14 @@ from heliograph.experiments.options import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TelegramConfig:
-    """Options of `telegram`."""
+    """Configure `telegram`."""
 
     concurrency: int = option(8, "endpoints visited at a time", low=1, high=16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WhatsAppConfig:
-    """Options of `whatsapp`."""
+    """Configure `whatsapp`."""
 
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
     chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
@@ -23,14 +23,14 @@ class WhatsAppConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SignalConfig:
-    """Options of `signal`."""
+    """Configure `signal`."""
 
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MessengerConfig:
-    """Options of the messengers that `services.yml` describes fully."""
+    """Configure the messengers that `services.yml` describes fully."""
 
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
     addresses: int = option(1, "IPv4 addresses of one name that are tried", low=1, high=8)
@@ -39,7 +39,7 @@ class MessengerConfig:
 def _messenger(
     name: str, title: str, *, voice: tuple[int, str] | None = None, ooni_test: str = ""
 ) -> ExperimentEntry:
-    """Build the entry of a messenger whose endpoints are visited by kind and no further.
+    """Build the entry of a messenger whose endpoints are visited by kind only.
 
     Without `voice`, a number and a short title, the voice code does not report it.
     """
@@ -52,7 +52,7 @@ def _messenger(
         target_kind="service",
         default_target=name,
         function="messengers",
-        interval_s=7_200,  # a handful of these is some 4 MB a day
+        interval_s=7_200,  # a few of these use about 4 MB a day
         ooni_test=ooni_test,
         voice=(VoiceClass(number=voice[0], name=name, title=voice[1]),) if voice else (),
     )

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
-LARGE = "https://ajax.googleapis.com/ajax/libs/jquery/3.7.1/jquery.js"  # 285 KB that never change
+LARGE = "https://ajax.googleapis.com/ajax/libs/jquery/3.7.1/jquery.js"  # 285 KB, a fixed file
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsConfig:
-    """Options of `dns`."""
+    """Configure `dns`."""
 
     engines: str = option("system,udp,tcp,doh", "ways to ask, with commas between")
     types: str = option("A,AAAA", "record types, with commas between")
@@ -20,12 +20,12 @@ class DnsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TcpConfig:
-    """Options of `tcp`: there is nothing to choose."""
+    """Configure `tcp`, which has no options."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsConfig:
-    """Options of `tls`."""
+    """Configure `tls`."""
 
     server_name: str = option("", "name sent and checked in place of the host")
     sni: bool = option(True, "whether the ClientHello names the server")
@@ -35,7 +35,7 @@ class TlsConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class StunConfig:
-    """Options of `stun`."""
+    """Configure `stun`."""
 
     concurrency: int = option(8, "servers asked at a time", low=1, high=16)
     addresses: int = option(1, "IPv4 addresses of one name that are asked", low=1, high=8)
@@ -43,7 +43,7 @@ class StunConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiddleboxConfig:
-    """Options of `middlebox`."""
+    """Configure `middlebox`."""
 
     headers: bool = option(True, "send a good request with odd capitals")
     lines: bool = option(True, "send five request lines that no server understands")
@@ -51,7 +51,7 @@ class MiddleboxConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class EncryptedHelloConfig:
-    """Options of `ech`."""
+    """Configure `ech`."""
 
     config: str = option("", "the server's ECHConfigList in base64, empty to look it up")
     doh: str = option("", "asked for it, empty for the first of net.doh", form="https URL")
@@ -60,7 +60,7 @@ class EncryptedHelloConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PathConfig:
-    """Options of `path`."""
+    """Configure `path`."""
 
     hops: int = option(24, "routers that are asked at most", low=1, high=64)
     silent: int = option(4, "hops in a row without an answer that end a trace", low=1, high=64)
@@ -72,7 +72,7 @@ class PathConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsIntegrityConfig:
-    """Options of `dns_integrity`."""
+    """Configure `dns_integrity`."""
 
     types: str = option("A", "record types asked for", words=("A", "AAAA", "A,AAAA"))
     resolver: str = option(
@@ -94,7 +94,7 @@ class DnsIntegrityConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuicConfig:
-    """Options of `quic`."""
+    """Configure `quic`."""
 
     neutral: str = option("www.gstatic.com:443", "HOST:PORT of a QUIC server that nobody minds")
     page: bool = option(True, "whether the target's front page is asked for over HTTP/3")
@@ -103,7 +103,7 @@ class QuicConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ThrottlingConfig:
-    """Options of `throttling`."""
+    """Configure `throttling`."""
 
     neutral: str = option(LARGE, "URL of something large that nobody minds")
     transfers: int = option(3, "transfers of each", low=1, high=10)

@@ -1,4 +1,4 @@
-"""Describe options once, read them from text, and explain what is allowed."""
+"""Describe options once, read them from text, and explain the allowed values."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import MISSING, Field, dataclass, field, fields
@@ -13,7 +13,7 @@ MAX_TEXT = 253  # characters of an option
 _types_by_config: dict[type[Any], Mapping[str, Any]] = {}
 _T = TypeVar("_T", bool, int, str)
 
-# What a text may have to be; each raises ValueError when it is not.
+# Parsers of the forms that a text option may need; each raises ValueError for a bad text.
 FORMS: Mapping[str, Callable[[str, str], tuple[str, int]]] = {
     "address:port": parse_host_port,
     "https URL": parse_https_host_port,
@@ -21,12 +21,12 @@ FORMS: Mapping[str, Callable[[str, str], tuple[str, int]]] = {
 
 
 class OptionError(ValueError):
-    """An option value is not accepted; str() is a sentence that names what is allowed."""
+    """Report a refused option value; str() is a sentence with the allowed values."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Option:
-    """Describe one key of an experiment's config as it is listed for users."""
+    """Describe one key of an experiment's config as users see it."""
 
     key: str
     type: str
@@ -44,7 +44,7 @@ def option(
     words: Sequence[str] = (),
     form: str = "",
 ) -> _T:
-    """Declare a field of a config: its default, what it does, and what else it may be.
+    """Declare a config field: default value, help and allowed values.
 
     `low` and `high` bound a number, `words` are all the texts allowed, `form` is one of FORMS; a
     text with a form may also be empty.
@@ -55,7 +55,7 @@ def option(
 
 
 def options_of(config: type[Any]) -> tuple[Option, ...]:
-    """List what `--option` takes for this config."""
+    """List the options that `--option` accepts for this config."""
     hints = _field_types(config)
     return tuple(
         Option(
@@ -70,11 +70,11 @@ def options_of(config: type[Any]) -> tuple[Option, ...]:
 
 
 def parse_options(entry: ExperimentEntry, options: Mapping[str, str]) -> Any:
-    """Build the config of an experiment with `options` set in it. Raises OptionError."""
+    """Build an experiment's config from `options`. Raises OptionError."""
     return _parse_pairs(entry, tuple(options.items()))
 
 
-@lru_cache(maxsize=256)  # a plan asks for the same over and over
+@lru_cache(maxsize=256)  # a plan repeats the same options
 def _parse_pairs(entry: ExperimentEntry, options: tuple[tuple[str, str], ...]) -> Any:
     by_key = {f.name: f for f in fields(entry.config)}
     hints = _field_types(entry.config)
@@ -88,7 +88,7 @@ def _parse_pairs(entry: ExperimentEntry, options: tuple[tuple[str, str], ...]) -
 
 
 def _field_types(config: type[Any]) -> Mapping[str, Any]:
-    """Resolve the fields' types once: that costs as much as a probe nearby."""
+    """Resolve the types of the fields once: that costs as much as a nearby probe."""
     if config not in _types_by_config:
         _types_by_config[config] = get_type_hints(config)
     return _types_by_config[config]

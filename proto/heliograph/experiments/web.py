@@ -8,7 +8,7 @@ from heliograph.experiments.options import option
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WebConfig:
-    """Options of `web`."""
+    """Configure `web`."""
 
     resolver: str = option(
         "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
@@ -27,7 +27,7 @@ class WebConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HttpHostConfig:
-    """Options of `http_host`."""
+    """Configure `http_host`."""
 
     neutral: str = option(
         "www.gstatic.com:80", "HOST:PORT of a server that nobody minds and that answers any name"
@@ -37,7 +37,7 @@ class HttpHostConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SniConfig:
-    """Options of `sni`."""
+    """Configure `sni`."""
 
     neutral: str = option(
         "www.gstatic.com:443", "HOST:PORT of a server that nobody minds and that takes any name"
@@ -47,7 +47,7 @@ class SniConfig:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideInConfig:
-    """Options of `outside_in`."""
+    """Configure `outside_in`."""
 
     concurrency: int = option(4, "sites visited at a time", low=1, high=16)
 
@@ -88,6 +88,6 @@ ENTRIES = (
         config=OutsideInConfig,
         target_kind="service",
         interval_s=3_600,
-        role="control",  # what a volunteer inside the country has no part in
+        role="control",  # it measures from abroad, so volunteers inside the country never run it
     ),
 )

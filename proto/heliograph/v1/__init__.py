@@ -1,1 +1,1 @@
-"""Generated protobuf and gRPC code; `make stubs` writes it, nobody edits it."""
+"""Generated protobuf and gRPC code; `make stubs` writes it. Do not edit it."""

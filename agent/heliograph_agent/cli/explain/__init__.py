@@ -1,9 +1,12 @@
-"""What a measurement means in one plain sentence, and what it cannot tell.
+"""Explain a measurement in one plain sentence, with its limits.
 
-One place alone has nothing to compare itself with, so no sentence gives a verdict: it says what was
-seen, what that looks like, and who could tell. `explain_measurement` is pure; SENTENCES has a
-row for each experiment whose meaning lies in the difference between its endpoints, the others are
-explained by stage or by count.
+One vantage alone has no comparison, so no sentence gives a verdict. A sentence describes the
+observation, its possible causes, and what could tell them apart. SENTENCES has a row for each
+experiment whose meaning is the difference between its endpoints; the others are explained by
+stage or by count. All functions are pure.
+
+>>> explain_measurement("tcp", "192.0.2.1:443", trace.observations)
+'192.0.2.1:443 takes connections. This cannot tell who it is that takes them.'
 """
 
 from collections import Counter
@@ -48,7 +51,7 @@ _LINKS: Mapping[Link, str] = {
 
 
 def explain_service(title: str, groups: Groups) -> str:
-    """k of n, the rest by name, and why that is no verdict."""
+    """Explain how many endpoints answered, which did not, and why it is no verdict."""
     answers = {label: classify_answer(steps) for label, steps in groups.items()}
     silent = [label for label, answer in answers.items() if answer is EndpointAnswer.NO]
     asked_count = len(answers) - sum(
@@ -66,7 +69,7 @@ def explain_service(title: str, groups: Groups) -> str:
 
 
 def explain_connectivity(target: str, groups: Groups) -> str:
-    """What the anchors say about this place."""
+    """Explain the connectivity that the anchors show."""
     del target
     answers = [classify_answer(steps) for steps in groups.values()]
     answered_count = answers.count(EndpointAnswer.YES)
@@ -99,7 +102,7 @@ def _list_silent(silent: Sequence[str], asked_count: int) -> str:
 
 
 def _describe_failures(groups: Groups, silent: Iterable[str]) -> str:
-    """The commonest failures, the step named: `TLS: connection reset`."""
+    """Describe the most common failures with their step: `TLS: connection reset`."""
     end_counts = Counter(_describe_end(groups[label]) for label in silent)
     descriptions = [descriptions for descriptions, _ in end_counts.most_common(2)]
     return " or ".join(descriptions) + (
@@ -146,9 +149,9 @@ SENTENCES: Mapping[str, Explainer] = {
 def explain_measurement(
     experiment: str, target: str, observations: Sequence[Observation], *, title: str = ""
 ) -> str:
-    """A sentence or a few, without an end of line; `title` is the service's, if it is one.
+    """Explain a measurement in one or a few sentences, without a line end.
 
-    "" when nothing was observed.
+    `title` is the title of the service, "" without one. Returns "" without observations.
     """
     if not observations:
         return ""

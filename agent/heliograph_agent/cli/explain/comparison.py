@@ -1,4 +1,4 @@
-"""Experiments that hold something against a neutral other: what the difference looks like."""
+"""Explain experiments that compare a target with a neutral reference."""
 
 from collections.abc import Mapping, Sequence
 from statistics import median
@@ -10,17 +10,17 @@ from heliograph_agent.cli.labels import compute_rate, format_rate
 from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer, deepest_steps
 
 Groups = Mapping[str, Sequence[Observation]]
-_SLOW = 0.5  # of the neutral rate: above, nobody would speak of a difference
+_SLOW = 0.5  # assumed: from this share of the neutral rate on, no slowdown is reported
 _TOO_SHORT = 2
 
 
 def explain_sni(target: str, groups: Groups) -> str:
-    """The same server asked with its own name and with the target's."""
+    """Compare one server's handshakes with its own name and with the target's."""
     return _compare_neutral(target, groups, "handshakes", "with that name in the ClientHello")
 
 
 def explain_http_host(target: str, groups: Groups) -> str:
-    """The same server asked for its own host and for the target's."""
+    """Compare one server's answers for its own host and for the target's."""
     return _compare_neutral(target, groups, "requests", "with that Host header")
 
 
@@ -60,7 +60,7 @@ def _explain_direct(target: str, groups: Groups) -> str:
 
 
 def explain_quic(target: str, groups: Groups) -> str:
-    """UDP against TCP to one server, and against QUIC to another."""
+    """Compare QUIC with TCP to one server, and with QUIC to another."""
     target_answer = _group_answer(groups, "target" if "target" in groups else "")
     tcp = _group_answer(groups, "tcp")
     neutral_answer = _group_answer(groups, "neutral")
@@ -90,7 +90,7 @@ def explain_quic(target: str, groups: Groups) -> str:
 
 
 def _lost(groups: Groups) -> str:
-    """What became of packets that nobody answered: a refusal shows that they arrived somewhere."""
+    """Describe the fate of unanswered packets; a refused packet arrived at some host."""
     ends = [deepest_steps(steps)[-1].failure for steps in groups.values() if _has_quic(steps)]
     refused = [failure in REFUSALS for failure in ends]
     if all(refused):
@@ -103,7 +103,7 @@ def _has_quic(steps: Sequence[Observation]) -> bool:
 
 
 def explain_ech(target: str, groups: Groups) -> str:
-    """A sealed name against one in clear."""
+    """Compare a sealed name with a name in clear."""
     replies = {
         label: step.exchange.reply
         for label, steps in groups.items()
@@ -144,7 +144,7 @@ def _explain_sealed(answer: EndpointAnswer, reply: str) -> str:
 
 
 def explain_throttling(target: str, groups: Groups) -> str:
-    """Goodput against a neutral reference."""
+    """Compare the target's goodput with a neutral reference."""
     target_rates = _list_rates(groups.get("target", ()))
     neutral_rates = _list_rates(groups.get("neutral", ()))
     if _group_answer(groups, "target") is EndpointAnswer.NO:

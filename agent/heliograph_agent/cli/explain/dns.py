@@ -1,4 +1,4 @@
-"""What several resolvers say of one name."""
+"""Explain the answers of several resolvers for one name."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -14,13 +14,13 @@ _NEARBY = "Large sites answer differently in different places, so that alone is 
 
 
 def explain_dns(target: str, groups: Groups) -> str:
-    """Whether the ways agree."""
+    """Explain whether the resolvers agree."""
     steps = [step for each in groups.values() for step in each]
     return f"{_explain_agreement(target, steps)}{_explain_late_reply(steps)}"
 
 
 def explain_dns_integrity(target: str, groups: Groups) -> str:
-    """Also whether somebody answers who was not asked."""
+    """Explain whether the resolvers agree, and whether injected answers were seen."""
     steps = [step for label in _ENGINES for step in groups.get(label, ())]
     explanation = _explain_agreement(target, steps) if steps else NOTHING
     if _has_answer(groups.get("nowhere", ())):
@@ -80,7 +80,7 @@ def _explain_agreement(target: str, steps: Sequence[Observation]) -> str:
 
 
 def _group_answers(steps: Iterable[Observation]) -> dict[str, set[str]]:
-    """By way of asking: what it gave."""
+    """Group the answers by engine."""
     answers: dict[str, set[str]] = {}
     for step in steps:
         if step.dns is not None and step.failure is None:
@@ -91,7 +91,7 @@ def _group_answers(steps: Iterable[Observation]) -> dict[str, set[str]]:
 
 
 def _group_failures(steps: Iterable[Observation]) -> dict[str, str]:
-    """By way of asking: why it gave nothing; that there is no IPv6 address is no failure."""
+    """Group the failures by engine; a missing IPv6 address is not a failure."""
     failures: dict[str, str] = {}
     for step in steps:
         failure = step.failure
@@ -115,7 +115,7 @@ def _has_answer(steps: Iterable[Observation]) -> bool:
 
 
 def _explain_late_reply(steps: Iterable[Observation]) -> str:
-    """A second reply that says something else than the first."""
+    """Report a second reply that differs from the first."""
     for step in steps:
         first = set(step.dns.addresses) if step.dns else set()
         for reply in step.dns.later if step.dns else ():

@@ -1,4 +1,4 @@
-"""Who touches packets on the way, and where."""
+"""Explain interference with packets on the path, and its location."""
 
 from collections.abc import Mapping, Sequence
 
@@ -19,7 +19,7 @@ _NAMES = {
 
 
 def explain_middlebox(target: str, groups: Groups) -> str:
-    """Whether what was sent is what arrived."""
+    """Explain whether the requests arrived unchanged."""
     exchanges = {
         label: [s for s in steps if s.exchange is not None] for label, steps in groups.items()
     }
@@ -63,7 +63,7 @@ def explain_middlebox(target: str, groups: Groups) -> str:
 
 
 def explain_path(target: str, groups: Groups) -> str:
-    """How far each kind of packet came."""
+    """Explain how far each kind of packet came."""
     syn = _final_hop(groups, "syn", "syn")
     neutral_hop, target_hop = (
         _final_hop(groups, label, "client_hello") for label in ("neutral", "target")
@@ -134,7 +134,7 @@ def _reply_name(hop: Hop) -> str:
 
 
 def _farthest_router(groups: Groups, label: str) -> int:
-    """The farthest router that was heard."""
+    """Return the TTL of the farthest router that answered, 0 for none."""
     router_hops = [
         h for h in _list_hops(groups.get(label, ())) if h.reply == _PASSED_ON and h.sent != "dns"
     ]
@@ -146,6 +146,6 @@ def _list_hops(steps: Sequence[Observation]) -> list[Hop]:
 
 
 def _final_hop(groups: Groups, label: str, sent: str) -> Hop | None:
-    """What ended the trace; None when nothing but routers and silence was heard."""
+    """Return the reply that ended the trace; None when only routers or none answered."""
     hops = [hop for hop in _list_hops(groups.get(label, ())) if hop.sent == sent]
     return next((hop for hop in hops if hop.reply not in ("", _PASSED_ON)), None)

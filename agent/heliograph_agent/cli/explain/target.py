@@ -1,4 +1,4 @@
-"""One target: how far one came with it, and what stopping there looks like."""
+"""Explain one target: the last step that worked, and causes of the failure."""
 
 from collections.abc import Mapping, Sequence
 
@@ -22,7 +22,7 @@ _CERTIFICATE = (
     Failure.SSL_INVALID_HOSTNAME,
     Failure.SSL_UNKNOWN_AUTHORITY,
 )
-_SELF_EXPLANATORY = (  # their words stand in the sentence already
+_SELF_EXPLANATORY = (  # their labels repeat the sentence
     Failure.DNS_NXDOMAIN_ERROR,
     Failure.DNS_NO_ANSWER,
     Failure.DNS_BOGON_ERROR,
@@ -33,7 +33,7 @@ _REDIRECTS = "redirect-"
 
 
 def explain_target(target: str, steps: Sequence[Observation]) -> str:
-    """What somebody is told who asked about one thing."""
+    """Explain the result for one target."""
     answer = classify_answer(steps)
     if answer is EndpointAnswer.UNKNOWN:
         return NOTHING
@@ -44,7 +44,7 @@ def explain_target(target: str, steps: Sequence[Observation]) -> str:
 
 
 def explain_stop(steps: Sequence[Observation]) -> str:
-    """Where it ended and what that looks like."""
+    """Explain the step that failed and its possible causes."""
     last = [step for step in deepest_steps(steps) if step.failure not in LOCAL_FAILURES][-1]
     description, hypotheses = describe_stage(last)
     detail = "" if last.failure in _SELF_EXPLANATORY else f" ({_describe_detail(last)})"
@@ -52,7 +52,7 @@ def explain_stop(steps: Sequence[Observation]) -> str:
 
 
 def describe_stage(step: Observation) -> tuple[str, str]:
-    """What happened at the step that failed, and the two things it may be."""
+    """Describe the step that failed, and its two possible causes."""
     operation = step.operation
     if operation is Operation.RESOLVE:
         return _explain_lookup(step)
@@ -173,7 +173,7 @@ def _explain_success(target: str, last: Observation) -> str:
 
 
 def explain_web(target: str, groups: Mapping[str, Sequence[Observation]]) -> str:
-    """The last page of the chain is what one gets."""
+    """Explain the last page of the redirect chain, which is the page that a user gets."""
     chain = [label for label in groups if not label or label.startswith(_REDIRECTS)]
     steps = groups[chain[-1]] if chain else [s for each in groups.values() for s in each]
     hops = len(chain) - 1

@@ -1,8 +1,8 @@
 """Look up one name by the system, or by a server over UDP, TCP, TLS or HTTPS.
 
-DNS over TLS follows RFC 7858, DNS over HTTPS RFC 8484 (POST over a connection of our own). The
-system looks up the name of an encrypted resolver; give its address to do without that lookup. A
-failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup.
+DNS over TLS follows RFC 7858, DNS over HTTPS RFC 8484 (POST over a separate connection). The
+system resolver looks up the name of an encrypted resolver; a literal address avoids that lookup.
+A failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup.
 """
 
 from collections.abc import Awaitable, Callable
@@ -36,7 +36,7 @@ _HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsEngines:
-    """Make the work of a lookup with its engine; holds what all lookups share."""
+    """Create lookups by engine; hold what all lookups share."""
 
     query_timeout_s: float
     clock: Clock
@@ -54,7 +54,8 @@ class DnsEngines:
         """
         if lookup.engine not in ENGINES:
             raise ValueError(f"engine: {lookup.engine!r} is none of {', '.join(ENGINES)}")
-        # Made here for every engine, so that the library is loaded before the step's clock runs.
+        # Created here for every engine, so that the library is loaded before the step's clock
+        # starts.
         question = DnsQuestion(lookup.name, lookup.query_type, self.rng)
         if lookup.engine == "system":
             return lambda: self.system_resolver.resolve(lookup, self.query_timeout_s, count_bytes)
@@ -77,7 +78,7 @@ class DnsEngines:
     def _make_encrypted_work(
         self, lookup: Lookup, question: DnsQuestion, count_bytes: CountBytes
     ) -> Callable[[], Awaitable[None]]:
-        """DNS over TLS or HTTPS. Raises ValueError when there can be no such resolver."""
+        """Create a lookup over TLS or HTTPS. Raises ValueError for a bad resolver."""
         url = lookup.resolver
         server = parse_name_port(url, "resolver") if lookup.engine == "dot" else None
 
@@ -103,11 +104,12 @@ async def ask_dot(
     count: CountBytes,
     is_forbidden: Callable[[str], bool] = lambda _: False,
 ) -> DnsResponse:
-    """The certificate must be for the server as it is given: for its name, which the system looks
-    up, or for its address, and then no name stands in the ClientHello.
+    """Send a question over DNS over TLS.
 
-    Raises OSError, EOFError or StepError; ForbiddenAddressError for a resolver at an address that
-    no test may contact. The caller bounds the wait.
+    The certificate must match `server` as given: its name, which the system resolver looks up,
+    or its address. With an address the ClientHello has no server name. The caller bounds the
+    wait. Raises OSError, EOFError or StepError; ForbiddenAddressError for a resolver whose
+    address no test may contact.
     """
     host, port = server
     address = parse_literal(host) or await resolve_address(host, system_resolver, count)
@@ -131,8 +133,11 @@ async def ask_doh(
     count: CountBytes,
     is_forbidden: Callable[[str], bool] = lambda _: False,
 ) -> DnsResponse:
-    """Raises OSError, EOFError or StepError; ValueError when `url` is no https URL, or leads where
-    none may go. The caller bounds the wait."""
+    """Send a question over DNS over HTTPS. The caller bounds the wait.
+
+    Raises OSError, EOFError or StepError; ValueError when `url` is not an https URL;
+    ForbiddenAddressError for a resolver whose address no test may contact.
+    """
     host, port = parse_https_host_port(url, "resolver")
     address = parse_literal(host) or await resolve_address(host, system_resolver, count)
     if is_forbidden(address):

@@ -1,6 +1,6 @@
 """Encode DNS queries and parse replies, with dnspython for the uncommon ones.
 
-dns.message alone is imported, and late: dnspython's resolvers cost an idle agent 20 MB.
+Only dns.message is imported, and late: dnspython's resolvers cost an idle agent 20 MB.
 """
 
 from random import Random
@@ -36,8 +36,8 @@ _KIND = 0xF800
 _IN = 1
 _CNAME = 5
 _FAMILIES = {1: (4, "A", socket.AF_INET), 28: (16, "AAAA", socket.AF_INET6)}
-_TO_NAME = b"\xc0\x0c"  # a pointer to the question's name
-_QUESTION = 12  # where it stands
+_TO_NAME = b"\xc0\x0c"  # a compression pointer to the question's name
+_QUESTION = 12  # offset of the question
 _MAX_RECORDS = 64
 _MAX_LABELS = 128
 _MAX_NAME = 255
@@ -48,7 +48,7 @@ _MAX_TTL = 0x7FFFFFFF
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsResponse:
-    """What one server answered."""
+    """Hold the answer of one server."""
 
     rcode: int
     answers: tuple[DnsAnswer, ...] = ()
@@ -57,7 +57,10 @@ class DnsResponse:
 
 
 def encode_query(name: str, query_type: str, number: int) -> bytes | None:
-    """A question of class IN, recursion desired; `number` is its id."""
+    """Encode a query of class IN with recursion desired; `number` is its id.
+
+    None when the name or the type is not plain; then the library encodes it.
+    """
     kind = TYPES.get(query_type)
     if kind is None or not _PLAIN_NAME.fullmatch(name):
         return None
@@ -68,8 +71,10 @@ def encode_query(name: str, query_type: str, number: int) -> bytes | None:
 
 
 def parse_plain_reply(query: bytes, data: bytes) -> DnsResponse | None:
-    """A reply that repeats the question and has nothing but the answer to it: aliases first, then
-    addresses of the type asked for."""
+    """Parse a reply that repeats the question and holds only its answer.
+
+    The answer is aliases first, then addresses of the queried type. None for anything else.
+    """
     end = len(query)
     if len(data) < end or data[:2] != query[:2] or data[_QUESTION:end] != query[_QUESTION:]:
         return None
@@ -89,7 +94,7 @@ def parse_plain_reply(query: bytes, data: bytes) -> DnsResponse | None:
 
 
 def _parse_plain_answers(query: bytes, data: bytes, records: int) -> tuple[DnsAnswer, ...] | None:
-    """None when they are not as plain as that, or do not fill the rest of `data`."""
+    """Parse the records; None when they are not plain or do not fill `data`."""
     query_type = int.from_bytes(query[-4:-2], "big")
     if query_type not in _FAMILIES or records > _MAX_RECORDS:
         return None
@@ -100,16 +105,16 @@ def _parse_plain_answers(query: bytes, data: bytes, records: int) -> tuple[DnsAn
 
 
 class _RecordChain:
-    """The records in their order: each must belong to the name that the one before led to."""
+    """Parse records in order; each must belong to the name that the last one led to."""
 
     def __init__(self, data: bytes, offset: int, name: bytes) -> None:
         self.data = data
         self.offset = offset
         self.answers: list[DnsAnswer] = []
-        self._names = [name]  # in wire form and lower case; the last one is sought
+        self._names = [name]  # in wire form and lower case; the last one is the current name
 
     def read_record(self, query_type: int) -> bool:
-        """Take one record; False when it is not plain."""
+        """Parse one record; False when it is not plain."""
         if not self._read_owner():
             return False
         begin = self.offset + _RECORD.size
@@ -139,7 +144,7 @@ class _RecordChain:
             return False
         answer = DnsAnswer(type=record_type, data=socket.inet_ntop(family, packed), ttl_s=ttl)
         last = self.answers[-1] if self.answers else None
-        # A library takes a set together: each record once, all with the least of their times.
+        # The library merges a record set: each record once, all with the lowest TTL.
         if (
             last is not None
             and last.type == record_type
@@ -166,10 +171,10 @@ class _RecordChain:
 
 
 def _parse_name(data: bytes, offset: int) -> tuple[bytes, int] | None:
-    """A name in wire form without compression, and where it ends; None when it is not plain."""
+    """Parse a name to uncompressed wire form and its end; None when it is not plain."""
     labels: list[bytes] = []
-    end = 0  # behind the first pointer
-    bound = offset  # a pointer leads to before itself
+    end = 0  # after the first pointer
+    bound = offset  # a pointer must point backwards, so that there is no loop
     while len(labels) < _MAX_LABELS and offset < len(data):
         size = data[offset]
         if size >= _POINTER:
@@ -205,10 +210,10 @@ _MAX_TEXT = 1_024
 
 
 class DnsQuestion:
-    """One query, and the judgement whether some bytes reply to it."""
+    """Encode one query and recognize its replies."""
 
     def __init__(self, name: str, query_type: str, rng: Random) -> None:
-        """Raises ValueError, naming the fault, when there can be no such question."""
+        """Encode the query. Raises ValueError, naming the fault, when it is impossible."""
         import dns.message
 
         number = rng.getrandbits(16)
@@ -220,24 +225,27 @@ class DnsQuestion:
         self.wire: bytes = wire if wire is not None else self._library_query.to_wire()
 
     def with_id(self, number: int) -> bytes:
-        """The same question under another id: DoH asks for 0, so that caches can work."""
+        """Return the query under another id; DoH uses 0 for caches (RFC 8484 section 4.1)."""
         self._library_query.id = number
         self.wire = number.to_bytes(2, "big") + self.wire[2:]
         return self.wire
 
     def parse_reply(self, data: bytes) -> DnsResponse | None:
-        """None when `data` does not answer this question: another id, another name, no message."""
+        """Parse a reply; None when `data` does not answer this question.
+
+        It then has another id or another name, or it is no DNS message.
+        """
         plain = parse_plain_reply(self.wire, data) if self._is_plain else None
         return plain or self._parse_with_library(data)
 
     def is_other_id(self, data: bytes) -> bool:
-        """Whether this is a reply to our question in all but its id."""
+        """Tell whether `data` replies to this question except for its id."""
         query_id = self.wire[:2]
         return data[:2] != query_id and self.parse_reply(query_id + data[2:]) is not None
 
     @property
     def _library_query(self) -> "dns.message.QueryMessage":
-        """The library's own form of it, made when it is needed."""
+        """Return the library's form of the query, created on first use."""
         if self._parsed is None:
             self._parsed = _make_library_query(self._name, self._kind, self._number)
         return self._parsed
@@ -268,7 +276,7 @@ class DnsQuestion:
         return DnsResponse(rcode=rcode, answers=answers, failure=failure, truncated=truncated)
 
     def _collect_answers(self, message: "dns.message.Message") -> tuple[DnsAnswer, ...]:
-        """The chain of CNAMEs from our name, and the records at its end."""
+        """Collect the chain of CNAMEs from our name, and the records at its end."""
         import dns.rdatatype
 
         query_type = self._library_query.question[0].rdtype
@@ -292,7 +300,7 @@ class DnsQuestion:
 
 
 def _make_library_query(name: str, query_type: str, number: int) -> "dns.message.QueryMessage":
-    """Raises ValueError, naming the fault."""
+    """Create the library's query. Raises ValueError, naming the fault."""
     import dns.exception
     import dns.message
 

@@ -1,7 +1,7 @@
-"""The system's way to look a name up, as glibc goes it, but each step ours to see.
+"""Look up names as glibc does, with every step recorded by the agent.
 
-An address literal is itself. Then the hosts file. Then the servers of resolv.conf in turn, along
-the search path, with its timeouts and attempts.
+An address literal resolves to itself. Other names are looked up in the hosts file, then at the
+servers of resolv.conf in turn, along the search path, with its timeouts and attempts.
 """
 
 import socket
@@ -37,8 +37,10 @@ class ResolvConf:
 
 
 def parse_resolv_conf(content: str, *, hostname: str = "") -> ResolvConf:
-    """What cannot be understood is passed over, as the system does. `hostname` gives the search
-    path its default: the domain this machine is in."""
+    """Parse resolv.conf and ignore lines that are not understood, as the system does.
+
+    `hostname` gives the default search path: the domain of this machine.
+    """
     servers: list[tuple[str, int]] = []
     search = _parse_domains([hostname.partition(".")[2]])
     options: dict[str, str] = {}
@@ -66,7 +68,7 @@ def parse_resolv_conf(content: str, *, hostname: str = "") -> ResolvConf:
 
 
 def candidate_names(name: str, conf: ResolvConf) -> tuple[str, ...]:
-    """The names to ask for, in turn; each ends in a dot."""
+    """List the names to query, in order; each ends in a dot."""
     if name.endswith("."):
         return (name,)
     absolute = f"{name}."
@@ -96,18 +98,18 @@ def _parse_number(options: dict[str, str], name: str, default: int, low: int, hi
     return max(low, min(high, int(value[:9])))
 
 
-MAX_FILE = 4 * 1024 * 1024  # block lists live in hosts files; a bigger one is read this far
+MAX_FILE = 4 * 1024 * 1024  # hosts files can hold block lists; a larger file is cut here
 _MAX_ADDRESSES = 64
 
 
 def parse_hosts(content: str, name: str) -> tuple[str, ...]:
-    """Every address that stands beside `name`, in the file's order, both families."""
+    """Return every address of `name`, in the file's order, of both families."""
     target_name = name.rstrip(".").lower()
     if not target_name:
         return ()
     addresses: list[str] = []
     for line in content.splitlines():
-        if target_name not in line.lower():  # cheap, and true of nearly every line of a long file
+        if target_name not in line.lower():  # cheap, and it skips nearly every line of a long file
             continue
         address, *names = line.partition("#")[0].split() or [""]
         is_match = target_name in (host_name.rstrip(".").lower() for host_name in names)
@@ -126,7 +128,7 @@ _NEXT_SERVER = (
 
 @dataclass(slots=True, kw_only=True)
 class Lookup:
-    """One lookup and what it has learnt so far: a step that is cut off keeps its facts."""
+    """Hold one lookup and its facts so far, so that an interrupted step keeps them."""
 
     name: str
     query_type: str
@@ -152,7 +154,7 @@ class Lookup:
         return tuple(coarsen_answer(answer) for answer in answers) if self.coarse else answers
 
     def set_reply(self, reply: DnsResponse) -> None:
-        """Take a reply as the answer. Raises StepError when it is a failure."""
+        """Set the reply as the answer. Raises StepError when it is a failure."""
         self.rcode = reply.rcode
         self.answers = reply.answers
         if reply.failure is not None:
@@ -161,8 +163,7 @@ class Lookup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SystemResolver:
-    """Where this system keeps its answers. `resolver` (host:port) overrides resolv.conf's servers
-    and nothing else."""
+    """Resolve names as this system does; `resolver` overrides resolv.conf's servers."""
 
     hosts_file: str
     resolv_conf: str
@@ -170,9 +171,10 @@ class SystemResolver:
     rng: Random
 
     async def resolve(self, lookup: Lookup, deadline_s: float, count: CountBytes) -> None:
-        """Fill `lookup`. `deadline_s` bounds the wait for one server; the caller bounds the whole.
+        """Fill `lookup`.
 
-        Raises OSError, EOFError or StepError; ValueError when the name cannot be asked for.
+        `deadline_s` bounds the wait for one server; the caller bounds the whole. Raises OSError,
+        EOFError or StepError; ValueError when the name cannot be encoded.
         """
         if self._resolve_locally(lookup):
             return
@@ -184,7 +186,7 @@ class SystemResolver:
         )
 
     def _resolve_locally(self, lookup: Lookup) -> bool:
-        """Whether nobody need be asked."""
+        """Resolve a literal or a name in the hosts file; False when neither applies."""
         own_literal = parse_literal(lookup.name)
         addresses = [own_literal] if own_literal else self._find_in_hosts(lookup)
         lookup.answers = tuple(
@@ -215,7 +217,7 @@ class SystemResolver:
 
 
 async def resolve_address(host: str, system_resolver: SystemResolver, count: CountBytes) -> str:
-    """A resolver's own first address: IPv4, or IPv6 where it has no other. Raises as `resolve`."""
+    """Return a resolver's first IPv4 address, else IPv6; raise as `resolve`."""
     for query_type in ("A", "AAAA"):
         lookup = Lookup(name=host, query_type=query_type, engine="system")
         try:
@@ -229,7 +231,7 @@ async def resolve_address(host: str, system_resolver: SystemResolver, count: Cou
 
 
 class _ResolverSearch:
-    """Along the search path, and for each name along the servers."""
+    """Query the names of the search path in turn, and for each name the servers."""
 
     def __init__(
         self, conf: ResolvConf, query_type: str, deadline_s: float, count: CountBytes, rng: Random
@@ -241,7 +243,7 @@ class _ResolverSearch:
         self._rng = rng
 
     async def search_names(self, lookup: Lookup) -> None:
-        """glibc's res_search: the plain name's fate is the one reported when none is found."""
+        """Search as glibc's res_search; on failure the plain name's result counts."""
         names = candidate_names(lookup.name, self._conf)
         plain_name = lookup.name if lookup.name.endswith(".") else f"{lookup.name}."
         result: DnsResponse | None = None
@@ -255,7 +257,7 @@ class _ResolverSearch:
             lookup.set_reply(result)
 
     async def _query_servers(self, question: DnsQuestion) -> DnsResponse:
-        """The first sound reply; else the last unsound one; else what the last wait ended in."""
+        """Return the first sound reply, else the last unsound one, else raise."""
         failed_reply: DnsResponse | None = None
         error: Exception | None = None
         for attempt in range(self._conf.attempts):
@@ -278,7 +280,7 @@ class _ResolverSearch:
         return servers[start:] + servers[:start]
 
     def _timeout_s(self, attempt: int) -> float:
-        """glibc's: the timeout, doubled with each attempt and then shared among the servers."""
+        """Compute glibc's timeout: doubled with each attempt, then shared by the servers."""
         server_count = len(self._conf.servers) if attempt else 1
         return min(self._deadline_s, max(1, (self._conf.timeout_s << attempt) // server_count))
 
@@ -295,7 +297,7 @@ def _record_type(address: str) -> str:
 
 
 def _read_file(path: str, limit: int) -> str:
-    """A file that is not there says nothing, as for the system."""
+    """Read a file; a missing file is empty, as for the system."""
     try:
         with Path(path).open("rb") as file:
             return file.read(limit).decode("utf-8", "replace")

@@ -1,4 +1,4 @@
-"""One question to one server, over UDP or TCP."""
+"""Send one question to one server, over UDP or TCP."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,21 +12,21 @@ from heliograph_agent.net.tcp import CountBytes, open_tcp
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 from heliograph_agent.net.udp import UdpSocket
 
-_MAX_LATER = 16  # replies kept of those that came after the first
+_MAX_LATER = 16  # replies kept after the first
 
 
 @dataclass(slots=True, kw_only=True)
 class Linger:
-    """How long to listen on after the first reply over UDP, and what still came.
+    """Configure how long to listen after the first UDP reply, and hold later replies.
 
-    Only what knows our id and question is kept. A stranger who does not know the id proves nothing
-    about the path: anybody may throw such datagrams at us.
+    Only replies with our id and question are kept. A datagram with another id proves nothing
+    about the path, because anybody can send such datagrams to us.
     """
 
     seconds: float
     elapsed_us: Callable[[], int]
     later: list[DnsReply] = field(default_factory=list)
-    listened_us: int = 0  # no part of the time that the lookup took
+    listened_us: int = 0  # not part of the lookup's duration
 
     async def listen(self, question: DnsQuestion, udp_socket: UdpSocket, sent_us: int) -> None:
         began_us = self.elapsed_us()
@@ -39,7 +39,7 @@ class Linger:
                     self.later.append(
                         DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
                     )
-        except OSError:  # its time is over, or an ICMP error that came behind a good reply
+        except OSError:  # the time is over, or an ICMP error came after a good reply
             pass
         finally:
             self.listened_us += self.elapsed_us() - began_us
@@ -52,11 +52,11 @@ async def ask_udp(
     count: CountBytes,
     linger: Linger | None = None,
 ) -> DnsResponse:
-    """The first datagram that answers the question; what does not is passed over until then, since
-    anybody may throw datagrams at us. A truncated reply is returned as such.
+    """Send a question over UDP and return the first datagram that answers it.
 
-    Raises OSError (a refused port answers by ICMP), TimeoutError, or StepError when nothing
-    but replies to other questions came.
+    Other datagrams are ignored until the deadline, because anybody can send datagrams to us. A
+    truncated reply is returned as such. Raises OSError (a refused port answers by ICMP),
+    TimeoutError, or StepError when only replies to other questions came.
     """
     udp_socket = UdpSocket(*server)
     foreign_failures: list[Failure] = []
@@ -102,7 +102,7 @@ async def _first_reply(
 async def ask_tcp(
     question: DnsQuestion, server: tuple[str, int], deadline_s: float, count: CountBytes
 ) -> DnsResponse:
-    """Raises OSError, EOFError, TimeoutError, or StepError when the reply is no answer."""
+    """Send a question over TCP. Raises OSError, EOFError, TimeoutError or StepError."""
     async with asyncio.timeout(deadline_s):
         connection = await open_tcp(server[0], server[1], count)
         try:
@@ -112,7 +112,7 @@ async def ask_tcp(
 
 
 async def ask_stream(question: DnsQuestion, reader: ByteReader, writer: ByteWriter) -> DnsResponse:
-    """Over a connection (RFC 7766), in clear or not. Raises as `ask_tcp`, but bounds no wait."""
+    """Send a question over a connection (RFC 7766), unbounded; raise as `ask_tcp`."""
     writer.write(len(question.wire).to_bytes(2, "big") + question.wire)
     size = int.from_bytes(await reader.readexactly(2), "big")
     reply = question.parse_reply(await reader.readexactly(size))
@@ -128,6 +128,6 @@ async def ask_server(
     count: CountBytes,
     linger: Linger | None = None,
 ) -> DnsResponse:
-    """UDP, and over TCP when the server says that its reply did not fit."""
+    """Send a question over UDP, and over TCP when the UDP reply is truncated."""
     reply = await ask_udp(question, server, deadline_s, count, linger)
     return await ask_tcp(question, server, deadline_s, count) if reply.truncated else reply

@@ -1,7 +1,7 @@
-"""Addresses in a DNS answer cut to the network they are in.
+"""Cut addresses in DNS answers to their enclosing networks.
 
-A whoami name answers with the address of who asked: mostly a provider's resolver, sometimes a
-volunteer's own. The network tells which resolver it was, and no address is kept.
+A whoami name answers with the address of the querier: mostly a provider's resolver, sometimes a
+volunteer's own. The network identifies the resolver, and no address is kept.
 """
 
 import ipaddress
@@ -13,8 +13,11 @@ _KEPT_BITS = {4: 24, 6: 48}
 
 
 def coarsen_answer(answer: DnsAnswer) -> DnsAnswer:
-    """An address, in a TXT answer too when it stands there alone, becomes 192.0.2.0/24 or
-    2001:db8::/48. The scrubber takes whatever address stands elsewhere in a TXT answer."""
+    """Replace an address in an answer by 192.0.2.0/24 or 2001:db8::/48.
+
+    That includes a TXT answer that is an address alone. The scrubber removes addresses inside
+    other TXT answers.
+    """
     if answer.type in ("A", "AAAA"):
         return replace(answer, data=enclosing_network(answer.data) or answer.data)
     if answer.type == "TXT":
@@ -24,7 +27,7 @@ def coarsen_answer(answer: DnsAnswer) -> DnsAnswer:
 
 
 def enclosing_network(address_text: str) -> str:
-    """The /24 or /48 of an address; "" when `address_text` is none."""
+    """Return the /24 or /48 of an address; "" when `address_text` is not an address."""
     try:
         address = ipaddress.ip_address(address_text)
     except ValueError:
@@ -33,7 +36,7 @@ def enclosing_network(address_text: str) -> str:
 
 
 def is_network(network_text: str) -> bool:
-    """Whether `network_text` is a network too wide to identify a person."""
+    """Tell whether `network_text` is a network too wide to identify a person."""
     try:
         network = ipaddress.ip_network(network_text)
     except ValueError:

@@ -5,10 +5,10 @@ import re
 
 MAX_CHARACTERS = 200
 MAX_TEXT = 512
-_WINDOW = 65_536  # bytes that are looked at
+_WINDOW = 65_536  # bytes of the page that are parsed
 _TITLE = re.compile(r"<title(?:\s[^>]{0,500})?>", re.IGNORECASE)
 _TAG = re.compile(r"<!--|<(/?)([A-Za-z][^\s/>]*)|<[!?/]")
-# What no reader sees. noscript stays: its words tell a trap for robots.
+# Elements that are not displayed. noscript is kept: its text reveals a bot check.
 _HIDDEN = {
     name: re.compile(f"</{name}", re.IGNORECASE)
     for name in ("script", "style", "title", "template")
@@ -21,7 +21,7 @@ _BYTE_ORDER_MARKS = (
     (b"\xfe\xff", "utf-16-be"),
 )
 
-# What pages are written in. Python knows many more codecs, some of them no charset at all.
+# Charsets of web pages. Python knows many more codecs, and some are not charsets.
 _SUPPORTED_CHARSETS = re.compile(
     "us-ascii|ascii|utf-?8|utf-16(?:le|be)?|big5|gb2312|gbk|gb18030|euc-(?:jp|kr)|iso-2022-jp"
     "|shift_jis|koi8-[ru]|ibm866|cp866|tis-620|latin-1|iso-8859-(?:[1-9]|1[03-6])|windows-125[0-8]"
@@ -29,7 +29,10 @@ _SUPPORTED_CHARSETS = re.compile(
 
 
 def extract_title(body: bytes, content_type: str = "") -> str:
-    """Entities resolved, white space folded, nothing unprintable; "" when there is none."""
+    """Extract the title; "" when there is none.
+
+    Entities are resolved, white space is collapsed and unprintable characters are removed.
+    """
     kind = content_type.partition(";")[0].strip().lower()
     if kind and "html" not in kind:
         return ""
@@ -43,7 +46,7 @@ def extract_title(body: bytes, content_type: str = "") -> str:
 
 
 def extract_text(body: bytes, content_type: str = "") -> str:
-    """What a reader sees of an HTML or a plain page; "" of any other."""
+    """Extract the visible text of an HTML or plain text page; "" for other types."""
     kind = content_type.partition(";")[0].strip().lower()
     if kind and "html" not in kind and kind != "text/plain":
         return ""
@@ -54,10 +57,13 @@ def extract_text(body: bytes, content_type: str = "") -> str:
 
 
 def make_single_line(content: str, limit: int) -> str:
-    """Printable, on one line, at most `limit` characters. A cut leaves no beginning of an address:
-    the scrubber, which comes later, could not tell what it was."""
+    """Make a printable line of at most `limit` characters.
+
+    A cut never leaves the beginning of an address, because the scrubber, which runs later, could
+    not recognize it.
+    """
     window = _truncate(content, 8 * limit)
-    max_words = limit // 2 + 1  # words, and blanks between them, that fill the line
+    max_words = limit // 2 + 1  # words and blanks that can fill the line
     line = " ".join(window.split(None, max_words)[:max_words])
     if not line.isprintable():
         line = " ".join("".join(c if c.isprintable() else " " for c in window).split())
@@ -69,7 +75,7 @@ def _truncate(content: str, limit: int) -> str:
 
 
 def _visible_text(markup: str) -> str:
-    """The text between the tags. One pass, forward only: whatever is left open hides the rest."""
+    """Return the text between tags; an unclosed tag or element hides the rest."""
     parts: list[str] = []
     size = offset = 0
     while size < 8 * MAX_TEXT:
@@ -94,7 +100,7 @@ def _find_next_tag(markup: str, offset: int) -> re.Match[str] | None:
 
 
 def _skip_element(markup: str, tag: re.Match[str]) -> int:
-    """Where the text goes on behind a tag, or behind an element that no reader sees; or -1."""
+    """Return the offset after a tag or a hidden element; -1 at the end."""
     offset = tag.end()
     end = "-->" if tag[0] == "<!--" else ">"
     hidden = None if tag[1] else _HIDDEN.get((tag[2] or "").lower())
@@ -118,6 +124,6 @@ def _decode(window: bytes, content_type: str) -> str:
 
 
 def _decode_unlabeled(window: bytes) -> str:
-    """UTF-8 if it is that, up to a character cut by the window's end; else one byte a letter."""
+    """Decode as UTF-8, except for a character cut at the end, else as windows-1252."""
     decoded = window.decode("utf-8", "replace")
     return decoded if "\ufffd" not in decoded[:-1] else window.decode("windows-1252", "replace")

@@ -1,6 +1,6 @@
-"""One HTTP/1.1 exchange over a stream that is already there.
+"""Make one HTTP/1.1 exchange over an open stream.
 
-`Http1Exchange` holds what is known so far, so that a step that fails halfway has its facts.
+`Http1Exchange` holds the facts so far, so that a step that fails halfway keeps them.
 """
 
 import hashlib
@@ -25,22 +25,22 @@ from heliograph_agent.net.trace import ByteReader, ByteWriter
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
 _MAX_HEADER = 2_048
-_MAX_NAMES = 64  # of headers
+_MAX_NAMES = 64  # names of headers that are kept
 _MAX_NAME = 128  # characters
-_MAX_COOKIES = 64  # lines of one reply
+_MAX_COOKIES = 64  # Set-Cookie lines of one reply
 _MAX_ARRIVALS = 64
-_KEPT = 65_536  # bytes of the body that are looked at for a title
+_KEPT = 65_536  # bytes of the body that are searched for a title
 _SWITCHING = 101
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
 _SPACE_TOO = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
-# An ordinary browser's words: a rare User-Agent would mark a volunteer.
+# Headers of an ordinary browser: a rare User-Agent would identify a volunteer.
 BROWSER = {
     "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
     "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
     "Accept-Language": "en-US,en;q=0.5",
-    "Accept-Encoding": "identity",  # what is counted and hashed is what was sent
+    "Accept-Encoding": "identity",  # so that counted and hashed bytes equal the sent bytes
     "Connection": "close",
 }
 
@@ -49,7 +49,7 @@ _BROWSER_LINES = "".join(f"{name}: {value}\r\n" for name, value in BROWSER.items
 
 
 class Http1Exchange:
-    """A request and its reply: `run_round_trip`, then `read_body`, each once."""
+    """Make one request: `run_round_trip`, then `read_body`, each once."""
 
     def __init__(
         self,
@@ -64,10 +64,10 @@ class Http1Exchange:
         in_clear: bool = False,
         elapsed_us: Callable[[], int] | None = None,
     ) -> None:
-        """`in_clear`: nobody encrypted the stream, so that the text of the page may be kept.
-        `elapsed_us`: a clock in microseconds, to keep how the body arrives.
+        """Encode the request. Raises ValueError when `url` or a header cannot be sent.
 
-        Raises ValueError when `url` or a header cannot be sent.
+        `in_clear`: the stream is not encrypted, so that the text of the page may be kept.
+        `elapsed_us`: a clock in microseconds, to record the progress of the body.
         """
         self._reader = reader
         self._writer = writer
@@ -75,7 +75,7 @@ class Http1Exchange:
         self._url = url
         self._in_clear = in_clear and url.startswith("http:")
         self._request = _encode_request(method, urlsplit(url), headers or {}, content)
-        self._received = bytearray()  # and not understood yet
+        self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
         self._head_facts: _HeadFacts | None = None
         self._body: ResponseBody | None = None
@@ -88,15 +88,15 @@ class Http1Exchange:
         self._arrivals: list[Arrival] = []
         self.status = 0
         self.cookies: tuple[str, ...] = ()
-        self.body = bytearray()  # the first `keep` bytes
+        self.body = bytearray()  # the first `keep_bytes` bytes
 
     @property
     def has_body(self) -> bool:
-        """What follows 101 is another protocol."""
+        """Tell whether a body follows; after 101 another protocol follows."""
         return self.status != _SWITCHING
 
     async def run_round_trip(self) -> None:
-        """To the end of the reply's head. Raises OSError or StepError."""
+        """Send the request and read the reply's headers. Raises OSError or StepError."""
         self._sent_us = self._elapsed_us() if self._elapsed_us else 0
         self._writer.write(self._request)
         await self._writer.drain()
@@ -112,11 +112,11 @@ class Http1Exchange:
         raise StepError(Failure.HTTP_REQUEST_FAILED)
 
     async def read_body(self, limit: int) -> None:
-        """To the end of the body, or to `limit` bytes. Raises OSError or StepError."""
+        """Read the body, at most `limit` bytes. Raises OSError or StepError."""
         body = self._body
         if body is None:
             raise RuntimeError("the head has not been read")
-        self._truncated = True  # until its end has been seen
+        self._truncated = True  # until the end of the body has arrived
         data = bytes(self._received)
         while True:
             self._add_body(body.feed_data(data), limit)
@@ -130,13 +130,13 @@ class Http1Exchange:
         self._truncated = self._size > limit
 
     def head_facts(self) -> Http:
-        """The facts of the round trip."""
+        """Return the facts of the round trip."""
         if self._head_facts is None:
             return Http(method=self._method, url=self._url[:_MAX_HEADER])
         return Http(method=self._method, url=self._url[:_MAX_HEADER], **self._head_facts)
 
     def reply_facts(self, limit: int) -> Http:
-        """The facts of round trip and body."""
+        """Return the facts of round trip and body."""
         head = self._head
         facts = self._head_facts
         if head is None or facts is None:
@@ -164,7 +164,7 @@ class Http1Exchange:
         return head
 
     def _set_head(self, head: ResponseHead) -> None:
-        """Set-Cookie cannot be folded into one header (RFC 6265 section 3)."""
+        """Store the headers; Set-Cookie lines stay apart (RFC 6265 section 3)."""
         self._head = head
         self._head_facts = _make_head_facts(head)
         self.status = head.status
@@ -179,7 +179,7 @@ class Http1Exchange:
             arrived_us = self._elapsed_us() - self._sent_us
             self._arrivals.append(Arrival(at_us=arrived_us, bytes=min(self._size, limit)))
             if len(self._arrivals) > _MAX_ARRIVALS:
-                del self._arrivals[1:-1:2]  # every second one, but not the first, nor the last
+                del self._arrivals[1:-1:2]  # drop every second one, never the first or the last
 
 
 class _HeadFacts(TypedDict):
@@ -202,12 +202,12 @@ def _make_head_facts(head: ResponseHead) -> _HeadFacts:
 
 
 def _decode_content(body: bytes, coding: str) -> bytes:
-    """Unpacked, for servers that compress though nobody asked; bounded; b"" when it cannot be."""
+    """Decompress a body that was compressed unasked, bounded; b"" when that fails."""
     if coding.lower() in ("", "identity"):
         return body
     if coding.lower() not in ("gzip", "x-gzip", "deflate"):
         return b""
-    for window in (47, -15):  # gzip or zlib, told by its header; deflate as some mistake it
+    for window in (47, -15):  # gzip or zlib by its header; raw deflate, as some servers send it
         try:
             return zlib.decompressobj(window).decompress(body, _KEPT)
         except zlib.error:
@@ -218,7 +218,7 @@ def _decode_content(body: bytes, coding: str) -> bytes:
 def _encode_request(
     method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
 ) -> bytes:
-    """Raises ValueError when the URL or a header cannot be sent."""
+    """Encode a request. Raises ValueError when the URL or a header cannot be sent."""
     if url.scheme not in ("http", "https") or not url.hostname:
         raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")

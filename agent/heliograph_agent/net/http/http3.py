@@ -1,4 +1,4 @@
-"""Exchange one HTTP/3 request (RFC 9114) over an open QUIC connection."""
+"""Make one HTTP/3 exchange (RFC 9114) over an open QUIC connection."""
 
 import hashlib
 from collections.abc import Iterator
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from aioquic.h3.events import H3Event
     from aioquic.quic.events import QuicEvent
 
-_KEPT = 65_536  # bytes of the body that are looked at for a title
+_KEPT = 65_536  # bytes of the body that are searched for a title
 _MAX_HEADER = 2_048
 _MAX_NAMES = 64
 _NOT_HERE = ("connection", "host")  # RFC 9114 section 4.2: such a header makes a request malformed
 
 
 class Http3Exchange:
-    """A request and its reply: `run_round_trip`, then `read_body`, each once."""
+    """Make one request: `run_round_trip`, then `read_body`, each once."""
 
     def __init__(self, transport: QuicTransport, url: str) -> None:
-        """Raises ValueError when `url` cannot be asked for."""
+        """Encode the request. Raises ValueError when `url` cannot be requested."""
         self._transport = transport
         self._url = url
         self._request = _encode_headers(urlsplit(url))
         self._h3: H3Connection | None = None
         self._stream = -1
         self._headers: dict[str, str] = {}
-        self._early_data: list[bytes] = []  # of the body, come with the head; the window bounds it
+        self._early_data: list[bytes] = []  # of the body; flow control bounds it
         self._limit: int | None = None
         self._digest = hashlib.sha256()
         self._size = 0
@@ -45,7 +45,7 @@ class Http3Exchange:
         self.has_body = True
 
     async def run_round_trip(self) -> None:
-        """To the end of the reply's head. Raises OSError or StepError."""
+        """Send the request and read the reply's headers. Raises OSError or StepError."""
         from aioquic.h3.connection import H3Connection
 
         self._h3 = H3Connection(self._transport.connection)
@@ -57,7 +57,7 @@ class Http3Exchange:
                 raise StepError(Failure.EOF_ERROR)
 
     async def read_body(self, limit: int) -> None:
-        """To the end of the body, or to `limit` bytes. Raises OSError or StepError."""
+        """Read the body, at most `limit` bytes. Raises OSError or StepError."""
         self._limit = limit
         for data in self._early_data:
             self._add_body(data)
@@ -66,7 +66,7 @@ class Http3Exchange:
             await self._run_turn(malformed=truncated, ended=truncated)
 
     def head_facts(self) -> Http:
-        """The facts of the round trip."""
+        """Return the facts of the round trip."""
         return Http(
             method="GET",
             url=self._url[:_MAX_HEADER],
@@ -78,7 +78,7 @@ class Http3Exchange:
         )
 
     def reply_facts(self, limit: int) -> Http:
-        """The facts of round trip and body."""
+        """Return the facts of round trip and body."""
         return replace(
             self.head_facts(),
             title=extract_title(bytes(self._body), self._headers.get("content-type", "")),
@@ -88,7 +88,7 @@ class Http3Exchange:
         )
 
     async def _run_turn(self, *, malformed: Failure, ended: Failure) -> None:
-        """One turn of the wire, and what it brought."""
+        """Run one turn of the connection and handle its events."""
         from aioquic.quic.events import StreamReset
 
         try:
@@ -117,8 +117,11 @@ class Http3Exchange:
             self._is_ended = h3_event.stream_ended
 
     def _h3_events(self, event: "QuicEvent") -> Iterator["H3Event"]:
-        """What aioquic makes of it. The end of a stream is told apart from what came with it: a
-        body shorter than announced is an error there, and would take the head with it."""
+        """Yield aioquic's HTTP/3 events.
+
+        The end of a stream is passed separately from its data: aioquic treats a body that is
+        shorter than announced as an error, and would lose the headers with it.
+        """
         from aioquic.quic.events import StreamDataReceived
 
         if self._h3 is None:
@@ -129,7 +132,7 @@ class Http3Exchange:
         yield from self._h3.handle_event(event)
 
     def _set_head(self, headers: list[tuple[bytes, bytes]]) -> None:
-        """Interim replies are passed over, trailers too."""
+        """Store the headers of the final reply; ignore interim replies and trailers."""
         fields = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in headers]
         status = int(dict(fields).get(":status", "0"))
         if self.status or status < 200:
@@ -147,7 +150,7 @@ class Http3Exchange:
 
 
 def _encode_headers(url: SplitResult) -> list[tuple[bytes, bytes]]:
-    """Raises ValueError when the URL cannot be sent."""
+    """Encode the headers. Raises ValueError when the URL cannot be sent."""
     if url.scheme != "https" or not url.hostname:
         raise ValueError(f"url: {url.geturl()!r} is no https URL")
     name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname

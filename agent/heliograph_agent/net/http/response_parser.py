@@ -1,14 +1,15 @@
 """Parse an HTTP/1.1 response (RFC 9112): its head, then the framing of its body.
 
-As lenient as a browser, because what it shows to people is what is asked about: a header line that
-is none is passed over, a bare LF ends a line. Pure: bytes in, facts out, no waiting.
+The parser is as lenient as a browser, because the question is what a browser would display: it
+ignores an invalid header line and accepts a bare LF. Pure: it maps bytes to facts and never
+waits.
 """
 
 import re
 from dataclasses import dataclass
 
 MAX_HEAD = 65_536
-_MAX_LINE = 1_024  # between two chunks, and of a trailer
+_MAX_LINE = 1_024  # bytes of a line between two chunks, or of a trailer
 _STATUS = re.compile(rb"HTTP/(\d\.\d) ([1-9]\d\d)(?: .*)?")
 _BLANK = re.compile(rb"\n\r?\n")
 _NAME = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -17,19 +18,19 @@ _DIGITS = re.compile(r"[0-9]{1,18}")
 
 
 class NotHttpError(ValueError):
-    """These bytes are no HTTP reply."""
+    """Report bytes that are not an HTTP reply."""
 
 
 @dataclass(frozen=True, slots=True)
 class ResponseHead:
-    """The status line and the headers, names in lower case, in the order they came."""
+    """Hold the status line and the headers in order, with names in lower case."""
 
     version: str
     status: int
     fields: tuple[tuple[str, str], ...]
 
     def first_value(self, name: str) -> str:
-        """Of a repeated header the first one counts; "" when there is none."""
+        """Return the first value of a header; "" when it is absent."""
         for field_name, value in self.fields:
             if field_name == name:
                 return value
@@ -40,7 +41,7 @@ class ResponseHead:
 
 
 def take_head(received: bytearray) -> ResponseHead | None:
-    """Cut one head off the front; None when more bytes are needed. Raises NotHttpError."""
+    """Cut one head off the front; None when it is incomplete. Raises NotHttpError."""
     if not received.startswith(b"HTTP/") and not b"HTTP/".startswith(received[:5]):
         raise NotHttpError
     end = received.find(b"\r\n\r\n")
@@ -79,18 +80,20 @@ def _parse_head(data: bytes) -> ResponseHead:
 
 
 class ResponseBody:
-    """Takes the framing off a body (RFC 9112 section 6.3). `is_done` when its end has been seen,
-    `is_broken` when a chunk was malformed."""
+    """Remove the framing of a body (RFC 9112 section 6.3).
+
+    `is_done` is set at the end of the body, `is_broken` at a malformed chunk.
+    """
 
     def __init__(self, head: ResponseHead, method: str) -> None:
-        """Raises NotHttpError when the reply contradicts itself on its length."""
+        """Choose the framing. Raises NotHttpError when the headers contradict each other."""
         self.is_done = False
         self.is_broken = False
-        self._buffer = bytearray()  # a chunk's size line that has not come whole
+        self._buffer = bytearray()  # an incomplete line with a chunk's size
         self._is_after_chunk = False
         self._is_in_trailers = False
         self._is_chunked = False
-        self._remaining: int | None = None  # of the body or of the chunk; None: to the end of all
+        self._remaining: int | None = None  # of the body or the chunk; None: until the end
         if method == "HEAD" or head.status < 200 or head.status in (204, 304):
             self._remaining = 0
         elif codings := head.all_values("transfer-encoding"):
@@ -101,7 +104,7 @@ class ResponseBody:
         self.is_done = self._remaining == 0 and not self._is_chunked
 
     def feed_data(self, data: bytes) -> bytes:
-        """What of `data` is body."""
+        """Return the part of `data` that is body."""
         if self.is_done:
             return b""
         if self._is_chunked:
@@ -114,7 +117,7 @@ class ResponseBody:
         return data
 
     def feed_end(self) -> bool:
-        """The connection has ended; whether the body is whole."""
+        """Handle the end of the connection; tell whether the body is complete."""
         self.is_done = self.is_done or (self._remaining is None and not self._is_chunked)
         return self.is_done
 
@@ -132,7 +135,7 @@ class ResponseBody:
         return bytes(decoded)
 
     def _parse_size(self) -> bool:
-        """Take the line between two chunks; False when it has not come whole."""
+        """Parse the line between two chunks; False when it is incomplete."""
         if self._is_in_trailers:
             return self._parse_trailer()
         if self._is_after_chunk:
@@ -158,13 +161,13 @@ class ResponseBody:
         return True
 
     def _mark_incomplete(self, is_possible: bool) -> bool:
-        """More bytes are needed to make a line of what is there, if any could."""
+        """Wait for more bytes of a line, or mark the body broken if none can help."""
         self.is_broken = not is_possible or len(self._buffer) > _MAX_LINE
         return False
 
 
 def _content_length(announced: list[str]) -> int | None:
-    """None when the body goes on to the end of the connection. Raises NotHttpError."""
+    """Return the length; None when the connection ends the body. Raises NotHttpError."""
     if not announced:
         return None
     lengths = {part.strip() for value in announced for part in value.split(",")}

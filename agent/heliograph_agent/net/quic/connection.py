@@ -35,17 +35,17 @@ _LONG_HEADER = 0x80
 
 
 class QuicEndedError(Exception):
-    """The connection is over. `code` is QUIC's or HTTP/3's error code (RFC 9000 section 20)."""
+    """Report the end; `code` is an error of QUIC or HTTP/3 (RFC 9000 section 20)."""
 
     def __init__(self, code: int, *, is_by_peer: bool, is_version_refused: bool = False) -> None:
         super().__init__(f"0x{code:x}")
         self.code = code
         self.is_by_peer = is_by_peer
-        self.is_version_refused = is_version_refused  # the peer speaks none of ours
+        self.is_version_refused = is_version_refused  # the peer supports none of our versions
 
 
 class QuicTransport:
-    """One connection over one socket."""
+    """Run one connection over one socket."""
 
     def __init__(
         self,
@@ -62,7 +62,8 @@ class QuicTransport:
     async def run_turn(self) -> None:
         """Send what is due, then wait for a datagram or for aioquic's timer.
 
-        Raises OSError (ICMP), or QuicEndedError once what came before the end has been seen.
+        Raises OSError (ICMP), or QuicEndedError in the turn after the end, so that the caller
+        can read the events before it.
         """
         self._ended_error = self._ended_error or self._find_end(b"")
         if self._ended_error is not None:
@@ -77,14 +78,14 @@ class QuicTransport:
             self._receive(data)
 
     def iter_events(self) -> Iterator["QuicEvent"]:
-        """What has happened and was not yet told."""
+        """Yield the events since the last call."""
         while (event := self.connection.next_event()) is not None:
             yield event
 
     def close(self) -> None:
-        """Say so to the peer, and wait for nothing."""
+        """Send the peer a close and wait for nothing."""
         self.connection.close()
-        with suppress(OSError):  # an ICMP error of what was sent before
+        with suppress(OSError):  # an ICMP error for an earlier datagram
             self._send()
         self._udp_socket.close()
 
@@ -100,11 +101,14 @@ class QuicTransport:
         self._ended_error = self._find_end(data)
 
     def _find_end(self, data: bytes) -> QuicEndedError | None:
-        """aioquic tells of an end only when the draining period is over, and not who made it."""
-        event = self.connection._close_event  # noqa: SLF001 - why it closed, kept nowhere else
+        """Find the end of the connection in aioquic's internal state.
+
+        aioquic reports an end only after the draining period, and without the side that made it.
+        """
+        event = self.connection._close_event  # noqa: SLF001 - aioquic keeps the reason nowhere else
         if event is None:
             return None
-        is_by_us = self.connection._close_pending  # noqa: SLF001 - a fault it found, not yet sent
+        is_by_us = self.connection._close_pending  # noqa: SLF001 - an error it found, not yet sent
         return QuicEndedError(
             event.error_code,
             is_by_peer=not is_by_us,
@@ -115,7 +119,7 @@ class QuicTransport:
 async def open_quic(
     address: str, port: int, server_name: str, alpn: tuple[str, ...], count: CountBytes
 ) -> QuicTransport:
-    """A connection about to send its first packet. Raises OSError.
+    """Create a connection that is about to send its first packet. Raises OSError.
 
     Only version 1 is offered, as browsers do; no certificate is verified here.
     """
@@ -123,7 +127,7 @@ async def open_quic(
     from aioquic.quic.connection import QuicConnection
     from aioquic.quic.packet import QuicProtocolVersion
 
-    for name in ("quic", "http3"):  # a peer's misbehaviour is an observation, not a line in a log
+    for name in ("quic", "http3"):  # a peer's errors are observations, not log lines
         logging.getLogger(name).disabled = True
     udp_socket = UdpSocket(address, port)
     connection = QuicConnection(
@@ -139,21 +143,21 @@ async def open_quic(
 
 
 def _is_version_negotiation(data: bytes) -> bool:
-    """A Version Negotiation packet: long header, version 0 (RFC 8999 section 6)."""
+    """Recognize a Version Negotiation packet: long header, version 0 (RFC 8999, 6)."""
     return len(data) >= 5 and bool(data[0] & _LONG_HEADER) and data[1:5] == bytes(4)
 
 
 def require_aioquic() -> None:
-    """Raises ValueError with the cure when it is not installed."""
+    """Raise ValueError, with the fix, when aioquic is not installed."""
     try:
-        import aioquic.quic.connection  # noqa: F401 - whether it is there is the question
+        import aioquic.quic.connection  # noqa: F401 - the import is the test
     except ImportError as error:
         raise ValueError("QUIC needs aioquic: install heliograph[quic].") from error
 
 
 @dataclass(frozen=True, slots=True)
 class SystemQuicConnection:
-    """An open connection."""
+    """Hold an open connection."""
 
     step_result: StepResult
     transport: QuicTransport
@@ -164,7 +168,7 @@ class SystemQuicConnection:
 
 @dataclass(slots=True, kw_only=True)
 class QuicHandshake:
-    """One handshake; `facts` hold whatever it has come to."""
+    """Make one handshake; `facts` returns the facts so far."""
 
     server_name: str
     alpn: tuple[str, ...]
@@ -176,9 +180,9 @@ class QuicHandshake:
     async def run(
         self, address: str, port: int, roots: Roots | None, now_s: int, count: CountBytes
     ) -> None:
-        """Without `roots` any chain will do.
+        """Make the handshake; without `roots` any chain is accepted.
 
-        Raises OSError, or StepError also when the chain proves nothing.
+        Raises OSError, or StepError, also when the chain does not verify.
         """
         self.transport = await open_quic(address, port, self.server_name, self.alpn, count)
         try:
@@ -212,7 +216,7 @@ class QuicHandshake:
             for event in transport.iter_events():
                 if isinstance(event, HandshakeCompleted):
                     self.chosen_alpn = event.alpn_protocol or ""
-                    return  # later events wait for the next reader
+                    return  # later events stay queued for the next reader
 
     def _classify_end(self, end: QuicEndedError) -> Failure:
         alert = end.code - _ALERTS.start if end.code in _ALERTS else None
@@ -232,7 +236,7 @@ class QuicHandshake:
 
 
 def _peer_chain(transport: QuicTransport) -> list[bytes]:
-    """DER, as the peer sent it, leaf first; aioquic shows it nowhere."""
+    """Return the peer's chain in DER, leaf first, which aioquic keeps private."""
     from cryptography.hazmat.primitives.serialization import Encoding
 
     tls = transport.connection.tls
@@ -244,6 +248,6 @@ def _peer_chain(transport: QuicTransport) -> list[bytes]:
 
 
 def _cipher_name(transport: QuicTransport | None) -> str:
-    """OpenSSL's name for it, which is RFC 8446's."""
+    """Return the cipher's name, in OpenSSL and in RFC 8446."""
     schedule = transport and transport.connection.tls.key_schedule
     return f"TLS_{schedule.cipher_suite.name}" if schedule else ""

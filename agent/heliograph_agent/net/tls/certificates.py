@@ -1,14 +1,14 @@
-"""What a certificate chain says, and whether it holds.
+"""Describe and verify a certificate chain.
 
-The check is our own and lenient on form, because its answer is evidence, not protection: a
-library made to refuse (RFC 5280 to the letter) calls a sloppy but honest certificate invalid, and
-it stops at the first fault. Checked are: a path of signatures to an anchor, each issuer below it a
-CA within its path length and allowed to sign; the dates of the whole path; the server's name. Not
-checked: name constraints, policies, revocation.
+The check is our own and lenient on form, because its result is evidence, not protection: a
+strict library (RFC 5280 to the letter) rejects a sloppy but honest certificate, and it stops at
+the first fault. The check covers a path of signatures to an anchor, in which each issuer below
+the anchor is a CA within its path length and allowed to sign; the dates of the whole path; and
+the server's name. It does not cover name constraints, policies and revocation.
 
-Of several faults the gravest is reported: an unknown authority (somebody else answered), before a
-date (an operator's lapse), before a name (a real certificate of another server). The whole
-chain is in the observation, so the collector can judge again.
+Of several faults the most severe is reported: an unknown authority (another party answered)
+before a date (an operator's mistake) before a name (a real certificate of another server). The
+observation holds the whole chain, so that the collector can repeat the judgment.
 """
 
 import hashlib
@@ -31,15 +31,15 @@ if TYPE_CHECKING:
 
 
 _MAX_TEXT = 1_024
-_REMEMBERED = 128  # certificates, and chains: some 2 kB each
+_REMEMBERED = 128  # certificates, and chains: about 2 kB each
 _MAX_DEPTH = 8
 _MAX_SIGNATURES = 64  # checked per chain: a hostile chain must not cost more
 
 
-@lru_cache(maxsize=_REMEMBERED)  # the same hosts are asked over and over
+@lru_cache(maxsize=_REMEMBERED)  # the same hosts recur
 @suppress_warnings()
 def describe_certificate(der: bytes) -> Certificate:
-    """What goes into an observation; a certificate that cannot be read keeps its digest."""
+    """Describe a certificate; one that cannot be read has only its digest."""
     digest = hashlib.sha256(der).hexdigest()
     certificate = load_certificate(der)
     if certificate is None:
@@ -53,12 +53,12 @@ def describe_certificate(der: bytes) -> Certificate:
             not_before_s=int(certificate.not_valid_before_utc.timestamp()),
             not_after_s=int(certificate.not_valid_after_utc.timestamp()),
         )
-    except parse_errors():  # names and dates are parsed when they are asked for
+    except parse_errors():  # names and dates are parsed on access
         return _make_digest_only(digest)
 
 
 def compute_spki_sha256(der: bytes) -> bytes:
-    """The SHA-256 of the public key a certificate carries. Raises ValueError."""
+    """Return the SHA-256 of a certificate's public key. Raises ValueError."""
     certificate = load_certificate(der)
     if certificate is None or not _has_key(certificate):
         raise ValueError("the server's certificate cannot be read")
@@ -66,7 +66,7 @@ def compute_spki_sha256(der: bytes) -> bytes:
 
 
 def find_fault(chain: list[bytes], roots: Roots, name: str, now_s: int) -> Failure | None:
-    """Why `chain`, leaf first, does not prove `name` at `now_s`; None when it does."""
+    """Return why `chain` (leaf first) does not prove `name` at `now_s`, else None."""
     proof = _evaluate_chain(tuple(chain), roots, name)
     if proof.fault is not None:
         return proof.fault
@@ -77,10 +77,10 @@ def find_fault(chain: list[bytes], roots: Roots, name: str, now_s: int) -> Failu
 
 @dataclass(frozen=True, slots=True)
 class _ChainProof:
-    """What a chain proves, but for the moment it is asked at."""
+    """Hold the result of a chain's check, independent of the current time."""
 
     fault: Failure | None = None
-    not_before_s: float = 0.0  # in force, the whole path of it
+    not_before_s: float = 0.0  # validity of the whole path
     not_after_s: float = 0.0
     is_name_valid: bool = False
 
@@ -115,7 +115,7 @@ def _make_digest_only(digest: str) -> Certificate:
 
 
 def _has_key(certificate: "x509.Certificate") -> bool:
-    """Whether its key is of a kind that can be read."""
+    """Tell whether the key is of a kind that can be read."""
     try:
         certificate.public_key()
     except parse_errors():
@@ -131,7 +131,7 @@ def _spki_sha256(certificate: "x509.Certificate") -> bytes:
 
 
 class _PathSearch:
-    """Depth first from the leaf to an anchor, over the certificates the peer sent."""
+    """Search depth first from the leaf to an anchor, over the peer's certificates."""
 
     def __init__(self, sent: "list[x509.Certificate]", roots: Roots) -> None:
         self._sent = sent
@@ -181,7 +181,7 @@ def _find_path(
 
 
 def _may_sign(issuer: "x509.Certificate", cas_below: int) -> bool:
-    """A CA, within its path length, whose key usage does not forbid it."""
+    """Tell whether a CA is within its path length and may sign by its key usage."""
     from cryptography import x509
 
     try:
@@ -197,7 +197,7 @@ def _may_sign(issuer: "x509.Certificate", cas_below: int) -> bool:
 
 
 def _is_server_certificate(leaf: "x509.Certificate") -> bool:
-    """Whether the leaf may stand for a server, as far as it says what it may."""
+    """Tell whether the leaf's extended key usage, if any, allows a server."""
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Oid
 
@@ -209,7 +209,7 @@ def _is_server_certificate(leaf: "x509.Certificate") -> bool:
 
 
 def _is_valid_for_name(leaf: "x509.Certificate", name: str) -> bool:
-    """RFC 6125: the subject alternative names alone; a wildcard is a whole leftmost label."""
+    """Match subject alternative names (RFC 6125); a wildcard is one whole label."""
     from cryptography import x509
 
     try:

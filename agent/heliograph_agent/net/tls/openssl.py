@@ -1,8 +1,8 @@
-"""One TLS handshake over a TcpConnection, by OpenSSL through memory buffers.
+"""Make one TLS handshake over a TcpConnection, by OpenSSL through memory buffers.
 
-asyncio's own start_tls cannot be used to observe: it reports a FIN during the handshake as a reset,
-and it drops the chain of a certificate it does not like. Here OpenSSL is told to verify nothing,
-the chain is kept, and `certificates` judges it afterwards.
+asyncio's own start_tls is unusable for observation: it reports a FIN during the handshake as a
+reset, and it drops a chain that does not verify. Here OpenSSL verifies nothing, the chain is
+kept, and `certificates` checks it afterwards.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ _NAMES = {
 
 
 def find_clear_alert(received: bytes) -> int | None:
-    """The first alert among whole unencrypted records at the start of a conversation."""
+    """Find the first alert in whole unencrypted records at the start of a connection."""
     offset = 0
     while offset + _HEADER <= len(received):
         size = int.from_bytes(received[offset + 3 : offset + _HEADER], "big")
@@ -57,20 +57,20 @@ def find_clear_alert(received: bytes) -> int | None:
 
 
 def alert_of_error(error: BaseException) -> int | None:
-    """The alert behind an ssl.SSLError, by OpenSSL's symbolic reason."""
+    """Return the alert of an ssl.SSLError, by OpenSSL's symbolic reason."""
     return _NAMES.get(error.reason or "") if isinstance(error, ssl.SSLError) else None
 
 
 _READ = 16_384  # a record of TLS
-_REMEMBERED = 16_384  # bytes of the conversation's start that are searched for an alert
+_REMEMBERED = 16_384  # bytes at the start of the connection that are searched for an alert
 _MAX_CHAIN = 16
-_ALERT = b"\x15\x03"  # how the record of an alert begins
+_ALERT = b"\x15\x03"  # the first bytes of an alert record
 _DER = 2  # _ssl.ENCODING_DER
 
 
 @lru_cache(maxsize=16)
 def make_client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
-    """Shared by every handshake with the same ALPN: making one costs nine times a handshake."""
+    """Share one context per ALPN: to create one costs nine times a handshake."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
@@ -80,7 +80,7 @@ def make_client_context(alpn: tuple[str, ...]) -> ssl.SSLContext:
 
 
 class TlsSession:
-    """A client's side of one TLS conversation; the Upper of its wire, and what one writes to."""
+    """Run the client side of TLS: the `ByteReceiver` of a connection, and a writer."""
 
     def __init__(self, context: ssl.SSLContext, server_name: str | None) -> None:
         self._incoming = ssl.MemoryBIO()
@@ -96,7 +96,7 @@ class TlsSession:
         self.alert: int | None = None
 
     async def handshake(self, connection: TcpConnection) -> ReceiveBuffer:
-        """What is read in clear text. Raises OSError (ssl.SSLError is one) or EOFError."""
+        """Make the handshake; return the plaintext buffer. Raises OSError or EOFError."""
         self._attach(connection)
         try:
             await self._negotiate()
@@ -119,7 +119,7 @@ class TlsSession:
         return self._ssl.selected_alpn_protocol() or ""
 
     def chain(self) -> list[bytes]:
-        """DER, as the peer sent it, leaf first."""
+        """Return the chain in DER, as the peer sent it, leaf first."""
         if sys.version_info >= (3, 13):
             return self._ssl.get_unverified_chain()[:_MAX_CHAIN]
         return _chain_before_3_13(self._ssl)[:_MAX_CHAIN]
@@ -144,12 +144,12 @@ class TlsSession:
         self._flush()
 
     async def drain(self) -> None:
-        """As the wire's."""
+        """Wait until the connection's send buffer has room."""
         await self._get_connection().drain()
 
     @property
     def transport(self) -> asyncio.Transport:
-        """The wire's: what closes the connection."""
+        """Return the connection's transport, which closes the connection."""
         return self._get_connection().transport
 
     def _attach(self, connection: TcpConnection) -> None:
@@ -158,7 +158,7 @@ class TlsSession:
         self._is_ended = connection.receive_buffer.is_ended
         early_data = (
             connection.receive_buffer.read_available()
-        )  # what came before the ClientHello is the peer's first word too
+        )  # bytes before the ClientHello belong to the peer's records too
         if early_data:
             self.feed_data(early_data)
 
@@ -178,7 +178,7 @@ class TlsSession:
                 return
 
     async def _wait_data(self) -> None:
-        """Wait until the peer has said or ended something."""
+        """Wait until the peer has sent data or ended the connection."""
         if not self._incoming.pending and not self._is_ended:
             self._waiter = asyncio.get_running_loop().create_future()
             try:
@@ -224,13 +224,13 @@ class TlsSession:
         self._flush()
 
     def _finish(self, plaintext: ReceiveBuffer, error: Exception | None) -> None:
-        """Many servers leave without close_notify: HTTP knows whether something is missing."""
+        """End the stream; HTTP detects missing bytes, as many servers omit close_notify."""
         if not self._is_finished:
             self._is_finished = True
             plaintext.end(error)
 
 
 def _chain_before_3_13(connection: ssl.SSLObject) -> list[bytes]:
-    """The same call, before Python gave it a public name."""
+    """Make the same call as `get_unverified_chain`, which was private before 3.13."""
     inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
     return [certificate.public_bytes(_DER) for certificate in inner.get_unverified_chain() or ()]

@@ -1,4 +1,4 @@
-"""A TLS handshake, the facts it left and the fault found in its chain."""
+"""Run a TLS handshake, and hold its facts and the fault of its chain."""
 
 from dataclasses import dataclass, field
 
@@ -13,7 +13,7 @@ from heliograph_agent.net.tls.trust_store import Roots
 
 @dataclass(slots=True, kw_only=True)
 class TlsHandshake:
-    """One handshake; `facts` hold whatever it has come to."""
+    """Make one handshake; `facts` returns the facts so far."""
 
     server_name: str
     send_sni: bool = True
@@ -24,9 +24,10 @@ class TlsHandshake:
     async def run(
         self, connection: TcpConnection, roots: Roots | None, now_s: int
     ) -> ReceiveBuffer:
-        """What is read in clear; `session` is written to. Without `roots` any chain will do.
+        """Make the handshake and return the buffer of decrypted bytes.
 
-        Raises OSError, EOFError, or StepError when the chain proves nothing.
+        Write to `writer`. Without `roots` any chain is accepted. Raises OSError, EOFError, or
+        StepError when the chain does not verify.
         """
         sent_name = self._sent_name()
         self.session = TlsSession(make_client_context(self.alpn), sent_name or None)
@@ -61,5 +62,5 @@ class TlsHandshake:
         )
 
     def _sent_name(self) -> str:
-        """The name in the ClientHello: never an address (RFC 6066)."""
+        """Return the name in the ClientHello: never an address (RFC 6066)."""
         return self.server_name if self.send_sni and not parse_literal(self.server_name) else ""

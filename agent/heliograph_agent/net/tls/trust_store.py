@@ -1,7 +1,7 @@
 """Load trust anchors by name: "" is the public set, others are shipped files.
 
-"any" is for those whose certificate cannot fit: Tor's relays, which sign for themselves, and a
-neutral server that is shown a stranger's name.
+"any" is for servers whose certificate cannot verify: Tor's relays, which are self-signed, and a
+neutral server that receives another server's name.
 """
 
 import re
@@ -25,7 +25,7 @@ _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.{1,65536}?-----END CERTIFICAT
 
 @contextmanager
 def suppress_warnings() -> Iterator[None]:
-    """Sloppy certificates are everywhere, and a warning for each would fill a volunteer's log."""
+    """Suppress the warnings about sloppy certificates, which would fill the log."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         yield
@@ -33,7 +33,7 @@ def suppress_warnings() -> Iterator[None]:
 
 @suppress_warnings()
 def load_certificate(der: bytes) -> "x509.Certificate | None":
-    """The certificate; None when it cannot be read."""
+    """Load a certificate; None when it cannot be read."""
     from cryptography import x509
 
     try:
@@ -44,9 +44,10 @@ def load_certificate(der: bytes) -> "x509.Certificate | None":
 
 @cache
 def parse_errors() -> tuple[type[Exception], ...]:
-    """What cryptography raises on a certificate, or a part of one, that it cannot read or believe.
+    """Return the errors that cryptography raises for a bad certificate.
 
-    TypeError: a signature by a kind of key that signs no certificates.
+    A certificate is bad when it, or a part of it, cannot be read or verified. TypeError: a
+    signature by a type of key that cannot sign certificates.
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -63,7 +64,7 @@ def parse_errors() -> tuple[type[Exception], ...]:
 
 
 class Roots:
-    """A set of anchors, found by subject."""
+    """Index a set of anchors by subject."""
 
     def __init__(self, anchors: "tuple[Certificate, ...]") -> None:
         self.anchors = anchors
@@ -72,23 +73,23 @@ class Roots:
             self._by_subject.setdefault(anchor.subject.public_bytes(), []).append(anchor)
 
     def find_by_subject(self, subject: bytes) -> "list[Certificate]":
-        """The anchors with this subject (DER of the name)."""
+        """Return the anchors with this subject (DER of the name)."""
         return self._by_subject.get(subject, [])
 
 
 class TrustStore:
-    """Loads a set when it is first asked for and keeps it."""
+    """Load each set on first use and keep it."""
 
     def __init__(self, ca_file: str = "") -> None:
         self._ca_file = ca_file
         self._roots_by_name: dict[str, Roots] = {}
 
     def select_roots(self, trust: str) -> Roots | None:
-        """As `load_roots`; None when nothing is to be verified."""
+        """Load a set as `load_roots` does; None when nothing is verified."""
         return None if trust == ANY else self.load_roots(trust)
 
     def load_roots(self, trust: str) -> Roots:
-        """Raises ValueError, naming the sets there are, when none has this name."""
+        """Load a set. Raises ValueError, naming the sets, when none has this name."""
         if trust not in self._roots_by_name:
             files = [_find_file(trust), *([Path(self._ca_file)] if self._ca_file else [])]
             self._roots_by_name[trust] = Roots(
@@ -99,7 +100,7 @@ class TrustStore:
 
 @cache
 def shipped_sets() -> tuple[str, ...]:
-    """The names `trust` may have beside ""."""
+    """List the names that `trust` may have beside ""."""
     return tuple(sorted(file.stem for file in _SHIPPED.glob("*.pem")))
 
 
@@ -116,7 +117,7 @@ def _find_file(trust: str) -> Path:
 
 
 def _read_certificates(file: Path) -> "list[Certificate]":
-    """Raises ValueError, naming the file, when it holds no certificate."""
+    """Read PEM certificates. Raises ValueError, naming the file, when it has none."""
     try:
         with file.open("rb") as pem:
             blocks = _BLOCK.findall(pem.read(_MAX_FILE))
@@ -133,7 +134,7 @@ def _read_certificates(file: Path) -> "list[Certificate]":
 
 
 def _decode_pem(block: bytes) -> bytes:
-    """The bytes in the armour; b"" when they are not Base64."""
+    """Decode a PEM block; b"" when it is not Base64."""
     try:
         return ssl.PEM_cert_to_DER_cert(block.decode("ascii"))
     except ValueError:

@@ -1,4 +1,4 @@
-"""Send one packet with a limited TTL and read what its answer says."""
+"""Send one packet with a limited TTL and classify its reply."""
 
 import asyncio
 import ipaddress
@@ -18,14 +18,14 @@ from heliograph_agent.net.traceroute.raw_helper import RawHelper, RawKind, RawRe
 StartHelper = Callable[[], AbstractAsyncContextManager[RawHelper]]
 
 _OPS = {"syn": "ttl_syn", "client_hello": "ttl_stream", "dns": "ttl_datagram"}
-_SERVER_HELLO = (22, 2)  # record type, and the message's six bytes on (RFC 8446)
+_SERVER_HELLO = (22, 2)  # byte 0, the record type, and byte 5, the message type (RFC 8446)
 _REPLY_NAMES = {
     RawKind.ICMP_TIME_EXCEEDED: "time_exceeded",
     RawKind.ICMP_UNREACHABLE: "unreachable",
     RawKind.NONE: "",
 }
 _NO_REPLY = RawReply(kind=RawKind.NONE)
-# Networks that say where a volunteer is, and no more about the path.
+# Networks that reveal a volunteer's location and nothing about the path.
 _PRIVATE = tuple(
     ipaddress.ip_network(each)
     for each in (
@@ -36,8 +36,10 @@ _PRIVATE = tuple(
 
 
 class SharedRawHelper:
-    """The helper, started when it is first asked for and kept until `close`: scapy takes a second
-    to load, and a path has thirty hops."""
+    """Start the helper on first use and keep it until `close`.
+
+    scapy takes a second to load, and a path has thirty hops.
+    """
 
     def __init__(self, start: StartHelper) -> None:
         self._start = start
@@ -46,7 +48,7 @@ class SharedRawHelper:
         self._helper: RawHelper | None = None
 
     async def get_helper(self) -> RawHelper:
-        """Raises RawUnavailable."""
+        """Return the running helper. Raises RawUnavailable."""
         async with self._start_lock:
             if self._helper is None:
                 self._helper = await self._exit_stack.enter_async_context(self._start())
@@ -59,7 +61,7 @@ class SharedRawHelper:
 
 @dataclass(slots=True, kw_only=True)
 class HopProbe:
-    """One packet; `facts` hold whatever it has come to."""
+    """Send one packet; `facts` returns the facts so far."""
 
     ttl: int
     send: str
@@ -68,7 +70,7 @@ class HopProbe:
     reply: RawReply = _NO_REPLY
 
     async def run(self, helper: RawHelper, address: str, port: int, timeout_s: float) -> None:
-        """Raises OSError, RawUnavailable, or StepError when nothing came back."""
+        """Send the packet. Raises OSError, RawUnavailable, or StepError without a reply."""
         self.reply = await helper.ask(
             _OPS[self.send], address, port, ttl=self.ttl, timeout_s=timeout_s, payload=self.payload
         )
@@ -95,7 +97,7 @@ class HopProbe:
 
 
 def make_payload(send: str, name: str, rng: Random) -> bytes:
-    """What is sent. Raises ValueError when it is none of syn, client_hello, dns."""
+    """Build the payload. Raises ValueError unless `send` is syn, client_hello or dns."""
     if send not in _OPS:
         raise ValueError(f"send: {send!r} is none of {', '.join(_OPS)}")
     if send == "syn":
@@ -104,7 +106,7 @@ def make_payload(send: str, name: str, rng: Random) -> bytes:
 
 
 def make_client_hello(name: str) -> bytes:
-    """OpenSSL's own, as every handshake here sends it; without SNI when `name` is empty."""
+    """Build OpenSSL's own ClientHello, without SNI when `name` is empty."""
     incoming = ssl.MemoryBIO()
     outgoing = ssl.MemoryBIO()
     connection = make_client_context(("http/1.1",)).wrap_bio(
@@ -116,7 +118,7 @@ def make_client_hello(name: str) -> bytes:
 
 
 def router_network(address: str, own_addresses: Sequence[str]) -> str:
-    """The /24 or /48 around a router; "" when it is private or one of our own networks."""
+    """Return the /24 or /48 of a router; "" when it is private or one of our own."""
     if not address:
         return ""
     router = ipaddress.ip_address(address)

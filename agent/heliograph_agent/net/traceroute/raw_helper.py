@@ -1,6 +1,7 @@
-"""Ask the raw-packet helper, a program of its own, for single packets.
+"""Request single packets from the raw-packet helper, a separate program.
 
-`async with start_raw_helper() as helper: await helper.ask("ttl_syn", "192.0.2.1", 443, ttl=3, …)`
+`async with start_raw_helper() as helper: await helper.ask("ttl_syn", "192.0.2.1", 443, ttl=3,
+…)`
 """
 
 import asyncio
@@ -17,16 +18,16 @@ from typing import Any
 PROGRAM = "heliograph_raw"
 COMMAND = (sys.executable, "-m", PROGRAM)
 MAX_LINE = 4_096
-_START_S = 20.0  # scapy takes its time
-_GRACE_S = 6.0  # beyond what a request asks for: it may be a small machine, and a busy one
+_START_S = 20.0  # scapy loads slowly
+_GRACE_S = 6.0  # added to a request's own time, for a small and busy machine
 
 
-class RawUnavailable(ValueError):  # noqa: N818 - it is the state of a machine, not an error in ours
-    """Raw packets cannot be had here; str() is the sentence for the user."""
+class RawUnavailable(ValueError):  # noqa: N818 - a state of the machine, not an error
+    """Report that raw packets are not available; str() is a sentence for the user."""
 
 
 class RawKind(StrEnum):
-    """What came back; a router's message counts when nothing else came."""
+    """Name the kind of reply; a router's message counts when nothing else came."""
 
     SYNACK = "synack"
     RST = "rst"
@@ -39,8 +40,10 @@ class RawKind(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RawReply:
-    """What came back to one packet; `ttl` and `ipid` are those of the packet that came, `head` the
-    beginning of its payload."""
+    """Hold the reply to one packet.
+
+    `ttl` and `ipid` are those of the reply packet, `head` is the beginning of its payload.
+    """
 
     kind: RawKind
     source: str = ""
@@ -50,7 +53,7 @@ class RawReply:
 
 
 class RawHelper:
-    """A running helper; one request at a time."""
+    """Talk to a running helper; one request at a time."""
 
     def __init__(self, process: Process) -> None:
         self._process = process
@@ -60,10 +63,10 @@ class RawHelper:
     async def ask(
         self, op: str, address: str, port: int, *, ttl: int, timeout_s: float, payload: bytes = b""
     ) -> RawReply:
-        """Send one packet: `op` as heliograph_raw describes them.
+        """Send one packet; heliograph_raw describes `op`.
 
         Raises OSError when the system refused to send or to connect, and RawUnavailable when the
-        helper does not answer as agreed.
+        helper breaks the protocol.
         """
         async with self._lock:
             self._request_count += 1
@@ -78,14 +81,14 @@ class RawHelper:
             }
             assert self._process.stdin is not None  # noqa: S101 - it was started with a pipe
             self._process.stdin.write(json.dumps(request).encode() + b"\n")
-            # A connection may take as long again as the answer to what is sent on it.
+            # A connection may take as long again as the reply to the data sent on it.
             reply = await self._read_reply(self._request_count, 2 * timeout_s + _GRACE_S)
         if "error" in reply:
             raise RawUnavailable(f"The raw packet helper refused: {reply['error']}.")
         return _parse_reply(reply)
 
     async def _read_reply(self, request_id: int, deadline_s: float) -> dict[str, Any]:
-        """Past what is still said to those who gave up waiting."""
+        """Read the reply to a request; skip replies to earlier requests that timed out."""
         while True:
             reply = await _read_message(self._process, deadline_s)
             reply_id = reply.get("id")
@@ -97,7 +100,7 @@ class RawHelper:
 
 @asynccontextmanager
 async def start_raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[RawHelper]:
-    """Start the helper and stop it at the end. Raises RawUnavailable with the cure."""
+    """Start the helper and stop it at the end. Raises RawUnavailable with the fix."""
     if PROGRAM in command and importlib.util.find_spec(PROGRAM) is None:
         raise RawUnavailable(
             "Raw packets need a program of its own: pip install heliograph-raw beside the agent."
@@ -142,7 +145,7 @@ def _parse_reply(reply: dict[str, Any]) -> RawReply:
 
 
 async def _stop(process: Process) -> None:
-    """Hang up; it ends by itself, or is ended."""
+    """Close the helper's input; kill it when it does not exit in time."""
     if process.stdin is not None:
         process.stdin.close()
     try:
@@ -150,14 +153,14 @@ async def _stop(process: Process) -> None:
             await _drain(process)
     except TimeoutError:
         pass
-    finally:  # also when we are not given the time
+    finally:  # also when this task is cancelled
         if process.returncode is None:
             process.kill()
     await _drain(process)
 
 
 async def _drain(process: Process) -> None:
-    """Its end, with what it still said thrown away: an unread pipe would stay open."""
+    """Wait for the helper's exit and read its output, so that the pipe closes."""
     while process.stdout is not None and await process.stdout.read(MAX_LINE):
         pass
     await process.wait()

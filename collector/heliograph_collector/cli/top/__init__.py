@@ -1,4 +1,4 @@
-"""`heliograph-collector top`: the world now, in a terminal, over a bad line."""
+"""Command `heliograph-collector top`: live state in a terminal, over a slow line."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""The line to the collector: small questions that are not answered twice, and its live stream."""
+"""Client of the collector's public API: conditional requests and the live stream."""
 
 import asyncio
 import json
@@ -10,8 +10,8 @@ import aiohttp
 
 from heliograph_collector.cli.top.model import OPEN_STATES, WorldModel
 
-DEADLINE_S = 30.0  # a bad line is slow, not dead
-STREAM_TIMEOUT_S = 40.0  # the stream beats every 15 s
+DEADLINE_S = 30.0  # assumed; a bad line is slow and not dead
+STREAM_TIMEOUT_S = 40.0  # the stream sends a keep-alive every 15 s
 MAX_BODY_BYTES = 8_388_608
 _MAX_LINE_BYTES = 1_048_576
 _METRIC_NAMES = (
@@ -22,11 +22,11 @@ _METRIC_NAMES = (
 
 
 class ApiClientError(Exception):
-    """No answer that can be used; str() says what came instead."""
+    """Missing or unusable answer; the message describes it."""
 
 
 class ApiClient:
-    """Remembers each answer's ETag, so that what did not change costs a line."""
+    """HTTP client that stores ETags, so that unchanged answers cost little."""
 
     def __init__(self, session: aiohttp.ClientSession, url: str, password: str = "") -> None:
         self._session = session
@@ -35,7 +35,7 @@ class ApiClient:
         self._etags: dict[str, str] = {}
 
     async def fetch_changed(self, path: str) -> Any:
-        """The JSON at a path, None when it is as it was. Raises WireError."""
+        """Fetch JSON, None when unchanged. Raises ApiClientError."""
         headers = {"If-None-Match": self._etags[path]} if path in self._etags else {}
         status, body, etag = await self._fetch(path, headers)
         if status == 304:
@@ -51,7 +51,7 @@ class ApiClient:
         return document
 
     async def fetch_text(self, path: str) -> str:
-        """Raises WireError."""
+        """Fetch a text. Raises ApiClientError."""
         return (await self._fetch(path, {}))[1].decode(errors="replace")
 
     async def _fetch(self, path: str, headers: Mapping[str, str]) -> tuple[int, bytes, str]:
@@ -72,7 +72,7 @@ class ApiClient:
             raise ApiClientError(f"no answer ({type(error).__name__})") from None
 
     async def read_events(self) -> AsyncIterator[tuple[str, Any]]:
-        """(name, data) as they come; ("", None) for a sign of life. Raises WireError at its end."""
+        """Yield (name, data), ("", None) if idle. Raises ApiClientError at the end."""
         try:
             async with (
                 asyncio.timeout(DEADLINE_S) as timeout,
@@ -128,7 +128,7 @@ async def open_client(url: str, password: str) -> AsyncIterator[ApiClient]:
 
 
 async def refresh_model(client: ApiClient, model: WorldModel, *, with_metrics: bool) -> None:
-    """Ask for all that may have changed. Raises WireError."""
+    """Fetch everything that may have changed. Raises ApiClientError."""
     status = await client.fetch_changed("/api/v1/status")
     if status is not None:
         _apply_update(lambda: model.apply_status(status))
@@ -145,7 +145,7 @@ async def refresh_model(client: ApiClient, model: WorldModel, *, with_metrics: b
 
 
 def apply_event(model: WorldModel, name: str, data: Any) -> bool:
-    """An event of the stream; False when it says that all must be asked for again."""
+    """Apply an event; return False when everything must be fetched again."""
     if name == "resync":
         return False
     update_by_event: dict[str, Callable[[Any], None]] = {
@@ -159,7 +159,7 @@ def apply_event(model: WorldModel, name: str, data: Any) -> bool:
 
 
 def _apply_update(apply: Callable[[], None]) -> None:
-    """Raises WireError on what a collector of another edition may send."""
+    """Apply an update. Raises ApiClientError for data of another version."""
     try:
         apply()
     except (KeyError, TypeError, AttributeError, ValueError):
@@ -167,7 +167,7 @@ def _apply_update(apply: Callable[[], None]) -> None:
 
 
 def parse_metrics(metrics_text: str) -> dict[str, float]:
-    """Sums of the metrics that matter here, by name."""
+    """Sum the relevant metrics by name."""
     sums: dict[str, float] = {}
     for line in metrics_text.splitlines():
         metric_name = line.partition(" ")[0].partition("{")[0]
@@ -180,7 +180,7 @@ def parse_metrics(metrics_text: str) -> dict[str, float]:
 
 
 async def fetch_snapshot(url: str, password: str) -> dict[str, Any]:
-    """One look, as JSON. Raises WireError."""
+    """Fetch the present state once, as JSON. Raises ApiClientError."""
     model = WorldModel()
     async with open_client(url, password) as client:
         await refresh_model(client, model, with_metrics=bool(password))

@@ -1,4 +1,4 @@
-"""The world as far as a bad line has told it: countries, services, open incidents. Pure."""
+"""Model of the received state: countries, services, open incidents; pure."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -6,32 +6,35 @@ from typing import Any
 
 Json = Mapping[str, Any]
 OPEN_STATES = ("confirmed", "suspected")
-STATE_ORDER = ("blocked", "down", "reachable", "unknown")  # the worst first
+STATE_ORDER = ("blocked", "down", "reachable", "unknown")  # worst first
 SIGN_BY_STATE = {"blocked": "✕", "down": "▼", "reachable": "✓", "unknown": "?"}
 _GroupKey = tuple[str, int, str]
 
 
 @dataclass(frozen=True, slots=True)
 class NetworkCount:
-    """How many networks of a country, of so many in all, say what of one service."""
+    """Numbers of a country's networks by state of one service."""
 
     counts: Mapping[str, int]
     networks: int = 0
 
     @property
     def is_complete(self) -> bool:
-        """Whether all networks could tell: who is silent is not well."""
+        """Return whether all networks have a result, because silence is no success."""
         return sum(self.counts.get(state, 0) for state in STATE_ORDER[:3]) >= self.networks
 
     @property
     def worst_state(self) -> str:
-        """Doubt is worst only where there is nothing else."""
+        """Return the worst state; unknown counts only without any other."""
         return next((state for state in STATE_ORDER if self.counts.get(state)), "unknown")
 
     @property
     def sign_text(self) -> str:
-        """ "✓" where all networks are well, "✓ 1/3" where two of three can tell nothing, and
-        "✕ 2/3" where two of three that could tell are blocked."""
+        """Format as "✓", "✓ 1/3" or "✕ 2/3".
+
+        "✓" means that all networks are reachable, "✓ 1/3" that two of three have no result, and "✕
+        2/3" that two of three networks with a result are blocked.
+        """
         conclusive_count = sum(self.counts.get(state, 0) for state in STATE_ORDER[:3])
         worst_count = self.counts.get(self.worst_state, 0)
         sign = SIGN_BY_STATE[self.worst_state]
@@ -46,19 +49,19 @@ class CountryLine:
     country: str
     networks: int
     services: Mapping[str, NetworkCount]
-    confirmed: int = 0  # incidents that are open
+    confirmed: int = 0  # open incidents
     suspected: int = 0
 
 
 @dataclass
 class WorldModel:
-    """Starts empty; every `apply_…` brings it nearer to the truth."""
+    """Model that starts empty and is updated by every `apply_…`."""
 
     titles: dict[str, str] = field(default_factory=dict)
     groups: dict[_GroupKey, dict[str, str]] = field(default_factory=dict)
     coverage: dict[str, Any] = field(default_factory=dict)
     incidents: dict[str, Json] = field(default_factory=dict)
-    problems: Sequence[str] | None = None  # why it is not ready; None: not known yet
+    problems: Sequence[str] | None = None  # why the collector is not ready; None if unknown
     metrics: dict[str, float] = field(default_factory=dict)
 
     def apply_status(self, document: Json) -> None:
@@ -71,7 +74,7 @@ class WorldModel:
         self.coverage = dict(document["coverage"])
 
     def apply_cell(self, event: Json) -> None:
-        """What changed of one network and service. One without votes any more is left out."""
+        """Apply the change of one network and service; remove one without votes."""
         services = self.groups.setdefault(_build_key(event), {})
         if event["state"] == "unknown" and event["start"] is None:
             services.pop(event["service"], None)
@@ -81,12 +84,12 @@ class WorldModel:
             del self.groups[_build_key(event)]
 
     def apply_coverage(self, event: Json) -> None:
-        """Other events of that name tell of a time, not of now."""
+        """Apply present coverage; other events of that name describe a past time."""
         if "vantages" in event:
             self.coverage = dict(event)
 
     def apply_incidents(self, incidents: Sequence[Json], state: str) -> None:
-        """All that are in that state."""
+        """Replace all incidents in one state."""
         others = {
             id_: incident for id_, incident in self.incidents.items() if incident["state"] != state
         }
@@ -99,7 +102,7 @@ class WorldModel:
             self.incidents.pop(incident["id"], None)
 
     def list_services(self) -> list[str]:
-        """In the page's order; those that nothing is said of any more last."""
+        """List services in the page's order, and those without a title last."""
         present_services = {name for services in self.groups.values() for name in services}
         return [
             *(n for n in self.titles if n in present_services),
@@ -107,8 +110,10 @@ class WorldModel:
         ]
 
     def build_rows(self) -> list[CountryLine]:
-        """Countries, those with the most trouble first. One that fell silent has no network left
-        to say anything, and is the last to be left out."""
+        """Build one row per country, those with the most problems first.
+
+        A country with an open incident is always included: a silent one has no networks left.
+        """
         state_countries = [
             (incident["state"], incident.get("scope", {}).get("country"))
             for incident in self.list_open_incidents()
@@ -131,7 +136,7 @@ class WorldModel:
         return sorted(rows, key=lambda row: (-row.confirmed, -_count_problems(row), row.country))
 
     def list_open_incidents(self) -> list[Json]:
-        """Open incidents, the confirmed first, the newest first."""
+        """List open incidents, confirmed ones first, then newest first."""
         newest = sorted(
             self.incidents.values(), key=lambda i: str(i["started"]["latest"]), reverse=True
         )
@@ -177,7 +182,7 @@ def _count_problems(row: CountryLine) -> int:
 
 
 def format_age(seconds: float) -> str:
-    """ "3 s", "4 min", "2 h": how old something is."""
+    """Format an age as "3 s", "4 min" or "2 h"."""
     for unit_s, unit in ((3_600, "h"), (60, "min")):
         if seconds >= unit_s:
             return f"{int(seconds // unit_s)} {unit}"

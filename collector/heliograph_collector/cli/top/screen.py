@@ -1,4 +1,4 @@
-"""The screen of `top`: made for 80 by 24 and larger, drawn anew only where something changed."""
+"""Screen of `top`, for 80 by 24 and larger; only changed parts are redrawn."""
 
 import asyncio
 from collections.abc import Sequence
@@ -21,15 +21,15 @@ from heliograph_collector.cli.top.client import (
 )
 from heliograph_collector.cli.top.model import CountryLine, NetworkCount, WorldModel, format_age
 
-POLL_S = 30.0  # between two looks where no stream lives …
-STREAMING_POLL_S = 120.0  # … and where one does
+POLL_S = 30.0  # assumed; between two polls without the stream …
+STREAMING_POLL_S = 120.0  # … and with it
 _RETRY_DELAYS_S = (2.0, 5.0, 10.0, 30.0)
 _COLUMN_WIDTH = 9
 _COLOURS = {"blocked": "bold red", "down": "yellow", "reachable": "green", "unknown": "dim"}
 
 
 class Top(App[None]):
-    """A picture of the world, kept true by two tasks: one asks, one listens."""
+    """Terminal application with two tasks: polling and reading the stream."""
 
     CSS = """
     #head { height: 2; background: $panel; padding: 0 1; }
@@ -51,7 +51,7 @@ class Top(App[None]):
         self._url = url
         self._password = password
         self.world = WorldModel()
-        self._last_known_us: int | None = None  # when we last knew how things are
+        self._last_known_us: int | None = None  # when the state was last known
         self._is_live = False
         self._problem = "asking"
         self._refresh_event = asyncio.Event()
@@ -79,7 +79,7 @@ class Top(App[None]):
             group.create_task(self._stream_loop(client))
 
     async def _poll_loop(self, client: ApiClient) -> None:
-        """Ask for everything now and then, and when somebody wants it."""
+        """Fetch everything at intervals and on request."""
         tries = 0
         while True:
             self._refresh_event.clear()
@@ -102,7 +102,7 @@ class Top(App[None]):
             try:
                 async for name, data in client.read_events():
                     if not self._is_live or not apply_event(self.world, name, data):
-                        self._refresh_event.set()  # what was between is not known
+                        self._refresh_event.set()  # changes before this event are unknown
                     self._is_live = True
                     tries = 0
                     self._mark_known()
@@ -129,7 +129,7 @@ class Top(App[None]):
         self.query_one("#head", Static).update(Text("\n").join([line, self._format_health()]))
 
     def _format_freshness(self) -> Text:
-        """Whether this is now, and otherwise how old it is: a dead line must not look calm."""
+        """Format the age of the state, which shows clearly when the line is dead."""
         if self._last_known_us is None:
             return Text(f"nothing known yet: {self._problem}", "yellow")
         age_text = format_age((self._clock.monotonic_us() - self._last_known_us) / 1e6)
@@ -191,7 +191,7 @@ class Top(App[None]):
 
     @on(DataTable.RowHighlighted, "#open")
     def _show_selected(self) -> None:
-        """The whole of what the line is cut off from."""
+        """Show the full sentence of the selected incident."""
         table = self.query_one("#open", DataTable)
         incidents = self.world.list_open_incidents()
         if not incidents:
@@ -204,7 +204,7 @@ class Top(App[None]):
 
 
 def _format_incidents(row: CountryLine) -> Text:
-    """Incidents: "2" are confirmed, "1?" is only suspected."""
+    """Format incidents: "2" are confirmed, "1?" is only suspected."""
     if row.confirmed:
         return Text(str(row.confirmed), "bold red", justify="right")
     label = f"{row.suspected}?" if row.suspected else "·"
@@ -214,7 +214,7 @@ def _format_incidents(row: CountryLine) -> Text:
 def _fill_table(
     table: "DataTable[Text]", rows: Sequence[Sequence[Text]], keys: Sequence[str]
 ) -> None:
-    """In place where the rows are the same ones, so that nothing jumps under the cursor."""
+    """Update cells in place if the rows are the same, so that the cursor stays."""
     if [str(key.value) for key in table.rows] != list(keys):
         at = table.cursor_row
         table.clear()

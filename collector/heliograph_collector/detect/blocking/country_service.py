@@ -1,4 +1,10 @@
-"""Blocking evidence for one service in one country, bin by bin and cell by cell."""
+"""Blocking evidence for one service in one country, by bin and cell.
+
+Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's CUSUM, never below
+0). A cell over the alarm threshold opens an episode (suspected). A cell that stands out in
+`hold_bins` of the last three bins confirms it, unless other countries fail with it. While the rest
+of the world fails too, nothing is summed. episode.py describes the end of an episode.
+"""
 
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
@@ -26,14 +32,17 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import Thresholds
 
-FailsElsewhere = Callable[[BlockingEpisode], bool]  # whether other countries fail with it
+FailsElsewhere = Callable[[BlockingEpisode], bool]  # True if other countries fail with it
 
-_MIN_VOTES = 2  # votes of a cell that fails elsewhere too
-_MOST_NATS = 60.0  # a long block is not proven for ever: it must be able to end
+_MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
+_MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
 
 
 def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> float:
-    """Return the evidence for a block in one bin: ln BB(k|n, p1) - ln BB(k|n, p0), nats."""
+    """Return the evidence for a block in one bin, in nats.
+
+    It is ln BB(k|n, p1) - ln BB(k|n, p0), with p1 = `p_bad` and p0 = `rate`.
+    """
     blocked = log_beta_binomial(votes.hits, votes.votes, limits.p_bad, limits.spread)
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
@@ -54,10 +63,12 @@ class CountryServiceState:
 
 @dataclass(slots=True)
 class CountryService:
+    """The evidence and the episodes of one service in one country."""
+
     country: str
     service: str
     limits: Thresholds
-    sums: dict[Scope, float] = field(default_factory=dict)  # of every cell seen so far
+    sums: dict[Scope, float] = field(default_factory=dict)  # evidence by cell, nats
     last_good: dict[str, int] = field(default_factory=dict)
     first_bad: dict[str, ServiceVote] = field(default_factory=dict)
     recent_cells: list[tuple[AffectedCell, ...]] = field(default_factory=list)  # of the last bins
@@ -102,10 +113,10 @@ class CountryService:
 
         Args:
             votes: The fresh votes of the country.
-            voters: Pseudonyms of those who voted for this bin.
-            rate: The failing rate of the rest of the world.
-            down: Whether half of the rest of the world fails.
-            elsewhere: Whether an episode began in other countries too.
+            voters: Pseudonyms of vantages that voted in this bin.
+            rate: The failing rate of the other countries.
+            down: True if `world_down` of the votes of other countries fail.
+            elsewhere: Returns True for an episode that began in other countries too.
         """
         counted_votes = [
             o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
@@ -121,7 +132,7 @@ class CountryService:
             episode.judge_bin(votes, voters, now_us, down=down)
             if episode.is_open and elsewhere(episode):
                 episode.mark_elsewhere(now_us)
-        if down:  # whatever fails here says nothing of here
+        if down:  # failures here are no evidence for a block here
             self.sums.clear()
             self.recent_cells.clear()
             return
@@ -134,7 +145,7 @@ class CountryService:
 
     @property
     def has_confirmed(self) -> bool:
-        """Whether a confirmed block is ongoing here."""
+        """Return whether a confirmed block is ongoing."""
         return any(
             episode.is_open and episode.confirmed_us is not None for episode in self.episodes
         )
@@ -142,7 +153,7 @@ class CountryService:
     def check_recovery(
         self, votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
     ) -> bool:
-        """Check between two bins for the end of a block; return whether one ended.
+        """Check between two bins whether a block is over; return True if one ended.
 
         Args:
             votes: The fresh votes of the country.
@@ -154,7 +165,7 @@ class CountryService:
         return any(not episode.is_open for episode in confirmed)
 
     def forget(self, closed_since_us: int, voted_since_us: int) -> None:
-        """Drop blocks closed before the one time, and voters not seen since the other."""
+        """Drop blocks closed before a time, and vantages without votes since another."""
         self.episodes = [
             b for b in self.episodes if b.is_open or (b.closed_us or 0) >= closed_since_us
         ]
@@ -163,7 +174,10 @@ class CountryService:
             self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= voted_since_us}
 
     def record_times(self, votes: Sequence[ServiceVote]) -> None:
-        """Record since when each vantage fails, for every country before any is judged."""
+        """Record the start of each vantage's failures.
+
+        This comes before any country is judged, because `fails_elsewhere` compares these times.
+        """
         for vote in votes:
             pseudonym = vote.witness.nym
             if vote.standing in FAILING_VALUES:
@@ -175,7 +189,7 @@ class CountryService:
     def _count_cells(self, votes: VotesByPlace) -> dict[Scope, VoteCount]:
         """Count the bin's votes by cell.
 
-        A confirmed block is evidence for its own cells, not for others that share votes with it.
+        Votes in a confirmed block are evidence only for cells inside that block.
         """
         confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
         cells = count_by_cell(votes)
@@ -191,12 +205,11 @@ class CountryService:
         }
 
     def _update_sums(self, cells: dict[Scope, VoteCount], rate: float) -> None:
-        """Update Page's CUSUM, which falls to 0 and no further; without votes it stays."""
+        """Update Page's CUSUM of each cell, never below 0; without votes it stays."""
         for scope, vote_count in cells.items():
             before = self.sums.setdefault(scope, 0.0)
-            if (
-                before > 0.0 or vote_count.hits
-            ):  # else it stays where it is: no hit is never evidence
+            # A sum of 0 cannot fall, and a bin without a hit cannot raise it.
+            if before > 0.0 or vote_count.hits:
                 step = log_likelihood_ratio(vote_count, rate, self.limits)
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
 
@@ -244,7 +257,7 @@ class CountryService:
     def _adds_evidence(
         self, cell: AffectedCell, votes: VotesByPlace, confirmed: Sequence[BlockingEpisode]
     ) -> bool:
-        """Whether the part of it that is not known yet would bear it alone."""
+        """Return whether the part of a cell outside confirmed blocks suffices alone."""
         unexplained = VoteCount()
         for location, vote_count in votes.items():
             if cell.scope.includes(location) and not any(b.holds(location) for b in confirmed):
@@ -255,7 +268,7 @@ class CountryService:
         )
 
     def _steady_cells(self) -> tuple[AffectedCell, ...]:
-        """Return the cells that stood out, under these names, in enough of the last bins."""
+        """Return the cells that stood out in `hold_bins` of the last three bins."""
         latest_cells = {cell.scope: cell for cells in self.recent_cells for cell in cells}
         occurrences = Counter(cell.scope for cells in self.recent_cells for cell in cells)
         return tuple(
@@ -283,7 +296,7 @@ class CountryService:
         self.episodes.append(episode)
 
     def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
-        """Whether a block here closed only a short while ago."""
+        """Return whether a block of these cells closed within `wary_s`."""
         since_us = now_us - int(self.limits.wary_s * SECOND_US)
         return any(
             b.state is IncidentState.CLOSED
@@ -295,7 +308,7 @@ class CountryService:
 
 @dataclass(frozen=True, slots=True)
 class CountryVotes:
-    """Fresh votes on one service in one country, and the first failure of each vantage."""
+    """Fresh votes on one service in one country, and each vantage's first failure."""
 
     votes: Sequence[ServiceVote]
     first_bad: Mapping[str, ServiceVote]
@@ -308,10 +321,13 @@ def fails_elsewhere(
     limits: Thresholds,
     episode: BlockingEpisode,
 ) -> bool:
-    """Whether cells of several other countries failed at the same time in the same way.
+    """Return whether several other countries failed alike at the same time.
 
-    Two neighbors may block by one order; a third in the same minutes makes it the service. A large
-    world needs more of them, so that their own noise is not enough.
+    Two neighbors may block by one order, but a third in the same minutes means that the service
+    itself fails. With many countries more must fail, so that their noise is not enough.
+
+    Args:
+        home: The country of the episode.
     """
     other_countries = {name: country for name, country in votes_by_country.items() if name != home}
     hits = [_fails_alike(episode, country, now_us, limits) for country in other_countries.values()]
@@ -322,10 +338,10 @@ def fails_elsewhere(
 def _fails_alike(
     episode: BlockingEpisode, country: CountryVotes, now_us: int, limits: Thresholds
 ) -> bool:
-    """Whether a cell of the country failed alike.
+    """Return whether a cell of the country failed alike.
 
-    Cells of one dimension alone: the narrower ones are too many for so few votes. As in a
-    confirmation, a third of a cell that lies changes nothing.
+    Cells of several dimensions do not count, because they are too many for so few votes. As in a
+    confirmation, a third of a cell that colludes changes nothing.
     """
     apart_us = int(limits.fresh_s * SECOND_US)
     since_us = episode.started.earliest_us - apart_us

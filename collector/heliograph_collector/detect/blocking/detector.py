@@ -1,8 +1,8 @@
-"""Blocking detector: which services fail from where, by k of n vantages.
+"""Blocking detector: votes on services in, incidents out, bin by bin.
 
-A cell's evidence is a CUSUM of log-likelihood ratios per bin: beta-binomial with the failing rate
-of a block against that of the rest of the world. A service that fails everywhere is down, not
-blocked.
+A cell's evidence is a CUSUM of log-likelihood ratios per bin. Each ratio compares a beta-binomial
+with the failing rate of a block against one with the rate of the other countries. A service that
+fails everywhere is down, not blocked.
 """
 
 from collections import defaultdict
@@ -31,8 +31,8 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-VoterKey = tuple[str, str]  # who, by which experiment
-WorldCounts = Callable[[int], VoteCount]  # the end of a bin → how the rest of the world fares then
+VoterKey = tuple[str, str]  # (pseudonym, experiment)
+WorldCounts = Callable[[int], VoteCount]  # end of a bin → votes of the other countries in it
 
 _BY_SEVERITY = (
     VoteValue.UNKNOWN,
@@ -42,8 +42,8 @@ _BY_SEVERITY = (
     VoteValue.PARTIAL,
     VoteValue.BLOCKED,
 )
-_AHEAD_BINS = 5  # clocks may be so wrong; who says a time beyond counts at the end of it
-_FORGET_US = 48 * 3_600 * SECOND_US
+_AHEAD_BINS = 5  # a vote of a clock further ahead counts at the end of these bins; assumed
+_FORGET_US = 48 * 3_600 * SECOND_US  # assumed
 
 
 def detect_blocking(
@@ -53,10 +53,12 @@ def detect_blocking(
     limits: Thresholds = THRESHOLDS,
     world: WorldCounts | None = None,
 ) -> tuple[Incident, ...]:
-    """Return what the votes of [since, until) show, in whole bins; order does not matter.
+    """Detect blocking in the votes of [since, until), in whole bins.
+
+    The order of votes is free.
 
     Args:
-        world: Replaces the votes of all other countries where `votes` are of one country.
+        world: Replaces the votes of the other countries if `votes` are of one country.
     """
     detector = BlockingDetector(since_us, limits, world)
     width = detector.width_us
@@ -72,7 +74,7 @@ def detect_blocking(
 
 @dataclass(slots=True)
 class ServiceVotes:
-    """One service: the newest vote of each vantage and experiment, and its countries."""
+    """Votes on one service: the newest by vantage and experiment, and its countries."""
 
     latest: dict[VoterKey, ServiceVote] = field(default_factory=dict)
     countries: dict[str, CountryService] = field(default_factory=dict)
@@ -88,7 +90,10 @@ class BlockingDetectorState:
 
 
 class BlockingDetector:
-    """The incremental detector, vote by vote; `since_us` begins the first bin."""
+    """The incremental detector, which reads votes one by one.
+
+    `since_us` is the start of the open bin.
+    """
 
     def __init__(
         self,
@@ -97,13 +102,13 @@ class BlockingDetector:
         world_counts: WorldCounts | None = None,
     ) -> None:
         self.limits = limits
-        self.since_us = since_us  # of the bin that is open
-        self.waiting_votes: list[ServiceVote] = []  # of this bin and those to come
+        self.since_us = since_us
+        self.waiting_votes: list[ServiceVote] = []  # of the open bin and later ones
         self.services: dict[str, ServiceVotes] = {}
         self._world_counts = world_counts
 
     def state(self) -> BlockingDetectorState:
-        """Return the state, which shares its parts with this detector: save it at once."""
+        """Return the state to save at once, because it shares parts with the detector."""
         return BlockingDetectorState(
             since_us=self.since_us,
             waiting=self.waiting_votes,
@@ -134,9 +139,9 @@ class BlockingDetector:
         return int(self.limits.bin_s * SECOND_US)
 
     def add_vote(self, vote: ServiceVote) -> bool:
-        """Add a vote; return whether it counts.
+        """Add a vote; return False if it is too old to count.
 
-        It must be made in the open bin or later, or so shortly before that it still counts.
+        A vote older than `fresh_s` at the end of the open bin is too old.
         """
         until_us = self.since_us + self.width_us
         if vote.at_us < until_us - int(self.limits.fresh_s * SECOND_US):
@@ -148,20 +153,20 @@ class BlockingDetector:
         return True
 
     def close_bins(self, bin_end_us: int) -> bool:
-        """Evaluate every bin up to this end; return whether there was any."""
+        """Evaluate every bin up to this end; return whether one closed."""
         has_closed = False
         while self.since_us + self.width_us <= bin_end_us:
             has_closed = True
-            if self._is_idle():  # the collector was away: nothing can change in bins without a vote
+            if self._is_idle():  # bins without votes change nothing, so skip them
                 self.since_us += (bin_end_us - self.since_us) // self.width_us * self.width_us
             else:
                 self._close_bin(self.since_us + self.width_us)
         return has_closed
 
     def check_recovery(self, now_us: int) -> bool:
-        """End blocks between two bins; return whether any ended.
+        """End blocks between two bins; return whether one ended.
 
-        Votes stay where they are, and count in their bins.
+        Votes are not consumed and count in their bins later.
         """
         has_ended = False
         for name, service in self.services.items():
@@ -207,7 +212,7 @@ class BlockingDetector:
         )
 
     def restore(self, incident: Incident) -> None:
-        """Restore an incident that only the log still knows."""
+        """Restore an incident from the log, without its votes."""
         country = incident.scope.country
         countries = self.services.setdefault(incident.service, ServiceVotes()).countries
         country_service = countries.setdefault(
@@ -216,7 +221,7 @@ class BlockingDetector:
         country_service.episodes.append(BlockingEpisode.from_incident(incident, self.limits))
 
     def forget(self, before_us: int) -> None:
-        """Drop incidents over by then, and vantages not heard of for two days."""
+        """Drop incidents that ended before a time, and vantages without votes for 48 h."""
         for service in self.services.values():
             for country in service.countries.values():
                 country.forget(before_us, self.since_us - _FORGET_US)
@@ -274,7 +279,7 @@ class BlockingDetector:
     def _counts_elsewhere(
         self, by_country: Mapping[str, list[ServiceVote]]
     ) -> Callable[[str], VoteCount]:
-        """Return a function from a country to the votes of all others."""
+        """Return a function from a country to the votes of all other countries."""
         if self._world_counts is not None:
             return lambda _: VoteCount()
         count_by_country = {
@@ -302,7 +307,7 @@ def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:
 def _update_latest(
     latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVote]
 ) -> set[VoterKey]:
-    """Store newer votes; return the voters whose vote is new.
+    """Store newer votes; return the voters with a new vote.
 
     A measurement that is judged again with the same result is no new vote.
     """
@@ -321,7 +326,7 @@ def _update_latest(
 def _worst_per_vantage(
     latest: Mapping[VoterKey, ServiceVote], newcomers: set[VoterKey]
 ) -> Iterable[ServiceVote]:
-    """Return the worst vote of each vantage; keep only its voter in `newcomers`."""
+    """Return the worst vote of each vantage; remove the other voters from `newcomers`."""
     worst: dict[str, ServiceVote] = {}
     for voter, vote in latest.items():
         other = worst.get(vote.witness.nym)
@@ -341,7 +346,7 @@ def _severity_key(vote: ServiceVote) -> tuple[int, int, str]:
 
 
 def failing_rate(world: VoteCount, limits: Thresholds) -> float:
-    """Return the failing rate of the world, under a beta prior."""
+    """Return the failing rate of the other countries, under a beta prior."""
     bad = limits.prior_bad
     good = limits.prior_good
     return (bad + world.hits) / (bad + good + world.votes)

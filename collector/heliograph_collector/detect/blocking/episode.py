@@ -1,4 +1,16 @@
-"""One blocking episode: its kind, its layer, and when it is over."""
+"""Blocking episode: the kind, layer, state and end of one blocked service.
+
+Theory of operation. States and transitions:
+
+- suspected → confirmed: `confirm`, by CountryService.
+- suspected → withdrawn: it is clear, or the service is down in the other countries as well.
+- confirmed → closed: it is clear.
+- confirmed → withdrawn: within `fresh_s` the service is down, or fails alike in other countries.
+
+It is clear after `clear_bins` bins in a row with at most `clear_share` failing, or sooner if the
+tests of the last `clear_span_s` alone show it. A block that returns within `wary_s` of an end is
+intermittent, so it needs `wary_bins`. Bins with too few votes count for neither side.
+"""
 
 import math
 from collections import Counter
@@ -37,7 +49,10 @@ ELSEWHERE = "elsewhere"
 
 @dataclass(slots=True, kw_only=True)
 class BlockingEpisode:
-    """One blocked service in one country; `held` and names with `_` are stored in checkpoints."""
+    """One blocked service in one country.
+
+    Checkpoints store all fields, also those with an underscore.
+    """
 
     id: str
     service: str
@@ -54,12 +69,12 @@ class BlockingEpisode:
     closed_us: int | None = None
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
-    elsewhere_us: int | None = None  # when it was last seen to fail in other countries too
-    wary: bool = False  # it was over a short while ago
-    _clear: int = 0  # bins in a row
-    _bad: dict[str, int] = field(default_factory=dict)  # last bad of each
-    _good: dict[str, int] = field(default_factory=dict)  # first good after it
-    _lately: list[ServiceVote] = field(default_factory=list)  # made within the last clear_span_s
+    elsewhere_us: int | None = None  # last bin in which other countries failed alike
+    wary: bool = False  # a block of these cells closed within wary_s before
+    _clear: int = 0  # clear bins in a row
+    _bad: dict[str, int] = field(default_factory=dict)  # last failure by vantage
+    _good: dict[str, int] = field(default_factory=dict)  # first success after it
+    _lately: list[ServiceVote] = field(default_factory=list)  # of the last clear_span_s
 
     @classmethod
     def open_new(
@@ -76,7 +91,7 @@ class BlockingEpisode:
 
         Args:
             failures: Each vantage's first failure.
-            last_successes: Their last successes before it.
+            last_successes: The vantages' last successes before it.
         """
         failure_times_us = [o.at_us for o in failures] or [now_us]
         latest_us = quantile(failure_times_us, 0.9)
@@ -100,7 +115,7 @@ class BlockingEpisode:
 
     @classmethod
     def from_incident(cls, incident: Incident, limits: Thresholds) -> "BlockingEpisode":
-        """Restore an episode that is known from the log alone."""
+        """Restore an episode from the log, without its votes."""
         return cls(
             id=incident.id,
             service=incident.service,
@@ -121,7 +136,7 @@ class BlockingEpisode:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
     def touches(self, cell: AffectedCell) -> bool:
-        """Whether this cell is one of its cells, holds one or lies in one."""
+        """Return whether a cell equals, holds or lies in one of its cells."""
         return self.covers(cell) or any(
             own_cell.scope.is_within(cell.scope) for own_cell in self.parts
         )
@@ -136,7 +151,7 @@ class BlockingEpisode:
         return self.includes(cell.scope)
 
     def widen(self, cells: tuple[AffectedCell, ...]) -> None:
-        """Replace the cells while unconfirmed; afterwards only widen them."""
+        """Replace the cells while unconfirmed; afterwards only add to them."""
         if self.confirmed_us is None:
             self.parts = cells
             return
@@ -171,8 +186,8 @@ class BlockingEpisode:
 
         Args:
             country_votes: The fresh votes of its country.
-            voters: Pseudonyms of those who voted for this bin.
-            down: Whether the rest of the world fails as well.
+            voters: Pseudonyms of vantages that voted in this bin.
+            down: True if the other countries fail as well.
         """
         votes_inside = self._votes_inside(country_votes)
         fresh_us = int(self.limits.fresh_s * SECOND_US)
@@ -200,7 +215,7 @@ class BlockingEpisode:
     def check_recovery(
         self, country_votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
     ) -> None:
-        """Close it between two bins if the newest tests alone show its end."""
+        """Close the episode between two bins if the newest tests alone show its end."""
         votes_inside = self._votes_inside(country_votes)
         vote_count = _count_failures(votes_inside)
         if (
@@ -214,7 +229,10 @@ class BlockingEpisode:
             self._close(now_us)
 
     def mark_elsewhere(self, now_us: int) -> None:
-        """Hold it, or withdraw it while new, because other countries failed at once."""
+        """Hold or withdraw the episode, because other countries failed alike.
+
+        A confirmed episode is withdrawn only within `fresh_s` of its confirmation.
+        """
         if self.confirmed_us is None:
             self.elsewhere_us = now_us
             self.held = (ELSEWHERE,)
@@ -224,7 +242,7 @@ class BlockingEpisode:
             self.held = (ELSEWHERE,)
 
     def is_doubted(self, now_us: int) -> bool:
-        """Whether it may still be the service's own fault: sites recover one by one."""
+        """Return whether it may be the service's own failure: sites recover one by one."""
         if self.elsewhere_us is None:
             return False
         return now_us - self.elsewhere_us <= int(self.limits.elsewhere_s * SECOND_US)
@@ -252,16 +270,16 @@ class BlockingEpisode:
         return [o for o in country_votes if self.holds(o.witness.place)]
 
     def _recent_tests(self, new_votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
-        """Return the recent ones of the tests so far and the new ones."""
+        """Return the tests of the last `clear_span_s`, stored and new."""
         since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
         judged_votes = (o for o in (*self._lately, *new_votes) if o.standing is not VoteValue.DOWN)
         return [o for o in judged_votes if o.at_us >= since_us]
 
     def _has_recovered(self, tests: Sequence[ServiceVote]) -> bool:
-        """Whether the newest tests alone show recovery.
+        """Return whether the newest tests alone show recovery.
 
-        They must be far more likely of a service that fails one time in 25 than of one that
-        fails every other time. One failure marks its vantage as failing.
+        Their likelihood ratio must reach `clear_nats`: a service that fails one time in 25 against
+        one that fails every other time. One failure marks its vantage as failing.
         """
         limits = self.limits
         failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
@@ -301,7 +319,7 @@ def _count_failures(votes_inside: Iterable[ServiceVote]) -> VoteCount:
 
 
 def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:
-    """Return (kind, layer, method) of most failing vantages; a tie goes to the worse kind."""
+    """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
     value_counts = Counter(o.standing for o in failures)
     order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
     worst = max(order, key=lambda s: value_counts[s])

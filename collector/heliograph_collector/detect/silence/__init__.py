@@ -1,1 +1,7 @@
-"""Silence detector: vantages that stop reporting together."""
+"""Silence detector: incidents of vantages that stop reporting together.
+
+detector = SilenceDetector()
+for signal in signals:  # in order of time
+    detector.on_signal(signal)
+incidents = detector.findings().incidents
+"""

@@ -1,4 +1,4 @@
-"""Burst test: whether new silences in a cell exceed what chance makes."""
+"""Burst test: compare the new silences of a cell with those expected by chance."""
 
 import math
 from collections import Counter
@@ -10,15 +10,14 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
 _YEAR_S = 365.25 * 86_400
-_SCREENING_FACTOR = (
-    0.25  # of the pool's rate: the steadiest cell that a first glance must not pass over
-)
+# Share of the lowest pool's rate: the screening must keep the steadiest cell. Assumed.
+_SCREENING_FACTOR = 0.25
 
 
 def tail_limit(scope: Scope, cells: int, limits: Thresholds) -> float:
     """Return the tail probability at which a cell stands out.
 
-    The false alarms allowed a year are shared by all looks, windows and cells.
+    All evaluations of a year, all windows and all cells share the budget of false alarms.
     """
     looks = _YEAR_S / min(limits.windows_s) * limits.scan_factor * len(limits.windows_s)
     if scope.is_national:
@@ -27,9 +26,9 @@ def tail_limit(scope: Scope, cells: int, limits: Thresholds) -> float:
 
 
 def alarm_threshold(cells: int, alarms_per_year: float, bin_s: float) -> float:
-    """Return the CUSUM height that chance reaches at most so often a year, in nats.
+    """Return the CUSUM height of this false alarm budget, in nats.
 
-    P(sum >= h from one start) <= exp(-h) (Wald); there is a start in every bin and cell.
+    P(sum >= h from one start) <= exp(-h) (Wald). Every bin of every cell is a start.
     """
     return math.log(_YEAR_S / bin_s * max(1, cells) / alarms_per_year)
 
@@ -70,10 +69,10 @@ def burst_tail(
     window_s: float,
     now_us: int,
 ) -> float:
-    """Return P(so many networks or more newly silent), each with its own chance.
+    """Return P(at least the observed number of networks are newly silent).
 
-    A network goes silent as one: it counts when more than half of its vantages did, with the
-    chance of its most restless one.
+    A network is newly silent if more than half of its vantages are. Its chance is the highest
+    chance of its vantages.
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}

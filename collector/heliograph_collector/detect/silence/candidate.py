@@ -1,4 +1,19 @@
-"""A burst of silences that chance does not explain, watched until it holds or ends."""
+"""Outage candidate: a burst of silences that chance does not explain.
+
+Theory of operation. A candidate opens when `find_bursts` names a cell, and it is pending until:
+
+- settled: after `hold_s` (`hold_low_s` in a cell of few votes) `confirm_share` of the cell's votes
+  are still silent. Its outage is confirmed, merged with an outage that it extends, or held because
+  it looks like a power failure. After `give_up_s` a cell that lacks only votes settles too: its
+  outage stays suspected.
+- dropped: after `give_up_s` no cell stands out. Its outage is withdrawn.
+- gated: after `give_up_s` a confounder still explains the silences: other countries fall silent
+  too, or one carrier alone does. Its outage is withdrawn, and the time is a coverage gap.
+
+While it is pending, a cell of which `suspect_share` is silent is published as suspected. It waits
+because short disturbances end within `hold_s`, and because a fault of the collector may reach other
+countries later (`spread_hold_s`).
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -21,10 +36,12 @@ from heliograph_collector.model.thresholds import Thresholds
 
 
 class CandidateOutcome(Enum):
+    """The result of one evaluation; all but PENDING end the candidate."""
+
     PENDING = 1
     SETTLED = 2
     DROPPED = 3
-    GATED = 4  # given up because of a gate
+    GATED = 4  # explained by a confounder
 
 
 @dataclass(slots=True)
@@ -32,11 +49,11 @@ class OutageCandidate:
     """A candidate of one country; silences since `from_us` belong to it."""
 
     country: str
-    found_us: int
-    burst_us: int
+    found_us: int  # time of the burst test
+    burst_us: int  # first silence of the burst
     from_us: int
     window_s: float
-    dark: OutageEpisode | None = None  # what has been said of it
+    dark: OutageEpisode | None = None  # the outage that it has published
     gated: bool = False
 
     @classmethod
@@ -47,7 +64,7 @@ class OutageCandidate:
         silences: Sequence[VantagePresence],
         now_us: int,
     ) -> "OutageCandidate | None":
-        """Open a candidate; None where chance explains the silences."""
+        """Open a candidate; return None if chance explains the silences."""
         limits = presence.limits
         if len(silences) < limits.burst:
             return None
@@ -60,15 +77,15 @@ class OutageCandidate:
         return None
 
     def hold_us(self, limits: Thresholds) -> int:
-        """Return from when it must hold.
+        """Return the time from which the hold is counted.
 
-        The burst's first silence, at most a heartbeat before it stood out: silences of one cut are
-        found within a heartbeat of each other.
+        It is the burst's first silence, but at most a heartbeat before the burst test, because
+        silences of one cut are detected within a heartbeat of each other.
         """
         return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
-        """Return when to evaluate again without a new signal."""
+        """Return the times of evaluations without a new signal."""
         holds = sorted({limits.hold_s, 45.0, limits.hold_low_s, 90.0, 120.0, 150.0})
         dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
@@ -76,7 +93,7 @@ class OutageCandidate:
     def evaluate(
         self, presence: PresenceTracker, outages: list[OutageEpisode], now_us: int
     ) -> CandidateOutcome:
-        """Evaluate it again; a new episode is added to `outages`."""
+        """Evaluate the candidate; a new episode is appended to `outages`."""
         limits = presence.limits
         elapsed_s = (now_us - self.hold_us(limits)) / SECOND_US
         recent_outages = self._recent_outages(outages, now_us, presence)
@@ -113,7 +130,7 @@ class OutageCandidate:
         return self._suspect(presence, outages, vantages, now_us, is_late)
 
     def _is_confined(self, presence: PresenceTracker, now_us: int) -> bool:
-        """Whether it is known how the rest of the world fares."""
+        """Return whether no other countries begin too, or `spread_hold_s` has passed."""
         waited_s = (now_us - self.burst_us) / SECOND_US
         if waited_s >= presence.limits.spread_hold_s:
             return True
@@ -152,7 +169,7 @@ class OutageCandidate:
     def _recent_outages(
         self, outages: Sequence[OutageEpisode], now_us: int, presence: PresenceTracker
     ) -> list[OutageEpisode]:
-        """Return incidents here so young that this may be their growth."""
+        """Return open outages of the country that this one may extend."""
         since_us = now_us - int(presence.limits.join_s * SECOND_US)
         return [
             outage
@@ -170,9 +187,9 @@ class OutageCandidate:
         vantages: Sequence[VantagePresence],
         now_us: int,
     ) -> tuple[AffectedCell, ...]:
-        """Return only cells that stand out by this burst.
+        """Return the cells that stand out by this burst.
 
-        A cell that once stood out need not do so again.
+        Cells of the candidate's own outage have stood out before and are not tested again.
         """
         if self.dark is not None and self.dark.contains(affected):
             return tuple(affected)
@@ -238,7 +255,7 @@ class OutageCandidate:
         outage.grown_us = now_us
 
     def _is_covered(self, outages: Sequence[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
-        """Whether a known dark part goes dark again, so that nothing new is suspected."""
+        """Return whether another open outage contains the cells."""
         return any(
             outage.is_open
             and outage is not self.dark
@@ -256,14 +273,14 @@ class OutageCandidate:
         now_us: int,
         is_power: bool,
     ) -> None:
-        """Assign it to a known incident, as its part or growth, or open a new one."""
+        """Merge the outage into one that holds or precedes it, or confirm it."""
         own = self.dark
         if own is None:
             return
         enclosing = self._enclosing_outage(outages, own, now_us)
         if enclosing is not None:
             outages.remove(own)
-            if enclosing.had_reopened(narrowed_cells):  # else these are its stragglers
+            if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
                 enclosing.resume(narrowed_cells, own.started, now_us)
         elif recent_outages:
             earliest = recent_outages[0]
@@ -281,7 +298,7 @@ class OutageCandidate:
     def _enclosing_outage(
         self, outages: Sequence[OutageEpisode], own: OutageEpisode, now_us: int
     ) -> OutageEpisode | None:
-        """Return the narrowest incident that holds it, open or closed shortly before."""
+        """Return the narrowest outage that holds it, open or closed within `resume_s`."""
         since_us = now_us - int(own.limits.resume_s * SECOND_US)
         enclosing = [
             outage
@@ -320,9 +337,9 @@ def _merge_cells(
     first_cells: Sequence[AffectedCell],
     second_cells: Sequence[AffectedCell],
 ) -> tuple[AffectedCell, ...]:
-    """Both, without what lies within another: by its name, or by everybody whom it holds.
+    """Merge cells, without those that lie in another by scope or by their vantages.
 
-    An operator all of whose vantages are mobile is no second part beside the mobiles.
+    For example, an operator with only mobile vantages is no second part beside the mobile cell.
     """
     all_cells = sorted([*second_cells, *first_cells], key=lambda cell: cell.scope.named_fields)
     merged: list[AffectedCell] = []

@@ -1,4 +1,4 @@
-"""Confounders of an outage: faults of the collector, of a carrier, of the power."""
+"""Confounders of an outage: faults of the collector, a carrier or the power grid."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -21,9 +21,9 @@ FEW = "few_votes"
 
 
 def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> bool | None:
-    """Whether the rest of the world falls silent too; None when nobody can tell.
+    """Return whether other countries fall silent too; None if they have too few votes.
 
-    The median country decides: another one that is cut at the same hour changes nothing.
+    The median country decides, so that a second country that is cut at the same time does not.
     """
     limits = presence.limits
     shares = []
@@ -44,9 +44,9 @@ def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> b
 
 
 def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool:
-    """Whether two other countries began to fall silent within a minute of this one.
+    """Return whether two other countries began to fall silent within `spread_s`.
 
-    The collector's own fault may reach country after country, so this one waits for the rest.
+    A fault of the collector may reach country after country, so the candidate waits for the others.
     """
     limits = presence.limits
     apart_us = int(limits.spread_s * SECOND_US)
@@ -70,7 +70,7 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
 
 
 def is_one_carrier(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Whether all silent vantages came by one carrier while those of another are well."""
+    """Return whether one carrier is silent while every other carrier is live."""
     by_carrier: defaultdict[str, list[VantagePresence]] = defaultdict(list)
     for vantage in vantages:
         by_carrier[vantage.witness.carrier].append(vantage)
@@ -89,9 +89,10 @@ def is_one_carrier(vantages: Sequence[VantagePresence], limits: Thresholds) -> b
 def is_power_failure(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
 ) -> bool:
-    """Whether one region's fixed lines of several operators fail while its mobiles live.
+    """Return whether one region's fixed lines fail while its mobiles live.
 
-    Phones have batteries. Whoever cuts a city's network begins with the mobiles.
+    Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
+    must be of several operators.
     """
     regions = {cell.scope.region for cell in cells}
     if len(regions) != 1 or regions == {""}:

@@ -1,6 +1,17 @@
 """Silence detector: presence signals in, incidents out. Pure.
 
-Time moves from signal to signal and from timer to timer; nothing is evaluated in between.
+Theory of operation. Time advances from signal to signal and from timer to timer, and nothing is
+evaluated in between: the same signals give the same incidents. In each country:
+
+1. A loss without goodbye is a new silence. `burst` of them schedule an evaluation ("look").
+2. If chance does not explain them, an OutageCandidate opens. It is evaluated at its deadlines and
+   after each change, until it is settled, dropped or gated (candidate.py).
+3. The candidate's OutageEpisode is evaluated ("follow") 10 s after each change while it is open:
+   parts return or go dark again, or all of it is over (outage.py).
+
+A fault of the collector opens a blackout. Losses found until `grace_s` after it are deferred. A
+timer ("settle") then counts the vantages that are still missing as lost at that time, because a
+silence during a fault proves nothing. The time of the blackout is a coverage gap.
 """
 
 import heapq
@@ -32,12 +43,12 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_FOLLOW_US = 10 * SECOND_US
+_FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 
 
 @dataclass(frozen=True, slots=True)
 class CoverageGap:
-    """A time in which silences could not be judged, and why."""
+    """A time in which silences could not be judged, with the reason."""
 
     since_us: int
     until_us: int
@@ -57,7 +68,7 @@ def detect_silence(
     limits: Thresholds = THRESHOLDS,
     weekly_rates: Sequence[float] = FLAT,
 ) -> Findings:
-    """Return what the signals up to a time show; their order does not matter."""
+    """Detect outages in the signals up to a time; the order of signals is free."""
     detector = SilenceDetector(limits, weekly_rates)
     for signal in sorted(signals, key=_sort_key):
         if signal.at_us > until_us:
@@ -87,7 +98,7 @@ class _Blackout:
     affected: list[VantagePresence]
 
     def is_continued_by(self, fault: Fault) -> bool:
-        """Whether this is the same fault, reported again because it lasts."""
+        """Return whether this is the same fault, reported again because it continues."""
         own = self.fault
         return (own.at_us, own.why, own.country, own.carrier) == (
             fault.at_us,
@@ -101,7 +112,7 @@ class _Blackout:
 class SilenceDetectorState:
     """State of a SilenceDetector as plain values, for checkpoints.
 
-    Vantages and incidents are referred to by pseudonym and place.
+    Vantages are referred to by pseudonym, outages and blackouts by index.
     """
 
     seats: list[VantagePresence]
@@ -109,16 +120,16 @@ class SilenceDetectorState:
     fresh: dict[str, list[str]]
     blackouts: list[tuple[Fault, int, list[str]]]
     darks: list[OutageEpisode]
-    cases: list[tuple[OutageCandidate, int]]  # with its incident's place in `darks`, -1 for none
+    cases: list[tuple[OutageCandidate, int]]  # with its outage's index in `darks`, -1 for none
     blind: list[CoverageGap]
-    timers: list[tuple[int, int, str, str, int]]  # when, number, name, country, blackout or -1
+    timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
     set: list[tuple[str, str]]
     number: int
     fired_us: int
 
 
 class SilenceDetector:
-    """The incremental detector: it takes signals one by one in order of time."""
+    """The incremental detector, which reads signals in order of time."""
 
     def __init__(
         self, limits: Thresholds = THRESHOLDS, weekly_rates: Sequence[float] = FLAT
@@ -133,7 +144,7 @@ class SilenceDetector:
         self._timers: list[tuple[int, int, str, object]] = []
         self._scheduled: set[tuple[str, str]] = set()
         self._timer_number = 0
-        self.fired_us = 0  # when the last timer fell due
+        self.fired_us = 0  # due time of the last timer that fired
 
     def on_signal(self, signal: PresenceSignal | Fault | OfflineReport) -> None:
         """Handle one signal; signals must come in order of time."""
@@ -166,11 +177,11 @@ class SilenceDetector:
         )
 
     def restore(self, incident: Incident) -> None:
-        """Restore an incident that only the log still knows."""
+        """Restore an incident from the log, without its silent vantages."""
         self._outages.append(OutageEpisode.from_incident(incident, self._limits))
 
     def forget(self, before_us: int, gaps_before_us: int) -> None:
-        """Drop incidents and coverage gaps that were over by then."""
+        """Drop incidents and coverage gaps that ended before these times."""
         self._outages = [d for d in self._outages if d.is_open or (d.closed_us or 0) >= before_us]
         self._coverage_gaps = [b for b in self._coverage_gaps if b.until_us >= gaps_before_us]
 
@@ -179,12 +190,12 @@ class SilenceDetector:
         return self._coverage_gaps
 
     def country_of(self, pseudonym: str) -> str:
-        """Return its country, "" for a vantage that was never here."""
+        """Return the country of a vantage, "" if it is unknown."""
         vantage = self._presence.vantages.get(pseudonym)
         return vantage.witness.place.country if vantage else ""
 
     def state(self) -> SilenceDetectorState:
-        """Return the state, which shares its parts with this detector: save it at once."""
+        """Return the state to save at once, because it shares parts with the detector."""
         blackout_index = {id(b): index for index, b in enumerate(self._blackouts)}
         outage_index = {id(outage): index for index, outage in enumerate(self._outages)}
         return SilenceDetectorState(
@@ -255,7 +266,7 @@ class SilenceDetector:
         return detector
 
     def count_live(self, country: str) -> int:
-        """Count its vantages that are live, or would be but for an incident."""
+        """Count live vantages; during an open outage count all known vantages."""
         if any(outage.is_open and outage.country == country for outage in self._outages):
             return len(self._presence.countries[country])
         return self._presence.live_counts[Scope(country)]
@@ -300,7 +311,7 @@ class SilenceDetector:
             and fault.at_us == fault.until_us
             and not self._presence.vantages
         ):
-            return  # the first start ever: nobody is awaited
+            return  # the first start ever: no vantage is expected
         until_us = fault.until_us + int(self._limits.grace_s * SECOND_US)
         gap = CoverageGap(fault.at_us, until_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
@@ -318,7 +329,7 @@ class SilenceDetector:
         self._add_timer(blackout.until_us, "settle", blackout)
 
     def _defer_silences(self, silences: deque[VantagePresence], blackout: _Blackout) -> None:
-        """Defer silences found since shortly before the fault: they may be its first signs."""
+        """Defer silences since a heartbeat before the fault, as it may explain them."""
         since_us = blackout.fault.at_us - int(self._limits.beat_s * SECOND_US)
         for vantage in [
             s for s in silences if s.heard_us >= since_us and affects(blackout.fault, s)
@@ -330,7 +341,7 @@ class SilenceDetector:
 
     def _resolve_blackout(self, blackout: _Blackout, now_us: int) -> None:
         if now_us < blackout.until_us:
-            return  # it went on; its last telling settles it
+            return  # the fault continued; the timer of its last report resolves it
         vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
         for vantage in self._presence.resolve_fault(vantages, blackout.fault, now_us):
             self._on_silent(vantage)

@@ -1,4 +1,15 @@
-"""One outage under way: which cells are dark, which came back, and when it is over."""
+"""Outage episode: the dark cells of one outage, its phases and its end.
+
+Theory of operation. States and transitions:
+
+- suspected → confirmed: by its candidate, or by offline reports that rule out a power failure.
+- suspected → withdrawn: by its candidate, by reports of reboots, or because it ended unconfirmed.
+- confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
+- closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
+
+While it is open, phases date its changes. An opening needs more returns within `back_window_s` than
+chance makes (`back_alpha`), and must last `back_hold_s`. A cut is a new candidate inside the cells.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -27,12 +38,14 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import SECOND_US, OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-_STRAGGLE_US = 1_800 * SECOND_US  # so long after an opening the late ones belong to it
-_CLEARING_US = 600 * SECOND_US
+_STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
+_CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
 @dataclass(slots=True, kw_only=True)
 class OutageEpisode:
+    """One outage of a country with its cells, phases and state."""
+
     id: str
     country: str
     parts: tuple[AffectedCell, ...]
@@ -49,10 +62,10 @@ class OutageEpisode:
     turns: list[PhaseChange] = field(default_factory=list)
     held: tuple[str, ...] = ()
     replays: list[OfflineReport] = field(default_factory=list)
-    needed: float = 0.0  # votes that must be heard before it is over, where the silent are unknown
+    needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
-    _back: tuple[int, int] | None = None  # (looked at, first return) of an opening not yet sure
+    _back: tuple[int, int] | None = None  # (evaluated at, first return) of a possible opening
 
     @property
     def is_open(self) -> bool:
@@ -70,7 +83,7 @@ class OutageEpisode:
         self.held = ()
 
     def had_reopened(self, cells: Sequence[AffectedCell]) -> bool:
-        """Whether some of it had come back: then a cut there is a new one."""
+        """Return whether part of it had come back, so that a cut there is new."""
         return not self.is_open or any(
             phase.way is PhaseDirection.OPENING
             for phase in (self._latest_phase(cell.scope) for cell in cells)
@@ -85,7 +98,7 @@ class OutageEpisode:
         return None
 
     def resume(self, cells: tuple[AffectedCell, ...], bracket: Bracket, at_us: int) -> None:
-        """Reopen it; if it was over, the time between was an opening."""
+        """Reopen the outage; the time since its end, if any, becomes an opening."""
         if self.ended is not None and self.closed_us is not None:
             self.turns.append(
                 PhaseChange(PhaseDirection.OPENING, self.parts, self.ended, self.closed_us)
@@ -99,7 +112,7 @@ class OutageEpisode:
 
     @classmethod
     def from_incident(cls, incident: Incident, limits: Thresholds) -> "OutageEpisode":
-        """Restore one that is known from the log alone, without its silent vantages."""
+        """Restore an outage from the log, without its silent vantages."""
         votes = sum(part.votes for part in incident.parts)
         return cls(
             id=incident.id,
@@ -119,13 +132,13 @@ class OutageEpisode:
     def follow(
         self, presence: PresenceTracker, now_us: int, other_outages: Sequence["OutageEpisode"] = ()
     ) -> bool:
-        """Evaluate it again; return whether to do so soon without a new signal.
+        """Evaluate the outage; return whether to repeat it without a new signal.
 
         Args:
-            other_outages: Open incidents of this country.
+            other_outages: The other open outages of this country.
         """
         if now_us <= self.started.latest_us:
-            return False  # an adopted one, and rows of before it
+            return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
         voters = [s for s in vantages if s.witness.place.access != "hosting"]
         silent_votes = count_votes((s.witness, s.status is PresenceStatus.SILENT) for s in voters)
@@ -141,7 +154,7 @@ class OutageEpisode:
         return self._detect_opening(vantages, now_us, presence, other_outages)
 
     def add_replay(self, replay: OfflineReport, is_nearby: bool) -> None:
-        """Take an offline report, which may settle a doubt about the power."""
+        """Add an offline report, which may decide between power failure and cut."""
         if not is_nearby or replay.until_us < self.started.earliest_us:
             return
         self.replays.append(replay)
@@ -173,7 +186,7 @@ class OutageEpisode:
         )
 
     def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
-        is_inside = cache(self.holds)  # many seats, few places
+        is_inside = cache(self.holds)  # many vantages share few locations
         return presence.select(
             self.country,
             lambda s: (
@@ -219,7 +232,7 @@ class OutageEpisode:
         presence: PresenceTracker,
         other_outages: Sequence["OutageEpisode"],
     ) -> bool:
-        """Detect the recovery of a part: more returns than by chance, which stay."""
+        """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
             returned_vantages = self._recent_returns(vantages, now_us)
             silent_networks = {
@@ -268,7 +281,7 @@ class OutageEpisode:
         ]
 
     def _is_explained(self, location: VantageLocation, now_us: int) -> bool:
-        """Whether a known opening explains a return here."""
+        """Return whether a known opening explains a return at this location."""
         for phase in reversed(self.turns):
             for cell in phase.parts:
                 if cell.scope.includes(location):
@@ -281,7 +294,7 @@ class OutageEpisode:
 def _exclude_outages(
     cell: AffectedCell, other_outages: Sequence[OutageEpisode], presence: PresenceTracker
 ) -> AffectedCell:
-    """Exclude the cells that another incident holds dark: its vantages have no vote here."""
+    """Exclude cells that another outage keeps dark, because they have no vote here."""
     limits = presence.limits
     excluded = set(cell.beyond)
     for other_cell in (
@@ -289,7 +302,7 @@ def _exclude_outages(
     ):
         scope = cell.scope.intersect(other_cell.scope)
         if scope is None or scope == cell.scope:
-            continue  # its own votes say that it is back
+            continue  # the cell's own votes show its return
         silent_count = sum_votes(
             count_votes(
                 (s.witness, s.status is PresenceStatus.SILENT) for s in _voters_in(presence, scope)
@@ -312,12 +325,12 @@ def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]
 
 
 def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the return of the network, at most one retry before the first returns."""
+    """Bracket the return: at most one retry before the 10 % quantile of returns."""
     early = quantile(return_times_us, 0.1)
     return Bracket(early - int(limits.retry_s * SECOND_US), early)
 
 
 def bracket_onset(heard_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the onset without the tenth at either end, who may have left by chance."""
+    """Bracket the onset without the tenth at either end, which may be chance."""
     beat_us = int(limits.beat_s * SECOND_US)
     return Bracket(quantile(heard_times_us, 0.1), quantile(heard_times_us, 0.9) + beat_us)

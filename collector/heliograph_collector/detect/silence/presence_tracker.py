@@ -1,4 +1,9 @@
-"""Presence: which vantages are live, which fell silent, and how often each does."""
+"""Presence tracker: the status and the churn of every vantage.
+
+Theory of operation. A vantage is live from its arrival. A goodbye makes it away, and a loss makes
+it silent. A restart of the collector makes live vantages awaited, because their losses cannot be
+seen; an arrival makes them live, and `resolve_fault` makes the missing ones silent.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -27,27 +32,29 @@ from heliograph_collector.model.thresholds import Thresholds
 class PresenceStatus(Enum):
     LIVE = 1
     SILENT = 2
-    AWAY = 3  # said goodbye, or was given up: no voter
-    AWAITED = 4  # was live when we went blind, not back yet
+    AWAY = 3  # after a goodbye or a move to another location; it has no vote
+    AWAITED = 4  # live before a restart of the collector, not back yet
 
 
 @dataclass(slots=True, eq=False)
 class VantagePresence:
-    """One vantage; `floor` is the chance of silence that a fault of the collector leaves."""
+    """The presence and churn of one vantage."""
 
     witness: VantageRef
     status: PresenceStatus = PresenceStatus.LIVE
-    since_us: int = 0  # live since
+    since_us: int = 0  # start of its presence
     heard_us: int = 0
     lost_us: int = 0
-    back_us: int = 0  # live again after a silence, since
-    deferred: bool = False  # its silence began in a fault of ours
-    floor: float = 0.0
+    back_us: int = 0  # last return from a silence
+    deferred: bool = False  # its silence began in a fault of the collector
+    floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
 
 
 @dataclass(slots=True)
 class PresenceTracker:
+    """The vantages by country, with live counts by cell and churn by pool."""
+
     limits: Thresholds
     weekly_rates: Sequence[float] = FLAT
     vantages: dict[str, VantagePresence] = field(default_factory=dict)
@@ -55,9 +62,8 @@ class PresenceTracker:
         default_factory=lambda: defaultdict(dict)
     )
     live_counts: Counter[Scope] = field(default_factory=Counter)
-    live_cell_counts: Counter[str] = field(
-        default_factory=Counter
-    )  # of a country, with anybody live
+    # by country: cells with a live vantage
+    live_cell_counts: Counter[str] = field(default_factory=Counter)
     pools: defaultdict[tuple[str, str], ChurnRecord] = field(
         default_factory=lambda: defaultdict(ChurnRecord)
     )
@@ -71,6 +77,7 @@ class PresenceTracker:
                 self._count_live(vantage, +1)
 
     def on_arrival(self, signal: VantageArrival) -> VantagePresence:
+        """Record an arrival; another location starts a new presence."""
         witness = signal.witness
         vantage = self.vantages.get(witness.nym)
         if vantage is None:
@@ -97,7 +104,7 @@ class PresenceTracker:
         return vantage
 
     def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
-        """Return None when it was back already, or never here."""
+        """Record a loss; return None if the vantage is unknown, not live or back again."""
         vantage = self.vantages.get(signal.nym)
         if vantage is None or vantage.status not in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
             return None
@@ -111,7 +118,7 @@ class PresenceTracker:
         return vantage
 
     def suspend(self, fault: Fault) -> list[VantagePresence]:
-        """Suspend vantages whose presence a fault hides; after a restart all live ones."""
+        """Return the live vantages that a fault affects; a restart makes them awaited."""
         affected = [
             s
             for s in self.vantages.values()
@@ -126,7 +133,11 @@ class PresenceTracker:
     def resolve_fault(
         self, affected: Iterable[VantagePresence], fault: Fault, now_us: int
     ) -> list[VantagePresence]:
-        """Mark those who did not return from a fault as silent now, if others returned."""
+        """Mark vantages that did not return from a fault as silent now; return them.
+
+        Their `floor` is the share missing in other countries, which the fault itself explains. It
+        is 0.5 if too few others are known.
+        """
         present_vantages = [s for s in affected if s.status is not PresenceStatus.AWAY]
         missing_vantages = [
             s for s in present_vantages if s.status is PresenceStatus.AWAITED or s.deferred
@@ -148,21 +159,21 @@ class PresenceTracker:
         return missing_vantages
 
     def exclude_from_churn(self, confirmed_silent: Iterable[VantagePresence]) -> None:
-        """Exclude silences of a confirmed incident from the vantages' churn."""
+        """Remove silences of a confirmed incident from the churn records."""
         for vantage in confirmed_silent:
             vantage.own.losses = max(0.0, vantage.own.losses - 1)
             pool = self._pool(vantage.witness)
             pool.losses = max(0.0, pool.losses - 1)
 
     def chance_of_silence(self, vantage: VantagePresence, window_s: float, now_us: int) -> float:
-        """Return the chance that it falls silent within the window by itself."""
+        """Return the chance that a vantage falls silent within the window by itself."""
         rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
         return max(
             vantage.floor, silence_chance(rate * self.weekly_rates[hour_of_week(now_us)], window_s)
         )
 
     def min_pool_chance(self, country: str, window_s: float) -> float:
-        """Return the least chance of the country's pools, for a first check."""
+        """Return the lowest chance of the country's pools, for screening."""
         rates = [
             silences_per_day(ChurnRecord(), pool, self.limits)
             for (pool_country, _), pool in self.pools.items()
@@ -200,7 +211,7 @@ class PresenceTracker:
 
 
 def affects(fault: Fault, vantage: VantagePresence) -> bool:
-    """Whether a fault of the collector affects this vantage."""
+    """Return whether a fault of the collector affects this vantage."""
     return fault.country in ("", vantage.witness.place.country) and fault.carrier in (
         "",
         vantage.witness.carrier,

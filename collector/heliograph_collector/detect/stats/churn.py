@@ -8,7 +8,7 @@ from heliograph_collector.model.signals import DAY_US, SECOND_US
 from heliograph_collector.model.thresholds import Thresholds
 
 HOURS = 168  # of a week
-_THURSDAY = 3 * 24  # the epoch began on one
+_THURSDAY = 3 * 24  # hours from Monday; 1 January 1970 was a Thursday
 FLAT = (1.0,) * HOURS
 
 
@@ -20,7 +20,7 @@ class ChurnRecord:
     days: float = 0.0
 
     def add(self, losses: int, present_us: int, memory_days: float | None = None) -> None:
-        """Add losses and presence; with `memory_days` older data fade to that weight."""
+        """Add losses and presence; older data fade to a weight of `memory_days`."""
         self.losses += losses
         self.days += max(0, present_us) / DAY_US
         if memory_days is not None and self.days > memory_days:
@@ -32,8 +32,8 @@ class ChurnRecord:
 def silences_per_day(own: ChurnRecord, pool: ChurnRecord, limits: Thresholds) -> float:
     """Return the posterior mean of a vantage's rate.
 
-    Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days), where m is
-    the pool's own rate, shrunk in the same way to the usual one.
+    Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days). Here m is the
+    rate of the pool, shrunk in the same way to `usual_per_day`.
     """
     weight = limits.usual_weight_days
     mean = (limits.usual_per_day * weight + pool.losses) / (weight + pool.days)
@@ -59,7 +59,7 @@ def weekly_factors(
     Args:
         losses: Losses in each hour of the week.
         days: Vantage-days in each hour of the week.
-        weight: The number of expected losses that the prior is worth.
+        weight: The number of expected losses that the prior is worth; 20 is assumed.
     """
     total = sum(losses)
     exposure = sum(days)

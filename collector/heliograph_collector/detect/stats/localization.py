@@ -1,8 +1,9 @@
 """Localization: the fewest and widest cells that explain the votes.
 
-Each cell named is a hypothesis: inside it votes are hits with the share seen there, outside with
-the share of noise. The cell that gains most likelihood is named first, its votes are set aside, and
-so on while a cell explains more than naming it costs (minimum description length, greedy).
+Each named cell is a hypothesis: votes inside it are hits with the share seen there, votes outside
+with the share of noise. The cell with the highest likelihood gain is named first, and its votes are
+removed. This repeats while a cell gains more than its name costs (minimum description length,
+greedy).
 """
 
 import math
@@ -21,7 +22,12 @@ _VOTE_TOLERANCE = 1e-6  # votes are sums of fractions
 def localize(
     votes: VotesByPlace, share: float, min_votes: float, limits: Thresholds = THRESHOLDS
 ) -> tuple[AffectedCell, ...]:
-    """Return the cells with at least `share` hits and `min_votes` that explain the votes."""
+    """Return the cells that explain the votes.
+
+    Args:
+        share: The least share of hits in a cell.
+        min_votes: The least number of votes in a cell.
+    """
     remaining = dict(votes)
     all_cells = count_by_cell(votes)
     cells: Mapping[Scope, VoteCount] = all_cells
@@ -51,9 +57,9 @@ def _best_cell(
     min_votes: float,
     limits: Thresholds,
 ) -> Scope | None:
-    """Return the widest cell of those with the same votes; None if none explains enough.
+    """Return the cell with the highest likelihood gain; None if none gains enough.
 
-    The whole country takes more than one network.
+    Of cells with the same gain it is the widest. A whole country needs hits of several networks.
     """
     networks = hit_networks(remaining)
     ranked = [
@@ -70,10 +76,10 @@ def _best_cell(
 def _split_cell(
     scope: Scope, remaining: VotesByPlace, share: float, min_votes: float, limits: Thresholds
 ) -> tuple[Scope, ...]:
-    """Split a cell into those of its cells along one dimension that explain more.
+    """Split a cell into cells along one dimension if they explain more.
 
-    Two cities of three are no country. Each part must be worth naming, and paid for. That data
-    centers stay is no reason: they stay in any cut.
+    For example, two dark cities of three are two cities and no country. Each part must gain more
+    than its name costs. Data centers do not count, because they stay live in any cut.
     """
     cells = count_by_cell(
         {
@@ -107,9 +113,9 @@ def _split_cell(
 
 
 def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple[AffectedCell, ...]:
-    """Rename cells by their narrowest names with the same votes.
+    """Replace each cell by the narrowest cell with the same votes.
 
-    For parts that come and go inside a cut: the rest of it is dark, and nothing is claimed for it.
+    This names parts that return or go dark inside a cut, without a claim on the rest of it.
     """
     cells = count_by_cell(votes)
     return tuple(

@@ -5,19 +5,19 @@ from collections.abc import Sequence
 
 
 def quantile(values: Sequence[int], q: float) -> int:
-    """Return the nearest of the values, which must not be empty."""
+    """Return the nearest value to a quantile; `values` must not be empty."""
     ordered = sorted(values)
     return ordered[round(q * (len(ordered) - 1))]
 
 
-_MAX_EXACT_STEPS = 40_000  # steps of the recursion that are worth it
+_MAX_EXACT_STEPS = 40_000  # of the recursion, which bounds its time; assumed
 
 
 def upper_tail(chances: Sequence[float], k: int) -> float:
-    """Return P(at least k successes) of independent trials with unlike chances.
+    """Return P(at least k successes) of independent trials with unequal chances.
 
-    Poisson-binomial, by the recursion over trials with all counts from k up absorbed in one state;
-    where that would take long, the bound of `chernoff_bound`, which is never below the truth.
+    Poisson-binomial, by a recursion over trials that absorbs all counts from k up in one state. If
+    that takes too many steps, it is `chernoff_bound`, which is never below the exact value.
     """
     if k <= 0:
         return 1.0
@@ -46,10 +46,13 @@ def chernoff_bound(mean: float, k: int) -> float:
 
 
 def log_beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
-    """Return ln P(k of n) under a beta-binomial of this mean and intra-class correlation.
+    """Return ln P(k of n) under a beta-binomial distribution, without ln C(n, k).
 
-    Both lie between 0 and 1. Counts may be fractions (weights). The factor C(n, k) is left out; it
-    cancels in every ratio.
+    That term cancels in every ratio. Counts may be fractions (weights).
+
+    Args:
+        mean: The failing rate, between 0 and 1.
+        spread: The intra-class correlation, between 0 and 1.
     """
     a = mean * (1.0 - spread) / spread
     b = (1.0 - mean) * (1.0 - spread) / spread

@@ -1,4 +1,4 @@
-"""Voting: one vote per vantage and per network; established vantages come first."""
+"""Voting: one vote per network, and only established vantages if they suffice."""
 
 from collections import defaultdict
 from collections.abc import Iterable
@@ -10,7 +10,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 @dataclass(slots=True)
 class VoteCount:
-    """Weighted votes and hits; a network that spans places divides its one vote."""
+    """Weighted votes and hits; a network in several locations divides its vote."""
 
     votes: float = 0.0
     hits: float = 0.0
@@ -28,13 +28,13 @@ VotesByPlace = dict[VantageLocation, VoteCount]
 
 
 def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
-    """Count one vote per network, divided among the places that it claims.
+    """Count one vote per network, divided among the locations that it claims.
 
-    A network's vote in a place is a hit when more than half of its vantages there are. A network
-    that claims several places gets no more votes.
+    A network's vote in a location is a hit if more than half of its vantages there are hits. More
+    claimed locations give it no more votes.
     """
-    # No object per group: with `scopes_of` this is where detectors spend their time.
-    groups: dict[tuple[str, VantageLocation], list[int]] = {}  # how many, and how many hits
+    # No object per group, because detectors spend most time here and in `scopes_of`.
+    groups: dict[tuple[str, VantageLocation], list[int]] = {}  # [vantages, hits]
     spans: defaultdict[tuple[str, str], int] = defaultdict(int)
     for vantage, hit in votes:
         key = vantage.prefix, vantage.place
@@ -55,7 +55,7 @@ def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
 
 
 def sum_votes(votes_by_place: VotesByPlace) -> VoteCount:
-    """Sum the votes of all places."""
+    """Sum the votes of all locations."""
     overall = VoteCount()
     for vote_count in votes_by_place.values():
         overall.add(vote_count)
@@ -63,7 +63,7 @@ def sum_votes(votes_by_place: VotesByPlace) -> VoteCount:
 
 
 def seniority_weight(vantage: VantageRef, at_us: int) -> float:
-    """Return 1 - 1/days, the weight of a vantage known for so many days; 0 at first."""
+    """Return 1 - 1/days for a vantage known for so many days; at least 0."""
     days = (at_us - vantage.first_us) / DAY_US
     return max(0.0, 1.0 - 1.0 / days) if days > 0 else 0.0
 
@@ -71,10 +71,10 @@ def seniority_weight(vantage: VantageRef, at_us: int) -> float:
 def established_votes(
     votes: Iterable[tuple[VantageRef, bool]], at_us: int, limits: Thresholds
 ) -> tuple[VotesByPlace, bool]:
-    """Return (votes, whether established vantages alone made them).
+    """Return (votes, True if they are of established vantages only).
 
-    Only those known for `standing_days` confirm. Where they are too few to confirm anything, all
-    vote, and the result is of low confidence.
+    A vantage is established after `standing_days`. If established vantages have too few votes to
+    confirm anything, all vantages vote, and the caller reports low confidence.
     """
     all_votes = list(votes)
     needed = 1.0 - 1.0 / limits.standing_days

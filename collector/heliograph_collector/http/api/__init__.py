@@ -1,1 +1,1 @@
-"""The public API, version 1: one module for each resource."""
+"""The public API, version 1: one module per resource."""

@@ -1,9 +1,9 @@
-"""`/api/v1/aggregation`: counts in OONI's words, so that what reads theirs can read ours.
+"""`/api/v1/aggregation`: counts in OONI's terms, for clients of OONI's API.
 
-Reachable is ok. Blocked is confirmed where the method is a known signature of blocking (a known
-block page, status 451), else an anomaly. Down and unknown are failures: OONI's failure is a
-measurement that says nothing about blocking. Whole days, and of each country, network, day, test
-and target only what at least `feed.k_anonymity` vantages say, in multiples of that number.
+Reachable is ok. Blocked is confirmed if the method is a known signature of blocking (a known block
+page, status 451), else an anomaly. Down and unknown are failures: OONI's failure is a measurement
+without information on blocking. The result has whole days. For each country, network, day, test and
+target it has only counts of at least `feed.k_anonymity` vantages, in multiples of that number.
 """
 
 import asyncio
@@ -29,13 +29,13 @@ CONFIRMED_METHODS = (
     "host_block_page",
     "status_451",
     "host_legal",
-)  # they say it themselves
+)  # these methods prove blocking by themselves
 COUNT_NAMES = ("anomaly_count", "confirmed_count", "failure_count", "ok_count", "measurement_count")
 MAX_DAYS = 1_100
 CSV = "text/csv"
 _MAX_AGE_S = 60
 _DEFAULT_DAYS = 30
-_MAX_WAITING = 16  # such questions are dear: one at a time, and not endlessly many in line
+_MAX_WAITING = 16  # queries that may wait: each is costly, so one runs at a time
 _EXPERIMENTS_BY_TEST = {
     entry.ooni_test: entry.name for entry in REGISTRY.values() if entry.ooni_test
 }
@@ -117,7 +117,7 @@ class AggregationApi:
 
 
 def build_query(values: Mapping[str, Any], now_us: int, k: int) -> AggregationQuery:
-    """Times are taken outward to whole days. Raises Problem."""
+    """Build the query, widened to whole days. Raises Problem."""
     until_us = -(-values.get("until", now_us + 1) // DAY_US) * DAY_US
     since_us = values.get("since", until_us - _DEFAULT_DAYS * DAY_US) // DAY_US * DAY_US
     _check_span(since_us, until_us)

@@ -1,4 +1,4 @@
-"""`/api/v1/coverage`: where and when we were blind and why, and where too few look."""
+"""`/api/v1/coverage`: coverage gaps with reasons, and countries' coverage."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -76,7 +76,10 @@ def _check_span(since_us: int, until_us: int) -> None:
 def list_gaps(
     rows: Iterable[Mapping[str, Any]], country: str, shown_countries: set[str] | None
 ) -> list[Json]:
-    """In order of time. Of countries that are shown nowhere nothing is told: somebody is there."""
+    """List gaps in order of time.
+
+    A gap of a country that is not shown is withheld: it would reveal a vantage there.
+    """
     shown_rows = [
         row
         for row in rows
@@ -89,7 +92,10 @@ def list_gaps(
 
 
 def build_gap(row: Mapping[str, Any]) -> Json:
-    """In whole seconds, and no shorter by it: exactly, it may be when one vantage came or went."""
+    """Build a gap, widened to whole seconds.
+
+    The exact time may be that at which one vantage connected or disconnected.
+    """
     reason = str(row["because"])
     return {
         "from": write_time(row["from"] // _SECOND_US * _SECOND_US),
@@ -103,7 +109,7 @@ def build_gap(row: Mapping[str, Any]) -> Json:
 
 
 def _list_unmeasured(snapshot: Snapshot, since_us: int, until_us: int) -> list[Json]:
-    """Times without one vote from anywhere; they are known of the last hours alone."""
+    """List times without any vote; they are known only for the last hours."""
     return [
         {"from": first, "until": last, "because": UNMEASURED, "country": ""}
         for first, last in snapshot.coverage.gaps
@@ -112,7 +118,7 @@ def _list_unmeasured(snapshot: Snapshot, since_us: int, until_us: int) -> list[J
 
 
 def count_by_country(snapshot: Snapshot) -> dict[str, int]:
-    """Vantages that are shown, by country."""
+    """Count the shown vantages by country."""
     vantages: dict[str, int] = {}
     for column in snapshot.columns:
         vantages[column.group.country] = vantages.get(column.group.country, 0) + column.vantages
@@ -120,7 +126,10 @@ def count_by_country(snapshot: Snapshot) -> dict[str, int]:
 
 
 def list_coverage(snapshot: Snapshot, country: str) -> Sequence[Json]:
-    """Nobody and too few are the same answer: else it would tell that somebody is there."""
+    """List the coverage of countries; none and too few vantages look the same.
+
+    A difference would reveal that a country has a vantage.
+    """
     vantages = count_by_country(snapshot)
     codes = [country] if country else sorted(vantages)
     return [

@@ -1,4 +1,4 @@
-"""`/docs`: the OpenAPI document for people, on one page and without a script."""
+"""`/docs`: the OpenAPI document as one page without a script."""
 
 import re
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ApiOperation:
-    """One method of one path, as the page tells it."""
+    """One method of one path, as on the page."""
 
     anchor: str
     method: str
@@ -28,14 +28,14 @@ class ApiOperation:
     summary: str
     operator: bool
     parameters: list[Json]
-    answers: list[tuple[str, str, str]]  # status, what it means, media types
-    fields: list[tuple[str, str, str]]  # of a good answer: name, type, meaning
-    example: str  # an address to try, "" where there is none
+    answers: list[tuple[str, str, str]]  # status, meaning, media types
+    fields: list[tuple[str, str, str]]  # of a successful response: name, type, meaning
+    example: str  # example address, "" if there is none
 
 
 class DocsPage:
     def __init__(self, document: Json, assets: Mapping[str, str]) -> None:
-        """`document` does not change, so the page is made once."""
+        """Render the page once, because `document` does not change."""
         template = environment().get_template("docs.html")
         self._html = template.render(
             assets=assets,
@@ -51,12 +51,12 @@ class DocsPage:
 
 
 def render_code(markdown: str) -> Markup:
-    """What stands between backticks, as CommonMark has it in the document, is code."""
+    """Render text between backticks as code, as in CommonMark."""
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(markdown))))  # noqa: S704 -- escaped
 
 
 def list_operations(document: Json) -> list[ApiOperation]:
-    """In the document's order."""
+    """List the operations in the document's order."""
     schemas = document["components"]["schemas"]
     return [
         _build_operation(method, path, operation, schemas)
@@ -96,7 +96,7 @@ def _build_parameter(p: Json) -> Json:
 
 
 def _list_fields(schema: Json, schemas: Json) -> list[tuple[str, str, str]]:
-    """The first level; lists and objects are named, not opened."""
+    """List the first level; nested lists and objects appear only by name."""
     resolved = _resolve_schema(schema, schemas)
     return [
         (

@@ -1,4 +1,4 @@
-"""`/dumps/`: daily files of cells, what they hold, and the list of them."""
+"""`/dumps/`: the daily files of cells, their index and their data dictionary."""
 
 import asyncio
 import json
@@ -27,7 +27,7 @@ class DumpRoutes:
         self._assets = assets
 
     async def page(self, request: web.Request) -> web.Response:
-        """HTML, or the list as JSON for whoever asks for that alone."""
+        """Respond with the page, or with the index for clients that accept only JSON."""
         parse(request.query, ())
         accept = request.headers.get("Accept", "")
         if "application/json" in accept and "text/html" not in accept:
@@ -56,7 +56,7 @@ class DumpRoutes:
         return respond_json(request, body, max_age_s=_MAX_AGE_S)
 
     async def file(self, request: web.Request) -> web.StreamResponse:
-        """With ETag, Last-Modified and ranges."""
+        """Respond with a file, with ETag, Last-Modified and ranges."""
         parse(request.query, ())
         name = request.match_info["name"]
         folder = self._feed.dumps
@@ -72,7 +72,7 @@ class DumpRoutes:
 
 
 def read_index(folder: Path) -> Json:
-    """{"files": newest day first, …}; none where nothing was written yet, or it is damaged."""
+    """Read {"files": newest day first, …}; no files if it is missing or damaged."""
     try:
         content = json.loads((folder / INDEX_FILE).read_bytes())
     except (OSError, ValueError):

@@ -1,4 +1,4 @@
-"""`POST /v1/envelopes`: the sealed envelopes of the gRPC door over one plain request."""
+"""`POST /v1/envelopes`: submission of sealed envelopes by one plain HTTP request."""
 
 import asyncio
 
@@ -10,9 +10,9 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.problem import Problem
 
-MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
+MAX_BODY = SIZES[-1] + 256  # the largest sealed size plus protobuf fields
 DEADLINE_S = 10.0
-MAX_CONCURRENT = 16  # times MAX_BODY is what strangers can make us hold
+MAX_CONCURRENT = 16  # times MAX_BODY is the memory that strangers can occupy
 _HTTP_STATUS = {
     pb.STATUS_STORED: 200,
     pb.STATUS_DUPLICATE: 200,
@@ -28,7 +28,7 @@ class EnvelopeApi:
         self._active_count = 0
 
     async def __call__(self, request: web.Request) -> web.Response:
-        """Answers a serialized SubmitResponse, whatever became of the envelope."""
+        """Respond with a serialized SubmitResponse, also for a refused envelope."""
         if self._active_count >= MAX_CONCURRENT:
             raise _busy_problem("Too many envelopes are coming in at once; try again soon.")
         self._active_count += 1
@@ -48,7 +48,7 @@ class EnvelopeApi:
 
 
 def forwarded_for(request: web.Request) -> str:
-    """The addresses it came by, the peer last: which of them count is the door's to say."""
+    """Return the addresses on the request's path, the peer last; ingest judges them."""
     return ",".join([*request.headers.getall("X-Forwarded-For", ()), request.remote or ""])
 
 

@@ -1,4 +1,4 @@
-"""Incidents as Atom (RFC 4287) and JSON Feed 1.1: one entry each, updated as it goes on. Pure."""
+"""Incidents as Atom (RFC 4287) and JSON Feed 1.1: one updated entry each. Pure."""
 
 import re
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from heliograph_collector.http.pages import incident_text
 
 Json = dict[str, Any]
 _ATOM = "http://www.w3.org/2005/Atom"
-_NEVER = "1970-01-01T00:00:00Z"  # of a feed without entries
+_NEVER = "1970-01-01T00:00:00Z"  # update time of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
@@ -20,7 +20,7 @@ def format_title(country: str) -> str:
 
 
 def summarize_incident(incident: Json) -> str:
-    """What an entry says beside its title."""
+    """Format the text of an entry below its title."""
     lines = [
         f"State: {incident['state']}.",
         f"How sure: {incident_text.describe_confidence(incident)}.",
@@ -37,19 +37,19 @@ def summarize_incident(incident: Json) -> str:
 
 
 def _list_reasons(incident: Json) -> list[str]:
-    """Of the operator's verdict, where one stands."""
+    """List the reasons of the operator's verdict, if it is in force."""
     operator = incident.get("operator") or {}
     verdicts = [operator[name] for name in ("confirmed", "withdrawn") if operator.get(name)]
     return [entry["text"] for entry in verdicts if entry["until"] is None and entry["text"]]
 
 
 def build_urn(seed: str, name: str) -> str:
-    """Lasts for ever, whatever the address of this collector will be."""
+    """Build a permanent id that does not depend on the collector's address."""
     return uuid5(NAMESPACE_URL, f"heliograph:{seed}:{name}").urn
 
 
 def build_atom(incidents: Sequence[Json], base: str, path: str, seed: str, country: str) -> str:
-    """`base` is the address of this collector, `seed` what tells it from others."""
+    """Build an Atom feed; `base` is our address, `seed` identifies this collector."""
     feed = ET.Element("feed", xmlns=_ATOM)
     _add_element(feed, "id", build_urn(seed, f"feed {country}"))
     _add_element(feed, "title", format_title(country))
@@ -94,7 +94,7 @@ def _add_link(parent: ET.Element, rel: str, href: str, media: str) -> None:
 
 
 def _strip_invalid(content: str) -> str:
-    """Without what XML cannot hold."""
+    """Remove the characters that XML cannot contain."""
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", content)
 
 

@@ -1,4 +1,4 @@
-"""Incidents for those who ask: as JSON, as feeds to subscribe to."""
+"""Incidents as JSON and as feeds for subscription."""
 
 import re
 from collections.abc import Mapping
@@ -72,7 +72,7 @@ class IncidentApi:
         return response
 
     def _list_newest(self, values: Mapping[str, Any]) -> list[Json]:
-        """By their last change, as readers of feeds expect."""
+        """List incidents by their last change, as feed readers expect."""
         matching = filter_incidents(self._incident_cache.all_incidents(), values)
         matching.sort(key=lambda i: (i["updated"], sort_key(i)), reverse=True)
         return matching[: values.get("limit", _DEFAULT_FEED_SIZE)]
@@ -85,7 +85,7 @@ class IncidentApi:
 
 
 def find_incident(incident_cache: IncidentCache, request: web.Request) -> Json:
-    """Raises Problem 404, also for those of too few: the answer is the same."""
+    """Return an incident. Raises Problem 404, also if k-anonymity withholds it."""
     id_ = request.match_info["id"]
     incident = incident_cache.get_incident(id_) if ID_PATTERN.fullmatch(id_) else None
     if incident is None:
@@ -98,7 +98,10 @@ def find_incident(incident_cache: IncidentCache, request: web.Request) -> Json:
 
 
 def request_origin(request: web.Request) -> str:
-    """Our address as the reader knows it; "" when that is no address. Readers then resolve it."""
+    """Return our address as the reader knows it; "" if it is invalid.
+
+    Readers then resolve relative links.
+    """
     behind_tls = request.headers.get("X-Forwarded-Proto", "") == "https"
     scheme = "https" if behind_tls else request.scheme
     return f"{scheme}://{request.host}" if _HOST.fullmatch(request.host) else ""

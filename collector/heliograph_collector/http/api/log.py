@@ -1,4 +1,4 @@
-"""`/api/v1/log`: the alert log's lines exactly as they were signed, and what proves them."""
+"""`/api/v1/log`: the lines of the alert log exactly as signed, and their proof."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ class AlertLogApi:
         return self._build_page(request, _fit_rows(book.entries[after : after + (limit or 100)]))
 
     def _build_page(self, request: web.Request, rows: Sequence[LogEntry]) -> web.Response:
-        """The lines are spliced in as they are: each entry is, byte for byte, what was signed."""
+        """Build a page with the lines inserted unchanged, byte for byte as signed."""
         book = self._feed.book
         last = rows[-1].number if rows else len(book.entries)
         proof = {
@@ -51,7 +51,7 @@ class AlertLogApi:
 
 
 def _fit_rows(rows: Sequence[LogEntry]) -> Sequence[LogEntry]:
-    """As many as fit into one answer, and one at least."""
+    """Return as many rows as fit into one response, at least one."""
     sizes = accumulate(len(entry.line) for entry in rows)
     return rows[: max(1, sum(size <= _MAX_BYTES for size in sizes))]
 

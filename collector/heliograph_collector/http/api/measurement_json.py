@@ -1,4 +1,4 @@
-"""A measurement as JSON: what was seen, and what our rules made of it."""
+"""A measurement as JSON: its observations and our verdicts."""
 
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,7 +12,7 @@ Json = dict[str, Any]
 
 
 def build_document(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> Json:
-    """No address of a vantage is in here, for none is ever stored."""
+    """Build the document; it has no vantage address, because none is stored."""
     measurement = record.measurement
     return {
         "id": record.id,
@@ -43,7 +43,7 @@ def build_document(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> 
 
 
 def build_summary(s: Summary) -> Json:
-    """What many runs came to; those in no outcome had yet others."""
+    """Build the summary of many runs; the outcomes need not cover all of them."""
     return {
         "runs": s.runs,
         "span_s": s.span_us / 1e6,
@@ -57,7 +57,7 @@ def build_verdict(v: Verdict) -> Json:
 
 
 def build_observation(o: Observation) -> Json:
-    """Only the facts that the step has."""
+    """Build an observation with only the facts of its step."""
     body: Json = {
         "operation": o.operation.value,
         "endpoint": o.endpoint,

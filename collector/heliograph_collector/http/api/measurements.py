@@ -1,4 +1,4 @@
-"""The evidence, for the operator only: observations, verdicts and the rules that made them."""
+"""Measurements for the operator only: observations, verdicts and their rules."""
 
 import base64
 import binascii
@@ -42,7 +42,7 @@ from heliograph_collector.model.records import (
 
 Json = dict[str, Any]
 NETWORKS = {Access.MOBILE: "mobile", Access.FIXED: "wifi"}
-PAGES = frozenset(("other_page", "redirect", "block_page", "status_451"))  # http-diff, in one word
+PAGES = frozenset(("other_page", "redirect", "block_page", "status_451"))  # OONI: all are http-diff
 FORMATS = {"dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0}
 _REDIRECT = re.compile(r"redirect-\d+")
 
@@ -50,7 +50,7 @@ _REDIRECT = re.compile(r"redirect-\d+")
 def build_document(
     record: ReceivedMeasurement, verdicts: Sequence[Verdict], control: ControlView | None = None
 ) -> Json:
-    """`control`, where it is at hand, is written as the test helper's sight of a page."""
+    """Build the document; a known `control` is written as OONI's test helper data."""
     measurement = record.measurement
     started = _format_time(record.started_us)
     keys = build_test_keys(measurement, control)
@@ -89,7 +89,7 @@ def build_document(
 
 
 def _group_relays(keys: Json) -> Json:
-    """OONI's tor keeps the steps of each relay together."""
+    """Group the steps by relay, as OONI's tor test does."""
     relays: Json = {}
     for row in keys["tcp_connect"]:
         name = next(tag.partition("=")[2] for tag in row["tags"] if tag.startswith("endpoint="))
@@ -106,7 +106,7 @@ def _format_time(timestamp_us: int) -> str:
 
 
 def _build_conclusion(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> Json:
-    """In OONI's words as far as they go, and in ours."""
+    """Build the conclusion in OONI's terms where they exist, and in ours."""
     overall = next((v for v in verdicts if v.endpoint == ""), None)
     return {
         "accessible": _is_accessible(overall),
@@ -125,7 +125,7 @@ def _is_accessible(overall: Verdict | None) -> bool | None:
 
 
 def _classify_blocking(record: ReceivedMeasurement, overall: Verdict | None) -> str | bool | None:
-    """dns, tcp_ip, http-failure, http-diff, False, or None when nobody can say."""
+    """Return dns, tcp_ip, http-failure, http-diff, False, or None if undecided."""
     if overall is None or overall.state is VerdictState.UNKNOWN:
         return None
     if overall.state is not VerdictState.BLOCKED:
@@ -139,7 +139,7 @@ def _classify_blocking(record: ReceivedMeasurement, overall: Verdict | None) -> 
 
 
 def _is_redirected(record: ReceivedMeasurement, overall: Verdict) -> bool:
-    """OONI says tcp_ip of the URL's own connection alone."""
+    """Return whether a redirect failed; OONI's tcp_ip means only the URL's own host."""
     observations = record.measurement.observations
     labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
     return any(_REDIRECT.fullmatch(label) for label in labels)
@@ -207,12 +207,12 @@ def _build_filter(values: dict[str, Any]) -> MeasurementFilter:
 
 
 def write_cursor(position: str) -> str:
-    """Opaque to readers, so that the store may change its mind."""
+    """Encode a position as an opaque cursor, so that the store may change its format."""
     return base64.urlsafe_b64encode(position.encode()).decode().rstrip("=")
 
 
 def read_cursor(cursor: str) -> str:
-    """Raises Problem."""
+    """Decode a cursor. Raises Problem."""
     try:
         padded = cursor + "=" * (-len(cursor) % 4)
         return base64.b64decode(padded, altchars=b"-_", validate=True).decode()

@@ -1,4 +1,4 @@
-"""Observations as the rows of OONI's archival formats, and a control as the test helper's sight."""
+"""Observations in OONI's archival data formats; a control as test helper data."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -12,7 +12,7 @@ from heliograph_collector.http.api.measurement_json import build_observation
 from heliograph_collector.model.records import ControlView
 
 Json = dict[str, Any]
-ENGINES = {"system": "getaddrinfo", "hosts": "getaddrinfo"}  # what OONI calls the system's resolver
+ENGINES = {"system": "getaddrinfo", "hosts": "getaddrinfo"}  # OONI's names of the system's resolver
 EXPORTED_STEPS = frozenset(
     (
         Operation.RESOLVE,
@@ -62,7 +62,7 @@ def _indexes_of(observations: Sequence[Observation], operation: Operation) -> It
 
 
 def _shared_fields(observations: Sequence[Observation], index: int) -> Json:
-    """Times, the connection's number and the place in the chain of redirects."""
+    """Build the times, the connection's number and the position in the redirects."""
     o = observations[index]
     hop = _REDIRECT.fullmatch(o.endpoint)
     tags = [f"depth={hop.group(1) if hop else 0}"]
@@ -117,7 +117,7 @@ def _build_query(observations: Sequence[Observation], index: int) -> Json:
 
 
 def _iter_later_replies(observations: Sequence[Observation], index: int) -> Iterator[Json]:
-    """Replies that came after the first, as rows of their own."""
+    """Yield replies after the first as separate rows."""
     d = observations[index].dns
     base = _build_query(observations, index)
     for reply in d.later if d else ():
@@ -163,7 +163,7 @@ def _build_handshake(observations: Sequence[Observation], index: int) -> Json:
         "server_name": t.server_name,
         "outer_server_name": t.outer_name,
         "tls_version": t.version,
-        "peer_certificates": [],  # we keep what names a certificate, and not the certificate
+        "peer_certificates": [],  # we keep names of certificates, not the certificates
         "x_peer_certificates": [_build_certificate(c) for c in t.chain],
     }
 
@@ -177,7 +177,7 @@ def _build_certificate(c: Certificate) -> Json:
 
 
 def _build_request(observations: Sequence[Observation], index: int) -> Json:
-    """The round trip; what became of the body is told by the failure and by the size."""
+    """Build a request; failure and size describe the body."""
     row = {
         "network": "tcp",
         "address": _format_address(observations, index),
@@ -198,7 +198,7 @@ def _build_request(observations: Sequence[Observation], index: int) -> Json:
             "code": h.status,
             "headers": headers,
             "headers_list": [[name, value] for name, value in headers.items()],
-            "body": "",  # never kept
+            "body": "",  # never stored
             "body_is_truncated": h.truncated,
             "x_body_length": h.body_bytes,
             "x_body_sha256": h.body_sha256,
@@ -209,14 +209,14 @@ def _build_request(observations: Sequence[Observation], index: int) -> Json:
 
 
 def _build_headers(h: Http) -> dict[str, str]:
-    """Names as they came; of the values only two are ever kept."""
+    """Build the headers: names as received, and only two values, as stored."""
     kept_values = {"server": h.server, "location": h.location}
     names = dict.fromkeys(h.header_names, "")
     return names | {name: value for name, value in kept_values.items() if value}
 
 
 def _build_control(control: ControlView | None) -> Json:
-    """As far as one page's control goes. None of it is there when no control is at hand."""
+    """Build the control of a page as far as it goes; empty without a control."""
     m = control.measurement if control and control.link is Link.ONLINE else None
     if m is None:
         return {"control": None, "control_failure": "x_no_control_at_hand"}
@@ -265,7 +265,7 @@ def _build_control_tls(tls: Tls) -> Json:
 
 
 def _build_control_page(observations: Sequence[Observation]) -> Json | None:
-    """None where the control went no further than a connection, and was not meant to."""
+    """Build the control's page; None if it was only to connect, and did."""
     body = next(
         (o.http for o in observations if o.operation is Operation.READ_BODY and o.http), None
     )

@@ -1,4 +1,4 @@
-"""`/openapi.json`: made from the same declarations that read the queries, so that it stays true."""
+"""`/openapi.json`: built from the declarations that parse the queries."""
 
 from collections.abc import Mapping, Sequence
 

@@ -1,4 +1,4 @@
-"""Query strings: each parameter is declared once, and read, refused and documented from that."""
+"""Query parameters: one declaration serves parser, errors and documentation."""
 
 import re
 from collections.abc import Callable, Mapping, Sequence
@@ -19,13 +19,13 @@ _MICROSECOND = timedelta(microseconds=1)
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
-_FIRST_US = 1_262_304_000_000_000  # 2010-01-01: nothing of ours is older
+_FIRST_US = 1_262_304_000_000_000  # 2010-01-01: before all data
 _LAST_US = 4_102_444_800_000_000  # 2100-01-01
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Parameter:
-    """`read` raises ValueError on a value outside `allowed`."""
+    """A query parameter; `read` raises ValueError on a value outside `allowed`."""
 
     name: str
     read: Callable[[str], Any]
@@ -36,7 +36,10 @@ class Parameter:
 
 
 def parse(query: MultiMapping[str], parameters: Sequence[Parameter]) -> dict[str, Any]:
-    """The parameters given, read. Raises Problem naming the one that is wrong and what would do."""
+    """Parse the given parameters.
+
+    Raises Problem with the wrong parameter and the allowed values.
+    """
     by_name = {p.name: p for p in parameters}
     read: dict[str, Any] = {}
     for name, value in query.items():
@@ -99,7 +102,7 @@ def _parse_asn(value: str) -> int:
 
 
 def read_time(value: str) -> int:
-    """Microseconds since the epoch of an RFC 3339 time. Raises ValueError."""
+    """Parse an RFC 3339 time to microseconds since the epoch. Raises ValueError."""
     if not _RFC3339.fullmatch(value):
         raise ValueError
     timestamp = datetime.fromisoformat(value.upper())
@@ -110,7 +113,7 @@ def read_time(value: str) -> int:
 
 
 def write_time(timestamp_us: int) -> str:
-    """RFC 3339 in UTC, to the second unless there is more."""
+    """Format a time as RFC 3339 in UTC, with fractions only if needed."""
     formatted = (_EPOCH + timedelta(microseconds=timestamp_us)).isoformat()
     return formatted.removesuffix("+00:00") + "Z"
 
@@ -150,7 +153,7 @@ def _text_parameter(name: str, about: str, pattern: str, allowed: str, example: 
 
 
 def choice_parameter(name: str, about: str, choices: Sequence[str], example: str) -> Parameter:
-    """One of these words."""
+    """Declare a parameter with a fixed set of values."""
     return Parameter(
         name=name,
         read=_choice_reader(choices),
@@ -285,7 +288,7 @@ def _list_parameter(
     example: str,
     read: Callable[[str], Any] = str,
 ) -> Parameter:
-    """Up to 50 values between commas, as OONI takes them."""
+    """Declare a parameter of up to 50 values between commas, as in OONI's API."""
     pattern = f"({item_pattern})(,({item_pattern})){{0,49}}"
     read_matching = _pattern_reader(pattern)
     return Parameter(
@@ -302,7 +305,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 
 
 def _parse_day_or_time(value: str) -> int:
-    """OONI's clients send days, and times without a zone, which are UTC."""
+    """Parse a day or a time; without a zone it is UTC, as OONI's clients send it."""
     if _DAY.fullmatch(value):
         value += "T00:00:00Z"
     elif len(value) == len("2022-01-05T10:00:00"):

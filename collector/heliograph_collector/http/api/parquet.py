@@ -1,7 +1,8 @@
-"""Cells as a Parquet file of one day. Each column is declared once: type, unit, meaning, source.
+"""Cells of one day as a Parquet file; each column is declared once.
 
-Rows of cells that fewer than `k` vantages are in do not exist here, and counts are the least
-number of their band, as in the timeline: a file says nothing that the API does not.
+A declaration holds type, unit, meaning and source. Cells of fewer than `k` vantages have no row,
+and a count is the lower bound of its band, as in the timeline. So a file reveals no more than the
+API.
 """
 
 import os
@@ -19,14 +20,14 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
     import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 
-SCHEMA = 1  # goes up when a column changes; columns are added at the end
+SCHEMA = 1  # increases when a column changes; new columns come last
 BIN_S = 300
 _COUNT = "the least number of its band (0, 5, 10, 20, 50; exact where k_anonymity is 1)"
 
 
 @dataclass(frozen=True, slots=True)
 class DumpColumn:
-    """`read` takes a cell and k."""
+    """A column; `read` takes a cell and k."""
 
     name: str
     type: str
@@ -121,7 +122,7 @@ def _has_enough(cell: Cell, k: int) -> bool:
 
 
 def build_dictionary() -> dict[str, Any]:
-    """What the files hold, for people and machines."""
+    """Build the description of the columns, for people and programs."""
     return {
         "title": "Heliograph: daily cells",
         "about": "One file a UTC day, one row for each place, service and five minutes in which "
@@ -159,7 +160,7 @@ class WrittenDump:
 
 
 class DayFile:
-    """Written hour by hour beside its place, and put there whole. Blocks: call it in a thread."""
+    """A file written hour by hour and renamed when complete. Call it in a thread."""
 
     def __init__(self, path: Path, day_us: int, k: int) -> None:
         self._path = path
@@ -187,7 +188,7 @@ class DayFile:
         self._rows += len(rows)
 
     def close(self) -> WrittenDump | None:
-        """Put it in its place; None, and no file there, when it has no row. Raises OSError."""
+        """Rename the complete file; None, and no file, if it has no row. Raises OSError."""
         if self._writer is None:
             self._path.unlink(missing_ok=True)
             return None

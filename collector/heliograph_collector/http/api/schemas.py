@@ -1,4 +1,4 @@
-"""The shapes of our answers as JSON Schema (OpenAPI 3.1)."""
+"""The shapes of the API's responses as JSON Schema (OpenAPI 3.1)."""
 
 from typing import Any
 

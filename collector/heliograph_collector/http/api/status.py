@@ -1,4 +1,4 @@
-"""The state of the world as JSON with its live events, and the health of the collector."""
+"""The current state as JSON with its live events, and the health of the collector."""
 
 import asyncio
 from collections.abc import Iterator, Mapping
@@ -34,7 +34,7 @@ def build_status(snapshot: Snapshot, country: str = "") -> Json:
 
 
 def build_coverage(snapshot: Snapshot) -> Json:
-    """How many look, and when nobody did."""
+    """Build the number of vantages and the times without any."""
     snapshot_coverage = snapshot.coverage
     k = snapshot.k
     return {
@@ -49,7 +49,7 @@ def build_coverage(snapshot: Snapshot) -> Json:
 
 
 def format_total(count: int, k: int) -> str:
-    """Nobody is nobody: an empty cell may say so."""
+    """Format a count; zero needs no band, because it reveals no vantage."""
     return "0" if count == 0 else format_band(count, k)
 
 
@@ -96,7 +96,7 @@ def _build_bracket(since: ChangeBracket | None) -> Json | None:
 
 
 def build_row(cell: Cell | None, start_us: int, k: int) -> Json:
-    """One line of a timeline. None: somebody measured, too few to be shown."""
+    """Build one bin of a timeline; None: it was measured, but by too few to be shown."""
     if cell is None:
         empty_counts = dict.fromkeys(("vantages", *_COUNTS, "silent"))
         return {
@@ -116,7 +116,7 @@ def build_row(cell: Cell | None, start_us: int, k: int) -> Json:
 
 
 def iter_changes(before: Snapshot | None, after: Snapshot) -> Iterator[tuple[str, Json]]:
-    """The events ("cell" or "coverage", data) that lead a reader from one snapshot to the next."""
+    """Yield the events ("cell" or "coverage", data) between two snapshots."""
     old_cells = {} if before is None else dict(_iter_cells(before))
     new_cells = dict(_iter_cells(after))
     for key, data in new_cells.items():
@@ -153,13 +153,13 @@ class HealthApi:
         return web.json_response({"alive": True})
 
     async def ready(self, request: web.Request) -> web.Response:
-        """503 with the reasons when readers or agents would notice."""
+        """Respond with 503 and the reasons if readers or agents would notice a problem."""
         problems = list(self._feed.problems())
         body = {"ready": not problems, "problems": problems}
         return web.json_response(body, status=503 if problems else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """Raises Problem 401 where they are for the operator alone."""
+        """Respond with the metrics. Raises Problem 401 if only the operator may read them."""
         if not self._feed.metrics_open:
             await self._operator.require(request)
         exposition = await asyncio.to_thread(generate_latest, self._feed.registry)

@@ -1,4 +1,4 @@
-"""Live events: `/api/v1/stream` (Server-Sent Events), and the changes of cells published on it."""
+"""Live events: `/api/v1/stream` (Server-Sent Events) and cell changes for it."""
 
 import asyncio
 import json
@@ -21,9 +21,9 @@ log = logging.getLogger(__name__)
 
 HEARTBEAT_S = 15.0
 RETRY_MS = 3_000
-WRITE_TIMEOUT_S = 30.0  # with a reader that takes nothing of what was written
-MIN_PAUSE_S = 2.0  # least time between two looks, so that a flood of blocks costs no more
-MAX_PAUSE_S = 15.0  # time passes too: readings age, links change
+WRITE_TIMEOUT_S = 30.0  # for a reader that does not read
+MIN_PAUSE_S = 2.0  # between two evaluations, so that many blocks cost no more than one
+MAX_PAUSE_S = 15.0  # readings age and links change without a block
 
 
 class EventStream:
@@ -35,7 +35,7 @@ class EventStream:
         parse(request.query, ())
         try:
             with self._bus.subscribe(request.headers.get("Last-Event-ID", "")[:64]) as subscription:
-                # An id at once: a client cut off before the first event resumes too.
+                # Send an id first: a client cut off before the first event can resume.
                 prologue = f"id: {subscription.since}\nretry: {RETRY_MS}\n: welcome\n\n"
                 response = await start_event_stream(request, prologue)
                 async for event in subscription.events(self._heartbeat_s):
@@ -43,7 +43,7 @@ class EventStream:
                         await response.write(
                             b": alive\n\n" if event is None else format_event(event)
                         )
-        except TimeoutError:  # the reader does not read; it may come back and resume
+        except TimeoutError:  # the reader does not read; it may reconnect and resume
             if request.transport is not None:
                 request.transport.abort()
         except BusFullError:
@@ -61,7 +61,7 @@ def format_event(event: BusEvent) -> bytes:
 
 
 class CellEvents:
-    """Publish the cells that changed. Call `touch` when a block was stored.
+    """Publish changed cells; call `touch` when a block was stored.
 
     `run` belongs in the collector's TaskGroup. It keeps the shared `SnapshotCache` fresh.
     """
@@ -73,7 +73,7 @@ class CellEvents:
         self._last_snapshot: Snapshot | None = None
 
     def touch(self, timestamps_us: Iterable[int] = ()) -> None:
-        """With the moments of what the block holds."""
+        """Mark the times of a stored block."""
         self._snapshot_cache.touch(timestamps_us)
         self._touched.set()
 
@@ -89,7 +89,7 @@ class CellEvents:
                 continue
 
     async def publish_changes(self) -> None:
-        """Publish what differs from the last look; the first one has nothing to differ from."""
+        """Publish the differences from the previous snapshot; nothing on the first call."""
         self._touched.clear()
         try:
             current = await self._snapshot_cache.refresh()

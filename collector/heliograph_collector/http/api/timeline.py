@@ -1,4 +1,4 @@
-"""What any machine may read: the status and the timelines."""
+"""The status and the timelines."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -31,7 +31,7 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
 
 STATUS_PARAMETERS = (COUNTRY,)
 TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
-MAX_ROWS = 2_016  # a week in steps of five minutes
+MAX_ROWS = 2_016  # a week in bins of five minutes
 _DAY_US = 86_400_000_000
 _SCOPE = ("country", "region", "asn", "access", "service")
 
@@ -74,7 +74,7 @@ class TimelineApi:
 
 
 def parse_span(values: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
-    """(since, until, bin width in seconds), aligned outward to bins. Raises Problem."""
+    """Return (since, until, bin width in seconds), widened to bins. Raises Problem."""
     bin_s = values.get("bin", BINS["5m"])
     width = bin_s * 1_000_000
     until = values.get("until", now_us)

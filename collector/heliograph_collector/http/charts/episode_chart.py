@@ -1,6 +1,7 @@
-"""How an incident went, as a picture: what is sure is solid, the brackets are hatched.
+"""Chart of an incident's phases: certain times are solid, brackets are hatched.
 
-What is only suspected, or was withdrawn, is an outline: nothing of it is sure."""
+A suspected or withdrawn incident is only outlined, because nothing in it is certain.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,8 +15,8 @@ from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import incident_text
 
 HEIGHT = 34
-_MIN_BRACKET = 0.8  # per cent: a bracket of seconds in a cut of days is still seen
-_MARGIN = 0.06  # of the whole, before and after
+_MIN_BRACKET = 0.8  # percent: keeps a bracket of seconds visible in an incident of days
+_MARGIN = 0.06  # share of the whole, before and after
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,7 +29,7 @@ class _Scale:
 
 
 def draw_episode(incident: Mapping[str, Any], now_us: int, alt: str, t: Locale) -> Markup:
-    """Inline SVG; the page defines the hatching, under the id `hatch`."""
+    """Draw inline SVG; the page defines the hatching, under the id `hatch`."""
     started = incident["started"]
     ended = incident["ended"]
     first = parse_us(started["earliest"])
@@ -86,7 +87,7 @@ def _draw_opening(scale: _Scale, since_us: int, until_us: int) -> Markup:
 
 
 def list_openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int]]:
-    """From each return of a part to the next cut, or to the end."""
+    """List the times from each return of a part to the next cut, or to the end."""
     spans: list[tuple[int, int]] = []
     since: int | None = None
     for phase_change in sorted(
@@ -101,7 +102,7 @@ def list_openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int,
 
 
 def _draw_marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Locale) -> Markup:
-    """The times under its two ends."""
+    """Draw the times below the two ends."""
     marks = [
         (
             parse_us(incident["started"]["earliest"]),
@@ -124,7 +125,7 @@ def _draw_marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Loca
 
 
 def _format_bracket(bracket: Mapping[str, str], t: Locale) -> str:
-    """The day, and the two times with a dash between."""
+    """Format the day, and the two times with a dash between."""
     low = incident_text.parse_time(bracket["earliest"])
     high = incident_text.ceil_minute(incident_text.parse_time(bracket["latest"]))
     times = f"{low:%H:%M}\N{EN DASH}{high:%H:%M}"

@@ -1,8 +1,8 @@
-"""An incident's picture: how many vantages found what, before, in and after it. Pure.
+"""Chart of an incident: verdicts of vantages before, during and after it. Pure.
 
-It stands on the rows of the public timeline and on nothing else: of each count the least number of
-its band, so that a bar says "at least so many". What is not known is hatched, silence is dotted
-outline, and a bin of too few is no bar.
+It uses only the rows of the public timeline: each count is the lower bound of its band, so a bar
+means "at least". Unknown is hatched, silence is a dotted outline, and a bin with too few vantages
+has no bar.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
@@ -24,8 +24,8 @@ _MINUTE_US = 60_000_000
 _HOUR_US = 60 * _MINUTE_US
 _BINS_S = (300, 3_600, 86_400)
 _MAX_BINS = 300
-_VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from the ground up
-_SILENCE_BARS = ("heard", "silent")  # of a silence: whatever they found, they were there
+_VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from bottom to top
+_SILENCE_BARS = ("heard", "silent")  # for a silence: every verdict counts as a sign of life
 _FILLS = {"unknown": "url(#hatch)", "few": "url(#dots)", "bracket": "url(#hatch)"}
 _STEPS_US = tuple(m * _MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
 _MAX_TICKS = 6
@@ -33,20 +33,23 @@ _MAX_TICKS = 6
 
 @dataclass(frozen=True, slots=True)
 class ChartView:
-    """What the picture shows: bins of `bin_s` from `since_us` to `until_us`."""
+    """The window of a chart: bins of `bin_s` from `since_us` to `until_us`."""
 
     since_us: int
     until_us: int
     bin_s: int
 
     def position_of(self, at_us: int) -> float:
-        """Per cent of the width."""
+        """Return the position in percent of the width."""
         share = (at_us - self.since_us) / (self.until_us - self.since_us)
         return min(max(100 * share, 0.0), 100.0)
 
 
 def choose_view(incident: Json, now_us: int) -> ChartView:
-    """The incident, and half as long before and after it: from half an hour to half a day."""
+    """Choose a window: the incident, and half its length on both sides.
+
+    The margin is between half an hour and half a day.
+    """
     first = parse_us(incident["started"]["earliest"])
     end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
     last = max(parse_us(end) if end else now_us, parse_us(incident["started"]["latest"]))
@@ -59,7 +62,7 @@ def choose_view(incident: Json, now_us: int) -> ChartView:
 
 
 def timeline_scope(incident: Json) -> dict[str, Any]:
-    """What the timeline is asked for: the incident's one part, or the cell that holds them all."""
+    """Return the timeline query: the only part, or the cell that contains all parts."""
     parts = incident["parts"]
     cell_scope = parts[0] if len(parts) == 1 else incident["scope"]
     filters = {**{n: cell_scope[n] for n in ("country", "region", "asn", "access")}}
@@ -68,7 +71,7 @@ def timeline_scope(incident: Json) -> dict[str, Any]:
 
 
 def bar_kinds(incident: Json) -> tuple[str, ...]:
-    """What the bars are made of, from the ground up."""
+    """Return the kinds of bars, from bottom to top."""
     return _SILENCE_BARS if incident["kind"] == "network_silence" else _VERDICT_BARS
 
 
@@ -80,14 +83,17 @@ def count_columns(incident: Json) -> tuple[str, ...]:
 
 
 def has_votes(rows: Sequence[Json]) -> bool:
-    """Whether there is anything to draw."""
+    """Return whether there is anything to draw."""
     return any(row["vantages"] or row["silent"] for row in rows)
 
 
 def draw_chart(
     incident: Json, rows: Sequence[Json], frame: ChartView, t: Locale, alt: str
 ) -> Markup:
-    """Inline SVG; the page defines `hatch` and `dots`. `rows` are the timeline's, in order."""
+    """Draw inline SVG from the timeline's `rows`, in order.
+
+    The page defines `hatch` and `dots`.
+    """
     names = bar_kinds(incident)
     top = max((_count_total(row, names) for row in rows), default=0) or 1
     drawn = [
@@ -109,7 +115,7 @@ def draw_chart(
 
 
 def row_count(row: Json, name: str) -> int:
-    """Of a row of the timeline; whoever found anything was heard from."""
+    """Return a count of a row; for "heard", the vantages with any verdict."""
     return int(row["vantages" if name == "heard" else name] or 0)
 
 
@@ -119,7 +125,7 @@ def _count_total(row: Json, names: Sequence[str]) -> int:
 
 
 def _iter_runs(rows: Sequence[Json], names: Sequence[str]) -> Iterator[tuple[int, int]]:
-    """Neighbours that say the same are one bar."""
+    """Yield runs of equal rows, which become one bar."""
     first = 0
     for index in range(1, len(rows) + 1):
         if index == len(rows) or _row_key(rows[index], names) != _row_key(rows[first], names):
@@ -149,7 +155,7 @@ def _draw_stack(
             yield _draw_rect(name, frame, since, until, (low, high))
         low = high
     rest = HEIGHT * (row["vantages"] + row["silent"]) / top
-    if rest > low:  # the bands' bottoms leave a gap: somebody measured, and it is not told what
+    if rest > low:  # the lower bounds leave a gap: measured, but with an undisclosed verdict
         yield _draw_rect("unknown", frame, since, until, (low, rest))
 
 
@@ -176,21 +182,24 @@ def _draw_grid() -> Iterator[Markup]:
 
 
 def _draw_scale(top: int, t: Locale) -> Markup:
-    """How many the full height is."""
+    """Draw the count that the full height stands for."""
     return Markup('<text class="scale" x="8" y="{}">{}</text>').format(
         HEAD_HEIGHT + 18, t("chart.scale", count=top)
     )
 
 
 def _draw_openings(incident: Json, frame: ChartView) -> Iterator[Markup]:
-    """Along the upper edge: while some had come back. Who, is told beside the picture."""
+    """Mark times of partial recovery along the upper edge.
+
+    The text beside the chart names the parts.
+    """
     end_us = parse_us(incident["ended"]["earliest"]) if incident["ended"] else frame.until_us
     for since_us, until_us in episode_chart.list_openings(incident, end_us):
         yield _draw_rect("back", frame, since_us, until_us, (HEIGHT - 8, HEIGHT))
 
 
 def _draw_brackets(incident: Json, frame: ChartView) -> Iterator[Markup]:
-    """From the last moment it was not so to the first it was."""
+    """Draw each bracket from its earliest to its latest time."""
     for bracket in (incident["started"], incident["ended"]):
         if bracket:
             left = frame.position_of(parse_us(bracket["earliest"]))
@@ -203,7 +212,7 @@ def _draw_brackets(incident: Json, frame: ChartView) -> Iterator[Markup]:
 
 
 def _draw_phases(incident: Json, frame: ChartView, t: Locale) -> Iterator[Markup]:
-    """Before, during and after, over their times where there is room for the word."""
+    """Draw the labels before, during and after, where they fit."""
     began = frame.position_of(parse_us(incident["started"]["earliest"]))
     ended = frame.position_of(parse_us(incident["ended"]["latest"])) if incident["ended"] else 100.0
     spans = [("before", 0.0, began), ("during", began, ended), ("after", ended, 100.0)]
@@ -215,7 +224,7 @@ def _draw_phases(incident: Json, frame: ChartView, t: Locale) -> Iterator[Markup
 
 
 def _draw_ticks(frame: ChartView, t: Locale) -> Iterator[Markup]:
-    """Times, and the day with the first of it."""
+    """Draw times, with the day at its first tick."""
     length = frame.until_us - frame.since_us
     step = next((s for s in _STEPS_US if length <= s * _MAX_TICKS), _STEPS_US[-1])
     last_day = None
@@ -242,14 +251,14 @@ def _draw_ticks(frame: ChartView, t: Locale) -> Iterator[Markup]:
 
 @dataclass(frozen=True, slots=True)
 class PhaseCounts:
-    """What most bins of a time said, in the middle of its counts; None: nothing was told."""
+    """Medians of the counts of a phase; None: no data."""
 
     name: str
     counts: Mapping[str, int] | None
 
 
 def count_phases(incident: Json, rows: Sequence[Json], frame: ChartView) -> list[PhaseCounts]:
-    """Before, during and after, from whole bins outside of the brackets."""
+    """Count before, during and after, in whole bins outside the brackets."""
     began = incident["started"]
     ended = incident["ended"]
     last = parse_us(ended["earliest"]) if ended else frame.until_us

@@ -1,4 +1,4 @@
-"""The picture that goes with a link, 1200 by 630: one sentence, and what happened. SVG and PNG."""
+"""The image for link previews, 1200 by 630: a sentence and a chart, as SVG or PNG."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -14,14 +14,14 @@ _INNER_WIDTH = 1080
 _SCALE = 1.15
 _TEXT_TOP = 118
 _CHART_TOP = 320
-_SIZES = (46, 40, 35, 29, 25)  # the first with which the sentence has room
+_SIZES = (46, 40, 35, 29, 25)  # font sizes: the first in which the sentence fits
 _LEADING = 1.28
-# names and values: first line, size, width of the names
+# facts: top of the first line, font size, width of the names
 _FACTS_TOP = 428
 _FACT_SIZE = 22
 _NAME_WIDTH = 230
 _ISOLATES = re.compile("[\u2066-\u2069]")
-# How wide letters of the bold font are, in its size; a little more than they are.
+# Widths of bold letters as shares of the font size, rounded up.
 _WIDE_LETTERS = frozenset("mwMW@жмшщюфЖМШЩЮФ")
 _NARROW_LETTERS = frozenset("fijlrtI.,:;()-' ")
 _FAMILY = "DejaVu Sans Condensed"
@@ -51,7 +51,7 @@ _MARK = Markup(
     'stroke-width="2" stroke-linecap="round"/></g></g>'
 )
 
-# and how wide light letters are beside bold ones
+# leading of the facts, and the width of light letters relative to bold ones
 _FACT_LEADING = 28
 _LIGHT = 0.92
 
@@ -59,17 +59,17 @@ _LIGHT = 0.92
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ShareCard:
     sentence: str
-    state: str  # the word of the log, for its colour
-    badge: str  # that word and the kind, as people say it
+    state: str  # state in the log, for its color
+    badge: str  # state and kind, for people
     footer: str
     chart: Markup
-    legend: Sequence[tuple[str, str]] = ()  # (class, word)
-    facts: Sequence[tuple[str, str]] = ()  # (name, value), where the picture leaves room for them
+    legend: Sequence[tuple[str, str]] = ()  # (class, label)
+    facts: Sequence[tuple[str, str]] = ()  # (name, value), if the chart leaves space for them
     is_rtl: bool = False
 
 
 def render_svg(card: ShareCard) -> str:
-    """A file of its own: no script, nothing from elsewhere."""
+    """Render a self-contained file, without scripts and external resources."""
     lines, size = _fit_lines(card.sentence)
     height = round(size * _LEADING)
     top = _TEXT_TOP + round(size * 0.9)
@@ -103,7 +103,7 @@ def render_svg(card: ShareCard) -> str:
 
 
 def _fit_lines(sentence: str) -> tuple[Sequence[str], int]:
-    """Whole words, in the largest letters with which they fit."""
+    """Wrap a sentence at words, in the largest font size that fits."""
     lines: Sequence[str] = ()
     for size in _SIZES:
         lines = _wrap_words(_ISOLATES.sub("", sentence), _INNER_WIDTH / size)
@@ -144,7 +144,10 @@ def _draw_text(
     *,
     is_bold: bool = False,
 ) -> Markup:
-    """One line from the side on which reading begins; the isolate orders it in every viewer."""
+    """Draw one line from the side on which reading begins.
+
+    The isolate makes every viewer order it correctly.
+    """
     x, anchor = (WIDTH - _MARGIN - indent, "end") if card.is_rtl else (_MARGIN + indent, "start")
     ordered = f"\u2067{content}\u2069" if card.is_rtl else content
     weight = Markup(' font-weight="700"') if is_bold else ""
@@ -169,7 +172,7 @@ def _draw_chart(chart: Markup) -> Markup:
 
 
 def _draw_facts(card: ShareCard) -> Iterator[Markup]:
-    """Under a picture of how it went, which is low."""
+    """Draw the facts below a chart of phases, which is low."""
     y = _FACTS_TOP
     for name, value in card.facts:
         wrapped = _wrap_words(
@@ -188,7 +191,7 @@ def _draw_facts(card: ShareCard) -> Iterator[Markup]:
 
 
 def _draw_legend(card: ShareCard) -> Iterator[Markup]:
-    """What the colours are, at the far end of the last line."""
+    """Draw the legend of the colors at the end of the last line."""
     x = _MARGIN if card.is_rtl else WIDTH - _MARGIN
     for kind, label in card.legend if card.is_rtl else reversed(card.legend):
         width = round(sum(map(_letter_width, label)) * 17) + 26
@@ -202,7 +205,7 @@ def _draw_legend(card: ShareCard) -> Iterator[Markup]:
 
 
 def render_png(svg_text: str) -> bytes:
-    """The same in dots, by resvg, with our own fonts: no other file is read."""
+    """Render as PNG by resvg, with only our own fonts."""
     import resvg_py
 
     with as_file(files("heliograph_collector.http").joinpath("fonts")) as folder:

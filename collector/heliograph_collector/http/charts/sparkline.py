@@ -1,4 +1,4 @@
-"""The last hours of one cell as a small picture: shape tells the state as well as colour does."""
+"""Chart of the last hours of one cell; shape repeats what color says."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -36,7 +36,7 @@ def iter_runs(strip: Sequence[VerdictState | None]) -> Iterator[Run]:
 def draw_sparkline(
     strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH
 ) -> Markup:
-    """Inline SVG as wide as its cell, from left to right in any language.
+    """Draw inline SVG as wide as its table cell, left to right in all languages.
 
     The page defines the hatching once, under the id `hatch`.
     """
@@ -56,7 +56,7 @@ def _draw_ground() -> Markup:
 
 def _draw_bar(run: Run, bins: int) -> Markup:
     first, after, state = run
-    assert state is not None  # noqa: S101 -- the caller draws only what somebody measured
+    assert state is not None  # noqa: S101 -- the caller draws only bins with a state
     fill = Markup(' fill="url(#hatch)"') if state is VerdictState.UNKNOWN else ""
     return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(
         state.value,
@@ -73,7 +73,7 @@ def _format_x(index: int, bins: int) -> str:
 
 
 def _iter_hours(starts: range) -> Iterator[tuple[str, int]]:
-    """Where in the strip an hour begins, of long ones every sixth, and its moment."""
+    """Yield (position, time) of each hour, of each sixth in a long strip."""
     step_us = _HOUR_US if not _is_long(starts) else 6 * _HOUR_US
     for index, start in enumerate(starts):
         if start % step_us == 0:
@@ -90,7 +90,7 @@ def _draw_ticks(starts: range) -> Markup:
 
 
 def draw_axis(starts: range, t: Locale = ENGLISH) -> Markup:
-    """Hours under a column's head, to read the strips by."""
+    """Draw the hours below a column's head."""
     label_markup = Markup("").join(
         Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(start, starts, t))
         for x, start in _iter_hours(starts)
@@ -101,12 +101,12 @@ def draw_axis(starts: range, t: Locale = ENGLISH) -> Markup:
 
 
 def format_clock(us: int) -> str:
-    """13:05"""
+    """Format a time such as "13:05"."""
     return write_time(us)[11:16]
 
 
 def _format_label(us: int, starts: range, t: Locale) -> str:
-    """The hour; at midnight of a long strip the day."""
+    """Format the hour; at midnight of a long strip the day."""
     hour = format_clock(us)[:2]
     if hour == "00" and _is_long(starts):
         return i18n.format_short_day(t.lang, i18n.to_datetime(us))
@@ -118,7 +118,7 @@ def _is_long(starts: range) -> bool:
 
 
 def _format_time(us: int, starts: range, t: Locale) -> str:
-    """13:05, with its day where the strip is longer than one."""
+    """Format a time such as "13:05", with its day in a long strip."""
     hour = i18n.localize_digits(t.lang, format_clock(us))
     return (
         f"{i18n.format_short_day(t.lang, i18n.to_datetime(us))} {hour}"
@@ -128,7 +128,7 @@ def _format_time(us: int, starts: range, t: Locale) -> str:
 
 
 def describe_strip(strip: Sequence[VerdictState | None], starts: range, t: Locale = ENGLISH) -> str:
-    """The picture in words, for those who hear it."""
+    """Describe the strip in words, for screen readers."""
     if not strip:
         return t("now.strip_none")
     end = starts[-1] + starts.step
@@ -145,7 +145,7 @@ def describe_strip(strip: Sequence[VerdictState | None], starts: range, t: Local
 
 
 def build_slug(*parts: object) -> str:
-    """An id that lasts from one rendering to the next."""
+    """Build an id that is stable between renderings."""
     flat = "-".join(
         f"{p.country}-{p.asn}-{p.access}" if isinstance(p, NetworkGroup) else str(p) for p in parts
     )

@@ -1,4 +1,4 @@
-"""Rows of a country's picture as SVG: shape says what colour says, and all share one axis."""
+"""Rows of a country's chart as SVG on one axis; shape repeats what color says."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRo
 HEIGHT = 24
 _LANE = 14
 _MAX_LANES = 6
-_MAX_SPOKEN = 8  # so many runs are read out
+_MAX_SPOKEN = 8  # runs that a screen reader gets
 _HOUR_US = 3_600_000_000
 _DAY_US = 24 * _HOUR_US
 _TOP = {BinMark.REACHABLE: 12, BinMark.UNKNOWN: 6, BinMark.FEW: 16, BinMark.SILENT: 20}
@@ -32,7 +32,7 @@ def iter_runs(track: TimelineRow) -> Iterator[Run]:
 
 
 def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
-    """One row, as wide as its cell."""
+    """Draw one row, as wide as its table cell."""
     bars = [_draw_bar(run, len(starts)) for run in iter_runs(track) if run[2]]
     return Markup(
         '<svg class="ribbon" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>'
@@ -43,8 +43,8 @@ def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
 
 def _draw_bar(run: Run, bins: int) -> Markup:
     first, after, mark, share = run
-    assert mark is not None  # noqa: S101 -- the caller draws only what somebody saw
-    # Of a network's services few may be bad: then the bar is lower, and never as low as green.
+    assert mark is not None  # noqa: S101 -- the caller draws only bins with a mark
+    # A small share of bad services makes a lower bar, always higher than a green one.
     top = _TOP.get(mark, round(HEIGHT * 0.4 * (1 - share)))
     fill = Markup(' fill="{}"').format(_FILLS[mark]) if mark in _FILLS else ""
     return Markup('<rect class="bar {}"{} x="{}" y="{}" width="{}" height="{}"/>').format(
@@ -57,7 +57,7 @@ def _format_x(index: float, bins: int) -> str:
 
 
 def describe_row(track: TimelineRow, starts: range, t: Locale) -> str:
-    """The row in words, for those who hear it: its last runs."""
+    """Describe the last runs of the row in words, for screen readers."""
     spoken = [
         t(
             "country.run",
@@ -77,13 +77,13 @@ def _mark_key(mark: BinMark | None) -> str:
 
 
 def format_time(at_us: int, t: Locale) -> str:
-    """5 Jan 13:45"""
+    """Format a time such as "5 Jan 13:45"."""
     when = i18n.to_datetime(at_us)
     return f"{i18n.format_short_day(t.lang, when)} {i18n.format_clock(t.lang, when)}"
 
 
 def _step_us(starts: range) -> int:
-    """Between two lines of the axis."""
+    """Return the distance between two lines of the axis."""
     length = len(starts) * starts.step
     if length <= _DAY_US:
         return 3 * _HOUR_US
@@ -105,7 +105,7 @@ def _draw_lines(starts: range, height: int) -> Markup:
 
 
 def draw_axis(starts: range, t: Locale) -> Markup:
-    """Days, and hours where there is room for them."""
+    """Draw days, and hours if the window is short."""
     label_markup = Markup("").join(
         Markup('<text x="{}" y="10">{}</text>').format(x, _format_label(at_us, starts, t))
         for x, at_us in _iter_marks(starts)
@@ -125,7 +125,10 @@ def _format_label(at_us: int, starts: range, t: Locale) -> str:
 
 @dataclass(frozen=True, slots=True)
 class _LaneSpan:
-    """An incident on the axis, in bins; the brackets lie between the outer and the inner pair."""
+    """An incident on the axis, in bins.
+
+    The brackets lie between the outer and the inner pair.
+    """
 
     incident: Json
     first: float
@@ -137,7 +140,7 @@ class _LaneSpan:
 @dataclass(frozen=True, slots=True)
 class IncidentLanes:
     svg: Markup
-    count: int  # of incidents in the window
+    count: int  # incidents in the window
 
 
 def draw_lanes(
@@ -146,9 +149,9 @@ def draw_lanes(
     describe_incident: Callable[[Json], str],
     localize_path: Callable[[str], str] = str,
 ) -> IncidentLanes:
-    """The incidents of the window, each a link, one under the other where they overlap."""
+    """Draw the incidents of the window as links, in lanes where they overlap."""
     spans = [span for incident in incidents if (span := _build_span(incident, starts))]
-    lane_ends: list[float] = []  # where each lane is taken until
+    lane_ends: list[float] = []  # the end of each lane so far
     bars: list[Markup] = []
     for span in sorted(spans, key=lambda s: s.first):
         lane = next((i for i, until in enumerate(lane_ends) if until <= span.first), len(lane_ends))
@@ -185,7 +188,7 @@ def _build_span(incident: Json, starts: range) -> _LaneSpan | None:
 
 
 def _draw_link(span: _LaneSpan, path: str, top: int, bins: int, sentence: str) -> Markup:
-    min_width = bins / 160  # what is short is still seen, and can be hit by a finger
+    min_width = bins / 160  # keeps a short incident visible and large enough for a finger
     last = max(span.last, span.first + min_width)
     parts = [
         _draw_piece("bracket", span.first, last, top, bins),

@@ -1,4 +1,4 @@
-"""A country's page: its incidents, services, networks and regions on one axis of time."""
+"""A country's page: incidents, services, networks and regions on one time axis."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,7 +26,7 @@ from heliograph_collector.http.templates import environment
 from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
-_YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # so long the status takes older votes too
+_YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # for this long the status includes older votes
 _SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅", "few": "…"}
 _DASH = "\N{EN DASH}"
 
@@ -47,7 +47,7 @@ class CountryRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowGroup:
-    """Some that belong together, under a title."""
+    """Rows under one title."""
 
     title: str
     rows: Sequence[CountryRow]
@@ -55,7 +55,7 @@ class RowGroup:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountryView:
-    """What is looked at: a country, for how long, and its incidents."""
+    """The request: a country, a time window, and its incidents."""
 
     country: str
     window: str
@@ -115,7 +115,7 @@ def _page_path(country: str, window: str) -> str:
 
 
 def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
-    """Changes when rows do: then the script takes the whole table."""
+    """Return a hash of the row ids; when it changes, the script replaces the table."""
     shape_key = repr((window, [[row.id for row in group.rows] for group in groups]))
     return sha256(shape_key.encode()).hexdigest()[:12]
 
@@ -123,8 +123,10 @@ def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
 def _choose_headline(
     country_snapshot: Snapshot, view: CountryView, country_title: str, t: Locale
 ) -> str:
-    """What is measured now, unless that sounds well while something is open: votes of before a
-    silence are still fresh for a while."""
+    """Choose the current state as headline, unless it is good during an incident.
+
+    Votes from before a silence stay fresh for a while, so the state can look good.
+    """
     under_way = view.recent.under_way
     if under_way and not headlines.list_troubles(
         country_snapshot.columns, country_snapshot.services, t
@@ -172,7 +174,10 @@ def _build_groups(
 def _build_service_rows(
     timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
 ) -> list[CountryRow]:
-    """What works for those who are heard says nothing of the networks that are not."""
+    """Build service rows; reachable ones mention the silent networks.
+
+    A vote for a service says nothing about the networks that are silent.
+    """
     silent_count = sum(
         _current_mark(n, is_young=timeline.is_young) is BinMark.SILENT
         for n in timeline.networks.values()
@@ -243,8 +248,10 @@ def _build_row(
 
 
 def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
-    """That of the bin in progress, unless it has only begun and too few were there so far: then
-    that of the one before."""
+    """Return the mark of the bin in progress, or of the one before.
+
+    It is the one before if the bin has only begun and has too few vantages.
+    """
     *_, previous, current = track.marks
     return previous if is_young and current in (None, BinMark.FEW) and previous else current
 

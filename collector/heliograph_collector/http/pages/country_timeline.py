@@ -1,7 +1,7 @@
-"""A country over time, in three looks at the same cells: its services, networks and regions. Pure.
+"""A country over time, by services, networks and regions. Pure.
 
-Each look is rolled up and passes k-anonymity for itself, as the timeline of each would, and none
-tells more than the timeline does: a state for each bin, silence, and that too few looked.
+Each of the three is rolled up and passes k-anonymity on its own, as in the timeline API, and shows
+no more than that: a state for each bin, silence, and that too few vantages measured.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,19 +14,19 @@ from heliograph_collector.model.records import Cell, VerdictState
 
 
 class BinMark(StrEnum):
-    """What a bin shows; None: nobody looked."""
+    """The display of a bin; None: no measurement."""
 
     REACHABLE = "reachable"
     BLOCKED = "blocked"
     DOWN = "down"
     UNKNOWN = "unknown"
-    SILENT = "silent"  # enough fell silent, and nobody is left to say anything
-    FEW = "few"  # somebody looked, and too few to be shown
+    SILENT = "silent"  # enough fell silent, and no verdict remains
+    FEW = "few"  # measured, but by too few to be shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineWindow:
-    """So many bins of so many seconds, up to the one in progress."""
+    """A number of bins of a width in seconds, the last one in progress."""
 
     bin_s: int
     bins: int
@@ -46,13 +46,13 @@ WINDOWS = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineRow:
-    """One row of the picture."""
+    """One row of the chart."""
 
     marks: tuple[BinMark | None, ...]  # oldest first
-    shares: tuple[float, ...]  # of the services judged there, how many are as the mark says, if bad
-    newest: Cell | None = None  # the freshest cell of a last bin, one that is blocked before others
-    blocked: int = 0  # services in that bin …
-    judged: int = 0  # … of so many that are judged
+    shares: tuple[float, ...]  # for a bad mark, the share of the judged services with that state
+    newest: Cell | None = None  # a cell of the newest bin with data, a blocked one if there is any
+    blocked: int = 0  # blocked services in that bin …
+    judged: int = 0  # … of this number of judged ones
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +61,12 @@ class CountryTimeline:
     services: Mapping[str, TimelineRow]
     networks: Mapping[NetworkGroup, TimelineRow]
     regions: Mapping[str, TimelineRow]
-    is_young: bool = False  # whether the last bin has only begun
+    is_young: bool = False  # the last bin has only begun
 
 
 MergeSmall = Callable[[Sequence[Cell], int], Sequence[Cell]]
 _FRESH_BINS = 2  # bins
-MERGED_FIELDS: Sequence[Mapping[str, Any]] = (  # what each is not told apart by
+MERGED_FIELDS: Sequence[Mapping[str, Any]] = (  # the fields over which each of the three is merged
     {"region": "", "asn": 0, "access": ""},
     {"region": ""},
     {"asn": 0, "access": ""},
@@ -84,9 +84,10 @@ def compose_timeline(
     starts: range,
     names: Iterable[str],
 ) -> CountryTimeline:
-    """`measured`: cells of one country for each of `MERGED_FIELDS`, in bins that begin at `starts`.
+    """Compose the rows of one country.
 
-    The services that have `names` come first.
+    `measured` has cells for each of `MERGED_FIELDS`, in bins that begin at `starts`. The services
+    in `names` come first.
     """
     country_cells, networks, regions = (
         (cells, merge_small(cells, k_anonymity)) for cells in measured
@@ -131,7 +132,7 @@ def _build_service_rows(
 def _build_place_rows(
     measured: Sequence[Cell], shown_cells: Sequence[Cell], starts: range, k: int
 ) -> list[tuple[Cell, TimelineRow]]:
-    """For each place that is shown: one of its cells, and its row."""
+    """Build a row for each shown place, with one of its cells."""
     by_place: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in shown_cells:
         by_place.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
@@ -155,7 +156,7 @@ def _build_place_rows(
 
 
 def _silent_bins(shown_cells: Iterable[Cell], k: int) -> set[int]:
-    """Bins in which enough fell silent to be told."""
+    """Return the bins in which enough vantages fell silent to be shown."""
     return {c.start_us for c in shown_cells if c.silent >= max(k, 1)}
 
 
@@ -163,10 +164,10 @@ def _build_row(
     measured: Iterable[Cell], shown_cells: Iterable[Cell], silent: set[int], starts: range, k: int
 ) -> TimelineRow:
     by_start: dict[int, list[Cell]] = {}
-    for cell in shown_cells:  # what is shown for its silence alone has no verdict
+    for cell in shown_cells:  # a cell shown only for its silence has no verdict
         if cell.vantages >= max(k, 1) and cell.service:
             by_start.setdefault(cell.start_us, []).append(cell)
-    # Where nothing is ever shown, nobody is told apart from too few.
+    # If no bin is shown, bins without and with too few vantages look the same.
     measured_bins = {c.start_us for c in measured if c.vantages} if by_start else set()
     bins = [
         _classify_bin(by_start.get(start, ()), start in silent, start in measured_bins)

@@ -1,4 +1,4 @@
-"""The front page, and one country's networks: the world now, in the reader's language."""
+"""The front page, and one country's networks, in the reader's language."""
 
 import asyncio
 from collections.abc import Mapping
@@ -55,7 +55,7 @@ class FrontPage:
 
 
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> web.Response:
-    """Instead of a page that the store has no answer for just now."""
+    """Respond with a page that explains why the store cannot answer."""
     response = html_response(world_page.render_unavailable(reason, assets, t))
     response.set_status(503)
     response.headers["Retry-After"] = "3"
@@ -63,7 +63,7 @@ def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> web
 
 
 def html_response(content: str) -> web.Response:
-    """A page that may be kept, but is asked for again; it differs by the reader's language."""
+    """Respond with a page that caches must revalidate, one per language."""
     headers = {"Cache-Control": "no-cache", "Vary": "Accept-Language, Accept-Encoding"}
     response = web.Response(text=content, content_type="text/html", headers=headers)
     response.enable_compression()

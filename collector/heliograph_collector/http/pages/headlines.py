@@ -1,4 +1,4 @@
-"""The state of the world in plain sentences, in the reader's language."""
+"""The current state in plain sentences, in the reader's language."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,12 +24,15 @@ _MAX_NAMED = 3  # services in one sentence
 
 
 def format_clock(timestamp_us: int, t: Locale = ENGLISH) -> str:
-    """ "13:05" """
+    """Format a time such as "13:05"."""
     return i18n.format_clock(t.lang, datetime.fromtimestamp(timestamp_us // 1_000_000, UTC))
 
 
 def format_group(group: NetworkGroup, t: Locale = ENGLISH) -> str:
-    """ "Kazakhstan, AS9198 fixed"; "Kazakhstan, a fixed network" when its number is not known."""
+    """Format a group as "Kazakhstan, AS9198 fixed".
+
+    "Kazakhstan, a fixed network" if the ASN is unknown.
+    """
     country = labels.country_name(group.country, t.lang)
     if not group.asn and group.access in _NETWORKS:
         return t("place.inside", country=country, network=t(f"place.a_{group.access}"))
@@ -43,7 +46,7 @@ def format_group(group: NetworkGroup, t: Locale = ENGLISH) -> str:
 
 
 def format_network(group: NetworkGroup, t: Locale = ENGLISH) -> str:
-    """ "AS9198 fixed", where the country is told beside it."""
+    """Format a network as "AS9198 fixed", for use beside its country."""
     if not group.asn and group.access in _NETWORKS:
         return t(f"place.a_{group.access}")
     network = labels.network_name(group.asn, group.access, t.lang)
@@ -54,7 +57,7 @@ def format_network(group: NetworkGroup, t: Locale = ENGLISH) -> str:
 
 
 def describe_since(bracket: ChangeBracket | None, t: Locale = ENGLISH) -> str:
-    """The bracket; "before" when the beginning lies before all we look at."""
+    """Describe a bracket; "before" if the change is older than the window."""
     if bracket is None:
         return ""
     high = format_clock(bracket.latest_us, t)
@@ -66,7 +69,7 @@ def describe_since(bracket: ChangeBracket | None, t: Locale = ENGLISH) -> str:
 def describe_group(
     column: NetworkColumn, snapshot: Snapshot, t: Locale = ENGLISH, group_title: str = ""
 ) -> str:
-    """One network: its link, then what is wrong, then how much is right."""
+    """Describe one network: its link, then its problems, then the rest."""
     group_title = group_title or format_group(column.group, t)
     if column.link is Link.OFFLINE:
         return t("now.offline", place=group_title)
@@ -79,7 +82,7 @@ def describe_group(
 
 
 def describe_silent(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> str:
-    """How many fell silent lately; "" for nobody, and for too few to be told."""
+    """Describe the vantages that recently fell silent; "" for fewer than k."""
     if column.silent < max(k, 1):
         return ""
     return t(
@@ -130,7 +133,7 @@ def _describe_rest(column: NetworkColumn, t: Locale) -> list[str]:
 
 
 def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
-    """What all networks that are shown come to."""
+    """Summarize all shown networks."""
     columns = snapshot.columns
     if not columns:
         return t("now.none")
@@ -146,14 +149,14 @@ def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
 
 
 def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
-    """Whether anything is known to be reachable."""
+    """Return whether any service is known to be reachable."""
     return any(r.state is VerdictState.REACHABLE for c in columns for r in c.readings.values())
 
 
 def list_troubles(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale = ENGLISH
 ) -> list[str]:
-    """What is blocked in how many of these networks, and which are cut off."""
+    """List the blocked services with the number of networks, and offline networks."""
     return [*_describe_blocked(columns, services, t), *_describe_links(columns, t)]
 
 
@@ -186,8 +189,10 @@ def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenIncidents:
-    """Incidents that are open: the country of each, and the first one, confirmed before
-    suspected, in a sentence."""
+    """The countries of open incidents, and the sentence of the first one.
+
+    The first one is confirmed if any is.
+    """
 
     confirmed: Sequence[str] = ()
     suspected: Sequence[str] = ()
@@ -197,13 +202,13 @@ class OpenIncidents:
 def describe_world(
     snapshot: Snapshot, open_: OpenIncidents, is_watched: bool, t: Locale = ENGLISH
 ) -> tuple[str, str]:
-    """(the headline, what stands under it or ""): what is confirmed comes before all else.
+    """Return (headline, subheadline or ""); confirmed incidents come first.
 
-    `is_watched`: a detector runs, so that no incident means that there is none.
+    `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
     current_headline = describe_networks(snapshot, t)
     has_trouble = bool(list_troubles(snapshot.columns, snapshot.services, t))
-    # That no blocking is seen is no word to stand under a silence.
+    # A headline on a silence gets no subheadline that reports no blocking.
     subheadline = current_headline if has_reachable(snapshot.columns) and has_trouble else ""
     if len(open_.confirmed) == 1:
         return open_.first, subheadline

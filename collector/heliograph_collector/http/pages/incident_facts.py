@@ -1,4 +1,4 @@
-"""What the page of an incident lists: facts, parts, what was said, and what it stands on. Pure."""
+"""Texts of an incident's page: facts, parts, history and evidence. Pure."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -28,7 +28,7 @@ class AnnotationView:
 
 
 def list_annotations(annotations: Iterable[Json], t: Locale) -> list[AnnotationView]:
-    """The newest first."""
+    """List the annotations, newest first."""
     newest = sorted(
         annotations, key=lambda annotation: str(annotation.get("said", "")), reverse=True
     )
@@ -94,13 +94,13 @@ class HistoryRow:
     entry: int
     at: str
     change: str
-    sentence: str  # "" when it is the one before it
+    sentence: str  # "" if it equals the previous one
     is_alert: bool
-    operator_text: str = ""  # an operator's own
+    operator_text: str = ""  # written by an operator
 
 
 def list_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
-    """Names and values, in the order a reader asks."""
+    """List names and values in the order of readers' interest."""
     facts = [
         ("where", incident_text.describe_place(incident["parts"], incident["scope"], t)),
         ("what", incident["title"] or t("incident.all_traffic")),
@@ -115,7 +115,7 @@ def list_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
 
 
 def _describe_method(incident: Json, t: Locale) -> str:
-    """In the words of the trade, and then in those of everybody."""
+    """Describe the method in technical terms, then in plain words."""
     method_text = labels.describe_method(incident["layer"], incident["method"], t.lang)
     if not method_text:
         return ""
@@ -125,14 +125,14 @@ def _describe_method(incident: Json, t: Locale) -> str:
 
 
 def _describe_confidence(incident: Json, t: Locale) -> str:
-    """Nothing is sure of what was withdrawn, whatever was thought of it before."""
+    """Describe the confidence; "" for a withdrawn incident, whose confidence is void."""
     return (
         "" if incident["state"] == "withdrawn" else incident_text.describe_confidence(incident, t)
     )
 
 
 def list_brief_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
-    """What stands beside a picture that has little to show: how sure it is, and what is not."""
+    """List the facts beside a simple chart: confidence and counter-evidence."""
     counter_evidence = [labels.label_code("held", code, t.lang) for code in incident["held"]]
     facts = [
         ("how_sure", _describe_confidence(incident, t)),
@@ -143,7 +143,7 @@ def list_brief_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
 
 
 def _describe_confirmed(incident: Json, t: Locale) -> str:
-    """By whom, and when. The operator's word and the detector's are told apart."""
+    """Describe when the operator and the detector confirmed the incident, separately."""
     detector_time = (
         incident_text.format_timestamp(incident["confirmed"], t)
         if incident["confirmed"]
@@ -178,7 +178,7 @@ def build_part(cell_part: Json, country: str, t: Locale) -> dict[str, Any]:
 
 
 def build_history(history: Sequence[tuple[Json, Json | None]], t: Locale) -> list[HistoryRow]:
-    """What was said when; a sentence only where it is another than before."""
+    """Build the history; a sentence appears only if it differs from the previous one."""
     rows: list[HistoryRow] = []
     previous: Json | None = None
     for alert, incident in history:
@@ -208,13 +208,13 @@ def build_history(history: Sequence[tuple[Json, Json | None]], t: Locale) -> lis
 
 
 def _quote_operator(alert: Json) -> str:
-    """What an operator wrote, and the name if one was chosen."""
+    """Quote an operator's text, with the name if one was chosen."""
     by = f" ({alert['name']})" if alert["name"] else ""
     return f"“{alert['text']}”{by}" if alert["text"] else by.strip()
 
 
 def _describe_revision(previous: Json | None, incident: Json | None, t: Locale) -> str:
-    """What a revision changed."""
+    """Describe the fields that a revision changed."""
     if previous is None or incident is None:
         return ""
     changed_fields = [
@@ -224,7 +224,7 @@ def _describe_revision(previous: Json | None, incident: Json | None, t: Locale) 
 
 
 def build_evidence(evidence: Json) -> dict[str, Any]:
-    """What one entry was computed from."""
+    """Build the input from which an entry was computed."""
     window = evidence["window"]
     since, until = (incident_text.parse_time(window[name]) for name in ("since", "until"))
     return {
@@ -237,7 +237,7 @@ def build_evidence(evidence: Json) -> dict[str, Any]:
 
 
 def format_least(count: int, k: int, t: Locale) -> str:
-    """The band of which the timeline told the least number; exact where nobody asked for bands."""
+    """Format the band of a lower bound from the timeline; exact if k is at most 1."""
     return i18n.localize_band(t.lang, str(count) if k <= 1 else _format_band(count, k))
 
 

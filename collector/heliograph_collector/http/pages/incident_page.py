@@ -1,4 +1,4 @@
-"""Incidents for people: a line each on the front page, and a page of its own for each one."""
+"""The page of an incident, its embedded version, and its line on the front page."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -37,7 +37,7 @@ class IncidentLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RecentIncidents:
-    """Incidents on the front page; `is_watched`: a detector runs, so none listed means none."""
+    """Incidents on the front page; if `is_watched`, an empty list means no incident."""
 
     is_watched: bool = False
     under_way: Sequence[IncidentLine] = ()
@@ -47,7 +47,7 @@ class RecentIncidents:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelineData:
-    """What the store told beside the incident: rows of its timeline; none while it is away."""
+    """The rows of an incident's timeline; none while the store is unavailable."""
 
     frame: ChartView
     rows: Sequence[Json] = ()
@@ -56,7 +56,7 @@ class TimelineData:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PageContext:
-    """Where the page stands: its address, the key of the log, and the moment."""
+    """The page's address, the key of the log, and the current time."""
 
     base_url: str
     public_key: str
@@ -94,7 +94,7 @@ def build_line(incident: Json, t: Locale = ENGLISH) -> IncidentLine:
 
 
 def draw_picture(incident: Json, timeline_data: TimelineData, now_us: int, t: Locale) -> Markup:
-    """The votes over time; only how it went, when the store has nothing to tell."""
+    """Draw the votes over time, or the incident's phases if there are no votes."""
     if incident_chart.has_votes(timeline_data.rows):
         alt = _describe_picture(incident, timeline_data, t)
         return incident_chart.draw_chart(incident, timeline_data.rows, timeline_data.frame, t, alt)
@@ -164,7 +164,7 @@ def render_embed(
     t: Locale,
     assets: Mapping[str, str],
 ) -> str:
-    """For the frame of another page: the sentence and the picture, and the way to the rest."""
+    """Render a page for frames of other sites: sentence, chart and a link to the rest."""
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
     return (
         environment()
@@ -184,7 +184,7 @@ def render_embed(
 
 
 def _list_badges(incident: Json, t: Locale) -> list[tuple[str, str]]:
-    """(class, word). The log's label is English."""
+    """List (class, label); the log's label is shown only in English."""
     state = labels.label_code("incident_state", incident["state"], t.lang)
     if incident["state"] in OPEN_STATES:
         state = t("incident.open", state=state)
@@ -194,7 +194,7 @@ def _list_badges(incident: Json, t: Locale) -> list[tuple[str, str]]:
 
 
 def list_legend(incident: Json, drawn: Markup, t: Locale) -> list[tuple[str, str]]:
-    """(class, word) of the kinds of bars that a picture of votes has; none of how it went."""
+    """List (class, label) of the bars in a chart of votes; none for a chart of phases."""
     names = [(name, f"chart.is_{name}") for name in (*incident_chart.bar_kinds(incident), "few")]
     bar_keys = [*names, ("back", "incident.key_opening")]
     return [
@@ -203,7 +203,7 @@ def list_legend(incident: Json, drawn: Markup, t: Locale) -> list[tuple[str, str
 
 
 def format_badge(incident: Json, t: Locale) -> str:
-    """Its kind and state, for the picture to share."""
+    """Format kind and state for the share image."""
     state = labels.label_code("incident_state", incident["state"], t.lang)
     return t("share.badge", kind=labels.label_code("kind", incident["kind"], t.lang), state=state)
 
@@ -214,7 +214,7 @@ def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
 
 
 def _timeline_path(incident: Json, frame: ChartView) -> str:
-    """The address of the rows of which the picture is made."""
+    """Return the address of the rows that the chart shows."""
     query = {
         **incident_chart.timeline_scope(incident),
         "since": write_time(frame.since_us),
@@ -225,7 +225,7 @@ def _timeline_path(incident: Json, frame: ChartView) -> str:
 
 
 def _build_phases(incident: Json, timeline_data: TimelineData, t: Locale) -> list[dict[str, Any]]:
-    """Before, during and after as rows of a table."""
+    """Build table rows for before, during and after."""
     if not incident_chart.has_votes(timeline_data.rows):
         return []
     return [
@@ -240,7 +240,7 @@ def _build_phases(incident: Json, timeline_data: TimelineData, t: Locale) -> lis
 
 
 def _describe_picture(incident: Json, timeline_data: TimelineData, t: Locale) -> str:
-    """The picture for those who hear it."""
+    """Describe the chart in words, for screen readers."""
     phrases = [
         t(
             "chart.alt",

@@ -1,6 +1,6 @@
-"""An incident in plain sentences, from what the feed may say of it and nothing else.
+"""An incident in plain sentences, only from its published document.
 
-The API tells them in English; pages in the reader's language, from the catalogues.
+The API has them in English; pages in the reader's language, from the catalogues.
 """
 
 from collections.abc import Mapping, Sequence
@@ -14,12 +14,12 @@ Json = Mapping[str, Any]
 ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
 _EMPTY_CELL = {"country": "", "region": "", "asn": 0, "access": ""}
-_MAX_NAMED = 3  # so many cells are named in a sentence
-_PRECISE_S = 300  # a shorter bracket is told to the second
+_MAX_NAMED = 3  # cells named in a sentence
+_PRECISE_S = 300  # shorter brackets are given to the second
 
 
 def describe_incident(incident: Json, t: Locale = ENGLISH) -> str:
-    """What happened where, when and how surely, in one sentence; times are brackets in UTC."""
+    """Describe place, time and certainty of an incident in one sentence, in UTC."""
     statement = _describe_plainly(incident, t)
     if incident["state"] == "withdrawn":
         by_operator = incident.get("withdrawn_by") == "operator"
@@ -51,7 +51,7 @@ def _describe_plainly(incident: Json, t: Locale) -> str:
 
 
 def mark_direction(label: str, t: Locale) -> str:
-    """Led by a mark where it begins with a foreign name in a language from the right."""
+    """Prefix a right-to-left mark, for a label that begins with a foreign name."""
     return f"\u200f{label}" if t.direction == "rtl" else label
 
 
@@ -67,7 +67,10 @@ def _describe_end(incident: Json, t: Locale) -> str:
 
 
 def describe_place(parts: Sequence[Json], scope: Json, t: Locale = ENGLISH) -> str:
-    """ "Kazakhstan", "mobile networks and AS9198 in Kazakhstan", "Almaty, Kazakhstan"."""
+    """Describe a place as "mobile networks and AS9198 in Kazakhstan".
+
+    Others are "Kazakhstan" or "Almaty, Kazakhstan".
+    """
     country = labels.country_name(scope["country"], t.lang)
     names = [describe_cell(part, t) for part in parts or [scope]]
     if not all(names):
@@ -85,13 +88,13 @@ def describe_place(parts: Sequence[Json], scope: Json, t: Locale = ENGLISH) -> s
 
 
 def describe_spared(part: Json, other: Json, t: Locale = ENGLISH) -> str:
-    """A cell inside another, without what both are called by."""
+    """Describe a cell inside another, without the fields that both share."""
     shared_fields = [name for name in ("region", "asn", "access") if part[name] == other[name]]
     return describe_cell({**other, **{name: _EMPTY_CELL[name] for name in shared_fields}}, t)
 
 
 def describe_cell(scope: Json, t: Locale = ENGLISH) -> str:
-    """A cell inside its country; "" for the whole of it."""
+    """Describe a cell inside its country; "" for the whole country."""
     region = labels.region_name(str(scope["region"]), t.lang) if scope["region"] else ""
     network_text = describe_network(scope["asn"], str(scope["access"]), t)
     return (
@@ -102,7 +105,7 @@ def describe_cell(scope: Json, t: Locale = ENGLISH) -> str:
 
 
 def describe_network(asn: int, access: str, t: Locale = ENGLISH) -> str:
-    """ "AS9198 fixed", "mobile networks"; "" for all of them."""
+    """Describe a network as "AS9198 fixed" or "mobile networks"; "" for all."""
     if asn and access:
         return t("story.network", asn=f"AS{asn}", access=labels.access_name(access, t.lang))
     if asn:
@@ -118,7 +121,10 @@ def _join_names(names: Sequence[str], t: Locale) -> str:
 
 
 def describe_bracket(bracket: Json, stated_day: object = None, t: Locale = ENGLISH) -> str:
-    """ "between 10:03 and 10:05 UTC on 5 January 2022"; without the day when it is `stated_day`."""
+    """Describe a bracket as "between 10:03 and 10:05 UTC on 5 January 2022".
+
+    The day is omitted if it is `stated_day`.
+    """
     low, high, is_precise = round_bracket(bracket)
     first, last = (i18n.format_clock(t.lang, when, seconds=is_precise) for when in (low, high))
     if low == high:
@@ -130,7 +136,7 @@ def describe_bracket(bracket: Json, stated_day: object = None, t: Locale = ENGLI
 
 
 def round_bracket(bracket: Json) -> tuple[datetime, datetime, bool]:
-    """(earliest, latest, whether to the second); told in minutes it only gets wider."""
+    """Return (earliest, latest, whether to the second), widened to minutes if not."""
     low = parse_time(bracket["earliest"])
     high = parse_time(bracket["latest"])
     if (high - low).total_seconds() < _PRECISE_S:
@@ -144,14 +150,14 @@ def ceil_minute(when: datetime) -> datetime:
 
 
 def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
-    """ "10:03:20 UTC on 5 January 2022" """
+    """Format a time such as "10:03:20 UTC on 5 January 2022"."""
     utc_time = parse_time(timestamp)
     time_text = i18n.format_clock(t.lang, utc_time, seconds=True)
     return t("story.moment", time=time_text, day=i18n.format_day(t.lang, utc_time))
 
 
 def describe_phase_change(phase_change: Json, country: str, t: Locale = ENGLISH) -> str:
-    """A part came back, or went dark again."""
+    """Describe a part that was restored or cut again."""
     place_text = describe_place(phase_change["parts"], {**_EMPTY_CELL, "country": country}, t)
     key = "story.opening" if phase_change["way"] == "opening" else "story.cut"
     statement = t(key, place=place_text, when=describe_bracket(phase_change["when"], t=t))
@@ -159,7 +165,7 @@ def describe_phase_change(phase_change: Json, country: str, t: Locale = ENGLISH)
 
 
 def describe_confidence(incident: Json, t: Locale = ENGLISH) -> str:
-    """How sure it is, and by whose votes."""
+    """Describe the confidence and the votes behind it."""
     parts = incident["parts"]
     value = float(f"{incident['confidence']:g}")
     confidence_label = labels.describe_confidence(incident["confidence"], t.lang)

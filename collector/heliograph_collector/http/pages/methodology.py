@@ -1,6 +1,6 @@
-"""The methodology page: the rules, thresholds and versions in use, in plain words.
+"""The methodology page: rules, thresholds and versions in use, in plain words.
 
-The numbers come from the deciding code (`app/http_backend.py`), so that no text can lag.
+The numbers come from the code that decides (by `app/http_backend.py`), so the text stays current.
 """
 
 from collections.abc import Mapping, Sequence
@@ -49,7 +49,7 @@ def render_methodology(
 
 
 def _format_window_range(method: Method, t: Locale) -> str:
-    """The shortest and the longest window of silence."""
+    """Format the shortest and the longest window of the silence detector."""
     windows_s = method.detect["windows_s"]
     ends = (
         (min(windows_s), max(windows_s)) if isinstance(windows_s, tuple) else (windows_s, windows_s)
@@ -59,12 +59,12 @@ def _format_window_range(method: Method, t: Locale) -> str:
 
 
 def _strip_decimals(value: Number) -> Number:
-    """2.0 as people write it: 2."""
+    """Remove zero decimals: 2.0 becomes 2."""
     return int(value) if isinstance(value, float) and value == int(value) else value
 
 
 def _list_thresholds(method: Method) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Every number by its name in the code."""
+    """List every threshold by its name in the code."""
     tables = (("rollup", method.cells), ("detect", method.detect))
     return [
         (name, [(key, _format_threshold(v)) for key, v in table.items()]) for name, table in tables
@@ -81,7 +81,7 @@ class MethodologyPage:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
         self._feed = feed
         self._assets = assets
-        self._pages: dict[tuple[str, bool], str] = {}  # it changes with the program alone
+        self._pages: dict[tuple[str, bool], str] = {}  # changes only with the program
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, PAGE_PARAMETERS)

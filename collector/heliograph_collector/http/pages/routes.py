@@ -1,4 +1,4 @@
-"""The pages that tell: a country's, an incident's, and what can be taken from it elsewhere."""
+"""Routes of the country and incident pages, and of their embeds and share images."""
 
 import asyncio
 import re
@@ -94,7 +94,7 @@ class PageRoutes:
         return incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
 
     async def show_incident(self, request: web.Request) -> web.Response:
-        """One incident's own page. Without the store it lacks the votes over time."""
+        """Respond with an incident's page; without the store it lacks the votes over time."""
         t = _parse_locale(request)
         try:
             incident = self._incident_cache.add_annotations(
@@ -116,7 +116,7 @@ class PageRoutes:
         return html_response(content)
 
     async def show_embed(self, request: web.Request) -> web.Response:
-        """A small page that others may frame: nothing in it can be clicked but the way to us."""
+        """Respond with a small page for frames; its only link leads to us."""
         t = _parse_locale(request)
         try:
             incident = find_incident(self._incident_cache, request)
@@ -146,7 +146,7 @@ class PageRoutes:
         return _file_response(request, png, "image/png", max_age_s=60)
 
     async def _draw_svg(self, request: web.Request) -> str:
-        """Raises Problem 404."""
+        """Draw the share image. Raises Problem 404."""
         t = _parse_locale(request)
         incident = find_incident(self._incident_cache, request)
         timeline_data = await self._read_timeline(incident)
@@ -197,7 +197,7 @@ class PageRoutes:
         return TimelineData(frame=frame, rows=rows, k=k)
 
     async def read_country_timeline(self, country: str, window: str, at_us: int) -> CountryTimeline:
-        """The data of a country's page. Raises StoreError."""
+        """Read the data of a country's page. Raises StoreError."""
         starts = WINDOWS[window].bin_starts(at_us)
         feed = self._feed
 
@@ -217,7 +217,7 @@ class PageRoutes:
                 tuple(feed.services),
             )
 
-        # What the store counts is seconds old anyway: an event need not make it again.
+        # The store's counts are seconds old anyway, so an event need not refresh them.
         last_event = feed.bus.last if feed.wide is None else ""
         timeline: CountryTimeline = await self._snapshot_cache.page_cache.get(
             (country, starts, last_event), read, _DATA_TTL
@@ -231,7 +231,7 @@ class PageRoutes:
 
 
 def _parse_locale(request: web.Request) -> Locale:
-    """Of a page that is asked for nothing else. Raises Problem."""
+    """Parse the language of a page without other parameters. Raises Problem."""
     parse(request.query, (LANG,))
     return i18n.request_locale(request)
 

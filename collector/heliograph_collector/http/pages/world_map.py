@@ -1,6 +1,6 @@
-"""The world as a map and as a list of countries that says the same: one state each, worst first.
+"""The world map and its list of countries: one state per country, worst first.
 
-A country of which nothing may be told looks as one where nobody is, so that nobody is pointed at.
+A withheld country looks like one without vantages, so that it reveals nobody.
 """
 
 import re
@@ -20,7 +20,7 @@ from heliograph_collector.http.pages.headlines import DASH, ENGLISH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
 from heliograph_collector.model.records import VerdictState
 
-SYMBOLS = {  # the worst first
+SYMBOLS = {  # worst first
     "silent": "○",
     "blocked": "✕",
     "suspected": "!",
@@ -44,14 +44,14 @@ class NetworkLine:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountrySummary:
-    """A country of which something is known."""
+    """A country with data."""
 
     code: str
     name: str
     state: str
     symbol: str
     label: str
-    trouble_summary: str  # its services and links in short; "" when nothing is wrong
+    trouble_summary: str  # its services and links in short; "" without problems
     incidents: int
     networks: int
     vantages: str
@@ -61,7 +61,7 @@ class CountrySummary:
 
 @dataclass(frozen=True, slots=True)
 class MapShape:
-    """An outline on the map: `id` is also its part of world.svg; "none" has no country."""
+    """An outline on the map; `id` is its part of world.svg; "none" has no country."""
 
     id: str
     state: str
@@ -71,7 +71,7 @@ class MapShape:
 def summarize_countries(
     snapshot: Snapshot, under_way: Sequence[Json], t: Locale = ENGLISH
 ) -> list[CountrySummary]:
-    """`under_way`: incidents that are open."""
+    """Summarize the countries; `under_way` are the open incidents."""
     by_code: dict[str, tuple[list[NetworkColumn], list[Json]]] = {}
     for column in snapshot.columns:
         by_code.setdefault(column.group.country, ([], []))[0].append(column)
@@ -127,7 +127,7 @@ def _capitalize(sentence: str) -> str:
 
 
 def country_state(columns: Sequence[NetworkColumn], open_incidents: Sequence[Json]) -> str:
-    """What is confirmed counts first, then what is measured now, and good news last."""
+    """Return a country's state: confirmed incidents, then problems, then good news."""
     confirmed = {i["kind"] for i in open_incidents if i["state"] == "confirmed"}
     network_states = {network_state(column) for column in columns}
     if "network_silence" in confirmed or network_states == {"offline"}:
@@ -141,7 +141,7 @@ def country_state(columns: Sequence[NetworkColumn], open_incidents: Sequence[Jso
 
 
 def network_state(column: NetworkColumn) -> str:
-    """The worst of a network's services; "offline" judges none."""
+    """Return the worst state of a network's services; "offline" without a link."""
     states = {reading.state for reading in column.readings.values()}
     if column.link is Link.OFFLINE:
         return "offline"
@@ -157,20 +157,20 @@ def network_state(column: NetworkColumn) -> str:
 
 
 def _line_state(column: NetworkColumn, k: int) -> str:
-    """Of its line: where nobody is left to tell anything, that they fell silent does."""
+    """Return a network's state; "silent" if it has no data and enough fell silent."""
     current_state = network_state(column)
     return "silent" if current_state == "nothing" and column.silent >= max(k, 1) else current_state
 
 
 def format_vantages(count: int, k: int, t: Locale = ENGLISH) -> str:
-    """In bands; exact where nobody asked for anonymity."""
+    """Format a number of vantages in bands; exact if k is at most 1."""
     if k <= 1:
         return t("now.vantages", n=count)
     return t("now.vantages_band", count=i18n.localize_band(t.lang, format_total(count, k)))
 
 
 def list_shapes(summaries: Sequence[CountrySummary], t: Locale = ENGLISH) -> list[MapShape]:
-    """All outlines there are."""
+    """List all outlines."""
     by_code: Mapping[str, CountrySummary] = {summary.code: summary for summary in summaries}
     map_shapes = []
     for code in list_outlines():
@@ -188,7 +188,7 @@ def list_shapes(summaries: Sequence[CountrySummary], t: Locale = ENGLISH) -> lis
 
 @cache
 def list_outlines() -> tuple[str, ...]:
-    """Codes of the countries that world.svg draws."""
+    """List the codes of the countries in world.svg."""
     return tuple(re.findall(r'<path id="([A-Z]{2})"', _read_svg()))
 
 

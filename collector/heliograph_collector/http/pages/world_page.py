@@ -1,4 +1,4 @@
-"""The page as a pure function of a snapshot. What the script refreshes is made here too."""
+"""The front page as a pure function of a snapshot, for readers and the script."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -23,9 +23,9 @@ from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Sn
 from heliograph_collector.http.templates import environment
 from heliograph_collector.model.records import VerdictState
 
-MAX_COLUMNS = 24  # of one country's table
-_CROWDED_OPEN = 3  # from so many on, what ended stands under the map and not under them
-_WORLD_COLUMNS = 6  # a table of the world with more would say less than the list of countries
+MAX_COLUMNS = 24  # in the table of one country
+_CROWDED_OPEN = 3  # from this number on, ended incidents are below the map
+_WORLD_COLUMNS = 6  # a wider table would be less clear than the list of countries
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -69,9 +69,10 @@ def render_world(
     country: str = "",
     t: Locale = ENGLISH,
 ) -> str:
-    """HTML, of one country if told. `assets` maps a static file's name to its address.
+    """Render HTML, for one country if given.
 
-    `under_way` are the documents of what is open in `recent`.
+    `assets` maps a static file's name to its address. `under_way` are the documents of the open
+    incidents in `recent`.
     """
     country_columns = tuple(c for c in world_snapshot.columns if country in ("", c.group.country))
     snapshot = replace(world_snapshot, columns=country_columns)
@@ -127,7 +128,7 @@ def _list_open(under_way: Sequence[Json], recent: RecentIncidents) -> headlines.
 def _select_columns(
     country_columns: Sequence[NetworkColumn], country: str
 ) -> Sequence[NetworkColumn]:
-    """The columns of the table."""
+    """Select the columns of the table."""
     if country:
         return country_columns[:MAX_COLUMNS]
     return country_columns if len(country_columns) <= _WORLD_COLUMNS else ()
@@ -147,13 +148,16 @@ def _describe_coverage(snapshot: Snapshot, t: Locale) -> dict[str, Any]:
 
 
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
-    """Instead of the page while the store does not answer; it asks for itself again."""
+    """Render a page for while the store does not answer; it reloads itself."""
     return environment().get_template("unavailable.html").render(reason=reason, assets=assets, t=t)
 
 
 def _choose_layout(recent: RecentIncidents, *, has_coverage: bool) -> str:
-    """ "quiet": nothing to list, and the map has the whole width; "apart": what ended is under the
-    map; else it is under what is open."""
+    """Choose "quiet", "apart" or "under".
+
+    "quiet": no incidents, and the map has the full width. "apart": ended incidents are below the
+    map. "under": they are below the open ones.
+    """
     if has_coverage and not recent.under_way and not recent.ended:
         return "quiet"
     return "apart" if len(recent.under_way) >= _CROWDED_OPEN else "under"
@@ -166,7 +170,7 @@ def _hash_shape(
     recent: RecentIncidents,
     t: Locale,
 ) -> str:
-    """Changes when rows or columns do, or places: then the script takes the whole page."""
+    """Return a hash of rows and columns; if it changes, the script replaces the page."""
     listed = [(country_summary.code, len(country_summary.lines)) for country_summary in countries]
     layout_key = (
         [c.group for c in columns],
@@ -211,7 +215,7 @@ def _build_row(
 
 
 def allow_breaks(title: str) -> Markup:
-    """Long names break before a dot."""
+    """Allow line breaks before the dots of a name."""
     return Markup("<wbr>.").join(title.split("."))
 
 
@@ -277,8 +281,11 @@ def _list_facts(reading: ServiceReading, k: int, t: Locale) -> list[str]:
 
 
 def _describe_counts(reading: ServiceReading, k: int, t: Locale) -> str:
-    """As "10-19 of 20-49 vantages", with proper dashes. That all of a band say so is not told: who
-    is the only one to say something else would be."""
+    """Describe counts as "10-19 of 20-49 vantages", with en dashes.
+
+    If both are in the same band, only one is given: "all of them" would identify a single
+    dissenter.
+    """
     cell = reading.cell
     if cell is None:
         return ""

@@ -1,7 +1,7 @@
-"""Address → autonomous system, as sorted ranges in one file that is mapped and searched in place.
+"""Table from addresses to autonomous systems: sorted ranges in one mapped file.
 
-Layout: magic, two counts, then for IPv6 and for IPv4 three columns each: first address, last
-address, number. IPv6 addresses are cut to their upper half: nobody announces less than a /64.
+Layout: magic, two counts, then three columns each for IPv6 and IPv4: first address, last address,
+number. IPv6 addresses are cut to their upper half, because no network announces less than a /64.
 """
 
 import ipaddress
@@ -19,7 +19,7 @@ AsnRange = tuple[int, int, int]  # first, last, number
 
 
 class AsnTable:
-    """Reads a file that `write_table` made."""
+    """Reader of a file that `write_table` made."""
 
     def __init__(self, file: Path) -> None:
         with file.open("rb") as stream:
@@ -41,7 +41,7 @@ class AsnTable:
         )
 
     def get(self, ip_address: str) -> int:
-        """0 when nobody announces it."""
+        """Return the AS number of an address, 0 when nobody announces it."""
         address = ipaddress.ip_address(ip_address)
         value = int(address) if address.version == 4 else int(address) >> 64
         first, last, number = self._ipv4_columns if address.version == 4 else self._ipv6_columns
@@ -50,7 +50,7 @@ class AsnTable:
 
 
 def write_table(file: Path, ipv4: Iterable[AsnRange], ipv6: Iterable[AsnRange]) -> int:
-    """How many ranges were written. Raises ValueError when they are not sorted."""
+    """Write a table and return its number of ranges. Raises ValueError if not sorted."""
     ipv4_columns = _build_columns("I", ipv4)
     ipv6_columns = _build_columns("Q", ((a >> 64, b >> 64, n) for a, b, n in ipv6))
     counts = array("Q", [len(ipv4_columns[0]), len(ipv6_columns[0])])

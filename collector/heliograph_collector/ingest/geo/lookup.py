@@ -1,4 +1,7 @@
-"""A peer's address → country, network, hash of its prefix. The address itself goes no further."""
+"""Lookup from a peer's address to country, network and prefix hash.
+
+The address itself is not passed on.
+"""
 
 import hashlib
 import hmac
@@ -20,7 +23,7 @@ Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 @dataclass(frozen=True, slots=True)
 class PeerLocation:
-    """All that is kept of where somebody called from."""
+    """All that is kept of a peer's address."""
 
     country: str = "ZZ"
     asn: int = 0
@@ -35,13 +38,13 @@ class _GeoTable(Protocol):
 
 
 class GeoError(Exception):
-    """A database that is there and cannot be read; the text is a sentence."""
+    """Error for an unreadable database; the message is a sentence."""
 
 
 class GeoLookup:
     """Locate peers by country and ASN tables; a missing one answers ZZ or 0.
 
-    Only proxies in `trusted_proxies` are believed about where a caller came from.
+    Only proxies in `trusted_proxies` are believed about the origin of a request.
     """
 
     def __init__(
@@ -58,7 +61,7 @@ class GeoLookup:
 
     @property
     def missing_tables(self) -> list[str]:
-        """Which of the two answer nothing."""
+        """Return the names of missing tables."""
         tables = (("country", self._country_table), ("asn", self._asn_table))
         return [name for name, table in tables if table is None]
 
@@ -85,8 +88,8 @@ class GeoLookup:
 def find_origin(address_chain: str, trusted_proxies: Sequence[Network]) -> Address | None:
     """Find the last address of the chain that is not one of our own proxies.
 
-    `address_chain` is what `X-Forwarded-For` says, then a comma and the peer itself. Anybody could
-    have written what stands left of the first stranger. None when a hop of ours names no address.
+    `address_chain` is the value of `X-Forwarded-For`, a comma and the peer. Addresses left of the
+    first untrusted one may be forged. None means that the deciding hop is no address.
     """
     address = None
     for hop in reversed(address_chain.rsplit(",", MAX_HOPS)):
@@ -97,8 +100,10 @@ def find_origin(address_chain: str, trusted_proxies: Sequence[Network]) -> Addre
 
 
 def parse_peer(peer: str) -> Address | None:
-    """Of gRPC's `ipv4:a:p` and `ipv6:[a]:p`, or a bare address. None for a Unix socket or anything
-    else that names no host."""
+    """Parse gRPC's `ipv4:a:p` and `ipv6:[a]:p`, or a bare address.
+
+    Return None for a Unix socket or anything else without an address.
+    """
     host = unquote(peer)
     if host.startswith(("ipv4:", "ipv6:")):
         host = host[5:].rpartition(":")[0]
@@ -112,7 +117,7 @@ def parse_peer(peer: str) -> Address | None:
 
 
 def _open_table(file: Path) -> _GeoTable | None:
-    """An mmdb file, or the table that `geo install` makes where `file` would be."""
+    """Open an mmdb file, or the table that `geo install` writes beside it."""
     import maxminddb
 
     table = file.with_suffix(".table")
@@ -127,7 +132,7 @@ def _open_table(file: Path) -> _GeoTable | None:
 
 
 def _parse_country(entry: object) -> str:
-    """`country_code`, or the nested shape of the other usual makers; in a table the two letters."""
+    """Parse `country_code`, `country.iso_code`, or the two letters of an own table."""
     if isinstance(entry, int):
         entry = {"country": entry.to_bytes(4, "big")[2:].decode("ascii", "replace")}
     if not isinstance(entry, dict):

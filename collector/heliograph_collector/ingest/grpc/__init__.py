@@ -1,1 +1,1 @@
-"""The gRPC service heliograph.v1.Intake."""
+"""gRPC service heliograph.v1.Intake."""

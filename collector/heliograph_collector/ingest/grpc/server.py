@@ -1,4 +1,4 @@
-"""The gRPC server around the Intake service: TLS, limits, health and reflection."""
+"""gRPC server around the Intake service: TLS, limits, health and reflection."""
 
 import asyncio
 import logging
@@ -21,7 +21,7 @@ from heliograph_collector.ingest.rate_limits import raise_file_limit
 SERVICE_NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
 HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name
 _STOP_GRACE_S = 0.7
-_RESERVED_FILES = 200  # the store's, the journal's, the page's
+_RESERVED_FILES = 200  # for the store, the journal and the HTTP server
 log = logging.getLogger("heliograph.intake")
 
 
@@ -29,7 +29,7 @@ log = logging.getLogger("heliograph.intake")
 async def serve_grpc(
     service: IntakeService, endpoint: str, keyring: Keyring, sessions: int
 ) -> AsyncIterator[int]:
-    """Answer on `endpoint` inside the block; yields the port. Raises PortTakenError."""
+    """Serve on `endpoint` inside the block and yield the port. Raises PortTakenError."""
     if not raise_file_limit(sessions + _RESERVED_FILES):
         log.warning(
             "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
@@ -38,7 +38,7 @@ async def serve_grpc(
         options=rate_limits.build_server_options(sessions),
         maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions),
     )
-    # The generated type has streams as generators; ours reads and writes through its context.
+    # The generated type has streams as generators; this one uses its context.
     intake_pb2_grpc.add_IntakeServicer_to_server(
         cast("intake_pb2_grpc.IntakeServicer", service), server
     )

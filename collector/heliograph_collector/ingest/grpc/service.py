@@ -1,4 +1,7 @@
-"""The Intake service: enrolment, sessions, lone envelopes; a refusal is a status and a word."""
+"""Intake service: enrollment, sessions and single envelopes.
+
+A refusal is a gRPC status and a fixed reason.
+"""
 
 import asyncio
 import logging
@@ -46,12 +49,12 @@ _MAX_VERSION_LENGTH = 64
 _FORWARDED = "x-forwarded-for"
 _BUSY_RETRY_S = 5
 _FULL_RETRY_S = 60
-_MAX_ROWS_PER_COMMIT = 500  # of presence, in one commit
+_MAX_ROWS_PER_COMMIT = 500  # presence rows in one commit
 log = logging.getLogger("heliograph.intake")
 
 
 class IntakeService:
-    """The servicer that gRPC calls. `sessions` bounds how many agents may be connected."""
+    """gRPC servicer; `max_sessions` limits the connected agents."""
 
     def __init__(
         self,
@@ -63,7 +66,7 @@ class IntakeService:
         *,
         allows_strangers: bool = False,
     ) -> None:
-        """`allows_strangers`: agents without an invite are let into quarantine."""
+        """Create the servicer; `allows_strangers` admits agents into quarantine."""
         self._receiver = responder.receiver
         self._responder = responder
         self._connections = connections
@@ -76,7 +79,7 @@ class IntakeService:
         self._last_reading = read_clocks(responder.receiver.clock)
         self._stalls: list[TimeSpan] = []
         self._network_fault: SuspectedFault | None = None
-        self._lag_s = 0.0  # how far behind we are with everything
+        self._lag_s = 0.0  # by how many seconds the event loop is late
 
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
@@ -107,7 +110,7 @@ class IntakeService:
         return response
 
     async def _enrol_agent(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
-        """Raises RefusedError."""
+        """Enroll an agent. Raises EnrolmentRefusedError."""
         if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
             raise EnrolmentRefusedError("bad_proof")
         directory = self._receiver.directory
@@ -136,7 +139,7 @@ class IntakeService:
     async def Submit(  # noqa: N802
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
-        """Never fails on what the envelope holds; that it may come again is a receipt too."""
+        """Answer one envelope with a receipt for any content; `retry` is a receipt too."""
         receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
         retry_response = pb.SubmitResponse(receipt=receipt)
         if self._unary_slots.locked():
@@ -161,7 +164,7 @@ class IntakeService:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _retry_metadata(_FULL_RETRY_S)
             )
-        if self._lag_s > rate_limits.MAX_LAG_S:  # a hello taken now would be late, and come again
+        if self._lag_s > rate_limits.MAX_LAG_S:  # a late hello would only be repeated
             metrics.hellos.labels("busy").inc()
             wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
@@ -179,9 +182,9 @@ class IntakeService:
             await context.abort(status, reason.value)
 
     async def _run_session(self, context: Context, connection: AgentConnection) -> DisconnectReason:
-        """Raises HelloRefusedError when the arrival cannot be written down."""
+        """Run a session. Raises HelloRefusedError when its arrival cannot be recorded."""
         session = AgentSession(context, connection, self._receiver, self._rng, self.check_stall)
-        # Before its row: else its loss could be written behind it, and stand though it is back.
+        # Add it before its row, or a loss could be recorded after the row of its return.
         self._connections.add(connection)
         reason = DisconnectReason.CLOSED
         try:
@@ -193,7 +196,7 @@ class IntakeService:
         return reason
 
     async def _record_arrival(self, connection: AgentConnection) -> None:
-        """Raises HelloRefusedError."""
+        """Record an arrival in the journal. Raises HelloRefusedError."""
         wall_us = self._receiver.clock.wall_us()
         try:
             await self._receiver.journal.append([connection.build_row(RowKind.ARRIVAL, wall_us)])
@@ -205,7 +208,7 @@ class IntakeService:
     def _record_departure(
         self, connection: AgentConnection, reason: DisconnectReason, goodbye_reason: str
     ) -> None:
-        """Also in a cancelled handler, so the row itself is written by `write_presence_loop`."""
+        """Queue the goodbye for `write_presence_loop`: the handler may be cancelled."""
         wall_us = self._receiver.clock.wall_us()
         row = self._connections.remove(connection, reason, goodbye_reason, wall_us)
         if row is not None and not self._goodbye_rows.full():
@@ -214,11 +217,11 @@ class IntakeService:
         self._receiver.metrics.disconnects.labels(reason).inc()
 
     def on_lag(self, lag_s: float) -> None:
-        """By so much the last beat came late."""
+        """Store by how many seconds the event loop is late."""
         self._lag_s = lag_s
 
     def check_stall(self) -> None:
-        """Find out whether we stood still since the last look, and then call nobody silent."""
+        """Detect a stall since the last check, and restart all silence timers after one."""
         previous = self._last_reading
         self._last_reading = read_clocks(self._receiver.clock)
         stall_span = detect_stall(previous, self._last_reading)
@@ -227,7 +230,7 @@ class IntakeService:
             self._stalls.append(stall_span)
 
     async def write_presence_loop(self) -> None:
-        """Write goodbyes, losses and faults down as they become true; never returns."""
+        """Write goodbyes, losses and faults as they occur; never return."""
         while True:
             try:
                 async with asyncio.timeout(1.0):
@@ -235,13 +238,13 @@ class IntakeService:
             except TimeoutError:
                 rows = []
             while len(rows) < _MAX_ROWS_PER_COMMIT and not self._goodbye_rows.empty():
-                rows.append(self._goodbye_rows.get_nowait())  # a country that goes to bed, at once
+                rows.append(self._goodbye_rows.get_nowait())  # a whole country may leave at once
             await self._write_presence(rows)
             await self._record_faults()
             await self._report_duplicates()
 
     async def _write_presence(self, rows: list[JournalRow]) -> None:
-        """A loss that cannot be written is tried again, for silence is data; a goodbye is not."""
+        """Write presence rows; only failed losses are repeated, because silence is data."""
         receiver = self._receiver
         self.check_stall()
         reading = self._last_reading
@@ -266,7 +269,10 @@ class IntakeService:
             receiver.metrics.lost_agents.inc(len(lost_connections))
 
     async def _record_faults(self) -> None:
-        """Our own faults. Such a row is tried again: a silence of ours must not pass for theirs."""
+        """Record the collector's faults, repeating failed rows.
+
+        A silence of the collector must not count as silence of agents.
+        """
         is_failing = is_cut_off(self._connections.control_links())
         fault, span = update_fault(self._network_fault, is_failing, self._receiver.clock.wall_us())
         stalls = list(self._stalls)
@@ -282,7 +288,7 @@ class IntakeService:
             del self._stalls[: len(stalls)]
 
     async def _report_duplicates(self) -> None:
-        """Report clones in the log and the fleet table, and to the agents by their sessions."""
+        """Report duplicate agents in the log, in fleet.db and in their sessions."""
         directory = self._receiver.directory
         now_s = self._receiver.clock.wall_us() // 1_000_000
         for connection in self._connections.find_duplicates(directory.heartbeat_s):
@@ -297,7 +303,7 @@ class IntakeService:
                 log.warning("fleet.db: %s", error)
 
     def on_fleet_change(self) -> None:
-        """Another process wrote fleet.db: push the plan, end the revoked."""
+        """Offer the plan and end revoked sessions after another process wrote fleet.db."""
         for connection in self._connections:
             agent = self._receiver.directory.get(connection.agent.id)
             if agent is None or agent.revoked_s is not None:
@@ -312,12 +318,12 @@ class IntakeService:
 
 
 def _vantage_chain(context: "Context | EnrolContext | SubmitContext") -> str:
-    """The addresses of a vantage, as `find_origin` takes them; none where it is by a proxy."""
+    """Return a vantage's addresses for `find_origin`, "" behind an intermediary."""
     return "" if _declared_place(context) else _address_chain(context)
 
 
 def _address_chain(context: "Context | EnrolContext | SubmitContext") -> str:
-    """The addresses a call came by, whosever they are."""
+    """Return the addresses that a call passed, including intermediaries."""
     forwarded = [
         str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED
     ]
@@ -331,5 +337,5 @@ def _declared_place(context: "Context | EnrolContext | SubmitContext") -> str:
 
 
 def _retry_metadata(wait_s: int) -> tuple[tuple[str, str]]:
-    """Trailing metadata of a refusal for want of room."""
+    """Return trailing metadata of a refusal for lack of capacity."""
     return (("retry-after-s", str(wait_s)),)

@@ -1,7 +1,10 @@
-"""One agent's stream: challenge and hello, then heartbeats and envelopes for receipts, plan, clock.
+"""Session of one agent: a gRPC stream from the hello to the end.
 
-Receipts go out in the order their envelopes came in, so that one for an envelope which could not be
-opened (sequence 0) still tells which it was. Nothing here raises what an agent can cause.
+States: *challenged* (nonce sent), *accepted* (hello verified), *open*, *ended* for a
+`DisconnectReason`. While open, the agent sends heartbeats, envelopes and renewals, and the
+collector sends clocks, receipts, plans and advice. Receipts are sent in the order of their
+envelopes, so that a receipt for an envelope that could not be opened (sequence 0) still shows which
+one it is. No input of an agent raises an exception here.
 """
 
 import asyncio
@@ -30,7 +33,7 @@ Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMess
 ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
-# How the stream's status tells why it ended; the others end with OK.
+# gRPC status by the reason of the end; other reasons end with OK.
 _STATUS_BY_REASON = {
     DisconnectReason.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
     DisconnectReason.SLOW: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -41,12 +44,12 @@ _STATUS_BY_REASON = {
 
 
 def status_for_reason(reason: DisconnectReason) -> grpc.StatusCode | None:
-    """None for OK."""
+    """Return the gRPC status for a reason, None for OK."""
     return _STATUS_BY_REASON.get(reason)
 
 
 class HelloRefusedError(Exception):
-    """No session for this caller; `outcome` is one of a few words."""
+    """Refused session; `outcome` is one of a few fixed words."""
 
     def __init__(self, outcome: str, status: grpc.StatusCode) -> None:
         super().__init__(outcome)
@@ -55,13 +58,13 @@ class HelloRefusedError(Exception):
 
 
 class _SlowReaderError(Exception):
-    """A message was not taken off our hands in time."""
+    """The agent did not read a message in time."""
 
 
 async def accept_hello(
     context: Context, receiver: EnvelopeReceiver, location: PeerLocation
 ) -> AgentConnection:
-    """Challenge, and the hello that answers it. Raises HelloRefusedError."""
+    """Send a challenge and verify the hello that answers it. Raises HelloRefusedError."""
     nonce = secrets.token_bytes(32)
     try:
         async with asyncio.timeout(rate_limits.HELLO_S):
@@ -88,10 +91,7 @@ async def accept_hello(
 def authenticate_hello(
     hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
-    """The agent that signed this very nonce, by its present key or by the next one that it offered.
-
-    Raises HelloRefusedError.
-    """
+    """Return the agent that signed this nonce, or raise HelloRefusedError."""
     if hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
     agent = directory.get(hello.agent)
@@ -109,7 +109,10 @@ def authenticate_hello(
 def _authenticate_other_key(
     agent: EnrolledAgent, hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
-    """The next key's first hello confirms it; one it had before is a copy that somebody kept."""
+    """Confirm the next key by its first hello, and refuse an earlier key.
+
+    A hello by an earlier key comes from a copy of the agent's state.
+    """
     for key in directory.list_keys(agent.id)[1:]:
         if not keys.verify(key, hello.signature, keys.HELLO, nonce):
             continue
@@ -122,7 +125,7 @@ def _authenticate_other_key(
 
 
 class AgentSession:
-    """From the accepted hello to the end."""
+    """Session from the accepted hello to the end."""
 
     def __init__(
         self,
@@ -132,7 +135,7 @@ class AgentSession:
         rng: random.Random,
         check_stall: Callable[[], object],
     ) -> None:
-        """`check_stall` finds out whether we stood still, before an agent is called silent."""
+        """Create the session; `check_stall` runs before the agent is considered silent."""
         self._context = context
         self._check_stall = check_stall
         self._connection = connection
@@ -184,7 +187,7 @@ class AgentSession:
                     return DisconnectReason.MISBEHAVED
 
     async def _accept_envelope(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
-        """Waits for a slot, which slows this agent's stream and loses nothing."""
+        """Wait for a slot, which slows the stream and loses nothing, and start receiving."""
         slots = self._receiver.slots
         connection = self._connection
         await slots.acquire()
@@ -193,11 +196,11 @@ class AgentSession:
         )
         receipt_task.add_done_callback(
             lambda _: slots.release()
-        )  # also if it was cancelled unbegun
+        )  # runs also if the task is cancelled before it starts
         await self._receipts.put(receipt_task)
 
     async def _receive(self, group: asyncio.TaskGroup) -> pb.AgentMessage | DisconnectReason:
-        """The read goes on over a wait that was cut short: what it brings is not lost."""
+        """Receive a message; the read continues over timeouts, so that none is lost."""
         read_task = group.create_task(self._read_message())
         try:
             while (reason := self._find_end_reason()) is None:
@@ -225,7 +228,7 @@ class AgentSession:
         return await self._context.read()
 
     def _find_end_reason(self) -> DisconnectReason | None:
-        """Why to hear no more, if so."""
+        """Return the reason to end the session now, or None."""
         self._check_stall()
         if self._connection.end_reason is None and self._remaining_s() > 0:
             return None
@@ -264,7 +267,7 @@ class AgentSession:
             await self._send(_build_renewed(agent.public_key, agent_keys.key_expires_s(agent)))
 
     async def _accept_renewal(self, renewal: pb.Renewal) -> None:
-        """What proves nothing changes nothing; the agent will ask again."""
+        """Record a next key that both keys signed; otherwise the agent asks again."""
         agent = self._connection.agent
         now_s = self._receiver.clock.wall_us() // 1_000_000
         signed_bytes = agent.id + renewal.public_key
@@ -292,7 +295,7 @@ class AgentSession:
         await self._connection.outbox.put(message)
 
     async def _write_outbox(self) -> None:
-        """The only writer of the stream: gRPC allows one at a time."""
+        """Write the stream, in one task, because gRPC allows one write at a time."""
         while (message := await self._connection.outbox.get()) is not None:
             try:
                 async with asyncio.timeout(rate_limits.RPC_S):
@@ -302,13 +305,12 @@ class AgentSession:
 
 
 def _is_message(message: object) -> TypeGuard[pb.AgentMessage]:
-    """gRPC reads EOF at the end, and None for bytes it could not parse."""
+    """Return False for EOF, which is the end, and for None, which is unparsable bytes."""
     return isinstance(message, pb.AgentMessage)
 
 
 def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
-    """Hand over the standing plan once, if it is newer than the agent's. A full outbox waits for
-    the next heartbeat."""
+    """Queue the current plan once if it is newer; a full outbox waits for a heartbeat."""
     directory = receiver.directory
     has_old_charter = 0 < connection.charter_version < directory.charter_version
     if (

@@ -1,4 +1,4 @@
-"""Experiments whose verdict lies in the difference between their endpoints, by name."""
+"""Experiments that are judged by comparing their endpoints, by name."""
 
 from heliograph_collector.judge.comparisons import (
     dns_integrity,

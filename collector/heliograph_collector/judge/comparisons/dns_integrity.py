@@ -1,9 +1,12 @@
-"""One name asked in every way, and of an address where nobody can honestly answer.
+"""Comparison of one name's answers from several resolvers and transports.
 
-Endpoints: `system`, `udp`, `tcp`, `dot`, `doh`; `nowhere` the name asked of an address that serves
-no DNS, `nowhere_neutral` a neutral name asked of the same; `whoami_system`, `whoami_udp` names that
-answer with who is asking. A transparent proxy that stands in for resolvers blocks nothing by that.
-Addresses that merely differ say nothing: geography does that.
+Endpoints:
+    system, udp, tcp, dot, doh: The name, asked by each transport.
+    nowhere, nowhere_neutral: The name and a neutral name, asked at an address without DNS.
+    whoami_system, whoami_udp: Names whose answer is the address of the asking resolver.
+
+A transparent proxy that answers for resolvers is not blocking. Addresses that merely differ prove
+nothing, because answers differ by geography.
 """
 
 from collections.abc import Iterable
@@ -25,7 +28,7 @@ from heliograph_collector.judge.endpoint_view import is_near
 from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, find_method
 
 PLAIN = ("system", "udp")
-ENCRYPTED = ("dot", "doh")  # nobody on the path can answer in their place
+ENCRYPTED = ("dot", "doh")  # nobody on the path can answer for these resolvers
 SILENT_FAILURES = (
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.CONNECTION_REFUSED,
@@ -42,7 +45,7 @@ RULES = (
         "not.",
         strength=0.95,
         needs="nowhere_answered nowhere_neutral_silent control_nowhere_silent "
-        "control_plain_resolved",  # a control that could ask nobody is silent too
+        "control_plain_resolved",  # a control that could query no resolver is silent too
         layer="dns",
         method="injected",
     ),
@@ -165,7 +168,7 @@ def _collect_facts(measurement: Measurement) -> Facts:
 def _add_lookup_facts(
     facts: Facts, label: str, lookups: Iterable[tuple[int, Observation, Dns]]
 ) -> None:
-    """`LABEL_resolved`, `LABEL_failed` and `LABEL:LIE`; and `contradicted`, for every label."""
+    """Add `LABEL_resolved`, `LABEL_failed`, `LABEL:LIE` and the shared `contradicted`."""
     for index, observation, dns in lookups:
         lies = [a for a in dns.addresses if is_bogon(a)]
         lie = "bogon" if lies and len(lies) == len(dns.addresses) else ""
@@ -179,7 +182,7 @@ def _add_lookup_facts(
 
 
 def _is_contradictory(observation: Observation, dns: Dns) -> bool:
-    """One reply denies the name, or gives what nothing can have, and another gives addresses."""
+    """Return whether one reply denies the name or is bogus and another has addresses."""
     replies = (
         [(dns.addresses, observation.failure is Failure.DNS_NXDOMAIN_ERROR)]
         if _has_reply(observation)
@@ -206,7 +209,7 @@ def _collect_nowhere(label: str, lookups: list[tuple[int, Observation, Dns]]) ->
 
 
 def _has_reply(observation: Observation) -> bool:
-    """Whether any reply came, good or bad."""
+    """Return whether any reply came, valid or not."""
     return observation.failure is None or observation.failure not in (
         *SILENT_FAILURES,
         *LOCAL_FAILURES,
@@ -215,7 +218,10 @@ def _has_reply(observation: Observation) -> bool:
 
 
 def _has_same_asker(measurement: Measurement) -> bool:
-    """The public resolver's questions come from the same network as the system resolver's."""
+    """Return whether one resolver asks for both the system and the public resolver.
+
+    The answer to a whoami name is the address that asked, so a common answer shows a proxy.
+    """
     system_askers, udp_askers = (
         {answer.data for _, _, dns in _select_lookups(measurement, label) for answer in dns.answers}
         for label in ("whoami_system", "whoami_udp")
@@ -234,7 +240,10 @@ def _select_addresses(measurement: Measurement, labels: Iterable[str]) -> set[st
 
 
 def _select_lookups(measurement: Measurement, label: str) -> list[tuple[int, Observation, Dns]]:
-    """AAAA never counts: half of all names have none, and some servers choke on it."""
+    """Return the endpoint's lookups except AAAA, each with its index.
+
+    AAAA never counts: about half of all names have no AAAA record, and some servers fail on it.
+    """
     return [
         (index, observation, observation.dns)
         for index, observation in select_observations(measurement, label)

@@ -1,7 +1,7 @@
-"""Encrypted ClientHello: whether what hides the name is what gets cut.
+"""Comparison that shows whether Encrypted ClientHello itself is blocked.
 
-Endpoints at one server: `none` (no extension), `grease` (one that means nothing), `real`. Each is
-one ClientHello and its answer; an alert may be a censor's as well as the server's.
+Endpoints at one server: `none` (no extension), `grease` (a meaningless extension), `real`. Each
+is one ClientHello and its answer. An alert may come from a censor or from the server.
 """
 
 from heliograph.failure import Operation

@@ -1,6 +1,6 @@
-"""The target's name as Host, in clear, to a server that has nothing to do with it.
+"""Comparison of the target's name and a neutral name as cleartext HTTP Host.
 
-Endpoints: `target` and `neutral` at one neutral server.
+Endpoints: `target` and `neutral`, both at one neutral server that does not serve the target.
 """
 
 from heliograph.failure import Operation

@@ -1,8 +1,8 @@
-"""Somebody on the way who changes requests, told by what reached our echo service.
+"""Detection of middleboxes that change requests on the way to the echo service.
 
-A box that rewrites headers blocks nothing by that: what it does is a method of *reachable*. Where a
-malformed line does not come back at all it is *unknown*: a box may cut it, so may a poor link.
-Endpoints are told by what was spoken: `http_echo` for headers, `tcp_echo` for request lines.
+A middlebox that rewrites headers blocks nothing, so rewriting is a method of `reachable`. A
+malformed request line that never comes back is `unknown`: a middlebox or a poor link may drop it.
+The protocol names the part: `http_echo` tests headers, `tcp_echo` tests request lines.
 """
 
 from heliograph.failure import Failure, Operation

@@ -1,4 +1,4 @@
-"""How one endpoint of a reading fared: it got where it was to get, or failed, and where and how."""
+"""Outcome of one endpoint in a comparison: success, or the failed step and method."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -13,11 +13,14 @@ from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 
 @dataclass(frozen=True, slots=True)
 class EndpointOutcome:
-    """`failure` None is success. `evidence` are the observations that decide it."""
+    """Outcome of one endpoint; `failure` None means success.
+
+    `evidence` holds the indices of the observations that decide the outcome.
+    """
 
     operation: Operation
     failure: Failure | None
-    method: str  # as in failure_semantics.py, of the failure
+    method: str  # of the failure, as in failure_semantics.py
     addresses: frozenset[str]
     evidence: tuple[int, ...]
 
@@ -26,7 +29,7 @@ class EndpointOutcome:
         return self.failure is None
 
     def has_only_addresses_of(self, other: "EndpointOutcome") -> bool:
-        """Whether all of its addresses are known, and are the other's too."""
+        """Return whether all addresses are known and occur in the other outcome too."""
         return "" not in self.addresses and self.addresses <= other.addresses
 
 
@@ -36,10 +39,15 @@ def find_outcome(
     goal: Operation,
     answers: Collection[Failure] = (),
 ) -> EndpointOutcome | None:
-    """None when nothing conclusive is there: nothing tried, local trouble, IPv6 alone.
+    """Find the outcome of one endpoint's connections at the goal operation.
 
-    `answers` are failures of the goal's step that show that the server was reached all the same.
-    One success is enough; a failure counts when every connection failed.
+    One success is enough. A failure counts only when every connection failed.
+
+    Args:
+        answers: Failures of the goal's step that still show that the server was reached.
+
+    Returns:
+        None when nothing is conclusive: nothing tried, a local failure, or only IPv6 failures.
     """
     attempts = build_view(measurement.observations, label).attempts
     successes = [(a, s) for a in attempts if (s := _find_success(a, goal, answers)) is not None]
@@ -83,7 +91,11 @@ def _find_failure(failures: list[tuple[ConnectionAttempt, ObservedStep]]) -> End
 
 
 def describe_outcome(name: str, endpoint_outcome: EndpointOutcome | None, goal: Operation) -> Facts:
-    """`NAME_passed`; or `NAME_failed` and, where it failed at the goal itself, `NAME:METHOD`."""
+    """Convert an outcome to facts whose names begin with the endpoint's name.
+
+    The facts are `NAME_passed`, or `NAME_failed` with `NAME:METHOD` where the goal itself failed or
+    `NAME_unconnected` where the connection failed.
+    """
     if endpoint_outcome is None:
         return {}
     if endpoint_outcome.is_success:

@@ -1,8 +1,8 @@
-"""Where on the path does the interference sit: packets that may pass only so many routers.
+"""Location of interference on the path, from packets with a limited TTL.
 
-Endpoints: `target` and `neutral`, the same packets to the same address but for the name in them.
-Whoever answers a name before the packet can have come to the server is not the server. Which
-network that is, the hops' own networks tell; nothing here names it.
+Endpoints: `target` and `neutral`. Both send the same packets to the same address and differ only
+in the name inside. A reply to a name from fewer hops away than the server is not the server's.
+The networks of the hops show where the reply comes from; this module does not name them.
 """
 
 from heliograph.failure import Failure
@@ -21,17 +21,17 @@ SERVER_REPLIES = {
     "client_hello": ("server_hello", "data"),
     "dns": ("dns",),
     "syn": ("synack",),
-}  # how the far end answers what
-NAMED_PACKETS = ("client_hello", "dns")  # what has a name in it
-MIN_LOST = 2  # packets: one may be lost anywhere
+}  # replies that the server itself gives, by packet
+NAMED_PACKETS = ("client_hello", "dns")  # packets that contain a name
+MIN_LOST = 2  # packets; assumed: one packet may be lost anywhere
 CONCLUSIVE_FAILURES = (
     None,
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.CONNECTION_RESET,
-)  # or not, for sure
-TTL_APART = 2  # the same sender's packets arrive with the same, or nearly the same, TTL
+)  # outcomes that surely show a reply or its absence
+TTL_APART = 2  # assumed: packets of one sender arrive with the same TTL or one that differs by less
 
-HopsByTtl = dict[int, tuple[int, Hop]]  # by TTL: index, and what came back
+HopsByTtl = dict[int, tuple[int, Hop]]  # TTL: (observation index, hop)
 
 RULES = (
     ComparisonRule(
@@ -109,7 +109,7 @@ def _collect_all(measurement: Measurement) -> Facts:
 
 
 def _collect_facts(measurement: Measurement, sent: str) -> Facts:
-    """What the target's hops, held against the neutral ones, say of one kind of packet."""
+    """Compare the target's hops with the neutral hops for one kind of packet."""
     target, neutral = (_collect_hops(measurement, label, sent) for label in ("target", "neutral"))
     ends = [ttl for ttl, (_, h) in sorted(neutral.items()) if h.reply in SERVER_REPLIES[sent]]
     if not target or not ends:
@@ -141,7 +141,10 @@ def _collect_reset_facts(target: HopsByTtl, neutral: HopsByTtl, ttl: int, end: i
 
 
 def _collect_silence_facts(target: HopsByTtl, neutral: HopsByTtl, end: int) -> Facts:
-    """Several packets in a row, up to the end, unanswered, where the neutral ones were answered."""
+    """Find consecutive unanswered target packets whose neutral packets were answered.
+
+    The unanswered packets must reach as far as the server, and be at least MIN_LOST.
+    """
     last = max((ttl for ttl, (_, h) in target.items() if h.reply), default=0)
     lost = [t for t in target if t > last and t in neutral and neutral[t][1].reply]
     if len(lost) < MIN_LOST or end not in lost:
@@ -154,7 +157,10 @@ def _build_hop_facts(fact: str, hops: HopsByTtl, ttl: int) -> Facts:
 
 
 def _collect_hops(measurement: Measurement, label: str, sent: str) -> HopsByTtl:
-    """IPv4 and IPv6 are not told apart by a hop: one path is measured at a time."""
+    """Return the hops of one endpoint and packet kind by TTL.
+
+    Hops do not carry an address family, because an experiment measures one path at a time.
+    """
     hops: HopsByTtl = {}
     for index, observation in select_observations(measurement, label):
         hop = observation.hop

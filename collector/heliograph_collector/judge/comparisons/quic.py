@@ -1,7 +1,7 @@
-"""QUIC to the target, held against TLS over TCP to the same and QUIC to a neutral server.
+"""Comparison of QUIC to the target with TLS over TCP and a neutral QUIC server.
 
-Endpoints: `target`, `tcp`, `neutral`. That UDP port 443 is closed for everything is unknown: an
-office's firewall does that as well as a country's, and one measurement cannot tell them apart.
+Endpoints: `target`, `tcp`, `neutral`. A UDP port 443 that is closed for every server is `unknown`:
+an office firewall closes it as well as a national one, and one measurement cannot tell which.
 """
 
 from heliograph.failure import Operation

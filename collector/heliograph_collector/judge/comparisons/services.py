@@ -1,6 +1,7 @@
-"""Experiments of many endpoints that are more, or less, than k of n groups.
+"""Services whose overall verdict needs more than the rule of k of n groups.
 
-Their endpoints are judged one by one as ever; what follows corrects single endpoints and the whole.
+Their endpoints are judged one by one as usual. The functions here then correct single endpoints
+and the verdict on the whole service.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -27,7 +28,7 @@ from heliograph_collector.model.records import (
 
 TOR_READY = "progress_100"
 BOOTSTRAP = "bootstrap"
-PUBLIC = ("dir_port", "or_port")  # what every Tor client knows
+PUBLIC = ("dir_port", "or_port")  # groups of public relays, which every Tor client knows
 
 BOOTSTRAPPED = ComparisonRule(
     id="tor.bootstrapped",
@@ -86,7 +87,7 @@ Verdicts = Sequence[Verdict]
 def judge_stun(
     _record: ReceivedMeasurement, _control: ControlView, verdicts: Verdicts
 ) -> tuple[Verdict, ...]:
-    """Any one server does: they all stand in for each other."""
+    """Judge STUN servers as one group, because any single server is enough."""
     return (
         *verdicts,
         judge_service(verdicts, dict.fromkeys((v.endpoint for v in verdicts), "stun")),
@@ -121,7 +122,10 @@ def judge_tor(
 
 
 def _discount_relay(verdict: Verdict, record: ReceivedMeasurement, control: ControlView) -> Verdict:
-    """A relay's certificate is verified by nobody, so its handshake proves not who answered."""
+    """Withdraw a reachable verdict on a relay where no control can confirm it.
+
+    Nobody verifies a relay's certificate, so its handshake does not prove who answered.
+    """
     precondition = find_precondition(record, control)
     is_relay = get_group(verdict.endpoint, control.groups) in PUBLIC
     if precondition is None or not is_relay or verdict.state is not REACHABLE:
@@ -157,7 +161,11 @@ def _collect_evidence(verdicts: Verdicts) -> tuple[int, ...]:
 def judge_outside_in(
     record: ReceivedMeasurement, control: ControlView, verdicts: Verdicts
 ) -> tuple[Verdict, ...]:
-    """Run by controls, so nothing of it is a vote; a volunteer's is a service like another."""
+    """Judge a domestic service that is measured from abroad.
+
+    Controls run this experiment, so their results are no votes. A volunteer's measurement is judged
+    as any other service.
+    """
     corrected = (
         tuple(_mark_closed(v, control) for v in verdicts)
         if record.role is AgentRole.CONTROL
@@ -195,7 +203,7 @@ def _apply_rule(
 
 
 def _is_silent_wireguard(measurement: Measurement | None, endpoint: str) -> bool:
-    """Whether the control met nothing but silence there."""
+    """Return whether every exchange of the control was an unanswered WireGuard packet."""
     exchanges = [
         x
         for x in (measurement.observations if measurement else ())

@@ -1,8 +1,8 @@
-"""Is it the name or the address: the target's name shown to a server that never heard of it.
+"""Comparison that tells blocking by TLS server name from blocking by address.
 
-Endpoints: `target`, `neutral` and `none` (no name at all) at one neutral server; `direct` the
-target's own server, and `direct_neutral` that one with a neutral name. A certificate that does not
-fit is an answer here: it is the server's, or at least somebody's who answers.
+Endpoints `target`, `neutral` and `none` (no name) are at one neutral server. `direct` is the
+target's own server, and `direct_neutral` the same server with a neutral name. A certificate that
+does not match counts as an answer here, from the server or any other sender.
 """
 
 from heliograph.failure import Operation
@@ -24,7 +24,7 @@ from heliograph_collector.judge.comparisons.table import (
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 
 GOAL = Operation.TLS_HANDSHAKE
-FOREIGN_LABELS = ("target", "neutral", "none", "direct_neutral")  # whose certificate cannot fit
+FOREIGN_LABELS = ("target", "neutral", "none", "direct_neutral")  # whose certificate cannot match
 
 RULES = (
     ComparisonRule(

@@ -1,9 +1,9 @@
 """Comparisons: small decision tables over the endpoints of one experiment.
 
-The rules (`rules/`) judge one endpoint at a time. Some experiments show a difference between two
-endpoints only: a name and a neutral one, UDP and TCP. A comparison reduces such a measurement, and
-the control's of the same, to facts, each with the observations that show it; the first rule whose
-facts are there gives the verdict.
+The rules (`rules/`) judge one endpoint at a time. Some experiments show interference only as a
+difference between two endpoints: a name and a neutral name, or UDP and TCP. A comparison reduces
+the measurement and its control to facts, each with the observations that show it. The first rule
+whose facts are present gives the verdict.
 """
 
 from collections.abc import Callable, Mapping
@@ -30,7 +30,7 @@ from heliograph_collector.model.records import (
 UNKNOWN = VerdictState.UNKNOWN
 REACHABLE = VerdictState.REACHABLE
 BLOCKED = VerdictState.BLOCKED
-Facts = dict[str, tuple[int, ...]]  # what is true, and the observations that show it
+Facts = dict[str, tuple[int, ...]]  # fact: indices of the observations that show it
 PRECONDITION_BY_FEATURE = {
     sign: rule for rule in (*NOT_RUN_CHECKS, *LINK_CHECKS, *CONTROL_CHECKS) for sign in rule.needs
 }
@@ -38,17 +38,17 @@ PRECONDITION_BY_FEATURE = {
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ComparisonRule:
-    """One rule: it holds when all facts of `needs` and none of `lacks` are there; its id stays."""
+    """Rule that holds when all facts of `needs` and none of `lacks` are present."""
 
     id: str
     state: VerdictState
     says: str
     strength: float = 0.0
-    needs: str = ""  # facts, separated by blanks
+    needs: str = ""  # facts, separated by spaces
     lacks: str = ""
     layer: str = ""
     method: str = ""
-    needs_no_control: bool = False  # proves itself, whatever link and control were
+    needs_no_control: bool = False  # proves itself, whatever the states of link and control
 
     def matches(self, facts: Facts) -> bool:
         return all(w in facts for w in self.needs.split()) and not any(
@@ -61,14 +61,17 @@ class ComparisonRule:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """The rules of one experiment; `extract_facts` gets the control only where it counts."""
+    """Rules of one experiment and the function that extracts their facts.
+
+    `extract_facts` receives the control only when the preconditions hold.
+    """
 
     experiment: str
     extract_facts: Callable[[Measurement, Measurement | None], Facts]
     rules: tuple[ComparisonRule, ...]
 
     def decide(self, record: ReceivedMeasurement, control: ControlView) -> Verdict:
-        """The one verdict, of the whole. Blocked needs link and control, and no interruption."""
+        """Return the verdict on the whole; `blocked` needs link, control, no interruption."""
         precondition = find_precondition(record, control)
         facts = self.extract_facts(
             record.measurement, None if precondition else control.measurement
@@ -111,13 +114,13 @@ def _build_verdict(row: ComparisonRule, facts: Facts, control: ControlView) -> V
 
 
 def _fill_method(row: ComparisonRule, facts: Facts) -> str:
-    """`{hop}` in a method is the number that the fact `hop=…` carries."""
+    """Replace `{hop}` in a method by the number of the fact `hop=NUMBER`."""
     hop = next((fact.partition("=")[2] for fact in facts if fact.startswith("hop=")), "")
     return row.method.replace("{hop}", hop)
 
 
 def find_precondition(record: ReceivedMeasurement, control: ControlView) -> Rule | None:
-    """The reason, if there is one, why no difference between endpoints says anything."""
+    """Return the rule that rules out any comparison, or None if comparison is valid."""
     if record.measurement.not_measured:
         return PRECONDITION_BY_FEATURE[Feature.NOT_MEASURED]
     if not record.measurement.observations:
@@ -132,7 +135,7 @@ def find_precondition(record: ReceivedMeasurement, control: ControlView) -> Rule
 
 
 def find_interrupted(measurement: Measurement) -> tuple[int, ...]:
-    """The observations that somebody stopped on this side."""
+    """Return the indices of observations that the agent's side interrupted."""
     return tuple(
         index for index, x in select_observations(measurement) if x.failure is Failure.INTERRUPTED
     )
@@ -141,11 +144,14 @@ def find_interrupted(measurement: Measurement) -> tuple[int, ...]:
 def select_observations(
     measurement: Measurement, label: str | None = None
 ) -> list[tuple[int, Observation]]:
-    """Observations with their indices, of one endpoint or of all."""
+    """Return (index, observation) of one endpoint, or of all when `label` is None."""
     indexed = enumerate(measurement.observations)
     return [(i, x) for i, x in indexed if label is None or x.endpoint == label]
 
 
 def prefix_facts(prefix: str, facts: Mapping[str, tuple[int, ...]]) -> Facts:
-    """The same facts of the control, which has no observations here to show."""
+    """Rename the control's facts and drop their indices.
+
+    The indices refer to the control's observations, not to those of the judged measurement.
+    """
     return {f"{prefix}{fact}": () for fact in facts}

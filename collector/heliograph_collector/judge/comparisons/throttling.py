@@ -1,6 +1,7 @@
-"""Goodput to the target and to a neutral reference over one path, several transfers each.
+"""Comparison of goodput to the target and to a neutral reference over one path.
 
-Endpoints: `target`, `neutral`. The control's target must run, or the server itself is slow.
+Endpoints: `target`, `neutral`, several transfers each. The control's transfers from the target
+must be fast, or the server itself may be slow.
 """
 
 from collections.abc import Sequence
@@ -22,24 +23,24 @@ from heliograph_collector.judge.endpoint_view import ObservedStep, build_view
 MEASURED_ENDINGS = (
     None,
     Failure.GENERIC_TIMEOUT_ERROR,
-)  # whole, or too slow; what broke off has no rate
+)  # complete or too slow; a transfer that broke off has no rate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class GoodputThresholds:
-    """What it takes to speak of a rate, of slowness and of a freeze."""
+    """Thresholds for a valid rate, for slowness and for a freeze; all assumed."""
 
-    transfers: int = 3  # of each side: one slow transfer says nothing
-    bytes: int = 16_384  # a transfer of less is over before a rate settles
-    span_us: int = 1_000_000  # … unless it took so long
-    fast: float = 65_536.0  # bytes a second that the neutral side must reach
-    plenty: float = 1_048_576.0  # beyond it rates are alike: 128 KB are over before they settle
-    ratio: float = 0.25  # the target's median over the neutral one's
-    apart: float = 0.5  # the target's best over the neutral side's worst
+    transfers: int = 3  # on each side: one slow transfer proves nothing
+    bytes: int = 16_384  # bytes; a smaller transfer ends before its rate settles
+    span_us: int = 1_000_000  # a transfer that took this long counts with fewer bytes
+    fast: float = 65_536.0  # bytes per second that the neutral side must reach
+    plenty: float = 1_048_576.0  # bytes/s; cap: 128 KB end before a higher rate settles
+    ratio: float = 0.25  # highest ratio of the target's median to the neutral median
+    apart: float = 0.5  # highest ratio of the target's best to the neutral side's worst
     freeze_from: int = 14_000
     freeze_to: int = 30_000
     silence_us: int = 5_000_000
-    frozen: int = 2  # transfers, and all that were made
+    frozen: int = 2  # transfers; every one that was made must be frozen
 
 
 THRESHOLDS = GoodputThresholds()
@@ -47,7 +48,7 @@ THRESHOLDS = GoodputThresholds()
 
 @dataclass(frozen=True, slots=True)
 class Transfer:
-    """One body on its way: bytes that came, when the last did, and how long was waited."""
+    """One body transfer: bytes received, time of the last byte, and time waited."""
 
     bytes: int
     last_us: int
@@ -57,13 +58,13 @@ class Transfer:
 
     @property
     def rate(self) -> float:
-        """Bytes a second; a body that was cut by the deadline took all of the time."""
+        """Return bytes per second; a timed-out transfer counts its whole waiting time."""
         elapsed_us = max(self.last_us, self.waited_us if self.timed_out else 0)
         return self.bytes * 1_000_000 / max(elapsed_us, 1)
 
 
 def extract_transfers(measurement: Measurement, label: str) -> list[Transfer]:
-    """Each connection of the endpoint over which a body was watched."""
+    """Return the last measured body of each connection of the endpoint."""
     measured: list[Transfer] = []
     for attempt in build_view(measurement.observations, label).attempts:
         watched = [t for s in attempt.steps if (t := _parse_transfer(s)) is not None]
@@ -77,21 +78,25 @@ def _parse_transfer(step: ObservedStep) -> Transfer | None:
         return None
     bytes_ = http.arrivals[-1].bytes
     waited_us = step.observation.duration_us
-    last_us = next(a.at_us for a in http.arrivals if a.bytes >= bytes_)  # when it all was there
+    last_us = next(a.at_us for a in http.arrivals if a.bytes >= bytes_)  # when all had arrived
     return Transfer(bytes_, last_us, max(last_us, waited_us), not step.has_succeeded, step.index)
 
 
 def select_settled(
     samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
 ) -> list[Transfer]:
-    """Those long enough, in bytes or in time, to have a rate."""
+    """Select transfers with enough bytes or time for a valid rate."""
     return [t for t in samples if t.bytes >= limits.bytes or t.waited_us >= limits.span_us]
 
 
 def is_slower(
     target: Sequence[Transfer], neutral: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
 ) -> bool | None:
-    """Whether the target is slow and the neutral one fast; None when nothing can be said."""
+    """Return whether the target is slow and the neutral side fast.
+
+    Returns:
+        None when the transfers are too few, too slow or too close to decide.
+    """
     target_rates, neutral_rates = (
         sorted(min(t.rate, limits.plenty) for t in select_settled(s, limits))
         for s in (target, neutral)
@@ -108,7 +113,7 @@ def is_slower(
 
 
 def is_frozen(target: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
-    """All of several transfers stopped within the window and stayed silent to the deadline."""
+    """Return whether all transfers stopped within the window and stayed silent."""
     return len(target) >= limits.frozen and all(
         t.timed_out
         and limits.freeze_from <= t.bytes <= limits.freeze_to
@@ -118,7 +123,7 @@ def is_frozen(target: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
 
 
 def has_run_on(samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
-    """Most transfers got past the window in which bodies freeze."""
+    """Return whether most transfers got past the window in which bodies freeze."""
     past_window = [t for t in samples if t.bytes > limits.freeze_to and not t.timed_out]
     return len(samples) >= limits.frozen and 2 * len(past_window) > len(samples)
 

@@ -1,7 +1,13 @@
-"""The rules as data, read from the top: the first whose conditions hold gives the verdict.
+"""Decision table of rules: the first rule whose conditions hold gives the verdict.
 
-An id is permanent: it may be retired, never given another meaning. Any change of what a rule
-decides raises RULES_VERSION. The README one folder up tells them; a test keeps both in step.
+An id is permanent: it may be retired, but never gets another meaning. Any change of a decision
+raises RULES_VERSION. The README in `judge/` lists the rules, and a test keeps both equal. The
+strengths are assumed.
+
+Example:
+    features = extract_features(pair_page(record, control))
+    rule = decide(features)
+    print(rule.id, rule.state, rule.select_strength(features))
 """
 
 from heliograph_collector.judge.features import Features
@@ -25,5 +31,5 @@ RULES: tuple[Rule, ...] = (
 
 
 def decide(features: Features) -> Rule:
-    """The first rule that holds; the last one always does."""
+    """Return the first rule that holds; the last rule always holds."""
     return next(rule for rule in RULES if rule.matches(features))

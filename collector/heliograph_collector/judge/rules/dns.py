@@ -1,4 +1,4 @@
-"""Lookups: what the resolver says, and where what it says leads."""
+"""Rules on lookups: the resolver's answer and the addresses that it leads to."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
@@ -7,7 +7,10 @@ from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, featur
 
 
 def _dns_rule(name: str, failure: Failure, says: str, strength: float, backed: float) -> Rule:
-    """A lookup that failed here alone; surer when another resolver here knows better."""
+    """Build a rule on a lookup that failed here and succeeded at the control.
+
+    `backed` is the strength when another resolver at the vantage got addresses.
+    """
     return Rule(
         f"dns.{name}",
         BLOCKED,
@@ -78,7 +81,7 @@ DNS = (
     ),
 )
 
-# Past the connection: the resolver's answer may have led astray whatever came after.
+# These rules come after the connection rules, because a false address makes later steps fail.
 MISDIRECTION = (
     Rule(
         "dns.split",

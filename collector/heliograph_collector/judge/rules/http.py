@@ -1,4 +1,4 @@
-"""Pages: whether one came, and whether in clear it is the one that the control got."""
+"""Rules on pages: whether a page came and, in cleartext, equals the control's."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op

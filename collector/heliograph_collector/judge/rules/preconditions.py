@@ -1,7 +1,7 @@
-"""Before any layer is looked at: what proves itself, what cannot be known, what is down.
+"""Rules that come before any layer: proof by TLS, doubts and failures everywhere.
 
-The order matters, and it is: not run, proved by TLS, the vantage's link, the control, doubt,
-cleartext and bare successes, failures that the control shares.
+The order matters: not run, proven by TLS, the vantage's link, the control, doubt, success that
+agrees with the control, contradiction of the control, failures that the control shares.
 """
 
 from heliograph.failure import Operation as Op
@@ -32,7 +32,7 @@ NOT_RUN_CHECKS = (
     Rule("none.no_steps", UNKNOWN, "Nothing was tried.", needs=feature_set(Feature.NO_STEPS)),
 )
 
-# What no link and no control can take back: a verified handshake proves who answered.
+# No link and no control can refute these: a verified handshake proves who answered.
 PROVEN = (
     Rule(
         "down.endless",
@@ -218,7 +218,7 @@ CONTROL_AGREED = (
     ),
 )
 
-# What contradicts the control, and would else pass for a failure that it shares.
+# Contradictions of the control, which would otherwise match FAILS_EVERYWHERE.
 CONTROL_CONTRADICTED = (
     Rule(
         "down.nowhere",

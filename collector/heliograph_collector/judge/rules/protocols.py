@@ -1,4 +1,4 @@
-"""What is neither a page nor its handshake: QUIC, and messages in a named protocol."""
+"""Rules on QUIC handshakes and on messages in a named protocol."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op

@@ -1,4 +1,4 @@
-"""What a rule is: one row of the decision table."""
+"""Rule: one row of the decision table."""
 
 from dataclasses import dataclass
 
@@ -17,23 +17,23 @@ DOWN = VerdictState.DOWN
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One row. It holds when all of `needs` are there, none of `lacks`, and the step fits."""
+    """Rule that holds when all of `needs`, none of `lacks`, and the step are present."""
 
     id: str
     state: VerdictState
     says: str
-    strength: float = 0.0  # of the evidence, before the control's age is weighed in
+    strength: float = 0.0  # of the evidence, before the control's age reduces it
     step: Op | None = None  # the step that failed
-    failure: Failure | None = None  # and how
+    failure: Failure | None = None  # the failure of that step, None for any
     needs: frozenset[Feature] = frozenset()
     lacks: frozenset[Feature] = frozenset()
-    method: str = ""  # "" is the method of step and word
-    layer: str = ""  # "" is the layer of the step
-    support: tuple[Feature, float] | None = None  # a further sign, and the strength that it lends
-    needs_no_control: bool = False  # stands without any control
+    method: str = ""  # "" for the method of step and failure
+    layer: str = ""  # "" for the layer of the step
+    support: tuple[Feature, float] | None = None  # a supporting feature and the strength with it
+    needs_no_control: bool = False  # holds without any control
 
     def matches(self, features: Features) -> bool:
-        """Whether this row is the case's."""
+        """Return whether this rule holds for these features."""
         if not self.needs <= features.present or self.lacks & features.present:
             return False
         if self.step is None:
@@ -60,5 +60,5 @@ class Rule:
 
 
 def feature_set(*features: Feature) -> frozenset[Feature]:
-    """A set, in a form that reads well in a row."""
+    """Build a set of features; a short form for the tables of rules."""
     return frozenset(features)

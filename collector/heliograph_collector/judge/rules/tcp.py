@@ -1,4 +1,4 @@
-"""Connections, and the answers of a resolver that lead to none."""
+"""Rules on connections, and on DNS answers with addresses that do not connect."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
@@ -7,7 +7,7 @@ from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, featur
 
 
 def _tcp_rule(name: str, failure: Failure, says: str, strength: float) -> Rule:
-    """A connection refused in some way to addresses that the control connects to."""
+    """Build a rule on failed connections to addresses that the control connects to."""
     return Rule(
         f"tcp.{name}",
         BLOCKED,

@@ -1,4 +1,4 @@
-"""Handshakes: whose certificate, and what became of the name that was sent."""
+"""Rules on TLS handshakes: certificates, and failures after the ClientHello."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op

@@ -1,8 +1,8 @@
-"""Pages and certificates that are known by sight: data files, each entry with its provenance.
+"""Signatures of known pages and certificates, each entry with its source.
 
-`block_pages.yml` says who blocks, `false_positives.yml` what only looks like it, `refusals.yml`
-what counts in place of a name that is gone, and `interceptors.yml` which issuers are the vantage's
-own house. README.md tells how to add one.
+`block_pages.yml` lists block pages, `false_positives.yml` pages that only resemble them,
+`refusals.yml` pages that refuse access to a name that is gone, and `interceptors.yml` issuers of
+local software and middleboxes. README.md describes how to add an entry.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -13,8 +13,8 @@ from typing import Any
 
 from heliograph.observation import Http
 
-SCOPES = ("national", "provider")  # of a page of blocking
-KINDS = ("challenge", "parked", "edge_error", "filter", "consent")  # of what only looks like one
+SCOPES = ("national", "provider")  # of a block page
+KINDS = ("challenge", "parked", "edge_error", "filter", "consent")  # of a similar page
 REFUSAL = "refusal"
 FIELDS: Mapping[str, Callable[[Http], str]] = {
     "title": lambda http: http.title.lower(),
@@ -25,19 +25,22 @@ FIELDS: Mapping[str, Callable[[Http], str]] = {
 
 
 class SignatureError(ValueError):
-    """A data file that makes no sense; the text names the file and the entry."""
+    """Error in a data file; the message names the file and the entry."""
 
 
 @dataclass(frozen=True, slots=True)
 class Signature:
-    """Holds when every field named has one of its phrases, and the status is among `status`."""
+    """Signature that matches by status, headers and phrases.
+
+    Every named field must contain one of its phrases.
+    """
 
     id: str
     kind: str
     source: str
-    phrases: tuple[tuple[str, tuple[str, ...]], ...] = ()  # field, any of these in it
+    phrases: tuple[tuple[str, tuple[str, ...]], ...] = ()  # field, phrases of which it contains one
     status: tuple[int, ...] = ()
-    headers: tuple[str, ...] = ()  # names, all of which are there
+    headers: tuple[str, ...] = ()  # names, all of which are present
 
     def matches(self, http: Http) -> bool:
         if self.status and http.status not in self.status:
@@ -48,17 +51,17 @@ class Signature:
 
 
 def match_block_page(http: Http) -> Signature | None:
-    """The page of blocking that this is, if it is a known one."""
+    """Return the signature of the known block page, or None."""
     return next((s for s in _load_signatures("block_pages.yml") if s.matches(http)), None)
 
 
 def match_look_alike(http: Http) -> Signature | None:
-    """What this is instead of blocking, if it is known: its `kind` is one of KINDS."""
+    """Return the signature of a known harmless page, or None; its `kind` is in KINDS."""
     return next((s for s in _load_signatures("false_positives.yml") if s.matches(http)), None)
 
 
 def is_refusal(http: Http) -> bool:
-    """Whether it turns the visitor away, in words that no offer of a search would use."""
+    """Return whether the page refuses access in terms that no search page uses."""
     if match_look_alike(http) is not None:
         return False
     pages = (*_load_signatures("block_pages.yml"), *_load_signatures("refusals.yml"))
@@ -66,7 +69,7 @@ def is_refusal(http: Http) -> bool:
 
 
 def find_interceptor(issuer: str) -> str:
-    """The program or box of the vantage's own house that signs so, "" when it is none."""
+    """Return the local software or middlebox with this issuer, "" when it is none."""
     issuer_name = issuer.lower()
     return next(
         (id_ for id_, phrases in _load_interceptors() if _contains_any(issuer_name, phrases)), ""

@@ -1,6 +1,12 @@
-"""OONI's measurements in our words: observations, a control, and verdicts in OONI's value sets.
+"""Import of OONI measurements: observations, a control, and OONI's verdict values.
 
-README.md tells what becomes of each test, and where the verdict differs from OONI's and why.
+README.md describes the conversion of each test and where our verdicts differ from OONI's.
+
+Example:
+    for document in read_documents([Path("measurements.jsonl")]):
+        if isinstance(document, Document):
+            imported = read_measurement(document.json)
+            print(format_row(imported, judge(imported.record, imported.control)))
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -28,9 +34,9 @@ __all__ = [
     "read_measurement",
 ]
 
-BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; else http-failure, as OONI has no other
+BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; all others are http-failure
 OTHER_PAGE = frozenset(("other_page", "redirect", "block_page", "status_451"))
-PRESUMED_FACTOR = 0.5  # what is left of a confidence that rests on no control
+PRESUMED_FACTOR = 0.5  # assumed; share of a confidence that remains without a measured control
 
 
 def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> dict[str, Any]:
@@ -51,14 +57,14 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> di
 
 
 def map_accessible(overall: Verdict) -> bool | None:
-    """True where it is reachable, None where nobody can say."""
+    """Return OONI's `accessible`: None when unknown."""
     if overall.state is VerdictState.UNKNOWN:
         return None
     return overall.state is VerdictState.REACHABLE
 
 
 def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool | None:
-    """OONI's words. False where nothing blocks, None where nobody can say."""
+    """Return OONI's `blocking`: False when not blocked, None when unknown."""
     if overall.state is VerdictState.UNKNOWN:
         return None
     if overall.state is not VerdictState.BLOCKED:
@@ -74,7 +80,10 @@ def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool 
 
 
 def _is_redirected(imported: ImportedMeasurement, overall: Verdict) -> bool:
-    """OONI says tcp_ip of the URL's own connection alone, and of one that it lists as such."""
+    """Return whether the evidence is not the URL's own recorded connection.
+
+    OONI reports tcp_ip only for the URL's own connection that it records.
+    """
     observations = imported.record.measurement.observations
     ends = [tcp for i in overall.evidence if i < len(observations) and (tcp := observations[i].tcp)]
     if ends and all(tcp.address == UNNAMED_ADDRESS for tcp in ends):
@@ -84,7 +93,7 @@ def _is_redirected(imported: ImportedMeasurement, overall: Verdict) -> bool:
 
 
 def _is_causeless(imported: ImportedMeasurement, overall: Verdict) -> bool:
-    """The step that failed is known, and not how."""
+    """Return whether the failed step is known, but not its failure."""
     observations = imported.record.measurement.observations
     labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
     return (
@@ -100,7 +109,7 @@ def compute_confidence(imported: ImportedMeasurement, overall: Verdict) -> float
 
 
 def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> str:
-    """The same for a person."""
+    """Format the row of `format_row` as a sentence."""
     row = format_row(imported, verdicts)
     probe_network = f"{row['probe_cc']} {row['probe_asn']}"
     verdict_text = row["verdict"]
@@ -130,12 +139,12 @@ TEST_READERS: Mapping[str, Callable[[Json], ImportedMeasurement]] = {
 
 
 def has_control(document: Json) -> bool:
-    """Whether the measurement brings its own control, so that no other country's is asked for."""
+    """Return whether it contains its own control, so that countries are not compared."""
     return document.get("test_name") == "web_connectivity"
 
 
 def read_measurement(document: Json) -> ImportedMeasurement:
-    """Raises UnreadableError, with the reason, and nothing else whatever the document holds."""
+    """Convert a document. Raises only UnreadableError, whatever the document holds."""
     name = as_text(document.get("test_name"), 64)
     if not name:
         raise UnreadableError("it has no test_name, so it is no measurement of OONI's")

@@ -1,4 +1,4 @@
-"""OONI's archival rows as our observations: what every test's keys have in common.
+"""Conversion of OONI's archival rows to observations, common to all tests.
 
 Formats: df-001 (HTTP), df-002 (DNS), df-005 (TCP), df-006 (TLS), github.com/ooni/spec.
 """
@@ -32,9 +32,9 @@ from heliograph_collector.sources.ooni.values import (
 )
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
-OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # where local proxies invent addresses
+OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 MAX_CERTIFICATES = 10
-MAX_ANSWERS = 64  # of one lookup
+MAX_ANSWERS = 64  # per lookup
 UNKEPT_CERTIFICATE = Certificate(
     sha256="", spki_sha256="", subject="", issuer="", not_before_s=0, not_after_s=0
 )
@@ -42,14 +42,14 @@ UNKEPT_CERTIFICATE = Certificate(
 
 @dataclass(slots=True)
 class Steps:
-    """Collects observations under one label after another; `add` gives the index."""
+    """Collector of observations under a changing label; `add` returns the index."""
 
     label: str = ""
     observations: list[Observation] = field(default_factory=list)
-    trusted: bool = True  # the probe brings its own list of authorities, as OONI's does
-    _system_lookups: dict[tuple[str, str], int] = field(default_factory=dict)  # who gave an address
+    trusted: bool = True  # the probe has its own list of authorities, as OONI's has
+    _system_lookups: dict[tuple[str, str], int] = field(default_factory=dict)  # by label, address
     _any_lookups: dict[tuple[str, str], int] = field(default_factory=dict)
-    _indexed_count: int = 0  # so many of `observations` are in the two
+    _indexed_count: int = 0  # observations that are in both indexes
     _indexed_list: list[Observation] | None = None
 
     def add(self, observation: Observation, parent: int | None = None) -> int:
@@ -57,11 +57,11 @@ class Steps:
         return len(self.observations) - 1
 
     def select_current(self) -> list[Observation]:
-        """What was made under the label of now."""
+        """Return the observations under the present label."""
         return [x for x in self.observations if x.endpoint == self.label]
 
     def find_lookup(self, address: str) -> int | None:
-        """The lookup that gave this address, the system's first."""
+        """Find the lookup that gave this address, the system's first."""
         if self._indexed_list is not self.observations or self._indexed_count > len(
             self.observations
         ):
@@ -85,7 +85,7 @@ class Steps:
 
 
 def build_step(operation: Operation, row: Json, failure_code: Failure | None) -> Observation:
-    """With the row's times, where it has any."""
+    """Build an observation with the row's times, if it has any."""
     started = as_microseconds(row.get("t0"))
     ended = as_microseconds(row.get("t"))
     return Observation(
@@ -97,9 +97,9 @@ def build_step(operation: Operation, row: Json, failure_code: Failure | None) ->
 
 
 def parse_queries(row: Json, later: Sequence[Json] = ()) -> list[Observation]:
-    """One row; two observations for getaddrinfo, which asks for A and AAAA at once.
+    """Parse a DNS row; getaddrinfo gives two observations, for A and AAAA.
 
-    `later` are rows on further replies to the same query.
+    `later` are rows of further replies to the same query.
     """
     failure_code = parse_failure(row.get("failure"))
     kind = as_text(row.get("query_type"), 16).upper()
@@ -110,7 +110,7 @@ def parse_queries(row: Json, later: Sequence[Json] = ()) -> list[Observation]:
         record_answers = tuple(a for a in answers if a.type in (record, "CNAME"))
         has_record = any(a.type == record for a in record_answers)
         if len(record_types) == 2 and record == "AAAA" and not has_record:
-            continue  # nobody can tell whether it was asked for
+            continue  # the query for AAAA is not recorded
         if (
             len(record_types) == 2
             and not has_record
@@ -172,16 +172,16 @@ def parse_connect(row: Json) -> Observation:
     if failure_code is None and status.get("success") is False:
         failure_code = Failure.UNKNOWN_FAILURE
     if failure_code is Failure.EOF_ERROR:
-        failure_code = Failure.CONNECTION_RESET  # it ended before it stood
+        failure_code = Failure.CONNECTION_RESET  # the connection ended before it was established
     tcp = Tcp(address=as_text(row.get("ip"), 64), port=_parse_port(row.get("port")))
     return replace(build_step(Operation.CONNECT, row, failure_code), tcp=tcp)
 
 
 def parse_handshake(row: Json, *, trusted: bool) -> Observation:
-    """`trusted`: a certificate that was shown and not kept is still known to be wrong.
+    """Parse a TLS row.
 
-    OONI's probe brings its own list of authorities, so the vantage's is no excuse; its clock may
-    be.
+    With `trusted`, an untrusted certificate counts as wrong even if it was not kept: OONI's probe
+    brings its own list of authorities, so the vantage's is not at fault. Its clock still may be.
     """
     failure_code = parse_failure(row.get("failure"))
     chain = parse_certificates(row)
@@ -215,7 +215,7 @@ def parse_certificates(row: Json) -> tuple[Certificate, ...]:
 
 
 def _parse_named_certificate(row: Json) -> Certificate:
-    """As our own export names it."""
+    """Parse a certificate as our own export writes it."""
     return Certificate(
         sha256=as_text(row.get("sha256"), 64),
         spki_sha256=as_text(row.get("spki_sha256"), 64),
@@ -227,7 +227,7 @@ def _parse_named_certificate(row: Json) -> Certificate:
 
 
 def parse_certificate(der: bytes) -> Certificate | None:
-    """None for what is no certificate."""
+    """Parse a DER certificate, None if invalid."""
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -251,7 +251,7 @@ def parse_certificate(der: bytes) -> Certificate | None:
 
 
 def parse_page(row: Json, url: str) -> list[Observation]:
-    """The round trip and, where a reply came, its body."""
+    """Parse an HTTP row to a round trip and, after a reply, the body."""
     failure_code = parse_failure(row.get("failure"))
     http = parse_reply(as_object(row.get("request")), as_object(row.get("response")), url)
     if not http.status:
@@ -268,22 +268,22 @@ def parse_page(row: Json, url: str) -> list[Observation]:
         build_step(Operation.HTTP_ROUND_TRIP, row, None), http=replace(http, body_bytes=0)
     )
     if failure_code in (Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST):
-        failure_code = None  # told of the redirect that follows, and not of this page
+        failure_code = None  # it refers to the redirect that follows and not to this page
     return [round_trip, replace(build_step(Operation.READ_BODY, row, failure_code), http=http)]
 
 
 def _find_missing_failure(row: Json) -> Failure | None:
-    """Neither a reply nor a word of failure: nobody knows what happened."""
+    """Return UNKNOWN_FAILURE for a row with neither a reply nor a failure."""
     return None if "failure" in row else Failure.UNKNOWN_FAILURE
 
 
 def build_tcp(row: Json, port: int) -> Tcp:
-    """The end that this row is about, if it is at this port."""
+    """Build the TCP endpoint of the row's address and this port."""
     return Tcp(address=as_text(row.get("ip"), 64), port=port)
 
 
 def split_endpoint(endpoint: object) -> tuple[str, int]:
-    """`1.2.3.4:443` or `[::1]:443`; ("", 0) when it is neither."""
+    """Split `1.2.3.4:443` or `[::1]:443`; return ("", 0) for anything else."""
     address, _, port = as_text(endpoint, 128).rpartition(":")
     address = address.strip("[]")
     return (address, _parse_port(port)) if is_address(address) else ("", 0)
@@ -298,13 +298,13 @@ def is_address(value: str) -> bool:
 
 
 def is_public(value: str) -> bool:
-    """Whether something on the Internet, or a proxy of the vantage's own, can have this address."""
+    """Return whether a public host, or a local proxy, can have this address."""
     address = ipaddress.ip_address(value)
     return address.is_global or (address.version == 4 and address in OWN_PROXY)
 
 
 def normalize_host(name: str) -> str:
-    """In lower case and as it goes over the wire, however it was written."""
+    """Convert a host name to lower case and to its IDNA form."""
     name = name.strip().rstrip(".").lower()
     if name.isascii():
         return name

@@ -1,9 +1,9 @@
-"""web_connectivity without the helper's answer, but with what the probe found when it compared.
+"""Import of web_connectivity without the helper's answer.
 
-Old and cut-down measurements hold `dns_consistency` or `status_code_match` and neither the lookups
-nor the helper's page. Those are comparisons of two observations and no verdicts, and the probe
-made them only when the helper had answered. An address that is not told is a symbol here: the
-same on both sides where the answers agreed.
+Old and reduced measurements hold `dns_consistency` or `status_code_match`, but neither the lookups
+nor the helper's page. These keys compare two observations and are no verdicts, and the probe wrote
+them only after an answer of the helper. An unrecorded address becomes a symbol, which is equal on
+both sides where the answers agreed.
 """
 
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from heliograph_collector.sources.ooni.failures import parse_failure
 from heliograph_collector.sources.ooni.steps_builder import NAME_FAILURES, HopRows
 from heliograph_collector.sources.ooni.values import Json, as_integer, as_object
 
-# addresses that no row names
+# symbols for unrecorded addresses
 UNNAMED_ADDRESS = "untold"
 OTHER_UNNAMED_ADDRESS = "untold-elsewhere"
 MATCHES = ("body_length_match", "headers_match", "title_match")
@@ -26,15 +26,15 @@ MATCHES = ("body_length_match", "headers_match", "title_match")
 
 @dataclass(frozen=True, slots=True)
 class HelperComparison:
-    """Hold what is known of the helper. `is_consistent` None: nothing was compared."""
+    """Recorded comparison with the helper; `is_consistent` None means not compared."""
 
     is_consistent: bool | None
-    has_page: bool  # it got a page
-    is_same_page: bool  # and the vantage got the same
+    has_page: bool  # the helper got a page
+    is_same_page: bool  # the vantage got the same page
 
 
 def read_helper_comparison(keys: Json) -> HelperComparison | None:
-    """None when the helper's answer is in the file, when it did not answer, or nobody says."""
+    """Read the comparison, None if the helper's answer is recorded or absent."""
     control = as_object(keys.get("control"))
     request = as_object(control.get("http_request"))
     dns = as_object(control.get("dns"))
@@ -57,13 +57,13 @@ def read_helper_comparison(keys: Json) -> HelperComparison | None:
 
 
 def add_missing_steps(keys: Json, hop: HopRows, steps: Steps, comparison: HelperComparison) -> None:
-    """The vantage's own lookup, and its page where it was the helper's, before the rows."""
+    """Add the vantage's lookup, and its page if it is the helper's, before the rows."""
     if hop.queries or archival.is_address(hop.host):
         return
     failure_code = parse_failure(keys.get("dns_experiment_failure"))
     failures = [parse_failure(r.get("failure")) for r in hop.requests]
     if any(w and w.startswith("ssl_") for w in failures):
-        hop.url = "https" + hop.url[hop.url.index(":") :]  # where a redirect had led
+        hop.url = "https" + hop.url[hop.url.index(":") :]  # a redirect led there
     failure_code = failure_code or next((w for w in failures if w in NAME_FAILURES), None)
     ends = [archival.parse_connect(row).tcp for row in hop.connects]
     own = [end.address for end in ends if end] or [UNNAMED_ADDRESS]
@@ -76,7 +76,7 @@ def add_missing_steps(keys: Json, hop: HopRows, steps: Steps, comparison: Helper
 def build_control_view(
     document: Json, hop: HopRows, steps: Steps, comparison: HelperComparison
 ) -> ControlView:
-    """A helper that resolved where the answers agreed, or elsewhere, and perhaps got the page."""
+    """Build a helper that resolved consistently or elsewhere, and may have the page."""
     control_steps = Steps()
     lookups = [x for x in steps.observations if x.dns and not x.endpoint]
     addresses = tuple(a for x in lookups if x.dns for a in x.dns.addresses) or (UNNAMED_ADDRESS,)
@@ -105,7 +105,7 @@ def _build_lookup(
 
 
 def _add_page(steps: Steps, hop: HopRows, address: str = UNNAMED_ADDRESS) -> None:
-    """Its status is told by neither side, only that it is the same."""
+    """Add a page; its status is symbolic, because only its equality is recorded."""
     http = Http(method="GET", url=hop.url, status=200, title="untold", body_sha256="untold")
     tcp = Tcp(address=address, port=hop.port)
     parent = steps.add(_build_step(Operation.CONNECT, tcp=tcp), 0)

@@ -1,7 +1,8 @@
-"""The test helper's `control` as the sight of a control.
+"""Conversion of the test helper's `control` to a control view.
 
-It fetches the URL to its end and tells of that end alone. Where the vantage was redirected, the
-helper is taken to have gone the same way, as OONI takes it; at which addresses, it does not say.
+The helper fetches the URL to its end and reports only that end. Where the vantage was redirected,
+the helper is assumed to have followed the same redirects, as OONI assumes. Its addresses there are
+not recorded.
 """
 
 from collections import defaultdict
@@ -20,13 +21,13 @@ from heliograph_collector.sources.ooni.http_facts import list_header_names, pars
 from heliograph_collector.sources.ooni.steps_builder import HopRows
 from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_text, as_texts
 
-WINDOW_US = 3 * 3600 * 1_000_000  # outages worth the name last longer than a run takes
-MIN_COUNTRIES = 2  # other countries that fail alike, before it counts as an outage
-Key = tuple[str, str, int]  # service, endpoint, stretch of time
+WINDOW_US = 3 * 3600 * 1_000_000  # assumed; relevant outages last longer than a run
+MIN_COUNTRIES = 2  # assumed; other countries that must fail alike for an outage
+Key = tuple[str, str, int]  # service, endpoint, time window
 
 
 class PeerOutcomes:
-    """Countries by outcome: `add` every measurement, then ask with `compare_peers`."""
+    """Outcomes by country: `add` every measurement first, then use `compare_peers`."""
 
     def __init__(self) -> None:
         self._passed: defaultdict[Key, set[str]] = defaultdict(set)
@@ -41,7 +42,7 @@ class PeerOutcomes:
             )
 
     def compare_peers(self, imported: ImportedMeasurement) -> ImportedMeasurement:
-        """With a control that fails where other countries fail alike and none gets through."""
+        """Let the presumed control fail where other countries fail and none succeeds."""
         if not imported.presumed or imported.control.measurement is None:
             return imported
         labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
@@ -75,7 +76,7 @@ class PeerOutcomes:
 
 
 def _extract_outcomes(imported: ImportedMeasurement) -> dict[str, bool]:
-    """By endpoint, whether it failed: in its last step, and in no way that is the vantage's own."""
+    """Return by endpoint whether its last observation failed."""
     last: dict[str, Observation] = {}
     for observation in imported.record.measurement.observations:
         last[observation.endpoint] = observation
@@ -87,14 +88,14 @@ def _make_key(imported: ImportedMeasurement, label: str) -> Key:
     return own_measurement.service, label, own_measurement.started_us // WINDOW_US
 
 
-Hops = Sequence[tuple[str, Sequence[Observation]]]  # each page's URL, and what the vantage saw
+Hops = Sequence[tuple[str, Sequence[Observation]]]  # URL and the vantage's observations by page
 
-ALIKE = 0.7  # shorter body over longer one
-LONG_WORD = 5  # letters
+ALIKE = 0.7  # ratio of body sizes; OONI web_connectivity
+LONG_WORD = 5  # letters; OONI web_connectivity
 
 
 def select_common_pages(hops: Hops, request: Json) -> Hops:
-    """The pages that both sides saw; the helper's own page stands at the last of them."""
+    """Select the pages that both sides saw; the last one is the helper's page."""
     last = _find_page(hops[-1][1])
     if last is None or is_alike(last, request):
         return hops
@@ -107,7 +108,7 @@ def select_common_pages(hops: Hops, request: Json) -> Hops:
 
 
 def is_alike(vantage_page: Http, helper_page: Json) -> bool:
-    """Whether two pages can be one: the status, and then the title or the size."""
+    """Return whether two pages may be equal by status, and by title or else size."""
     if vantage_page.status != as_integer(helper_page.get("status_code")):
         return False
     title = vantage_page.title
@@ -150,7 +151,7 @@ def has_helper_answer(keys: Json) -> bool:
 
 
 def build_control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
-    """Nothing to compare with when the helper was not reached."""
+    """Build the control view, empty when the helper was not reached."""
     if not has_helper_answer(keys):
         return ControlView()
     control = as_object(keys.get("control"))
@@ -191,7 +192,7 @@ def _build_lookup(
     failure_code: Failure | None = None,
     answers: tuple[DnsAnswer, ...] = (),
 ) -> Observation:
-    """As the control's system resolver, which is what the vantage's is held against."""
+    """Build a lookup of the control's system, which is compared with the vantage's."""
     dns = Dns(engine="system", resolver="", name=host, query_type=record, answers=answers)
     return _build_step(Operation.RESOLVE, failure_code, dns=dns)
 
@@ -202,11 +203,11 @@ def _build_step(
     observation = Observation(
         operation=operation, started_us=0, duration_us=0, failure=failure_code
     )
-    return replace(observation, **facts)  # type: ignore[arg-type] # of the one field that it is for
+    return replace(observation, **facts)  # type: ignore[arg-type] # one field of the right type
 
 
 def _add_connections(steps: Steps, control: Json, url: str) -> None:
-    """Connections to what the helper found itself and to what the vantage asked it to try."""
+    """Add connections to the helper's own addresses and to those of the vantage."""
     connects = as_object(control.get("tcp_connect"))
     handshakes = as_object(control.get("tls_handshake"))
     for end in sorted({*connects, *handshakes})[:128]:
@@ -233,7 +234,7 @@ def _parse_status(row: Json) -> Failure | None:
 
 
 def _add_redirects(steps: Steps, hops: Hops) -> None:
-    """The pages before the last, on which both sides were sent on."""
+    """Add the pages before the last, which redirected both sides."""
     for depth, (url, page_observations) in enumerate(hops[:-1]):
         steps.label = _make_label(depth)
         reply = next((x.http for x in page_observations if x.http and x.http.status), None)
@@ -261,7 +262,7 @@ def _add_last_page(steps: Steps, request: Json, hops: Hops) -> None:
 
 
 def _has_failed_rows(steps: Steps) -> bool:
-    """Whether the helper's own rows tell already where it stopped."""
+    """Return whether the helper's own rows already contain its failure."""
     connections = [x for x in steps.observations if x.operation is Operation.CONNECT]
     handshakes = [x for x in steps.observations if x.operation is Operation.TLS_HANDSHAKE]
     lookups = [x for x in steps.observations if x.dns]
@@ -294,7 +295,7 @@ def _add_failure(
             connection,
         )
         return
-    # "unknown_error" is the helper's word for whatever else kept it from a page
+    # "unknown_error" is the helper's name for all other failures without a page
     failure_code = (
         Failure.HTTP_REQUEST_FAILED if failure_code is Failure.UNKNOWN_FAILURE else failure_code
     )
@@ -325,7 +326,7 @@ def _add_page(steps: Steps, request: Json, url: str, status: int, *, fresh: bool
 
 
 def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
-    """What a reply to the request stands on. `fresh`: at addresses that are not named."""
+    """Add the steps below a request; `fresh` means at unrecorded addresses."""
     secure = parse_scheme(url) == "https"
     connections = [] if fresh else _find_open_connections(steps, HopRows(url).port)
     handshakes = [
@@ -342,7 +343,7 @@ def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
 
 
 def _find_open_connections(steps: Steps, port: int) -> list[int]:
-    """The helper's connections at this port, to addresses that it found itself."""
+    """Find the helper's connections at this port to addresses that it resolved."""
     return [
         index
         for index, observation in enumerate(steps.observations)
@@ -354,13 +355,13 @@ def _find_open_connections(steps: Steps, port: int) -> list[int]:
 
 
 def _is_own_address(steps: Steps, tcp: Tcp) -> bool:
-    """Whether the helper's own lookup gave it, or no lookup was needed."""
+    """Return whether the helper resolved this address, or needed no lookup."""
     has_lookup = any(x.dns for x in steps.observations)
     return not has_lookup or steps.find_lookup(tcp.address) is not None
 
 
 def _add_resolution(steps: Steps, url: str, page_observations: Sequence[Observation]) -> None:
-    """A name that had to be resolved on the way, where the vantage did so as well."""
+    """Add the lookup of a redirect's host where the vantage has one too."""
     if any(x.dns for x in page_observations):
         steps.add(_build_lookup(_get_host(url)))
 

@@ -1,7 +1,7 @@
-"""What the tests of one service share: rows sorted to endpoints, and a control that is presumed.
+"""Import of service tests: rows by endpoint, and a presumed control.
 
-OONI has no control for these. The service is presumed to be up, which halves the confidence;
-`PeerOutcomes` (control.py) takes what other countries saw instead, where it was imported too.
+OONI has no control for these tests. The service is presumed to be up, which halves the confidence.
+`PeerOutcomes` (control.py) uses the outcomes of other countries instead, if imported.
 """
 
 from collections.abc import Callable, Iterable, Sequence
@@ -25,9 +25,7 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 from heliograph_collector.sources.ooni.values import Json, as_object, as_rows, as_text
 
 MAX_ENDPOINTS = 128
-CAUSELESS_LABELS = frozenset(
-    ("dc", "endpoint")
-)  # labels of which a summary tells that they fail, not how
+CAUSELESS_LABELS = frozenset(("dc", "endpoint"))  # summary labels without a recorded failure
 EARLY_OPERATIONS = {
     "resolve": Operation.RESOLVE,
     "connect": Operation.CONNECT,
@@ -36,7 +34,7 @@ EARLY_OPERATIONS = {
 
 @dataclass(frozen=True, slots=True)
 class ServiceEndpoint:
-    """Where a client goes. The URL's scheme says how far: tcp is a connection and no more."""
+    """Endpoint of a client; a URL with the scheme tcp is a connection only."""
 
     label: str
     group: str
@@ -45,7 +43,7 @@ class ServiceEndpoint:
 
 @dataclass(slots=True)
 class EndpointRows:
-    """A measurement's rows, and the endpoints that they are about."""
+    """Rows of a measurement and its endpoints."""
 
     keys: Json
     endpoints: dict[str, ServiceEndpoint] = field(default_factory=dict)
@@ -55,7 +53,7 @@ class EndpointRows:
             self.endpoints.setdefault(endpoint.label, endpoint)
 
     def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
-        """The endpoint's own rows. Names share addresses, so a connection may count for several."""
+        """Select the endpoint's rows; hosts share addresses, so rows may count repeatedly."""
         hop = HopRows(endpoint.url)
         named_queries = [
             q for q in as_rows(self.keys.get("queries")) if _has_name(q, "hostname", hop.host)
@@ -92,7 +90,7 @@ def import_service(
     endpoint_rows: EndpointRows,
     fill: Callable[[Steps, ServiceEndpoint], None] | None = None,
 ) -> ImportedMeasurement:
-    """Every endpoint walked; `fill` may add what only a word of the keys tells."""
+    """Import all endpoints; `fill` may add steps that only a summary key records."""
     steps = Steps()
     for endpoint in endpoint_rows.endpoints.values():
         steps.label = endpoint.label
@@ -112,7 +110,7 @@ def import_steps(
     mirror: Callable[[Observation], bool] = lambda _: False,
     causeless_labels: frozenset[str] = frozenset(),
 ) -> ImportedMeasurement:
-    """`mirror`: failures that the service shows everybody."""
+    """Build the imported measurement; `mirror` selects failures that everybody gets."""
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
     target = as_text(document.get("input")) or name
@@ -139,7 +137,10 @@ def import_steps(
 
 
 def _reject_private(observation: Observation, observations: Sequence[Observation]) -> Observation:
-    """A service is on the Internet: private addresses alone are no answer, unless it is there."""
+    """Reject answers with only private addresses unless a handshake verified one.
+
+    A service is on the Internet, so such an answer is a bogon.
+    """
     dns = observation.dns
     if dns is None or not dns.addresses or any(map(archival.is_public, dns.addresses)):
         return observation
@@ -158,7 +159,7 @@ def _is_verified(observation: Observation) -> bool:
 def presume_passed(
     observations: Sequence[Observation], mirror: Callable[[Observation], bool]
 ) -> Iterable[Observation]:
-    """The same steps, all passed: how the service answers where nothing is in the way."""
+    """Yield the same steps without failures, as the service answers when unblocked."""
     for observation in observations:
         if observation.failure is not None and mirror(observation):
             yield observation
@@ -171,7 +172,7 @@ def presume_passed(
 
 
 def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:
-    """A fetch of which only its outcome is told, and perhaps the step that failed."""
+    """Add a fetch of which only the outcome, and perhaps the failed step, is recorded."""
     if failure_code is not None and operation in EARLY_OPERATIONS:
         add_outcome(steps, EARLY_OPERATIONS[operation], failure_code)
         return
@@ -184,7 +185,10 @@ def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: s
 
 
 def read_summary(keys: Json, failed: str, status: str) -> tuple[bool, Failure | None]:
-    """Whether a summary tells of this endpoint, and its failure. "blocked" is no word for one."""
+    """Return whether a summary covers this endpoint, and its failure.
+
+    "blocked" without a failure becomes UNKNOWN_FAILURE.
+    """
     failure_code = parse_failure(keys.get(failed))
     if failure_code is None and keys.get(status) == "blocked":
         failure_code = Failure.UNKNOWN_FAILURE
@@ -208,7 +212,7 @@ def _is_at(row: Json, addresses: set[str], port: int) -> bool:
 
 
 def _is_request_to(row: Json, url: str) -> bool:
-    """Whether this request is to the endpoint: the same scheme, host and port."""
+    """Return whether a request goes to the endpoint's scheme, host and port."""
     return _parse_origin(as_text(as_object(row.get("request")).get("url"))) == _parse_origin(url)
 
 

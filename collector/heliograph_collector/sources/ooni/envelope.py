@@ -1,4 +1,4 @@
-"""The frame of an OONI measurement (df-000): who, where, when, and whether it was online at all."""
+"""Common fields of an OONI measurement (df-000): vantage, time and link state."""
 
 import hashlib
 import re
@@ -28,14 +28,14 @@ NO_LINK = frozenset(
         Failure.DNS_SERVER_MISBEHAVING,
         Failure.UNKNOWN_FAILURE,
     }
-)  # failures that one also gets with no network at all
+)  # failures that also occur without any network
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _CC = re.compile(r"[A-Z]{2}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ImportedMeasurement:
-    """One of OONI's measurements in our words, ready to be judged."""
+    """Converted OONI measurement, ready for the judge."""
 
     input: str
     test_name: str
@@ -43,19 +43,19 @@ class ImportedMeasurement:
     probe_asn: str
     record: ReceivedMeasurement
     control: ControlView
-    presumed: bool = False  # the control is no more than the expectation that the service is up
+    presumed: bool = False  # the control is only the assumption that the service is up
     groups: Mapping[str, str] = field(default_factory=dict)
     causeless_labels: frozenset[str] = (
         frozenset()
-    )  # endpoints of which it is not told how they fail
+    )  # endpoints whose kind of failure is not recorded
 
 
 class UnreadableError(ValueError):
-    """It cannot be read as a measurement; str() is the reason."""
+    """Error for an unreadable measurement; the message is the reason."""
 
 
 def parse_started_us(document: Json) -> int:
-    """When it began; 0 when it does not say so in the agreed form."""
+    """Parse the start time, 0 if it is not in the expected form."""
     start_text = as_text(document.get("measurement_start_time"), 32) or as_text(
         document.get("test_start_time"), 32
     )
@@ -83,11 +83,11 @@ def parse_vantage(document: Json) -> Vantage:
 def detect_link(
     document: Json, observations: Sequence[Observation], *, helper: bool = False
 ) -> Link:
-    """Online when anything was answered, or when the run is known to have begun online.
+    """Return ONLINE if anything was answered or the run surely began online.
 
-    OONI's probe asks no anchors. It does look itself up before it measures, and gives up when it
-    cannot: a network's number, or the id of a report, tells that there was a link to begin with.
-    Where not even a lookup was answered since, it may be gone.
+    OONI's probe tests no anchors. It looks up its own address before it measures and stops if that
+    fails, so an AS number or a report id proves a link at the start. If even lookups were not
+    answered later, the link may be lost.
     """
     if helper or any(_is_answered(x) for x in observations):
         return Link.ONLINE
@@ -132,7 +132,7 @@ def build_measurement(
 
 
 def build_record(document: Json, ooni_measurement: Measurement) -> ReceivedMeasurement:
-    """Under an id that is the same at every import."""
+    """Build a record with an id that is equal at every import."""
     id_keys = ("measurement_uid", "id", "report_id", "input", "measurement_start_time", "probe_asn")
     name = "\0".join(str(document.get(key) or "") for key in (*id_keys, "test_name"))
     return ReceivedMeasurement(

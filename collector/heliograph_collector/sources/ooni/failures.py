@@ -1,8 +1,8 @@
-"""OONI's failure strings, of all ages, in our vocabulary."""
+"""Conversion of OONI's failure strings of all versions."""
 
 from heliograph.failure import Failure
 
-# Names that are not ours: older ones, other systems' ones, and those of the test helper.
+# Names of older versions, of other systems and of the test helper.
 ALIASES = {
     "android_dns_cache_no_data": Failure.DNS_NO_ANSWER,
     "connection_already_closed": Failure.EOF_ERROR,
@@ -31,7 +31,7 @@ ALIASES = {
     "timeout": Failure.GENERIC_TIMEOUT_ERROR,
 }
 
-# What stands in "unknown_failure: …", by what it holds; the first that fits.
+# Phrases inside "unknown_failure: …"; the first match decides.
 PHRASES = (
     ("operation was canceled", Failure.INTERRUPTED),
     ("context canceled", Failure.INTERRUPTED),
@@ -55,7 +55,7 @@ _FAILURE_BY_NAME = {str(word): word for word in Failure}
 
 
 def parse_failure(value: object) -> Failure | None:
-    """None for success, which is null, and for the empty text; anything odd is UNKNOWN_FAILURE."""
+    """Parse a failure: None for null and "", UNKNOWN_FAILURE for unknown values."""
     if value is None or value is False or value == "":
         return None
     if not isinstance(value, str):

@@ -1,6 +1,6 @@
-"""Finds measurements in files: JSON of one or many, one a line, each also gzipped.
+"""Reader of measurement files: JSON or JSON Lines, also gzipped.
 
-Nothing in a file stops the rest: what cannot be read is a Complaint with its place.
+An unreadable part becomes a Complaint and does not stop the rest.
 """
 
 import gzip
@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import IO, Any
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
-MAX_BYTES = 16 << 20  # of one measurement
-MAX_EXPANDED_BYTES = 1 << 30  # of one file, unpacked
-MAX_MEASUREMENTS = 1_000_000  # of one file
+MAX_BYTES = 16 << 20  # per measurement
+MAX_EXPANDED_BYTES = 1 << 30  # per file, unpacked
+MAX_MEASUREMENTS = 1_000_000  # per file
 
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One measurement, not yet looked into."""
+    """One unparsed measurement."""
 
     path: Path
     line: int  # 0 where the file is one document
@@ -28,7 +28,7 @@ class Document:
 
 @dataclass(frozen=True, slots=True)
 class Complaint:
-    """What could not be read; str() is a sentence with its place."""
+    """Description of an unreadable part; str() is a sentence with its place."""
 
     path: Path
     line: int
@@ -40,7 +40,7 @@ class Complaint:
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
-    """Folders are walked by name; links in them are not followed."""
+    """Read files and directories, sorted by name, without following links."""
     for path in paths:
         if path.is_dir():
             file_paths = sorted(p for p in path.rglob("*") if p.name.endswith(SUFFIXES))
@@ -65,12 +65,12 @@ def _read_file(path: Path) -> Iterator[Document | Complaint]:
 
 def _unpack(path: Path, raw: IO[bytes]) -> IO[bytes]:
     if path.name.endswith(".gz"):
-        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # reads as one
+        return gzip.GzipFile(fileobj=raw)  # type: ignore[return-value] # it reads like a file
     return raw
 
 
 def _read_lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:
-    """One document a line when the first line is one; else the whole file is one."""
+    """Read one document per line if the first line is one, or else one document."""
     first = file.readline(MAX_BYTES + 1)
     may_be_document = first.strip() in (b"{", b"[") or ".jsonl" not in path.name
     if may_be_document and _try_parse(first) is None:
@@ -94,7 +94,7 @@ def _read_lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:
 
 
 def _skip_line(file: IO[bytes]) -> int:
-    """To the line's end, which need not come."""
+    """Skip to the end of the line, within limits."""
     skipped = 0
     while skipped < MAX_EXPANDED_BYTES:
         piece = file.readline(1 << 20)
@@ -110,7 +110,7 @@ def _read_document(path: Path, body: bytes) -> Iterator[Document | Complaint]:
     elif len(body) > MAX_BYTES:
         yield Complaint(path, 0, f"more than {MAX_BYTES >> 20} MiB in one document")
     elif body.count(b"\n{") > 0 and _try_parse(body) is None:
-        for number, line in enumerate(body.splitlines(), 1):  # the first line alone is broken
+        for number, line in enumerate(body.splitlines(), 1):  # only the first line is broken
             if line.strip():
                 yield from _parse_items(path, number, line)
     else:

@@ -1,4 +1,4 @@
-"""The facts of a reply, from OONI's record of it: title, first words, size, names of headers."""
+"""Facts of an HTTP reply from OONI's record: title, text, size and header names."""
 
 import hashlib
 import html
@@ -12,12 +12,12 @@ from heliograph_collector.sources.ooni.values import Json, as_bytes, as_integer,
 MAX_NAMES = 64
 MAX_TITLE = 1024 + len("</title")
 MAX_TEXT = 512  # characters of visible text
-LOOKED_AT = 64 * 1024  # of a body, for its title and its first words
+LOOKED_AT = 64 * 1024  # bytes of a body that are searched for title and text
 _TITLE = re.compile(r"<title(?:\s[^>]{0,256})?>", re.IGNORECASE)
 _TITLE_END = re.compile(r"</title", re.IGNORECASE)
 _TAG = re.compile(r"<!--|</?([a-zA-Z]{1,16})|<[!?/]")
-# What no reader sees, to its end. Every search goes on where the last one stopped: a page of
-# nothing but beginnings costs no more than any other.
+# Invisible elements, up to their end. Every search continues where the last one stopped, so that
+# a page of opening tags costs no more than another.
 _HIDDEN = {
     name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "head", "noscript")
 }
@@ -25,7 +25,7 @@ _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
 def parse_reply(request: Json, response: Json, url: str) -> Http:
-    """`url` is the one that was asked for; the body's visible words are kept only in clear."""
+    """Parse a reply to the requested `url`; visible text is kept only for cleartext."""
     body = as_bytes(response.get("body"))
     names, values = _parse_headers(response)
     digest = (
@@ -59,9 +59,9 @@ def extract_title(page: str) -> str:
 
 
 def extract_text(page: str) -> str:
-    """The first visible words, without addresses."""
+    """Return the first visible text, without addresses."""
     visible_text = html.unescape(" ".join(_iterate_visible_parts(page)))
-    # twice as much, since what stands for an address is shorter than the longest one
+    # twice as much, because the replacement is shorter than the longest address
     return _ADDRESS.sub("[scrubbed]", " ".join(visible_text.split())[: 2 * MAX_TEXT])[:MAX_TEXT]
 
 
@@ -71,12 +71,12 @@ def _iterate_visible_parts(page: str) -> Iterator[str]:
         yield page[at : tag.start()]
         at = _find_text_start(page, tag)
         if at < 0:
-            return  # nothing ends what began here
+            return  # the element is not closed
     yield page[at:]
 
 
 def _find_text_start(page: str, tag: re.Match[str]) -> int:
-    """Where the text goes on; -1 where it does not."""
+    """Find where the text continues after a tag, or -1."""
     if tag.group() == "<!--":
         end = page.find("-->", tag.end())
         return end + 3 if end >= 0 else -1

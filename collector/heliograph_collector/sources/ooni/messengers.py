@@ -1,4 +1,4 @@
-"""telegram, whatsapp, signal and facebook_messenger: which rows are about which endpoint."""
+"""Import of telegram, whatsapp, signal and facebook_messenger."""
 
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -21,17 +21,17 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_rows, as_text
 
 TIMEOUT = Failure.GENERIC_TIMEOUT_ERROR
-UNNAMED_FAILURE = TIMEOUT  # stands where a summary tells the step and not the word
-META = 32934  # the AS of every front of Meta's but the caches it lends to providers
+UNNAMED_FAILURE = TIMEOUT  # used where a summary records the step and no failure
+META = 32934  # AS of all Meta front ends, except the caches in providers' networks
 WHATSAPP = tuple(f"e{number}.whatsapp.net" for number in range(1, 17))
-SIGNAL_RETIRED = {  # when these were switched off, for everybody
+SIGNAL_RETIRED = {  # dates at which these hosts were switched off
     "api.directory.signal.org": datetime(2023, 5, 1, tzinfo=UTC),
     "textsecure-service.whispersystems.org": datetime(2023, 11, 7, tzinfo=UTC),
 }
 SIGNAL_STEADY = (
     *("cdsi.signal.org", "chat.signal.org", "sfu.voip.signal.org", "storage.signal.org"),
     *SIGNAL_RETIRED,
-)  # the other hosts time out at random, anywhere
+)  # the other hosts time out at random everywhere
 SIGNAL_OWN = ("signal messenger", "open whisper systems")
 FACEBOOK = {
     "stun": "stun.fbsbx.com",
@@ -45,7 +45,7 @@ FACEBOOK = {
 CACHED_HOSTS = (
     "external_cdn",
     "scontent_cdn",
-)  # providers hold caches of these in their own networks
+)  # providers host caches of these
 
 
 def read_telegram(document: Json) -> ImportedMeasurement:
@@ -58,7 +58,7 @@ def read_telegram(document: Json) -> ImportedMeasurement:
     if len(endpoint_rows.endpoints) == 1:
         endpoint_rows.add(
             ServiceEndpoint("dc", "dc", "http:///")
-        )  # all of them; which, is not told
+        )  # all of them; no single one is recorded
     return import_service(
         document, "telegram", endpoint_rows, lambda steps, e: _add_telegram_summary(steps, e, keys)
     )
@@ -76,7 +76,10 @@ def _add_telegram_summary(steps: Steps, endpoint: ServiceEndpoint, keys: Json) -
 
 
 def _add_data_centers(steps: Steps, tcp: object, http: object, *, is_finished: bool) -> None:
-    """True is what a stopped run says as well: it counts if the web front was fetched."""
+    """Add the summary of data centers.
+
+    An interrupted run records True too, so True counts only if the web front end was fetched.
+    """
     if http is False and tcp is not True:
         add_outcome(steps, Operation.CONNECT)
     elif http is True:
@@ -87,7 +90,7 @@ def _add_data_centers(steps: Steps, tcp: object, http: object, *, is_finished: b
 
 
 def _find_data_centers(keys: Json) -> list[tuple[str, int]]:
-    """Those that were tried, by address; http://web.telegram.org was none and is left out."""
+    """Find the data centers that were tried, by address, without web.telegram.org."""
     ends = []
     for row in as_rows(keys.get("requests")):
         hop = HopRows(as_text(as_object(row.get("request")).get("url")))
@@ -174,7 +177,7 @@ def read_signal(document: Json) -> ImportedMeasurement:
 
 
 def _add_signal_host(endpoint_rows: EndpointRows, host: str, measured_us: int) -> None:
-    """uptime.signal.org is looked up and no more; retired names fail for everybody."""
+    """Add a host, except uptime.signal.org, which is only resolved, and retired hosts."""
     is_own = host.endswith((".signal.org", ".whispersystems.org")) and host != "uptime.signal.org"
     retired_at = SIGNAL_RETIRED.get(host)
     if is_own and (retired_at is None or measured_us < retired_at.timestamp() * 1e6):
@@ -182,7 +185,10 @@ def _add_signal_host(endpoint_rows: EndpointRows, host: str, measured_us: int) -
 
 
 def _has_own_root(observation: Observation) -> bool:
-    """The service's own root, which the probe of that day did not know yet: it fails everywhere."""
+    """Return whether the service's own root signed the certificate.
+
+    Old probes did not know that root, so the failure occurs everywhere.
+    """
     issuers = [c.issuer.lower() for c in observation.tls.chain] if observation.tls else []
     return any(name in issuer for issuer in issuers for name in SIGNAL_OWN)
 
@@ -216,7 +222,7 @@ def read_facebook_messenger(document: Json) -> ImportedMeasurement:
 
 
 def _is_elsewhere(queries: list[Json]) -> bool:
-    """Every address lies in a network that is not Meta's, as far as the rows tell networks."""
+    """Return whether all recorded networks of the addresses are not Meta's."""
     networks = [
         as_integer(a.get("asn")) for q in queries for a in as_rows(q.get("answers")) if a.get("asn")
     ]
@@ -224,7 +230,7 @@ def _is_elsewhere(queries: list[Json]) -> bool:
 
 
 def _reject_answers(steps: Steps) -> None:
-    """As OONI's probe does: an answer from another network is none. What stood on it goes too."""
+    """Reject answers from other networks, with the steps based on them, as OONI does."""
     other_observations = [x for x in steps.observations if x.endpoint != steps.label]
     lookups = [x for x in steps.select_current() if x.operation is Operation.RESOLVE]
     steps.observations = other_observations

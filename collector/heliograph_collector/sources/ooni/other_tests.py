@@ -1,4 +1,4 @@
-"""dnscheck, stunreachability, tor, and the two that look for boxes in between."""
+"""Import of dnscheck, stunreachability, tor and the two middlebox tests."""
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
@@ -17,7 +17,7 @@ from heliograph_collector.sources.ooni.values import (
     as_texts,
 )
 
-MAX_TARGETS = 128  # targets of one measurement
+MAX_TARGETS = 128  # per measurement
 TOR_KINDS = ("dir_port", "or_port", "or_port_dirauth", "obfs4")
 TAMPERED = (
     "header_field_name",
@@ -29,7 +29,7 @@ TAMPERED = (
 
 
 def read_dnscheck(document: Json) -> ImportedMeasurement:
-    """The resolver's own name, then a question to each of its addresses."""
+    """Import the lookup of the resolver's name and a query to each of its addresses."""
     keys = as_object(document.get("test_keys"))
     steps = Steps()
     groups = {}
@@ -52,7 +52,7 @@ def read_dnscheck(document: Json) -> ImportedMeasurement:
 
 
 def _add_resolver(steps: Steps, url: str, lookup_keys: Json) -> None:
-    """Reached or not by the step that failed; that it answers is an exchange in its protocol."""
+    """Add a resolver's steps, and its answer as an exchange."""
     hop = HopRows(url)
     hop.connects = as_rows(lookup_keys.get("tcp_connect"))
     hop.handshakes = as_rows(lookup_keys.get("tls_handshakes"))
@@ -79,7 +79,7 @@ def _build_exchange(
 
 
 def _map_dns_failure(failure_code: Failure | None) -> Failure | None:
-    """A DNS failure over a sealed connection is a reply that does not fit."""
+    """Map a DNS failure over an encrypted connection to UNEXPECTED_REPLY."""
     return (
         Failure.UNEXPECTED_REPLY
         if failure_code and failure_code.startswith("dns_")
@@ -119,7 +119,7 @@ def _find_udp_endpoint(keys: Json, steps: Steps) -> tuple[str, int]:
 
 
 def read_tor(document: Json) -> ImportedMeasurement:
-    """One target is one endpoint; those of a kind stand in for each other."""
+    """Import each target as an endpoint; targets of one kind form a group."""
     keys = as_object(document.get("test_keys"))
     steps = Steps()
     groups = {}
@@ -152,7 +152,7 @@ def _add_tor_target(steps: Steps, target: Json) -> None:
 
 
 def read_header_fields(document: Json) -> ImportedMeasurement:
-    """http_header_field_manipulation: what came back of the headers that went out."""
+    """Import http_header_field_manipulation: differences of the echoed headers."""
     keys = as_object(document.get("test_keys"))
     steps = Steps(label="echo")
     requests = as_rows(keys.get("requests"))
@@ -165,7 +165,7 @@ def read_header_fields(document: Json) -> ImportedMeasurement:
     if tampering.get("total") is True:
         differences = (*differences, "no_echo")
     if requests or tampering or failure_code:
-        # "total" is also what OONI says of an echo service that was not reached
+        # OONI sets "total" also when the echo service was not reached
         _add_echo(steps, "http_echo", failure_code, () if failure_code else differences)
     return import_steps(
         document, "middlebox", steps, {"echo": "echo"} if steps.observations else {}
@@ -173,7 +173,7 @@ def read_header_fields(document: Json) -> ImportedMeasurement:
 
 
 def read_request_lines(document: Json) -> ImportedMeasurement:
-    """http_invalid_request_line: five lines no server understands, each echoed as it was sent."""
+    """Import http_invalid_request_line: malformed lines that are echoed as sent."""
     keys = as_object(document.get("test_keys"))
     steps = Steps()
     sent = _as_list(keys.get("sent"))

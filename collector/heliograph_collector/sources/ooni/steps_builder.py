@@ -1,4 +1,4 @@
-"""OONI's rows about one page or endpoint, as steps that stand on each other."""
+"""Conversion of OONI's rows on one page or endpoint to linked steps."""
 
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
@@ -19,7 +19,7 @@ PORTS = {"https": 443, "http": 80}
 
 @dataclass(slots=True)
 class HopRows:
-    """One page of the chain, with OONI's rows about it."""
+    """One page of the redirect chain with its rows."""
 
     url: str
     queries: list[Json] = field(default_factory=list)
@@ -48,17 +48,17 @@ class HopRows:
 
 
 def add_hop_steps(steps: Steps, hop: HopRows) -> None:
-    """Add the hop's steps under the label that `steps` has."""
+    """Add the hop's steps under the present label of `steps`."""
     _StepBuilder(steps, hop).build()
 
 
 class _StepBuilder:
-    """Turns one hop's rows into steps that stand on each other."""
+    """Builder that links each step of a hop to the step below it."""
 
     def __init__(self, steps: Steps, hop: HopRows) -> None:
         self._steps = steps
         self._hop = hop
-        self._by_connection: dict[int, int] = {}  # transaction → the latest step over it
+        self._by_connection: dict[int, int] = {}  # transaction → its last step
         self._by_address: dict[tuple[str, int], int] = {}
 
     def build(self) -> None:
@@ -75,7 +75,7 @@ class _StepBuilder:
 
     def _add_connect(self, row: Json) -> None:
         observation = archival.parse_connect(row)
-        assert observation.tcp is not None  # noqa: S101 it was just made
+        assert observation.tcp is not None  # noqa: S101 parse_connect sets it
         index = self._steps.add(observation, self._steps.find_lookup(observation.tcp.address))
         self._index_step(row, (observation.tcp.address, observation.tcp.port), index)
 
@@ -95,7 +95,7 @@ class _StepBuilder:
         if parent is None:
             parent = self._find_page_connection()
         if parent is not None and self._steps.observations[parent].failure is not None:
-            return  # told already, by the step that failed
+            return  # the failed step is already recorded
         if parent is None:
             if self._add_presumed_failure(observations[0].failure):
                 return
@@ -111,12 +111,12 @@ class _StepBuilder:
             parent = self._steps.add(observation, parent)
 
     def _add_presumed_failure(self, failure_code: Failure | None) -> bool:
-        """A request that came to nothing, and no row tells where. True when all is told."""
+        """Add the failure of a request at its likely step; return True if nothing is left."""
         if failure_code is None:
             return False
         lookups = [x.dns for x in self._steps.select_current() if x.dns]
         if lookups and not any(dns.addresses for dns in lookups):
-            return True  # no lookup gave an address, and those rows tell how
+            return True  # no lookup gave an address, and its rows contain the failure
         if failure_code in NAME_FAILURES:
             if not any(x.dns for x in self._steps.select_current()):
                 dns = Dns(engine="system", resolver="", name=self._hop.host, query_type="A")
@@ -131,7 +131,7 @@ class _StepBuilder:
                 )
             return True
         if self._hop.connects:
-            return True  # every connection failed, and those rows tell how
+            return True  # every connection failed, and its rows contain the failure
         end = (self._find_own_address(), self._hop.port)
         if failure_code in CONNECT_FAILURES:
             self._add_connection(end, failure_code)
@@ -152,7 +152,7 @@ class _StepBuilder:
         return self._by_address.get(end) if end[0] else None
 
     def _find_free_connection(self) -> int | None:
-        """A connection that stands and that no handshake was made over: they come in one order."""
+        """Find the first open connection without handshake: both lists have one order."""
         used_parents = {
             x.parent for x in self._steps.observations if x.operation is Operation.TLS_HANDSHAKE
         }
@@ -160,7 +160,7 @@ class _StepBuilder:
         return next((i for i in open_indices if i not in used_parents), None)
 
     def _find_page_connection(self) -> int | None:
-        """The first connection at the page's port that got as far as a request needs."""
+        """Find the first open connection at the page's port."""
         ends = [i for (_, port), i in self._by_address.items() if port == self._hop.port]
         return next((i for i in sorted(ends) if self._is_open(i)), None)
 
@@ -168,7 +168,7 @@ class _StepBuilder:
         return self._steps.observations[index].failure is None
 
     def _add_connection(self, end: tuple[str, int], failure_code: Failure | None = None) -> int:
-        """A connection of which no row tells, but of which something that stands on it does."""
+        """Add a connection that has no row, but that a later step needs."""
         tcp = Tcp(address=end[0], port=end[1]) if end[0] else None
         observation = Observation(
             operation=Operation.CONNECT, started_us=0, duration_us=0, failure=failure_code, tcp=tcp

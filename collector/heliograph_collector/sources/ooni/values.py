@@ -1,4 +1,4 @@
-"""Reads JSON that anybody may have written: what is missing or of another kind reads as nothing."""
+"""Accessors for untrusted JSON: missing or mistyped values become empty values."""
 
 import base64
 import binascii
@@ -7,9 +7,9 @@ from typing import Any
 
 Json = Mapping[str, Any]
 
-MAX_ROWS = 512  # of one list in a measurement, as many steps as one of ours may have
+MAX_ROWS = 512  # per list in a measurement; a measurement of ours has at most as many steps
 MAX_TEXT = 2048
-MAX_BODY_BYTES = 1 << 20  # bytes of a page that are looked at
+MAX_BODY_BYTES = 1 << 20  # of a page
 
 
 def as_object(value: object) -> Json:
@@ -17,7 +17,7 @@ def as_object(value: object) -> Json:
 
 
 def as_rows(value: object) -> list[Json]:
-    """The objects of a list; whatever else is in it is left out."""
+    """Return the objects of a list, without its other items."""
     items = value if isinstance(value, list) else []
     return [row for row in items[:MAX_ROWS] if isinstance(row, Mapping)]
 
@@ -32,21 +32,21 @@ def as_texts(value: object) -> list[str]:
 
 
 def as_integer(value: object, default: int = 0) -> int:
-    """A whole number that fits in 63 bits."""
+    """Return an integer within 63 bits, or the default."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return default
     return int(value) if abs(value) < 2**63 else default  # nan compares false
 
 
 def as_microseconds(value: object) -> int:
-    """Seconds, as a float, to microseconds; never negative."""
+    """Convert seconds to microseconds; never negative."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return 0
     return max(0, int(value * 1e6)) if abs(value) < 1e12 else 0
 
 
 def as_bytes(value: object) -> bytes:
-    """A text, or `{"format": "base64", "data": …}`, as bytes."""
+    """Convert text, or `{"format": "base64", "data": …}`, to bytes."""
     if isinstance(value, str):
         return value[:MAX_BODY_BYTES].encode("utf-8", "surrogatepass")
     data = as_object(value).get("data")

@@ -1,8 +1,8 @@
-"""web_connectivity 0.4 and 0.5: a page, its redirects, and what the test helper saw of it.
+"""Import of web_connectivity 0.4 and 0.5: a page, its redirects and its control.
 
-0.5 tags every row with its place in the chain of redirects and with its connection; 0.4 does not,
-and lists its requests last first. Of what OONI concluded itself (`blocking`, `accessible`, flags,
-comparisons) nothing is read.
+Version 0.5 tags every row with its depth in the redirect chain and its connection. Version 0.4 has
+no tags and lists requests last first. OONI's own conclusions (`blocking`, `accessible`, flags,
+comparisons) are not read.
 """
 
 from collections.abc import Mapping
@@ -31,7 +31,7 @@ MAX_HOPS = 16
 
 
 def read_web_connectivity(document: Json) -> ImportedMeasurement:
-    """Raises UnreadableError when there is no URL to speak of."""
+    """Import a measurement. Raises UnreadableError for a URL that is not HTTP."""
     keys = as_object(document.get("test_keys"))
     url = as_text(document.get("input")) or as_text(
         as_object(keys.get("x_control_request")).get("http_request")
@@ -39,7 +39,7 @@ def read_web_connectivity(document: Json) -> ImportedMeasurement:
     for request in as_rows(keys.get("requests"))[::-1] if not url else ():
         url = url or as_text(
             as_object(request.get("request")).get("url")
-        )  # the first is listed last
+        )  # the first request is listed last
     if url and parse_scheme(url) not in ("http", "https"):
         raise UnreadableError("its input is no http or https URL")
     hops = build_chain(keys, url)
@@ -85,7 +85,7 @@ def _select_hop(steps: Steps, depth: int) -> list[Observation]:
 
 
 def _add_lone_failure(steps: Steps, keys: Json) -> None:
-    """A run so old or so short that only the words of its failures are left."""
+    """Add the failure of a run that recorded no other steps."""
     steps.label = ""
     failure_code = parse_failure(keys.get("dns_experiment_failure"))
     if failure_code is not None:
@@ -93,7 +93,7 @@ def _add_lone_failure(steps: Steps, keys: Json) -> None:
 
 
 def build_chain(keys: Json, url: str) -> list[HopRows]:
-    """The pages in order. A row without a place of its own goes to the host it names."""
+    """Build the pages in order; rows without depth go to the page with their host."""
     requests = _sort_requests(as_rows(keys.get("requests")), url)
     hops = [HopRows(url)]
     for number, request in enumerate(requests):
@@ -123,7 +123,7 @@ def build_chain(keys: Json, url: str) -> list[HopRows]:
 
 
 def _sort_requests(requests: list[Json], url: str) -> list[Json]:
-    """First to last. Tagged ones know their place; the others are listed last first."""
+    """Sort requests first to last; requests without tags are listed last first."""
     if any(_read_depth(r) is not None for r in requests):
         return requests
     urls = [as_text(as_object(r.get("request")).get("url")) for r in requests]
@@ -156,7 +156,7 @@ def _find_hop(
 
 
 def _map_addresses(hops: list[HopRows]) -> dict[str, HopRows]:
-    """By address, the first page whose lookups gave it."""
+    """Map each address to the first page whose lookups gave it."""
     hop_by_address: dict[str, HopRows] = {}
     for hop in hops:
         for address in (a for query in hop.queries for a in _select_addresses(query)):
@@ -174,7 +174,7 @@ def _extend_hops(hops: list[HopRows], depth: int) -> None:
 
 
 def _fill_urls(hops: list[HopRows]) -> None:
-    """A page that was never asked for has the address that the one before sent to."""
+    """Fill the URL of a page without request from the redirect before it."""
     for previous, hop in pairwise(hops):
         if hop.url:
             continue

@@ -1,1 +1,1 @@
-"""The journal: the durable, ordered log of opened envelopes, where receipts are earned."""
+"""Journal: durable, ordered log of opened envelopes; a commit permits the receipt."""

@@ -1,4 +1,7 @@
-"""From journal rows to measurements: decode, place, and put aside what makes no sense. Pure."""
+"""Decoding of journal rows to measurements and presence; pure.
+
+Messages that cannot be decoded are kept as failures.
+"""
 
 import contextlib
 import json
@@ -27,12 +30,12 @@ from heliograph_collector.model.records import (
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
 EXPERIMENT = "digest"
-MAX_REPORTS = 512  # stretches of one digest; of more, hours are told in pairs, fours …
+MAX_REPORTS = 512  # reports per digest; a longer digest merges steps in pairs, fours …
 _STATE_WORDS = {1: "answers", 2: "fails", 3: "both"}
 
 
 def unfold_digest(measurement: Measurement) -> list[Measurement]:
-    """`measurement` itself when there is nothing in it to unfold."""
+    """Split a digest into one measurement per run of equal states; keep all others."""
     digest = measurement.digest
     if digest is None or measurement.experiment != EXPERIMENT:
         return [measurement]
@@ -83,7 +86,7 @@ def _build_report(
 
 
 def _derive_link(state_by_class: dict[str, str]) -> Link:
-    """In doubt unknown."""
+    """Derive the link from the states of a digest, or unknown in doubt."""
     foreign, domestic, name_lookup = (
         state_by_class.get(name, "") for name in ("foreign", "domestic", "dns")
     )
@@ -101,15 +104,13 @@ def _merge_pairs(steps: list[bytes]) -> Iterator[bytes]:
         yield bytes(a | b for a, b in zip(pair[0], pair[-1], strict=True))
 
 
-_PART_STRIDE = (
-    1 << 16
-)  # above every index of a batch: ids of what one of its measurements unfolds into
+_PART_STRIDE = 1 << 16  # above every index in a batch: distinguishes the measurements of one digest
 _UNKNOWN_EPOCH = Epoch(id="", started_us=0)
 
 
 @dataclass(slots=True)
 class DecodedRows:
-    """What some journal rows came to."""
+    """Decoded content of journal rows."""
 
     records: list[ReceivedMeasurement] = field(default_factory=list)
     presence: list[PresenceRow] = field(default_factory=list)
@@ -117,7 +118,7 @@ class DecodedRows:
 
 
 def read_rows(rows: Iterable[JournalRow], pseudonyms: Pseudonyms) -> DecodedRows:
-    """Never raises on what an agent sent: it ends up in `failures`, with the reason."""
+    """Decode rows; invalid messages of agents go to `failures` and never raise."""
     decoded = DecodedRows()
     for row in rows:
         if row.kind is RowKind.ENVELOPE:
@@ -142,7 +143,7 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
             reports = [measurement] if is_unfolded else unfold_digest(measurement)
             is_unfolded = (
                 is_unfolded or len(reports) > 1
-            )  # one of a batch, which is all that agents send
+            )  # unfolds one digest per batch, which is all that agents send
             for part, report in enumerate(reports):
                 decoded.records.append(
                     _build_record(row, index + part * _PART_STRIDE, report, epoch, pseudonyms)
@@ -171,7 +172,10 @@ def _build_record(
 
 
 def _build_presence(row: JournalRow, pseudonyms: Pseudonyms) -> PresenceRow:
-    """The body is the session's Hello; without a readable one the place is less well known."""
+    """Build a presence row, whose body is the session's Hello.
+
+    Without a readable Hello the vantage is known only by its address.
+    """
     is_own_row = row.kind in (RowKind.START, RowKind.FAULT)
     hello = intake_pb2.Hello()
     if not is_own_row:
@@ -193,7 +197,7 @@ def _build_presence(row: JournalRow, pseudonyms: Pseudonyms) -> PresenceRow:
 
 
 def _parse_fault_reason(body: bytes) -> str:
-    """ "" when a fault of a collector before or after us says it otherwise."""
+    """Parse the reason of a collector fault, "" for another version's format."""
     try:
         fault = json.loads(body)
     except ValueError:
@@ -211,7 +215,7 @@ def _decode_epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:
 
 
 def _decode_epoch(message: opb.Epoch) -> Epoch | None:
-    """None when it is not ours: its measurements then have no declared place."""
+    """Decode an epoch; None leaves its measurements without a declared vantage."""
     try:
         return epoch_from_pb(message)
     except CodecError:

@@ -1,4 +1,12 @@
-"""Group commit: one thread, one transaction for all that queued up during the last one."""
+"""Group commit: one thread commits all requests queued during the last commit.
+
+States of a request: *queued* (in `_queue`), *taken* (in the batch of the present transaction),
+*done* (its future has the result or error). `submit` queues and waits. The writer thread takes
+queued requests up to MAX_COMMIT_BYTES, skips cancelled ones, runs all in one transaction, syncs,
+and completes their futures. A failed transaction fails all of its requests, and none of them is
+stored. A request whose deadline passes after it was taken may still be committed. Requests share
+one sync, so that a slow disk limits latency and not throughput.
+"""
 
 import asyncio
 import contextlib
@@ -21,15 +29,15 @@ _T = TypeVar("_T")
 
 
 class JournalError(Exception):
-    """The journal did not take something; the message is one sentence."""
+    """Failure of the journal; the message is one sentence."""
 
 
 class JournalBusyError(JournalError):
-    """Too much is waiting, or the commit did not come in time: try again later."""
+    """Temporary failure: too much is queued or the commit was late; try again later."""
 
 
 class JournalFullError(JournalError):
-    """No room on the disk, or the disk fails."""
+    """The disk is full or fails."""
 
 
 @dataclass(slots=True)
@@ -40,7 +48,10 @@ class _CommitRequest:
 
 
 class GroupCommitter:
-    """The writing side of one SQLite file: submit from any event loop, read `last` anywhere."""
+    """Writer of one SQLite file.
+
+    `submit` works from any event loop, and any thread may read `last_position`.
+    """
 
     def __init__(self, path: Path, limit_bytes: int, last: int) -> None:
         self.last_position = last
@@ -57,7 +68,7 @@ class GroupCommitter:
     async def submit(
         self, operation: Callable[[sqlite3.Connection], _T], size: int, deadline_s: float
     ) -> _T:
-        """What `operation` returns, once its transaction is on disk. Raises JournalError."""
+        """Run `operation`; return its result once it is on disk. Raises JournalError."""
         future: Future[_T] = Future()
         with self._condition:
             self._check_capacity(size)
@@ -73,7 +84,7 @@ class GroupCommitter:
             ) from None
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        """Whether `last` has passed `position` before the time is up."""
+        """Wait until `last_position` passes `position`; return False on timeout."""
         waiter = (asyncio.get_running_loop(), asyncio.Event())
         with self._condition:
             if self.last_position > position:
@@ -92,7 +103,7 @@ class GroupCommitter:
         return True
 
     def close(self) -> None:
-        """Commit what is queued, then stop."""
+        """Commit what is queued, then stop the thread."""
         with self._condition:
             self._is_closing = True
             self._condition.notify()
@@ -112,7 +123,7 @@ class GroupCommitter:
                 results = self._commit_batch(batch)
             except sqlite3.Error as error:
                 self._fail_batch(batch, error)
-            except Exception as error:  # noqa: BLE001 a bug, for who asked; the journal goes on
+            except Exception as error:  # noqa: BLE001 a bug fails its requests; the thread continues
                 for request in batch:
                     request.future.set_exception(error)
             else:
@@ -122,7 +133,7 @@ class GroupCommitter:
         self._db.close()
 
     def _take_batch(self) -> list[_CommitRequest]:
-        """Some of callers who still wait, to commit together; none when closed and empty."""
+        """Take queued requests that were not cancelled; none when closed and empty."""
         batch: list[_CommitRequest] = []
         size = 0
         with self._condition:
@@ -143,7 +154,7 @@ class GroupCommitter:
             results = [request.operation(self._db) for request in batch]
             self._db.execute("COMMIT")
         except BaseException:
-            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back by itself
+            with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back already
                 self._db.execute("ROLLBACK")
             raise
         sequence_row = self._db.execute(
@@ -153,7 +164,7 @@ class GroupCommitter:
         return results
 
     def _fail_batch(self, batch: list[_CommitRequest], error: sqlite3.Error) -> None:
-        code = getattr(error, "sqlite_errorcode", 0)  # the module's own errors have none
+        code = getattr(error, "sqlite_errorcode", 0)  # errors of the Python module have no code
         if code & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED):
             failure: JournalError = JournalBusyError("The journal is locked by another program.")
         else:
@@ -167,5 +178,5 @@ class GroupCommitter:
         with self._condition:
             waiters = list(self._waiters)
         for loop, event in waiters:
-            with contextlib.suppress(RuntimeError):  # its loop has closed meanwhile
+            with contextlib.suppress(RuntimeError):  # the waiter's loop is closed
                 loop.call_soon_threadsafe(event.set)

@@ -1,8 +1,8 @@
-"""The durable, ordered log of opened envelopes: what stands here has been acknowledged.
+"""Journal: durable, ordered log of opened envelopes; its rows are acknowledged.
 
-SQLite in WAL with synchronous=FULL. One thread writes; whatever queued up while it committed goes
-into its next commit. Positions rise in commit order, so a reader that has seen N never has to look
-below N again. An envelope is taken once, by (agent, sequence), also after its row was trimmed.
+SQLite runs in WAL mode with synchronous=FULL. One thread writes by group commit (group_commit.py).
+Positions rise in commit order, so a reader that has read up to N never needs rows below N again.
+An envelope is accepted once by (agent, sequence), even after its row was trimmed.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ __all__ = [
     "JournalFullError",
 ]
 
-MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB even before it is compressed
-MAX_SEQUENCE = 2**63 - 1  # what SQLite can count
+MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB before compression
+MAX_SEQUENCE = 2**63 - 1  # largest integer of SQLite
 
 _T = TypeVar("_T")
 
 
 class Journal:
-    """Opens at once and without the store's engine, so that the entrances can open first."""
+    """Journal file; it opens at once without the store, so entrances can open first."""
 
     def __init__(self, path: Path, *, limit_bytes: int = 0) -> None:
-        """`limit_bytes` bounds the file, 0 leaves that to the disk.
+        """Open the journal; `limit_bytes` bounds the file, 0 means no bound.
 
         Raises JournalError, DirectoryInUseError.
         """
@@ -54,7 +54,7 @@ class Journal:
         try:
             with ExitStack() as undo:
                 undo.callback(self._lock.release)
-                # It also marks that we are alive, for which no disk needs to turn.
+                # This connection also writes the alive mark, which needs no sync.
                 reader = table.open_database(path, limit_bytes, durable=False)
                 self._reader = undo.enter_context(closing(reader))
                 self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
@@ -71,10 +71,14 @@ class Journal:
     async def append(
         self, rows: Sequence[JournalRow], *, deadline_s: float = 30.0
     ) -> list[int | None]:
-        """Their positions, None for an envelope that was there, after the commit is on disk.
+        """Append rows and return after the commit is on disk.
 
-        Raises JournalBusyError or JournalFullError: then the same rows may come again. Raises
-        ValueError for a row that no journal could hold.
+        Returns:
+            Positions, None for an envelope that was already there.
+
+        Raises:
+            JournalBusyError, JournalFullError: The same rows may be appended again.
+            ValueError: A row is outside the journal's limits.
         """
         for row in rows:
             _check_row(row)
@@ -92,35 +96,32 @@ class Journal:
         limit_bytes: int = 16_777_216,
         kinds: Collection[RowKind] | None = None,
     ) -> list[JournalRow]:
-        """The rows that follow `after`, in order; at least one when there is any.
+        """Read rows after a position in order; at least one if there is any.
 
-        Of `kinds` alone, if given, envelopes left out are not even looked at. Who follows such a
-        selection and gets fewer than `limit` has seen all up to the `position` from before asking.
+        `kinds` without envelopes reads an index of the others only. A reader of such a selection
+        that gets fewer than `limit` rows has read all up to the `position` from before the call.
         """
         return await self._run_on_reader(
             lambda: table.read_rows(self._reader, after, limit, limit_bytes, kinds)
         )
 
     async def read_body(self, agent: bytes, sequence: int) -> bytes | None:
-        """What an envelope held that was taken in, None when it is not kept any more.
-
-        Raises JournalError.
-        """
+        """Read the body of a stored envelope, None if it was trimmed. Raises JournalError."""
         return await self._run_on_reader(lambda: table.read_body(self._reader, agent, sequence))
 
     @property
     def position(self) -> int:
-        """The highest position ever committed."""
+        """Return the highest position ever committed."""
         return self._committer.last_position
 
     async def wait_beyond(self, position: int, timeout_s: float) -> bool:
-        """Whether anything was committed after `position`, waiting for it that long."""
+        """Wait for a commit after `position`; return False on timeout."""
         return await self._committer.wait_beyond(position, timeout_s)
 
     async def mark_alive(self, at_us: int) -> None:
-        """Mark that the collector lives, for `alive_before_us` of the next one to open this.
+        """Record that the collector is alive, for `alive_before_us` after a restart.
 
-        Without a sync: 80 µs and 4 kB, and a power failure may set it back by some seconds. Raises
+        It is not synced: it takes 80 µs and 4 kB, and a power failure may lose some seconds. Raises
         JournalError.
         """
         await self._run_on_reader(lambda: table.mark_alive(self._reader, at_us))
@@ -128,10 +129,11 @@ class Journal:
     async def trim(
         self, max_position: int, received_before_us: int, presence_before_us: int | None = None
     ) -> int:
-        """Forget what is at or below `max_position` and older; how many rows.
+        """Delete older rows at or below `max_position`; return how many.
 
-        Of envelopes the sequences stay used. All other rows go by `presence_before_us`: by them
-        the detectors learn, over weeks, how often somebody falls silent by itself.
+        The sequences of deleted envelopes stay used. All other rows are kept until
+        `presence_before_us`, because detectors learn from weeks of them how often agents become
+        silent without an outage.
         """
         trimmed_count = await self._trim_kind(
             table.ENVELOPE_CONDITION, max_position, received_before_us
@@ -157,11 +159,11 @@ class Journal:
                 return total
 
     async def snapshot(self, target: Path) -> None:
-        """A copy that opens as a journal, taken while appends go on."""
+        """Write a copy that opens as a journal, while appends continue."""
         await self._run_on_reader(lambda: table.copy_database(self._reader, target))
 
     async def close(self) -> None:
-        """Finish what was queued; later appends are refused."""
+        """Finish queued commits; later appends are refused."""
         await asyncio.to_thread(self._committer.close)
         await self._run_on_reader(self._reader.close)
         self._pool.shutdown()

@@ -1,4 +1,4 @@
-"""The journal's SQL: its tables, a row in and a row out, and how old rows are forgotten."""
+"""SQL of the journal: its tables, access to rows, and deletion of old rows."""
 
 import secrets
 import sqlite3
@@ -12,7 +12,7 @@ SequenceRange = tuple[int, int]  # first and last, both inclusive
 
 
 def merge_ranges(ranges: Iterable[SequenceRange], numbers: Iterable[int]) -> list[SequenceRange]:
-    """The fewest ranges that cover the same numbers as `ranges` and `numbers` together."""
+    """Merge ranges and numbers into the fewest ranges."""
     merged: list[SequenceRange] = []
     for first, last in sorted([*ranges, *((n, n) for n in numbers)]):
         if merged and first <= merged[-1][1] + 1:
@@ -23,8 +23,8 @@ def merge_ranges(ranges: Iterable[SequenceRange], numbers: Iterable[int]) -> lis
 
 
 PAGE_BYTES = 4_096
-ROW_LIMIT = 500  # rows forgotten in one commit
-# in the words of the indices
+ROW_LIMIT = 500  # rows deleted in one commit
+# the same text as in the indexes
 ENVELOPE_CONDITION = "kind = 'envelope'"
 PRESENCE_CONDITION = "kind <> 'envelope'"
 
@@ -48,10 +48,10 @@ CREATE TABLE IF NOT EXISTS forgotten (
 ) STRICT, WITHOUT ROWID;
 """
 
-# What journals of before do not have: (table, column). Each is added with the default above.
+# (table, column) that older journals lack. Each is added with the default above.
 _ADDED_COLUMNS = (("journal", "alive_us"), ("log", "heard_us"), ("log", "since_s"))
 
-# Asked first instead of ON CONFLICT DO NOTHING, which would use up a position for nothing.
+# A test before the insert, because ON CONFLICT DO NOTHING would use up a position.
 APPEND_SQL = """
 INSERT INTO log
   (kind, agent, sequence, received_us, country, asn, prefix, role, carrier, body, heard_us, since_s)
@@ -71,9 +71,9 @@ SELECT_SQL = (
 
 
 def open_database(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Connection:
-    """A connection that belongs to one thread at a time. Raises sqlite3.Error.
+    """Open a connection for one thread at a time. Raises sqlite3.Error.
 
-    What goes through one that is not durable waits for the next commit that is, or for the system.
+    Writes of a connection that is not durable wait for the next durable commit or the system.
     """
     db = sqlite3.connect(path, isolation_level=None, check_same_thread=False, timeout=10)
     try:
@@ -126,7 +126,7 @@ def parse_row(values: tuple[Any, ...]) -> JournalRow:
 
 
 def insert_rows(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | None]:
-    """The position of each row, None where the envelope was there already."""
+    """Insert rows; return positions, None where the envelope was already there."""
     positions: list[int | None] = []
     for row in values:
         cursor = db.execute(APPEND_SQL, row)
@@ -135,7 +135,7 @@ def insert_rows(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[in
 
 
 def read_body(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | None:
-    """None when there is no such envelope, or not any more."""
+    """Read an envelope's body, None if it is absent or was deleted."""
     row = db.execute(
         "SELECT body FROM log WHERE kind = 'envelope' AND agent = ? AND sequence = ?",
         (agent, sequence),
@@ -148,7 +148,7 @@ def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
 
 
 def read_last_alive_us(db: sqlite3.Connection) -> int:
-    """The latest that the mark or a row says; 0 when there is neither."""
+    """Return the later of the alive mark and the newest row, 0 without both."""
     ((marked,),) = db.execute("SELECT alive_us FROM journal")
     newest = db.execute("SELECT received_us FROM log ORDER BY position DESC LIMIT 1").fetchone()
     return int(max(marked, newest[0] if newest else 0))
@@ -165,7 +165,7 @@ def read_rows(
     size = 0
     condition = "1" if kinds is None else f"kind IN ({', '.join('?' * len(kinds))})"
     if kinds is not None and RowKind.ENVELOPE not in kinds:
-        condition += f" AND {PRESENCE_CONDITION}"  # there is an index on these alone
+        condition += f" AND {PRESENCE_CONDITION}"  # there is an index on these rows alone
     query = f"{SELECT_SQL} WHERE position > ? AND {condition} ORDER BY position LIMIT ?"
     for values in db.execute(query, (after, *(kinds or ()), limit)):
         rows.append(parse_row(values))
@@ -178,9 +178,10 @@ def read_rows(
 def delete_old_rows(
     db: sqlite3.Connection, condition: str, max_position: int, before_us: int, limit: int
 ) -> int:
-    """Drop the oldest ENVELOPES or the oldest PRESENCE at or below `max_position` that came before.
+    """Delete the oldest rows of one condition at or below `max_position`.
 
-    The sequences of envelopes are kept as ranges.
+    `condition` is ENVELOPE_CONDITION or PRESENCE_CONDITION. The sequences of deleted envelopes are
+    kept as ranges.
     """
     query = (
         f"SELECT position, agent, sequence FROM log WHERE {condition} AND received_us < ?"  # noqa: S608 ours
@@ -197,7 +198,7 @@ def delete_old_rows(
 
 
 def copy_database(db: sqlite3.Connection, target: Path) -> None:
-    """A consistent copy, while another connection writes."""
+    """Write a consistent copy while another connection writes."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
     target_db = sqlite3.connect(target)
     try:

@@ -1,1 +1,4 @@
-"""Published detectors of others, run on the same replay. README.md describes each."""
+"""Baselines: published detectors of others on the same replay.
+
+alarms = ioda(replay)  # also disco, disco_fitted, ooni
+"""

@@ -1,13 +1,14 @@
-"""Disco: bursts of disconnects by Kleinberg's automaton, per country, ASN and region.
+"""Disco: bursts of disconnects by country, ASN and region.
 
-Shah, Fontugne, Aben, Pelsser, Bush, "Disco: Fast, Good, and Cheap Outage Detection", TMA 2017; the
-parameters are those of its published configuration: level 11, at least 5 disconnects of a stream
-of at least 5 probes, gamma 0.5, s 2, events fetched every 600 s, 1800 s of them looked at together,
-and a usual rate of one disconnect a probe in 100 days, with ln of the number of probes for the
-climb. Times of a disconnect are whole seconds, and equal ones are spread over their second.
+Bursts are found by Kleinberg's automaton: Shah, Fontugne, Aben, Pelsser, Bush, "Disco: Fast, Good,
+and Cheap Outage Detection", TMA 2017. The parameters are those of its published configuration:
+level 11; at least 5 disconnects of a stream of at least 5 probes; gamma 0.5; s 2; a fetch of events
+every 600 s; a window of 1800 s; a usual rate of one disconnect per probe in 100 days. The cost of a
+step up has the factor ln(number of probes). Disconnect times are whole seconds, and equal ones are
+spread over their second.
 
-In its favour: it speaks at the fetch that shows the burst, where the published code waits until
-half of its probes are back.
+One deviation favors Disco: it alarms at the fetch that shows the burst. The published code waits
+until half of the probes are back.
 """
 
 import math
@@ -27,15 +28,15 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.sources.replay import Alarm, Replay
 from heliograph_lab.evaluate.baselines.live import scopes_at
 
-_MOST_STATES = 48
+_MOST_STATES = 48  # bounds the time of a path; assumed
 
 
 @dataclass(frozen=True, slots=True)
 class Automaton:
-    """Kleinberg's automaton: usual events a second, and the cost of each step up in nats."""
+    """Kleinberg's automaton; costs are in nats."""
 
-    rate: float
-    climb: float
+    rate: float  # usual events per second
+    climb: float  # cost of each step up
     s: float = 2.0
     states: int = 2
 
@@ -58,13 +59,16 @@ class Burst:
 
 
 def state_count(span_s: float, least_gap_s: float, s: float) -> int:
-    """Return how many states can pay: ceil(1 + log_s T + log_s (1 / shortest gap))."""
+    """Return the number of useful states.
+
+    It is ceil(1 + log_s T + log_s (1 / shortest gap)).
+    """
     needed = math.ceil(1 + math.log(span_s, s) + math.log(1 / least_gap_s, s))
     return min(_MOST_STATES, max(1, needed))
 
 
 def cheapest_path(gaps: Sequence[float], automaton: Automaton) -> list[int]:
-    """Return one state per gap at the least cost (Viterbi), beginning in state 0."""
+    """Return the states of the gaps at the lowest cost (Viterbi), from state 0."""
     costs = [0.0] + [math.inf] * (automaton.states - 1)
     ways: list[list[int]] = []
     for seconds in gaps:
@@ -80,7 +84,7 @@ def cheapest_path(gaps: Sequence[float], automaton: Automaton) -> list[int]:
 
 
 def _moves(costs: Sequence[float], automaton: Automaton) -> tuple[list[int], list[float]]:
-    """Return for each state the best predecessor and its cost."""
+    """Return the best predecessor of each state, and its cost."""
     came = list(range(len(costs)))
     moved = list(costs)
     for state in range(1, len(costs)):
@@ -95,7 +99,7 @@ def _moves(costs: Sequence[float], automaton: Automaton) -> tuple[list[int], lis
 
 
 def bursts_in(path: Sequence[int], level: int) -> list[Burst]:
-    """Return stretches of gaps in this state or above; gap i lies between i and i + 1."""
+    """Return runs of gaps in this state or above; gap i is between events i and i + 1."""
     result: list[Burst] = []
     first: int | None = None
     for gap, state in enumerate([*path, -1]):
@@ -120,8 +124,8 @@ class DiscoConfig:
 
 
 PUBLISHED = DiscoConfig()
-# Atlas probes hang on a cable; people's machines come and go four times a day, which the published
-# rate takes for a burst. Level 6 is 64 times that: five within a minute, in a country of 36.
+# Atlas probes are wired. Volunteers' machines disconnect four times a day, which exceeds the
+# published rate. Level 6 is 64 times their rate: five within a minute in a country of 36.
 FITTED = DiscoConfig(usual_days=0.25, level=6)
 
 
@@ -131,13 +135,13 @@ def disco(replay: Replay) -> Sequence[Alarm]:
 
 
 def disco_fitted(replay: Replay) -> Sequence[Alarm]:
-    """Detect with the usual rate of people's machines, which nobody published."""
+    """Detect with the usual rate of volunteers' machines, which is not published."""
     return find_alarms(replay, FITTED)
 
 
 @dataclass(slots=True)
 class _Stream:
-    """One cell: its probes so far, and its recent disconnects."""
+    """One cell, with its probes and recent disconnects."""
 
     scope: Scope
     probes: set[str] = field(default_factory=set)
@@ -198,7 +202,7 @@ def _poll_streams(
 
 
 def _bursts(stream: _Stream, config: DiscoConfig) -> Iterator[Sequence[VantageLoss]]:
-    """Return the disconnects of each burst at the level or above."""
+    """Yield the disconnects of each burst at the level or above."""
     times = _spread_seconds([lost.at_us for lost in stream.recent])
     gaps = [after - before for before, after in pairwise(times)]
     span_s = config.usual_days * DAY_US / SECOND_US
@@ -214,7 +218,7 @@ def _bursts(stream: _Stream, config: DiscoConfig) -> Iterator[Sequence[VantageLo
 
 
 def _spread_seconds(timestamps_us: Sequence[int]) -> list[float]:
-    """Round to whole seconds; k equal times are spread 1/k s apart."""
+    """Round times to whole seconds; spread k equal times 1/k s apart."""
     seconds = [timestamp_us // SECOND_US for timestamp_us in timestamps_us]
     totals = Counter(seconds)
     spread_counts = Counter[int]()
@@ -233,7 +237,7 @@ def _alarm(
     replay: Replay,
     config: DiscoConfig,
 ) -> Alarm:
-    """Build an alarm, which is over at the fetch that shows half of them back."""
+    """Build an alarm, which ends at the fetch that shows half of the probes back."""
     returns = sorted(
         return_us
         for lost in members

@@ -1,12 +1,12 @@
-"""IODA's thresholds: a level below a share of the median of its own past.
+"""IODA's thresholds: a level below a share of its past median.
 
 Parameters: IODA's help page (BGP below 99 % / 50 % of the 24-h median, active probing 80 % / 50 %
 of 7 d, telescope 25 % / 10 % of 7 d, in steps of 5, 10 and 5 minutes) and the configuration of
-watchtower (sums wait 600 s, the past is painted over for at most 7 d while an alert lasts).
+watchtower (sums wait 600 s; while an alert lasts, for at most 7 d, the median replaces its values).
 
-What IODA counts are addresses; here the live vantages take their place, or an imported series of
-its own. An alarm is readable `publish_s` after its step has ended; this is the shorter of the two
-waits, so in IODA's favour. An entity is never merged with another.
+IODA counts addresses. Here it counts live vantages, or the values of an imported series. An alarm
+is readable `publish_s` after the end of its step. This is the shorter of IODA's two waits, which
+favors IODA. Entities are never merged.
 """
 
 from bisect import bisect_left, insort
@@ -30,8 +30,8 @@ class IodaRule:
     warning: float
     critical: float
     publish_s: float = 600.0
-    paint_s: float = 7 * _DAY_S  # the longest an alert keeps its values out of the median
-    least: int = 6  # known values before anything is said: replays begin without a past
+    paint_s: float = 7 * _DAY_S  # for which an alert keeps its values out of the median
+    least: int = 6  # known values that a median needs, as replays begin without a past; assumed
 
 
 BGP = IodaRule(step_s=300.0, window_s=_DAY_S, warning=0.99, critical=0.50)
@@ -48,7 +48,7 @@ RULES: Mapping[str, IodaRule] = {
 
 @dataclass(frozen=True, slots=True)
 class Excursion:
-    """Steps in a row below a share of the median: [first, last), None while ongoing."""
+    """Steps [first, last) below a share of the median; `last` is None if ongoing."""
 
     first: int
     last: int | None
@@ -61,7 +61,7 @@ def ioda(replay: Replay) -> Sequence[Alarm]:
 
 
 def ioda_warnings(replay: Replay) -> Sequence[Alarm]:
-    """Detect with warnings taken for alarms: IODA's feed lists both."""
+    """Detect with warnings as confirmed alarms, because IODA's feed lists both."""
     return _alarms(replay, PROBING, warnings=True)
 
 
@@ -95,7 +95,7 @@ def _series_alarms(
 
 
 def find_excursions(series: Series, rule: IodaRule) -> Sequence[Excursion]:
-    """Find where a level lies below its past; unknown steps end and begin nothing."""
+    """Find the excursions below the past; unknown steps neither begin nor end one."""
     past = _MedianWindow(max(1, round(rule.window_s * SECOND_US / series.step_us)))
     paint = rule.paint_s * SECOND_US / series.step_us
     result: list[Excursion] = []

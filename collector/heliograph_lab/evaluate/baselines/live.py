@@ -1,4 +1,4 @@
-"""Count live vantages per country, region and ASN in steps, as IODA would."""
+"""Live vantages by country, region and ASN, counted in steps as IODA would."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -19,7 +19,7 @@ SOURCE = "vantages"
 
 
 def scopes_at(location: VantageLocation) -> tuple[Scope, ...]:
-    """Return a country, its region, its network: the cells of other detectors."""
+    """Return the country, region and ASN of a location, as other detectors use them."""
     scopes = [Scope(location.country)]
     scopes += [Scope(location.country, region=location.region)] if location.region else []
     scopes += [Scope(location.country, asn=location.asn)] if location.asn else []
@@ -27,7 +27,7 @@ def scopes_at(location: VantageLocation) -> tuple[Scope, ...]:
 
 
 def count_live(replay: Replay, step_s: float) -> Sequence[Series]:
-    """Count at the end of each step; None before an entity's first vantage."""
+    """Count live vantages at the end of each step; None before an entity's first."""
     step_us = int(step_s * SECOND_US)
     counter = _LiveCounter(replay.since_us, step_us)
     for signal in replay.signals:
@@ -55,7 +55,7 @@ class _LiveCounter:
         self._steps = 0
 
     def advance_to(self, now_us: int) -> None:
-        """Write down the steps that have ended. What happens at their last moment is the next's."""
+        """Append the counts of ended steps; a signal at the end belongs to the next step."""
         while self._next_us <= now_us:
             for scope, values in self.values.items():
                 values.append(float(self._live_counts[scope]))
@@ -76,6 +76,6 @@ class _LiveCounter:
             self._live_counts.subtract(scopes_at(location))
 
     def clear(self) -> None:
-        """The collector began anew: nobody is connected, until they come back."""
+        """Remove all vantages, because a restart of the collector ends their sessions."""
         self._locations.clear()
         self._live_counts.clear()

@@ -1,13 +1,13 @@
 """OONI's event detector: a two-sided CUSUM on the hourly median of blocked scores.
 
-Parameters: the v5 detector (ooni/data, `detector.py`): means 0 when well and 0.7 when blocked, h =
-edd x 0.7 / 2 with edd 10 or 20, states unknown, well and blocked; the first crossing only
-settles the state and says nothing. After more than 24 h without data the sums are halved for
-every 48 h. One series per country, ASN, service and layer. A job at half past each hour reads
-the hours that are over, so a measurement is 30 to 90 minutes old before anything is said.
+Parameters: the v5 detector (ooni/data, `detector.py`): means 0 (well) and 0.7 (blocked), and h =
+edd x 0.7 / 2 with edd 10 or 20. States: unknown, well and blocked; the first crossing sets the
+state and raises no alarm. After more than 24 h without data the sums are halved for every 48 h.
+There is one series per country, ASN, service and layer. A job at half past each hour reads the
+ended hours, so a measurement is 30 to 90 minutes old at an alarm.
 
-OONI scores no partial blocking and no throttling: such opinions count as well. It has no control
-for a service that is down either; *down* is a score of its own and counts as well here.
+OONI does not score partial blocking and throttling, and scores *down* separately, because it has no
+control for a service that is down. Votes of all three have the score 0 (well) here.
 """
 
 import math
@@ -26,14 +26,14 @@ _HOUR_US = 3_600 * SECOND_US
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OoniConfig:
-    """`edd` is the delay wanted, in hours with data; the rest in hours."""
+    """Parameters of the detector; `edd` is the wanted delay in hours with data."""
 
     edd: float = 10.0
     well: float = 0.0
     blocked: float = 0.7
-    gap: float = 24.0
-    halflife: float = 48.0
-    publish: float = 0.5
+    gap: float = 24.0  # hours
+    halflife: float = 48.0  # hours
+    publish: float = 0.5  # hours
 
 
 PUBLISHED = OoniConfig()
@@ -70,7 +70,7 @@ class _Hour:
 
 @dataclass(slots=True)
 class Cusum:
-    """One series, fed hour by hour with data."""
+    """The CUSUM of one series, updated for each hour with data."""
 
     config: OoniConfig
     state: _CusumState = _CusumState.UNKNOWN
@@ -83,7 +83,7 @@ class Cusum:
         return self.config.edd * (self.config.blocked - self.config.well) / 2
 
     def add_score(self, hour: int, score: float) -> bool | None:
-        """Add a score. True: blocked from here on; False: well again; None: no change."""
+        """Add a score; return True if now blocked, False if well again, else None."""
         self._decay(hour)
         half = (self.config.blocked - self.config.well) / 2
         if self.state is not _CusumState.BLOCKED:
@@ -142,7 +142,7 @@ def _series_alarms(
     key: _SeriesKey, layer: str, hours: dict[int, _Hour], replay: Replay, config: OoniConfig
 ) -> Iterator[Alarm]:
     cusum = Cusum(config)
-    begun: tuple[int, int] | None = None  # (told at, the hour)
+    begun: tuple[int, int] | None = None  # (time of the alarm, hour)
     for number in sorted(hours):
         hour = hours[number]
         is_blocked = cusum.add_score(number, _median(hour.blocked[layer], hour.votes))
@@ -159,12 +159,12 @@ def _series_alarms(
 
 
 def _median(hits: int, votes: int) -> float:
-    """Return the median of so many scores of 1 among zeros."""
+    """Return the median of `votes` scores, of which `hits` are 1 and the others 0."""
     return 0.5 if 2 * hits == votes else float(2 * hits > votes)
 
 
 def _alarm(key: _SeriesKey, layer: str, begun: tuple[int, int], over_us: int | None) -> Alarm:
-    """Build an alarm at the hour in which the sum crossed, not when it began."""
+    """Build an alarm; its onset is the hour of the crossing, not that of the rise."""
     told_us, hour = begun
     return Alarm(
         at_us=told_us,

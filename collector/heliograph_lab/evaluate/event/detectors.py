@@ -1,18 +1,18 @@
-"""Detectors for imported events: drops of a published level, and blocking in bins of an hour.
+"""Detectors for imported events: level drops, and blocking in bins of an hour.
 
-A level drops when it falls below what a robust past allows.
+Theory of operation of level drops. The usual level at a step is the median at the same time of day
+(half an hour or one step on either side) in the 14 days before. With fewer than 12 such values it
+is the median of the last 24 hours, and with fewer than 12 of those the state is unknown. The spread
+is the larger of the median and the mean absolute deviation, scaled to sigma, and at least 2 % of
+the usual level. A step is low below 80 % of the usual level if it is also six spreads below it or
+below half of the lowest of these values. A low step is suspected. Two in a row, or one below half
+of the usual level, are confirmed. The drop ends with two steps in a row that are not low (a
+suspected one with one step). Low steps enter the past as the usual level for at most 7 days, so
+that a long drop does not become usual. All numbers are assumed.
 
-What is usual at a step is the median of the same time of day (half an hour, or one step, either
-way) in the 14 days before; where there are fewer than 12 such values, of the last 24 hours; with
-fewer than 12 of those it is not known, and nothing is said. The spread is the larger of the median
-and the mean absolute deviation, scaled to sigma, at least 2 % of the level. A step is *low* below
-80 % of the usual, if it is six spreads under it, or under half of the least of these values too.
-*Suspected*: a low step; *confirmed*: two in a row, or one below half of the usual. *Over*: two in a
-row that are not low. Low steps enter the past as what was usual, for at most 7 days.
-
-It counts addresses or queries, no vantages: an alarm says that the level fell and in which source,
-never how many people tell of it. It can be read when its step is over; how much later the source
-publishes is not known here.
+A series counts addresses or queries, not vantages. An alarm names the source whose level fell, and
+no number of observers. It is readable at the end of its step; the delay of the publisher is
+unknown.
 """
 
 from collections import defaultdict
@@ -30,15 +30,15 @@ from heliograph_collector.sources.replay import Alarm, Replay, Series
 from heliograph_collector.sources.replay import Kind as AlarmKind
 
 _HOUR_US = 3_600 * SECOND_US
-HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)
+HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)  # assumed
 
 
 def detect_hourly(replay: Replay) -> Sequence[Alarm]:
-    """Detect blocking in measurements that come now and then, as OONI's do.
+    """Detect blocking in irregular measurements, such as OONI's.
 
-    The same evidence in bins of an hour, with votes of three hours; nothing else is changed. The
-    live detector wants a test a minute, and of runs that come by the hour would see one at a time.
-    Alarms come suspected and confirmed, each at the end of its hour.
+    It is the live detector with bins of an hour and votes of three hours. With bins of a minute,
+    hourly runs would be in different bins. Suspected and confirmed alarms come at the end of their
+    hour.
     """
     if not replay.opinions:
         return ()
@@ -49,7 +49,7 @@ def detect_hourly(replay: Replay) -> Sequence[Alarm]:
         votes_by_service[vote.service].append(vote)
     alarms = [
         alarm
-        # One service at a time: pages are many, and each run looks at all votes it is given.
+        # One service at a time, because there are many pages and each run reads all its votes.
         for service_votes in votes_by_service.values()
         for incident in detect_blocking(service_votes, since_us, until_us, HOURLY)
         for alarm in _hourly_alarms(incident)
@@ -77,7 +77,7 @@ def _hourly_alarms(incident: Incident) -> Iterator[Alarm]:
 
 
 _HALF_HOUR_US = 1_800 * SECOND_US
-_MAX_NEAR = 6  # values around a time of day that are looked at, however fine the steps
+_MAX_NEAR = 6  # intervals between values around a time of day, however fine the steps; assumed
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +99,12 @@ class LevelState(Enum):
 
 
 class Drop(NamedTuple):
-    """Steps by number; `well` is the last good one before it, or `first` if unknown."""
+    """A drop by step numbers; `well` is the last well step, or `first` if unknown."""
 
     well: int
     first: int
     confirmed: int | None
-    back: int | None  # the first of two that were well again
+    back: int | None  # the first well step after it
 
 
 def detect_level_drops(replay: Replay) -> Sequence[Alarm]:
@@ -114,7 +114,7 @@ def detect_level_drops(replay: Replay) -> Sequence[Alarm]:
 
 
 def classify_steps(series: Series, config: LevelConfig = LevelConfig()) -> Iterator[LevelState]:
-    """Return the state of each step."""
+    """Yield the state of each step."""
     history = _LevelHistory(series.step_us, config)
     painted = 0
     most = config.paint_days * DAY_US / series.step_us
@@ -139,7 +139,7 @@ def _classify_value(
 
 
 class _LevelHistory:
-    """The known values before, by step."""
+    """The values of earlier steps."""
 
     def __init__(self, step_us: int, config: LevelConfig) -> None:
         self._config = config
@@ -152,7 +152,7 @@ class _LevelHistory:
         self._values.append(value)
 
     def usual(self) -> tuple[float, float] | None:
-        """Return (median, allowed deviation); None where too little is known."""
+        """Return (median, lowest value that is not low); None without enough values."""
         values = self._same_hour()
         if len(values) < self._config.least:
             last = [self._values[-i] for i in range(1, min(self._day, len(self._values)) + 1)]
@@ -177,7 +177,7 @@ class _LevelHistory:
 
 
 def find_drops(series: Series, config: LevelConfig = LevelConfig()) -> list[Drop]:
-    """Find low steps; an unknown step ends nothing and begins nothing."""
+    """Find drops; an unknown step neither begins nor ends one."""
     result: list[Drop] = []
     well = 0
     run = 0

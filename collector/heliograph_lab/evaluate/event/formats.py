@@ -1,9 +1,9 @@
-"""Recognize the format of a file by its content, and load it as a replay.
+"""Formats of real events: recognize a file by its content and load it as a replay.
 
-OONI's measurements become votes on services, read and judged as `import ooni` does. A run of a
-probe (its report) is one voter, since nobody tells which runs are of one probe; it is as young as
-its measurement, so its alarms are of low confidence. Of web pages the host is the service. The
-network is not told either: each voter counts as one of its own.
+OONI's measurements become votes on services, read and judged as by `import ooni`. A run of a probe
+(its report) is one voter in a separate network, because OONI publishes neither the probe nor the
+network prefix. A voter is as young as its measurement, so its alarms have low confidence. The
+service of a web page is its host.
 """
 
 import hashlib
@@ -44,15 +44,15 @@ _MINUTE_US = 60 * SECOND_US
 
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
-_MAX_OBJECTS = 50  # objects of a file, until one tells what it is
-_MAX_FILES = 10_000
+_MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
+_MAX_FILES = 10_000  # assumed
 
 
 def load_event(path: Path, entity: str = "") -> ImportResult:
     """Load a file, or a folder of files of one format. Raises ImportRefusedError.
 
     Args:
-        entity: Whose data it is where the file does not say: IR, IR/Tehran, AS44244.
+        entity: The country, region or ASN if the file names none: IR, IR/Tehran, AS44244.
     """
     try:
         scope = parse_entity(entity) if entity else None
@@ -75,7 +75,7 @@ def load_event(path: Path, entity: str = "") -> ImportResult:
 
 
 def detect_format(path: Path) -> str:
-    """Return ioda, atlas, ooni or csv. Raises ImportRefusedError, naming the formats."""
+    """Return ioda, atlas, ooni or csv. Raises ImportRefusedError on another format."""
     if not looks_like_json(path):
         return "csv"
     for _, item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
@@ -146,7 +146,7 @@ def is_ooni_measurement(item: Json) -> bool:
 
 
 def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
-    """Read files twice: what other countries saw, then each measurement is judged."""
+    """Read files twice: first results of other countries, then votes that use them."""
     all_paths = list(paths)
     world = PeerOutcomes()
     for document in _documents(all_paths, Complaints()):
@@ -206,7 +206,7 @@ def _read_votes(
 
 
 def _service_name(imported: ImportedMeasurement) -> str:
-    """Return the tested service: of a page its host, else the test's own name."""
+    """Return the tested service, the host of a page, or the name of the test."""
     host = ""
     with suppress(ValueError):
         host = urlsplit(imported.input).hostname or ""

@@ -1,13 +1,14 @@
-"""Report the detectors' alarms on an imported event, and their delay to each truth.
+"""Event report: the alarms on an imported event, and their delay after each truth.
 
-No scorecard: one event is one event, and most imports have no vantages to count. A truth counts as
-told when a confirmed alarm of its service, in a cell that holds it or lies in it, begins within it
-or up to two hours before (publishers date roughly); the first such is given.
+There is no scorecard, because one event is no sample and most imports have no vantages. A truth is
+detected if a confirmed alarm of its service, in a cell that holds it or lies in it, begins within
+it or up to two hours before it, because publishers date roughly. The report names the first one.
 
-Truths come from files. Ours (YAML): `truths:`, a list of {id, kind, country, region, asn, access,
-service, from, until, label, scoreable}. The table of investigated outages of "Destination
-Unreachable" (InetIntel, CSV; times are UTC). IODA's `outages/events` (JSON): events of one entity
-with start and duration.
+Truths come from files in one of three formats:
+- Own (YAML): `truths:`, a list of {id, kind, country, region, asn, access, service, from, until,
+  label, scoreable}.
+- InetIntel (CSV): investigated outages of "Destination Unreachable"; times are UTC.
+- IODA (JSON): `outages/events`, events of one entity with start and duration.
 """
 
 import csv
@@ -44,8 +45,8 @@ from heliograph_lab.evaluate.event.detectors import detect_hourly, detect_level_
 _ACCESS = ("mobile", "fixed", "hosting")
 
 
-EARLY_US = 7_200 * SECOND_US
-MAX_LINES = 40  # of alarms of one detector, in the text
+EARLY_US = 7_200 * SECOND_US  # assumed
+MAX_LINES = 40  # alarms of one detector in the text
 
 _LEVELS: Mapping[str, Detector] = {"level": detect_level_drops, "ioda": CONTENDERS["ioda"].run}
 DETECTORS_BY_FORMAT: Mapping[str, Mapping[str, Detector]] = {
@@ -58,6 +59,8 @@ DETECTORS_BY_FORMAT: Mapping[str, Mapping[str, Detector]] = {
 
 @dataclass(frozen=True, slots=True)
 class EventReport:
+    """The alarms on an imported event, and the first alarm of each truth."""
+
     imported: ImportResult
     alarms: Mapping[str, Sequence[Alarm]]  # by detector
     first_alarms: Sequence[tuple[Truth, Mapping[str, Alarm | None]]]
@@ -102,7 +105,7 @@ def _is_match(truth: Truth, alarm: Alarm) -> bool:
 
 
 def _is_nested(first: Scope, second: Scope) -> bool:
-    """Whether one scope lies in the other; an unknown country matches any."""
+    """Return whether one scope lies in the other; an unknown country matches any."""
     if UNKNOWN_COUNTRY in (first.country, second.country):
         first = first._replace(country="")
         second = second._replace(country="")
@@ -228,7 +231,7 @@ def read_truths(
 
 
 def with_truths(replay: Replay, all_truths: Iterable[Truth]) -> Replay:
-    """Return the replay with the truths of its time and country."""
+    """Return the replay with the truths of its time and its countries."""
     vantage_countries = [w.place.country for w in replay.vantages]
     countries = {*vantage_countries, *(series.scope.country for series in replay.series)}
     own_truths = tuple(

@@ -1,0 +1,230 @@
+"""Run one experiment and show its steps: the work of `heliograph-agent probe`."""
+
+import argparse
+import asyncio
+import io
+import json
+import os
+import random
+import shutil
+import sys
+import textwrap
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heliograph.clock import SystemClock
+from heliograph.observation import Observation
+from heliograph.services import (
+    Services,
+    ServicesError,
+    load_services,
+    load_shipped_services,
+    merge_services,
+)
+from heliograph_agent.cli import get_config_path
+from heliograph_agent.config import AgentConfigError, Config, load_config, with_options
+from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
+from heliograph_agent.net import Net, StepTrace
+
+if TYPE_CHECKING:
+    from heliograph_agent.cli.observation_tree import Colors
+
+FAILED = 1
+USAGE = 2
+DEADLINE_S = 300.0  # each step has its own deadline; this one is for very many steps
+PROGRESS_S = 0.2
+PLAIN = str.maketrans("✓✗…→“”└├│", '+x~>""`||')
+MAX_SENTENCE = 2_000
+# columns of the explanation
+_READABLE = 100
+_LEAST = 20
+
+
+class UsageError(Exception):
+    """Report an invalid command line; str() is a sentence for the user."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProbeRequest:
+    """Hold the checked request of the command line."""
+
+    experiment: Experiment
+    target: Target
+    config: Any  # of the experiment
+    settings: Config
+
+
+def run_probe(args: argparse.Namespace) -> int:
+    try:
+        probe = prepare_probe(args)
+    except (UsageError, AgentConfigError, CannotRun) as error:
+        return _print_error(str(error), USAGE)
+    except ServicesError as error:
+        return _print_error(str(error), FAILED)
+    return perform_probe(probe, _make_net_factory(probe.settings), show_json=args.json)
+
+
+def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show_json: bool) -> int:
+    """Run the probe and print its observations, also when Ctrl-C ends it early."""
+    from heliograph_agent.runtime.event_loop import run_main
+
+    trace = StepTrace(SystemClock())
+    try:
+        reason = run_main(_run_with_progress(probe, bind, trace))
+    except KeyboardInterrupt:
+        reason = "Stopped before its end."
+    if show_json:
+        print_json(trace.observations)
+    else:
+        print_tree(probe, trace.observations)
+    return _print_error(reason, FAILED) if reason else 0
+
+
+def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
+    """Check the command line.
+
+    Raises UsageError, AgentConfigError, CannotRun or ServicesError, each with a sentence.
+    """
+    from heliograph_agent.experiments import find_experiment
+
+    experiment = find_experiment(args.experiment)
+    settings, options = _read_settings(args)
+    return ProbeRequest(
+        experiment=experiment,
+        target=_make_target(experiment, args.target, settings),
+        config=parse_config(experiment, options),
+        settings=settings,
+    )
+
+
+def print_json(observations: Sequence[Observation]) -> None:
+    """Print one line per observation, with the fields of heliograph.observation."""
+    for observation in observations:
+        print(json.dumps(asdict(observation)))
+
+
+def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None:
+    """Print every step, then the explanation, in the terminal's width."""
+    from heliograph_agent.cli.explain import explain_measurement
+    from heliograph_agent.cli.labels import make_printable
+    from heliograph_agent.cli.observation_tree import format_tree
+
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="replace")
+    marks = PLAIN if _is_plain(sys.stdout.encoding or "") else {}
+    columns = shutil.get_terminal_size((120, 24)).columns
+    colors = select_colors(os.environ, is_tty=sys.stdout.isatty())
+    name = probe.experiment.name
+    target = make_printable(probe.target.value, 200)
+    print(colors.paint(f"{name} {target}".rstrip(), colors.bold))
+    for line in format_tree(observations, columns, colors):
+        print(line.translate(marks))
+    service = probe.target.service
+    explanation = explain_measurement(
+        name, target, observations, title=service.title if service else ""
+    )
+    for line in textwrap.wrap(
+        make_printable(explanation, MAX_SENTENCE), max(_LEAST, min(columns, _READABLE))
+    ):
+        print(line.translate(marks))
+
+
+def select_colors(environment: Mapping[str, str], *, is_tty: bool) -> "Colors":
+    """Select ANSI colors for a terminal, else none.
+
+    A terminal without colors and the variable NO_COLOR (no-color.org) select none.
+    """
+    from heliograph_agent.cli import observation_tree
+
+    unwanted = environment.get("NO_COLOR") or environment.get("TERM") in ("dumb", "")
+    return observation_tree.ANSI if is_tty and not unwanted else observation_tree.PLAIN
+
+
+def _is_plain(encoding: str) -> bool:
+    """Tell whether the encoding lacks the marks and would show all of them as ?."""
+    try:
+        "".join(map(chr, PLAIN)).encode(encoding)
+    except (LookupError, UnicodeEncodeError):
+        return True
+    return False
+
+
+def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
+    if args.config and not get_config_path(args).is_file():
+        raise UsageError(f"There is no configuration file {args.config}.")
+    options = dict(_parse_option(option) for option in args.option)
+    dotted = {key: value for key, value in options.items() if "." in key}
+    experiment_options = {key: value for key, value in options.items() if "." not in key}
+    return with_options(load_config(get_config_path(args)), dotted), experiment_options
+
+
+def _parse_option(option: str) -> tuple[str, str]:
+    key, equals, value = option.partition("=")
+    if not equals or not key:
+        raise UsageError(f"--option {option!r} must be KEY=VALUE.")
+    return key, value
+
+
+def _make_target(experiment: Experiment, target_text: str, settings: Config) -> Target:
+    target_text = target_text or experiment.default_target
+    if not target_text and experiment.target_kind != "none":
+        raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.target_kind}.")
+    if experiment.target_kind != "service" and target_text != experiment.default_target:
+        return Target(value=target_text)
+    services = _load_services(settings)
+    service = services.get(target_text)
+    if service is None:
+        names = ", ".join(s.name for s in services.services)
+        raise UsageError(f"There is no service {target_text!r}; there are: {names}.")
+    return Target(value=target_text, service=service)
+
+
+def _load_services(settings: Config) -> Services:
+    """Load the shipped list; the user's services replace those of the same name."""
+    if not settings.services_file:
+        return load_shipped_services()
+    return merge_services(load_shipped_services(), load_services(Path(settings.services_file)))
+
+
+def _make_net_factory(settings: Config) -> Callable[[StepTrace], Net]:
+    from heliograph_agent.net.system_net import SystemNetFactory
+
+    return SystemNetFactory(settings.net_config(), SystemClock(), random.SystemRandom()).bind
+
+
+async def _run_with_progress(
+    probe: ProbeRequest, bind: Callable[[StepTrace], Net], trace: StepTrace
+) -> str:
+    """Run the experiment; return why it could not run, "" when it did."""
+    from heliograph_agent.runtime.runner import run_attempt
+
+    async with asyncio.TaskGroup() as group:
+        progress = group.create_task(_show_progress(trace))
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await run_attempt(probe.experiment, probe.target, probe.config, bind, trace)
+        except TimeoutError:
+            return f"Stopped after {DEADLINE_S:.0f} s."
+        finally:
+            progress.cancel()
+
+
+async def _show_progress(trace: StepTrace) -> None:
+    """Show steps and seconds on a terminal's stderr, and erase them at the end."""
+    if not sys.stderr.isatty():
+        return
+    width = shutil.get_terminal_size().columns
+    try:
+        while True:
+            line = f"{len(trace.observations)} steps, {trace.elapsed_us() / 1e6:.0f} s …"
+            print(f"\r{line[: width - 1]}", end="", file=sys.stderr, flush=True)
+            await asyncio.sleep(PROGRESS_S)
+    finally:
+        print("\r\033[K", end="", file=sys.stderr, flush=True)
+
+
+def _print_error(message: str, code: int) -> int:
+    print(f"heliograph-agent: {message}", file=sys.stderr)
+    return code
