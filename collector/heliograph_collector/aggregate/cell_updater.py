@@ -21,7 +21,7 @@ from heliograph_collector.store.store import Store, StoreError, TooMuchError
 _DAILY_UPDATER_EVERY_S = 300.0  # days touched in between are counted live
 _SETTLED_US = 1_800_000_000  # most late data of a day arrive in the half hour after it
 
-log = logging.getLogger("heliograph.days")
+days_log = logging.getLogger("heliograph.days")
 
 
 class DailyUpdater:
@@ -49,7 +49,7 @@ class DailyUpdater:
             ):
                 updated_days += await self._store.sum_day(day, self._anonymity)
         except StoreError as error:
-            log.warning("Days are counted live for now: %s", error)
+            days_log.warning("Days are counted live for now: %s", error)
         else:
             self._checked_day = settled_us // DAY_US
         return updated_days

@@ -1,25 +1,20 @@
 """Command `heliograph-collector import`: OONI measurements, bundles, voice codes."""
 
 import argparse
+import asyncio
 import json
 import sys
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import bundle
-
-if TYPE_CHECKING:
-    from heliograph_collector.app.ooni_import import UnreadableDocument
-import asyncio
-from contextlib import closing
-from typing import TYPE_CHECKING
-
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_common_options, bundle, load_cli_config
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from heliograph.voice_code import StatusReport
+    from heliograph_collector.app.ooni_import import UnreadableDocument
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
