@@ -9,7 +9,7 @@ STUBS := .venv-stubs
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test quick pure soak coverage check compiled fmt stubs bench lab drill plays clean
+.PHONY: help run test quick pure soak coverage check compiled fmt stubs translations bench lab drill plays clean
 
 run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -61,6 +61,10 @@ compiled: $(VENV)/ready-dev # once, and not by each worker of the suite; what is
 stubs: $(STUBS)/ready ## regenerate proto/heliograph/v1/*_pb2*
 	PATH=$(CURDIR)/$(STUBS)/bin:$$PATH $(STUBS)/bin/python -m grpc_tools.protoc -I proto --python_out=proto --mypy_out=quiet:proto proto/heliograph/v1/*.proto
 	PATH=$(CURDIR)/$(STUBS)/bin:$$PATH $(STUBS)/bin/python -m grpc_tools.protoc -I proto --grpc_python_out=proto --mypy_grpc_out=quiet:proto proto/heliograph/v1/intake.proto
+
+translations: $(VENV)/ready-dev ## bring locale/*/LC_MESSAGES up to locale/heliograph.pot; what is new there waits for a translator
+	cd collector/heliograph_collector/http/locale && for lang in fa kk ru; do \
+	  $(abspath $(BIN))/pybabel --quiet update -N --ignore-pot-creation-date -w 100 -D heliograph -l $$lang -i heliograph.pot -d . || exit 1; done
 
 bench: $(VENV)/ready-dev ## ratios measured side by side; prints, judges nothing but the stated limits
 	$(BIN)/python -m pytest tests/bench -s -p no:cacheprovider

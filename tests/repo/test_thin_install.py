@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
     "aiohttp", "chdb", "chdb-core-lite", "clickhouse-connect", "pyarrow", "pandas", "numpy",
     "maxminddb", "prometheus-client", "segno", "scapy", "grpcio-health-checking",
-    "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
+    "babel", "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
 }  # fmt: skip
 
 

@@ -1,20 +1,22 @@
-"""Languages of the public pages; the texts are in catalogues/LANG/*.toml.
+"""Languages of the public pages: gettext catalogues, and the rules of CLDR by Babel.
 
-An entry is a text with placeholders, `{name}`, or a table of plural forms chosen by `n`. All
-catalogues have the same entries and placeholders: tests/collector/web checks it.
+`locale/heliograph.pot` has the English texts, `locale/LANG/LC_MESSAGES/heliograph.po` their
+translations; the context of a message is its key in code and templates. A message has placeholders,
+`{name}`, and may have plural forms, chosen by `n`.
 """
 
 import re
-import tomllib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from types import MappingProxyType
-from typing import Any
 
 from aiohttp import web
+from babel import Locale as CldrLocale
+from babel.messages.pofile import read_po
+from babel.numbers import format_decimal
 from markupsafe import Markup, escape
 
 LANGS: Mapping[str, str] = MappingProxyType(  # own names, in the order of the switch
@@ -24,33 +26,21 @@ DEFAULT = "en"
 RIGHT_TO_LEFT = frozenset({"fa"})
 _RELATED_LANGS = {"prs": "fa", "be": "ru", "ky": "ru", "tg": "ru"}  # readable by their speakers
 _MAX_ACCEPT = 256  # characters of the header that are parsed
-_NBSP = "\N{NO-BREAK SPACE}"
-_THOUSANDS_SEPARATOR = {"en": ",", "ru": _NBSP, "kk": _NBSP, "fa": "\N{ARABIC THOUSANDS SEPARATOR}"}
-_DECIMAL_POINT = {"en": ".", "ru": ",", "kk": ",", "fa": "\N{ARABIC DECIMAL SEPARATOR}"}
 _PERSIAN = str.maketrans("0123456789", "۰۱۲۳۴۵۶۷۸۹")
 _FOREIGN_LETTERS = re.compile("[A-Za-z\u0400-\u04ff]")  # left to right inside Persian
-Entry = str | Mapping[str, str]
+Entry = str | Mapping[str, str]  # a text, or its plural forms by their name in CLDR
+# In the order of msgstr[0], msgstr[1] …: the header Plural-Forms of each catalogue says the same.
+PLURAL_FORMS: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "en": ("one", "other"),
+        "ru": ("one", "few", "many"),
+        "kk": ("one", "other"),
+        "fa": ("one", "other"),
+    }
+)
 
 
-def _russian_plural(n: int) -> str:
-    if n % 10 == 1 and n % 100 != 11:
-        return "one"
-    return "few" if 2 <= n % 10 <= 4 and not 12 <= n % 100 <= 14 else "many"
-
-
-_PLURALS: Mapping[str, Callable[[int], str]] = {  # CLDR rules for whole numbers
-    "en": lambda n: "one" if n == 1 else "other",
-    "ru": _russian_plural,
-    "kk": lambda n: "one" if n == 1 else "other",
-    "fa": lambda n: "one" if n in (0, 1) else "other",
-}
-PLURAL_FORMS = {
-    "en": {"one", "other"},
-    "ru": {"one", "few", "many"},
-    "kk": {"one", "other"},
-    "fa": {"one", "other"},
-}
-_ALL_FORMS = frozenset({"one", "few", "many", "other"})
+_cldr = cache(CldrLocale)
 
 
 def translate(lang: str, key: str, **values: object) -> str:
@@ -83,7 +73,7 @@ def _choose_form(lang: str, key: str, values: Mapping[str, object]) -> str:
     n = values["n"]
     if not isinstance(n, int):
         raise TypeError(key)
-    return entry[_PLURALS[lang](n)]
+    return entry[_cldr(lang).plural_form(n)]
 
 
 def _format_value(lang: str, value: object) -> str:
@@ -116,9 +106,10 @@ def localize_digits(lang: str, value: str) -> str:
 
 def format_number(lang: str, value: float) -> str:
     """Format a number such as "1,234.5"; group digits from 10,000 on."""
-    formatted = f"{value:,}" if abs(value) >= 10_000 else f"{value}"
-    separators = {",": _THOUSANDS_SEPARATOR[lang], ".": _DECIMAL_POINT[lang]}
-    return localize_digits(lang, "".join(separators.get(c, c) for c in formatted))
+    formatted = format_decimal(
+        value, locale=_cldr(lang), numbering_system="default", group_separator=abs(value) >= 10_000
+    )
+    return localize_digits(lang, formatted)
 
 
 def format_percent(lang: str, share: float) -> str:
@@ -154,15 +145,19 @@ def format_day(lang: str, when: datetime) -> str:
         lang,
         "time.day",
         day=localize_digits(lang, str(when.day)),
-        month=translate(lang, f"time.month_{when.month}"),
+        month=_month_name(lang, "wide", when),
         year=localize_digits(lang, str(when.year)),
     )
 
 
 def format_short_day(lang: str, when: datetime) -> str:
     """Format a short day such as "5 Jan"."""
-    month = translate(lang, f"time.short_month_{when.month}")
+    month = _month_name(lang, "abbreviated", when)
     return translate(lang, "time.short", day=localize_digits(lang, str(when.day)), month=month)
+
+
+def _month_name(lang: str, width: str, when: datetime) -> str:
+    return str(_cldr(lang).months["format"][width][when.month])
 
 
 def join_names(lang: str, names: Sequence[str]) -> str:
@@ -257,29 +252,17 @@ def request_locale(request: web.Request) -> Locale:
 
 @cache
 def load_catalogue(lang: str) -> Mapping[str, Entry]:
-    """Load all entries of a language by dotted key.
-
-    Raises ValueError if two files have the same key.
-    """
+    """Load all messages of a language by key."""
+    path = "heliograph.pot" if lang == DEFAULT else f"{lang}/LC_MESSAGES/heliograph.po"
+    with files(__package__).joinpath("locale", path).open("rb") as file:
+        catalog = read_po(file, abort_invalid=True)
     entries: dict[str, Entry] = {}
-    folder = files(__package__).joinpath("catalogues", lang)
-    for file in sorted(folder.iterdir(), key=lambda entry_file: entry_file.name):
-        if file.name.endswith(".toml"):
-            for key, entry in _entries("", tomllib.loads(file.read_text("utf-8"))):
-                if key in entries:
-                    raise ValueError(f"{lang}/{file.name} says {key} again")
-                entries[key] = entry
+    for message in catalog:
+        if message.context:
+            texts = message.id if lang == DEFAULT else message.string or ""
+            forms = zip(PLURAL_FORMS[lang], texts, strict=not isinstance(texts, str))
+            entries[message.context] = texts if isinstance(texts, str) else dict(forms)
     return MappingProxyType(entries)
-
-
-def _entries(prefix: str, table: Mapping[str, Any]) -> list[tuple[str, Entry]]:
-    entries: list[tuple[str, Entry]] = []
-    for name, value in table.items():
-        if isinstance(value, str) or _ALL_FORMS.issuperset(value):
-            entries.append((prefix + name, value))
-        else:
-            entries += _entries(f"{prefix}{name}.", value)
-    return entries
 
 
 def territory_name(lang: str, code: str) -> str:
@@ -287,11 +270,4 @@ def territory_name(lang: str, code: str) -> str:
 
     English names are in labels.py.
     """
-    return _load_territories().get(code, {}).get(lang, "")
-
-
-@cache
-def _load_territories() -> Mapping[str, Mapping[str, str]]:
-    content = files(__package__).joinpath("territories.tab").read_text("utf-8")
-    rows = (line.split("\t") for line in content.splitlines() if not line.startswith("#"))
-    return {code: dict(zip(("ru", "kk", "fa"), names, strict=True)) for code, *names in rows}
+    return "" if lang == DEFAULT else _cldr(lang).territories.get(code, "")
