@@ -14,17 +14,15 @@ from typing import TYPE_CHECKING, Any
 from heliograph.address import parse_host_port, parse_https_host_port, parse_literal
 from heliograph.clock import Clock
 from heliograph.observation import Access
+from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from yaml import Node
-
     from heliograph.plan import Entrance
     from heliograph_agent.net.config import NetConfig
     from heliograph_agent.uplink.dial_context import DialContext
     from heliograph_agent.uplink.proxy import Proxy
     from heliograph_agent.uplink.transports import ProxyUse
 
-MAX_FILE = 262_144
 MAX_PEM = 4_194_304
 MAX_DOH = 16
 RELAY_BYTES = 20_000_000  # a day, lent to other volunteers
@@ -103,32 +101,19 @@ class ConfigKey:
 def load_config(path: Path) -> Config:
     """Load a configuration file, or the defaults without one. Raises AgentConfigError."""
     try:
-        with path.open("rb") as file:
-            content = file.read(MAX_FILE + 1)
-    except FileNotFoundError:
-        return Config()
-    except OSError as error:
-        raise AgentConfigError(f"{path} cannot be read ({error.strerror}).") from error
-    if len(content) > MAX_FILE:
-        raise AgentConfigError(f"{path} is larger than {MAX_FILE} bytes.")
-    return parse_config(content, str(path))
+        return _read_config(read_yaml(path))
+    except YamlError as error:
+        if isinstance(error.__cause__, FileNotFoundError):
+            return Config()
+        raise AgentConfigError(str(error)) from error
 
 
 def parse_config(content: bytes, source: str) -> Config:
     """Parse a configuration; `source` names it in errors. Raises AgentConfigError."""
-    import yaml
-
     try:
-        root = yaml.compose(content, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise AgentConfigError(f"{source}, line {line}: not YAML ({error.problem}).") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise AgentConfigError(f"{source}, line 1: not YAML.") from error
-    values: dict[str, Any] = {}
-    if root is not None:
-        _read_mapping(root, "", source, values)
-    return Config(**values)
+        return _read_config(parse_yaml(content, source))
+    except YamlError as error:
+        raise AgentConfigError(str(error)) from error
 
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:
@@ -141,37 +126,42 @@ def with_options(config: Config, options: Mapping[str, str]) -> Config:
     return replace(config, **values)
 
 
-def _read_mapping(node: "Node", prefix: str, source: str, values: dict[str, Any]) -> None:
-    import yaml
-
-    if not isinstance(node, yaml.MappingNode):
-        where = f"{source}, line {node.start_mark.line + 1}"
-        raise AgentConfigError(
-            f"{where}: {prefix or 'the file'} must be keys and values; "
-            f"allowed keys are {_key_names(prefix)}."
-        )
-    for key_node, value in node.value:
-        where = f"{source}, line {key_node.start_mark.line + 1}"
-        name = f"{prefix}.{key_node.value}" if prefix else str(key_node.value)
-        if any(key_name.startswith(f"{name}.") for key_name in KEYS):
-            _read_mapping(value, name, source, values)
-            continue
-        key = _find_key(name, where)
-        if key.attribute in values:
-            raise AgentConfigError(f"{where}: the key {name} stands twice.")
-        values[key.attribute] = _parse_values(
-            key, name, _read_scalars(key, name, value, where), where
-        )
+def _read_config(root: YamlEntry) -> Config:
+    if not isinstance(root.content, dict):
+        raise _not_a_mapping(root)
+    values: dict[str, Any] = {}
+    for section in root.content.values():
+        if not any(key_name.startswith(f"{section.key}.") for key_name in KEYS):
+            _find_key(section.key, _place_of(section))
+        if not isinstance(section.content, dict):
+            raise _not_a_mapping(section)
+        for entry in section.content.values():
+            key = _find_key(entry.key, _place_of(entry))
+            values[key.attribute] = _parse_values(
+                key, entry.key, _read_scalars(key, entry), _place_of(entry)
+            )
+    return Config(**values)
 
 
-def _read_scalars(key: ConfigKey, name: str, node: "Node", where: str) -> list[str]:
-    import yaml
+def _not_a_mapping(entry: YamlEntry) -> YamlError:
+    prefix = "" if entry.key == "the file" else entry.key
+    return YamlError(
+        entry.source,
+        entry.line,
+        f"{entry.key} must be keys and values; allowed keys are {_key_names(prefix)}",
+    )
 
-    nodes = node.value if key.is_list and isinstance(node, yaml.SequenceNode) else [node]
-    for item in nodes:
-        if not isinstance(item, yaml.ScalarNode):
-            raise AgentConfigError(f"{where}: {name} must be {key.allowed}.")
-    return [str(item.value) for item in nodes]
+
+def _read_scalars(key: ConfigKey, entry: YamlEntry) -> list[str]:
+    items = entry.content if isinstance(entry.content, tuple) and key.is_list else (entry,)
+    texts = [item.content for item in items if isinstance(item.content, str)]
+    if len(texts) < len(items):
+        raise AgentConfigError(f"{_place_of(entry)}: {entry.key} must be {key.allowed}.")
+    return texts
+
+
+def _place_of(entry: YamlEntry) -> str:
+    return f"{entry.source}, line {entry.line}"
 
 
 def _find_key(name: str, where: str) -> ConfigKey:

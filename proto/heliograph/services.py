@@ -5,17 +5,13 @@ Every error names the file, the line, the key and the values allowed there.
 
 import ipaddress
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
 
 from heliograph.plan import Endpoint, EndpointKind, Service
+from heliograph.yaml_document import YamlEntry, parse_yaml, read_yaml
 
-if TYPE_CHECKING:
-    from yaml import MappingNode, Node, ScalarNode, SequenceNode
-
-MAX_BYTES = 1_048_576
 MAX_SERVICES = 64
 MAX_ENDPOINTS = 128  # of one service: 4 observations for each make the 512 of a measurement
 MAX_TEXT = 253  # the longest host name
@@ -32,15 +28,8 @@ METHODS = ("GET", "HEAD", "POST")
 TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one, "any" none at all
 
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
-_T = TypeVar("_T")
-
-
-class ServicesError(ValueError):
-    """Report an unusable services file; str() is a sentence with file and line."""
-
-    def __init__(self, source: str, line: int, problem: str) -> None:
-        super().__init__(f"{source}, line {line}: {problem}" if line else f"{source}: {problem}")
-        self.line = line
+_FILE_KEYS = ("version", "services")
+_ENDPOINT_KEYS = ("id", "kind", "host", "port", "path", "method", "group", "trust")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -63,13 +52,8 @@ def load_shipped_services() -> Services:
 
 
 def load_services(path: Path) -> Services:
-    """Load the version in a file. Raises ServicesError."""
-    try:
-        with path.open("rb") as file:
-            content = file.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ServicesError(str(path), 0, f"cannot be read: {error.strerror}") from error
-    return parse_services(content, str(path))
+    """Load the version in a file. Raises YamlError."""
+    return _parse_document(read_yaml(path))
 
 
 def merge_services(base: Services, overrides: Services) -> Services:
@@ -79,178 +63,87 @@ def merge_services(base: Services, overrides: Services) -> Services:
 
 
 def parse_services(content: bytes, source: str) -> Services:
-    """Parse a services file. Raises ServicesError, which names `source`."""
-    import yaml
-
-    if len(content) > MAX_BYTES:
-        raise ServicesError(source, 0, f"larger than {MAX_BYTES} bytes")
-    try:
-        root = yaml.compose(content, yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 0
-        raise ServicesError(source, line, f"not YAML: {error.problem}") from error
-    except (yaml.YAMLError, UnicodeDecodeError, RecursionError) as error:
-        raise ServicesError(source, 0, f"not YAML: {type(error).__name__}") from error
-    if root is None:
-        raise ServicesError(source, 1, "empty; it needs the keys version and services")
-    return _Reader(source).read_services(root)
+    """Parse a services file. Raises YamlError, which names `source`."""
+    return _parse_document(parse_yaml(content, source))
 
 
-class _Reader:
-    """Walk YAML nodes, which know their lines."""
+def _parse_document(root: YamlEntry) -> Services:
+    keys = root.mapping(_FILE_KEYS, required=_FILE_KEYS)
+    services = keys["services"].mapping()
+    if not 0 < len(services) <= MAX_SERVICES:
+        raise keys["services"].error(f"from 1 to {MAX_SERVICES} are allowed")
+    return Services(
+        version=_parse_text(keys["version"]),
+        services=tuple(_parse_service(name, entry) for name, entry in services.items()),
+    )
 
-    def __init__(self, source: str) -> None:
-        self._source = source
 
-    def read_services(self, root: "Node") -> Services:
-        keys = self._read_keys(root, "the file", ("version", "services"), ())
-        nodes_by_name = self._read_pairs(keys["services"], "services")
-        if not 0 < len(nodes_by_name) <= MAX_SERVICES:
-            raise self._error(keys["services"], f"services: from 1 to {MAX_SERVICES} are allowed")
-        return Services(
-            version=self._read_text(keys["version"], "version"),
-            services=tuple(self._read_service(name, node) for name, node in nodes_by_name.items()),
-        )
+def _parse_service(name: str, entry: YamlEntry) -> Service:
+    keys = entry.mapping(("title", "endpoints", "experiment"), required=("title", "endpoints"))
+    items = keys["endpoints"].items()
+    if not 0 < len(items) <= MAX_ENDPOINTS:
+        raise keys["endpoints"].error(f"from 1 to {MAX_ENDPOINTS} are allowed")
+    endpoints: dict[str, Endpoint] = {}
+    for item in items:
+        endpoint = _parse_endpoint(item)
+        if endpoint.id in endpoints:
+            raise item.error(f"the id {endpoint.id} is taken")
+        endpoints[endpoint.id] = endpoint
+    return Service(
+        name=_check_text(name, entry),
+        title=_parse_text(keys["title"]),
+        experiment=_parse_text(keys["experiment"]) if "experiment" in keys else name,
+        endpoints=tuple(endpoints.values()),
+    )
 
-    def _read_service(self, name: str, node: "Node") -> Service:
-        where = f"services.{name}"
-        keys = self._read_keys(node, where, ("title", "endpoints"), ("experiment",))
-        return Service(
-            name=name,
-            title=self._read_text(keys["title"], f"{where}.title"),
-            experiment=self._read_optional(
-                keys, "experiment", f"{where}.experiment", self._read_text, name
-            ),
-            endpoints=self._read_endpoints(keys["endpoints"], f"{where}.endpoints"),
-        )
 
-    def _read_endpoints(self, node: "Node", where: str) -> tuple[Endpoint, ...]:
-        nodes = self._read_list(node, where)
-        if not 0 < len(nodes) <= MAX_ENDPOINTS:
-            raise self._error(node, f"{where}: from 1 to {MAX_ENDPOINTS} are allowed")
-        endpoints: dict[str, Endpoint] = {}
-        for index, item in enumerate(nodes):
-            endpoint = self._read_endpoint(item, f"{where}[{index}]")
-            if endpoint.id in endpoints:
-                raise self._error(item, f"{where}[{index}].id: {endpoint.id} is taken")
-            endpoints[endpoint.id] = endpoint
-        return tuple(endpoints.values())
+def _parse_endpoint(entry: YamlEntry) -> Endpoint:
+    keys = entry.mapping(_ENDPOINT_KEYS, required=("id", "kind", "host"))
+    kind = EndpointKind(keys["kind"].parse_choice(tuple(EndpointKind)))
+    return Endpoint(
+        id=_parse_text(keys["id"]),
+        kind=kind,
+        host=_parse_host(keys["host"]),
+        port=_parse_port(keys, kind, entry),
+        path=_parse_path(keys["path"]) if "path" in keys else "/",
+        method=keys["method"].parse_choice(METHODS) if "method" in keys else "GET",
+        group=_parse_text(keys["group"]) if "group" in keys else "",
+        trust=keys["trust"].parse_choice(TRUSTS) if "trust" in keys else "",
+    )
 
-    def _read_endpoint(self, node: "Node", where: str) -> Endpoint:
-        optional = ("port", "path", "method", "group", "trust")
-        keys = self._read_keys(node, where, ("id", "kind", "host"), optional)
-        kind = EndpointKind(self._read_choice(keys["kind"], f"{where}.kind", tuple(EndpointKind)))
-        return Endpoint(
-            id=self._read_text(keys["id"], f"{where}.id"),
-            kind=kind,
-            host=self._read_host(keys["host"], f"{where}.host"),
-            port=self._read_port(keys, kind, node, where),
-            path=self._read_optional(keys, "path", f"{where}.path", self._read_path, "/"),
-            method=self._read_optional(keys, "method", f"{where}.method", self._read_method, "GET"),
-            group=self._read_optional(keys, "group", f"{where}.group", self._read_text, ""),
-            trust=self._read_optional(keys, "trust", f"{where}.trust", self._read_trust, ""),
-        )
 
-    def _read_port(
-        self, keys: Mapping[str, "Node"], kind: EndpointKind, node: "Node", where: str
-    ) -> int:
-        usual = USUAL_PORTS
-        if "port" not in keys:
-            if kind in usual:
-                return usual[kind]
-            raise self._error(node, f"{where}.port is missing; a {kind} endpoint needs it")
-        digits = self._read_text(keys["port"], f"{where}.port")
-        if not (digits.isascii() and digits.isdigit() and 0 < int(digits[:6]) < 65536):
-            raise self._error(
-                keys["port"], f"{where}.port: {digits!r} is not allowed; 1 to 65535 are"
-            )
-        return int(digits)
+def _parse_port(keys: Mapping[str, YamlEntry], kind: EndpointKind, entry: YamlEntry) -> int:
+    if "port" in keys:
+        return keys["port"].parse_integer(1, 65_535)
+    if kind not in USUAL_PORTS:
+        raise entry.error(f"the key port is missing, which a {kind} endpoint needs")
+    return USUAL_PORTS[kind]
 
-    def _read_host(self, node: "Node", where: str) -> str:
-        host = self._read_text(node, where).lower().rstrip(".")
-        if _NAME.fullmatch(host) is None and not _is_address(host):
-            raise self._error(node, f"{where}: {host!r} is neither a host name nor an address")
-        return host
 
-    def _read_method(self, node: "Node", where: str) -> str:
-        return self._read_choice(node, where, METHODS)
+def _parse_host(entry: YamlEntry) -> str:
+    host = _parse_text(entry).lower().rstrip(".")
+    if _NAME.fullmatch(host) is None and not _is_address(host):
+        raise entry.error(f"{host!r} is neither a host name nor an address")
+    return host
 
-    def _read_trust(self, node: "Node", where: str) -> str:
-        return self._read_choice(node, where, TRUSTS)
 
-    def _read_path(self, node: "Node", where: str) -> str:
-        path = self._read_text(node, where)
-        if not path.startswith("/") or not path.isascii() or any(c <= " " for c in path):
-            raise self._error(node, f"{where}: {path!r} must begin with / and have no blanks")
-        return path
+def _parse_path(entry: YamlEntry) -> str:
+    path = _parse_text(entry)
+    if not path.startswith("/") or not path.isascii() or any(c <= " " for c in path):
+        raise entry.error(f"{path!r} must begin with / and have no blanks")
+    return path
 
-    def _read_choice(self, node: "Node", where: str, allowed: tuple[str, ...]) -> str:
-        value = self._read_text(node, where, empty="" in allowed)
-        if value not in allowed:
-            choices = ", ".join(str(choice) or '""' for choice in allowed)
-            raise self._error(node, f"{where}: {value!r} is not allowed; {choices} are")
-        return value
 
-    def _read_text(self, node: "Node", where: str, *, empty: bool = False) -> str:
-        import yaml
+def _parse_text(entry: YamlEntry) -> str:
+    return _check_text(entry.parse_text(), entry)
 
-        if not isinstance(node, yaml.ScalarNode):
-            raise self._error(node, f"{where}: must be a single value")
-        value = str(node.value)
-        if not (value or empty) or len(value) > MAX_TEXT:
-            raise self._error(node, f"{where}: must have 1 to {MAX_TEXT} characters")
-        if any(ord(character) < 32 for character in value):
-            raise self._error(node, f"{where}: must have no control characters")
-        return value
 
-    @staticmethod
-    def _read_optional(
-        keys: Mapping[str, "Node"],
-        key: str,
-        where: str,
-        read: Callable[["Node", str], _T],
-        default: _T,
-    ) -> _T:
-        return read(keys[key], where) if key in keys else default
-
-    def _read_keys(
-        self, node: "Node", where: str, needed: tuple[str, ...], optional: tuple[str, ...]
-    ) -> Mapping[str, "Node"]:
-        pairs = self._read_pairs(node, where)
-        allowed = ", ".join(needed + optional)
-        for key, value in pairs.items():
-            if key not in needed + optional:
-                raise self._error(value, f"{where}: unknown key {key}; allowed are {allowed}")
-        for key in needed:
-            if key not in pairs:
-                raise self._error(node, f"{where}: the key {key} is missing")
-        return pairs
-
-    def _read_pairs(self, node: "Node", where: str) -> Mapping[str, "Node"]:
-        import yaml
-
-        if not isinstance(node, yaml.MappingNode):
-            raise self._error(node, f"{where}: must be a mapping of keys to values")
-        mapping: MappingNode = node
-        pairs: dict[str, Node] = {}
-        for key, value in mapping.value:
-            name = self._read_text(key, f"a key of {where}")
-            if name in pairs:
-                raise self._error(key, f"{where}: the key {name} stands twice")
-            pairs[name] = value
-        return pairs
-
-    def _read_list(self, node: "Node", where: str) -> "list[Node]":
-        import yaml
-
-        if not isinstance(node, yaml.SequenceNode):
-            raise self._error(node, f"{where}: must be a list")
-        sequence: SequenceNode = node
-        return list(sequence.value)
-
-    def _error(self, node: "Node | ScalarNode", problem: str) -> ServicesError:
-        mark = node.start_mark
-        return ServicesError(self._source, mark.line + 1 if mark else 0, problem)
+def _check_text(value: str, entry: YamlEntry) -> str:
+    if not 0 < len(value) <= MAX_TEXT:
+        raise entry.error(f"must have 1 to {MAX_TEXT} characters")
+    if any(ord(character) < 32 for character in value):
+        raise entry.error("must have no control characters")
+    return value
 
 
 def _is_address(host: str) -> bool:

@@ -211,7 +211,7 @@ def test_a_terminal_without_the_marks_still_tells_good_from_bad(
         (["telegram", "carrier-pigeon"], 2, "no service 'carrier-pigeon'; there are: anchors"),
         (["web", "x", "--config=/nonexistent.yml"], 2, "no configuration file /nonexistent.yml"),
         (["web", "www.example.test"], 1, "is no URL of a web page"),
-        (["telegram", "--option=plan.services_file={bad}"], 1, "bad.yml, line 1: the file"),
+        (["telegram", "--option=plan.services_file={bad}"], 1, "bad.yml, line 1: hello: unknown"),
     ],
 )
 def test_what_cannot_run_says_why_in_one_sentence(

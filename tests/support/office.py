@@ -13,8 +13,8 @@ from aiohttp.test_utils import TestClient, TestServer
 from heliograph.keys import SigningKey
 from heliograph.plan import Plan
 from heliograph.services import parse_services
+from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph_collector.config.plan_file import parse_plan, render_plan
-from heliograph_collector.config.settings import SettingsError, parse_yaml
 from heliograph_collector.console.access import AccessControl
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
@@ -198,8 +198,8 @@ class Caller:
 
 def _read_plan(text: str, name: str) -> Plan:
     try:
-        return parse_plan(parse_yaml(text.encode(), Path(name)), SERVICES)
-    except SettingsError as error:
+        return parse_plan(parse_yaml(text.encode(), name), SERVICES)
+    except YamlError as error:
         raise InvalidInputError(str(error)) from error
 
 

@@ -16,13 +16,8 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Observation
-from heliograph.services import (
-    Services,
-    ServicesError,
-    load_services,
-    load_shipped_services,
-    merge_services,
-)
+from heliograph.services import Services, load_services, load_shipped_services, merge_services
+from heliograph.yaml_document import YamlError
 from heliograph_agent.cli import get_config_path
 from heliograph_agent.config import AgentConfigError, Config, load_config, with_options
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
@@ -61,7 +56,7 @@ def run_probe(args: argparse.Namespace) -> int:
         probe = prepare_probe(args)
     except (UsageError, AgentConfigError, CannotRun) as error:
         return _print_error(str(error), USAGE)
-    except ServicesError as error:
+    except YamlError as error:
         return _print_error(str(error), FAILED)
     return perform_probe(probe, _make_net_factory(probe.settings), show_json=args.json)
 
@@ -85,7 +80,7 @@ def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show
 def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
     """Check the command line.
 
-    Raises UsageError, AgentConfigError, CannotRun or ServicesError, each with a sentence.
+    Raises UsageError, AgentConfigError, CannotRun or YamlError, each with a sentence.
     """
     from heliograph_agent.experiments import find_experiment
 

@@ -20,6 +20,7 @@ from typing import Any
 from heliograph.experiments import Category, category_of, entry_of
 from heliograph.observation import Access
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+from heliograph.yaml_document import parse_yaml
 
 VERSION = 2  # of the text below; a change of its promises raises it
 EVERYTHING = "*"
@@ -206,13 +207,9 @@ DESCRIPTIONS = {
 
 def find_tier(country: str) -> RiskTier:
     """Return the tier of an ISO 3166-1 code in capitals; "" has the highest."""
-    import yaml
-
-    countries_by_tier = yaml.safe_load(files(__package__).joinpath("risks.yml").read_bytes())[
-        "tiers"
-    ]
-    for tier, countries in countries_by_tier.items():
-        if country in countries:
+    risks = parse_yaml(files(__package__).joinpath("risks.yml").read_bytes(), "risks.yml")
+    for tier, countries in risks.mapping()["tiers"].mapping().items():
+        if country in {item.content for item in countries.items()}:
             return RiskTier(int(tier))
     return RiskTier.NOT_LOOKED_AT
 

@@ -130,11 +130,12 @@ def _read_consent(state: State) -> Consent:
 
 
 def _add_services(plan: Plan, file: Path) -> Plan:
-    from heliograph.services import Services, ServicesError, load_services, merge_services
+    from heliograph.services import Services, load_services, merge_services
+    from heliograph.yaml_document import YamlError
 
     try:
         own_services = load_services(file)
-    except ServicesError as error:
+    except YamlError as error:
         raise AgentConfigError(str(error)) from error
     merged_services = merge_services(
         Services(version=plan.services_version, services=plan.services), own_services

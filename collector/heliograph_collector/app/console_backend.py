@@ -7,15 +7,15 @@ import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph import voice_code
 from heliograph.plan import Plan
+from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph_collector.app.endpoint_file import read_password
 from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, rejudge
 from heliograph_collector.config.plan_file import parse_plan, render_plan
-from heliograph_collector.config.settings import SettingsError, parse_yaml, split_endpoint
+from heliograph_collector.config.settings import split_endpoint
 from heliograph_collector.console import backend as console
 from heliograph_collector.control.agent_process import format_dial_address
 from heliograph_collector.errors import CannotServeError
@@ -153,10 +153,8 @@ class LiveConsoleBackend:
 
     def _read_plan(self, yaml_text: str, name: str) -> Plan:
         try:
-            new_plan = parse_plan(
-                parse_yaml(yaml_text.encode(), Path(name)), self._context.services
-            )
-        except SettingsError as error:
+            new_plan = parse_plan(parse_yaml(yaml_text.encode(), name), self._context.services)
+        except YamlError as error:
             raise console.InvalidInputError(str(error)) from error
         current_plan = load_current_plan(self._fleet)
         if current_plan is None:

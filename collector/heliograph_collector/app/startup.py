@@ -13,7 +13,8 @@ from dataclasses import replace
 
 from heliograph.clock import Clock
 from heliograph.plan import Carrier, Entrance
-from heliograph.services import ServicesError, load_services, load_shipped_services
+from heliograph.services import load_services, load_shipped_services
+from heliograph.yaml_document import YamlError
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.endpoint_file import EndpointFile, find_password_file
 from heliograph_collector.config.settings import Config, split_endpoint
@@ -101,7 +102,7 @@ async def _open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         raise CannotServeError(
             f"{config.data} cannot be used ({error.strerror}): name another --data directory."
         ) from error
-    except (DirectoryInUseError, JournalError, ServicesError) as error:
+    except (DirectoryInUseError, JournalError, YamlError) as error:
         raise CannotServeError(str(error)) from error
     stack.push_async_callback(journal.close)
     try:

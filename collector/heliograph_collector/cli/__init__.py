@@ -123,7 +123,8 @@ def add_common_options(command: argparse.ArgumentParser) -> None:
 
 def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
     """Load the configuration file and apply command-line options. Raises CommandError."""
-    from heliograph_collector.config.settings import SettingsError, load_config
+    from heliograph.yaml_document import YamlError
+    from heliograph_collector.config.settings import load_config
 
     if args.data:
         overrides["data"] = Path(args.data).expanduser()
@@ -132,7 +133,7 @@ def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
         return load_config(
             file, {key: value for key, value in overrides.items() if value is not None}
         )
-    except SettingsError as error:
+    except YamlError as error:
         raise CommandError(str(error)) from error
 
 

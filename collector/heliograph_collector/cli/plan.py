@@ -12,10 +12,11 @@ from google.protobuf.json_format import MessageToDict
 from heliograph.clock import SystemClock
 from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
-from heliograph.services import Services, ServicesError, load_services, load_shipped_services
+from heliograph.services import Services, load_services, load_shipped_services
+from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 from heliograph_collector.config.plan_file import parse_plan, render_plan
-from heliograph_collector.config.settings import Config, SettingsError, read_yaml
+from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan, load_current_plan
 
@@ -52,7 +53,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         with closing(Fleet(config.data)) as fleet:
             _run_action(args, config, fleet)
-    except SettingsError as error:
+    except YamlError as error:
         raise CommandError(str(error)) from error
     return 0
 
@@ -87,8 +88,8 @@ def _load_services(config: Config, plan: Plan | None) -> Services:
         if plan is not None:
             return Services(version=plan.services_version, services=plan.services)
         return load_shipped_services()
-    except ServicesError as error:
-        raise CommandError(f"{error}.") from error
+    except YamlError as error:
+        raise CommandError(str(error)) from error
 
 
 def _print_plan(plan: Plan, as_json: bool) -> None:

@@ -87,14 +87,15 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) -> "RejudgeReport":
-    from heliograph.services import ServicesError, load_services, load_shipped_services
+    from heliograph.services import load_services, load_shipped_services
+    from heliograph.yaml_document import YamlError
     from heliograph_collector.app.rejudge import rejudge
 
     try:
         services = (
             load_services(config.services_file) if config.services_file else load_shipped_services()
         )
-    except ServicesError as error:
+    except YamlError as error:
         raise CommandError(str(error)) from error
     store = build_store(config)
     await _open_store(store.open)

@@ -8,7 +8,7 @@ from heliograph.experiments import NAMES, REGISTRY
 from heliograph.experiments.options import OptionError, parse_options
 from heliograph.plan import ROLES, Limits, Plan, PlannedTask
 from heliograph.services import Services
-from heliograph_collector.config.settings import YamlEntry
+from heliograph.yaml_document import YamlEntry
 
 _MAX_TASKS = 512
 _MAX_TARGET_LENGTH = 2_048
@@ -21,7 +21,7 @@ _LIMIT_RANGES = {
 
 
 def parse_plan(root: YamlEntry, services: Services) -> Plan:
-    """Parse a plan file to an unissued plan. Raises SettingsError."""
+    """Parse a plan file to an unissued plan. Raises YamlError."""
     keys = root.mapping(("heartbeat_s", "limits", "tasks"))
     if "tasks" not in keys:
         raise root.error("the key tasks is missing; `plan show` prints an example")
@@ -41,10 +41,7 @@ def parse_plan(root: YamlEntry, services: Services) -> Plan:
 
 
 def _parse_task(item: YamlEntry, services: Services) -> PlannedTask:
-    keys = item.mapping(_TASK_KEYS)
-    for needed in ("experiment", "interval_s"):
-        if needed not in keys:
-            raise item.error(f"the key {needed} is missing")
+    keys = item.mapping(_TASK_KEYS, required=("experiment", "interval_s"))
     if ("service" in keys) == ("target" in keys):
         raise item.error("needs either service or target")
     names = tuple(service.name for service in services.services)
@@ -67,7 +64,7 @@ def _parse_target(entry: YamlEntry) -> str:
 
 
 def _parse_options(entry: YamlEntry, experiment: str) -> dict[str, str]:
-    options = {name: value.parse_text() for name, value in entry.mapping(()).items()}
+    options = {name: value.parse_text() for name, value in entry.mapping().items()}
     try:
         parse_options(REGISTRY[experiment], options)
     except OptionError as error:

@@ -4,12 +4,14 @@ It imports no library, because every command reads the configuration.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 from urllib.parse import urlsplit
+
+from heliograph.yaml_document import YamlEntry
 
 Alert = Mapping[str, Any]  # as alerting.message builds it
 
@@ -101,21 +103,8 @@ _REQUIRED_BY_KIND = {
 }
 
 
-class ConfigEntry(Protocol):
-    """One configuration key and its value, with its place in the file."""
-
-    @property
-    def file(self) -> Path: ...
-    def error(self, problem: str) -> Exception: ...
-    def parse_text(self) -> str: ...
-    def parse_integer(self, least: int, most: int) -> int: ...
-    def parse_choice(self, allowed: Sequence[str]) -> str: ...
-    def items(self) -> "Sequence[ConfigEntry]": ...
-    def mapping(self, allowed: Sequence[str]) -> "Mapping[str, ConfigEntry]": ...
-
-
-def parse_receivers(entry: ConfigEntry) -> tuple[Receiver, ...]:
-    """Parse the list of receivers. Raises the error that `entry.error` returns."""
+def parse_receivers(entry: YamlEntry) -> tuple[Receiver, ...]:
+    """Parse the list of receivers. Raises YamlError."""
     items = entry.items()
     if len(items) > MAX_RECEIVERS:
         raise entry.error(f"must list at most {MAX_RECEIVERS} receivers")
@@ -128,7 +117,7 @@ def parse_receivers(entry: ConfigEntry) -> tuple[Receiver, ...]:
     return tuple(receiver_by_name.values())
 
 
-def _parse_receiver(item: ConfigEntry) -> Receiver:
+def _parse_receiver(item: YamlEntry) -> Receiver:
     all_keys = item.mapping(())
     if "kind" not in all_keys:
         raise item.error(f"the key kind is missing; it is one of {', '.join(ReceiverKind)}")
@@ -166,7 +155,7 @@ def _parse_receiver(item: ConfigEntry) -> Receiver:
     )
 
 
-def _parse_filters(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
+def _parse_filters(keys: Mapping[str, YamlEntry]) -> dict[str, Any]:
     filters: dict[str, Any] = {}
     for name in ("countries", "kinds", "services", "states"):
         if name in keys:
@@ -174,7 +163,7 @@ def _parse_filters(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
     return filters
 
 
-def _parse_filter(name: str, entry: ConfigEntry) -> str:
+def _parse_filter(name: str, entry: YamlEntry) -> str:
     if name == "countries":
         return _match_text(entry, _COUNTRY, "a country's code in capitals, such as KZ")
     if name == "services":
@@ -182,7 +171,7 @@ def _parse_filter(name: str, entry: ConfigEntry) -> str:
     return entry.parse_choice(INCIDENT_KINDS if name == "kinds" else STATES)
 
 
-def _parse_rate_limits(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
+def _parse_rate_limits(keys: Mapping[str, YamlEntry]) -> dict[str, Any]:
     limits: dict[str, Any] = {}
     if "suspected" in keys:
         limits["suspected"] = SuspectedPolicy(
@@ -195,35 +184,35 @@ def _parse_rate_limits(keys: Mapping[str, ConfigEntry]) -> dict[str, Any]:
     return limits
 
 
-def _parse_name(entry: ConfigEntry) -> str:
+def _parse_name(entry: YamlEntry) -> str:
     return _match_text(entry, _NAME, "a short name of a-z, 0-9, - and _")
 
 
-def _match_text(entry: ConfigEntry, pattern: re.Pattern[str], description: str) -> str:
+def _match_text(entry: YamlEntry, pattern: re.Pattern[str], description: str) -> str:
     if not pattern.fullmatch(entry.parse_text()):
         raise entry.error(f"{entry.parse_text()[:64]!r} must be {description}")
     return entry.parse_text()
 
 
-def _parse_address(entry: ConfigEntry) -> str:
+def _parse_address(entry: YamlEntry) -> str:
     return _match_text(entry, _ADDRESS, "an e-mail address")
 
 
-def _parse_addresses(entry: ConfigEntry) -> tuple[str, ...]:
+def _parse_addresses(entry: YamlEntry) -> tuple[str, ...]:
     items = entry.items()
     if not 1 <= len(items) <= MAX_RECEIVERS:
         raise entry.error(f"must list 1 to {MAX_RECEIVERS} addresses")
     return tuple(_parse_address(item) for item in items)
 
 
-def _parse_path(entry: ConfigEntry) -> Path:
+def _parse_path(entry: YamlEntry) -> Path:
     """Parse a path relative to the file that contains it."""
     if not entry.parse_text():
         raise entry.error("must be a path")
-    return entry.file.parent / Path(entry.parse_text()).expanduser()
+    return Path(entry.source).parent / Path(entry.parse_text()).expanduser()
 
 
-def _parse_web_url(entry: ConfigEntry, kind: ReceiverKind, private: bool) -> str:
+def _parse_web_url(entry: YamlEntry, kind: ReceiverKind, private: bool) -> str:
     """Parse a URL, which errors never show because it may contain a secret."""
     address = entry.parse_text().strip()
     try:
@@ -241,7 +230,7 @@ def _parse_web_url(entry: ConfigEntry, kind: ReceiverKind, private: bool) -> str
     return address.removesuffix("/") if kind is ReceiverKind.MATRIX else address
 
 
-def _parse_mail_url(entry: ConfigEntry) -> str:
+def _parse_mail_url(entry: YamlEntry) -> str:
     try:
         url = urlsplit(entry.parse_text())
         host = url.hostname or ""

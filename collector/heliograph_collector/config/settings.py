@@ -1,17 +1,12 @@
-"""Settings of the collector: every key with its default, read from YAML.
-
-`YamlEntry` keeps file and line, so that an error can name the place.
-"""
+"""Settings of the collector: every key with its default, read from YAML."""
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
-
-import yaml
 
 from heliograph.codec import (
     MAX_ADDRESSES,
@@ -23,94 +18,11 @@ from heliograph.codec import (
 from heliograph.dns_beacon import MAX_ZONE
 from heliograph.plan import Carrier, Entrance
 from heliograph.relay_line import RelayLineError, parse_relay_line
+from heliograph.yaml_document import YamlEntry, read_yaml
 from heliograph_collector.config.receivers import Receiver, parse_receivers
 
-MAX_FILE_BYTES = 1_048_576
+_ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
 Network: TypeAlias = IPv4Network | IPv6Network
-
-
-class SettingsError(Exception):
-    """Configuration error: file, line, key, problem and allowed values in a sentence."""
-
-
-@dataclass(frozen=True, slots=True)
-class YamlEntry:
-    """One key of a YAML mapping and its node."""
-
-    file: Path
-    line: int
-    key: str
-    node: yaml.Node
-
-    def error(self, problem: str) -> SettingsError:
-        return SettingsError(f"{self.file}, line {self.line}: {self.key}: {problem}.")
-
-    def parse_text(self) -> str:
-        if not isinstance(self.node, yaml.ScalarNode):
-            raise self.error("must be one value, not a list or a mapping")
-        return str(self.node.value)
-
-    def parse_integer(self, minimum: int, maximum: int) -> int:
-        digits = self.parse_text().replace("_", "")
-        if not (digits.isascii() and digits.isdigit() and minimum <= int(digits[:19]) <= maximum):
-            raise self.error(f"{digits[:64]!r} must be a whole number from {minimum} to {maximum}")
-        return int(digits)
-
-    def parse_choice(self, allowed: Sequence[str]) -> str:
-        choice = self.parse_text()
-        if choice not in allowed:
-            raise self.error(f"{choice[:64]!r} must be one of {', '.join(allowed)}")
-        return choice
-
-    def items(self) -> "list[YamlEntry]":
-        if not isinstance(self.node, yaml.SequenceNode):
-            raise self.error("must be a list")
-        return [
-            YamlEntry(self.file, x.start_mark.line + 1, f"{self.key}[{i}]", x)
-            for i, x in enumerate(self.node.value)
-        ]
-
-    def mapping(self, allowed: Sequence[str]) -> "dict[str, YamlEntry]":
-        """Return the entries below this key; an empty `allowed` accepts any key."""
-        if not isinstance(self.node, yaml.MappingNode):
-            raise self.error("must be a mapping of keys to values")
-        entries: dict[str, YamlEntry] = {}
-        for name, value in self.node.value:
-            entry = YamlEntry(self.file, name.start_mark.line + 1, self._child_key(name), value)
-            if allowed and name.value not in allowed:
-                raise entry.error(f"unknown key; allowed: {', '.join(sorted(allowed))}")
-            if name.value in entries:
-                raise entry.error("stands twice")
-            entries[str(name.value)] = entry
-        return entries
-
-    def _child_key(self, name: yaml.Node) -> str:
-        return f"{self.key}.{name.value}" if self.key != "file" else str(name.value)
-
-
-def read_yaml(file: Path) -> YamlEntry:
-    """Read a file and return its root entry. Raises SettingsError."""
-    try:
-        with file.open("rb") as stream:
-            content = stream.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise SettingsError(f"{file}: cannot be read: {error.strerror}.") from error
-    if len(content) > MAX_FILE_BYTES:
-        raise SettingsError(f"{file}: is longer than {MAX_FILE_BYTES} bytes.")
-    return parse_yaml(content, file)
-
-
-def parse_yaml(content: bytes, file: Path) -> YamlEntry:
-    """Parse the present or future content of `file`. Raises SettingsError."""
-    try:
-        node = yaml.compose(content, Loader=yaml.SafeLoader)
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise SettingsError(f"{file}, line {line}: is not YAML: {error.problem}.") from error
-    except (yaml.YAMLError, RecursionError) as error:
-        raise SettingsError(f"{file}: is not YAML.") from error
-    empty = yaml.MappingNode("tag:yaml.org,2002:map", [])
-    return YamlEntry(file, 1, "file", node or empty)
 
 
 def split_endpoint(address: str) -> tuple[str, int]:
@@ -194,7 +106,7 @@ def _parse_path(entry: YamlEntry) -> Path:
     """Parse a path relative to the file that contains it."""
     if not entry.parse_text():
         raise entry.error("must be a path")
-    return entry.file.parent / Path(entry.parse_text()).expanduser()
+    return Path(entry.source).parent / Path(entry.parse_text()).expanduser()
 
 
 def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
@@ -205,12 +117,9 @@ def _parse_entrances(entry: YamlEntry) -> tuple[Entrance, ...]:
 
 
 def _parse_entrance(item: YamlEntry) -> Entrance:
-    keys = item.mapping(("relay", "carrier", "endpoint", "addresses", "server_name"))
-    if "relay" in keys:  # a relay line contains all fields
-        return _parse_relay(keys["relay"])
-    for required in ("carrier", "endpoint"):
-        if required not in keys:
-            raise item.error(f"the key {required} is missing")
+    if "relay" in item.mapping(_ENTRANCE_KEYS):  # a relay line contains all fields
+        return _parse_relay(item.mapping()["relay"])
+    keys = item.mapping(_ENTRANCE_KEYS, required=("carrier", "endpoint"))
     host, port = split_endpoint(_parse_endpoint(keys["endpoint"]))
     addresses = keys["addresses"].items() if "addresses" in keys else []
     if len(addresses) > MAX_ADDRESSES:
@@ -353,7 +262,7 @@ SETTINGS_KEYS = (
 
 
 def load_config(file: Path | None, overrides: Mapping[str, object]) -> Config:
-    """Load defaults, then the file, then overrides. Raises SettingsError."""
+    """Load defaults, then the file, then overrides. Raises YamlError."""
     values: dict[str, Any] = {} if file is None else _read_values(read_yaml(file))
     values.update(overrides)
     return Config(**values)

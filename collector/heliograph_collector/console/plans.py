@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from aiohttp import web
 
 from heliograph.plan import Plan, PlannedTask, Service
-from heliograph.services import ServicesError, parse_services
+from heliograph.services import parse_services
+from heliograph.yaml_document import YamlError
 from heliograph_collector.console import fleet_table, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
@@ -253,8 +254,8 @@ class PlanPages:
             new_services = await asyncio.to_thread(
                 parse_services, services_yaml.encode(), "services"
             )
-        except ServicesError as error:
-            return self._render_services(request, services_yaml, status=400, error_text=f"{error}.")
+        except YamlError as error:
+            return self._render_services(request, services_yaml, status=400, error_text=str(error))
         current_services = self._backend.services.services
         return self._render_services(
             request,

@@ -68,9 +68,9 @@ def parse_seeds(value: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph.yaml_document import YamlError
     from heliograph_lab.evaluate.measures import group_by_contender
     from heliograph_lab.evaluate.run import list_jobs
-    from heliograph_lab.evaluate.scenario_file import ScenarioError
     from heliograph_lab.evaluate.table import format_scorecard, scorecard_document
 
     paths = [Path(name).expanduser() for name in args.scenarios]
@@ -83,7 +83,7 @@ def run(args: argparse.Namespace) -> int:
         _check_scenarios(paths)
         work = list_jobs(paths, count, args.half)
         results_by_name = group_by_contender(_run_with_progress(work))
-    except ScenarioError as error:
+    except YamlError as error:
         raise CommandError(str(error)) from error
     except TimeoutError as error:
         raise CommandError(
@@ -99,7 +99,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _check_scenarios(paths: Sequence[Path]) -> None:
-    """Check all files before the first replay. Raises ScenarioError."""
+    """Check all files before the first replay. Raises YamlError."""
     from heliograph_lab.evaluate.scenario_file import load_scenario
 
     for path in paths:
@@ -122,8 +122,8 @@ def _run_with_progress(work: Sequence["ReplayJob"]) -> Iterator["ReplayOutcome"]
 
 def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
     """Evaluate one real event; return 1 if part of its file was left out, else 0."""
+    from heliograph.yaml_document import YamlError
     from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
-    from heliograph_lab.evaluate.document import ScenarioError
     from heliograph_lab.evaluate.event.formats import load_event
     from heliograph_lab.evaluate.event.report import (
         build_report,
@@ -143,7 +143,7 @@ def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
         if args.truth:
             all_truths = read_truths(args.truth.expanduser(), complaints)
             imported = replace(imported, replay=with_truths(imported.replay, all_truths))
-    except (ImportRefusedError, ScenarioError) as error:
+    except (ImportRefusedError, YamlError) as error:
         raise CommandError(str(error)) from error
     all_complaints = (*imported.complaints, *complaints.list_sentences())
     for sentence in all_complaints:

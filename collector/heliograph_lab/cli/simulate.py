@@ -105,7 +105,8 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _load_script(args: argparse.Namespace) -> "Script":
-    from heliograph_lab.evaluate.scenario_file import ScenarioError, load_scenario
+    from heliograph.yaml_document import YamlError
+    from heliograph_lab.evaluate.scenario_file import load_scenario
     from heliograph_lab.simulate import SHIPPED
     from heliograph_lab.simulate.from_scenario import build_script
 
@@ -113,7 +114,7 @@ def _load_script(args: argparse.Namespace) -> "Script":
     path = args.scenario if args.scenario.exists() or not shipped.exists() else shipped
     try:
         return build_script(load_scenario(path), args.seed, args.agents)
-    except ScenarioError as error:
+    except YamlError as error:
         raise CommandError(str(error)) from error
 
 

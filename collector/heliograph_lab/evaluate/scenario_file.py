@@ -5,7 +5,7 @@ from pathlib import Path
 
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import DAY_US, SECOND_US, VantageLocation, VantageRef
-from heliograph_lab.evaluate.document import ScenarioError, Section, read_document
+from heliograph_lab.evaluate.document import Section, read_document
 from heliograph_lab.evaluate.population import TestedService, vantages_at
 from heliograph_lab.evaluate.scenario import (
     EVENT_KINDS,
@@ -28,7 +28,7 @@ def list_shipped() -> list[Path]:
 
 
 def load_scenario(path: Path) -> Scenario:
-    """Load a scenario. Raises ScenarioError on a flaw of the file, OSError."""
+    """Load a scenario. Raises YamlError on a flaw of the file, OSError."""
     top = read_document(path)
     since_us = top.timestamp("since")
     until_us = top.timestamp("until")
@@ -195,6 +195,3 @@ def _only_country(section: Section, codes: tuple[str, ...]) -> str:
     if len(codes) != 1:
         raise section.error_at("who", f"country is needed, one of {', '.join(codes)}: name it")
     return codes[0]
-
-
-__all__ = ["SHIPPED", "ScenarioError", "list_shipped", "load_scenario"]

@@ -5,9 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.yaml_document import YamlError
 from heliograph_collector.cli import main
 from heliograph_collector.config.receivers import ReceiverKind, SuspectedPolicy
-from heliograph_collector.config.settings import SettingsError, load_config
+from heliograph_collector.config.settings import load_config
 from support.receivers import receiving
 
 GOOD = """\
@@ -74,7 +75,7 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
 )
 def test_mistake_is_named_with_its_line(tmp_path: Path, item: str, said: str) -> None:
     file = load(tmp_path, f"alerts:\n  - {{{item}}}\n")
-    with pytest.raises(SettingsError) as found:
+    with pytest.raises(YamlError) as found:
         load_config(file, {})
     assert str(found.value).startswith(f"{file}, line 2: alerts")
     assert said in str(found.value)
@@ -82,10 +83,10 @@ def test_mistake_is_named_with_its_line(tmp_path: Path, item: str, said: str) ->
 
 def test_names_are_unique_and_no_secret_is_shown(tmp_path: Path) -> None:
     twice = "alerts:\n" + "  - {name: a, kind: slack, url: 'https://n/secret'}\n" * 2
-    with pytest.raises(SettingsError, match="the name a stands twice"):
+    with pytest.raises(YamlError, match="the name a stands twice"):
         load_config(load(tmp_path, twice), {})
     bad = "alerts:\n  - {name: a, kind: slack, url: 'ftp://n/secret'}\n"
-    with pytest.raises(SettingsError) as found:
+    with pytest.raises(YamlError) as found:
         load_config(load(tmp_path, bad), {})
     assert "secret" not in str(found.value).replace(str(tmp_path), "")
 

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.yaml_document import YamlError
 from heliograph_collector.config.settings import (
     SETTINGS_KEYS,
     Config,
-    SettingsError,
     load_config,
     split_endpoint,
 )
@@ -57,7 +57,7 @@ def test_defaults_hold_without_a_file_and_with_an_empty_one(tmp_path: Path) -> N
     assert (config.data, config.k_anonymity) == (Path("heliograph-data"), 5)
     assert config.control_endpoints == ("local",)
     assert load(tmp_path, "# nothing\n") == Config()
-    with pytest.raises(SettingsError, match="cannot be read: No such file"):
+    with pytest.raises(YamlError, match="cannot be read: No such file"):
         load_config(tmp_path / "none.yml", {})
 
 
@@ -108,7 +108,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
 def test_mistake_is_named_with_file_line_and_key(
     tmp_path: Path, text: str, line: int, says: str
 ) -> None:
-    with pytest.raises(SettingsError, match=says) as caught:
+    with pytest.raises(YamlError, match=says) as caught:
         load(tmp_path, text)
     assert str(caught.value).startswith(f"{tmp_path / 'c.yml'}, line {line}: ")
     assert str(caught.value).endswith(".")
@@ -116,7 +116,7 @@ def test_mistake_is_named_with_file_line_and_key(
 
 @pytest.mark.parametrize("text", ["\x00", "a: &x [*x]\n", "{" * 5_000, "a: " + "9" * 2_000_000])
 def test_hostile_yaml_raises(tmp_path: Path, text: str) -> None:
-    with pytest.raises(SettingsError):
+    with pytest.raises(YamlError):
         load(tmp_path, text)
 
 

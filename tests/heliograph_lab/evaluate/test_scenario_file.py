@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.yaml_document import YamlError
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     SECOND_US,
@@ -15,7 +16,7 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.scenario import EVENT_KINDS, play_scenario
-from heliograph_lab.evaluate.scenario_file import ScenarioError, list_shipped, load_scenario
+from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
 
 HEAD = """\
 name: an evening
@@ -136,7 +137,7 @@ def test_a_moment_is_drawn_from_its_bracket_and_a_seed_draws_it_again(tmp_path: 
         ("every: 1m", "every: soon", 12, "write 90s, 5m, 2h or 3d"),
         ("do: cut", "do: cutt", 14, "do cannot be 'cutt'; allowed: anycast, block"),
         ("do: cut", "do: block", 14, "lacks service"),
-        ("do: cut", "do: cut, service: signal", 14, "add it to services"),
+        ("do: cut", "do: cut, service: signal", 13, "add it to services"),
         ("at: 2022-01-05T02:00:00Z", "at: [2022-01-05T02:00:00Z]", 14, "[earliest, latest]"),
         ("at: 2022-01-05T02:00:00Z", "at: 2022-01-04T02:00:00Z", 14, "before the scenario's since"),
     ],
@@ -146,7 +147,7 @@ def test_a_mistake_is_named_with_its_line_and_its_cure(
 ) -> None:
     text = HEAD + "  - {do: cut, at: 2022-01-05T02:00:00Z}\n"
     assert was in text
-    with pytest.raises(ScenarioError) as error:
+    with pytest.raises(YamlError) as error:
         load_scenario(written(tmp_path, text.replace(was, becomes, 1)))
     assert str(error.value).startswith(f"{tmp_path / 'evening.yml'}, line {line}: ")
     assert cure in str(error.value)
@@ -154,7 +155,7 @@ def test_a_mistake_is_named_with_its_line_and_its_cure(
 
 @pytest.mark.parametrize("text", ["", "- a list\n", "\x00", "name: [an\n", "name: \xff"])
 def test_what_is_no_scenario_is_refused_with_its_line(tmp_path: Path, text: str) -> None:
-    with pytest.raises(ScenarioError, match=r"evening\.yml"):
+    with pytest.raises(YamlError, match=r"evening\.yml"):
         load_scenario(written(tmp_path, text))
 
 

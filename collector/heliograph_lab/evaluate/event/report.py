@@ -209,7 +209,7 @@ def _minute_text(at_us: int) -> str:
 def read_truths(
     path: Path, complaints: Complaints, countries: Mapping[str, str] | None = None
 ) -> tuple[Truth, ...]:
-    """Read truths. Raises ImportRefusedError or ScenarioError.
+    """Read truths. Raises ImportRefusedError or YamlError.
 
     Args:
         countries: Codes by country name, for InetIntel's table.

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.yaml_document import YamlError
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.timestamps import parse_timestamp
-from heliograph_lab.evaluate.document import ScenarioError
 from heliograph_lab.evaluate.event.formats import load_event
 from heliograph_lab.evaluate.event.report import read_truths, with_truths
 
@@ -33,7 +33,7 @@ def test_ours_are_yaml() -> None:
 def test_a_misspelt_key_and_a_table_of_anything_else_are_refused(tmp_path: Path) -> None:
     path = tmp_path / "truths.yml"
     path.write_text("truths:\n  - {country: IR, form: 2026-01-08T16:30:00Z}\n")
-    with pytest.raises(ScenarioError, match=r"line 2: truths entry lacks from"):
+    with pytest.raises(YamlError, match=r"line 2: truths entry lacks from"):
         read_truths(path, Complaints())
     table = tmp_path / "t.csv"
     table.write_text("when,where\n1,2\n")
