@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph import keys
+from heliograph.durable_file import move_file, replace_file
 
 DEFAULT = "~/.local/state/heliograph-agent"
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
@@ -97,18 +98,9 @@ class State:
 
     def write(self, name: str, data: bytes, *, durable: bool = True) -> None:
         """Replace the file atomically, readable by this user alone. Raises StateError."""
-        fresh = self.path(f".{name}.new")  # a fixed name, so that kill -9 leaves at most one file
         try:
-            handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                if durable:
-                    os.fsync(file.fileno())
-            fresh.replace(self.path(name))
+            replace_file(self.path(name), data, durable=durable)
         except OSError as error:
-            with suppress(OSError):
-                fresh.unlink(missing_ok=True)
             raise StateError(
                 f"Cannot write {self.path(name)} ({error.strerror}): make room, or let this user "
                 "write there."
@@ -117,12 +109,7 @@ class State:
     def promote(self, name: str, target_name: str) -> None:
         """Replace one file by another, durably. Raises StateError."""
         try:
-            self.path(name).replace(self.path(target_name))
-            folder = os.open(self.root, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            move_file(self.path(name), self.path(target_name))
         except OSError as error:
             raise StateError(
                 f"Cannot replace {self.path(target_name)} ({error.strerror})."

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
@@ -120,19 +119,11 @@ def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
 def _write_bundle(file: Path, key_id: bytes, envelopes: list[bytes]) -> None:
     """Write the bundle atomically, readable only by its owner."""
     from heliograph import bundle
+    from heliograph.durable_file import replace_file
 
-    temporary = file.with_name(f".{file.name}.new")
     try:
-        handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            for piece in bundle.pack_bundle(key_id, envelopes):
-                stream.write(piece)
-            stream.flush()
-            os.fsync(stream.fileno())
-        temporary.replace(file)
+        replace_file(file, bundle.pack_bundle(key_id, envelopes))
     except OSError as error:
-        with suppress(OSError):
-            temporary.unlink(missing_ok=True)
         raise cli.AgentCommandError(
             f"Cannot write {file} ({error.strerror}): make room, or name another place."
         ) from error

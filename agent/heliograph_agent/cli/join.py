@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import os
 import random
 import re
 import sys
@@ -315,10 +314,10 @@ def _update_declared(
 
 
 def _write_file(file: Path, data: bytes) -> None:
+    from heliograph.durable_file import replace_file
+
     try:
-        handle = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(handle, "wb") as stream:
-            stream.write(data)
+        replace_file(file, data)
     except OSError as error:
         raise cli.AgentCommandError(
             f"Cannot write {file} ({error.strerror}): name another place."

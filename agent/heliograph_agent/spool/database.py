@@ -15,6 +15,7 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
+from heliograph.durable_file import move_file, sync_folder
 from heliograph_agent.spool import schema
 from heliograph_agent.spool.operations import SpoolOperations
 from heliograph_agent.spool.priority import SpoolError
@@ -97,7 +98,7 @@ class SpoolDatabase:
         )
         db.execute("COMMIT")
         if is_new:
-            _sync_directory(self.path.parent)
+            sync_folder(self.path.parent)
         return operations
 
     def _take_shared_lock(self) -> int:
@@ -140,8 +141,7 @@ class SpoolDatabase:
             for leftover in ("", "-journal", "-wal", "-shm"):
                 Path(f"{copy}{leftover}").unlink(missing_ok=True)
             self._salvage(salvaging, copy)
-            copy.replace(self.path)
-            _sync_directory(self.path.parent)
+            move_file(copy, self.path)
             _move_database(salvaging, self._sibling_path("damaged"))
 
     def _salvage(self, damaged: Path, copy: Path) -> None:
@@ -243,12 +243,4 @@ def _move_database(source: Path, target: Path) -> None:
     with suppress(FileNotFoundError):
         Path(f"{source}-wal").replace(f"{target}-wal")
     Path(f"{source}-shm").unlink(missing_ok=True)
-    _sync_directory(source.parent)
-
-
-def _sync_directory(path: Path) -> None:
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(source.parent)

@@ -3,13 +3,13 @@
 import asyncio
 import json
 import logging
-import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from heliograph.clock import Clock
+from heliograph.durable_file import replace_file
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.http.api.dumps import INDEX_FILE, read_index
 from heliograph_collector.http.api.parameters import write_time
@@ -92,12 +92,7 @@ class DumpStore:
             "files": [self.files[day] for day in sorted(self.files, reverse=True)],
             "seen": self.changed_us_by_day,
         }
-        new_file = self.folder / f"{INDEX_FILE}.new"
-        with new_file.open("w") as stream:
-            json.dump(body, stream)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new_file.replace(self.folder / INDEX_FILE)
+        replace_file(self.folder / INDEX_FILE, json.dumps(body).encode(), mode=0o644)
 
 
 def dump_name(day: str) -> str:

@@ -4,6 +4,7 @@ import json
 import os
 from pathlib import Path
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.config.settings import Config
 from heliograph_collector.errors import CannotServeError
 from heliograph_collector.fleet.keyring import ensure_password_file
@@ -28,9 +29,7 @@ class EndpointFile:
 
     def publish(self, **endpoints: str) -> None:
         self._endpoints |= endpoints
-        new_file = self._file.with_suffix(".new")
-        new_file.write_text(json.dumps(self._endpoints))
-        new_file.replace(self._file)
+        replace_file(self._file, json.dumps(self._endpoints).encode(), mode=0o644, durable=False)
 
     def remove(self) -> None:
         self._file.unlink(missing_ok=True)

@@ -4,7 +4,6 @@ import argparse
 import asyncio
 import http.client
 import json
-import os
 import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph import bundle, http_envelope
+from heliograph.durable_file import replace_file
 from heliograph.plan_chunks import pack_plan
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
@@ -243,13 +243,8 @@ def _open_connection(address: str) -> http.client.HTTPConnection:
 
 def _write_file(file: Path, data: bytes) -> None:
     """Write the whole file or nothing. Raises CommandError."""
-    new_file = file.with_name(f".{file.name}.new")
     try:
-        with new_file.open("wb") as stream:
-            stream.write(data)
-            stream.flush()
-            os.fsync(stream.fileno())
-        new_file.replace(file)
+        replace_file(file, data, mode=0o644)
     except OSError as error:
         raise CommandError(
             f"{file} cannot be written ({error.strerror}): name another place with --receipts; "

@@ -1,11 +1,11 @@
 """Command `heliograph-collector enrol`: answer an enrollment request in a file."""
 
 import argparse
-import os
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
@@ -43,9 +43,7 @@ def run(args: argparse.Namespace) -> int:
         agent = _enrol_agent(request, fleet, config)
         answer = _build_response(agent, fleet, config)
     target = args.response or args.file.with_name(f"{args.file.name}.response")
-    handle = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(answer)
+    replace_file(target, answer)
     print(f"Agent {agent.id.hex()} is enrolled. Bring back {target}.")
     return 0
 

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, Any
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
 
@@ -41,7 +42,7 @@ def _install_members(
 ) -> str:
     country_name = next((n for n in members if n.endswith("country.mmdb")), None)
     if country_name is not None:
-        _replace_file(folder / "country.mmdb", _open_member(tar, members[country_name]).read())
+        replace_file(folder / "country.mmdb", _open_member(tar, members[country_name]).read())
         return f"Country table installed from {country_name}."
     if "asn-ipv4-num.csv" not in members or "asn-ipv6-num.csv" not in members:
         raise GeoDataError(f"{archive} holds neither a country nor an ASN table; take {PACKAGES}.")
@@ -66,12 +67,6 @@ def _read_ranges(stream: IO[bytes]) -> Iterator[AsnRange]:
     with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
         for row in csv.reader(lines):
             yield int(row[0]), int(row[1]), int(row[2])
-
-
-def _replace_file(file: Path, content: bytes) -> None:
-    new_file = file.with_name(f".{file.name}.new")
-    new_file.write_bytes(content)
-    new_file.replace(file)
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -15,6 +15,7 @@ from pathlib import Path
 import msgspec
 import zstandard
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.detect.engine import DetectorEngine, EngineState, ReplayBatch
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
@@ -45,12 +46,7 @@ def save_state(folder: Path, engine: DetectorEngine) -> SavedState:
     content = msgspec.json.encode(engine.state())
     hash_ = hashlib.sha256(content).hexdigest()
     saved_state = SavedState(folder / f"{engine.position:015d}-{hash_[:16]}.state", hash_)
-    new_file = saved_state.file.with_suffix(".new")
-    with new_file.open("wb") as stream:
-        stream.write(zstandard.ZstdCompressor(3).compress(content))
-        stream.flush()
-        os.fsync(stream.fileno())
-    new_file.replace(saved_state.file)
+    replace_file(saved_state.file, zstandard.ZstdCompressor(3).compress(content))
     saved_state.votes_file.write_bytes(b"")
     _delete_old(folder, saved_state.file)
     return saved_state

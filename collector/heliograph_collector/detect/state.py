@@ -10,6 +10,7 @@ from pathlib import Path
 
 import msgspec
 
+from heliograph.durable_file import replace_file
 from heliograph.keys import SigningKey
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
@@ -165,10 +166,7 @@ class DetectorState:
             )
 
     def _write_json(self, name: str, content: object) -> None:
-        file = self._folder / name
-        new_file = file.with_suffix(".new")
-        new_file.write_bytes(msgspec.json.encode(content))
-        new_file.replace(file)
+        replace_file(self._folder / name, msgspec.json.encode(content), durable=False)
 
     def _load_amendments(self) -> None:
         """Load amendments; a damaged file counts as missing."""

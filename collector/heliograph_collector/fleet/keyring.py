@@ -5,14 +5,13 @@ that a charter has replaced are in DATA/keys/earlier, because envelopes sealed t
 """
 
 import hashlib
-import os
 import secrets
 import threading
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from heliograph.durable_file import create_file, move_file, replace_file
 from heliograph.keys import SealingKey, SigningKey
 from heliograph_collector.fleet.certificate import encode_public_key, make_certificate, read_hosts
 
@@ -98,10 +97,9 @@ def promote_next_pair(data: Path, number: int) -> None:
         current_file = folder / name
         if not next_file.exists():
             continue
-        _write_once(
-            _make_folder(folder / "earlier") / f"{number:06}.{suffix}", current_file.read_bytes()
-        )
-        next_file.replace(current_file)
+        earlier_file = _make_folder(folder / "earlier") / f"{number:06}.{suffix}"
+        create_file(earlier_file, current_file.read_bytes())
+        move_file(next_file, current_file)
 
 
 def load_replaced_pairs(data: Path) -> list[tuple[SealingKey, SigningKey]]:
@@ -188,7 +186,7 @@ def _load_tls(file: Path, hosts: Sequence[str]) -> bytes:
     if all(host in known_hosts for host in hosts):
         return pem
     renewed = make_certificate([*known_hosts, *hosts], pem[:certificate_at])
-    _write_file(file, renewed, replacing=True)
+    replace_file(file, renewed)
     return renewed
 
 
@@ -200,10 +198,6 @@ def ensure_password_file(data: Path) -> Path:
     return file
 
 
-def _write_once(file: Path, content: bytes) -> None:
-    _read_or_create(file, lambda: content)
-
-
 def _make_folder(folder: Path) -> Path:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     return folder
@@ -211,28 +205,6 @@ def _make_folder(folder: Path) -> Path:
 
 def _read_or_create(file: Path, make: Callable[[], bytes]) -> bytes:
     if not file.exists():
-        _write_file(file, make())
+        create_file(file, make())
     with file.open("rb") as stream:
         return stream.read(_MAX_FILE_BYTES)
-
-
-def _write_file(file: Path, content: bytes, *, replacing: bool = False) -> None:
-    """Write a temporary file, sync it, and link it; the first of two writers wins."""
-    with NamedTemporaryFile(dir=file.parent, prefix=".new-") as new_file:  # of mode 0600
-        new_file.write(content)
-        new_file.flush()
-        os.fsync(new_file.fileno())
-        try:
-            if replacing:
-                renewed_file = file.with_name(f".renewed-{os.getpid()}")
-                os.link(new_file.name, renewed_file)
-                renewed_file.replace(file)
-            else:
-                os.link(new_file.name, file)
-        except FileExistsError:
-            return
-    folder = os.open(file.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from tempfile import NamedTemporaryFile
 
+from heliograph.durable_file import replace_file
 from heliograph_collector.fleet.passwords import hash_password
 
 ROLES = ("viewer", "operator")  # each role includes the rights of the one before it
@@ -149,13 +149,7 @@ class Operators:
             yield people
             records = {name: _build_record(person) for name, person in people.items()}
             document = json.dumps({"people": records}, indent=1)
-            with NamedTemporaryFile(
-                "w", dir=self._file.parent, prefix=".operators-", delete=False
-            ) as new_file:
-                new_file.write(document)
-                new_file.flush()
-                os.fsync(new_file.fileno())
-            Path(new_file.name).replace(self._file)  # mode 0600 by NamedTemporaryFile
+            replace_file(self._file, document.encode())
 
 
 def _build_record(person: Person) -> dict[str, object]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heliograph.durable_file import sync_folder
 from heliograph.keys import ALERT, SigningKey
 from heliograph.keys import verify as signed_by
 from heliograph_collector.incidents.diff import Revision
@@ -278,8 +279,4 @@ def _append_durably(file: Path, content: bytes) -> None:
             os.ftruncate(stream.fileno(), size)
             raise
     if is_new:
-        folder = os.open(file.parent, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(file.parent)

@@ -12,6 +12,7 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heliograph.durable_file import move_file
 from heliograph_collector.http.anonymity import band_floor
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.model.records import Cell, VerdictState
@@ -197,7 +198,7 @@ class DayFile:
             os.fsync(stream.fileno())
             digest = _hash_stream(stream.read)
             size = stream.tell()
-        self._partial_path.replace(self._path)
+        move_file(self._partial_path, self._path)
         return WrittenDump(self._rows, size, digest)
 
     def abandon(self) -> None:

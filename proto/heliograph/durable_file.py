@@ -1,0 +1,66 @@
+"""Write files so that a crash leaves the old content or the new one, never a part.
+
+A new file is written beside its target, synced and renamed. A rename is durable only once the
+folder is synced too.
+"""
+
+import os
+from collections.abc import Iterable
+from contextlib import suppress
+from pathlib import Path
+
+
+def replace_file(
+    path: Path, content: bytes | Iterable[bytes], *, mode: int = 0o600, durable: bool = True
+) -> None:
+    """Replace a file by `content` or by its pieces, all or nothing. Raises OSError.
+
+    Args:
+        durable: False spares the disk where the file is written often and can be lost.
+    """
+    fresh = path.with_name(f".{path.name}.new")  # one name, so that a kill leaves at most one file
+    try:
+        handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+        with os.fdopen(handle, "wb") as stream:
+            stream.writelines((content,) if isinstance(content, bytes) else content)
+            stream.flush()
+            if durable:
+                os.fsync(stream.fileno())
+        fresh.replace(path)
+    except OSError:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
+        raise
+    if durable:
+        sync_folder(path.parent)
+
+
+def create_file(path: Path, content: bytes) -> bool:
+    """Create a file of mode 0600 durably; False when another writer was first. Raises OSError."""
+    from tempfile import NamedTemporaryFile  # an idle agent creates none
+
+    with NamedTemporaryFile(dir=path.parent, prefix=".new-") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+        try:
+            os.link(stream.name, path)
+        except FileExistsError:
+            return False
+    sync_folder(path.parent)
+    return True
+
+
+def move_file(source: Path, target: Path) -> None:
+    """Replace `target` by a file that is synced already, durably. Raises OSError."""
+    source.replace(target)
+    sync_folder(target.parent)
+
+
+def sync_folder(path: Path) -> None:
+    """Make the names in a folder durable. Raises OSError."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
