@@ -172,7 +172,7 @@ async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> Non
     async with DetectorRun(tmp_path) as run:
         await evening.play(run)
         await run.play([], BACK + 40, tick_s=10)
-        held = tmp_path / "detect" / ".amended.new"
+        held = tmp_path / "detect" / ".amended.json.new"
         held.mkdir()  # as a disk that takes nothing
         with pytest.raises(OSError, match="amended"):
             await run.detector.recheck_late_window()
