@@ -3,6 +3,7 @@
 import asyncio
 from dataclasses import dataclass
 
+from heliograph.error_group import find_first_error
 from heliograph.experiments.network import QuicConfig
 from heliograph_agent.experiments.endpoints import (
     Address,
@@ -43,15 +44,9 @@ async def quic(target: Target, config: QuicConfig, net: Net) -> None:
             if neutral_server is not None:
                 group.create_task(_visit_neutral(neutral_server, net))
     except* ValueError as problems:  # QUIC is not installed
-        missing.append(_first_message(problems))
+        missing.append(str(find_first_error(problems)))
     if missing:
         raise CannotRun(missing[0])
-
-
-def _first_message(problem: BaseException) -> str:
-    while isinstance(problem, BaseExceptionGroup):
-        problem = problem.exceptions[0]
-    return str(problem)
 
 
 async def _visit_target(server: QuicServer, limit: int | None, net: Net) -> None:

@@ -6,7 +6,7 @@ task that cannot run comes back with the reason, and so does one that met a bug 
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from traceback import walk_tb
@@ -15,6 +15,7 @@ from weakref import WeakValueDictionary
 
 from heliograph.clock import Clock
 from heliograph.codec import MAX_OBSERVATIONS
+from heliograph.error_group import flatten_errors
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Limits, Service
 from heliograph_agent.experiments import find_experiment
@@ -215,21 +216,13 @@ def _make_target(experiment: Experiment, task: TaskSpec) -> Target:
 
 def _describe_error(error: Exception) -> str:
     """Describe an error; in a group, a bug counts before a refusal."""
-    leaves = list(_flatten_errors(error))
+    leaves = list(flatten_errors(error))
     bugs = [leaf for leaf in leaves if not isinstance(leaf, CannotRun | ForbiddenAddressError)]
     if not bugs:
         return str(leaves[0])
     kind = type(bugs[0]).__name__
     log.error("internal error, please report it: %s at %s", kind, _format_traceback(bugs[0]))
     return f"internal error: {kind}"
-
-
-def _flatten_errors(error: BaseException) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for inner in error.exceptions:
-            yield from _flatten_errors(inner)
-    else:
-        yield error
 
 
 def _format_traceback(error: BaseException) -> str:

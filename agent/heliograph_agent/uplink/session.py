@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from heliograph import __version__, keys
 from heliograph.clock import Clock
+from heliograph.error_group import find_first_error
 from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
@@ -228,7 +229,7 @@ class UplinkSession:
             uplink_errors, others = group.split(UplinkError)
             if uplink_errors is None or others is not None:
                 raise
-            raise _first_error(uplink_errors) from uplink_errors
+            raise find_first_error(uplink_errors) from uplink_errors
 
     async def _receive_loop(self, stream: GrpcStream) -> None:
         while True:
@@ -353,10 +354,3 @@ class UplinkSession:
 
 def _clamp_heartbeat(heartbeat_s: int) -> int:
     return min(max(heartbeat_s, MIN_HEARTBEAT_S), MAX_HEARTBEAT_S)
-
-
-def _first_error(group: BaseExceptionGroup[UplinkError]) -> UplinkError:
-    error: BaseException = group
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error if isinstance(error, UplinkError) else UplinkError(Reason.ENDED)

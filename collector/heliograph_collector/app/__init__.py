@@ -13,6 +13,7 @@ import signal
 import sys
 from datetime import UTC, datetime
 
+from heliograph.error_group import find_first_error
 from heliograph_collector.config.settings import Config
 from heliograph_collector.errors import CannotServeError
 
@@ -55,13 +56,7 @@ def serve(config: Config) -> int:
         refused, others = group.split(CannotServeError)
         if refused is None or others is not None:
             raise
-        raise CannotServeError(str(_find_first(refused))) from group
-
-
-def _find_first(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
+        raise CannotServeError(str(find_first_error(refused))) from group
 
 
 async def _run_until_stopped(config: Config) -> int:

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from heliograph import envelope, keys
 from heliograph.clock import Clock
+from heliograph.error_group import find_first_error
 from heliograph.observation import Measurement
 from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
@@ -247,7 +248,7 @@ class VirtualAgent:
                 for task in tasks:
                     task.cancel()
         except BaseExceptionGroup as group_error:
-            raise _first_error(group_error) from None
+            raise find_first_error(group_error) from None
 
     async def _read_messages(self, call: "Call") -> None:
         tally = self.context.tally
@@ -329,12 +330,6 @@ def retry_delay_s(failures: int, rng: random.Random) -> float:
 def _retry_after_s(metadata: Iterable[tuple[str, str | bytes]]) -> float:
     delays_s = [float(value) for key, value in metadata if key == RETRY_AFTER_KEY]
     return min(MAX_WAIT_S, *delays_s) if delays_s else 0.0
-
-
-def _first_error(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
 
 
 def _error_reason(error: BaseException) -> str:

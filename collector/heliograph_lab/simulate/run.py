@@ -11,6 +11,7 @@ from tempfile import TemporaryDirectory
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
 from heliograph.codec import plan_to_pb
+from heliograph.error_group import find_first_error
 from heliograph.services import load_shipped_services
 from heliograph_collector.ingest.rate_limits import raise_file_limit
 from heliograph_lab.simulate.addresses import assign_addresses
@@ -102,7 +103,7 @@ async def run_simulation(
     try:
         return await simulation.run()
     except BaseExceptionGroup as group_error:
-        error = _first_error(group_error)
+        error = find_first_error(group_error)
         if not isinstance(error, WorkerError | CollectorProcessError | EndpointError):
             raise
         raise SimulationError(str(error)) from group_error
@@ -367,9 +368,3 @@ def _agent_id(seed: int, number: int) -> bytes:
 def _trouble_summary(pool: WorkerPool) -> str:
     worst = Counter(pool.counters.troubles).most_common(3)
     return ", ".join(f"{reason} {count} times" for reason, count in worst) or "nobody said why"
-
-
-def _first_error(error: BaseException) -> BaseException:
-    while isinstance(error, BaseExceptionGroup):
-        error = error.exceptions[0]
-    return error
