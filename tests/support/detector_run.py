@@ -8,13 +8,13 @@ from typing import Any
 from prometheus_client import CollectorRegistry
 
 from heliograph.keys import SigningKey
+from heliograph.units import SECOND_US
 from heliograph_collector.app.detector_runner import DetectorRunner
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     Goodbye,
     OfflineReport,

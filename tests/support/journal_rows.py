@@ -5,12 +5,12 @@ import json
 
 import zstandard
 
+from heliograph.units import SECOND_US
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.model.records import JournalRow, RowKind, Vantage
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     Goodbye,
     VantageArrival,

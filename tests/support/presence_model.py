@@ -5,10 +5,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from random import Random
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.signals import (
-    DAY_US,
-    SECOND_US,
     Fault,
     Goodbye,
     OfflineReport,

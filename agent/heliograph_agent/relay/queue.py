@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 
 from heliograph.bundle import digest_envelope
 from heliograph.clock import Clock
+from heliograph.units import DAY_US
 from heliograph.v1 import intake_pb2
 from heliograph_agent.uplink.single_post import SinglePost
 
@@ -24,7 +25,6 @@ MAX_RESPONSES = 512  # for peers that ask again; each has receipts and a piece o
 BUSY_S = 15
 FAILED_S = 60
 FULL_S = 600
-_DAY_US = 86_400_000_000
 
 
 @dataclass(slots=True)
@@ -46,7 +46,7 @@ class _ByteBucket:
 
     def spend(self, size: int, per_day: float, now_us: int) -> bool:
         self.remaining = min(
-            per_day, self.remaining + per_day * max(0, now_us - self.at_us) / _DAY_US
+            per_day, self.remaining + per_day * max(0, now_us - self.at_us) / DAY_US
         )
         self.at_us = now_us
         if self.remaining < size:

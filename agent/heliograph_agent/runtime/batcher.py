@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from heliograph import __version__
 from heliograph.clock import Clock
 from heliograph.observation import Digest, Epoch, Link, Measurement
+from heliograph.units import HOUR_S
 from heliograph.voice_code import CLASSES, ServiceState
 from heliograph_agent.runtime.service_status import ServiceStates
 from heliograph_agent.spool import Spool, SpoolError
@@ -23,7 +24,6 @@ from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES
 
 EXPERIMENT = "digest"
 VERSION = 1
-HOUR_S = 3_600
 MAX_SPANS = 4_096
 MAX_DOUBLINGS = 6  # doublings of the span to fit a small envelope
 _STATE_CODE = {ServiceState.ANSWERS: 1, ServiceState.FAILS: 2, ServiceState.UNKNOWN: 0}

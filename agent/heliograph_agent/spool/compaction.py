@@ -21,6 +21,7 @@ from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
+from heliograph.units import HOUR_US
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, DIGEST, HIDDEN, HOUR, checksum
 from heliograph_agent.spool.sequence_marks import SequenceMarks
@@ -29,7 +30,6 @@ from heliograph_agent.spool.summarize import DETAILS, RunSummary
 Seal = Callable[[int, Sequence[bytes], Sequence[Epoch]], bytes]
 Rows = list[tuple[int, str, bytes]]  # sequence, epoch, body
 
-HOUR_US = 3_600_000_000
 HOURS_A_DAY = 24
 
 

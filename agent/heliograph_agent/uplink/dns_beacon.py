@@ -12,11 +12,11 @@ from dataclasses import dataclass, field, replace
 from heliograph import dns_beacon, keys
 from heliograph.failure import Failure
 from heliograph.observation import Dns
+from heliograph.units import MINUTE_US
 from heliograph.voice_code import ServiceState, StatusReport
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State, StateError
 
-MINUTE_US = 60_000_000
 # seconds between two queries, with changed and unchanged states
 CHANGED_S = 600
 UNCHANGED_S = 3_600

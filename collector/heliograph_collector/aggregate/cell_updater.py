@@ -13,8 +13,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.aggregate.rollup import changed_cells, roll_up_bins
-from heliograph_collector.model.records import DAY_US, Cell, CellFilter
+from heliograph_collector.model.records import Cell, CellFilter
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 
@@ -55,7 +56,6 @@ class DailyUpdater:
         return updated_days
 
 
-SECOND_US = 1_000_000
 _EVERY_S = 15.0
 
 log = logging.getLogger("heliograph.cells")

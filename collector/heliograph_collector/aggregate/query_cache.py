@@ -21,8 +21,9 @@ from functools import partial
 from typing import Any, Generic, Protocol, TypeVar
 
 from heliograph.clock import Clock
+from heliograph.units import DAY_US
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen_silences
-from heliograph_collector.model.records import DAY_US, Cell, Count, SilenceCount
+from heliograph_collector.model.records import Cell, Count, SilenceCount
 
 _T = TypeVar("_T")
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute

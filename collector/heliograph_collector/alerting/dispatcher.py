@@ -10,17 +10,12 @@ from dataclasses import dataclass, field
 from prometheus_client import CollectorRegistry, Counter
 
 from heliograph.clock import Clock
+from heliograph.units import SECOND_US
 from heliograph_collector.alerting import email, payloads
 from heliograph_collector.alerting.email import SendMail
 from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult, SendRequest
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.alerting.outbox import (
-    SECOND_US,
-    DueMessage,
-    Outbox,
-    message_due_us,
-    next_retry_us,
-)
+from heliograph_collector.alerting.outbox import DueMessage, Outbox, message_due_us, next_retry_us
 from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind
 
 log = logging.getLogger("heliograph.courier")

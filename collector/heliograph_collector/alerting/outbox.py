@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.alerting.message import Message
 from heliograph_collector.config.receivers import Alert, Receiver
 
@@ -43,8 +44,6 @@ UPDATE message SET due_us = due_us - (ifnull(tried_us, made_us) - ?2),
   tried_us = min(tried_us, ?2), made_us = min(made_us, ?2)
 WHERE receiver = ?1 AND due_us IS NOT NULL AND ifnull(tried_us, made_us) > ?2""",
 )
-SECOND_US = 1_000_000
-HOUR_US = 3_600 * SECOND_US
 BATCHING_US = 2 * SECOND_US  # alerts within this time go into one message
 DELAYS_S = (5, 30, 120, 300, 900, 1_800, 3_600, 7_200, *(14_400,) * 5)  # almost 24 hours together
 

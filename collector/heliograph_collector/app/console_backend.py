@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from heliograph import voice_code
 from heliograph.plan import Plan
+from heliograph.units import DAY_US
 from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph_collector.app.endpoint_file import read_password
 from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, rejudge
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
     from heliograph_collector.app.context import AppContext
     from heliograph_collector.ingest.build import IngestServices
 
-_DAY_US = 86_400_000_000
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
@@ -208,7 +208,7 @@ class LiveConsoleBackend:
             )
         async with self._dry_run_lock:
             until_us = self._context.clock.wall_us()
-            rejudge_scope = RejudgeScope(since_us=until_us - _DAY_US, until_us=until_us)
+            rejudge_scope = RejudgeScope(since_us=until_us - DAY_US, until_us=until_us)
             try:
                 async with asyncio.timeout(_DRY_RUN_TIMEOUT_S):
                     report = await rejudge(

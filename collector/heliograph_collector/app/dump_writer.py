@@ -10,6 +10,7 @@ from typing import Any
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.http.api.dumps import INDEX_FILE, read_index
 from heliograph_collector.http.api.parameters import write_time
@@ -20,12 +21,11 @@ from heliograph_collector.http.api.parquet import (
     WrittenDump,
     build_dictionary,
 )
-from heliograph_collector.model.records import DAY_US, MAX_AGE_US, Cell, CellFilter
+from heliograph_collector.model.records import MAX_AGE_US, Cell, CellFilter
 from heliograph_collector.store.store import Store, StoreError
 
 log = logging.getLogger("heliograph.dumps")
 
-HOUR_US = 3_600_000_000
 GRACE_US = HOUR_US // 2  # after a day's end, so that data in transit cause no second revision
 DAYS_PER_ROUND = 16  # days in one round; the next round follows soon
 _BUSY_PAUSE_S = 60.0

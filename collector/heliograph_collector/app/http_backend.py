@@ -10,6 +10,7 @@ from prometheus_client import Gauge, ProcessCollector
 from heliograph.experiments import is_for_controls
 from heliograph.plan import Service
 from heliograph.services import Services
+from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.aggregate.query_cache import CellQueryCache
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
     from heliograph_collector.ingest.build import IngestServices
 
 ANCHORS = "anchors"
-_MINUTE_US = 60_000_000
 _T = TypeVar("_T")
 
 
@@ -76,8 +76,8 @@ def describe_method() -> Method:
             "services": _build_rules(SERVICE_COMPARISON_RULES),
         },
         control={
-            "full_min": FULL_US // _MINUTE_US,
-            "stale_min": STALE_US // _MINUTE_US,
+            "full_min": FULL_US // MINUTE_US,
+            "stale_min": STALE_US // MINUTE_US,
             "at_stale": STALE_FACTOR,
         },
         cells=asdict(rollup.THRESHOLDS),

@@ -10,13 +10,13 @@ from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequenc
 from dataclasses import dataclass, field
 
 from heliograph.plan import Service
+from heliograph.units import HOUR_US
 from heliograph_collector.aggregate.cell_updater import update_touched_bins
 from heliograph_collector.control import STALE_US, ControlContext, Judge
 from heliograph_collector.judge import judge as standard_judge
 from heliograph_collector.model.records import TIME_BAD, Judgement, Verdict
 from heliograph_collector.store.store import Store
 
-HOUR_US = 3_600_000_000
 MAX_OBSERVATIONS = 2_000_000  # observations in memory: more than an hour of a busy collector
 
 OnProgress = Callable[[int], None]  # gets the number of judged measurements

@@ -16,8 +16,6 @@ from heliograph_collector.cli import CommandError, add_common_options, load_cli_
 from heliograph_collector.cli.backup import build_store, report_as_command_error
 from heliograph_collector.config.settings import Config
 
-DAY_US = 86_400_000_000
-
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(

@@ -2,8 +2,9 @@
 
 from datetime import UTC, datetime
 
+from heliograph.units import DAY_S
+
 DASH = "\N{EN DASH}"
-_DAY_S = 86_400
 
 
 def format_minute(at_s: int | None) -> str:
@@ -28,9 +29,9 @@ def format_last_seen(at_s: int | None, now_s: int, *, is_connected: bool) -> str
     elapsed_s = max(0, now_s - at_s)
     if elapsed_s < 3_600:
         return "within the hour"
-    if elapsed_s < _DAY_S:
+    if elapsed_s < DAY_S:
         return "within a day"
-    days = elapsed_s // _DAY_S
+    days = elapsed_s // DAY_S
     return "yesterday" if days == 1 else f"{days} days ago"
 
 

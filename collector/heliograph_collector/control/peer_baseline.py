@@ -16,6 +16,7 @@ from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     STALE_US,
@@ -31,8 +32,6 @@ from heliograph_collector.model.records import (
     ReceivedMeasurement,
 )
 
-DAY_US = 86_400_000_000
-MINUTE_US = 60_000_000
 BIN_US = 5 * MINUTE_US
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has
 MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control

@@ -16,11 +16,11 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from heliograph.units import DAY_US
 from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
 from heliograph_collector.corroborate.annotation_log import AnnotationLog
 from heliograph_collector.corroborate.compare import compare_incident
 from heliograph_collector.corroborate.incident import (
-    DAY_US,
     Entity,
     FeedIncident,
     list_entities,

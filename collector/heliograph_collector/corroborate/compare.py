@@ -8,14 +8,9 @@ from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
 
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
-from heliograph_collector.corroborate.incident import (
-    DAY_US,
-    HOUR_US,
-    SECOND_US,
-    Entity,
-    FeedIncident,
-)
+from heliograph_collector.corroborate.incident import Entity, FeedIncident
 from heliograph_collector.corroborate.series import (
     Claim,
     ClaimsEvidence,
@@ -24,8 +19,6 @@ from heliograph_collector.corroborate.series import (
     SourceEvidence,
     select_points,
 )
-
-_MINUTE_US = 60 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,13 +42,13 @@ class SignalRule:
 
 RULES: Mapping[tuple[str, str], SignalRule] = {
     ("ris", "visible_prefixes"): SignalRule(
-        agrees=0.8, lag_us=_MINUTE_US, min_points=3, min_past_points=10
+        agrees=0.8, lag_us=MINUTE_US, min_points=3, min_past_points=10
     ),
-    ("ioda", "bgp"): SignalRule(agrees=0.9, lag_us=10 * _MINUTE_US),
+    ("ioda", "bgp"): SignalRule(agrees=0.9, lag_us=10 * MINUTE_US),
     ("ioda", "ping-slash24"): SignalRule(
-        agrees=0.8, disagrees=0.97, history_us=7 * DAY_US, lag_us=20 * _MINUTE_US
+        agrees=0.8, disagrees=0.97, history_us=7 * DAY_US, lag_us=20 * MINUTE_US
     ),
-    ("ioda", "merit-nt"): SignalRule(agrees=0.25, history_us=7 * DAY_US, lag_us=20 * _MINUTE_US),
+    ("ioda", "merit-nt"): SignalRule(agrees=0.25, history_us=7 * DAY_US, lag_us=20 * MINUTE_US),
     ("radar", "netflows"): SignalRule(
         agrees=0.5,
         disagrees=0.85,

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
-SECOND_US = 1_000_000
-HOUR_US = 3_600 * SECOND_US
-DAY_US = 24 * HOUR_US
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
 
 JUDGED_US = DAY_US  # a long incident is compared over its first day
 SETTLED_US = 3 * HOUR_US  # late data have arrived by then; no query after it

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import msgspec
 
+from heliograph.units import SECOND_US
 from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
-from heliograph_collector.corroborate.incident import SECOND_US, Entity
+from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import (
     Claim,
     ClaimsEvidence,

@@ -12,13 +12,9 @@ from typing import Annotated, TypeVar
 
 import msgspec
 
+from heliograph.units import SECOND_US
 from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
-from heliograph_collector.corroborate.incident import (
-    SECOND_US,
-    Entity,
-    format_timestamp,
-    parse_timestamp,
-)
+from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
 from heliograph_collector.corroborate.series import (
     Claim,
     ClaimsEvidence,

@@ -21,14 +21,10 @@ from typing import Annotated, Any
 import aiohttp
 import msgspec
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.corroborate.fetch import decode_json, parse_retry_after_s
 from heliograph_collector.corroborate.incident import Entity
-from heliograph_collector.corroborate.routes import (
-    MINUTE_US,
-    Minute,
-    Routes,
-    Update,
-)
+from heliograph_collector.corroborate.routes import Minute, Routes, Update
 from heliograph_collector.corroborate.series import Point, SeriesEvidence, SourceEvidence
 from heliograph_collector.corroborate.source import SourceContext, SourceError, compute_backoff_s
 

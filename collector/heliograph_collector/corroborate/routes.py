@@ -11,7 +11,8 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-MINUTE_US = 60_000_000
+from heliograph.units import MINUTE_US
+
 MIN_PEERS = 3
 MAX_PEERS = 48  # peers of one prefix; more would not change the majority
 MAX_PREFIXES = 2_048

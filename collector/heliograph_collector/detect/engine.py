@@ -7,6 +7,7 @@ be reproduced from the checkpoint and the rows that it names.
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector, BlockingDetectorState
 from heliograph_collector.detect.signal_reader import Gap, SignalReader
 from heliograph_collector.detect.silence.detector import (
@@ -18,8 +19,6 @@ from heliograph_collector.incidents.incident import Incident, IncidentKind, Inci
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
-    DAY_US,
-    SECOND_US,
     Fault,
     Goodbye,
     OfflineReport,

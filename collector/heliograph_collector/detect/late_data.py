@@ -8,12 +8,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.signal_reader import read_stored_votes
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState, carry_ids
 from heliograph_collector.model.records import StoredVote, WorldTally
-from heliograph_collector.model.signals import FAILING_VALUES, SECOND_US, ServiceVote, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 from heliograph_collector.store.clickhouse import TooMuchError
 
@@ -28,7 +29,6 @@ AFTER_US = 6 * 3_600 * SECOND_US  # an incident may last beyond the last late vo
 MIN_FAILING = 3  # vantages that fail in the late votes …; assumed
 FAILING_SHARE = 0.2  # … and their share, below which no block is likely; assumed
 MIN_WINDOW_US = 3_600 * SECOND_US  # a shorter window shows nothing; assumed
-_MINUTE_US = 60 * SECOND_US
 
 
 @dataclass(slots=True)
@@ -69,9 +69,9 @@ class ReopenedWindow:
 
         A window longer than `MAX_WINDOW_US` keeps its newest part.
         """
-        until_us = min(self.until_us + AFTER_US, closed_us) // _MINUTE_US * _MINUTE_US
+        until_us = min(self.until_us + AFTER_US, closed_us) // MINUTE_US * MINUTE_US
         since_us = max(self.since_us - 2 * LEAD_US, until_us - MAX_WINDOW_US)
-        return since_us // _MINUTE_US * _MINUTE_US, until_us
+        return since_us // MINUTE_US * MINUTE_US, until_us
 
 
 class LateVotes:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.model.records import (
     JournalRow,
@@ -19,7 +20,6 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 _ROWS = 500  # of the journal in one read
 _BATCH = 500  # measurements in one query
 _MAX_VOTES = 200_000  # the newest, which bounds memory
-_MINUTE_US = 60_000_000
 
 
 class JournalReader(Protocol):
@@ -53,7 +53,7 @@ class RecoveredVotes:
         self.votes += read_votes(judgements)
         del self.votes[:-_MAX_VOTES]
         self.minutes_us |= {
-            measurement.started_us // _MINUTE_US * _MINUTE_US for measurement, _ in judgements
+            measurement.started_us // MINUTE_US * MINUTE_US for measurement, _ in judgements
         }
 
 

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from google.protobuf.message import DecodeError
 
 from heliograph.envelope import EnvelopeError, decompress_batch
+from heliograph.units import SECOND_US
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.model.records import (
@@ -30,7 +31,6 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     FaultReason,
     Goodbye,

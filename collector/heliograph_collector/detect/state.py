@@ -12,6 +12,7 @@ import msgspec
 
 from heliograph.durable_file import replace_file
 from heliograph.keys import SigningKey
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.detect.late_data import apply_amendments
@@ -21,7 +22,7 @@ from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, Incident
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import JournalRow
-from heliograph_collector.model.signals import SECOND_US, ServiceVote
+from heliograph_collector.model.signals import ServiceVote
 
 SAVE_US = 3_600 * SECOND_US  # between checkpoints; assumed
 _REWRITE_US = 60 * SECOND_US  # until entries that the rate limit of revisions delayed are retried

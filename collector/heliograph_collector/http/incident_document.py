@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
+from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
@@ -22,7 +23,6 @@ from heliograph_collector.incidents.state import (
 Json = dict[str, Any]
 OPEN_STATES = ("suspected", "confirmed")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
-_SECOND_US = 1_000_000
 _CELL_FIELDS = ("country", "region", "asn", "access")
 
 
@@ -150,12 +150,12 @@ def _build_alert(entry: LogEntry) -> Json:
 
 
 def _build_bracket(bracket: Mapping[str, str]) -> Json:
-    latest = -(-parse_us(bracket["latest"]) // _SECOND_US) * _SECOND_US
+    latest = -(-parse_us(bracket["latest"]) // SECOND_US) * SECOND_US
     return {"earliest": _floor_second(bracket["earliest"]), "latest": write_time(latest)}
 
 
 def _floor_second(timestamp: str) -> str:
-    return write_time(parse_us(timestamp) // _SECOND_US * _SECOND_US)
+    return write_time(parse_us(timestamp) // SECOND_US * SECOND_US)
 
 
 def _floor_optional(timestamp: str | None) -> str | None:

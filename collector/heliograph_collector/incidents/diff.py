@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from heliograph.units import SECOND_US
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -16,7 +17,6 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
-_SECOND_US = 1_000_000
 _STEP_TOLERANCE = 1e-3  # votes are written with three digits
 
 
@@ -57,7 +57,7 @@ def _coarsen_phase(phase: PhaseChange, min_votes: float) -> PhaseChange:
 
 
 def _coarsen_bracket(bracket: Bracket) -> Bracket:
-    latest_us = -(-bracket.latest_us // _SECOND_US) * _SECOND_US
+    latest_us = -(-bracket.latest_us // SECOND_US) * SECOND_US
     return Bracket(_floor_second(bracket.earliest_us), latest_us)
 
 
@@ -67,7 +67,7 @@ def _floor_second(at_us: int) -> int:
     The collector's own times are rounded too, because a silence is detected a fixed time after the
     last heartbeat.
     """
-    return at_us // _SECOND_US * _SECOND_US
+    return at_us // SECOND_US * SECOND_US
 
 
 def _floor_optional_second(at_us: int | None) -> int | None:

@@ -10,10 +10,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope, scope_label
-from heliograph_collector.model.signals import DAY_US, OfflineReport
+from heliograph_collector.model.signals import OfflineReport
 
-_HOUR_US = 3_600_000_000
 _RECURRENCE_US = 4 * DAY_US  # "Destination Unreachable"
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 
@@ -152,11 +152,11 @@ def hint_on_the_hour(started: Bracket, slack_us: int = 120_000_000) -> tuple[str
     """Hint at a full or half hour within the bracket, plus or minus two minutes."""
     low = started.earliest_us - slack_us
     high = started.latest_us + slack_us
-    if high - low >= _HOUR_US // 4:
+    if high - low >= HOUR_US // 4:
         return ()  # a bracket this wide holds one by chance
-    if low // _HOUR_US != high // _HOUR_US:
+    if low // HOUR_US != high // HOUR_US:
         return ("on_the_hour",)
-    half = _HOUR_US // 2
+    half = HOUR_US // 2
     return ("on_the_half_hour",) if low // half != high // half else ()
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
+from heliograph.units import DAY_US
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
 from heliograph_collector.incidents.incident import Incident, IncidentState, hint_recurring
 from heliograph_collector.incidents.log_file import (
@@ -29,7 +30,6 @@ from heliograph_collector.incidents.state import (
     OperatorAct,
     is_operator_entry,
 )
-from heliograph_collector.model.signals import DAY_US
 
 MIN_REVISION_INTERVAL_US = 60_000_000  # between entries without a change of state; assumed
 _FINAL_STATES = (IncidentState.CLOSED, IncidentState.WITHDRAWN)

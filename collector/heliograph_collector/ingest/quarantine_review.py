@@ -12,11 +12,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
+from heliograph.units import HOUR_US
 from heliograph_collector.fleet import Fleet, quarantine
 from heliograph_collector.model.records import AgentRole, Block, VerdictState
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
-HOUR_US = 3_600_000_000
 LATE_DATA_US = 1_800_000_000  # assumed; most late data of an hour arrives within this time
 MIN_WITNESSES = 3
 MAX_CELLS = 20_000  # pending cells

@@ -4,6 +4,8 @@ from collections import OrderedDict
 from dataclasses import dataclass
 from math import ceil
 
+from heliograph.units import HOUR_S
+
 
 def raise_file_limit(files: int) -> bool:
     """Raise the limit of open files as far as possible; return whether it is enough."""
@@ -31,7 +33,6 @@ MAX_EPOCHS = 64
 MAX_SESSION_S = (
     24 * 60.0
 )  # ±10 %: the collector ends it with advice before gRPC's 30 min (±10 %) would
-HOUR_S = 3_600
 CREDIT_S = 90 * 86_400  # silence that counts as credit for a backlog
 NEWCOMERS_PER_HOUR = 60  # per network, without invite: at once, and again per hour
 MAX_RATE_KEYS = 65_536  # keys per rate table

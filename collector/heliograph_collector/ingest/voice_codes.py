@@ -8,6 +8,7 @@ from pathlib import Path
 from heliograph import keys, voice_code
 from heliograph.clock import Clock
 from heliograph.keys import SealingKey
+from heliograph.units import HOUR_S
 from heliograph.voice_code import InvalidCodeError, ParsedCode, StatusReport
 from heliograph_collector.fleet import (
     EnrolledAgent,
@@ -19,7 +20,6 @@ from heliograph_collector.fleet import (
 from heliograph_collector.fleet.keyring import load_replaced_pairs
 from heliograph_collector.ingest.voice_reports import build_code
 
-HOUR_S = 3_600
 MAX_FAILED_TRIES = 20  # per hour, of all callers together
 
 

@@ -14,6 +14,7 @@ import zstandard
 from heliograph import codec
 from heliograph.failure import Operation
 from heliograph.observation import Access, Epoch, Exchange, Link, Measurement, Observation
+from heliograph.units import MINUTE_US
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.voice_code import CLASSES, ServiceState, StatusReport
 from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore
@@ -24,7 +25,6 @@ from heliograph_collector.store.journal.journal import Journal, JournalError
 CARRIER = EXPERIMENT = "code"
 FIRST_SEQUENCE = 1 << 62  # first sequence of codes, above all sequences of envelopes
 CODE_EPOCH = "code"  # a code does not contain the network where it was made
-MINUTE_US = 60_000_000
 _POLL_S = 1.0
 log = logging.getLogger("heliograph.intake")
 

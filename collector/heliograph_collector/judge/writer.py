@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
 from heliograph.clock import Clock
+from heliograph.units import DAY_US
 from heliograph_collector.model.records import (
     TIME_BAD,
     Block,
@@ -37,7 +38,6 @@ IDLE_S = 60.0
 MAX_PAUSE_S = 30.0
 BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = 3_600_000_000
-DAY_US = 86_400_000_000
 NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
 
 # Exceptions of a rule that meets a measurement it was not written for.

@@ -6,9 +6,9 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.observation import Access, Epoch, Link, Measurement
+from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
 
-DAY_US = 86_400_000_000
 MAX_AGE_US = 120 * DAY_US  # as long as an agent's spool keeps measurements
 MAX_AHEAD_US = DAY_US  # assumed
 ESTABLISHED_US = 10 * DAY_US  # as Thresholds.standing_days: younger vantages confirm nothing

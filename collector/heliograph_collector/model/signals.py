@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
 
-SECOND_US = 1_000_000
-DAY_US = 86_400 * SECOND_US
-
 
 class VantageLocation(NamedTuple):
     """The location of a vantage; "" and 0 mean unknown."""

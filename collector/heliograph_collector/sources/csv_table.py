@@ -12,8 +12,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import (
     Complaints,
     ImportRefusedError,

@@ -8,8 +8,8 @@ sarima hold lists instead of numbers and are no levels.
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import Complaints, describe_location
 from heliograph_collector.sources.entity import parse_ioda_scope
 from heliograph_collector.sources.json_objects import (

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    DAY_US,
-    SECOND_US,
     PresenceSignal,
     VantageArrival,
     VantageLocation,

@@ -4,7 +4,7 @@ import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from heliograph_collector.model.signals import DAY_US, SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.sources.json_objects import as_number
 
 _LATEST_US = 4_102_444_800 * SECOND_US  # year 2100

@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 
-from heliograph_collector.model.records import DAY_US, TIME_BAD
+from heliograph.units import DAY_US
+from heliograph_collector.model.records import TIME_BAD
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.queries import Query, WhereClause
 

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.codec import measurement_from_pb
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.model.records import (
-    DAY_US,
     AgentRole,
     Cell,
     CellFilter,
@@ -20,7 +20,6 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 
-US = 1_000_000
 CELL_TABLES = {60: "minute_cells"}  # seconds per bin → table, for bins that are not in `cells`
 
 VerdictRow = tuple[str, int, Verdict]  # id of the measurement, number of the judgement, verdict
@@ -101,7 +100,7 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
   ) WHERE kind = 'lost'
 ) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
 """  # noqa: S608 our own conditions
-    bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * US, "day": DAY_US}
+    bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
     return Query(sql, clause.parameters | bin_parameters, _parse_silence)
 
 
@@ -215,7 +214,7 @@ def query_cell_days(since_us: int) -> Query:
     """Select (midnight, last change) in µs of each day with 5-minute cells."""
     clause = WhereClause().add_time_range("start", since_us, None).add_condition("bin_s = 300")
     sql = f"""
-SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {US} AS day,
+SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {SECOND_US} AS day,
   toUnixTimestamp64Micro(max(written)) AS changed
 FROM cells WHERE {clause.sql} GROUP BY day ORDER BY day"""  # noqa: S608 our own conditions
     return Query(sql, clause.parameters, lambda r: r)

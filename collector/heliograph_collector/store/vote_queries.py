@@ -7,6 +7,7 @@ is the majority of its verdicts, a network's the majority of its vantages. A tie
 from collections.abc import Collection
 from typing import Any
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.records import (
     TIME_BAD,
     Count,
@@ -17,7 +18,7 @@ from heliograph_collector.model.records import (
     WorldTally,
 )
 from heliograph_collector.store.clickhouse import TooMuchError
-from heliograph_collector.store.queries import US, Query, WhereClause
+from heliograph_collector.store.queries import Query, WhereClause
 
 MAX_VOTES = 250_000  # of one answer; about 100 MiB
 MAX_BINS = 50_000  # more than a month of minutes
@@ -52,9 +53,9 @@ def query_world_tally(
     A vantage in doubt abstains. A network fails when more than half of its vantages do. Raises
     TooMuchError over MAX_BINS.
     """
-    if until_us - since_us > MAX_BINS * bin_s * US:
+    if until_us - since_us > MAX_BINS * bin_s * SECOND_US:
         raise TooMuchError(f"More than {MAX_BINS} bins: ask for a shorter time, or wider bins.")
-    clause = _build_clause(service, since_us - fresh_s * US, until_us)
+    clause = _build_clause(service, since_us - fresh_s * SECOND_US, until_us)
     clause.add_condition("country != {country:String}", country=not_country)
     sql = f"""
 SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_ FROM (
@@ -71,7 +72,12 @@ SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_
     ) GROUP BY bin, country, nym HAVING said != 'unknown'
   ) GROUP BY bin, country, net
 ) GROUP BY bin ORDER BY bin"""  # noqa: S608 our own conditions
-    times = {"from": since_us, "to": until_us, "bin": bin_s * US, "fresh": fresh_s * US}
+    times = {
+        "from": since_us,
+        "to": until_us,
+        "bin": bin_s * SECOND_US,
+        "fresh": fresh_s * SECOND_US,
+    }
     return Query(
         sql, clause.parameters | times, lambda r: WorldTally(start_us=r[0], good=r[1], bad=r[2])
     )
@@ -110,7 +116,7 @@ def query_votes(clause: WhereClause, bin_s: int) -> Query:
 SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
   tupleElement(how, 2) AS by_method, old
 FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"bin": bin_s * US}, _parse_vote)
+    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US}, _parse_vote)
 
 
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
@@ -133,7 +139,7 @@ FROM (
   )
   GROUP BY {_CELL_COLUMNS}, net
 ) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"bin": bin_s * US}, _parse_count)
+    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US}, _parse_count)
 
 
 _MAJORITY_SQL = (

@@ -12,12 +12,13 @@ from dataclasses import dataclass, field
 from typing import NamedTuple
 from zlib import crc32
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseChange
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, ServiceVote
+from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources.replay import Alarm, Detector, Replay
 from heliograph_collector.sources.replay import Kind as AlarmKind
 from heliograph_lab.evaluate.baselines.disco import disco, disco_fitted

@@ -8,8 +8,8 @@ from typing import Any
 
 import yaml
 
+from heliograph.units import SECOND_US
 from heliograph.yaml_document import YamlEntry, YamlError, read_yaml
-from heliograph_collector.model.signals import SECOND_US
 
 _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _LENGTH = re.compile(r"(\d+(?:\.\d+)?)\s*([smhd]?)")

@@ -11,9 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Literal
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.signals import (
-    DAY_US,
-    SECOND_US,
     Fault,
     Goodbye,
     OfflineReport,

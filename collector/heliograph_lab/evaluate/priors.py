@@ -10,7 +10,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from random import Random
 
-from heliograph_collector.model.signals import SECOND_US, VantageLocation, VantageRef
+from heliograph.units import SECOND_US
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_lab.evaluate.population import (
     ESTABLISHED_US,
     OPERATORS,

@@ -3,8 +3,9 @@
 import math
 from pathlib import Path
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import DAY_US, SECOND_US, VantageLocation, VantageRef
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_lab.evaluate.document import Section, read_document
 from heliograph_lab.evaluate.population import TestedService, vantages_at
 from heliograph_lab.evaluate.scenario import (

@@ -5,8 +5,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Truth
 
 RIGHT = 0.6  # share of an alarm's vantages that must be in truths; assumed

@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
-from heliograph_collector.model.signals import DAY_US, SECOND_US, VantageRef
+from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.model.signals import VantageRef
 from heliograph_lab.evaluate.population import SimulatedVantage, merge_silences
 from heliograph_lab.evaluate.scenario import Scenario, ScenarioState, simulate_events
 from heliograph_lab.simulate import (

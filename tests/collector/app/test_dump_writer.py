@@ -13,6 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph.units import DAY_US
 from heliograph_collector import cli
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.app.dump_writer import (
@@ -24,7 +25,7 @@ from heliograph_collector.app.dump_writer import (
     write_day,
 )
 from heliograph_collector.http.api.parquet import COLUMNS, DayFile
-from heliograph_collector.model.records import DAY_US, Cell, VerdictState
+from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.store import Store, StoreError
 from support.fake_feed import World
 from support.hand_clock import HandClock

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.corroborate.annotation import (
     Agreement,
     AgreementReason,
@@ -15,8 +16,6 @@ from heliograph_collector.corroborate.annotation import (
 )
 from heliograph_collector.corroborate.compare import RULES, compare_incident
 from heliograph_collector.corroborate.incident import (
-    DAY_US,
-    HOUR_US,
     Entity,
     FeedIncident,
     IncidentCell,

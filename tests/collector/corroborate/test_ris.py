@@ -11,6 +11,7 @@ import msgspec
 import pytest
 from aiohttp import web
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.corroborate import (
     Entity,
     RisConfig,
@@ -23,7 +24,6 @@ from heliograph_collector.corroborate.ris import (
     parse_frame,
     parse_update,
 )
-from heliograph_collector.corroborate.routes import MINUTE_US
 from heliograph_collector.corroborate.series import SeriesEvidence
 from support import outside as o
 from support.hand_clock import HandClock

@@ -2,11 +2,11 @@
 
 from collections.abc import Sequence
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.corroborate.routes import (
     MAX_MINUTES,
     MAX_PEERS,
     MAX_PREFIXES,
-    MINUTE_US,
     Minute,
     Routes,
     Update,

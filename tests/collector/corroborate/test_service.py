@@ -12,6 +12,7 @@ import pytest
 from aiohttp import web
 
 from heliograph.keys import SigningKey
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.corroborate import (
     SOURCES,
     AnnotationLog,
@@ -25,7 +26,7 @@ from heliograph_collector.corroborate import (
     open_session,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
-from heliograph_collector.corroborate.incident import DAY_US, HOUR_US, format_timestamp
+from heliograph_collector.corroborate.incident import format_timestamp
 from heliograph_collector.corroborate.series import Claim, ClaimsEvidence, SourceEvidence
 from heliograph_collector.corroborate.source import EvidenceSource
 from heliograph_collector.detect import detect_silence

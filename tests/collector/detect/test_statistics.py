@@ -8,6 +8,7 @@ from random import Random
 
 import pytest
 
+from heliograph.units import DAY_US
 from heliograph_collector.detect.stats.churn import (
     HOURS,
     ChurnRecord,
@@ -26,7 +27,6 @@ from heliograph_collector.detect.stats.voting import (
 )
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label, scopes_of
 from heliograph_collector.model.signals import (
-    DAY_US,
     VantageLocation,
     VantageRef,
     VoteValue,

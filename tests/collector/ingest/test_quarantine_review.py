@@ -2,9 +2,10 @@
 
 import pytest
 
+from heliograph.units import HOUR_US
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.quarantine import TRIAL_S, enrol_without_invite
-from heliograph_collector.ingest.quarantine_review import HOUR_US, QuarantineReview
+from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.model.records import AgentRole, Block, Verdict, VerdictState
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.hand_clock import HandClock

@@ -6,14 +6,10 @@ from shutil import copy
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import (
-    SECOND_US,
-    VantageArrival,
-    VantageLocation,
-    VantageLoss,
-)
+from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageLoss
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.baselines.disco import disco

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph.yaml_document import YamlError
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     Goodbye,
     VantageArrival,

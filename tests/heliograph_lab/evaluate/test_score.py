@@ -4,8 +4,9 @@ import math
 from dataclasses import replace
 from typing import Any
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, VantageLocation, VantageRef
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.sources.replay import Alarm, Kind, Replay, Truth, TruthKind
 from heliograph_lab.evaluate.score import NEVER, ReplayScore, score_replay
 

@@ -10,12 +10,13 @@ from datetime import datetime
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
 from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseChange
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, VantageLocation
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.sources.replay import Replay, Truth
 from heliograph_lab.evaluate.scenario import play_scenario
 from heliograph_lab.evaluate.scenario_file import SHIPPED, load_scenario

@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
 from heliograph_collector.detect.stats.localization import count_by_cell, localize
@@ -23,13 +24,7 @@ from heliograph_collector.detect.stats.voting import (
 )
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import (
-    FAILING_VALUES,
-    SECOND_US,
-    ServiceVote,
-    VantageRef,
-    VoteValue,
-)
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
 FailsElsewhere = Callable[[BlockingEpisode], bool]  # True if other countries fail with it

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import partial
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
@@ -23,12 +24,7 @@ from heliograph_collector.detect.stats.voting import (
     sum_votes,
 )
 from heliograph_collector.incidents.incident import Incident
-from heliograph_collector.model.signals import (
-    SECOND_US,
-    ServiceVote,
-    VantageRef,
-    VoteValue,
-)
+from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 VoterKey = tuple[str, str]  # (pseudonym, experiment)

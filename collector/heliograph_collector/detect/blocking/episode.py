@@ -18,6 +18,7 @@ from collections.abc import Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import (
@@ -31,7 +32,6 @@ from heliograph_collector.incidents.incident import (
 from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
-    SECOND_US,
     ServiceVote,
     VantageLocation,
     VoteValue,

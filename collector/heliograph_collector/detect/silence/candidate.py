@@ -19,6 +19,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.burst_test import burst_tail, find_bursts, tail_limit
 from heliograph_collector.detect.silence.outage import OutageEpisode, bracket_onset
@@ -31,7 +32,7 @@ from heliograph_collector.detect.stats.localization import localize, narrow_cell
 from heliograph_collector.detect.stats.voting import count_votes, established_votes
 from heliograph_collector.incidents.incident import IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
-from heliograph_collector.model.signals import SECOND_US, VantageRef
+from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 

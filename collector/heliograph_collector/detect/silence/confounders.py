@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from statistics import median
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceStatus,
     PresenceTracker,
@@ -11,7 +12,6 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.scope import AffectedCell
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.model.thresholds import Thresholds
 
 COMMON = "common_mode"

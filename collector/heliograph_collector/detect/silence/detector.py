@@ -19,6 +19,7 @@ from collections import defaultdict, deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
@@ -32,7 +33,6 @@ from heliograph_collector.detect.stats.churn import FLAT, ChurnRecord
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     FaultReason,
     Goodbye,

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceStatus,
@@ -35,7 +36,7 @@ from heliograph_collector.incidents.incident import (
     hint_power_or_network,
 )
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import SECOND_US, OfflineReport, VantageLocation
+from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed

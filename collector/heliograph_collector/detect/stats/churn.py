@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heliograph_collector.model.signals import DAY_US, SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.thresholds import Thresholds
 
 HOURS = 168  # of a week

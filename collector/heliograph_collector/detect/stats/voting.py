@@ -4,7 +4,8 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from heliograph_collector.model.signals import DAY_US, VantageLocation, VantageRef
+from heliograph.units import DAY_US
+from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 

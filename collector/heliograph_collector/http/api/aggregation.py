@@ -16,12 +16,12 @@ from typing import Any
 from aiohttp import web
 
 from heliograph.experiments import REGISTRY, ooni_name
+from heliograph.units import DAY_US
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameters import parse, write_time
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_text
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.model.records import DAY_US
 from heliograph_collector.store.aggregation import AXES, GRAINS, AggregationQuery, AggregationRow
 
 CONFIRMED_METHODS = (

@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
@@ -19,7 +20,6 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache
 Json = dict[str, Any]
 COVERAGE = (COUNTRY, SINCE, UNTIL)
 MAX_GAPS = 1_000
-_SECOND_US = 1_000_000
 _WEEK_US = 7 * 86_400_000_000
 _MAX_SPAN_US = 366 * 86_400_000_000
 UNMEASURED = "nobody_measured"
@@ -98,10 +98,10 @@ def build_gap(row: Mapping[str, Any]) -> Json:
     """
     reason = str(row["because"])
     return {
-        "from": write_time(row["from"] // _SECOND_US * _SECOND_US),
+        "from": write_time(row["from"] // SECOND_US * SECOND_US),
         "until": None
         if row["until"] is None
-        else write_time(-(-row["until"] // _SECOND_US) * _SECOND_US),
+        else write_time(-(-row["until"] // SECOND_US) * SECOND_US),
         "because": reason,
         "sentence": labels.GAP_REASONS.get(reason, reason.replace("_", " ")),
         "country": row["country"],

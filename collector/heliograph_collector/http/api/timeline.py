@@ -5,6 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
+from heliograph.units import DAY_US
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameters import (
     ACCESS,
@@ -32,7 +33,6 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
 STATUS_PARAMETERS = (COUNTRY,)
 TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 MAX_ROWS = 2_016  # a week in bins of five minutes
-_DAY_US = 86_400_000_000
 _SCOPE = ("country", "region", "asn", "access", "service")
 
 
@@ -78,7 +78,7 @@ def parse_span(values: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
     bin_s = values.get("bin", BINS["5m"])
     width = bin_s * 1_000_000
     until = values.get("until", now_us)
-    since = values.get("since", until - _DAY_US)
+    since = values.get("since", until - DAY_US)
     if since >= until:
         raise Problem(
             400,

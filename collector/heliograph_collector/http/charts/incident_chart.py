@@ -11,6 +11,7 @@ from typing import Any
 
 from markupsafe import Markup
 
+from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.charts import episode_chart
 from heliograph_collector.http.i18n import Locale
@@ -20,14 +21,12 @@ Json = Mapping[str, Any]
 HEIGHT = 200
 FOOT_HEIGHT = 20
 HEAD_HEIGHT = 18
-_MINUTE_US = 60_000_000
-_HOUR_US = 60 * _MINUTE_US
 _BINS_S = (300, 3_600, 86_400)
 _MAX_BINS = 300
 _VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from bottom to top
 _SILENCE_BARS = ("heard", "silent")  # for a silence: every verdict counts as a sign of life
 _FILLS = {"unknown": "url(#hatch)", "few": "url(#dots)", "bracket": "url(#hatch)"}
-_STEPS_US = tuple(m * _MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
+_STEPS_US = tuple(m * MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
 _MAX_TICKS = 6
 
 
@@ -53,7 +52,7 @@ def choose_view(incident: Json, now_us: int) -> ChartView:
     first = parse_us(incident["started"]["earliest"])
     end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
     last = max(parse_us(end) if end else now_us, parse_us(incident["started"]["latest"]))
-    margin_us = min(max((last - first) // 2, 30 * _MINUTE_US), 12 * _HOUR_US)
+    margin_us = min(max((last - first) // 2, 30 * MINUTE_US), 12 * HOUR_US)
     since = first - margin_us
     until = max(min(last + margin_us, now_us), last)
     bin_s = next((s for s in _BINS_S if until - since <= s * _MAX_BINS * 1_000_000), _BINS_S[-1])
@@ -234,7 +233,7 @@ def _draw_ticks(frame: ChartView, t: Locale) -> Iterator[Markup]:
         if not 4 < x < 96:
             continue
         names = [i18n.format_short_day(t.lang, when)] if when.date() != last_day else []
-        names += [i18n.format_clock(t.lang, when)] if step < 24 * _HOUR_US else []
+        names += [i18n.format_clock(t.lang, when)] if step < 24 * HOUR_US else []
         label = i18n.set_direction(t.lang, " ".join(names))
         last_day = when.date()
         yield Markup(

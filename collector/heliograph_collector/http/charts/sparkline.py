@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from markupsafe import Markup
 
+from heliograph.units import HOUR_US
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.i18n import Locale
@@ -14,7 +15,6 @@ from heliograph_collector.model.records import VerdictState
 
 HEIGHT = 20
 ENGLISH = Locale()
-_HOUR_US = 3_600_000_000
 _TOP = {
     VerdictState.REACHABLE: 9,
     VerdictState.UNKNOWN: 5,
@@ -74,7 +74,7 @@ def _format_x(index: int, bins: int) -> str:
 
 def _iter_hours(starts: range) -> Iterator[tuple[str, int]]:
     """Yield (position, time) of each hour, of each sixth in a long strip."""
-    step_us = _HOUR_US if not _is_long(starts) else 6 * _HOUR_US
+    step_us = HOUR_US if not _is_long(starts) else 6 * HOUR_US
     for index, start in enumerate(starts):
         if start % step_us == 0:
             yield _format_x(index, len(starts)), start
@@ -114,7 +114,7 @@ def _format_label(us: int, starts: range, t: Locale) -> str:
 
 
 def _is_long(starts: range) -> bool:
-    return len(starts) * starts.step > 24 * _HOUR_US
+    return len(starts) * starts.step > 24 * HOUR_US
 
 
 def _format_time(us: int, starts: range, t: Locale) -> str:

@@ -6,6 +6,7 @@ from itertools import groupby
 
 from markupsafe import Markup
 
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import Json, parse_us
@@ -15,8 +16,6 @@ HEIGHT = 24
 _LANE = 14
 _MAX_LANES = 6
 _MAX_SPOKEN = 8  # runs that a screen reader gets
-_HOUR_US = 3_600_000_000
-_DAY_US = 24 * _HOUR_US
 _TOP = {BinMark.REACHABLE: 12, BinMark.UNKNOWN: 6, BinMark.FEW: 16, BinMark.SILENT: 20}
 _FILLS = {BinMark.UNKNOWN: "url(#hatch)", BinMark.FEW: "url(#dots)"}
 
@@ -85,9 +84,9 @@ def format_time(at_us: int, t: Locale) -> str:
 def _step_us(starts: range) -> int:
     """Return the distance between two lines of the axis."""
     length = len(starts) * starts.step
-    if length <= _DAY_US:
-        return 3 * _HOUR_US
-    return _DAY_US if length <= 8 * _DAY_US else 5 * _DAY_US
+    if length <= DAY_US:
+        return 3 * HOUR_US
+    return DAY_US if length <= 8 * DAY_US else 5 * DAY_US
 
 
 def _iter_marks(starts: range) -> Iterator[tuple[str, int]]:
@@ -116,7 +115,7 @@ def draw_axis(starts: range, t: Locale) -> Markup:
 
 
 def _format_label(at_us: int, starts: range, t: Locale) -> str:
-    whole_day = _step_us(starts) >= _DAY_US or at_us % _DAY_US == 0
+    whole_day = _step_us(starts) >= DAY_US or at_us % DAY_US == 0
     label = (i18n.format_short_day if whole_day else i18n.format_clock)(
         t.lang, i18n.to_datetime(at_us)
     )

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from heliograph.units import DAY_US
 from heliograph_collector.ingest.geo.asn_table import AsnTable
 
-DAY_US = 86_400_000_000
 MAX_HOPS = 16
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address

@@ -17,14 +17,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import (
-    DAY_US,
-    SECOND_US,
-    VantageArrival,
-    VantageLoss,
-    VantageRef,
-)
+from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef
 from heliograph_collector.sources.replay import Alarm, Replay
 from heliograph_lab.evaluate.baselines.live import scopes_at
 

@@ -14,11 +14,9 @@ from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from heliograph_collector.model.signals import SECOND_US
+from heliograph.units import DAY_S, SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Series
 from heliograph_lab.evaluate.baselines.live import count_live
-
-_DAY_S = 86_400.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,13 +28,13 @@ class IodaRule:
     warning: float
     critical: float
     publish_s: float = 600.0
-    paint_s: float = 7 * _DAY_S  # for which an alert keeps its values out of the median
+    paint_s: float = 7 * DAY_S  # for which an alert keeps its values out of the median
     least: int = 6  # known values that a median needs, as replays begin without a past; assumed
 
 
-BGP = IodaRule(step_s=300.0, window_s=_DAY_S, warning=0.99, critical=0.50)
-PROBING = IodaRule(step_s=600.0, window_s=7 * _DAY_S, warning=0.80, critical=0.50)
-TELESCOPE = IodaRule(step_s=300.0, window_s=7 * _DAY_S, warning=0.25, critical=0.10)
+BGP = IodaRule(step_s=300.0, window_s=DAY_S, warning=0.99, critical=0.50)
+PROBING = IodaRule(step_s=600.0, window_s=7 * DAY_S, warning=0.80, critical=0.50)
+TELESCOPE = IodaRule(step_s=300.0, window_s=7 * DAY_S, warning=0.25, critical=0.10)
 
 RULES: Mapping[str, IodaRule] = {
     "bgp": BGP,

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Sequence
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     FaultReason,
     Goodbye,

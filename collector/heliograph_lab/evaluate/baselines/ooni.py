@@ -17,11 +17,10 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import NamedTuple
 
+from heliograph.units import HOUR_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, VoteValue
+from heliograph_collector.model.signals import VoteValue
 from heliograph_collector.sources.replay import Alarm, Replay
-
-_HOUR_US = 3_600 * SECOND_US
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -131,7 +130,7 @@ def _votes_by_hour(replay: Replay) -> dict[_SeriesKey, dict[int, _Hour]]:
             continue
         location = vote.witness.place
         key = _SeriesKey(location.country, location.asn, vote.service)
-        hour = hours_by_key[key][vote.at_us // _HOUR_US]
+        hour = hours_by_key[key][vote.at_us // HOUR_US]
         hour.votes += 1
         if vote.standing is VoteValue.BLOCKED:
             hour.blocked[vote.layer] += 1
@@ -146,7 +145,7 @@ def _series_alarms(
     for number in sorted(hours):
         hour = hours[number]
         is_blocked = cusum.add_score(number, _median(hour.blocked[layer], hour.votes))
-        told_us = (number + 1) * _HOUR_US + int(config.publish * _HOUR_US)
+        told_us = (number + 1) * HOUR_US + int(config.publish * HOUR_US)
         if is_blocked is None or told_us > replay.until_us:
             continue
         if is_blocked:
@@ -171,7 +170,7 @@ def _alarm(key: _SeriesKey, layer: str, begun: tuple[int, int], over_us: int | N
         scope=Scope(key.country, asn=key.asn),
         service=key.service,
         kind="block",
-        started=(hour * _HOUR_US, (hour + 1) * _HOUR_US),
+        started=(hour * HOUR_US, (hour + 1) * HOUR_US),
         ended_at_us=over_us,
         layer=layer,
     )

@@ -22,14 +22,14 @@ from enum import Enum
 from statistics import fmean, median
 from typing import NamedTuple
 
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.incidents.incident import Incident, IncidentKind
-from heliograph_collector.model.signals import DAY_US, SECOND_US, ServiceVote
+from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.model.thresholds import THRESHOLDS
 from heliograph_collector.sources.replay import Alarm, Replay, Series
 from heliograph_collector.sources.replay import Kind as AlarmKind
 
-_HOUR_US = 3_600 * SECOND_US
 HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)  # assumed
 
 
@@ -42,8 +42,8 @@ def detect_hourly(replay: Replay) -> Sequence[Alarm]:
     """
     if not replay.opinions:
         return ()
-    since_us = replay.since_us // _HOUR_US * _HOUR_US
-    until_us = -(-replay.until_us // _HOUR_US) * _HOUR_US
+    since_us = replay.since_us // HOUR_US * HOUR_US
+    until_us = -(-replay.until_us // HOUR_US) * HOUR_US
     votes_by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
     for vote in replay.opinions:
         votes_by_service[vote.service].append(vote)

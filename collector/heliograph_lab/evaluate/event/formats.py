@@ -14,10 +14,11 @@ from itertools import islice
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.judge import judge
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US, ServiceVote
+from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources import csv_table, ioda, ripe_atlas
 from heliograph_collector.sources.complaints import (
     Complaints,
@@ -39,9 +40,6 @@ from heliograph_collector.sources.ooni import (
 )
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.timestamps import find_time_range
-
-_MINUTE_US = 60 * SECOND_US
-
 
 SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
 _MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
@@ -165,8 +163,8 @@ def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
     return Replay(
         name=all_paths[0].stem.partition(".")[0],
         seed=0,
-        since_us=voted[0].at_us // _MINUTE_US * _MINUTE_US,
-        until_us=(voted[-1].at_us // _MINUTE_US + 1) * _MINUTE_US,
+        since_us=voted[0].at_us // MINUTE_US * MINUTE_US,
+        until_us=(voted[-1].at_us // MINUTE_US + 1) * MINUTE_US,
         signals=(),
         opinions=tuple(voted),
         truths=(),

@@ -18,9 +18,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast, get_args
 
+from heliograph.units import SECOND_US
 from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.model.scope import Scope, scope_label
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import (
     Complaints,
     ImportRefusedError,

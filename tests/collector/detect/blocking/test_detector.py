@@ -6,19 +6,14 @@ from random import Random
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.country_service import log_likelihood_ratio
 from heliograph_collector.detect.blocking.detector import detect_blocking, failing_rate
 from heliograph_collector.detect.engine import CLOSE_US
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import (
-    SECOND_US,
-    ServiceVote,
-    VantageLocation,
-    VantageRef,
-    VoteValue,
-)
+from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 from support.presence_model import KZ, at, confirmed, country, people, service_votes, world
 

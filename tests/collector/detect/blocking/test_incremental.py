@@ -7,17 +7,12 @@ from random import Random
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.blocking.detector import BlockingDetector, detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
 from heliograph_collector.incidents.incident import IncidentState
-from heliograph_collector.model.signals import (
-    SECOND_US,
-    ServiceVote,
-    VantageLocation,
-    VantageRef,
-    VoteValue,
-)
+from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
 from support.journal_rows import SECRET
 from support.presence_model import OLD_US, at, country, people, world

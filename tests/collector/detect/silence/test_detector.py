@@ -5,6 +5,7 @@ from random import Random
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.incidents.incident import (
     IncidentKind,
@@ -14,7 +15,6 @@ from heliograph_collector.incidents.incident import (
 )
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     FaultReason,
     Goodbye,

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.units import DAY_US
 from heliograph_collector.cli.geo import GeoDataError, install_archive
 from heliograph_collector.ingest.geo.asn_table import AsnTable, write_table
 from heliograph_collector.ingest.geo.lookup import (
-    DAY_US,
     UNKNOWN_LOCATION,
     GeoError,
     GeoLookup,

@@ -7,9 +7,9 @@ from random import Random
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     VantageArrival,
     VantageLocation,
     VantageLoss,

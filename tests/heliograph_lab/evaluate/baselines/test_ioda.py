@@ -5,9 +5,9 @@ from datetime import UTC, datetime
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     VantageArrival,
     VantageLocation,
     VantageLoss,

@@ -1,8 +1,8 @@
 """How many are live, step by step."""
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
-    SECOND_US,
     Fault,
     FaultReason,
     Goodbye,

@@ -4,14 +4,9 @@ from collections.abc import Iterable
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import (
-    SECOND_US,
-    ServiceVote,
-    VantageLocation,
-    VantageRef,
-    VoteValue,
-)
+from heliograph_collector.model.signals import ServiceVote, VantageLocation, VantageRef, VoteValue
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.baselines.ooni import ooni, ooni_slow
 

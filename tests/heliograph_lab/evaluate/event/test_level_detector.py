@@ -5,8 +5,8 @@ from collections.abc import Sequence
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_lab.evaluate.event.detectors import (
     Drop,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_lab.evaluate.event.formats import load_event
 

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.units import SECOND_US
 from heliograph.yaml_document import YamlError
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.model.signals import SECOND_US
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.timestamps import parse_timestamp
 from heliograph_lab.evaluate.event.formats import load_event
