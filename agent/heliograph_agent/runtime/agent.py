@@ -202,8 +202,8 @@ class Agent:
         """Make the uplink, and load its libraries, on first use."""
         from heliograph_agent.runtime import peers
         from heliograph_agent.runtime.measurement_loop import UplinkResults
-        from heliograph_agent.uplink import reconnect_delay
         from heliograph_agent.uplink.connection_manager import Uplink
+        from heliograph_agent.uplink.reconnect_delay import RECONNECT
         from heliograph_agent.uplink.session import SessionHost
 
         state = self.settings.state
@@ -231,7 +231,7 @@ class Agent:
             self.settings.state,
             host,
             heartbeat_s=lambda: self.settings.plan.heartbeat_s,
-            get_wait_s=lambda failures: reconnect_delay.draw_wait_s(failures, self._rng),
+            get_wait_s=lambda failures: RECONNECT.draw_s(failures, self._rng),
             on_changed=self.status.mark_changed,
             entrances=lambda: peers.allowed_entrances(self.settings, dial_context.is_local_address),
             is_guarded=lambda entrance: peers.is_guarded(

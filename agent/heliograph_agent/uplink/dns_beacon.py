@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 
 from heliograph import dns_beacon, keys
+from heliograph.backoff import Backoff
 from heliograph.failure import Failure
 from heliograph.observation import Dns
 from heliograph.units import MINUTE_US
@@ -20,7 +21,7 @@ from heliograph_agent.state import Collector, State, StateError
 # seconds between two queries, with changed and unchanged states
 CHANGED_S = 600
 UNCHANGED_S = 3_600
-TRY_S = 300  # after a query without an answer, doubled up to UNCHANGED_S
+UNANSWERED = Backoff(300, UNCHANGED_S)  # after a query without an answer
 StatesByClass = Mapping[str, ServiceState]
 
 
@@ -35,9 +36,9 @@ class BeaconSchedule:
     def is_due(self, states: StatesByClass, now_us: int) -> bool:
         if self.sent_states is None:
             return True
-        wait_s = UNCHANGED_S if states == self.sent_states else CHANGED_S
+        wait_s: float = UNCHANGED_S if states == self.sent_states else CHANGED_S
         if self.failures:
-            wait_s = min(UNCHANGED_S, TRY_S * 2 ** min(self.failures - 1, 10))
+            wait_s = UNANSWERED.full_delay_s(self.failures)
         return now_us - self.sent_us >= wait_s * 1_000_000
 
     def record(self, states: StatesByClass, now_us: int, *, is_answered: bool) -> None:

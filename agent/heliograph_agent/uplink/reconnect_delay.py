@@ -1,29 +1,17 @@
 """Delay old results after a long absence, as whole countries reconnect at once.
 
 The digest, changes and new results are sent at once. The rest of the backlog, P2 and P3, starts
-after a random wait of up to SPREAD_S. This module also draws the waits between attempts.
+after a random wait of up to SPREAD_S.
 """
 
 import random
 from dataclasses import dataclass
 
+from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph_agent.spool import Spool
 
-FIRST_S = 1.0
-MAX_WAIT_S = 300.0
-
-
-def max_wait_s(failures: int) -> float:
-    """Return the longest wait after `failures`: 1 s, doubled each time up to 300 s."""
-    return min(MAX_WAIT_S, FIRST_S * 2.0 ** min(max(failures, 1) - 1, 20))
-
-
-def draw_wait_s(failures: int, rng: random.Random) -> float:
-    """Draw a wait with full jitter, so that agents do not reconnect in step."""
-    return rng.uniform(0.0, max_wait_s(failures))
-
-
+RECONNECT = Backoff(1.0, 300.0)  # between attempts; assumed
 AWAY_US = 3_600_000_000  # least time without a reply of an absence, least age of a backlog
 SPREAD_S = 1_800.0
 

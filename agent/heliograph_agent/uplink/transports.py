@@ -19,12 +19,14 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
+from heliograph.backoff import Backoff
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import split_endpoint
 
 FIRST_PROBE_S = 60.0  # soon, because a transport may have failed by chance
 MAX_PROBE_S = 21_600.0
 JITTER = 0.25  # of a wait, more or less
+PROBES = Backoff(FIRST_PROBE_S, MAX_PROBE_S, (1 - JITTER, 1 + JITTER))
 SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes flows after 25 packets
 
 
@@ -210,6 +212,4 @@ class TransportSelector:
         )
 
     def _plan_probe(self, now_us: int, rng: random.Random) -> None:
-        wait_s = min(MAX_PROBE_S, FIRST_PROBE_S * 2.0 ** min(self.probes, 20))
-        wait_s *= rng.uniform(1 - JITTER, 1 + JITTER)
-        self._probe_at_us = now_us + int(wait_s * 1e6)
+        self._probe_at_us = now_us + int(PROBES.draw_s(self.probes + 1, rng) * 1e6)

@@ -16,12 +16,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
 
+from heliograph.backoff import Backoff
+
 log = logging.getLogger("heliograph.control")
 
 _JOIN_S = 60.0
 _STOP_S = 1.5
 _MIN_WAIT_S = 1.0
-_MAX_WAIT_S = 60.0
+_RESTARTS = Backoff(_MIN_WAIT_S, 60.0)
 _STEADY_S = 60.0  # assumed: a run this long shows that the start succeeded
 # On Linux the kernel ends the child whenever its parent dies. The parent check covers a parent
 # that dies before prctl. Then the child becomes the requested program.
@@ -66,8 +68,7 @@ async def keep_control(control: ControlAgent) -> None:
             code = await _run_agent(control, "run", "--state", str(control.state_directory))
             log.warning("The control agent ended (exit %s); see %s.", code, control.log_file)
         failures = 1 if loop.time() - started_s > _STEADY_S else failures + 1
-        max_wait_s = min(_MAX_WAIT_S, _MIN_WAIT_S * 2.0 ** min(failures, 10))
-        await asyncio.sleep(control.rng.uniform(_MIN_WAIT_S, max_wait_s))
+        await asyncio.sleep(max(_MIN_WAIT_S, _RESTARTS.draw_s(failures + 1, control.rng)))
 
 
 async def _ensure_joined(control: ControlAgent) -> bool:

@@ -8,12 +8,13 @@ from typing import Protocol
 
 import aiohttp
 
+from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import SourceEvidence
 
-FIRST_DELAY_S = 15.0
 MAX_DELAY_S = 3_600.0
+_RETRIES = Backoff(15.0, MAX_DELAY_S, (0.5, 1.0))
 
 
 class SourceError(Exception):
@@ -99,9 +100,7 @@ def compute_backoff_s(failures: int, retry_s: float | None, rng: random.Random) 
 
     It doubles, has jitter, and is at least `retry_s`, up to MAX_DELAY_S.
     """
-    delay_s = min(MAX_DELAY_S, FIRST_DELAY_S * 2.0 ** min(failures - 1, 16))
-    jittered = delay_s * rng.uniform(0.5, 1.0)
-    return max(jittered, min(retry_s, MAX_DELAY_S)) if retry_s is not None else jittered
+    return max(_RETRIES.draw_s(failures, rng), min(retry_s or 0.0, MAX_DELAY_S))
 
 
 class RequestPacer:

@@ -13,6 +13,7 @@ import random
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
+from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
 from heliograph_collector.model.records import (
@@ -35,7 +36,7 @@ BLOCK_ROWS = 64
 BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand measurements
 LINGER_S = 0.25  # collects envelopes that arrive together into one block
 IDLE_S = 60.0
-MAX_PAUSE_S = 30.0
+_PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = 3_600_000_000
 NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
@@ -205,15 +206,9 @@ class StoreWriter:
                 if str(error) != self._last_error:
                     _LOG.error("%s", error)
                 self._last_error = str(error)
-                await asyncio.sleep(compute_pause_s(self._failures, self._rng))
                 self._failures += 1
+                await asyncio.sleep(_PAUSES.draw_s(self._failures, self._rng))
             else:
                 self._last_error = ""
                 self._failures = 0
                 return result
-
-
-def compute_pause_s(failures: int, rng: random.Random) -> float:
-    """Return the pause after the n-th failure in a row: doubling, jittered, bounded."""
-    longest_s = min(MAX_PAUSE_S, 0.25 * 2.0 ** min(failures, 16))
-    return longest_s * rng.uniform(0.5, 1.0)

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from heliograph import envelope, keys
+from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph.error_group import find_first_error
 from heliograph.observation import Measurement
@@ -33,8 +34,8 @@ ENROL_S = 30.0
 GREET_S = 20.0  # of a handshake, because a collector with thousands of hellos is slow; assumed
 MAX_HANDSHAKES = 500  # at once in one process, whose agents share a processor; assumed
 RETRY_AFTER_KEY = "retry-after-s"
-FIRST_WAIT_S = 1.0
 MAX_WAIT_S = 60.0
+RETRIES = Backoff(1.0, MAX_WAIT_S)
 SILENT_BEATS = 3
 Measure = Callable[["VirtualAgent", Run], Measurement]
 
@@ -108,7 +109,7 @@ class VirtualAgent:
                 self.context.tally.count_trouble(f"enrol {error.code().name.lower()}")
             await self.connection.drop()
             failures += 1
-            await asyncio.sleep(retry_delay_s(failures, self.rng))
+            await asyncio.sleep(RETRIES.draw_s(failures, self.rng))
         plan = plan_pb2.Plan.FromString(answer.plan.plan)
         self.sealing_key = answer.sealing_key
         self.plan_version = plan.version
@@ -180,7 +181,7 @@ class VirtualAgent:
             await self.connection.drop()
             failures = 1 if self.heard_s > before_s else failures + 1
             if self.awake.is_set():
-                await asyncio.sleep(max(self.retry_after_s, retry_delay_s(failures, self.rng)))
+                await asyncio.sleep(max(self.retry_after_s, RETRIES.draw_s(failures, self.rng)))
 
     async def _run_session(self) -> None:
         """Run one session to its end. Raises AioRpcError, TimeoutError."""
@@ -320,11 +321,6 @@ def derive_key(seed: int, number: int) -> tuple[keys.SigningKey, random.Random]:
     """Derive an agent's key and generator; equal seeds give equal agents."""
     rng = random.Random(f"{seed} {number}")  # noqa: S311 - keys of a simulation
     return keys.SigningKey(rng.randbytes(32)), rng
-
-
-def retry_delay_s(failures: int, rng: random.Random) -> float:
-    """Return a delay with full jitter below a ceiling that doubles with every failure."""
-    return rng.uniform(0.0, min(MAX_WAIT_S, FIRST_WAIT_S * 2.0 ** min(failures - 1, 10)))
 
 
 def _retry_after_s(metadata: Iterable[tuple[str, str | bytes]]) -> float:

@@ -13,7 +13,6 @@ from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dns_beacon import (
     CHANGED_S,
-    TRY_S,
     UNCHANGED_S,
     BeaconSchedule,
     DnsBeacon,
@@ -43,7 +42,7 @@ def test_unanswered_beacons_get_rarer() -> None:
         wait = next(s for s in range(UNCHANGED_S + 1) if schedule.is_due(OTHER_STATES, at + s * S))
         waits.append(wait)
         at += wait * S
-    assert waits == [TRY_S, 2 * TRY_S, 4 * TRY_S, 8 * TRY_S, UNCHANGED_S, UNCHANGED_S]
+    assert waits == [300, 600, 1200, 2400, 3600, 3600]
 
 
 @pytest.fixture

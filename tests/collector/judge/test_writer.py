@@ -11,12 +11,10 @@ import pytest
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_collector.judge.writer import (
-    MAX_PAUSE_S,
     NO_VERDICT,
     NOT_JUDGED,
     ClockCheck,
     StoreWriter,
-    compute_pause_s,
 )
 from heliograph_collector.model.records import (
     MAX_AGE_US,
@@ -217,14 +215,6 @@ async def test_writer_writes_to_the_real_store(bench: WriterHarness, store: Stor
         await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
         await bench.until(lambda: len(bench.told) == 2)
     assert len((await store.measurements(MeasurementFilter())).items) == 3
-
-
-def test_pauses_grow_to_a_limit_with_jitter() -> None:
-    rng = random.Random(7)
-    pauses = [compute_pause_s(n, rng) for n in range(200)]
-    assert max(pauses) <= MAX_PAUSE_S
-    assert pauses[0] <= 0.25
-    assert len(set(pauses[20:])) > 100
 
 
 def test_clock_check_marks_impossible_times() -> None:

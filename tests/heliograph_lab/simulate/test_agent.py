@@ -15,7 +15,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import format_invite
 from heliograph_collector.model.records import RowKind
 from heliograph_lab.simulate.addresses import assign_addresses, write_tables
-from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key, retry_delay_s
+from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key
 from heliograph_lab.simulate.channel import (
     Channels,
     EndpointError,
@@ -147,13 +147,6 @@ async def test_an_invite_of_another_collector_is_refused(tmp_path: Path) -> None
 def test_what_is_no_invite_is_said(line: str) -> None:
     with pytest.raises(EndpointError, match="no invite"):
         read_invite(line)
-
-
-def test_waits_are_jittered_below_a_ceiling_that_doubles() -> None:
-    rng = random.Random(1)
-    assert max(retry_delay_s(1, rng) for _ in range(500)) <= 1
-    assert 3 < max(retry_delay_s(3, rng) for _ in range(500)) <= 4
-    assert max(retry_delay_s(50, rng) for _ in range(500)) <= 60
 
 
 def test_one_seed_is_one_key() -> None:
