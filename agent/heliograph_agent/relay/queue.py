@@ -12,7 +12,8 @@ from dataclasses import dataclass, field
 
 from heliograph.bundle import digest_envelope
 from heliograph.clock import Clock
-from heliograph.units import DAY_US
+from heliograph.token_bucket import TokenBucket, TokenBuckets
+from heliograph.units import DAY_S
 from heliograph.v1 import intake_pb2
 from heliograph_agent.uplink.single_post import SinglePost
 
@@ -38,24 +39,6 @@ class QueueEntry:
 
 
 @dataclass(slots=True)
-class _ByteBucket:
-    """Limit bytes by a bucket that fills evenly over a day."""
-
-    remaining: float
-    at_us: int
-
-    def spend(self, size: int, per_day: float, now_us: int) -> bool:
-        self.remaining = min(
-            per_day, self.remaining + per_day * max(0, now_us - self.at_us) / DAY_US
-        )
-        self.at_us = now_us
-        if self.remaining < size:
-            return False
-        self.remaining -= size
-        return True
-
-
-@dataclass(slots=True)
 class RelayQueue:
     """Queue the envelopes of one run of a relay; `salt` is drawn for that run."""
 
@@ -65,10 +48,17 @@ class RelayQueue:
     _queues: "OrderedDict[bytes, deque[QueueEntry]]" = field(default_factory=OrderedDict)
     _entries: dict[bytes, QueueEntry] = field(default_factory=dict)  # waiting or under way
     _responses: "OrderedDict[bytes, intake_pb2.SubmitResponse]" = field(default_factory=OrderedDict)
-    _peer_buckets: "OrderedDict[bytes, _ByteBucket]" = field(default_factory=OrderedDict)
-    _total_bucket: _ByteBucket | None = None
+    _peer_buckets: TokenBuckets[bytes] = field(init=False)
+    _total_bucket: TokenBucket = field(init=False)
     _bytes: int = 0
     _work_event: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        now_us = self.clock.monotonic_us()
+        day = float(self.bytes_per_day)
+        share = day / PEER_SHARE
+        self._peer_buckets = TokenBuckets(per_s=share / DAY_S, capacity=share, max_keys=PEERS)
+        self._total_bucket = TokenBucket(day / DAY_S, day, level=day, at_us=now_us)
 
     def hash_peer(self, address: str) -> bytes:
         """Return an identifier of the peer at this address, valid until the process ends."""
@@ -127,12 +117,6 @@ class RelayQueue:
 
     def _spend_allowance(self, peer: bytes, size: int) -> bool:
         now_us = self.clock.monotonic_us()
-        day = float(self.bytes_per_day)
-        self._total_bucket = self._total_bucket or _ByteBucket(day, now_us)
-        peer_bucket = self._peer_buckets.setdefault(peer, _ByteBucket(day / PEER_SHARE, now_us))
-        self._peer_buckets.move_to_end(peer)
-        if len(self._peer_buckets) > PEERS:
-            self._peer_buckets.popitem(last=False)
-        return peer_bucket.spend(size, day / PEER_SHARE, now_us) and self._total_bucket.spend(
-            size, day, now_us
+        return not self._peer_buckets.take(peer, now_us, size) and not self._total_bucket.take(
+            size, now_us
         )

@@ -14,6 +14,7 @@ from dataclasses import replace
 from heliograph.clock import Clock
 from heliograph.plan import Carrier, Entrance
 from heliograph.services import load_services, load_shipped_services
+from heliograph.token_bucket import TokenBucket, TokenBuckets
 from heliograph.yaml_document import YamlError
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.endpoint_file import EndpointFile, find_password_file
@@ -34,7 +35,7 @@ from heliograph_collector.fleet.trust_chain import (
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
 from heliograph_collector.ingest.geo.lookup import GeoError, GeoLookup
 from heliograph_collector.ingest.post_server import serve_post
-from heliograph_collector.ingest.rate_limits import LeakyBuckets
+from heliograph_collector.ingest.rate_limits import MAX_RATE_KEYS
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 log = logging.getLogger("heliograph")
@@ -239,15 +240,16 @@ class QueryRateLimit:
     def __init__(self, geo: GeoLookup, clock: Clock) -> None:
         self._geo = geo
         self._clock = clock
-        self._prefix_rates = LeakyBuckets(per_s=PREFIX_PER_S, burst=PREFIX_PER_S * BURST_S)
-        self._total_rates = LeakyBuckets(per_s=ALL_PER_S, burst=ALL_PER_S * BURST_S)
+        self._prefix_rates: TokenBuckets[str] = TokenBuckets(
+            per_s=PREFIX_PER_S, capacity=PREFIX_PER_S * BURST_S, max_keys=MAX_RATE_KEYS
+        )
+        burst = ALL_PER_S * BURST_S
+        self._total_rate = TokenBucket(ALL_PER_S, burst, level=burst, at_us=clock.monotonic_us())
 
     def __call__(self, address: str) -> bool:
         now_us = self._clock.monotonic_us()
         prefix = self._geo.locate(address, self._clock.wall_us()).prefix
-        return not self._prefix_rates.take_or_wait_s(
-            prefix, now_us
-        ) and not self._total_rates.take_or_wait_s("", now_us)
+        return not self._prefix_rates.take(prefix, now_us) and not self._total_rate.take(1, now_us)
 
 
 async def open_post(

@@ -18,6 +18,8 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph.clock import Clock
+from heliograph.token_bucket import TokenBuckets
+from heliograph.units import SECOND_US
 from heliograph_collector.http.problem import Handler, Problem, build_response
 
 WINDOW_S = 60
@@ -60,7 +62,9 @@ class RateLimiter:
         self._quota = quota
         self._clock = clock
         self._key = os.urandom(16)
-        self._spent: dict[bytes, tuple[float, int]] = {}  # client → (spent, when), oldest first
+        self._clients: TokenBuckets[bytes] = TokenBuckets(
+            per_s=quota / WINDOW_S, capacity=quota, max_keys=MAX_CLIENTS
+        )
 
     def spend(self, address: str, cost: int = 1) -> RateLimitState:
         """Spend `cost` if the client has that much left."""
@@ -68,28 +72,15 @@ class RateLimiter:
             client_prefix(address).encode(), key=self._key, digest_size=12
         ).digest()
         now_us = self._clock.monotonic_us()
-        previous_spent, at_us = self._spent.pop(client_key, (0.0, now_us))
-        spent = max(0.0, previous_spent - (now_us - at_us) / 1e6 * self._quota / WINDOW_S)
-        excess = spent + cost - self._quota
-        if excess <= 0:
-            spent += cost
-        self._spent[client_key] = (spent, now_us)
-        self._drop_idle(now_us)
+        wait_s = self._clients.take(client_key, now_us, cost)
+        remaining = self._clients.level(client_key, now_us) or 0.0
+        self._clients.drop_unused(now_us - WINDOW_S * SECOND_US)  # their quota is full again
         return RateLimitState(
             quota=self._quota,
-            remaining=int(self._quota - spent),
-            reset_s=math.ceil(spent * WINDOW_S / self._quota),
-            wait_s=math.ceil(excess * WINDOW_S / self._quota) if excess > 0 else 0,
+            remaining=int(remaining),
+            reset_s=math.ceil((self._quota - remaining) * WINDOW_S / self._quota),
+            wait_s=math.ceil(wait_s),
         )
-
-    def _drop_idle(self, now_us: int) -> None:
-        """Drop clients with a refilled quota, and the oldest above the limit."""
-        while self._spent:
-            client_key = next(iter(self._spent))
-            is_expired = now_us - self._spent[client_key][1] >= WINDOW_S * 1_000_000
-            if not is_expired and len(self._spent) <= MAX_CLIENTS:
-                return
-            del self._spent[client_key]
 
 
 def client_prefix(address: str) -> str:

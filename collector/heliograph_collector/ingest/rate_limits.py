@@ -1,9 +1,6 @@
 """Rate and size limits for strangers, agents and connections; pure."""
 
-from collections import OrderedDict
-from dataclasses import dataclass
-from math import ceil
-
+from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_S
 
 
@@ -66,67 +63,25 @@ def build_server_options(sessions: int) -> list[tuple[str, int]]:
     ]
 
 
-@dataclass(slots=True)
-class _Bucket:
-    level: float
-    at_us: int
-
-
-class LeakyBuckets:
-    """One leaky bucket per key; the longest unused is dropped first."""
-
-    def __init__(self, *, per_s: float, burst: float, max_keys: int = MAX_RATE_KEYS) -> None:
-        self._per_s = per_s
-        self._burst = burst
-        self._max_keys = max_keys
-        self._buckets: OrderedDict[object, _Bucket] = OrderedDict()
-
-    def take_or_wait_s(self, key: object, now_us: int, *, absent_s: int = 0) -> int:
-        """Take a unit and return 0, or return the seconds until there is one.
-
-        `absent_s` is how long a key without bucket has been silent.
-        """
-        bucket = self._buckets.get(key)
-        if bucket is None:
-            initial_level = HOUR_S * self._per_s + absent_s * self._per_s
-            bucket = self._buckets[key] = _Bucket(min(self._burst, initial_level), now_us)
-            if len(self._buckets) > self._max_keys:
-                self._buckets.popitem(last=False)
-        self._buckets.move_to_end(key)
-        bucket.level = self._level_at(bucket, now_us)
-        bucket.at_us = now_us
-        if bucket.level >= 1:
-            bucket.level -= 1
-            return 0
-        return ceil((1 - bucket.level) / self._per_s)
-
-    def units_left(self, key: object, now_us: int) -> int | None:
-        """Return the whole units left, None for an unknown key."""
-        bucket = self._buckets.get(key)
-        return None if bucket is None else int(self._level_at(bucket, now_us))
-
-    def _level_at(self, bucket: _Bucket, now_us: int) -> float:
-        refilled = (now_us - bucket.at_us) / 1_000_000 * self._per_s
-        return min(self._burst, bucket.level + max(0.0, refilled))
-
-
-def build_agent_rates(batches_per_hour: int) -> LeakyBuckets:
+def build_agent_rates(batches_per_hour: int) -> TokenBuckets[bytes]:
     """Build batch rates, with 90 days of credit so that a backlog is accepted."""
     per_s = batches_per_hour / HOUR_S
-    return LeakyBuckets(per_s=per_s, burst=per_s * (HOUR_S + CREDIT_S))
+    capacity = per_s * (HOUR_S + CREDIT_S)
+    return TokenBuckets(per_s=per_s, capacity=capacity, max_keys=MAX_RATE_KEYS)
 
 
-def build_stranger_rates() -> LeakyBuckets:
+def build_stranger_rates() -> TokenBuckets[str]:
     """Build the rates of enrollments and envelopes before authentication, by prefix.
 
     One prefix may be the carrier-grade NAT of a whole country, so it slows and never bans.
     """
-    return LeakyBuckets(per_s=50.0, burst=2_000.0)
+    return TokenBuckets(per_s=50.0, capacity=2_000.0, max_keys=MAX_RATE_KEYS)
 
 
-def build_newcomer_rates() -> LeakyBuckets:
+def build_newcomer_rates() -> TokenBuckets[str]:
     """Build the rates of enrollments in quarantine, by prefix.
 
     They are low, because the number of agents in quarantine is limited for everybody.
     """
-    return LeakyBuckets(per_s=NEWCOMERS_PER_HOUR / HOUR_S, burst=NEWCOMERS_PER_HOUR)
+    per_s = NEWCOMERS_PER_HOUR / HOUR_S
+    return TokenBuckets(per_s=per_s, capacity=NEWCOMERS_PER_HOUR, max_keys=MAX_RATE_KEYS)

@@ -2,9 +2,11 @@
 
 import asyncio
 import sqlite3
+from math import ceil
 
 from heliograph.clock import Clock
 from heliograph.envelope import EnvelopeError
+from heliograph.units import HOUR_S
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.v1 import intake_pb2 as ipb
 from heliograph_collector.fleet import quarantine
@@ -67,11 +69,11 @@ class EnvelopeReceiver:
 
     def stranger_wait_s(self, location: PeerLocation) -> int:
         """Return the seconds until this network may try again, 0 for now."""
-        return self._stranger_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
+        return ceil(self._stranger_rates.take(location.prefix, self.clock.monotonic_us()))
 
     def newcomer_wait_s(self, location: PeerLocation) -> int:
         """Return the seconds until this network may enroll another agent without invite."""
-        return self._newcomer_rates.take_or_wait_s(location.prefix, self.clock.monotonic_us())
+        return ceil(self._newcomer_rates.take(location.prefix, self.clock.monotonic_us()))
 
     async def receive(
         self,
@@ -118,14 +120,15 @@ class EnvelopeReceiver:
 
     def remaining_batches(self, agent: bytes) -> int | None:
         """Return how many batches an agent may still send, None before its first."""
-        return self._agent_rates.units_left(agent, self.clock.monotonic_us())
+        level = self._agent_rates.level(agent, self.clock.monotonic_us())
+        return None if level is None else int(level)
 
     def _quota_wait_s(self, agent: EnrolledAgent, received_us: int) -> int:
         last_s = agent.last_seen_s or agent.created_s
         absent_s = max(0, received_us // 1_000_000 - last_s)
-        return self._agent_rates.take_or_wait_s(
-            agent.id, self.clock.monotonic_us(), absent_s=absent_s
-        )
+        first_level = self._agent_rates.per_s * (HOUR_S + absent_s)
+        now_us = self.clock.monotonic_us()
+        return ceil(self._agent_rates.take(agent.id, now_us, first_level=first_level))
 
     async def _store(
         self,

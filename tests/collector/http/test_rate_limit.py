@@ -21,15 +21,16 @@ def test_all_at_once_then_one_at_a_time_and_each_network_for_itself() -> None:
     assert (allowance.spend("192.0.2.1").wait_s, allowance.spend("192.0.2.1").wait_s) == (0, 10)
     clock.advance_us(60 * US)
     assert allowance.spend("192.0.2.1").remaining == 5
-    assert len(allowance._spent) == 1, "the others are forgotten"
+    assert len(allowance._clients) == 1, "the others are forgotten"
 
 
 def test_no_address_is_kept_and_no_flood_of_them_fills_the_memory() -> None:
     allowance = RateLimiter(6, HandClock())
     for n in range(MAX_CLIENTS + 10):
         allowance.spend(f"10.{n >> 8 & 255}.{n & 255}.7" if n < 65_536 else "")
-    assert len(allowance._spent) <= MAX_CLIENTS
-    assert not any(re.search(rb"10\.\d+\.\d+", name) for name in allowance._spent)
+    assert len(allowance._clients) <= MAX_CLIENTS
+    names = allowance._clients._buckets
+    assert not any(re.search(rb"10\.\d+\.\d+", name) for name in names)
 
 
 async def test_a_reader_is_told_what_is_left_and_when_to_come_again(serve: Serve) -> None:
