@@ -103,9 +103,9 @@ async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
 
 
 EXPECTED = """\
-Kazakhstan fell silent between 13:12:40 and 13:13:20 UTC on 5 January 2022; no return so far.
+Kazakhstan fell silent between 13:12:40 and 13:13:20 UTC on 5 January 2022; still offline.
 
-State: confirmed. How sure: high confidence (0.9 of 1): 20\N{EN DASH}49 votes from 3 networks, all of them silent.
+State: confirmed. How sure: high confidence (0.9 of 1): 20\N{EN DASH}49 vantage points in 3 networks, all of them silent.
 
 Entry 2 of the log, 2022-01-05T13:14:20Z.
 

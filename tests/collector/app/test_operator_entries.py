@@ -134,7 +134,7 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
 ) -> None:
     desk.finds(before)
     desk.says(OperatorAct.WITHDRAWN, "Our carrier had a fault.")
-    assert desk.told()["sentence"].startswith("Withdrawn by the operator: it was said that")
+    assert desk.told()["sentence"].startswith("Withdrawn by the operator: we reported that")
     desk.finds(news)
     told = desk.told()
     assert told["state"] == state

@@ -82,7 +82,7 @@ async def test_top_shows_the_evening_on_80_by_24(place: Page) -> None:
         table = top.query_one("#open")
         table.focus()
         await pilot.press("down")
-        await showing(top, "no return so far.")
+        await showing(top, "still offline.")
 
         place.world.votes.clear()
         place.bus.publish("incident", json.dumps({"id": "a0b1" * 4, "state": "closed"}))

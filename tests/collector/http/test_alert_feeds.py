@@ -82,7 +82,7 @@ async def test_an_incident_that_goes_on_is_the_same_entry_updated(serve: Serve) 
     assert len(before) == len(after) == 1
     assert text(before[0], "a:id") == text(after[0], "a:id")
     assert text(before[0], "a:updated") < text(after[0], "a:updated")
-    assert "no return so far" in text(before[0], "a:title")
+    assert "still offline" in text(before[0], "a:title")
     assert "came back between" in text(after[0], "a:title")
 
 

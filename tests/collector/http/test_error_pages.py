@@ -22,7 +22,7 @@ async def test_a_browser_gets_a_page_that_leads_on(serve: Serve) -> None:
     status, kind, html = await ask(client, "/no/such/page")
     assert (status, kind) == (404, "text/html")
     page = Read(html)
-    assert "There is no page here." in html
+    assert "This page does not exist." in html
     assert {"/", "/methodology", "/docs"} <= {a.get("href") for _, a in page.elements}
 
 

@@ -117,11 +117,11 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
 DAY = "UTC on 5 January 2022"
 SILENCE_AT = "fell silent between 13:12:40 and 13:13:20"
 SENTENCES = [
-    (silence(), f"Kazakhstan {SILENCE_AT} {DAY}; no return so far."),
+    (silence(), f"Kazakhstan {SILENCE_AT} {DAY}; still offline."),
     (
         blocking(),
         ("Blocking of Telegram (TLS: reset after ClientHello) began on AS9198 fixed in "
-         f"Kazakhstan between 13:03:20 and 13:05:20 {DAY} and goes on."),
+         f"Kazakhstan between 13:03:20 and 13:05:20 {DAY} and is ongoing."),
     ),
     (
         closed(silence(minutes=30, started=casebook.bracket(30, 600)), 10),
@@ -130,13 +130,13 @@ SENTENCES = [
     ),
     (
         silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
-        f"KZ-ALA, Kazakhstan except AS7 {SILENCE_AT} {DAY}; no return so far.",
+        f"KZ-ALA, Kazakhstan except AS7 {SILENCE_AT} {DAY}; still offline.",
     ),
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),
                 confirmed_us=None),
         ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan fell silent between 23:59:40 "
-         f"UTC on 4 January 2022 and 00:00:20 {DAY}; no return so far."),
+         f"UTC on 4 January 2022 and 00:00:20 {DAY}; still offline."),
     ),
 ]  # fmt: skip
 

@@ -53,7 +53,7 @@ async def test_a_reader_goes_from_the_front_page_to_the_signed_entry(
         assert "Mobile networks" in await seen.text("#world")
         await press_to(seen, f"/incidents/{MOBILE}")
         assert "fell silent between 12:50:40 and 12:51:20 UTC" in await seen.text("#headline")
-        assert "What others say" in await seen.text("#world")
+        assert "Other sources" in await seen.text("#world")
         await press_to(seen, "/api/v1/log?after=8&limit=1")
         entry = await seen.text("body")
         assert f'"{MOBILE}"' in entry
@@ -68,7 +68,7 @@ async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
         await seen.page.wait_for_url("**/countries/KZ?window=week")
         await seen.page.click(f'#lanes a[href="/incidents/{ALMATY}"]')
         await seen.page.wait_for_url(f"**/incidents/{ALMATY}")
-        assert "heard from" in await seen.text("#picture")
+        assert "reporting" in await seen.text("#picture")
 
 
 @pytest.mark.slow

@@ -71,7 +71,7 @@ async def test_page_of_an_incident_follows_it(serve: Serve, reader: Open) -> Non
     log = book(silence())
     feed = evening().feed(book=log, public_key=KEY.public)
     async with opened(serve, reader, feed, f"/incidents/{silence().id}") as seen:
-        assert "no return so far" in await seen.text("#headline")
+        assert "still offline" in await seen.text("#headline")
         for entry in book(closed(silence(), 1)).entries[2:]:
             log.append(entry)
         IncidentEvents(feed.bus, {}, 5).publish_incident(log, silence().id)

@@ -111,5 +111,5 @@ def test_gap_names_no_country_without_a_shown_incident() -> None:
     assert {name for name, _ in bus.published} == {"coverage"}
     gaps = [data for _, data in bus.published]
     assert [data.get("country") for data in gaps] == ["", "KZ", None, "UZ"]
-    assert gaps[1]["sentence"] == "too few vantages to tell anything"
+    assert gaps[1]["sentence"] == "too few vantages"
     assert gaps[2] == {"ask": "/api/v1/coverage"}

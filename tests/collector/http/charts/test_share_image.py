@@ -117,4 +117,4 @@ async def test_where_there_is_little_to_draw_the_room_tells_how_unsure_it_is(cli
 async def test_what_came_back_in_between_is_drawn_and_explained(client: Any) -> None:
     told, bars = drawn(await (await client.get(f"/incidents/{ALMATY}/share.svg")).text())
     assert "back" in bars
-    assert "some came back" in told
+    assert "partly restored" in told

@@ -35,14 +35,14 @@ async def test_the_strip_tells_its_days(serve: Serve) -> None:
     page = await open_page(serve, "/countries/KZ?window=week", world)
     labels = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
     assert "reachable 4 Jan 07:00 to 5 Jan 11:00; blocked 5 Jan 11:00 to 5 Jan 14:00" in labels[0]
-    assert "DNS: the name leads to a private address" in page.text["service-telegram-now"]
+    assert "DNS: the name resolves to a private address" in page.text["service-telegram-now"]
     assert page.text["service-signal-now"].endswith("no data")
 
 
 async def test_few_are_no_data(serve: Serve) -> None:
     """The same page as where nobody is."""
     few = await open_page(serve, "/countries/UZ", evening())
-    assert few.text["headline"] == "Uzbekistan: nobody measures, or too few to be shown."
+    assert few.text["headline"] == "Uzbekistan: no data, or too few vantages to show."
     assert not [a for _, a in few.elements if (a.get("class") or "").startswith("bar ")]
     nobody = await open_page(serve, "/countries/TJ", evening())
     assert [a for _, a in few.elements if a.get("class") == "ribbon"] == [
@@ -84,7 +84,7 @@ async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: st
     assert "silent" not in calm.text["headline"]
     doubt = silence(minutes=3, confirmed_us=None, state=Doubt.SUSPECTED)
     page = await open_page(serve, path, world, book=book(doubt))
-    assert page.text["headline"].startswith("Nothing is confirmed; 1 suspected incident")
+    assert page.text["headline"].startswith("No confirmed incident; 1 suspected incident")
 
 
 async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(

@@ -91,11 +91,11 @@ async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
     client = await serve(feed(long_evening()))
     page = await client.page(f"/incidents/{MOBILE}")
     for sentence in (
-        "Not ours, and annotation only",
-        "IODA · routes (BGP) : disagrees — its figures stayed up (99% of what was expected",
+        "Not our data, and annotation only",
+        "IODA · routes (BGP) : disagrees — its signal did not drop (99% of the expected level",
     ):
         assert sentence in page.text["world"]
-    assert "What others say" not in (await client.page(f"/incidents/{TELEGRAM}")).text["world"]
+    assert "Other sources" not in (await client.page(f"/incidents/{TELEGRAM}")).text["world"]
     evil = [{"source": "x", "url": "javascript:alert(1)", "what": "agrees", "attribution": "<b>"}]
     plain = await serve(feed(long_evening(), annotations=lambda id_: evil))
     hrefs = [a.get("href") for _, a in (await plain.page(f"/incidents/{MOBILE}")).elements]
@@ -105,10 +105,10 @@ async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
 async def test_a_story_has_all_that_print_needs(serve: Serve) -> None:
     page = await (await serve(feed(long_evening()))).page(f"/incidents/{ALMATY}")
     told = page.text["world"]
-    parts = ["What is known", "Before, during, after", "What speaks against it", "How it is known"]
-    parts += ["What is uncertain", "What we said, and when", "Evidence", "Check it yourself"]
+    parts = ["Details", "Before, during, after", "Counter-evidence", "Methodology"]
+    parts += ["Uncertainty", "What we published, and when", "Evidence", "Verify it yourself"]
     assert [part for part in parts if part not in told] == []
-    assert "before during after heard from 10–19 0 10–19 silent 0 10–19 0" in told
+    assert "before during after reporting 10–19 0 10–19 silent 0 10–19 0" in told
     assert "400–499" in told
 
 
@@ -124,12 +124,13 @@ async def test_who_is_not_heard_is_told_beside_what_works_for_the_others(serve: 
     """Reachable on one line says nothing of two networks that fell silent."""
     page = await (await serve(feed(long_evening()))).page("/countries/KZ")
     told = page.text["service-whatsapp-now"]
-    assert told.endswith("reachable of those heard; 2 networks are silent")
+    assert told.endswith("reachable of the vantages that report; 2 networks are silent")
     assert "heard" not in page.text["service-telegram-now"]
 
 
 async def test_the_way_of_a_block_is_told_in_everybody_s_words_too(serve: Serve) -> None:
     page = await (await serve(feed(long_evening()))).page(f"/incidents/{TELEGRAM}")
     assert (
-        "TLS: reset after ClientHello — the connection is broken as soon as" in page.text["world"]
+        "TLS: reset after ClientHello — the connection breaks as encryption starts"
+        in page.text["world"]
     )

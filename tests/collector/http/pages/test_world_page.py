@@ -132,9 +132,9 @@ async def test_a_country_has_its_own_page(serve: Serve) -> None:
 async def test_before_the_first_report_it_says_what_to_do(serve: Serve) -> None:
     html = (await read(serve, World())).html
     for sentence in (
-        "Nobody has reported yet",
+        "No reports yet",
         "heliograph-agent join",
-        "Nobody has measured since",
+        "No measurements since",
     ):
         assert sentence in html
 
