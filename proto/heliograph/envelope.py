@@ -8,11 +8,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import zstandard
 from google.protobuf.message import DecodeError
 
 from heliograph import keys
 from heliograph.v1 import envelope_pb2 as pb
+from heliograph.zstd_frame import (
+    ZstdFrameError,
+    ZstdFrameSizeError,
+    compress_frame,
+    decompress_frame,
+)
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hpke import Suite
@@ -28,7 +33,6 @@ SIZES = (
     253_952,
 )  # bytes of `sealed`, each fits the next carrier
 MAX_BATCH = 1_048_576  # bytes of Batch once decompressed
-MAX_WINDOW = 8_388_608
 _HPKE_OVERHEAD = 48  # X25519 share and Poly1305 tag
 _LENGTH = 4  # bytes of the big-endian size that precedes the SignedBatch
 
@@ -78,7 +82,7 @@ def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> by
     raw = batch.SerializeToString(deterministic=True)
     if len(raw) > MAX_BATCH:
         raise EnvelopeError("too_large")
-    compressed = zstandard.ZstdCompressor(level=9, write_content_size=True).compress(raw)
+    compressed = compress_frame(raw, level=9)
     signed = pb.SignedBatch(
         agent=batch.agent, batch=compressed, signature=signer.sign(keys.BATCH, compressed)
     ).SerializeToString()
@@ -111,12 +115,10 @@ def open_envelope(
 def decompress_batch(compressed: bytes) -> pb.Batch:
     """Decompress the batch in a journal row. Raises EnvelopeError."""
     try:
-        frame = zstandard.get_frame_parameters(compressed)
-        if frame.content_size > MAX_BATCH or frame.window_size > MAX_WINDOW:
-            raise EnvelopeError("too_large")
-        raw = zstandard.ZstdDecompressor().decompress(compressed, allow_extra_data=False)
-        return pb.Batch.FromString(raw)
-    except zstandard.ZstdError as error:
+        return pb.Batch.FromString(decompress_frame(compressed, MAX_BATCH))
+    except ZstdFrameSizeError as error:
+        raise EnvelopeError("too_large") from error
+    except ZstdFrameError as error:
         raise EnvelopeError("bad_compression") from error
     except DecodeError as error:
         raise EnvelopeError("bad_batch") from error

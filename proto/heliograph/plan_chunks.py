@@ -7,9 +7,8 @@ envelope. A piece is therefore small where the envelope is of a middle size. Pur
 import re
 from dataclasses import dataclass
 
-import zstandard
-
 from heliograph.v1 import intake_pb2 as pb
+from heliograph.zstd_frame import compress_frame, decompress_frame
 
 MAX_PACKED = 262_144  # bytes of a whole frame
 MAX_PLAN = 1_048_576  # bytes of the plan after decompression
@@ -24,17 +23,12 @@ _PROGRESS = re.compile(r"([0-9]{1,19})(?: ([0-9]{1,19})/([0-9]{1,7}))?")
 
 def pack_plan(signed: bytes) -> bytes:
     """Compress a serialized SignedPlan into the frame that is cut into pieces."""
-    return zstandard.ZstdCompressor(level=19, write_content_size=True).compress(signed)
+    return compress_frame(signed, level=19)
 
 
 def unpack_plan(packed: bytes) -> bytes:
     """Decompress a frame. Raises ValueError when it is not a valid frame."""
-    try:
-        if zstandard.get_frame_parameters(packed).content_size > MAX_PLAN:
-            raise ValueError("a plan that is too large")
-        return zstandard.ZstdDecompressor().decompress(packed, allow_extra_data=False)
-    except zstandard.ZstdError as error:
-        raise ValueError("not a frame") from error
+    return decompress_frame(packed, MAX_PLAN)
 
 
 def format_progress(progress: pb.PlanHeld) -> str:

@@ -30,7 +30,7 @@ runpy.run_module("heliograph_agent", run_name="__main__")
 """
 EAGER = """
 import aiohttp, certifi, cryptography.x509, cryptography.hazmat.primitives.hpke
-import dns.asyncquery, dns.asyncresolver, dns.message, grpc.aio, scapy.all, yaml, zstandard
+import dns.asyncquery, dns.asyncresolver, dns.message, grpc.aio, scapy.all, yaml
 import cryptography.hazmat.primitives.asymmetric.ed25519
 import heliograph.envelope, heliograph.services, heliograph.v1.intake_pb2_grpc
 import runpy, sys

@@ -11,7 +11,6 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import zstandard
 
 from heliograph import bundle
 from heliograph.v1 import envelope_pb2
@@ -19,6 +18,7 @@ from support import local_targets, serve_process
 from support.ports import HOST, free_port
 from support.programs import agent, ask, collector
 from support.waiting import until_now
+from support.zstd_library import zstd
 
 pytestmark = pytest.mark.slow
 PLAN = f"""
@@ -63,8 +63,7 @@ class Hands:
         """Sequences of all measurements in the journal."""
         with closing(sqlite3.connect(self.data / "journal.db")) as db:
             bodies = [b for (b,) in db.execute("SELECT body FROM log WHERE kind = 'envelope'")]
-        unpack = zstandard.ZstdDecompressor().decompress
-        batches = [envelope_pb2.Batch.FromString(unpack(body)) for body in bodies]
+        batches = [envelope_pb2.Batch.FromString(zstd.decompress(body)) for body in bodies]
         return sorted(m.sequence for batch in batches for m in batch.measurements)
 
 

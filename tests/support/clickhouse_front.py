@@ -11,8 +11,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import parse_qsl, urlsplit
 
 import chdb
-import zstandard
 from clickhouse_connect.driver._backend.chdb_backend import CHDB_TRANSPORT_SETTINGS
+
+from support.zstd_library import zstd
 
 NO_SETTINGS = {"query"} | CHDB_TRANSPORT_SETTINGS
 
@@ -43,7 +44,7 @@ class Front(BaseHTTPRequestHandler):
         else:
             body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
         if self.headers.get("Content-Encoding") == "zstd":
-            return zstandard.ZstdDecompressor().decompressobj().decompress(body)
+            return zstd.ZstdDecompressor().decompress(body)
         return body
 
     def _answer(self, status: int, body: bytes, *headers: tuple[str, str]) -> None:

@@ -3,12 +3,11 @@
 import hashlib
 import json
 
-import zstandard
-
 from heliograph.units import SECOND_US
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.model.records import JournalRow, RowKind, Vantage
 from heliograph_collector.model.signals import (
     Fault,
@@ -77,6 +76,6 @@ def upload(nym: str, at_us: int, made_us: list[int], position: int = 0) -> Journ
     batch = envelope_pb2.Batch(measurements=[opb.Measurement(started_us=us) for us in made_us])
     return JournalRow(
         kind=RowKind.ENVELOPE, agent=agent(nym), received_us=at_us, country="KZ",
-        body=zstandard.ZstdCompressor().compress(batch.SerializeToString()), sequence=position,
+        body=compress_frame(batch.SerializeToString()), sequence=position,
         position=position,
     )  # fmt: skip

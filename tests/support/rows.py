@@ -4,8 +4,6 @@ import hashlib
 from dataclasses import replace
 from typing import Any
 
-import zstandard
-
 from heliograph.codec import measurement_to_pb
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
@@ -21,6 +19,7 @@ from heliograph.observation import (
 )
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import observation_pb2 as opb
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
@@ -179,5 +178,5 @@ def envelope_row(
         asn=9198,
         prefix="p",
         position=position,
-        body=zstandard.ZstdCompressor().compress(batch.SerializeToString()),
+        body=compress_frame(batch.SerializeToString()),
     )

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
-import zstandard
 
 from heliograph.durable_file import replace_file
+from heliograph.zstd_frame import compress_frame, decompress_frame
 from heliograph_collector.detect.engine import DetectorEngine, EngineState, ReplayBatch
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
@@ -25,7 +25,7 @@ _MAX_VOTE_FILES = 48  # hourly: two days
 _MAX_STATE_BYTES = 1 << 30  # bytes of a state, unpacked
 _MAX_BATCH_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
-_DAMAGED = (OSError, zstandard.ZstdError, msgspec.MsgspecError, LookupError, TypeError, ValueError)
+_DAMAGED = (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +46,7 @@ def save_state(folder: Path, engine: DetectorEngine) -> SavedState:
     content = msgspec.json.encode(engine.state())
     hash_ = hashlib.sha256(content).hexdigest()
     saved_state = SavedState(folder / f"{engine.position:015d}-{hash_[:16]}.state", hash_)
-    replace_file(saved_state.file, zstandard.ZstdCompressor(3).compress(content))
+    replace_file(saved_state.file, compress_frame(content))
     saved_state.votes_file.write_bytes(b"")
     _delete_old(folder, saved_state.file)
     return saved_state
@@ -77,7 +77,7 @@ def load_newest(
 def load_state(file: Path, secret: bytes) -> tuple[DetectorEngine, str] | None:
     """Load a state; None if it is damaged or of another version."""
     try:
-        content = _decompress(file.read_bytes(), _MAX_STATE_BYTES)
+        content = decompress_frame(file.read_bytes(), _MAX_STATE_BYTES)
         if msgspec.json.decode(content, type=_StateVersion).version != DETECT_VERSION:
             return None
         state = msgspec.json.decode(content, type=EngineState)
@@ -93,7 +93,7 @@ def find_state(folder: Path, hash_: str) -> Path | None:
 
 def append_batch(saved_state: SavedState, batch: ReplayBatch) -> None:
     """Append a batch of votes. Raises OSError; then nothing is appended."""
-    packed = zstandard.ZstdCompressor(3).compress(msgspec.json.encode(batch))
+    packed = compress_frame(msgspec.json.encode(batch))
     with saved_state.votes_file.open("ab", buffering=0) as stream:
         size = stream.tell()
         record = _LENGTH.pack(len(packed)) + packed
@@ -126,7 +126,7 @@ def _read_with_offsets(file: Path) -> Iterator[tuple[ReplayBatch, int]]:
                 packed_batch = stream.read(min(length, _MAX_BATCH_BYTES))
                 yield (
                     msgspec.json.decode(
-                        _decompress(packed_batch, _MAX_BATCH_BYTES), type=ReplayBatch
+                        decompress_frame(packed_batch, _MAX_BATCH_BYTES), type=ReplayBatch
                     ),
                     stream.tell(),
                 )
@@ -150,7 +150,3 @@ def _delete_old(folder: Path, keep: Path) -> None:
             file.with_suffix(".opinions").unlink(missing_ok=True)
         if number >= MAX_STATES and file != keep:
             file.unlink(missing_ok=True)
-
-
-def _decompress(packed: bytes, max_bytes: int) -> bytes:
-    return zstandard.ZstdDecompressor().decompress(packed, max_output_size=max_bytes)

@@ -9,14 +9,13 @@ import logging
 import sqlite3
 from collections.abc import Callable
 
-import zstandard
-
 from heliograph import codec
 from heliograph.failure import Operation
 from heliograph.observation import Access, Epoch, Exchange, Link, Measurement, Observation
 from heliograph.units import MINUTE_US
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.voice_code import CLASSES, ServiceState, StatusReport
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
@@ -45,7 +44,7 @@ def build_code(
         measurements=[codec.measurement_to_pb(_build_measurement(report, made_us))],
     )
     raw = batch.SerializeToString(deterministic=True)
-    body = zstandard.ZstdCompressor(write_content_size=True).compress(raw)
+    body = compress_frame(raw)
     return ProvenCode(
         agent=agent.id, minute=report.minute, received_us=received_us, body=body, carrier=carrier
     )

@@ -18,12 +18,12 @@ from typing import Any
 
 import grpc
 import pytest
-import zstandard
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from heliograph import keys
 from heliograph.envelope import INFO, SIZES, hpke_suite
 from heliograph.v1 import envelope_pb2, intake_pb2
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from support.intake import (
     HOST,
@@ -35,6 +35,7 @@ from support.intake import (
     receipts,
     refusal,
 )
+from support.zstd_library import zstd
 
 HONEST = 4
 PAUSE_S = 0.05
@@ -210,9 +211,9 @@ def forged(
     cut.sealed = first.sealed[:-1]
     shrunk.sealed = caller.envelope(9, []).sealed[:1] + first.sealed[1 : SIZES[0]]
     stranger.key_id = bytes(8)
-    batch = zstandard.compress(caller.batch(7).SerializeToString())
-    bomb = zstandard.ZstdCompressor(level=19, write_content_size=True).compress(bytes(64 * MIB))
-    stream = zstandard.ZstdCompressor(level=19).compressobj()
+    batch = compress_frame(caller.batch(7).SerializeToString())
+    bomb = compress_frame(bytes(64 * MIB), level=19)
+    stream = zstd.ZstdCompressor(level=19)
     endless = stream.compress(bytes(64 * MIB)) + stream.flush()
     return {
         "two halves": (spliced, "bad_seal"),
