@@ -11,30 +11,32 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph_collector.alerting.outbox import Delivery
-from heliograph_collector.app.alerting import AlertService, build_alerts_backend, collect_alerts
-from heliograph_collector.app.detector_runner import IncidentEvents
-from heliograph_collector.app.incident_views import IncidentViews
+from heliograph_collector.alerting.service import collect_alerts
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
-from heliograph_collector.console import alerts, incidents, templates
+from heliograph_collector.console import templates
 from heliograph_collector.console.access import NOBODY, AccessControl
 from heliograph_collector.console.access import VIEWER as VIEWERS
+from heliograph_collector.console.alerts import AlertPages
 from heliograph_collector.console.app import ConsoleEventStream
 from heliograph_collector.console.backend import ConsoleBackend
+from heliograph_collector.console.incidents import IncidentPages
 from heliograph_collector.console.login import LoginPages
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.incident_events import IncidentEvents
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
 from heliograph_collector.incidents.log_writer import IncidentLogWriter
 from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import Vantage
 from support import rows
 from support.casebook import KEY, MINUTE, VERSIONS, ago, evening_book
 from support.evening import evening
-from support.fake_feed import NOW_US, TITLES, World
+from support.fake_feed import NOW_US, TITLES, World, published
 from support.office import PASSWORD, VIEWER, Caller
 
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")
@@ -78,15 +80,17 @@ class Scene:
         for entry in self.ledger.write_changes([*kept, *incidents], grounds, self._now_us):
             self._publish(entry.incident)
 
-    async def record_entry(self, entry: OperatorEntry) -> None:
+    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
         self._now_us += MINUTE
-        self._publish(self.ledger.write_operator_entry(entry, self._now_us).incident)
+        entry = self.ledger.write_operator_entry(operator_entry, self._now_us)
+        self._publish(entry.incident)
+        return entry
 
     def _publish(self, id_: str) -> None:
         IncidentEvents(self.bus, TITLES, 5).publish_incident(self.ledger.book, id_)
 
     def deliveries(self) -> list[Delivery]:
-        told = collect_alerts(self.ledger.book, self.ledger.book.entries, TITLES, 5)
+        told = collect_alerts(self.ledger.book, self.ledger.book.entries, published())
         called = [one for one in told if one["called"]]
         states = ("arrived", "waiting", "given_up")
         said = ("answered 200", "no whole answer in 20 s", "answered 410")
@@ -108,14 +112,14 @@ class Scene:
 
 
 class _FakeAlertService:
-    """As much of AlertService as the page asks."""
+    """The delivery log."""
 
     receivers = RECEIVERS
 
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
-    async def list_deliveries(self, limit: int = 100) -> list[Delivery]:
+    async def list_deliveries(self, limit: int) -> list[Delivery]:
         return self._scene.deliveries()[:limit]
 
     async def resend(self, id_: str) -> bool:
@@ -148,8 +152,8 @@ async def opened(data: Path) -> AsyncIterator[Scene]:
     ConsoleEventStream(gate, poll_s=0.05).routes(add)
     add("GET", "/console/static/{name}", NOBODY, templates.serve_static)
     add("GET", "/console", VIEWERS, home)
-    incidents.add_routes(add, gate, IncidentViews(scene.feed, scene.record_entry).build_actions())
-    alerts.routes(add, gate, build_alerts_backend(cast("AlertService", _FakeAlertService(scene))))
+    IncidentPages(gate, scene.feed, scene).routes(add)
+    AlertPages(gate, _FakeAlertService(scene)).routes(add)
     async with TestClient(TestServer(app, host="127.0.0.1")) as client:
         scene.caller = Caller(client, app, gate)
         scene.origin = scene.caller.origin

@@ -9,9 +9,10 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.keys import SigningKey
 from heliograph.units import SECOND_US
-from heliograph_collector.app.detector_runner import DetectorRunner
+from heliograph_collector.detect.runner import DetectorRunner
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.incident_events import IncidentEvents
 from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
 from heliograph_collector.model.signals import (
@@ -76,11 +77,12 @@ class DetectorRun:
         )  # fmt: skip
 
     async def __aenter__(self) -> "DetectorRun":
-        """Read the log and the checkpoint. Raises CannotServeError."""
+        """Read the log and the checkpoint. Raises LogUnusableError."""
         try:
             self.detector = DetectorRunner(
                 self.config, self.journal, self.store,
-                clock=self.clock, bus=self.bus, registry=self.registry,
+                clock=self.clock, registry=self.registry,
+                publisher=IncidentEvents(self.bus, {}, self.config.k_anonymity),
             )  # fmt: skip
             await self.detector.restore_state()
         except BaseException:

@@ -1,15 +1,19 @@
 """A Feed out of lists: the evening of 5 January 2022 in Kazakhstan, or whatever a test says."""
 
+from collections.abc import Collection
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.aggregate import k_anonymity, rollup
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.http.published_incidents import PublishedIncidents
+from heliograph_collector.http.snapshot_cache import roll_up_merged
+from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import (
+    Cell,
     JudgedMeasurement,
     MeasurementFilter,
     MeasurementPage,
@@ -17,6 +21,7 @@ from heliograph_collector.model.records import (
     VerdictState,
     Vote,
 )
+from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 from support.hand_clock import HandClock
 
 _Row = TypeVar("_Row", Vote, SilenceCount)
@@ -45,48 +50,103 @@ class World:
     clock: HandClock = field(default_factory=lambda: HandClock(wall=NOW_US))
 
     def feed(self, **changes: Any) -> Feed:
-        made = Feed(
-            clock=self.clock,
-            votes=self._votes,
-            silences=self._silences,
-            cells=rollup.roll_up,
-            merge_small=k_anonymity.merge_small_cells,
-            measurements=self._measurements,
-            measurement=self._measurement,
-            accept_envelope=self._accept,
-            problems=lambda: self.problems,
-            links=lambda: self.links,
-            agents=lambda: self.agents,
-            bus=EventBus("t"),
-            registry=CollectorRegistry(),
-            services=TITLES,
-        )
-        return replace(made, **changes)
+        feed = FakeFeed(self)
+        for name, value in changes.items():
+            setattr(feed, name, value)
+        return feed
 
-    async def _votes(self, since_us: int, until_us: int, bin_s: int, **scope: Any) -> list[Vote]:
-        return [_rebin(v, bin_s) for v in self.votes if _within(v, since_us, until_us, scope)]
 
-    async def _silences(
-        self, since_us: int, until_us: int, bin_s: int, **scope: Any
+class FakeFeed(Feed):
+    """A feed over a World; a test replaces what it sets as an attribute."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.clock = world.clock
+        self.bus = EventBus("t")
+        self.registry = CollectorRegistry()
+        self.services = TITLES
+        self.k_anonymity = 5
+        self.operator_hash = ""
+        self.book = IncidentBook()
+        self.public_key = b""
+        self.method = Method()
+        self.dumps = None
+        self.requests_a_minute = 0
+        self.metrics_open = True
+
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+        rows = self.world.votes
+        return [_rebin(v, bin_s) for v in rows if _within(v, since_us, until_us, filters)]
+
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        return [_rebin(s, bin_s) for s in self.silences if _within(s, since_us, until_us, scope)]
+        rows = self.world.silences
+        return [_rebin(s, bin_s) for s in rows if _within(s, since_us, until_us, filters)]
 
-    async def _measurements(
-        self, asked: MeasurementFilter, position: str, limit: int
+    async def wide(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str],
+        empty: bool = True,
+        **filters: Any,
+    ) -> list[Cell]:
+        window = (since_us, until_us, bin_s)
+        votes = await self.votes(*window, **filters)
+        filters.pop("service", None)
+        silences = await self.silences(*window, **filters)
+        merged_fields = {name: 0 if name == "asn" else "" for name in wider}
+        cells = roll_up_merged(votes, silences, window, merged_fields)
+        return [cell for cell in cells if empty or cell.vantages or cell.silent]
+
+    async def totals(self, query: AggregationQuery) -> list[AggregationRow]:
+        nothing = AggregationRow(axis_values=(), anomaly=0, confirmed=0, failure=0, ok=0)
+        return [] if query.axes else [nothing]
+
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
     ) -> MeasurementPage:
-        self.asked.append(asked)
-        first = int(position or 0)
-        rest = self.judged[first:]
+        self.world.asked.append(filters)
+        first = int(cursor or 0)
+        rest = self.world.judged[first:]
         return MeasurementPage(
             items=tuple(rest[:limit]), next=str(first + limit) if len(rest) > limit else ""
         )
 
-    async def _measurement(self, id_: str) -> JudgedMeasurement | None:
-        return next((judged for judged in self.judged if judged[0].id == id_), None)
+    async def measurement(self, id_: str) -> JudgedMeasurement | None:
+        return next((judged for judged in self.world.judged if judged[0].id == id_), None)
 
-    async def _accept(self, envelope: bytes, way: str, elsewhere: bool) -> pb.Receipt:
-        self.envelopes.append((envelope, "elsewhere" if elsewhere else way))
-        return self.receipt
+    async def accept_envelope(
+        self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool
+    ) -> pb.Receipt:
+        self.world.envelopes.append((envelope, "elsewhere" if is_elsewhere else forwarded_for))
+        return self.world.receipt
+
+    def client_address(self, forwarded_for: str) -> str:
+        return forwarded_for.rpartition(",")[2]
+
+    def problems(self) -> list[str]:
+        return self.world.problems
+
+    def links(self) -> list[LinkCount]:
+        return self.world.links
+
+    def agents(self) -> AgentCounts:
+        return self.world.agents
+
+    def list_gaps(self, since_us: int, until_us: int) -> list[dict[str, Any]]:
+        return []
+
+    def annotations(self, incident: str) -> list[dict[str, Any]]:
+        return []
+
+
+def published(titles: dict[str, str] = TITLES) -> PublishedIncidents:
+    """Incidents as readers see them."""
+    return PublishedIncidents(World().feed(services=titles))
 
 
 def _within(row: Vote | SilenceCount, since_us: int, until_us: int, scope: dict[str, Any]) -> bool:

@@ -14,7 +14,7 @@ from heliograph.keys import SigningKey
 from heliograph.plan import Plan
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError, parse_yaml
-from heliograph_collector.config.plan_file import parse_plan, render_plan
+from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.console.access import AccessControl
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
@@ -78,32 +78,8 @@ class Shop:
     pulse: dict[str, object] = field(default_factory=dict)
     standing: dict[str, int] = field(default_factory=dict)  # open incidents
 
-    def office(self, **changes: Any) -> ConsoleBackend:
-        operators = Operators(self.data, PASSWORD)
-        if VIEWER not in operators.read_people():
-            operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
-        made: dict[str, Any] = {
-            "clock": self.clock,
-            "operators": operators,
-            "trail": AuditLog(self.data),
-            "secret": b"s" * 32,
-            "name_origin": lambda way: self.place,
-            "fleet": self.fleet,
-            "services": SERVICES,
-            "services_source": "made up",
-            "list_live_agents": lambda: self.here,
-            "create_invite": self._create_invite,
-            "read_plan": _read_plan,
-            "write_plan": render_plan,
-            "issue_plan": self._issue_plan,
-            "read_ingest_status": lambda: self.ingest,
-            "dry_run": self._dry_run,
-            "rules_version": "7",
-            "prove_voice_code": self._prove_voice_code,
-            "read_change_markers": lambda: self.pulse,
-            "count_incidents": lambda: self.standing,
-        }
-        return ConsoleBackend(**(made | changes))
+    def office(self) -> ConsoleBackend:
+        return ShopBackend(self)
 
     @cached_property
     def fleet(self) -> Fleet:
@@ -128,29 +104,68 @@ class Shop:
         ])  # fmt: skip
         return agent
 
-    def _create_invite(self, role: str, uses: int, life_s: int) -> str:
-        now_s = self.now_s()
+
+class ShopBackend(ConsoleBackend):
+    """The console's data from a Shop."""
+
+    services = SERVICES
+    services_source = "made up"
+    secret = b"s" * 32
+    rules_version = "7"
+
+    def __init__(self, shop: Shop) -> None:
+        self.shop = shop
+        self.clock = shop.clock
+        self.fleet = shop.fleet
+        self.trail = AuditLog(shop.data)
+        self.operators = Operators(shop.data, PASSWORD)
+        if VIEWER not in self.operators.read_people():
+            self.operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
+
+    def name_origin(self, forwarded_for: str) -> str:
+        return self.shop.place
+
+    def list_live_agents(self) -> dict[bytes, LiveAgent]:
+        return self.shop.here
+
+    def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
+        now_s = self.shop.now_s()
         token = self.fleet.create_invite(
-            role=role, uses=uses, now_s=now_s, expires_s=now_s + life_s
+            role=role, uses=uses, now_s=now_s, expires_s=now_s + lifetime_s
         )
         return format_invite("127.0.0.1:7443", b"p" * 32, token)
 
-    def _issue_plan(self, plan: Plan) -> Plan:
-        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.now_s())
+    def read_plan(self, yaml_text: str, name: str) -> Plan:
+        try:
+            return parse_plan(parse_yaml(yaml_text.encode(), name), SERVICES)
+        except YamlError as error:
+            raise InvalidInputError(str(error)) from error
 
-    async def _dry_run(self) -> DryRun:
-        if self.rehearsal is None:
+    def issue_plan(self, plan: Plan) -> Plan:
+        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.shop.now_s())
+
+    def read_ingest_status(self) -> IngestStatus:
+        return self.shop.ingest
+
+    async def dry_run(self) -> DryRun:
+        if self.shop.rehearsal is None:
             raise InvalidInputError("The store does not answer.")
-        return self.rehearsal
+        return self.shop.rehearsal
 
-    def _prove_voice_code(self, text: str, keep: bool) -> VoiceReport:
-        if text.strip() != "12345":
+    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
+        if voice_text.strip() != "12345":
             raise InvalidInputError("The code is wrong in its second group.")
-        self.kept += keep
+        self.shop.kept += is_kept
         return VoiceReport(
             agent="ab" * 16, created="2022-01-05 10:00 UTC", is_stored=False,
             lines=("foreign sites: fail", "resolver: answers"),
         )  # fmt: skip
+
+    def read_change_markers(self) -> dict[str, object]:
+        return self.shop.pulse
+
+    def count_incidents(self) -> dict[str, int]:
+        return self.shop.standing
 
 
 @dataclass
@@ -194,13 +209,6 @@ class Caller:
         )
         await self.get("/console")
         return status
-
-
-def _read_plan(text: str, name: str) -> Plan:
-    try:
-        return parse_plan(parse_yaml(text.encode(), name), SERVICES)
-    except YamlError as error:
-        raise InvalidInputError(str(error)) from error
 
 
 def here(link: str = "online", queued: int = 0) -> LiveAgent:

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from heliograph.clock import Clock
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.aggregate.rollup import changed_cells, roll_up_bins
-from heliograph_collector.model.records import Cell, CellFilter
+from heliograph_collector.model.records import Block, Cell, CellFilter
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 
@@ -109,6 +109,9 @@ class CellUpdater:
                 else min(after_position, self.oldest_position)
             )
 
+    def on_block(self, block: Block) -> None:
+        self.touch(block.list_timestamps(), block.first - 1)
+
     def _has_old_bins(self, width: BinWidth) -> bool:
         """Return whether bins wait that a start would not update.
 
@@ -170,21 +173,27 @@ async def update_bins(store: Store, since_us: int, until_us: int, bin_s: int) ->
     await store.replace_cells(changed_cells(stored_cells, cells))
 
 
-async def update_touched_bins(store: Store, timestamps_us: Iterable[int]) -> int:
-    """Update the bins of these times; return the number of five-minute bins.
+class CellRefresher:
+    """Roll up bins on demand, for commands."""
 
-    Minutes are updated only while they are stored. Raises StoreError.
-    """
-    timestamps = set(timestamps_us)
-    bin_count = 0
-    for width in bin_widths():
-        width.touch(timestamps)
-        bin_count = len(width.touched_bins)
-        for first, last in group_consecutive(sorted(width.touched_bins), width.batch_bins):
-            bounds = (first * width.width_us, (last + 1) * width.width_us, width.bin_s)
-            if not width.retention_s or await _stored_cells(store, *bounds):
-                await update_bins(store, *bounds)
-    return bin_count
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    async def update_touched_bins(self, timestamps_us: Iterable[int]) -> int:
+        """Update the bins of these times; return the number of five-minute bins.
+
+        Minutes are updated only while they are stored. Raises StoreError.
+        """
+        timestamps = set(timestamps_us)
+        bin_count = 0
+        for width in bin_widths():
+            width.touch(timestamps)
+            bin_count = len(width.touched_bins)
+            for first, last in group_consecutive(sorted(width.touched_bins), width.batch_bins):
+                bounds = (first * width.width_us, (last + 1) * width.width_us, width.bin_s)
+                if not width.retention_s or await _stored_cells(self._store, *bounds):
+                    await update_bins(self._store, *bounds)
+        return bin_count
 
 
 async def _stored_cells(store: Store, since_us: int, until_us: int, bin_s: int) -> list[Cell]:

@@ -6,16 +6,18 @@ import random
 import sqlite3
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Counter
 
 from heliograph.clock import Clock
 from heliograph.units import SECOND_US
 from heliograph_collector.alerting import email, payloads
-from heliograph_collector.alerting.email import SendMail
-from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult, SendRequest
+from heliograph_collector.alerting.email import OutgoingMail
+from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
 from heliograph_collector.alerting.message import Message
 from heliograph_collector.alerting.outbox import DueMessage, Outbox, message_due_us, next_retry_us
+from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind
 
 log = logging.getLogger("heliograph.courier")
@@ -24,12 +26,27 @@ MAX_WAIT_S = 60.0  # upper limit of the wait between two checks
 _RETRY_S = 5.0
 
 
+class RequestSender(Protocol):
+    async def send_request(self, request: AlertRequest, *, is_private: bool) -> DeliveryResult:
+        """Send a request once; `is_private`: the receiver may have a private address.
+
+        Raises DeliveryError.
+        """
+        ...
+
+
+class MailSender(Protocol):
+    async def send_mail(self, mail: OutgoingMail) -> DeliveryResult:
+        """Send an e-mail once. Raises DeliveryError."""
+        ...
+
+
 @dataclass(frozen=True, kw_only=True)
 class Transports:
     """The senders of messages; `base` is the public address of the collector."""
 
-    send_request: SendRequest
-    send_mail: SendMail
+    http: RequestSender
+    mail: MailSender
     base: str = ""
     secrets: Mapping[str, str] = field(default_factory=dict, repr=False)  # by receiver name
 
@@ -38,7 +55,7 @@ class Transports:
         is_quiet = all(receiver.is_quiet(alert) for alert in message.alerts)
         secret = self.secrets.get(receiver.name, "")
         if receiver.kind is ReceiverKind.EMAIL:
-            return await self.send_mail(
+            return await self.mail.send_mail(
                 email.build_mail(
                     receiver, secret, message, is_quiet=is_quiet, base=self.base, now_us=now_us
                 )
@@ -46,7 +63,7 @@ class Transports:
         request = payloads.build_request(
             receiver, secret, message, is_quiet=is_quiet, base=self.base, now_us=now_us
         )
-        return await self.send_request(request, receiver.private)
+        return await self.http.send_request(request, is_private=receiver.private)
 
 
 class AlertDispatcher:

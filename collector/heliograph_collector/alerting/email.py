@@ -2,7 +2,6 @@
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.headerregistry import Address
@@ -34,9 +33,6 @@ class OutgoingMail:
     scheme: str  # smtp: STARTTLS required; smtps: TLS from the first byte; smtp+plain: no TLS
     user: str
     password: str
-
-
-SendMail = Callable[[OutgoingMail], Awaitable[DeliveryResult]]
 
 
 def build_mail(
@@ -91,7 +87,7 @@ class SmtpSender:
         self._context = context
         self._deadline_s = deadline_s
 
-    async def __call__(self, mail: OutgoingMail) -> DeliveryResult:
+    async def send_mail(self, mail: OutgoingMail) -> DeliveryResult:
         """Send an e-mail once. Raises DeliveryError."""
         import aiosmtplib
 

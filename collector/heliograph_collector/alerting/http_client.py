@@ -1,7 +1,6 @@
 """One delivery try over HTTP: with a deadline and a size limit, without redirects."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -34,10 +33,6 @@ class DeliveryError(Exception):
         self.is_final = is_final
 
 
-# (the request, whether the receiver may have a private address)
-SendRequest = Callable[[AlertRequest, bool], Awaitable[DeliveryResult]]
-
-
 class HttpSender:
     """Sender of requests, with separate sessions for public and private receivers."""
 
@@ -51,7 +46,7 @@ class HttpSender:
         self._private_session = private_session
         self._deadline_s = deadline_s
 
-    async def __call__(self, request: AlertRequest, is_private: bool) -> DeliveryResult:
+    async def send_request(self, request: AlertRequest, *, is_private: bool) -> DeliveryResult:
         """Send a request once. Raises DeliveryError."""
         session = self._private_session if is_private else self._public_session
         try:

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.units import HOUR_US, SECOND_US
-from heliograph_collector.alerting.message import Message
+from heliograph_collector.alerting.message import Message, format_title
 from heliograph_collector.config.receivers import Alert, Receiver
 
 DATABASE_FILE = "courier.db"
@@ -70,6 +70,10 @@ class Delivery:
     state: str
     tried_us: int | None
     reply: str
+
+    @property
+    def title(self) -> str:
+        return format_title(Message(id=self.id, alerts=self.alerts, more=self.more))
 
 
 class Outbox:

@@ -1,14 +1,13 @@
 """HTTP requests for each kind of receiver. Pure."""
 
 import base64
-import binascii
 import hmac
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
 from heliograph_collector.alerting.message import (
     Message,
@@ -17,6 +16,7 @@ from heliograph_collector.alerting.message import (
     format_text,
     format_title,
 )
+from heliograph_collector.config.receiver_secrets import decode_secret
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 
 _USER_AGENT = "heliograph-courier/1"
@@ -24,10 +24,6 @@ _USER_AGENT = "heliograph-courier/1"
 _NTFY_QUIET = 2
 _NTFY_LOUD = 4
 _MAX_TEXT = 3_500  # ntfy accepts 4,096 bytes in a message
-KEY_PREFIX = "whsec_"
-# bytes of a secret, as Standard Webhooks requires
-MIN_KEY_BYTES = 24
-MAX_KEY_BYTES = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,28 +122,6 @@ def _truncate(content: str) -> str:
 
 def _format_time(at_us: int) -> str:
     return f"{datetime.fromtimestamp(at_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
-
-
-def parse_host(url: str) -> str:
-    """Return the host of a URL, because the path of a chat's URL is secret."""
-    return urlsplit(url).hostname or ""
-
-
-def decode_secret(encoded: str) -> bytes:
-    """Decode `whsec_` and base64.
-
-    Raises ValueError with the correction and without the secret.
-    """
-    try:
-        secret = base64.b64decode(encoded.strip().removeprefix(KEY_PREFIX), validate=True)
-    except (binascii.Error, ValueError):
-        secret = b""
-    is_prefixed = encoded.strip().startswith(KEY_PREFIX)
-    if not is_prefixed or not MIN_KEY_BYTES <= len(secret) <= MAX_KEY_BYTES:
-        raise ValueError(
-            f"must hold {KEY_PREFIX} and {MIN_KEY_BYTES} to {MAX_KEY_BYTES} bytes in base64"
-        )
-    return secret
 
 
 def sign_headers(secret: bytes, id_: str, at_s: int, body: bytes) -> Mapping[str, str]:

@@ -14,8 +14,8 @@ import sys
 from datetime import UTC, datetime
 
 from heliograph.error_group import find_first_error
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config
-from heliograph_collector.errors import CannotServeError
 
 __all__ = ["CannotServeError", "serve"]
 
@@ -66,7 +66,7 @@ async def _run_until_stopped(config: Config) -> int:
     loop = asyncio.get_running_loop()
     for signal_number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(signal_number, stop.set)
-    async with run_collector(config, stop):
+    async with run_collector(config):
         await stop.wait()
         logging.getLogger("heliograph").info("Stopping.")
     return 0

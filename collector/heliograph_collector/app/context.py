@@ -1,16 +1,29 @@
-"""The resources that all parts of a running collector share."""
+"""The resources that all roles of a collector share."""
 
 import random
+import secrets
+import sqlite3
+from contextlib import AsyncExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock, SystemClock
-from heliograph.services import Services
-from heliograph_collector.config.settings import Config
-from heliograph_collector.fleet import Fleet, Keyring
-from heliograph_collector.store.journal.journal import Journal
+from heliograph.services import Services, load_services, load_shipped_services
+from heliograph.yaml_document import YamlError
+from heliograph_collector.config.endpoint_file import EndpointFile
+from heliograph_collector.config.errors import (
+    CannotServeError,
+    explain_unusable_database,
+    explain_unusable_directory,
+)
+from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
+from heliograph_collector.fleet.password_file import find_password_file
+from heliograph_collector.fleet.renewal import KeyRenewal
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,6 +36,57 @@ class AppContext:
     journal: Journal
     services: Services
     password_file: Path
+    renewal: KeyRenewal
+    endpoint_file: EndpointFile
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
+    # A random id, different after each restart: readers resume by it.
+    bus: EventBus = field(default_factory=lambda: EventBus(secrets.token_hex(4)))
+
+    @property
+    def titles(self) -> dict[str, str]:
+        """Return the title of each service."""
+        return {service.name: service.title for service in self.services.services}
+
+
+async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
+    """Open what the roles share; `stack` closes it. Raises CannotServeError."""
+    try:
+        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        services = (
+            load_services(config.services_file) if config.services_file else load_shipped_services()
+        )
+        journal = Journal(config.data / "journal.db")
+    except OSError as error:
+        raise explain_unusable_directory(config.data, error) from error
+    except (DirectoryInUseError, JournalError, YamlError) as error:
+        raise CannotServeError(str(error)) from error
+    stack.push_async_callback(journal.close)
+    try:
+        fleet = Fleet(config.data)
+        stack.callback(fleet.close)
+        endpoints = [endpoint for endpoint in (config.grpc, config.endpoint) if endpoint]
+        keyring = open_keyring(config.data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
+    except sqlite3.Error as error:
+        raise explain_unusable_database(config.data / "fleet.db", error) from error
+    except KeysError as error:
+        raise CannotServeError(str(error)) from error
+    clock = SystemClock()
+    renewal = KeyRenewal(config.data, fleet, keyring, services, clock)
+    try:
+        password_file = find_password_file(config.data, config.password_file)
+        renewal.renew_keys()
+    except KeysError as error:
+        raise CannotServeError(str(error)) from error
+    return AppContext(
+        config=config,
+        fleet=fleet,
+        keyring=keyring,
+        journal=journal,
+        services=services,
+        password_file=password_file,
+        renewal=renewal,
+        endpoint_file=EndpointFile(config),
+        clock=clock,
+    )

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_secret() -> int:
-    from heliograph_collector.app.alerting import generate_secret
+    from heliograph_collector.config.receiver_secrets import generate_secret
 
     print(generate_secret())
     return 0
@@ -78,8 +78,8 @@ def _send_test(args: argparse.Namespace, receiver: "Receiver") -> int:
     import asyncio
 
     from heliograph.clock import SystemClock
-    from heliograph_collector.app import CannotServeError
-    from heliograph_collector.app.alerting import send_sample
+    from heliograph_collector.app.commands import send_sample
+    from heliograph_collector.config.errors import CannotServeError
 
     base_url = load_cli_config(args).public_url
     try:
@@ -105,8 +105,6 @@ def _build_json(receiver: "Receiver") -> dict[str, Any]:
 
 def _format_destination(receiver: "Receiver") -> str:
     """Format a destination with only the host of a URL, whose rest may be secret."""
-    from heliograph_collector.app.alerting import receiver_host
-
     recipients = ", ".join(receiver.to) or receiver.room
-    host = receiver_host(receiver) or "an address in its file"
+    host = receiver.host or "an address in its file"
     return f"{recipients} by {host}" if recipients else host

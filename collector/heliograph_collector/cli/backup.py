@@ -5,13 +5,10 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
-
-if TYPE_CHECKING:
-    from heliograph_collector.store.store import Store
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -53,6 +50,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _save_backup(config: Config, directory: Path) -> None:
+    from heliograph_collector.app.commands import build_store
     from heliograph_collector.store.backup import snapshot
     from heliograph_collector.store.journal.journal import Journal
 
@@ -65,17 +63,6 @@ async def _save_backup(config: Config, directory: Path) -> None:
     finally:
         await store.close()
         await journal.close()
-
-
-def build_store(config: Config) -> "Store":
-    """Build the store without opening it. Raises StoreError."""
-    from heliograph_collector.store.store import Store
-
-    return Store(
-        config.store,
-        observations_days=config.observations_days,
-        verdicts_days=config.verdicts_days,
-    )
 
 
 @contextmanager

@@ -7,14 +7,14 @@ import argparse
 import asyncio
 import json
 import sys
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
-from heliograph_collector.cli.backup import build_store, report_as_command_error
-from heliograph_collector.config.settings import Config
+from heliograph_collector.cli.backup import report_as_command_error
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -59,6 +59,8 @@ def parse_day(argument: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.app.commands import export_days
+
     config = load_cli_config(args)
     folder = args.directory.expanduser()
     if config.store.startswith("chdb:") and not (config.data / "store").exists():
@@ -69,26 +71,11 @@ def run(args: argparse.Namespace) -> int:
     if since_us >= until_us:
         raise CommandError("--since lies not before --until: nothing is between them.")
     with report_as_command_error():
-        files = asyncio.run(_export_days(config, folder, since_us, until_us, now_us))
+        files = asyncio.run(
+            export_days(config, folder, (since_us, until_us), now_us, _print_progress)
+        )
     _print_result(files, folder, as_json=args.json)
     return 0
-
-
-async def _export_days(
-    config: Config, folder: Path, since_us: int, until_us: int, now_us: int
-) -> list[dict[str, Any]]:
-    from heliograph_collector.app.dump_writer import export_days
-
-    store = build_store(config)
-    try:
-        await store.open()
-        k_anonymity = config.k_anonymity
-        files = await export_days(
-            store, folder, k_anonymity, since_us, until_us, now_us, _print_progress
-        )
-    finally:
-        await store.close()
-    return files
 
 
 def _print_progress(day: str) -> None:
@@ -96,7 +83,7 @@ def _print_progress(day: str) -> None:
         print(f"\r{day}", end="", file=sys.stderr, flush=True)
 
 
-def _print_result(files: list[dict[str, Any]], folder: Path, *, as_json: bool) -> None:
+def _print_result(files: Sequence[Mapping[str, object]], folder: Path, *, as_json: bool) -> None:
     if sys.stderr.isatty() and files:
         print(file=sys.stderr)
     if as_json:

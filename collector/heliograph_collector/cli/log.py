@@ -21,7 +21,7 @@ from heliograph_collector.incidents.log_file import (
 )
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.log_reproduction import Reproduction
+    from heliograph_collector.detect.log_reproduction import Reproduction
 
 _FEED_PREFIX = b'{"entries":['  # start of the feed's JSON, which no line of the log has
 _MAX_FEED_BYTES = 64 * 1_048_576
@@ -85,7 +85,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _reproduce_entries(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
-    from heliograph_collector.app.log_reproduction import ReproductionError, reproduce
+    from heliograph_collector.detect.log_reproduction import ReproductionError, reproduce
 
     try:
         return reproduce(lines, entries, data)

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
-from heliograph_collector.cli.backup import build_store, report_as_command_error
+from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
@@ -89,7 +89,8 @@ def run(args: argparse.Namespace) -> int:
 async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) -> "RejudgeReport":
     from heliograph.services import load_services, load_shipped_services
     from heliograph.yaml_document import YamlError
-    from heliograph_collector.app.rejudge import rejudge
+    from heliograph_collector.app.commands import build_store
+    from heliograph_collector.app.rejudge import rejudge_store
 
     try:
         services = (
@@ -100,7 +101,7 @@ async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) ->
     store = build_store(config)
     await _open_store(store.open)
     try:
-        return await rejudge(
+        return await rejudge_store(
             store, services.services, scope, is_written=write, on_progress=_print_progress
         )
     finally:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph_collector.cli import add_common_options, load_cli_config
-from heliograph_collector.cli.backup import build_store, report_as_command_error
+from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 
@@ -32,6 +32,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _restore_backup(config: Config, directory: Path) -> None:
+    from heliograph_collector.app.commands import build_store
     from heliograph_collector.store.backup import restore
 
     store = build_store(config)

@@ -57,6 +57,11 @@ class Receiver:
     per_hour: int = 20  # messages
     gather_s: int = 60  # alerts within this time after a message are sent together
 
+    @property
+    def host(self) -> str:
+        """Return the host of the URL, whose path may be secret; "" if it is in a file."""
+        return urlsplit(self.url).hostname or ""
+
     def accepts(self, alert: Alert) -> bool:
         """Return whether the filters accept an alert.
 

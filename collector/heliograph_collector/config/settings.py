@@ -19,6 +19,7 @@ from heliograph.dns_beacon import MAX_ZONE
 from heliograph.plan import Carrier, Entrance
 from heliograph.relay_line import RelayLineError, parse_relay_line
 from heliograph.yaml_document import YamlEntry, read_yaml
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.receivers import Receiver, parse_receivers
 
 _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
@@ -33,6 +34,12 @@ def split_endpoint(address: str) -> tuple[str, int]:
     if ":" in host and not (host.startswith("[") and host.endswith("]")):
         raise ValueError(f"{address[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
     return host.strip("[]"), int(port)
+
+
+def format_dial_address(host: str, port: int) -> str:
+    """Format the address by which this machine reaches its listener, even a wildcard."""
+    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,6 +85,13 @@ class Config:
     def store(self) -> str:
         """Return the store's URL: as configured, or else embedded in the data directory."""
         return self.store_url or f"chdb://{(self.data / 'store').resolve()}"
+
+    @property
+    def dns_listener(self) -> str:
+        """Return HOST:PORT of the DNS listener, "" for none. Raises CannotServeError."""
+        if bool(self.dns) != bool(self.dns_zone):
+            raise CannotServeError("dns.listen and dns.zone go together: set both, or neither.")
+        return self.dns
 
     def geo_file(self, name: str) -> Path:
         """Return the file of the country or ASN table."""

@@ -1,15 +1,21 @@
 """The page of notifications: receivers, deliveries, and resending."""
 
-from collections.abc import Awaitable, Callable, Sequence
+import sqlite3
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from aiohttp import web
 
+from heliograph_collector.config.receivers import Receiver, SuspectedPolicy
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.formats import format_second
+from heliograph_collector.http import labels
 from heliograph_collector.http.problem import Problem
 
 PATH = "/console/alerts"
+_MAX_DELIVERIES = 100
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,42 +39,108 @@ class DeliveryView:
     next_try: str  # time of the next try; "" if there is none
 
 
-@dataclass(frozen=True, kw_only=True)
-class AlertsBackend:
-    """Data of the page; `resend` returns False if the message no longer exists.
+class SentMessage(Protocol):
+    """One line of the delivery log; `state` is waiting, arrived or given_up."""
 
-    `list_deliveries` and `resend` raise OSError if the outbox cannot be used.
-    """
+    @property
+    def id(self) -> str: ...
+    @property
+    def receiver(self) -> str: ...
+    @property
+    def title(self) -> str: ...
+    @property
+    def made_us(self) -> int: ...
+    @property
+    def due_us(self) -> int | None: ...
+    @property
+    def tries(self) -> int: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def reply(self) -> str: ...
 
-    build_receivers: Callable[[Sequence[DeliveryView]], Sequence[ReceiverView]]
-    list_deliveries: Callable[[], Awaitable[Sequence[DeliveryView]]]
-    resend: Callable[[str], Awaitable[bool]]
+
+class Notifications(Protocol):
+    """The receivers and their delivery log; calls raise sqlite3.Error if it cannot be used."""
+
+    @property
+    def receivers(self) -> Sequence[Receiver]: ...
+    async def list_deliveries(self, limit: int) -> Sequence[SentMessage]: ...
+    async def resend(self, id_: str) -> bool:
+        """Send a message again; return False if it does not exist."""
+        ...
 
 
-def routes(add_route: AddRoute, access_control: AccessControl, backend: AlertsBackend) -> None:
+class AlertPages:
+    """The page of receivers and deliveries, and its form."""
 
-    async def show(request: web.Request) -> web.StreamResponse:
+    def __init__(self, access_control: AccessControl, notifications: Notifications) -> None:
+        self._access_control = access_control
+        self._notifications = notifications
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", PATH, VIEWER, self.show)
+        add_route("POST", PATH, OPERATOR, self.resend)
+
+    async def show(self, request: web.Request) -> web.StreamResponse:
         try:
-            deliveries = await backend.list_deliveries()
-        except OSError as error:
+            messages = await self._notifications.list_deliveries(_MAX_DELIVERIES)
+        except sqlite3.Error as error:
             raise Problem(503, "No outbox", f"The outbox cannot be read: {error}.") from error
+        newest_states = {message.receiver: message.state for message in reversed(messages)}
         return templates.render(
             request,
             "incident_alerts.html",
-            receivers=backend.build_receivers(deliveries),
-            deliveries=deliveries,
+            receivers=[
+                build_receiver_view(receiver, newest_states.get(receiver.name, ""))
+                for receiver in self._notifications.receivers
+            ],
+            deliveries=[build_delivery_view(message) for message in messages],
         )
 
-    async def resend(request: web.Request) -> web.StreamResponse:
-        id_ = access_control.checked_form(request).get("id", "")[:64]
-        await access_control.record_audit(request, "alert.again", id_)
+    async def resend(self, request: web.Request) -> web.StreamResponse:
+        id_ = self._access_control.checked_form(request).get("id", "")[:64]
+        await self._access_control.record_audit(request, "alert.again", id_)
         try:
-            is_known = await backend.resend(id_)
-        except OSError as error:
+            is_known = await self._notifications.resend(id_)
+        except sqlite3.Error as error:
             raise Problem(503, "No outbox", f"The outbox cannot be used: {error}.") from error
         if not is_known:
             raise Problem(404, "No such message", "It is not in the delivery log any more.")
         return templates.redirect(PATH)
 
-    add_route("GET", PATH, VIEWER, show)
-    add_route("POST", PATH, OPERATOR, resend)
+
+def build_receiver_view(receiver: Receiver, state: str) -> ReceiverView:
+    interests = [
+        *receiver.countries,
+        *receiver.services,
+        *(labels.label_code("kind", kind) for kind in receiver.kinds),
+    ]
+    summary = ", ".join(interests) or "everything"
+    if receiver.states:
+        summary += f"; only {', '.join(receiver.states)}"
+    if receiver.suspected is not SuspectedPolicy.LEAVE_OUT:
+        is_quiet = receiver.suspected is SuspectedPolicy.QUIET
+        summary += f"; suspected ones {'quietly' if is_quiet else 'too'}"
+    address = ", ".join(receiver.to) or receiver.room or receiver.host
+    return ReceiverView(
+        name=receiver.name,
+        kind=receiver.kind.value,
+        address=address or "an address in a file",
+        interests=summary,
+        state=state,
+    )
+
+
+def build_delivery_view(message: SentMessage) -> DeliveryView:
+    next_try_us = message.due_us if message.tries else None
+    return DeliveryView(
+        id=message.id,
+        receiver=message.receiver,
+        title=message.title,
+        created=format_second(message.made_us),
+        state=message.state,
+        tries=message.tries,
+        reply=message.reply,
+        next_try=format_second(next_try_us) if next_try_us is not None else "",
+    )

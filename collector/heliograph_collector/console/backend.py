@@ -1,7 +1,8 @@
-"""The interface of the console; `app/console_backend.py` implements it."""
+"""The data and actions that the console is built from."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from heliograph.clock import Clock
 from heliograph.plan import Plan
@@ -75,37 +76,53 @@ class VoiceReport:
     is_stored: bool  # it was stored before
 
 
-@dataclass(frozen=True, kw_only=True)
-class ConsoleBackend:
-    """The data and callables that the console is built from.
-
-    `name_origin` takes the addresses of a request's path (as in X-Forwarded-For, the peer last) and
-    returns an opaque name of its origin. `secret` authenticates what a browser stores, also after a
-    restart. `fleet` is a connection that only the console uses.
-
-    `create_invite` takes (role, uses, lifetime in seconds) and returns the line. `read_plan` takes
-    YAML and its name in error messages. `dry_run` judges the last day again and stores nothing.
-    `prove_voice_code` verifies a code, and with `True` stores it. All four raise InvalidInputError.
-    `issue_plan` signs a plan as the next version.
-    """
+class ConsoleBackend(Protocol):
+    """The data that the console shows, and its actions; `LiveConsoleBackend` is the real one."""
 
     clock: Clock
     operators: Operators
     trail: AuditLog
-    secret: bytes
-    name_origin: Callable[[str], str]
-    fleet: Fleet
+    secret: bytes  # authenticates what a browser stores, also after a restart
+    fleet: Fleet  # a connection that only the console uses
     services: Services  # of the running collector
     services_source: str  # their origin, in words
-    list_live_agents: Callable[[], Mapping[bytes, LiveAgent]]
-    create_invite: Callable[[str, int, int], str]
-    read_plan: Callable[[str, str], Plan]
-    write_plan: Callable[[Plan], str]
-    issue_plan: Callable[[Plan], Plan]
-    read_ingest_status: Callable[[], IngestStatus]
-    dry_run: Callable[[], Awaitable[DryRun]]
     rules_version: str  # version of the rules that judge
-    prove_voice_code: Callable[[str, bool], VoiceReport]
-    # by topic: a value that changes with the data
-    read_change_markers: Callable[[], Mapping[str, object]]
-    count_incidents: Callable[[], Mapping[str, int]] | None = None  # open incidents by state
+
+    def name_origin(self, forwarded_for: str) -> str:
+        """Return an opaque name of the origin of a request.
+
+        `forwarded_for` is the addresses of its path, as in X-Forwarded-For, the peer last.
+        """
+        ...
+
+    def list_live_agents(self) -> Mapping[bytes, LiveAgent]: ...
+
+    def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
+        """Create an invite and return its line. Raises InvalidInputError."""
+        ...
+
+    def read_plan(self, yaml_text: str, name: str) -> Plan:
+        """Parse a plan; errors call it `name`. Raises InvalidInputError."""
+        ...
+
+    def issue_plan(self, plan: Plan) -> Plan:
+        """Sign a plan as the next version. Raises InvalidInputError."""
+        ...
+
+    def read_ingest_status(self) -> IngestStatus: ...
+
+    async def dry_run(self) -> DryRun:
+        """Judge the last day again and store nothing. Raises InvalidInputError."""
+        ...
+
+    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
+        """Verify a code, and store it if `is_kept`. Raises InvalidInputError."""
+        ...
+
+    def read_change_markers(self) -> Mapping[str, object]:
+        """Return, by topic, a value that changes with the data."""
+        ...
+
+    def count_incidents(self) -> Mapping[str, int]:
+        """Count the open incidents by state."""
+        ...

@@ -20,20 +20,13 @@ class HomePage:
     async def show(self, request: web.Request) -> web.StreamResponse:
         rows = await list_rows(self._backend)
         ingest_status = self._backend.read_ingest_status()
-        count_incidents = self._backend.count_incidents
-        incident_lines = (
-            [
-                (
-                    "/console/incidents",
-                    "Incidents",
-                    health_summary.summarize_incidents(count_incidents()),
-                )
-            ]
-            if count_incidents
-            else []
-        )
+        incident_counts = self._backend.count_incidents()
         lines = (
-            *incident_lines,
+            (
+                "/console/incidents",
+                "Incidents",
+                health_summary.summarize_incidents(incident_counts),
+            ),
             ("/console/fleet", "Fleet", health_summary.summarize_fleet(rows)),
             ("/console/health#controls", "Controls", health_summary.summarize_controls(rows)),
             ("/console/health#ingest", "Ingest", health_summary.summarize_ingest(ingest_status)),

@@ -1,15 +1,25 @@
 """Incident pages of the console: evidence, and the four acts of an operator."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Protocol
 
 from aiohttp import web
 
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
+from heliograph_collector.console.incident_views import (
+    IncidentDetail,
+    IncidentRow,
+    build_detail,
+    build_row,
+)
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_evidence import EvidenceReader, IncidentEvidence
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.incidents.log_file import AlertLogError
+from heliograph_collector.incidents.operator_entries import OperatorEntry, OperatorEntryError
+from heliograph_collector.incidents.state import LogEntry, OperatorAct
 
 PATH = "/console/incidents"
 ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
@@ -18,128 +28,34 @@ _MAX_ROWS = 200  # rows of the list
 _EVIDENCE_TIMEOUT_S = 10.0  # after this time the page is shown without the store's data
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentRow:
-    """One incident in the list; `marks` are labels beside its state."""
+class OperatorLog(Protocol):
+    """The incident log, to which an operator adds entries."""
 
-    id: str
-    sentence: str
-    state: str
-    is_open: bool
-    country: str
-    service: str
-    facts: Sequence[str]
-    marks: Sequence[str]
-    updated: str
+    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        """Write an entry. Raises OperatorEntryError, OSError, AlertLogError."""
+        ...
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class LogEntryView:
-    """One log entry of an incident."""
+class IncidentPages:
+    """The incident pages; they read the feed and write to the log."""
 
-    entry: int
-    at: str
-    change: str
-    by: str  # detector or operator
-    comment: str
-    name: str
-    is_alert: bool
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IncidentDetail:
-    """One incident of the log; `allowed_acts` are those that an operator may record."""
-
-    row: IncidentRow
-    newest_entry: int
-    allowed_acts: Sequence[str]
-    facts: Sequence[tuple[str, str]]
-    counter_evidence: Sequence[str]
-    hints: Sequence[str]
-    parts: Sequence[Mapping[str, Any]]
-    turns: Sequence[tuple[str, str]]
-    log_entries: Sequence[LogEntryView]
-    page: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class NetworkVotes:
-    """The vantages of one network during an incident.
-
-    For a silence (`is_silence`), `bad` counts those silent at once, `good` those connected now.
-    """
-
-    name: str
-    bad: int
-    good: int
-    unknown: int
-    is_silence: bool
-
-    @property
-    def bar_widths(self) -> tuple[int, int, int]:
-        """Return the shares of failing, good and unknown vantages, in percent."""
-        total = max(1, self.bad + self.good + self.unknown)
-        bad = round(100 * self.bad / total)
-        good = round(100 * self.good / total)
-        return bad, good, 100 - bad - good
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementRow:
-    """A measurement that supports the incident."""
-
-    id: str
-    at: str
-    network: str
-    target: str
-    state: str
-    how: str
-    rule: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class EvidenceView:
-    networks: Sequence[NetworkVotes] = ()
-    measurements: Sequence[MeasurementRow] = ()
-    problem: str = ""
-
-
-@dataclass(frozen=True, kw_only=True)
-class IncidentActions:
-    """Callables of the incident pages.
-
-    `record_act` takes (id, act, seen entry, comment, name) and raises ActRefusedError.
-    `get_evidence` may raise OSError or StoreError, which the page then shows.
-    """
-
-    list_incidents: Callable[[], Sequence[IncidentRow]]
-    get_incident: Callable[[str], IncidentDetail | None]
-    get_evidence: Callable[[str], Awaitable[EvidenceView]]
-    record_act: Callable[[str, str, int, str, str], Awaitable[None]]
-
-
-class ActRefusedError(Exception):
-    """An act is invalid; the text is a sentence with the correction."""
-
-
-def add_routes(
-    add_route: AddRoute, access_control: AccessControl, actions: IncidentActions
-) -> None:
-    pages = _IncidentPages(access_control, actions)
-    add_route("GET", PATH, VIEWER, pages.show_list)
-    add_route("GET", PATH + "/{id}", VIEWER, pages.show_incident)
-    add_route("POST", PATH + "/{id}", OPERATOR, pages.record_act)
-
-
-class _IncidentPages:
-    def __init__(self, access_control: AccessControl, actions: IncidentActions) -> None:
+    def __init__(
+        self, access_control: AccessControl, feed: Feed, operator_log: OperatorLog
+    ) -> None:
         self._access_control = access_control
-        self._actions = actions
+        self._operator_log = operator_log
+        self._incident_cache = IncidentCache(feed)
+        self._evidence_reader = EvidenceReader(feed)
+
+    def routes(self, add_route: AddRoute) -> None:
+        add_route("GET", PATH, VIEWER, self.show_list)
+        add_route("GET", PATH + "/{id}", VIEWER, self.show_incident)
+        add_route("POST", PATH + "/{id}", OPERATOR, self.record_act)
 
     async def show_list(self, request: web.Request) -> web.StreamResponse:
         query = {name: request.query.get(name, "")[:64] for name in ("show", "country", "service")}
         show = query["show"] if query["show"] in FILTERS else "open"
-        incident_rows = await asyncio.to_thread(self._actions.list_incidents)
+        incident_rows = await asyncio.to_thread(self._list_incidents)
         matching = [
             line
             for line in incident_rows
@@ -178,26 +94,50 @@ class _IncidentPages:
         session = templates.session_of(request)
         name = session.name if session and form.get("named") else ""
         await self._access_control.record_audit(request, f"incident.{act}", incident.row.id)
-        try:
-            seen_entry = (
-                int(entry_text)
-                if entry_text.isascii() and entry_text.isdigit() and len(entry_text) < 10
-                else 0
+        seen_number = (
+            int(entry_text)
+            if entry_text.isascii() and entry_text.isdigit() and len(entry_text) < 10
+            else 0
+        )
+        refusal = await self._write_entry(
+            OperatorEntry(
+                incident=incident.row.id,
+                act=OperatorAct(f"operator_{act}"),
+                seen_number=seen_number,
+                note=comment,
+                name=name,
             )
-            await self._actions.record_act(incident.row.id, act, seen_entry, comment, name)
-        except ActRefusedError as refusal:
+        )
+        if refusal:
             current = self._find_incident(request)
             return await self._render_incident(
-                request, current, status=409, error_text=str(refusal), act=act, comment=comment
+                request, current, status=409, error_text=refusal, act=act, comment=comment
             )
         return templates.redirect(f"{PATH}/{incident.row.id}")
 
+    async def _write_entry(self, operator_entry: OperatorEntry) -> str:
+        """Write the entry; return the reason in a sentence if the log refuses it."""
+        try:
+            await self._operator_log.record_operator_entry(operator_entry)
+        except OperatorEntryError as error:
+            return str(error)
+        except (OSError, AlertLogError) as error:
+            return f"The log cannot be written, so nothing was said: {error}."
+        return ""
+
+    def _list_incidents(self) -> list[IncidentRow]:
+        """List the incidents, confirmed before suspected before closed ones."""
+        rank = {"confirmed": 0, "suspected": 1}
+        rows = [build_row(incident) for incident in self._incident_cache.all_incidents()]
+        rows.sort(key=lambda row: rank.get(row.state, 2))
+        return rows
+
     def _find_incident(self, request: web.Request) -> IncidentDetail:
         """Find an incident. Raises Problem 404."""
-        incident = self._actions.get_incident(request.match_info["id"])
+        incident = self._incident_cache.get_incident(request.match_info["id"])
         if incident is None:
             raise Problem(404, "No such incident", f"Those that there are, are at {PATH}.")
-        return incident
+        return build_detail(incident)
 
     async def _render_incident(
         self,
@@ -220,10 +160,13 @@ class _IncidentPages:
             text=comment,
         )
 
-    async def _get_evidence(self, id_: str) -> EvidenceView:
+    async def _get_evidence(self, id_: str) -> IncidentEvidence:
         """Read the evidence; on failure the page shows the reason instead."""
+        incident = self._incident_cache.get_incident(id_)
+        if incident is None:
+            return IncidentEvidence()
         try:
             async with asyncio.timeout(_EVIDENCE_TIMEOUT_S):
-                return await self._actions.get_evidence(id_)
+                return await self._evidence_reader.read_evidence(incident)
         except TimeoutError:
-            return EvidenceView(problem="The store takes too long; load the page again.")
+            return IncidentEvidence(problem="The store takes too long; load the page again.")

@@ -9,6 +9,7 @@ from aiohttp import web
 from heliograph.plan import Plan, PlannedTask, Service
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError
+from heliograph_collector.config.plan_file import render_plan
 from heliograph_collector.console import fleet_table, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
@@ -187,7 +188,7 @@ class PlanPages:
             request,
             "plan.html",
             plan=plan,
-            text=self._backend.write_plan(plan) if plan else "",
+            text=render_plan(plan) if plan else "",
             history=await asyncio.to_thread(list_plans, self._backend.fleet),
             every=format_interval,
             unit=describe_task,
@@ -195,7 +196,7 @@ class PlanPages:
 
     async def show_version(self, request: web.Request) -> web.StreamResponse:
         plan = await self._read_version(request.match_info["version"])
-        plan_yaml = self._backend.write_plan(plan)
+        plan_yaml = render_plan(plan)
         return templates.render(request, "edition.html", plan=plan, text=plan_yaml)
 
     async def edit(self, request: web.Request) -> web.StreamResponse:
@@ -204,7 +205,7 @@ class PlanPages:
         plan = (
             await self._read_version(from_version) if from_version else await self._read_current()
         )
-        return self._render_editor(request, self._backend.write_plan(plan) if plan else "")
+        return self._render_editor(request, render_plan(plan) if plan else "")
 
     async def preview(self, request: web.Request) -> web.StreamResponse:
         plan_yaml = self._access_control.checked_form(request).get("plan", "").replace("\r\n", "\n")

@@ -10,11 +10,11 @@ import os
 import random
 import signal
 import sys
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from shutil import rmtree
+from typing import Protocol
 
 from heliograph.backoff import Backoff
 
@@ -38,24 +38,24 @@ os.execv(sys.executable, [sys.executable, *words])
 """
 
 
+class InviteSource(Protocol):
+    async def create_invite(self) -> str:
+        """Return a fresh INVITE line."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ControlAgent:
     state_directory: Path  # the agent's state
     log_file: Path  # the agent's output
     endpoint: str  # the gRPC entrance, as reached from this machine
-    invite: Callable[[], Awaitable[str]]  # returns a fresh INVITE line
+    invites: InviteSource
     rng: random.Random
 
 
 def build_tied_command(*arguments: str) -> list[str]:
     """Build the command that runs Python with `arguments` while this process lives."""
     return [sys.executable, "-c", _TIED_CHILD_CODE, str(os.getpid()), *arguments]
-
-
-def format_dial_address(host: str, port: int) -> str:
-    """Format the address by which this machine reaches its listener, even a wildcard."""
-    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
-    return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 
 async def keep_control(control: ControlAgent) -> None:
@@ -81,7 +81,7 @@ async def _ensure_joined(control: ControlAgent) -> bool:
     ):
         return True
     await asyncio.to_thread(rmtree, control.state_directory, True)
-    invite = await control.invite()
+    invite = await control.invites.create_invite()
     try:
         async with asyncio.timeout(_JOIN_S):
             code = await _run_agent(

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from heliograph_collector.errors import PortTakenError
+from heliograph_collector.model.errors import PortTakenError
 
 MAX_HEAD = 8_192
 MAX_LINES = 100

@@ -1,9 +1,9 @@
-"""The interface of the HTTP server; `app/http_backend.py` implements it."""
+"""The feed that the HTTP server shows; `LiveFeed` implements it."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry
 
@@ -18,11 +18,29 @@ from heliograph_collector.model.records import (
     MeasurementFilter,
     MeasurementPage,
     SilenceCount,
+    VerdictState,
     Vote,
 )
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 
 Number = float | str | tuple[float, ...]
+
+
+class RuleRow(Protocol):
+    """The attributes that the rows of all rule tables have."""
+
+    @property
+    def id(self) -> str: ...
+    @property
+    def state(self) -> VerdictState: ...
+    @property
+    def layer(self) -> str: ...
+    @property
+    def method(self) -> str: ...
+    @property
+    def strength(self) -> float: ...
+    @property
+    def says(self) -> str: ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,63 +88,98 @@ class AgentCounts:
     last_received_us: int | None = None
 
 
-async def _count_nothing(totals_query: AggregationQuery) -> Sequence[AggregationRow]:
-    return (
-        ()
-        if totals_query.axes
-        else (AggregationRow(axis_values=(), anomaly=0, confirmed=0, failure=0, ok=0),)
-    )
+def build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
+    return [
+        MethodRule(
+            id=row.id,
+            state=row.state.value,
+            layer=row.layer,
+            method=row.method,
+            strength=row.strength,
+            says=row.says,
+        )
+        for row in rows
+    ]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Feed:
-    """The data and callables that the HTTP application is built from.
+class Feed(Protocol):
+    """The data that the HTTP application shows, and its few actions.
 
-    `votes` and `silences` take (since_us, until_us, bin_s) and the keywords country, region, asn,
-    access, service (silences: without service); a missing keyword filters nothing. `totals` counts
-    measurements for the aggregation. `measurements` raises ValueError for an invalid cursor. All
-    queries may raise StoreError.
-
-    `wide` takes the arguments of `votes`, and in `wider` the place and service fields to merge
-    over. It returns what `cells` would, without reading votes from the store. None: the store
-    cannot do that. `cells` is the rollup, `merge_small` its k-anonymity: (cells, k) → cells that
-    may be shown.
-
-    `client_address` takes the addresses of a request's path, the peer last; it returns the
-    reader's. With `metrics_open` /metrics needs no password. `book` is the incident log read so
-    far, `public_key` (Ed25519) verifies it. `list_gaps` takes (since_us, until_us) and returns
-    {"from", "until" (µs; until None: ongoing), "because", "country" ("": everywhere)}.
-    `annotations` takes an incident's id and returns what outside sources report beside it.
+    `LiveFeed` reads it from the running stages. Filters are the keywords country, region, asn,
+    access and service (silences: without service); a missing keyword filters nothing. Queries may
+    raise StoreError.
     """
 
     clock: Clock
-    votes: Callable[..., Awaitable[Sequence[Vote]]]
-    silences: Callable[..., Awaitable[Sequence[SilenceCount]]]
-    cells: Callable[[Sequence[Vote], Sequence[SilenceCount], int, int, int], Sequence[Cell]]
-    merge_small: Callable[[Sequence[Cell], int], Sequence[Cell]]
-    measurements: Callable[[MeasurementFilter, str, int], Awaitable[MeasurementPage]]
-    measurement: Callable[[str], Awaitable[JudgedMeasurement | None]]
-    # (envelope, addresses on its path, whether they do not locate its vantage) → receipt
-    accept_envelope: Callable[[bytes, str, bool], Awaitable[Receipt]]
-    problems: Callable[[], Sequence[str]]  # reasons not to be ready; empty if there are none
-    links: Callable[[], Sequence[LinkCount]]
-    agents: Callable[[], AgentCounts]
     bus: EventBus
     registry: CollectorRegistry
-    services: Mapping[str, str] = field(default_factory=dict)  # name → title, in the page's order
-    k_anonymity: int = 5
-    operator_hash: str = ""  # from basic_auth.hash_password; "" disables access
-    book: IncidentBook = field(default_factory=IncidentBook)
-    list_gaps: Callable[[int, int], Sequence[Mapping[str, Any]]] = lambda since_us, until_us: ()
-    public_key: bytes = b""
-    method: Method = field(default_factory=Method)  # for the methodology page
-    totals: Callable[[AggregationQuery], Awaitable[Sequence[AggregationRow]]] = _count_nothing
-    dumps: Path | None = None  # the folder of daily files
-    wide: Callable[..., Awaitable[Sequence[Cell]]] | None = None
-    client_address: Callable[[str], str] = lambda forwarded_for: forwarded_for.rpartition(",")[2]
-    requests_a_minute: int = 0  # per network; 0: no limit
-    metrics_open: bool = True
-    annotations: Callable[[str], Sequence[Mapping[str, Any]]] = lambda incident: ()
+    services: Mapping[str, str]  # name → title, in the page's order
+    k_anonymity: int
+    operator_hash: str  # from basic_auth.hash_password; "" disables access
+    book: IncidentBook  # the incident log read so far
+    public_key: bytes  # Ed25519, verifies the log
+    method: Method  # for the methodology page
+    dumps: Path | None  # the folder of daily files
+    requests_a_minute: int  # per network; 0: no limit
+    metrics_open: bool  # /metrics needs no password
+
+    async def votes(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> Sequence[Vote]: ...
+
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> Sequence[SilenceCount]: ...
+
+    async def wide(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str],
+        empty: bool = True,
+        **filters: Any,
+    ) -> Sequence[Cell]:
+        """Return cells merged over the place and service fields in `wider`."""
+        ...
+
+    async def totals(self, query: AggregationQuery) -> Sequence[AggregationRow]:
+        """Count measurements for the aggregation."""
+        ...
+
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage:
+        """Return a page, newest first. Raises ValueError for an invalid cursor."""
+        ...
+
+    async def measurement(self, id_: str) -> JudgedMeasurement | None: ...
+
+    async def accept_envelope(
+        self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool
+    ) -> Receipt:
+        """Accept an envelope; `is_elsewhere`: its path does not locate its vantage."""
+        ...
+
+    def client_address(self, forwarded_for: str) -> str:
+        """Return the reader's address from those of a request's path, the peer last."""
+        ...
+
+    def problems(self) -> Sequence[str]:
+        """List reasons not to be ready; empty if there are none."""
+        ...
+
+    def links(self) -> Sequence[LinkCount]: ...
+    def agents(self) -> AgentCounts: ...
+
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]:
+        """List {"from", "until" (µs; None: ongoing), "because", "country" ("": everywhere)}."""
+        ...
+
+    def annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+        """List what outside sources report beside an incident."""
+        ...
 
     @property
     def is_watched(self) -> bool:

@@ -154,9 +154,9 @@ class SnapshotCache:
             window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
-            cells = _rollup(self._feed, bin_votes, bin_silences, window, {"region": ""})
+            cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
             measured_cells = [cell for cell in cells if cell.vantages]
-            shown_cells = self._feed.merge_small(cells, self._feed.k_anonymity)
+            shown_cells = k_anonymity.merge_small_cells(cells, self._feed.k_anonymity)
             cells_by_bin[at_us] = _BinCells(
                 measured_cells, [cell for cell in shown_cells if cell.vantages or cell.silent]
             )
@@ -173,20 +173,18 @@ def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
             first = index
 
 
-def _rollup(
-    feed: Feed,
+def roll_up_merged(
     votes: Sequence[Vote],
     silences: Sequence[SilenceCount],
     window: tuple[int, int, int],
     merged_fields: Mapping[str, Any],
 ) -> list[Cell]:
+    """Roll up votes and silences, merged over some fields."""
     merged_places = {name: value for name, value in merged_fields.items() if name != "service"}
-    return list(
-        feed.cells(
-            rollup.widen_votes(votes, **merged_fields),
-            rollup.widen_silences(silences, **merged_places),
-            *window,
-        )
+    return rollup.roll_up(
+        rollup.widen_votes(votes, **merged_fields),
+        rollup.widen_silences(silences, **merged_places),
+        *window,
     )
 
 
@@ -220,14 +218,10 @@ async def query_cells(
     Raises:
         StoreError: The store does not answer.
     """
-    window = (since_us, until_us, bin_s)
-    if feed.wide is not None:
-        return list(
-            await feed.wide(*window, wider=merged_fields.keys(), empty=keep_empty, **filters)
-        )
-    votes, silences = await _query_store(feed, *window, filters)
-    cells = await asyncio.to_thread(_rollup, feed, votes, silences, window, merged_fields)
-    return [cell for cell in cells if keep_empty or cell.vantages or cell.silent]
+    wider = merged_fields.keys()
+    return list(
+        await feed.wide(since_us, until_us, bin_s, wider=wider, empty=keep_empty, **filters)
+    )
 
 
 async def query_series(
@@ -250,7 +244,7 @@ async def query_series(
     # Silence has no service: it counts for every requested service.
     measured = [replace(c, service=service) if not c.service else c for c in measured]
     blank = rollup.blank_cell(place_filters, service, bin_s)
-    shown_cells = feed.merge_small(measured, feed.k_anonymity)
+    shown_cells = k_anonymity.merge_small_cells(measured, feed.k_anonymity)
     return k_anonymity.fill_starts(
         blank, measured, shown_cells, range(since_us, until_us, bin_s * 1_000_000)
     )

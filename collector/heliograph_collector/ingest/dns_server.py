@@ -25,10 +25,10 @@ from heliograph import dns_beacon, keys
 from heliograph.clock import Clock
 from heliograph.dns_beacon import extract_sealed
 from heliograph.voice_code import StatusReport
-from heliograph_collector.errors import PortTakenError
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
+from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
 HandleBeacon: TypeAlias = Callable[[bytes], Awaitable[str]]

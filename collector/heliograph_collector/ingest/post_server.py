@@ -21,7 +21,7 @@ from heliograph.http_envelope import (
     parse_request,
 )
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.errors import PortTakenError
+from heliograph_collector.model.errors import PortTakenError
 
 MAX_RECEIVED_BYTES = (
     MAX_BODY + MAX_HEAD + 32_768

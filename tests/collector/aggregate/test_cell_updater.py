@@ -10,10 +10,10 @@ import pytest
 
 from heliograph.clock import SystemClock
 from heliograph_collector.aggregate.cell_updater import (
+    CellRefresher,
     CellUpdater,
     group_consecutive,
     update_bins,
-    update_touched_bins,
 )
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up
 from heliograph_collector.model.records import (
@@ -264,7 +264,7 @@ async def test_what_is_judged_again_changes_the_minutes_that_are_kept(store: Sto
     await update_bins(store, T0, T0 + MINUTE_US, 60)
     await keep(store, (one, (blocked(),)), number=2)
     later = T0 + HOUR_US  # of that minute nothing is kept
-    assert await update_touched_bins(store, [T0, T0 + 1, later]) == 2
+    assert await CellRefresher(store).update_touched_bins([T0, T0 + 1, later]) == 2
     window = CellFilter(since_us=T0, until_us=later + 1)
     minute, five = [await store.cells(replace(window, bin_s=width)) for width in (60, 300)]
     assert [(c.start_us, c.blocked) for c in minute] == [(T0, 1)]

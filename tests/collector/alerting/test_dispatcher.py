@@ -15,10 +15,11 @@ from heliograph_collector.alerting.http_client import DeliveryError, DeliveryRes
 from heliograph_collector.alerting.message import MAX_ALERTS, Message, build_alert, format_title
 from heliograph_collector.alerting.outbox import MAX_WAITING, Outbox
 from heliograph_collector.alerting.payloads import AlertRequest
-from heliograph_collector.app.alerting import collect_alerts, find_position, open_transports
+from heliograph_collector.alerting.service import collect_alerts, find_position, open_transports
 from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind, SuspectedPolicy
 from heliograph_collector.incidents.state import IncidentBook
 from support.casebook import blocking, book, closed, evening_book, silence
+from support.fake_feed import published
 from support.hand_clock import HandClock
 from support.receivers import receiving
 from support.waiting import until_true
@@ -35,7 +36,7 @@ class Post:
         self.down = False
         self.sent: list[AlertRequest] = []
 
-    async def send(self, request: AlertRequest, private: bool) -> DeliveryResult:
+    async def send_request(self, request: AlertRequest, *, is_private: bool) -> DeliveryResult:
         self.sent.append(request)
         if self.fails:
             raise self.fails.pop(0)
@@ -43,7 +44,7 @@ class Post:
             raise DeliveryError("no connection")
         return DeliveryResult("answered 200")
 
-    async def mail(self, envelope: Any) -> DeliveryResult:
+    async def send_mail(self, mail: Any) -> DeliveryResult:
         raise AssertionError("there is no mail here")
 
     @property
@@ -64,7 +65,7 @@ class Office:
         self.outbox = Outbox(data)
         self.post = Post()
         self.clock = clock or HandClock()
-        ways = Transports(send_request=self.post.send, send_mail=self.post.mail)
+        ways = Transports(http=self.post, mail=self.post)
         self.dispatcher = build_dispatcher(self.outbox, receivers or (DESK,), ways, self.clock)
 
     async def takes(self, alerts: list[Alert]) -> None:
@@ -91,7 +92,7 @@ def office(tmp_path: Path) -> Iterator[Office]:
 
 
 def told(found: IncidentBook) -> list[Alert]:
-    return collect_alerts(found, found.entries, {}, 5)
+    return collect_alerts(found, found.entries, published({}))
 
 
 def storm(n: int) -> list[Alert]:

@@ -15,10 +15,10 @@ from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 from heliograph_collector.alerting.email import SmtpSender, build_mail
 from heliograph_collector.alerting.http_client import DeliveryError
 from heliograph_collector.alerting.message import Message
-from heliograph_collector.app.alerting import collect_alerts
+from heliograph_collector.alerting.service import collect_alerts
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.casebook import book, silence
-from support.fake_feed import NOW_US
+from support.fake_feed import NOW_US, published
 from support.loopback_ca import LoopbackCA
 from support.ports import free_port
 
@@ -26,7 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
     pytest.mark.filterwarnings("ignore:Requiring AUTH while not requiring TLS"),
 ]
-ALERT = collect_alerts(book(silence()), book(silence()).entries, {}, 5)[1]
+ALERT = collect_alerts(book(silence()), book(silence()).entries, published({}))[1]
 LETTER = Message(id="msg_7", alerts=[ALERT])
 
 
@@ -83,14 +83,14 @@ async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
                 now_us=NOW_US,
             )  # fmt: skip
 
-        assert (await post(one("right"))).summary == "taken for delivery"
+        assert (await post.send_mail(one("right"))).summary == "taken for delivery"
         with pytest.raises(DeliveryError, match="does not know the user and password"):
-            await post(one("wrong"))
+            await post.send_mail(one("wrong"))
         with pytest.raises(DeliveryError, match="certificate"):
-            await SmtpSender()(one("right"))
+            await SmtpSender().send_mail(one("right"))
         box.refuses = "451 greylisted, come again"
         with pytest.raises(DeliveryError, match="answered 451"):
-            await post(one("right"))
+            await post.send_mail(one("right"))
     (came,) = box.came
     assert came.rcpt_tos == ["night@example.org", "day@example.org"]
     assert isinstance(came.content, bytes)
@@ -121,7 +121,7 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
     one = build_mail(to(free_port(), "smtp"), "", LETTER, is_quiet=True, base="", now_us=NOW_US)
     assert one.message["Importance"] is None
     with pytest.raises(DeliveryError, match="no connection"):
-        await SmtpSender()(one)
+        await SmtpSender().send_mail(one)
 
 
 def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:

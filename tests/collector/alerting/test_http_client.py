@@ -15,8 +15,8 @@ from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.message import build_sample
+from heliograph_collector.alerting.service import open_session, open_transports
 from heliograph_collector.alerting.ssrf_guard import is_public
-from heliograph_collector.app.alerting import open_session, open_transports
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.fake_feed import NOW_US
 from support.receivers import receiving
@@ -38,9 +38,7 @@ async def deliver(receiver: Receiver, secret: str = SECRET, deadline_s: float = 
 
 
 def transports(sender: HttpSender, secret: str = SECRET) -> Transports:
-    return Transports(
-        send_request=sender, send_mail=SmtpSender(), base=BASE, secrets={"desk": secret}
-    )
+    return Transports(http=sender, mail=SmtpSender(), base=BASE, secrets={"desk": secret})
 
 
 async def test_a_webhook_is_signed_as_the_standard_says() -> None:

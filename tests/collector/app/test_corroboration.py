@@ -2,7 +2,6 @@
 
 import asyncio
 import logging
-from dataclasses import replace
 from pathlib import Path
 from random import Random
 from types import SimpleNamespace
@@ -12,17 +11,16 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector.app.context import AppContext
-from heliograph_collector.app.corroboration import (
-    Corroboration,
-    build_settings,
-    list_networks,
-    list_published,
-)
+from heliograph_collector.app.roles import build_corroboration, build_source_settings
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config, load_config
-from heliograph_collector.corroborate import SOURCES, Entity
+from heliograph_collector.corroborate import SOURCES
 from heliograph_collector.corroborate.annotation_log import FILE
-from heliograph_collector.errors import CannotServeError
+from heliograph_collector.corroborate.service import (
+    Corroboration,
+)
 from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from support import outside as o
 from support.fake_feed import World
@@ -43,17 +41,18 @@ def entry(number: int, name: str, votes: int) -> LogEntry:
 
 
 def feed(*entries: LogEntry) -> Feed:
-    return replace(World().feed(), book=IncidentBook(entries))
+    return World().feed(book=IncidentBook(entries))
 
 
-def build_context(config: Config) -> AppContext:
-    return cast("AppContext", SimpleNamespace(config=config, clock=HandClock(), rng=Random(1)))
+def build(config: Config, clock: HandClock | None = None) -> Corroboration:
+    context = SimpleNamespace(config=config, clock=clock or HandClock(), rng=Random(1))
+    return build_corroboration(cast("AppContext", context))
 
 
 async def test_by_default_nobody_is_asked(tmp_path: Path) -> None:
-    corroboration = Corroboration(build_context(Config(data=tmp_path)))
+    corroboration = build(Config(data=tmp_path))
     async with asyncio.timeout(5):
-        await corroboration.run(feed(entry(1, "a", 20)))
+        await corroboration.run(PublishedIncidents(feed(entry(1, "a", 20))))
     assert corroboration.list_annotations("a") == []
     assert not (tmp_path / FILE).exists()
 
@@ -67,9 +66,11 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
     outside = o.Outside(answers | {"/v2/outages/events": o.ioda("outages.events", events)})
     async with outside.serve(), asyncio.TaskGroup() as group:
         config = Config(data=tmp_path, corroborate=("ioda",), ioda_url=f"{outside.url}/v2")
-        corroboration = Corroboration(build_context(config))
-        pauses = o.Pauses(cast("HandClock", corroboration._context.clock), most=3)
-        task = group.create_task(corroboration.run(feed(entry(1, "a", 20)), pauses))
+        clock = HandClock()
+        corroboration = build(config, clock)
+        pauses = o.Pauses(clock, most=3)
+        published = PublishedIncidents(feed(entry(1, "a", 20)))
+        task = group.create_task(corroboration.run(published, pauses))
         await pauses.done.wait()
         task.cancel()
     (note,) = corroboration.list_annotations("a")
@@ -77,7 +78,8 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
 
 
 def test_an_incident_of_too_few_is_asked_of_nobody() -> None:
-    assert [i["id"] for i in list_published(feed(entry(1, "a", 20), entry(2, "b", 4)))] == ["a"]
+    published = PublishedIncidents(feed(entry(1, "a", 20), entry(2, "b", 4)))
+    assert [incident["id"] for incident in published.list_incidents()] == ["a"]
 
 
 def links(*rows: tuple[str, int, int]) -> list[LinkCount]:
@@ -89,7 +91,8 @@ def links(*rows: tuple[str, int, int]) -> list[LinkCount]:
 
 def test_only_networks_of_many_are_named_to_ripe() -> None:
     rows = links(("KZ", 9198, 3), ("KZ", 9198, 2), ("KZ", 29355, 4), ("KZ", 0, 9), ("UZ", 1, 7))
-    assert list_networks(rows, 5) == [Entity("UZ", 1), Entity("KZ", 9198)]
+    published = PublishedIncidents(World(links=rows).feed())
+    assert published.list_networks() == [("UZ", 1), ("KZ", 9198)]
 
 
 def test_the_configuration_knows_every_source(tmp_path: Path) -> None:
@@ -107,7 +110,7 @@ def test_the_token_is_read_and_shown_to_nobody(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    settings = build_settings(radar(tmp_path, f"{o.TOKEN}\n"))
+    settings = build_source_settings(radar(tmp_path, f"{o.TOKEN}\n"))
     assert settings.radar.token == o.TOKEN
     assert o.TOKEN not in f"{settings!r}{caplog.text}"
 
@@ -115,20 +118,20 @@ def test_the_token_is_read_and_shown_to_nobody(
 @pytest.mark.parametrize("token", ["", "two words", "a\nb", "ünsinn", "x" * 1_025])
 def test_a_token_that_is_none_ends_the_start_without_quoting_it(tmp_path: Path, token: str) -> None:
     with pytest.raises(CannotServeError) as caught:
-        build_settings(radar(tmp_path, token))
+        build_source_settings(radar(tmp_path, token))
     assert str(tmp_path / "token") in str(caught.value)
     assert not token or token not in str(caught.value)
 
 
 def test_without_radar_its_token_is_not_even_read(tmp_path: Path) -> None:
     config = Config(corroborate=("ris",), radar_token_file=tmp_path / "nothing")
-    assert build_settings(config).radar.token == ""
+    assert build_source_settings(config).radar.token == ""
 
 
 def test_prefixes_are_read_with_their_origins(tmp_path: Path) -> None:
     file = tmp_path / "prefixes"
     file.write_text("# Kazakhtelecom\n9198 2.72.0.0/13 # mobile too\n\nAS29355 2a00:1370::/32\n")
-    settings = build_settings(Config(corroborate=("ris",), prefixes_file=file))
+    settings = build_source_settings(Config(corroborate=("ris",), prefixes_file=file))
     assert settings.ris.prefixes == {"2.72.0.0/13": 9198, "2a00:1370::/32": 29355}
 
 
@@ -137,7 +140,7 @@ def test_a_wrong_prefix_is_named_by_its_line(tmp_path: Path, line: str) -> None:
     file = tmp_path / "prefixes"
     file.write_text(f"# one\n{line}\n")
     with pytest.raises(CannotServeError, match="line 2: must be ASN PREFIX"):
-        build_settings(Config(corroborate=("ris",), prefixes_file=file))
+        build_source_settings(Config(corroborate=("ris",), prefixes_file=file))
 
 
 @pytest.mark.parametrize(
@@ -149,4 +152,4 @@ def test_a_wrong_prefix_is_named_by_its_line(tmp_path: Path, line: str) -> None:
 )
 def test_missing_file_is_named(config: Config, key: str) -> None:
     with pytest.raises(CannotServeError, match=key):
-        build_settings(config)
+        build_source_settings(config)

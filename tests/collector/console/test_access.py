@@ -1,7 +1,5 @@
 """Who comes into the console, by which cookie, and what a foreign page cannot do."""
 
-from dataclasses import replace
-
 import pytest
 
 from heliograph_collector.console.access import NOBODY, OPERATOR
@@ -231,5 +229,5 @@ async def test_without_a_trail_nobody_comes_in(shop: Shop) -> None:
     office = shop.office()
     trail = shop.data / "audit.jsonl"
     trail.mkdir()
-    async with console(replace(office)) as caller:
+    async with console(office) as caller:
         assert await caller.log_in() == 503

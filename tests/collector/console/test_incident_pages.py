@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.app.incident_views import IncidentViews
+from heliograph_collector.console.incident_views import count_open
+from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import OperatorAct
@@ -62,7 +63,7 @@ async def test_what_somebody_is_typing_is_left_alone(scene: Scene, reader: Open)
         await seen.goto(f"{CASES}/{MOBILE}")
         await seen.live()
         await page.fill("#text", "half a sen")
-        await scene.record_entry(
+        await scene.record_operator_entry(
             OperatorEntry(incident=MOBILE, act=OperatorAct.ACKNOWLEDGED, seen_number=99)
         )
         await page.wait_for_selector("#case-said li.operator")
@@ -131,7 +132,7 @@ async def test_deliveries_are_shown_and_sent_again(scene: Scene) -> None:
 
 
 async def test_what_is_open_is_counted_for_the_first_page(scene: Scene) -> None:
-    casebook = IncidentViews(scene.feed, scene.record_entry)
-    assert casebook.count_open() == {"confirmed": 2, "suspected": 1}
+    incidents = IncidentCache(scene.feed)
+    assert count_open(incidents.all_incidents()) == {"confirmed": 2, "suspected": 1}
     scene.log_incidents(silence("c0de" * 4, 3, parts=(part(12.0, "UZ"),)))
-    assert casebook.count_open() == {"confirmed": 3, "suspected": 1}
+    assert count_open(incidents.all_incidents()) == {"confirmed": 3, "suspected": 1}

@@ -15,7 +15,7 @@ from heliograph_collector.control.echo_server import (
     build_http_reply,
     may_be_http,
 )
-from heliograph_collector.errors import PortTakenError
+from heliograph_collector.model.errors import PortTakenError
 from support.ports import HOST
 
 REQUEST = b"GeT /x?a=1 HTTP/1.1\r\nhOsT: echo.test\r\naCCEPT:  */*\r\nX-E: \r\n\r\n"

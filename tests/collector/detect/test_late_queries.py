@@ -4,6 +4,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -160,7 +161,7 @@ async def test_recovery_begins_before_bins_that_wait_to_be_rolled_up(tmp_path: P
     memory = Memory(evening)
     for waits in (4, None):
         async with DetectorRun(tmp_path, start_s=BACK) as run:
-            await run.detector.recover_verdicts(memory, [lambda: waits])  # noqa: B023 -- called in this turn
+            await run.detector.recover_verdicts(memory, [SimpleNamespace(oldest_position=waits)])
             await run.play([], BACK + 300, tick_s=10)
     async with DetectorRun(tmp_path, start_s=BACK + 300) as run:
         assert (await run.detector.recover_verdicts(memory))[0] == 10

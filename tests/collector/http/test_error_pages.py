@@ -1,6 +1,5 @@
 """Who comes with a browser is told in a page what is not there; a program gets problem JSON."""
 
-from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -43,9 +42,7 @@ async def test_what_is_wrong_with_a_question_is_told_and_escaped(serve: Serve) -
 
 
 async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> None:
-    client = await serve(
-        replace(evening().feed(), requests_a_minute=2, client_address=lambda way: "one")
-    )
+    client = await serve(evening().feed(requests_a_minute=2, client_address=lambda way: "one"))
     for _ in range(3):
         answer = await client.get("/methodology", headers=_BROWSER)
     assert (answer.status, answer.content_type) == (429, "text/html")

@@ -21,8 +21,6 @@ from heliograph_agent.net.system_net import SystemNetFactory
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
-from heliograph_collector.app.startup import BURST_S, PREFIX_PER_S, QueryRateLimit
-from heliograph_collector.errors import PortTakenError
 from heliograph_collector.ingest.dns_server import (
     MAX_EXTRA_BYTES,
     MAX_QUERY_BYTES,
@@ -30,7 +28,9 @@ from heliograph_collector.ingest.dns_server import (
     serve_dns,
 )
 from heliograph_collector.ingest.geo.lookup import GeoLookup
+from heliograph_collector.ingest.query_rate import BURST_S, PREFIX_PER_S, QueryRateLimit
 from heliograph_collector.ingest.voice_reports import FIRST_SEQUENCE
+from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import JournalRow, RowKind
 from support.hand_clock import HandClock
 from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from heliograph.plan import Carrier, Entrance
-from heliograph_collector.app.startup import build_entrances
+from heliograph_collector.config.entrances import build_entrances
 from heliograph_collector.config.settings import Config
 from support import serve_process
 from support.ports import HOST, free_port

@@ -14,9 +14,9 @@ from heliograph.http_envelope import MAX_BODY
 from heliograph.plan_chunks import PlanAssembler, format_progress
 from heliograph.relay_line import verify_relayed_receipt
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.errors import PortTakenError
 from heliograph_collector.fleet import tls_file
 from heliograph_collector.ingest.post_server import serve_post
+from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import RowKind
 from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server
 

@@ -36,7 +36,9 @@ class EnvelopeApi:
             async with asyncio.timeout(self._deadline_s):
                 body = await _read_body(request)
                 receipt = await self._feed.accept_envelope(
-                    body, forwarded_for(request), INTERMEDIARY_HEADER in request.headers
+                    body,
+                    forwarded_for(request),
+                    is_elsewhere=INTERMEDIARY_HEADER in request.headers,
                 )
         except TimeoutError:
             raise Problem(

@@ -15,6 +15,7 @@ from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.model.records import Block
 from heliograph_collector.store.clickhouse import StoreError
 
 log = logging.getLogger(__name__)
@@ -76,6 +77,9 @@ class CellEvents:
         """Mark the times of a stored block."""
         self._snapshot_cache.touch(timestamps_us)
         self._touched.set()
+
+    def on_block(self, block: Block) -> None:
+        self.touch(block.list_timestamps())
 
     async def run(self) -> None:
         self._snapshot_cache.is_polled = True

@@ -4,11 +4,12 @@ Each of the three is rolled up and passes k-anonymity on its own, as in the time
 no more than that: a state for each bin, silence, and that too few vantages measured.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -64,7 +65,6 @@ class CountryTimeline:
     is_young: bool = False  # the last bin has only begun
 
 
-MergeSmall = Callable[[Sequence[Cell], int], Sequence[Cell]]
 _FRESH_BINS = 2  # bins
 MERGED_FIELDS: Sequence[Mapping[str, Any]] = (  # the fields over which each of the three is merged
     {"region": "", "asn": 0, "access": ""},
@@ -78,7 +78,6 @@ def empty_timeline(starts: range) -> CountryTimeline:
 
 
 def compose_timeline(
-    merge_small: MergeSmall,
     k_anonymity: int,
     measured: Sequence[Sequence[Cell]],
     starts: range,
@@ -90,7 +89,7 @@ def compose_timeline(
     in `names` come first.
     """
     country_cells, networks, regions = (
-        (cells, merge_small(cells, k_anonymity)) for cells in measured
+        (cells, merge_small_cells(cells, k_anonymity)) for cells in measured
     )
     return CountryTimeline(
         starts=starts,

@@ -210,17 +210,14 @@ class PageRoutes:
             ]
             return await asyncio.to_thread(
                 panorama.compose_timeline,
-                feed.merge_small,
                 feed.k_anonymity,
                 measured,
                 starts,
                 tuple(feed.services),
             )
 
-        # The store's counts are seconds old anyway, so an event need not refresh them.
-        last_event = feed.bus.last if feed.wide is None else ""
         timeline: CountryTimeline = await self._snapshot_cache.page_cache.get(
-            (country, starts, last_event), read, _DATA_TTL
+            (country, starts), read, _DATA_TTL
         )
         return timeline
 

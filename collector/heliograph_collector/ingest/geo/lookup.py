@@ -6,6 +6,7 @@ The address itself is not passed on.
 import hashlib
 import hmac
 import ipaddress
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +15,8 @@ from urllib.parse import unquote
 
 from heliograph.units import DAY_US
 from heliograph_collector.ingest.geo.asn_table import AsnTable
+
+log = logging.getLogger("heliograph")
 
 MAX_HOPS = 16
 
@@ -65,9 +68,23 @@ class GeoLookup:
         tables = (("country", self._country_table), ("asn", self._asn_table))
         return [name for name, table in tables if table is None]
 
+    def report_missing_tables(self) -> None:
+        """Log which tables are missing, and what that means."""
+        missing_tables = self.missing_tables
+        if missing_tables:
+            log.info(
+                "No %s table: %s unknown unless volunteers declare it (`geo install` adds tables).",
+                " and no ".join(missing_tables),
+                "places are" if len(missing_tables) > 1 else "that is",
+            )
+
+    def find_origin(self, address_chain: str) -> Address | None:
+        """Find the last address of the chain that is not one of our own proxies."""
+        return find_origin(address_chain, self._trusted_proxies)
+
     def locate(self, address_chain: str, now_us: int) -> PeerLocation:
         """Locate the origin of `address_chain`; without proxies that is the peer alone."""
-        address = find_origin(address_chain, self._trusted_proxies)
+        address = self.find_origin(address_chain)
         if address is None:
             return UNKNOWN_LOCATION
         ip_address = str(address)

@@ -12,11 +12,11 @@ from grpc_health.v1.health import aio as health
 from grpc_reflection.v1alpha import reflection
 
 from heliograph.v1 import intake_pb2, intake_pb2_grpc
-from heliograph_collector.errors import PortTakenError
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.grpc.service import IntakeService
 from heliograph_collector.ingest.rate_limits import raise_file_limit
+from heliograph_collector.model.errors import PortTakenError
 
 SERVICE_NAME = intake_pb2.DESCRIPTOR.services_by_name["Intake"].full_name
 HEALTH_SERVICE_NAME = health_pb2.DESCRIPTOR.services_by_name["Health"].full_name

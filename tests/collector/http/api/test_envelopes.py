@@ -62,7 +62,7 @@ async def test_too_slow_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(EnvelopeApi.__init__, "__defaults__", (0.01,))
     world = World()
 
-    async def accept(envelope: bytes, *_: object) -> pb.Receipt:
+    async def accept(envelope: bytes, forwarded_for: str, *, is_elsewhere: bool) -> pb.Receipt:
         await asyncio.sleep(60)
         raise AssertionError
 
@@ -73,7 +73,7 @@ async def test_too_slow_is_told_so(serve: Serve, monkeypatch: pytest.MonkeyPatch
 async def test_a_flood_is_told_to_come_back(serve: Serve) -> None:
     inside, go = asyncio.Semaphore(0), asyncio.Event()
 
-    async def accept(envelope: bytes, *_: object) -> pb.Receipt:
+    async def accept(envelope: bytes, forwarded_for: str, *, is_elsewhere: bool) -> pb.Receipt:
         inside.release()
         await go.wait()
         return pb.Receipt(status=pb.STATUS_STORED)

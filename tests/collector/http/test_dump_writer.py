@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from heliograph.units import DAY_US
 from heliograph_collector import cli
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
-from heliograph_collector.app.dump_writer import (
+from heliograph_collector.http.api.parquet import COLUMNS, DayFile
+from heliograph_collector.http.dump_writer import (
     DAYS_PER_ROUND,
     GRACE_US,
     DumpStore,
@@ -24,7 +25,6 @@ from heliograph_collector.app.dump_writer import (
     list_due_days,
     write_day,
 )
-from heliograph_collector.http.api.parquet import COLUMNS, DayFile
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.store import Store, StoreError
 from support.fake_feed import World

@@ -8,7 +8,7 @@ from random import Random
 import pytest
 
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.errors import CannotServeError
+from heliograph_collector.detect.runner import LogUnusableError
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
@@ -177,7 +177,7 @@ async def test_fault_that_lasts_is_one_coverage_gap(tmp_path: Path) -> None:
 
 async def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
     (tmp_path / LOG_FILE_NAME).write_bytes(b'{"format":1}\n')
-    with pytest.raises(CannotServeError, match=r"Entry 1 of .* is bad.*move alerts.jsonl away"):
+    with pytest.raises(LogUnusableError, match=r"Entry 1 of .* is bad.*move alerts.jsonl away"):
         async with DetectorRun(tmp_path):
             pass
 
@@ -230,7 +230,7 @@ async def test_stuck_or_late_detectors_are_not_ready(
         await run.detector.advance()
         assert run.detector.problems() == []
         await run.journal.append(cut()[:20])
-        monkeypatch.setattr("heliograph_collector.app.detector_runner._ROWS_PER_READ", 5)
+        monkeypatch.setattr("heliograph_collector.detect.runner._ROWS_PER_READ", 5)
         run.clock.advance_us(600_000_000)
         assert not await run.detector.advance()
         (told,) = run.detector.problems()

@@ -11,9 +11,10 @@ import pytest
 
 from heliograph.observation import Link
 from heliograph_collector import cli
-from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, rejudge
-from heliograph_collector.control import Assessor
+from heliograph_collector.aggregate.cell_updater import CellRefresher
+from heliograph_collector.control import STALE_US, Assessor, ControlContext
 from heliograph_collector.judge import judge
+from heliograph_collector.judge.rejudge import Judge, RejudgeReport, RejudgeScope, rejudge
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
@@ -77,8 +78,13 @@ def old(*some: ReceivedMeasurement) -> list[JudgedMeasurement]:
     return [(one, (OLD,)) for one in some]
 
 
-async def run(store: Store, wanted: RejudgeScope = ALL, *, write: bool = True) -> RejudgeReport:
-    return await rejudge(store, (), wanted, is_written=write, judge=judge)
+async def run(
+    store: Store, wanted: RejudgeScope = ALL, *, write: bool = True, by: Judge = judge
+) -> RejudgeReport:
+    controls, cells = ControlContext(), CellRefresher(store)
+    return await rejudge(
+        store, controls, cells, wanted, control_reach_us=STALE_US, is_written=write, judge=by
+    )
 
 
 async def said(store: Store) -> dict[str, tuple[str, str]]:
@@ -161,7 +167,7 @@ async def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(store: Store
         )
 
     await fill(store, *Assessor(judge)([CONTROL, CUT]))
-    report = await rejudge(store, (), ALL, is_written=True, judge=stricter)
+    report = await run(store, by=stricter)
     ((move, count),) = report.changes.items()
     assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)
     assert (move.state_before, move.state_after) == ("blocked", "unknown")

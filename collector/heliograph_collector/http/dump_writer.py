@@ -4,9 +4,9 @@ import asyncio
 import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
@@ -32,7 +32,17 @@ _BUSY_PAUSE_S = 60.0
 _IDLE_PAUSE_S = 1_800.0
 _MAX_LATENESS_US = MAX_AGE_US + 2 * DAY_US  # older cells do not change while the collector runs
 
-Progress = Callable[[str], None]
+
+class DayEntry(TypedDict):
+    """One daily file in the index."""
+
+    name: str
+    day: str
+    revision: int
+    rows: int
+    bytes: int
+    sha256: str
+    written: str
 
 
 @dataclass(slots=True)
@@ -41,7 +51,7 @@ class DumpStore:
 
     folder: Path
     k_anonymity: int
-    files: dict[str, dict[str, Any]] = field(default_factory=dict)  # by day
+    files: dict[str, DayEntry] = field(default_factory=dict)  # by day
     changed_us_by_day: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -73,7 +83,9 @@ class DumpStore:
             "name": dump_name(day),
             "day": day,
             "revision": revision + has_changed,
-            **asdict(written),
+            "rows": written.rows,
+            "bytes": written.bytes,
+            "sha256": written.sha256,
             "written": timestamp if previous is None or has_changed else previous["written"],
         }
         return has_changed
@@ -202,15 +214,15 @@ async def export_days(
     since_us: int,
     until_us: int,
     now_us: int,
-    on_day: Progress,
-) -> list[dict[str, Any]]:
+    on_day: Callable[[str], None],
+) -> list[DayEntry]:
     """Write the files of finished days of [since, until), and a README.json.
 
     The README.json describes the columns. Raises StoreError, OSError.
     """
     dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity)
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
-    written_files = []
+    written_files: list[DayEntry] = []
     for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):
         day = write_time(day_us)[:10]
         on_day(day)

@@ -2,9 +2,10 @@
 
 import asyncio
 import shutil
-from collections.abc import Awaitable, Callable
 from pathlib import Path
+from typing import Protocol
 
+from heliograph.clock import Clock
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
 
@@ -13,7 +14,17 @@ TIMEOUT_S = 20.0
 MIN_FREE_BYTES = 256 * 1_048_576  # bytes: some hours of envelopes, and space for a merge
 _MIB = 1_048_576
 
-Check = Callable[[], Awaitable[str]]  # returns a sentence on the problem, "" if there is none
+
+class MarkedJournal(Protocol):
+    async def mark_alive(self, now_us: int) -> None:
+        """Write a mark. Raises JournalError."""
+        ...
+
+
+class CheckedStore(Protocol):
+    async def health(self) -> object:
+        """Query the engine's state. Raises StoreError."""
+        ...
 
 
 class Readiness:
@@ -21,22 +32,17 @@ class Readiness:
 
     def __init__(
         self,
-        write_mark: Callable[[], Awaitable[None]],
-        query_store: Callable[[], Awaitable[object]],
+        journal: MarkedJournal,
+        store: CheckedStore,
         data: Path,
+        clock: Clock,
         *,
         timeout_s: float = TIMEOUT_S,
-        read_free_bytes: Callable[[Path], int] = lambda path: shutil.disk_usage(path).free,
     ) -> None:
-        """Take the checks as callables.
-
-        `write_mark` writes to the journal (JournalError), `query_store` queries the store
-        (StoreError), `read_free_bytes` returns the free bytes on a directory's disk.
-        """
-        self._write_mark = write_mark
-        self._query_store = query_store
+        self._journal = journal
+        self._store = store
         self._data = data
-        self._read_free_bytes = read_free_bytes
+        self._clock = clock
         self._timeout_s = timeout_s
         self._problems: list[str] = []
 
@@ -49,13 +55,18 @@ class Readiness:
             await asyncio.sleep(CHECK_INTERVAL_S)
 
     async def run_checks(self) -> None:
-        checks: tuple[Check, ...] = (self._check_journal, self._check_store, self._check_disk)
-        self._problems = [problem for check in checks if (problem := await check())]
+        problems = [
+            await self._check_journal(),
+            await self._check_store(),
+            await self._check_disk(),
+        ]
+        self._problems = [problem for problem in problems if problem]
 
     async def _check_journal(self) -> str:
+        """Return a sentence on the problem, "" if there is none; so do the other checks."""
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._write_mark()
+                await self._journal.mark_alive(self._clock.wall_us())
         except TimeoutError:
             return f"The journal took nothing for {self._timeout_s:.0f} s."
         except JournalError as error:
@@ -65,7 +76,7 @@ class Readiness:
     async def _check_store(self) -> str:
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._query_store()
+                await self._store.health()
         except TimeoutError:
             return f"The store did not answer within {self._timeout_s:.0f} s."
         except StoreError as error:
@@ -74,7 +85,7 @@ class Readiness:
 
     async def _check_disk(self) -> str:
         try:
-            free_bytes = await asyncio.to_thread(self._read_free_bytes, self._data)
+            free_bytes = (await asyncio.to_thread(shutil.disk_usage, self._data)).free
         except OSError as error:
             return f"The data directory cannot be looked at: {error.strerror}."
         if free_bytes >= MIN_FREE_BYTES:

@@ -4,9 +4,8 @@ The state is saved every hour; a restart resumes there and reads the rows since.
 """
 
 import asyncio
-import json
 import logging
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -17,10 +16,6 @@ from heliograph_collector.detect.recovery import RecoveredVotes
 from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.detect.state import DetectorConfig, DetectorState
-from heliograph_collector.errors import CannotServeError
-from heliograph_collector.http.api.coverage import build_gap
-from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.incident_document import build_document, build_state
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry
@@ -44,33 +39,20 @@ _IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 GapRecord = dict[str, Any]
 
 
-class IncidentEvents:
-    """Events for live readers; `titles` by service, `k` for k-anonymity."""
+class EntryPublisher(Protocol):
+    """The receiver of what changes, for live readers."""
 
-    def __init__(self, bus: EventBus, titles: Mapping[str, str], k: int) -> None:
-        self._bus = bus
-        self._titles = titles
-        self._k = k
+    def publish_incident(self, book: IncidentBook, id_: str) -> None: ...
+    def publish_gap(self, book: IncidentBook, coverage_gap: GapRecord) -> None: ...
 
-    def publish_incident(self, book: IncidentBook, id_: str) -> None:
-        """Publish an incident as in `/api/v1/incidents/{id}`, if that shows it."""
-        incident_document = build_document(book.entries_of(id_), self._titles, self._k)
-        if incident_document is not None:
-            self._bus.publish("incident", json.dumps(incident_document))
 
-    def publish_gap(self, book: IncidentBook, coverage_gap: Mapping[str, Any]) -> None:
-        """Publish a gap as in `/api/v1/coverage`.
+class PositionHolder(Protocol):
+    """A reader of verdicts that holds unwritten data."""
 
-        Only a country with a shown incident is named; other names would reveal a vantage.
-        """
-        country = coverage_gap["country"]
-        is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
-        payload = build_gap(coverage_gap) if is_named else {"ask": "/api/v1/coverage"}
-        self._bus.publish("coverage", json.dumps(payload))
-
-    def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
-        country_incidents = (i for i in book.incidents() if i["scope"]["country"] == country)
-        return any(build_state(i, self._titles, self._k) for i in country_incidents)
+    @property
+    def oldest_position(self) -> int | None:
+        """Return the entry after which that data arrived; None if there is none."""
+        ...
 
 
 class JournalSource(Protocol):
@@ -88,10 +70,14 @@ class VerdictSource(Protocol):
     async def since(self, position: int | None) -> RecoveredVotes: ...
 
 
+class LogUnusableError(Exception):
+    """The alert log cannot be continued; the text is a sentence for the operator."""
+
+
 class DetectorRunner:
     """Run the detectors over the journal and over the blocks that `on_block` gets.
 
-    `run` belongs in the collector's TaskGroup. Raises CannotServeError.
+    `run` belongs in the collector's TaskGroup. Raises LogUnusableError.
     """
 
     def __init__(
@@ -101,28 +87,27 @@ class DetectorRunner:
         late_source: VoteHistory,
         *,
         clock: Clock,
-        bus: EventBus,
+        publisher: EntryPublisher,
         registry: CollectorRegistry,
-        titles: Mapping[str, str] | None = None,
     ) -> None:
         try:
             self._state = DetectorState(config)
         except (AlertLogError, OSError) as error:
-            raise CannotServeError(
+            raise LogUnusableError(
                 f"The alert log cannot be gone on with. {error} Restore alerts.jsonl and the keys "
                 "from one backup, or move alerts.jsonl away to begin a new log."
             ) from error
         self._journal = journal
         self._past = late_source
         self._clock = clock
-        self._events = IncidentEvents(bus, titles or {}, config.k_anonymity)
+        self._publisher = publisher
         self._lock = asyncio.Lock()  # one change of the state at a time
         self._late_data = LateVotes()
         self._open_window: ReopenedWindow | None = None  # the late window that is evaluated again
         self._pending_votes: list[ServiceVote] = []
         self._received_through = 0  # the last entry whose verdicts arrived
         self._evaluated_through = 0  # … and at the last evaluation
-        self._other_positions: Sequence[Callable[[], int | None]] = ()
+        self._position_holders: Sequence[PositionHolder] = ()
         self._is_recovered = False  # the previous process's buffered verdicts were replayed
         self._past_gaps: tuple[CoverageGap, ...] = ()  # ended gaps at the last evaluation …
         self._current_gaps: tuple[tuple[int, str, str], ...] = ()  # … and open ones
@@ -231,22 +216,21 @@ class DetectorRunner:
             self._late_data.oldest_position,
             None if self._open_window is None else self._open_window.after_position,
         ]
-        positions += [other_position() for other_position in self._other_positions]
+        positions += [holder.oldest_position for holder in self._position_holders]
         if self._is_recovered and self._state.is_written:
             self._state.note_verdict_position(
                 min([through, *(after for after in positions if after is not None)])
             )
 
     async def recover_verdicts(
-        self, source: VerdictSource, other_positions: Sequence[Callable[[], int | None]] = ()
+        self, source: VerdictSource, position_holders: Sequence[PositionHolder] = ()
     ) -> tuple[int, RecoveredVotes]:
         """Replay verdicts that the previous process may not have used.
 
         Call it once the store is open. Return them with the entry after which they came. A crash in
-        between loses nothing. Each of `other_positions` returns the entry after which a reader
-        holds unwritten data, None if it holds none: that is replayed too.
+        between loses nothing. What the `position_holders` have not written is replayed too.
         """
-        self._other_positions = other_positions
+        self._position_holders = position_holders
         while True:
             try:
                 return await self._recover_once(source)
@@ -355,9 +339,9 @@ class DetectorRunner:
 
     def _publish_entries(self, entries: Sequence[LogEntry]) -> None:
         for id_ in dict.fromkeys(entry.incident for entry in entries):
-            self._events.publish_incident(self.book, id_)
+            self._publisher.publish_incident(self.book, id_)
         for coverage_gap in self._find_new_gaps():
-            self._events.publish_gap(self.book, coverage_gap)
+            self._publisher.publish_gap(self.book, coverage_gap)
         if entries:
             self._count_incidents()
 

@@ -1,0 +1,240 @@
+"""Notifications of the running collector: follow the log, fill the outbox.
+
+It only reads the incident log, so a failing receiver never delays the detectors.
+"""
+
+import asyncio
+import logging
+import random
+import sqlite3
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Protocol
+
+import aiohttp
+from aiohttp.abc import AbstractResolver
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock
+from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
+from heliograph_collector.alerting.email import SmtpSender
+from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
+from heliograph_collector.alerting.message import build_alert, build_sample
+from heliograph_collector.alerting.outbox import Delivery, Outbox
+from heliograph_collector.alerting.ssrf_guard import build_connector
+from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.receiver_secrets import read_secret
+from heliograph_collector.config.receivers import Alert, Receiver
+from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
+
+log = logging.getLogger("heliograph.courier")
+
+_HEARTBEAT_S = 30.0
+_RETRY_S = 5.0
+_MAX_HEADER_BYTES = 16_384
+_ENTRIES_PER_READ = 200
+
+
+class IncidentReader(Protocol):
+    """Incidents as readers of the feed see them."""
+
+    def describe_incident(
+        self, entries: Sequence[LogEntry]
+    ) -> tuple[Mapping[str, Any], str] | None:
+        """Return the API document after these entries, and a summary of its evidence.
+
+        None if k-anonymity withholds the incident.
+        """
+        ...
+
+    def watch_changes(self, heartbeat_s: float) -> AsyncGenerator[None, None]:
+        """Yield at once, after every event, and after `heartbeat_s` without one."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertConfig:
+    """Receivers, and the public address of the collector for links."""
+
+    data: Path
+    receivers: Sequence[Receiver]
+    public_url: str = ""
+
+
+class AlertService:
+    """Notifications, and their state for the console. Raises CannotServeError."""
+
+    def __init__(
+        self,
+        config: AlertConfig,
+        book: IncidentBook,
+        reader: IncidentReader,
+        *,
+        clock: Clock,
+        rng: random.Random,
+        registry: CollectorRegistry,
+    ) -> None:
+        self._config = config
+        self._book = book
+        self._reader = reader
+        self._clock = clock
+        self._rng = rng
+        self._registry = registry
+        self._secrets = {r.name: read_secret(r) for r in config.receivers}
+        self._outbox: Outbox | None = None
+        self._dispatcher: AlertDispatcher | None = None
+        self._position = 0
+
+    @property
+    def receivers(self) -> Sequence[Receiver]:
+        return self._config.receivers
+
+    @property
+    def change_count(self) -> int:
+        """Return a number that rises with every change of the outbox."""
+        return self._dispatcher.change_count if self._dispatcher else 0
+
+    async def list_deliveries(self, limit: int = 100) -> list[Delivery]:
+        """List the newest deliveries first. Raises sqlite3.Error."""
+        if self._outbox is None:
+            return []
+        return await asyncio.to_thread(self._outbox.list_deliveries, limit)
+
+    async def resend(self, id_: str) -> bool:
+        """Send a message again; return False if it does not exist. Raises sqlite3.Error."""
+        return self._dispatcher is not None and await self._dispatcher.resend(id_)
+
+    async def run(self) -> None:
+        """Run until cancelled; return at once without receivers. Raises CannotServeError."""
+        if not self.receivers:
+            return
+        try:
+            outbox = self._outbox = Outbox(self._config.data)
+        except sqlite3.Error as error:
+            raise CannotServeError(
+                f"courier.db cannot be used ({error}): restore it from a backup, or move it away."
+            ) from error
+        async with AsyncExitStack() as stack:
+            stack.callback(outbox.close)
+            transports = await stack.enter_async_context(
+                open_transports(self._config.public_url, self._secrets)
+            )
+            dispatcher = self._dispatcher = AlertDispatcher(
+                outbox,
+                self.receivers,
+                transports,
+                clock=self._clock,
+                rng=self._rng,
+                registry=self._registry,
+            )
+            async with asyncio.TaskGroup() as group:
+                group.create_task(dispatcher.run())
+                group.create_task(self._follow_log(outbox, dispatcher))
+
+    async def _follow_log(self, outbox: Outbox, dispatcher: AlertDispatcher) -> None:
+        """Follow the log; start at its end on the first run or in a different log."""
+        async with aclosing(self._reader.watch_changes(_HEARTBEAT_S)) as changes:
+            self._position = await self._find_position(outbox)
+            async for _ in changes:
+                await self._read_entries(dispatcher)
+
+    async def _find_position(self, outbox: Outbox) -> int:
+        while True:
+            try:
+                return await asyncio.to_thread(
+                    find_position, outbox, self._book, self._clock.wall_us()
+                )
+            except (sqlite3.Error, OSError) as error:
+                await self._wait_for_outbox(error)
+
+    async def _read_entries(self, dispatcher: AlertDispatcher) -> None:
+        while entries := self._book.entries[self._position : self._position + _ENTRIES_PER_READ]:
+            try:
+                alerts = await asyncio.to_thread(collect_alerts, self._book, entries, self._reader)
+                await dispatcher.queue_alerts(alerts, entries[-1].number, entries[-1].hash)
+            except (sqlite3.Error, OSError) as error:
+                await self._wait_for_outbox(error)
+            else:
+                self._position = entries[-1].number
+
+    async def _wait_for_outbox(self, error: Exception) -> None:
+        log.error("Alerts wait, the outbox cannot be used (%s).", error)
+        await asyncio.sleep(_RETRY_S)
+
+
+def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
+    """Return the number of the last entry that was handled."""
+    position = outbox.read_position()
+    entries = book.entries
+    if position is not None:
+        number, head = position
+        is_same_log = number <= len(entries) and (number == 0 or entries[number - 1].hash == head)
+        if is_same_log:
+            return number
+        log.warning("The alert log is not the one that was read before: begun anew at its end.")
+    last_number = len(entries)
+    outbox.queue_alerts(
+        (), last_number, entries[last_number - 1].hash if last_number else EMPTY_HEAD, now_us
+    )
+    return last_number
+
+
+def collect_alerts(
+    book: IncidentBook, entries: Sequence[LogEntry], reader: IncidentReader
+) -> list[Alert]:
+    """Build the alerts of these entries, each as published at that entry."""
+    alerts: list[Alert] = []
+    for entry in entries:
+        preceding = [
+            earlier for earlier in book.entries_of(entry.incident) if earlier.number <= entry.number
+        ]
+        published = reader.describe_incident(preceding)
+        new_alert = published and build_alert(entry.number, entry.hash, entry.body, *published)
+        if new_alert:
+            alerts.append(new_alert)
+    return alerts
+
+
+@asynccontextmanager
+async def open_transports(base: str, secrets: Mapping[str, str]) -> AsyncIterator[Transports]:
+    """Open the senders, and close them at the end."""
+    async with (
+        open_session(is_private=False) as public_session,
+        open_session(is_private=True) as private_session,
+    ):
+        yield Transports(
+            http=HttpSender(public_session, private_session),
+            mail=SmtpSender(),
+            base=base,
+            secrets=secrets,
+        )
+
+
+def open_session(
+    *, is_private: bool, resolver: AbstractResolver | None = None
+) -> aiohttp.ClientSession:
+    """Open a session without cookies or environment settings.
+
+    Only a session with `is_private` may connect to private addresses.
+    """
+    return aiohttp.ClientSession(
+        connector=build_connector(is_private=is_private, resolver=resolver),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        max_line_size=_MAX_HEADER_BYTES,
+        max_field_size=_MAX_HEADER_BYTES,
+        trust_env=False,
+    )
+
+
+async def send_sample(receiver: Receiver, base: str, now_us: int) -> str:
+    """Send a sample alert once and return the answer. Raises CannotServeError."""
+    timestamp = f"{datetime.fromtimestamp(now_us // 1_000_000, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    async with open_transports(base, {receiver.name: read_secret(receiver)}) as transports:
+        message = build_sample(f"msg_test_{now_us:x}", timestamp)
+        try:
+            return (await transports.deliver(receiver, message, now_us)).summary
+        except DeliveryError as error:
+            raise CannotServeError(f"{receiver.name} was not told: {error}.") from error

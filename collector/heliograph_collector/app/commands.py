@@ -1,0 +1,50 @@
+"""Operations of one-shot commands; each imports only the stages that it needs."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from heliograph_collector.config.receivers import Receiver
+from heliograph_collector.config.settings import Config
+
+if TYPE_CHECKING:
+    from heliograph_collector.http.dump_writer import DayEntry
+    from heliograph_collector.store.store import Store
+
+
+def build_store(config: Config) -> "Store":
+    """Build the store without opening it. Raises StoreError."""
+    from heliograph_collector.store.store import Store
+
+    return Store(
+        config.store,
+        observations_days=config.observations_days,
+        verdicts_days=config.verdicts_days,
+    )
+
+
+async def export_days(
+    config: Config,
+    folder: Path,
+    window_us: tuple[int, int],
+    now_us: int,
+    on_day: Callable[[str], None],
+) -> "list[DayEntry]":
+    """Write the daily files of a window; the store must not be open. Raises StoreError, OSError."""
+    from heliograph_collector.http import dump_writer
+
+    store = build_store(config)
+    try:
+        await store.open()
+        return await dump_writer.export_days(
+            store, folder, config.k_anonymity, *window_us, now_us, on_day
+        )
+    finally:
+        await store.close()
+
+
+async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
+    """Send a sample alert once and return the answer. Raises CannotServeError."""
+    from heliograph_collector.alerting import service
+
+    return await service.send_sample(receiver, base_url, now_us)

@@ -1,0 +1,353 @@
+"""The other roles: each is built from the context and its ports, and has `run`.
+
+`workers` runs all of them in one process; each could run in a process of its own.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import AsyncExitStack
+from typing import Protocol
+
+from aiohttp import web
+
+from heliograph import __version__
+from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
+from heliograph_collector.alerting.service import AlertConfig, AlertService
+from heliograph_collector.app.commands import build_store
+from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.methodology import describe_method
+from heliograph_collector.app.rejudge import StoreDryRunner
+from heliograph_collector.app.voice_codes import FleetCodeProver
+from heliograph_collector.config.errors import CannotServeError, explain_taken_port
+from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
+from heliograph_collector.config.source_files import read_prefixes, read_token
+from heliograph_collector.console.alerts import AlertPages
+from heliograph_collector.console.app import add_routes
+from heliograph_collector.console.incidents import IncidentPages, OperatorLog
+from heliograph_collector.console.live_backend import (
+    ConsoleSources,
+    LiveConsoleBackend,
+    LiveIngest,
+    StoreProgress,
+)
+from heliograph_collector.control import Assessor
+from heliograph_collector.control.agent_process import ControlAgent, keep_control
+from heliograph_collector.control.echo_server import EchoServer
+from heliograph_collector.corroborate import (
+    CorroborationSettings,
+    IodaConfig,
+    RadarConfig,
+    RisConfig,
+)
+from heliograph_collector.corroborate.service import Corroboration
+from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
+from heliograph_collector.detect.state import DetectorConfig
+from heliograph_collector.fleet import KeysError
+from heliograph_collector.fleet.operators import OperatorsError
+from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.renewal import ControlInvites
+from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
+from heliograph_collector.http.api.stream import CellEvents
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.dump_writer import DumpWriter
+from heliograph_collector.http.incident_events import IncidentEvents
+from heliograph_collector.http.live_feed import AgentSessions, FeedSettings, LiveFeed
+from heliograph_collector.http.published_incidents import PublishedIncidents
+from heliograph_collector.http.server import open_http
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest.quarantine_review import QuarantineReview
+from heliograph_collector.judge import judge
+from heliograph_collector.judge.rules import RULES_VERSION
+from heliograph_collector.judge.writer import ClockCheck, StoreWriter
+from heliograph_collector.model.errors import PortTakenError
+from heliograph_collector.model.records import Block
+from heliograph_collector.store.daily_totals import AnonymityRule
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.store import Store, StoreError
+
+log = logging.getLogger("heliograph")
+
+
+class BlockListener(Protocol):
+    """A part that follows the blocks that the judge stores."""
+
+    def on_block(self, block: Block) -> None: ...
+
+
+def create_store(config: Config) -> Store:
+    """Build the store, not yet open. Raises CannotServeError."""
+    try:
+        return build_store(config)
+    except StoreError as error:
+        raise CannotServeError(f"{error} Correct store.url.") from error
+
+
+class JudgeRole:
+    """Judges the journal into the store, and passes on the stored blocks."""
+
+    def __init__(
+        self, context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
+    ) -> None:
+        self._listeners = listeners
+        self.writer = StoreWriter(
+            context.journal,
+            store,
+            ClockCheck(Assessor(judge, context.services.services)),
+            Pseudonyms(context.keyring.secret),
+            clock=context.clock,
+            rng=context.rng,
+            on_block=self._on_block,
+        )
+
+    async def run(self) -> None:
+        await self.writer.run()
+
+    def _on_block(self, block: Block) -> None:
+        for listener in self._listeners:
+            listener.on_block(block)
+
+
+def build_detector(context: AppContext, store: Store) -> DetectorRunner:
+    """Build the detect role. Raises CannotServeError."""
+    config = context.config
+    detector_config = DetectorConfig(
+        data=config.data,
+        journal=context.journal.id,
+        secret=context.keyring.secret,
+        key=context.keyring.log,
+        versions={
+            "heliograph": __version__,
+            "rules": str(RULES_VERSION),
+            "services": context.services.version,
+        },
+        k_anonymity=config.k_anonymity,
+    )
+    try:
+        return DetectorRunner(
+            detector_config,
+            context.journal,
+            store,
+            clock=context.clock,
+            publisher=IncidentEvents(context.bus, context.titles, config.k_anonymity),
+            registry=context.registry,
+        )
+    except LogUnusableError as error:
+        raise CannotServeError(str(error)) from error
+
+
+class PublishRole:
+    """The public pages, the API, and the live events."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        store: Store,
+        sessions: AgentSessions,
+        detector: DetectorRunner,
+        corroboration: Corroboration,
+    ) -> None:
+        config = context.config
+        self._context = context
+        self.feed = LiveFeed(
+            FeedSettings(
+                services=context.services,
+                password=read_password(context.password_file),
+                public_key=context.keyring.log.public,
+                method=describe_method(),
+                k_anonymity=config.k_anonymity,
+                requests_a_minute=config.requests_a_minute,
+                metrics_open=config.metrics == "open",
+                dumps=config.data / "dumps" if config.dumps_days else None,
+            ),
+            store=store,
+            sessions=sessions,
+            detector=detector,
+            annotations=corroboration,
+            clock=context.clock,
+            bus=context.bus,
+            registry=context.registry,
+        )
+        self._snapshot_cache = SnapshotCache(self.feed)
+        self._cell_events = CellEvents(self.feed, self._snapshot_cache)
+        self.app = build_app(self.feed, self._snapshot_cache)
+        self.listeners: Sequence[BlockListener] = (self.feed, self._cell_events)
+
+    async def open_http(self, stack: AsyncExitStack, group: asyncio.TaskGroup) -> None:
+        """Listen for readers; `stack` closes the server. Raises CannotServeError."""
+        config = self._context.config
+        host, requested_port = split_endpoint(config.http)
+        try:
+            guard, port = await open_http(self.app, host, requested_port, stack)
+        except OSError as error:
+            raise explain_taken_port("http", config.http, error.strerror) from error
+        group.create_task(guard.run())
+        address = format_dial_address(host, port)
+        self._context.endpoint_file.publish(http=address)
+        log.info("Page:   http://%s/", address)
+        log.info("Operator's password: in %s", self._context.password_file)
+
+    async def run(self) -> None:
+        """Keep the answers fresh until cancelled; the store must be open."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._cell_events.run())
+            group.create_task(self._snapshot_cache.page_cache.run())
+            group.create_task(self.feed.cell_queries.cache.run())
+
+
+class JobsRole:
+    """Rollups, daily files, corroboration, and reviews of the fleet."""
+
+    def __init__(self, context: AppContext, store: Store, corroboration: Corroboration) -> None:
+        config = context.config
+        clock = context.clock
+        self._context = context
+        self._corroboration = corroboration
+        self.cell_updater = CellUpdater(store, clock)
+        self._daily_totals = DailyUpdater(
+            store, clock, AnonymityRule(config.k_anonymity, CONFIRMED_METHODS)
+        )
+        self._dump_writer = DumpWriter(
+            store, config.data / "dumps", clock, config.k_anonymity, config.dumps_days
+        )
+        self._quarantine_review = QuarantineReview(
+            context.fleet, clock, Pseudonyms(context.keyring.secret)
+        )
+        self.listeners: Sequence[BlockListener] = (self.cell_updater, self._quarantine_review)
+
+    async def run(self, feed: LiveFeed) -> None:
+        """Run until cancelled; the store must be open."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.cell_updater.run())
+            group.create_task(self._daily_totals.run())
+            group.create_task(self._quarantine_review.run())
+            if self._context.config.dumps_days:
+                group.create_task(self._dump_writer.run())
+            group.create_task(self._corroboration.run(PublishedIncidents(feed)))
+
+
+def build_source_settings(config: Config) -> CorroborationSettings:
+    """Build the settings of the sources, with token and prefixes. Raises CannotServeError."""
+    return CorroborationSettings(
+        ris=RisConfig(
+            url=config.ris_url or RisConfig().url,
+            prefixes=read_prefixes(config.prefixes_file) if config.prefixes_file else {},
+        ),
+        ioda=IodaConfig(url=config.ioda_url or IodaConfig().url),
+        radar=RadarConfig(
+            url=config.radar_url or RadarConfig().url,
+            token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
+        ),
+    )
+
+
+def build_corroboration(context: AppContext) -> Corroboration:
+    """Build the corroboration by the configured sources. Raises CannotServeError."""
+    config = context.config
+    return Corroboration(
+        config.data,
+        config.corroborate,
+        build_source_settings(config),
+        clock=context.clock,
+        rng=context.rng,
+    )
+
+
+def build_alerts(context: AppContext, feed: LiveFeed) -> AlertService:
+    """Build the notifications. Raises CannotServeError."""
+    config = context.config
+    return AlertService(
+        AlertConfig(data=config.data, receivers=config.alerts, public_url=config.public_url),
+        feed.book,
+        PublishedIncidents(feed),
+        clock=context.clock,
+        rng=context.rng,
+        registry=context.registry,
+    )
+
+
+class ConsoleRole:
+    """The console's pages, added to the application of the publish role; close it."""
+
+    def __init__(
+        self,
+        context: AppContext,
+        store: Store,
+        feed: LiveFeed,
+        ingest: LiveIngest,
+        writer: StoreProgress,
+        alerts: AlertService,
+        operator_log: OperatorLog,
+    ) -> None:
+        self._feed = feed
+        self._alerts = alerts
+        self._operator_log = operator_log
+        sources = ConsoleSources(
+            config=context.config,
+            keyring=context.keyring,
+            fleet=context.fleet,
+            services=context.services,
+            password_file=context.password_file,
+            rules_version=str(RULES_VERSION),
+            clock=context.clock,
+            registry=context.registry,
+            feed=feed,
+            ingest=ingest,
+            journal=context.journal,
+            writer=writer,
+            alerts=alerts,
+            dry_runner=StoreDryRunner(store, context.services.services),
+            voice_codes=FleetCodeProver(context.config.data, context.clock),
+        )
+        try:
+            self._backend = LiveConsoleBackend(sources)
+        except (KeysError, OperatorsError) as error:
+            raise CannotServeError(f"{error}.") from error
+
+    def add_routes(self, app: web.Application) -> None:
+        access_control = add_routes(app, self._backend)
+        add_route = access_control.route_adder(app)
+        IncidentPages(access_control, self._feed, self._operator_log).routes(add_route)
+        AlertPages(access_control, self._alerts).routes(add_route)
+
+    def close(self) -> None:
+        self._backend.close()
+
+
+class ControlRole:
+    """The local control agent and the echo service, as far as they are configured."""
+
+    def __init__(self, context: AppContext, grpc_port: int) -> None:
+        self._context = context
+        config = context.config
+        endpoint = format_dial_address(split_endpoint(config.grpc)[0], grpc_port)
+        self._control = ControlAgent(
+            state_directory=config.data / "control",
+            log_file=config.data / "control.log",
+            endpoint=endpoint,
+            invites=ControlInvites(context.fleet, context.keyring, endpoint, context.clock),
+            rng=context.rng,
+        )
+        self.echo = EchoServer()
+
+    async def run(self) -> None:
+        if "local" in self._context.config.control_endpoints:
+            await keep_control(self._control)
+
+    async def run_echo(self, group: asyncio.TaskGroup) -> None:
+        """Run the echo server until cancelled; connections are tasks of `group`.
+
+        Raises CannotServeError.
+        """
+        endpoint = self._context.config.echo
+        if not endpoint:
+            return
+        host, port = split_endpoint(endpoint)
+        try:
+            async with self.echo.open(host, port, group) as echo_port:
+                address = format_dial_address(host, echo_port)
+                self._context.endpoint_file.publish(echo=address)
+                log.info("Echo:   %s (TCP)", address)
+                await asyncio.Event().wait()
+        except PortTakenError as error:
+            raise explain_taken_port("echo", endpoint) from error

@@ -1,0 +1,42 @@
+"""The exception that explains why a collector does not start, and its sentences."""
+
+from pathlib import Path
+
+_TAKEN_PORTS = {
+    "grpc": (
+        "{address} cannot be listened on, it is probably taken: "
+        "stop what listens there, or say --grpc HOST:PORT."
+    ),
+    "http": (
+        "{address} cannot be listened on ({reason}): "
+        "stop what listens there, or say --http HOST:PORT."
+    ),
+    "post": "{address} cannot be listened on: free it, or say --post HOST:PORT.",
+    "echo": "{address} cannot be listened on: free it, or say --echo HOST:PORT.",
+    "dns": (
+        "{address} cannot be listened on (ports below 1024 need a right of their own): "
+        "free it, or correct dns.listen."
+    ),
+}
+
+
+class CannotServeError(Exception):
+    """The collector cannot start; its operator can remove the cause.
+
+    The text is a sentence for the operator.
+    """
+
+
+def explain_taken_port(listener: str, address: str, reason: str | None = "") -> CannotServeError:
+    """Explain that a listener (grpc, http, post, echo or dns) cannot have its address."""
+    return CannotServeError(_TAKEN_PORTS[listener].format(address=address, reason=reason))
+
+
+def explain_unusable_directory(directory: Path, error: OSError) -> CannotServeError:
+    return CannotServeError(
+        f"{directory} cannot be used ({error.strerror}): name another --data directory."
+    )
+
+
+def explain_unusable_database(file: Path, error: Exception) -> CannotServeError:
+    return CannotServeError(f"{file} cannot be used ({error}): restore it from a backup.")

@@ -1,0 +1,181 @@
+"""Views of incidents for the console, with texts ready to be shown. Pure."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph_collector.console.formats import format_second
+from heliograph_collector.http import labels
+from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
+from heliograph_collector.http.pages import incident_text
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentRow:
+    """One incident in the list; `marks` are labels beside its state."""
+
+    id: str
+    sentence: str
+    state: str
+    is_open: bool
+    country: str
+    service: str
+    facts: Sequence[str]
+    marks: Sequence[str]
+    updated: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LogEntryView:
+    """One log entry of an incident."""
+
+    entry: int
+    at: str
+    change: str
+    by: str  # detector or operator
+    comment: str
+    name: str
+    is_alert: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentDetail:
+    """One incident of the log; `allowed_acts` are those that an operator may record."""
+
+    row: IncidentRow
+    newest_entry: int
+    allowed_acts: Sequence[str]
+    facts: Sequence[tuple[str, str]]
+    counter_evidence: Sequence[str]
+    hints: Sequence[str]
+    parts: Sequence[Mapping[str, Any]]
+    turns: Sequence[tuple[str, str]]
+    log_entries: Sequence[LogEntryView]
+    page: str
+
+
+def count_open(incidents: Sequence[Json]) -> dict[str, int]:
+    """Count the open incidents by state."""
+    states = [incident["state"] for incident in incidents]
+    return {state: states.count(state) for state in OPEN_STATES}
+
+
+def build_row(incident: Json) -> IncidentRow:
+    marks = []
+    operator = incident["operator"]
+    if operator and operator["acknowledged"]:
+        marks.append("seen")
+    if "operator" in incident["confirmed_by"]:
+        marks.append("confirmed by operator")
+    if incident["withdrawn_by"] == "operator":
+        marks.append("withdrawn by operator")
+    if operator and operator["notes"]:
+        marks.append(f"{len(operator['notes'])} note{'s' if len(operator['notes']) > 1 else ''}")
+    parts = incident["parts"]
+    facts = [
+        labels.label_code("kind", incident["kind"]),
+        labels.describe_confidence(incident["confidence"]),
+    ]
+    facts += [f"{_format_band(parts[0]['votes'])} votes"] if parts else []
+    return IncidentRow(
+        id=incident["id"],
+        sentence=incident["sentence"],
+        state=incident["state"],
+        is_open=incident["state"] in OPEN_STATES,
+        country=incident["scope"]["country"],
+        service=incident["scope"]["service"],
+        facts=facts,
+        marks=marks,
+        updated=format_second(parse_us(incident["updated"])),
+    )
+
+
+def build_detail(incident: Json) -> IncidentDetail:
+    country = incident["scope"]["country"]
+    return IncidentDetail(
+        row=build_row(incident),
+        newest_entry=incident["alerts"][-1]["entry"],
+        allowed_acts=_list_allowed_acts(incident),
+        facts=_build_facts(incident),
+        counter_evidence=[labels.label_code("held", code) for code in incident["held"]],
+        hints=[labels.label_code("hint", code) for code in incident["hints"]],
+        parts=[_build_part(part, country) for part in incident["parts"]],
+        turns=[
+            (phase_change["way"], incident_text.describe_phase_change(phase_change, country))
+            for phase_change in incident["turns"]
+        ],
+        log_entries=[_build_log_entry(alert) for alert in reversed(incident["alerts"])],
+        page=incident["links"]["page"],
+    )
+
+
+def _list_allowed_acts(incident: Json) -> list[str]:
+    """List the acts that the state allows; the log makes the final check."""
+    operator = incident["operator"] or {}
+    allowed_acts = ["annotated"]
+    if not operator.get("acknowledged"):
+        allowed_acts.append("acknowledged")
+    if incident["state"] != "withdrawn":
+        allowed_acts.append("withdrawn")
+    if "operator" not in incident["confirmed_by"] and incident["withdrawn_by"] != "detector":
+        allowed_acts.append("confirmed")
+    return allowed_acts
+
+
+def _build_facts(incident: Json) -> list[tuple[str, str]]:
+    confirmed_at = (
+        incident_text.format_timestamp(incident["confirmed"])
+        if incident["confirmed"]
+        else "not confirmed"
+    )
+    facts = [
+        ("Where", incident_text.describe_place(incident["parts"], incident["scope"])),
+        ("What", incident["title"] or "all traffic"),
+        ("Began", incident_text.describe_bracket(incident["started"])),
+        ("Ended", incident_text.describe_bracket(incident["ended"]) if incident["ended"] else ""),
+        ("How", labels.describe_method(incident["layer"], incident["method"])),
+        ("Detector", f"{incident['detected']}; {confirmed_at}"),
+        ("Operator", _describe_operator(incident)),
+        ("How sure", incident_text.describe_confidence(incident)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
+def _describe_operator(incident: Json) -> str:
+    operator = incident["operator"] or {}
+    for name in ("confirmed", "withdrawn"):
+        entry = operator.get(name)
+        if entry and entry["until"] is None:
+            reason = f": “{entry['text']}”" if entry["text"] else ""
+            return f"{name} at {incident_text.format_timestamp(entry['at'])}{reason}"
+    withdrawal = operator.get("withdrawn")
+    if withdrawal and incident["withdrawn_by"] != "operator" and "confirmed" not in operator:
+        return f"withdrawn, until entry {withdrawal['until']} brought new evidence"
+    return ""
+
+
+def _build_part(part: Json, country: str) -> Mapping[str, Any]:
+    return {
+        "place": incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
+        "votes": _format_band(part["votes"]),
+        "share": f"{part['share']:.0%}",
+        "networks": part["networks"],
+        "spared": ", ".join(incident_text.describe_spared(part, other) for other in part["except"]),
+    }
+
+
+def _build_log_entry(alert: Json) -> LogEntryView:
+    return LogEntryView(
+        entry=alert["entry"],
+        at=format_second(parse_us(alert["at"])),
+        change=labels.label_code("change", alert["change"]),
+        by=alert["by"],
+        comment=alert["text"],
+        name=alert["name"],
+        is_alert=alert["called"],
+    )
+
+
+def _format_band(band: str) -> str:
+    """Format the band of a count for people."""
+    return band.replace("-", "\N{EN DASH}")

@@ -1,0 +1,319 @@
+"""The running console's data: from the fleet, ingest, the writer and the rules."""
+
+import asyncio
+import hashlib
+import hmac
+import shutil
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from ipaddress import ip_network
+from pathlib import Path
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock
+from heliograph.observation import Link
+from heliograph.plan import Plan
+from heliograph.services import Services
+from heliograph.units import DAY_US
+from heliograph.yaml_document import YamlError, parse_yaml
+from heliograph_collector.config.plan_file import parse_plan
+from heliograph_collector.config.settings import (
+    Config,
+    format_dial_address,
+    split_endpoint,
+)
+from heliograph_collector.console.backend import (
+    ConsoleBackend,
+    DryRun,
+    IngestStatus,
+    InvalidInputError,
+    LiveAgent,
+    VoiceReport,
+)
+from heliograph_collector.console.incident_views import count_open
+from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
+from heliograph_collector.fleet.audit_log import AuditLog
+from heliograph_collector.fleet.operators import Operators
+from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.plans import issue_plan, load_current_plan
+from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
+from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
+
+_MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
+_DRY_RUN_TIMEOUT_S = 120.0
+_PULSE_US = 5_000_000  # interval at which constantly changing figures are published
+_WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
+
+
+class AgentSession(Protocol):
+    """A live session, as the console shows it."""
+
+    @property
+    def agent(self) -> EnrolledAgent: ...
+    @property
+    def vantage(self) -> "SessionPlace": ...
+    @property
+    def link(self) -> Link: ...
+    @property
+    def queued_count(self) -> int: ...
+
+
+class SessionPlace(Protocol):
+    @property
+    def country(self) -> str: ...
+    @property
+    def region(self) -> str: ...
+    @property
+    def access(self) -> str: ...
+
+
+class SessionTable(ConnectionCounts, Protocol):
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[AgentSession]: ...
+
+
+class LiveIngest(Protocol):
+    """The running ingest stage, as the console sees it."""
+
+    @property
+    def port(self) -> int: ...
+    @property
+    def connections(self) -> SessionTable: ...
+    @property
+    def directory(self) -> EnrolledAgents: ...
+    @property
+    def geo(self) -> OriginFinder: ...
+    def remaining_batches(self, agent: bytes) -> int | None: ...
+
+
+class StoreProgress(Protocol):
+    """How far the writer of the store has come."""
+
+    @property
+    def behind(self) -> int | None:
+        """Return the number of journal entries not stored; None before the first answer."""
+        ...
+
+
+class JournalEnd(Protocol):
+    @property
+    def position(self) -> int: ...
+
+
+class DryRunner(Protocol):
+    async def run_dry(self, since_us: int, until_us: int, max_judged: int) -> DryRun:
+        """Judge a window again and store nothing. Raises OSError if the store fails."""
+        ...
+
+
+class VoiceCodeProver(Protocol):
+    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> VoiceReport:
+        """Verify a code, and store it if `is_kept`. Raises ValueError with the reason."""
+        ...
+
+
+class AlertChanges(Protocol):
+    @property
+    def change_count(self) -> int:
+        """Return a number that rises with every change of the outbox."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class ConsoleSources:
+    """The parts of the running collector that the console reads."""
+
+    config: Config
+    keyring: Keyring
+    fleet: Fleet  # the connection of ingest
+    services: Services
+    password_file: Path
+    rules_version: str
+    clock: Clock
+    registry: CollectorRegistry
+    feed: Feed
+    ingest: LiveIngest
+    journal: JournalEnd
+    writer: StoreProgress
+    alerts: AlertChanges
+    dry_runner: DryRunner
+    voice_codes: VoiceCodeProver
+
+
+class LiveConsoleBackend(ConsoleBackend):
+    """The console's data and actions; close it.
+
+    It has its own connection to the fleet database, so ingest sees its changes as it sees those of
+    a command. Raises KeysError, OperatorsError.
+    """
+
+    def __init__(self, sources: ConsoleSources) -> None:
+        config = sources.config
+        self._sources = sources
+        self._config = config
+        self.clock = sources.clock
+        self.operators = Operators(config.data, read_password(sources.password_file))
+        self.trail = AuditLog(config.data)
+        self.secret = hmac.digest(sources.keyring.secret, b"heliograph console v1", "sha256")
+        self.services = sources.services
+        self.services_source = str(config.services_file or "shipped with this edition")
+        self.rules_version = sources.rules_version
+        self.fleet = Fleet(config.data)
+        self._incident_cache = IncidentCache(sources.feed)
+        self._dry_run_lock = asyncio.Lock()
+
+    def close(self) -> None:
+        self.fleet.close()
+
+    def _now_s(self) -> int:
+        return self.clock.wall_us() // 1_000_000
+
+    def name_origin(self, forwarded_for: str) -> str:
+        """Return an opaque name of the client's /24 or /48, kept in memory only.
+
+        A proxy on this machine names its client. Without such a proxy, the client is this machine.
+        """
+        hops = [hop.strip() for hop in forwarded_for.split(",") if hop.strip()]
+        is_own_proxy = hops[-1:] in (["127.0.0.1"], ["::1"])
+        if is_own_proxy and len(hops) == 1:
+            return LOCAL_ORIGIN
+        caller = self._sources.ingest.geo.find_origin(",".join(hops[:-1] if is_own_proxy else hops))
+        prefix = _network_prefix(str(caller)) if caller else "-"
+        return hashlib.sha256(self.secret + prefix.encode()).hexdigest()[:16]
+
+    def list_live_agents(self) -> Mapping[bytes, LiveAgent]:
+        ingest = self._sources.ingest
+        return {
+            # A later connection of the same agent replaces an earlier one.
+            connection.agent.id: LiveAgent(
+                country=connection.vantage.country,
+                region=connection.vantage.region,
+                access=connection.vantage.access,
+                link=connection.link.value,
+                queued_envelopes=connection.queued_count,
+                remaining_batches=ingest.remaining_batches(connection.agent.id),
+            )
+            for connection in ingest.connections
+        }
+
+    def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
+        config = self._config
+        fleet = self.fleet
+        now_s = self._now_s()
+        grpc = format_dial_address(split_endpoint(config.grpc)[0], self._sources.ingest.port)
+        endpoint = config.endpoint or grpc
+        bound_host = split_endpoint(config.endpoint or config.grpc)[0]
+        if bound_host in _WILDCARD_HOSTS:
+            raise InvalidInputError(
+                f"Agents cannot dial {config.grpc}: set the key endpoint to what they dial, and "
+                "restart `serve`."
+            )
+        token = fleet.create_invite(role=role, uses=uses, now_s=now_s, expires_s=now_s + lifetime_s)
+        ensure_charter(fleet, config.data, self._sources.keyring, now_s)
+        current_plan = load_current_plan(fleet)
+        entrances = () if current_plan is None else current_plan[0].entrances
+        pin = self._sources.keyring.pin
+        return format_invite(endpoint, pin, token, entrances, charter=load_charter_digest(fleet))
+
+    def read_plan(self, yaml_text: str, name: str) -> Plan:
+        try:
+            new_plan = parse_plan(parse_yaml(yaml_text.encode(), name), self.services)
+        except YamlError as error:
+            raise InvalidInputError(str(error)) from error
+        current_plan = load_current_plan(self.fleet)
+        if current_plan is None:
+            return new_plan
+        active_plan = current_plan[0]  # fields of the collector's configuration stay
+        return replace(
+            new_plan, entrances=active_plan.entrances, beacon_zone=active_plan.beacon_zone
+        )
+
+    def issue_plan(self, plan: Plan) -> Plan:
+        try:
+            return issue_plan(self.fleet, self._sources.keyring.signing, plan, self._now_s())
+        except KeysError as error:
+            raise InvalidInputError(str(error)) from error
+
+    def read_ingest_status(self) -> IngestStatus:
+        sources = self._sources
+        config = self._config
+        envelopes, measurements = self._count_intake()
+        return IngestStatus(
+            position=self._sources.journal.position,
+            lag_entries=sources.writer.behind,
+            received_us=sources.feed.agents().last_received_us,
+            free_bytes=shutil.disk_usage(config.data).free,
+            problems=sources.feed.problems(),
+            envelopes=envelopes,
+            measurements=measurements,
+        )
+
+    def _count_intake(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:
+        envelopes = []
+        measurements = {}
+        for family in self._sources.registry.collect():
+            for sample in family.samples:
+                sample_labels = sample.labels
+                if sample.name == "heliograph_envelopes_total":
+                    envelope_labels = (
+                        sample_labels["carrier"],
+                        sample_labels["status"],
+                        sample_labels["reason"],
+                    )
+                    envelopes.append((*envelope_labels, int(sample.value)))
+                elif sample.name == "heliograph_measurements_total":
+                    measurements[sample_labels["outcome"]] = int(sample.value)
+        return envelopes, measurements
+
+    async def dry_run(self) -> DryRun:
+        if self._dry_run_lock.locked():
+            raise InvalidInputError("The past is being judged already: wait for that to end.")
+        async with self._dry_run_lock:
+            until_us = self.clock.wall_us()
+            try:
+                async with asyncio.timeout(_DRY_RUN_TIMEOUT_S):
+                    return await self._sources.dry_runner.run_dry(
+                        until_us - DAY_US, until_us, _MAX_DRY_RUN
+                    )
+            except TimeoutError:
+                raise InvalidInputError(
+                    f"A day could not be judged in {_DRY_RUN_TIMEOUT_S:g} s: stop `serve`, and say "
+                    "`heliograph-collector rejudge --dry-run`."
+                ) from None
+            except OSError as error:
+                raise InvalidInputError(f"The store does not answer: {error}") from error
+
+    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
+        try:
+            return self._sources.voice_codes.prove_code(voice_text, self.fleet, is_kept=is_kept)
+        except ValueError as error:
+            sentence = str(error)
+            raise InvalidInputError(f"{sentence[0].upper()}{sentence[1:]}.") from error
+
+    def count_incidents(self) -> Mapping[str, int]:
+        return count_open(self._incident_cache.all_incidents())
+
+    def read_change_markers(self) -> Mapping[str, object]:
+        ingest = self._sources.ingest
+        clock = self.clock
+        links = sorted(ingest.connections.count_links().items())
+        fleet = (
+            self.fleet.data_version(),
+            self._sources.fleet.data_version(),
+            ingest.directory.count_enrolled(),
+        )
+        return {
+            "fleet": (fleet, len(ingest.connections), links),
+            "log": self._sources.feed.book.head,
+            "alerts": self._sources.alerts.change_count,
+            "health": (tuple(self._sources.feed.problems()), clock.monotonic_us() // _PULSE_US),
+        }
+
+
+def _network_prefix(address: str) -> str:
+    return str(ip_network(f"{address}/{48 if ':' in address else 24}", strict=False))

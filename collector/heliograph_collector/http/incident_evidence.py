@@ -1,0 +1,201 @@
+"""The evidence of an incident: its networks' votes or silences, and measurements."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from heliograph_collector.http import labels
+from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
+from heliograph_collector.model.records import (
+    JudgedMeasurement,
+    MeasurementFilter,
+    SilenceCount,
+    VerdictState,
+    Vote,
+)
+from heliograph_collector.store.clickhouse import StoreError
+
+_BIN_S = 60
+_LEAD_US = 300_000_000  # the evidence includes this time before the incident
+_MAX_SPAN_US = 6 * 3_600_000_000  # of a longer incident only the beginning
+_MAX_MEASUREMENTS = 20
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NetworkVotes:
+    """The vantages of one network during an incident.
+
+    For a silence (`is_silence`), `bad` counts those silent at once, `good` those connected now.
+    """
+
+    name: str
+    bad: int
+    good: int
+    unknown: int
+    is_silence: bool
+
+    @property
+    def bar_widths(self) -> tuple[int, int, int]:
+        """Return the shares of failing, good and unknown vantages, in percent."""
+        total = max(1, self.bad + self.good + self.unknown)
+        bad = round(100 * self.bad / total)
+        good = round(100 * self.good / total)
+        return bad, good, 100 - bad - good
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MeasurementRow:
+    """A measurement that supports the incident."""
+
+    id: str
+    at: str
+    network: str
+    target: str
+    state: str
+    how: str
+    rule: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentEvidence:
+    networks: Sequence[NetworkVotes] = ()
+    measurements: Sequence[MeasurementRow] = ()
+    problem: str = ""
+
+
+class EvidenceReader:
+    """Reader of the evidence, from the feed."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    async def read_evidence(self, incident: Json) -> IncidentEvidence:
+        """Read the evidence; if the store does not answer, it holds only the problem."""
+        since_us, until_us = _evidence_window(incident, self._feed.clock.wall_us())
+        try:
+            networks = await self._count_networks(incident, since_us, until_us)
+            measurements = await self._list_measurements(incident, since_us, until_us)
+        except StoreError as error:
+            return IncidentEvidence(problem=f"The store does not answer just now: {error}")
+        return IncidentEvidence(networks=networks, measurements=measurements)
+
+    async def _count_networks(
+        self, incident: Json, since_us: int, until_us: int
+    ) -> list[NetworkVotes]:
+        scope = incident["scope"]
+        filters = {"country": scope["country"]}
+        window = (since_us, until_us, _BIN_S)
+        if not scope["service"]:
+            live_links = self._feed.links() if incident["state"] in OPEN_STATES else ()
+            country_links = [
+                link_count for link_count in live_links if link_count.country == scope["country"]
+            ]
+            return count_silences(await self._feed.silences(*window, **filters), country_links)
+        return count_votes(await self._feed.votes(*window, **filters, service=scope["service"]))
+
+    async def _list_measurements(
+        self, incident: Json, since_us: int, until_us: int
+    ) -> list[MeasurementRow]:
+        """List the blocked measurements of an incident; a silence has none."""
+        scope = incident["scope"]
+        if not scope["service"]:
+            return []
+        filters = MeasurementFilter(
+            country=scope["country"],
+            region=scope["region"],
+            asn=scope["asn"] or None,
+            access=scope["access"],
+            service=scope["service"],
+            state=VerdictState.BLOCKED.value,
+            since_us=since_us,
+            until_us=until_us,
+        )
+        page = await self._feed.measurements(filters, "", _MAX_MEASUREMENTS)
+        return [_build_measurement(judged) for judged in page.items]
+
+
+def count_votes(votes: Sequence[Vote]) -> list[NetworkVotes]:
+    """Count each vantage once by its most frequent verdict."""
+    counts_by_network: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(
+        lambda: defaultdict(lambda: [0, 0, 0])
+    )
+    for vote in votes:
+        vote_counts = counts_by_network[vote.asn, vote.access][vote.pseudonym]
+        vote_counts[0] += vote.blocked
+        vote_counts[1] += vote.reachable
+        vote_counts[2] += vote.unknown + vote.down
+    networks = []
+    for (asn, access), vantages in counts_by_network.items():
+        vantage_states = [_classify_votes(*vote_counts) for vote_counts in vantages.values()]
+        networks.append(
+            NetworkVotes(
+                name=_format_network(asn, access),
+                bad=vantage_states.count("bad"),
+                good=vantage_states.count("good"),
+                unknown=vantage_states.count("unknown"),
+                is_silence=False,
+            )
+        )
+    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
+
+
+def count_silences(
+    silences: Sequence[SilenceCount], live_links: Sequence[LinkCount] = ()
+) -> list[NetworkVotes]:
+    """Count per network the most vantages silent at once, and those connected."""
+    silent_by_start: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
+    for network in silences:
+        silent_by_start[network.asn, network.access][network.start_us] += network.vantages
+    live_vantages: dict[tuple[int, str], int] = defaultdict(int)
+    for link in live_links:
+        live_vantages[link.asn, link.access] += link.vantages
+    networks = []
+    for asn, access in {*silent_by_start, *live_vantages}:
+        max_silent = max(silent_by_start[asn, access].values(), default=0)
+        networks.append(
+            NetworkVotes(
+                name=_format_network(asn, access),
+                bad=max_silent,
+                good=live_vantages[asn, access],
+                unknown=0,
+                is_silence=True,
+            )
+        )
+    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
+
+
+def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
+    record, verdicts = judged
+    overall = next((v for v in verdicts if not v.endpoint), None)
+    vantage = record.vantage
+    measurement = record.measurement
+    return MeasurementRow(
+        id=record.id,
+        at=f"{datetime.fromtimestamp(record.started_us // 1_000_000, UTC):%Y-%m-%d %H:%M:%S}",
+        network=_format_network(vantage.asn, str(vantage.access)),
+        target=measurement.target,
+        state=overall.state.value if overall else "",
+        how=labels.describe_method(overall.layer, overall.method) if overall else "",
+        rule=overall.rule if overall else "",
+    )
+
+
+def _classify_votes(bad: int, good: int, unknown: int) -> str:
+    if bad == good == 0:
+        return "unknown"
+    return "bad" if bad > good else "good"
+
+
+def _format_network(asn: int, access: str) -> str:
+    return f"{f'AS{asn}' if asn else 'network not known'} {access}".rstrip()
+
+
+def _evidence_window(incident: Json, now_us: int) -> tuple[int, int]:
+    since_us = parse_us(incident["started"]["earliest"])
+    end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
+    until_us = min(parse_us(end) if end else now_us, since_us + _MAX_SPAN_US)
+    bin_us = _BIN_S * 1_000_000
+    first_us = (since_us - _LEAD_US) // bin_us * bin_us
+    return first_us, max(until_us, since_us + bin_us) // bin_us * bin_us + bin_us

@@ -1,0 +1,276 @@
+"""The feed of a running collector: data from the store, the sessions and the detectors."""
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv6Address
+from pathlib import Path
+from typing import Any, Protocol
+
+from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
+
+from heliograph.clock import Clock
+from heliograph.experiments import is_for_controls
+from heliograph.observation import Link
+from heliograph.plan import Service
+from heliograph.services import Services
+from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.aggregate.query_cache import CellQueryCache
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method
+from heliograph_collector.http.basic_auth import hash_password
+from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.records import (
+    Block,
+    Cell,
+    JudgedMeasurement,
+    MeasurementFilter,
+    MeasurementPage,
+    SilenceCount,
+    Vote,
+)
+from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
+from heliograph_collector.store.migrations import SchemaError
+from heliograph_collector.store.store import DirectoryInUseError, Store, StoreError
+
+ANCHORS = "anchors"
+_RETRY_S = 5.0
+log = logging.getLogger("heliograph")
+
+
+class ConnectionCounts(Protocol):
+    """Counts of the agents with a live session."""
+
+    def count_links(self) -> Mapping[tuple[str, int, str, Link], int]: ...
+    def count_by_role(self) -> Mapping[str, int]: ...
+
+
+class EnrolledAgents(Protocol):
+    def count_enrolled(self) -> int: ...
+
+
+class OriginFinder(Protocol):
+    def find_origin(self, address_chain: str) -> IPv4Address | IPv6Address | None:
+        """Find the last address of the chain that is not one of our own proxies."""
+        ...
+
+
+class AgentSessions(Protocol):
+    """The running ingest stage, as the feed sees it."""
+
+    @property
+    def connections(self) -> ConnectionCounts: ...
+    @property
+    def directory(self) -> EnrolledAgents: ...
+    @property
+    def geo(self) -> OriginFinder: ...
+    def accept(
+        self, envelope: bytes, forwarded_for: str, *, elsewhere: bool
+    ) -> Awaitable[Receipt]: ...
+
+
+class DetectorLog(Protocol):
+    """The incidents and coverage gaps that the detectors found."""
+
+    @property
+    def book(self) -> IncidentBook: ...
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]: ...
+
+
+class AnnotationSource(Protocol):
+    def list_annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+        """List what outside sources report beside an incident."""
+        ...
+
+
+class ProblemSource(Protocol):
+    def problems(self) -> Sequence[str]:
+        """List reasons not to be ready, as sentences; empty if there are none."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSettings:
+    """What the feed shows and allows, fixed at the start."""
+
+    services: Services
+    password: str
+    public_key: bytes
+    method: Method
+    k_anonymity: int = 5
+    requests_a_minute: int = 0
+    metrics_open: bool = False
+    dumps: Path | None = None
+
+
+class LiveFeed(Feed):
+    """The feed over the running stages; it answers StoreError until `open_store`."""
+
+    def __init__(
+        self,
+        settings: FeedSettings,
+        *,
+        store: Store,
+        sessions: AgentSessions,
+        detector: DetectorLog,
+        annotations: AnnotationSource,
+        clock: Clock,
+        bus: EventBus,
+        registry: CollectorRegistry,
+    ) -> None:
+        self.clock = clock
+        self.bus = bus
+        self.registry = registry
+        self.services = {s.name: s.title for s in _order_services(settings.services)}
+        self.k_anonymity = settings.k_anonymity
+        self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
+        self.book = detector.book
+        self.public_key = settings.public_key
+        self.method = settings.method
+        self.dumps = settings.dumps
+        self.requests_a_minute = settings.requests_a_minute
+        self.metrics_open = settings.metrics_open
+        self.cell_queries = CellQueryCache(store, clock)
+        self._start_problem = ""  # the reason if the store is not open yet
+        self._store = store
+        self._sessions = sessions
+        self._detector = detector
+        self._annotations = annotations
+        self._parts: Sequence[ProblemSource] | None = None
+        self._last_received_us: int | None = None
+        Gauge(
+            "heliograph_stream_readers", "Readers of live events.", registry=registry
+        ).set_function(self._count_readers)
+        ProcessCollector(registry=registry)
+        Gauge("heliograph_problems", "Reasons not to be ready.", registry=registry).set_function(
+            self._count_problems
+        )
+
+    async def open_store(self, parts: Sequence[ProblemSource]) -> None:
+        """Open the store, try again while it does not answer, and answer from it then.
+
+        `parts` report why the store lags. Raises DirectoryInUseError, SchemaError.
+        """
+        while True:
+            try:
+                await self._store.open()
+            except (DirectoryInUseError, SchemaError):
+                raise
+            except StoreError as error:
+                if str(error) != self._start_problem:
+                    log.error("%s Agents are acknowledged; trying again.", error)
+                self._start_problem = str(error)
+                await asyncio.sleep(_RETRY_S)
+            else:
+                self._parts = parts
+                return
+
+    def on_block(self, block: Block) -> None:
+        newest_us = max((record.received_us for record, _ in block.judged), default=0)
+        self._last_received_us = max(newest_us, self._last_received_us or 0) or None
+
+    def problems(self) -> list[str]:
+        if self._parts is None:
+            return [self._start_problem or "The store is starting."]
+        return [problem for part in self._parts for problem in part.problems()]
+
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+        return await self._open_store().votes(since_us, until_us, bin_s, **filters)
+
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> list[SilenceCount]:
+        return await self._open_store().silences(since_us, until_us, bin_s, **filters)
+
+    async def wide(
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str],
+        empty: bool = True,
+        **filters: Any,
+    ) -> list[Cell]:
+        self._open_store()
+        return await self.cell_queries.cells(
+            since_us, until_us, bin_s, wider=wider, empty=empty, **filters
+        )
+
+    async def totals(self, query: AggregationQuery) -> list[AggregationRow]:
+        return await self._open_store().totals(query)
+
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage:
+        return await self._open_store().measurements(filters, cursor, limit)
+
+    async def measurement(self, id_: str) -> JudgedMeasurement | None:
+        return await self._open_store().measurement(id_)
+
+    async def accept_envelope(
+        self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool
+    ) -> Receipt:
+        return await self._sessions.accept(envelope, forwarded_for, elsewhere=is_elsewhere)
+
+    def client_address(self, forwarded_for: str) -> str:
+        """Return the client address that the rate limit counts; "" for none.
+
+        Loopback is not counted: behind a local proxy without trust, all clients would share one
+        count.
+        """
+        caller = self._sessions.geo.find_origin(forwarded_for)
+        return "" if caller is None or caller.is_loopback else str(caller)
+
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]:
+        return self._detector.list_gaps(since_us, until_us)
+
+    def annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+        return self._annotations.list_annotations(incident)
+
+    def links(self) -> list[LinkCount]:
+        return [
+            LinkCount(country=country, asn=asn, access=access, link=link, vantages=count)
+            for (
+                country,
+                asn,
+                access,
+                link,
+            ), count in self._sessions.connections.count_links().items()
+        ]
+
+    def agents(self) -> AgentCounts:
+        live_counts = self._sessions.connections.count_by_role()
+        return AgentCounts(
+            volunteers=live_counts["volunteer"],
+            controls=live_counts["control"],
+            enrolled=self._sessions.directory.count_enrolled(),
+            last_received_us=self._last_received_us,
+        )
+
+    def _open_store(self) -> Store:
+        """Return the store. Raises StoreError while it is not open."""
+        if self._parts is None:
+            raise StoreError(self._start_problem or "The store is starting.")
+        return self._store
+
+    def _count_readers(self) -> int:
+        return self.bus.readers
+
+    def _count_problems(self) -> int:
+        return len(self.problems())
+
+
+def _order_services(services: Services) -> list[Service]:
+    """Order services as listed, with the anchors last.
+
+    Services that only controls measure have no row, because their state is not that of a vantage.
+    """
+    public_services = [s for s in services.services if not is_for_controls(s.experiment)]
+    return sorted(public_services, key=_is_anchors)
+
+
+def _is_anchors(service: Service) -> bool:
+    return service.name == ANCHORS

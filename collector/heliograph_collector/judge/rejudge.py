@@ -1,0 +1,204 @@
+"""Judge a time range of the store again by the current rules.
+
+Whole hours are judged in order, each with the measurements that may hold its controls. So late
+uploads find the controls of their time, and memory is bounded by the measurements of an hour.
+"""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from heliograph.units import HOUR_US
+from heliograph_collector.judge import judge as standard_judge
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    ControlView,
+    Judgement,
+    ReceivedMeasurement,
+    Verdict,
+)
+from heliograph_collector.store.store import Store
+
+
+Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
+
+
+class ControlHistory(Protocol):
+    """The controls of the judged time; it may hold more than an hour of observations."""
+
+    def update(self, record: ReceivedMeasurement) -> bool: ...
+    def view_of(self, record: ReceivedMeasurement) -> ControlView: ...
+
+
+class CellRollup(Protocol):
+    async def update_touched_bins(self, timestamps_us: Iterable[int]) -> int:
+        """Roll up the bins of these times again; return the number of five-minute bins."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RejudgeScope:
+    """The measurements to judge again; controls come from everywhere."""
+
+    since_us: int
+    until_us: int
+    country: str = ""
+    service: str = ""
+
+    def includes(self, judgement: Judgement) -> bool:
+        record = judgement.measurement
+        is_in_country = not self.country or record.vantage.country == self.country
+        return is_in_country and self.since_us <= record.started_us < self.until_us
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictChange:
+    """One verdict before and after; "" means no verdict."""
+
+    country: str
+    service: str
+    before: str
+    after: str
+    state_before: str
+    state_after: str
+
+
+@dataclass(slots=True)
+class RejudgeReport:
+    """The result of a run."""
+
+    judged_count: int = 0
+    changed_count: int = 0  # measurements
+    bin_count: int = 0  # cells rolled up again
+    is_complete: bool = True  # false if the limit ended it early
+    changes: Counter[VerdictChange] = field(default_factory=Counter)
+
+
+async def rejudge(
+    store: Store,
+    controls: ControlHistory,
+    cells: CellRollup,
+    rejudge_scope: RejudgeScope,
+    *,
+    control_reach_us: int,
+    is_written: bool,
+    judge: Judge = standard_judge,
+    on_progress: Callable[[int], None] | None = None,
+    max_judged: int = 0,
+) -> RejudgeReport:
+    """Judge `rejudge_scope` again; with `is_written`, store verdicts and cells.
+
+    A second run changes nothing. Start an interrupted run again to resume it. Cells that it changed
+    but did not roll up stay outdated, unless they are of the last day, which a running collector
+    rolls up.
+
+    Args:
+        control_reach_us: How far before or after a measurement its control may lie.
+        is_written: Whether to store the new verdicts and cells.
+        on_progress: Gets the number of judged measurements after each hour.
+        max_judged: The run ends after the hour in which it reached this number; 0: no limit.
+
+    Raises:
+        StoreError: The store does not answer.
+    """
+    report = RejudgeReport()
+    for since_us in range(rejudge_scope.since_us, rejudge_scope.until_us, HOUR_US):
+        until_us = min(since_us + HOUR_US, rejudge_scope.until_us)
+        judgements = [
+            j
+            async for j in _iter_between(
+                store,
+                since_us - control_reach_us,
+                until_us + control_reach_us,
+                rejudge_scope.service,
+            )
+        ]
+        judgements_in_hour = [
+            j
+            for j in judgements
+            if rejudge_scope.includes(j) and since_us <= j.measurement.started_us < until_us
+        ]
+        changed_judgements = await asyncio.to_thread(
+            _judge_in_thread, judgements, judgements_in_hour, judge, controls, report
+        )
+        if is_written and changed_judgements:
+            await store.replace_verdicts(changed_judgements)
+            report.bin_count += await cells.update_touched_bins(
+                [j.measurement.started_us for j in changed_judgements]
+            )
+        if on_progress is not None:
+            on_progress(report.judged_count)
+        if max_judged and report.judged_count >= max_judged:
+            report.is_complete = until_us >= rejudge_scope.until_us
+            break
+    return report
+
+
+async def _iter_between(
+    store: Store, since_us: int, until_us: int, service: str
+) -> AsyncIterator[Judgement]:
+    after: tuple[int, str] | None = None
+    while page := await store.list_judgements(since_us, until_us, service=service, after=after):
+        for judgement in page:
+            yield judgement
+        after = (page[-1].measurement.started_us, page[-1].measurement.id)
+
+
+def _judge_in_thread(
+    judgements: Sequence[Judgement],
+    judgements_in_hour: Sequence[Judgement],
+    judge: Judge,
+    controls: ControlHistory,
+    report: RejudgeReport,
+) -> list[Judgement]:
+    """Judge an hour; called in a thread, so that other tasks keep running."""
+    for judgement in judgements:
+        controls.update(judgement.measurement)
+    return list(_iter_changed(judgements_in_hour, judge, controls, report))
+
+
+def _iter_changed(
+    judgements_in_hour: Sequence[Judgement],
+    judge: Judge,
+    controls: ControlHistory,
+    report: RejudgeReport,
+) -> Iterator[Judgement]:
+    for previous in judgements_in_hour:
+        report.judged_count += 1
+        if previous.measurement.is_time_bad or any(v.rule == TIME_BAD for v in previous.verdicts):
+            continue
+        verdicts = judge(previous.measurement, controls.view_of(previous.measurement))
+        if _index_by_endpoint(verdicts) != _index_by_endpoint(previous.verdicts):
+            report.changed_count += 1
+            report.changes.update(_iter_changes(previous, verdicts))
+            yield Judgement(
+                measurement=previous.measurement, verdicts=verdicts, number=previous.number + 1
+            )
+
+
+def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[VerdictChange]:
+    """Yield the changes of a measurement's verdicts.
+
+    If only confidence or evidence changed, `before` and `after` are the same rule.
+    """
+    before = _index_by_endpoint(previous.verdicts)
+    after = _index_by_endpoint(verdicts)
+    for endpoint in sorted(before.keys() | after.keys()):
+        old_verdict = before.get(endpoint)
+        new_verdict = after.get(endpoint)
+        if old_verdict != new_verdict:
+            yield VerdictChange(
+                country=previous.measurement.vantage.country,
+                service=previous.measurement.measurement.service
+                or previous.measurement.measurement.target,
+                before=old_verdict.rule if old_verdict else "",
+                after=new_verdict.rule if new_verdict else "",
+                state_before=old_verdict.state.value if old_verdict else "",
+                state_after=new_verdict.state.value if new_verdict else "",
+            )
+
+
+def _index_by_endpoint(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
+    return {verdict.endpoint: verdict for verdict in verdicts}
