@@ -21,7 +21,6 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.store.store import Store
 
-
 Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
 
 
