@@ -14,7 +14,7 @@ ROOT = Path(__file__).parents[2]
 FORBIDDEN = {
     "aiohttp", "chdb", "chdb-core-lite", "clickhouse-connect", "pyarrow", "pandas", "numpy",
     "maxminddb", "prometheus-client", "segno", "scapy", "grpcio-health-checking",
-    "babel", "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
+    "babel", "chdb-core", "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
 }  # fmt: skip
 
 
@@ -44,7 +44,7 @@ def test_no_library_of_the_collector_comes_along(bare: Path) -> None:
     extra = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
     collector = {
         requirement.split(">")[0].split("[")[0].lower()
-        for requirement in extra["optional-dependencies"]["collector"]
+        for requirement in extra["optional-dependencies"]["collector-without-engine"]
     }
     assert not names & (FORBIDDEN | collector)
     assert "heliograph" in names
