@@ -2,31 +2,22 @@
 
 from heliograph import observation as o
 from heliograph.codec.checks import CodecError, check_count, check_text, parse_word
-from heliograph.codec.observations import observation_from_pb, observation_to_pb
+from heliograph.codec.encoding import build_message
+from heliograph.codec.observations import observation_from_pb
 from heliograph.failure import Failure, Operation
+from heliograph.units import DAY_S, DAY_US
 from heliograph.v1 import observation_pb2 as opb
 
+MAX_OBSERVATIONS = 512
 MAX_OUTCOMES = 64
 MAX_FAILURES = 512
 MAX_CLASSES = 64
 MAX_SPANS = 4_096
-MAX_STEP_S = 86_400 * 120
-MAX_SPAN_US = 86_400_000_000 * 366
+MAX_STEP_S = 120 * DAY_S
+MAX_SPAN_US = 366 * DAY_US
 
 
-def summary_to_pb(s: o.Summary | None) -> opb.Summary | None:
-    if s is None:
-        return None
-    return opb.Summary(
-        runs=s.runs,
-        span_us=s.span_us,
-        last_sequence=s.last_sequence,
-        outcomes=[_outcome_to_pb(x) for x in s.outcomes],
-    )
-
-
-def summary_from_pb(s: opb.Summary) -> o.Summary:
-    """Decode a summary. Raises CodecError, also when the outcomes exceed the runs."""
+def _summary_from_pb(s: opb.Summary) -> o.Summary:
     check_count("summary.outcomes", s.outcomes, MAX_OUTCOMES)
     outcomes = tuple(_outcome_from_pb(x) for x in s.outcomes)
     if not s.runs or sum(x.runs for x in outcomes) > s.runs:
@@ -38,14 +29,7 @@ def summary_from_pb(s: opb.Summary) -> o.Summary:
     )
 
 
-def digest_to_pb(d: o.Digest | None) -> opb.Digest | None:
-    if d is None:
-        return None
-    return opb.Digest(step_s=d.step_s, classes=d.classes, lives=d.lives)
-
-
-def digest_from_pb(d: opb.Digest) -> o.Digest:
-    """Decode a digest. Raises CodecError."""
+def _digest_from_pb(d: opb.Digest) -> o.Digest:
     check_count("digest.classes", d.classes, MAX_CLASSES)
     classes = tuple(check_text("digest.classes", name) for name in d.classes)
     spans = len(d.lives) // max(1, len(classes))
@@ -54,14 +38,6 @@ def digest_from_pb(d: opb.Digest) -> o.Digest:
     if len(d.lives) != spans * len(classes) or max(d.lives) > 3:
         raise CodecError("digest.lives", "does not fit its classes")
     return o.Digest(step_s=d.step_s, classes=classes, lives=d.lives)
-
-
-def _outcome_to_pb(x: o.Outcome) -> opb.Outcome:
-    failures = [
-        opb.FailedStep(endpoint=f.endpoint, operation=f.operation, failure=f.failure)
-        for f in x.failures
-    ]
-    return opb.Outcome(runs=x.runs, not_measured=x.not_measured, failures=failures)
 
 
 def _outcome_from_pb(x: opb.Outcome) -> o.Outcome:
@@ -77,30 +53,8 @@ def _outcome_from_pb(x: opb.Outcome) -> o.Outcome:
     return o.Outcome(runs=x.runs, not_measured=x.not_measured, failures=failures)
 
 
-MAX_OBSERVATIONS = 512
-
-
-def measurement_to_pb(m: o.Measurement) -> opb.Measurement:
-    return opb.Measurement(
-        sequence=m.sequence,
-        experiment=m.experiment,
-        experiment_version=m.experiment_version,
-        service=m.service,
-        target=m.target,
-        started_us=m.started_us,
-        monotonic_us=m.monotonic_us,
-        boot=m.boot,
-        runtime_us=m.runtime_us,
-        epoch=m.epoch,
-        link=m.link,
-        plan_version=m.plan_version,
-        services_version=m.services_version,
-        not_measured=m.not_measured,
-        observations=[observation_to_pb(x) for x in m.observations],
-        clock_offset_us=m.clock_offset_us,
-        summary=summary_to_pb(m.summary),
-        digest=digest_to_pb(m.digest),
-    )
+def measurement_to_pb(measurement: o.Measurement) -> opb.Measurement:
+    return build_message(opb.Measurement, measurement)
 
 
 def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
@@ -123,21 +77,13 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         not_measured=check_text("not_measured", m.not_measured),
         observations=tuple(observation_from_pb(index, x) for index, x in enumerate(m.observations)),
         clock_offset_us=m.clock_offset_us if m.HasField("clock_offset_us") else None,
-        summary=summary_from_pb(m.summary) if m.HasField("summary") else None,
-        digest=digest_from_pb(m.digest) if m.HasField("digest") else None,
+        summary=_summary_from_pb(m.summary) if m.HasField("summary") else None,
+        digest=_digest_from_pb(m.digest) if m.HasField("digest") else None,
     )
 
 
-def epoch_to_pb(e: o.Epoch) -> opb.Epoch:
-    return opb.Epoch(
-        id=e.id,
-        started_us=e.started_us,
-        country=e.country,
-        region=e.region,
-        access=e.access,
-        ipv4=e.ipv4,
-        ipv6=e.ipv6,
-    )
+def epoch_to_pb(epoch: o.Epoch) -> opb.Epoch:
+    return build_message(opb.Epoch, epoch)
 
 
 def epoch_from_pb(e: opb.Epoch) -> o.Epoch:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from heliograph import observation as o
 from heliograph.codec.checks import CodecError, check_count, check_port, check_text, parse_word
+from heliograph.codec.encoding import build_message
 from heliograph.failure import Failure, Operation
 from heliograph.v1 import observation_pb2 as opb
 
@@ -15,23 +16,8 @@ MAX_ARRIVALS = 64
 MAX_DIFFERENCES = 32
 
 
-def observation_to_pb(x: o.Observation) -> opb.Observation:
-    return opb.Observation(
-        operation=x.operation,
-        started_us=x.started_us,
-        duration_us=x.duration_us,
-        failure=x.failure or "",
-        failure_detail=x.failure_detail,
-        parent=x.parent,
-        endpoint=x.endpoint,
-        dns=None if x.dns is None else _dns_to_pb(x.dns),
-        tcp=None if x.tcp is None else opb.TcpFacts(address=x.tcp.address, port=x.tcp.port),
-        tls=None if x.tls is None else _tls_to_pb(x.tls),
-        http=None if x.http is None else _http_to_pb(x.http),
-        udp=None if x.udp is None else opb.UdpFacts(address=x.udp.address, port=x.udp.port),
-        exchange=None if x.exchange is None else _exchange_to_pb(x.exchange),
-        hop=None if x.hop is None else _hop_to_pb(x.hop),
-    )
+def observation_to_pb(observation: o.Observation) -> opb.Observation:
+    return build_message(opb.Observation, observation)
 
 
 def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
@@ -53,25 +39,6 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
         exchange=_exchange_from_pb(x.exchange) if x.HasField("exchange") else None,
         hop=_hop_from_pb(x.hop) if x.HasField("hop") else None,
     )
-
-
-def _dns_to_pb(d: o.Dns) -> opb.DnsFacts:
-    return opb.DnsFacts(
-        engine=d.engine,
-        resolver=d.resolver,
-        name=d.name,
-        query_type=d.query_type,
-        rcode=d.rcode,
-        answers=_answers_to_pb(d.answers),
-        later=[
-            opb.DnsReply(after_us=r.after_us, rcode=r.rcode, answers=_answers_to_pb(r.answers))
-            for r in d.later
-        ],
-    )
-
-
-def _answers_to_pb(answers: tuple[o.DnsAnswer, ...]) -> list[opb.DnsAnswer]:
-    return [opb.DnsAnswer(type=a.type, data=a.data, ttl_s=a.ttl_s) for a in answers]
 
 
 def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
@@ -114,29 +81,6 @@ def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
     return o.Tcp(address=check_text("tcp.address", t.address), port=check_port("tcp.port", t.port))
 
 
-def _tls_to_pb(t: o.Tls) -> opb.TlsFacts:
-    return opb.TlsFacts(
-        server_name=t.server_name,
-        version=t.version,
-        cipher=t.cipher,
-        alpn=t.alpn,
-        alert=t.alert,
-        chain=[
-            opb.CertificateFacts(
-                sha256=c.sha256,
-                spki_sha256=c.spki_sha256,
-                subject=c.subject,
-                issuer=c.issuer,
-                not_before_s=c.not_before_s,
-                not_after_s=c.not_after_s,
-            )
-            for c in t.chain
-        ],
-        ech=t.ech,
-        outer_name=t.outer_name,
-    )
-
-
 def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
     check_count("tls.chain", t.chain, MAX_CHAIN)
     return o.Tls(
@@ -161,24 +105,6 @@ def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
     )
 
 
-def _http_to_pb(h: o.Http) -> opb.HttpFacts:
-    return opb.HttpFacts(
-        method=h.method,
-        url=h.url,
-        status=h.status,
-        title=h.title,
-        server=h.server,
-        location=h.location,
-        body_bytes=h.body_bytes,
-        body_sha256=h.body_sha256,
-        truncated=h.truncated,
-        version=h.version,
-        header_names=h.header_names,
-        text=h.text,
-        arrivals=[opb.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals],
-    )
-
-
 def _http_from_pb(h: opb.HttpFacts) -> o.Http:
     check_count("http.header_names", h.header_names, MAX_HEADERS)
     check_count("http.arrivals", h.arrivals, MAX_ARRIVALS)
@@ -199,16 +125,6 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
     )
 
 
-def _exchange_to_pb(e: o.Exchange) -> opb.ExchangeFacts:
-    return opb.ExchangeFacts(
-        protocol=e.protocol,
-        reply=e.reply,
-        sent_bytes=e.sent_bytes,
-        received_bytes=e.received_bytes,
-        differences=e.differences,
-    )
-
-
 def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:
     check_count("exchange.differences", e.differences, MAX_DIFFERENCES)
     return o.Exchange(
@@ -217,17 +133,6 @@ def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:
         sent_bytes=e.sent_bytes,
         received_bytes=e.received_bytes,
         differences=tuple(check_text("exchange.differences", d, 64) for d in e.differences),
-    )
-
-
-def _hop_to_pb(h: o.Hop) -> opb.HopFacts:
-    return opb.HopFacts(
-        ttl=h.ttl,
-        sent=h.sent,
-        reply=h.reply,
-        network=h.network,
-        reply_ttl=h.reply_ttl,
-        reply_ipid=h.reply_ipid,
     )
 
 

@@ -11,6 +11,7 @@ from heliograph.codec.checks import (
     check_text,
     parse_word,
 )
+from heliograph.codec.encoding import build_message
 from heliograph.v1 import plan_pb2 as ppb
 
 MAX_ENTRANCES = 16
@@ -19,32 +20,7 @@ PIN = 32
 
 
 def plan_to_pb(plan: p.Plan) -> ppb.Plan:
-    return ppb.Plan(
-        version=plan.version,
-        issued_s=plan.issued_s,
-        expires_s=plan.expires_s,
-        services_version=plan.services_version,
-        services=[_service_to_pb(s) for s in plan.services],
-        tasks=[
-            ppb.PlannedTask(
-                experiment=t.experiment,
-                service=t.service,
-                target=t.target,
-                interval_s=t.interval_s,
-                options=t.options,
-                role=t.role,
-            )
-            for t in plan.tasks
-        ],
-        limits=ppb.Limits(
-            bytes_per_month=plan.limits.bytes_per_month,
-            concurrency=plan.limits.concurrency,
-            target_pause_s=plan.limits.target_pause_s,
-        ),
-        heartbeat_s=plan.heartbeat_s,
-        entrances=[entrance_to_pb(e) for e in plan.entrances],
-        beacon_zone=plan.beacon_zone,
-    )
+    return build_message(ppb.Plan, plan, entrances=[entrance_to_pb(e) for e in plan.entrances])
 
 
 def plan_from_pb(plan: ppb.Plan) -> p.Plan:
@@ -77,15 +53,8 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
     )
 
 
-def entrance_to_pb(e: p.Entrance) -> ppb.Entrance:
-    return ppb.Entrance(
-        carrier=e.carrier,
-        host=e.host,
-        port=e.port,
-        addresses=e.addresses,
-        server_name=e.server_name,
-        pin=bytes.fromhex(e.pin),
-    )
+def entrance_to_pb(entrance: p.Entrance) -> ppb.Entrance:
+    return build_message(ppb.Entrance, entrance, pin=bytes.fromhex(entrance.pin))
 
 
 def entrances_from_pb(entrances: Sequence[ppb.Entrance]) -> tuple[p.Entrance, ...]:
@@ -106,27 +75,6 @@ def _entrance_from_pb(e: ppb.Entrance) -> p.Entrance:
         addresses=tuple(check_text("entrance.addresses", a, 64) for a in e.addresses),
         server_name=check_host("entrance.server_name", e.server_name),
         pin=e.pin.hex(),
-    )
-
-
-def _service_to_pb(s: p.Service) -> ppb.Service:
-    return ppb.Service(
-        name=s.name,
-        title=s.title,
-        experiment=s.experiment,
-        endpoints=[
-            ppb.Endpoint(
-                id=e.id,
-                kind=e.kind,
-                host=e.host,
-                port=e.port,
-                path=e.path,
-                method=e.method,
-                group=e.group,
-                trust=e.trust,
-            )
-            for e in s.endpoints
-        ],
     )
 
 

@@ -29,7 +29,7 @@ from typing import IO, Any, cast
 import heliograph_raw.__main__
 import heliograph_raw.ttl_probes
 from heliograph.clock import SystemClock
-from heliograph.codec.measurement import measurement_from_pb, measurement_to_pb
+from heliograph.codec import measurement_from_pb, measurement_to_pb
 from heliograph.observation import Measurement
 from heliograph.plan import Limits, Service
 from heliograph.services import load_services

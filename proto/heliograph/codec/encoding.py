@@ -1,0 +1,41 @@
+"""Encode dataclasses as messages whose fields have the same names."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import fields, is_dataclass
+from functools import cache
+from typing import Any, TypeVar
+
+_Message = TypeVar("_Message")
+
+
+def build_message(make: Callable[..., _Message], value: Any, **replaced: object) -> _Message:
+    """Build a message from a dataclass; None and empty tuples leave their field unset.
+
+    Args:
+        make: The message's class.
+        replaced: Fields that are not encoded as they are in the dataclass.
+    """
+    encoded = _encode_fields(value, _list_field_names(type(value)))
+    return make(**{**encoded, **replaced})
+
+
+def _encode_value(value: Any) -> object:
+    names = _list_field_names(type(value))
+    return _encode_fields(value, names) if names else value
+
+
+def _encode_fields(value: object, names: Iterable[str]) -> dict[str, object]:
+    encoded: dict[str, object] = {}
+    for name in names:
+        field_value = getattr(value, name)
+        if type(field_value) is tuple:
+            if field_value:
+                encoded[name] = [_encode_value(item) for item in field_value]
+        elif field_value is not None:
+            encoded[name] = _encode_value(field_value)
+    return encoded
+
+
+@cache  # dataclasses.asdict, which looks them up each time, takes five times as long
+def _list_field_names(kind: type[Any]) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
