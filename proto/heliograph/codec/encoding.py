@@ -2,10 +2,10 @@
 
 from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
-from functools import cache
 from typing import Any, TypeVar
 
 _Message = TypeVar("_Message")
+_names_by_kind: dict[type[Any], tuple[str, ...]] = {}  # () for what is no dataclass
 
 
 def build_message(make: Callable[..., _Message], value: Any, **replaced: object) -> _Message:
@@ -36,6 +36,10 @@ def _encode_fields(value: object, names: Iterable[str]) -> dict[str, object]:
     return encoded
 
 
-@cache  # dataclasses.asdict, which looks them up each time, takes five times as long
 def _list_field_names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+    """List them once: dataclasses.asdict, which does it each time, takes five times as long."""
+    names = _names_by_kind.get(kind)
+    if names is None:
+        names = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+        _names_by_kind[kind] = names
+    return names
