@@ -112,16 +112,12 @@ def unpack_receipts(data: bytes, key_id: bytes, signing_key: bytes) -> dict[byte
         raise BundleError("was written by another collector than the one that this agent serves")
     if not keys.verify(signing_key, signature, keys.RECEIPTS, body):
         raise BundleError("is cut short or not signed by this agent's collector: copy it again")
-    return dict(_parse_receipts(body[_KEY:]))
+    return _parse_receipts(body[_KEY:])[0]
 
 
 def read_attachment(data: bytes) -> bytes:
     """Return the bytes after the receipts of data that `unpack_receipts` accepted."""
-    body = data[len(RECEIPTS) + _SIGNATURE + _KEY :]
-    offset = _NUMBER
-    for _ in range(int.from_bytes(body[:_NUMBER], "big")):
-        offset += _DIGEST + 2 + body[offset + _DIGEST + 1]
-    return body[offset:]
+    return _parse_receipts(data[len(RECEIPTS) + _SIGNATURE + _KEY :])[1]
 
 
 def _iter_pieces(key_id: bytes, envelopes: Sequence[bytes]) -> Iterator[bytes]:
@@ -163,18 +159,15 @@ def _read_exactly(stream: BinaryIO, size: int, hasher: "hashlib._Hash") -> bytes
     return data
 
 
-def _parse_receipts(body: bytes) -> Iterator[tuple[bytes, SignedReceipt]]:
-    """Parse receipts that are signed and therefore well-formed."""
-    count = int.from_bytes(body[:_NUMBER], "big")
+def _parse_receipts(body: bytes) -> tuple[dict[bytes, SignedReceipt], bytes]:
+    """Parse receipts, which are signed and therefore well-formed, and return what follows."""
+    receipts: dict[bytes, SignedReceipt] = {}
     offset = _NUMBER
-    for _ in range(count):
+    for _ in range(int.from_bytes(body[:_NUMBER], "big")):
         envelope = body[offset : offset + _DIGEST]
-        (status, size) = body[offset + _DIGEST :][:2]
+        status, size = body[offset + _DIGEST :][:2]
         offset += _DIGEST + 2
-        yield (
-            envelope,
-            SignedReceipt(
-                STATUSES[status], body[offset : offset + size].decode("utf-8", "replace")
-            ),
-        )
+        reason = body[offset : offset + size].decode("utf-8", "replace")
+        receipts[envelope] = SignedReceipt(STATUSES[status], reason)
         offset += size
+    return receipts, body[offset:]

@@ -79,4 +79,4 @@ _NAME_BY_STATUS = {
     pb.STATUS_DUPLICATE: "duplicate",
     pb.STATUS_REJECTED: "rejected",
 }
-_STATUS_BY_NAME = {word: status for status, word in _NAME_BY_STATUS.items()}
+_STATUS_BY_NAME = {name: status for status, name in _NAME_BY_STATUS.items()}

@@ -3,12 +3,12 @@
 Every error names the file, the line, the key and the values allowed there.
 """
 
-import ipaddress
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.address import parse_literal
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.yaml_document import YamlEntry, parse_yaml, read_yaml
 
@@ -122,7 +122,7 @@ def _parse_port(keys: Mapping[str, YamlEntry], kind: EndpointKind, entry: YamlEn
 
 def _parse_host(entry: YamlEntry) -> str:
     host = _parse_text(entry).lower().rstrip(".")
-    if _NAME.fullmatch(host) is None and not _is_address(host):
+    if _NAME.fullmatch(host) is None and ("[" in host or not parse_literal(host)):
         raise entry.error(f"{host!r} is neither a host name nor an address")
     return host
 
@@ -144,11 +144,3 @@ def _check_text(value: str, entry: YamlEntry) -> str:
     if any(ord(character) < 32 for character in value):
         raise entry.error("must have no control characters")
     return value
-
-
-def _is_address(host: str) -> bool:
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return True

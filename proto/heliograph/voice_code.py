@@ -12,16 +12,17 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from heliograph import keys
 from heliograph.experiments import REGISTRY
 
 _NUMBERED = sorted(
-    (each for entry in REGISTRY.values() for each in entry.voice), key=lambda each: each.number
+    (voice for entry in REGISTRY.values() for voice in entry.voice), key=attrgetter("number")
 )
 # Ordered by their numbers in the code; a later version may only append classes.
-CLASSES = tuple(each.name for each in _NUMBERED)
-TITLES: Mapping[str, str] = {each.name: each.title for each in _NUMBERED}
+CLASSES = tuple(voice.name for voice in _NUMBERED)
+TITLES: Mapping[str, str] = {voice.name: voice.title for voice in _NUMBERED}
 PAST_MIN = 4_320  # three days for a code that people pass on
 AHEAD_MIN = 30  # tolerated lead of an agent's clock
 GROUPS = 6
@@ -59,6 +60,7 @@ orchid oxygen palace panda pencil piano pilot puzzle queen rabbit radio raven ro
 shadow silver spider sugar sunset tailor temple thunder tomato tractor
 """
 WORDS = tuple(_LIST.split())
+_VALUE: Mapping[str, int] = dict(zip(WORDS, range(101), strict=True))
 
 
 class ServiceState(StrEnum):
@@ -154,10 +156,9 @@ def parse_code(spoken: str) -> ParsedCode:
     """Parse digits of any script, or words. Raises InvalidCodeError."""
     if len(spoken) > MAX_TEXT:
         raise InvalidCodeError("is far too long for a code: six groups of five digits, or 18 words")
-    lettered = any(c.isalpha() for c in spoken)
-    digits = _parse_words(spoken) if lettered else _parse_digits(spoken)
-    agent_digits, minute, packed_states, proof = _split_fields(digits)
-    return ParsedCode(agent_digits, minute, packed_states, proof)
+    has_letters = any(c.isalpha() for c in spoken)
+    digits = _parse_words(spoken) if has_letters else _parse_digits(spoken)
+    return ParsedCode(*_split_fields(digits))
 
 
 def summarize_report(report: StatusReport) -> Iterator[str]:
@@ -257,6 +258,3 @@ def _compute_proof(key: bytes, agent: bytes, minute: int, packed_states: int) ->
     """
     message = keys.CODE + agent + minute.to_bytes(8, "big") + packed_states.to_bytes(4, "big")
     return int.from_bytes(hmac.digest(key, message, hashlib.sha256), "big") % _PROOFS
-
-
-_VALUE: Mapping[str, int] = {word: value for value, word in enumerate(WORDS)}

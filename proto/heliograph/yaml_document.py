@@ -24,8 +24,8 @@ class YamlError(ValueError):
 
     def __str__(self) -> str:
         source, line, problem = self.args
-        place = f"{source}, line {line}" if line else source
-        return f"{place}: {problem}."
+        location = f"{source}, line {line}" if line else source
+        return f"{location}: {problem}."
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,10 +1,11 @@
 """Check decoded fields (length, vocabulary, host and port) and name the bad field."""
 
-import ipaddress
 import re
 from collections.abc import Sized
 from enum import StrEnum
 from typing import TypeVar
+
+from heliograph.address import parse_literal
 
 MAX_HOST = 253  # characters of a name
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
@@ -33,7 +34,9 @@ def check_host(field_name: str, value: str) -> str:
     Raises CodecError for anything else. A plan's hosts are checked on arrival because they are
     used only after every other way to the collector has failed, when an error is too late.
     """
-    if value and not (_is_name(value) or _is_address(value)):
+    # ipaddress accepts any text after % as a zone id
+    is_address = bool(parse_literal(value)) and not {"[", "%"} & set(value)
+    if value and not is_address and not _is_name(value):
         raise CodecError(field_name, f"{value[:64]!r} is no host")
     return value
 
@@ -45,14 +48,6 @@ def _is_name(value: str) -> bool:
         return False
     labels = plain.removesuffix(".").split(".")
     return len(plain) <= MAX_HOST and all(map(_LABEL.fullmatch, labels))
-
-
-def _is_address(value: str) -> bool:
-    try:
-        ipaddress.ip_address(value)
-    except ValueError:
-        return False
-    return "%" not in value  # ipaddress accepts any text after % as a zone id
 
 
 def check_port(field_name: str, value: int) -> int:

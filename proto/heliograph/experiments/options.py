@@ -10,7 +10,7 @@ from heliograph.experiments.entry import ExperimentEntry
 
 MAX_TEXT = 253  # characters of an option
 
-_types_by_config: dict[type[Any], Mapping[str, Any]] = {}
+_types_by_config: dict[type[Any], Mapping[str, type]] = {}
 _T = TypeVar("_T", bool, int, str)
 
 # Parsers of the forms that a text option may need; each raises ValueError for a bad text.
@@ -50,8 +50,7 @@ def option(
     text with a form may also be empty.
     """
     metadata = {"help": says, "low": low, "high": high, "words": tuple(words), "form": form}
-    made: Any = field(default=default, metadata=metadata)
-    return made  # type: ignore[no-any-return] # dataclasses give a field the type of its default
+    return field(default=default, metadata=metadata)  # of the default's type, as dataclasses say
 
 
 def options_of(config: type[Any]) -> tuple[Option, ...]:
@@ -83,38 +82,37 @@ def _parse_pairs(entry: ExperimentEntry, options: tuple[tuple[str, str], ...]) -
             allowed = ", ".join(by_key) or "none"
             raise OptionError(f"{entry.name} has no option {key!r}; its options are: {allowed}.")
     return entry.config(
-        **{key: _parse_value(by_key[key], hints[key], text) for key, text in options}
+        **{key: _parse_value(by_key[key], hints[key], value) for key, value in options}
     )
 
 
-def _field_types(config: type[Any]) -> Mapping[str, Any]:
+def _field_types(config: type[Any]) -> Mapping[str, type]:
     """Resolve the types of the fields once: that costs as much as a nearby probe."""
     if config not in _types_by_config:
         _types_by_config[config] = get_type_hints(config)
     return _types_by_config[config]
 
 
-def _parse_value(f: "Field[Any]", kind: type, text: str) -> bool | int | str:
-    if kind is bool and text in ("true", "false"):
-        return text == "true"
-    if kind is int and text.isascii() and text.isdigit() and len(text) < 10:
-        number = int(text)
+def _parse_value(f: "Field[Any]", kind: type, value: str) -> bool | int | str:
+    if kind is bool and value in ("true", "false"):
+        return value == "true"
+    if kind is int and value.isascii() and value.isdigit() and len(value) < 10:
+        number = int(value)
         if f.metadata["low"] <= number <= f.metadata["high"]:
             return number
-    if kind is str and _is_allowed_text(f, text):
-        return text
-    raise OptionError(f"{f.name} cannot be {text!r}; allowed: {_describe_allowed(f, kind)}.")
+    if kind is str and _is_allowed_text(f, value):
+        return value
+    raise OptionError(f"{f.name} cannot be {value!r}; allowed: {_describe_allowed(f, kind)}.")
 
 
-def _is_allowed_text(f: "Field[Any]", text: str) -> bool:
-    words = f.metadata["words"]
+def _is_allowed_text(f: "Field[Any]", value: str) -> bool:
     form = f.metadata["form"]
-    if words:
-        return text in words
-    if len(text) > MAX_TEXT or not text.isprintable():
+    if f.metadata["words"]:
+        return value in f.metadata["words"]
+    if len(value) > MAX_TEXT or not value.isprintable():
         return False
     try:
-        return not (form and text) or bool(FORMS[form](text, f.name))
+        return not (form and value) or bool(FORMS[form](value, f.name))
     except ValueError:
         return False
 
@@ -124,5 +122,5 @@ def _describe_allowed(f: "Field[Any]", kind: type) -> str:
         return "true, false"
     if kind is int:
         return f"{f.metadata['low']} to {f.metadata['high']}"
-    words: tuple[str, ...] = f.metadata["words"]
-    return ", ".join(word or '""' for word in words) or f.metadata["form"] or "text"
+    choices: tuple[str, ...] = f.metadata["words"]
+    return ", ".join(choice or '""' for choice in choices) or f.metadata["form"] or "text"
