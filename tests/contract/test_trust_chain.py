@@ -23,6 +23,7 @@ FIRST = c.TrustRoot(
 )  # fmt: skip
 SECOND = replace(FIRST, version=2, root=role(2, *ROOTS[1:]))
 BEGUN = c.encode_trust_root(FIRST)
+TOO_FEW = "not signed by enough"
 GOOD = c.sign_trust_root(SECOND, ROOTS[1:3])  # two of the old, and two of the new
 
 
@@ -50,21 +51,13 @@ def test_the_invite_names_where_to_begin() -> None:
 @pytest.mark.parametrize(
     ("forged", "why"),
     [
-        (c.sign_trust_root(SECOND, ROOTS[1:2]), "not signed by enough"),  # one stolen key
-        (
-            c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[1]]),
-            "not signed by enough",
-        ),  # the same one twice
-        (
-            c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[3]]),
-            "not signed by enough",
-        ),  # too few of the old
-        (c.sign_trust_root(SECOND, ROOTS[:2]), "not signed by enough"),  # too few of the new
-        (c.sign_trust_root(SECOND, PLANNERS), "not signed by enough"),  # another role's keys
-        (
-            c.sign_trust_root(replace(SECOND, version=3), ROOTS[1:3]),
-            "3 cannot follow 1",
-        ),  # a link left out
+        (c.sign_trust_root(SECOND, ROOTS[1:2]), TOO_FEW),  # one stolen key
+        (c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[1]]), TOO_FEW),  # the same one twice
+        (c.sign_trust_root(SECOND, [ROOTS[1], ROOTS[3]]), TOO_FEW),  # too few of the old
+        (c.sign_trust_root(SECOND, ROOTS[:2]), TOO_FEW),  # too few of the new
+        (c.sign_trust_root(SECOND, PLANNERS), TOO_FEW),  # another role's keys
+        # a link left out
+        (c.sign_trust_root(replace(SECOND, version=3), ROOTS[1:3]), "3 cannot follow 1"),
         (c.sign_trust_root(replace(SECOND, root=role(4, *ROOTS[1:])), ROOTS[1:]), "threshold"),
         (c.sign_trust_root(replace(SECOND, root=c.KeyRole(0, ())), ROOTS[1:]), "threshold"),
         (c.sign_trust_root(replace(SECOND, sealing_key=b"x"), ROOTS[1:3]), "no sealing key"),
