@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.units import MINUTE_US
 from heliograph_agent import cli
 from heliograph_agent.state import STATUS, Collector, State, StateError, not_joined_error
 
@@ -55,7 +56,7 @@ def _make_report(state: State, clock: Clock) -> "StatusReport":
         states = restore_service_states(state.read_json(STATUS) or {})
     except StateError:  # a power cut may damage it; a later code has the states
         states = {}
-    return StatusReport(now_us // 60_000_000, recent_states(states, now_us))
+    return StatusReport(now_us // MINUTE_US, recent_states(states, now_us))
 
 
 def _derive_key(state: State, collector: Collector) -> bytes:

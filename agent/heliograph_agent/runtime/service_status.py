@@ -10,10 +10,11 @@ from typing import Any
 from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
+from heliograph.units import HOUR_US
 from heliograph.voice_code import CLASSES, ServiceState
 from heliograph_agent.runtime.vantage import AnchorState, anchor_kind_state, endpoint_state
 
-FRESH_US = 3 * 3_600_000_000  # most messengers are tested every two hours
+FRESH_US = 3 * HOUR_US  # most messengers are tested every two hours
 _KINDS = {"domestic": "domestic", "foreign": "foreign", "dns": "resolver"}
 _SERVICE_STATES = {
     AnchorState.REACHABLE: ServiceState.ANSWERS,

@@ -16,6 +16,7 @@ from heliograph import trust_chain
 from heliograph.clock import Clock
 from heliograph.observation import Access
 from heliograph.plan import Plan
+from heliograph.units import MINUTE_US
 from heliograph.v1 import plan_pb2
 from heliograph_agent.config import AgentConfigError, Config
 from heliograph_agent.consent import Consent, exclude_tests, local_hour, narrow_plan, read_consent
@@ -33,7 +34,7 @@ from heliograph_agent.uplink.signed_documents import (
 )
 
 log = logging.getLogger("heliograph.agent")
-CALENDAR_CHECK_US = 60_000_000  # between two checks of the calendar
+CALENDAR_CHECK_US = MINUTE_US  # between two checks of the calendar
 _AGE_MESSAGES = {
     PlanAge.FRESH: "the plan is up to date",
     PlanAge.STALE: "the plan has expired and could not be renewed: it goes on as it is until "

@@ -19,13 +19,13 @@ from urllib.parse import urlsplit
 
 from heliograph.experiments import ANCHORS
 from heliograph.plan import Limits, Plan, PlannedTask, Service
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_agent.spool import Priority
 
 __all__ = ["Allowance", "History", "Task", "find_due_tasks", "make_tasks"]
 DAYS = 30
 MONTH_US = DAYS * DAY_US
-FORGOTTEN_US = 3_600_000_000  # after so long a visit to a host delays no other
+FORGOTTEN_US = HOUR_US  # after so long a visit to a host delays no other
 JITTER = 0.1  # of the interval, to either side, so that an observer sees no grid
 FIRST_S = 20  # a new task's first run comes within this, or within its interval
 LEAD_S = 2  # seconds by which anchors start before other tasks

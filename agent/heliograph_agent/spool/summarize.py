@@ -9,13 +9,14 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from heliograph.units import DAY_US
 from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, HOUR
 
 MAX_OUTCOMES = 8  # of one test; runs with rarer outcomes count only in `runs`
 MAX_FAILURES = 64  # steps of one outcome; one with more counts as rare
-MAX_SPAN_US = 366 * 86_400_000_000
+MAX_SPAN_US = 366 * DAY_US
 MAX_TESTS = 512  # of one summary; with more, tests are grouped by service
 # level of detail: every outcome; success or not; by service alone
 FULL = 0

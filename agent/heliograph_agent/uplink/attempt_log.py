@@ -11,13 +11,14 @@ from dataclasses import dataclass, field, replace
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation
+from heliograph.units import HOUR_US
 from heliograph_agent.net import StepTrace
 
 EXPERIMENT = "uplink"
 VERSION = 1
 SESSION = "session"  # the protocol in the step of a session
 MAX_OUTCOMES = 32  # remembered per transport
-GATHER_US = 3_600_000_000
+GATHER_US = HOUR_US
 MAX_OBSERVATIONS = 256  # of one measurement; the wire format allows twice as many
 
 

@@ -9,10 +9,11 @@ from dataclasses import dataclass
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
+from heliograph.units import HOUR_US
 from heliograph_agent.spool import Spool
 
 RECONNECT = Backoff(1.0, 300.0)  # between attempts; assumed
-AWAY_US = 3_600_000_000  # least time without a reply of an absence, least age of a backlog
+AWAY_US = HOUR_US  # least time without a reply of an absence, least age of a backlog
 SPREAD_S = 1_800.0
 
 

@@ -3,8 +3,10 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from heliograph.units import MINUTE_US
+
 SIZE = 16  # envelopes under way at the same time
-OVERDUE_US = 60_000_000  # a later receipt is not expected
+OVERDUE_US = MINUTE_US  # a later receipt is not expected
 MAX_HOLD_S = 3_600
 
 

@@ -8,10 +8,11 @@ import secrets
 from dataclasses import dataclass
 
 from heliograph.clock import Clock
+from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.fleet.operators import Person
 
-IDLE_US = 30 * 60_000_000
-LIFETIME_US = 12 * 3_600_000_000
+IDLE_US = 30 * MINUTE_US
+LIFETIME_US = 12 * HOUR_US
 MAX_SESSIONS = 256  # of all people together; the longest idle one is removed first
 
 

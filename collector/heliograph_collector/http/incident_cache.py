@@ -2,6 +2,7 @@
 
 import asyncio
 
+from heliograph.units import DAY_US
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
@@ -12,7 +13,7 @@ from heliograph_collector.http.incident_document import (
     sort_key,
 )
 
-RECENT_US = 7 * 86_400_000_000
+RECENT_US = 7 * DAY_US
 
 
 class IncidentCache:

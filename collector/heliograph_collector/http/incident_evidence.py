@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from heliograph.units import HOUR_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import Feed, LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
@@ -19,7 +20,7 @@ from heliograph_collector.store.clickhouse import StoreError
 
 _BIN_S = 60
 _LEAD_US = 300_000_000  # the evidence includes this time before the incident
-_MAX_SPAN_US = 6 * 3_600_000_000  # of a longer incident only the beginning
+_MAX_SPAN_US = 6 * HOUR_US  # of a longer incident only the beginning
 _MAX_MEASUREMENTS = 20
 
 

@@ -19,7 +19,7 @@ from aiohttp.typedefs import Middleware
 
 from heliograph.clock import Clock
 from heliograph.token_bucket import TokenBuckets
-from heliograph.units import SECOND_US
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.http.problem import Handler, Problem, build_response
 
 WINDOW_S = 60
@@ -31,7 +31,7 @@ FREE_TRIES = 5  # tries without a wait
 # the wait doubles between these limits
 _FIRST_WAIT_US = 2_000_000
 _MAX_WAIT_US = 900_000_000
-_EXPIRY_US = 3_600_000_000
+_EXPIRY_US = HOUR_US
 _TRIES_PER_NAME = 60  # tries an hour for one name by all unknown browsers together
 _MAX_ORIGINS = 4_096
 LOCAL_ORIGIN = "here"  # the collector's own machine, without a proxy

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar, cast
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate import k_anonymity, rollup
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.http import snapshot
@@ -18,7 +19,7 @@ from heliograph_collector.model.records import Cell, SilenceCount, Vote
 
 _SNAPSHOT_US = 1_000_000  # a snapshot is fresh for this time
 _MAX_POLLED_US = 40_000_000  # its age limit while polled; a poll comes at least every 17 s
-_HISTORY_US = 60_000_000  # time between full refreshes of ended bins, which only late data change …
+_HISTORY_US = MINUTE_US  # time between full refreshes of ended bins, which only late data change …
 _REPORTED_HISTORY_US = 900_000_000  # … while polled, because `touch` reports late data
 _WIDTH_US = snapshot.BIN_S * 1_000_000
 _RECENT_US = 2 * _WIDTH_US

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from heliograph.units import DAY_US, HOUR_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope, scope_label
 from heliograph_collector.model.signals import OfflineReport
 
@@ -110,7 +110,7 @@ class Incident:
 
 def incident_id(channel: str, service: str, scope: Scope, started: Bracket) -> str:
     """Derive an id from the first scope and onset minute; 16 hex digits."""
-    minute = started.latest_us // 60_000_000
+    minute = started.latest_us // MINUTE_US
     identity_text = (
         f"{channel}\n{service}\n{scope.country}\n{scope.region}\n{scope.asn}\n{scope.access}\n"
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.keys import SigningKey
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
 from heliograph_collector.incidents.incident import Incident, IncidentState, hint_recurring
 from heliograph_collector.incidents.log_file import (
@@ -31,7 +31,7 @@ from heliograph_collector.incidents.state import (
     is_operator_entry,
 )
 
-MIN_REVISION_INTERVAL_US = 60_000_000  # between entries without a change of state; assumed
+MIN_REVISION_INTERVAL_US = MINUTE_US  # between entries without a change of state; assumed
 _FINAL_STATES = (IncidentState.CLOSED, IncidentState.WITHDRAWN)
 _ALERTING_ACTS = {
     OperatorAct.CONFIRMED: IncidentChange.CONFIRMED,

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
+from heliograph.units import MINUTE_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
@@ -89,7 +90,7 @@ async def _write_alive_mark(journal: Journal, clock: Clock) -> None:
 
 
 COLLECTOR = bytes(16)  # agent id of rows about the collector itself
-REPEAT_US = 60_000_000  # interval of rows while a fault lasts
+REPEAT_US = MINUTE_US  # interval of rows while a fault lasts
 _NOT_OFFLINE_LINKS = (Link.ONLINE, Link.UNKNOWN)
 
 

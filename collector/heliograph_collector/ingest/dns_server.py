@@ -24,6 +24,7 @@ import dns.rrset
 from heliograph import dns_beacon, keys
 from heliograph.clock import Clock
 from heliograph.dns_beacon import extract_sealed
+from heliograph.units import MINUTE_US
 from heliograph.voice_code import StatusReport
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.registry import EnrolledAgent
@@ -90,7 +91,7 @@ class DnsBeaconHandler:
         for public_key in self.list_keys(agent.id):
             with suppress(ValueError):  # not a point of the curve: such a key proves nothing
                 key = sealing_key.derive_shared_key(public_key, keys.BEACON)
-                report = beacon.verify_report(key, now_us // 60_000_000)
+                report = beacon.verify_report(key, now_us // MINUTE_US)
                 if report is not None:
                     self._store_report(report, agent, now_us)
                     return dns_beacon.make_answer(key, sealed)

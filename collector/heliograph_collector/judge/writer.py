@@ -15,7 +15,7 @@ from typing import Protocol, TypeVar
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.model.records import (
     TIME_BAD,
     Block,
@@ -38,7 +38,7 @@ LINGER_S = 0.25  # collects envelopes that arrive together into one block
 IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
-TRIM_EVERY_US = 3_600_000_000
+TRIM_EVERY_US = HOUR_US
 NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
 
 # Exceptions of a rule that meets a measurement it was not written for.

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
@@ -20,8 +20,8 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache
 Json = dict[str, Any]
 COVERAGE = (COUNTRY, SINCE, UNTIL)
 MAX_GAPS = 1_000
-_WEEK_US = 7 * 86_400_000_000
-_MAX_SPAN_US = 366 * 86_400_000_000
+_WEEK_US = 7 * DAY_US
+_MAX_SPAN_US = 366 * DAY_US
 UNMEASURED = "nobody_measured"
 
 

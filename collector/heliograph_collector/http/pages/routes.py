@@ -7,6 +7,7 @@ from hashlib import sha256
 
 from aiohttp import web
 
+from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n
 from heliograph_collector.http.api import status
@@ -36,7 +37,7 @@ from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 _COUNTRY = re.compile("[A-Z]{2}")
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
-_IMAGE_TTL = Ttl(fresh_us=60_000_000)
+_IMAGE_TTL = Ttl(fresh_us=MINUTE_US)
 _EMBED_POLICY = (
     "default-src 'none'; style-src 'self'; img-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors *"
