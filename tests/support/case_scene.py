@@ -26,7 +26,7 @@ from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.incident_events import IncidentEvents
+from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
 from heliograph_collector.incidents.log_writer import IncidentLogWriter

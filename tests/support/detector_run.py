@@ -12,7 +12,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.runner import DetectorRunner
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.incident_events import IncidentEvents
+from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
 from heliograph_collector.model.signals import (

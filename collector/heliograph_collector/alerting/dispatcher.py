@@ -171,9 +171,12 @@ class AlertDispatcher:
             outcome = "arrived"
         self._attempts.labels(receiver.name, outcome).inc()
         await asyncio.to_thread(
-            lambda: self._outbox.record_attempt(
-                due.message.id, state=state, reply=reply, now_us=now_us, due_us=retry_us
-            )
+            self._outbox.record_attempt,
+            due.message.id,
+            state=state,
+            reply=reply,
+            now_us=now_us,
+            due_us=retry_us,
         )
         self.change_count += 1
 

@@ -3,9 +3,9 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypedDict, cast
 
-from heliograph_collector.config.receivers import Alert
+from heliograph_collector.config.receivers import Alert, AlertedIncident
 
 VERSION = 1  # version of the payload
 MAX_ALERTS = 50  # alerts in one message; the others are only counted
@@ -16,7 +16,7 @@ _PREFIXES = {"resumed": "Dark again: "}
 
 def build_alert(
     entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], explanation: str
-) -> dict[str, Any] | None:
+) -> Alert | None:
     """Build the alert of a log entry; None if no receiver is notified of it.
 
     `incident` is the API document after that entry, `explanation` a summary of its evidence. The
@@ -37,10 +37,23 @@ def build_alert(
         "called": bool(body["alert"]),
         "text": body.get("text", ""),
         "about": explanation,
-        "incident": {
-            name: value for name, value in incident.items() if name not in _OMITTED_FIELDS
-        },
+        "incident": cast(
+            "AlertedIncident",
+            {name: value for name, value in incident.items() if name not in _OMITTED_FIELDS},
+        ),
     }
+
+
+class MessagePayload(TypedDict):
+    """The body of a webhook."""
+
+    type: str
+    version: int
+    id: str
+    timestamp: str
+    base: str
+    alerts: list[Alert]
+    more: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +65,7 @@ class Message:
     more: int = 0  # alerts that are counted but not included
     is_sample: bool = False
 
-    def to_payload(self, base: str, at: str) -> dict[str, Any]:
+    def to_payload(self, base: str, at: str) -> MessagePayload:
         """Build the webhook payload; `base` is our public address, "" if unknown."""
         return {
             "type": "incidents.sample" if self.is_sample else "incidents",
@@ -60,7 +73,7 @@ class Message:
             "id": self.id,
             "timestamp": at,
             "base": base,
-            "alerts": [dict(alert) for alert in self.alerts[:MAX_ALERTS]],
+            "alerts": list(self.alerts[:MAX_ALERTS]),
             "more": self.more + len(self.alerts[MAX_ALERTS:]),
         }
 
@@ -93,7 +106,7 @@ def build_sample(id_: str, at: str) -> Message:
         "updated": at,
         "links": {"self": "/api/v1/incidents", "page": "/", "log": "/api/v1/log"},
     }
-    sample_alert = {
+    sample_alert: Alert = {
         "entry": 0,
         "hash": "0" * 64,
         "at": at,
@@ -103,7 +116,7 @@ def build_sample(id_: str, at: str) -> Message:
         "called": True,
         "text": "",
         "about": "It was sent by hand to see whether this way works.",
-        "incident": incident,
+        "incident": cast("AlertedIncident", incident),
     }
     return Message(id=id_, alerts=[sample_alert], is_sample=True)
 

@@ -6,7 +6,6 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Any
 from urllib.parse import quote
 
 from heliograph_collector.alerting.message import (
@@ -16,7 +15,7 @@ from heliograph_collector.alerting.message import (
     format_text,
     format_title,
 )
-from heliograph_collector.config.receiver_secrets import decode_secret
+from heliograph_collector.config.named_files import decode_secret
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 
 _USER_AGENT = "heliograph-courier/1"
@@ -56,7 +55,7 @@ def _build_ntfy(
 ) -> AlertRequest:
     """Build JSON for the server's root, because headers cannot hold every language."""
     root, _, topic = receiver.url.rpartition("/")
-    payload: dict[str, Any] = {
+    payload = {
         "topic": topic,
         "title": format_title(message)[:250],
         "message": _truncate("\n".join(format_lines(message, base))),
@@ -109,7 +108,7 @@ def _bearer_header(secret: str) -> Mapping[str, str]:
     return {"Authorization": f"Bearer {secret}"} if secret else {}
 
 
-def _encode_json(payload: Mapping[str, Any]) -> bytes:
+def _encode_json(payload: Mapping[str, object]) -> bytes:
     return json.dumps(payload, separators=(",", ":"), ensure_ascii=False).encode()
 
 

@@ -26,7 +26,7 @@ from heliograph_collector.alerting.message import build_alert, build_sample
 from heliograph_collector.alerting.outbox import Delivery, Outbox
 from heliograph_collector.alerting.ssrf_guard import build_connector
 from heliograph_collector.config.errors import CannotServeError
-from heliograph_collector.config.receiver_secrets import read_secret
+from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.receivers import Alert, Receiver
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
 
@@ -174,7 +174,7 @@ def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
         is_same_log = number <= len(entries) and (number == 0 or entries[number - 1].hash == head)
         if is_same_log:
             return number
-        log.warning("The alert log is not the one that was read before: begun anew at its end.")
+        log.warning("The alert log is not the one that was read before: reading starts at its end.")
     last_number = len(entries)
     outbox.queue_alerts(
         (), last_number, entries[last_number - 1].hash if last_number else EMPTY_HEAD, now_us

@@ -1,6 +1,6 @@
 """Operations of one-shot commands; each imports only the stages that it needs."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +9,7 @@ from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.http.dump_writer import DayEntry
+    from heliograph_collector.sources.ooni.judged_import import JudgedImport, UnreadableDocument
     from heliograph_collector.store.store import Store
 
 
@@ -48,3 +49,11 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
     from heliograph_collector.alerting import service
 
     return await service.send_sample(receiver, base_url, now_us)
+
+
+def judge_files(paths: Sequence[Path]) -> "Iterator[JudgedImport | UnreadableDocument]":
+    """Judge each document of OONI files and folders by our own rules."""
+    from heliograph_collector.judge import judge
+    from heliograph_collector.sources.ooni import judged_import
+
+    return judged_import.judge_files(paths, judge)

@@ -26,6 +26,10 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
+def _create_bus() -> EventBus:
+    return EventBus(secrets.token_hex(4))
+
+
 @dataclass(frozen=True, kw_only=True)
 class AppContext:
     """Opened once at the start, and closed in reverse order at the end."""
@@ -42,7 +46,7 @@ class AppContext:
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
     # A random id, different after each restart: readers resume by it.
-    bus: EventBus = field(default_factory=lambda: EventBus(secrets.token_hex(4)))
+    bus: EventBus = field(default_factory=_create_bus)
 
     @property
     def titles(self) -> dict[str, str]:

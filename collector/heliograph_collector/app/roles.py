@@ -1,29 +1,31 @@
 """The other roles: each is built from the context and its ports, and has `run`.
 
-`workers` runs all of them in one process; each could run in a process of its own.
+`workers` runs all of them in one process; a later version may run each in a separate process.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
-from heliograph import __version__
+from heliograph import __version__, voice_code
+from heliograph.clock import Clock
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.methodology import describe_method
 from heliograph_collector.app.rejudge import StoreDryRunner
-from heliograph_collector.app.voice_codes import FleetCodeProver
 from heliograph_collector.config.errors import CannotServeError, explain_taken_port
+from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
-from heliograph_collector.config.source_files import read_prefixes, read_token
 from heliograph_collector.console.alerts import AlertPages
 from heliograph_collector.console.app import add_routes
+from heliograph_collector.console.backend import VoiceReport
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.console.live_backend import (
     ConsoleSources,
@@ -43,7 +45,7 @@ from heliograph_collector.corroborate import (
 from heliograph_collector.corroborate.service import Corroboration
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
-from heliograph_collector.fleet import KeysError
+from heliograph_collector.fleet import Fleet, KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.renewal import ControlInvites
@@ -51,11 +53,11 @@ from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.dump_writer import DumpWriter
-from heliograph_collector.http.incident_events import IncidentEvents
 from heliograph_collector.http.live_feed import AgentSessions, FeedSettings, LiveFeed
-from heliograph_collector.http.published_incidents import PublishedIncidents
+from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest import voice_codes
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.rules import RULES_VERSION
@@ -264,6 +266,29 @@ def build_alerts(context: AppContext, feed: LiveFeed) -> AlertService:
         rng=context.rng,
         registry=context.registry,
     )
+
+
+class FleetCodeProver:
+    """Verifies and stores codes of the agents of a fleet."""
+
+    def __init__(self, data: Path, clock: Clock) -> None:
+        self._data = data
+        self._clock = clock
+
+    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> VoiceReport:
+        """Verify a code, and store it if `is_kept`. Raises ValueError with the reason."""
+        try:
+            agent, report = voice_codes.verify_code(voice_text, self._data, fleet, self._clock)
+            if is_kept:
+                voice_codes.store_code(agent, report, fleet, self._clock)
+        except voice_codes.UnprovenError as error:
+            raise ValueError(str(error)) from error
+        return VoiceReport(
+            agent=agent.id.hex(),
+            created=voice_codes.format_made_at(report),
+            lines=tuple(voice_code.summarize_report(report)),
+            is_stored=voice_codes.is_stored(agent, report, fleet),
+        )
 
 
 class ConsoleRole:

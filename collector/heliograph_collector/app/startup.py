@@ -5,12 +5,22 @@ takes seconds to load, and the HTTP server start after it.
 """
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from heliograph_collector.app.context import open_context
-from heliograph_collector.app.ingest_role import open_ingest
-from heliograph_collector.config.settings import Config
+from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.config.errors import CannotServeError, explain_taken_port
+from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
+from heliograph_collector.fleet import tls_file
+from heliograph_collector.fleet.plans import announce_entrances
+from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
+from heliograph_collector.ingest.geo.lookup import GeoError
+from heliograph_collector.ingest.post_server import serve_post
+from heliograph_collector.ingest.rate_limits import QueryRateLimit
+from heliograph_collector.model.errors import PortTakenError
+
+log = logging.getLogger("heliograph")
 
 
 @asynccontextmanager
@@ -31,3 +41,81 @@ async def run_collector(config: Config) -> AsyncIterator[None]:
         task = group.create_task(workers.run())
         stack.callback(task.cancel)
         yield
+
+
+async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+    """Start ingest with all its listeners; `stack` stops them. Raises CannotServeError."""
+    config = context.config
+    ingest = await _open_grpc(context, stack)
+    grpc_address = format_dial_address(split_endpoint(config.grpc)[0], ingest.port)
+    context.endpoint_file.publish(grpc=grpc_address)
+    log.info("Agents: %s (gRPC, TLS)", grpc_address)
+    post_port = await _open_post(context, ingest, stack) if config.post else 0
+    announce_entrances(
+        context.fleet,
+        context.keyring.signing,
+        config.list_entrances(ingest.port, post_port),
+        context.clock.wall_us() // 1_000_000,
+        beacon_zone=config.dns_zone,
+    )
+    if config.dns_listener:
+        await _open_dns(context, ingest, stack)
+    return ingest
+
+
+async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServices:
+    config = context.config
+    ingest_config = IngestConfig(
+        endpoint=config.grpc,
+        data=config.data,
+        fleet=context.fleet,
+        keyring=context.keyring,
+        journal=context.journal,
+        registry=context.registry,
+        clock=context.clock,
+        rng=context.rng,
+        country_file=config.geo_file("country"),
+        asn_file=config.geo_file("asn"),
+        sessions=config.sessions,
+        batches_per_hour=config.batches_per_hour,
+        trusted_proxies=config.trusted_proxies,
+        allows_strangers=config.strangers,
+    )
+    try:
+        ingest = await stack.enter_async_context(run_ingest(ingest_config))
+    except PortTakenError as error:
+        raise explain_taken_port("grpc", config.grpc) from error
+    except GeoError as error:
+        raise CannotServeError(str(error)) from error
+    ingest.geo.report_missing_tables()
+    return ingest
+
+
+async def _open_post(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> int:
+    config = context.config
+    host, requested_port = split_endpoint(config.post)
+    post_server = serve_post(ingest.submit, host, requested_port, tls_file(config.data))
+    try:
+        port = await stack.enter_async_context(post_server)
+    except PortTakenError as error:
+        raise explain_taken_port("post", config.post) from error
+    address = format_dial_address(host, port)
+    context.endpoint_file.publish(post=address)
+    log.info("Agents: %s (HTTPS, one envelope a connection)", address)
+    return port
+
+
+async def _open_dns(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> None:
+    from heliograph_collector.ingest.dns_server import serve_dns
+
+    config = context.config
+    host, requested_port = split_endpoint(config.dns)
+    is_allowed = QueryRateLimit(ingest.geo, context.clock)
+    dns_server = serve_dns(ingest.handle_beacon, is_allowed, host, requested_port, config.dns_zone)
+    try:
+        port = await stack.enter_async_context(dns_server)
+    except PortTakenError as error:
+        raise explain_taken_port("dns", config.dns) from error
+    address = format_dial_address(host, port)
+    context.endpoint_file.publish(dns=address)
+    log.info("Last words: %s (DNS, %s)", address, config.dns_zone)

@@ -56,7 +56,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         fleet.close()
     if args.json:
-        print(json.dumps([_build_json(agent) for agent in agents], indent=2))
+        print(_format_json(agents))
     elif agents:
         print("\n".join(_format_table(agents)))
     else:
@@ -118,22 +118,26 @@ def _format_table(agents: list[EnrolledAgent]) -> list[str]:
     ]
 
 
-def _build_json(agent: EnrolledAgent) -> dict[str, Any]:
-    return {
-        "id": agent.id.hex(),
-        "role": agent.role,
-        "version": agent.version,
-        "country": agent.country,
-        "asn": agent.asn,
-        "access": agent.access,
-        "created": _format_time(agent.created_s),
-        "last_seen": _format_time(agent.last_seen_s),
-        "revoked": _format_time(agent.revoked_s),
-        "cloned": _format_time(agent.cloned_s),
-        "quarantined": _format_time(agent.trial_s),
-        "agreements": agent.agreements,
-        "charter": agent.charter,
-    }
+def _format_json(agents: list[EnrolledAgent]) -> str:
+    rows = [
+        {
+            "id": agent.id.hex(),
+            "role": agent.role,
+            "version": agent.version,
+            "country": agent.country,
+            "asn": agent.asn,
+            "access": agent.access,
+            "created": _format_time(agent.created_s),
+            "last_seen": _format_time(agent.last_seen_s),
+            "revoked": _format_time(agent.revoked_s),
+            "cloned": _format_time(agent.cloned_s),
+            "quarantined": _format_time(agent.trial_s),
+            "agreements": agent.agreements,
+            "charter": agent.charter,
+        }
+        for agent in agents
+    ]
+    return json.dumps(rows, indent=2)
 
 
 def _format_time(at_s: int | None) -> str | None:

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "alerts",
-        help="list who is told of incidents, or send one a sample",
+        help="list the receivers of alerts, or send one a sample",
         description="Works on the receivers that the configuration lists under alerts.",
         epilog="Example: heliograph-collector alerts test newsroom --config collector.yml",
         allow_abbrev=False,
@@ -51,16 +51,16 @@ def run(args: argparse.Namespace) -> int:
     if args.action == "test":
         return _send_test(args, _find_receiver(receivers, args.name))
     if args.json:
-        print(json.dumps([_build_json(receiver) for receiver in receivers], indent=2))
+        print(_format_json(receivers))
     elif receivers:
         print("\n".join(f"{r.name:<20}{r.kind:<10}{_format_destination(r)}" for r in receivers))
     else:
-        print("Nobody is told: the configuration lists no alerts.")
+        print("No receivers: the configuration lists no alerts.")
     return 0
 
 
 def _print_secret() -> int:
-    from heliograph_collector.config.receiver_secrets import generate_secret
+    from heliograph_collector.config.named_files import generate_secret
 
     print(generate_secret())
     return 0
@@ -90,17 +90,21 @@ def _send_test(args: argparse.Namespace, receiver: "Receiver") -> int:
     return 0
 
 
-def _build_json(receiver: "Receiver") -> dict[str, Any]:
-    return {
-        "name": receiver.name,
-        "kind": receiver.kind.value,
-        "place": _format_destination(receiver),
-        "countries": list(receiver.countries),
-        "kinds": list(receiver.kinds),
-        "services": list(receiver.services),
-        "states": list(receiver.states),
-        "suspected": receiver.suspected.value,
-    }
+def _format_json(receivers: "tuple[Receiver, ...]") -> str:
+    rows = [
+        {
+            "name": receiver.name,
+            "kind": receiver.kind.value,
+            "place": _format_destination(receiver),
+            "countries": list(receiver.countries),
+            "kinds": list(receiver.kinds),
+            "services": list(receiver.services),
+            "states": list(receiver.states),
+            "suspected": receiver.suspected.value,
+        }
+        for receiver in receivers
+    ]
+    return json.dumps(rows, indent=2)
 
 
 def _format_destination(receiver: "Receiver") -> str:

@@ -129,9 +129,9 @@ async def _accept_with_retries(
 @asynccontextmanager
 async def _open_receiver(config: Config, keyring: "Keyring") -> AsyncIterator[AcceptEnvelope]:
     """Yield the running `serve` or else the journal as receiver. Raises CommandError."""
-    from heliograph_collector.cli.invite import read_endpoint_file
+    from heliograph_collector.config.endpoint_file import read_endpoint
 
-    address = str(read_endpoint_file(config.data).get("http") or "")
+    address = read_endpoint(config.data, "http")
     if await asyncio.to_thread(_is_serving, address):
         yield lambda envelope: asyncio.to_thread(_post_envelope, address, envelope)
         return

@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from heliograph.voice_code import StatusReport
-    from heliograph_collector.app.ooni_import import UnreadableDocument
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
@@ -42,7 +41,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         help="OONI's measurement files",
         description="Judges OONI's measurements by our rules; what OONI concluded is not read. "
         "Files are .json (one, or a list) or .jsonl (one a line), plain or .gz; folders are "
-        "walked. What cannot be read gets a line on stderr, and the rest goes on.",
+        "walked. What cannot be read gets a line on stderr, and the import continues.",
         epilog=EXAMPLE + " | Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
         allow_abbrev=False,
     )
@@ -56,12 +55,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _import_ooni(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.ooni_import import UnreadableDocument, judge_files
+    from heliograph_collector.app.commands import judge_files
 
     count = _ImportCount()
     for result in judge_files(args.paths):
-        if isinstance(result, UnreadableDocument):
-            _print_unreadable(result, count)
+        if not result.is_readable:
+            count.left_out += 1
+            _print_unreadable(result.path, result.line, result.reason)
             continue
         count.read += 1
         line = json.dumps(result.to_document()) if args.json else result.describe()
@@ -71,10 +71,9 @@ def _import_ooni(args: argparse.Namespace) -> int:
     return 1 if count.left_out else 0
 
 
-def _print_unreadable(unreadable: "UnreadableDocument", count: "_ImportCount") -> None:
-    count.left_out += 1
-    position = _format_position(unreadable.path, unreadable.line)
-    message = f"heliograph-collector: {position}: {unreadable.reason}."
+def _print_unreadable(path: Path, line: int, reason: str) -> None:
+    position = f"{path}, line {line}" if line else str(path)
+    message = f"heliograph-collector: {position}: {reason}."
     print(_sanitize_line(message, sys.stderr.encoding), file=sys.stderr)
 
 
@@ -82,10 +81,6 @@ class _ImportCount:
     def __init__(self) -> None:
         self.read = 0
         self.left_out = 0
-
-
-def _format_position(path: Path, line: int) -> str:
-    return f"{path}, line {line}" if line else str(path)
 
 
 def _sanitize_line(line: str, encoding: str | None) -> str:

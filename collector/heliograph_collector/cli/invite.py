@@ -1,11 +1,9 @@
 """Command `heliograph-collector invite`: print an invite and its QR code."""
 
 import argparse
-import json
 import re
 import sys
 from contextlib import closing
-from pathlib import Path
 from typing import Any
 
 from heliograph_collector.cli import (
@@ -14,6 +12,7 @@ from heliograph_collector.cli import (
     load_cli_config,
     parse_endpoint,
 )
+from heliograph_collector.config.endpoint_file import read_endpoint
 from heliograph_collector.config.settings import Config, split_endpoint
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
@@ -90,24 +89,12 @@ def run(args: argparse.Namespace) -> int:
 
 def find_public_endpoint(config: Config, requested: str | None) -> str:
     """Find the endpoint by option, settings or running `serve`. Raises CommandError."""
-    address = (
-        requested or config.endpoint or read_endpoint_file(config.data).get("grpc") or config.grpc
-    )
+    address = requested or config.endpoint or read_endpoint(config.data, "grpc") or config.grpc
     if split_endpoint(address)[0] in _WILDCARD_HOSTS:
         raise CommandError(
             f"agents cannot dial {address}: say --endpoint HOST:PORT, or set the key endpoint."
         )
     return str(address)
-
-
-def read_endpoint_file(data: Path) -> dict[str, Any]:
-    """Read the endpoints of a running `serve`, {} without one."""
-    try:
-        with (data / "serving.json").open("rb") as file:
-            document = json.loads(file.read(4_096))
-    except (OSError, ValueError):
-        return {}
-    return document if isinstance(document, dict) else {}
 
 
 def parse_uses(argument: str) -> int:

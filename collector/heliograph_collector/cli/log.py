@@ -73,12 +73,7 @@ def run(args: argparse.Namespace) -> int:
         _reproduce_entries(_read_log(file)[0], proof.entries, data) if args.again else None
     )
     if args.json:
-        print(
-            json.dumps(
-                _build_json(proof)
-                | ({"again": asdict(reproduction.comparison)} if reproduction else {})
-            )
-        )
+        print(_format_json(proof, reproduction))
     else:
         print("\n".join([_format_proof(proof), *(reproduction.describe() if reproduction else ())]))
     return 0 if proof.bad is None and not (reproduction and reproduction.comparison.differ) else 1
@@ -141,11 +136,13 @@ def _format_proof(proof: Proof) -> str:
     return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {summary}\n{head}"
 
 
-def _build_json(proof: Proof) -> dict[str, Any]:
-    return {
+def _format_json(proof: Proof, reproduction: "Reproduction | None") -> str:
+    document = {
         "entries": proof.entries,
         "operator": proof.acts,
         "head": proof.head,
         "bad": proof.bad,
         "why": proof.why,
     }
+    again = {"again": asdict(reproduction.comparison)} if reproduction else {}
+    return json.dumps(document | again)

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
@@ -129,7 +130,7 @@ def _set_up_totp(name: str, operators: "Operators") -> None:
 
 
 def _print_people(operators: "Operators", *, as_json: bool) -> int:
-    persons = sorted(operators.read_people().values(), key=lambda person: person.name)
+    persons = sorted(operators.read_people().values(), key=attrgetter("name"))
     if as_json:
         documents = [
             {"name": p.name, "role": p.role, "second_factor": bool(p.totp)} for p in persons

@@ -128,9 +128,9 @@ def _print_progress(judged_count: int) -> None:
 
 
 def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -> None:
-    moves = sorted(report.changes.items(), key=lambda pair: (-pair[1], astuple(pair[0])))
+    moves = sorted(report.changes.items(), key=_rank_move)
     if as_json:
-        print(json.dumps(_build_json(report, moves, is_dry_run)))
+        print(_format_json(report, moves, is_dry_run))
         return
     for move, count in moves:
         print(f"{count:>7}  {move.country} {move.service}: {_format_move(move)}")
@@ -140,6 +140,10 @@ def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -
         print(f"{report.bin_count} five-minute bins of cells were rolled up again.")
 
 
+def _rank_move(move: "tuple[VerdictChange, int]") -> tuple[int, tuple[str, ...]]:
+    return -move[1], astuple(move[0])
+
+
 def _format_move(move: "VerdictChange") -> str:
     states = f"{move.state_before or 'nothing'} → {move.state_after or 'nothing'}"
     if move.before == move.after:
@@ -147,13 +151,13 @@ def _format_move(move: "VerdictChange") -> str:
     return f"{move.before or 'no verdict'} → {move.after or 'no verdict'}, {states}"
 
 
-def _build_json(
+def _format_json(
     report: "RejudgeReport", moves: list[tuple["VerdictChange", int]], is_dry_run: bool
-) -> dict[str, Any]:
+) -> str:
     states: Counter[str] = Counter()
     for move, count in moves:
         states[f"{move.state_before} → {move.state_after}"] += count
-    return {
+    document = {
         "measurements": report.judged_count,
         "changed": report.changed_count,
         "dry_run": is_dry_run,
@@ -161,6 +165,7 @@ def _build_json(
         "states": dict(sorted(states.items())),
         "moves": [asdict(move) | {"count": count} for move, count in moves],
     }
+    return json.dumps(document)
 
 
 def _to_us(at: datetime) -> int:

@@ -8,12 +8,49 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TypedDict
 from urllib.parse import urlsplit
 
 from heliograph.yaml_document import YamlEntry
 
-Alert = Mapping[str, Any]  # as alerting.message builds it
+
+class AlertScope(TypedDict):
+    """Where an incident is; an empty field matches every value."""
+
+    country: str
+    region: str
+    asn: int
+    access: str
+    service: str
+
+
+class AlertLinks(TypedDict):
+    page: str
+
+
+class AlertedIncident(TypedDict):
+    """The published incident, of which only these fields are used here."""
+
+    id: str
+    kind: str
+    scope: AlertScope
+    sentence: str
+    links: AlertLinks
+
+
+class Alert(TypedDict):
+    """One entry of the alert log for receivers, as `alerting.message` builds it."""
+
+    entry: int
+    hash: str
+    at: str
+    change: str
+    state: str
+    by: str
+    called: bool  # it notifies all subscribers
+    text: str
+    about: str
+    incident: AlertedIncident
 
 
 class ReceiverKind(StrEnum):
@@ -36,6 +73,10 @@ STATES = ("confirmed", "closed", "withdrawn")
 INCIDENT_KINDS = ("network_silence", "service_blocking", "throttling", "partial")
 
 
+_PER_HOUR = 20
+_GATHER_S = 60
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Receiver:
     """One item of `alerts`; an empty filter accepts everything."""
@@ -54,8 +95,8 @@ class Receiver:
     services: tuple[str, ...] = ()
     states: tuple[str, ...] = ()
     suspected: SuspectedPolicy = SuspectedPolicy.LEAVE_OUT
-    per_hour: int = 20  # messages
-    gather_s: int = 60  # alerts within this time after a message are sent together
+    per_hour: int = _PER_HOUR  # messages
+    gather_s: int = _GATHER_S  # alerts within this time after a message are sent together
 
     @property
     def host(self) -> str:
@@ -155,17 +196,21 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
         to=_parse_addresses(keys["to"]) if "to" in keys else (),
         user=keys["user"].parse_text() if "user" in keys else "",
         private=private,
-        **_parse_filters(keys),
-        **_parse_rate_limits(keys),
+        countries=_parse_filters(keys, "countries"),
+        kinds=_parse_filters(keys, "kinds"),
+        services=_parse_filters(keys, "services"),
+        states=_parse_filters(keys, "states"),
+        suspected=SuspectedPolicy(keys["suspected"].parse_choice(tuple(SuspectedPolicy)))
+        if "suspected" in keys
+        else SuspectedPolicy.LEAVE_OUT,
+        per_hour=keys["per_hour"].parse_integer(1, 3_600) if "per_hour" in keys else _PER_HOUR,
+        gather_s=keys["gather_s"].parse_integer(0, 86_400) if "gather_s" in keys else _GATHER_S,
     )
 
 
-def _parse_filters(keys: Mapping[str, YamlEntry]) -> dict[str, Any]:
-    filters: dict[str, Any] = {}
-    for name in ("countries", "kinds", "services", "states"):
-        if name in keys:
-            filters[name] = tuple(_parse_filter(name, entry) for entry in keys[name].items())
-    return filters
+def _parse_filters(keys: Mapping[str, YamlEntry], name: str) -> tuple[str, ...]:
+    items = keys[name].items() if name in keys else []
+    return tuple(_parse_filter(name, entry) for entry in items)
 
 
 def _parse_filter(name: str, entry: YamlEntry) -> str:
@@ -174,19 +219,6 @@ def _parse_filter(name: str, entry: YamlEntry) -> str:
     if name == "services":
         return entry.parse_text()
     return entry.parse_choice(INCIDENT_KINDS if name == "kinds" else STATES)
-
-
-def _parse_rate_limits(keys: Mapping[str, YamlEntry]) -> dict[str, Any]:
-    limits: dict[str, Any] = {}
-    if "suspected" in keys:
-        limits["suspected"] = SuspectedPolicy(
-            keys["suspected"].parse_choice(tuple(SuspectedPolicy))
-        )
-    if "per_hour" in keys:
-        limits["per_hour"] = keys["per_hour"].parse_integer(1, 3_600)
-    if "gather_s" in keys:
-        limits["gather_s"] = keys["gather_s"].parse_integer(0, 86_400)
-    return limits
 
 
 def _parse_name(entry: YamlEntry) -> str:

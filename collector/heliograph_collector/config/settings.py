@@ -1,8 +1,10 @@
 """Settings of the collector: every key with its default, read from YAML."""
 
+import logging
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -23,6 +25,8 @@ from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.receivers import Receiver, parse_receivers
 
 _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
+_WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - compared, to keep them out of announcements
+log = logging.getLogger("heliograph")
 Network: TypeAlias = IPv4Network | IPv6Network
 
 
@@ -92,6 +96,20 @@ class Config:
         if bool(self.dns) != bool(self.dns_zone):
             raise CannotServeError("dns.listen and dns.zone go together: set both, or neither.")
         return self.dns
+
+    def list_entrances(self, grpc_port: int, post_port: int) -> tuple[Entrance, ...]:
+        """List the configured entrances, else those open to agents.
+
+        The gRPC stream alone needs no entrance, because every agent knows it from its invite.
+        """
+        if self.entrances or not post_port:
+            return self.entrances
+        host, port = split_endpoint(self.endpoint or self.grpc)
+        if host in _WILDCARD_HOSTS:
+            log.warning("Agents are not told of %s: set the key endpoint or entrances.", self.post)
+            return ()
+        stream = Entrance(carrier=Carrier.STREAM, host=host, port=port or grpc_port)
+        return stream, replace(stream, carrier=Carrier.POST, port=post_port)
 
     def geo_file(self, name: str) -> Path:
         """Return the file of the country or ASN table."""
@@ -227,6 +245,18 @@ def _parse_source_url(entry: YamlEntry) -> str:
     )
 
 
+def _parse_strangers(entry: YamlEntry) -> bool:
+    return entry.parse_choice(("refuse", "quarantine")) == "quarantine"
+
+
+def _integer(minimum: int, maximum: int) -> "partial[int]":
+    return partial(YamlEntry.parse_integer, minimum=minimum, maximum=maximum)
+
+
+def _choice(allowed: tuple[str, ...]) -> "partial[str]":
+    return partial(YamlEntry.parse_choice, allowed=allowed)
+
+
 SETTINGS_KEYS = (
     SettingsKey("data", "data", _parse_path),
     SettingsKey("grpc", "grpc", _parse_endpoint),
@@ -240,31 +270,25 @@ SETTINGS_KEYS = (
     SettingsKey("store.url", "store_url", _parse_store_url),
     SettingsKey("plan.services_file", "services_file", _parse_path),
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
-    SettingsKey("feed.k_anonymity", "k_anonymity", lambda e: e.parse_integer(1, 1_000)),
+    SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
     SettingsKey("feed.url", "public_url", _parse_source_url),
-    SettingsKey(
-        "feed.requests_per_minute", "requests_a_minute", lambda e: e.parse_integer(0, 1_000_000)
-    ),
-    SettingsKey("feed.metrics", "metrics", lambda e: e.parse_choice(("open", "operator"))),
-    SettingsKey("log", "log", lambda e: e.parse_choice(("text", "json"))),
-    SettingsKey("feed.dumps_days", "dumps_days", lambda e: e.parse_integer(0, 36_500)),
+    SettingsKey("feed.requests_per_minute", "requests_a_minute", _integer(0, 1_000_000)),
+    SettingsKey("feed.metrics", "metrics", _choice(("open", "operator"))),
+    SettingsKey("log", "log", _choice(("text", "json"))),
+    SettingsKey("feed.dumps_days", "dumps_days", _integer(0, 36_500)),
     SettingsKey("console.password_file", "password_file", _parse_path),
     SettingsKey("geo.country_file", "country_file", _parse_path),
     SettingsKey("geo.asn_file", "asn_file", _parse_path),
-    SettingsKey(
-        "retention.observations_days", "observations_days", lambda e: e.parse_integer(1, 3_650)
-    ),
-    SettingsKey("retention.verdicts_days", "verdicts_days", lambda e: e.parse_integer(1, 36_500)),
+    SettingsKey("retention.observations_days", "observations_days", _integer(1, 3_650)),
+    SettingsKey("retention.verdicts_days", "verdicts_days", _integer(1, 36_500)),
     SettingsKey("intake.trusted_proxies", "trusted_proxies", _parse_networks),
     SettingsKey(
         "intake.without_invite",
         "strangers",
-        lambda e: e.parse_choice(("refuse", "quarantine")) == "quarantine",
+        _parse_strangers,
     ),
-    SettingsKey("limits.sessions", "sessions", lambda e: e.parse_integer(1, 100_000)),
-    SettingsKey(
-        "limits.batches_per_hour", "batches_per_hour", lambda e: e.parse_integer(1, 100_000)
-    ),
+    SettingsKey("limits.sessions", "sessions", _integer(1, 100_000)),
+    SettingsKey("limits.batches_per_hour", "batches_per_hour", _integer(1, 100_000)),
     SettingsKey("corroborate.sources", "corroborate", _parse_sources),
     SettingsKey("corroborate.radar_token_file", "radar_token_file", _parse_path),
     SettingsKey("corroborate.prefixes_file", "prefixes_file", _parse_path),

@@ -87,9 +87,7 @@ def build_rows(
 ) -> list[FleetRow]:
     """Build rows, connected agents first, then the newest."""
     fleet_rows = [FleetRow(agent, live_agents.get(agent.id)) for agent in agents]
-    return sorted(
-        fleet_rows, key=lambda row: (row.live is None, -row.agent.created_s, row.agent.id)
-    )
+    return sorted(fleet_rows, key=_rank_row)
 
 
 def cut_page(rows: Sequence[FleetRow], fleet_filter: FleetFilter) -> FleetPage:
@@ -116,9 +114,15 @@ def build_coverage(rows: Iterable[FleetRow]) -> list[FleetCoverage]:
         )
         for cell_key, cell_rows in cells.items()
     ]
-    return sorted(
-        coverage_cells, key=lambda c: (-c.connected, -c.enrolled, c.country, c.asn, c.access)
-    )
+    return sorted(coverage_cells, key=_rank_cell)
+
+
+def _rank_row(row: FleetRow) -> tuple[bool, int, bytes]:
+    return row.live is None, -row.agent.created_s, row.agent.id
+
+
+def _rank_cell(cell: FleetCoverage) -> tuple[int, int, str, int, str]:
+    return -cell.connected, -cell.enrolled, cell.country, cell.asn, cell.access
 
 
 def count_places(rows: Iterable[FleetRow], role: str) -> Counter[tuple[str, str]]:

@@ -102,11 +102,9 @@ class HealthPages:
 
 
 def _list_backlogs(rows: list[fleet_table.FleetRow]) -> list[fleet_table.FleetRow]:
-    backlog_rows = [
-        r
-        for r in rows
-        if r.live is not None and r.live.queued_envelopes > health_summary.BACKLOG_ENVELOPES
-    ]
-    return sorted(backlog_rows, key=lambda r: -(r.live.queued_envelopes if r.live else 0))[
-        :_MAX_BACKLOGS
-    ]
+    backlog_rows = [r for r in rows if _count_queued(r) > health_summary.BACKLOG_ENVELOPES]
+    return sorted(backlog_rows, key=_count_queued, reverse=True)[:_MAX_BACKLOGS]
+
+
+def _count_queued(row: fleet_table.FleetRow) -> int:
+    return row.live.queued_envelopes if row.live is not None else 0

@@ -72,7 +72,7 @@ def summarize_controls(rows: Sequence[FleetRow]) -> StatusLine:
         connected = format_count(len(live_controls), "control")
         return StatusLine("doubt", f"{connected} connected, none online: verdicts are in doubt.")
     connected = format_count(len(live_controls), "connected control")
-    summary = f"{online_count} of {connected} online: verdicts can be told."
+    summary = f"{online_count} of {connected} online: verdicts can be reached."
     return StatusLine("good" if online_count == len(live_controls) else "doubt", summary)
 
 

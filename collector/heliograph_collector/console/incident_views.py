@@ -1,8 +1,7 @@
 """Views of incidents for the console, with texts ready to be shown. Pure."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
@@ -39,6 +38,17 @@ class LogEntryView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class PartView:
+    """One affected cell of an incident."""
+
+    place: str
+    votes: str
+    share: str
+    networks: int
+    spared: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IncidentDetail:
     """One incident of the log; `allowed_acts` are those that an operator may record."""
 
@@ -48,7 +58,7 @@ class IncidentDetail:
     facts: Sequence[tuple[str, str]]
     counter_evidence: Sequence[str]
     hints: Sequence[str]
-    parts: Sequence[Mapping[str, Any]]
+    parts: Sequence[PartView]
     turns: Sequence[tuple[str, str]]
     log_entries: Sequence[LogEntryView]
     page: str
@@ -154,14 +164,14 @@ def _describe_operator(incident: Json) -> str:
     return ""
 
 
-def _build_part(part: Json, country: str) -> Mapping[str, Any]:
-    return {
-        "place": incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
-        "votes": _format_band(part["votes"]),
-        "share": f"{part['share']:.0%}",
-        "networks": part["networks"],
-        "spared": ", ".join(incident_text.describe_spared(part, other) for other in part["except"]),
-    }
+def _build_part(part: Json, country: str) -> PartView:
+    return PartView(
+        place=incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
+        votes=_format_band(part["votes"]),
+        share=f"{part['share']:.0%}",
+        networks=part["networks"],
+        spared=", ".join(incident_text.describe_spared(part, other) for other in part["except"]),
+    )
 
 
 def _build_log_entry(alert: Json) -> LogEntryView:

@@ -127,10 +127,8 @@ class IncidentPages:
 
     def _list_incidents(self) -> list[IncidentRow]:
         """List the incidents, confirmed before suspected before closed ones."""
-        rank = {"confirmed": 0, "suspected": 1}
         rows = [build_row(incident) for incident in self._incident_cache.all_incidents()]
-        rows.sort(key=lambda row: rank.get(row.state, 2))
-        return rows
+        return sorted(rows, key=_rank_state)
 
     def _find_incident(self, request: web.Request) -> IncidentDetail:
         """Find an incident. Raises Problem 404."""
@@ -170,3 +168,7 @@ class IncidentPages:
                 return await self._evidence_reader.read_evidence(incident)
         except TimeoutError:
             return IncidentEvidence(problem="The store takes too long; load the page again.")
+
+
+def _rank_state(row: IncidentRow) -> int:
+    return {"confirmed": 0, "suspected": 1}.get(row.state, 2)

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from aiohttp import web
 
@@ -34,6 +35,10 @@ class RunnerCount:
     volunteers: int
     controls: int
 
+    @property
+    def count(self) -> int:
+        return self.volunteers + self.controls
+
 
 @dataclass(frozen=True, slots=True)
 class PlanPreview:
@@ -42,6 +47,10 @@ class PlanPreview:
     runners: Sequence[RunnerCount]
     volunteers: int
     controls: int
+
+    @property
+    def count(self) -> int:
+        return self.volunteers + self.controls
 
 
 def build_preview(
@@ -62,7 +71,7 @@ def build_preview(
     return PlanPreview(
         changes=[*_compare_tasks(before, after), *_compare_settings(before, after)],
         new_consents=sorted(consent_scope(for_volunteers) - agreed_scope),
-        runners=sorted(runners, key=lambda r: (-r.volunteers - r.controls, r.country, r.access)),
+        runners=sorted(runners, key=attrgetter("count"), reverse=True),
         volunteers=sum(r.volunteers for r in runners),
         controls=sum(r.controls for r in runners),
     )
@@ -106,7 +115,7 @@ def compare_services(before: Sequence[Service], after: Sequence[Service]) -> lis
     for name in old.keys() & new.keys():
         if old[name] != new[name]:
             changes.append(PlanChange("changed", name, _describe_difference(old[name], new[name])))
-    return sorted(changes, key=lambda change: change.subject)
+    return sorted(changes, key=attrgetter("subject"))
 
 
 def _compare_tasks(before: Plan | None, after: Plan) -> list[PlanChange]:

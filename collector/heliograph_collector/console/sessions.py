@@ -34,6 +34,9 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._sessions)
 
+    def _read_seen_us(self, hashed_id: bytes) -> int:
+        return self._sessions[hashed_id].seen_us
+
     def open_session(self, person: Person) -> str:
         """Open a session with a new id of 256 random bits.
 
@@ -42,7 +45,7 @@ class Sessions:
         now_us = self._clock.monotonic_us()
         self._drop_expired(now_us)
         while len(self._sessions) >= MAX_SESSIONS:
-            del self._sessions[min(self._sessions, key=lambda key: self._sessions[key].seen_us)]
+            del self._sessions[min(self._sessions, key=self._read_seen_us)]
         id_ = secrets.token_urlsafe(32)
         self._sessions[_hash_id(id_)] = LoginSession(
             name=person.name,

@@ -3,6 +3,7 @@
 from bisect import bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
+from functools import partial
 from operator import itemgetter
 
 from heliograph.failure import Operation
@@ -69,7 +70,7 @@ class ControlCache:
         ]
         if not nearest:
             return ControlView(groups=groups)
-        best = max(nearest, key=lambda record: _rank_control(record, at_us))
+        best = max(nearest, key=partial(_rank_control, at_us=at_us))
         return ControlView(
             measurement=best.measurement,
             age_us=abs(best.started_us - at_us),
@@ -109,7 +110,12 @@ def _find_nearest(
     """Return the entry nearest in time; of two equally near, the later."""
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
-    return min(near, key=lambda entry: (abs(entry[0] - at_us), -entry[0]))[2]
+    # Entries are in order of time, so `reversed` prefers the later of two equally near.
+    return min(reversed(near), key=partial(_distance_us, at_us=at_us))[2]
+
+
+def _distance_us(entry: tuple[int, int, ReceivedMeasurement], at_us: int) -> int:
+    return abs(entry[0] - at_us)
 
 
 def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, int, str]:

@@ -9,9 +9,9 @@ import hashlib
 import re
 from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
@@ -137,7 +137,7 @@ class PeerBaseline:
 
         The mapping is computed on first access, because most verdicts never read it.
         """
-        return _LazyComparisons(lambda: self._get_summary(record).comparisons)
+        return _LazyComparisons(self, record)
 
     def substitute_control(self, record: ReceivedMeasurement) -> ReceivedMeasurement | None:
         """Return the nearest complete success elsewhere that can replace a control.
@@ -147,15 +147,14 @@ class PeerBaseline:
         """
         peer_key = _make_peer_key(record)
         if peer_key not in self._substitutes:
-            good = self._get_summary(record).substitutes
-            nearest = sorted(
-                good, key=lambda s: (abs(s.started_us - peer_key[2] * MINUTE_US), s.pseudonym)
-            )
+            good = self.get_summary(record).substitutes
+            by_name = sorted(good, key=attrgetter("pseudonym"))
+            nearest = sorted(by_name, key=partial(_distance_us, at_us=peer_key[2] * MINUTE_US))
             samples = (self._samples.get(peer_key[0], result) for result in nearest)
             self._substitutes[peer_key] = next((sample for sample in samples if sample), None)
         return self._substitutes[peer_key]
 
-    def _get_summary(self, record: ReceivedMeasurement) -> "_Summary":
+    def get_summary(self, record: ReceivedMeasurement) -> "_Summary":
         """Return the summary for one target, country and minute, cached until an update."""
         peer_key = _make_peer_key(record)
         if peer_key not in self._summaries:
@@ -176,13 +175,8 @@ class PeerBaseline:
         """Return the vantage's history, or None if it is not in its country's sample."""
         histories = self._results.setdefault(key, {}).setdefault(record.vantage.country, {})
         if record.pseudonym not in histories and len(histories) >= SAMPLE_SIZE:
-            last = max(
-                histories,
-                key=lambda pseudonym: (
-                    _is_stale(histories[pseudonym], record.started_us),
-                    _hash_pseudonym(pseudonym),
-                ),
-            )
+            stale = [n for n in histories if _is_stale(histories[n], record.started_us)]
+            last = max(stale or histories, key=_hash_pseudonym)
             if not _is_stale(histories[last], record.started_us) and _hash_pseudonym(
                 record.pseudonym
             ) > _hash_pseudonym(last):
@@ -284,12 +278,13 @@ class _Summary:
 class _LazyComparisons(Mapping[str, PeerComparison]):
     """Mapping that is computed on first access."""
 
-    def __init__(self, make: Callable[[], Mapping[str, PeerComparison]]) -> None:
-        self._make = make
+    def __init__(self, baseline: PeerBaseline, record: ReceivedMeasurement) -> None:
+        self._baseline = baseline
+        self._record = record
 
     @cached_property
     def _comparisons(self) -> Mapping[str, PeerComparison]:
-        return self._make()
+        return self._baseline.get_summary(self._record).comparisons
 
     def __getitem__(self, label: str) -> PeerComparison:
         return self._comparisons[label]
@@ -325,7 +320,11 @@ def _make_result(record: ReceivedMeasurement, previous: _PeerResult | None) -> _
 def _find_nearest(history: Sequence[_PeerResult], at_us: int) -> _PeerResult:
     """Return the result nearest in time; `history` is not empty."""
     at = bisect_right(history, at_us, key=_by_time)
-    return min(history[max(0, at - 1) : at + 1], key=lambda s: abs(s.started_us - at_us))
+    return min(history[max(0, at - 1) : at + 1], key=partial(_distance_us, at_us=at_us))
+
+
+def _distance_us(result: _PeerResult, at_us: int) -> int:
+    return abs(result.started_us - at_us)
 
 
 def _summarize(results: Sequence[_PeerResult]) -> _Summary:

@@ -6,6 +6,7 @@ The state is saved every hour; a restart resumes there and reads the rows since.
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
+from operator import itemgetter
 from typing import Any, Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
@@ -159,9 +160,7 @@ class DetectorRunner:
             if coverage_gap["from"] < until_us
             and (coverage_gap["until"] is None or coverage_gap["until"] > since_us)
         ]
-        return sorted(
-            coverage_gaps, key=lambda coverage_gap: (coverage_gap["from"], coverage_gap["country"])
-        )
+        return sorted(coverage_gaps, key=itemgetter("from", "country"))
 
     async def run(self) -> None:
         """Run until cancelled."""

@@ -1,6 +1,6 @@
 """The evidence of an incident: its networks' votes or silences, and measurements."""
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -119,52 +119,55 @@ class EvidenceReader:
 
 def count_votes(votes: Sequence[Vote]) -> list[NetworkVotes]:
     """Count each vantage once by its most frequent verdict."""
-    counts_by_network: dict[tuple[int, str], dict[str, list[int]]] = defaultdict(
-        lambda: defaultdict(lambda: [0, 0, 0])
-    )
+    counts_by_vantage: dict[tuple[int, str, str], Counter[str]] = defaultdict(Counter)
     for vote in votes:
-        vote_counts = counts_by_network[vote.asn, vote.access][vote.pseudonym]
-        vote_counts[0] += vote.blocked
-        vote_counts[1] += vote.reachable
-        vote_counts[2] += vote.unknown + vote.down
-    networks = []
-    for (asn, access), vantages in counts_by_network.items():
-        vantage_states = [_classify_votes(*vote_counts) for vote_counts in vantages.values()]
-        networks.append(
-            NetworkVotes(
-                name=_format_network(asn, access),
-                bad=vantage_states.count("bad"),
-                good=vantage_states.count("good"),
-                unknown=vantage_states.count("unknown"),
-                is_silence=False,
-            )
+        counts_by_vantage[vote.asn, vote.access, vote.pseudonym].update(
+            bad=vote.blocked, good=vote.reachable
         )
-    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
+    states: dict[tuple[int, str], Counter[str]] = defaultdict(Counter)
+    for (asn, access, _), counts in counts_by_vantage.items():
+        states[asn, access][_classify_votes(counts["bad"], counts["good"])] += 1
+    networks = [
+        NetworkVotes(
+            name=_format_network(asn, access),
+            bad=vantages["bad"],
+            good=vantages["good"],
+            unknown=vantages["unknown"],
+            is_silence=False,
+        )
+        for (asn, access), vantages in states.items()
+    ]
+    return sorted(networks, key=_rank_network)
 
 
 def count_silences(
     silences: Sequence[SilenceCount], live_links: Sequence[LinkCount] = ()
 ) -> list[NetworkVotes]:
     """Count per network the most vantages silent at once, and those connected."""
-    silent_by_start: dict[tuple[int, str], dict[int, int]] = defaultdict(lambda: defaultdict(int))
-    for network in silences:
-        silent_by_start[network.asn, network.access][network.start_us] += network.vantages
-    live_vantages: dict[tuple[int, str], int] = defaultdict(int)
+    silent_by_start: Counter[tuple[int, str, int]] = Counter()
+    for silence in silences:
+        silent_by_start[silence.asn, silence.access, silence.start_us] += silence.vantages
+    max_silent: dict[tuple[int, str], int] = {}
+    for (asn, access, _), silent in silent_by_start.items():
+        max_silent[asn, access] = max(silent, max_silent.get((asn, access), 0))
+    live_vantages: Counter[tuple[int, str]] = Counter()
     for link in live_links:
         live_vantages[link.asn, link.access] += link.vantages
-    networks = []
-    for asn, access in {*silent_by_start, *live_vantages}:
-        max_silent = max(silent_by_start[asn, access].values(), default=0)
-        networks.append(
-            NetworkVotes(
-                name=_format_network(asn, access),
-                bad=max_silent,
-                good=live_vantages[asn, access],
-                unknown=0,
-                is_silence=True,
-            )
+    networks = [
+        NetworkVotes(
+            name=_format_network(*network),
+            bad=max_silent.get(network, 0),
+            good=live_vantages[network],
+            unknown=0,
+            is_silence=True,
         )
-    return sorted(networks, key=lambda network: (-network.bad, -network.good, network.name))
+        for network in {*max_silent, *live_vantages}
+    ]
+    return sorted(networks, key=_rank_network)
+
+
+def _rank_network(network: NetworkVotes) -> tuple[int, int, str]:
+    return -network.bad, -network.good, network.name
 
 
 def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
@@ -183,7 +186,7 @@ def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
     )
 
 
-def _classify_votes(bad: int, good: int, unknown: int) -> str:
+def _classify_votes(bad: int, good: int) -> str:
     if bad == good == 0:
         return "unknown"
     return "bad" if bad > good else "good"

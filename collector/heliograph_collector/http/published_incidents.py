@@ -1,14 +1,16 @@
-"""Incidents and networks as readers of the feed may see them, for stages that pass them on."""
+"""Incidents and networks as readers may see them, for live readers and for other stages."""
 
 import asyncio
+import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from typing import Any
 
+from heliograph_collector.http.api.coverage import build_gap
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.event_bus import BusFullError
+from heliograph_collector.http.event_bus import BusFullError, EventBus
 from heliograph_collector.http.incident_document import build_document, build_state
-from heliograph_collector.incidents.state import LogEntry
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 
 _RETRY_S = 5.0
 
@@ -60,3 +62,32 @@ class PublishedIncidents:
             if all(network) and count >= self._feed.k_anonymity
         ]
         return [network for _, network in sorted(shown_networks)]
+
+
+class IncidentEvents:
+    """Events for live readers; `titles` by service, `k` for k-anonymity."""
+
+    def __init__(self, bus: EventBus, titles: Mapping[str, str], k: int) -> None:
+        self._bus = bus
+        self._titles = titles
+        self._k = k
+
+    def publish_incident(self, book: IncidentBook, id_: str) -> None:
+        """Publish an incident as in `/api/v1/incidents/{id}`, if that shows it."""
+        incident_document = build_document(book.entries_of(id_), self._titles, self._k)
+        if incident_document is not None:
+            self._bus.publish("incident", json.dumps(incident_document))
+
+    def publish_gap(self, book: IncidentBook, coverage_gap: Mapping[str, Any]) -> None:
+        """Publish a gap as in `/api/v1/coverage`.
+
+        Only a country with a shown incident is named; other names would reveal a vantage.
+        """
+        country = coverage_gap["country"]
+        is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
+        payload = build_gap(coverage_gap) if is_named else {"ask": "/api/v1/coverage"}
+        self._bus.publish("coverage", json.dumps(payload))
+
+    def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
+        country_incidents = (i for i in book.incidents() if i["scope"]["country"] == country)
+        return any(build_state(i, self._titles, self._k) for i in country_incidents)

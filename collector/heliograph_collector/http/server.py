@@ -1,11 +1,96 @@
-"""The listening HTTP server, with limits for slow and hostile clients."""
+"""The HTTP server, and its guard against slow clients.
+
+Honest readers send requests within seconds and read the responses; a proxy keeps its connections
+busy. Connections are checked in rounds of CHECK_INTERVAL_S; the limits are assumed.
+"""
 
 import asyncio
+import resource
+from collections.abc import Callable
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
 
 from aiohttp import web
+from aiohttp.web_protocol import RequestHandler
 
-from heliograph_collector.http.slow_clients import SlowClientGuard
+CHECK_INTERVAL_S = 5.0
+IDLE_ROUNDS = 4  # rounds between two requests, or until a request is complete
+CROWDED_ROUNDS = 1  # the same above three quarters of the connection limit
+STALLED_ROUNDS = 6  # rounds in which the client read nothing of a response
+MAX_CONNECTIONS = 4_096
+
+
+@dataclass(slots=True)
+class _ConnectionState:
+    idle_rounds: int = 0
+    stalled_rounds: int = 0
+    unread_bytes: int = 0
+
+
+class SlowClientGuard:
+    """Factory and guard of connections; `run` belongs in the collector's TaskGroup."""
+
+    def __init__(
+        self, make_handler: Callable[[], RequestHandler], max_connections: int | None = None
+    ) -> None:
+        self._make_handler = make_handler
+        self._max_connections = max_connections or min(
+            MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
+        )
+        self._connections: dict[RequestHandler, _ConnectionState] = {}
+        self.dropped_count = 0
+
+    def __call__(self) -> asyncio.Protocol:
+        """Return the protocol of a new connection."""
+        if len(self._connections) >= self._max_connections:
+            self.check_connections()  # may free closed ones
+        if len(self._connections) >= self._max_connections:
+            self.dropped_count += 1
+            return _RefusedConnection()
+        handler = self._make_handler()
+        self._connections[handler] = _ConnectionState()
+        return handler
+
+    async def run(self) -> None:
+        while True:
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            self.check_connections()
+
+    def check_connections(self) -> None:
+        """Check each connection once, and abort the slow ones."""
+        self._connections = {h: w for h, w in self._connections.items() if h.transport is not None}
+        is_crowded = len(self._connections) * 4 >= self._max_connections * 3
+        max_idle_rounds = CROWDED_ROUNDS if is_crowded else IDLE_ROUNDS
+        for handler, state in self._connections.items():
+            if self._is_blocking(handler, state, max_idle_rounds) and handler.transport is not None:
+                self.dropped_count += 1
+                handler.transport.abort()
+
+    def _is_blocking(
+        self, handler: RequestHandler, state: _ConnectionState, max_idle_rounds: int
+    ) -> bool:
+        transport = handler.transport
+        if not isinstance(transport, asyncio.WriteTransport):
+            return False
+        unread_bytes = transport.get_write_buffer_size()
+        state.stalled_rounds = (
+            state.stalled_rounds + 1
+            if unread_bytes and unread_bytes >= state.unread_bytes > 0
+            else 0
+        )
+        state.unread_bytes = unread_bytes
+        request = handler._current_request  # noqa: SLF001 aiohttp has no public API for it
+        has_request = request is not None and request.content.is_eof()  # complete with its body
+        is_busy = has_request or unread_bytes > 0
+        state.idle_rounds = 0 if is_busy else state.idle_rounds + 1
+        return state.idle_rounds > max_idle_rounds or state.stalled_rounds >= STALLED_ROUNDS
+
+
+class _RefusedConnection(asyncio.Protocol):
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        if isinstance(transport, asyncio.WriteTransport):
+            transport.abort()
+
 
 _SHUTDOWN_S = 0.5  # for open responses; a live stream would never end by itself
 _HEADER_BYTES = 4_096

@@ -1,7 +1,9 @@
 """Rate and size limits for strangers, agents and connections; pure."""
 
-from heliograph.token_bucket import TokenBuckets
+from heliograph.clock import Clock
+from heliograph.token_bucket import TokenBucket, TokenBuckets
 from heliograph.units import HOUR_S
+from heliograph_collector.ingest.geo.lookup import GeoLookup
 
 
 def raise_file_limit(files: int) -> bool:
@@ -85,3 +87,26 @@ def build_newcomer_rates() -> TokenBuckets[str]:
     """
     per_s = NEWCOMERS_PER_HOUR / HOUR_S
     return TokenBuckets(per_s=per_s, capacity=NEWCOMERS_PER_HOUR, max_keys=MAX_RATE_KEYS)
+
+
+PREFIX_PER_S = 20.0
+ALL_PER_S = 200.0
+BURST_S = 10.0
+
+
+class QueryRateLimit:
+    """Rate limit of DNS queries by network prefix and in total; stores no address."""
+
+    def __init__(self, geo: GeoLookup, clock: Clock) -> None:
+        self._geo = geo
+        self._clock = clock
+        self._prefix_rates: TokenBuckets[str] = TokenBuckets(
+            per_s=PREFIX_PER_S, capacity=PREFIX_PER_S * BURST_S, max_keys=MAX_RATE_KEYS
+        )
+        burst = ALL_PER_S * BURST_S
+        self._total_rate = TokenBucket(ALL_PER_S, burst, level=burst, at_us=clock.monotonic_us())
+
+    def __call__(self, address: str) -> bool:
+        now_us = self._clock.monotonic_us()
+        prefix = self._geo.locate(address, self._clock.wall_us()).prefix
+        return not self._prefix_rates.take(prefix, now_us) and not self._total_rate.take(1, now_us)

@@ -126,8 +126,9 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
 
 def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:
     """Python decodes what reads like an encoded word, line ends and all."""
-    alert = dict(LETTER.alerts[0])
-    alert["incident"] = {**alert["incident"], "sentence": "=?utf-8?q?=0d=0aBcc:_x@example.net?="}
+    alert = LETTER.alerts[0].copy()
+    alert["incident"] = alert["incident"].copy()
+    alert["incident"]["sentence"] = "=?utf-8?q?=0d=0aBcc:_x@example.net?="
     sly = Message(id="msg_8", alerts=[alert])
     made = build_mail(to(1, "smtp"), "", sly, is_quiet=False, base="", now_us=NOW_US)
     head = email.message_from_bytes(bytes(made.message)).keys()

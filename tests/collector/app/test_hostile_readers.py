@@ -13,7 +13,7 @@ from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.slow_clients import IDLE_ROUNDS, STALLED_ROUNDS, SlowClientGuard
+from heliograph_collector.http.server import IDLE_ROUNDS, STALLED_ROUNDS, SlowClientGuard
 from support.evening import evening
 from support.waiting import until_true
 

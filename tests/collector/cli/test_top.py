@@ -13,7 +13,7 @@ import pytest
 from aiohttp import web
 
 from heliograph_collector.cli.top.client import ApiClientError, fetch_snapshot, parse_metrics
-from heliograph_collector.cli.top.model import WorldModel, format_age
+from heliograph_collector.cli.top.model import CellEvent, OpenIncident, WorldModel, format_age
 from heliograph_collector.cli.top.screen import Top
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
@@ -113,7 +113,7 @@ async def test_top_reports_dead_and_foreign_servers() -> None:
 
 
 async def test_snapshot_as_json(place: Page) -> None:
-    found = await fetch_snapshot(place.origin, "")
+    found = json.loads(await fetch_snapshot(place.origin, ""))
     assert found["ready"]
     worst = found["countries"][0]
     assert (worst["country"], worst["networks"]) == ("KZ", 3)
@@ -122,14 +122,20 @@ async def test_snapshot_as_json(place: Page) -> None:
     assert [one["state"] for one in found["incidents"]] == ["confirmed", "confirmed", "suspected"]
 
 
+def open_incident(state: str) -> OpenIncident:
+    return {
+        "id": "a", "state": state, "kind": "network_silence", "sentence": "x",
+        "scope": {"country": "KZ"}, "started": {"latest": "1"},
+    }  # fmt: skip
+
+
 def test_stream_and_list_agree() -> None:
     seen = WorldModel()
-    open_ = {"id": "a", "state": "suspected", "started": {"latest": "1"}, "sentence": "x"}
-    seen.apply_incidents([open_], "suspected")
-    seen.apply_incident({**open_, "state": "confirmed"})
+    seen.apply_incidents([open_incident("suspected")], "suspected")
+    seen.apply_incident(open_incident("confirmed"))
     seen.apply_incidents([], "suspected")
     assert [one["state"] for one in seen.list_open_incidents()] == ["confirmed"]
-    seen.apply_incident({**open_, "state": "withdrawn"})
+    seen.apply_incident(open_incident("withdrawn"))
     assert seen.list_open_incidents() == []
     assert [format_age(s) for s in (-1, 59, 60, 7_200)] == ["0 s", "59 s", "1 min", "2 h"]
     text = '# HELP x\nheliograph_envelopes_total{a="b c"} 2\nheliograph_envelopes_total 3.0\nx 9\n'
@@ -138,18 +144,23 @@ def test_stream_and_list_agree() -> None:
 
 def test_silent_country_stays_on_the_screen() -> None:
     seen = WorldModel()
-    place = {"country": "KZ", "asn": 9198, "access": "fixed", "service": "signal"}
+
+    def cell(country: str, asn: int, state: str, start: str | None) -> CellEvent:
+        return {
+            "country": country, "asn": asn, "access": "fixed", "service": "signal",
+            "state": state, "start": start,
+        }  # fmt: skip
+
     told = (("KZ", 9198, "reachable"), ("KZ", 29355, "unknown"), ("DE", 1, "down"))
     for country, asn, state in told:
-        seen.apply_cell({**place, "country": country, "asn": asn, "state": state, "start": "x"})
+        seen.apply_cell(cell(country, asn, state, "x"))
     assert {row.country: row.services["signal"].sign_text for row in seen.build_rows()} == {
         "KZ": "✓ 1/2",  # half of it can tell nothing
         "DE": "▼ 1/1",
     }
-    cut = {"id": "a", "state": "confirmed", "started": {"latest": "1"}, "scope": {"country": "KZ"}}
-    seen.apply_incident(cut)
+    seen.apply_incident(open_incident("confirmed"))
     for asn in (9198, 29355):
-        seen.apply_cell({**place, "asn": asn, "state": "unknown", "start": None})
+        seen.apply_cell(cell("KZ", asn, "unknown", None))
     worst = seen.build_rows()[0]
     assert (worst.country, worst.networks, worst.confirmed) == ("KZ", 0, 1)
 

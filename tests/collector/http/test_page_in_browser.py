@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.incident_events import IncidentEvents
+from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.model.records import VerdictState
 from support.browser_reader import Open, Reader
 from support.casebook import KEY, blocking, book, closed, silence

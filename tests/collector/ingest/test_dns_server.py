@@ -28,7 +28,7 @@ from heliograph_collector.ingest.dns_server import (
     serve_dns,
 )
 from heliograph_collector.ingest.geo.lookup import GeoLookup
-from heliograph_collector.ingest.query_rate import BURST_S, PREFIX_PER_S, QueryRateLimit
+from heliograph_collector.ingest.rate_limits import BURST_S, PREFIX_PER_S, QueryRateLimit
 from heliograph_collector.ingest.voice_reports import FIRST_SEQUENCE
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import JournalRow, RowKind

@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 
 from heliograph.plan import Carrier, Entrance
-from heliograph_collector.config.entrances import build_entrances
 from heliograph_collector.config.settings import Config
 from support import serve_process
 from support.ports import HOST, free_port
@@ -51,17 +50,17 @@ def test_a_taken_port_is_told_with_its_cure(tmp_path: Path, option: str) -> None
 
 def test_what_is_configured_goes_before_what_is_open() -> None:
     mine = (Entrance(carrier=Carrier.POST, host="front.example", port=443),)
-    assert build_entrances(Config(entrances=mine, post="127.0.0.1:1"), 1, 2) == mine
+    assert Config(entrances=mine, post="127.0.0.1:1").list_entrances(1, 2) == mine
 
 
 def test_an_address_that_stands_for_all_of_them_is_told_to_nobody() -> None:
     everywhere = Config(grpc="0.0.0.0:7443", post="0.0.0.0:7444")
-    assert build_entrances(everywhere, 7_443, 7_444) == ()
+    assert everywhere.list_entrances(7_443, 7_444) == ()
     named = Config(grpc="0.0.0.0:7443", post="0.0.0.0:7444", endpoint="c.example:443")
-    assert [(e.carrier, e.host, e.port) for e in build_entrances(named, 7_443, 7_444)] == [
+    assert [(e.carrier, e.host, e.port) for e in named.list_entrances(7_443, 7_444)] == [
         ("stream", "c.example", 443),
         ("post", "c.example", 7_444),
     ]
-    assert build_entrances(Config(), free_port(), 0) == (), (
+    assert Config().list_entrances(free_port(), 0) == (), (
         "the stream alone is known from the invite"
     )

@@ -1,7 +1,6 @@
 """Command `heliograph-collector top`: live state in a terminal, over a slow line."""
 
 import argparse
-import json
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +37,7 @@ def run(args: argparse.Namespace) -> int:
     password = _read_password(args.password_file)
     if args.json:
         try:
-            print(json.dumps(asyncio.run(fetch_snapshot(url, password))))
+            print(asyncio.run(fetch_snapshot(url, password)))
         except ApiClientError as error:
             raise CommandError(f"{url}: {error}.") from error
         return 0

@@ -2,8 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 import aiohttp
@@ -131,12 +131,13 @@ async def refresh_model(client: ApiClient, model: WorldModel, *, with_metrics: b
     """Fetch everything that may have changed. Raises ApiClientError."""
     status = await client.fetch_changed("/api/v1/status")
     if status is not None:
-        _apply_update(lambda: model.apply_status(status))
+        with _reject_other_versions():
+            model.apply_status(status)
     for state in OPEN_STATES:
         document = await client.fetch_changed(f"/api/v1/incidents?state={state}&limit=50")
         if document is not None:
-            incidents = document
-            _apply_update(lambda: model.apply_incidents(incidents["incidents"], state))  # noqa: B023 -- called at once
+            with _reject_other_versions():
+                model.apply_incidents(document["incidents"], state)
     readiness = await client.fetch_changed("/readyz")
     if readiness is not None:
         model.problems = [str(problem) for problem in readiness.get("problems", ())]
@@ -148,20 +149,21 @@ def apply_event(model: WorldModel, name: str, data: Any) -> bool:
     """Apply an event; return False when everything must be fetched again."""
     if name == "resync":
         return False
-    update_by_event: dict[str, Callable[[Any], None]] = {
-        "cell": model.apply_cell,
-        "coverage": model.apply_coverage,
-        "incident": model.apply_incident,
-    }
-    if name in update_by_event:
-        _apply_update(lambda: update_by_event[name](data))
+    with _reject_other_versions():
+        if name == "cell":
+            model.apply_cell(data)
+        elif name == "coverage":
+            model.apply_coverage(data)
+        elif name == "incident":
+            model.apply_incident(data)
     return True
 
 
-def _apply_update(apply: Callable[[], None]) -> None:
-    """Apply an update. Raises ApiClientError for data of another version."""
+@contextmanager
+def _reject_other_versions() -> Iterator[None]:
+    """Raise ApiClientError for data of another version."""
     try:
-        apply()
+        yield
     except (KeyError, TypeError, AttributeError, ValueError):
         raise ApiClientError("it speaks another edition's words") from None
 
@@ -179,9 +181,9 @@ def parse_metrics(metrics_text: str) -> dict[str, float]:
     return sums
 
 
-async def fetch_snapshot(url: str, password: str) -> dict[str, Any]:
+async def fetch_snapshot(url: str, password: str) -> str:
     """Fetch the present state once, as JSON. Raises ApiClientError."""
     model = WorldModel()
     async with open_client(url, password) as client:
         await refresh_model(client, model, with_metrics=bool(password))
-    return {"url": url, **model.build_json()}
+    return model.format_json(url)

@@ -1,14 +1,62 @@
 """Model of the received state: countries, services, open incidents; pure."""
 
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TypedDict
 
-Json = Mapping[str, Any]
 OPEN_STATES = ("confirmed", "suspected")
 STATE_ORDER = ("blocked", "down", "reachable", "unknown")  # worst first
 SIGN_BY_STATE = {"blocked": "✕", "down": "▼", "reachable": "✓", "unknown": "?"}
 _GroupKey = tuple[str, int, str]
+
+
+class Network(TypedDict):
+    """The key of a network in documents and events."""
+
+    country: str
+    asn: int
+    access: str
+
+
+class ServiceStatus(TypedDict):
+    service: str
+    title: str
+    state: str
+
+
+class StatusGroup(Network):
+    services: Sequence[ServiceStatus]
+
+
+class Coverage(TypedDict, total=False):
+    """Counts as the API formats them; {} before the first answer."""
+
+    vantages: str
+    controls: int
+    groups: int
+
+
+class StatusDocument(TypedDict):
+    groups: Sequence[StatusGroup]
+    coverage: Coverage
+
+
+class CellEvent(Network):
+    service: str
+    state: str
+    start: str | None
+
+
+class OpenIncident(TypedDict):
+    """The fields of an incident that the screen shows."""
+
+    id: str
+    state: str
+    kind: str
+    sentence: str
+    scope: Mapping[str, str | int]
+    started: Mapping[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,21 +107,21 @@ class WorldModel:
 
     titles: dict[str, str] = field(default_factory=dict)
     groups: dict[_GroupKey, dict[str, str]] = field(default_factory=dict)
-    coverage: dict[str, Any] = field(default_factory=dict)
-    incidents: dict[str, Json] = field(default_factory=dict)
+    coverage: Coverage = field(default_factory=Coverage)
+    incidents: dict[str, OpenIncident] = field(default_factory=dict)
     problems: Sequence[str] | None = None  # why the collector is not ready; None if unknown
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def apply_status(self, document: Json) -> None:
+    def apply_status(self, document: StatusDocument) -> None:
         self.groups = {}
         for group in document["groups"]:
             services = self.groups.setdefault(_build_key(group), {})
             for service in group["services"]:
                 self.titles[service["service"]] = service["title"]
                 services[service["service"]] = service["state"]
-        self.coverage = dict(document["coverage"])
+        self.coverage = document["coverage"]
 
-    def apply_cell(self, event: Json) -> None:
+    def apply_cell(self, event: CellEvent) -> None:
         """Apply the change of one network and service; remove one without votes."""
         services = self.groups.setdefault(_build_key(event), {})
         if event["state"] == "unknown" and event["start"] is None:
@@ -83,19 +131,19 @@ class WorldModel:
         if not services:
             del self.groups[_build_key(event)]
 
-    def apply_coverage(self, event: Json) -> None:
+    def apply_coverage(self, event: Coverage) -> None:
         """Apply present coverage; other events of that name describe a past time."""
         if "vantages" in event:
-            self.coverage = dict(event)
+            self.coverage = event
 
-    def apply_incidents(self, incidents: Sequence[Json], state: str) -> None:
+    def apply_incidents(self, incidents: Sequence[OpenIncident], state: str) -> None:
         """Replace all incidents in one state."""
         others = {
             id_: incident for id_, incident in self.incidents.items() if incident["state"] != state
         }
         self.incidents = others | {incident["id"]: incident for incident in incidents}
 
-    def apply_incident(self, incident: Json) -> None:
+    def apply_incident(self, incident: OpenIncident) -> None:
         if incident["state"] in OPEN_STATES:
             self.incidents[incident["id"]] = incident
         else:
@@ -119,7 +167,7 @@ class WorldModel:
             for incident in self.list_open_incidents()
         ]
         countries: dict[str, list[dict[str, str]]] = {
-            incident_country: [] for _, incident_country in state_countries if incident_country
+            str(incident_country): [] for _, incident_country in state_countries if incident_country
         }
         for (country, _, _), services in self.groups.items():
             countries.setdefault(country, []).append(services)
@@ -133,17 +181,19 @@ class WorldModel:
             )
             for country, groups in countries.items()
         ]
-        return sorted(rows, key=lambda row: (-row.confirmed, -_count_problems(row), row.country))
+        return sorted(rows, key=_rank_country)
 
-    def list_open_incidents(self) -> list[Json]:
+    def list_open_incidents(self) -> list[OpenIncident]:
         """List open incidents, confirmed ones first, then newest first."""
-        newest = sorted(
-            self.incidents.values(), key=lambda i: str(i["started"]["latest"]), reverse=True
-        )
-        return sorted(newest, key=lambda i: OPEN_STATES.index(i["state"]))
+        newest = sorted(self.incidents.values(), key=_read_start, reverse=True)
+        return [
+            incident for state in OPEN_STATES for incident in newest if incident["state"] == state
+        ]
 
-    def build_json(self) -> dict[str, Any]:
-        return {
+    def format_json(self, url: str) -> str:
+        """Format the present state as one JSON object."""
+        document = {
+            "url": url,
             "ready": self.problems == [],
             "problems": list(self.problems or ()),
             "coverage": self.coverage,
@@ -162,9 +212,14 @@ class WorldModel:
             ],
             "figures": self.metrics,
         }
+        return json.dumps(document)
 
 
-def _build_key(group: Json) -> _GroupKey:
+def _read_start(incident: OpenIncident) -> str:
+    return str(incident["started"]["latest"])
+
+
+def _build_key(group: Network) -> _GroupKey:
     return group["country"], group["asn"], group["access"]
 
 
@@ -179,6 +234,10 @@ def _count_problems(row: CountryLine) -> int:
         tally.counts.get("blocked", 0) + tally.counts.get("down", 0)
         for tally in row.services.values()
     )
+
+
+def _rank_country(row: CountryLine) -> tuple[int, int, str]:
+    return -row.confirmed, -_count_problems(row), row.country
 
 
 def format_age(seconds: float) -> str:

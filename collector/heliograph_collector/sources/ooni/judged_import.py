@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar, Literal
 
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
 from heliograph_collector.sources.ooni import (
@@ -27,6 +27,7 @@ class UnreadableDocument:
     path: Path
     line: int
     reason: str
+    is_readable: ClassVar[Literal[False]] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,7 @@ class JudgedImport:
 
     imported: ImportedMeasurement
     verdicts: Sequence[Verdict]
+    is_readable: ClassVar[Literal[True]] = True
 
     def to_document(self) -> dict[str, Any]:
         return format_row(self.imported, self.verdicts)

@@ -7,7 +7,7 @@ from heliograph.observation import Link
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.incident_events import IncidentEvents
+from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError
 from support.casebook import TELEGRAM, book, evening_book, part, silence
