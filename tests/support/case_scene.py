@@ -119,6 +119,10 @@ class _FakeAlertService:
     def __init__(self, scene: Scene) -> None:
         self._scene = scene
 
+    @property
+    def change_count(self) -> int:
+        return len(self._scene.sent)
+
     async def list_deliveries(self, limit: int) -> list[Delivery]:
         return self._scene.deliveries()[:limit]
 

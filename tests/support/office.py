@@ -32,6 +32,7 @@ from heliograph_collector.fleet.passwords import hash_password
 from heliograph_collector.fleet.plans import issue_plan
 from heliograph_collector.fleet.registry import AgentSighting
 from heliograph_collector.http.app import build_app
+from heliograph_collector.ingest.voice_codes import ProvenReport
 from support.fake_feed import World
 from support.hand_clock import HandClock
 
@@ -156,7 +157,7 @@ class ShopBackend(ConsoleBackend):
         if voice_text.strip() != "12345":
             raise InvalidInputError("The code is wrong in its second group.")
         self.shop.kept += is_kept
-        return VoiceReport(
+        return ProvenReport(
             agent="ab" * 16, created="2022-01-05 10:00 UTC", is_stored=False,
             lines=("foreign sites: fail", "resolver: answers"),
         )  # fmt: skip

@@ -7,13 +7,11 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from pathlib import Path
 from typing import Protocol
 
 from aiohttp import web
 
-from heliograph import __version__, voice_code
-from heliograph.clock import Clock
+from heliograph import __version__
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
@@ -23,9 +21,8 @@ from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config.errors import CannotServeError, explain_taken_port
 from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
-from heliograph_collector.console.alerts import AlertPages
+from heliograph_collector.console.alerts import AlertPages, Notifications
 from heliograph_collector.console.app import add_routes
-from heliograph_collector.console.backend import VoiceReport
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.console.live_backend import (
     ConsoleSources,
@@ -42,23 +39,31 @@ from heliograph_collector.corroborate import (
     RadarConfig,
     RisConfig,
 )
-from heliograph_collector.corroborate.service import Corroboration
+from heliograph_collector.corroborate.service import Corroboration, PublishedFeed
+from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
-from heliograph_collector.fleet import Fleet, KeysError
+from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.dump_writer import DumpWriter
-from heliograph_collector.http.live_feed import AgentSessions, FeedSettings, LiveFeed
+from heliograph_collector.http.live_feed import (
+    AgentSessions,
+    AnnotationSource,
+    DetectorLog,
+    FeedSettings,
+    LiveFeed,
+)
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.ingest import voice_codes
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
+from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.judge.writer import ClockCheck, StoreWriter
@@ -110,7 +115,7 @@ class JudgeRole:
             listener.on_block(block)
 
 
-def build_detector(context: AppContext, store: Store) -> DetectorRunner:
+def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
     """Build the detect role. Raises CannotServeError."""
     config = context.config
     detector_config = DetectorConfig(
@@ -146,8 +151,8 @@ class PublishRole:
         context: AppContext,
         store: Store,
         sessions: AgentSessions,
-        detector: DetectorRunner,
-        corroboration: Corroboration,
+        detector: DetectorLog,
+        annotations: AnnotationSource,
     ) -> None:
         config = context.config
         self._context = context
@@ -165,7 +170,7 @@ class PublishRole:
             store=store,
             sessions=sessions,
             detector=detector,
-            annotations=corroboration,
+            annotations=annotations,
             clock=context.clock,
             bus=context.bus,
             registry=context.registry,
@@ -217,7 +222,7 @@ class JobsRole:
         )
         self.listeners: Sequence[BlockListener] = (self.cell_updater, self._quarantine_review)
 
-    async def run(self, feed: LiveFeed) -> None:
+    async def run(self, feed: PublishedFeed) -> None:
         """Run until cancelled; the store must be open."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.cell_updater.run())
@@ -225,7 +230,7 @@ class JobsRole:
             group.create_task(self._quarantine_review.run())
             if self._context.config.dumps_days:
                 group.create_task(self._dump_writer.run())
-            group.create_task(self._corroboration.run(PublishedIncidents(feed)))
+            group.create_task(self._corroboration.run(feed))
 
 
 def build_source_settings(config: Config) -> CorroborationSettings:
@@ -255,7 +260,7 @@ def build_corroboration(context: AppContext) -> Corroboration:
     )
 
 
-def build_alerts(context: AppContext, feed: LiveFeed) -> AlertService:
+def build_alerts(context: AppContext, feed: Feed) -> AlertService:
     """Build the notifications. Raises CannotServeError."""
     config = context.config
     return AlertService(
@@ -268,29 +273,6 @@ def build_alerts(context: AppContext, feed: LiveFeed) -> AlertService:
     )
 
 
-class FleetCodeProver:
-    """Verifies and stores codes of the agents of a fleet."""
-
-    def __init__(self, data: Path, clock: Clock) -> None:
-        self._data = data
-        self._clock = clock
-
-    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> VoiceReport:
-        """Verify a code, and store it if `is_kept`. Raises ValueError with the reason."""
-        try:
-            agent, report = voice_codes.verify_code(voice_text, self._data, fleet, self._clock)
-            if is_kept:
-                voice_codes.store_code(agent, report, fleet, self._clock)
-        except voice_codes.UnprovenError as error:
-            raise ValueError(str(error)) from error
-        return VoiceReport(
-            agent=agent.id.hex(),
-            created=voice_codes.format_made_at(report),
-            lines=tuple(voice_code.summarize_report(report)),
-            is_stored=voice_codes.is_stored(agent, report, fleet),
-        )
-
-
 class ConsoleRole:
     """The console's pages, added to the application of the publish role; close it."""
 
@@ -298,10 +280,10 @@ class ConsoleRole:
         self,
         context: AppContext,
         store: Store,
-        feed: LiveFeed,
+        feed: Feed,
         ingest: LiveIngest,
         writer: StoreProgress,
-        alerts: AlertService,
+        alerts: Notifications,
         operator_log: OperatorLog,
     ) -> None:
         self._feed = feed
@@ -322,7 +304,7 @@ class ConsoleRole:
             writer=writer,
             alerts=alerts,
             dry_runner=StoreDryRunner(store, context.services.services),
-            voice_codes=FleetCodeProver(context.config.data, context.clock),
+            voice_codes=VoiceCodeProver(context.config.data, context.clock),
         )
         try:
             self._backend = LiveConsoleBackend(sources)

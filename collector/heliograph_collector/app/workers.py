@@ -17,6 +17,7 @@ from heliograph_collector.app.roles import (
 )
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.detect.recovery import VerdictRecovery
+from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
 from heliograph_collector.ingest.build import IngestServices
 from heliograph_collector.store.migrations import SchemaError
@@ -69,7 +70,7 @@ class Workers:
                 group.create_task(self._readiness.run())
                 group.create_task(self._judge.run())
                 group.create_task(self._publish.run())
-                group.create_task(self._jobs.run(self._publish.feed))
+                group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
         parts = (self._judge.writer, self._detector, self._control.echo, self._readiness)

@@ -65,6 +65,11 @@ class Notifications(Protocol):
 
     @property
     def receivers(self) -> Sequence[Receiver]: ...
+    @property
+    def change_count(self) -> int:
+        """Return a number that rises with every change of the outbox."""
+        ...
+
     async def list_deliveries(self, limit: int) -> Sequence[SentMessage]: ...
     async def resend(self, id_: str) -> bool:
         """Send a message again; return False if it does not exist."""

@@ -66,14 +66,22 @@ class DryRun:
     changes: Sequence[VerdictChangeCount]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceReport:
+class VoiceReport(Protocol):
     """A code by telephone whose proof is valid."""
 
-    agent: str  # hex
-    created: str
-    lines: Sequence[str]
-    is_stored: bool  # it was stored before
+    @property
+    def agent(self) -> str:
+        """Return the id in hex."""
+        ...
+
+    @property
+    def created(self) -> str: ...
+    @property
+    def lines(self) -> Sequence[str]: ...
+    @property
+    def is_stored(self) -> bool:
+        """Return whether it was stored before."""
+        ...
 
 
 class ConsoleBackend(Protocol):

@@ -24,6 +24,7 @@ from heliograph_collector.config.settings import (
     format_dial_address,
     split_endpoint,
 )
+from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.backend import (
     ConsoleBackend,
     DryRun,
@@ -111,16 +112,9 @@ class DryRunner(Protocol):
         ...
 
 
-class VoiceCodeProver(Protocol):
+class VoiceCodes(Protocol):
     def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> VoiceReport:
         """Verify a code, and store it if `is_kept`. Raises ValueError with the reason."""
-        ...
-
-
-class AlertChanges(Protocol):
-    @property
-    def change_count(self) -> int:
-        """Return a number that rises with every change of the outbox."""
         ...
 
 
@@ -140,9 +134,9 @@ class ConsoleSources:
     ingest: LiveIngest
     journal: JournalEnd
     writer: StoreProgress
-    alerts: AlertChanges
+    alerts: Notifications
     dry_runner: DryRunner
-    voice_codes: VoiceCodeProver
+    voice_codes: VoiceCodes
 
 
 class LiveConsoleBackend(ConsoleBackend):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -23,7 +24,7 @@ from heliograph_collector.ingest.voice_reports import build_code
 MAX_FAILED_TRIES = 20  # per hour, of all callers together
 
 
-class UnprovenError(Exception):
+class UnprovenError(ValueError):
     """Error for an invalid code; the message is a sentence without its period."""
 
 
@@ -103,4 +104,34 @@ def _check_age(report: StatusReport, agent: EnrolledAgent, now_min: int) -> None
         raise UnprovenError(
             f"the code was made {format_made_at(report)}, more than three days ago: ask for a new "
             "one"
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProvenReport:
+    """A code whose proof is valid, in words."""
+
+    agent: str  # hex
+    created: str
+    lines: tuple[str, ...]
+    is_stored: bool
+
+
+class VoiceCodeProver:
+    """Verifies and stores codes of the agents of a fleet."""
+
+    def __init__(self, data: Path, clock: Clock) -> None:
+        self._data = data
+        self._clock = clock
+
+    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> ProvenReport:
+        """Verify a code, and store it if `is_kept`. Raises UnprovenError."""
+        agent, report = verify_code(voice_text, self._data, fleet, self._clock)
+        if is_kept:
+            store_code(agent, report, fleet, self._clock)
+        return ProvenReport(
+            agent=agent.id.hex(),
+            created=format_made_at(report),
+            lines=tuple(voice_code.summarize_report(report)),
+            is_stored=is_stored(agent, report, fleet),
         )

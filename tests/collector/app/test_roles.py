@@ -1,0 +1,181 @@
+"""Each role is built alone from its context and its ports, and does its work."""
+
+import asyncio
+from collections import Counter
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import AsyncExitStack, asynccontextmanager
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.roles import (
+    ConsoleRole,
+    ControlRole,
+    JobsRole,
+    JudgeRole,
+    PublishRole,
+    build_alerts,
+    build_corroboration,
+    build_detector,
+    create_store,
+)
+from heliograph_collector.app.startup import open_ingest
+from heliograph_collector.config.endpoint_file import read_endpoint
+from heliograph_collector.config.settings import Config
+from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
+from heliograph_collector.model.records import Block
+from heliograph_collector.model.signals import Fault, FaultReason
+from heliograph_collector.store.store import Store
+from support.detector_run import FakeStore, rows_of
+from support.fake_feed import World
+from support.ports import HOST
+from support.rows import T0
+from support.waiting import until_true
+
+
+class Sessions:
+    """Ingest without agents, as the other roles see it."""
+
+    port = 7_443
+    geo: Any
+
+    def __init__(self) -> None:
+        self.connections: Any = NoConnections()
+        self.directory = SimpleNamespace(count_enrolled=lambda: 3)
+        self.geo = SimpleNamespace(find_origin=lambda chain: IPv4Address("192.0.2.1"))
+
+    def remaining_batches(self, agent: bytes) -> int | None:
+        return None
+
+    async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> Receipt:
+        return Receipt()
+
+
+class NoConnections(list[Any]):
+    def count_links(self) -> Counter[Any]:
+        return Counter()
+
+    def count_by_role(self) -> Counter[str]:
+        return Counter(volunteer=2)
+
+
+class QuietDetector:
+    """A detector that found nothing, and a log that takes what an operator says."""
+
+    def __init__(self) -> None:
+        self.book = IncidentBook()
+
+    def list_gaps(self, since_us: int, until_us: int) -> list[Any]:
+        return []
+
+    def list_annotations(self, incident: str) -> list[Any]:
+        return []
+
+    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        raise NotImplementedError
+
+
+class BlockLog(list[Block]):
+    def on_block(self, block: Block) -> None:
+        self.append(block)
+
+
+@pytest.fixture
+async def context(tmp_path: Path) -> AsyncIterator[AppContext]:
+    config = Config(
+        data=tmp_path, grpc=f"{HOST}:0", http=f"{HOST}:0", echo=f"{HOST}:0", control_endpoints=()
+    )
+    async with AsyncExitStack() as stack:
+        yield await open_context(config, stack)
+
+
+@asynccontextmanager
+async def running(work: Coroutine[Any, Any, None]) -> AsyncIterator[None]:
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(work)
+        yield
+        task.cancel()
+
+
+async def read_page(app: web.Application, path: str) -> str:
+    async with TestClient(TestServer(app, host=HOST)) as client, client.get(path) as response:
+        return f"{response.status} {await response.text()}"
+
+
+async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
+    async with AsyncExitStack() as stack:
+        ingest = await open_ingest(context, stack)
+        assert read_endpoint(context.config.data, "grpc") == f"{HOST}:{ingest.port}"
+
+
+async def test_judge_stores_what_the_journal_holds(context: AppContext, store: Store) -> None:
+    await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
+    blocks = BlockLog()
+    judge_role = JudgeRole(context, store, [blocks])
+    async with running(judge_role.run()):
+        await until_true(lambda: judge_role.writer.behind == 0)
+    assert [(block.first, block.last) for block in blocks] == [(1, 1)]
+
+
+async def test_detectors_follow_the_journal(context: AppContext) -> None:
+    detector = build_detector(context, FakeStore())
+    await detector.restore_state()
+    await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
+    assert await detector.advance()
+    assert detector.problems() == []
+
+
+async def test_publisher_answers_before_and_after_the_store_opens(context: AppContext) -> None:
+    detector = QuietDetector()
+    store = create_store(context.config)
+    publisher = PublishRole(context, store, Sessions(), detector, detector)
+    assert publisher.feed.problems() == ["The store is starting."]
+    await publisher.feed.open_store(())
+    async with running(publisher.run()):
+        assert (await read_page(publisher.app, "/api/v1/status")).startswith("200")
+    await store.close()
+
+
+async def test_console_shows_its_login(context: AppContext, store: Store) -> None:
+    feed = World().feed()
+    console = ConsoleRole(
+        context,
+        store,
+        feed,
+        Sessions(),
+        SimpleNamespace(behind=0),
+        build_alerts(context, feed),
+        QuietDetector(),
+    )
+    app = web.Application()
+    console.add_routes(app)
+    assert "password" in await read_page(app, "/console/login")
+    console.close()
+
+
+async def test_jobs_run_over_an_open_store(context: AppContext, store: Store) -> None:
+    jobs = JobsRole(context, store, build_corroboration(context))
+    published = SimpleNamespace(list_incidents=list, list_networks=list)
+    async with running(jobs.run(published)):
+        await until_true((context.config.data / "dumps").is_dir)
+
+
+async def test_control_answers_echoes(context: AppContext) -> None:
+    control = ControlRole(context, 7_443)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(control.run_echo(group))
+        await until_true(lambda: read_endpoint(context.config.data, "echo") != "")
+        host, _, port = read_endpoint(context.config.data, "echo").partition(":")
+        reader, writer = await asyncio.open_connection(host, int(port))
+        writer.write(b"\x00hello")
+        assert await reader.readexactly(6) == b"\x00hello"
+        writer.close()
+        task.cancel()
