@@ -1,6 +1,7 @@
 """The agent's uplink with its spool, and what it reported to its owner."""
 
 import asyncio
+import random
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -11,14 +12,15 @@ from heliograph.codec import measurement_to_pb
 from heliograph.envelope import seal_batch
 from heliograph.observation import Epoch, Link, Measurement
 from heliograph.plan import Entrance
-from heliograph.v1 import envelope_pb2, observation_pb2, plan_pb2
+from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import Collector as Known
 from heliograph_agent.state import State
 from heliograph_agent.uplink.attempt_log import UplinkAttempt
 from heliograph_agent.uplink.connection_manager import Uplink
 from heliograph_agent.uplink.dial_context import DialContext
-from heliograph_agent.uplink.session import SessionFacts, SessionHost
+from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
+from heliograph_agent.uplink.session import SessionFacts
 from support.scripted_intake import Collector, Identity
 
 SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
@@ -26,13 +28,9 @@ EPOCH = Epoch(id="e1", started_us=1, country="KZ")
 DEADLINE_S = 20.0
 
 
-async def sign(context: bytes, message: bytes) -> bytes:
-    return SIGNER.sign(context, message)
-
-
 @dataclass
 class Agent:
-    """The uplink with its spool, and what it reported to its owner."""
+    """The uplink with its spool; it is the agent, policy, store and status file of the uplink."""
 
     state: State
     spool: Spool
@@ -49,28 +47,47 @@ class Agent:
     dial_context: DialContext | None = None
     uplink: Uplink = field(init=False)
 
+    agent_id: bytes = keys.agent_id(SIGNER.public)
+    heartbeat_s: int = 1
+
     def __post_init__(self) -> None:
-        host = SessionHost(
-            agent=keys.agent_id(SIGNER.public),
-            sign=sign,
-            spool=self.spool,
-            clock=self.clock,
-            facts=lambda: SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4),
-            take_plan=self.take_plan,
-            on_reply=lambda: None,
-            on_rejected=lambda sequence, reason: self.rejected.append((sequence, reason)),
-            on_attempt=self.store_attempt,
-        )
+        dial_context = self.dial_context or DialContext(self.clock, random.SystemRandom())
+        delay = CountedDelay(dial_context.clock, dial_context.rng)
+        delay.agent = self
         self.uplink = Uplink(
+            self,
             self.state,
-            host,
-            heartbeat_s=lambda: 1,
-            get_wait_s=self.draw_wait,
-            on_changed=self.changed.set,
-            entrances=lambda: self.entrances,
-            is_guarded=lambda way: self.guards and way in self.entrances,
-            dial_context=self.dial_context,
+            self.spool,
+            dial_context,
+            policy=self,
+            attempt_store=self,
+            status_listener=self,
+            reconnect_delay=delay,
         )
+
+    def session_facts(self) -> SessionFacts:
+        return SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4)
+
+    async def sign(self, context: bytes, message: bytes) -> bytes:
+        return SIGNER.sign(context, message)
+
+    def answer_renewal(self, renewed: intake_pb2.Renewed) -> None:
+        del renewed
+
+    def note_advice(self, reason: str) -> None:
+        del reason
+
+    def note_rejection(self, sequence: int, reason: str) -> None:
+        self.rejected.append((sequence, reason))
+
+    def list_entrances(self) -> list[Entrance]:
+        return self.entrances
+
+    def is_guarded(self, entrance: Entrance) -> bool:
+        return self.guards and entrance in self.entrances
+
+    def mark_changed(self) -> None:
+        self.changed.set()
 
     async def store_attempt(self, attempt: UplinkAttempt) -> None:
         """The wire must have room for it, as for any measurement."""
@@ -146,6 +163,15 @@ class Agent:
         """Until nothing waits any more."""
         async with asyncio.timeout(DEADLINE_S):
             await self.uplink.wait_delivered()
+
+
+class CountedDelay(ReconnectDelay):
+    """Waits that an agent draws."""
+
+    agent: Agent
+
+    def draw_wait_s(self, failures: int) -> float:
+        return self.agent.draw_wait(failures)
 
 
 @asynccontextmanager

@@ -5,14 +5,11 @@ networks behind their own routers.
 """
 
 import ipaddress
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias
-
-from heliograph.clock import Clock
 
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_FRESH_US = 1_000_000  # a kernel query costs as much as a probe, so the answer is reused
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NARROWEST = {4: 8, 6: 32}  # a wider "own network" is an error, and too much to forbid
 
@@ -22,23 +19,6 @@ class ForbiddenAddressError(ValueError):
 
     def __init__(self) -> None:
         super().__init__("its address is of a private network, or of this machine's own")
-
-
-class AddressPolicy:
-    """Judge addresses, with at most one kernel query a second for own networks."""
-
-    def __init__(self, clock: Clock, read_own_networks: Callable[[], Sequence[Network]]) -> None:
-        self._clock = clock
-        self._read_own_networks = read_own_networks
-        self._asked_us = -_FRESH_US
-        self._own_networks: Sequence[Network] = ()
-
-    def __call__(self, literal: str) -> bool:
-        now_us = self._clock.monotonic_us()
-        if now_us - self._asked_us >= _FRESH_US:
-            self._own_networks = self._read_own_networks()
-            self._asked_us = now_us
-        return is_forbidden(literal, self._own_networks)
 
 
 def is_forbidden(literal: str, own_networks: Sequence[Network]) -> bool:

@@ -35,11 +35,7 @@ class Deadline:
         self._alarm.cancel()
         if self._is_expired:
             is_own_cancellation = self._task.uncancel() <= self._cancelled_before
-            if (
-                is_own_cancellation
-                and kind is not None
-                and issubclass(kind, asyncio.CancelledError)
-            ):
+            if is_own_cancellation and isinstance(error, asyncio.CancelledError):
                 raise TimeoutError from error
 
     def _expire(self) -> None:

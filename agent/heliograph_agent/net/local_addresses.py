@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from heliograph.clock import Clock
-from heliograph_agent.net.address_policy import Network, interface_network
+from heliograph_agent.net.address_policy import Network, interface_network, is_forbidden
 from heliograph_agent.net.scrub import Scrubber
 
 _NEWADDR = 20
@@ -124,22 +124,35 @@ def _read_messages(link: socket.socket) -> Iterator[tuple[int, bytes]]:
 _FRESH_US = 1_000_000  # a kernel query costs as much as a probe, so the answer is reused
 
 
-class OwnAddresses:
+class LocalMachine:
     """Query the kernel at most once a second, and keep the scrubber until a change."""
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._asked_us = -_FRESH_US
         self._scrubber = Scrubber(())
+        self._networks: tuple[Network, ...] = ()
 
     def get_scrubber(self) -> Scrubber:
-        now_us = self._clock.monotonic_us()
-        if now_us - self._asked_us >= _FRESH_US:
-            self._asked_us = now_us
-            own = own_addresses()
-            if own != self._scrubber.addresses:
-                self._scrubber = Scrubber(own)
+        """Return a scrubber of this machine's present addresses."""
+        self._refresh()
         return self._scrubber
+
+    def is_forbidden(self, literal: str) -> bool:
+        """Tell whether an address is not public, or is in a network of this machine."""
+        self._refresh()
+        return is_forbidden(literal, self._networks)
+
+    def _refresh(self) -> None:
+        now_us = self._clock.monotonic_us()
+        if now_us - self._asked_us < _FRESH_US:
+            return
+        self._asked_us = now_us
+        addresses = interface_addresses() or _probe_addresses()
+        self._networks = _own_networks(addresses)
+        own = _own_addresses(addresses)
+        if own != self._scrubber.addresses:
+            self._scrubber = Scrubber(own)
 
 
 _PROBE_TARGETS = (
@@ -162,25 +175,17 @@ def read_local_view() -> LocalView:
     return make_local_view(interface_addresses() or _probe_addresses(), default_routes())
 
 
-def own_addresses() -> tuple[str, ...]:
-    """List every address of this machine except those of its loopback interface."""
-    loopback = _loopback_interfaces()
-    addresses = interface_addresses() or _probe_addresses()
+def _own_addresses(addresses: Iterable[InterfaceAddress]) -> tuple[str, ...]:
+    """List the addresses outside the loopback interface; those added to it need no scrubbing."""
+    loopback = {index for index, name in socket.if_nameindex() if name == "lo"}
     return tuple(
         h.address for h in addresses if h.interface not in loopback and not _is_loopback(h.address)
     )
 
 
-def own_networks() -> tuple[Network, ...]:
-    """List the networks of this machine's interfaces, without loopback."""
-    addresses = interface_addresses() or _probe_addresses()
-    return tuple(
-        {
-            interface_network(h.address, h.prefix): None
-            for h in addresses
-            if not _is_loopback(h.address)
-        }
-    )
+def _own_networks(addresses: Iterable[InterfaceAddress]) -> tuple[Network, ...]:
+    outside = (h for h in addresses if not _is_loopback(h.address))
+    return tuple(dict.fromkeys(interface_network(h.address, h.prefix) for h in outside))
 
 
 def make_local_view(
@@ -217,11 +222,6 @@ def _is_usable(address: str, version: int) -> bool:
 
 def _is_loopback(address: str) -> bool:
     return ipaddress.ip_address(address).is_loopback
-
-
-def _loopback_interfaces() -> set[int]:
-    """Return the interfaces named lo; addresses added there need no scrubbing."""
-    return {index for index, name in socket.if_nameindex() if name == "lo"}
 
 
 def _probe_addresses() -> tuple[InterfaceAddress, ...]:

@@ -1,7 +1,7 @@
 """Send a probe message over a stream or in a datagram, and read its reply."""
 
 import asyncio
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
@@ -14,17 +14,19 @@ from heliograph_agent.net.probe_message import (
     TlsProbeMessage,
 )
 from heliograph_agent.net.step import StepFacts
-from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.tcp import TrafficMeter
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 from heliograph_agent.net.udp import UdpSocket
+
+_NO_REPLY = ProbeReply("")
 
 
 @dataclass(slots=True)
 class MessageExchange:
-    """Exchange one message; `facts` returns the facts so far."""
+    """Exchange one message; `step_facts` returns the facts so far."""
 
     message: ProbeMessage
-    reply: ProbeReply = field(default_factory=lambda: ProbeReply(""))
+    reply: ProbeReply = _NO_REPLY
     sent_bytes: int = 0
     received_bytes: int = 0
 
@@ -49,7 +51,7 @@ class MessageExchange:
         raise StepError(Failure.UNEXPECTED_REPLY)
 
     async def run_in_datagram(
-        self, address: str, port: int, deadline_s: float, count: CountBytes
+        self, address: str, port: int, deadline_s: float, meter: TrafficMeter
     ) -> None:
         """Send the message in a datagram and read its reply.
 
@@ -64,10 +66,10 @@ class MessageExchange:
                 request = self.message.make_request()
                 udp_socket.send(request)
                 self.sent_bytes = len(request)
-                count(len(request))
+                meter.count_bytes(len(request))
                 while True:
                     data = await udp_socket.receive()
-                    count(len(data))
+                    meter.count_bytes(len(data))
                     self.received_bytes += len(data)
                     if self._is_reply(data):
                         return
@@ -79,15 +81,6 @@ class MessageExchange:
         finally:
             udp_socket.close()
 
-    def facts(self) -> Exchange:
-        return Exchange(
-            protocol=self.message.name,
-            reply=self.reply.label,
-            sent_bytes=self.sent_bytes,
-            received_bytes=self.received_bytes,
-            differences=self.reply.differences,
-        )
-
     @property
     def operation(self) -> Operation:
         """Return tls_handshake for a TLS hello, which begins a handshake, else exchange."""
@@ -96,10 +89,16 @@ class MessageExchange:
 
     def step_facts(self) -> StepFacts:
         """Return the exchange and, for a TLS hello, the facts of the hello."""
-        message = self.message
-        if isinstance(message, TlsProbeMessage):
-            return {"exchange": self.facts(), "tls": message.tls_facts()}
-        return {"exchange": self.facts()}
+        exchange = Exchange(
+            protocol=self.message.name,
+            reply=self.reply.label,
+            sent_bytes=self.sent_bytes,
+            received_bytes=self.received_bytes,
+            differences=self.reply.differences,
+        )
+        if isinstance(self.message, TlsProbeMessage):
+            return {"exchange": exchange, "tls": self.message.tls_facts()}
+        return {"exchange": exchange}
 
     def _parse_reply(self, received: bytes) -> bool:
         """Tell whether the reply is complete. Raises StepError when it is invalid."""

@@ -8,7 +8,7 @@ itself is evidence and stays.
 
 import ipaddress
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
 from urllib.parse import urlsplit, urlunsplit
@@ -95,10 +95,10 @@ class Scrubber:
     def _replace_own(self, value: str) -> str:
         if self._forms is not None:
             value = self._forms.sub(MARK, value)
-        return _replace_addresses(value, lambda address: address in self._own_addresses)
+        return _replace_addresses(value, self._own_addresses)
 
     def _replace_all(self, value: str) -> str:
-        return _replace_addresses(self.scrub_own(value), lambda _: True)
+        return _replace_addresses(self.scrub_own(value), None)
 
     def _replace_in_url(self, value: str) -> str:
         try:
@@ -183,12 +183,15 @@ class Scrubber:
         )
 
 
-def _replace_addresses(value: str, is_secret: Callable[[Address], bool]) -> str:
-    def judge(match: re.Match[str]) -> str:
-        address = _parse_address(match[0])
-        return MARK if address is not None and is_secret(address) else match[0]
+def _replace_addresses(value: str, secret: frozenset[Address] | None) -> str:
+    """Replace the addresses in `secret`, without it all."""
 
-    return _CANDIDATE.sub(judge, value)
+    def replace_match(match: re.Match[str]) -> str:
+        address = _parse_address(match[0])
+        is_secret = address is not None and (secret is None or address in secret)
+        return MARK if is_secret else match[0]
+
+    return _CANDIDATE.sub(replace_match, value)
 
 
 def _parse_address(value: str) -> Address | None:

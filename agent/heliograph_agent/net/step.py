@@ -1,9 +1,9 @@
 """Run one step: bound its wait, classify its end, record its observation."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
-from typing import TypedDict
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Protocol, Self, TypedDict
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
@@ -25,61 +25,72 @@ class StepFacts(TypedDict, total=False):
     hop: Hop
 
 
-@dataclass(frozen=True, slots=True)
-class StepRecorder:
-    """Run a step of one kind, scrub its observation and add it to the trace."""
+class FactSource(Protocol):
+    """Declare the work of a step that describes, at its end, what it has learned."""
+
+    def step_facts(self) -> StepFacts: ...
+
+
+@dataclass(slots=True)
+class Step:
+    """Run one step: `with Step(…) as step:`, and `step.result` after the block.
+
+    A network error ends the block and is recorded. A cancellation is recorded as `interrupted` and
+    propagates. ValueError propagates without an observation, because nothing was sent.
+    """
 
     trace: StepTrace
     scrubber: Scrubber
     operation: Operation
+    deadline_s: float
     on: StepResult | None
     endpoint: str
+    source: FactSource | None = None  # described at the end
+    facts: StepFacts = field(default_factory=StepFacts)  # known before
+    idle_us: int = 0  # listened for further replies; not part of the duration
+    result: StepResult = field(init=False)
+    _started_us: int = field(init=False)
+    _deadline: Deadline = field(init=False)
 
-    async def run(
+    def __enter__(self) -> Self:
+        self._started_us = self.trace.elapsed_us()
+        self._deadline = Deadline(self.deadline_s)
+        self._deadline.__enter__()
+        return self
+
+    def __exit__(
         self,
-        work: Callable[[], Awaitable[None]],
-        deadline_s: float,
-        facts: Callable[[], StepFacts],
-        idle_us: Callable[[], int] = lambda: 0,
-    ) -> StepResult:
-        """Run `work` and record its end.
-
-        `facts` is called once, at the end. `idle_us` returns the time that `work` listened for
-        further replies; it is not part of the step's duration. A cancellation is recorded as
-        `interrupted` and propagates. ValueError propagates without an observation, because
-        nothing was sent.
-        """
-        started_us = self.trace.elapsed_us()
-        failure: Failure | None = None
-        detail = ""
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> bool:
         try:
-            with Deadline(deadline_s):
-                await work()
-        except NETWORK_ERRORS as error:
-            failure, detail = classify_error(error)
-        except asyncio.CancelledError:
-            self._write_observation(started_us, Failure.INTERRUPTED, "", facts)
-            raise
-        return self._write_observation(started_us, failure, detail, facts, idle_us())
+            self._deadline.__exit__(kind, error, traceback)
+        except TimeoutError as timeout:
+            error = timeout
+        if isinstance(error, asyncio.CancelledError):
+            self.idle_us = 0
+            self._record(Failure.INTERRUPTED)
+            return False
+        if error is None:
+            self._record(None)
+        elif isinstance(error, NETWORK_ERRORS):
+            self._record(*classify_error(error))
+        return error is None or isinstance(error, NETWORK_ERRORS)
 
-    def _write_observation(
-        self,
-        started_us: int,
-        failure: Failure | None,
-        detail: str,
-        facts: Callable[[], StepFacts],
-        idle_us: int = 0,
-    ) -> StepResult:
+    def _record(self, failure: Failure | None, detail: str = "") -> None:
         # Measured before the facts are built: to parse a chain takes as long as a nearby handshake.
-        duration_us = self.trace.elapsed_us() - started_us - idle_us
+        duration_us = self.trace.elapsed_us() - self._started_us - self.idle_us
+        if self.source is not None:
+            self.facts |= self.source.step_facts()
         observation = Observation(
             operation=self.operation,
-            started_us=started_us,
+            started_us=self._started_us,
             duration_us=duration_us,
             failure=failure,
             failure_detail=detail,
             parent=None if self.on is None else self.on.index,
             endpoint=self.endpoint,
-            **facts(),
+            **self.facts,
         )
-        return self.trace.add(self.scrubber.scrub_observation(observation))
+        self.result = self.trace.add(self.scrubber.scrub_observation(observation))

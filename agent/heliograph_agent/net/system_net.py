@@ -1,7 +1,8 @@
 """Implement Net on this machine: each method runs one step and records it."""
 
 import ipaddress
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from random import Random
 
@@ -10,14 +11,14 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import MAX_BODY, QuicConnection
-from heliograph_agent.net.address_policy import AddressPolicy, ForbiddenAddressError
+from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver
 from heliograph_agent.net.dns.transport import Linger
 from heliograph_agent.net.http.http1 import Http1Exchange
 from heliograph_agent.net.http.http3 import Http3Exchange
-from heliograph_agent.net.local_addresses import OwnAddresses, own_networks
+from heliograph_agent.net.local_addresses import LocalMachine
 from heliograph_agent.net.probe_message import ProbeMessage
 from heliograph_agent.net.protocol_exchange import MessageExchange
 from heliograph_agent.net.quic.connection import (
@@ -26,14 +27,14 @@ from heliograph_agent.net.quic.connection import (
     require_aioquic,
 )
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import StepFacts, StepRecorder
+from heliograph_agent.net.step import FactSource, Step, StepFacts
 from heliograph_agent.net.tcp import TcpConnection, open_tcp
 from heliograph_agent.net.tls.step import TlsHandshake
 from heliograph_agent.net.tls.trust_store import TrustStore
 from heliograph_agent.net.tor import make_bootstrap
 from heliograph_agent.net.trace import ByteReader, ByteStream, ByteWriter, StepResult, StepTrace
-from heliograph_agent.net.traceroute.hop import HopProbe, SharedRawHelper, StartHelper, make_payload
-from heliograph_agent.net.traceroute.raw_helper import start_raw_helper
+from heliograph_agent.net.traceroute.hop import HopProbe, SharedRawHelper, make_payload
+from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawHelper, start_raw_helper
 
 __all__ = ["NetConfig", "SystemNet", "SystemNetFactory"]
 
@@ -49,30 +50,33 @@ class SystemNetFactory:
         self.clock = clock
         self.rng = rng
         self.trust_store = TrustStore(config.ca_file)
-        self.start_raw_helper: StartHelper = start_raw_helper
-        self.system_resolver = SystemResolver(
-            hosts_file=config.hosts_file,
-            resolv_conf=config.resolv_conf,
-            resolver=parse_host_port(config.resolver, "net.resolver") if config.resolver else None,
-            rng=rng,
-        )
-        self._own_addresses = OwnAddresses(clock)
-        self._address_policy = AddressPolicy(clock, own_networks)
+        self.raw_command: Sequence[str] = COMMAND
+        self.local_machine = LocalMachine(clock)
         self.dns_engines = DnsEngines(
             query_timeout_s=config.dns_s,
             clock=clock,
             rng=rng,
-            system_resolver=self.system_resolver,
-            load_roots=lambda: self.trust_store.load_roots(""),
-            is_forbidden=self.is_forbidden,
+            system_resolver=SystemResolver(
+                hosts_file=config.hosts_file,
+                resolv_conf=config.resolv_conf,
+                resolver=parse_host_port(config.resolver, "net.resolver")
+                if config.resolver
+                else None,
+                rng=rng,
+            ),
+            trust_store=self.trust_store,
+            policy=self,
         )
 
     def is_forbidden(self, literal: str) -> bool:
         """Tell whether no test may contact this address."""
-        return not self.config.local_targets and self._address_policy(literal)
+        return not self.config.local_targets and self.local_machine.is_forbidden(literal)
+
+    def start_raw_helper(self) -> AbstractAsyncContextManager[RawHelper]:
+        return start_raw_helper(self.raw_command)
 
     def bind(self, trace: StepTrace) -> "SystemNet":
-        return SystemNet(self, trace, self._own_addresses.get_scrubber())
+        return SystemNet(self, trace, self.local_machine.get_scrubber())
 
 
 class SystemNet:
@@ -80,9 +84,10 @@ class SystemNet:
 
     def __init__(self, factory: SystemNetFactory, trace: StepTrace, scrubber: Scrubber) -> None:
         self._factory = factory
+        self._config = factory.config
         self._trace = trace
         self._scrubber = scrubber
-        self._shared_helper: SharedRawHelper | None = None
+        self._shared_helper = SharedRawHelper(factory)
 
     async def resolve(
         self,
@@ -102,37 +107,34 @@ class SystemNet:
         if not name:
             raise ValueError("an empty name cannot be asked for")
         if engine == "doh":
-            resolver = resolver or next(iter(self._factory.config.doh), "")
+            resolver = resolver or next(iter(self._config.doh), "")
         lookup = Lookup(
             name=name, query_type=query_type, engine=engine, resolver=resolver, coarse=coarse
         )
-        linger = Linger(seconds=linger_s, elapsed_us=self._trace.elapsed_us, later=lookup.later)
-        return await self._recorder(Operation.RESOLVE, None, endpoint).run(
-            self._factory.dns_engines.make_lookup_work(lookup, linger, self._count_bytes),
-            self._factory.config.resolve_s + linger_s,
-            lambda: {"dns": lookup.facts()},
-            lambda: linger.listened_us,
-        )
+        query = self._factory.dns_engines.prepare_query(lookup)
+        linger = Linger(seconds=linger_s, clock=self._factory.clock, later=lookup.later)
+        deadline_s = self._config.resolve_s + linger_s
+        with self._make_step(Operation.RESOLVE, deadline_s, None, endpoint, lookup) as step:
+            try:
+                await query.run(self._trace, linger)
+            finally:
+                step.idle_us = linger.listened_us
+        return step.result
 
     async def connect(
         self, address: str, port: int, *, on: StepResult | None = None, endpoint: str = ""
     ) -> tuple[StepResult, ByteStream | None]:
         """Implement `Net.connect`. Also raises ValueError when `address` is a name."""
-        connection: TcpConnection | None = None
-
-        async def work() -> None:
-            nonlocal connection
-            connection = await open_tcp(address, port, self._count_bytes)
-
         forbidden = self._check_address(address, on, Operation.CONNECT)
         if forbidden is not None:
             return forbidden, None
+        connection: TcpConnection | None = None
         facts: StepFacts = {"tcp": Tcp(address=address, port=port)}
-        recorder = self._recorder(Operation.CONNECT, on, endpoint)
-        result = await recorder.run(work, self._factory.config.connect_s, lambda: facts)
-        return result, _make_stream(
-            result, None if connection is None else connection.receive_buffer, connection
-        )
+        deadline_s = self._config.connect_s
+        with self._make_step(Operation.CONNECT, deadline_s, on, endpoint, facts=facts) as step:
+            connection = await open_tcp(address, port, self._trace)
+        buffer = None if connection is None else connection.receive_buffer
+        return step.result, _make_stream(step.result, buffer, connection)
 
     async def handshake(
         self,
@@ -153,23 +155,16 @@ class SystemNet:
         plaintext = None
         if not isinstance(connection, TcpConnection):
             raise TypeError("a stream that this net did not open, or that is encrypted already")
-
-        async def work() -> None:
-            nonlocal plaintext
-            now_s = self._factory.clock.wall_us() // 1_000_000
-            plaintext = await tls_handshake.run(connection, roots, now_s)
-
-        recorder = self._recorder(
-            Operation.TLS_HANDSHAKE, stream.step_result, stream.step_result.observation.endpoint
+        step = self._make_step(
+            Operation.TLS_HANDSHAKE, self._config.tls_s, stream.step_result, source=tls_handshake
         )
         try:
-            result = await recorder.run(
-                work, self._factory.config.tls_s, lambda: {"tls": tls_handshake.facts()}
-            )
+            with step:
+                plaintext = await tls_handshake.run(connection, roots, self._now_s())
         finally:
             if plaintext is None:
                 stream.close()
-        return result, _make_stream(result, plaintext, tls_handshake.session)
+        return step.result, _make_stream(step.result, plaintext, tls_handshake.session)
 
     async def http(
         self,
@@ -190,7 +185,7 @@ class SystemNet:
                 method=method,
                 headers=headers,
                 in_clear=stream.step_result.observation.tls is None,
-                elapsed_us=self._trace.elapsed_us if watch else None,
+                stopwatch=self._trace if watch else None,
             )
             result = await self._read_page(exchange, stream.step_result, body_limit)
             return replace(result, cookies=exchange.cookies) if exchange.cookies else result
@@ -198,18 +193,16 @@ class SystemNet:
             stream.close()
 
     async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
-        message_exchange = MessageExchange(message)
-        recorder = self._recorder(
-            message_exchange.operation, stream.step_result, stream.step_result.observation.endpoint
+        exchange = MessageExchange(message)
+        step = self._make_step(
+            exchange.operation, self._config.exchange_s, stream.step_result, source=exchange
         )
         try:
-            return await recorder.run(
-                lambda: message_exchange.run_over_stream(stream.reader, stream.writer),
-                self._factory.config.exchange_s,
-                message_exchange.step_facts,
-            )
+            with step:
+                await exchange.run_over_stream(stream.reader, stream.writer)
         finally:
             stream.close()
+        return step.result
 
     async def datagram(
         self,
@@ -224,13 +217,13 @@ class SystemNet:
         forbidden = self._check_address(address, on, Operation.EXCHANGE)
         if forbidden is not None:
             return forbidden
-        message_exchange = MessageExchange(message)
-        deadline_s = self._factory.config.udp_s
-        return await self._recorder(Operation.EXCHANGE, on, endpoint).run(
-            lambda: message_exchange.run_in_datagram(address, port, deadline_s, self._count_bytes),
-            deadline_s + _GRACE_S,
-            lambda: {"udp": Udp(address=address, port=port), "exchange": message_exchange.facts()},
-        )
+        exchange = MessageExchange(message)
+        deadline_s = self._config.udp_s
+        facts: StepFacts = {"udp": Udp(address=address, port=port)}
+        whole_s = deadline_s + _GRACE_S
+        with self._make_step(Operation.EXCHANGE, whole_s, on, endpoint, exchange, facts) as step:
+            await exchange.run_in_datagram(address, port, deadline_s, self._trace)
+        return step.result
 
     async def quic(
         self,
@@ -249,25 +242,22 @@ class SystemNet:
         if forbidden is not None:
             return forbidden, None
         roots = self._factory.trust_store.select_roots(trust)
-        quic_handshake = QuicHandshake(server_name=server_name, alpn=alpn)
-
-        async def work() -> None:
-            now_s = self._factory.clock.wall_us() // 1_000_000
-            await quic_handshake.run(address, port, roots, now_s, self._count_bytes)
-
-        result: StepResult | None = None
+        handshake = QuicHandshake(server_name=server_name, alpn=alpn)
+        facts: StepFacts = {"udp": Udp(address=address, port=port)}
+        step = self._make_step(
+            Operation.QUIC_HANDSHAKE, self._config.quic_s, on, endpoint, handshake, facts
+        )
+        is_open = False
         try:
-            result = await self._recorder(Operation.QUIC_HANDSHAKE, on, endpoint).run(
-                work,
-                self._factory.config.quic_s,
-                lambda: {"udp": Udp(address=address, port=port), "tls": quic_handshake.facts()},
-            )
+            with step:
+                await handshake.run(address, port, roots, self._now_s(), self._trace)
+            is_open = step.result.is_success
         finally:
-            if quic_handshake.transport is not None and (result is None or not result.is_success):
-                quic_handshake.transport.close()
-        return result, SystemQuicConnection(
-            result, quic_handshake.transport
-        ) if result.is_success and quic_handshake.transport else None
+            if not is_open and handshake.transport is not None:
+                handshake.transport.close()
+        if not is_open or handshake.transport is None:
+            return step.result, None
+        return step.result, SystemQuicConnection(step.result, handshake.transport)
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
@@ -303,27 +293,24 @@ class SystemNet:
             payload=make_payload(send, name, self._factory.rng),
             own_addresses=self._scrubber.addresses,
         )
-        self._shared_helper = self._shared_helper or SharedRawHelper(self._factory.start_raw_helper)
         helper = await self._shared_helper.get_helper()
-        timeout_s = self._factory.config.hop_s
-        address_facts: StepFacts = (
+        timeout_s = self._config.hop_s
+        facts: StepFacts = (
             {"udp": Udp(address=address, port=port)}
             if send == "dns"
             else {"tcp": Tcp(address=address, port=port)}
         )
-        return await self._recorder(Operation.HOP, on, endpoint).run(
-            lambda: probe.run(helper, address, port, timeout_s),
-            3 * timeout_s + _GRACE_S,
-            lambda: {**address_facts, "hop": probe.facts()},
-        )
+        whole_s = 3 * timeout_s + _GRACE_S
+        with self._make_step(Operation.HOP, whole_s, on, endpoint, probe, facts) as step:
+            await probe.run(helper, address, port, timeout_s)
+        return step.result
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
-        tor_bootstrap = make_bootstrap(bridges)
-        return await self._recorder(Operation.EXCHANGE, None, endpoint).run(
-            lambda: tor_bootstrap.run(self._count_bytes),
-            self._factory.config.tor_s,
-            lambda: {"exchange": tor_bootstrap.facts()},
-        )
+        bootstrap = make_bootstrap(bridges)
+        deadline_s = self._config.tor_s
+        with self._make_step(Operation.EXCHANGE, deadline_s, None, endpoint, bootstrap) as step:
+            await bootstrap.run(self._trace)
+        return step.result
 
     def random(self, size: int) -> bytes:
         return self._factory.rng.randbytes(size)
@@ -332,25 +319,21 @@ class SystemNet:
         return self._factory.clock.wall_us()
 
     async def close(self) -> None:
-        if self._shared_helper is not None:
-            await self._shared_helper.close()
+        await self._shared_helper.close()
 
     async def _read_page(
         self, exchange: Http1Exchange | Http3Exchange, on: StepResult, body_limit: int
     ) -> StepResult:
         """Read headers and body as one observation each."""
-        config = self._factory.config
-        endpoint = on.observation.endpoint
-        round_trip = await self._recorder(Operation.HTTP_ROUND_TRIP, on, endpoint).run(
-            exchange.run_round_trip, config.http_s, lambda: {"http": exchange.head_facts()}
-        )
-        if not round_trip.is_success or not exchange.has_body:
-            return round_trip
-        return await self._recorder(Operation.READ_BODY, round_trip, endpoint).run(
-            lambda: exchange.read_body(body_limit),
-            config.body_s,
-            lambda: {"http": exchange.reply_facts(body_limit)},
-        )
+        http_s = self._config.http_s
+        with self._make_step(Operation.HTTP_ROUND_TRIP, http_s, on, source=exchange) as step:
+            await exchange.run_round_trip()
+        if not step.result.is_success or not exchange.has_body:
+            return step.result
+        body_s = self._config.body_s
+        with self._make_step(Operation.READ_BODY, body_s, step.result, source=exchange) as step:
+            await exchange.read_body(body_limit)
+        return step.result
 
     def _check_address(
         self, address: str, on: StepResult | None, operation: Operation
@@ -372,11 +355,24 @@ class SystemNet:
         )
         return StepResult(on.index, observation)
 
-    def _recorder(self, operation: Operation, on: StepResult | None, endpoint: str) -> StepRecorder:
-        return StepRecorder(self._trace, self._scrubber, operation, on, endpoint)
+    def _make_step(
+        self,
+        operation: Operation,
+        deadline_s: float,
+        on: StepResult | None,
+        endpoint: str | None = None,
+        source: FactSource | None = None,
+        facts: StepFacts | None = None,
+    ) -> Step:
+        """Make a step; without `endpoint` it has that of the step `on` which it depends."""
+        if endpoint is None:
+            endpoint = on.observation.endpoint if on is not None else ""
+        return Step(
+            self._trace, self._scrubber, operation, deadline_s, on, endpoint, source, facts or {}
+        )
 
-    def _count_bytes(self, size: int) -> None:
-        self._trace.bytes_moved += size
+    def _now_s(self) -> int:
+        return self._factory.clock.wall_us() // 1_000_000
 
 
 def _make_stream(

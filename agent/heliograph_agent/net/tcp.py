@@ -4,16 +4,20 @@ asyncio's streams do the same and more, at several times the cost: half of a nea
 """
 
 import asyncio
-from collections.abc import Callable
+from functools import partial
 from typing import Protocol, cast
 
 from heliograph.address import parse_literal
 
-CountBytes = Callable[[int], None]
-
 # unread bytes: reading pauses above the first and resumes below the second
 _HIGH_WATER = 131_072
 _LOW_WATER = 32_768
+
+
+class TrafficMeter(Protocol):
+    """Declare the counter of a task's bytes on the wire; a StepTrace is one."""
+
+    def count_bytes(self, size: int) -> None: ...
 
 
 class ByteReceiver(Protocol):
@@ -106,8 +110,8 @@ class ReceiveBuffer:
 class TcpConnection(asyncio.Protocol):
     """Read into `receive_buffer`, or into `receiver`, and write in clear."""
 
-    def __init__(self, count: CountBytes) -> None:
-        self.count = count
+    def __init__(self, meter: TrafficMeter) -> None:
+        self._meter = meter
         self.receive_buffer = ReceiveBuffer()
         self.receiver: ByteReceiver | None = None
         self.transport: asyncio.Transport = cast("asyncio.Transport", None)  # once connected
@@ -115,7 +119,7 @@ class TcpConnection(asyncio.Protocol):
         self._is_lost = False
 
     def write(self, data: bytes) -> None:
-        self.count(len(data))
+        self._meter.count_bytes(len(data))
         self.transport.write(data)
 
     async def drain(self) -> None:
@@ -130,7 +134,7 @@ class TcpConnection(asyncio.Protocol):
         self.receive_buffer.attach(self.transport)
 
     def data_received(self, data: bytes) -> None:
-        self.count(len(data))
+        self._meter.count_bytes(len(data))
         if self.receiver is None:
             self.receive_buffer.feed(data)
         else:
@@ -156,18 +160,18 @@ class TcpConnection(asyncio.Protocol):
         self._drain_waiter = None
 
 
-async def open_tcp(address: str, port: int, count: CountBytes) -> TcpConnection:
+async def open_tcp(address: str, port: int, meter: TrafficMeter) -> TcpConnection:
     """Make one handshake with an address literal; try no other. Raises OSError.
 
     Raises ValueError when `address` is a name: a connect resolves nothing.
     """
     if not parse_literal(address):
         raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
-    return await open_tcp_by_name(address, port, count)
+    return await open_tcp_by_name(address, port, meter)
 
 
-async def open_tcp_by_name(host: str, port: int, count: CountBytes) -> TcpConnection:
+async def open_tcp_by_name(host: str, port: int, meter: TrafficMeter) -> TcpConnection:
     """Connect to a name or an address, as the system does. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(lambda: TcpConnection(count), host, port)
+    _, connection = await loop.create_connection(partial(TcpConnection, meter), host, port)
     return connection

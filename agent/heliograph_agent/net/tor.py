@@ -19,7 +19,8 @@ from pathlib import Path
 
 from heliograph.address import parse_literal
 from heliograph.observation import Exchange
-from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.step import StepFacts
+from heliograph_agent.net.tcp import TrafficMeter
 
 DONE = 100
 _MAX_BRIDGES = 16
@@ -39,13 +40,13 @@ _PLUGINS = {
 
 @dataclass(slots=True)
 class TorBootstrap:
-    """Start tor once; `facts` returns its progress."""
+    """Start tor once; `step_facts` returns its progress."""
 
     program: str
     lines: tuple[str, ...]  # of torrc, about bridges
     progress: int | None = None
 
-    async def run(self, count: CountBytes) -> None:
+    async def run(self, meter: TrafficMeter) -> None:
         """Run to the end of the bootstrap. Raises ValueError when tor exits by itself."""
         folder = Path(tempfile.mkdtemp(prefix="heliograph-tor-"))  # mode 0700: private
         try:
@@ -55,13 +56,13 @@ class TorBootstrap:
                 try:
                     await self._follow_progress(process)
                 finally:
-                    count(await _read_traffic_bytes(folder / "control"))
+                    meter.count_bytes(await _read_traffic_bytes(folder / "control"))
         finally:
             shutil.rmtree(folder, ignore_errors=True)
 
-    def facts(self) -> Exchange:
+    def step_facts(self) -> StepFacts:
         reply = "" if self.progress is None else f"progress_{self.progress}"
-        return Exchange(protocol="tor_bootstrap", reply=reply)
+        return {"exchange": Exchange(protocol="tor_bootstrap", reply=reply)}
 
     async def _follow_progress(self, process: Process) -> None:
         assert process.stdout is not None  # noqa: S101 - it was started with a pipe

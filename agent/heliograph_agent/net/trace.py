@@ -72,6 +72,9 @@ class StepTrace:
     def __post_init__(self) -> None:
         self.started_us = self.clock.monotonic_us()
 
+    def count_bytes(self, size: int) -> None:
+        self.bytes_moved += size
+
     def elapsed_us(self) -> int:
         return self.clock.monotonic_us() - self.started_us
 

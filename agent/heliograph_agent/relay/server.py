@@ -12,7 +12,8 @@ import ssl
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TypeVar
+from functools import partial
+from typing import Protocol, TypeVar
 
 from google.protobuf.message import DecodeError
 
@@ -26,7 +27,12 @@ from heliograph_agent.relay.queue import BUSY_S, FAILED_S, QueueEntry, RelayQueu
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.single_post import SinglePost, deliver_envelope
-from heliograph_agent.uplink.transports import Transport, UplinkError, list_transports
+from heliograph_agent.uplink.transports import (
+    EntrancePolicy,
+    Transport,
+    UplinkError,
+    list_transports,
+)
 
 CHUNK = 16_384  # the size of a TLS record
 _T = TypeVar("_T")
@@ -50,7 +56,7 @@ class TlsServerStream:
 
     async def read(self) -> bytes:
         """Read some bytes, b"" at a proper end. Raises as `handshake` does."""
-        return await self._run_step(lambda: self._ssl.read(CHUNK))
+        return await self._run_step(partial(self._ssl.read, CHUNK))
 
     async def write(self, data: bytes) -> None:
         """Write all bytes. Raises OSError."""
@@ -88,25 +94,34 @@ READ_S = 8.0
 WAIT_S = 8.0
 TRANSPORT_S = 30.0  # seconds for one transport, from the first step to the answer
 WORKERS = 4
-log = logging.getLogger("heliograph.uplink")
+log = logging.getLogger("heliograph.agent")
+
+
+class RelayPolicy(EntrancePolicy, Protocol):
+    """Declare whose envelopes a relay carries, and where to."""
+
+    @property
+    def collector(self) -> Collector:
+        """Return the present collector, because its keys may be replaced."""
+        ...
+
+    def planned_entrances(self) -> Sequence[Entrance]: ...
 
 
 @dataclass(slots=True)
 class Relay:
     """Serve as a relay; `run` returns only when cancelled.
 
-    `run` raises StateError, or OSError when `listen` cannot be bound. `collector` returns the
-    present collector, because its keys may be replaced.
+    `run` raises StateError, or OSError when `listen` cannot be bound.
     """
 
     state: State
-    collector: Callable[[], Collector]
+    policy: RelayPolicy
     dial_context: DialContext
     listen: tuple[str, int]
     bytes_per_day: int
-    entrances: Callable[[], Sequence[Entrance]]
-    is_guarded: Callable[[Entrance], bool] = lambda _: False  # as in Transport
     port: int = 0  # set once it listens
+    ready_event: asyncio.Event = field(default_factory=asyncio.Event)  # it listens
     carried_count: int = 0  # envelopes that the collector signed for, in this run
     _last_transport: str = ""
     _sealing_key_ids: set[bytes] = field(default_factory=set)  # all keys in this run
@@ -115,11 +130,11 @@ class Relay:
     _connections: dict[asyncio.StreamWriter, bytes] = field(default_factory=dict)  # oldest first
 
     def __post_init__(self) -> None:
-        self._note_collector()
+        self._note_sealing_key()
         salt = secrets.token_bytes(16)
         self._queue = RelayQueue(self.dial_context.clock, salt, self.bytes_per_day)
 
-    async def run(self, ready: Callable[[], None] = lambda: None) -> None:
+    async def run(self) -> None:
         host, port = self.listen
         async with asyncio.TaskGroup() as group:
             connections: set[asyncio.Task[None]] = set()
@@ -136,7 +151,8 @@ class Relay:
             self.port = int(server.sockets[0].getsockname()[1])
             for _ in range(WORKERS):
                 group.create_task(self._run_worker())
-            ready()
+            self.ready_event.set()
+            log.info("sealed results of other volunteers are handed on")
             try:
                 await asyncio.Event().wait()
             finally:
@@ -177,11 +193,9 @@ class Relay:
             return http_envelope.format_refusal(422)
         return http_envelope.format_reply(await self._submit(peer, request))
 
-    def _note_collector(self) -> Collector:
+    def _note_sealing_key(self) -> None:
         """Remember the sealing key, because offline peers still seal to an earlier one."""
-        collector = self.collector()
-        self._sealing_key_ids.add(key_id(collector.sealing_key))
-        return collector
+        self._sealing_key_ids.add(key_id(self.policy.collector.sealing_key))
 
     def _is_for_collector(self, raw: bytes) -> bool:
         """Return whether the header shows an envelope sealed to our collector."""
@@ -189,7 +203,7 @@ class Relay:
             message = envelope_pb2.Envelope.FromString(raw)
         except DecodeError:
             return False
-        self._note_collector()
+        self._note_sealing_key()
         if message.key_id not in self._sealing_key_ids:
             return False
         canonical = envelope_pb2.Envelope(
@@ -227,13 +241,13 @@ class Relay:
     async def _deliver(self, entry: QueueEntry) -> intake_pb2.SubmitResponse | None:
         """Deliver by the last transport that worked, else by another; None if none works."""
         for transport in self._list_transports():
-            trace = StepTrace(
-                self.dial_context.clock
-            )  # not reported, because this agent's uplink reports its own
+            # Not reported, because this agent's uplink reports its own.
+            trace = StepTrace(self.dial_context.clock)
+            pin = self.policy.collector.pin
             try:
                 async with asyncio.timeout(TRANSPORT_S):
                     response = await deliver_envelope(
-                        self.dial_context, transport, self.collector().pin, entry.post, trace
+                        self.dial_context, transport, pin, entry.post, trace
                     )
             except (UplinkError, TimeoutError):
                 continue
@@ -243,11 +257,15 @@ class Relay:
 
     def _list_transports(self) -> list[Transport]:
         """List transports without relays, so that no envelope goes in circles."""
-        entrances = [e for e in self.entrances() if e.carrier is not Carrier.RELAY]
+        planned = self.policy.planned_entrances()
         transports = list_transports(
-            self.collector().endpoint, entrances, self.dial_context.proxy_use, self.is_guarded
+            self.policy.collector.endpoint,
+            [e for e in planned if e.carrier is not Carrier.RELAY],
+            self.dial_context.proxy_use,
+            self.policy,
         )
-        return sorted(transports, key=lambda transport: transport.name != self._last_transport)
+        last = [t for t in transports if t.name == self._last_transport]
+        return last + [t for t in transports if t not in last]
 
 
 async def _read_request(tls_stream: TlsServerStream) -> http_envelope.EnvelopeRequest:

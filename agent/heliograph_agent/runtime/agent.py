@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
 from heliograph.plan import Plan
+from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.config import Config
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.local_addresses import read_local_view
@@ -23,7 +24,6 @@ from heliograph_agent.runtime.batcher import Batcher, OfflineDigest, OfflineDige
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
 from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
-from heliograph_agent.runtime.signing import sign_message
 from heliograph_agent.runtime.status_file import StatusFile
 from heliograph_agent.runtime.vantage import VantageTracker
 from heliograph_agent.schedule import Allowance
@@ -143,7 +143,7 @@ class Agent:
                 group.create_task(self.measurement_loop.run()),
                 group.create_task(self.batcher.run()),
                 group.create_task(self._follow_network()),
-                group.create_task(peers.run_relay(lambda: self.settings, self._clock, self._rng)),
+                group.create_task(peers.run_relay(self.plan_updater, self._clock, self._rng)),
             ]
             self.status.mark_changed()
             reason = await self._wait_for_stop(stop)
@@ -203,45 +203,25 @@ class Agent:
         from heliograph_agent.runtime import peers
         from heliograph_agent.runtime.measurement_loop import UplinkResults
         from heliograph_agent.uplink.connection_manager import Uplink
-        from heliograph_agent.uplink.reconnect_delay import RECONNECT
-        from heliograph_agent.uplink.session import SessionHost
+        from heliograph_agent.uplink.dns_beacon import DnsBeacon
 
         state = self.settings.state
-        agent = self.settings.collector.agent
-        host = SessionHost(
-            agent=agent,
-            sign=self._sign,
-            spool=self.spool,
-            clock=self._clock,
-            facts=self._session_facts,
-            take_plan=self.plan_updater.take_plan,
-            answer_renewal=lambda renewed: signing.answer_renewal(state, agent, renewed),
-            on_advice=self._on_advice,
-            on_reply=lambda: None,
-            on_rejected=self._on_rejected,
-            on_attempt=UplinkResults(
+        dial_context = self.settings.config.dial_context(self._clock, self._rng)
+        return Uplink(
+            self,
+            state,
+            self.spool,
+            dial_context,
+            policy=peers.EntranceRules(self.plan_updater, dial_context),
+            attempt_store=UplinkResults(
                 self.spool,
                 lambda: self.measurement_loop.vantage,
                 self._boot,
                 self.status.mark_changed,
-            ).store_attempt,
-        )
-        dial_context = self.settings.config.dial_context(self._clock, self._rng)
-        return Uplink(
-            self.settings.state,
-            host,
-            heartbeat_s=lambda: self.settings.plan.heartbeat_s,
-            get_wait_s=lambda failures: RECONNECT.draw_s(failures, self._rng),
-            on_changed=self.status.mark_changed,
-            entrances=lambda: peers.allowed_entrances(self.settings, dial_context.is_local_address),
-            is_guarded=lambda entrance: peers.is_guarded(
-                self.settings, dial_context.is_local_address, entrance
             ),
-            dial_context=dial_context,
-            beacon=peers.make_dns_beacon(
-                lambda: self.settings,
-                lambda: self.measurement_loop.vantage.service_states,
-                self._clock,
+            status_listener=self.status,
+            beacon=DnsBeacon(
+                state, peers.BeaconRules(self.plan_updater, self.measurement_loop, self._clock)
             ),
         )
 
@@ -251,8 +231,21 @@ class Agent:
         net_factory = _LazyNetFactory(self.settings.config, self._clock, self._rng)
         return Runner(net_factory, self._clock, plan.limits, self._boot)
 
-    async def _sign(self, context: bytes, message: bytes) -> bytes:
-        return await sign_message(self.settings.state, context, message)
+    @property
+    def agent_id(self) -> bytes:
+        return self.settings.collector.agent
+
+    async def sign(self, context: bytes, message: bytes) -> bytes:
+        """Sign for the session, as SessionAgent asks."""
+        return await signing.sign_message(self.settings.state, context, message)
+
+    def answer_renewal(self, renewed: intake_pb2.Renewed) -> intake_pb2.Renewal | None:
+        """Answer a message about this agent's key, as SessionAgent asks."""
+        return signing.answer_renewal(self.settings.state, self.agent_id, renewed)
+
+    def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
+        """Verify and store a plan that the collector sent."""
+        self.plan_updater.take_plan(signed)
 
     def _on_stored(self, urgent: bool) -> None:
         self.batcher.note_measurement(urgent=urgent)
@@ -268,7 +261,8 @@ class Agent:
         self.uplink.wake()
         self.status.mark_changed()
 
-    def _on_rejected(self, sequence: int, reason: str) -> None:
+    def note_rejection(self, sequence: int, reason: str) -> None:
+        """Note that the collector refused a batch for good."""
         log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
         self.status.mark_changed()
 
@@ -277,7 +271,8 @@ class Agent:
         self.measurement_loop.change_plan(plan)
         self.status.mark_changed()
 
-    def _on_advice(self, reason: str) -> None:
+    def note_advice(self, reason: str) -> None:
+        """Note the collector's advice, which may say that this agent's key is used twice."""
         if reason == "cloned" and not self._is_cloned:
             self._is_cloned = True
             log.warning(
@@ -303,7 +298,8 @@ class Agent:
     def _offset_us(self) -> int | None:
         return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
 
-    def _session_facts(self) -> "SessionFacts":
+    def session_facts(self) -> "SessionFacts":
+        """Describe this agent for hello and heartbeat."""
         from heliograph_agent.uplink.session import SessionFacts
 
         vantage = self.measurement_loop.vantage

@@ -1,64 +1,92 @@
 """Apply the volunteer's configuration to relays, entrances and the DNS beacon."""
 
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from random import Random
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
 from heliograph.clock import Clock
 from heliograph.plan import Entrance
 from heliograph.v1 import plan_pb2
-from heliograph_agent.runtime.service_status import ServiceStates, recent_states
+from heliograph.voice_code import ServiceState
+from heliograph_agent.runtime.measurement_loop import VantageState
+from heliograph_agent.runtime.service_status import recent_states
 from heliograph_agent.runtime.settings import AgentSettings
-from heliograph_agent.state import DELIVERED_PLAN, State, StateError
-from heliograph_agent.uplink.dns_beacon import DnsBeacon
+from heliograph_agent.state import DELIVERED_PLAN, Collector, State, StateError
 from heliograph_agent.uplink.invite import split_endpoint
 
-IsLocalAddress = Callable[[str], bool]  # DialContext.is_local_address
 log = logging.getLogger("heliograph.agent")
 
 
-def allowed_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
-    """List all entrances without the relays that the volunteer does not allow."""
-    return settings.config.entrances(_planned_entrances(settings, is_local))
+class SettingsSource(Protocol):
+    """Declare what knows the present settings; PlanUpdater does."""
+
+    @property
+    def settings(self) -> AgentSettings: ...
 
 
-def is_guarded(settings: AgentSettings, is_local: IsLocalAddress, entrance: Entrance) -> bool:
-    """Return whether an entrance may not lead into a private network.
+class LocalAddressTest(Protocol):
+    """Declare what recognizes local addresses; DialContext does."""
 
-    An entrance that only the plan names could make volunteers probe their own networks. One that
-    the volunteer configured or joined by may lead anywhere.
-    """
-    return (
-        not _may_reach_local(settings, is_local)
-        and entrance not in settings.config.entrances(())
-        and (entrance.host, entrance.port) != split_endpoint(settings.collector.endpoint)
-    )
+    def is_local_address(self, host: str) -> bool: ...
 
 
-def _planned_entrances(settings: AgentSettings, is_local: IsLocalAddress) -> Sequence[Entrance]:
-    """List the plan's entrances without local addresses, unless these are allowed."""
-    entrances = settings.plan.entrances
-    if _may_reach_local(settings, is_local):
-        return entrances
-    return [
-        replace(e, addresses=tuple(a for a in e.addresses if not is_local(a)))
-        for e in entrances
-        if not is_local(e.host)
-    ]
+@dataclass(frozen=True, slots=True)
+class EntranceRules:
+    """Apply the present plan and configuration to entrances, for the uplink and the relay."""
+
+    source: SettingsSource
+    local: LocalAddressTest
+
+    @property
+    def collector(self) -> Collector:
+        return self.source.settings.collector
+
+    @property
+    def heartbeat_s(self) -> int:
+        return self.source.settings.plan.heartbeat_s
+
+    def list_entrances(self) -> Sequence[Entrance]:
+        """List all entrances without the relays that the volunteer does not allow."""
+        return self.source.settings.config.entrances(self.planned_entrances())
+
+    def planned_entrances(self) -> Sequence[Entrance]:
+        """List the plan's entrances without local addresses, unless these are allowed."""
+        entrances = self.source.settings.plan.entrances
+        if self._may_reach_local():
+            return entrances
+        is_local = self.local.is_local_address
+        return [
+            replace(e, addresses=tuple(a for a in e.addresses if not is_local(a)))
+            for e in entrances
+            if not is_local(e.host)
+        ]
+
+    def is_guarded(self, entrance: Entrance) -> bool:
+        """Return whether an entrance may not lead into a private network.
+
+        An entrance that only the plan names could make volunteers probe their own networks. One
+        that the volunteer configured or joined by may lead anywhere.
+        """
+        return (
+            not self._may_reach_local()
+            and entrance not in self.source.settings.config.entrances(())
+            and (entrance.host, entrance.port) != split_endpoint(self.collector.endpoint)
+        )
+
+    def _may_reach_local(self) -> bool:
+        """Return whether local addresses are allowed, also by joining at one."""
+        host, _ = split_endpoint(self.collector.endpoint)
+        return self.source.settings.config.local_targets or self.local.is_local_address(host)
 
 
-def _may_reach_local(settings: AgentSettings, is_local: IsLocalAddress) -> bool:
-    """Return whether local addresses are allowed, also by joining at one."""
-    return settings.config.local_targets or is_local(split_endpoint(settings.collector.endpoint)[0])
-
-
-async def run_relay(get_settings: Callable[[], AgentSettings], clock: Clock, rng: Random) -> None:
+async def run_relay(source: SettingsSource, clock: Clock, rng: Random) -> None:
     """Serve as a relay until cancelled, if configured; log what prevents it."""
-    settings = get_settings()
+    settings = source.settings
     if settings.config.relay_listen is None:
         return
     from heliograph_agent.relay.server import Relay  # loaded here, as few agents are relays
@@ -66,17 +94,13 @@ async def run_relay(get_settings: Callable[[], AgentSettings], clock: Clock, rng
     dial_context = settings.config.dial_context(clock, rng)
     relay = Relay(
         state=settings.state,
-        collector=lambda: get_settings().collector,
+        policy=EntranceRules(source, dial_context),
         dial_context=dial_context,
         listen=settings.config.relay_listen,
         bytes_per_day=settings.config.relay_bytes_per_day,
-        entrances=lambda: _planned_entrances(get_settings(), dial_context.is_local_address),
-        is_guarded=lambda entrance: is_guarded(
-            get_settings(), dial_context.is_local_address, entrance
-        ),
     )
     try:
-        await relay.run(lambda: log.info("sealed results of other volunteers are handed on"))
+        await relay.run()
     except* StateError as errors:
         log.warning("%s Nobody's results are handed on.", errors.exceptions[0])
     except* OSError:
@@ -92,19 +116,27 @@ def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:
             yield plan_pb2.SignedPlan.FromString(raw)
 
 
-def beacon_zone(settings: AgentSettings) -> str:
-    """Return the plan's beacon zone, "" unless the volunteer allows it too."""
-    return settings.plan.beacon_zone if settings.config.beacon else ""
+class VantageSource(Protocol):
+    """Declare what knows the present vantage; MeasurementLoop does."""
+
+    @property
+    def vantage(self) -> VantageState: ...
 
 
-def make_dns_beacon(
-    get_settings: Callable[[], AgentSettings],
-    service_states: Callable[[], ServiceStates],
-    clock: Clock,
-) -> DnsBeacon:
-    """Make the beacon from `service_states`, which are those of status.json."""
-    return DnsBeacon(
-        state=get_settings().state,
-        zone=lambda: beacon_zone(get_settings()),
-        service_states=lambda: recent_states(service_states(), clock.wall_us()),
-    )
+@dataclass(frozen=True, slots=True)
+class BeaconRules:
+    """Give the beacon its zone and the service states of status.json."""
+
+    source: SettingsSource
+    measurements: VantageSource
+    clock: Clock
+
+    @property
+    def zone(self) -> str:
+        """Return the plan's beacon zone, "" unless the volunteer allows it too."""
+        settings = self.source.settings
+        return settings.plan.beacon_zone if settings.config.beacon else ""
+
+    @property
+    def service_states(self) -> dict[str, ServiceState]:
+        return recent_states(self.measurements.vantage.service_states, self.clock.wall_us())

@@ -1,6 +1,14 @@
 """Connect to the collector by one transport at a time, with waits in between.
 
-    uplink = Uplink(state, host, heartbeat_s=lambda: 30, get_wait_s=get_wait_s, on_changed=notify)
+    uplink = Uplink(
+        agent,
+        state,
+        spool,
+        dial_context,
+        policy=policy,
+        attempt_store=uplink_results,
+        status_listener=status_file,
+    )
     task = asyncio.create_task(uplink.run())
     uplink.wake()  # when a batch was closed
     await uplink.wait_delivered()

@@ -5,8 +5,8 @@ gathered for an hour, because months offline hold hundreds of thousands of attem
 transport delivers shows that it still works.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
@@ -35,11 +35,14 @@ class UplinkAttempt:
 
 
 StepOutcomes = frozenset[tuple[Operation, Failure | None]]
-StoreAttempt = Callable[[UplinkAttempt], Awaitable[None]]
 
 
-async def discard_attempt(attempt: UplinkAttempt) -> None:
-    """Discard an attempt, for an uplink without a log."""
+class AttemptStore(Protocol):
+    """Declare the store of the attempts."""
+
+    async def store_attempt(self, attempt: UplinkAttempt) -> None:
+        """Store one attempt; never raises."""
+        ...
 
 
 @dataclass(slots=True)
@@ -58,15 +61,14 @@ class _GatheredAttempts:
 
 
 class AttemptLog:
-    """Gather attempts of one uplink; `store_attempt` never raises."""
+    """Gather attempts of one uplink."""
 
-    def __init__(self, clock: Clock, store_attempt: StoreAttempt) -> None:
+    def __init__(self, clock: Clock, store: AttemptStore) -> None:
         self._clock = clock
-        self._store_attempt = store_attempt
+        self._store = store
         self._last_outcomes: dict[str, StepOutcomes] = {}
-        self._sent_us: dict[
-            str, dict[StepOutcomes, int]
-        ] = {}  # when each was last reported at once
+        # When each outcome was last reported at once.
+        self._sent_us: dict[str, dict[StepOutcomes, int]] = {}
         self._gathered: dict[str, _GatheredAttempts] = {}
 
     async def record(self, target: str, trace: StepTrace) -> None:
@@ -76,9 +78,7 @@ class AttemptLog:
         outcome = frozenset((x.operation, x.failure) for x in trace.observations)
         if self._is_news(target, outcome):
             await self._flush_target(target)
-            await self._store_attempt(
-                _make_attempt(target, self._start_gathering(trace), self._clock, is_changed=True)
-            )
+            await self._store_attempt(target, self._start_gathering(trace), is_changed=True)
         elif target in self._gathered or trace.observations[-1].failure is not None:
             await self._gather(target, trace)
 
@@ -100,7 +100,7 @@ class AttemptLog:
         if not is_new or now_us - sent_us.get(outcome, -GATHER_US) < GATHER_US:
             return False
         if len(sent_us) >= MAX_OUTCOMES:
-            sent_us.pop(min(sent_us, key=lambda sent_outcome: sent_us[sent_outcome]))
+            sent_us.pop(min(sent_us, key=sent_us.__getitem__))
         sent_us[outcome] = now_us
         return True
 
@@ -136,9 +136,20 @@ class AttemptLog:
     async def _flush_target(self, target: str) -> None:
         gathered = self._gathered.pop(target, None)
         if gathered is not None:
-            await self._store_attempt(
-                _make_attempt(target, gathered, self._clock, is_changed=False)
-            )
+            await self._store_attempt(target, gathered, is_changed=False)
+
+    async def _store_attempt(
+        self, target: str, gathered: _GatheredAttempts, *, is_changed: bool
+    ) -> None:
+        attempt = UplinkAttempt(
+            target=target,
+            started_us=gathered.wall_us,
+            monotonic_us=gathered.began_us,
+            runtime_us=self._clock.monotonic_us() - gathered.began_us,
+            observations=tuple(gathered.observations[:MAX_OBSERVATIONS]),
+            is_changed=is_changed,
+        )
+        await self._store.store_attempt(attempt)
 
 
 def add_session_step(trace: StepTrace, began_us: int, failure: Failure | None, reply: str) -> None:
@@ -160,23 +171,6 @@ def add_session_step(trace: StepTrace, began_us: int, failure: Failure | None, r
 
 def _has_failed(outcome: StepOutcomes) -> bool:
     return any(failure is not None for _, failure in outcome)
-
-
-def _make_attempt(
-    target: str, gathered: _GatheredAttempts, clock: Clock, *, is_changed: bool
-) -> UplinkAttempt:
-    return UplinkAttempt(
-        target=target,
-        started_us=gathered.wall_us,
-        monotonic_us=gathered.began_us,
-        runtime_us=clock.monotonic_us() - gathered.began_us,
-        observations=_limit_observations(gathered.observations),
-        is_changed=is_changed,
-    )
-
-
-def _limit_observations(observations: Sequence[Observation]) -> tuple[Observation, ...]:
-    return tuple(observations[:MAX_OBSERVATIONS])
 
 
 def _shift_step(step: Observation, shift_us: int, base: int) -> Observation:

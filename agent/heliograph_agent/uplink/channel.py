@@ -9,11 +9,12 @@ import ipaddress
 import os
 import ssl
 import tempfile
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph.v1 import intake_pb2
 from heliograph_agent.net.failure_mapping import NETWORK_ERRORS
 from heliograph_agent.net.tcp import TcpConnection
 from heliograph_agent.state import StateError
@@ -23,6 +24,8 @@ from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
 if TYPE_CHECKING:
     import grpc
+
+    Call = grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]
 
 _CHUNK = 65_536
 FALLBACK_NAME = "localhost"  # is in every collector's certificate and identifies nothing
@@ -108,12 +111,56 @@ def classify_call_error(error: "grpc.aio.AioRpcError") -> Reason:
     }.get(error.code(), Reason.REFUSED)
 
 
-@asynccontextmanager
-async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIterator[str]:
-    """Open a Unix socket as a gRPC target; `dial` connects for each client of it.
+class GrpcStream:
+    """Wrap a gRPC stream with one writer at a time, as gRPC requires."""
 
-    The socket is in a directory of this user alone, and is removed with the block. `dial` may raise
-    NETWORK_ERRORS, which end the client's connection at once.
+    def __init__(self, call: "Call") -> None:
+        import grpc
+
+        self._call = call
+        self._error = grpc.aio.AioRpcError
+        self._eof = grpc.aio.EOF
+        self._write_lock = asyncio.Lock()
+
+    async def send(self, message: intake_pb2.AgentMessage) -> None:
+        """Send a message. Raises UplinkError."""
+        try:
+            async with self._write_lock:
+                await self._call.write(message)
+        except self._error as error:
+            raise uplink_error_from(error) from error
+        except asyncio.InvalidStateError as error:  # the stream has ended meanwhile
+            raise UplinkError(Reason.ENDED) from error
+
+    async def receive(self) -> intake_pb2.CollectorMessage:
+        """Receive a message. Raises UplinkError, also at the end of the stream."""
+        try:
+            message = await self._call.read()
+        except self._error as error:
+            raise uplink_error_from(error) from error
+        if message is self._eof:
+            raise UplinkError(Reason.ENDED)
+        if not isinstance(message, intake_pb2.CollectorMessage):
+            raise UplinkError(Reason.REFUSED)  # gRPC returns None for bytes that it cannot parse
+        return message
+
+    async def close(self) -> None:
+        """Half-close the stream and wait for the collector to end it."""
+        async with self._write_lock:
+            await self._call.done_writing()
+        await self._call.code()
+
+    def cancel(self) -> None:
+        self._call.cancel()
+
+
+@asynccontextmanager
+async def _open_bridge(
+    transport: Transport, address: str, dial_context: DialContext, pin: bytes
+) -> AsyncIterator[str]:
+    """Open a Unix socket as a gRPC target; connect by proxy for each client of it.
+
+    The socket is in a directory of this user alone, and is removed with the block.
     """
     with tempfile.TemporaryDirectory(prefix="agent-") as folder:
         path = str(Path(folder) / "s")  # a socket's path is limited to some hundred characters
@@ -122,7 +169,9 @@ async def open_bridge(dial: Callable[[], Awaitable[TcpConnection]]) -> AsyncIter
         async with asyncio.TaskGroup() as group:
 
             def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-                task = group.create_task(_bridge_connection(dial, reader, writer))
+                task = group.create_task(
+                    _bridge_connection(transport, address, dial_context, pin, reader, writer)
+                )
                 tasks.add(task)
                 task.add_done_callback(tasks.discard)
 
@@ -145,7 +194,7 @@ async def open_target(
 ) -> AsyncIterator[str]:
     """Return gRPC's target for `address`, which is a bridge for a proxied transport."""
     if transport.is_proxied:
-        async with open_bridge(lambda: dial_context.dial_proxy(transport, address, pin)) as target:
+        async with _open_bridge(transport, address, dial_context, pin) as target:
             yield target
     else:
         host = f"[{address}]" if ":" in address else address
@@ -153,13 +202,16 @@ async def open_target(
 
 
 async def _bridge_connection(
-    dial: Callable[[], Awaitable[TcpConnection]],
+    transport: Transport,
+    address: str,
+    dial_context: DialContext,
+    pin: bytes,
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> None:
     try:
         with suppress(*NETWORK_ERRORS):
-            connection = await dial()
+            connection = await dial_context.dial_proxy(transport, address, pin)
             try:
                 await _copy_both(reader, writer, connection)
             finally:

@@ -6,6 +6,8 @@ a jump of the wall clock changes it at once and is not averaged.
 
 from collections import deque
 from dataclasses import dataclass, field
+from functools import partial
+from operator import attrgetter
 
 WINDOW = 8  # exchanges, as NTP's clock filter
 MAX_DELAY_US = 10_000_000  # a slower exchange is too inaccurate
@@ -35,7 +37,7 @@ class ClockExchange:
 class ClockFilter:
     """Use the exchange with the least delay of the last WINDOW."""
 
-    exchanges: deque[ClockExchange] = field(default_factory=lambda: deque(maxlen=WINDOW))
+    exchanges: deque[ClockExchange] = field(default_factory=partial(deque, maxlen=WINDOW))
 
     def add(self, exchange: ClockExchange) -> None:
         is_plausible = abs(exchange.received_us) < MAX_WALL_US
@@ -46,5 +48,5 @@ class ClockFilter:
         """Return collector minus agent now; None before the first exchange."""
         if not self.exchanges:
             return None
-        best = min(self.exchanges, key=lambda exchange: exchange.delay_us)
+        best = min(self.exchanges, key=attrgetter("delay_us"))
         return best.ahead_us + monotonic_us - wall_us

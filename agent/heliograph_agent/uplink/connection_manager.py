@@ -1,34 +1,40 @@
 """Keep one transport to the collector open, and wait when none works.
 
-An attempt uses a transport until it fails, or `leave`, `restart` or a probe of better ones ends it.
-A failure on the path leads to the next transport of the pass within a second. Any other failure,
-and that of the last transport, ends the pass, and the wait doubles with each failed pass
-(reconnect_delay.py). A reply of the collector resets the count.
+States: an attempt on one transport, then a wait, then the next attempt, until `leave`.
+
+- An attempt lasts until its transport fails, or `leave`, `restart` or a probe of better transports
+  ends it.
+- A failure on the path (PATH_REASONS) leads to the next transport of the pass within a second,
+  because another transport may avoid it.
+- Any other failure, and that of the last transport, ends the pass. The wait doubles with each
+  failed pass and is drawn with full jitter (reconnect_delay.py), because a whole country reconnects
+  at once. The collector may ask for a longer wait.
+- A reply of the collector resets the count. `restart` resets it too, because on another network
+  other transports may work. `shorten_wait` lowers it, because the link is online again.
+
+transports.py describes the order of the transports.
 """
 
 import asyncio
 import logging
-import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Protocol
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.net.trace import StepTrace
-from heliograph_agent.state import UPLINK, Collector, State, StateError
-from heliograph_agent.uplink.attempt_log import AttemptLog
-from heliograph_agent.uplink.clock_offset import ClockFilter
+from heliograph_agent.spool import Spool
+from heliograph_agent.state import UPLINK, State, StateError
+from heliograph_agent.uplink.attempt_log import AttemptLog, AttemptStore
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dns_beacon import DnsBeacon
-from heliograph_agent.uplink.plan_download import (
-    PlanDownloader,
-    make_relay_reader,
-    read_own_receipt,
-)
+from heliograph_agent.uplink.plan_download import PlanDownload
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
-from heliograph_agent.uplink.session import SessionHost
+from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.transports import (
+    EntrancePolicy,
     Reason,
     Transport,
     TransportSelector,
@@ -77,37 +83,53 @@ class ActiveTransport(Protocol):
     def leave(self, reason: str) -> None: ...
 
 
+class UplinkPolicy(EntrancePolicy, Protocol):
+    """Declare what the plan and the volunteer's configuration decide for the uplink."""
+
+    @property
+    def heartbeat_s(self) -> int: ...
+
+    def list_entrances(self) -> Sequence[Entrance]: ...
+
+
+class StatusListener(Protocol):
+    """Declare the part of the status file that the uplink notifies."""
+
+    def mark_changed(self) -> None: ...
+
+
 class Uplink:
     """Run attempts until `leave`; the other methods are hints to `run`."""
 
     def __init__(
         self,
+        agent: SessionAgent,
         state: State,
-        host: SessionHost,
+        spool: Spool,
+        dial_context: DialContext,
         *,
-        heartbeat_s: Callable[[], int],
-        get_wait_s: Callable[[int], float],
-        on_changed: Callable[[], None],
-        entrances: Callable[[], Sequence[Entrance]] = tuple,
-        is_guarded: Callable[[Entrance], bool] = lambda _: False,
-        dial_context: DialContext | None = None,
+        policy: UplinkPolicy,
+        attempt_store: AttemptStore,
+        status_listener: StatusListener,
         beacon: DnsBeacon | None = None,
+        reconnect_delay: ReconnectDelay | None = None,
     ) -> None:
-        self.offsets = ClockFilter()
+        self._clock = dial_context.clock
+        self.reconnect_delay = reconnect_delay or ReconnectDelay(self._clock, dial_context.rng)
+        self.context = UplinkContext(
+            agent=agent,
+            state=state,
+            spool=spool,
+            dial_context=dial_context,
+            reconnect_delay=self.reconnect_delay,
+        )
+        self.offsets = self.context.offsets
         self.status = ConnectionStatus()
-        self.dial_context = dial_context or DialContext(host.clock, random.SystemRandom())
-        self._state = state
-        self.reconnect_delay = ReconnectDelay(host.clock, self.dial_context.rng)
-        self._host = replace(host, on_reply=self._on_reply, reconnect_delay=self.reconnect_delay)
-        self._heartbeat_s = heartbeat_s
-        self._get_wait_s = get_wait_s
-        self._on_changed = on_changed
-        self._entrances = entrances
-        self._is_guarded = is_guarded
+        self._policy = policy
+        self._status_listener = status_listener
         self._beacon = beacon
-        self._selector: TransportSelector | None = None
-        self._plan_downloader = PlanDownloader(lambda: host.facts().plan_version, host.take_plan)
-        self._attempt_log = AttemptLog(host.clock, host.on_attempt)
+        self._plan_download = PlanDownload()
+        self._attempt_log = AttemptLog(self._clock, attempt_store)
         self._attempt_queue: asyncio.Queue[tuple[str, StepTrace]] = asyncio.Queue(
             MAX_QUEUED_ATTEMPTS
         )
@@ -118,12 +140,11 @@ class Uplink:
         self._began_us = 0
         self._leave_reason = ""
         self._connected_event = asyncio.Event()  # a transport works
-        self._idle_event = asyncio.Event()  # no envelope waits for a receipt
         self._wake_event = asyncio.Event()  # ends a wait between two attempts
 
     def wake(self) -> None:
         """Note that a batch was closed."""
-        self._idle_event.clear()
+        self.context.idle_event.clear()
         if self._active_transport is not None:
             self._active_transport.wake()
 
@@ -140,8 +161,7 @@ class Uplink:
         """End the session after a network change, and try the best transport at once."""
         self._failures = self._wait_failures = 0
         self._attempt_log.reset()
-        if self._selector is not None:
-            self._selector.reset_network()
+        self._selector.reset_network()
         self._wake_event.set()
         if self._active_transport is not None:
             self._active_transport.leave("network_change")
@@ -156,7 +176,7 @@ class Uplink:
     async def wait_delivered(self) -> None:
         """Wait until everything is acknowledged; the caller limits the wait."""
         await self._connected_event.wait()
-        await self._idle_event.wait()
+        await self.context.idle_event.wait()
 
     async def run(self) -> None:
         """Run until `leave`; a later call runs again, for example after a pause."""
@@ -175,8 +195,7 @@ class Uplink:
         while not self._leave_reason:
             transport: Transport | None = None
             try:
-                self._selector = self._selector or self._load_selector()
-                transport = self._select_transport(self._selector)
+                transport = self._selector.select_next(self._list_transports())
                 await self._run_transport(transport)
             except UplinkError as error:
                 self._retry_after_s = error.retry_after_s
@@ -190,90 +209,54 @@ class Uplink:
             if not self._leave_reason:
                 await self._wait_retry()
 
-    def _select_transport(self, selector: TransportSelector) -> Transport:
-        """Select the next transport. Raises UplinkError, StateError."""
-        return selector.select_next(
-            self._list_transports(), self._host.clock.monotonic_us(), self.dial_context.rng
-        )
-
     def _list_transports(self) -> Sequence[Transport]:
-        collector = self._state.collector()
-        if collector is None:
-            raise UplinkError(Reason.UNKNOWN_AGENT)
-        entrances = self._entrances()
-        use = self.dial_context.proxy_use
-        return list_transports(collector.endpoint, entrances, use, self._is_guarded)
+        """List all transports in their order. Raises UplinkError, StateError."""
+        return list_transports(
+            self.context.read_collector().endpoint,
+            self._policy.list_entrances(),
+            self.context.dial_context.proxy_use,
+            self._policy,
+        )
 
     async def _run_transport(self, transport: Transport) -> None:
         """Use a transport until it ends. Raises UplinkError, StateError."""
-        self._began_us = self._host.clock.monotonic_us()
+        self._began_us = self._clock.monotonic_us()
         self._set_status(replace(self.status, transport=transport.name))
         if transport.entrance.carrier is Carrier.STREAM:
-            await self._run_stream(transport)
+            from heliograph_agent.uplink.stream_transport import StreamTransport
+
+            stream = StreamTransport(self.context, transport, self, self._policy.heartbeat_s)
+            self._active_transport = stream
+            await stream.run()
         else:
-            await self._run_posts(transport)
+            from heliograph_agent.uplink.single_post import PostTransport
 
-    async def _run_stream(self, transport: Transport) -> None:
-        from heliograph_agent.uplink.stream_transport import StreamTransport
-
-        stream_transport = StreamTransport(
-            state=self._state,
-            host=self._host,
-            dial_context=self.dial_context,
-            transport=transport,
-            offsets=self.offsets,
-            heartbeat_s=self._heartbeat_s(),
-            idle_event=self._idle_event,
-            is_connected=lambda: self.status.connected,
-            on_attempt=lambda trace: self._queue_attempt(transport.name, trace),
-        )
-        self._active_transport = stream_transport
-        await stream_transport.run()
-
-    async def _run_posts(self, transport: Transport) -> None:
-        from heliograph_agent.uplink.single_post import PostTransport, deliver_envelope
-
-        collector = self._state.collector()
-        if collector is None or self._selector is None:
-            raise UplinkError(Reason.UNKNOWN_AGENT)
-        pin = transport.select_pin(collector.pin)
-        selector = self._selector
-        post_transport = PostTransport(
-            self._host,
-            transport,
-            lambda post, trace: deliver_envelope(self.dial_context, transport, pin, post, trace),
-            self._idle_event,
-            plan_downloader=self._plan_downloader,
-            read_receipt=make_relay_reader(collector) if transport.is_relay else read_own_receipt,
-            on_attempt=lambda trace: self._queue_attempt(transport.name, trace),
-            on_delivered=lambda: self._on_delivered(transport),
-        )
-        self._active_transport = post_transport
-        await post_transport.run(lambda: selector.probe_in_s(self._host.clock.monotonic_us()))
+            collector = self.context.read_collector()
+            posts = PostTransport(self.context, transport, self, self._plan_download, collector)
+            self._active_transport = posts
+            await posts.run()
 
     async def _send_beacon(self) -> None:
         """Send a DNS beacon when every transport has failed and both sides allow it."""
-        now_us = self._host.clock.monotonic_us()
-        collector = self._read_collector()
-        if self._beacon is None or collector is None or self._leave_reason or not self._failures:
+        if self._beacon is None or self._leave_reason or not self._failures:
             return
-        if not self._beacon.is_due(now_us):
+        try:
+            collector = self.context.read_collector()
+        except (UplinkError, StateError):
             return
-        query = self._beacon.make_query(collector, self._host.clock.wall_us())
+        if not self._beacon.is_due(self._clock.monotonic_us()):
+            return
+        query = self._beacon.make_query(collector, self._clock.wall_us())
         if query is None:
             return
-        trace = StepTrace(self._host.clock)
-        await self.dial_context.make_net(trace).resolve(query.name, query_type="AAAA")
-        wall_us = self._host.clock.wall_us()
-        if self._beacon.record(query, trace, wall_us, self._host.clock.monotonic_us()):
+        trace = StepTrace(self._clock)
+        net = self.context.dial_context.make_net(trace)
+        await net.resolve(query.name, query_type="AAAA")
+        wall_us = self._clock.wall_us()
+        if self._beacon.record(query, trace, wall_us, self._clock.monotonic_us()):
             log.info("the collector took in by DNS what answers here")
             self._set_status(replace(self.status, last_beacon_us=wall_us))
         self._queue_attempt(self._beacon.target, trace)
-
-    def _read_collector(self) -> Collector | None:
-        with suppress(StateError):
-            return self._state.collector()
-        return None
 
     def _record_failure(self, transport: Transport | None, reason: Reason) -> None:
         if self._leave_reason:
@@ -290,7 +273,7 @@ class Uplink:
                 self.status,
                 connected=False,
                 last_failure=reason.value,
-                last_failure_us=self._host.clock.wall_us(),
+                last_failure_us=self._clock.wall_us(),
             )
         )
 
@@ -299,29 +282,27 @@ class Uplink:
 
         A failure that no other transport can avoid ends it at once.
         """
-        is_single_post = transport is not None and transport.entrance.carrier is not Carrier.STREAM
-        is_refused = reason is Reason.REFUSED and is_single_post
-        if (
-            transport is None
-            or self._selector is None
-            or (reason not in PATH_REASONS and not is_refused)
-        ):
+        if transport is None:
+            return True
+        is_single_post = transport.entrance.carrier is not Carrier.STREAM
+        if reason not in PATH_REASONS and not (reason is Reason.REFUSED and is_single_post):
             return True
         probes_before = self._selector.probes
-        is_last = self._selector.record_failure(
-            transport, self._host.clock.monotonic_us(), self.dial_context.rng
-        )
+        is_last = self._selector.record_failure(transport)
         if self._selector.probes != probes_before:
-            self._save_selector(self._selector)
+            self._save_selector()
         return is_last
 
     async def _wait_retry(self) -> None:
-        seconds = self._get_wait_s(self._wait_failures) if self._wait_failures else 0.0
+        seconds = self._draw_wait_s() if self._wait_failures else 0.0
         seconds = max(seconds, float(self._retry_after_s))  # as the collector asked
         self._retry_after_s = 0
         while await self._wait_woken(seconds) and self._wait_failures and not self._leave_reason:
-            seconds = min(seconds, self._get_wait_s(self._wait_failures))
+            seconds = min(seconds, self._draw_wait_s())
         self._wait_failures = 0
+
+    def _draw_wait_s(self) -> float:
+        return self.reconnect_delay.draw_wait_s(self._wait_failures)
 
     async def _wait_woken(self, seconds: float) -> bool:
         self._wake_event.clear()
@@ -331,53 +312,59 @@ class Uplink:
                 return True
         return False
 
-    def _on_reply(self) -> None:
+    @property
+    def is_connected(self) -> bool:
+        return self.status.connected
+
+    def probe_in_s(self) -> float | None:
+        """Return the seconds until better transports are probed, as PostMonitor asks."""
+        return self._selector.probe_in_s()
+
+    def note_reply(self) -> None:
+        """Note that the collector answered by the transport in use."""
         self._failures = 0
+        is_stream = self.status.transport.startswith(Carrier.STREAM)
         if not self.status.connected:
-            mode = (
-                "" if self.status.transport.startswith(Carrier.STREAM) else ", one batch at a time"
-            )
-            log.info("connected to the collector%s", mode)
-        now_us = self._host.clock.monotonic_us()
-        if (
-            self.status.transport.startswith(Carrier.STREAM)
-            and now_us - self._began_us >= STABLE_US
-        ):
+            log.info("connected to the collector%s", "" if is_stream else ", one batch at a time")
+        if is_stream and self._clock.monotonic_us() - self._began_us >= STABLE_US:
             with suppress(UplinkError, StateError):
                 for transport in self._list_transports():
                     if transport.name == self.status.transport:
-                        self._on_delivered(transport)
+                        self.note_delivery(transport)
         self._set_status(
-            replace(self.status, connected=True, last_success_us=self._host.clock.wall_us())
+            replace(self.status, connected=True, last_success_us=self._clock.wall_us())
         )
 
-    def _on_delivered(self, transport: Transport) -> None:
-        """Prefer a transport that has delivered."""
-        if self._selector is None:
-            return
-        transports = [*self._list_transports()]
-        if transport in transports and self._selector.record_delivery(
-            transport, transports, self._host.clock.monotonic_us(), self.dial_context.rng
-        ):
-            self._save_selector(self._selector)
+    def note_delivery(self, transport: Transport) -> None:
+        """Prefer a transport that has delivered. Raises UplinkError, StateError."""
+        transports = self._list_transports()
+        if transport in transports and self._selector.record_delivery(transport, transports):
+            self._save_selector()
 
-    def _load_selector(self) -> TransportSelector:
+    def record_attempt(self, transport: Transport, trace: StepTrace) -> None:
+        """Queue the steps of one attempt for the log."""
+        self._queue_attempt(transport.name, trace)
+
+    @cached_property
+    def _selector(self) -> TransportSelector:
         """Load the preferred transport; an unreadable file counts as empty."""
         try:
-            stored = self._state.read_json(UPLINK) or {}
+            stored = self.context.state.read_json(UPLINK) or {}
         except StateError:
             stored = {}
         good = stored.get("good")
         probes = stored.get("probes")
         return TransportSelector(
+            self._clock,
+            self.context.dial_context.rng,
             preferred=good if isinstance(good, str) else "",
             probes=probes if isinstance(probes, int) and 0 <= probes < 64 else 0,
         )
 
-    def _save_selector(self, selector: TransportSelector) -> None:
+    def _save_selector(self) -> None:
         with suppress(StateError):
-            stored = {"good": selector.preferred, "probes": selector.probes}
-            self._state.write_json(UPLINK, stored, durable=False)
+            stored = {"good": self._selector.preferred, "probes": self._selector.probes}
+            self.context.state.write_json(UPLINK, stored, durable=False)
 
     def _queue_attempt(self, target: str, trace: StepTrace) -> None:
         with suppress(asyncio.QueueFull):
@@ -395,4 +382,4 @@ class Uplink:
         else:
             self._connected_event.clear()
         if has_changed or not status.connected:
-            self._on_changed()
+            self._status_listener.mark_changed()

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field, replace
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock
 from heliograph_agent.net.config import NetConfig
@@ -12,7 +12,9 @@ from heliograph_agent.uplink.transports import ProxyUse, Transport
 
 if TYPE_CHECKING:
     from heliograph_agent.net import Net
+    from heliograph_agent.net.local_addresses import LocalMachine
     from heliograph_agent.net.scrub import Scrubber
+    from heliograph_agent.net.system_net import SystemNetFactory
     from heliograph_agent.net.tcp import TcpConnection
     from heliograph_agent.uplink.dialer import Dialer
 
@@ -32,9 +34,8 @@ class DialContext:
     config: NetConfig = field(default_factory=NetConfig)
     proxy: Proxy | None = None
     use: ProxyUse = ProxyUse.LAST
-    _factory: Any = None
-    _own_addresses: Any = None
-    _address_policy: Any = None
+    _factory: "SystemNetFactory | None" = None
+    _local_machine: "LocalMachine | None" = None
 
     @property
     def proxy_use(self) -> ProxyUse | None:
@@ -50,7 +51,7 @@ class DialContext:
             pin=pin,
             doh=self.config.doh,
             proxy=self.proxy if transport.is_proxied else None,
-            is_forbidden=self.is_local_address if transport.is_guarded else _allow_all,
+            guard=self if transport.is_guarded else None,
         )
 
     def is_local_address(self, host: str) -> bool:
@@ -62,26 +63,23 @@ class DialContext:
         from heliograph.address import parse_literal
 
         address = parse_literal(host)
-        return self._is_forbidden(address) if address else host.lower() == "localhost"
-
-    def _is_forbidden(self, address: str) -> bool:
-        from heliograph_agent.net.address_policy import AddressPolicy
-        from heliograph_agent.net.local_addresses import own_networks
-
-        self._address_policy = self._address_policy or AddressPolicy(self.clock, own_networks)
-        return bool(self._address_policy(address))
+        if not address:
+            return host.lower() == "localhost"
+        return self._get_local_machine().is_forbidden(address)
 
     def make_net(self, trace: StepTrace) -> "Net":
         """Make a Net with the uplink's timeouts that writes into `trace`."""
-        net: Net = self._get_factory().bind(trace)
-        return net
+        if self._factory is None:
+            from heliograph_agent.net.system_net import SystemNetFactory
+
+            config = replace(
+                self.config, connect_s=CONNECT_S, tls_s=TLS_S, resolve_s=RESOLVE_S, dns_s=DNS_S
+            )
+            self._factory = SystemNetFactory(config, self.clock, self.rng)
+        return self._factory.bind(trace)
 
     def get_scrubber(self) -> "Scrubber":
-        from heliograph_agent.net.local_addresses import OwnAddresses
-
-        self._own_addresses = self._own_addresses or OwnAddresses(self.clock)
-        scrubber: Scrubber = self._own_addresses.get_scrubber()
-        return scrubber
+        return self._get_local_machine().get_scrubber()
 
     async def dial_proxy(self, transport: Transport, host: str, pin: bytes) -> "TcpConnection":
         """Open a connection through the proxy. Raises OSError."""
@@ -91,17 +89,9 @@ class DialContext:
             raise ConnectionResetError
         return connection
 
-    def _get_factory(self) -> Any:
-        if self._factory is None:
-            from heliograph_agent.net.system_net import SystemNetFactory
+    def _get_local_machine(self) -> "LocalMachine":
+        if self._local_machine is None:
+            from heliograph_agent.net.local_addresses import LocalMachine
 
-            config = replace(
-                self.config, connect_s=CONNECT_S, tls_s=TLS_S, resolve_s=RESOLVE_S, dns_s=DNS_S
-            )
-            self._factory = SystemNetFactory(config, self.clock, self.rng)
-        return self._factory
-
-
-def _allow_all(host: str) -> bool:
-    del host
-    return False
+            self._local_machine = LocalMachine(self.clock)
+        return self._local_machine

@@ -5,8 +5,9 @@ of the system's resolver come first, then those of DNS over HTTPS, then those in
 tried with the server name, then without. The trace records every step. Only the pin is trusted.
 """
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from heliograph.address import parse_literal
 from heliograph.failure import Failure, Operation
@@ -14,7 +15,7 @@ from heliograph.observation import Exchange
 from heliograph.plan import Entrance
 from heliograph_agent.net import ByteStream, Net, StepResult, StepTrace
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import StepFacts, StepRecorder
+from heliograph_agent.net.step import Step, StepFacts
 from heliograph_agent.net.tcp import TcpConnection, open_tcp
 from heliograph_agent.net.tls.openssl import TlsSession
 from heliograph_agent.uplink import proxy as proxies
@@ -38,6 +39,12 @@ class PinnedConnection:
     is_default: bool  # by the system's address and the first name
 
 
+class AddressGuard(Protocol):
+    """Declare which addresses may not be dialed."""
+
+    def is_local_address(self, host: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True)
 class Dialer:
     """Dial entrances and record steps in `trace`; a `proxy` also looks names up."""
@@ -48,7 +55,7 @@ class Dialer:
     pin: bytes  # SHA-256 of the SubjectPublicKeyInfo
     doh: Sequence[str] = ()
     proxy: Proxy | None = None
-    is_forbidden: Callable[[str], bool] = lambda _: False  # whether an address may not be dialed
+    guard: AddressGuard | None = None
 
     async def connect(self, entrance: Entrance) -> PinnedConnection:
         """Return the first connection with the pinned key; the caller closes its stream.
@@ -59,18 +66,14 @@ class Dialer:
         attempts = 0
         names = _candidate_names(entrance)
         async for address, is_default in self._iter_addresses(entrance):
-            if self.is_forbidden(address):
+            if self.guard is not None and self.guard.is_local_address(address):
                 continue
             for name in names:
                 stream, is_stranger = await self._try_handshake(address, entrance.port, name)
                 if stream is not None:
-                    return PinnedConnection(
-                        stream,
-                        address,
-                        name,
-                        _leaf_certificate(stream),
-                        is_default and name == names[0],
-                    )
+                    is_plain = is_default and name == names[0]
+                    certificate = _leaf_certificate(stream)
+                    return PinnedConnection(stream, address, name, certificate, is_plain)
                 if is_stranger is None:
                     break  # nothing answers at this address, so no name can help
                 reason = Reason.PIN_MISMATCH if is_stranger else reason
@@ -81,28 +84,20 @@ class Dialer:
 
     async def dial_proxy(self, host: str, port: int) -> tuple[StepResult, TcpConnection | None]:
         """Connect to `host` through the proxy in two steps, and return the last step."""
-        if self.proxy is None:
+        proxy = self.proxy
+        if proxy is None:
             raise RuntimeError("there is no proxy")
         connection: TcpConnection | None = None
-        proxy = self.proxy
-        exchange = Exchange(protocol=_PROXY_PROTOCOLS[self.proxy.scheme])
-
-        async def dial() -> None:
-            nonlocal connection
-            connection = await open_tcp(proxy.address, proxy.port, self._count_bytes)
-
-        async def ask() -> None:
-            if connection is not None:
+        with self._make_step(Operation.CONNECT, None) as step:
+            connection = await open_tcp(proxy.address, proxy.port, self.trace)
+        if step.result.is_success and connection is not None:
+            facts: StepFacts = {"exchange": Exchange(protocol=_PROXY_PROTOCOLS[proxy.scheme])}
+            with self._make_step(Operation.EXCHANGE, step.result, facts) as step:
                 await proxies.open_tunnel(proxy, connection, host, port)
-
-        result = await self._recorder(Operation.CONNECT, None).run(dial, PROXY_S, StepFacts)
-        if result.is_success and connection is not None:
-            recorder = self._recorder(Operation.EXCHANGE, result)
-            result = await recorder.run(ask, PROXY_S, lambda: {"exchange": exchange})
-        if connection is not None and not result.is_success:
+        if connection is not None and not step.result.is_success:
             connection.transport.abort()
             connection = None
-        return result, connection
+        return step.result, connection
 
     async def _iter_addresses(self, entrance: Entrance) -> AsyncIterator[tuple[str, bool]]:
         """Yield each address once, and whether the system's resolver gave it.
@@ -124,9 +119,7 @@ class Dialer:
                 yield address, False
 
     async def _resolve_addresses(self, name: str) -> AsyncIterator[tuple[str, bool]]:
-        doh = (
-            self.doh[:MAX_DOH] if "." in name else ()
-        )  # localhost is not sent to a remote resolver
+        doh = self.doh[:MAX_DOH] if "." in name else ()  # localhost goes to no remote resolver
         for engine, resolver in [("system", ""), *(("doh", url) for url in doh)]:
             for query_type in ("A", "AAAA"):
                 result = await self.net.resolve(
@@ -166,17 +159,14 @@ class Dialer:
         if self.proxy is None:
             return (await self.net.connect(address, port))[1]
         result, connection = await self.dial_proxy(address, port)
-        return (
-            None
-            if connection is None
-            else ByteStream(result, connection.receive_buffer, connection)
-        )
+        if connection is None:
+            return None
+        return ByteStream(result, connection.receive_buffer, connection)
 
-    def _recorder(self, operation: Operation, on: StepResult | None) -> StepRecorder:
-        return StepRecorder(self.trace, self.scrubber, operation, on, "proxy")
-
-    def _count_bytes(self, size: int) -> None:
-        self.trace.bytes_moved += size
+    def _make_step(
+        self, operation: Operation, on: StepResult | None, facts: StepFacts | None = None
+    ) -> Step:
+        return Step(self.trace, self.scrubber, operation, PROXY_S, on, "proxy", facts=facts or {})
 
 
 _NO_RECORD = (Failure.DNS_NO_ANSWER,)  # without an A record there may be an AAAA record

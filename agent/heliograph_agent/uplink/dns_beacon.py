@@ -6,8 +6,9 @@ at most every CHANGED_S, and else one an hour. The answer proves that the collec
 report. Results stay in the spool.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 from heliograph import dns_beacon, keys
 from heliograph.backoff import Backoff
@@ -47,41 +48,52 @@ class BeaconSchedule:
         self.failures = 0 if is_answered else self.failures + 1
 
 
+class BeaconSource(Protocol):
+    """Declare what a beacon reports, and to which zone."""
+
+    @property
+    def zone(self) -> str:
+        """Return the zone, "" while beacons are not allowed."""
+        ...
+
+    @property
+    def service_states(self) -> StatesByClass: ...
+
+
 @dataclass(slots=True)
 class DnsBeacon:
-    """Make queries and check answers; `zone` is "" while beacons are not allowed."""
+    """Make queries and check answers."""
 
     state: State
-    zone: Callable[[], str]
-    service_states: Callable[[], StatesByClass]
+    source: BeaconSource
     schedule: BeaconSchedule = field(default_factory=BeaconSchedule)
     answered_us: int = 0  # wall clock of the collector's last answer
 
     @property
     def target(self) -> str:
         """Return the target of the beacon's measurements."""
-        return f"dns://{self.zone()}"
+        return f"dns://{self.source.zone}"
 
     def is_due(self, now_us: int) -> bool:
         """Return whether to send a query now that no transport works."""
-        return bool(self.zone()) and self.schedule.is_due(self.service_states(), now_us)
+        source = self.source
+        return bool(source.zone) and self.schedule.is_due(source.service_states, now_us)
 
     def make_query(self, collector: Collector, wall_us: int) -> "BeaconQuery | None":
         """Make a query and its expected answer; None if that is not possible."""
-        report = StatusReport(wall_us // MINUTE_US, self.service_states())
+        zone = self.source.zone
+        report = StatusReport(wall_us // MINUTE_US, self.source.service_states)
         try:
             key = self.state.signer().derive_shared_key(collector.sealing_key, keys.BEACON)
             name = dns_beacon.make_query_name(
-                report, key, collector.agent, collector.sealing_key, self.zone()
+                report, key, collector.agent, collector.sealing_key, zone
             )
         except (StateError, ValueError):
             return None
-        sealed = dns_beacon.extract_sealed(name, self.zone())
-        return (
-            None
-            if sealed is None
-            else BeaconQuery(name, dns_beacon.make_answer(key, sealed), report.states)
-        )
+        sealed = dns_beacon.extract_sealed(name, zone)
+        if sealed is None:
+            return None
+        return BeaconQuery(name, dns_beacon.make_answer(key, sealed), report.states)
 
     def record(self, query: "BeaconQuery", trace: StepTrace, wall_us: int, now_us: int) -> bool:
         """Record the reply in `trace`; return whether it is the collector's answer.

@@ -27,6 +27,10 @@ class ReconnectDelay:
     _delayed_until_us: int = 0
     _backlog_end: int = 0  # the newest envelope of the backlog
 
+    def draw_wait_s(self, failures: int) -> float:
+        """Draw a wait with full jitter, so that agents do not reconnect in step."""
+        return RECONNECT.draw_s(failures, self.rng)
+
     async def record_reply(self, spool: Spool) -> None:
         """Note that the collector answered. Raises SpoolError."""
         if self._is_away():

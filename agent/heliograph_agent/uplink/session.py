@@ -8,10 +8,10 @@ receipt settles an envelope in the spool, so the next session sends unsettled on
 """
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph import __version__, keys
 from heliograph.clock import Clock
@@ -20,19 +20,16 @@ from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool, SpoolError
-from heliograph_agent.uplink.attempt_log import StoreAttempt, discard_attempt
-from heliograph_agent.uplink.channel import CONNECT_S, uplink_error_from
+from heliograph_agent.state import Collector, State
+from heliograph_agent.uplink.channel import CONNECT_S, GrpcStream
 from heliograph_agent.uplink.clock_offset import ClockExchange, ClockFilter
+from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.send_window import SendWindow
 from heliograph_agent.uplink.transports import Reason, UplinkError
 
 if TYPE_CHECKING:
-    import grpc
-
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
-
-    Call = grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]
 
 RETRY_S = 30  # when a `retry` of the collector names no time
 MAX_REASON = 64
@@ -43,15 +40,18 @@ STATUS_NAMES = {
 }
 
 
-async def record_receipt(host: "SessionHost", sequence: int, receipt: intake_pb2.Receipt) -> bool:
+async def record_receipt(
+    context: "UplinkContext", sequence: int, receipt: intake_pb2.Receipt
+) -> bool:
     """Record a receipt; return whether it settled the envelope. Raises UplinkError."""
     status = STATUS_NAMES.get(receipt.status)
     if status is None:
         return False
+    reason = receipt.reason[:MAX_REASON]
     with convert_spool_errors():
-        await host.spool.record_receipt(sequence, status, receipt.reason[:MAX_REASON])
+        await context.spool.record_receipt(sequence, status, reason)
     if status == "rejected":
-        host.on_rejected(sequence, receipt.reason[:MAX_REASON])
+        context.agent.note_rejection(sequence, reason)
     return True
 
 
@@ -62,49 +62,6 @@ def convert_spool_errors() -> Iterator[None]:
         yield
     except SpoolError as error:
         raise UplinkError(Reason.SPOOL) from error
-
-
-class GrpcStream:
-    """Wrap a gRPC stream with one writer at a time, as gRPC requires."""
-
-    def __init__(self, call: "Call") -> None:
-        import grpc
-
-        self._call = call
-        self._error = grpc.aio.AioRpcError
-        self._eof = grpc.aio.EOF
-        self._write_lock = asyncio.Lock()
-
-    async def send(self, message: intake_pb2.AgentMessage) -> None:
-        """Send a message. Raises UplinkError."""
-        try:
-            async with self._write_lock:
-                await self._call.write(message)
-        except self._error as error:
-            raise uplink_error_from(error) from error
-        except asyncio.InvalidStateError as error:  # the stream has ended meanwhile
-            raise UplinkError(Reason.ENDED) from error
-
-    async def receive(self) -> intake_pb2.CollectorMessage:
-        """Receive a message. Raises UplinkError, also at the end of the stream."""
-        try:
-            message = await self._call.read()
-        except self._error as error:
-            raise uplink_error_from(error) from error
-        if message is self._eof:
-            raise UplinkError(Reason.ENDED)
-        if not isinstance(message, intake_pb2.CollectorMessage):
-            raise UplinkError(Reason.REFUSED)  # gRPC returns None for bytes that it cannot parse
-        return message
-
-    async def close(self) -> None:
-        """Half-close the stream and wait for the collector to end it."""
-        async with self._write_lock:
-            await self._call.done_writing()
-        await self._call.code()
-
-    def cancel(self) -> None:
-        self._call.cancel()
 
 
 MAX_SILENT_HEARTBEATS = 3  # without any message from the collector, a session is dead
@@ -128,44 +85,80 @@ class SessionFacts:
     charter_version: int = 0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionHost:
-    """Hold the identity, spool and callbacks of the agent that owns the session."""
+class SessionAgent(Protocol):
+    """Declare what a session needs of the agent that it speaks for."""
 
-    agent: bytes
-    sign: Callable[[bytes, bytes], Awaitable[bytes]]  # context, message
+    @property
+    def agent_id(self) -> bytes: ...
+
+    def session_facts(self) -> SessionFacts: ...
+
+    async def sign(self, context: bytes, message: bytes) -> bytes: ...
+
+    def answer_renewal(self, renewed: intake_pb2.Renewed) -> intake_pb2.Renewal | None:
+        """Answer a message about this agent's key, in a thread of its own."""
+        ...
+
+    def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
+        """Verify and store a plan that the collector sent."""
+        ...
+
+    def note_advice(self, reason: str) -> None: ...
+
+    def note_rejection(self, sequence: int, reason: str) -> None:
+        """Note that the collector refused an envelope for good."""
+        ...
+
+
+class ReplyListener(Protocol):
+    """Declare what a transport calls when the collector has answered."""
+
+    def note_reply(self) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class UplinkContext:
+    """Hold what the attempts of one uplink share."""
+
+    agent: SessionAgent
+    state: State
     spool: Spool
-    clock: Clock
-    facts: Callable[[], SessionFacts]
-    take_plan: Callable[[plan_pb2.SignedPlan], None]
-    on_reply: Callable[[], None]  # the collector sent a message
-    on_rejected: Callable[[int, str], None]  # envelope, reason
-    on_attempt: StoreAttempt = discard_attempt  # stores the attempts of a transport
-    answer_renewal: Callable[[intake_pb2.Renewed], intake_pb2.Renewal | None] = lambda _: None
-    on_advice: Callable[[str], None] = lambda _: None  # the reason
-    reconnect_delay: ReconnectDelay | None = None  # None delays no backlog
+    dial_context: DialContext
+    reconnect_delay: ReconnectDelay
+    offsets: ClockFilter = field(default_factory=ClockFilter)
+    idle_event: asyncio.Event = field(default_factory=asyncio.Event)  # no envelope is under way
+
+    @property
+    def clock(self) -> Clock:
+        return self.dial_context.clock
+
+    def read_collector(self) -> Collector:
+        """Read the enrolled collector. Raises UplinkError without one, StateError."""
+        collector = self.state.collector()
+        if collector is None:
+            raise UplinkError(Reason.UNKNOWN_AGENT)
+        return collector
 
 
 class UplinkSession:
     """Run one session on one channel."""
 
-    def __init__(
-        self, host: SessionHost, offsets: ClockFilter, heartbeat_s: int, idle_event: asyncio.Event
-    ) -> None:
-        self._host = host
-        self._offsets = offsets
+    def __init__(self, context: UplinkContext, listener: ReplyListener, heartbeat_s: int) -> None:
+        self._context = context
+        self._agent = context.agent
+        self._clock = context.clock
+        self._listener = listener
         self._heartbeat_s = _clamp_heartbeat(heartbeat_s)
         self._window = SendWindow()
         # Wall time in a heartbeat → monotonic time of sending.
         self._heartbeat_times: dict[int, int] = {}
         self._work_event = asyncio.Event()
-        self._idle_event = idle_event  # set while nothing waits for a receipt
         self._leave_event = asyncio.Event()
         self._leave_reason = ""
 
     def wake(self) -> None:
         """Check the spool for new envelopes."""
-        self._idle_event.clear()
+        self._context.idle_event.clear()
         self._work_event.set()
 
     def leave(self, reason: str) -> None:
@@ -200,10 +193,10 @@ class UplinkSession:
             raise UplinkError(Reason.NO_ANSWER) from error
 
     async def _make_hello(self, nonce: bytes) -> intake_pb2.Hello:
-        facts = self._host.facts()
+        facts = self._agent.session_facts()
         return intake_pb2.Hello(
-            agent=self._host.agent,
-            signature=await self._host.sign(keys.HELLO, nonce),
+            agent=self._agent.agent_id,
+            signature=await self._agent.sign(keys.HELLO, nonce),
             agent_version=__version__,
             plan_version=facts.plan_version,
             epoch=facts.epoch,
@@ -238,7 +231,7 @@ class UplinkSession:
                     message = await stream.receive()
             except TimeoutError as error:
                 raise UplinkError(Reason.NO_ANSWER) from error
-            self._host.on_reply()
+            self._listener.note_reply()
             await self._handle_message(message, stream)
 
     async def _handle_message(
@@ -250,13 +243,13 @@ class UplinkSession:
                     await self._process_receipt(receipt)
                 self._work_event.set()
             case "plan":
-                self._host.take_plan(message.plan)
+                self._agent.take_plan(message.plan)
             case "clock":
                 self._handle_clock(message.clock)
             case "advice":
                 self._handle_advice(message.advice)
             case "renewed":
-                renewal = await asyncio.to_thread(self._host.answer_renewal, message.renewed)
+                renewal = await asyncio.to_thread(self._agent.answer_renewal, message.renewed)
                 if renewal is not None:
                     await stream.send(intake_pb2.AgentMessage(renewal=renewal))
 
@@ -266,47 +259,48 @@ class UplinkSession:
         if sequence not in self._window:
             return
         # Remove it from the spool first, because `_send_batch` could list it again.
-        if not await record_receipt(self._host, sequence, receipt):
+        if not await record_receipt(self._context, sequence, receipt):
             self._pause_sending(receipt.retry_after_s or RETRY_S)
         self._window.remove(sequence)
 
     def _handle_clock(self, clock: intake_pb2.Clock) -> None:
         sent_us = self._heartbeat_times.pop(clock.heartbeat_sent_us, None)
         if sent_us is not None:
-            now_us = self._host.clock.monotonic_us()
-            self._offsets.add(ClockExchange(sent_us, clock.received_us, clock.sent_us, now_us))
+            now_us = self._clock.monotonic_us()
+            exchange = ClockExchange(sent_us, clock.received_us, clock.sent_us, now_us)
+            self._context.offsets.add(exchange)
 
     def _handle_advice(self, advice: intake_pb2.Advice) -> None:
-        self._host.on_advice(advice.reason)
+        self._agent.note_advice(advice.reason)
         if advice.heartbeat_s:
             self._heartbeat_s = _clamp_heartbeat(advice.heartbeat_s)
         if advice.retry_after_s:
             self._pause_sending(advice.retry_after_s)
 
     def _pause_sending(self, seconds: int) -> None:
-        self._window.pause(self._host.clock.monotonic_us(), seconds)
+        self._window.pause(self._clock.monotonic_us(), seconds)
 
     async def _heartbeat_loop(self, stream: GrpcStream) -> None:
         while True:
-            queued = (await self._host.spool.read_counts()).waiting
-            facts = self._host.facts()
-            sent_us = self._host.clock.wall_us()
+            queued = (await self._context.spool.read_counts()).waiting
+            facts = self._agent.session_facts()
+            sent_us = self._clock.wall_us()
             heartbeat = intake_pb2.Heartbeat(
                 sent_us=sent_us, queued=queued, link=facts.link, epoch=facts.epoch
             )
             while len(self._heartbeat_times) > MAX_SILENT_HEARTBEATS:
                 self._heartbeat_times.pop(next(iter(self._heartbeat_times)))
-            self._heartbeat_times[sent_us] = self._host.clock.monotonic_us()
+            self._heartbeat_times[sent_us] = self._clock.monotonic_us()
             await stream.send(intake_pb2.AgentMessage(heartbeat=heartbeat))
             await asyncio.sleep(self._heartbeat_s)
 
     async def _send_loop(self, stream: GrpcStream) -> None:
         while True:
             self._work_event.clear()
-            pause_s = self._window.pause_left_s(self._host.clock.monotonic_us())
+            pause_s = self._window.pause_left_s(self._clock.monotonic_us())
             if not pause_s:
                 await self._send_batch(stream)
-            if self._window.is_overdue(self._host.clock.monotonic_us()):
+            if self._window.is_overdue(self._clock.monotonic_us()):
                 raise UplinkError(Reason.NO_ANSWER)
             with suppress(TimeoutError):
                 async with asyncio.timeout(pause_s or self._heartbeat_s):
@@ -316,27 +310,22 @@ class UplinkSession:
         room = self._window.free_slots()
         if not room:
             return
+        spool = self._context.spool
+        delay = self._context.reconnect_delay
         in_flight = set(self._window)  # before the spool is read, because receipts arrive meanwhile
         with convert_spool_errors():
-            skip_through = await self._skip_through()
-            waiting = await self._host.spool.list_waiting(room + len(in_flight), skip_through)
+            await delay.record_reply(spool)  # the session is open
+            skip_through = await delay.skip_through(spool)
+            waiting = await spool.list_waiting(room + len(in_flight), skip_through)
             selected = [w for w in waiting if w[0] not in in_flight][:room]
-            offered = await self._host.spool.mark_offered([sequence for sequence, _ in selected])
+            offered = await spool.mark_offered([sequence for sequence, _ in selected])
         for sequence, envelope in (w for w in selected if w[0] in offered):
-            self._window.record_sent(sequence, self._host.clock.monotonic_us())
+            self._window.record_sent(sequence, self._clock.monotonic_us())
             message = envelope_pb2.Envelope.FromString(envelope)
             await stream.send(intake_pb2.AgentMessage(envelope=message))
         has_new = self._work_event.is_set()  # a batch was closed meanwhile
         if not has_new and not waiting and not skip_through and not len(self._window):
-            self._idle_event.set()
-
-    async def _skip_through(self) -> int:
-        reconnect_delay = self._host.reconnect_delay
-        spool = self._host.spool
-        if reconnect_delay is None:
-            return 0
-        await reconnect_delay.record_reply(spool)  # the session is open
-        return await reconnect_delay.skip_through(spool)
+            self._context.idle_event.set()
 
     async def _say_goodbye(self, stream: GrpcStream) -> None:
         """Wait for `leave`, then deliver and say goodbye in bounded time."""
@@ -344,7 +333,7 @@ class UplinkSession:
         step_s = FOR_GOOD_S if self._leave_reason == "leave" else GOODBYE_S
         with suppress(TimeoutError):  # the next session sends the rest
             async with asyncio.timeout(step_s):
-                await self._idle_event.wait()
+                await self._context.idle_event.wait()
         with suppress(TimeoutError):
             async with asyncio.timeout(step_s):
                 goodbye = intake_pb2.Goodbye(reason=self._leave_reason)

@@ -7,9 +7,9 @@ first.
 
 import asyncio
 import ssl
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -17,19 +17,21 @@ from heliograph import http_envelope, plan_chunks
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2
-from heliograph_agent.net import ByteStream, StepResult, StepTrace
+from heliograph_agent.net import ByteStream, StepTrace
 from heliograph_agent.net.http.http1 import Http1Exchange
 from heliograph_agent.net.scrub import Scrubber
-from heliograph_agent.net.step import StepRecorder
+from heliograph_agent.net.step import Step
+from heliograph_agent.state import Collector
 from heliograph_agent.uplink.channel import open_channel, open_target, uplink_error_from
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dialer import PinnedConnection
-from heliograph_agent.uplink.plan_download import PlanDownloader, ReadReceipt
+from heliograph_agent.uplink.plan_download import PlanDownload, read_relayed_receipt
 from heliograph_agent.uplink.send_window import MAX_HOLD_S
 from heliograph_agent.uplink.session import (
     RETRY_S,
     STATUS_NAMES,
-    SessionHost,
+    ReplyListener,
+    UplinkContext,
     convert_spool_errors,
     record_receipt,
 )
@@ -88,17 +90,18 @@ async def post_envelope(
         keep_bytes=MAX_ANSWER,
     )
 
-    async def run_exchange() -> None:
+    with Step(
+        trace, scrubber, Operation.HTTP_ROUND_TRIP, HTTP_S, stream.step_result, "", exchange
+    ) as step:
         await exchange.run_round_trip()
         await exchange.read_body(MAX_ANSWER)
-
-    recorder = StepRecorder(trace, scrubber, Operation.HTTP_ROUND_TRIP, stream.step_result, "")
-    result = await recorder.run(
-        run_exchange, HTTP_S, lambda: {"http": exchange.reply_facts(MAX_ANSWER)}
-    )
-    if not result.is_success:
-        raise UplinkError(_classify_failure(result))
-    return _parse_response(bytes(exchange.body))
+    if not step.result.is_success:
+        is_timeout = step.result.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+        raise UplinkError(Reason.NO_ANSWER if is_timeout else Reason.UNREACHABLE)
+    try:
+        return _check_response(intake_pb2.SubmitResponse.FromString(bytes(exchange.body)))
+    except DecodeError as error:
+        raise UplinkError(Reason.REFUSED) from error
 
 
 async def submit_envelope(
@@ -156,23 +159,23 @@ async def deliver_envelope(
     return await submit_envelope(dial_context, transport, pin, connection, single_post)
 
 
-def _classify_failure(result: StepResult) -> Reason:
-    is_timeout = result.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-    return Reason.NO_ANSWER if is_timeout else Reason.UNREACHABLE
-
-
-def _parse_response(body: bytes) -> intake_pb2.SubmitResponse:
-    """Parse a response. Raises UplinkError if it is not a collector's."""
-    try:
-        return _check_response(intake_pb2.SubmitResponse.FromString(body))
-    except DecodeError as error:
-        raise UplinkError(Reason.REFUSED) from error
-
-
 def _check_response(response: intake_pb2.SubmitResponse) -> intake_pb2.SubmitResponse:
+    """Raise UplinkError if the response is not a collector's."""
     if response.receipt.status == intake_pb2.STATUS_UNSPECIFIED:
         raise UplinkError(Reason.REFUSED)
     return response
+
+
+class PostMonitor(ReplyListener, Protocol):
+    """Declare what a PostTransport asks and tells the owner of all transports."""
+
+    def probe_in_s(self) -> float | None:
+        """Return the seconds until a probe of better transports; None if there is none."""
+        ...
+
+    def record_attempt(self, transport: Transport, trace: StepTrace) -> None: ...
+
+    def note_delivery(self, transport: Transport) -> None: ...
 
 
 class PostTransport:
@@ -180,24 +183,18 @@ class PostTransport:
 
     def __init__(
         self,
-        host: SessionHost,
+        context: UplinkContext,
         transport: Transport,
-        post: Callable[[SinglePost, StepTrace], Awaitable[intake_pb2.SubmitResponse]],
-        idle_event: asyncio.Event,
-        *,
-        plan_downloader: PlanDownloader,
-        read_receipt: ReadReceipt,
-        on_attempt: Callable[[StepTrace], None],
-        on_delivered: Callable[[], None],
+        monitor: PostMonitor,
+        plan_download: PlanDownload,
+        collector: Collector,
     ) -> None:
-        self._host = host
+        self._context = context
+        self._clock = context.clock
         self._transport = transport
-        self._post = post
-        self._plan_downloader = plan_downloader
-        self._read_receipt = read_receipt
-        self._on_attempt = on_attempt
-        self._on_delivered = on_delivered
-        self._idle_event = idle_event
+        self._monitor = monitor
+        self._plan_download = plan_download
+        self._collector = collector
         self._unsettled_count = 0
         self._work_event = asyncio.Event()
         self._is_leaving = False
@@ -206,7 +203,7 @@ class PostTransport:
 
     def wake(self) -> None:
         """Check the spool for new envelopes."""
-        self._idle_event.clear()
+        self._context.idle_event.clear()
         self._work_event.set()
 
     def leave(self, reason: str) -> None:
@@ -215,10 +212,10 @@ class PostTransport:
         self._is_leaving = True
         self._work_event.set()
 
-    async def run(self, probe_in_s: Callable[[], float | None]) -> None:
+    async def run(self) -> None:
         """Run until `leave` or a due probe of better transports. Raises UplinkError."""
         while not self._is_leaving:
-            remaining_s = probe_in_s()
+            remaining_s = self._monitor.probe_in_s()
             if remaining_s is not None and remaining_s <= 0:
                 return
             self._work_event.clear()
@@ -232,7 +229,7 @@ class PostTransport:
         """Wait until there is work, a hold ends or a probe is due."""
         hold_s = self._on_hold_s()
         if not hold_s and not self._has_held_back and not self._work_event.is_set():
-            self._idle_event.set()
+            self._context.idle_event.set()
         waits = [
             wait for wait in (remaining_s, hold_s, BACKLOG_POLL_S * self._has_held_back) if wait
         ]
@@ -241,54 +238,58 @@ class PostTransport:
                 await self._work_event.wait()
 
     def _on_hold_s(self) -> float:
-        return max(0.0, (self._hold_until_us - self._host.clock.monotonic_us()) / 1e6)
+        return max(0.0, (self._hold_until_us - self._clock.monotonic_us()) / 1e6)
 
     async def _next_envelope(self) -> tuple[int, bytes] | None:
         """Return the first small envelope that is due, else the first envelope."""
         with convert_spool_errors():
             while waiting := await self._list_waiting():
-                small = (
-                    candidate for candidate in waiting if len(candidate[1]) <= SMALL_ENVELOPE_BYTES
-                )
+                small = (entry for entry in waiting if len(entry[1]) <= SMALL_ENVELOPE_BYTES)
                 selected = next(small, waiting[0])
-                if await self._host.spool.mark_offered([selected[0]]):
+                if await self._context.spool.mark_offered([selected[0]]):
                     return selected
         return None
 
     async def _list_waiting(self) -> list[tuple[int, bytes]]:
         """List due envelopes; after a long absence one of the backlog is a probe."""
-        reconnect_delay = self._host.reconnect_delay
-        spool = self._host.spool
-        if reconnect_delay is None:
-            return await spool.list_waiting(LOOKAHEAD)
-        skip_through = await reconnect_delay.skip_through(spool)
+        delay = self._context.reconnect_delay
+        spool = self._context.spool
+        skip_through = await delay.skip_through(spool)
         envelopes = await spool.list_waiting(LOOKAHEAD, skip_through)
         self._has_held_back = bool(skip_through)
-        return (
-            envelopes if envelopes or reconnect_delay.is_connected else await spool.list_waiting(1)
-        )
+        return envelopes if envelopes or delay.is_connected else await spool.list_waiting(1)
 
     async def _deliver(self, sequence: int, envelope: bytes) -> None:
         """Deliver one envelope and process its receipt. Raises UplinkError."""
-        trace = StepTrace(self._host.clock)
+        agent = self._context.agent
+        trace = StepTrace(self._clock)
+        progress = self._plan_download.describe_progress(agent.session_facts().plan_version)
         intermediary = http_envelope.ELSEWHERE if self._transport.is_proxied else ""
         try:
-            response = await self._post(
-                SinglePost(envelope, self._plan_downloader.describe_progress(), intermediary), trace
+            response = await deliver_envelope(
+                self._context.dial_context,
+                self._transport,
+                self._transport.select_pin(self._collector.pin),
+                SinglePost(envelope, progress, intermediary),
+                trace,
             )
         finally:
-            self._on_attempt(trace)
+            self._monitor.record_attempt(self._transport, trace)
         receipt = self._read_receipt(envelope, response)
         if receipt.sequence not in (0, sequence):
             raise UplinkError(Reason.REFUSED)
-        self._plan_downloader.add_response(response)
+        if (plan := self._plan_download.add_response(response)) is not None:
+            agent.take_plan(plan)
         self._check_receipt(receipt)
-        if self._host.reconnect_delay is not None and not self._unsettled_count:
-            with convert_spool_errors():
-                await self._host.reconnect_delay.record_reply(self._host.spool)
-        if not await record_receipt(self._host, sequence, receipt):
-            wait_s = min(receipt.retry_after_s or RETRY_S, MAX_HOLD_S)
-            self._hold_until_us = self._host.clock.monotonic_us() + wait_s * 1_000_000
+        await self._settle(sequence, receipt)
+
+    def _read_receipt(
+        self, envelope: bytes, response: intake_pb2.SubmitResponse
+    ) -> intake_pb2.Receipt:
+        """Read the receipt; only that of a relay needs proof, as it has another key."""
+        if self._transport.is_relay:
+            return read_relayed_receipt(self._collector, envelope, response)
+        return response.receipt
 
     def _check_receipt(self, receipt: intake_pb2.Receipt) -> None:
         """Count answers of a relay without a signed receipt. Raises UplinkError."""
@@ -298,5 +299,14 @@ class PostTransport:
                 raise UplinkError(Reason.NO_ANSWER)
             return
         self._unsettled_count = 0
-        self._host.on_reply()
-        self._on_delivered()
+        self._monitor.note_reply()
+        self._monitor.note_delivery(self._transport)
+
+    async def _settle(self, sequence: int, receipt: intake_pb2.Receipt) -> None:
+        """Record the receipt in the spool, or pause as it asks. Raises UplinkError."""
+        if not self._unsettled_count:
+            with convert_spool_errors():
+                await self._context.reconnect_delay.record_reply(self._context.spool)
+        if not await record_receipt(self._context, sequence, receipt):
+            wait_s = min(receipt.retry_after_s or RETRY_S, MAX_HOLD_S)
+            self._hold_until_us = self._clock.monotonic_us() + wait_s * 1_000_000

@@ -7,18 +7,16 @@ with which none fails.
 
 import asyncio
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from heliograph.failure import Failure
 from heliograph.http_envelope import ELSEWHERE
 from heliograph_agent.net.trace import StepTrace
-from heliograph_agent.state import Collector, State
+from heliograph_agent.state import Collector
 from heliograph_agent.uplink.attempt_log import add_session_step
 from heliograph_agent.uplink.channel import open_channel, open_target
-from heliograph_agent.uplink.clock_offset import ClockFilter
-from heliograph_agent.uplink.dial_context import DialContext
-from heliograph_agent.uplink.session import SessionHost, UplinkSession
+from heliograph_agent.uplink.session import ReplyListener, UplinkContext, UplinkSession
 from heliograph_agent.uplink.transports import Reason, Transport, UplinkError
 
 _SILENT_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER)
@@ -42,33 +40,31 @@ class SessionTarget:
     certificate: str = ""  # PEM
 
 
+class StreamMonitor(ReplyListener, Protocol):
+    """Declare what a StreamTransport asks and tells the owner of all transports."""
+
+    @property
+    def is_connected(self) -> bool: ...
+
+    def record_attempt(self, transport: Transport, trace: StepTrace) -> None: ...
+
+
 class StreamTransport:
     """Run one session for as long as this transport is used."""
 
     def __init__(
         self,
-        *,
-        state: State,
-        host: SessionHost,
-        dial_context: DialContext,
+        context: UplinkContext,
         transport: Transport,
-        offsets: ClockFilter,
+        monitor: StreamMonitor,
         heartbeat_s: int,
-        idle_event: asyncio.Event,
-        is_connected: Callable[[], bool],
-        on_attempt: Callable[[StepTrace], None],
     ) -> None:
-        self._state = state
-        self._host = host
-        self._dial_context = dial_context
+        self._context = context
         self._transport = transport
-        self._offsets = offsets
+        self._monitor = monitor
         self._heartbeat_s = heartbeat_s
-        self._idle_event = idle_event
-        self._is_connected = is_connected
-        self._on_attempt = on_attempt
         self._session: UplinkSession | None = None
-        self._trace = StepTrace(host.clock)
+        self._trace = StepTrace(context.clock)
         self._has_reply = False
         self._leave_reason = ""
 
@@ -81,79 +77,69 @@ class StreamTransport:
         if self._session is not None:
             self._session.leave(reason)
 
+    def note_reply(self) -> None:
+        """Report the first message of this attempt at once; its end is reported later."""
+        if not self._has_reply:
+            self._has_reply = True
+            add_session_step(self._trace, self._trace.started_us, None, "heard")
+            self._monitor.record_attempt(self._transport, self._trace)
+            self._trace = StepTrace(self._context.clock)
+        self._monitor.note_reply()
+
     async def run(self) -> None:
         """Run until `leave`. Raises UplinkError, StateError."""
         try:
             await self._connect()
         except UplinkError:
             if not self._leave_reason:
-                self._on_attempt(self._trace)
+                self._monitor.record_attempt(self._transport, self._trace)
             raise
 
     async def _connect(self) -> None:
-        collector = self._read_collector()
+        collector = self._context.read_collector()
         entrance = self._transport.entrance
         if self._transport.is_guarded:  # gRPC would follow the name into a private network
-            session_target = await self._find_target(collector)
-            return await self._run_logged(session_target, self._read_collector())
+            return await self._run_logged(await self._find_target(collector))
         try:
-            await self._run_logged(
-                SessionTarget(entrance.host, entrance.server_name or None), collector
-            )
+            await self._run_logged(SessionTarget(entrance.host, entrance.server_name or None))
         except UplinkError as error:
-            if self._leave_reason or self._is_connected() or error.reason not in _SILENT_REASONS:
+            is_silent = error.reason in _SILENT_REASONS
+            if self._leave_reason or self._monitor.is_connected or not is_silent:
                 raise
-            session_target = await self._find_target(collector, error)
-            await self._run_logged(session_target, self._read_collector())
+            await self._run_logged(await self._find_target(collector, error))
 
-    async def _run_logged(self, session_target: SessionTarget, collector: Collector) -> None:
-        began_us = self._host.clock.monotonic_us()
+    async def _run_logged(self, session_target: SessionTarget) -> None:
+        began_us = self._context.clock.monotonic_us()
         try:
-            await self._open_and_run(session_target, collector)
+            await self._open_and_run(session_target)
         except UplinkError as error:
             failure = _FAILURES.get(error.reason, Failure.CONNECTION_ABORTED)
             add_session_step(self._trace, began_us, failure, error.reason)
             raise
 
-    def _on_reply(self) -> None:
-        """Report the first message of this attempt at once; its end is reported later."""
-        if not self._has_reply:
-            self._has_reply = True
-            add_session_step(self._trace, self._trace.started_us, None, "heard")
-            self._on_attempt(self._trace)
-            self._trace = StepTrace(self._host.clock)
-        self._host.on_reply()
+    async def _open_and_run(self, session_target: SessionTarget) -> None:
+        from heliograph.v1 import intake_pb2_grpc
 
-    def _read_collector(self) -> Collector:
-        collector = self._state.collector()
-        if collector is None:
-            raise UplinkError(Reason.UNKNOWN_AGENT)
-        return collector
-
-    async def _open_and_run(self, session_target: SessionTarget, collector: Collector) -> None:
-        certificate = session_target.certificate or collector.certificate
+        collector = self._context.read_collector()
         name = session_target.name
         if name is None and self._transport.is_proxied:
             name = self._transport.entrance.host  # not the name of the bridge
-        async with open_target(
-            self._transport, session_target.address, self._dial_context, collector.pin
-        ) as target:
-            await self._run_session(target, certificate, name)
-
-    async def _run_session(self, target: str, certificate: str, name: str | None) -> None:
-        from heliograph.v1 import intake_pb2_grpc
-
-        host = replace(self._host, on_reply=self._on_reply)
-        channel = open_channel(target, certificate, name)
-        self._session = UplinkSession(host, self._offsets, self._heartbeat_s, self._idle_event)
-        try:
-            if self._leave_reason:
-                self._session.leave(self._leave_reason)
-            intermediary = ELSEWHERE if self._transport.is_proxied else ""
-            await self._session.run(intake_pb2_grpc.IntakeStub(channel), intermediary)
-        finally:
-            self._session = None
-            await channel.close()
+        async with (
+            open_target(
+                self._transport, session_target.address, self._context.dial_context, collector.pin
+            ) as target,
+            open_channel(
+                target, session_target.certificate or collector.certificate, name
+            ) as channel,
+        ):
+            self._session = UplinkSession(self._context, self, self._heartbeat_s)
+            try:
+                if self._leave_reason:
+                    self._session.leave(self._leave_reason)
+                intermediary = ELSEWHERE if self._transport.is_proxied else ""
+                await self._session.run(intake_pb2_grpc.IntakeStub(channel), intermediary)
+            finally:
+                self._session = None
 
     async def _find_target(
         self, collector: Collector, error: UplinkError | None = None
@@ -162,7 +148,7 @@ class StreamTransport:
 
         Raises UplinkError with the reason when there is none, and StateError.
         """
-        dialer = self._dial_context.make_dialer(self._transport, collector.pin, self._trace)
+        dialer = self._context.dial_context.make_dialer(self._transport, collector.pin, self._trace)
         try:
             async with asyncio.timeout(DIAL_S):
                 connection = await dialer.connect(self._transport.entrance)
@@ -171,7 +157,7 @@ class StreamTransport:
         connection.stream.close()
         certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
         if certificate != collector.certificate:  # the same key, so the same collector
-            self._state.save_collector(replace(collector, certificate=certificate))
+            self._context.state.save_collector(replace(collector, certificate=certificate))
         elif connection.is_default and error is not None:
             raise error
         return SessionTarget(connection.address, connection.name, certificate)

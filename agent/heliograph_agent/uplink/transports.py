@@ -15,11 +15,13 @@ flows every session begins well.
 """
 
 import random
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from typing import Protocol
 
 from heliograph.backoff import Backoff
+from heliograph.clock import Clock
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.invite import split_endpoint
 
@@ -95,25 +97,31 @@ class Transport:
         return f"{e.carrier}://{host}:{e.port}{name_suffix}{' by proxy' if self.is_proxied else ''}"
 
 
+class EntrancePolicy(Protocol):
+    """Decide which entrances may not lead into a private network."""
+
+    def is_guarded(self, entrance: Entrance) -> bool: ...
+
+
 def list_transports(
     endpoint: str,
     entrances: Sequence[Entrance],
     proxy: ProxyUse | None,
-    is_guarded: Callable[[Entrance], bool] = lambda _: False,
+    policy: EntrancePolicy | None = None,
 ) -> tuple[Transport, ...]:
     """List transports in the order of preference.
 
     The order is the joined session entrance, the first POST entrance, the others as listed, all of
-    these through the proxy, and relays last. `proxy` is None without a proxy. Raises ValueError
-    when `endpoint` is not valid.
+    these through the proxy, and relays last. `proxy` is None without a proxy. Without `policy` no
+    entrance is guarded. Raises ValueError when `endpoint` is not valid.
     """
     ordered = tuple(dict.fromkeys(_order_entrances(endpoint, entrances)))
     direct = tuple(entrance for entrance in ordered if entrance.carrier is not Carrier.RELAY)
     relays = tuple(entrance for entrance in ordered if entrance.carrier is Carrier.RELAY)
     transports = (*_make_transports(direct, proxy), *_make_transports(relays, proxy))
-    return tuple(
-        replace(transport, is_guarded=is_guarded(transport.entrance)) for transport in transports
-    )
+    if policy is None:
+        return transports
+    return tuple(replace(t, is_guarded=policy.is_guarded(t.entrance)) for t in transports)
 
 
 def _make_transports(
@@ -140,35 +148,33 @@ def _order_entrances(endpoint: str, entrances: Sequence[Entrance]) -> Iterator[E
 class TransportSelector:
     """Select transports; `preferred` and `probes` survive a restart."""
 
+    clock: Clock
+    rng: random.Random
     preferred: str = ""  # name of the transport that delivered last
     probes: int = 0  # failed probes in a row
     _remaining: list[Transport] = field(default_factory=list)  # of this pass
     _probed_names: frozenset[str] = frozenset()  # tried in this pass before the preferred one
     _probe_at_us: int | None = None
 
-    def select_next(
-        self, transports: Sequence[Transport], now_us: int, rng: random.Random
-    ) -> Transport:
+    def select_next(self, transports: Sequence[Transport]) -> Transport:
         """Return the transport to try now; the list, never empty, may have changed."""
         available = set(transports)
         self._remaining = [transport for transport in self._remaining if transport in available]
         if not self._remaining:
-            self._start_pass(transports, now_us, rng)
+            self._start_pass(transports)
         return self._remaining[0]
 
-    def record_failure(self, transport: Transport, now_us: int, rng: random.Random) -> bool:
+    def record_failure(self, transport: Transport) -> bool:
         """Remove a transport from this pass; return whether it was the last one."""
         self._remaining = [other for other in self._remaining if other != transport]
         if transport.name in self._probed_names:
             self._probed_names -= {transport.name}
             if not self._probed_names:
                 self.probes += 1
-                self._plan_probe(now_us, rng)
+                self._plan_probe()
         return not self._remaining
 
-    def record_delivery(
-        self, transport: Transport, transports: Sequence[Transport], now_us: int, rng: random.Random
-    ) -> bool:
+    def record_delivery(self, transport: Transport, transports: Sequence[Transport]) -> bool:
         """Prefer a transport that delivered and lasted; return whether it is another one."""
         self._remaining = []
         is_new = self.preferred != transport.name
@@ -176,13 +182,15 @@ class TransportSelector:
             self.probes = 0
             self._probe_at_us = None
         elif is_new or self._probe_at_us is None:
-            self._plan_probe(now_us, rng)
+            self._plan_probe()
         self.preferred = transport.name
         return is_new
 
-    def probe_in_s(self, now_us: int) -> float | None:
+    def probe_in_s(self) -> float | None:
         """Return the seconds until a probe; None while no transport is better."""
-        return None if self._probe_at_us is None else max(0.0, (self._probe_at_us - now_us) / 1e6)
+        if self._probe_at_us is None:
+            return None
+        return max(0.0, (self._probe_at_us - self.clock.monotonic_us()) / 1e6)
 
     def reset_network(self) -> None:
         """Start again on another network, where other transports may work."""
@@ -190,26 +198,19 @@ class TransportSelector:
         self._remaining = []
         self._probe_at_us = 0
 
-    def _start_pass(self, transports: Sequence[Transport], now_us: int, rng: random.Random) -> None:
-        preferred_index = next(
-            (i for i, transport in enumerate(transports) if transport.name == self.preferred), 0
-        )
-        if preferred_index and self._probe_at_us is None:  # after a restart, wait as after a probe
-            self._plan_probe(now_us, rng)
-        is_probing = (
-            preferred_index > 0 and self._probe_at_us is not None and self._probe_at_us <= now_us
-        )
-        self._probed_names = (
-            frozenset(transport.name for transport in transports[:preferred_index])
-            if is_probing
-            else frozenset()
-        )
-        preferred = [transports[preferred_index]]
-        self._remaining = (
-            list(transports)
-            if is_probing
-            else preferred + [r for r in transports if r not in preferred]
-        )
+    def _start_pass(self, transports: Sequence[Transport]) -> None:
+        names = [transport.name for transport in transports]
+        index = names.index(self.preferred) if self.preferred in names else 0
+        if index and self._probe_at_us is None:  # after a restart, wait as after a probe
+            self._plan_probe()
+        if index and self.probe_in_s() == 0:
+            self._probed_names = frozenset(names[:index])
+            self._remaining = list(transports)
+        else:
+            self._probed_names = frozenset()
+            preferred = transports[index]
+            self._remaining = [preferred, *(t for t in transports if t != preferred)]
 
-    def _plan_probe(self, now_us: int, rng: random.Random) -> None:
-        self._probe_at_us = now_us + int(PROBES.draw_s(self.probes + 1, rng) * 1e6)
+    def _plan_probe(self) -> None:
+        wait_s = PROBES.draw_s(self.probes + 1, self.rng)
+        self._probe_at_us = self.clock.monotonic_us() + int(wait_s * 1e6)

@@ -4,19 +4,21 @@ import json
 import logging
 import random
 import socket
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from heliograph import codec, relay_line
 from heliograph.clock import SystemClock
+from heliograph.observation import Epoch
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent import cli
 from heliograph_agent import config as c
 from heliograph_agent.consent import Consent
 from heliograph_agent.runtime import peers
 from heliograph_agent.runtime.agent import read_settings
+from heliograph_agent.runtime.measurement_loop import VantageState
 from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.state import CONSENT, PLAN, State
 from support.scripted_intake import Collector, Identity, plan_of
@@ -24,6 +26,24 @@ from support.scripted_intake import Collector, Identity, plan_of
 HOST = "127.0.0.1"
 RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin="ab" * 32)
 POST = Entrance(carrier=Carrier.POST, host="a.example", port=7_444)
+
+
+@dataclass(frozen=True)
+class Held:
+    """What has these settings, whatever comes."""
+
+    settings: AgentSettings
+
+
+class Measuring:
+    vantage = VantageState(epoch=Epoch(id="e", started_us=1))
+
+
+class Home:
+    """A network behind a router."""
+
+    def is_local_address(self, host: str) -> bool:
+        return host.startswith("192.168.") or host == "localhost"
 
 
 @pytest.fixture
@@ -82,9 +102,6 @@ def test_relays_are_used_only_as_far_as_the_owner_says() -> None:
 
 
 def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> None:
-    def home(place: str) -> bool:
-        return place.startswith("192.168.") or place == "localhost"
-
     near = replace(POST, host="192.168.1.1")
     mixed = replace(POST, addresses=("192.168.1.1", "203.0.113.9"))
     mine = replace(RELAY, host="192.168.1.5")
@@ -93,8 +110,8 @@ def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> No
     setting = setting.with_plan(replace(setting.plan, entrances=(near, mixed)))
 
     def ways(setting: AgentSettings) -> dict[str, tuple[tuple[str, ...], bool]]:
-        found = peers.allowed_entrances(setting, home)
-        return {e.host: (e.addresses, peers.is_guarded(setting, home, e)) for e in found}
+        rules = peers.EntranceRules(Held(setting), Home())
+        return {e.host: (e.addresses, rules.is_guarded(e)) for e in rules.list_entrances()}
 
     assert ways(setting) == {
         mixed.host: (("203.0.113.9",), True), mine.host: ((), False),
@@ -128,7 +145,7 @@ def test_a_last_word_needs_leave_of_both_sides(state: State) -> None:
                                 ("", True, "")):  # fmt: skip
         setting = read_settings(state, c.Config(beacon=willing))
         setting = setting.with_plan(replace(setting.plan, beacon_zone=zone))
-        assert peers.beacon_zone(setting) == said
+        assert peers.BeaconRules(Held(setting), Measuring(), SystemClock()).zone == said
     plan = replace(plan_of(), beacon_zone="b.example", entrances=(POST, RELAY))
     assert codec.plan_from_pb(codec.plan_to_pb(plan)) == plan
 
@@ -140,6 +157,6 @@ async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
         port = taken.getsockname()[1]
         setting = read_settings(state, c.Config(relay_listen=(HOST, port)))
         with caplog.at_level(logging.WARNING):
-            await peers.run_relay(lambda: setting, SystemClock(), random.Random(1))
+            await peers.run_relay(Held(setting), SystemClock(), random.Random(1))
     assert "relay.listen cannot be listened on" in caplog.text
     assert str(port) not in caplog.text

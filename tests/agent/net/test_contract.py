@@ -14,7 +14,6 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Arrival, Exchange, Hop, Http, Observation, Tcp, Udp
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.system_net import NetConfig, SystemNetFactory
-from heliograph_agent.net.traceroute.raw_helper import start_raw_helper
 from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
 from support.loopback_ca import LoopbackCA
@@ -112,7 +111,7 @@ def make_real(ports: Ports, ca: LoopbackCA) -> Scene:
     )  # fmt: skip
     trace = StepTrace(SystemClock())
     factory = SystemNetFactory(config, trace.clock, random.Random(3))
-    factory.start_raw_helper = lambda: start_raw_helper([sys.executable, "-c", HELPER])
+    factory.raw_command = (sys.executable, "-c", HELPER)
     return Scene(factory.bind(trace), trace, ports)
 
 

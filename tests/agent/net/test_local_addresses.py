@@ -5,11 +5,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from heliograph.clock import SystemClock
 from heliograph_agent.net.local_addresses import (
     DefaultRoute,
     InterfaceAddress,
+    LocalMachine,
     make_local_view,
-    own_addresses,
     read_local_view,
 )
 from support.netns import Namespace, namespace
@@ -55,7 +56,7 @@ def test_this_machine() -> None:
     view = read_local_view()
     assert view == read_local_view()
     assert len(view.fingerprint) == 32
-    assert "127.0.0.1" not in own_addresses()
+    assert "127.0.0.1" not in LocalMachine(SystemClock()).get_scrubber().addresses
 
 
 @pytest.fixture
@@ -68,8 +69,10 @@ def lab() -> Iterator[Namespace]:
 def test_real_interfaces_come_and_go(lab: Namespace) -> None:
     def look() -> list[str]:
         code = (
-            "from heliograph_agent.net.local_addresses import read_local_view, own_addresses as o\n"
-            "v = read_local_view(); print(v.ipv4, v.ipv6, v.fingerprint, *sorted(o()))"
+            "from heliograph.clock import SystemClock\n"
+            "from heliograph_agent.net.local_addresses import LocalMachine, read_local_view\n"
+            "v = read_local_view(); own = LocalMachine(SystemClock()).get_scrubber().addresses\n"
+            "print(v.ipv4, v.ipv6, v.fingerprint, *sorted(own))"
         )
         return lab.python(code).split()
 

@@ -6,7 +6,7 @@ import random
 import ssl
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -45,6 +45,25 @@ async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
         yield Agent(State(tmp_path / "dark"), spool, who)
 
 
+@dataclass
+class NeighborPolicy:
+    """The collectors that a relay has, one after the other, and their entrances."""
+
+    collectors: list[StoredCollector]
+    entrances: Sequence[Entrance]
+
+    @property
+    def collector(self) -> StoredCollector:
+        return self.collectors.pop(0) if len(self.collectors) > 1 else self.collectors[0]
+
+    def planned_entrances(self) -> Sequence[Entrance]:
+        return self.entrances
+
+    def is_guarded(self, entrance: Entrance) -> bool:
+        del entrance
+        return False
+
+
 @asynccontextmanager
 async def relay(
     agent: Agent,
@@ -61,18 +80,13 @@ async def relay(
     agent.know(collector)
     stored = agent.state.collector()
     assert stored is not None
-    own = DialContext(CLOCK, random.Random(1))
     collectors = [replace(stored, sealing_key=key) for key in sealed_to] or [stored]
-
-    def serves() -> StoredCollector:
-        return collectors.pop(0) if len(collectors) > 1 else collectors[0]
-
-    server = Relay(state, serves, own, (HOST, 0), per_day, lambda: ways)
-    ready = asyncio.Event()
+    own = DialContext(CLOCK, random.Random(1))
+    server = Relay(state, NeighborPolicy(collectors, ways), own, (HOST, 0), per_day)
     async with asyncio.TaskGroup() as group:
-        task = group.create_task(server.run(ready.set))
+        task = group.create_task(server.run())
         async with asyncio.timeout(DEADLINE_S):
-            await ready.wait()
+            await server.ready_event.wait()
         pin = compute_pin(load_relay_pem(state, CLOCK))
         yield (
             server,

@@ -24,9 +24,9 @@ class LogRun:
     stored: list[UplinkAttempt] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self.attempts = AttemptLog(self.clock, self.keep)
+        self.attempts = AttemptLog(self.clock, self)
 
-    async def keep(self, attempt: UplinkAttempt) -> None:
+    async def store_attempt(self, attempt: UplinkAttempt) -> None:
         self.stored.append(attempt)
 
     async def note(self, *failures: Failure | None, target: str = WAY) -> None:

@@ -252,7 +252,8 @@ async def test_guarded_session_never_reaches_local_address(
             assert not agent.uplink.status.connected
             assert agent.steps_of(name_of(listed)) in ([], [("exchange", "connection_aborted")])
         assert elsewhere.hellos == away.batches == []
-        agent.uplink.dial_context, agent.entrances = PublicDialContext(agent.clock, RNG), [listed]
+        agent.uplink.context.dial_context = PublicDialContext(agent.clock, RNG)
+        agent.entrances = [listed]
         elsewhere.agents = away.agents
         async with running(agent, away):
             await elsewhere.until(lambda: bool(elsewhere.hellos))

@@ -1,6 +1,6 @@
 """When a beacon is sent, and which answer counts."""
 
-from dataclasses import replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -16,6 +16,7 @@ from heliograph_agent.uplink.dns_beacon import (
     UNCHANGED_S,
     BeaconSchedule,
     DnsBeacon,
+    StatesByClass,
 )
 from support.hand_clock import HandClock
 from support.steps import make_step
@@ -23,6 +24,14 @@ from support.steps import make_step
 STATES = dict.fromkeys(CLASSES, ServiceState.FAILS)
 OTHER_STATES = STATES | {"dns": ServiceState.ANSWERS}
 S = 1_000_000
+
+
+@dataclass(frozen=True)
+class Source:
+    """The zone, and what a beacon reports."""
+
+    zone: str
+    service_states: StatesByClass = field(default_factory=STATES.copy)
 
 
 def test_beacon_is_due_at_once_then_on_change_or_hourly() -> None:
@@ -58,7 +67,7 @@ def collector() -> Collector:
 def beacon(tmp_path: Path) -> DnsBeacon:
     state = State(tmp_path)
     state.private_key(create=True)
-    return DnsBeacon(state, zone=lambda: "b.example", service_states=lambda: STATES)
+    return DnsBeacon(state, Source("b.example"))
 
 
 def ask(beacon: DnsBeacon, collector: Collector, *answers: str) -> tuple[bool, StepTrace]:
@@ -90,6 +99,6 @@ def test_only_collectors_answer_counts(beacon: DnsBeacon, collector: Collector) 
 
 def test_without_permission_no_beacon(beacon: DnsBeacon, collector: Collector) -> None:
     assert beacon.is_due(0)
-    assert not replace(beacon, zone=lambda: "").is_due(0)
-    assert replace(beacon, zone=lambda: "z" * 200).make_query(collector, 0) is None
+    assert not replace(beacon, source=Source("")).is_due(0)
+    assert replace(beacon, source=Source("z" * 200)).make_query(collector, 0) is None
     assert replace(beacon, state=State(beacon.state.root / "none")).make_query(collector, 0) is None

@@ -15,6 +15,7 @@ from heliograph_agent.enrolment import enrol
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.tcp import open_tcp
+from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import State
 from heliograph_agent.uplink.dial_context import DialContext
@@ -70,7 +71,7 @@ async def test_tunnel_by_name_and_address(scheme: str, host: str) -> None:
         places = {(host, 443): (HOST, port)}
         async with proxying(scheme, places, user="me", password="p:w") as server:
             proxy = parse_proxy(server.url)
-            wire = await open_tcp(proxy.address, proxy.port, lambda _: None)
+            wire = await open_tcp(proxy.address, proxy.port, StepTrace(SystemClock()))
             await open_tunnel(proxy, wire, host, 443)
             wire.write(b"x")
             assert await wire.receive_buffer.readexactly(5) == b"there"
@@ -79,7 +80,7 @@ async def test_tunnel_by_name_and_address(scheme: str, host: str) -> None:
 
 
 async def failure(proxy: Proxy) -> Failure | type[Exception]:
-    wire = await open_tcp(proxy.address, proxy.port, lambda _: None)
+    wire = await open_tcp(proxy.address, proxy.port, StepTrace(SystemClock()))
     try:
         async with asyncio.timeout(10):
             await open_tunnel(proxy, wire, NAME, 443)

@@ -1,7 +1,6 @@
 """Which transport is tried when: decisions alone, no clock and no network."""
 
 import random
-from dataclasses import dataclass, field
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.uplink.transports import (
@@ -13,6 +12,7 @@ from heliograph_agent.uplink.transports import (
     TransportSelector,
     list_transports,
 )
+from support.hand_clock import HandClock
 
 HOST = "collector.example"
 STREAM = Entrance(carrier=Carrier.STREAM, host=HOST, port=7443)
@@ -51,33 +51,26 @@ def test_transport_names_are_unique() -> None:
     )
 
 
-@dataclass
 class SelectorRun:
-    """A selector with its own time, in seconds."""
+    """A selector with its own time."""
 
-    selector: TransportSelector = field(default_factory=TransportSelector)
-    rng: random.Random = field(default_factory=lambda: random.Random(7))
-    at_s: float = 0.0
-
-    @property
-    def now_us(self) -> int:
-        return int(self.at_s * 1e6)
+    def __init__(self, preferred: str = "", probes: int = 0) -> None:
+        self.clock = HandClock()
+        self.selector = TransportSelector(self.clock, random.Random(7), preferred, probes)
 
     def next(self) -> int:
-        return TRANSPORTS.index(self.selector.select_next(TRANSPORTS, self.now_us, self.rng))
+        return TRANSPORTS.index(self.selector.select_next(TRANSPORTS))
 
     def fail(self) -> bool:
-        return self.selector.record_failure(TRANSPORTS[self.next()], self.now_us, self.rng)
+        return self.selector.record_failure(TRANSPORTS[self.next()])
 
     def deliver(self) -> bool:
-        return self.selector.record_delivery(
-            TRANSPORTS[self.next()], TRANSPORTS, self.now_us, self.rng
-        )
+        return self.selector.record_delivery(TRANSPORTS[self.next()], TRANSPORTS)
 
     def wait_for_probe(self) -> float:
-        waited_s = self.selector.probe_in_s(self.now_us)
+        waited_s = self.selector.probe_in_s()
         assert waited_s is not None
-        self.at_s += waited_s + 0.001
+        self.clock.advance_us(int(waited_s * 1e6) + 1_000)
         return waited_s
 
 
@@ -127,19 +120,19 @@ def test_best_transport_is_not_probed() -> None:
     run.wait_for_probe()
     assert run.next() == 0
     assert run.deliver()
-    assert run.selector.probe_in_s(run.now_us) is None
+    assert run.selector.probe_in_s() is None
     assert run.selector.probes == 0
 
 
 def test_restart_keeps_preferred_and_delays_probe() -> None:
-    run = SelectorRun(TransportSelector(preferred=TRANSPORTS[2].name, probes=3))
+    run = SelectorRun(TRANSPORTS[2].name, probes=3)
     assert run.next() == 2
     run.deliver()
     assert run.wait_for_probe() >= (1 - JITTER) * FIRST_PROBE_S * 8
 
 
 def test_reset_network_begins_with_best() -> None:
-    run = SelectorRun(TransportSelector(preferred=TRANSPORTS[3].name, probes=9))
+    run = SelectorRun(TRANSPORTS[3].name, probes=9)
     run.next()
     run.deliver()
     run.selector.reset_network()
@@ -148,11 +141,9 @@ def test_reset_network_begins_with_best() -> None:
 
 
 def test_changed_list_is_followed() -> None:
-    run = SelectorRun(TransportSelector(preferred="post://gone.example:1"))
+    run = SelectorRun("post://gone.example:1")
     fewer = TRANSPORTS[:2]
-    assert run.selector.select_next(TRANSPORTS, 0, run.rng) == TRANSPORTS[0]
+    assert run.selector.select_next(TRANSPORTS) == TRANSPORTS[0]
     run.fail()
     run.fail()
-    assert run.selector.select_next(fewer, 0, run.rng) == TRANSPORTS[0], (
-        "what is listed no more is not tried"
-    )
+    assert run.selector.select_next(fewer) == TRANSPORTS[0], "what is listed no more is not tried"

@@ -5,7 +5,7 @@ import random
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import dns.asyncquery
@@ -20,7 +20,7 @@ from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.system_net import SystemNetFactory
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.dns_beacon import DnsBeacon
+from heliograph_agent.uplink.dns_beacon import DnsBeacon, StatesByClass
 from heliograph_collector.ingest.dns_server import (
     MAX_EXTRA_BYTES,
     MAX_QUERY_BYTES,
@@ -43,6 +43,14 @@ LIVES = dict.fromkeys(CLASSES, ServiceState.UNKNOWN) | {
 }
 DEADLINE_S = 20.0
 PRIVATE = bytes(range(32))
+
+
+@dataclass
+class Source:
+    """What the beacon of an agent reports."""
+
+    zone: str = ZONE
+    service_states: StatesByClass = field(default_factory=LIVES.copy)
 
 
 @dataclass
@@ -119,7 +127,7 @@ async def test_agent_sends_beacon_and_verifies_its_answer(tmp_path: Path) -> Non
             endpoint="", pin=bytes(32), certificate="", signing_key=keyring.signing.public,
             sealing_key=keyring.sealing.public, agent=caller.id,
         )  # fmt: skip
-        word = DnsBeacon(state, zone=lambda: ZONE, service_states=lambda: LIVES)
+        word = DnsBeacon(state, Source())
         words, trace = word.make_query(known, CLOCK.wall_us()), StepTrace(CLOCK)
         assert words is not None
         net = SystemNetFactory(NetConfig(resolver=f"{HOST}:{at.port}"), CLOCK, random.Random(1))

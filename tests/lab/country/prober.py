@@ -20,7 +20,7 @@ import sys
 import traceback
 from asyncio.subprocess import Process
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -140,6 +140,15 @@ async def _raw(line: socket.socket) -> AsyncIterator[RawHelper]:
     writer.close()
 
 
+class _Factory(SystemNetFactory):
+    """The helper of `line` in place of one that it starts."""
+
+    line: socket.socket
+
+    def start_raw_helper(self) -> AbstractAsyncContextManager[RawHelper]:
+        return _raw(self.line)
+
+
 def _enter(space: str) -> None:
     with Path(f"/run/netns/{space}").open() as place:
         if ctypes.CDLL(None, use_errno=True).setns(place.fileno(), CLONE_NEWNET):
@@ -156,8 +165,8 @@ async def _look(job: _Job, turns: Turns, raw: socket.socket, out: IO[str]) -> No
         body_s=PATIENCE_S,
         exchange_s=PATIENCE_S,
     )
-    door = SystemNetFactory(net, SystemClock(), random.SystemRandom())
-    door.start_raw_helper = lambda: _raw(raw)
+    door = _Factory(net, SystemClock(), random.SystemRandom())
+    door.line = raw
     known = load_services(Path(job["services"]))
     limits = Limits(concurrency=64)
     runner = Runner(door, SystemClock(), limits, "boot", deadline_s=DEADLINE_S)

@@ -5,9 +5,11 @@ system resolver looks up the name of an encrypted resolver; a literal address av
 A failure on the way to such a resolver (a reset, a certificate) is the failure of the lookup.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from heliograph.address import (
     parse_host_port,
@@ -23,9 +25,9 @@ from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver, res
 from heliograph_agent.net.dns.transport import Linger, ask_server, ask_stream, ask_tcp
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.http1 import Http1Exchange
-from heliograph_agent.net.tcp import CountBytes, open_tcp
+from heliograph_agent.net.tcp import TrafficMeter, open_tcp
 from heliograph_agent.net.tls.step import TlsHandshake
-from heliograph_agent.net.tls.trust_store import Roots
+from heliograph_agent.net.tls.trust_store import TrustStore
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 
 ENGINES = ("system", "udp", "tcp", "dot", "doh")
@@ -34,121 +36,97 @@ _TYPE = "application/dns-message"
 _HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
 
 
+class AddressPolicy(Protocol):
+    """Declare which addresses no test may contact."""
+
+    def is_forbidden(self, literal: str) -> bool: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsEngines:
-    """Create lookups by engine; hold what all lookups share."""
+    """Prepare lookups by engine; hold what all lookups share."""
 
     query_timeout_s: float
     clock: Clock
     rng: Random
     system_resolver: SystemResolver
-    load_roots: Callable[[], Roots]
-    is_forbidden: Callable[[str], bool]
+    trust_store: TrustStore
+    policy: AddressPolicy
 
-    def make_lookup_work(
-        self, lookup: Lookup, linger: Linger, count_bytes: CountBytes
-    ) -> Callable[[], Awaitable[None]]:
-        """Return the coroutine function that performs `lookup`.
+    def prepare_query(self, lookup: Lookup) -> "DnsQuery":
+        """Prepare a lookup, and load the library for it before the step's clock starts.
 
         Raises ValueError before anything is sent: an unknown engine or resolver, a bad name.
         """
         if lookup.engine not in ENGINES:
             raise ValueError(f"engine: {lookup.engine!r} is none of {', '.join(ENGINES)}")
-        # Created here for every engine, so that the library is loaded before the step's clock
-        # starts.
         question = DnsQuestion(lookup.name, lookup.query_type, self.rng)
-        if lookup.engine == "system":
-            return lambda: self.system_resolver.resolve(lookup, self.query_timeout_s, count_bytes)
-        if lookup.engine in ("dot", "doh"):
-            return self._make_encrypted_work(lookup, question, count_bytes)
-        server = parse_host_port(lookup.resolver, "resolver")
-        if self.is_forbidden(server[0]):
+        server = ("", 0)
+        if lookup.engine == "dot":
+            server = parse_name_port(lookup.resolver, "resolver")
+        elif lookup.engine in ("udp", "tcp"):
+            server = parse_host_port(lookup.resolver, "resolver")
+            if self.policy.is_forbidden(server[0]):
+                raise ForbiddenAddressError
+        return DnsQuery(self, lookup, question, server)
+
+    @asynccontextmanager
+    async def open_tls(
+        self, host: str, port: int, alpn: tuple[str, ...], meter: TrafficMeter
+    ) -> AsyncIterator[tuple[ByteReader, ByteWriter]]:
+        """Connect to a resolver, whose certificate must match `host` as given.
+
+        That is its name, which the system resolver looks up, or its address; with an address the
+        ClientHello has no server name. Raises OSError, EOFError or StepError;
+        ForbiddenAddressError for a resolver whose address no test may contact.
+        """
+        roots = self.trust_store.load_roots("")
+        address = parse_literal(host) or await resolve_address(host, self.system_resolver, meter)
+        if self.policy.is_forbidden(address):
             raise ForbiddenAddressError
-
-        async def query_server() -> None:
-            timeout_s = self.query_timeout_s
-            if lookup.engine == "udp":
-                reply = await ask_server(question, server, timeout_s, count_bytes, linger)
-            else:
-                reply = await ask_tcp(question, server, timeout_s, count_bytes)
-            lookup.set_reply(reply)
-
-        return query_server
-
-    def _make_encrypted_work(
-        self, lookup: Lookup, question: DnsQuestion, count_bytes: CountBytes
-    ) -> Callable[[], Awaitable[None]]:
-        """Create a lookup over TLS or HTTPS. Raises ValueError for a bad resolver."""
-        url = lookup.resolver
-        server = parse_name_port(url, "resolver") if lookup.engine == "dot" else None
-
-        async def query_resolver() -> None:
-            roots = self.load_roots()
+        connection = await open_tcp(address, port, meter)
+        try:
+            tls_handshake = TlsHandshake(server_name=host, alpn=alpn)
             now_s = self.clock.wall_us() // 1_000_000
-            common_args = (self.system_resolver, roots, now_s, count_bytes, self.is_forbidden)
-            if server is None:
-                reply = await ask_doh(question, url, *common_args)
-            else:
-                reply = await ask_dot(question, server, *common_args)
-            lookup.set_reply(reply)
-
-        return query_resolver
+            reader = await tls_handshake.run(connection, roots, now_s)
+            yield reader, tls_handshake.writer
+        finally:
+            connection.transport.abort()
 
 
-async def ask_dot(
-    question: DnsQuestion,
-    server: tuple[str, int],
-    system_resolver: SystemResolver,
-    roots: Roots,
-    now_s: int,
-    count: CountBytes,
-    is_forbidden: Callable[[str], bool] = lambda _: False,
-) -> DnsResponse:
-    """Send a question over DNS over TLS.
+@dataclass(frozen=True, slots=True)
+class DnsQuery:
+    """Perform one prepared lookup by its engine."""
 
-    The certificate must match `server` as given: its name, which the system resolver looks up,
-    or its address. With an address the ClientHello has no server name. The caller bounds the
-    wait. Raises OSError, EOFError or StepError; ForbiddenAddressError for a resolver whose
-    address no test may contact.
-    """
-    host, port = server
-    address = parse_literal(host) or await resolve_address(host, system_resolver, count)
-    if is_forbidden(address):
-        raise ForbiddenAddressError
-    connection = await open_tcp(address, port, count)
-    try:
-        tls_handshake = TlsHandshake(server_name=host, alpn=())
-        reader = await tls_handshake.run(connection, roots, now_s)
-        return await ask_stream(question, reader, tls_handshake.writer)
-    finally:
-        connection.transport.abort()
+    engines: DnsEngines
+    lookup: Lookup
+    question: DnsQuestion
+    server: tuple[str, int]  # for udp, tcp and dot
 
+    async def run(self, meter: TrafficMeter, linger: Linger) -> None:
+        """Fill the lookup. The caller bounds the wait. Raises OSError, EOFError or StepError.
 
-async def ask_doh(
-    question: DnsQuestion,
-    url: str,
-    system_resolver: SystemResolver,
-    roots: Roots,
-    now_s: int,
-    count: CountBytes,
-    is_forbidden: Callable[[str], bool] = lambda _: False,
-) -> DnsResponse:
-    """Send a question over DNS over HTTPS. The caller bounds the wait.
-
-    Raises OSError, EOFError or StepError; ValueError when `url` is not an https URL;
-    ForbiddenAddressError for a resolver whose address no test may contact.
-    """
-    host, port = parse_https_host_port(url, "resolver")
-    address = parse_literal(host) or await resolve_address(host, system_resolver, count)
-    if is_forbidden(address):
-        raise ForbiddenAddressError
-    connection = await open_tcp(address, port, count)
-    try:
-        tls_handshake = TlsHandshake(server_name=host)
-        reader = await tls_handshake.run(connection, roots, now_s)
-        return await _post_question(question, url, reader, tls_handshake.writer)
-    finally:
-        connection.transport.abort()
+        Raises ValueError when the URL of a DoH resolver is not an https URL.
+        """
+        lookup = self.lookup
+        timeout_s = self.engines.query_timeout_s
+        match lookup.engine:
+            case "system":
+                await self.engines.system_resolver.resolve(lookup, timeout_s, meter)
+                return
+            case "udp":
+                reply = await ask_server(self.question, self.server, timeout_s, meter, linger)
+            case "tcp":
+                reply = await ask_tcp(self.question, self.server, timeout_s, meter)
+            case "dot":
+                async with self.engines.open_tls(*self.server, (), meter) as (reader, writer):
+                    reply = await ask_stream(self.question, reader, writer)
+            case _:
+                host, port = parse_https_host_port(lookup.resolver, "resolver")
+                alpn = ("http/1.1",)
+                async with self.engines.open_tls(host, port, alpn, meter) as (reader, writer):
+                    reply = await _post_question(self.question, lookup.resolver, reader, writer)
+        lookup.set_reply(reply)
 
 
 async def _post_question(

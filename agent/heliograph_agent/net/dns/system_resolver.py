@@ -5,7 +5,6 @@ servers of resolv.conf in turn, along the search path, with its timeouts and att
 """
 
 import socket
-from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
@@ -17,7 +16,8 @@ from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.dns.transport import ask_server, ask_tcp
 from heliograph_agent.net.dns.truncate import coarsen_answer
 from heliograph_agent.net.failure_mapping import NETWORK_ERRORS, StepError
-from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.step import StepFacts
+from heliograph_agent.net.tcp import TrafficMeter
 
 RESOLV_CONF_MAX_FILE = 65_536
 _MAX_SERVERS = 3  # glibc's MAXNS
@@ -51,11 +51,10 @@ def parse_resolv_conf(content: str, *, hostname: str = "") -> ResolvConf:
         if keyword == "nameserver" and values and parse_literal(values[0]):
             servers.append((values[0], 53))
         elif keyword in ("search", "domain"):
-            search = _parse_domains(
-                values[:1] if keyword == "domain" else values
-            )  # the last line wins
+            # The last line wins.
+            search = _parse_domains(values[:1] if keyword == "domain" else values)
         elif keyword == "options":
-            options |= dict(_parse_option(value) for value in values[:64])
+            options |= {name: number for name, _, number in (v.partition(":") for v in values[:64])}
     return ResolvConf(
         servers=tuple(servers[:_MAX_SERVERS]),
         search=search,
@@ -72,10 +71,8 @@ def candidate_names(name: str, conf: ResolvConf) -> tuple[str, ...]:
     if name.endswith("."):
         return (name,)
     absolute = f"{name}."
-    search_names = tuple(f"{name}.{domain}." for domain in conf.search if domain)
-    fitting = tuple(
-        search_name for search_name in search_names if len(search_name) <= _MAX_NAME + 1
-    )
+    names = (f"{name}.{domain}." for domain in conf.search if domain)
+    fitting = [candidate for candidate in names if len(candidate) <= _MAX_NAME + 1]
     if name.count(".") >= conf.ndots:
         return (absolute, *fitting)
     return (*fitting, absolute)
@@ -84,11 +81,6 @@ def candidate_names(name: str, conf: ResolvConf) -> tuple[str, ...]:
 def _parse_domains(domains: list[str]) -> tuple[str, ...]:
     stripped = (domain.strip(".") for domain in domains[:_MAX_SEARCH])
     return tuple(domain for domain in stripped if domain and len(domain) <= _MAX_NAME)
-
-
-def _parse_option(option: str) -> tuple[str, str]:
-    name, _, value = option.partition(":")
-    return name, value
 
 
 def _parse_number(options: dict[str, str], name: str, default: int, low: int, high: int) -> int:
@@ -136,10 +128,13 @@ class Lookup:
     resolver: str = ""
     coarse: bool = False
     rcode: int | None = None
-    answers: tuple[DnsAnswer, ...] = field(default=())
+    answers: tuple[DnsAnswer, ...] = ()
     later: list[DnsReply] = field(default_factory=list)
 
-    def facts(self) -> Dns:
+    def step_facts(self) -> StepFacts:
+        return {"dns": self.describe()}
+
+    def describe(self) -> Dns:
         return Dns(
             engine=self.engine,
             resolver=self.resolver,
@@ -170,7 +165,7 @@ class SystemResolver:
     resolver: tuple[str, int] | None
     rng: Random
 
-    async def resolve(self, lookup: Lookup, deadline_s: float, count: CountBytes) -> None:
+    async def resolve(self, lookup: Lookup, deadline_s: float, meter: TrafficMeter) -> None:
         """Fill `lookup`.
 
         `deadline_s` bounds the wait for one server; the caller bounds the whole. Raises OSError,
@@ -181,9 +176,8 @@ class SystemResolver:
         conf = self._read_conf()
         if not conf.servers:
             raise StepError(Failure.DNS_NO_RESOLVER)
-        await _ResolverSearch(conf, lookup.query_type, deadline_s, count, self.rng).search_names(
-            lookup
-        )
+        search = _ResolverSearch(conf, lookup, deadline_s, meter, self.rng)
+        await search.search_names()
 
     def _resolve_locally(self, lookup: Lookup) -> bool:
         """Resolve a literal or a name in the hosts file; False when neither applies."""
@@ -206,49 +200,41 @@ class SystemResolver:
         conf = parse_resolv_conf(content, hostname=socket.gethostname())
         if self.resolver is None:
             return conf
-        return ResolvConf(
-            servers=(self.resolver,),
-            search=conf.search,
-            ndots=conf.ndots,
-            timeout_s=conf.timeout_s,
-            attempts=conf.attempts,
-            use_tcp=conf.use_tcp,
-        )
+        return replace(conf, servers=(self.resolver,), rotate=False)
 
 
-async def resolve_address(host: str, system_resolver: SystemResolver, count: CountBytes) -> str:
+async def resolve_address(host: str, system_resolver: SystemResolver, meter: TrafficMeter) -> str:
     """Return a resolver's first IPv4 address, else IPv6; raise as `resolve`."""
     for query_type in ("A", "AAAA"):
         lookup = Lookup(name=host, query_type=query_type, engine="system")
         try:
-            await system_resolver.resolve(lookup, 5, count)
+            await system_resolver.resolve(lookup, 5, meter)
         except StepError as error:
             if error.failure is not Failure.DNS_NO_ANSWER:
                 raise
         else:
-            return lookup.facts().addresses[0]
+            return lookup.describe().addresses[0]
     raise StepError(Failure.DNS_NO_ANSWER)
 
 
+@dataclass(frozen=True, slots=True)
 class _ResolverSearch:
     """Query the names of the search path in turn, and for each name the servers."""
 
-    def __init__(
-        self, conf: ResolvConf, query_type: str, deadline_s: float, count: CountBytes, rng: Random
-    ) -> None:
-        self._conf = conf
-        self._type = query_type
-        self._deadline_s = deadline_s
-        self._count = count
-        self._rng = rng
+    conf: ResolvConf
+    lookup: Lookup
+    deadline_s: float
+    meter: TrafficMeter
+    rng: Random
 
-    async def search_names(self, lookup: Lookup) -> None:
+    async def search_names(self) -> None:
         """Search as glibc's res_search; on failure the plain name's result counts."""
-        names = candidate_names(lookup.name, self._conf)
+        lookup = self.lookup
+        names = candidate_names(lookup.name, self.conf)
         plain_name = lookup.name if lookup.name.endswith(".") else f"{lookup.name}."
         result: DnsResponse | None = None
         for name in names:
-            reply = await self._query_servers(DnsQuestion(name, self._type, self._rng))
+            reply = await self._query_servers(DnsQuestion(name, lookup.query_type, self.rng))
             if result is None or name == plain_name or reply.failure is None:
                 result = reply
             if reply.failure not in _NEXT_NAME:
@@ -258,12 +244,13 @@ class _ResolverSearch:
 
     async def _query_servers(self, question: DnsQuestion) -> DnsResponse:
         """Return the first sound reply, else the last unsound one, else raise."""
+        ask = ask_tcp if self.conf.use_tcp else ask_server
         failed_reply: DnsResponse | None = None
         error: Exception | None = None
-        for attempt in range(self._conf.attempts):
+        for attempt in range(self.conf.attempts):
             for server in self._order_servers():
                 try:
-                    reply = await self._send_query(question, server, self._timeout_s(attempt))
+                    reply = await ask(question, server, self._timeout_s(attempt), self.meter)
                 except NETWORK_ERRORS as network_error:
                     error = network_error
                     continue
@@ -275,21 +262,14 @@ class _ResolverSearch:
         raise error or StepError(Failure.DNS_NO_RESOLVER)
 
     def _order_servers(self) -> tuple[tuple[str, int], ...]:
-        servers = self._conf.servers
-        start = self._rng.randrange(len(servers)) if self._conf.rotate else 0
+        servers = self.conf.servers
+        start = self.rng.randrange(len(servers)) if self.conf.rotate else 0
         return servers[start:] + servers[:start]
 
     def _timeout_s(self, attempt: int) -> float:
         """Compute glibc's timeout: doubled with each attempt, then shared by the servers."""
-        server_count = len(self._conf.servers) if attempt else 1
-        return min(self._deadline_s, max(1, (self._conf.timeout_s << attempt) // server_count))
-
-    def _send_query(
-        self, question: DnsQuestion, server: tuple[str, int], deadline_s: float
-    ) -> Awaitable[DnsResponse]:
-        query: Callable[[DnsQuestion, tuple[str, int], float, CountBytes], Awaitable[DnsResponse]]
-        query = ask_tcp if self._conf.use_tcp else ask_server
-        return query(question, server, deadline_s, self._count)
+        server_count = len(self.conf.servers) if attempt else 1
+        return min(self.deadline_s, max(1, (self.conf.timeout_s << attempt) // server_count))
 
 
 def _record_type(address: str) -> str:

@@ -1,14 +1,14 @@
 """Send one question to one server, over UDP or TCP."""
 
 import asyncio
-from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from heliograph.clock import Clock
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply
 from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.tcp import CountBytes, open_tcp
+from heliograph_agent.net.tcp import TrafficMeter, open_tcp
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 from heliograph_agent.net.udp import UdpSocket
 
@@ -24,17 +24,17 @@ class Linger:
     """
 
     seconds: float
-    elapsed_us: Callable[[], int]
+    clock: Clock
     later: list[DnsReply] = field(default_factory=list)
     listened_us: int = 0  # not part of the lookup's duration
 
     async def listen(self, question: DnsQuestion, udp_socket: UdpSocket, sent_us: int) -> None:
-        began_us = self.elapsed_us()
+        began_us = self.clock.monotonic_us()
         deadline = asyncio.get_running_loop().time() + self.seconds
         try:
             while len(self.later) < _MAX_LATER:
                 reply = question.parse_reply(await udp_socket.receive(deadline))
-                after_us = self.elapsed_us() - sent_us
+                after_us = self.clock.monotonic_us() - sent_us
                 if reply is not None:
                     self.later.append(
                         DnsReply(after_us=after_us, rcode=reply.rcode, answers=reply.answers)
@@ -42,14 +42,14 @@ class Linger:
         except OSError:  # the time is over, or an ICMP error came after a good reply
             pass
         finally:
-            self.listened_us += self.elapsed_us() - began_us
+            self.listened_us += self.clock.monotonic_us() - began_us
 
 
 async def ask_udp(
     question: DnsQuestion,
     server: tuple[str, int],
     deadline_s: float,
-    count: CountBytes,
+    meter: TrafficMeter,
     linger: Linger | None = None,
 ) -> DnsResponse:
     """Send a question over UDP and return the first datagram that answers it.
@@ -59,18 +59,24 @@ async def ask_udp(
     TimeoutError, or StepError when only replies to other questions came.
     """
     udp_socket = UdpSocket(*server)
-    foreign_failures: list[Failure] = []
+    foreign_failure: Failure | None = None  # of the first other datagram
     try:
         deadline = asyncio.get_running_loop().time() + deadline_s
-        sent_us = linger.elapsed_us() if linger else 0
+        sent_us = linger.clock.monotonic_us() if linger else 0
         udp_socket.send(question.wire)
-        count(len(question.wire))
-        reply = await _first_reply(question, udp_socket, deadline, foreign_failures, count)
+        meter.count_bytes(len(question.wire))
+        while True:
+            datagram = await udp_socket.receive(deadline)
+            meter.count_bytes(len(datagram))
+            reply = question.parse_reply(datagram)
+            if reply is not None:
+                break
+            foreign_failure = foreign_failure or _classify_foreign(question, datagram)
         if linger is not None and linger.seconds > 0:
             await linger.listen(question, udp_socket, sent_us)
     except TimeoutError:
-        if foreign_failures:
-            raise StepError(foreign_failures[0]) from None
+        if foreign_failure is not None:
+            raise StepError(foreign_failure) from None
         raise
     else:
         return reply
@@ -78,33 +84,18 @@ async def ask_udp(
         udp_socket.close()
 
 
-async def _first_reply(
-    question: DnsQuestion,
-    udp_socket: UdpSocket,
-    deadline: float,
-    foreign_failures: list[Failure],
-    count: CountBytes,
-) -> DnsResponse:
-    while True:
-        datagram = await udp_socket.receive(deadline)
-        count(len(datagram))
-        reply = question.parse_reply(datagram)
-        if reply is not None:
-            return reply
-        foreign_failures.append(
-            Failure.DNS_REPLY_WITH_WRONG_QUERY_ID
-            if question.is_other_id(datagram)
-            else Failure.DNS_SERVER_MISBEHAVING
-        )
-        del foreign_failures[1:]
+def _classify_foreign(question: DnsQuestion, datagram: bytes) -> Failure:
+    if question.is_other_id(datagram):
+        return Failure.DNS_REPLY_WITH_WRONG_QUERY_ID
+    return Failure.DNS_SERVER_MISBEHAVING
 
 
 async def ask_tcp(
-    question: DnsQuestion, server: tuple[str, int], deadline_s: float, count: CountBytes
+    question: DnsQuestion, server: tuple[str, int], deadline_s: float, meter: TrafficMeter
 ) -> DnsResponse:
     """Send a question over TCP. Raises OSError, EOFError, TimeoutError or StepError."""
     async with asyncio.timeout(deadline_s):
-        connection = await open_tcp(server[0], server[1], count)
+        connection = await open_tcp(*server, meter)
         try:
             return await ask_stream(question, connection.receive_buffer, connection)
         finally:
@@ -125,9 +116,9 @@ async def ask_server(
     question: DnsQuestion,
     server: tuple[str, int],
     deadline_s: float,
-    count: CountBytes,
+    meter: TrafficMeter,
     linger: Linger | None = None,
 ) -> DnsResponse:
     """Send a question over UDP, and over TCP when the UDP reply is truncated."""
-    reply = await ask_udp(question, server, deadline_s, count, linger)
-    return await ask_tcp(question, server, deadline_s, count) if reply.truncated else reply
+    reply = await ask_udp(question, server, deadline_s, meter, linger)
+    return await ask_tcp(question, server, deadline_s, meter) if reply.truncated else reply

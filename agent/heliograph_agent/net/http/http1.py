@@ -6,8 +6,8 @@
 import hashlib
 import re
 import zlib
-from collections.abc import Callable, Mapping
-from typing import TypedDict
+from collections.abc import Mapping
+from dataclasses import replace
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
@@ -20,7 +20,8 @@ from heliograph_agent.net.http.response_parser import (
     ResponseHead,
     take_head,
 )
-from heliograph_agent.net.trace import ByteReader, ByteWriter
+from heliograph_agent.net.step import StepFacts
+from heliograph_agent.net.trace import ByteReader, ByteWriter, StepTrace
 
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
@@ -62,12 +63,12 @@ class Http1Exchange:
         content: bytes = b"",
         keep_bytes: int = _KEPT,
         in_clear: bool = False,
-        elapsed_us: Callable[[], int] | None = None,
+        stopwatch: StepTrace | None = None,
     ) -> None:
         """Encode the request. Raises ValueError when `url` or a header cannot be sent.
 
         `in_clear`: the stream is not encrypted, so that the text of the page may be kept.
-        `elapsed_us`: a clock in microseconds, to record the progress of the body.
+        `stopwatch`: records the progress of the body, None for no record.
         """
         self._reader = reader
         self._writer = writer
@@ -77,13 +78,13 @@ class Http1Exchange:
         self._request = _encode_request(method, urlsplit(url), headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
-        self._head_facts: _HeadFacts | None = None
         self._body: ResponseBody | None = None
         self._keep_bytes = keep_bytes
         self._digest = hashlib.sha256()
+        self._limit: int | None = None  # of the body, once it is read
         self._size = 0
         self._truncated = False
-        self._elapsed_us = elapsed_us
+        self._stopwatch = stopwatch
         self._sent_us = 0
         self._arrivals: list[Arrival] = []
         self.status = 0
@@ -97,7 +98,7 @@ class Http1Exchange:
 
     async def run_round_trip(self) -> None:
         """Send the request and read the reply's headers. Raises OSError or StepError."""
-        self._sent_us = self._elapsed_us() if self._elapsed_us else 0
+        self._sent_us = self._stopwatch.elapsed_us() if self._stopwatch else 0
         self._writer.write(self._request)
         await self._writer.drain()
         try:
@@ -116,6 +117,7 @@ class Http1Exchange:
         body = self._body
         if body is None:
             raise RuntimeError("the head has not been read")
+        self._limit = limit
         self._truncated = True  # until the end of the body has arrived
         data = bytes(self._received)
         while True:
@@ -129,31 +131,26 @@ class Http1Exchange:
                 raise StepError(Failure.HTTP_TRUNCATED_BODY)
         self._truncated = self._size > limit
 
-    def head_facts(self) -> Http:
-        """Return the facts of the round trip."""
-        if self._head_facts is None:
-            return Http(method=self._method, url=self._url[:_MAX_HEADER])
-        return Http(method=self._method, url=self._url[:_MAX_HEADER], **self._head_facts)
-
-    def reply_facts(self, limit: int) -> Http:
-        """Return the facts of round trip and body."""
+    def step_facts(self) -> StepFacts:
+        """Return the facts of the round trip, and of the body once it is read."""
         head = self._head
-        facts = self._head_facts
-        if head is None or facts is None:
-            return self.head_facts()
+        if head is None:
+            return {"http": Http(method=self._method, url=self._url[:_MAX_HEADER])}
+        http = _describe_head(head, self._method, self._url[:_MAX_HEADER])
+        if self._limit is None:
+            return {"http": http}
         content_type = head.first_value("content-type")
         page = _decode_content(bytes(self.body), head.first_value("content-encoding"))
-        return Http(
-            method=self._method,
-            url=self._url[:_MAX_HEADER],
-            **facts,
+        http = replace(
+            http,
             title=extract_title(page, content_type),
-            body_bytes=min(self._size, limit),
+            body_bytes=min(self._size, self._limit),
             body_sha256=self._digest.hexdigest(),
             truncated=self._truncated,
             text=extract_text(page, content_type) if self._in_clear else "",
             arrivals=tuple(self._arrivals),
         )
+        return {"http": http}
 
     async def _read_head(self) -> ResponseHead:
         while (head := take_head(self._received)) is None:
@@ -166,7 +163,6 @@ class Http1Exchange:
     def _set_head(self, head: ResponseHead) -> None:
         """Store the headers; Set-Cookie lines stay apart (RFC 6265 section 3)."""
         self._head = head
-        self._head_facts = _make_head_facts(head)
         self.status = head.status
         self.cookies = tuple(head.all_values("set-cookie")[:_MAX_COOKIES])
 
@@ -175,30 +171,24 @@ class Http1Exchange:
         self._size += len(data)
         self._digest.update(counted)
         self.body += counted[: max(0, self._keep_bytes - len(self.body))]
-        if self._elapsed_us is not None and counted:
-            arrived_us = self._elapsed_us() - self._sent_us
+        if self._stopwatch is not None and counted:
+            arrived_us = self._stopwatch.elapsed_us() - self._sent_us
             self._arrivals.append(Arrival(at_us=arrived_us, bytes=min(self._size, limit)))
             if len(self._arrivals) > _MAX_ARRIVALS:
                 del self._arrivals[1:-1:2]  # drop every second one, never the first or the last
 
 
-class _HeadFacts(TypedDict):
-    status: int
-    server: str
-    location: str
-    version: str
-    header_names: tuple[str, ...]
-
-
-def _make_head_facts(head: ResponseHead) -> _HeadFacts:
+def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
     names = sorted({name[:_MAX_NAME] for name, _ in head.fields})
-    return {
-        "status": head.status,
-        "server": make_single_line(head.first_value("server"), 200),
-        "location": make_single_line(head.first_value("location"), _MAX_HEADER),
-        "version": head.version,
-        "header_names": tuple(names[:_MAX_NAMES]),
-    }
+    return Http(
+        method=method,
+        url=url,
+        status=head.status,
+        server=make_single_line(head.first_value("server"), 200),
+        location=make_single_line(head.first_value("location"), _MAX_HEADER),
+        version=head.version,
+        header_names=tuple(names[:_MAX_NAMES]),
+    )
 
 
 def _decode_content(body: bytes, coding: str) -> bytes:

@@ -12,6 +12,7 @@ from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
 from heliograph_agent.net.http.http1 import BROWSER
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
+from heliograph_agent.net.step import StepFacts
 
 if TYPE_CHECKING:
     from aioquic.h3.connection import H3Connection
@@ -65,9 +66,9 @@ class Http3Exchange:
         while not self._is_ended and self._size <= limit:
             await self._run_turn(malformed=truncated, ended=truncated)
 
-    def head_facts(self) -> Http:
-        """Return the facts of the round trip."""
-        return Http(
+    def step_facts(self) -> StepFacts:
+        """Return the facts of the round trip, and of the body once it is read."""
+        http = Http(
             method="GET",
             url=self._url[:_MAX_HEADER],
             status=self.status,
@@ -76,16 +77,16 @@ class Http3Exchange:
             version="3" if self.status else "",
             header_names=tuple(sorted(self._headers)[:_MAX_NAMES]),
         )
-
-    def reply_facts(self, limit: int) -> Http:
-        """Return the facts of round trip and body."""
-        return replace(
-            self.head_facts(),
+        if self._limit is None:
+            return {"http": http}
+        http = replace(
+            http,
             title=extract_title(bytes(self._body), self._headers.get("content-type", "")),
-            body_bytes=min(self._size, limit),
+            body_bytes=min(self._size, self._limit),
             body_sha256=self._digest.hexdigest(),
-            truncated=not self._is_ended or self._size > limit,
+            truncated=not self._is_ended or self._size > self._limit,
         )
+        return {"http": http}
 
     async def _run_turn(self, *, malformed: Failure, ended: Failure) -> None:
         """Run one turn of the connection and handle its events."""

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from heliograph_agent.net.tcp import CountBytes
+from heliograph_agent.net.tcp import TrafficMeter
 from heliograph_agent.net.udp import UdpSocket
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ from heliograph.address import parse_literal
 from heliograph.failure import Failure
 from heliograph.observation import Tls
 from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tls import certificates
 from heliograph_agent.net.tls.trust_store import Roots
 from heliograph_agent.net.trace import StepResult
@@ -51,11 +52,11 @@ class QuicTransport:
         self,
         connection: "QuicConnection",
         udp_socket: UdpSocket,
-        count: CountBytes,
+        meter: TrafficMeter,
     ) -> None:
         self.connection = connection
         self._udp_socket = udp_socket
-        self._count = count
+        self._meter = meter
         self._now = asyncio.get_running_loop().time
         self._ended_error: QuicEndedError | None = None
 
@@ -91,11 +92,11 @@ class QuicTransport:
 
     def _send(self) -> None:
         for data, _ in self.connection.datagrams_to_send(now=self._now()):
-            self._count(len(data))
+            self._meter.count_bytes(len(data))
             self._udp_socket.send(data)
 
     def _receive(self, data: bytes) -> None:
-        self._count(len(data))
+        self._meter.count_bytes(len(data))
         peer = self._udp_socket.peer
         self.connection.receive_datagram(data, peer, now=self._now())
         self._ended_error = self._find_end(data)
@@ -117,7 +118,7 @@ class QuicTransport:
 
 
 async def open_quic(
-    address: str, port: int, server_name: str, alpn: tuple[str, ...], count: CountBytes
+    address: str, port: int, server_name: str, alpn: tuple[str, ...], meter: TrafficMeter
 ) -> QuicTransport:
     """Create a connection that is about to send its first packet. Raises OSError.
 
@@ -139,7 +140,7 @@ async def open_quic(
         )
     )
     connection.connect(udp_socket.peer, now=asyncio.get_running_loop().time())
-    return QuicTransport(connection, udp_socket, count)
+    return QuicTransport(connection, udp_socket, meter)
 
 
 def _is_version_negotiation(data: bytes) -> bool:
@@ -168,7 +169,7 @@ class SystemQuicConnection:
 
 @dataclass(slots=True, kw_only=True)
 class QuicHandshake:
-    """Make one handshake; `facts` returns the facts so far."""
+    """Make one handshake; `step_facts` returns the facts so far."""
 
     server_name: str
     alpn: tuple[str, ...]
@@ -178,13 +179,13 @@ class QuicHandshake:
     alert: int | None = None
 
     async def run(
-        self, address: str, port: int, roots: Roots | None, now_s: int, count: CountBytes
+        self, address: str, port: int, roots: Roots | None, now_s: int, meter: TrafficMeter
     ) -> None:
         """Make the handshake; without `roots` any chain is accepted.
 
         Raises OSError, or StepError, also when the chain does not verify.
         """
-        self.transport = await open_quic(address, port, self.server_name, self.alpn, count)
+        self.transport = await open_quic(address, port, self.server_name, self.alpn, meter)
         try:
             await self._wait_completed(self.transport)
         except QuicEndedError as end:
@@ -197,9 +198,9 @@ class QuicHandshake:
         if fault is not None:
             raise StepError(fault)
 
-    def facts(self) -> Tls:
+    def step_facts(self) -> StepFacts:
         cipher = _cipher_name(self.transport) if self.chain else ""
-        return Tls(
+        tls = Tls(
             server_name="" if parse_literal(self.server_name) else self.server_name,
             version="TLSv1.3" if cipher else "",
             cipher=cipher,
@@ -207,6 +208,7 @@ class QuicHandshake:
             alert=self.alert,
             chain=tuple(certificates.describe_certificate(der) for der in self.chain),
         )
+        return {"tls": tls}
 
     async def _wait_completed(self, transport: QuicTransport) -> None:
         from aioquic.quic.events import HandshakeCompleted

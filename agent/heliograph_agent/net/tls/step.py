@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from heliograph.address import parse_literal
 from heliograph.observation import Tls
 from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
 from heliograph_agent.net.tls import certificates
 from heliograph_agent.net.tls.openssl import TlsSession, make_client_context
@@ -13,7 +14,7 @@ from heliograph_agent.net.tls.trust_store import Roots
 
 @dataclass(slots=True, kw_only=True)
 class TlsHandshake:
-    """Make one handshake; `facts` returns the facts so far."""
+    """Make one handshake; `step_facts` returns the facts so far."""
 
     server_name: str
     send_sni: bool = True
@@ -47,12 +48,12 @@ class TlsHandshake:
             raise RuntimeError("no handshake has been begun")
         return self.session
 
-    def facts(self) -> Tls:
+    def step_facts(self) -> StepFacts:
         session = self.session
         if session is None:
-            return Tls(server_name=self._sent_name())
+            return {"tls": Tls(server_name=self._sent_name())}
         is_done = bool(self.chain)
-        return Tls(
+        tls = Tls(
             server_name=self._sent_name(),
             version=session.version if is_done else "",
             cipher=session.cipher if is_done else "",
@@ -60,6 +61,7 @@ class TlsHandshake:
             alert=session.alert,
             chain=tuple(certificates.describe_certificate(der) for der in self.chain),
         )
+        return {"tls": tls}
 
     def _sent_name(self) -> str:
         """Return the name in the ClientHello: never an address (RFC 6066)."""

@@ -3,19 +3,20 @@
 import asyncio
 import ipaddress
 import ssl
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, suppress
 from dataclasses import dataclass
 from random import Random
+from typing import Protocol
 
 from heliograph.failure import Failure
 from heliograph.observation import Hop
 from heliograph_agent.net.dns.message import DnsQuestion
+from heliograph_agent.net.dns.truncate import enclosing_network
 from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tls.openssl import make_client_context
 from heliograph_agent.net.traceroute.raw_helper import RawHelper, RawKind, RawReply
-
-StartHelper = Callable[[], AbstractAsyncContextManager[RawHelper]]
 
 _OPS = {"syn": "ttl_syn", "client_hello": "ttl_stream", "dns": "ttl_datagram"}
 _SERVER_HELLO = (22, 2)  # byte 0, the record type, and byte 5, the message type (RFC 8446)
@@ -35,14 +36,20 @@ _PRIVATE = tuple(
 )  # fmt: skip
 
 
+class RawHelperSource(Protocol):
+    """Declare what starts the raw-packet helper."""
+
+    def start_raw_helper(self) -> AbstractAsyncContextManager[RawHelper]: ...
+
+
 class SharedRawHelper:
     """Start the helper on first use and keep it until `close`.
 
     scapy takes a second to load, and a path has thirty hops.
     """
 
-    def __init__(self, start: StartHelper) -> None:
-        self._start = start
+    def __init__(self, source: RawHelperSource) -> None:
+        self._source = source
         self._start_lock = asyncio.Lock()
         self._exit_stack = AsyncExitStack()
         self._helper: RawHelper | None = None
@@ -51,7 +58,8 @@ class SharedRawHelper:
         """Return the running helper. Raises RawUnavailable."""
         async with self._start_lock:
             if self._helper is None:
-                self._helper = await self._exit_stack.enter_async_context(self._start())
+                starting = self._source.start_raw_helper()
+                self._helper = await self._exit_stack.enter_async_context(starting)
             return self._helper
 
     async def close(self) -> None:
@@ -61,7 +69,7 @@ class SharedRawHelper:
 
 @dataclass(slots=True, kw_only=True)
 class HopProbe:
-    """Send one packet; `facts` returns the facts so far."""
+    """Send one packet; `step_facts` returns the facts so far."""
 
     ttl: int
     send: str
@@ -77,8 +85,8 @@ class HopProbe:
         if self.reply.kind is RawKind.NONE:
             raise StepError(Failure.GENERIC_TIMEOUT_ERROR)
 
-    def facts(self) -> Hop:
-        return Hop(
+    def step_facts(self) -> StepFacts:
+        hop = Hop(
             ttl=self.ttl,
             sent=self.send,
             reply=self._classify_reply(),
@@ -86,6 +94,7 @@ class HopProbe:
             reply_ttl=self.reply.ttl,
             reply_ipid=self.reply.ipid,
         )
+        return {"hop": hop}
 
     def _classify_reply(self) -> str:
         head = self.reply.head
@@ -122,18 +131,7 @@ def router_network(address: str, own_addresses: Sequence[str]) -> str:
     if not address:
         return ""
     router = ipaddress.ip_address(address)
-    network = _enclosing_network(router)
-    is_private = any(
-        router in own_address for own_address in _PRIVATE if own_address.version == router.version
-    )
-    is_own = any(
-        network == _enclosing_network(ipaddress.ip_address(own_address))
-        for own_address in own_addresses
-    )
-    return "" if is_private or is_own else str(network)
-
-
-def _enclosing_network(
-    address: ipaddress.IPv4Address | ipaddress.IPv6Address,
-) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
-    return ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
+    network = enclosing_network(address)
+    is_private = any(router in private for private in _PRIVATE)
+    is_own = network in map(enclosing_network, own_addresses)
+    return "" if is_private or is_own else network

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import TypedDict
 
 PROGRAM = "heliograph_raw"
 COMMAND = (sys.executable, "-m", PROGRAM)
@@ -52,6 +52,24 @@ class RawReply:
     head: bytes = b""
 
 
+class _RawMessage(TypedDict, total=False):
+    """Describe a line of the helper: its greeting, a refusal, or a reply.
+
+    The program is another's, so `_parse_reply` checks each value.
+    """
+
+    ready: bool
+    message: str  # why it is not ready
+    id: int  # of the request
+    error: str
+    errno: int
+    kind: str
+    source: str
+    ttl: int
+    ipid: int
+    head: str  # hexadecimal
+
+
 class RawHelper:
     """Talk to a running helper; one request at a time."""
 
@@ -87,7 +105,7 @@ class RawHelper:
             raise RawUnavailable(f"The raw packet helper refused: {reply['error']}.")
         return _parse_reply(reply)
 
-    async def _read_reply(self, request_id: int, deadline_s: float) -> dict[str, Any]:
+    async def _read_reply(self, request_id: int, deadline_s: float) -> _RawMessage:
         """Read the reply to a request; skip replies to earlier requests that timed out."""
         while True:
             reply = await _read_message(self._process, deadline_s)
@@ -117,11 +135,11 @@ async def start_raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[Ra
         await _stop(process)
 
 
-async def _read_message(process: Process, deadline_s: float) -> dict[str, Any]:
+async def _read_message(process: Process, deadline_s: float) -> _RawMessage:
     assert process.stdout is not None  # noqa: S101 - it was started with a pipe
     try:
         async with asyncio.timeout(deadline_s):
-            message = json.loads(await process.stdout.readline() or b"null")
+            message: _RawMessage | None = json.loads(await process.stdout.readline() or b"null")
     except (TimeoutError, ValueError) as error:  # also a line that is too long
         raise RawUnavailable("The raw packet helper does not answer as agreed.") from error
     if not isinstance(message, dict):
@@ -129,7 +147,7 @@ async def _read_message(process: Process, deadline_s: float) -> dict[str, Any]:
     return message
 
 
-def _parse_reply(reply: dict[str, Any]) -> RawReply:
+def _parse_reply(reply: _RawMessage) -> RawReply:
     try:
         if "errno" in reply:
             raise OSError(int(reply["errno"]), "refused by the system")

@@ -14,7 +14,7 @@ from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.system_net import NetConfig, SystemNet, SystemNetFactory
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.net.traceroute.hop import make_client_hello, router_network
-from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawUnavailable, start_raw_helper
+from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawUnavailable
 from support.routers import SERVER, SERVER_6, Routers, observer, routers, running
 
 PORT = 443
@@ -50,7 +50,7 @@ def path() -> Iterator[Routers]:
 @asynccontextmanager
 async def net_in(path: Routers, hop_s: float = 3) -> AsyncIterator[SystemNet]:
     door = SystemNetFactory(NetConfig(hop_s=hop_s), SystemClock(), random.Random(5))
-    door.start_raw_helper = lambda: start_raw_helper(path.client.command(COMMAND))
+    door.raw_command = path.client.command(COMMAND)
     net = door.bind(StepTrace(door.clock))
     net._scrubber = Scrubber(())  # this machine's own addresses are not those of the namespace
     try:
@@ -148,9 +148,7 @@ async def test_what_cannot_be_sent() -> None:
 
 async def test_without_a_helper_nothing_is_written() -> None:
     door = SystemNetFactory(NetConfig(), SystemClock(), random.Random(5))
-    door.start_raw_helper = lambda: start_raw_helper(
-        ["printf", '{"ready": false, "message": "Raw packets need luck."}\n']
-    )
+    door.raw_command = ("printf", '{"ready": false, "message": "Raw packets need luck."}\n')
     trace = StepTrace(door.clock)
     with pytest.raises(RawUnavailable, match="need luck"):
         await door.bind(trace).hop("192.0.2.1", 1, ttl=1, send="syn")
