@@ -11,12 +11,14 @@ import re
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import lru_cache
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 from heliograph.observation import (
     Certificate,
     Dns,
     DnsAnswer,
+    DnsReply,
     Http,
     Observation,
     Tcp,
@@ -33,6 +35,9 @@ _CANDIDATE = re.compile(
     rf"|(?<![0-9A-Fa-f:])(?:[0-9A-Fa-f]{{0,4}}{_COLON}){{2,8}}(?:\d{{1,3}}(?:\.\d{{1,3}}){{3}}|[0-9A-Fa-f]{{0,4}})"
 )
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_Record = TypeVar(
+    "_Record", Observation, Dns, DnsAnswer, DnsReply, Tcp, Udp, Tls, Certificate, Http
+)
 
 
 class Scrubber:
@@ -70,26 +75,16 @@ class Scrubber:
 
     def scrub_observation(self, observation: Observation) -> Observation:
         """Remove the volunteer's addresses; return the same object if there are none."""
-        clean = (
-            self.scrub_page(observation.failure_detail),
-            observation.dns and self._scrub_dns(observation.dns),
-            observation.tcp and self._scrub_tcp(observation.tcp),
-            observation.udp and self._scrub_udp(observation.udp),
-            observation.tls and self._scrub_tls(observation.tls),
-            observation.http and self._scrub_http(observation.http),
-        )
-        if clean == (
-            observation.failure_detail,
-            observation.dns,
-            observation.tcp,
-            observation.udp,
-            observation.tls,
-            observation.http,
-        ):
-            return observation
-        detail, dns, tcp, udp, tls, http = clean
-        return replace(
-            observation, failure_detail=detail, dns=dns, tcp=tcp, udp=udp, tls=tls, http=http
+        tcp = observation.tcp
+        udp = observation.udp
+        return _change(
+            observation,
+            failure_detail=self.scrub_page(observation.failure_detail),
+            dns=observation.dns and self._scrub_dns(observation.dns),
+            tcp=tcp and _change(tcp, address=self.scrub_own(tcp.address)),
+            udp=udp and _change(udp, address=self.scrub_own(udp.address)),
+            tls=observation.tls and self._scrub_tls(observation.tls),
+            http=observation.http and self._scrub_http(observation.http),
         )
 
     def _replace_own(self, value: str) -> str:
@@ -111,76 +106,55 @@ class Scrubber:
             return self.scrub_page(value)
         return self.scrub_own(head) + self.scrub_page(tail)
 
-    def _scrub_tcp(self, tcp: Tcp) -> Tcp:
-        address = self.scrub_own(tcp.address)
-        return tcp if address == tcp.address else replace(tcp, address=address)
-
-    def _scrub_udp(self, udp: Udp) -> Udp:
-        address = self.scrub_own(udp.address)
-        return udp if address == udp.address else replace(udp, address=address)
-
     def _scrub_tls(self, tls: Tls) -> Tls:
-        chain = tuple(self._scrub_certificate(certificate) for certificate in tls.chain)
-        return tls if chain == tls.chain else replace(tls, chain=chain)
+        return _change(tls, chain=tuple(map(self._scrub_certificate, tls.chain)))
 
     def _scrub_dns(self, dns: Dns) -> Dns:
-        resolver = self.scrub_own(dns.resolver)
-        name = self.scrub_own(dns.name)
-        answers = self._scrub_answers(dns.answers)
-        later = tuple(replace(r, answers=self._scrub_answers(r.answers)) for r in dns.later)
-        if (resolver, name, answers, later) == (dns.resolver, dns.name, dns.answers, dns.later):
-            return dns
-        return replace(dns, resolver=resolver, name=name, answers=answers, later=later)
-
-    def _scrub_answers(self, answers: tuple[DnsAnswer, ...]) -> tuple[DnsAnswer, ...]:
-        return tuple(self._scrub_answer(answer) for answer in answers)
+        return _change(
+            dns,
+            resolver=self.scrub_own(dns.resolver),
+            name=self.scrub_own(dns.name),
+            answers=tuple(map(self._scrub_answer, dns.answers)),
+            later=tuple(
+                _change(reply, answers=tuple(map(self._scrub_answer, reply.answers)))
+                for reply in dns.later
+            ),
+        )
 
     def _scrub_answer(self, answer: DnsAnswer) -> DnsAnswer:
         """Remove own addresses from an address or a name, every address from other text.
 
         An address or a name is the answer itself; a text can contain anything.
         """
-        scrub = self.scrub_own if answer.type in ("A", "AAAA", "CNAME") else self.scrub_page
-        if answer.type == "TXT" and is_network(answer.data.strip('"')):
-            scrub = self.scrub_own
-        data = scrub(answer.data)
-        return answer if data == answer.data else replace(answer, data=data)
+        is_network_text = answer.type == "TXT" and is_network(answer.data.strip('"'))
+        is_own = answer.type in ("A", "AAAA", "CNAME") or is_network_text
+        scrub = self.scrub_own if is_own else self.scrub_page
+        return _change(answer, data=scrub(answer.data))
 
     def _scrub_certificate(self, certificate: Certificate) -> Certificate:
-        subject = self.scrub_own(certificate.subject)
-        issuer = self.scrub_own(certificate.issuer)
-        if (subject, issuer) == (certificate.subject, certificate.issuer):
-            return certificate
-        return replace(certificate, subject=subject, issuer=issuer)
+        return _change(
+            certificate,
+            subject=self.scrub_own(certificate.subject),
+            issuer=self.scrub_own(certificate.issuer),
+        )
 
     def _scrub_http(self, http: Http) -> Http:
-        clean = (
-            self.scrub_url(http.url),
-            self.scrub_page(http.title),
-            self.scrub_page(http.server),
-            self.scrub_url(http.location),
-            self.scrub_page(http.text),
-            tuple(map(self.scrub_page, http.header_names)),
-        )
-        if clean == (
-            http.url,
-            http.title,
-            http.server,
-            http.location,
-            http.text,
-            http.header_names,
-        ):
-            return http
-        url, title, server, location, body_text, names = clean
-        return replace(
+        return _change(
             http,
-            url=url,
-            title=title,
-            server=server,
-            location=location,
-            text=body_text,
-            header_names=names,
+            url=self.scrub_url(http.url),
+            title=self.scrub_page(http.title),
+            server=self.scrub_page(http.server),
+            location=self.scrub_url(http.location),
+            text=self.scrub_page(http.text),
+            header_names=tuple(map(self.scrub_page, http.header_names)),
         )
+
+
+def _change(record: _Record, **values: Any) -> _Record:
+    """Replace the fields that differ; return the same object if none does."""
+    if all(getattr(record, name) == value for name, value in values.items()):
+        return record
+    return replace(record, **values)
 
 
 def _replace_addresses(value: str, secret: frozenset[Address] | None) -> str:

@@ -54,13 +54,13 @@ def find_usable(wire: bytes) -> EchConfig | None:
     outer = ByteParser(wire)
     configs = ByteParser(outer.take_block(2))
     outer.check_end()
-    usable: list[EchConfig] = []
-    while configs.remaining:
+    usable: EchConfig | None = None
+    while configs.remaining:  # to the end, because a list that is invalid later is invalid
         version = configs.take_number(2)
         body = configs.take_block(2)
-        if version == VERSION and (config := _parse_config(body)) is not None:
-            usable.append(config)
-    return usable[0] if usable else None
+        config = _parse_config(body) if version == VERSION else None
+        usable = usable or config
+    return usable
 
 
 def _parse_config(body: bytes) -> EchConfig | None:
@@ -88,13 +88,13 @@ def _parse_config(body: bytes) -> EchConfig | None:
 def _select_aead(suites: bytes) -> int | None:
     """Return the first supported cipher, mostly AES-128-GCM, which is mandatory."""
     parser = ByteParser(suites)
-    supported = []
+    selected: int | None = None
     while parser.remaining:
         kdf = parser.take_number(2)
         aead = parser.take_number(2)
-        if kdf == KDF_SHA256 and find_aead(aead) is not None:
-            supported.append(aead)
-    return supported[0] if supported else None
+        if selected is None and kdf == KDF_SHA256 and find_aead(aead) is not None:
+            selected = aead
+    return selected
 
 
 class ByteParser:

@@ -8,6 +8,7 @@ tried to parse it.
 import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import count, islice
 
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 
@@ -15,6 +16,7 @@ RANDOM_BYTES = 64  # maximum for one message of this module
 ECHO = "echo"
 OTHER = "http_reply"  # another server answered in place of the service
 _END = b"\r\n\r\n"
+REQUEST_LINE = "GeT / HTTP/1.1"
 _LONG_METHOD = 1_024
 _HEADERS = (
     ("Accept", "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"),
@@ -35,19 +37,14 @@ class HttpEcho:
     name: str = "http_echo"
 
     @property
-    def request_line(self) -> str:
-        return "GeT / HTTP/1.1"
-
-    @property
     def headers(self) -> Headers:
         """Return the headers as they are sent."""
         bits = _iter_bits(self.random_bytes)
-        return [
-            (_randomize_case(name, bits), value) for name, value in (("Host", self.host), *_HEADERS)
-        ]
+        headers = (("Host", self.host), *_HEADERS)
+        return [(_randomize_case(name, bits), value) for name, value in headers]
 
     def make_request(self) -> bytes:
-        lines = [self.request_line, *(f"{name}: {value}" for name, value in self.headers)]
+        lines = [REQUEST_LINE, *(f"{name}: {value}" for name, value in self.headers)]
         return "\r\n".join(lines).encode("ascii") + _END
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
@@ -63,7 +60,7 @@ class HttpEcho:
         if description is None:
             return None
         line, headers = _parse_request(description)
-        return ProbeReply(ECHO, list_differences(self.request_line, self.headers, line, headers))
+        return ProbeReply(ECHO, list_differences(REQUEST_LINE, self.headers, line, headers))
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +93,12 @@ def make_malformed_lines(random_bytes: bytes) -> dict[str, bytes]:
     number, and an old request to a Squid cache (OONI's http_invalid_request_line sends the same
     five).
     """
-    letters = _make_letters(random_bytes)
+    letters = _iter_letters(random_bytes)
     return {
-        "line_method": letters(4) + b" / HTTP/1.1" + _END,
-        "line_fields": b" ".join(letters(5) for _ in range(4)) + _END,
-        "line_long_method": letters(_LONG_METHOD) + b" / HTTP/1.1" + _END,
-        "line_version": b"GET / HTTP/" + letters(3) + _END,
+        "line_method": _take(letters, 4) + b" / HTTP/1.1" + _END,
+        "line_fields": b" ".join(_take(letters, 5) for _ in range(4)) + _END,
+        "line_long_method": _take(letters, _LONG_METHOD) + b" / HTTP/1.1" + _END,
+        "line_version": b"GET / HTTP/" + _take(letters, 3) + _END,
         "line_squid": b"GET cache_object://localhost/ HTTP/1.0" + _END,
     }
 
@@ -152,8 +149,7 @@ def _parse_request(description: object) -> tuple[str, Headers]:
     """Return the request line and headers in an echo. Raises ProtocolMismatch."""
     match description:
         case {"request_line": str(line), "headers": list(headers)}:
-            pairs = [_parse_pair(header) for header in headers]
-            return line, pairs
+            return line, [_parse_pair(header) for header in headers]
     raise ProtocolMismatch("JSON, but no echo")
 
 
@@ -177,21 +173,12 @@ def _randomize_case(name: str, bits: Iterator[bool]) -> str:
     return randomized.swapcase() if randomized == name else randomized
 
 
-def _make_letters(random_bytes: bytes) -> "_Letters":
-    return _Letters(random_bytes or b"\x00")
+def _iter_letters(random_bytes: bytes) -> Iterator[int]:
+    """Yield capital letters without end; when the bytes repeat, the letters move on by one."""
+    for turn in count():
+        for byte in random_bytes or b"\x00":
+            yield ord("A") + (byte + turn) % 26
 
 
-class _Letters:
-    """Make capital letters from random bytes, one after the other."""
-
-    def __init__(self, random_bytes: bytes) -> None:
-        self._random_bytes = random_bytes
-        self._offset = 0
-
-    def __call__(self, count: int) -> bytes:
-        letters = bytearray()
-        for _ in range(count):
-            byte = self._random_bytes[self._offset % len(self._random_bytes)]
-            letters.append(ord("A") + (byte + self._offset // len(self._random_bytes)) % 26)
-            self._offset += 1
-        return bytes(letters)
+def _take(letters: Iterator[int], size: int) -> bytes:
+    return bytes(islice(letters, size))

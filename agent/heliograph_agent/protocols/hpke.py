@@ -7,9 +7,11 @@ Encrypted ClientHello requires.
 
 import hashlib
 import hmac
-from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
 KEM_X25519 = 0x0020
 KDF_SHA256 = 0x0001
@@ -22,14 +24,10 @@ _VERSION = b"HPKE-v1"
 _BASE = b"\x00"
 
 
-class _Cipher(Protocol):
-    def encrypt(self, nonce: bytes, data: bytes, associated_data: bytes | None) -> bytes: ...
-
-
 @dataclass(frozen=True, slots=True)
 class Aead:
     key_size: int
-    cipher: Callable[[bytes], _Cipher]
+    cipher: "type[AESGCM | ChaCha20Poly1305]"
 
 
 def find_aead(number: int) -> Aead | None:
@@ -62,13 +60,9 @@ def make_sealing_context(public: bytes, info: bytes, aead_id: int, secret: bytes
     if aead is None:
         raise ValueError(f"AEAD {aead_id:#06x} is not spoken here")
     enc, shared = _encapsulate(public, secret)
-    suite = (
-        b"HPKE" + _encode_uint16(KEM_X25519) + _encode_uint16(KDF_SHA256) + _encode_uint16(aead_id)
-    )
-    context = _BASE + b"".join(
-        _labeled_extract(suite, b"", label, value)
-        for label, value in ((b"psk_id_hash", b""), (b"info_hash", info))
-    )
+    suite = b"HPKE" + b"".join(map(_encode_uint16, (KEM_X25519, KDF_SHA256, aead_id)))
+    psk_id_hash = _labeled_extract(suite, b"", b"psk_id_hash", b"")
+    context = _BASE + psk_id_hash + _labeled_extract(suite, b"", b"info_hash", info)
     prk = _labeled_extract(suite, shared, b"secret", b"")
     return SealingContext(
         enc=enc,

@@ -20,6 +20,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.protocols.hpke import derive_public_key
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers import CipherContext
@@ -63,9 +64,8 @@ class BindingRequest:
             return None
         attributes = _parse_stun_attributes(received[_STUN_HEADER : _STUN_HEADER + length])
         if kind == _ERROR:
-            return ProbeReply(
-                f"binding_error_{_parse_stun_error(attributes.get(_ERROR_CODE, b''))}"
-            )
+            code = _parse_stun_error(attributes.get(_ERROR_CODE, b""))
+            return ProbeReply(f"binding_error_{code}")
         if not any(kind in attributes for kind in _MAPPED):
             raise ProtocolMismatch("a success that names no address")
         return ProbeReply(STUN_REPLY)
@@ -115,9 +115,8 @@ class NoiseHello:
     name: str = "noise"
 
     def make_request(self) -> bytes:
-        message = _encode_field(
-            _CLIENT_HELLO, _encode_field(_EPHEMERAL, _derive_public_key(self.secret))
-        )
+        ephemeral = _encode_field(_EPHEMERAL, derive_public_key(self.secret))
+        message = _encode_field(_CLIENT_HELLO, ephemeral)
         return _HEADER + len(message).to_bytes(3) + message
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
@@ -127,19 +126,12 @@ class NoiseHello:
             raise ProtocolMismatch("no frame of Noise")
         if len(received) < 3 + length or not length:
             return None
-        hello = dict(
-            _iter_fields(dict(_iter_fields(received[3 : 3 + length])).get(_SERVER_HELLO, b""))
-        )
+        message = dict(_iter_fields(received[3 : 3 + length]))
+        hello = dict(_iter_fields(message.get(_SERVER_HELLO, b"")))
         sizes = [len(hello.get(number, b"")) for number in (_EPHEMERAL, _STATIC, _PAYLOAD)]
         if sizes[:2] != [_KEY, _KEY + _TAG] or sizes[2] <= _TAG:
             raise ProtocolMismatch("a frame without a ServerHello")
         return ProbeReply(NOISE_REPLY)
-
-
-def _derive_public_key(secret: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
 def _encode_field(number: int, value: bytes) -> bytes:
@@ -180,15 +172,8 @@ _PLAIN = 20  # key id 0, message id, length: the header of an unencrypted messag
 _MAX_MTPROTO_REPLY = 1_024  # bytes of a reply; a real one has about 84
 _ERRORS = (403, 404, 429, 444)
 # Prefixes of other protocols, or of other transports of MTProto.
-_RESERVED_PREFIXES = (
-    b"HEAD",
-    b"POST",
-    b"GET ",
-    b"OPTI",
-    b"\x16\x03\x01\x02",
-    b"\xdd" * 4,
-    b"\xee" * 4,
-)
+_RESERVED_TEXTS = (b"HEAD", b"POST", b"GET ", b"OPTI")
+_RESERVED_PREFIXES = (*_RESERVED_TEXTS, b"\x16\x03\x01\x02", b"\xdd" * 4, b"\xee" * 4)
 
 
 @dataclass(slots=True)
@@ -216,20 +201,19 @@ class MtprotoHello:
         encrypted = stream.update(self._init)
         body = _REQ_PQ_MULTI.to_bytes(4, "little") + self.nonce
         message = bytes(8) + self._message_id() + len(body).to_bytes(4, "little") + body
-        return self._init[:56] + encrypted[56:] + stream.update(_frame_message(message))
+        frame = len(message).to_bytes(4, "little") + message
+        return self._init[:56] + encrypted[56:] + stream.update(frame)
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
         """Decrypt a reply. Raises ProtocolMismatch when it is not an answer."""
         plaintext = _keystream(self._init[55:7:-1]).update(received)
+        if len(plaintext) < 4:
+            return None
         length = int.from_bytes(plaintext[:4], "little")
         message = plaintext[4:]
-        if (
-            len(plaintext) >= 4
-            and length != 4
-            and not _PLAIN + 4 + _NONCE <= length <= _MAX_MTPROTO_REPLY
-        ):
+        if length != 4 and not _PLAIN + 4 + _NONCE <= length <= _MAX_MTPROTO_REPLY:
             raise ProtocolMismatch("no message of MTProto")
-        if len(plaintext) < 4 or len(message) < length:
+        if len(message) < length:
             return None
         return _parse_error(message[:4]) if length == 4 else self._parse_answer(message[:length])
 
@@ -262,10 +246,6 @@ def _keystream(key_and_counter: bytes) -> "CipherContext":
     from cryptography.hazmat.primitives.ciphers.modes import CTR
 
     return Cipher(AES256(key_and_counter[:32]), CTR(key_and_counter[32:])).encryptor()
-
-
-def _frame_message(message: bytes) -> bytes:
-    return len(message).to_bytes(4, "little") + message
 
 
 def _parse_error(code: bytes) -> ProbeReply:

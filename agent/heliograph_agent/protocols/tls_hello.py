@@ -7,7 +7,8 @@ outside).
 
 import hashlib
 import hmac
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
+from functools import partial
 
 from heliograph.observation import Tls
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
@@ -103,9 +104,9 @@ def _parse_server_hello(message: bytes) -> ServerHello:
     parser = ByteParser(message[4:])
     parser.take_number(2)
     random = parser.take_bytes(32)
-    _ = parser.take_block(1)
+    parser.take_block(1)
     suite = parser.take_number(2)
-    _ = parser.take_number(1)
+    parser.take_number(1)
     extensions = ByteParser(parser.take_block(2) if parser.remaining else b"")
     is_tls13 = False
     while extensions.remaining:
@@ -168,31 +169,21 @@ class ClientHello:
         if reply is None:
             return None
         if isinstance(reply, Alert):
-            self._update_facts(alert=reply.number)
+            self._facts = replace(self._facts, version="", cipher="", alert=reply.number)
             return ProbeReply(f"alert_{reply.number}")
         cipher = SUITES[reply.suite][0] if reply.suite in SUITES else f"0x{reply.suite:04x}"
-        self._update_facts(version="TLSv1.3" if reply.is_tls13 else "TLSv1.2", cipher=cipher)
+        version = "TLSv1.3" if reply.is_tls13 else "TLSv1.2"
+        self._facts = replace(self._facts, version=version, cipher=cipher, alert=None)
         if reply.is_retry:
             return ProbeReply(RETRY)
-        is_accepted = self._inner is not None and is_confirmed(_inner_message(self._inner), reply)
-        return ProbeReply(ACCEPTED if is_accepted else SERVER_HELLO)
+        if self._inner is None:
+            return ProbeReply(SERVER_HELLO)
+        inner = encode_message(self._inner.encode_body(_INNER))  # as the server reconstructs it
+        return ProbeReply(ACCEPTED if is_confirmed(inner, reply) else SERVER_HELLO)
 
     def tls_facts(self) -> Tls:
         """Return the facts of the hello and, once received, of its answer."""
         return self._facts
-
-    def _update_facts(
-        self, *, version: str = "", cipher: str = "", alert: int | None = None
-    ) -> None:
-        sent = self._facts
-        self._facts = Tls(
-            server_name=sent.server_name,
-            ech=sent.ech,
-            outer_name=sent.outer_name,
-            version=version,
-            cipher=cipher,
-            alert=alert,
-        )
 
 
 def is_confirmed(inner: bytes, server_hello: ServerHello) -> bool:
@@ -221,7 +212,7 @@ class _RandomSource:
     """Return random bytes, each once."""
 
     random_bytes: bytes
-    _offset: int = field(default=0)
+    _offset: int = 0
 
     def take(self, size: int) -> bytes:
         chunk = self.random_bytes[self._offset : self._offset + size]
@@ -245,11 +236,6 @@ def _make_hello(
     )
 
 
-def _inner_message(inner: TlsHello) -> bytes:
-    """Return the inner message as the server reconstructs it."""
-    return encode_message(inner.encode_body(_INNER))
-
-
 def _seal_inner(
     outer: TlsHello, inner: TlsHello, config: EchConfig, random_source: _RandomSource
 ) -> bytes:
@@ -259,14 +245,9 @@ def _seal_inner(
     )
     encoded = inner.encode_body(_INNER, session_id=b"")
     encoded += bytes(padding_size(len(encoded), inner.server_name, config.max_name))
-
-    def extension(payload: bytes) -> bytes:
-        suite = hpke.KDF_SHA256.to_bytes(2, "big") + config.aead.to_bytes(2, "big")
-        key_fields = bytes((config.config_id,)) + encode_block(2, context.enc)
-        return _OUTER + suite + key_fields + encode_block(2, payload)
-
-    empty = outer.encode_body(extension(bytes(len(encoded) + hpke.TAG)))
-    return outer.encode_body(extension(context.seal(encoded, empty)))
+    extend = partial(_encode_outer, config.aead, bytes((config.config_id,)), context.enc)
+    empty = outer.encode_body(extend(bytes(len(encoded) + hpke.TAG)))
+    return outer.encode_body(extend(context.seal(encoded, empty)))
 
 
 def padding_size(size: int, name: str, max_name: int) -> int:
@@ -278,12 +259,12 @@ def padding_size(size: int, name: str, max_name: int) -> int:
 def _make_grease(random_source: _RandomSource) -> bytes:
     """Make an extension that looks like a sealed hello to all without the key."""
     size = 144 + 32 * (random_source.take(1)[0] & 3)
-    suite = hpke.KDF_SHA256.to_bytes(2, "big") + hpke.AES_128_GCM.to_bytes(2, "big")
     enc = hpke.derive_public_key(random_source.take(32))
-    return (
-        _OUTER
-        + suite
-        + random_source.take(1)
-        + encode_block(2, enc)
-        + encode_block(2, random_source.take(size))
-    )
+    config_id = random_source.take(1)
+    return _encode_outer(hpke.AES_128_GCM, config_id, enc, random_source.take(size))
+
+
+def _encode_outer(aead: int, config_id: bytes, enc: bytes, payload: bytes) -> bytes:
+    """Encode the extension of the outer hello (section 5)."""
+    suite = hpke.KDF_SHA256.to_bytes(2, "big") + aead.to_bytes(2, "big")
+    return _OUTER + suite + config_id + encode_block(2, enc) + encode_block(2, payload)

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from hashlib import blake2s
 
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.protocols.hpke import derive_public_key
 
 # OpenVPN
 OPENVPN_RANDOM_BYTES = 8  # of one message: the session id
@@ -100,11 +101,11 @@ class HandshakeInitiation:
         static = self._secret
         chain = _hash(_CONSTRUCTION)
         transcript = _hash(_hash(chain + _IDENTIFIER) + self.peer)
-        public = _derive_public_key(ephemeral)
+        public = derive_public_key(ephemeral)
         chain, _ = _derive_keys(chain, public)
         transcript = _hash(transcript + public)
         chain, key = _derive_keys(chain, _shared_secret(ephemeral, self.peer))
-        sealed_static = _seal(key, _derive_public_key(static), transcript)
+        sealed_static = _seal(key, derive_public_key(static), transcript)
         transcript = _hash(transcript + sealed_static)
         chain, key = _derive_keys(chain, _shared_secret(static, self.peer))
         sealed_time = _seal(key, _tai64n(self.wall_us), transcript)
@@ -118,7 +119,7 @@ class HandshakeInitiation:
         if kind == _COOKIE_TYPE and size == _COOKIE_SIZE and received[4:8] == self.sender:
             return ProbeReply(COOKIE)
         if kind == _RESPONSE_TYPE and size == _RESPONSE_SIZE and received[8:12] == self.sender:
-            mac = _mac1(_derive_public_key(self._secret), received[:60])
+            mac = _mac1(derive_public_key(self._secret), received[:60])
             if hmac.compare_digest(mac, received[60:76]):
                 return ProbeReply(RESPONSE)
         raise ProtocolMismatch("no answer to our initiation")
@@ -153,12 +154,6 @@ def _seal(key: bytes, plain: bytes, transcript: bytes) -> bytes:
     from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
     return ChaCha20Poly1305(key).encrypt(bytes(12), plain, transcript)
-
-
-def _derive_public_key(secret: bytes) -> bytes:
-    from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-
-    return X25519PrivateKey.from_private_bytes(secret).public_key().public_bytes_raw()
 
 
 def _shared_secret(secret: bytes, peer_public: bytes) -> bytes:

@@ -6,13 +6,18 @@ from collections.abc import Sequence
 import pytest
 
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
-from heliograph_agent.protocols.echo import HttpEcho, TcpEcho, make_malformed_lines
+from heliograph_agent.protocols.echo import (
+    REQUEST_LINE,
+    HttpEcho,
+    TcpEcho,
+    make_malformed_lines,
+)
 
 SPEECH = HttpEcho("echo.test", bytes(range(64)))
 
 
 def reply(
-    line: str = SPEECH.request_line,
+    line: str = REQUEST_LINE,
     headers: Sequence[tuple[str, str]] = tuple(SPEECH.headers),
     status: str = "200 OK",
 ) -> bytes:

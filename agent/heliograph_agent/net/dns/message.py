@@ -3,6 +3,10 @@
 Only dns.message is imported, and late: dnspython's resolvers cost an idle agent 20 MB.
 """
 
+import re
+import socket
+import struct
+from dataclasses import dataclass
 from random import Random
 from typing import TYPE_CHECKING
 
@@ -11,12 +15,6 @@ from heliograph.observation import DnsAnswer
 
 if TYPE_CHECKING:
     import dns.message
-import re
-import socket
-import struct
-from dataclasses import dataclass
-
-__all__ = ["DnsQuestion", "DnsResponse"]
 
 TYPES = {"A": 1, "NS": 2, "CNAME": 5, "MX": 15, "TXT": 16, "AAAA": 28, "HTTPS": 65}
 FAILURES = {
@@ -64,9 +62,8 @@ def encode_query(name: str, query_type: str, number: int) -> bytes | None:
     kind = TYPES.get(query_type)
     if kind is None or not _PLAIN_NAME.fullmatch(name):
         return None
-    labels = b"".join(
-        bytes((len(label),)) + label for label in name.rstrip(".").encode("ascii").split(b".")
-    )
+    encoded = name.rstrip(".").encode("ascii").split(b".")
+    labels = b"".join(bytes((len(label),)) + label for label in encoded)
     return _HEADER.pack(number, _QUERY, 1, 0, 0, 0) + labels + b"\0" + struct.pack("!HH", kind, _IN)
 
 
@@ -84,13 +81,17 @@ def parse_plain_reply(query: bytes, data: bytes) -> DnsResponse | None:
     answers = _parse_plain_answers(query, data, records) if records else ()
     if answers is None or (not records and len(data) != end):
         return None
-    rcode = flags & _RCODE
-    failure = FAILURES.get(rcode, Failure.DNS_SERVER_MISBEHAVING) if rcode else None
-    if failure is None and not (answers and answers[-1].type != "CNAME"):
-        failure = Failure.DNS_NO_ANSWER
-    return DnsResponse(
-        rcode=rcode, answers=answers, failure=failure, truncated=bool(flags & _TRUNCATED)
-    )
+    is_answered = bool(answers) and answers[-1].type != "CNAME"
+    return _make_response(flags & _RCODE, answers, is_answered, bool(flags & _TRUNCATED))
+
+
+def _make_response(
+    rcode: int, answers: tuple[DnsAnswer, ...], is_answered: bool, truncated: bool
+) -> DnsResponse:
+    failure = None if is_answered else Failure.DNS_NO_ANSWER
+    if rcode:
+        failure = FAILURES.get(rcode, Failure.DNS_SERVER_MISBEHAVING)
+    return DnsResponse(rcode=rcode, answers=answers, failure=failure, truncated=truncated)
 
 
 def _parse_plain_answers(query: bytes, data: bytes, records: int) -> tuple[DnsAnswer, ...] | None:
@@ -143,24 +144,17 @@ class _RecordChain:
         if len(packed) != size:
             return False
         answer = DnsAnswer(type=record_type, data=socket.inet_ntop(family, packed), ttl_s=ttl)
-        last = self.answers[-1] if self.answers else None
         # The library merges a record set: each record once, all with the lowest TTL.
-        if (
-            last is not None
-            and last.type == record_type
-            and (last.ttl_s != ttl or answer in self.answers)
-        ):
-            return False
+        for other in self.answers[-1:]:
+            if other.type == record_type and (other.ttl_s != ttl or answer in self.answers):
+                return False
         self.answers.append(answer)
         return True
 
     def _read_alias(self, begin: int, ttl: int) -> bool:
         read = _parse_name(self.data, begin)
-        if (
-            read is None
-            or read[1] != self.offset
-            or (self.answers and self.answers[-1].type != "CNAME")
-        ):
+        is_after_address = bool(self.answers) and self.answers[-1].type != "CNAME"
+        if read is None or read[1] != self.offset or is_after_address:
             return False
         target = read[0].lower()
         if target in self._names:  # a loop
@@ -254,26 +248,19 @@ class DnsQuestion:
         import dns.exception
         import dns.flags
         import dns.message
+        import dns.rdatatype
 
         try:
             message = dns.message.from_wire(data)
             if not self._library_query.is_response(message):
                 return None
+            kind = dns.rdatatype.to_text(self._library_query.question[0].rdtype)
+            answers = self._collect_answers(message)
+            is_answered = any(answer.type == kind for answer in answers)
             truncated = bool(message.flags & dns.flags.TC)
-            return self._read_message(message, truncated)
+            return _make_response(int(message.rcode()), answers, is_answered, truncated)
         except (dns.exception.DNSException, ValueError):
             return None
-
-    def _read_message(self, message: "dns.message.Message", truncated: bool) -> DnsResponse:
-        import dns.rdatatype
-
-        rcode = int(message.rcode())
-        kind = dns.rdatatype.to_text(self._library_query.question[0].rdtype)
-        answers = self._collect_answers(message)
-        failure = FAILURES.get(rcode, Failure.DNS_SERVER_MISBEHAVING) if rcode else None
-        if failure is None and not any(answer.type == kind for answer in answers):
-            failure = Failure.DNS_NO_ANSWER
-        return DnsResponse(rcode=rcode, answers=answers, failure=failure, truncated=truncated)
 
     def _collect_answers(self, message: "dns.message.Message") -> tuple[DnsAnswer, ...]:
         """Collect the chain of CNAMEs from our name, and the records at its end."""
@@ -282,20 +269,19 @@ class DnsQuestion:
         query_type = self._library_query.question[0].rdtype
         answers: list[DnsAnswer] = []
         name = self._library_query.question[0].name
-        wanted_types = (query_type, dns.rdatatype.CNAME)
         for _ in range(_MAX_ANSWERS):
-            sets = [s for s in message.answer if s.name == name and s.rdtype in wanted_types]
-            sets.sort(key=lambda s: s.rdtype != query_type)
-            if not sets:
+            sets = {s.rdtype: s for s in reversed(message.answer) if s.name == name}
+            records = sets.get(query_type) or sets.get(dns.rdatatype.CNAME)
+            if not records:
                 break
-            kind = dns.rdatatype.to_text(sets[0].rdtype)
-            for record in sets[0]:
+            kind = dns.rdatatype.to_text(records.rdtype)
+            for record in records:
                 record_text = record.to_text()[:_MAX_TEXT]
                 data = record_text.rstrip(".") if kind == "CNAME" else record_text
-                answers.append(DnsAnswer(type=kind, data=data or ".", ttl_s=sets[0].ttl))
-            if sets[0].rdtype == query_type:
+                answers.append(DnsAnswer(type=kind, data=data or ".", ttl_s=records.ttl))
+            if records.rdtype == query_type:
                 break
-            name = sets[0][0].target
+            name = records[0].target
         return tuple(answers[:_MAX_ANSWERS])
 
 

@@ -18,12 +18,12 @@ def coarsen_answer(answer: DnsAnswer) -> DnsAnswer:
     That includes a TXT answer that is an address alone. The scrubber removes addresses inside
     other TXT answers.
     """
-    if answer.type in ("A", "AAAA"):
-        return replace(answer, data=enclosing_network(answer.data) or answer.data)
-    if answer.type == "TXT":
-        network = enclosing_network(answer.data.strip('"'))
-        return replace(answer, data=f'"{network}"') if network else answer
-    return answer
+    if answer.type not in ("A", "AAAA", "TXT"):
+        return answer
+    network = enclosing_network(answer.data.strip('"'))
+    if not network:
+        return answer
+    return replace(answer, data=f'"{network}"' if answer.type == "TXT" else network)
 
 
 def enclosing_network(address_text: str) -> str:

@@ -9,24 +9,23 @@ import logging
 import ssl
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING
-
-from heliograph_agent.net.tcp import TrafficMeter
-from heliograph_agent.net.udp import UdpSocket
-
-if TYPE_CHECKING:
-    from aioquic.quic.connection import QuicConnection
-    from aioquic.quic.events import QuicEvent
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from heliograph.address import parse_literal
 from heliograph.failure import Failure
 from heliograph.observation import Tls
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
+from heliograph_agent.net.tcp import TrafficMeter
 from heliograph_agent.net.tls import certificates
 from heliograph_agent.net.tls.trust_store import Roots
 from heliograph_agent.net.trace import StepResult
+from heliograph_agent.net.udp import UdpSocket
+
+if TYPE_CHECKING:
+    from aioquic.quic.connection import QuicConnection
+    from aioquic.quic.events import QuicEvent
 
 _MAX_CHAIN = 16
 _ALERTS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 and the number of the TLS alert
@@ -192,11 +191,7 @@ class QuicHandshake:
             raise StepError(self._classify_end(end)) from end
         finally:
             self.chain = _peer_chain(self.transport)
-        fault = (
-            certificates.find_fault(self.chain, roots, self.server_name, now_s) if roots else None
-        )
-        if fault is not None:
-            raise StepError(fault)
+        certificates.check_chain(self.chain, roots, self.server_name, now_s)
 
     def step_facts(self) -> StepFacts:
         cipher = _cipher_name(self.transport) if self.chain else ""
@@ -227,10 +222,9 @@ class QuicHandshake:
         if not end.is_by_peer:
             if alert is None:
                 return Failure.UNEXPECTED_REPLY
-            is_unreadable = alert in _UNREADABLE
-            return (
-                Failure.SSL_INVALID_CERTIFICATE if is_unreadable else Failure.SSL_FAILED_HANDSHAKE
-            )
+            if alert in _UNREADABLE:
+                return Failure.SSL_INVALID_CERTIFICATE
+            return Failure.SSL_FAILED_HANDSHAKE
         self.alert = alert
         if alert is not None:
             return Failure.SSL_FAILED_HANDSHAKE

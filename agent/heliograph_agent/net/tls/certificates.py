@@ -15,10 +15,11 @@ import hashlib
 import ipaddress
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from heliograph.failure import Failure
 from heliograph.observation import Certificate
+from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.tls.trust_store import (
     Roots,
     load_certificate,
@@ -29,7 +30,7 @@ from heliograph_agent.net.tls.trust_store import (
 if TYPE_CHECKING:
     from cryptography import x509
 
-
+_Extension = TypeVar("_Extension", bound="x509.ExtensionType")
 _MAX_TEXT = 1_024
 _REMEMBERED = 128  # certificates, and chains: about 2 kB each
 _MAX_DEPTH = 8
@@ -75,6 +76,13 @@ def find_fault(chain: list[bytes], roots: Roots, name: str, now_s: int) -> Failu
     return None if proof.is_name_valid else Failure.SSL_INVALID_HOSTNAME
 
 
+def check_chain(chain: list[bytes], roots: Roots | None, name: str, now_s: int) -> None:
+    """Raise StepError if `chain` does not prove `name`; without `roots` any chain does."""
+    fault = find_fault(chain, roots, name, now_s) if roots else None
+    if fault is not None:
+        raise StepError(fault)
+
+
 @dataclass(frozen=True, slots=True)
 class _ChainProof:
     """Hold the result of a chain's check, independent of the current time."""
@@ -88,13 +96,11 @@ class _ChainProof:
 @lru_cache(maxsize=_REMEMBERED)
 @suppress_warnings()
 def _evaluate_chain(chain: tuple[bytes, ...], roots: Roots, name: str) -> _ChainProof:
-    certificates = [
-        certificate for der in chain if (certificate := load_certificate(der)) is not None
-    ]
+    certificates = [c for der in chain if (c := load_certificate(der)) is not None]
     if not certificates or len(certificates) < len(chain):
         return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
     try:
-        path = _find_path(certificates[0], certificates[1:], roots)
+        path = _PathSearch(certificates[1:], roots).find_path(certificates[:1])
         if path is None:
             return _ChainProof(Failure.SSL_UNKNOWN_AUTHORITY)
         if not _is_server_certificate(certificates[0]):
@@ -140,10 +146,7 @@ class _PathSearch:
 
     def find_path(self, path: "list[x509.Certificate]") -> "list[x509.Certificate] | None":
         lowest = path[-1]
-        if any(
-            anchor == lowest
-            for anchor in self._roots.find_by_subject(lowest.subject.public_bytes())
-        ):
+        if lowest in self._roots.find_by_subject(lowest.subject.public_bytes()):
             return path
         if len(path) > _MAX_DEPTH:
             return None
@@ -151,13 +154,9 @@ class _PathSearch:
         for anchor in self._roots.find_by_subject(issuer):
             if self._is_issued_by(anchor, lowest):
                 return [*path, anchor]
-        for candidate in self._sent:
-            is_issuer = candidate.subject.public_bytes() == issuer and candidate not in path
-            if (
-                is_issuer
-                and _may_sign(candidate, len(path) - 1)
-                and self._is_issued_by(candidate, lowest)
-            ):
+        named = [c for c in self._sent if c.subject.public_bytes() == issuer and c not in path]
+        for candidate in named:
+            if _may_sign(candidate, len(path) - 1) and self._is_issued_by(candidate, lowest):
                 complete_path = self.find_path([*path, candidate])
                 if complete_path is not None:
                     return complete_path
@@ -174,26 +173,26 @@ class _PathSearch:
         return True
 
 
-def _find_path(
-    leaf: "x509.Certificate", sent: "list[x509.Certificate]", roots: Roots
-) -> "list[x509.Certificate] | None":
-    return _PathSearch(sent, roots).find_path([leaf])
+def _find_extension(certificate: "x509.Certificate", kind: type[_Extension]) -> _Extension | None:
+    from cryptography import x509
+
+    try:
+        return certificate.extensions.get_extension_for_class(kind).value
+    except x509.ExtensionNotFound:
+        return None
 
 
 def _may_sign(issuer: "x509.Certificate", cas_below: int) -> bool:
     """Tell whether a CA is within its path length and may sign by its key usage."""
     from cryptography import x509
 
-    try:
-        basic = issuer.extensions.get_extension_for_class(x509.BasicConstraints).value
-    except x509.ExtensionNotFound:
+    basic = _find_extension(issuer, x509.BasicConstraints)
+    if basic is None or not basic.ca:
         return False
-    if not basic.ca or (basic.path_length is not None and cas_below > basic.path_length):
+    if basic.path_length is not None and cas_below > basic.path_length:
         return False
-    try:
-        return issuer.extensions.get_extension_for_class(x509.KeyUsage).value.key_cert_sign
-    except x509.ExtensionNotFound:
-        return True
+    usage = _find_extension(issuer, x509.KeyUsage)
+    return usage is None or usage.key_cert_sign
 
 
 def _is_server_certificate(leaf: "x509.Certificate") -> bool:
@@ -201,27 +200,21 @@ def _is_server_certificate(leaf: "x509.Certificate") -> bool:
     from cryptography import x509
     from cryptography.x509.oid import ExtendedKeyUsageOID as Oid
 
-    try:
-        usage = leaf.extensions.get_extension_for_class(x509.ExtendedKeyUsage).value
-    except x509.ExtensionNotFound:
-        return True
-    return any(oid in (Oid.SERVER_AUTH, Oid.ANY_EXTENDED_KEY_USAGE) for oid in usage)
+    usage = _find_extension(leaf, x509.ExtendedKeyUsage)
+    return usage is None or Oid.SERVER_AUTH in usage or Oid.ANY_EXTENDED_KEY_USAGE in usage
 
 
 def _is_valid_for_name(leaf: "x509.Certificate", name: str) -> bool:
     """Match subject alternative names (RFC 6125); a wildcard is one whole label."""
     from cryptography import x509
 
-    try:
-        names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
-    except x509.ExtensionNotFound:
+    names = _find_extension(leaf, x509.SubjectAlternativeName)
+    if names is None:
         return False
     try:
         address = ipaddress.ip_address(name)
     except ValueError:
-        return any(
-            _matches_pattern(pattern, name) for pattern in names.get_values_for_type(x509.DNSName)
-        )
+        return any(_matches_pattern(p, name) for p in names.get_values_for_type(x509.DNSName))
     return address in names.get_values_for_type(x509.IPAddress)
 
 

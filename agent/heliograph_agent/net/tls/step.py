@@ -30,16 +30,14 @@ class TlsHandshake:
         Write to `writer`. Without `roots` any chain is accepted. Raises OSError, EOFError, or
         StepError when the chain does not verify.
         """
-        sent_name = self._sent_name()
-        self.session = TlsSession(make_client_context(self.alpn), sent_name or None)
+        self.session = TlsSession(make_client_context(self.alpn), self._sent_name() or None)
         plaintext = await self.session.handshake(connection)
         self.chain = self.session.chain()
-        fault = (
-            certificates.find_fault(self.chain, roots, self.server_name, now_s) if roots else None
-        )
-        if fault is not None:
+        try:
+            certificates.check_chain(self.chain, roots, self.server_name, now_s)
+        except StepError:
             connection.transport.abort()
-            raise StepError(fault)
+            raise
         return plaintext
 
     @property
