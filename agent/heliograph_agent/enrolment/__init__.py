@@ -32,8 +32,6 @@ from heliograph_agent.uplink.signed_documents import apply_charter
 from heliograph_agent.uplink.transports import Reason, Transport, UplinkError, list_transports
 
 if TYPE_CHECKING:
-    import grpc
-
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
 ENROL_S = 15.0
@@ -110,7 +108,19 @@ def _make_collector(
     """Check the response and make the collector from it. Raises UplinkError."""
     if answer.agent != keys.agent_id(signer.public) or len(answer.sealing_key) != 32:
         raise UplinkError(Reason.REFUSED)
-    collector = Collector(
+    collector = _collector_from_answer(invite, certificate, answer)
+    if not invite.charter:
+        return collector
+    try:
+        return apply_charter(collector, follow_invited_chain(invite, answer.plan))
+    except TrustRootError as error:
+        raise UplinkError(Reason.CHARTER) from error
+
+
+def _collector_from_answer(
+    invite: Invite, certificate: str, answer: intake_pb2.EnrolResponse
+) -> Collector:
+    return Collector(
         endpoint=invite.endpoint,
         pin=invite.pin,
         certificate=certificate,
@@ -119,12 +129,6 @@ def _make_collector(
         agent=answer.agent,
         role=answer.role or "volunteer",
     )
-    if not invite.charter:
-        return collector
-    try:
-        return apply_charter(collector, follow_invited_chain(invite, answer.plan))
-    except TrustRootError as error:
-        raise UplinkError(Reason.CHARTER) from error
 
 
 async def _send_request(
@@ -135,13 +139,10 @@ async def _send_request(
     try:
         return await stub.Enrol(make_enrol_request(invite, signer), timeout=ENROL_S)
     except grpc.aio.AioRpcError as error:
-        raise UplinkError(_classify_error(error)) from error
-
-
-def _classify_error(error: "grpc.aio.AioRpcError") -> Reason:
-    """Map a failed call to a reason; here most refusals concern the token."""
-    reason = classify_call_error(error)
-    return Reason.BAD_INVITE if reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED) else reason
+        reason = classify_call_error(error)
+        if reason in (Reason.UNKNOWN_AGENT, Reason.REFUSED):  # most concern the token
+            reason = Reason.BAD_INVITE
+        raise UplinkError(reason) from error
 
 
 def make_request_file(invite: Invite, signer: keys.SigningKey) -> bytes:
@@ -180,13 +181,5 @@ def read_response(data: bytes, invite: Invite, signer: keys.SigningKey) -> Enrol
         raise ByFileError("was changed on the way, or is of another collector: copy it again")
     if answer.agent != keys.agent_id(signer.public) or pin != invite.pin:
         raise ByFileError("answers another agent's request: each has its own")
-    collector = Collector(
-        endpoint=invite.endpoint,
-        pin=invite.pin,
-        certificate=pem,
-        signing_key=b"",
-        sealing_key=b"",
-        agent=answer.agent,
-        role=answer.role or "volunteer",
-    )
+    collector = _collector_from_answer(invite, pem, answer)
     return EnrolmentResult(apply_charter(collector, body), answer.plan)

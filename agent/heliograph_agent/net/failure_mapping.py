@@ -39,6 +39,15 @@ _ERRNO = {
 }
 
 
+# asyncio raises these without an errno.
+_WITHOUT_ERRNO = {
+    ConnectionResetError: Failure.CONNECTION_RESET,
+    BrokenPipeError: Failure.CONNECTION_RESET,
+    ConnectionRefusedError: Failure.CONNECTION_REFUSED,
+    ConnectionAbortedError: Failure.CONNECTION_ABORTED,
+}
+
+
 def classify_error(error: BaseException) -> tuple[Failure, str]:
     """Return the failure, and a detail for a failure outside the vocabulary."""
     if isinstance(error, StepError):
@@ -49,21 +58,12 @@ def classify_error(error: BaseException) -> tuple[Failure, str]:
         return Failure.EOF_ERROR, ""
     if isinstance(error, ssl.SSLError):
         return Failure.SSL_FAILED_HANDSHAKE, ""
-    number = error.errno if isinstance(error, OSError) else None
-    failure = _ERRNO.get(number or 0) or _classify_connection_error(error)
-    return (failure, "") if failure else (Failure.UNKNOWN_FAILURE, _describe_error(error, number))
-
-
-def _classify_connection_error(error: BaseException) -> Failure | None:
-    """Classify errors that asyncio raises without an errno."""
-    if isinstance(error, (ConnectionResetError, BrokenPipeError)):
-        return Failure.CONNECTION_RESET
-    if isinstance(error, ConnectionRefusedError):
-        return Failure.CONNECTION_REFUSED
-    return Failure.CONNECTION_ABORTED if isinstance(error, ConnectionAbortedError) else None
-
-
-def _describe_error(error: BaseException, number: int | None) -> str:
-    """Name the type and the errno, never the message: messages contain addresses."""
+    number = (error.errno if isinstance(error, OSError) else None) or 0
+    if number in _ERRNO:
+        return _ERRNO[number], ""
+    for kind, failure in _WITHOUT_ERRNO.items():
+        if isinstance(error, kind):
+            return failure, ""
+    # The type and the errno, never the message: messages contain addresses.
     name = errno.errorcode.get(number, str(number)) if number else ""
-    return f"{type(error).__name__} {name}".strip()
+    return Failure.UNKNOWN_FAILURE, f"{type(error).__name__} {name}".strip()

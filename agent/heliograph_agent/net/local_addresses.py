@@ -50,19 +50,14 @@ class DefaultRoute:
 
 def interface_addresses() -> tuple[InterfaceAddress, ...]:
     """List every address of every interface."""
-    return tuple(
-        h for kind, body in _dump_table(_GETADDR) if kind == _NEWADDR for h in _parse_address(body)
-    )
+    messages = _dump_table(_GETADDR)
+    return tuple(h for kind, body in messages if kind == _NEWADDR for h in _parse_address(body))
 
 
 def default_routes() -> tuple[DefaultRoute, ...]:
     """List the default routes of the main table, of both families."""
-    return tuple(
-        r
-        for kind, body in _dump_table(_GETROUTE)
-        if kind == _NEWROUTE
-        for r in _parse_default_route(body)
-    )
+    routes = (body for kind, body in _dump_table(_GETROUTE) if kind == _NEWROUTE)
+    return tuple(route for body in routes for route in _parse_default_route(body))
 
 
 def _parse_address(body: bytes) -> Iterator[InterfaceAddress]:
@@ -155,10 +150,8 @@ class LocalMachine:
             self._scrubber = Scrubber(own)
 
 
-_PROBE_TARGETS = (
-    "192.0.2.1",
-    "2001:db8::1",
-)  # documentation addresses; a UDP connect sends nothing
+# Documentation addresses and the prefix of a host; a UDP connect sends nothing.
+_PROBE_TARGETS = ((socket.AF_INET, "192.0.2.1", 32), (socket.AF_INET6, "2001:db8::1", 64))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -227,14 +220,12 @@ def _is_loopback(address: str) -> bool:
 def _probe_addresses() -> tuple[InterfaceAddress, ...]:
     """Return the source address of each family, where netlink is missing."""
     addresses: list[InterfaceAddress] = []
-    for family, target in zip((socket.AF_INET, socket.AF_INET6), _PROBE_TARGETS, strict=True):
+    for family, target, prefix in _PROBE_TARGETS:
         try:
             with socket.socket(family, socket.SOCK_DGRAM) as probe:
                 probe.connect((target, 9))
                 address = str(probe.getsockname()[0]).partition("%")[0]
-                addresses.append(
-                    InterfaceAddress(-1, address, 64 if family == socket.AF_INET6 else 32)
-                )
+                addresses.append(InterfaceAddress(-1, address, prefix))
         except OSError:
             continue
     return tuple(addresses)

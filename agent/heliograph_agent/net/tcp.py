@@ -28,18 +28,43 @@ class ByteReceiver(Protocol):
     def feed_end(self, error: Exception | None) -> None: ...
 
 
+class Waiter:
+    """Let one task wait until the event loop's callbacks wake it."""
+
+    __slots__ = ("_future",)
+
+    def __init__(self) -> None:
+        self._future: asyncio.Future[None] | None = None
+
+    async def wait(self) -> None:
+        """Wait until `wake`; raise its error."""
+        self._future = asyncio.get_running_loop().create_future()
+        try:
+            await self._future
+        finally:
+            self._future = None
+
+    def wake(self, error: Exception | None = None) -> None:
+        if self._future is None or self._future.done():
+            return
+        if error is None:
+            self._future.set_result(None)
+        else:
+            self._future.set_exception(error)
+
+
 class ReceiveBuffer:
     """Buffer received bytes until a reader takes them; one reader at a time."""
 
-    __slots__ = ("_data", "_ended", "_error", "_paused", "_transport", "_waiter")
+    __slots__ = ("_data", "_error", "_paused", "_transport", "_waiter", "is_ended")
 
     def __init__(self, transport: asyncio.Transport | None = None) -> None:
         self._data = bytearray()
-        self._ended = False
+        self.is_ended = False
         self._error: Exception | None = None
         self._transport = transport
         self._paused = False
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
 
     def attach(self, transport: asyncio.Transport) -> None:
         self._transport = transport
@@ -49,17 +74,13 @@ class ReceiveBuffer:
         if len(self._data) > _HIGH_WATER and not self._paused and self._transport is not None:
             self._paused = True
             self._transport.pause_reading()
-        self._wake()
+        self._waiter.wake()
 
     def end(self, error: Exception | None) -> None:
         """End the stream; `error` is raised after all received bytes are read."""
-        self._ended = True
+        self.is_ended = True
         self._error = self._error or error
-        self._wake()
-
-    @property
-    def is_ended(self) -> bool:
-        return self._ended
+        self._waiter.wake()
 
     def read_available(self) -> bytes:
         """Return all buffered bytes without waiting."""
@@ -70,29 +91,18 @@ class ReceiveBuffer:
         while not self._data:
             if self._error is not None:
                 raise self._error
-            if self._ended:
+            if self.is_ended:
                 return b""
-            await self._wait_data()
+            await self._waiter.wait()
         return self._take_bytes(size)
 
     async def readexactly(self, size: int) -> bytes:
         """Return `size` bytes. Raises EOFError at an early end, OSError on a break."""
         while len(self._data) < size:
-            if self._ended:
+            if self.is_ended:
                 raise self._error or asyncio.IncompleteReadError(self.read_available(), size)
-            await self._wait_data()
+            await self._waiter.wait()
         return self._take_bytes(size)
-
-    async def _wait_data(self) -> None:
-        self._waiter = asyncio.get_running_loop().create_future()
-        try:
-            await self._waiter
-        finally:
-            self._waiter = None
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _take_bytes(self, size: int) -> bytes:
         if size >= len(self._data):
@@ -167,11 +177,6 @@ async def open_tcp(address: str, port: int, meter: TrafficMeter) -> TcpConnectio
     """
     if not parse_literal(address):
         raise ValueError(f"{address!r} does not appear to be an IPv4 or IPv6 address")
-    return await open_tcp_by_name(address, port, meter)
-
-
-async def open_tcp_by_name(host: str, port: int, meter: TrafficMeter) -> TcpConnection:
-    """Connect to a name or an address, as the system does. Raises OSError."""
     loop = asyncio.get_running_loop()
-    _, connection = await loop.create_connection(partial(TcpConnection, meter), host, port)
+    _, connection = await loop.create_connection(partial(TcpConnection, meter), address, port)
     return connection

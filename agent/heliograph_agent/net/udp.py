@@ -9,6 +9,7 @@ from collections import deque
 from contextlib import suppress
 
 from heliograph.address import parse_literal
+from heliograph_agent.net.tcp import Waiter
 
 _MAX_WAITING = 64  # datagrams; a flood of forged ones must not fill the memory
 _MAX_SIZE = 65_535
@@ -27,7 +28,7 @@ class UdpSocket:
         family = socket.AF_INET6 if ":" in address else socket.AF_INET
         self._socket = socket.socket(family, socket.SOCK_DGRAM)
         self._received: deque[bytes | OSError] = deque()
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._loop = asyncio.get_running_loop()
         try:
             self._socket.setblocking(False)
@@ -66,18 +67,17 @@ class UdpSocket:
             self._socket.close()
 
     async def _wait_datagram(self, deadline: float | None) -> None:
-        self._waiter = self._loop.create_future()
-        alarm = None if deadline is None else self._loop.call_at(deadline, self._time_out)
+        if deadline is None:
+            await self._waiter.wait()
+            return
+        alarm = self._loop.call_at(deadline, self._time_out)
         try:
-            await self._waiter
+            await self._waiter.wait()
         finally:
-            self._waiter = None
-            if alarm is not None:
-                alarm.cancel()
+            alarm.cancel()
 
     def _time_out(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_exception(TimeoutError())
+        self._waiter.wake(TimeoutError())
 
     def _receive(self) -> None:
         item: bytes | OSError
@@ -89,5 +89,4 @@ class UdpSocket:
             item = error
         if len(self._received) < _MAX_WAITING:
             self._received.append(item)
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
+        self._waiter.wake()

@@ -181,23 +181,21 @@ class SystemResolver:
 
     def _resolve_locally(self, lookup: Lookup) -> bool:
         """Resolve a literal or a name in the hosts file; False when neither applies."""
-        own_literal = parse_literal(lookup.name)
-        addresses = [own_literal] if own_literal else self._find_in_hosts(lookup)
-        lookup.answers = tuple(
-            DnsAnswer(type=_record_type(address), data=address) for address in addresses
-        )
-        if addresses and not own_literal:
+        literal = parse_literal(lookup.name)
+        if literal:
+            lookup.answers = (DnsAnswer(type=_record_type(literal), data=literal),)
+            return True
+        addresses = parse_hosts(_read_file(self.hosts_file, MAX_FILE), lookup.name)
+        answers = [DnsAnswer(type=_record_type(address), data=address) for address in addresses]
+        lookup.answers = tuple(a for a in answers if a.type == lookup.query_type)
+        if lookup.answers:
             lookup.engine = "hosts"
-        return bool(addresses)
-
-    def _find_in_hosts(self, lookup: Lookup) -> list[str]:
-        content = _read_file(self.hosts_file, MAX_FILE)
-        addresses = parse_hosts(content, lookup.name)
-        return [address for address in addresses if _record_type(address) == lookup.query_type]
+        return bool(lookup.answers)
 
     def _read_conf(self) -> ResolvConf:
-        content = _read_file(self.resolv_conf, MAX_FILE)
-        conf = parse_resolv_conf(content, hostname=socket.gethostname())
+        conf = parse_resolv_conf(
+            _read_file(self.resolv_conf, MAX_FILE), hostname=socket.gethostname()
+        )
         if self.resolver is None:
             return conf
         return replace(conf, servers=(self.resolver,), rotate=False)

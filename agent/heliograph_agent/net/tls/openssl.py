@@ -10,7 +10,7 @@ import ssl
 import sys
 from functools import lru_cache
 
-from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
+from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection, Waiter
 
 _ALERT_RECORD = 21
 _HEADER = 5
@@ -86,7 +86,7 @@ class TlsSession:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_hostname=server_name)
-        self._waiter: asyncio.Future[None] | None = None
+        self._waiter = Waiter()
         self._start = bytearray()
         self._is_ended = False
         self._error: Exception | None = None
@@ -130,12 +130,12 @@ class TlsSession:
             self._decrypt(self._plaintext)
             return
         self._start += data[: _REMEMBERED - len(self._start)]
-        self._wake()
+        self._waiter.wake()
 
     def feed_end(self, error: Exception | None) -> None:
         self._is_ended = True
         self._error = self._error or error
-        self._wake()
+        self._waiter.wake()
         if self._plaintext is not None:
             self._finish(self._plaintext, error)
 
@@ -156,10 +156,8 @@ class TlsSession:
         self._connection = connection
         connection.receiver = self
         self._is_ended = connection.receive_buffer.is_ended
-        early_data = (
-            connection.receive_buffer.read_available()
-        )  # bytes before the ClientHello belong to the peer's records too
-        if early_data:
+        # Bytes before the ClientHello belong to the peer's records too.
+        if early_data := connection.receive_buffer.read_available():
             self.feed_data(early_data)
 
     async def _negotiate(self) -> None:
@@ -180,17 +178,9 @@ class TlsSession:
     async def _wait_data(self) -> None:
         """Wait until the peer has sent data or ended the connection."""
         if not self._incoming.pending and not self._is_ended:
-            self._waiter = asyncio.get_running_loop().create_future()
-            try:
-                await self._waiter
-            finally:
-                self._waiter = None
+            await self._waiter.wait()
         if not self._incoming.pending and self._is_ended:
             raise self._error or EOFError("the peer ended the connection in the handshake")
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
 
     def _get_connection(self) -> TcpConnection:
         if self._connection is None:
