@@ -26,7 +26,7 @@ from heliograph_agent.relay.key import make_tls_context
 from heliograph_agent.relay.queue import BUSY_S, FAILED_S, QueueEntry, RelayQueue
 from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dial_context import DialContext
-from heliograph_agent.uplink.single_post import SinglePost, deliver_envelope
+from heliograph_agent.uplink.single_post import EnvelopeDelivery, SinglePost
 from heliograph_agent.uplink.transports import (
     EntrancePolicy,
     Transport,
@@ -244,11 +244,10 @@ class Relay:
             # Not reported, because this agent's uplink reports its own.
             trace = StepTrace(self.dial_context.clock)
             pin = self.policy.collector.pin
+            delivery = EnvelopeDelivery(self.dial_context, transport, pin, trace)
             try:
                 async with asyncio.timeout(TRANSPORT_S):
-                    response = await deliver_envelope(
-                        self.dial_context, transport, pin, entry.post, trace
-                    )
+                    response = await delivery.deliver(entry.post)
             except (UplinkError, TimeoutError):
                 continue
             self._last_transport = transport.name

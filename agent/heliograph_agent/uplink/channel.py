@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.v1 import intake_pb2
 from heliograph_agent.net.failure_mapping import NETWORK_ERRORS
 from heliograph_agent.net.tcp import TcpConnection
@@ -86,6 +87,11 @@ def _is_in_certificate(host: str, der: bytes) -> bool:
         name = host.lower().encode()
         return len(name) < 128 and b"\x82" + bytes([len(name)]) + name in der
     return b"\x87" + bytes([len(packed)]) + packed in der
+
+
+def make_metadata(intermediary: str) -> tuple[tuple[str, str], ...]:
+    """Make the metadata of a call; `intermediary` is "" where the peer is the agent itself."""
+    return ((INTERMEDIARY_HEADER, intermediary),) if intermediary else ()
 
 
 def uplink_error_from(error: "grpc.aio.AioRpcError") -> UplinkError:

@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Protocol
 from heliograph import __version__, keys
 from heliograph.clock import Clock
 from heliograph.error_group import find_first_error
-from heliograph.http_envelope import INTERMEDIARY_HEADER
 from heliograph.observation import Access, Link
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.spool import Spool, SpoolError
 from heliograph_agent.state import Collector, State
-from heliograph_agent.uplink.channel import CONNECT_S, GrpcStream
+from heliograph_agent.uplink.channel import CONNECT_S, GrpcStream, make_metadata
 from heliograph_agent.uplink.clock_offset import ClockExchange, ClockFilter
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
@@ -172,9 +171,7 @@ class UplinkSession:
 
         `intermediary` is http_envelope.ELSEWHERE where the peer address is not this agent's.
         """
-        stream = GrpcStream(
-            stub.Session(metadata=((INTERMEDIARY_HEADER, intermediary),) if intermediary else ())
-        )
+        stream = GrpcStream(stub.Session(metadata=make_metadata(intermediary)))
         try:
             await self._open(stream)
             await self._run_tasks(stream)

@@ -15,14 +15,18 @@ from google.protobuf.message import DecodeError
 
 from heliograph import http_envelope, plan_chunks
 from heliograph.failure import Failure, Operation
-from heliograph.plan import Carrier, Entrance
+from heliograph.plan import Carrier
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.net import ByteStream, StepTrace
 from heliograph_agent.net.http.http1 import Http1Exchange
-from heliograph_agent.net.scrub import Scrubber
 from heliograph_agent.net.step import Step
 from heliograph_agent.state import Collector
-from heliograph_agent.uplink.channel import open_channel, open_target, uplink_error_from
+from heliograph_agent.uplink.channel import (
+    make_metadata,
+    open_channel,
+    open_target,
+    uplink_error_from,
+)
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.dialer import PinnedConnection
 from heliograph_agent.uplink.plan_download import PlanDownload, read_relayed_receipt
@@ -70,93 +74,77 @@ class SinglePost:
         return header_values
 
 
-async def post_envelope(
-    entrance: Entrance,
-    stream: ByteStream,
-    single_post: SinglePost,
-    trace: StepTrace,
-    scrubber: Scrubber,
-) -> intake_pb2.SubmitResponse:
-    """Post over an open, pinned connection of the caller. Raises UplinkError."""
-    host = entrance.server_name or entrance.host
-    host = f"[{host}]" if ":" in host else host
-    exchange = Http1Exchange(
-        stream.reader,
-        stream.writer,
-        f"https://{host}/v1/envelopes",
-        method="POST",
-        headers=single_post.headers,
-        content=single_post.envelope,
-        keep_bytes=MAX_ANSWER,
-    )
+@dataclass(frozen=True, slots=True)
+class EnvelopeDelivery:
+    """Deliver envelopes by one transport, each over a connection of its own."""
 
-    with Step(
-        trace, scrubber, Operation.HTTP_ROUND_TRIP, HTTP_S, stream.step_result, "", exchange
-    ) as step:
-        await exchange.run_round_trip()
-        await exchange.read_body(MAX_ANSWER)
-    if not step.result.is_success:
-        is_timeout = step.result.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-        raise UplinkError(Reason.NO_ANSWER if is_timeout else Reason.UNREACHABLE)
-    try:
-        return _check_response(intake_pb2.SubmitResponse.FromString(bytes(exchange.body)))
-    except DecodeError as error:
-        raise UplinkError(Reason.REFUSED) from error
+    dial_context: DialContext
+    transport: Transport
+    pin: bytes
+    trace: StepTrace
 
-
-async def submit_envelope(
-    dial_context: DialContext,
-    transport: Transport,
-    pin: bytes,
-    connection: PinnedConnection,
-    single_post: SinglePost,
-) -> intake_pb2.SubmitResponse:
-    """Submit by a gRPC call to a session entrance. Raises UplinkError."""
-    import grpc
-
-    from heliograph.v1 import intake_pb2_grpc
-
-    request = intake_pb2.SubmitRequest(
-        envelope=envelope_pb2.Envelope.FromString(single_post.envelope), plan=single_post.plan
-    )
-    metadata = (
-        ((http_envelope.INTERMEDIARY_HEADER, single_post.intermediary),)
-        if single_post.intermediary
-        else ()
-    )
-    certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
-    async with (
-        open_target(transport, connection.address, dial_context, pin) as target,
-        open_channel(target, certificate, connection.name) as channel,
-    ):
-        stub = intake_pb2_grpc.IntakeStub(channel)
+    async def deliver(self, single_post: SinglePost) -> intake_pb2.SubmitResponse:
+        """Dial the transport and deliver the envelope. Raises UplinkError."""
+        entrance = self.transport.entrance
+        dialer = self.dial_context.make_dialer(self.transport, self.pin, self.trace)
+        connection = await dialer.connect(entrance)
         try:
-            return _check_response(await stub.Submit(request, timeout=HTTP_S, metadata=metadata))
-        except grpc.aio.AioRpcError as error:
-            raise uplink_error_from(error) from error
+            if entrance.carrier is not Carrier.STREAM:
+                return await self._post(connection.stream, single_post)
+        finally:
+            connection.stream.close()
+        return await self._submit(connection, single_post)
 
+    async def _post(self, stream: ByteStream, single_post: SinglePost) -> intake_pb2.SubmitResponse:
+        entrance = self.transport.entrance
+        host = entrance.server_name or entrance.host
+        host = f"[{host}]" if ":" in host else host
+        exchange = Http1Exchange(
+            stream.reader,
+            stream.writer,
+            f"https://{host}/v1/envelopes",
+            method="POST",
+            headers=single_post.headers,
+            content=single_post.envelope,
+            keep_bytes=MAX_ANSWER,
+        )
+        scrubber = self.dial_context.get_scrubber()
+        operation = Operation.HTTP_ROUND_TRIP
+        with Step(
+            self.trace, scrubber, operation, HTTP_S, stream.step_result, "", exchange
+        ) as step:
+            await exchange.run_round_trip()
+            await exchange.read_body(MAX_ANSWER)
+        if not step.result.is_success:
+            is_timeout = step.result.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+            raise UplinkError(Reason.NO_ANSWER if is_timeout else Reason.UNREACHABLE)
+        try:
+            return _check_response(intake_pb2.SubmitResponse.FromString(bytes(exchange.body)))
+        except DecodeError as error:
+            raise UplinkError(Reason.REFUSED) from error
 
-async def deliver_envelope(
-    dial_context: DialContext,
-    transport: Transport,
-    pin: bytes,
-    single_post: SinglePost,
-    trace: StepTrace,
-) -> intake_pb2.SubmitResponse:
-    """Dial the transport and deliver the envelope. Raises UplinkError."""
-    connection = await dial_context.make_dialer(transport, pin, trace).connect(transport.entrance)
-    try:
-        if transport.entrance.carrier is not Carrier.STREAM:
-            return await post_envelope(
-                transport.entrance,
-                connection.stream,
-                single_post,
-                trace,
-                dial_context.get_scrubber(),
-            )
-    finally:
-        connection.stream.close()
-    return await submit_envelope(dial_context, transport, pin, connection, single_post)
+    async def _submit(
+        self, connection: PinnedConnection, single_post: SinglePost
+    ) -> intake_pb2.SubmitResponse:
+        """Submit by a gRPC call to a session entrance."""
+        import grpc
+
+        from heliograph.v1 import intake_pb2_grpc
+
+        envelope = envelope_pb2.Envelope.FromString(single_post.envelope)
+        request = intake_pb2.SubmitRequest(envelope=envelope, plan=single_post.plan)
+        metadata = make_metadata(single_post.intermediary)
+        certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
+        address = connection.address
+        async with (
+            open_target(self.transport, address, self.dial_context, self.pin) as target,
+            open_channel(target, certificate, connection.name) as channel,
+        ):
+            submit = intake_pb2_grpc.IntakeStub(channel).Submit
+            try:
+                return _check_response(await submit(request, timeout=HTTP_S, metadata=metadata))
+            except grpc.aio.AioRpcError as error:
+                raise uplink_error_from(error) from error
 
 
 def _check_response(response: intake_pb2.SubmitResponse) -> intake_pb2.SubmitResponse:
@@ -263,16 +251,12 @@ class PostTransport:
         """Deliver one envelope and process its receipt. Raises UplinkError."""
         agent = self._context.agent
         trace = StepTrace(self._clock)
+        pin = self._transport.select_pin(self._collector.pin)
+        delivery = EnvelopeDelivery(self._context.dial_context, self._transport, pin, trace)
         progress = self._plan_download.describe_progress(agent.session_facts().plan_version)
         intermediary = http_envelope.ELSEWHERE if self._transport.is_proxied else ""
         try:
-            response = await deliver_envelope(
-                self._context.dial_context,
-                self._transport,
-                self._transport.select_pin(self._collector.pin),
-                SinglePost(envelope, progress, intermediary),
-                trace,
-            )
+            response = await delivery.deliver(SinglePost(envelope, progress, intermediary))
         finally:
             self._monitor.record_attempt(self._transport, trace)
         receipt = self._read_receipt(envelope, response)
