@@ -28,8 +28,8 @@ def compute_pin(pem: bytes) -> str:
         certificate = x509.load_pem_x509_certificate(pem)
     except ValueError as error:
         raise StateError(
-            f"{RELAY_KEY} in the state directory is damaged: remove it, and give the line of "
-            "`heliograph-agent relay` out anew."
+            f"{RELAY_KEY} in the state directory is damaged: remove it, and give out the new "
+            "line of `heliograph-agent relay`."
         ) from error
     public = certificate.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
     return hashlib.sha256(public).hexdigest()

@@ -95,7 +95,7 @@ class SessionAgent(Protocol):
     async def sign(self, context: bytes, message: bytes) -> bytes: ...
 
     def answer_renewal(self, renewed: intake_pb2.Renewed) -> intake_pb2.Renewal | None:
-        """Answer a message about this agent's key, in a thread of its own."""
+        """Answer a message about this agent's key, in another thread."""
         ...
 
     def take_plan(self, signed: plan_pb2.SignedPlan) -> None:

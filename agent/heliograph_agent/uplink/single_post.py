@@ -76,7 +76,7 @@ class SinglePost:
 
 @dataclass(frozen=True, slots=True)
 class EnvelopeDelivery:
-    """Deliver envelopes by one transport, each over a connection of its own."""
+    """Deliver envelopes by one transport, each over a new connection."""
 
     dial_context: DialContext
     transport: Transport
@@ -265,7 +265,7 @@ class PostTransport:
         if (plan := self._plan_download.add_response(response)) is not None:
             agent.take_plan(plan)
         self._check_receipt(receipt)
-        await self._settle(sequence, receipt)
+        await self._settle_envelope(sequence, receipt)
 
     def _read_receipt(
         self, envelope: bytes, response: intake_pb2.SubmitResponse
@@ -286,7 +286,7 @@ class PostTransport:
         self._monitor.note_reply()
         self._monitor.note_delivery(self._transport)
 
-    async def _settle(self, sequence: int, receipt: intake_pb2.Receipt) -> None:
+    async def _settle_envelope(self, sequence: int, receipt: intake_pb2.Receipt) -> None:
         """Record the receipt in the spool, or pause as it asks. Raises UplinkError."""
         if not self._unsettled_count:
             with convert_spool_errors():
