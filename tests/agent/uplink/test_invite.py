@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph.v1 import intake_pb2
-from heliograph_agent.uplink.invite import InviteError, parse_invite, split_endpoint
+from heliograph_agent.uplink.invite import Invite, InviteError, parse_invite, split_endpoint
 
 
 def line(
@@ -17,16 +17,10 @@ def line(
     return "heliograph1:" + base64.urlsafe_b64encode(raw).decode().rstrip("=")
 
 
-def test_parse_invite() -> None:
-    invite = parse_invite(line())
-    assert (invite.endpoint, invite.pin, invite.token) == (
-        "198.51.100.7:7443", b"p" * 32, b"t" * 16,
-    )  # fmt: skip
-
-
 def test_parse_invite_ignores_line_breaks() -> None:
     whole = line()
-    assert parse_invite(f"  {whole[:30]}\n{whole[30:]}\r\n") == parse_invite(whole)
+    invite = Invite("198.51.100.7:7443", b"p" * 32, b"t" * 16)
+    assert parse_invite(f"  {whole[:30]}\n{whole[30:]}\r\n") == parse_invite(whole) == invite
 
 
 @pytest.mark.parametrize(

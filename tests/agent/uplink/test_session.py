@@ -89,29 +89,36 @@ async def test_restarted_collector_gets_results(agent: Agent, who: Identity) -> 
     assert collector.stored == {1, 2, 3}
 
 
-async def test_duplicate_settles_envelope(agent: Agent, who: Identity) -> None:
-    async with intake(who=who) as collector, running(agent, collector):
-        collector.answer = lambda batch: make_receipt(batch, intake_pb2.STATUS_DUPLICATE)
-        await agent.deliver(2)
-        assert (await agent.spool.read_counts()).quarantined == 0
+DUPLICATE, REJECTED = intake_pb2.STATUS_DUPLICATE, intake_pb2.STATUS_REJECTED
 
 
-@pytest.mark.parametrize("sequence", [2, 0])
-async def test_rejected_batch_is_quarantined(agent: Agent, who: Identity, sequence: int) -> None:
-    """A receipt without a sequence, as for an unknown key, means the oldest one in flight."""
-
+@pytest.mark.parametrize(
+    ("status", "sequence", "rejected"),
+    [
+        (DUPLICATE, 2, []),
+        (REJECTED, 2, [(2, "bad_batch")]),
+        # A receipt without a sequence, as for an unknown key, means the oldest one in flight.
+        (REJECTED, 0, [(2, "bad_batch")]),
+    ],
+)
+async def test_duplicate_is_settled_and_rejected_batch_is_quarantined(
+    agent: Agent,
+    who: Identity,
+    status: intake_pb2.Status.ValueType,
+    sequence: int,
+    rejected: list[tuple[int, str]],
+) -> None:
     def answer(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
         if batch.sequence != 2:
             return stored(batch)
-        status = intake_pb2.STATUS_REJECTED
         return intake_pb2.Receipt(sequence=sequence, status=status, reason="bad_batch")
 
     async with intake(who=who) as collector, running(agent, collector):
         collector.answer = answer
         await agent.deliver(4)
         counts = await agent.spool.read_counts()
-        assert (counts.waiting, counts.quarantined) == (0, 1)
-        assert agent.rejected == [(2, "bad_batch")]
+        assert (counts.waiting, counts.quarantined) == (0, len(rejected))
+        assert agent.rejected == rejected
         assert len(collector.batches) == 4, "and is not sent again"
 
 

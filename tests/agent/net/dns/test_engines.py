@@ -12,6 +12,7 @@ from support.dns_server import answer, answer_stream
 from support.doh_server import doh_server
 from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
+from support.ports import HOST
 from support.tcp_server import Handler, reset_after_first_bytes, say_nothing, tcp_server
 from support.tls_server import tls_server
 from support.values import present
@@ -81,19 +82,16 @@ async def test_doh_name_unknown_to_system(opening: Opening) -> None:
     assert failure is Failure.DNS_NO_RESOLVER
 
 
-async def test_dot_certificate_of_other_host(opening: Opening, ca: LoopbackCA) -> None:
-    with tls_server(ca.leaf("dot.example.test"), answer_stream(answer_truly)) as port:
-        failure = await failure_of(opening, "dot", f"127.0.0.1:{port}")
-    assert failure is Failure.SSL_INVALID_HOSTNAME
-
-
 @both_engines
-async def test_certificate_of_unknown_authority(
+async def test_certificate_of_unknown_authority_or_other_host(
     opening: Opening, ca: LoopbackCA, engine: str
 ) -> None:
     with resolver(engine, ca) as address:
         failure = await failure_of(opening, engine, address, ca_file="")
     assert failure is Failure.SSL_UNKNOWN_AUTHORITY
+    with resolver(engine, ca, "dns.example.test") as address:
+        failure = await failure_of(opening, engine, address.replace("dns.example.test", HOST))
+    assert failure is Failure.SSL_INVALID_HOSTNAME
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from support.loopback_ca import Leaf, LoopbackCA
 from support.net_fixtures import Opening
 from support.ports import free_port
 from support.quic_server import Behaviour, initial, page, quic_server, version_negotiation
-from support.udp_server import udp_server
+from support.udp_server import Script, udp_server
 from support.values import present
 
 NAME = "www.example.test"
@@ -86,28 +86,6 @@ async def test_a_closed_port_refuses(opening: Opening) -> None:
     assert tls_of(seen) == Tls(server_name=NAME)
 
 
-@pytest.mark.parametrize("said", [[], [b"garbage" * 200], [b"\xc0\x00\x00\x00\x01\xff" * 9]])
-async def test_silence_and_noise_end_at_the_deadline(opening: Opening, said: list[bytes]) -> None:
-    with udp_server(lambda _: said) as port:
-        net, _ = opening(quic_s=0.3)
-        seen, _ = await shake(net, port)
-    assert seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-
-
-async def test_no_common_version(opening: Opening) -> None:
-    with udp_server(version_negotiation(0x6B3343CF, 0x0A0A0A0A)) as port:
-        net, _ = opening()
-        seen, _ = await shake(net, port)
-    assert seen.observation.failure is Failure.QUIC_INCOMPATIBLE_VERSION
-
-
-async def test_a_version_negotiation_with_our_version_in_it_is_a_forgery(opening: Opening) -> None:
-    with udp_server(version_negotiation(1)) as port:
-        net, _ = opening(quic_s=0.3)
-        seen, _ = await shake(net, port)
-    assert seen.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
-
-
 async def test_an_alert_of_the_peer_is_kept(opening: Opening, ca: LoopbackCA) -> None:
     with quic_server(ca.leaf(NAME), alpn=["doq"]) as port:
         net, _ = opening()
@@ -117,21 +95,28 @@ async def test_an_alert_of_the_peer_is_kept(opening: Opening, ca: LoopbackCA) ->
 
 
 @pytest.mark.parametrize(
-    ("frames", "failure", "alert"),
+    ("behaviour", "failure", "alert"),
     [
-        (b"\x1c\x02\x00\x00", Failure.CONNECTION_REFUSED, None),  # CONNECTION_CLOSE and its code
-        (b"\x1c\x00\x00\x00", Failure.EOF_ERROR, None),
-        (b"\x1c\x41\x28\x06\x00", Failure.SSL_FAILED_HANDSHAKE, 40),
-        (b"\x3f" * 40, Failure.UNEXPECTED_REPLY, None),  # no such frame
-        (b"\x06\x00\x06\x02\x00\x00\x02ab", Failure.SSL_FAILED_HANDSHAKE, None),  # ServerHello?
+        (lambda _: [], Failure.GENERIC_TIMEOUT_ERROR, None),
+        (lambda _: [b"garbage" * 200], Failure.GENERIC_TIMEOUT_ERROR, None),
+        (lambda _: [b"\xc0\x00\x00\x00\x01\xff" * 9], Failure.GENERIC_TIMEOUT_ERROR, None),
+        (version_negotiation(0x6B3343CF, 0x0A0A0A0A), Failure.QUIC_INCOMPATIBLE_VERSION, None),
+        # A version negotiation with our version in it is a forgery.
+        (version_negotiation(1), Failure.GENERIC_TIMEOUT_ERROR, None),
+        # CONNECTION_CLOSE and its code
+        (initial(b"\x1c\x02\x00\x00"), Failure.CONNECTION_REFUSED, None),
+        (initial(b"\x1c\x00\x00\x00"), Failure.EOF_ERROR, None),
+        (initial(b"\x1c\x41\x28\x06\x00"), Failure.SSL_FAILED_HANDSHAKE, 40),
+        (initial(b"\x3f" * 40), Failure.UNEXPECTED_REPLY, None),  # no such frame
+        (initial(b"\x06\x00\x06\x02\x00\x00\x02ab"), Failure.SSL_FAILED_HANDSHAKE, None),
     ],
 )
-async def test_an_initial_packet_that_ends_it(
-    opening: Opening, frames: bytes, failure: Failure, alert: int | None
+async def test_a_first_packet_that_is_no_answer(
+    opening: Opening, behaviour: Script, failure: Failure, alert: int | None
 ) -> None:
-    with udp_server(initial(frames)) as port:
-        net, _ = opening()
-        seen, _ = await shake(net, port)
+    settings = {"quic_s": 0.3} if failure is Failure.GENERIC_TIMEOUT_ERROR else {}
+    with udp_server(behaviour) as port:
+        seen, _ = await shake(opening(**settings)[0], port)
     assert seen.observation.failure is failure
     assert tls_of(seen) == Tls(server_name=NAME, alert=alert)
 

@@ -6,11 +6,14 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Tls
 from heliograph_agent.net import StepResult
 from heliograph_agent.net.system_net import SystemNet
+from heliograph_agent.net.tls.openssl import alert_of_error, find_clear_alert
 from heliograph_agent.net.trace import ByteStream
 from support.loopback_ca import Leaf, LoopbackCA
 from support.net_fixtures import Opening
@@ -93,41 +96,37 @@ async def test_server_refuses_unknown_or_absent_name(
     assert (tls_of(result).server_name, tls_of(result).alert) == (sent, 112)
 
 
-@pytest.mark.parametrize("number", [10, 40, 42, 48, 49, 70, 71, 80, 112, 120])
-async def test_alert_number_is_kept(opening: Opening, number: int) -> None:
-    with tcp_server(alert(number)) as port:
-        net, _ = opening()
-        seen, stream = await shake(net, port)
-    assert stream is None
-    assert seen.observation.failure is Failure.SSL_FAILED_HANDSHAKE
-    assert tls_of(seen).alert == number
-
-
 async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     """Greet as a mail server does: no ServerHello."""
     writer.write(b"220 mail.example.test ESMTP\r\n")
     await reader.read(4096)
 
 
+FAILED = Failure.SSL_FAILED_HANDSHAKE
+
+
 @pytest.mark.parametrize(
-    ("handler", "failure"),
+    ("handler", "failure", "number"),
     [
-        (reset_after_first_bytes, Failure.CONNECTION_RESET),
-        (close_after_first_bytes, Failure.EOF_ERROR),
-        (say_nothing, Failure.GENERIC_TIMEOUT_ERROR),
-        (reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Failure.SSL_FAILED_HANDSHAKE),
-        (reply(b"\x16\x03\x03\x00\x40half a record"), Failure.EOF_ERROR),
-        (speak_first, Failure.SSL_FAILED_HANDSHAKE),
+        (reset_after_first_bytes, Failure.CONNECTION_RESET, None),
+        (close_after_first_bytes, Failure.EOF_ERROR, None),
+        (say_nothing, Failure.GENERIC_TIMEOUT_ERROR, None),
+        (reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"), FAILED, None),
+        (reply(b"\x16\x03\x03\x00\x40half a record"), Failure.EOF_ERROR, None),
+        (speak_first, FAILED, None),
+        *((alert(number), FAILED, number) for number in (10, 40, 42, 48, 49, 70, 71, 80, 112, 120)),
     ],
 )
-async def test_broken_off(opening: Opening, handler: Handler, failure: Failure) -> None:
+async def test_broken_off(
+    opening: Opening, handler: Handler, failure: Failure, number: int | None
+) -> None:
     with tcp_server(handler) as port:
         net, trace = opening(tls_s=0.4)
         seen, stream = await shake(net, port)
     assert stream is None
     assert seen.observation.failure is failure
-    assert seen.observation.operation is Operation.TLS_HANDSHAKE
-    assert (tls_of(seen).server_name, tls_of(seen).chain) == (NAME, ())
+    facts = tls_of(seen)
+    assert (facts.server_name, facts.chain, facts.alert) == (NAME, (), number)
     assert len(trace.observations) == 2
 
 
@@ -169,3 +168,35 @@ async def test_shipped_set_of_roots(
     assert result.observation.failure is failure
     if stream is not None:
         stream.close()
+
+
+RECORD = b"\x16\x03\x03\x00\x04abcd"
+CLEAR_ALERT = b"\x15\x03\x03\x00\x02\x02\x28"
+
+
+@pytest.mark.parametrize(
+    ("received", "number"),
+    [
+        (CLEAR_ALERT, 40), (RECORD + CLEAR_ALERT, 40), (CLEAR_ALERT[:-1], None), (RECORD, None),
+        (b"", None), (b"\x15\x03\x03\x00\x1a" + bytes(26), None),
+    ],
+)  # fmt: skip
+def test_clear_alert_is_found_and_an_encrypted_one_is_not(
+    received: bytes, number: int | None
+) -> None:
+    assert find_clear_alert(received) == number
+
+
+@given(st.binary(max_size=400))
+def test_any_bytes_hold_an_alert_or_none(data: bytes) -> None:
+    number = find_clear_alert(data)
+    assert number is None or 0 <= number <= 255
+
+
+def test_alert_of_openssls_reason() -> None:
+    error = ssl.SSLError(1, "whatever the message says")
+    error.reason = "TLSV1_ALERT_INTERNAL_ERROR"
+    assert alert_of_error(error) == 80
+    error.reason = "WRONG_VERSION_NUMBER"
+    assert alert_of_error(error) is None
+    assert alert_of_error(OSError()) is None
