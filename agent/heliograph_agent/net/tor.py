@@ -109,11 +109,10 @@ def _parse_bridge(number: int, line: str) -> tuple[str, str]:
 
 
 def _plugin_line(transport: str) -> str:
-    for program, spoken in _PLUGINS.items():
-        path = shutil.which(program)
-        if transport in spoken and path is not None:
-            return f"ClientTransportPlugin {','.join(spoken)} exec {path}"
     programs = [program for program, spoken in _PLUGINS.items() if transport in spoken]
+    for program in programs:
+        if path := shutil.which(program):
+            return f"ClientTransportPlugin {','.join(_PLUGINS[program])} exec {path}"
     cure = f": install {' or '.join(programs)}" if programs else ""
     raise ValueError(f"Nothing here speaks the bridge's transport {transport}{cure}.")
 

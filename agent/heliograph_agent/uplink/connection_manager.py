@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.plan import Carrier, Entrance
 from heliograph_agent.net.trace import StepTrace
@@ -41,6 +41,10 @@ from heliograph_agent.uplink.transports import (
     UplinkError,
     list_transports,
 )
+
+if TYPE_CHECKING:
+    from heliograph_agent.uplink.single_post import PostTransport
+    from heliograph_agent.uplink.stream_transport import StreamTransport
 
 SHORT_WAIT_FAILURES = 4  # after the link is online again; waits of up to 8 s
 STABLE_US = 180_000_000  # the network does not freeze a session that lasts so long
@@ -73,14 +77,6 @@ class ConnectionStatus:
     last_failure: str = ""
     last_failure_us: int = 0
     last_beacon_us: int = 0  # when the collector last answered a DNS beacon
-
-
-class ActiveTransport(Protocol):
-    """Declare the hints to the transport in use, a stream or single posts."""
-
-    def wake(self) -> None: ...
-
-    def leave(self, reason: str) -> None: ...
 
 
 class UplinkPolicy(EntrancePolicy, Protocol):
@@ -136,7 +132,7 @@ class Uplink:
         self._failures = 0
         self._wait_failures = 0  # failures that determine the next wait
         self._retry_after_s = 0
-        self._active_transport: ActiveTransport | None = None
+        self._active_transport: StreamTransport | PostTransport | None = None
         self._began_us = 0
         self._leave_reason = ""
         self._connected_event = asyncio.Event()  # a transport works
@@ -256,7 +252,7 @@ class Uplink:
         if self._beacon.record(query, trace, wall_us, self._clock.monotonic_us()):
             log.info("the collector took in by DNS what answers here")
             self._set_status(replace(self.status, last_beacon_us=wall_us))
-        self._queue_attempt(self._beacon.target, trace)
+        self.record_attempt(self._beacon.target, trace)
 
     def _record_failure(self, transport: Transport | None, reason: Reason) -> None:
         if self._leave_reason:
@@ -341,9 +337,10 @@ class Uplink:
         if transport in transports and self._selector.record_delivery(transport, transports):
             self._save_selector()
 
-    def record_attempt(self, transport: Transport, trace: StepTrace) -> None:
+    def record_attempt(self, target: str, trace: StepTrace) -> None:
         """Queue the steps of one attempt for the log."""
-        self._queue_attempt(transport.name, trace)
+        with suppress(asyncio.QueueFull):
+            self._attempt_queue.put_nowait((target, trace))
 
     @cached_property
     def _selector(self) -> TransportSelector:
@@ -365,10 +362,6 @@ class Uplink:
         with suppress(StateError):
             stored = {"good": self._selector.preferred, "probes": self._selector.probes}
             self.context.state.write_json(UPLINK, stored, durable=False)
-
-    def _queue_attempt(self, target: str, trace: StepTrace) -> None:
-        with suppress(asyncio.QueueFull):
-            self._attempt_queue.put_nowait((target, trace))
 
     async def _write_attempts(self) -> None:
         while True:

@@ -33,7 +33,7 @@ class ReconnectDelay:
 
     async def record_reply(self, spool: Spool) -> None:
         """Note that the collector answered. Raises SpoolError."""
-        if self._is_away():
+        if self.is_away():
             self._backlog_end, self._delayed_until_us = await self._measure_backlog(spool)
         self._replied_us = self.clock.monotonic_us()
 
@@ -42,7 +42,7 @@ class ReconnectDelay:
 
         Before the collector has answered, the whole backlog waits. Raises SpoolError.
         """
-        if self._is_away():
+        if self.is_away():
             return (await self._measure_backlog(spool))[0]
         return self._backlog_end if self.clock.monotonic_us() < self._delayed_until_us else 0
 
@@ -51,12 +51,8 @@ class ReconnectDelay:
         self._replied_us = self.clock.monotonic_us()
         self._delayed_until_us = 0
 
-    @property
-    def is_connected(self) -> bool:
-        """Return whether the collector answered within AWAY_US."""
-        return not self._is_away()
-
-    def _is_away(self) -> bool:
+    def is_away(self) -> bool:
+        """Return whether the collector has not answered within AWAY_US."""
         now_us = self.clock.monotonic_us()
         return self._replied_us is None or now_us - self._replied_us > AWAY_US
 

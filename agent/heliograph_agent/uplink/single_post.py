@@ -161,7 +161,7 @@ class PostMonitor(ReplyListener, Protocol):
         """Return the seconds until a probe of better transports; None if there is none."""
         ...
 
-    def record_attempt(self, transport: Transport, trace: StepTrace) -> None: ...
+    def record_attempt(self, target: str, trace: StepTrace) -> None: ...
 
     def note_delivery(self, transport: Transport) -> None: ...
 
@@ -245,7 +245,7 @@ class PostTransport:
         skip_through = await delay.skip_through(spool)
         envelopes = await spool.list_waiting(LOOKAHEAD, skip_through)
         self._has_held_back = bool(skip_through)
-        return envelopes if envelopes or delay.is_connected else await spool.list_waiting(1)
+        return await spool.list_waiting(1) if delay.is_away() and not envelopes else envelopes
 
     async def _deliver(self, sequence: int, envelope: bytes) -> None:
         """Deliver one envelope and process its receipt. Raises UplinkError."""
@@ -258,7 +258,7 @@ class PostTransport:
         try:
             response = await delivery.deliver(SinglePost(envelope, progress, intermediary))
         finally:
-            self._monitor.record_attempt(self._transport, trace)
+            self._monitor.record_attempt(self._transport.name, trace)
         receipt = self._read_receipt(envelope, response)
         if receipt.sequence not in (0, sequence):
             raise UplinkError(Reason.REFUSED)

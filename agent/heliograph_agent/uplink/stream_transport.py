@@ -46,7 +46,7 @@ class StreamMonitor(ReplyListener, Protocol):
     @property
     def is_connected(self) -> bool: ...
 
-    def record_attempt(self, transport: Transport, trace: StepTrace) -> None: ...
+    def record_attempt(self, target: str, trace: StepTrace) -> None: ...
 
 
 class StreamTransport:
@@ -82,7 +82,7 @@ class StreamTransport:
         if not self._has_reply:
             self._has_reply = True
             add_session_step(self._trace, self._trace.started_us, None, "heard")
-            self._monitor.record_attempt(self._transport, self._trace)
+            self._monitor.record_attempt(self._transport.name, self._trace)
             self._trace = StepTrace(self._context.clock)
         self._monitor.note_reply()
 
@@ -92,7 +92,7 @@ class StreamTransport:
             await self._connect()
         except UplinkError:
             if not self._leave_reason:
-                self._monitor.record_attempt(self._transport, self._trace)
+                self._monitor.record_attempt(self._transport.name, self._trace)
             raise
 
     async def _connect(self) -> None:
