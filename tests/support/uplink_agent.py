@@ -80,7 +80,7 @@ class Agent:
     def note_rejection(self, sequence: int, reason: str) -> None:
         self.rejected.append((sequence, reason))
 
-    def list_entrances(self) -> list[Entrance]:
+    def list_allowed(self) -> list[Entrance]:
         return self.entrances
 
     def is_guarded(self, entrance: Entrance) -> bool:

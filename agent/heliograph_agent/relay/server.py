@@ -28,7 +28,7 @@ from heliograph_agent.state import Collector, State
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.single_post import EnvelopeDelivery, SinglePost
 from heliograph_agent.uplink.transports import (
-    EntrancePolicy,
+    EntranceGuard,
     Transport,
     UplinkError,
     list_transports,
@@ -97,7 +97,7 @@ WORKERS = 4
 log = logging.getLogger("heliograph.agent")
 
 
-class RelayPolicy(EntrancePolicy, Protocol):
+class RelayPolicy(EntranceGuard, Protocol):
     """Declare whose envelopes a relay carries, and where to."""
 
     @property
@@ -105,7 +105,7 @@ class RelayPolicy(EntrancePolicy, Protocol):
         """Return the present collector, because its keys may be replaced."""
         ...
 
-    def planned_entrances(self) -> Sequence[Entrance]: ...
+    def list_planned(self) -> Sequence[Entrance]: ...
 
 
 @dataclass(slots=True)
@@ -256,7 +256,7 @@ class Relay:
 
     def _list_transports(self) -> list[Transport]:
         """List transports without relays, so that no envelope goes in circles."""
-        planned = self.policy.planned_entrances()
+        planned = self.policy.list_planned()
         transports = list_transports(
             self.policy.collector.endpoint,
             [e for e in planned if e.carrier is not Carrier.RELAY],

@@ -207,12 +207,14 @@ class Agent:
 
         state = self.settings.state
         dial_context = self.settings.config.dial_context(self._clock, self._rng)
+        vantage = self.measurement_loop.vantage
+        beacon = peers.BeaconContents(self.plan_updater, vantage, self._clock)
         return Uplink(
             self,
             state,
             self.spool,
             dial_context,
-            policy=peers.EntranceRules(self.plan_updater, dial_context),
+            policy=peers.EntrancePolicy(self.plan_updater, dial_context),
             attempt_store=UplinkResults(
                 self.spool,
                 lambda: self.measurement_loop.vantage,
@@ -220,9 +222,7 @@ class Agent:
                 self.status.mark_changed,
             ),
             status_listener=self.status,
-            beacon=DnsBeacon(
-                state, peers.BeaconRules(self.plan_updater, self.measurement_loop, self._clock)
-            ),
+            beacon=DnsBeacon(state, beacon),
         )
 
     def _make_runner(self, plan: Plan) -> "Runner":

@@ -1,11 +1,11 @@
 """Apply the volunteer's configuration to relays, entrances and the DNS beacon."""
 
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from random import Random
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
@@ -15,51 +15,41 @@ from heliograph.v1 import plan_pb2
 from heliograph.voice_code import ServiceState
 from heliograph_agent.runtime.measurement_loop import VantageState
 from heliograph_agent.runtime.service_status import recent_states
-from heliograph_agent.runtime.settings import AgentSettings
+from heliograph_agent.runtime.settings import PlanUpdater
 from heliograph_agent.state import DELIVERED_PLAN, Collector, State, StateError
 from heliograph_agent.uplink.invite import split_endpoint
+
+if TYPE_CHECKING:
+    from heliograph_agent.uplink.dial_context import DialContext
 
 log = logging.getLogger("heliograph.agent")
 
 
-class SettingsSource(Protocol):
-    """Declare what knows the present settings; PlanUpdater does."""
+class EntrancePolicy:
+    """Apply the volunteer's configuration to the entrances of the present plan."""
 
-    @property
-    def settings(self) -> AgentSettings: ...
-
-
-class LocalAddressTest(Protocol):
-    """Declare what recognizes local addresses; DialContext does."""
-
-    def is_local_address(self, host: str) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class EntranceRules:
-    """Apply the present plan and configuration to entrances, for the uplink and the relay."""
-
-    source: SettingsSource
-    local: LocalAddressTest
+    def __init__(self, plan_updater: PlanUpdater, dial_context: "DialContext") -> None:
+        self._plan_updater = plan_updater
+        self._dial_context = dial_context
 
     @property
     def collector(self) -> Collector:
-        return self.source.settings.collector
+        return self._plan_updater.settings.collector
 
     @property
     def heartbeat_s(self) -> int:
-        return self.source.settings.plan.heartbeat_s
+        return self._plan_updater.settings.plan.heartbeat_s
 
-    def list_entrances(self) -> Sequence[Entrance]:
+    def list_allowed(self) -> Sequence[Entrance]:
         """List all entrances without the relays that the volunteer does not allow."""
-        return self.source.settings.config.entrances(self.planned_entrances())
+        return self._plan_updater.settings.config.entrances(self.list_planned())
 
-    def planned_entrances(self) -> Sequence[Entrance]:
+    def list_planned(self) -> Sequence[Entrance]:
         """List the plan's entrances without local addresses, unless these are allowed."""
-        entrances = self.source.settings.plan.entrances
+        entrances = self._plan_updater.settings.plan.entrances
         if self._may_reach_local():
             return entrances
-        is_local = self.local.is_local_address
+        is_local = self._dial_context.is_local_address
         return [
             replace(e, addresses=tuple(a for a in e.addresses if not is_local(a)))
             for e in entrances
@@ -72,21 +62,23 @@ class EntranceRules:
         An entrance that only the plan names could make volunteers probe their own networks. One
         that the volunteer configured or joined by may lead anywhere.
         """
+        settings = self._plan_updater.settings
         return (
             not self._may_reach_local()
-            and entrance not in self.source.settings.config.entrances(())
-            and (entrance.host, entrance.port) != split_endpoint(self.collector.endpoint)
+            and entrance not in settings.config.entrances(())
+            and (entrance.host, entrance.port) != split_endpoint(settings.collector.endpoint)
         )
 
     def _may_reach_local(self) -> bool:
         """Return whether local addresses are allowed, also by joining at one."""
-        host, _ = split_endpoint(self.collector.endpoint)
-        return self.source.settings.config.local_targets or self.local.is_local_address(host)
+        settings = self._plan_updater.settings
+        host, _ = split_endpoint(settings.collector.endpoint)
+        return settings.config.local_targets or self._dial_context.is_local_address(host)
 
 
-async def run_relay(source: SettingsSource, clock: Clock, rng: Random) -> None:
+async def run_relay(plan_updater: PlanUpdater, clock: Clock, rng: Random) -> None:
     """Serve as a relay until cancelled, if configured; log what prevents it."""
-    settings = source.settings
+    settings = plan_updater.settings
     if settings.config.relay_listen is None:
         return
     from heliograph_agent.relay.server import Relay  # loaded here, as few agents are relays
@@ -94,7 +86,7 @@ async def run_relay(source: SettingsSource, clock: Clock, rng: Random) -> None:
     dial_context = settings.config.dial_context(clock, rng)
     relay = Relay(
         state=settings.state,
-        policy=EntranceRules(source, dial_context),
+        policy=EntrancePolicy(plan_updater, dial_context),
         dial_context=dial_context,
         listen=settings.config.relay_listen,
         bytes_per_day=settings.config.relay_bytes_per_day,
@@ -116,27 +108,19 @@ def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:
             yield plan_pb2.SignedPlan.FromString(raw)
 
 
-class VantageSource(Protocol):
-    """Declare what knows the present vantage; MeasurementLoop does."""
+class BeaconContents:
+    """Provide what a DNS beacon reports, and where."""
 
-    @property
-    def vantage(self) -> VantageState: ...
+    def __init__(self, plan_updater: PlanUpdater, vantage: VantageState, clock: Clock) -> None:
+        self._plan_updater = plan_updater
+        self._vantage = vantage
+        self._clock = clock
 
-
-@dataclass(frozen=True, slots=True)
-class BeaconRules:
-    """Give the beacon its zone and the service states of status.json."""
-
-    source: SettingsSource
-    measurements: VantageSource
-    clock: Clock
-
-    @property
-    def zone(self) -> str:
+    def get_zone(self) -> str:
         """Return the plan's beacon zone, "" unless the volunteer allows it too."""
-        settings = self.source.settings
+        settings = self._plan_updater.settings
         return settings.plan.beacon_zone if settings.config.beacon else ""
 
-    @property
-    def service_states(self) -> dict[str, ServiceState]:
-        return recent_states(self.measurements.vantage.service_states, self.clock.wall_us())
+    def get_service_states(self) -> Mapping[str, ServiceState]:
+        """Return the states as in status.json."""
+        return recent_states(self._vantage.service_states, self._clock.wall_us())

@@ -34,7 +34,7 @@ from heliograph_agent.uplink.plan_download import PlanDownload
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
 from heliograph_agent.uplink.transports import (
-    EntrancePolicy,
+    EntranceGuard,
     Reason,
     Transport,
     TransportSelector,
@@ -79,13 +79,13 @@ class ConnectionStatus:
     last_beacon_us: int = 0  # when the collector last answered a DNS beacon
 
 
-class UplinkPolicy(EntrancePolicy, Protocol):
+class UplinkPolicy(EntranceGuard, Protocol):
     """Declare what the plan and the volunteer's configuration decide for the uplink."""
 
     @property
     def heartbeat_s(self) -> int: ...
 
-    def list_entrances(self) -> Sequence[Entrance]: ...
+    def list_allowed(self) -> Sequence[Entrance]: ...
 
 
 class StatusListener(Protocol):
@@ -209,7 +209,7 @@ class Uplink:
         """List all transports in their order. Raises UplinkError, StateError."""
         return list_transports(
             self.context.read_collector().endpoint,
-            self._policy.list_entrances(),
+            self._policy.list_allowed(),
             self.context.dial_context.proxy_use,
             self._policy,
         )

@@ -51,13 +51,11 @@ class BeaconSchedule:
 class BeaconSource(Protocol):
     """Declare what a beacon reports, and to which zone."""
 
-    @property
-    def zone(self) -> str:
+    def get_zone(self) -> str:
         """Return the zone, "" while beacons are not allowed."""
         ...
 
-    @property
-    def service_states(self) -> StatesByClass: ...
+    def get_service_states(self) -> StatesByClass: ...
 
 
 @dataclass(slots=True)
@@ -72,17 +70,17 @@ class DnsBeacon:
     @property
     def target(self) -> str:
         """Return the target of the beacon's measurements."""
-        return f"dns://{self.source.zone}"
+        return f"dns://{self.source.get_zone()}"
 
     def is_due(self, now_us: int) -> bool:
         """Return whether to send a query now that no transport works."""
         source = self.source
-        return bool(source.zone) and self.schedule.is_due(source.service_states, now_us)
+        return bool(source.get_zone()) and self.schedule.is_due(source.get_service_states(), now_us)
 
     def make_query(self, collector: Collector, wall_us: int) -> "BeaconQuery | None":
         """Make a query and its expected answer; None if that is not possible."""
-        zone = self.source.zone
-        report = StatusReport(wall_us // MINUTE_US, self.source.service_states)
+        zone = self.source.get_zone()
+        report = StatusReport(wall_us // MINUTE_US, self.source.get_service_states())
         try:
             key = self.state.signer().derive_shared_key(collector.sealing_key, keys.BEACON)
             name = dns_beacon.make_query_name(

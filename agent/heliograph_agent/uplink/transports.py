@@ -97,7 +97,7 @@ class Transport:
         return f"{e.carrier}://{host}:{e.port}{name_suffix}{' by proxy' if self.is_proxied else ''}"
 
 
-class EntrancePolicy(Protocol):
+class EntranceGuard(Protocol):
     """Decide which entrances may not lead into a private network."""
 
     def is_guarded(self, entrance: Entrance) -> bool: ...
@@ -107,7 +107,7 @@ def list_transports(
     endpoint: str,
     entrances: Sequence[Entrance],
     proxy: ProxyUse | None,
-    policy: EntrancePolicy | None = None,
+    policy: EntranceGuard | None = None,
 ) -> tuple[Transport, ...]:
     """List transports in the order of preference.
 

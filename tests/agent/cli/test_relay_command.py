@@ -4,7 +4,7 @@ import json
 import logging
 import random
 import socket
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -19,31 +19,13 @@ from heliograph_agent.consent import Consent
 from heliograph_agent.runtime import peers
 from heliograph_agent.runtime.agent import read_settings
 from heliograph_agent.runtime.measurement_loop import VantageState
-from heliograph_agent.runtime.settings import AgentSettings
+from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater
 from heliograph_agent.state import CONSENT, PLAN, State
 from support.scripted_intake import Collector, Identity, plan_of
 
 HOST = "127.0.0.1"
 RELAY = Entrance(carrier=Carrier.RELAY, host="192.0.2.7", port=7_446, pin="ab" * 32)
 POST = Entrance(carrier=Carrier.POST, host="a.example", port=7_444)
-
-
-@dataclass(frozen=True)
-class Held:
-    """What has these settings, whatever comes."""
-
-    settings: AgentSettings
-
-
-class Measuring:
-    vantage = VantageState(epoch=Epoch(id="e", started_us=1))
-
-
-class Home:
-    """A network behind a router."""
-
-    def is_local_address(self, host: str) -> bool:
-        return host.startswith("192.168.") or host == "localhost"
 
 
 @pytest.fixture
@@ -53,6 +35,10 @@ def state(state: State, who: Identity) -> State:
     state.write_json(CONSENT, Consent(given_us=1, plan_version=1, scope=frozenset()).to_json())
     state.write(PLAN, Collector(who, plan_of()).signed(plan_of()).SerializeToString())
     return state
+
+
+def make_updater(setting: AgentSettings) -> PlanUpdater:
+    return PlanUpdater(setting, SystemClock(), lambda: None, lambda _: None)
 
 
 def command(state: State, *words: str) -> int:
@@ -103,18 +89,19 @@ def test_relays_are_used_only_as_far_as_the_owner_says() -> None:
 
 def test_a_plan_names_no_way_into_the_volunteers_own_network(state: State) -> None:
     near = replace(POST, host="192.168.1.1")
-    mixed = replace(POST, addresses=("192.168.1.1", "203.0.113.9"))
+    mixed = replace(POST, addresses=("192.168.1.1", "9.9.9.9"))
     mine = replace(RELAY, host="192.168.1.5")
     config = c.Config(relays=(relay_line.format_relay_line(mine),))
     setting = read_settings(state, config)
-    setting = setting.with_plan(replace(setting.plan, entrances=(near, mixed)))
+    setting = replace(setting, plan=replace(setting.plan, entrances=(near, mixed)))
 
     def ways(setting: AgentSettings) -> dict[str, tuple[tuple[str, ...], bool]]:
-        rules = peers.EntranceRules(Held(setting), Home())
-        return {e.host: (e.addresses, rules.is_guarded(e)) for e in rules.list_entrances()}
+        dial_context = config.dial_context(SystemClock(), random.Random(1))
+        policy = peers.EntrancePolicy(make_updater(setting), dial_context)
+        return {e.host: (e.addresses, policy.is_guarded(e)) for e in policy.list_allowed()}
 
     assert ways(setting) == {
-        mixed.host: (("203.0.113.9",), True), mine.host: ((), False),
+        mixed.host: (("9.9.9.9",), True), mine.host: ((), False),
     }, "what the volunteer typed may lead anywhere"  # fmt: skip
     everywhere = {
         near.host: ((), False), mixed.host: (mixed.addresses, False), mine.host: ((), False),
@@ -144,8 +131,11 @@ def test_a_last_word_needs_leave_of_both_sides(state: State) -> None:
     for zone, willing, said in (("b.example", True, "b.example"), ("b.example", False, ""),
                                 ("", True, "")):  # fmt: skip
         setting = read_settings(state, c.Config(beacon=willing))
-        setting = setting.with_plan(replace(setting.plan, beacon_zone=zone))
-        assert peers.BeaconRules(Held(setting), Measuring(), SystemClock()).zone == said
+        updater = make_updater(replace(setting, plan=replace(setting.plan, beacon_zone=zone)))
+        beacon = peers.BeaconContents(
+            updater, VantageState(epoch=Epoch(id="e", started_us=0)), SystemClock()
+        )
+        assert beacon.get_zone() == said
     plan = replace(plan_of(), beacon_zone="b.example", entrances=(POST, RELAY))
     assert codec.plan_from_pb(codec.plan_to_pb(plan)) == plan
 
@@ -157,6 +147,6 @@ async def test_a_port_that_is_taken_is_said_and_the_rest_goes_on(
         port = taken.getsockname()[1]
         setting = read_settings(state, c.Config(relay_listen=(HOST, port)))
         with caplog.at_level(logging.WARNING):
-            await peers.run_relay(Held(setting), SystemClock(), random.Random(1))
+            await peers.run_relay(make_updater(setting), SystemClock(), random.Random(1))
     assert "relay.listen cannot be listened on" in caplog.text
     assert str(port) not in caplog.text

@@ -56,7 +56,7 @@ class NeighborPolicy:
     def collector(self) -> StoredCollector:
         return self.collectors.pop(0) if len(self.collectors) > 1 else self.collectors[0]
 
-    def planned_entrances(self) -> Sequence[Entrance]:
+    def list_planned(self) -> Sequence[Entrance]:
         return self.entrances
 
     def is_guarded(self, entrance: Entrance) -> bool:

@@ -1,6 +1,6 @@
 """When a beacon is sent, and which answer counts."""
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -31,7 +31,12 @@ class Source:
     """The zone, and what a beacon reports."""
 
     zone: str
-    service_states: StatesByClass = field(default_factory=STATES.copy)
+
+    def get_zone(self) -> str:
+        return self.zone
+
+    def get_service_states(self) -> StatesByClass:
+        return STATES
 
 
 def test_beacon_is_due_at_once_then_on_change_or_hourly() -> None:

@@ -5,7 +5,7 @@ import random
 import struct
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import dns.asyncquery
@@ -45,12 +45,14 @@ DEADLINE_S = 20.0
 PRIVATE = bytes(range(32))
 
 
-@dataclass
 class Source:
     """What the beacon of an agent reports."""
 
-    zone: str = ZONE
-    service_states: StatesByClass = field(default_factory=LIVES.copy)
+    def get_zone(self) -> str:
+        return ZONE
+
+    def get_service_states(self) -> StatesByClass:
+        return LIVES
 
 
 @dataclass
