@@ -18,8 +18,6 @@ _SUITES_12 = (
 _SIGNATURES = (0x0403, 0x0804, 0x0401, 0x0503, 0x0805, 0x0501, 0x0806, 0x0601)
 _CLIENT_HELLO = 1
 
-Extension = tuple[int, bytes]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TlsHello:
@@ -36,6 +34,10 @@ class TlsHello:
     def encode_body(self, ech: bytes | None, *, session_id: bytes | None = None) -> bytes:
         """Encode the hello without message header; `ech` None omits the extension."""
         suites = _SUITES_13 if self.is_inner else (*_SUITES_13, *_SUITES_12)
+        extensions = b"".join(
+            _encode_uint16(number) + encode_block(2, content)
+            for number, content in self._extensions(ech)
+        )
         return b"".join(
             (
                 _encode_uint16(TLS12),
@@ -43,7 +45,7 @@ class TlsHello:
                 encode_block(1, self.session_id if session_id is None else session_id),
                 encode_block(2, _encode_uint16_list((self._grease_value(0), *suites))),
                 encode_block(1, b"\x00"),
-                encode_block(2, b"".join(_encode_extension(e) for e in self._extensions(ech))),
+                encode_block(2, extensions),
             )
         )
 
@@ -51,7 +53,7 @@ class TlsHello:
         """Return one of 0x0a0a, 0x1a1a … 0xfafa."""
         return 0x0A0A + 0x1010 * (self.grease[index] & 0x0F)
 
-    def _extensions(self, ech: bytes | None) -> Iterable[Extension]:
+    def _extensions(self, ech: bytes | None) -> Iterable[tuple[int, bytes]]:
         first = self._grease_value(2)
         last = self._grease_value(3)
         yield first, b""
@@ -103,11 +105,6 @@ def encode_record(handshake: bytes) -> bytes:
 def encode_block(prefix: int, content: bytes) -> bytes:
     """Encode `content` after its length in `prefix` bytes."""
     return len(content).to_bytes(prefix, "big") + content
-
-
-def _encode_extension(extension: Extension) -> bytes:
-    number, content = extension
-    return _encode_uint16(number) + encode_block(2, content)
 
 
 def _encode_uint16(number: int) -> bytes:

@@ -232,7 +232,10 @@ async def _copy_both(
     """Copy in both directions until one side ends."""
     async with asyncio.TaskGroup() as group:
         out_task = group.create_task(_copy_out(reader, connection))
-        await _copy_back(connection, writer)
+        with suppress(OSError):
+            while data := await connection.receive_buffer.read(_CHUNK):
+                writer.write(data)
+                await writer.drain()
         out_task.cancel()
 
 
@@ -244,10 +247,3 @@ async def _copy_out(reader: asyncio.StreamReader, connection: TcpConnection) -> 
                 await connection.drain()
     finally:
         connection.transport.abort()  # ends the other direction too
-
-
-async def _copy_back(connection: TcpConnection, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):
-        while data := await connection.receive_buffer.read(_CHUNK):
-            writer.write(data)
-            await writer.drain()

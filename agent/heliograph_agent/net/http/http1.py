@@ -106,7 +106,10 @@ class Http1Exchange:
                 head = await self._read_head()
                 if head.status >= 200 or head.status == _SWITCHING:
                     self._body = ResponseBody(head, self._method)
-                    self._set_head(head)
+                    self._head = head
+                    self.status = head.status
+                    # They stay apart from the other headers (RFC 6265 section 3).
+                    self.cookies = tuple(head.all_values("set-cookie")[:_MAX_COOKIES])
                     return
         except NotHttpError as error:
             raise StepError(Failure.HTTP_REQUEST_FAILED) from error
@@ -159,12 +162,6 @@ class Http1Exchange:
                 raise StepError(Failure.EOF_ERROR)
             self._received += data
         return head
-
-    def _set_head(self, head: ResponseHead) -> None:
-        """Store the headers; Set-Cookie lines stay apart (RFC 6265 section 3)."""
-        self._head = head
-        self.status = head.status
-        self.cookies = tuple(head.all_values("set-cookie")[:_MAX_COOKIES])
 
     def _add_body(self, data: bytes, limit: int) -> None:
         counted = data[: max(0, limit - self._size)]

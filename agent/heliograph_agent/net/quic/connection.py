@@ -75,7 +75,9 @@ class QuicTransport:
         except TimeoutError:
             self.connection.handle_timer(now=self._now())
         else:
-            self._receive(data)
+            self._meter.count_bytes(len(data))
+            self.connection.receive_datagram(data, self._udp_socket.peer, now=self._now())
+            self._ended_error = self._find_end(data)
 
     def iter_events(self) -> Iterator["QuicEvent"]:
         """Yield the events since the last call."""
@@ -93,12 +95,6 @@ class QuicTransport:
         for data, _ in self.connection.datagrams_to_send(now=self._now()):
             self._meter.count_bytes(len(data))
             self._udp_socket.send(data)
-
-    def _receive(self, data: bytes) -> None:
-        self._meter.count_bytes(len(data))
-        peer = self._udp_socket.peer
-        self.connection.receive_datagram(data, peer, now=self._now())
-        self._ended_error = self._find_end(data)
 
     def _find_end(self, data: bytes) -> QuicEndedError | None:
         """Find the end of the connection in aioquic's internal state.
