@@ -111,12 +111,12 @@ class SystemNet:
         lookup = Lookup(
             name=name, query_type=query_type, engine=engine, resolver=resolver, coarse=coarse
         )
-        query = self._factory.dns_engines.prepare_query(lookup)
+        prepared = self._factory.dns_engines.prepare_lookup(lookup)
         linger = Linger(seconds=linger_s, clock=self._factory.clock, later=lookup.later)
         deadline_s = self._config.resolve_s + linger_s
         with self._make_step(Operation.RESOLVE, deadline_s, None, endpoint, lookup) as step:
             try:
-                await query.run(self._trace, linger)
+                await prepared.run(self._trace, linger)
             finally:
                 step.idle_us = linger.listened_us
         return step.result

@@ -38,7 +38,7 @@ SUITES = {
 
 
 @dataclass(frozen=True, slots=True)
-class Alert:
+class TlsAlert:
     number: int
 
 
@@ -56,7 +56,7 @@ class ServerHello:
         return self.random == _RETRY
 
 
-def parse_server_reply(received: bytes) -> Alert | ServerHello | None:
+def parse_server_reply(received: bytes) -> TlsAlert | ServerHello | None:
     """Parse the first reply; None when incomplete. Raises ProtocolMismatch."""
     handshake = b""
     offset = 0
@@ -66,7 +66,7 @@ def parse_server_reply(received: bytes) -> Alert | ServerHello | None:
         if len(body) < size:
             break
         if kind == _ALERT and size == 2 and not handshake:
-            return Alert(body[1])
+            return TlsAlert(body[1])
         if kind != _HANDSHAKE or not body:
             raise ProtocolMismatch("neither a hello nor an alert")
         handshake += body
@@ -168,7 +168,7 @@ class ClientHello:
         reply = parse_server_reply(received)
         if reply is None:
             return None
-        if isinstance(reply, Alert):
+        if isinstance(reply, TlsAlert):
             self._facts = replace(self._facts, version="", cipher="", alert=reply.number)
             return ProbeReply(f"alert_{reply.number}")
         cipher = SUITES[reply.suite][0] if reply.suite in SUITES else f"0x{reply.suite:04x}"

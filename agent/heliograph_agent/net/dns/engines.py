@@ -53,7 +53,7 @@ class DnsEngines:
     trust_store: TrustStore
     policy: AddressPolicy
 
-    def prepare_query(self, lookup: Lookup) -> "DnsQuery":
+    def prepare_lookup(self, lookup: Lookup) -> "PreparedLookup":
         """Prepare a lookup, and load the library for it before the step's clock starts.
 
         Raises ValueError before anything is sent: an unknown engine or resolver, a bad name.
@@ -68,7 +68,7 @@ class DnsEngines:
             server = parse_host_port(lookup.resolver, "resolver")
             if self.policy.is_forbidden(server[0]):
                 raise ForbiddenAddressError
-        return DnsQuery(self, lookup, question, server)
+        return PreparedLookup(self, lookup, question, server)
 
     @asynccontextmanager
     async def open_tls(
@@ -95,7 +95,7 @@ class DnsEngines:
 
 
 @dataclass(frozen=True, slots=True)
-class DnsQuery:
+class PreparedLookup:
     """Perform one prepared lookup by its engine."""
 
     engines: DnsEngines
