@@ -18,7 +18,7 @@ from heliograph_collector.alerting.http_client import DeliveryError, DeliveryRes
 from heliograph_collector.alerting.message import Message
 from heliograph_collector.alerting.outbox import DueMessage, Outbox, message_due_us, next_retry_us
 from heliograph_collector.alerting.payloads import AlertRequest
-from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind
+from heliograph_collector.config.receivers import IncidentAlert, Receiver, ReceiverKind
 
 log = logging.getLogger("heliograph.courier")
 
@@ -91,7 +91,7 @@ class AlertDispatcher:
             registry=registry,
         )
 
-    async def queue_alerts(self, alerts: Sequence[Alert], entry: int, head: str) -> None:
+    async def queue_alerts(self, alerts: Sequence[IncidentAlert], entry: int, head: str) -> None:
         """Store the alerts that each receiver accepts; durable on return.
 
         Raises sqlite3.Error.

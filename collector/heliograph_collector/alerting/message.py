@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypedDict, cast
 
-from heliograph_collector.config.receivers import Alert, AlertedIncident
+from heliograph_collector.config.receivers import AlertedIncident, IncidentAlert
 
 VERSION = 1  # version of the payload
 MAX_ALERTS = 50  # alerts in one message; the others are only counted
@@ -16,7 +16,7 @@ _PREFIXES = {"resumed": "Dark again: "}
 
 def build_alert(
     entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], explanation: str
-) -> Alert | None:
+) -> IncidentAlert | None:
     """Build the alert of a log entry; None if no receiver is notified of it.
 
     `incident` is the API document after that entry, `explanation` a summary of its evidence. The
@@ -52,7 +52,7 @@ class MessagePayload(TypedDict):
     id: str
     timestamp: str
     base: str
-    alerts: list[Alert]
+    alerts: list[IncidentAlert]
     more: int
 
 
@@ -61,7 +61,7 @@ class Message:
     """Alerts that are delivered together; every retry uses the same `id`."""
 
     id: str
-    alerts: Sequence[Alert]
+    alerts: Sequence[IncidentAlert]
     more: int = 0  # alerts that are counted but not included
     is_sample: bool = False
 
@@ -106,7 +106,7 @@ def build_sample(id_: str, at: str) -> Message:
         "updated": at,
         "links": {"self": "/api/v1/incidents", "page": "/", "log": "/api/v1/log"},
     }
-    sample_alert: Alert = {
+    sample_alert: IncidentAlert = {
         "entry": 0,
         "hash": "0" * 64,
         "at": at,
@@ -171,12 +171,12 @@ def format_link(message: Message, base: str) -> str:
     )
 
 
-def list_threads(alerts: Sequence[Alert]) -> list[str]:
+def list_threads(alerts: Sequence[IncidentAlert]) -> list[str]:
     """List the incident ids, by which mail readers group messages into threads."""
     return list(dict.fromkeys(str(alert["incident"]["id"]) for alert in alerts))
 
 
-def _format_alert(alert: Alert, base: str) -> list[str]:
+def _format_alert(alert: IncidentAlert, base: str) -> list[str]:
     paragraphs = []
     if alert["text"] not in alert["about"]:
         paragraphs.append(f"The operator says: {alert['text']}")
@@ -187,9 +187,9 @@ def _format_alert(alert: Alert, base: str) -> list[str]:
     return [*paragraphs, address] if address else paragraphs
 
 
-def _format_sentence(alert: Alert) -> str:
+def _format_sentence(alert: IncidentAlert) -> str:
     return f"{_PREFIXES.get(alert['change'], '')}{alert['incident']['sentence']}"
 
 
-def _format_alert_link(alert: Alert, base: str, prefix: str) -> str:
+def _format_alert_link(alert: IncidentAlert, base: str, prefix: str) -> str:
     return f"{prefix}{base}{alert['incident']['links']['page']}" if base else ""

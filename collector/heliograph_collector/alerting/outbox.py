@@ -17,7 +17,7 @@ from pathlib import Path
 
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.alerting.message import Message, format_title
-from heliograph_collector.config.receivers import Alert, Receiver
+from heliograph_collector.config.receivers import IncidentAlert, Receiver
 
 DATABASE_FILE = "courier.db"
 MAX_WAITING = 500  # alerts for one receiver; older ones are only counted
@@ -62,7 +62,7 @@ class Delivery:
 
     id: str
     receiver: str
-    alerts: Sequence[Alert]
+    alerts: Sequence[IncidentAlert]
     more: int
     made_us: int
     due_us: int | None
@@ -110,7 +110,7 @@ class Outbox:
         return (int(row[0]), str(row[1])) if row else None
 
     def queue_alerts(
-        self, alerts: Iterable[tuple[str, Alert]], entry: int, head: str, now_us: int
+        self, alerts: Iterable[tuple[str, IncidentAlert]], entry: int, head: str, now_us: int
     ) -> None:
         """Store (receiver, alert) pairs, and that the log was read up to `entry`."""
         with self._begin_write() as db:

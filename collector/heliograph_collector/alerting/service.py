@@ -27,7 +27,7 @@ from heliograph_collector.alerting.outbox import Delivery, Outbox
 from heliograph_collector.alerting.ssrf_guard import build_connector
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
-from heliograph_collector.config.receivers import Alert, Receiver
+from heliograph_collector.config.receivers import IncidentAlert, Receiver
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
 
 log = logging.getLogger("heliograph.courier")
@@ -184,9 +184,9 @@ def find_position(outbox: Outbox, book: IncidentBook, now_us: int) -> int:
 
 def collect_alerts(
     book: IncidentBook, entries: Sequence[LogEntry], reader: IncidentReader
-) -> list[Alert]:
+) -> list[IncidentAlert]:
     """Build the alerts of these entries, each as published at that entry."""
-    alerts: list[Alert] = []
+    alerts: list[IncidentAlert] = []
     for entry in entries:
         preceding = [
             earlier for earlier in book.entries_of(entry.incident) if earlier.number <= entry.number

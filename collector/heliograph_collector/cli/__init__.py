@@ -113,6 +113,23 @@ def _import_command(command: str) -> ModuleType:
     return import_module(MODULE_BY_COMMAND.get(command, f"heliograph_collector.cli.{command}"))
 
 
+def add_command(
+    commands: "argparse._SubParsersAction[argparse.ArgumentParser]",
+    name: str,
+    summary: str,
+    example: str,
+    description: str | None = None,
+) -> argparse.ArgumentParser:
+    """Add the parser of a command; `example` is a command line without the program's name."""
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog=f"Example: heliograph-collector {example}",
+        allow_abbrev=False,
+    )
+
+
 def add_common_options(command: argparse.ArgumentParser) -> None:
     """Add the options that most commands share."""
     command.add_argument(

@@ -6,39 +6,29 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.fleet import EnrolledAgent, Fleet
 from heliograph_collector.fleet.quarantine import clear_quarantine
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "agents",
-        help="list agents, or revoke one",
+        "list agents, or revoke one",
+        "agents list",
         description="Lists the enrolled agents, or revokes one, which loses its session at once.",
-        epilog="Example: heliograph-collector agents list",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="list|revoke|clear", required=True)
-    listing = actions.add_parser(
-        "list",
-        help="print the agents",
-        epilog="Example: heliograph-collector agents list --json",
-        allow_abbrev=False,
-    )
+    listing = add_command(actions, "list", "print the agents", "agents list --json")
     listing.add_argument("--json", action="store_true", help="print a JSON array")
-    revoking = actions.add_parser(
-        "revoke",
-        help="turn one away from now on",
-        epilog="Example: heliograph-collector agents revoke 3f9a",
-        allow_abbrev=False,
-    )
+    revoking = add_command(actions, "revoke", "turn one away from now on", "agents revoke 3f9a")
     revoking.add_argument("id", metavar="ID", help="its id, or the beginning of it")
-    clearing = actions.add_parser(
+    clearing = add_command(
+        actions,
         "clear",
-        help="let one count that is in quarantine, or was found on two machines",
-        epilog="Example: heliograph-collector agents clear 3f9a",
-        allow_abbrev=False,
+        "let one count that is in quarantine, or was found on two machines",
+        "agents clear 3f9a",
     )
     clearing.add_argument("id", metavar="ID", help="its id, or the beginning of it")
     for action in (listing, revoking, clearing):

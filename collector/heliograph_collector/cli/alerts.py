@@ -4,41 +4,35 @@ import argparse
 import json
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph_collector.config.receivers import Receiver
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "alerts",
-        help="list the receivers of alerts, or send one a sample",
+        "list the receivers of alerts, or send one a sample",
+        "alerts test newsroom --config collector.yml",
         description="Works on the receivers that the configuration lists under alerts.",
-        epilog="Example: heliograph-collector alerts test newsroom --config collector.yml",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="list|test|secret", required=True)
-    listing = actions.add_parser(
-        "list",
-        help="print the receivers",
-        epilog="Example: heliograph-collector alerts list --config collector.yml",
-        allow_abbrev=False,
+    listing = add_command(
+        actions, "list", "print the receivers", "alerts list --config collector.yml"
     )
     listing.add_argument("--json", action="store_true", help="print a JSON array")
-    testing = actions.add_parser(
+    testing = add_command(
+        actions,
         "test",
-        help="send a sample, and say what came of it",
+        "send a sample, and say what came of it",
+        "alerts test newsroom --config collector.yml",
         description="Sends a message that says it is a test, once, by the way that is configured.",
-        epilog="Example: heliograph-collector alerts test newsroom --config collector.yml",
-        allow_abbrev=False,
     )
     testing.add_argument("name", metavar="NAME", help="the receiver's name")
-    making = actions.add_parser(
-        "secret",
-        help="print a new secret for a webhook",
-        epilog="Example: heliograph-collector alerts secret > newsroom.secret",
-        allow_abbrev=False,
+    making = add_command(
+        actions, "secret", "print a new secret for a webhook", "alerts secret > newsroom.secret"
     )
     for action in (listing, testing, making):
         add_common_options(action)

@@ -7,19 +7,19 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "backup",
-        help="save everything into a new directory",
+        "save everything into a new directory",
+        "backup /mnt/backup/heliograph-1",
         description="Saves store, journal, fleet, alert log and keys into a new directory. "
         "Stop serve first: the embedded store has one owner at a time; agents keep their results "
         "meanwhile.",
-        epilog="Example: heliograph-collector backup /mnt/backup/heliograph-1",
-        allow_abbrev=False,
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by this command")
     add_common_options(command)

@@ -15,13 +15,12 @@ from heliograph import bundle, http_envelope
 from heliograph.durable_file import replace_file
 from heliograph.plan_chunks import pack_plan
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config, split_endpoint
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet import Keyring
 
-EXAMPLE = "Example: heliograph-collector import bundle results.bundle"
 CARRIER = "bundle"
 PROGRESS_STEP = 100  # envelopes between two updates of the progress line
 MAX_WAIT_S = 120  # for a collector that asks to retry later
@@ -35,14 +34,14 @@ AcceptEnvelope = Callable[[bytes], Awaitable[pb.Receipt]]
 
 
 def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
-    command = kinds.add_parser(
+    command = add_command(
+        kinds,
         "bundle",
-        help="a file that `heliograph-agent export` wrote",
+        "a file that `heliograph-agent export` wrote",
+        "import bundle results.bundle | Exit code: 0 all taken in, 1 something was refused or has "
+        "to come again, 2 wrong usage.",
         description="Takes in a bundle of sealed results, each once, whether `serve` runs or not, "
         "and writes the receipts that the agent reads with `export --receipts`.",
-        epilog=EXAMPLE + " | Exit code: 0 all taken in, 1 something was refused or has to come "
-        "again, 2 wrong usage.",
-        allow_abbrev=False,
     )
     command.add_argument("file", metavar="FILE", type=Path, help="the bundle")
     command.add_argument(

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.durable_file import replace_file
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph.v1.intake_pb2 import EnrolRequest
@@ -19,13 +19,13 @@ MAX_BYTES = 4_096
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "enrol",
-        help="let an agent in whose request came by file",
+        "let an agent in whose request came by file",
+        "enrol request.bin",
         description="Reads what `heliograph-agent join --request` wrote, uses its invite up, and "
         "writes the answer for `heliograph-agent join --response`, whether `serve` runs or not.",
-        epilog="Example: heliograph-collector enrol request.bin",
-        allow_abbrev=False,
     )
     command.add_argument("file", metavar="FILE", type=Path, help="the request")
     command.add_argument(

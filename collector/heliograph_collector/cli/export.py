@@ -13,28 +13,28 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.cli.backup import report_as_command_error
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "export",
-        help="write what is known into files for others",
+        "write what is known into files for others",
+        "export parquet /mnt/open-data --since 2022-01-01",
         description="Writes daily Parquet files of cells (never measurements or vantages), within "
         "feed.k_anonymity, with their list (index.json) and what they hold (README.json).",
-        epilog="Example: heliograph-collector export parquet /mnt/open-data --since 2022-01-01",
-        allow_abbrev=False,
     )
     kinds = command.add_subparsers(dest="kind", metavar="FORMAT", required=True)
-    parquet = kinds.add_parser(
+    parquet = add_command(
+        kinds,
         "parquet",
-        help="daily Parquet files of cells",
+        "daily Parquet files of cells",
+        "export parquet /mnt/open-data --since 2022-01-01",
         description="One file for each UTC day that is over. Stop serve first: the embedded store "
         "has one owner at a time; agents keep their results meanwhile. (`serve` offers the same "
         "files under /dumps/.)",
-        epilog="Example: heliograph-collector export parquet /mnt/open-data --since 2022-01-01",
-        allow_abbrev=False,
     )
     parquet.add_argument("directory", metavar="DIR", type=Path, help="made where it is not there")
     parquet.add_argument(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from heliograph.durable_file import replace_file
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
 
 MAX_MEMBER_BYTES = 256 * 1_048_576
@@ -70,19 +70,16 @@ def _read_ranges(stream: IO[bytes]) -> Iterator[AsnRange]:
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "geo",
-        help="install country and network tables",
+        "install country and network tables",
+        "geo install ip-location-db-*.tgz",
         description="Installs open tables from the archives that `npm pack` fetches.",
-        epilog="Example: heliograph-collector geo install ip-location-db-*.tgz",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="install", required=True)
-    install_parser = actions.add_parser(
-        "install",
-        help="install from archives",
-        epilog="Example: heliograph-collector geo install ip-location-db-*.tgz",
-        allow_abbrev=False,
+    install_parser = add_command(
+        actions, "install", "install from archives", "geo install ip-location-db-*.tgz"
     )
     install_parser.add_argument("packages", nargs="+", metavar="PACKAGE.tgz", type=Path)
     add_common_options(install_parser)

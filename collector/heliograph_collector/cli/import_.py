@@ -8,7 +8,13 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_common_options, bundle, load_cli_config
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    bundle,
+    load_cli_config,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -17,33 +23,32 @@ if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
-EXAMPLE = "Example: heliograph-collector import ooni --json measurements/"
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
-CODE_EXAMPLE = "Example: heliograph-collector import code 72359 00003 47829 91468 50158 97012"
 MAX_WAIT_S = 15.0  # for a running `serve`, which polls every second
 POLL_S = 0.25
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "import",
-        help="read results that came by another way",
+        "read results that came by another way",
+        "import ooni --json measurements/",
         description="Reads measurements of another system, or what our agents sent by file or "
         "said by voice.",
-        epilog=EXAMPLE,
-        allow_abbrev=False,
     )
     kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
     bundle.add_parser(kinds)
     _add_code_parser(kinds)
-    ooni = kinds.add_parser(
+    ooni = add_command(
+        kinds,
         "ooni",
-        help="OONI's measurement files",
+        "OONI's measurement files",
+        "import ooni --json measurements/ | "
+        "Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
         description="Judges OONI's measurements by our rules; what OONI concluded is not read. "
         "Files are .json (one, or a list) or .jsonl (one a line), plain or .gz; folders are "
         "walked. What cannot be read gets a line on stderr, and the import continues.",
-        epilog=EXAMPLE + " | Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
-        allow_abbrev=False,
     )
     ooni.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file or a folder")
     ooni.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -100,14 +105,15 @@ def _print_total(count: _ImportCount) -> None:
 
 
 def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
-    command = kinds.add_parser(
+    command = add_command(
+        kinds,
         "code",
-        help="a code that `heliograph-agent code` printed",
+        "a code that `heliograph-agent code` printed",
+        "import code 72359 00003 47829 91468 50158 97012 | "
+        "Exit code: 0 taken in, 1 refused, 2 wrong usage.",
         description="Takes in a code that was read out over the telephone, in digits or words, "
         "once, whether `serve` runs or not, and says what it said. It is kept as a report: it has "
         "no vote on what is blocked.",
-        epilog=CODE_EXAMPLE + " | Exit code: 0 taken in, 1 refused, 2 wrong usage.",
-        allow_abbrev=False,
     )
     command.add_argument("code", metavar="CODE", nargs="+", help="its groups, with or without gaps")
     command.add_argument("--json", action="store_true", help="one JSON object")

@@ -8,6 +8,7 @@ from typing import Any
 
 from heliograph_collector.cli import (
     CommandError,
+    add_command,
     add_common_options,
     load_cli_config,
     parse_endpoint,
@@ -21,12 +22,12 @@ _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - agents cannot dial thes
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "invite",
-        help="print an invite for agents",
+        "print an invite for agents",
+        "invite --uses 20 --expires 7d",
         description="Prints a line for `heliograph-agent join`, and on a terminal its QR code.",
-        epilog="Example: heliograph-collector invite --uses 20 --expires 7d",
-        allow_abbrev=False,
     )
     add_common_options(command)
     command.add_argument(

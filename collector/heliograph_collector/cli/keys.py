@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph.keys import SigningKey
@@ -24,13 +24,13 @@ MAX_ABSENCE_S = 366 * 86_400  # assumed; agents absent for longer do not delay `
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "keys",
-        help="show or replace the keys that agents go by",
+        "show or replace the keys that agents go by",
+        "keys rotate --root /media/stick/root-a.key",
         description="Shows the charter, which names the keys, or makes the next one. A running "
         "`serve` offers it at once to every agent that comes; restart it after `rotate`.",
-        epilog="Example: heliograph-collector keys rotate --root /media/stick/root-a.key",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(
         dest="action", metavar="show|rotate|renew|root|retire", required=True
@@ -42,12 +42,11 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         ("root", "replace the root keys: make them where they are to lie"),
         ("retire", "delete replaced keys that nobody uses any more"),
     ):
-        action = actions.add_parser(
+        action = add_command(
+            actions,
             name,
-            help=help_text,
-            epilog=f"Example: heliograph-collector keys {name}"
-            + (" a.key b.key c.key --threshold 2" if name == "root" else ""),
-            allow_abbrev=False,
+            help_text,
+            f"keys {name}" + (" a.key b.key c.key --threshold 2" if name == "root" else ""),
         )
         if name == "root":
             action.add_argument("files", metavar="FILE", nargs="+", type=Path, help="the new ones")

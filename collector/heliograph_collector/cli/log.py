@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.keys import SigningKey
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.incidents.log_file import (
     LOG_FILE_NAME,
     Proof,
@@ -28,21 +28,21 @@ _MAX_FEED_BYTES = 64 * 1_048_576
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "log",
-        help="verify an alert log",
+        "verify an alert log",
+        "log verify",
         description="Works on the signed, hash-chained log of alerts.",
-        epilog="Example: heliograph-collector log verify",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="verify", required=True)
-    verifying = actions.add_parser(
+    verifying = add_command(
+        actions,
         "verify",
-        help="prove every entry of it",
-        description="Checks every entry's hash, number and signature; names the first bad one.",
-        epilog="Example: heliograph-collector log verify alerts.jsonl --key 9f0c… --head 77ab…; "
+        "prove every entry of it",
+        "log verify alerts.jsonl --key 9f0c… --head 77ab…; "
         "all three are published at /api/v1/log, and no data directory is needed for them.",
-        allow_abbrev=False,
+        description="Checks every entry's hash, number and signature; names the first bad one.",
     )
     verifying.add_argument(
         "file",

@@ -6,7 +6,7 @@ import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet.operators import Operators
@@ -21,22 +21,17 @@ ACTIONS = {
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "operator",
-        help="who may come into the console",
+        "who may come into the console",
+        "operator add vera --role viewer",
         description="Lists, adds and removes people of the console. The person `operator` is "
         "always there, with the password of the password file. What is changed holds at once.",
-        epilog="Example: heliograph-collector operator add vera --role viewer",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
     for name, (help_text, example) in ACTIONS.items():
-        action = actions.add_parser(
-            name,
-            help=help_text,
-            epilog=f"Example: heliograph-collector {example}",
-            allow_abbrev=False,
-        )
+        action = add_command(actions, name, help_text, f"{example}")
         if name == "list":
             action.add_argument("--json", action="store_true", help="print a JSON array")
         else:

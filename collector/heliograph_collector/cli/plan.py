@@ -14,7 +14,7 @@ from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
 from heliograph.services import Services, load_services, load_shipped_services
 from heliograph.yaml_document import YamlError, read_yaml
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.plan_file import parse_plan, render_plan
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
@@ -22,27 +22,17 @@ from heliograph_collector.fleet.plans import build_default_plan, issue_plan, loa
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "plan",
-        help="show or set what agents run",
+        "show or set what agents run",
+        "plan show > plan.yml",
         description="Shows the plan, or sets it: signed, its version raised, pushed at once.",
-        epilog="Example: heliograph-collector plan show > plan.yml",
-        allow_abbrev=False,
     )
     actions = command.add_subparsers(dest="action", metavar="show|set", required=True)
-    showing = actions.add_parser(
-        "show",
-        help="print the plan",
-        epilog="Example: heliograph-collector plan show",
-        allow_abbrev=False,
-    )
+    showing = add_command(actions, "show", "print the plan", "plan show")
     showing.add_argument("--json", action="store_true", help="print it whole, as JSON")
-    setting = actions.add_parser(
-        "set",
-        help="sign a new plan",
-        epilog="Example: heliograph-collector plan set plan.yml",
-        allow_abbrev=False,
-    )
+    setting = add_command(actions, "set", "sign a new plan", "plan set plan.yml")
     setting.add_argument("file", metavar="FILE", help="YAML, as `plan show` prints it")
     for action in (showing, setting):
         add_common_options(action)

@@ -11,7 +11,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_common_options, load_cli_config
+from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
@@ -20,18 +20,17 @@ if TYPE_CHECKING:
 
 DEFAULT_PERIOD = timedelta(days=7)
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
-EXAMPLE = "Example: heliograph-collector rejudge --since 2022-01-05 --country KZ --dry-run"
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "rejudge",
-        help="judge stored measurements by the rules of today",
+        "judge stored measurements by the rules of today",
+        "rejudge --since 2022-01-05 --country KZ --dry-run",
         description="Judges what is stored again, after a rule changed, writes the verdicts that "
         "are others now and says what moved. Stop serve first: the embedded store has one owner "
         "at a time; agents keep their results meanwhile.",
-        epilog=EXAMPLE,
-        allow_abbrev=False,
     )
     command.add_argument(
         "--since", metavar="TIME", type=parse_time, help="from then on, UTC (a week before --until)"

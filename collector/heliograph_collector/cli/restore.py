@@ -5,18 +5,18 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-from heliograph_collector.cli import add_common_options, load_cli_config
+from heliograph_collector.cli import add_command, add_common_options, load_cli_config
 from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "restore",
-        help="lay a backup out in an empty data directory",
+        "lay a backup out in an empty data directory",
+        "restore /mnt/backup/heliograph-1 --data new",
         description="Fills an empty data directory from what `backup` saved; then start serve.",
-        epilog="Example: heliograph-collector restore /mnt/backup/heliograph-1 --data new",
-        allow_abbrev=False,
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by `backup`")
     add_common_options(command)

@@ -6,6 +6,7 @@ from typing import Any
 
 from heliograph_collector.cli import (
     CommandError,
+    add_command,
     add_common_options,
     load_cli_config,
     parse_endpoint,
@@ -13,12 +14,12 @@ from heliograph_collector.cli import (
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "serve",
-        help="run the collector",
+        "run the collector",
+        "serve --data /var/lib/heliograph --grpc 0.0.0.0:7443",
         description="Runs the collector: the door for agents, the store, the page and its API.",
-        epilog="Example: heliograph-collector serve --data /var/lib/heliograph --grpc 0.0.0.0:7443",
-        allow_abbrev=False,
     )
     add_common_options(command)
     command.add_argument(

@@ -38,7 +38,7 @@ class AlertedIncident(TypedDict):
     links: AlertLinks
 
 
-class Alert(TypedDict):
+class IncidentAlert(TypedDict):
     """One entry of the alert log for receivers, as `alerting.message` builds it."""
 
     entry: int
@@ -103,7 +103,7 @@ class Receiver:
         """Return the host of the URL, whose path may be secret; "" if it is in a file."""
         return urlsplit(self.url).hostname or ""
 
-    def accepts(self, alert: Alert) -> bool:
+    def accepts(self, alert: IncidentAlert) -> bool:
         """Return whether the filters accept an alert.
 
         Suspected incidents, and their ends, go only to receivers that chose them.
@@ -119,7 +119,7 @@ class Receiver:
             and (bool(alert["called"]) or self.suspected is not SuspectedPolicy.LEAVE_OUT)
         )
 
-    def is_quiet(self, alert: Alert) -> bool:
+    def is_quiet(self, alert: IncidentAlert) -> bool:
         return not alert["called"] and self.suspected is SuspectedPolicy.QUIET
 
 

@@ -10,7 +10,6 @@ from aiohttp import web
 from heliograph_collector.config.receivers import Receiver, SuspectedPolicy
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
 from heliograph_collector.http.problem import Problem
 
@@ -25,18 +24,6 @@ class ReceiverView:
     address: str
     interests: str  # in words
     state: str  # of its newest message; "" without one
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class DeliveryView:
-    id: str
-    receiver: str
-    title: str
-    created: str
-    state: str  # waiting, arrived or given_up
-    tries: int
-    reply: str
-    next_try: str  # time of the next try; "" if there is none
 
 
 class SentMessage(Protocol):
@@ -100,7 +87,7 @@ class AlertPages:
                 build_receiver_view(receiver, newest_states.get(receiver.name, ""))
                 for receiver in self._notifications.receivers
             ],
-            deliveries=[build_delivery_view(message) for message in messages],
+            deliveries=messages,
         )
 
     async def resend(self, request: web.Request) -> web.StreamResponse:
@@ -134,18 +121,4 @@ def build_receiver_view(receiver: Receiver, state: str) -> ReceiverView:
         address=address or "an address in a file",
         interests=summary,
         state=state,
-    )
-
-
-def build_delivery_view(message: SentMessage) -> DeliveryView:
-    next_try_us = message.due_us if message.tries else None
-    return DeliveryView(
-        id=message.id,
-        receiver=message.receiver,
-        title=message.title,
-        created=format_second(message.made_us),
-        state=message.state,
-        tries=message.tries,
-        reply=message.reply,
-        next_try=format_second(next_try_us) if next_try_us is not None else "",
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from aiohttp import web
 
-from heliograph_collector.console import templates
+from heliograph_collector.console import forms, templates
 from heliograph_collector.console.access import NOBODY, OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.console.fleet import FleetPages
@@ -74,12 +74,7 @@ class AuditPage:
         add_route("GET", "/console/trail", OPERATOR, self.show)
 
     async def show(self, request: web.Request) -> web.StreamResponse:
-        before_text = request.query.get("before", "")
-        before = (
-            int(before_text)
-            if before_text.isascii() and before_text.isdigit() and len(before_text) < 16
-            else None
-        )
+        before = forms.parse_number(request.query.get("before", ""), 15)
         entries, older = await asyncio.to_thread(self._backend.trail.read_page, before, PAGE_SIZE)
         return templates.render(
             request, "trail.html", deeds=entries, older=older, first=before is None

@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import web
 
-from heliograph_collector.console import fleet_table, health_summary, templates
+from heliograph_collector.console import fleet_table, forms, health_summary, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import ConsoleBackend
 from heliograph_collector.http.problem import Problem
@@ -83,10 +83,9 @@ class FleetPages:
 
 def _parse_filter(request: web.Request) -> fleet_table.FleetFilter:
     query = request.query
-    page = query.get("page", "1")
     return fleet_table.FleetFilter(
         search_text=query.get("q", "")[:64],
         state=query.get("state", "all"),
         role=query.get("role", ""),
-        page=int(page) if page.isascii() and page.isdigit() and len(page) < 7 else 1,
+        page=forms.parse_number(query.get("page", ""), 6) or 1,
     )

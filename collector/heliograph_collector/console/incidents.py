@@ -5,7 +5,7 @@ from typing import Protocol
 
 from aiohttp import web
 
-from heliograph_collector.console import templates
+from heliograph_collector.console import forms, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.incident_views import (
     IncidentDetail,
@@ -89,16 +89,11 @@ class IncidentPages:
         act = form.get("act", "")
         if act not in ACTS:
             raise Problem(400, "No such act", f"It is one of {', '.join(ACTS)}.")
-        entry_text = form.get("seen", "")
         comment = form.get("text", "")
         session = templates.session_of(request)
         name = session.name if session and form.get("named") else ""
         await self._access_control.record_audit(request, f"incident.{act}", incident.row.id)
-        seen_number = (
-            int(entry_text)
-            if entry_text.isascii() and entry_text.isdigit() and len(entry_text) < 10
-            else 0
-        )
+        seen_number = forms.parse_number(form.get("seen", ""), 9) or 0
         refusal = await self._write_entry(
             OperatorEntry(
                 incident=incident.row.id,

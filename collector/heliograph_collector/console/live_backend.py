@@ -51,7 +51,7 @@ _PULSE_US = 5_000_000  # interval at which constantly changing figures are publi
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
 
 
-class AgentSession(Protocol):
+class LiveSession(Protocol):
     """A live session, as the console shows it."""
 
     @property
@@ -75,7 +75,7 @@ class SessionPlace(Protocol):
 
 class SessionTable(ConnectionCounts, Protocol):
     def __len__(self) -> int: ...
-    def __iter__(self) -> Iterator[AgentSession]: ...
+    def __iter__(self) -> Iterator[LiveSession]: ...
 
 
 class LiveIngest(Protocol):

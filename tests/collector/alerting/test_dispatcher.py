@@ -16,7 +16,12 @@ from heliograph_collector.alerting.message import MAX_ALERTS, Message, build_ale
 from heliograph_collector.alerting.outbox import MAX_WAITING, Outbox
 from heliograph_collector.alerting.payloads import AlertRequest
 from heliograph_collector.alerting.service import collect_alerts, find_position, open_transports
-from heliograph_collector.config.receivers import Alert, Receiver, ReceiverKind, SuspectedPolicy
+from heliograph_collector.config.receivers import (
+    IncidentAlert,
+    Receiver,
+    ReceiverKind,
+    SuspectedPolicy,
+)
 from heliograph_collector.incidents.state import IncidentBook
 from support.casebook import blocking, book, closed, evening_book, silence
 from support.fake_feed import published
@@ -68,7 +73,7 @@ class Office:
         ways = Transports(http=self.post, mail=self.post)
         self.dispatcher = build_dispatcher(self.outbox, receivers or (DESK,), ways, self.clock)
 
-    async def takes(self, alerts: list[Alert]) -> None:
+    async def takes(self, alerts: list[IncidentAlert]) -> None:
         await self.dispatcher.queue_alerts(alerts, alerts[-1]["entry"], alerts[-1]["hash"])
 
     async def works(self, seconds: float = 2.0) -> None:
@@ -91,11 +96,11 @@ def office(tmp_path: Path) -> Iterator[Office]:
     made.outbox.close()
 
 
-def told(found: IncidentBook) -> list[Alert]:
+def told(found: IncidentBook) -> list[IncidentAlert]:
     return collect_alerts(found, found.entries, published({}))
 
 
-def storm(n: int) -> list[Alert]:
+def storm(n: int) -> list[IncidentAlert]:
     cuts = [silence(f"{i:016x}", 30 + i / 100) for i in range(n)]
     return [one for one in told(book(*cuts)) if one["called"]]
 

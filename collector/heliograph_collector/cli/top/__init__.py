@@ -5,19 +5,19 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from heliograph_collector.cli import CommandError
+from heliograph_collector.cli import CommandError, add_command
 
 _MAX_PASSWORD_LENGTH = 1_024
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
-    command = commands.add_parser(
+    command = add_command(
+        commands,
         "top",
-        help="watch countries, incidents and ingest in a terminal",
+        "watch countries, incidents and ingest in a terminal",
+        "top --url https://sun.example.org",
         description="Shows what a collector's public API tells, live: countries and services, open "
         "incidents, how fresh it is. It asks little, so that it works over a bad line. q quits.",
-        epilog="Example: heliograph-collector top --url https://sun.example.org",
-        allow_abbrev=False,
     )
     command.add_argument(
         "--url", default="http://127.0.0.1:8080", metavar="URL", help="the collector's page"
