@@ -7,16 +7,18 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import asdict
 from typing import Protocol
 
 from aiohttp import web
 
 from heliograph import __version__
+from heliograph.units import MINUTE_US
+from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
 from heliograph_collector.app.context import AppContext
-from heliograph_collector.app.methodology import describe_method
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config.errors import CannotServeError, explain_taken_port
 from heliograph_collector.config.named_files import read_prefixes, read_token
@@ -40,6 +42,7 @@ from heliograph_collector.corroborate import (
     RisConfig,
 )
 from heliograph_collector.corroborate.service import Corroboration, PublishedFeed
+from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
@@ -50,7 +53,7 @@ from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import Feed, Method, build_method_rules
 from heliograph_collector.http.dump_writer import DumpWriter
 from heliograph_collector.http.live_feed import (
     AgentSessions,
@@ -64,7 +67,9 @@ from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
-from heliograph_collector.judge import judge
+from heliograph_collector.judge import RULES, RULES_VERSION, judge
+from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
+from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
 from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.judge.writer import ClockCheck, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
@@ -141,6 +146,30 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
         )
     except LogUnusableError as error:
         raise CannotServeError(str(error)) from error
+
+
+def describe_method() -> Method:
+    """Describe the rules and thresholds of the stages for the methodology page."""
+    rules_by_experiment = {
+        name: build_method_rules(comparison.rules)
+        for name, comparison in sorted(COMPARISONS.items())
+    }
+    return Method(
+        rules_version=RULES_VERSION,
+        detect_version=DETECT_VERSION,
+        rules=build_method_rules(RULES),
+        rules_by_experiment={
+            **rules_by_experiment,
+            "services": build_method_rules(SERVICE_COMPARISON_RULES),
+        },
+        control={
+            "full_min": FULL_US // MINUTE_US,
+            "stale_min": STALE_US // MINUTE_US,
+            "at_stale": STALE_FACTOR,
+        },
+        cells=asdict(rollup.THRESHOLDS),
+        detect=asdict(THRESHOLDS),
+    )
 
 
 class PublishRole:

@@ -154,6 +154,14 @@ def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
         raise CommandError(str(error)) from error
 
 
+def print_qr_code(line: str) -> None:
+    """Print a QR code on stderr, if that is a terminal."""
+    if sys.stderr.isatty():
+        import segno
+
+        segno.make(line, error="l").terminal(out=sys.stderr, compact=True)
+
+
 def parse_endpoint(address: str) -> str:
     """Parse HOST:PORT for argparse."""
     from heliograph_collector.config.settings import split_endpoint

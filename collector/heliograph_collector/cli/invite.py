@@ -2,7 +2,6 @@
 
 import argparse
 import re
-import sys
 from contextlib import closing
 from typing import Any
 
@@ -12,6 +11,7 @@ from heliograph_collector.cli import (
     add_common_options,
     load_cli_config,
     parse_endpoint,
+    print_qr_code,
 )
 from heliograph_collector.config.endpoint_file import read_endpoint
 from heliograph_collector.config.settings import Config, split_endpoint
@@ -83,8 +83,7 @@ def run(args: argparse.Namespace) -> int:
     entrances = () if plan is None else plan[0].entrances
     line = format_invite(endpoint_address, keyring.pin, token, entrances, charter=charter)
     print(line)
-    if sys.stderr.isatty():
-        _print_qr_code(line)
+    print_qr_code(line)
     return 0
 
 
@@ -112,9 +111,3 @@ def parse_duration_s(argument: str) -> int:
             f"{argument!r} must be a time like 30m, 12h or 7d, to 366d"
         )
     return value
-
-
-def _print_qr_code(line: str) -> None:
-    import segno
-
-    segno.make(line, error="l").terminal(out=sys.stderr, compact=True)

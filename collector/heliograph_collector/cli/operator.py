@@ -6,7 +6,13 @@ import sys
 from operator import attrgetter
 from typing import TYPE_CHECKING, Any
 
-from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    load_cli_config,
+    print_qr_code,
+)
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet.operators import Operators
@@ -118,10 +124,7 @@ def _set_up_totp(name: str, operators: "Operators") -> None:
     operators.set_totp(name, secret)
     uri = pyotp.TOTP(secret).provisioning_uri(name=name, issuer_name="Heliograph")
     print(uri)
-    if sys.stderr.isatty():
-        import segno
-
-        segno.make(uri, error="l").terminal(out=sys.stderr, compact=True)
+    print_qr_code(uri)
 
 
 def _print_people(operators: "Operators", *, as_json: bool) -> int:

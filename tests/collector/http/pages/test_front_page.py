@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.app.methodology import describe_method
+from heliograph_collector.app.roles import describe_method
 from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.http.backend import Feed, LinkCount
 from heliograph_collector.http.i18n import LANGS
