@@ -70,7 +70,6 @@ from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
-from heliograph_collector.judge.rules import RULES_VERSION
 from heliograph_collector.judge.writer import ClockCheck, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import Block

@@ -162,6 +162,18 @@ def print_qr_code(line: str) -> None:
         segno.make(line, error="l").terminal(out=sys.stderr, compact=True)
 
 
+def print_progress(state: str) -> None:
+    """Overwrite the progress line on stderr, if that is a terminal."""
+    if sys.stderr.isatty():
+        print(f"\r{state}", end="", file=sys.stderr, flush=True)
+
+
+def check_store_exists(config: "Config") -> None:
+    """Check that an embedded store is there. Raises CommandError."""
+    if config.store.startswith("chdb:") and not (config.data / "store").exists():
+        raise CommandError(f"{config.data} holds no collector: name its --data directory.")
+
+
 def parse_endpoint(address: str) -> str:
     """Parse HOST:PORT for argparse."""
     from heliograph_collector.config.settings import split_endpoint

@@ -13,7 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    check_store_exists,
+    load_cli_config,
+    print_progress,
+)
 from heliograph_collector.cli.backup import report_as_command_error
 
 
@@ -63,8 +70,7 @@ def run(args: argparse.Namespace) -> int:
 
     config = load_cli_config(args)
     folder = args.directory.expanduser()
-    if config.store.startswith("chdb:") and not (config.data / "store").exists():
-        raise CommandError(f"{config.data} holds no collector: name its --data directory.")
+    check_store_exists(config)
     now_us = SystemClock().wall_us()
     since_us = 0 if args.since is None else args.since
     until_us = now_us if args.until is None else args.until
@@ -72,15 +78,10 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--since lies not before --until: nothing is between them.")
     with report_as_command_error():
         files = asyncio.run(
-            export_days(config, folder, (since_us, until_us), now_us, _print_progress)
+            export_days(config, folder, (since_us, until_us), now_us, print_progress)
         )
     _print_result(files, folder, as_json=args.json)
     return 0
-
-
-def _print_progress(day: str) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{day}", end="", file=sys.stderr, flush=True)
 
 
 def _print_result(files: Sequence[Mapping[str, object]], folder: Path, *, as_json: bool) -> None:

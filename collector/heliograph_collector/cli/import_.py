@@ -14,6 +14,7 @@ from heliograph_collector.cli import (
     add_common_options,
     bundle,
     load_cli_config,
+    print_progress,
 )
 
 if TYPE_CHECKING:
@@ -71,7 +72,8 @@ def _import_ooni(args: argparse.Namespace) -> int:
         count.read += 1
         line = json.dumps(result.to_document()) if args.json else result.describe()
         print(_sanitize_line(line, sys.stdout.encoding))
-        _print_progress(count.read)
+        if count.read % PROGRESS_STEP == 0:
+            print_progress(f"{count.read} read")
     _print_total(count)
     return 1 if count.left_out else 0
 
@@ -92,11 +94,6 @@ def _sanitize_line(line: str, encoding: str | None) -> str:
     """Replace what could control the terminal or what it cannot show."""
     printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
     return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
-
-
-def _print_progress(number: int) -> None:
-    if number % PROGRESS_STEP == 0 and sys.stderr.isatty():
-        print(f"\r{number} read", end="", file=sys.stderr, flush=True)
 
 
 def _print_total(count: _ImportCount) -> None:

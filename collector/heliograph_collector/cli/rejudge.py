@@ -11,7 +11,14 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import SystemClock
-from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.cli import (
+    CommandError,
+    add_command,
+    add_common_options,
+    check_store_exists,
+    load_cli_config,
+    print_progress,
+)
 from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
@@ -67,8 +74,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.app.rejudge import RejudgeScope
 
     config = load_cli_config(args)
-    if config.store.startswith("chdb:") and not (config.data / "store").exists():
-        raise CommandError(f"{config.data} holds no collector: name its --data directory.")
+    check_store_exists(config)
     until = args.until or datetime.fromtimestamp(SystemClock().wall_us() / 1_000_000, UTC)
     since = args.since or until - DEFAULT_PERIOD
     if since >= until:
@@ -122,8 +128,7 @@ async def _open_store(open_store: Callable[[], Awaitable[None]]) -> None:
 
 
 def _print_progress(judged_count: int) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{judged_count} measurements", end="", file=sys.stderr, flush=True)
+    print_progress(f"{judged_count} measurements")
 
 
 def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -> None:
