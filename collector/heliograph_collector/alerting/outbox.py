@@ -56,7 +56,7 @@ class DueMessage:
     tries: int
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class Delivery:
     """One line of the delivery log; `state` is waiting, arrived or given_up."""
 
@@ -217,14 +217,7 @@ class Outbox:
                 "FROM message ORDER BY made_us DESC, id LIMIT ?",
                 (limit,),
             ).fetchall()
-        columns = ("id", "receiver", "alerts", "more", "made_us", "due_us", "tries", "state")
-        return [
-            Delivery(
-                **dict(zip((*columns, "tried_us", "reply"), row, strict=True))
-                | {"alerts": json.loads(row[2])}
-            )
-            for row in rows
-        ]
+        return [Delivery(*row[:2], json.loads(row[2]), *row[3:]) for row in rows]
 
 
 def _drop_oldest(db: sqlite3.Connection, receiver: str) -> None:

@@ -26,10 +26,6 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
-def _create_bus() -> EventBus:
-    return EventBus(secrets.token_hex(4))
-
-
 @dataclass(frozen=True, kw_only=True)
 class AppContext:
     """Opened once at the start, and closed in reverse order at the end."""
@@ -42,11 +38,10 @@ class AppContext:
     password_file: Path
     renewal: KeyRenewal
     endpoint_file: EndpointFile
+    bus: EventBus
     clock: Clock = field(default_factory=SystemClock)
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
-    # A random id, different after each restart: readers resume by it.
-    bus: EventBus = field(default_factory=_create_bus)
 
     @property
     def titles(self) -> dict[str, str]:
@@ -92,5 +87,7 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         password_file=password_file,
         renewal=renewal,
         endpoint_file=EndpointFile(config),
+        # A random id, different after each restart: readers resume by it.
+        bus=EventBus(secrets.token_hex(4)),
         clock=clock,
     )

@@ -20,7 +20,11 @@ from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.rejudge import StoreDryRunner
-from heliograph_collector.config.errors import CannotServeError, explain_taken_port
+from heliograph_collector.config.errors import (
+    CannotServeError,
+    explain_taken_port,
+    explain_unusable_store,
+)
 from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
 from heliograph_collector.console.alerts import AlertPages, Notifications
@@ -91,7 +95,7 @@ def create_store(config: Config) -> Store:
     try:
         return build_store(config)
     except StoreError as error:
-        raise CannotServeError(f"{error} Correct store.url.") from error
+        raise explain_unusable_store(error) from error
 
 
 class JudgeRole:

@@ -38,5 +38,9 @@ def explain_unusable_directory(directory: Path, error: OSError) -> CannotServeEr
     )
 
 
+def explain_unusable_store(error: Exception) -> CannotServeError:
+    return CannotServeError(f"{error} Correct store.url.")
+
+
 def explain_unusable_database(file: Path, error: Exception) -> CannotServeError:
     return CannotServeError(f"{file} cannot be used ({error}): restore it from a backup.")
