@@ -217,7 +217,10 @@ class Outbox:
                 "FROM message ORDER BY made_us DESC, id LIMIT ?",
                 (limit,),
             ).fetchall()
-        return [Delivery(*row[:2], json.loads(row[2]), *row[3:]) for row in rows]
+        return [
+            Delivery(id_, receiver, json.loads(alerts), *others)
+            for id_, receiver, alerts, *others in rows
+        ]
 
 
 def _drop_oldest(db: sqlite3.Connection, receiver: str) -> None:

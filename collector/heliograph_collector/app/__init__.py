@@ -17,8 +17,6 @@ from heliograph.error_group import find_first_error
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config
 
-__all__ = ["CannotServeError", "serve"]
-
 _QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
 

@@ -6,12 +6,7 @@ from heliograph.plan import Service
 from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.control import STALE_US, ControlContext
-from heliograph_collector.judge.rejudge import (
-    RejudgeReport,
-    RejudgeScope,
-    VerdictChange,
-    rejudge,
-)
+from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, VerdictChange, rejudge
 from heliograph_collector.store.store import Store, StoreError
 
 __all__ = ["RejudgeReport", "RejudgeScope", "StoreDryRunner", "VerdictChange", "rejudge_store"]

@@ -43,7 +43,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.app import CannotServeError, serve
+    from heliograph_collector.app import serve
+    from heliograph_collector.config.errors import CannotServeError
 
     os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
     config = load_cli_config(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
