@@ -85,6 +85,13 @@ def bin_widths() -> list[BinWidth]:
     return [BinWidth(60, 1, 172_800, 3_600), BinWidth(300, 4, 0, 86_400, 12)]
 
 
+def list_cell_times(block: Block) -> list[int]:
+    """List the times whose cells a block may change, in microseconds."""
+    return [record.started_us for record, _ in block.judged] + [
+        row.received_us for row in block.presence
+    ]
+
+
 class CellUpdater:
     """Roll up touched bins; `run` belongs in the collector's TaskGroup."""
 
@@ -110,7 +117,7 @@ class CellUpdater:
             )
 
     def on_block(self, block: Block) -> None:
-        self.touch(block.list_timestamps(), block.first - 1)
+        self.touch(list_cell_times(block), block.first - 1)
 
     def _has_old_bins(self, width: BinWidth) -> bool:
         """Return whether bins wait that a start would not update.

@@ -326,12 +326,6 @@ class Block:
     presence: tuple[PresenceRow, ...] = ()
     refused: tuple[DecodeFailure, ...] = ()
 
-    def list_timestamps(self) -> list[int]:
-        """List the times whose cells the block may change, in microseconds."""
-        return [record.started_us for record, _ in self.judged] + [
-            row.received_us for row in self.presence
-        ]
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PeerComparison:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 
 from aiohttp import web
 
+from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
@@ -79,7 +80,7 @@ class CellEvents:
         self._touched.set()
 
     def on_block(self, block: Block) -> None:
-        self.touch(block.list_timestamps())
+        self.touch(list_cell_times(block))
 
     async def run(self) -> None:
         self._snapshot_cache.is_polled = True
