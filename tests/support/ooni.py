@@ -10,7 +10,13 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import format_row, read_measurement
+from heliograph_collector.sources.ooni import (
+    ImportedMeasurement,
+    ImportRow,
+    format_row,
+    parse_measurement,
+    read_measurement,
+)
 
 Json = dict[str, Any]
 
@@ -25,9 +31,13 @@ WORDS = (
 )
 
 
-def judge_document(document: Json) -> Json:
+def import_document(document: Json) -> ImportedMeasurement:
+    return read_measurement(parse_measurement(document))
+
+
+def judge_document(document: Json) -> ImportRow:
     """What `import ooni` says of a measurement, as its row of JSON."""
-    seen = read_measurement(document)
+    seen = import_document(document)
     return format_row(seen, judge(seen.record, seen.control))
 
 

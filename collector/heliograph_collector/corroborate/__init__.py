@@ -5,16 +5,16 @@ network is watched. No detector imports this package, and it imports none: `make
 
 Example: compare an incident of the feed with evidence from a source.
 
-    incident = read_incident(entry)
+    incident = read_incident(document)
     if incident is not None:
         annotation_log.add(compare_incident(incident, evidence))
 """
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Protocol
 
 from heliograph.units import DAY_US
 from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
@@ -24,7 +24,6 @@ from heliograph_collector.corroborate.incident import (
     Entity,
     FeedIncident,
     list_entities,
-    open_incidents,
     read_incident,
 )
 from heliograph_collector.corroborate.ioda import Ioda, IodaConfig
@@ -49,11 +48,13 @@ __all__ = [
     "Corroborator",
     "Entity",
     "FeedIncident",
+    "IncidentFeed",
     "IodaConfig",
     "RadarConfig",
     "RisConfig",
     "SourceContext",
     "SourceError",
+    "build_source",
     "compare_incident",
     "open_session",
     "read_incident",
@@ -67,13 +68,19 @@ class CorroborationSettings:
     radar: RadarConfig = field(default_factory=RadarConfig)
 
 
-SOURCES: Mapping[str, Callable[[CorroborationSettings, SourceContext], EvidenceSource]] = {
-    "ris": lambda settings, means: RisLive(settings.ris, means),
-    "ioda": lambda settings, means: Ioda(settings.ioda, means),
-    "radar": lambda settings, means: Radar(settings.radar, means),
-}
+class IncidentFeed(Protocol):
+    """What the sources are queried about."""
+
+    def list_incidents(self) -> Sequence[FeedIncident]:
+        """List the published incidents that outside sources can observe, newest first."""
+        ...
+
+    def list_networks(self) -> Sequence[Entity]:
+        """List the networks to follow before an incident."""
+        ...
 
 
+SOURCES = ("ris", "ioda", "radar")
 ROUND_S = 60.0
 MAX_ENTITIES = 16  # entities per source; with more open incidents, those of the newest
 HISTORY_US = 7 * DAY_US + DAY_US // 8
@@ -81,12 +88,24 @@ HISTORY_US = 7 * DAY_US + DAY_US // 8
 log = logging.getLogger("heliograph.corroborate")
 
 
+def build_source(
+    name: str, settings: CorroborationSettings, context: SourceContext
+) -> EvidenceSource:
+    """Build a source of SOURCES. Raises ValueError on another name."""
+    match name:
+        case "ris":
+            return RisLive(settings.ris, context)
+        case "ioda":
+            return Ioda(settings.ioda, context)
+        case "radar":
+            return Radar(settings.radar, context)
+    raise ValueError(name)
+
+
 class Corroborator:
     """Poll the sources about open incidents and log the annotations.
 
-    `run` belongs in the collector's TaskGroup. No result goes back to a detector. `incidents`
-    returns incidents as the API does, newest first. `watched` returns the networks to follow
-    beforehand.
+    `run` belongs in the collector's TaskGroup. No result goes back to a detector.
     """
 
     def __init__(
@@ -94,15 +113,12 @@ class Corroborator:
         sources: Iterable[EvidenceSource],
         annotation_log: AnnotationLog,
         context: SourceContext,
-        *,
-        incidents: Callable[[], Sequence[Mapping[str, Any]]],
-        watched: Callable[[], Sequence[Entity]] = tuple,
+        feed: IncidentFeed,
     ) -> None:
         self._sources = list(sources)
         self._annotation_log = annotation_log
         self._context = context
-        self._incidents = incidents
-        self._watched = watched
+        self._feed = feed
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as group:
@@ -129,9 +145,11 @@ class Corroborator:
 
         Raises SourceError.
         """
-        incidents = open_incidents(self._incidents(), self._context.clock.wall_us())
-        source.follow([*list_entities(incidents), *self._watched()])
-        entities = list_entities(incidents)[:MAX_ENTITIES]
+        wall_us = self._context.clock.wall_us()
+        incidents = [i for i in self._feed.list_incidents() if i.is_due(wall_us)]
+        entities = list_entities(incidents)
+        source.follow([*entities, *self._feed.list_networks()])
+        del entities[MAX_ENTITIES:]
         for closed_entity in polled_us.keys() - set(entities):
             del polled_us[closed_entity]
         for entity in entities:
@@ -156,14 +174,4 @@ class Corroborator:
         for incident in incidents:
             annotation = compare_incident(incident, evidence)
             if self._annotation_log.add(annotation):
-                log.info(
-                    "%s: %s of %s, incident %s: %s (%s)",
-                    *(
-                        annotation.source,
-                        annotation.signal,
-                        annotation.entity,
-                        annotation.incident,
-                        annotation.agreement,
-                        annotation.reason,
-                    ),
-                )
+                log.info("%s", annotation)

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from typing import NotRequired, TypedDict
 
 from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
 
@@ -57,6 +57,12 @@ class Annotation:
         """Return the identity: of two annotations with the same one the later counts."""
         return self.source, self.signal, self.entity
 
+    def __str__(self) -> str:
+        return (
+            f"{self.source}: {self.signal} of {self.entity}, incident {self.incident}: "
+            f"{self.agreement} ({self.reason})"
+        )
+
     def is_same_as(self, other: "Annotation | None") -> bool:
         return other is not None and (self.agreement, self.reason) == (
             other.agreement,
@@ -64,7 +70,33 @@ class Annotation:
         )
 
 
-def to_record(annotation: Annotation) -> dict[str, Any]:
+class EntityRecord(TypedDict):
+    country: str
+    asn: int
+
+
+class WindowRecord(TypedDict):
+    since: str
+    until: str
+
+
+class AnnotationRecord(TypedDict):
+    """An annotation in the style of the feed; a line of the log names the incident too."""
+
+    incident: NotRequired[str]
+    source: str
+    signal: str
+    entity: EntityRecord
+    said: str
+    window: WindowRecord
+    what: str
+    why: str
+    figures: dict[str, float]
+    url: str
+    attribution: str
+
+
+def to_record(annotation: Annotation) -> AnnotationRecord:
     """Convert to plain JSON values, in the style of the feed."""
     return {
         "source": annotation.source,
@@ -83,21 +115,20 @@ def to_record(annotation: Annotation) -> dict[str, Any]:
     }
 
 
-def from_record(incident: str, fields: Mapping[str, Any]) -> Annotation:
-    """Parse the output of `to_record`. Raises KeyError, TypeError, ValueError."""
+def from_record(incident: str, record: AnnotationRecord) -> Annotation:
+    """Parse the output of `to_record`. Raises ValueError, OverflowError."""
+    figures = record["figures"]
     return Annotation(
         incident=incident,
-        source=str(fields["source"]),
-        signal=str(fields["signal"]),
-        entity=Entity(str(fields["entity"]["country"]), int(fields["entity"]["asn"])),
-        evaluated_us=parse_timestamp(fields["said"]),
-        since_us=parse_timestamp(fields["window"]["since"]),
-        until_us=parse_timestamp(fields["window"]["until"]),
-        agreement=Agreement(fields["what"]),
-        reason=AgreementReason(fields["why"]),
-        figures={
-            name: float(fields["figures"][name]) for name in FIGURES if name in fields["figures"]
-        },
-        url=str(fields["url"]),
-        attribution=str(fields["attribution"]),
+        source=record["source"],
+        signal=record["signal"],
+        entity=Entity(**record["entity"]),
+        evaluated_us=parse_timestamp(record["said"]),
+        since_us=parse_timestamp(record["window"]["since"]),
+        until_us=parse_timestamp(record["window"]["until"]),
+        agreement=Agreement(record["what"]),
+        reason=AgreementReason(record["why"]),
+        figures={name: figures[name] for name in FIGURES if name in figures},
+        url=record["url"],
+        attribution=record["attribution"],
     )

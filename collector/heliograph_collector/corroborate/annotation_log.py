@@ -10,9 +10,15 @@ import logging
 from collections import OrderedDict
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
-from heliograph_collector.corroborate.annotation import Annotation, from_record, to_record
+import msgspec
+
+from heliograph_collector.corroborate.annotation import (
+    Annotation,
+    AnnotationRecord,
+    from_record,
+    to_record,
+)
 from heliograph_collector.corroborate.incident import Entity
 
 FILE = "corroboration.jsonl"
@@ -54,7 +60,7 @@ class AnnotationLog:
             log.error("%s cannot be written: %s", self._file, error.strerror)
         return True
 
-    def list_annotations(self, incident: str) -> list[dict[str, Any]]:
+    def list_annotations(self, incident: str) -> list[AnnotationRecord]:
         """Return the newest annotation of each source, signal and entity, as JSON values."""
         by_subject = self._annotations.get(incident, {})
         return [to_record(by_subject[subject]) for subject in sorted(by_subject)]
@@ -89,9 +95,9 @@ class AnnotationLog:
 
     def _restore(self, line: bytes) -> None:
         try:
-            entry = json.loads(line)
-            self._remember(from_record(str(entry["incident"]), entry))
-        except (ValueError, TypeError, KeyError, OverflowError, RecursionError):
+            record = msgspec.json.decode(line, type=AnnotationRecord)
+            self._remember(from_record(record.get("incident", ""), record))
+        except (msgspec.DecodeError, ValueError, OverflowError, RecursionError):
             return
 
 

@@ -3,7 +3,7 @@
 Ambiguous evidence gives `nothing`.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 from typing import NamedTuple
@@ -29,9 +29,7 @@ class SignalRule:
     """
 
     agrees: float  # the source agrees if the median share is at or below this
-    disagrees: float | None = (
-        None  # it disagrees if all shares are at or above this; None: it never disagrees
-    )
+    disagrees: float | None = None  # all shares are at or above this; None: it never disagrees
     daily: bool = False  # expected is the same time on past days, not the median of the past
     history_us: int = DAY_US
     lag_us: int  # younger points may still grow
@@ -121,11 +119,11 @@ def _compare_series(incident: FeedIncident, series: SeriesEvidence) -> SourceFin
             if is_short and incident.until_us <= ripe_us
             else AgreementReason.LAGS
         )
-    since_us = incident.earliest_us - rule.before_us
-    before = select_points(series, since_us, incident.earliest_us)
-    expected = _build_expectation(incident, series, rule)
-    shares = _compute_shares(during, expected)
-    shares_before = _compute_shares(before, expected)
+    onset_us = incident.earliest_us
+    past = {p.at_us: p.value for p in select_points(series, onset_us - rule.history_us, onset_us)}
+    shares = _compute_shares(during, past, rule)
+    before = select_points(series, onset_us - rule.before_us, onset_us)
+    shares_before = _compute_shares(before, past, rule)
     if not shares_before or len(shares) < rule.min_points:
         return _no_finding(AgreementReason.NO_BASELINE)
     return _weigh_shares(
@@ -156,38 +154,20 @@ def _weigh_shares(
     return SourceFinding(Agreement.DISAGREES, AgreementReason.STAYED_UP, figures)
 
 
-def _build_expectation(
-    incident: FeedIncident, series: SeriesEvidence, rule: SignalRule
-) -> Callable[[Point], float | None]:
-    """Return a function for the expected value of a point; it returns None if unknown.
-
-    The expectation comes only from the time before the incident.
-    """
-    past = select_points(series, incident.earliest_us - rule.history_us, incident.earliest_us)
-    if not rule.daily:
-        usual_value = median(p.value for p in past) if len(past) >= rule.min_past_points else None
-        return lambda _point: usual_value
-    value_by_time = {point.at_us: point.value for point in past}
-
-    def expect_same_hour(point: Point) -> float | None:
-        days = range(1, rule.history_us // DAY_US + 2)
-        same_hour = [
-            value_by_time[at] for day in days if (at := point.at_us - day * DAY_US) in value_by_time
-        ]
-        return median(same_hour) if len(same_hour) >= rule.min_past_points else None
-
-    return expect_same_hour
-
-
 def _compute_shares(
-    points: Sequence[Point], expected: Callable[[Point], float | None]
+    points: Sequence[Point], past: Mapping[int, float], rule: SignalRule
 ) -> list[float]:
-    pairs = [(point.value, expected(point)) for point in points]
-    return [
-        value / expected_value
-        for value, expected_value in pairs
-        if expected_value is not None and expected_value > 0
-    ]
+    """Compute the shares of the values that the past, by time, lets expect."""
+    usual_values = None if rule.daily else list(past.values())
+    shares = []
+    for point in points:
+        values = usual_values
+        if values is None:
+            days = range(1, rule.history_us // DAY_US + 2)
+            values = [past[at] for day in days if (at := point.at_us - day * DAY_US) in past]
+        if len(values) >= rule.min_past_points and (expected := median(values)) > 0:
+            shares.append(point.value / expected)
+    return shares
 
 
 def _is_exact(incident: FeedIncident, entity: Entity) -> bool:

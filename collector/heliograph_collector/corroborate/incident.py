@@ -1,9 +1,11 @@
 """An incident as the feed publishes it, and the entities that a source covers."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, NamedTuple
+from typing import NamedTuple
+
+import msgspec
 
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 
@@ -54,38 +56,54 @@ class FeedIncident:
         return self.earliest_us <= now_us < self.until_us + SETTLED_US
 
 
-def read_incident(entry: Mapping[str, Any]) -> FeedIncident | None:
-    """Parse an incident from its JSON.
+class _PublishedScope(msgspec.Struct):
+    country: str
+    region: str | None = None
+    asn: int | None = None
+    access: str | None = None
+
+
+class _PublishedBracket(msgspec.Struct):
+    earliest: str
+    latest: str
+
+
+class _PublishedIncident(msgspec.Struct):
+    id: str
+    started: _PublishedBracket
+    scope: _PublishedScope
+    kind: str = ""
+    state: str = ""
+    ended: _PublishedBracket | None = None
+    parts: list[_PublishedScope] = []
+
+
+def read_incident(document: object) -> FeedIncident | None:
+    """Parse an incident as the feed publishes it. Raises msgspec.ValidationError, ValueError.
 
     None for a kind that outside sources cannot observe, and for a withdrawn incident.
     """
-    if entry.get("kind") != _SILENCE or entry.get("state") == "withdrawn":
+    incident = msgspec.convert(document, _PublishedIncident, from_attributes=True)
+    if incident.kind != _SILENCE or incident.state == "withdrawn":
         return None
-    ended = entry.get("ended")
     return FeedIncident(
-        id=str(entry["id"]),
-        earliest_us=parse_timestamp(entry["started"]["earliest"]),
-        latest_us=parse_timestamp(entry["started"]["latest"]),
-        ended_us=parse_timestamp(ended["earliest"]) if ended else None,
-        cells=_read_cells(entry.get("parts") or [entry["scope"]]),
+        id=incident.id,
+        earliest_us=parse_timestamp(incident.started.earliest),
+        latest_us=parse_timestamp(incident.started.latest),
+        ended_us=parse_timestamp(incident.ended.earliest) if incident.ended else None,
+        cells=_read_cells(incident.parts or [incident.scope]),
     )
-
-
-def open_incidents(entries: Iterable[Mapping[str, Any]], now_us: int) -> list[FeedIncident]:
-    """Parse the incidents for which a query is useful now, in their order."""
-    read = (read_incident(each) for each in entries)
-    return [incident for incident in read if incident and incident.is_due(now_us)]
 
 
 def list_entities(incidents: Sequence[FeedIncident]) -> list[Entity]:
     return list(dict.fromkeys(part.entity for each in incidents for part in each.cells))
 
 
-def _read_cells(scopes: Sequence[Mapping[str, Any]]) -> tuple[IncidentCell, ...]:
+def _read_cells(scopes: Sequence[_PublishedScope]) -> tuple[IncidentCell, ...]:
     exact_by_entity: dict[Entity, bool] = {}
     for scope in scopes:
-        is_exact = not (scope.get("region") or scope.get("access"))
-        entity = Entity(str(scope["country"]), int(scope.get("asn") or 0))
+        is_exact = not (scope.region or scope.access)
+        entity = Entity(scope.country, scope.asn or 0)
         exact_by_entity[entity] = exact_by_entity.get(entity, False) or is_exact
     return tuple(IncidentCell(*each) for each in exact_by_entity.items())[:MAX_ENTITIES]
 

@@ -77,12 +77,12 @@ def parse_series(body: bytes, entity: Entity, read_us: int) -> list[SeriesEviden
     """Parse each known signal of an answer of /signals/raw. Raises SourceError."""
     answer = decode_json("IODA", body, _Signals)
     if answer.error is not None or answer.data is None:
-        raise SourceError("IODA answered with an error of its own.")
-    known_signals = [s for group in answer.data for s in group if s.datasource in SIGNALS]
+        raise SourceError("IODA answered with an error.")
     return [
         _build_series(signal, entity, read_us)
-        for signal in known_signals
-        if signal.code == _get_code(entity)
+        for group in answer.data
+        for signal in group
+        if signal.datasource in SIGNALS and signal.code == _get_code(entity)
     ]
 
 
@@ -108,7 +108,7 @@ def parse_claims(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """Parse an answer of /outages/events. Raises SourceError."""
     answer = decode_json("IODA", body, _Events)
     if answer.error is not None or answer.data is None:
-        raise SourceError("IODA answered with an error of its own.")
+        raise SourceError("IODA answered with an error.")
     return ClaimsEvidence(
         source=NAME,
         signal="events",

@@ -141,7 +141,7 @@ def _build_claims(
 
 def _require_success(answer: _T) -> _T:
     if not getattr(answer, "success", False):
-        raise SourceError("Cloudflare Radar answered with an error of its own.")
+        raise SourceError("Cloudflare Radar answered with an error.")
     return answer
 
 

@@ -16,7 +16,7 @@ import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
-from typing import Annotated, Any
+from typing import Annotated
 
 import aiohttp
 import msgspec
@@ -58,7 +58,7 @@ class _Update(msgspec.Struct):
     peer: str
     host: str = ""
     type: str = ""
-    path: list[Any] = []
+    path: list[int | list[int]] = []  # a list is an AS_SET
     announcements: list[_Announcement] = []
     withdrawals: list[str] = []
 
@@ -110,11 +110,22 @@ def normalize_prefix(prefix: str) -> str:
         return ""
 
 
-def build_filter(name: str) -> dict[str, Any]:
+class _SocketOptions(msgspec.Struct, rename="camel"):
+    include_raw: bool = False
+    acknowledge: bool = True
+
+
+class _Filter(msgspec.Struct, rename="camel"):
+    type: str = "UPDATE"
+    prefix: str | msgspec.UnsetType = msgspec.UNSET
+    more_specific: bool | msgspec.UnsetType = msgspec.UNSET
+    path: str | msgspec.UnsetType = msgspec.UNSET
+    socket_options: _SocketOptions = msgspec.field(default_factory=_SocketOptions)
+
+
+def build_filter(name: str) -> _Filter:
     """Build the data of a subscription, for a prefix or for an origin ASN."""
-    options = {"includeRaw": False, "acknowledge": True}
-    selector = {"prefix": name, "moreSpecific": False} if "/" in name else {"path": f"{name}$"}
-    return {"type": "UPDATE", **selector, "socketOptions": options}
+    return _Filter(prefix=name, more_specific=False) if "/" in name else _Filter(path=f"{name}$")
 
 
 def compute_visible_share(minutes: Iterable[Minute], min_prefixes: int = 5) -> tuple[Point, ...]:

@@ -19,9 +19,10 @@ from heliograph_collector.sources.complaints import (
     ImportRefusedError,
     describe_location,
 )
-from heliograph_collector.sources.json_objects import MAX_STEPS, as_number, read_file
+from heliograph_collector.sources.json_objects import MAX_STEPS, read_file
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
+from heliograph_collector.sources.typed_reader import as_number
 
 SOURCES: Mapping[str, str] = {  # words in a column's name → source, first match
     "bgp": "bgp",

@@ -1,14 +1,34 @@
 """Scope of a series: a country, a region of it, or a network; "ZZ" is unknown."""
 
 import re
+from typing import Annotated
+
+import msgspec
 
 from heliograph_collector.model.scope import Scope
-from heliograph_collector.sources.json_objects import Json, as_text
+from heliograph_collector.sources.typed_reader import Text256
 
 UNKNOWN_COUNTRY = "ZZ"
 _COUNTRY = re.compile(r"[A-Z]{2}")
 _CAPITALS = re.compile(r"(?<![A-Za-z])([A-Z]{2})(?![A-Za-z])")
 _NETWORK = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
+
+
+def _read_code(value: object) -> str:
+    return value[:256] if isinstance(value, str) else str(value or "")
+
+
+class IodaEntity(
+    msgspec.Struct,
+    frozen=True,
+    rename={"kind": "entityType", "code": "entityCode", "name": "entityName", "fqid": "entityFqid"},
+):
+    """The entity of an IODA signal, such as country IR or asn 44244."""
+
+    kind: Text256 = ""
+    code: Annotated[str, _read_code] = ""
+    name: Text256 = ""
+    fqid: Text256 = ""
 
 
 def parse_entity(entity: str) -> Scope:
@@ -31,14 +51,10 @@ def guess_country(stem: str) -> Scope:
     return Scope(codes[0] if len(codes) == 1 else UNKNOWN_COUNTRY)
 
 
-def parse_ioda_scope(signal: Json) -> Scope:
-    """Parse entityType and entityCode of an IODA signal.
-
-    The code of a region is a number, so its country comes from the fqid.
-    """
-    kind = as_text(signal.get("entityType")).lower()
-    code = as_text(signal.get("entityCode"))
-    code = code or str(signal.get("entityCode") or "")
+def parse_ioda_scope(entity: IodaEntity) -> Scope:
+    """Convert an IODA entity; a region's code is a number, so the fqid names its country."""
+    kind = entity.kind.lower()
+    code = entity.code
     if kind == "country":
         return Scope(code if _COUNTRY.fullmatch(code) else UNKNOWN_COUNTRY)
     if kind == "asn":
@@ -49,9 +65,7 @@ def parse_ioda_scope(signal: Json) -> Scope:
             country_code if _COUNTRY.fullmatch(country_code) else UNKNOWN_COUNTRY,
             asn=_parse_asn(asn),
         )
-    return Scope(
-        _find_country_in_fqid(signal), region=(as_text(signal.get("entityName")) or code)[:64]
-    )
+    return Scope(_find_country_in_fqid(entity.fqid), region=(entity.name or code)[:64])
 
 
 def _parse_asn(code: str) -> int:
@@ -59,7 +73,7 @@ def _parse_asn(code: str) -> int:
     return int(match[1]) % 2**32 if match else 0
 
 
-def _find_country_in_fqid(signal: Json) -> str:
+def _find_country_in_fqid(fqid: str) -> str:
     """Find the country in `geo.netacuity.AS.IR.1234`, after the continent."""
-    parts = [p for p in as_text(signal.get("entityFqid")).split(".") if _COUNTRY.fullmatch(p)]
+    parts = [part for part in fqid.split(".") if _COUNTRY.fullmatch(part)]
     return parts[1] if len(parts) > 1 else UNKNOWN_COUNTRY

@@ -5,10 +5,10 @@ import gzip
 import json
 import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO, Any, cast
+from typing import IO, NamedTuple, cast
 
 from heliograph_collector.sources.complaints import (
     Complaints,
@@ -22,7 +22,13 @@ MAX_LINE_BYTES = 1 << 20
 MAX_ROWS = 2_000_000
 MAX_STEPS = 200_000  # per series: almost two years in steps of 5 minutes, four months of one
 _HEAD = 1 << 16
-Json = dict[str, Any]
+
+
+class JsonObject(NamedTuple):
+    """One object of a file, for `read_struct`; line 0 means that the file is one document."""
+
+    line: int
+    fields: Mapping[str, object]
 
 
 @contextmanager
@@ -64,11 +70,10 @@ def looks_like_json(path: Path) -> bool:
     return read_head(path).lstrip()[:1] in (b"{", b"[")
 
 
-def read_objects(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]:
-    """Yield (line, object) of each JSON object, from lines or one document.
+def read_objects(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
+    """Yield each JSON object, from lines or one document.
 
-    Lists are flattened, and so are frames of a stream, `[name, object]`. Line 0 means that the file
-    is one document.
+    Lists are flattened, and so are frames of a stream, `[name, object]`.
     """
     beginning = read_head(path)
     first, newline, rest = beginning.lstrip().partition(b"\n")
@@ -78,15 +83,14 @@ def read_objects(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json
     body = read_file(path)
     document = _parse_json(body)
     if document is not None:
-        for item in _iterate_objects(document):
-            yield 0, item
+        yield from _number_objects(0, document)
     elif b"\n" in body.strip():  # perhaps only the first line is broken
         yield from _read_lines(path, complaints)
     else:
         complaints.add(describe_location(path), "this is not JSON")
 
 
-def _read_lines(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]:
+def _read_lines(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
     """Read lines; when the file breaks off, keep what was read before."""
     try:
         yield from _each_line(path, complaints)
@@ -94,7 +98,7 @@ def _read_lines(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]
         complaints.add(describe_location(path), f"it breaks off: {error}".rstrip("."))
 
 
-def _each_line(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]:
+def _each_line(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
     remaining_bytes = MAX_EXPANDED_BYTES
     line_number = 0
     with open_file(path) as file:
@@ -119,7 +123,7 @@ def _each_line(path: Path, complaints: Complaints) -> Iterator[tuple[int, Json]]
 
 def _parse_line(
     path: Path, line_number: int, line: bytes, complaints: Complaints
-) -> Iterator[tuple[int, Json]]:
+) -> Iterator[JsonObject]:
     line = line.removeprefix(b"\xef\xbb\xbf").strip().removesuffix(b",")
     if line in (b"", b"[", b"]"):
         return
@@ -127,8 +131,7 @@ def _parse_line(
     if document is None:
         complaints.add(describe_location(path, line_number), "this is not JSON")
         return
-    for item in _iterate_objects(document):
-        yield line_number, item
+    yield from _number_objects(line_number, document)
 
 
 def _skip_line(file: IO[bytes]) -> int:
@@ -148,28 +151,14 @@ def _parse_json(body: bytes) -> object:
         return None
 
 
-def _iterate_objects(value: object, depth: int = 4) -> Iterator[Json]:
+def _number_objects(line: int, document: object) -> Iterator[JsonObject]:
+    return (JsonObject(line, fields) for fields in iterate_objects(document))
+
+
+def iterate_objects(value: object, depth: int = 4) -> Iterator[Mapping[str, object]]:
+    """Yield an object, or the objects of nested lists."""
     if isinstance(value, dict):
         yield value
     elif isinstance(value, list) and depth:
         for item in value:
-            yield from _iterate_objects(item, depth - 1)
-
-
-def as_number(value: object) -> float | None:
-    """Convert to a finite number, also from text; return None for anything else."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        return None
-    try:
-        parsed = float(value)
-    except (ValueError, OverflowError):
-        return None
-    return parsed if abs(parsed) < 1e300 else None  # nan compares false
-
-
-def as_text(value: object, max_length: int = 256) -> str:
-    return value[:max_length] if isinstance(value, str) else ""
-
-
-def as_texts(value: object) -> list[str]:
-    return [as_text(item) for item in value[:256]] if isinstance(value, list) else []
+            yield from iterate_objects(item, depth - 1)

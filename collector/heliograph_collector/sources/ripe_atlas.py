@@ -7,8 +7,12 @@ vantage, its controller the carrier, and its hashed prefix the network that vote
 
 import hashlib
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from pathlib import Path
+from typing import Annotated
+
+import msgspec
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
@@ -26,112 +30,114 @@ from heliograph_collector.sources.complaints import (
 )
 from heliograph_collector.sources.json_objects import (
     MAX_ROWS,
-    Json,
-    as_number,
-    as_text,
+    JsonObject,
+    iterate_objects,
     read_objects,
 )
-from heliograph_collector.sources.replay import Replay
+from heliograph_collector.sources.replay import Replay, Signal
 from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
+from heliograph_collector.sources.typed_reader import Text64, as_number, as_text, read_struct
 
 _ACCESS = {
     "mobile": ("mobile", "lte", "4g", "5g", "3g", "cellular"),
     "hosting": ("datacentre", "datacenter", "data-center", "cloud", "vps", "hosting", "anchor"),
     "fixed": ("home", "dsl", "adsl", "vdsl", "cable", "fibre", "fiber", "ftth"),
 }
-CONNECTED = 1
-
-
-@dataclass(frozen=True, slots=True)
-class AtlasProbe:
-    number: int
-    country: str
-    asn: int
-    access: str
-    prefix: str
-    first_us: int  # 0 if unknown
-    connected: bool
-    status_us: int  # start of the present status, 0 if unknown
-
-    @property
-    def location(self) -> VantageLocation:
-        return VantageLocation(self.country, "", self.asn, self.access)
-
-
-def is_probe(item: Json) -> bool:
-    return "id" in item and "country_code" in item
-
-
-def iterate_probes(item: Json) -> Iterator[Json]:
-    """Yield probes of the API (`results`), the archive (`objects`), or a single one."""
-    if is_probe(item):
-        yield item
-    for key in ("results", "objects"):
-        rows = item.get(key)
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and is_probe(row):
-                yield row
-
-
-def parse_probe(item: Json) -> AtlasProbe | None:
-    """Parse a probe, None without a valid id."""
-    probe_id = as_number(item.get("id"))
-    if probe_id is None or probe_id < 1:
-        return None
-    country = as_text(item.get("country_code"), 2).upper()
-    status = item.get("status")
-    status_id = status.get("id") if isinstance(status, dict) else status
-    prefix = as_text(item.get("prefix_v4")) or as_text(item.get("prefix_v6"))
-    return AtlasProbe(
-        number=int(probe_id),
-        country=country if len(country) == 2 and country.isalpha() else "ZZ",
-        asn=parse_asn(item.get("asn_v4")) or parse_asn(item.get("asn_v6")),
-        access=_detect_access(item),
-        prefix=hash_prefix(prefix),
-        first_us=parse_timestamp(item.get("first_connected")) or 0,
-        connected=status_id in (CONNECTED, str(CONNECTED))
-        or item.get("status_name") == "Connected",
-        status_us=parse_timestamp(item.get("status_since")) or 0,
-    )
-
-
-def parse_asn(value: object) -> int:
-    asn = as_number(value)
-    return int(asn) if asn is not None and 0 < asn < 2**32 else 0
-
-
-def hash_prefix(prefix: str) -> str:
-    """Hash a prefix, so that the network is not shown."""
-    return hashlib.sha256(prefix.encode()).hexdigest()[:16] if prefix else ""
-
-
-def _detect_access(item: Json) -> str:
-    """Detect the access by the host's tags; an anchor is in a data center."""
-    if item.get("is_anchor") is True:
-        return "hosting"
-    rows = item.get("tags")
-    tags = set()
-    for row in rows[:64] if isinstance(rows, list) else ():
-        slug = row.get("slug") or row.get("name") if isinstance(row, dict) else row
-        tags.add(as_text(slug, 64).lower())
-    for access, keywords in _ACCESS.items():
-        if not tags.isdisjoint(keywords):
-            return access
-    return ""
-
-
 _BEFORE_US = SECOND_US  # probes already connected arrive this long before the first event
 _KNOWN_US = 60 * DAY_US  # assumed age of a probe without a recorded first connection
 
 
-@dataclass(frozen=True, slots=True)
-class ProbeEvent:
-    at_us: int
-    probe: int
-    is_connect: bool
-    controller: str
-    asn: int
-    prefix: str
+def _read_time(value: object) -> int:
+    return parse_timestamp(value) or 0
+
+
+def _read_asn(value: object) -> int:
+    asn = as_number(value)
+    return int(asn) if asn is not None and 0 < asn < 2**32 else 0
+
+
+def _read_prefix(value: object) -> str:
+    """Hash a prefix, so that the network is not shown."""
+    prefix = as_text(value, 256)
+    return hashlib.sha256(prefix.encode()).hexdigest()[:16] if prefix else ""
+
+
+def _read_country(value: object) -> str:
+    country = as_text(value, 2).upper()
+    return country if len(country) == 2 and country.isalpha() else "ZZ"
+
+
+def _read_probe_number(value: object) -> int:
+    number = as_number(value)
+    return int(number) if number is not None and number >= 1 else 0
+
+
+def _read_status(value: object) -> bool:
+    """Return whether a status is 1, connected, as a number or as an object with this id."""
+    status_id = value.get("id") if isinstance(value, dict) else value
+    return status_id in (1, "1")
+
+
+def _read_tags(value: object) -> frozenset[str]:
+    rows = value[:64] if isinstance(value, list) else ()
+    slugs = [row.get("slug") or row.get("name") if isinstance(row, dict) else row for row in rows]
+    return frozenset(as_text(slug, 64).lower() for slug in slugs)
+
+
+class AtlasProbe(msgspec.Struct, frozen=True, rename={"number": "id", "country": "country_code"}):
+    """A probe of the list; number 0 is invalid."""
+
+    number: Annotated[int, _read_probe_number] = 0
+    country: Annotated[str, _read_country] = "ZZ"
+    asn_v4: Annotated[int, _read_asn] = 0
+    asn_v6: Annotated[int, _read_asn] = 0
+    prefix_v4: Annotated[str, _read_prefix] = ""
+    prefix_v6: Annotated[str, _read_prefix] = ""
+    is_anchor: bool | None = None
+    tags: Annotated[frozenset[str], _read_tags] = frozenset()
+    first_connected: Annotated[int, _read_time] = 0
+    status: Annotated[bool, _read_status] = False
+    status_name: Text64 = ""
+    status_since: Annotated[int, _read_time] = 0
+
+    @property
+    def location(self) -> VantageLocation:
+        return VantageLocation(self.country, "", self.asn_v4 or self.asn_v6, self._access)
+
+    @property
+    def prefix(self) -> str:
+        return self.prefix_v4 or self.prefix_v6
+
+    @property
+    def _access(self) -> str:
+        """Return the access by the host's tags; an anchor is in a data center."""
+        if self.is_anchor:
+            return "hosting"
+        return next((a for a, words in _ACCESS.items() if not self.tags.isdisjoint(words)), "")
+
+    def was_connected(self, since_us: int) -> bool:
+        """Return whether a probe without events has been connected since before."""
+        is_connected = self.status or self.status_name == "Connected"
+        return is_connected and self.status_since <= since_us
+
+
+class ProbeEvent(
+    msgspec.Struct, frozen=True, rename={"at_us": "timestamp", "probe": "prb_id", "kind": "event"}
+):
+    at_us: Annotated[int, _read_time] = 0
+    probe: Annotated[int, _read_probe_number] = 0
+    kind: Text64 = ""
+    controller: Text64 = ""
+    asn: Annotated[int, _read_asn] = 0
+    prefix: Annotated[str, _read_prefix] = ""
+
+    @property
+    def is_connect(self) -> bool:
+        return self.kind == "connect"
+
+    @property
+    def is_valid(self) -> bool:
+        return bool(self.at_us and self.probe) and self.kind in ("connect", "disconnect")
 
 
 @dataclass(slots=True)
@@ -140,8 +146,20 @@ class _AtlasInput:
     events: list[ProbeEvent] = field(default_factory=list)
 
 
-def is_atlas(item: Json) -> bool:
-    return ("prb_id" in item and "event" in item) or is_probe(item) or any(iterate_probes(item))
+def is_atlas(item: JsonObject) -> bool:
+    return _is_event(item) or any(_iterate_probes(item))
+
+
+def _is_event(item: JsonObject) -> bool:
+    return "prb_id" in item.fields and "event" in item.fields
+
+
+def _iterate_probes(item: JsonObject) -> Iterator[AtlasProbe]:
+    """Yield a single probe, or those of a list: `results` in the API, `objects` in the archive."""
+    lists = [item.fields.get(key) for key in ("results", "objects")]
+    for fields in iterate_objects([item.fields, *lists]):
+        if "id" in fields and "country_code" in fields:
+            yield read_struct(AtlasProbe, fields)
 
 
 def load_replay(paths: Iterable[Path], scope: Scope | None, complaints: Complaints) -> Replay:
@@ -149,8 +167,8 @@ def load_replay(paths: Iterable[Path], scope: Scope | None, complaints: Complain
     all_paths = list(paths)
     atlas_input = _AtlasInput()
     for path in all_paths:
-        for line, item in read_objects(path, complaints):
-            _add_item(atlas_input, item, describe_location(path, line), complaints)
+        for item in read_objects(path, complaints):
+            _add_item(atlas_input, item, describe_location(path, item.line), complaints)
             if len(atlas_input.events) > MAX_ROWS:
                 raise ImportRefusedError(f"{path} brings more than {MAX_ROWS} events: cut it up.")
     if not atlas_input.events:
@@ -170,126 +188,92 @@ def load_replay(paths: Iterable[Path], scope: Scope | None, complaints: Complain
     return _build_replay(all_paths[0].stem, atlas_input, scope)
 
 
-def _add_item(atlas_input: _AtlasInput, item: Json, location: str, complaints: Complaints) -> None:
-    if "event" in item and "prb_id" in item:
-        event = _parse_event(item)
-        if event is None:
-            complaints.add(location, "an event lacks a proper prb_id, timestamp or event")
-        else:
+def _add_item(
+    atlas_input: _AtlasInput, item: JsonObject, location: str, complaints: Complaints
+) -> None:
+    if _is_event(item):
+        event = read_struct(ProbeEvent, item.fields)
+        if event.is_valid:
             atlas_input.events.append(event)
+        else:
+            complaints.add(location, "an event lacks a proper prb_id, timestamp or event")
         return
-    rows = [parse_probe(row) for row in iterate_probes(item)]
-    if not rows:
+    probes = list(_iterate_probes(item))
+    if not probes:
         complaints.add(location, "this is neither a connection event nor a probe")
-    atlas_input.probes.update({row.number: row for row in rows if row})
-
-
-def _parse_event(item: Json) -> ProbeEvent | None:
-    at_us = parse_timestamp(item.get("timestamp"))
-    probe_id = as_number(item.get("prb_id"))
-    event_kind = item.get("event")
-    if (
-        at_us is None
-        or probe_id is None
-        or probe_id < 1
-        or event_kind not in ("connect", "disconnect")
-    ):
-        return None
-    return ProbeEvent(
-        at_us,
-        int(probe_id),
-        event_kind == "connect",
-        as_text(item.get("controller"), 64),
-        parse_asn(item.get("asn")),
-        hash_prefix(as_text(item.get("prefix"))),
-    )
+    atlas_input.probes.update({probe.number: probe for probe in probes if probe.number})
 
 
 def _build_replay(name: str, atlas_input: _AtlasInput, scope: Scope | None) -> Replay:
-    events = sorted(atlas_input.events, key=lambda e: (e.at_us, e.probe, e.is_connect))
+    events = sorted(atlas_input.events, key=attrgetter("at_us", "probe", "is_connect"))
     since_us = events[0].at_us - _BEFORE_US
     until_us = events[-1].at_us + SECOND_US
-    witnesses = {
-        n: _build_witness(n, atlas_input.probes, (), since_us, scope) for n in atlas_input.probes
+    events_by_probe: dict[int, list[ProbeEvent]] = {
+        number: [] for number, probe in atlas_input.probes.items() if probe.was_connected(since_us)
     }
-    events_by_probe: dict[int, list[ProbeEvent]] = {}
     for event in events:
         events_by_probe.setdefault(event.probe, []).append(event)
-    signals: list[PresenceSignal] = []
-    for n, probe_events in events_by_probe.items():
-        witnesses[n] = _build_witness(n, atlas_input.probes, probe_events, since_us, scope)
-        signals += _build_presence(witnesses[n], probe_events, since_us)
-    quiet_probes = [
-        n
-        for n, listed_probe in atlas_input.probes.items()
-        if n not in events_by_probe and _was_connected(listed_probe, since_us)
+    vantages = {
+        number: _build_vantage(number, atlas_input.probes.get(number), its_events, since_us, scope)
+        for number, its_events in events_by_probe.items()
+    }
+    signals = [
+        signal
+        for number, its_events in events_by_probe.items()
+        for signal in _build_presence(vantages[number], its_events, since_us)
     ]
-    signals += [VantageArrival(since_us, witnesses[n]) for n in quiet_probes]
-    present_probes = {*events_by_probe, *quiet_probes}
     return Replay(
         name=name,
         seed=0,
         since_us=since_us,
         until_us=until_us,
-        signals=sorted(signals, key=lambda s: (s.at_us, isinstance(s, VantageArrival))),
+        signals=sorted(signals, key=_order_signals),
         opinions=(),
         truths=(),
-        vantages=tuple(witnesses[n] for n in sorted(present_probes)),
+        vantages=tuple(vantages[number] for number in sorted(vantages)),
     )
 
 
-def _was_connected(listed_probe: AtlasProbe, since_us: int) -> bool:
-    """Return whether a probe without events has been connected since before."""
-    return listed_probe.connected and listed_probe.status_us <= since_us
+def _order_signals(signal: Signal) -> tuple[int, bool]:
+    return signal.at_us, isinstance(signal, VantageArrival)
 
 
-def _build_witness(
-    probe_id: int,
-    probes: dict[int, AtlasProbe],
-    probe_events: Sequence[ProbeEvent],
+def _build_vantage(
+    number: int,
+    probe: AtlasProbe | None,
+    events: Sequence[ProbeEvent],
     since_us: int,
     scope: Scope | None,
 ) -> VantageRef:
-    listed_probe = probes.get(probe_id)
-    probe_place = listed_probe.location if listed_probe else VantageLocation("ZZ")
-    if scope is not None and probe_place.country == "ZZ":
-        probe_place = probe_place._replace(country=scope.country)
-    asn = next((e.asn for e in probe_events if e.asn), 0) or probe_place.asn
-    prefix = next((e.prefix for e in probe_events if e.prefix), "") or (
-        listed_probe.prefix if listed_probe else ""
-    )
+    probe = probe or AtlasProbe()
+    location = probe.location
+    if scope is not None and location.country == "ZZ":
+        location = location._replace(country=scope.country)
+    asn = next((event.asn for event in events if event.asn), location.asn)
+    prefix = next((event.prefix for event in events if event.prefix), probe.prefix)
     return VantageRef(
-        nym=f"atlas-{probe_id}",
-        prefix=prefix or f"atlas-{probe_id}",
-        place=probe_place._replace(asn=asn),
-        first_us=listed_probe.first_us
-        if listed_probe and listed_probe.first_us
-        else since_us - _KNOWN_US,
-        carrier=next((e.controller for e in probe_events if e.controller), "") or "session",
+        nym=f"atlas-{number}",
+        prefix=prefix or f"atlas-{number}",
+        place=location._replace(asn=asn),
+        first_us=probe.first_connected or since_us - _KNOWN_US,
+        carrier=next((event.controller for event in events if event.controller), "session"),
     )
 
 
 def _build_presence(
-    witness: VantageRef, probe_events: Sequence[ProbeEvent], since_us: int
-) -> list[PresenceSignal]:
-    """Build arrivals and losses; ignore the end of a session that was replaced."""
-    signals: list[PresenceSignal] = (
-        [] if probe_events[0].is_connect else [VantageArrival(since_us, witness)]
-    )
-    is_live = not probe_events[0].is_connect
-    session = probe_events[0].controller
-    for event in probe_events:
+    vantage: VantageRef, events: Sequence[ProbeEvent], since_us: int
+) -> Iterator[PresenceSignal]:
+    """Yield arrivals and losses; ignore the end of a session that was replaced."""
+    is_live = not events or not events[0].is_connect
+    session = events[0].controller if events else ""
+    if is_live:
+        yield VantageArrival(since_us, vantage)
+    for event in events:
         if event.is_connect:
             is_live = True
             session = event.controller
-            carrier = event.controller or witness.carrier
-            signals.append(VantageArrival(event.at_us, _with_carrier(witness, carrier)))
+            own_vantage = replace(vantage, carrier=event.controller or vantage.carrier)
+            yield VantageArrival(event.at_us, own_vantage)
         elif is_live and event.controller in ("", session):
             is_live = False
-            signals.append(VantageLoss(event.at_us, witness.nym, event.at_us))
-    return signals
-
-
-def _with_carrier(witness: VantageRef, carrier: str) -> VantageRef:
-    w = witness
-    return w if w.carrier == carrier else VantageRef(w.nym, w.prefix, w.place, w.first_us, carrier)
+            yield VantageLoss(event.at_us, vantage.nym, event.at_us)

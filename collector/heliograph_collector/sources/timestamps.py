@@ -3,9 +3,10 @@
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from typing import Annotated
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.sources.json_objects import as_number
+from heliograph_collector.sources.typed_reader import as_number
 
 _LATEST_US = 4_102_444_800 * SECOND_US  # year 2100
 _MAX_DISTANCE_US = 200 * DAY_US
@@ -33,6 +34,9 @@ def parse_timestamp(value: object) -> int | None:
         return _parse_american(value.strip())
     parsed = parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)
     return _check_range(round(parsed.timestamp() * SECOND_US))
+
+
+Timestamp = Annotated[int | None, parse_timestamp]  # a field of a Struct
 
 
 def find_time_range(timestamps: Sequence[int]) -> tuple[int, int]:

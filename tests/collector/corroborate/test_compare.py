@@ -20,7 +20,6 @@ from heliograph_collector.corroborate.incident import (
     FeedIncident,
     IncidentCell,
     format_timestamp,
-    open_incidents,
     parse_timestamp,
     read_incident,
 )
@@ -213,7 +212,6 @@ def test_nobody_is_asked_about_what_nobody_outside_could_see(change: dict[str, s
 
 
 def test_only_the_incidents_of_the_last_day_are_asked_about() -> None:
-    every = [told()]
-    assert len(open_incidents(every, LATEST_US)) == 1
-    assert not open_incidents(every, ONSET_US - 1), "a clock that ran back"
-    assert not open_incidents(every, ONSET_US + 28 * HOUR_US)
+    assert incident().is_due(LATEST_US)
+    assert not incident().is_due(ONSET_US - 1), "a clock that ran back"
+    assert not incident().is_due(ONSET_US + 28 * HOUR_US)

@@ -19,11 +19,14 @@ from heliograph_collector.corroborate import (
     CorroborationSettings,
     Corroborator,
     Entity,
+    FeedIncident,
     IodaConfig,
     RadarConfig,
     RisConfig,
     SourceError,
+    build_source,
     open_session,
+    read_incident,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.corroborate.incident import format_timestamp
@@ -90,9 +93,14 @@ class World:
             sources,
             self.notes,
             self.means,
-            incidents=lambda: self.told,
-            watched=lambda: [Entity("KZ", 9198)],
+            self,
         )
+
+    def list_incidents(self) -> list[FeedIncident]:
+        return [found for each in self.told if (found := read_incident(each)) is not None]
+
+    def list_networks(self) -> list[Entity]:
+        return [Entity("KZ", 9198)]
 
     async def run(self) -> None:
         """Until it has paused as often as it may."""
@@ -195,13 +203,10 @@ async def corroborated(
             ioda=IodaConfig(url=f"{outside.url}/v2"),
             radar=RadarConfig(url=f"{outside.url}/client/v4", token=o.TOKEN),
         )
-        sources = [make(settings, world.means) for make in SOURCES.values()]
-        corroborator = Corroborator(
-            sources, world.notes, world.means, incidents=lambda: told, watched=tuple
-        )
-        for source in sources:
+        world.told = told
+        for name in SOURCES:
             try:
-                await corroborator.poll_due(source, {})
+                await world.corroborator.poll_due(build_source(name, settings, world.means), {})
             except SourceError:
                 assert outside.manner is not None
         return world.notes

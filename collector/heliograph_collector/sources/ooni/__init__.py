@@ -5,31 +5,40 @@ README.md describes the conversion of each test and where our verdicts differ fr
 Example:
     for document in read_documents([Path("measurements.jsonl")]):
         if isinstance(document, Document):
-            imported = read_measurement(document.json)
+            imported = read_measurement(document.measurement)
             print(format_row(imported, judge(imported.record, imported.control)))
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import TypedDict
 
+from heliograph.observation import Observation
 from heliograph_collector.model.records import Verdict, VerdictState
 from heliograph_collector.sources.ooni import messengers, other_tests, web
 from heliograph_collector.sources.ooni.blocking_only import UNNAMED_ADDRESS
 from heliograph_collector.sources.ooni.control import PeerOutcomes
+from heliograph_collector.sources.ooni.document import OoniMeasurement
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, UnreadableError
-from heliograph_collector.sources.ooni.files import Complaint, Document, read_documents
-from heliograph_collector.sources.ooni.values import Json, as_text
+from heliograph_collector.sources.ooni.files import (
+    Complaint,
+    Document,
+    parse_measurement,
+    read_documents,
+)
 
 __all__ = [
     "TEST_READERS",
     "Complaint",
     "Document",
+    "ImportRow",
     "ImportedMeasurement",
+    "OoniMeasurement",
     "PeerOutcomes",
     "UnreadableError",
     "format_row",
     "format_sentence",
     "has_control",
+    "parse_measurement",
     "read_documents",
     "read_measurement",
 ]
@@ -39,7 +48,23 @@ OTHER_PAGE = frozenset(("other_page", "redirect", "block_page", "status_451"))
 PRESUMED_FACTOR = 0.5  # assumed; share of a confidence that remains without a measured control
 
 
-def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> dict[str, Any]:
+class ImportRow(TypedDict):
+    """One line of `import ooni --json`; `accessible` and `blocking` are as in OONI's documents."""
+
+    input: str | None
+    test_name: str
+    probe_cc: str
+    probe_asn: str
+    verdict: str
+    layer: str
+    method: str
+    accessible: bool | None
+    blocking: str | bool | None
+    confidence: float
+    rule: str
+
+
+def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> ImportRow:
     overall = next(v for v in reversed(verdicts) if v.endpoint == "")
     return {
         "input": imported.input or None,
@@ -72,11 +97,9 @@ def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool 
     if overall.method in OTHER_PAGE and overall.layer == "http":
         return "http-diff"
     blocking_value = BLOCKING.get(overall.layer, "http-failure")
-    return (
-        "http-failure"
-        if blocking_value == "tcp_ip" and _is_redirected(imported, overall)
-        else blocking_value
-    )
+    if blocking_value == "tcp_ip" and _is_redirected(imported, overall):
+        return "http-failure"
+    return blocking_value
 
 
 def _is_redirected(imported: ImportedMeasurement, overall: Verdict) -> bool:
@@ -84,23 +107,22 @@ def _is_redirected(imported: ImportedMeasurement, overall: Verdict) -> bool:
 
     OONI reports tcp_ip only for the URL's own connection that it records.
     """
+    evidence = _select_evidence(imported, overall)
+    addresses = {observation.tcp.address for observation in evidence if observation.tcp}
+    is_unnamed = addresses == {UNNAMED_ADDRESS}
+    return is_unnamed or any(x.endpoint.startswith("redirect-") for x in evidence)
+
+
+def _select_evidence(imported: ImportedMeasurement, overall: Verdict) -> list[Observation]:
     observations = imported.record.measurement.observations
-    ends = [tcp for i in overall.evidence if i < len(observations) and (tcp := observations[i].tcp)]
-    if ends and all(tcp.address == UNNAMED_ADDRESS for tcp in ends):
-        return True
-    labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
-    return any(label.startswith("redirect-") for label in labels)
+    return [observations[i] for i in overall.evidence if i < len(observations)]
 
 
 def _is_causeless(imported: ImportedMeasurement, overall: Verdict) -> bool:
     """Return whether the failed step is known, but not its failure."""
-    observations = imported.record.measurement.observations
-    labels = {observations[i].endpoint for i in overall.evidence if i < len(observations)}
-    return (
-        overall.state is VerdictState.BLOCKED
-        and bool(labels)
-        and labels <= imported.causeless_labels
-    )
+    labels = {observation.endpoint for observation in _select_evidence(imported, overall)}
+    is_blocked = overall.state is VerdictState.BLOCKED
+    return is_blocked and bool(labels) and labels <= imported.causeless_labels
 
 
 def compute_confidence(imported: ImportedMeasurement, overall: Verdict) -> float:
@@ -124,7 +146,7 @@ def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) 
     )
 
 
-TEST_READERS: Mapping[str, Callable[[Json], ImportedMeasurement]] = {
+TEST_READERS: Mapping[str, Callable[[OoniMeasurement], ImportedMeasurement]] = {
     "web_connectivity": web.read_web_connectivity,
     "telegram": messengers.read_telegram,
     "whatsapp": messengers.read_whatsapp,
@@ -138,29 +160,22 @@ TEST_READERS: Mapping[str, Callable[[Json], ImportedMeasurement]] = {
 }
 
 
-def has_control(document: Json) -> bool:
+def has_control(measurement: OoniMeasurement) -> bool:
     """Return whether it contains its own control, so that countries are not compared."""
-    return document.get("test_name") == "web_connectivity"
+    return measurement.test_name == "web_connectivity"
 
 
-def read_measurement(document: Json) -> ImportedMeasurement:
-    """Convert a document. Raises only UnreadableError, whatever the document holds."""
-    name = as_text(document.get("test_name"), 64)
+def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:
+    """Convert a measurement. Raises only UnreadableError, whatever the document holds."""
+    name = measurement.test_name
     if not name:
         raise UnreadableError("it has no test_name, so it is no measurement of OONI's")
     test = TEST_READERS.get(name)
     if test is None:
         raise UnreadableError(f"the test {name[:40]!r} is not known here")
     try:
-        return test(document)
-    except (
-        ValueError,
-        TypeError,
-        KeyError,
-        AttributeError,
-        RecursionError,
-        OverflowError,
-    ) as error:
-        if isinstance(error, UnreadableError):
-            raise
+        return test(measurement)
+    except UnreadableError:
+        raise
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise UnreadableError(f"its test_keys make no sense ({type(error).__name__})") from error

@@ -5,8 +5,10 @@ Formats: df-001 (HTTP), df-002 (DNS), df-005 (TCP), df-006 (TLS), github.com/oon
 
 import hashlib
 import ipaddress
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+
+from msgspec import UNSET, structs
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
@@ -19,17 +21,16 @@ from heliograph.observation import (
     Tcp,
     Tls,
 )
-from heliograph_collector.sources.ooni.failures import parse_failure
-from heliograph_collector.sources.ooni.http_facts import parse_reply
-from heliograph_collector.sources.ooni.values import (
-    Json,
-    as_bytes,
-    as_integer,
-    as_microseconds,
-    as_object,
-    as_rows,
-    as_text,
+from heliograph_collector.sources.ooni.document import (
+    Connect,
+    Handshake,
+    HelperRow,
+    Query,
+    Request,
+    Row,
+    read_port,
 )
+from heliograph_collector.sources.ooni.http_facts import parse_reply
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
@@ -55,6 +56,10 @@ class Steps:
     def add(self, observation: Observation, parent: int | None = None) -> int:
         self.observations.append(replace(observation, endpoint=self.label, parent=parent))
         return len(self.observations) - 1
+
+    def add_all(self, observations: Iterable[Observation]) -> None:
+        for observation in observations:
+            self.add(observation)
 
     def select_current(self) -> list[Observation]:
         """Return the observations under the present label."""
@@ -84,146 +89,119 @@ class Steps:
                 self._system_lookups.setdefault(key, index)
 
 
-def build_step(operation: Operation, row: Json, failure_code: Failure | None) -> Observation:
+def build_step(operation: Operation, row: Row, failure_code: Failure | None) -> Observation:
     """Build an observation with the row's times, if it has any."""
-    started = as_microseconds(row.get("t0"))
-    ended = as_microseconds(row.get("t"))
+    started_us = row.t if row.t0 is None else row.t0
     return Observation(
         operation=operation,
-        started_us=started if row.get("t0") is not None else ended,
-        duration_us=max(0, ended - started) if row.get("t0") is not None else 0,
+        started_us=started_us,
+        duration_us=max(0, row.t - started_us),
         failure=failure_code,
     )
 
 
-def parse_queries(row: Json, later: Sequence[Json] = ()) -> list[Observation]:
+def parse_queries(row: Query, later: Sequence[Query] = ()) -> list[Observation]:
     """Parse a DNS row; getaddrinfo gives two observations, for A and AAAA.
 
     `later` are rows of further replies to the same query.
     """
-    failure_code = parse_failure(row.get("failure"))
-    kind = as_text(row.get("query_type"), 16).upper()
+    kind = row.query_type.upper()
     answers = _parse_answers(row)
-    record_types = {"A": ("A",), "AAAA": ("AAAA",)}.get(kind, ("A", "AAAA"))
-    observations = []
-    for record in record_types:
-        record_answers = tuple(a for a in answers if a.type in (record, "CNAME"))
-        has_record = any(a.type == record for a in record_answers)
-        if len(record_types) == 2 and record == "AAAA" and not has_record:
-            continue  # the query for AAAA is not recorded
-        if (
-            len(record_types) == 2
-            and not has_record
-            and failure_code is None
-            and any(a.type == "AAAA" for a in answers)
-        ):
-            continue
-        observations.append(
-            replace(
-                build_step(Operation.RESOLVE, row, failure_code),
-                dns=_parse_dns(row, record, record_answers, later),
-            )
+    if kind in ("A", "AAAA"):
+        record_types = [kind]
+    else:  # a query for AAAA is recorded by its answers only
+        has_ipv6 = any(a.type == "AAAA" for a in answers)
+        has_ipv4 = any(a.type == "A" for a in answers)
+        record_types = ["A"] if has_ipv4 or row.failure or not has_ipv6 else []
+        record_types += ["AAAA"] if has_ipv6 else []
+    return [
+        replace(
+            build_step(Operation.RESOLVE, row, row.failure),
+            dns=_parse_dns(row, record, answers, later),
         )
-    return observations
+        for record in record_types
+    ]
+
+
+def list_addresses(rows: Iterable[Query]) -> set[str]:
+    """List the addresses that the lookups gave."""
+    lookups = [x.dns for row in rows for x in parse_queries(row) if x.dns]
+    return {address for dns in lookups for address in dns.addresses}
 
 
 def _parse_dns(
-    row: Json, record: str, answers: tuple[DnsAnswer, ...], later: Sequence[Json]
+    row: Query, record: str, answers: Sequence[DnsAnswer], later: Sequence[Query]
 ) -> Dns:
-    engine = ENGINES.get(as_text(row.get("engine"), 32), "system")
-    rcode = row.get("rcode")
+    engine = ENGINES.get(row.engine, "system")
     return Dns(
         engine=engine,
-        resolver="" if engine == "system" else as_text(row.get("resolver_address"), 256),
-        name=normalize_host(as_text(row.get("hostname"), 256)),
+        resolver="" if engine == "system" else row.resolver_address,
+        name=normalize_host(row.hostname),
         query_type=record,
-        rcode=as_integer(rcode) if isinstance(rcode, int) else None,
-        answers=answers,
+        rcode=row.rcode,
+        answers=tuple(a for a in answers if a.type in (record, "CNAME")),
         later=tuple(_parse_later_reply(reply_row, row) for reply_row in later),
     )
 
 
-def _parse_later_reply(reply_row: Json, row: Json) -> DnsReply:
-    gap = as_microseconds(reply_row.get("t")) - as_microseconds(row.get("t0"))
-    denied = parse_failure(reply_row.get("failure")) is Failure.DNS_NXDOMAIN_ERROR
+def _parse_later_reply(reply_row: Query, row: Query) -> DnsReply:
+    is_denied = reply_row.failure is Failure.DNS_NXDOMAIN_ERROR
     return DnsReply(
-        after_us=max(0, gap),
-        rcode=as_integer(reply_row.get("rcode"), 3 * denied),
+        after_us=max(0, reply_row.t - (row.t0 or 0)),
+        rcode=3 * is_denied if reply_row.rcode is None else reply_row.rcode,
         answers=_parse_answers(reply_row),
     )
 
 
-def _parse_answers(row: Json) -> tuple[DnsAnswer, ...]:
+def _parse_answers(row: Query) -> tuple[DnsAnswer, ...]:
     answers = []
-    for answer in as_rows(row.get("answers"))[:MAX_ANSWERS]:
-        for key, record in (("ipv4", "A"), ("ipv6", "AAAA"), ("hostname", "CNAME")):
-            data = as_text(answer.get(key), 256)
-            if data and (record == "CNAME" or is_address(data)):
-                kind = record if record == "CNAME" else ("AAAA" if ":" in data else "A")
-                answers.append(
-                    DnsAnswer(type=kind, data=data, ttl_s=max(0, as_integer(answer.get("ttl"))))
-                )
+    for answer in row.answers[:MAX_ANSWERS]:
+        ttl_s = max(0, answer.ttl)
+        for address in filter(is_address, (answer.ipv4, answer.ipv6)):
+            kind = "AAAA" if ":" in address else "A"
+            answers.append(DnsAnswer(type=kind, data=address, ttl_s=ttl_s))
+        if answer.hostname:
+            answers.append(DnsAnswer(type="CNAME", data=answer.hostname, ttl_s=ttl_s))
     return tuple(answers)
 
 
-def parse_connect(row: Json) -> Observation:
-    status = as_object(row.get("status"))
-    failure_code = parse_failure(status.get("failure"))
-    if failure_code is None and status.get("success") is False:
+def parse_connect(row: Connect) -> Observation:
+    failure_code = row.status.failure
+    if failure_code is None and row.status.success is False:
         failure_code = Failure.UNKNOWN_FAILURE
     if failure_code is Failure.EOF_ERROR:
         failure_code = Failure.CONNECTION_RESET  # the connection ended before it was established
-    tcp = Tcp(address=as_text(row.get("ip"), 64), port=_parse_port(row.get("port")))
-    return replace(build_step(Operation.CONNECT, row, failure_code), tcp=tcp)
+    return replace(
+        build_step(Operation.CONNECT, row, failure_code), tcp=Tcp(address=row.ip, port=row.port)
+    )
 
 
-def parse_handshake(row: Json, *, trusted: bool) -> Observation:
+def parse_handshake(row: Handshake, *, trusted: bool) -> Observation:
     """Parse a TLS row.
 
     With `trusted`, an untrusted certificate counts as wrong even if it was not kept: OONI's probe
     brings its own list of authorities, so the vantage's is not at fault. Its clock still may be.
     """
-    failure_code = parse_failure(row.get("failure"))
     chain = parse_certificates(row)
-    if (
-        not chain
-        and trusted
-        and failure_code in (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
-    ):
+    is_untrusted = row.failure in (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
+    if not chain and trusted and is_untrusted:
         chain = (UNKEPT_CERTIFICATE,)
     tls = Tls(
-        server_name=normalize_host(as_text(row.get("server_name"), 256)),
-        version=as_text(row.get("tls_version"), 32),
-        cipher=as_text(row.get("cipher_suite"), 64),
-        alpn=as_text(row.get("negotiated_protocol"), 32),
+        server_name=normalize_host(row.server_name),
+        version=row.tls_version,
+        cipher=row.cipher_suite,
+        alpn=row.negotiated_protocol,
         chain=chain,
-        outer_name=as_text(row.get("outer_server_name"), 256),
+        outer_name=row.outer_server_name,
     )
-    return replace(build_step(Operation.TLS_HANDSHAKE, row, failure_code), tls=tls)
+    return replace(build_step(Operation.TLS_HANDSHAKE, row, row.failure), tls=tls)
 
 
-def parse_certificates(row: Json) -> tuple[Certificate, ...]:
-    if row.get("x_peer_certificates"):
-        return tuple(map(_parse_named_certificate, as_rows(row.get("x_peer_certificates"))))
-    raw_chain = row.get("peer_certificates")
-    encoded_chain = raw_chain[:MAX_CERTIFICATES] if isinstance(raw_chain, list) else []
-    return tuple(
-        c
-        for der in map(as_bytes, encoded_chain)
-        if der and (c := parse_certificate(der)) is not None
-    )
-
-
-def _parse_named_certificate(row: Json) -> Certificate:
-    """Parse a certificate as our own export writes it."""
-    return Certificate(
-        sha256=as_text(row.get("sha256"), 64),
-        spki_sha256=as_text(row.get("spki_sha256"), 64),
-        subject=as_text(row.get("subject"), 1024),
-        issuer=as_text(row.get("issuer"), 1024),
-        not_before_s=as_integer(row.get("not_before_s")),
-        not_after_s=as_integer(row.get("not_after_s")),
-    )
+def parse_certificates(row: Handshake | HelperRow) -> tuple[Certificate, ...]:
+    if row.x_peer_certificates:
+        return tuple(Certificate(**structs.asdict(c)) for c in row.x_peer_certificates)
+    parsed = map(parse_certificate, row.peer_certificates[:MAX_CERTIFICATES])
+    return tuple(certificate for certificate in parsed if certificate is not None)
 
 
 def parse_certificate(der: bytes) -> Certificate | None:
@@ -250,20 +228,15 @@ def parse_certificate(der: bytes) -> Certificate | None:
     )
 
 
-def parse_page(row: Json, url: str) -> list[Observation]:
+def parse_page(row: Request, url: str) -> list[Observation]:
     """Parse an HTTP row to a round trip and, after a reply, the body."""
-    failure_code = parse_failure(row.get("failure"))
-    http = parse_reply(as_object(row.get("request")), as_object(row.get("response")), url)
+    failure_code = row.failure or None
+    http = parse_reply(row, url)
     if not http.status:
-        blank = Http(method=http.method, url=url)
-        return [
-            replace(
-                build_step(
-                    Operation.HTTP_ROUND_TRIP, row, failure_code or _find_missing_failure(row)
-                ),
-                http=blank,
-            )
-        ]
+        if row.failure is UNSET:  # neither a reply nor a failure
+            failure_code = Failure.UNKNOWN_FAILURE
+        step = build_step(Operation.HTTP_ROUND_TRIP, row, failure_code)
+        return [replace(step, http=Http(method=http.method, url=url))]
     round_trip = replace(
         build_step(Operation.HTTP_ROUND_TRIP, row, None), http=replace(http, body_bytes=0)
     )
@@ -272,21 +245,11 @@ def parse_page(row: Json, url: str) -> list[Observation]:
     return [round_trip, replace(build_step(Operation.READ_BODY, row, failure_code), http=http)]
 
 
-def _find_missing_failure(row: Json) -> Failure | None:
-    """Return UNKNOWN_FAILURE for a row with neither a reply nor a failure."""
-    return None if "failure" in row else Failure.UNKNOWN_FAILURE
-
-
-def build_tcp(row: Json, port: int) -> Tcp:
-    """Build the TCP endpoint of the row's address and this port."""
-    return Tcp(address=as_text(row.get("ip"), 64), port=port)
-
-
-def split_endpoint(endpoint: object) -> tuple[str, int]:
+def split_endpoint(endpoint: str) -> tuple[str, int]:
     """Split `1.2.3.4:443` or `[::1]:443`; return ("", 0) for anything else."""
-    address, _, port = as_text(endpoint, 128).rpartition(":")
+    address, _, port = endpoint.rpartition(":")
     address = address.strip("[]")
-    return (address, _parse_port(port)) if is_address(address) else ("", 0)
+    return (address, read_port(port)) if is_address(address) else ("", 0)
 
 
 def is_address(value: str) -> bool:
@@ -312,11 +275,3 @@ def normalize_host(name: str) -> str:
         return name.encode("idna").decode("ascii")
     except UnicodeError:
         return name
-
-
-def _parse_port(value: object) -> int:
-    number = (
-        int(value) if isinstance(value, str) and value.isdecimal() and len(value) < 6 else value
-    )
-    port = as_integer(number)
-    return port if 0 < port < 65536 else 0

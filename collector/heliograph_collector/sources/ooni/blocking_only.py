@@ -8,15 +8,21 @@ both sides where the answers agreed.
 
 from dataclasses import dataclass
 
+from msgspec import UNSET
+
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
+from heliograph_collector.sources.ooni.document import (
+    HelperDns,
+    HelperPage,
+    OoniKeys,
+    OoniMeasurement,
+)
 from heliograph_collector.sources.ooni.envelope import build_measurement
-from heliograph_collector.sources.ooni.failures import parse_failure
 from heliograph_collector.sources.ooni.steps_builder import NAME_FAILURES, HopRows
-from heliograph_collector.sources.ooni.values import Json, as_integer, as_object
 
 # symbols for unrecorded addresses
 UNNAMED_ADDRESS = "untold"
@@ -33,48 +39,42 @@ class HelperComparison:
     is_same_page: bool  # the vantage got the same page
 
 
-def read_helper_comparison(keys: Json) -> HelperComparison | None:
+def read_helper_comparison(keys: OoniKeys) -> HelperComparison | None:
     """Read the comparison, None if the helper's answer is recorded or absent."""
-    control = as_object(keys.get("control"))
-    request = as_object(control.get("http_request"))
-    dns = as_object(control.get("dns"))
-    has_answer = (
-        as_integer(request.get("status_code")) > 0 or dns.get("addrs") or dns.get("failure")
-    )
-    if keys.get("control_failure") or request.get("failure") or has_answer:
+    page = keys.control.http_request or HelperPage()
+    dns = keys.control.dns or HelperDns()
+    has_answer = page.status_code > 0 or dns.addrs or dns.failure
+    if keys.control_failure or page.failure or has_answer:
         return None
-    is_consistent = {"consistent": True, "inconsistent": False}.get(
-        str(keys.get("dns_consistency"))
-    )
-    matches = [keys.get(key) for key in MATCHES]
-    status = keys.get("status_code_match")
-    has_page = isinstance(status, bool) or True in matches or "failure" in request
+    is_consistent = {"consistent": True, "inconsistent": False}.get(keys.dns_consistency)
+    has_match = any(keys.flags.get(key) for key in MATCHES)
+    status = keys.flags.get("status_code_match")
+    has_page = status is not None or has_match or page.failure is not UNSET
     if is_consistent is None and not has_page:
         return None
-    return HelperComparison(
-        is_consistent, has_page, is_same_page=status is True and True in matches
-    )
+    return HelperComparison(is_consistent, has_page, is_same_page=status is True and has_match)
 
 
-def add_missing_steps(keys: Json, hop: HopRows, steps: Steps, comparison: HelperComparison) -> None:
+def add_missing_steps(
+    keys: OoniKeys, hop: HopRows, steps: Steps, comparison: HelperComparison
+) -> None:
     """Add the vantage's lookup, and its page if it is the helper's, before the rows."""
     if hop.queries or archival.is_address(hop.host):
         return
-    failure_code = parse_failure(keys.get("dns_experiment_failure"))
-    failures = [parse_failure(r.get("failure")) for r in hop.requests]
-    if any(w and w.startswith("ssl_") for w in failures):
+    failures = [request.failure for request in hop.requests if request.failure]
+    if any(failure.startswith("ssl_") for failure in failures):
         hop.url = "https" + hop.url[hop.url.index(":") :]  # a redirect led there
-    failure_code = failure_code or next((w for w in failures if w in NAME_FAILURES), None)
-    ends = [archival.parse_connect(row).tcp for row in hop.connects]
-    own = [end.address for end in ends if end] or [UNNAMED_ADDRESS]
+    name_failure = next((failure for failure in failures if failure in NAME_FAILURES), None)
+    failure_code = keys.dns_experiment_failure or name_failure
+    own = [row.ip for row in hop.connects] or [UNNAMED_ADDRESS]
     steps.add(_build_lookup(hop.host, failure_code, () if failure_code else tuple(own)))
-    if comparison.is_same_page and not any(failures) and not hop.connects:
+    if comparison.is_same_page and not failures and not hop.connects:
         _add_page(steps, hop)
         hop.requests = []
 
 
 def build_control_view(
-    document: Json, hop: HopRows, steps: Steps, comparison: HelperComparison
+    document: OoniMeasurement, hop: HopRows, steps: Steps, comparison: HelperComparison
 ) -> ControlView:
     """Build a helper that resolved consistently or elsewhere, and may have the page."""
     control_steps = Steps()

@@ -15,11 +15,21 @@ from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp,
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.document import (
+    Control,
+    HelperDns,
+    HelperPage,
+    HelperRow,
+    OoniKeys,
+    OoniMeasurement,
+)
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, build_measurement
-from heliograph_collector.sources.ooni.failures import parse_failure
-from heliograph_collector.sources.ooni.http_facts import list_header_names, parse_scheme
+from heliograph_collector.sources.ooni.http_facts import (
+    decode_headers,
+    list_header_names,
+    parse_scheme,
+)
 from heliograph_collector.sources.ooni.steps_builder import HopRows
-from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_text, as_texts
 
 WINDOW_US = 3 * 3600 * 1_000_000  # assumed; relevant outages last longer than a run
 MIN_COUNTRIES = 2  # assumed; other countries that must fail alike for an outage
@@ -94,10 +104,10 @@ ALIKE = 0.7  # ratio of body sizes; OONI web_connectivity
 LONG_WORD = 5  # letters; OONI web_connectivity
 
 
-def select_common_pages(hops: Hops, request: Json) -> Hops:
+def select_common_pages(hops: Hops, helper_page: HelperPage) -> Hops:
     """Select the pages that both sides saw; the last one is the helper's page."""
     last = _find_page(hops[-1][1])
-    if last is None or is_alike(last, request):
+    if last is None or is_alike(last, helper_page):
         return hops
     for depth, ((url, _), (following, _)) in enumerate(pairwise(hops)):
         if parse_scheme(url) == "http" and not _is_related(
@@ -107,16 +117,14 @@ def select_common_pages(hops: Hops, request: Json) -> Hops:
     return hops
 
 
-def is_alike(vantage_page: Http, helper_page: Json) -> bool:
+def is_alike(vantage_page: Http, helper_page: HelperPage) -> bool:
     """Return whether two pages may be equal by status, and by title or else size."""
-    if vantage_page.status != as_integer(helper_page.get("status_code")):
+    if vantage_page.status != helper_page.status_code:
         return False
-    title = vantage_page.title
-    other = as_text(helper_page.get("title"), 256)
-    if title or other:
-        return bool(_split_title(title) & _split_title(other))
+    if vantage_page.title or helper_page.title:
+        return bool(_split_title(vantage_page.title) & _split_title(helper_page.title))
     size = vantage_page.body_bytes
-    length = max(0, as_integer(helper_page.get("body_length")))
+    length = max(0, helper_page.body_length)
     if vantage_page.truncated or not (size and length):
         return True
     return min(size, length) / max(size, length) > ALIKE
@@ -144,39 +152,38 @@ TLS_FAILURES = frozenset(w for w in Failure if w.startswith("ssl_"))
 DNS_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
 
 
-def has_helper_answer(keys: Json) -> bool:
-    answer_keys = ("http_request", "dns", "tcp_connect")
-    control = as_object(keys.get("control"))
-    return not keys.get("control_failure") and any(control.get(key) for key in answer_keys)
+def has_helper_answer(keys: OoniKeys) -> bool:
+    control = keys.control
+    is_empty = control.http_request is None and control.dns is None and not control.tcp_connect
+    return not keys.control_failure and not is_empty
 
 
-def build_control_view(keys: Json, hops: Hops, document: Json) -> ControlView:
+def build_control_view(hops: Hops, document: OoniMeasurement) -> ControlView:
     """Build the control view, empty when the helper was not reached."""
-    if not has_helper_answer(keys):
+    if not has_helper_answer(document.test_keys):
         return ControlView()
-    control = as_object(keys.get("control"))
+    control = document.test_keys.control
     steps = Steps()
-    dns = as_object(control.get("dns"))
-    if dns.get("failure") is not None or dns.get("addrs") is not None:
-        _add_lookups(steps, dns, hops[0][0])
+    if control.dns is not None:
+        _add_lookups(steps, control.dns, hops[0][0])
     _add_connections(steps, control, hops[0][0])
-    request = as_object(control.get("http_request"))
-    if request:
-        hops = select_common_pages(hops, request)
+    if control.http_request is not None:
+        hops = select_common_pages(hops, control.http_request)
         _add_redirects(steps, hops)
-        _add_last_page(steps, request, hops)
+        _add_last_page(steps, control.http_request, hops)
     helper_measurement = build_measurement(
         document, steps.observations, experiment="web", target=hops[0][0]
     )
     return ControlView(measurement=helper_measurement, age_us=0, link=Link.ONLINE)
 
 
-def _add_lookups(steps: Steps, dns: Json, url: str) -> None:
+def _add_lookups(steps: Steps, dns: HelperDns, url: str) -> None:
     host = _get_host(url)
-    if archival.is_address(host):
+    is_unrecorded = dns.failure is None and dns.addrs is None
+    if is_unrecorded or archival.is_address(host):
         return
-    addresses = [a for a in as_texts(dns.get("addrs")) if archival.is_address(a)]
-    failure_code = parse_failure(dns.get("failure")) if not addresses else None
+    addresses = [a for a in dns.addrs or () if archival.is_address(a)]
+    failure_code = dns.failure if not addresses else None
     if failure_code is None and not addresses:
         failure_code = Failure.DNS_NO_ANSWER
     for record, colon in (("A", False), ("AAAA", True)):
@@ -206,37 +213,34 @@ def _build_step(
     return replace(observation, **facts)  # type: ignore[arg-type] # one field of the right type
 
 
-def _add_connections(steps: Steps, control: Json, url: str) -> None:
+def _add_connections(steps: Steps, control: Control, url: str) -> None:
     """Add connections to the helper's own addresses and to those of the vantage."""
-    connects = as_object(control.get("tcp_connect"))
-    handshakes = as_object(control.get("tls_handshake"))
+    connects = control.tcp_connect
+    handshakes = control.tls_handshake
     for end in sorted({*connects, *handshakes})[:128]:
         address, port = archival.split_endpoint(end)
         if not address:
             continue
-        failure_code = _parse_status(as_object(connects.get(end))) if end in connects else None
+        failure_code = _parse_status(connects[end]) if end in connects else None
         tcp = Tcp(address=address, port=port)
         index = steps.add(
             _build_step(Operation.CONNECT, failure_code, tcp=tcp), steps.find_lookup(address)
         )
         if failure_code is None and end in handshakes:
-            row = as_object(handshakes.get(end))
-            name = normalize_host(as_text(row.get("server_name"), 256)) or _get_host(url)
+            row = handshakes[end]
+            name = normalize_host(row.server_name) or _get_host(url)
             tls = Tls(server_name=name, chain=archival.parse_certificates(row))
             steps.add(_build_step(Operation.TLS_HANDSHAKE, _parse_status(row), tls=tls), index)
 
 
-def _parse_status(row: Json) -> Failure | None:
-    failure_code = parse_failure(row.get("failure"))
-    if failure_code is None and row.get("status") is False:
-        return Failure.UNKNOWN_FAILURE
-    return failure_code
+def _parse_status(row: HelperRow) -> Failure | None:
+    return Failure.UNKNOWN_FAILURE if not row.failure and row.status is False else row.failure
 
 
 def _add_redirects(steps: Steps, hops: Hops) -> None:
     """Add the pages before the last, which redirected both sides."""
     for depth, (url, page_observations) in enumerate(hops[:-1]):
-        steps.label = _make_label(depth)
+        steps.label = make_label(depth)
         reply = next((x.http for x in page_observations if x.http and x.http.status), None)
         if depth:
             _add_resolution(steps, url, page_observations)
@@ -247,18 +251,17 @@ def _add_redirects(steps: Steps, hops: Hops) -> None:
         )
 
 
-def _add_last_page(steps: Steps, request: Json, hops: Hops) -> None:
+def _add_last_page(steps: Steps, helper_page: HelperPage, hops: Hops) -> None:
     depth = len(hops) - 1
     (url, page_observations) = hops[-1]
-    steps.label = _make_label(depth)
-    failure_code = parse_failure(request.get("failure"))
-    status = max(0, as_integer(request.get("status_code")))
-    if failure_code is None and status:
+    steps.label = make_label(depth)
+    if helper_page.failure:
+        if depth or not _has_failed_rows(steps):
+            _add_failure(steps, url, page_observations, helper_page.failure, fresh=depth > 0)
+    elif helper_page.status_code > 0:
         if depth:
             _add_resolution(steps, url, page_observations)
-        _add_page(steps, request, url, status, fresh=depth > 0)
-    elif failure_code is not None and not (depth == 0 and _has_failed_rows(steps)):
-        _add_failure(steps, url, page_observations, failure_code, fresh=depth > 0)
+        _add_page(steps, helper_page, url, fresh=depth > 0)
 
 
 def _has_failed_rows(steps: Steps) -> bool:
@@ -306,17 +309,16 @@ def _add_failure(
     )
 
 
-def _add_page(steps: Steps, request: Json, url: str, status: int, *, fresh: bool) -> None:
-    headers = as_object(request.get("headers"))
-    values = {str(name).lower(): as_text(value) for name, value in headers.items()}
+def _add_page(steps: Steps, helper_page: HelperPage, url: str, *, fresh: bool) -> None:
+    headers = decode_headers(helper_page.headers)
     http = Http(
         method="GET",
         url=url,
-        status=status,
-        title=" ".join(as_text(request.get("title"), 256).split()),
-        server=values.get("server", "")[:256],
-        location=values.get("location", ""),
-        body_bytes=max(0, as_integer(request.get("body_length"))),
+        status=helper_page.status_code,
+        title=" ".join(helper_page.title.split()),
+        server=headers.get("server", "")[:256],
+        location=headers.get("location", ""),
+        body_bytes=max(0, helper_page.body_length),
         header_names=list_header_names(headers),
     )
     parent = steps.add(
@@ -370,5 +372,5 @@ def _get_host(url: str) -> str:
     return HopRows(url).host
 
 
-def _make_label(depth: int) -> str:
+def make_label(depth: int) -> str:
     return f"redirect-{depth}" if depth else ""

@@ -4,15 +4,25 @@ OONI has no control for these tests. The service is presumed to be up, which hal
 `PeerOutcomes` (control.py) uses the outcomes of other countries instead, if imported.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from urllib.parse import urlsplit
+
+from msgspec import UNSET
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.document import (
+    Connect,
+    OoniKeys,
+    OoniMeasurement,
+    RecordedFailure,
+    Request,
+    Response,
+)
 from heliograph_collector.sources.ooni.envelope import (
     ImportedMeasurement,
     build_measurement,
@@ -20,9 +30,7 @@ from heliograph_collector.sources.ooni.envelope import (
     detect_link,
     parse_vantage,
 )
-from heliograph_collector.sources.ooni.failures import parse_failure
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
-from heliograph_collector.sources.ooni.values import Json, as_object, as_rows, as_text
 
 MAX_ENDPOINTS = 128
 CAUSELESS_LABELS = frozenset(("dc", "endpoint"))  # summary labels without a recorded failure
@@ -45,7 +53,7 @@ class ServiceEndpoint:
 class EndpointRows:
     """Rows of a measurement and its endpoints."""
 
-    keys: Json
+    keys: OoniKeys
     endpoints: dict[str, ServiceEndpoint] = field(default_factory=dict)
 
     def add(self, endpoint: ServiceEndpoint) -> None:
@@ -55,37 +63,19 @@ class EndpointRows:
     def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
         """Select the endpoint's rows; hosts share addresses, so rows may count repeatedly."""
         hop = HopRows(endpoint.url)
-        named_queries = [
-            q for q in as_rows(self.keys.get("queries")) if _has_name(q, "hostname", hop.host)
-        ]
-        hop.queries = named_queries
-        own_addresses = {
-            a
-            for q in named_queries
-            for x in archival.parse_queries(q)
-            if x.dns
-            for a in x.dns.addresses
-        }
+        hop.queries = [q for q in self.keys.queries if _is_host(q.hostname, hop.host)]
+        own_addresses = archival.list_addresses(hop.queries)
         own_addresses |= {hop.host} if archival.is_address(hop.host) else set()
-        hop.connects = [
-            c for c in as_rows(self.keys.get("tcp_connect")) if _is_at(c, own_addresses, hop.port)
-        ]
-        hop.handshakes = [
-            h
-            for h in as_rows(self.keys.get("tls_handshakes"))
-            if _has_name(h, "server_name", hop.host)
-        ]
-        hop.requests = [
-            r for r in as_rows(self.keys.get("requests")) if _is_request_to(r, endpoint.url)
-        ]
+        hop.connects = [c for c in self.keys.tcp_connect if _is_at(c, own_addresses, hop.port)]
         if endpoint.url.startswith("tcp:"):
-            hop.handshakes = []
-            hop.requests = []
+            return hop
+        hop.handshakes = [h for h in self.keys.tls_handshakes if _is_host(h.server_name, hop.host)]
+        hop.requests = [r for r in self.keys.requests if _is_request_to(r, endpoint.url)]
         return hop
 
 
 def import_service(
-    document: Json,
+    document: OoniMeasurement,
     name: str,
     endpoint_rows: EndpointRows,
     fill: Callable[[Steps, ServiceEndpoint], None] | None = None,
@@ -102,30 +92,33 @@ def import_service(
 
 
 def import_steps(
-    document: Json,
+    document: OoniMeasurement,
     name: str,
     steps: Steps,
     groups: dict[str, str],
     *,
-    mirror: Callable[[Observation], bool] = lambda _: False,
+    is_expected: Callable[[Observation], bool] | None = None,
     causeless_labels: frozenset[str] = frozenset(),
 ) -> ImportedMeasurement:
-    """Build the imported measurement; `mirror` selects failures that everybody gets."""
+    """Build the imported measurement; `is_expected` selects failures that everybody gets."""
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
-    target = as_text(document.get("input")) or name
+    target = document.input or name
     service_measurement = build_measurement(
         document, steps.observations, experiment=name, target=target, service=name, online=online
     )
     presumed = replace(
         service_measurement,
         link=Link.ONLINE,
-        observations=tuple(presume_passed(steps.observations, mirror)),
+        observations=tuple(
+            x if is_expected is not None and x.failure and is_expected(x) else _presume_passed(x)
+            for x in steps.observations
+        ),
     )
     probe_vantage = parse_vantage(document)
     return ImportedMeasurement(
-        input=as_text(document.get("input")),
-        test_name=as_text(document.get("test_name"), 64),
+        input=document.input,
+        test_name=document.test_name,
         probe_cc=probe_vantage.country,
         probe_asn=f"AS{probe_vantage.asn}",
         record=build_record(document, service_measurement),
@@ -156,19 +149,11 @@ def _is_verified(observation: Observation) -> bool:
     return observation.operation is Operation.TLS_HANDSHAKE and observation.failure is None
 
 
-def presume_passed(
-    observations: Sequence[Observation], mirror: Callable[[Observation], bool]
-) -> Iterable[Observation]:
-    """Yield the same steps without failures, as the service answers when unblocked."""
-    for observation in observations:
-        if observation.failure is not None and mirror(observation):
-            yield observation
-        else:
-            tls = replace(observation.tls, chain=()) if observation.tls else None
-            exchange = (
-                replace(observation.exchange, differences=()) if observation.exchange else None
-            )
-            yield replace(observation, failure=None, tls=tls, exchange=exchange)
+def _presume_passed(observation: Observation) -> Observation:
+    """Return the step without its failure, as the service answers when unblocked."""
+    tls = replace(observation.tls, chain=()) if observation.tls else None
+    exchange = replace(observation.exchange, differences=()) if observation.exchange else None
+    return replace(observation, failure=None, tls=tls, exchange=exchange)
 
 
 def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:
@@ -177,22 +162,20 @@ def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: s
         add_outcome(steps, EARLY_OPERATIONS[operation], failure_code)
         return
     hop = HopRows(url)
-    response = {"code": 200} if failure_code is None else {}
-    hop.requests = [
-        {"failure": None if failure_code is None else str(failure_code), "response": response}
-    ]
+    response = Response(code=200 if failure_code is None else 0)
+    hop.requests = [Request(failure=failure_code, response=response)]
     add_hop_steps(steps, hop)
 
 
-def read_summary(keys: Json, failed: str, status: str) -> tuple[bool, Failure | None]:
+def read_summary(recorded: RecordedFailure, status: str) -> tuple[bool, Failure | None]:
     """Return whether a summary covers this endpoint, and its failure.
 
     "blocked" without a failure becomes UNKNOWN_FAILURE.
     """
-    failure_code = parse_failure(keys.get(failed))
-    if failure_code is None and keys.get(status) == "blocked":
+    failure_code = recorded or None
+    if failure_code is None and status == "blocked":
         failure_code = Failure.UNKNOWN_FAILURE
-    return failed in keys or bool(as_text(keys.get(status), 16)), failure_code
+    return recorded is not UNSET or bool(status), failure_code
 
 
 def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None = None) -> None:
@@ -201,19 +184,17 @@ def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None
     steps.add(Observation(operation=operation, started_us=0, duration_us=0, failure=failure_code))
 
 
-def _has_name(row: Json, key: str, host: str) -> bool:
-    return normalize_host(as_text(row.get(key), 256)) == host != ""
+def _is_host(name: str, host: str) -> bool:
+    return normalize_host(name) == host != ""
 
 
-def _is_at(row: Json, addresses: set[str], port: int) -> bool:
-    return as_text(row.get("ip"), 64) in addresses and archival.parse_connect(
-        row
-    ).tcp == archival.build_tcp(row, port)
+def _is_at(row: Connect, addresses: set[str], port: int) -> bool:
+    return row.ip in addresses and row.port == port
 
 
-def _is_request_to(row: Json, url: str) -> bool:
+def _is_request_to(row: Request, url: str) -> bool:
     """Return whether a request goes to the endpoint's scheme, host and port."""
-    return _parse_origin(as_text(as_object(row.get("request")).get("url"))) == _parse_origin(url)
+    return _parse_origin(row.request.url) == _parse_origin(url)
 
 
 def _parse_origin(url: str) -> tuple[str, str, int]:

@@ -4,18 +4,13 @@ import hashlib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
+from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Link, Measurement, Observation
 from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement, Vantage
-from heliograph_collector.sources.ooni.values import (
-    Json,
-    as_integer,
-    as_microseconds,
-    as_object,
-    as_text,
-)
+from heliograph_collector.sources.ooni.document import OoniMeasurement
 
 ACCESS = {"mobile": Access.MOBILE, "wifi": Access.FIXED, "wired_ethernet": Access.FIXED}
 NO_LINK = frozenset(
@@ -31,6 +26,10 @@ NO_LINK = frozenset(
 )  # failures that also occur without any network
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _CC = re.compile(r"[A-Z]{2}")
+_IDENTITY = attrgetter(
+    *("measurement_uid", "id", "report_id", "input"),
+    *("measurement_start_time", "probe_asn", "test_name"),
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,43 +44,35 @@ class ImportedMeasurement:
     control: ControlView
     presumed: bool = False  # the control is only the assumption that the service is up
     groups: Mapping[str, str] = field(default_factory=dict)
-    causeless_labels: frozenset[str] = (
-        frozenset()
-    )  # endpoints whose kind of failure is not recorded
+    causeless_labels: frozenset[str] = frozenset()  # endpoints without a recorded kind of failure
 
 
 class UnreadableError(ValueError):
     """Error for an unreadable measurement; the message is the reason."""
 
 
-def parse_started_us(document: Json) -> int:
+def parse_started_us(document: OoniMeasurement) -> int:
     """Parse the start time, 0 if it is not in the expected form."""
-    start_text = as_text(document.get("measurement_start_time"), 32) or as_text(
-        document.get("test_start_time"), 32
-    )
+    start_text = document.measurement_start_time or document.test_start_time
     try:
-        start_time = datetime.fromisoformat(
-            start_text.rstrip("Z").replace("T", " ")[:19] + "+00:00"
-        )
+        started = datetime.fromisoformat(start_text.rstrip("Z").replace("T", " ")[:19] + "+00:00")
     except ValueError:
         return 0
-    return int(start_time.astimezone(UTC).timestamp()) * 1_000_000
+    return int(started.timestamp()) * 1_000_000
 
 
-def parse_vantage(document: Json) -> Vantage:
-    kind = as_text(as_object(document.get("annotations")).get("network_type"), 32)
-    probe_asn = document.get("probe_asn")
-    asn = _ASN.fullmatch(as_text(probe_asn, 16) or str(as_integer(probe_asn)))
-    country = as_text(document.get("probe_cc"), 2).upper()
+def parse_vantage(document: OoniMeasurement) -> Vantage:
+    asn = _ASN.fullmatch(document.probe_asn)
+    country = document.probe_cc.upper()
     return Vantage(
         country=country if _CC.fullmatch(country) else "ZZ",
         asn=int(asn.group(1)) % 2**32 if asn else 0,
-        access=ACCESS.get(kind, Access.UNKNOWN),
+        access=ACCESS.get(document.annotations.network_type, Access.UNKNOWN),
     )
 
 
 def detect_link(
-    document: Json, observations: Sequence[Observation], *, helper: bool = False
+    document: OoniMeasurement, observations: Sequence[Observation], *, helper: bool = False
 ) -> Link:
     """Return ONLINE if anything was answered or the run surely began online.
 
@@ -93,10 +84,8 @@ def detect_link(
         return Link.ONLINE
     if any(x.operation is Operation.RESOLVE for x in observations):
         return Link.UNKNOWN
-    probe_vantage = parse_vantage(document)
-    if probe_vantage.asn or as_text(document.get("report_id"), 256):
-        return Link.ONLINE
-    return Link.UNKNOWN
+    has_begun_online = parse_vantage(document).asn or document.report_id
+    return Link.ONLINE if has_begun_online else Link.UNKNOWN
 
 
 def _is_answered(observation: Observation) -> bool:
@@ -108,7 +97,7 @@ def _is_answered(observation: Observation) -> bool:
 
 
 def build_measurement(
-    document: Json,
+    document: OoniMeasurement,
     observations: Sequence[Observation],
     *,
     experiment: str,
@@ -124,17 +113,16 @@ def build_measurement(
         started_us=parse_started_us(document),
         monotonic_us=0,
         boot="",
-        runtime_us=as_microseconds(document.get("test_runtime")),
+        runtime_us=document.test_runtime,
         epoch="",
         link=online,
         observations=tuple(observations),
     )
 
 
-def build_record(document: Json, ooni_measurement: Measurement) -> ReceivedMeasurement:
+def build_record(document: OoniMeasurement, ooni_measurement: Measurement) -> ReceivedMeasurement:
     """Build a record with an id that is equal at every import."""
-    id_keys = ("measurement_uid", "id", "report_id", "input", "measurement_start_time", "probe_asn")
-    name = "\0".join(str(document.get(key) or "") for key in (*id_keys, "test_name"))
+    name = "\0".join(_IDENTITY(document))
     return ReceivedMeasurement(
         id=hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32],
         position=0,

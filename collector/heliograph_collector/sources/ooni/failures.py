@@ -51,7 +51,7 @@ PHRASES = (
     ("remote error: tls", Failure.SSL_FAILED_HANDSHAKE),
     ("malformed http", Failure.HTTP_REQUEST_FAILED),
 )
-_FAILURE_BY_NAME = {str(word): word for word in Failure}
+_FAILURE_BY_NAME = {str(failure): failure for failure in Failure}
 
 
 def parse_failure(value: object) -> Failure | None:

@@ -9,7 +9,10 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO
+
+from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.typed_reader import read_struct
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
 MAX_BYTES = 16 << 20  # per measurement
@@ -19,11 +22,9 @@ MAX_MEASUREMENTS = 1_000_000  # per file
 
 @dataclass(frozen=True, slots=True)
 class Document:
-    """One unparsed measurement."""
-
     path: Path
     line: int  # 0 where the file is one document
-    json: dict[str, Any]
+    measurement: OoniMeasurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,11 @@ class Complaint:
     def __str__(self) -> str:
         location = f"{self.path}, line {self.line}" if self.line else str(self.path)
         return f"{location}: {self.reason}"
+
+
+def parse_measurement(document: object) -> OoniMeasurement:
+    """Read the fields of a measurement; what is missing or of a wrong type is empty."""
+    return read_struct(OoniMeasurement, document)
 
 
 def read_documents(paths: Iterable[Path]) -> Iterator[Document | Complaint]:
@@ -120,12 +126,16 @@ def _read_document(path: Path, body: bytes) -> Iterator[Document | Complaint]:
 def _parse_items(path: Path, line: int, body: bytes) -> Iterator[Document | Complaint]:
     try:
         parsed = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        yield Complaint(path, line, f"this is not JSON ({_describe_error(error)})")
+    except RecursionError:
+        yield Complaint(path, line, "this is not JSON (nested too deeply)")
+        return
+    except ValueError as error:
+        reason = str(error).replace("\n", " ")[:120]
+        yield Complaint(path, line, f"this is not JSON ({reason})")
         return
     for item in parsed if isinstance(parsed, list) else [parsed]:
         if isinstance(item, dict):
-            yield Document(path, line, item)
+            yield Document(path, line, parse_measurement(item))
         else:
             yield Complaint(path, line, "this is JSON, and no measurement")
 
@@ -135,9 +145,3 @@ def _try_parse(body: bytes) -> object | None:
         return json.loads(body) if body.strip() else None
     except (ValueError, RecursionError):
         return None
-
-
-def _describe_error(error: Exception) -> str:
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return str(error).replace("\n", " ")[:120]

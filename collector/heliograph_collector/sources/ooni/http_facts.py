@@ -3,13 +3,14 @@
 import hashlib
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from heliograph.observation import Http
-from heliograph_collector.sources.ooni.values import Json, as_bytes, as_integer, as_object, as_text
+from heliograph_collector.sources.ooni.document import Request, Response
 
 MAX_NAMES = 64
+MAX_VALUE = 2048  # characters of a header's value
 MAX_TITLE = 1024 + len("</title")
 MAX_TEXT = 512  # characters of visible text
 LOOKED_AT = 64 * 1024  # bytes of a body that are searched for title and text
@@ -24,29 +25,27 @@ _HIDDEN = {
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
-def parse_reply(request: Json, response: Json, url: str) -> Http:
+def parse_reply(row: Request, url: str) -> Http:
     """Parse a reply to the requested `url`; visible text is kept only for cleartext."""
-    body = as_bytes(response.get("body"))
-    names, values = _parse_headers(response)
-    digest = (
-        hashlib.sha256(body).hexdigest() if body else as_text(response.get("x_body_sha256"), 64)
-    )
-    clear = parse_scheme(url) == "http"
+    response = row.response
+    body = response.body
+    headers = _merge_headers(response)
     beginning = body[:LOOKED_AT].decode("utf-8", "replace")
+    text = ""
+    if parse_scheme(url) == "http":
+        text = extract_text(beginning) or response.x_text[:MAX_TEXT]
     return Http(
-        method=as_text(request.get("method"), 16) or "GET",
+        method=row.request.method or "GET",
         url=url,
-        status=max(0, as_integer(response.get("code"))),
-        title=extract_title(beginning) or as_text(response.get("x_title"), 256),
-        server=values.get("server", "")[:256],
-        location=values.get("location", ""),
-        body_bytes=max(0, as_integer(response.get("x_body_length")), len(body)),
-        body_sha256=digest,
-        truncated=response.get("body_is_truncated") is True,
-        header_names=names,
-        text=(extract_text(beginning) or as_text(response.get("x_text"), MAX_TEXT))
-        if clear
-        else "",
+        status=max(0, response.code),
+        title=extract_title(beginning) or response.x_title,
+        server=headers.get("server", "")[:256],
+        location=headers.get("location", ""),
+        body_bytes=max(0, response.x_body_length, len(body)),
+        body_sha256=hashlib.sha256(body).hexdigest() if body else response.x_body_sha256,
+        truncated=response.body_is_truncated is True,
+        header_names=list_header_names(headers),
+        text=text,
     )
 
 
@@ -91,23 +90,23 @@ def _find_text_start(page: str, tag: re.Match[str]) -> int:
     return end + 1 if end >= 0 else -1
 
 
-def list_header_names(headers: Json) -> tuple[str, ...]:
-    return tuple(sorted({str(name).lower()[:128] for name in headers})[:MAX_NAMES])
+def list_header_names(headers: Iterable[str]) -> tuple[str, ...]:
+    return tuple(sorted({name.lower()[:128] for name in headers})[:MAX_NAMES])
 
 
-def _parse_headers(response: Json) -> tuple[tuple[str, ...], dict[str, str]]:
-    values = {
-        str(k).lower(): _decode_value(v) for k, v in as_object(response.get("headers")).items()
-    }
-    listed = response.get("headers_list")
-    for pair in listed if isinstance(listed, list) else ():
-        if isinstance(pair, list) and len(pair) == 2:
-            values.setdefault(_decode_value(pair[0]).lower(), _decode_value(pair[1]))
-    return list_header_names(values), values
+def decode_headers(headers: dict[str, bytes]) -> dict[str, str]:
+    """Decode the values of headers, by name in lower case."""
+    return {name.lower(): _decode(value) for name, value in headers.items()}
 
 
-def _decode_value(value: object) -> str:
-    return as_text(value) or as_bytes(value).decode("utf-8", "replace")[:2048]
+def _merge_headers(response: Response) -> dict[str, str]:
+    pairs = [pair for pair in response.headers_list if len(pair) == 2]
+    listed = {_decode(name).lower(): _decode(value) for name, value in reversed(pairs)}
+    return listed | decode_headers(response.headers)
+
+
+def _decode(value: bytes) -> str:
+    return value.decode("utf-8", "replace")[:MAX_VALUE]
 
 
 def parse_scheme(url: str) -> str:

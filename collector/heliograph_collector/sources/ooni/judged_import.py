@@ -4,12 +4,13 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal
+from typing import ClassVar, Literal
 
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
 from heliograph_collector.sources.ooni import (
     Complaint,
     ImportedMeasurement,
+    ImportRow,
     PeerOutcomes,
     UnreadableError,
     format_row,
@@ -38,7 +39,7 @@ class JudgedImport:
     verdicts: Sequence[Verdict]
     is_readable: ClassVar[Literal[True]] = True
 
-    def to_document(self) -> dict[str, Any]:
+    def to_document(self) -> ImportRow:
         return format_row(self.imported, self.verdicts)
 
     def describe(self) -> str:
@@ -67,10 +68,10 @@ def _read_without_control(paths: Sequence[Path]) -> Iterator[ImportedMeasurement
     Other vantages' outcomes serve as their control.
     """
     for document in read_documents(paths):
-        if isinstance(document, Complaint) or has_control(document.json):
+        if isinstance(document, Complaint) or has_control(document.measurement):
             continue
         with suppress(UnreadableError):
-            yield read_measurement(document.json)
+            yield read_measurement(document.measurement)
 
 
 def _read_documents(paths: Sequence[Path]) -> Iterator[ImportedMeasurement | UnreadableDocument]:
@@ -79,6 +80,6 @@ def _read_documents(paths: Sequence[Path]) -> Iterator[ImportedMeasurement | Unr
             yield UnreadableDocument(document.path, document.line, document.reason)
             continue
         try:
-            yield read_measurement(document.json)
+            yield read_measurement(document.measurement)
         except UnreadableError as error:
             yield UnreadableDocument(document.path, document.line, str(error))

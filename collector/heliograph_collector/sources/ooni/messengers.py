@@ -1,12 +1,15 @@
 """Import of telegram, whatsapp, signal and facebook_messenger."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
+from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, Query
 from heliograph_collector.sources.ooni.endpoints import (
     EndpointRows,
     ServiceEndpoint,
@@ -18,7 +21,6 @@ from heliograph_collector.sources.ooni.endpoints import (
 )
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, parse_started_us
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
-from heliograph_collector.sources.ooni.values import Json, as_integer, as_object, as_rows, as_text
 
 TIMEOUT = Failure.GENERIC_TIMEOUT_ERROR
 UNNAMED_FAILURE = TIMEOUT  # used where a summary records the step and no failure
@@ -42,78 +44,60 @@ FACEBOOK = {
     "scontent_cdn": "scontent.xx.fbcdn.net",
     "star": "star.c10r.facebook.com",
 }
-CACHED_HOSTS = (
-    "external_cdn",
-    "scontent_cdn",
-)  # providers host caches of these
+CACHED_HOSTS = ("external_cdn", "scontent_cdn")  # providers host caches of these
 
 
-def read_telegram(document: Json) -> ImportedMeasurement:
-    keys = as_object(document.get("test_keys"))
+def read_telegram(document: OoniMeasurement) -> ImportedMeasurement:
+    keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     for address, port in _find_data_centers(keys):
         url = f"http://{address}:{port}/"
         endpoint_rows.add(ServiceEndpoint(f"dc-{address}-{port}", "dc", url))
     endpoint_rows.add(ServiceEndpoint("web", "web", "https://web.telegram.org/"))
-    if len(endpoint_rows.endpoints) == 1:
-        endpoint_rows.add(
-            ServiceEndpoint("dc", "dc", "http:///")
-        )  # all of them; no single one is recorded
-    return import_service(
-        document, "telegram", endpoint_rows, lambda steps, e: _add_telegram_summary(steps, e, keys)
-    )
+    if len(endpoint_rows.endpoints) == 1:  # no single data center is recorded
+        endpoint_rows.add(ServiceEndpoint("dc", "dc", "http:///"))
+    fill = partial(_add_telegram_summary, keys)
+    return import_service(document, "telegram", endpoint_rows, fill)
 
 
-def _add_telegram_summary(steps: Steps, endpoint: ServiceEndpoint, keys: Json) -> None:
-    has_summary, failure_code = read_summary(keys, "telegram_web_failure", "telegram_web_status")
+def _add_telegram_summary(keys: OoniKeys, steps: Steps, endpoint: ServiceEndpoint) -> None:
+    has_summary, failure_code = read_summary(keys.telegram_web_failure, keys.telegram_web_status)
     if endpoint.label == "web" and has_summary:
-        add_fetch(steps, endpoint.url, failure_code, as_text(keys.get("failed_operation"), 32))
+        add_fetch(steps, endpoint.url, failure_code, keys.failed_operation)
     elif endpoint.label == "dc":
-        tcp = keys.get("telegram_tcp_blocking")
-        http = keys.get("telegram_http_blocking")
-        is_finished = keys.get("telegram_web_status") == "ok" and failure_code is None
-        _add_data_centers(steps, tcp, http, is_finished=is_finished)
+        is_finished = keys.telegram_web_status == "ok" and failure_code is None
+        _add_data_centers(steps, keys.flags, is_finished=is_finished)
 
 
-def _add_data_centers(steps: Steps, tcp: object, http: object, *, is_finished: bool) -> None:
+def _add_data_centers(steps: Steps, flags: Mapping[str, bool], *, is_finished: bool) -> None:
     """Add the summary of data centers.
 
     An interrupted run records True too, so True counts only if the web front end was fetched.
     """
-    if http is False and tcp is not True:
-        add_outcome(steps, Operation.CONNECT)
-    elif http is True:
-        step = Operation.CONNECT if tcp is True else Operation.HTTP_ROUND_TRIP
+    is_tcp_blocked = flags.get("telegram_tcp_blocking", False)
+    is_http_blocked = flags.get("telegram_http_blocking")
+    if is_http_blocked:
+        step = Operation.CONNECT if is_tcp_blocked else Operation.HTTP_ROUND_TRIP
         add_outcome(steps, step, UNNAMED_FAILURE if is_finished else Failure.UNKNOWN_FAILURE)
-    elif tcp is True:
+    elif is_tcp_blocked:
         add_outcome(steps, Operation.CONNECT, Failure.UNKNOWN_FAILURE)
+    elif is_http_blocked is False:
+        add_outcome(steps, Operation.CONNECT)
 
 
-def _find_data_centers(keys: Json) -> list[tuple[str, int]]:
+def _find_data_centers(keys: OoniKeys) -> list[tuple[str, int]]:
     """Find the data centers that were tried, by address, without web.telegram.org."""
-    ends = []
-    for row in as_rows(keys.get("requests")):
-        hop = HopRows(as_text(as_object(row.get("request")).get("url")))
-        if archival.is_address(hop.host):
-            ends.append((hop.host, hop.port))
-    named = {
-        a
-        for q in as_rows(keys.get("queries"))
-        for x in archival.parse_queries(q)
-        if x.dns
-        for a in x.dns.addresses
-    }
-    for row in as_rows(keys.get("tcp_connect")):
-        tcp = archival.parse_connect(row).tcp
-        if tcp and tcp.port and tcp.address not in named:
-            ends.append((tcp.address, tcp.port))
+    pages = [HopRows(row.request.url) for row in keys.requests]
+    ends = [(page.host, page.port) for page in pages if archival.is_address(page.host)]
+    named = archival.list_addresses(keys.queries)
+    ends += [(row.ip, row.port) for row in keys.tcp_connect if row.port and row.ip not in named]
     return list(dict.fromkeys(ends))
 
 
-def read_whatsapp(document: Json) -> ImportedMeasurement:
-    keys = as_object(document.get("test_keys"))
+def read_whatsapp(document: OoniMeasurement) -> ImportedMeasurement:
+    keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
-    hosts = {as_text(q.get("hostname"), 256) for q in as_rows(keys.get("queries"))}
+    hosts = {query.hostname for query in keys.queries}
     for host in WHATSAPP:
         for port in (443, 5222) if host in hosts else ():
             label = f"{host.partition('.')[0]}-{port}"
@@ -124,36 +108,32 @@ def read_whatsapp(document: Json) -> ImportedMeasurement:
     endpoint_rows.add(ServiceEndpoint("web", "web", "https://web.whatsapp.com/"))
     if not hosts:
         endpoint_rows.add(ServiceEndpoint("endpoint", "endpoints", "tcp:"))
-    return import_service(
-        document, "whatsapp", endpoint_rows, lambda steps, e: _add_whatsapp_summary(steps, e, keys)
-    )
+    fill = partial(_add_whatsapp_summary, keys)
+    return import_service(document, "whatsapp", endpoint_rows, fill)
 
 
-def _add_whatsapp_summary(steps: Steps, endpoint: ServiceEndpoint, keys: Json) -> None:
-    registration = read_summary(keys, "registration_server_failure", "registration_server_status")
-    web = read_summary(keys, "whatsapp_web_failure", "whatsapp_web_status")
+def _add_whatsapp_summary(keys: OoniKeys, steps: Steps, endpoint: ServiceEndpoint) -> None:
+    registration = read_summary(keys.registration_server_failure, keys.registration_server_status)
+    web = read_summary(keys.whatsapp_web_failure, keys.whatsapp_web_status)
     has_summary, failure_code = {"registration": registration, "web": web}.get(
         endpoint.label, (False, None)
     )
     if has_summary:
-        add_fetch(steps, endpoint.url, failure_code, as_text(keys.get("failed_operation"), 32))
-    elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "ok":
+        add_fetch(steps, endpoint.url, failure_code, keys.failed_operation)
+    elif endpoint.label == "endpoint" and keys.whatsapp_endpoints_status == "ok":
         add_outcome(steps, Operation.CONNECT)
-    elif endpoint.label == "endpoint" and keys.get("whatsapp_endpoints_status") == "blocked":
+    elif endpoint.label == "endpoint" and keys.whatsapp_endpoints_status == "blocked":
         is_finished = registration == web == (True, None)
         add_outcome(
             steps, Operation.CONNECT, UNNAMED_FAILURE if is_finished else Failure.UNKNOWN_FAILURE
         )
 
 
-def read_signal(document: Json) -> ImportedMeasurement:
-    keys = as_object(document.get("test_keys"))
+def read_signal(document: OoniMeasurement) -> ImportedMeasurement:
+    keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
-    hosts = [
-        HopRows(as_text(as_object(r.get("request")).get("url"))).host
-        for r in as_rows(keys.get("requests"))
-    ]
-    hosts += [as_text(row.get("hostname"), 256) for row in as_rows(keys.get("queries"))]
+    hosts = [HopRows(row.request.url).host for row in keys.requests]
+    hosts += [query.hostname for query in keys.queries]
     for host in hosts:
         _add_signal_host(endpoint_rows, host, parse_started_us(document))
     steps = Steps()
@@ -166,14 +146,13 @@ def read_signal(document: Json) -> ImportedMeasurement:
             steps.observations = [x for x in steps.observations if x.endpoint != steps.label]
     groups = {x.endpoint: x.endpoint for x in steps.observations}
     has_summary, failure_code = read_summary(
-        keys, "signal_backend_failure", "signal_backend_status"
+        keys.signal_backend_failure, keys.signal_backend_status
     )
     if not endpoint_rows.endpoints and has_summary:
         steps.label = "backend"
         groups = {"backend": "backend"}
-        operation = as_text(keys.get("failed_operation"), 32)
-        add_fetch(steps, "https://chat.signal.org/", failure_code, operation)
-    return import_steps(document, "signal", steps, groups, mirror=_has_own_root)
+        add_fetch(steps, "https://chat.signal.org/", failure_code, keys.failed_operation)
+    return import_steps(document, "signal", steps, groups, is_expected=_has_own_root)
 
 
 def _add_signal_host(endpoint_rows: EndpointRows, host: str, measured_us: int) -> None:
@@ -193,8 +172,8 @@ def _has_own_root(observation: Observation) -> bool:
     return any(name in issuer for issuer in issuers for name in SIGNAL_OWN)
 
 
-def read_facebook_messenger(document: Json) -> ImportedMeasurement:
-    keys = as_object(document.get("test_keys"))
+def read_facebook_messenger(document: OoniMeasurement) -> ImportedMeasurement:
+    keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     for name, host in FACEBOOK.items():
         port = "" if name == "stun" else ":443"
@@ -208,50 +187,39 @@ def read_facebook_messenger(document: Json) -> ImportedMeasurement:
         if name not in CACHED_HOSTS and _is_elsewhere(hop.queries):
             _reject_answers(steps)
         if not steps.select_current():
-            _add_facebook_summary(steps, name, keys)
+            _add_facebook_summary(steps, name, keys.flags)
         if steps.select_current():
             groups[name] = name
-    if (
-        not groups
-        and keys.get("facebook_dns_blocking") is keys.get("facebook_tcp_blocking") is False
-    ):
+    summary = {keys.flags.get(f"facebook_{layer}_blocking") for layer in ("dns", "tcp")}
+    if not groups and summary == {False}:
         steps.label = "all"
         groups = {"all": "all"}
         add_outcome(steps, Operation.CONNECT)
     return import_steps(document, "facebook_messenger", steps, groups)
 
 
-def _is_elsewhere(queries: list[Json]) -> bool:
+def _is_elsewhere(queries: list[Query]) -> bool:
     """Return whether all recorded networks of the addresses are not Meta's."""
-    networks = [
-        as_integer(a.get("asn")) for q in queries for a in as_rows(q.get("answers")) if a.get("asn")
-    ]
+    networks = {answer.asn for query in queries for answer in query.answers} - {0}
     return bool(networks) and META not in networks
 
 
 def _reject_answers(steps: Steps) -> None:
     """Reject answers from other networks, with the steps based on them, as OONI does."""
-    other_observations = [x for x in steps.observations if x.endpoint != steps.label]
     lookups = [x for x in steps.select_current() if x.operation is Operation.RESOLVE]
-    steps.observations = other_observations
+    steps.observations = [x for x in steps.observations if x.endpoint != steps.label]
     for observation in lookups:
+        dns = replace(observation.dns, answers=()) if observation.dns else None
         failure_code = observation.failure or Failure.DNS_BOGON_ERROR
-        steps.add(
-            replace(
-                observation,
-                failure=failure_code,
-                dns=replace(observation.dns, answers=()) if observation.dns else None,
-            )
-        )
+        steps.add(replace(observation, failure=failure_code, dns=dns))
 
 
-def _add_facebook_summary(steps: Steps, name: str, keys: Json) -> None:
-    if keys.get(f"facebook_{name}_reachable") is True:
+def _add_facebook_summary(steps: Steps, name: str, flags: Mapping[str, bool]) -> None:
+    is_reachable = flags.get(f"facebook_{name}_reachable")
+    is_consistent = flags.get(f"facebook_{name}_dns_consistent")
+    if is_reachable:
         add_outcome(steps, Operation.CONNECT)
-    elif name == "stun" and keys.get("facebook_stun_dns_consistent") is True:
+    elif name == "stun" and is_consistent:
         add_outcome(steps, Operation.RESOLVE)
-    elif False in (
-        keys.get(f"facebook_{name}_reachable"),
-        keys.get(f"facebook_{name}_dns_consistent"),
-    ):
+    elif False in (is_reachable, is_consistent):
         add_outcome(steps, Operation.CONNECT, Failure.UNKNOWN_FAILURE)

@@ -1,23 +1,20 @@
 """Import of dnscheck, stunreachability, tor and the two middlebox tests."""
 
+from itertools import islice, zip_longest
+
+from msgspec import UNSET
+
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
+from heliograph_collector.sources.ooni.document import Lookup, OoniKeys, OoniMeasurement, TorTarget
 from heliograph_collector.sources.ooni.endpoints import add_outcome, import_steps
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
-from heliograph_collector.sources.ooni.failures import parse_failure
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
-from heliograph_collector.sources.ooni.values import (
-    Json,
-    as_bytes,
-    as_object,
-    as_rows,
-    as_text,
-    as_texts,
-)
 
 MAX_TARGETS = 128  # per measurement
+MAX_LINES = 16  # per measurement
 TOR_KINDS = ("dir_port", "or_port", "or_port_dirauth", "obfs4")
 TAMPERED = (
     "header_field_name",
@@ -25,84 +22,84 @@ TAMPERED = (
     "header_field_value",
     "header_name_capitalization",
     "request_line_capitalization",
+    "header_name_diff",  # a list of the names
 )
 
 
-def read_dnscheck(document: Json) -> ImportedMeasurement:
+def read_dnscheck(document: OoniMeasurement) -> ImportedMeasurement:
     """Import the lookup of the resolver's name and a query to each of its addresses."""
-    keys = as_object(document.get("test_keys"))
+    keys = document.test_keys
     steps = Steps()
     groups = {}
-    bootstrap = as_object(keys.get("bootstrap"))
-    for row in as_rows(bootstrap.get("queries")):
-        steps.label = "bootstrap"
-        for observation in archival.parse_queries(row):
-            steps.add(observation)
-    if parse_failure(keys.get("bootstrap_failure")) and not steps.observations:
-        steps.label = "bootstrap"
-        add_outcome(steps, Operation.RESOLVE, parse_failure(keys.get("bootstrap_failure")))
+    steps.label = "bootstrap"
+    for row in keys.bootstrap.queries:
+        steps.add_all(archival.parse_queries(row))
+    if keys.bootstrap_failure and not steps.observations:
+        add_outcome(steps, Operation.RESOLVE, keys.bootstrap_failure)
     if steps.observations:
         groups["bootstrap"] = "bootstrap"
-    for url, lookup_keys in list(as_object(keys.get("lookups")).items())[:MAX_TARGETS]:
+    for url, lookup in list(keys.lookups.items())[:MAX_TARGETS]:
         steps.label = label = f"lookup-{url}"[:200]
-        _add_resolver(steps, url, as_object(lookup_keys))
+        _add_resolver(steps, url, lookup)
         if steps.select_current():
             groups[label] = "lookup"
     return import_steps(document, "dnscheck", steps, groups)
 
 
-def _add_resolver(steps: Steps, url: str, lookup_keys: Json) -> None:
+def _add_resolver(steps: Steps, url: str, lookup: Lookup) -> None:
     """Add a resolver's steps, and its answer as an exchange."""
-    hop = HopRows(url)
-    hop.connects = as_rows(lookup_keys.get("tcp_connect"))
-    hop.handshakes = as_rows(lookup_keys.get("tls_handshakes"))
+    hop = HopRows(url, connects=lookup.tcp_connect, handshakes=lookup.tls_handshakes)
     add_hop_steps(steps, hop)
-    failure_code = parse_failure(lookup_keys.get("failure"))
-    if any(x.failure is not None for x in steps.select_current()):
-        return
-    parent = len(steps.observations) - 1 if steps.select_current() else None
-    exchange = Exchange(protocol="dns", reply="" if failure_code else "answer")
-    steps.add(_build_exchange(exchange, failure_code), parent)
+    _add_last_exchange(steps, "dns", "answer", lookup.failure)
+
+
+def _add_last_exchange(
+    steps: Steps, protocol: str, reply: str, failure_code: Failure | None
+) -> None:
+    """Add the exchange that follows the present steps, unless one of them failed."""
+    present = steps.select_current()
+    if not any(x.failure is not None for x in present):
+        parent = len(steps.observations) - 1 if present else None
+        steps.add(_build_exchange(protocol, reply, failure_code), parent)
 
 
 def _build_exchange(
-    exchange: Exchange, failure_code: Failure | None, udp: Udp | None = None
+    protocol: str,
+    reply: str,
+    failure_code: Failure | None,
+    *,
+    udp: Udp | None = None,
+    differences: tuple[str, ...] = (),
 ) -> Observation:
+    """Build an exchange, which has the reply unless it failed."""
+    is_dns_failure = failure_code is not None and failure_code.startswith("dns_")
     return Observation(
         operation=Operation.EXCHANGE,
         started_us=0,
         duration_us=0,
-        failure=_map_dns_failure(failure_code),
+        # a DNS failure over an encrypted connection came in a reply
+        failure=Failure.UNEXPECTED_REPLY if is_dns_failure else failure_code,
         udp=udp,
-        exchange=exchange,
+        exchange=Exchange(
+            protocol=protocol, reply="" if failure_code else reply, differences=differences
+        ),
     )
 
 
-def _map_dns_failure(failure_code: Failure | None) -> Failure | None:
-    """Map a DNS failure over an encrypted connection to UNEXPECTED_REPLY."""
-    return (
-        Failure.UNEXPECTED_REPLY
-        if failure_code and failure_code.startswith("dns_")
-        else failure_code
-    )
-
-
-def read_stunreachability(document: Json) -> ImportedMeasurement:
-    keys = as_object(document.get("test_keys"))
+def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:
+    keys = document.test_keys
     steps = Steps(label="stun")
-    for row in as_rows(keys.get("queries")):
-        for observation in archival.parse_queries(row):
-            steps.add(observation)
-    failure_code = parse_failure(keys.get("failure"))
-    is_recorded = any(
-        x.failure is not None and x.failure is failure_code for x in steps.observations
-    )
-    if not is_recorded and ("failure" in keys or keys.get("endpoint")):
+    for row in keys.queries:
+        steps.add_all(archival.parse_queries(row))
+    failure_code = keys.failure or None
+    is_recorded = failure_code is not None and failure_code in {
+        x.failure for x in steps.observations
+    }
+    if not is_recorded and (keys.failure is not UNSET or keys.endpoint):
         address, port = _find_udp_endpoint(keys, steps)
-        exchange = Exchange(protocol="stun", reply="" if failure_code else "binding_success")
         udp = Udp(address=address, port=port) if address else None
         steps.add(
-            _build_exchange(exchange, failure_code, udp),
+            _build_exchange("stun", "binding_success", failure_code, udp=udp),
             steps.find_lookup(address) if address else None,
         )
     return import_steps(
@@ -110,22 +107,21 @@ def read_stunreachability(document: Json) -> ImportedMeasurement:
     )
 
 
-def _find_udp_endpoint(keys: Json, steps: Steps) -> tuple[str, int]:
-    end = archival.split_endpoint(keys.get("endpoint"))
+def _find_udp_endpoint(keys: OoniKeys, steps: Steps) -> tuple[str, int]:
+    end = archival.split_endpoint(keys.endpoint)
     if end[0]:
         return end
     own_addresses = (a for x in steps.observations if x.dns for a in x.dns.addresses)
     return next(own_addresses, ""), 3478
 
 
-def read_tor(document: Json) -> ImportedMeasurement:
+def read_tor(document: OoniMeasurement) -> ImportedMeasurement:
     """Import each target as an endpoint; targets of one kind form a group."""
-    keys = as_object(document.get("test_keys"))
+    keys = document.test_keys
     steps = Steps()
     groups = {}
-    for name, target_keys in list(as_object(keys.get("targets")).items())[:MAX_TARGETS]:
-        target = as_object(target_keys)
-        kind = as_text(target.get("target_protocol"), 32)
+    for name, target in list(keys.targets.items())[:MAX_TARGETS]:
+        kind = target.target_protocol
         if kind not in TOR_KINDS:
             continue
         steps.label = label = f"{kind}-{name}"[:200]
@@ -135,61 +131,41 @@ def read_tor(document: Json) -> ImportedMeasurement:
     return import_steps(document, "tor_targets", steps, groups)
 
 
-def _add_tor_target(steps: Steps, target: Json) -> None:
-    address, port = archival.split_endpoint(target.get("target_address"))
-    hop = HopRows(f"tcp://{address or 'x'}:{port}")
-    hop.connects = as_rows(target.get("tcp_connect"))
-    add_hop_steps(steps, hop)
-    failure_code = parse_failure(target.get("failure"))
-    if any(x.failure is not None for x in steps.select_current()):
-        return
-    if not steps.select_current() and failure_code is not None:
-        add_outcome(steps, Operation.CONNECT, failure_code)
-        return
-    parent = len(steps.observations) - 1 if steps.select_current() else None
-    exchange = Exchange(protocol="tor", reply="" if failure_code else "handshake")
-    steps.add(_build_exchange(exchange, failure_code), parent)
+def _add_tor_target(steps: Steps, target: TorTarget) -> None:
+    address, port = archival.split_endpoint(target.target_address)
+    add_hop_steps(steps, HopRows(f"tcp://{address or 'x'}:{port}", connects=target.tcp_connect))
+    if not steps.select_current() and target.failure is not None:
+        add_outcome(steps, Operation.CONNECT, target.failure)
+    else:
+        _add_last_exchange(steps, "tor", "handshake", target.failure)
 
 
-def read_header_fields(document: Json) -> ImportedMeasurement:
+def read_header_fields(document: OoniMeasurement) -> ImportedMeasurement:
     """Import http_header_field_manipulation: differences of the echoed headers."""
-    keys = as_object(document.get("test_keys"))
+    keys = document.test_keys
     steps = Steps(label="echo")
-    requests = as_rows(keys.get("requests"))
-    failure_code = parse_failure(requests[0].get("failure")) if requests else None
-    failure_code = failure_code or parse_failure(keys.get("failure"))
-    tampering = as_object(keys.get("tampering"))
-    differences = tuple(name for name in TAMPERED if tampering.get(name) is True)
-    if as_texts(tampering.get("header_name_diff")):
-        differences = (*differences, "header_name_diff")
-    if tampering.get("total") is True:
-        differences = (*differences, "no_echo")
-    if requests or tampering or failure_code:
+    failure_code = (keys.requests[0].failure if keys.requests else None) or keys.failure or None
+    differences = [name for name in TAMPERED if keys.tampering.get(name)]
+    if keys.tampering.get("total"):
+        differences.append("no_echo")
+    if keys.requests or keys.tampering or failure_code:
         # OONI sets "total" also when the echo service was not reached
-        _add_echo(steps, "http_echo", failure_code, () if failure_code else differences)
+        _add_echo(steps, "http_echo", failure_code, () if failure_code else tuple(differences))
     return import_steps(
         document, "middlebox", steps, {"echo": "echo"} if steps.observations else {}
     )
 
 
-def read_request_lines(document: Json) -> ImportedMeasurement:
+def read_request_lines(document: OoniMeasurement) -> ImportedMeasurement:
     """Import http_invalid_request_line: malformed lines that are echoed as sent."""
-    keys = as_object(document.get("test_keys"))
+    keys = document.test_keys
     steps = Steps()
-    sent = _as_list(keys.get("sent"))
-    received = _as_list(keys.get("received"))
-    failures = _as_list(keys.get("failure_list"))
-    for index in range(min(max(len(sent), len(received), len(failures)), 16)):
-        steps.label = f"line-{index + 1}"
-        failure_code = parse_failure(failures[index]) if index < len(failures) else None
-        is_same = (
-            index < len(sent)
-            and index < len(received)
-            and as_bytes(sent[index]) == as_bytes(received[index])
-        )
-        _add_echo(
-            steps, "tcp_echo", failure_code, () if is_same or failure_code else ("echo_differs",)
-        )
+    lines = islice(zip_longest(keys.sent, keys.received, keys.failure_list), MAX_LINES)
+    for number, (sent, received, failure_code) in enumerate(lines, 1):
+        steps.label = f"line-{number}"
+        is_same = sent is not None and sent == received
+        differences = () if is_same or failure_code else ("echo_differs",)
+        _add_echo(steps, "tcp_echo", failure_code, differences)
     return import_steps(
         document, "middlebox", steps, {x.endpoint: "line" for x in steps.observations}
     )
@@ -198,10 +174,4 @@ def read_request_lines(document: Json) -> ImportedMeasurement:
 def _add_echo(
     steps: Steps, protocol: str, failure_code: Failure | None, differences: tuple[str, ...]
 ) -> None:
-    reply = "" if failure_code else "echo"
-    exchange = Exchange(protocol=protocol, reply=reply, differences=differences)
-    steps.add(_build_exchange(exchange, failure_code))
-
-
-def _as_list(value: object) -> list[object]:
-    return value[:16] if isinstance(value, list) else []
+    steps.add(_build_exchange(protocol, "echo", failure_code, differences=differences))

@@ -1,20 +1,22 @@
 """Conversion of OONI's rows on one page or endpoint to linked steps."""
 
 from dataclasses import dataclass, field
+from operator import attrgetter
 from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Observation, Tcp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.document import Connect, Handshake, Query, Request, Row
 from heliograph_collector.sources.ooni.http_facts import parse_scheme
-from heliograph_collector.sources.ooni.values import Json
 
 NAME_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
 CONNECT_FAILURES = frozenset(
     (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE)
 )
 PORTS = {"https": 443, "http": 80}
+_QUERY_KEY = attrgetter("engine", "hostname", "query_type", "resolver_address")
 
 
 @dataclass(slots=True)
@@ -22,11 +24,11 @@ class HopRows:
     """One page of the redirect chain with its rows."""
 
     url: str
-    queries: list[Json] = field(default_factory=list)
-    connects: list[Json] = field(default_factory=list)
-    handshakes: list[Json] = field(default_factory=list)
-    requests: list[Json] = field(default_factory=list)
-    duplicates: list[Json] = field(default_factory=list)
+    queries: list[Query] = field(default_factory=list)
+    connects: list[Connect] = field(default_factory=list)
+    handshakes: list[Handshake] = field(default_factory=list)
+    requests: list[Request] = field(default_factory=list)
+    duplicates: list[Query] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -62,25 +64,24 @@ class _StepBuilder:
         self._by_address: dict[tuple[str, int], int] = {}
 
     def build(self) -> None:
-        for row in self._hop.queries:
-            later = [d for d in self._hop.duplicates if _is_same_query(d, row)]
-            for observation in archival.parse_queries(row, later):
-                self._steps.add(observation)
-        for row in self._hop.connects:
-            self._add_connect(row)
-        for row in self._hop.handshakes:
-            self._add_handshake(row)
-        for row in self._hop.requests:
-            self._add_request(row)
+        for query in self._hop.queries:
+            later = [d for d in self._hop.duplicates if _QUERY_KEY(d) == _QUERY_KEY(query)]
+            self._steps.add_all(archival.parse_queries(query, later))
+        for connect in self._hop.connects:
+            self._add_connect(connect)
+        for handshake in self._hop.handshakes:
+            self._add_handshake(handshake)
+        for request in self._hop.requests:
+            self._add_request(request)
 
-    def _add_connect(self, row: Json) -> None:
+    def _add_connect(self, row: Connect) -> None:
         observation = archival.parse_connect(row)
         assert observation.tcp is not None  # noqa: S101 parse_connect sets it
         index = self._steps.add(observation, self._steps.find_lookup(observation.tcp.address))
         self._index_step(row, (observation.tcp.address, observation.tcp.port), index)
 
-    def _add_handshake(self, row: Json) -> None:
-        end = archival.split_endpoint(row.get("address"))
+    def _add_handshake(self, row: Handshake) -> None:
+        end = archival.split_endpoint(row.address)
         parent = self._find_parent(row, end)
         if parent is None and not end[0]:
             parent = self._find_free_connection()
@@ -89,9 +90,9 @@ class _StepBuilder:
         index = self._steps.add(archival.parse_handshake(row, trusted=self._steps.trusted), parent)
         self._index_step(row, end, index)
 
-    def _add_request(self, row: Json) -> None:
+    def _add_request(self, row: Request) -> None:
         observations = archival.parse_page(row, self._hop.url)
-        parent = self._find_parent(row, archival.split_endpoint(row.get("address")))
+        parent = self._find_parent(row, archival.split_endpoint(row.address))
         if parent is None:
             parent = self._find_page_connection()
         if parent is not None and self._steps.observations[parent].failure is not None:
@@ -101,12 +102,7 @@ class _StepBuilder:
                 return
             parent = self._add_connection((self._find_own_address(), self._hop.port))
         if self._hop.is_secure and self._steps.observations[parent].operation is Operation.CONNECT:
-            parent = self._steps.add(
-                archival.parse_handshake(
-                    {"server_name": self._hop.host}, trusted=self._steps.trusted
-                ),
-                parent,
-            )
+            parent = self._add_unrecorded_handshake(parent)
         for observation in observations:
             parent = self._steps.add(observation, parent)
 
@@ -137,19 +133,17 @@ class _StepBuilder:
             self._add_connection(end, failure_code)
             return True
         if self._hop.is_secure:
-            row = {"server_name": self._hop.host, "failure": str(failure_code)}
-            self._steps.add(
-                archival.parse_handshake(row, trusted=self._steps.trusted),
-                self._add_connection(end),
-            )
+            self._add_unrecorded_handshake(self._add_connection(end), failure_code)
             return True
         return False
 
-    def _find_parent(self, row: Json, end: tuple[str, int]) -> int | None:
-        connection = row.get("transaction_id")
-        if isinstance(connection, int) and connection in self._by_connection:
-            return self._by_connection[connection]
-        return self._by_address.get(end) if end[0] else None
+    def _add_unrecorded_handshake(self, parent: int, failure_code: Failure | None = None) -> int:
+        row = Handshake(server_name=self._hop.host, failure=failure_code)
+        return self._steps.add(archival.parse_handshake(row, trusted=self._steps.trusted), parent)
+
+    def _find_parent(self, row: Row, end: tuple[str, int]) -> int | None:
+        by_address = self._by_address.get(end) if end[0] else None
+        return self._by_connection.get(row.transaction_id, by_address)
 
     def _find_free_connection(self) -> int | None:
         """Find the first open connection without handshake: both lists have one order."""
@@ -183,14 +177,8 @@ class _StepBuilder:
                 return observation.dns.addresses[0]
         return ""
 
-    def _index_step(self, row: Json, end: tuple[str, int], index: int) -> None:
-        connection = row.get("transaction_id")
-        if isinstance(connection, int) and connection > 0:
-            self._by_connection[connection] = index
+    def _index_step(self, row: Row, end: tuple[str, int], index: int) -> None:
+        if row.transaction_id > 0:
+            self._by_connection[row.transaction_id] = index
         if end[0]:
             self._by_address[end] = index
-
-
-def _is_same_query(row: Json, other_row: Json) -> bool:
-    keys = ("engine", "hostname", "query_type", "resolver_address")
-    return all(row.get(key) == other_row.get(key) for key in keys)

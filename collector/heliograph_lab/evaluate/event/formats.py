@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from itertools import islice
+from operator import attrgetter
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -27,11 +28,12 @@ from heliograph_collector.sources.complaints import (
     describe_location,
 )
 from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, guess_country, parse_entity
-from heliograph_collector.sources.json_objects import Json, as_text, looks_like_json, read_objects
+from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
 from heliograph_collector.sources.ooni import (
     Complaint,
     Document,
     ImportedMeasurement,
+    OoniMeasurement,
     PeerOutcomes,
     UnreadableError,
     has_control,
@@ -76,7 +78,7 @@ def detect_format(path: Path) -> str:
     """Return ioda, atlas, ooni or csv. Raises ImportRefusedError on another format."""
     if not looks_like_json(path):
         return "csv"
-    for _, item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
+    for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
         if ripe_atlas.is_atlas(item):
             return "atlas"
         if is_ooni_measurement(item):
@@ -93,8 +95,7 @@ def detect_format(path: Path) -> str:
 def _event_files(path: Path) -> list[Path]:
     """List the files of a folder by name; links are not followed."""
     if path.is_dir():
-        matches = islice((p for p in sorted(path.rglob("*")) if _is_event_file(p)), _MAX_FILES)
-        files = list(matches)
+        files = list(islice(filter(_is_event_file, sorted(path.rglob("*"))), _MAX_FILES))
         if not files:
             raise ImportRefusedError(f"{path} holds no file named {', '.join(SUFFIXES)}.")
         return files
@@ -120,9 +121,7 @@ def _read_levels(
             all_series += csv_table.read_series(path, scope or guess_country(path.stem), complaints)
     if not all_series:
         raise ImportRefusedError(f"{paths[0]} holds no series of numbers.")
-    if any(
-        series.scope.country == UNKNOWN_COUNTRY and not series.scope.asn for series in all_series
-    ):
+    if Scope(UNKNOWN_COUNTRY) in {series.scope._replace(region="") for series in all_series}:
         complaints.add(
             str(paths[0]), "it does not tell of which country it is; it is called ZZ: name it"
         )
@@ -139,8 +138,9 @@ def _read_levels(
     )
 
 
-def is_ooni_measurement(item: Json) -> bool:
-    return "test_name" in item and ("test_keys" in item or "measurement_start_time" in item)
+def is_ooni_measurement(item: JsonObject) -> bool:
+    fields = item.fields
+    return "test_name" in fields and ("test_keys" in fields or "measurement_start_time" in fields)
 
 
 def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
@@ -148,16 +148,16 @@ def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
     all_paths = list(paths)
     world = PeerOutcomes()
     for document in _documents(all_paths, Complaints()):
-        if not has_control(document.json):
+        if not has_control(document.measurement):
             with suppress(UnreadableError):
-                world.add(read_measurement(document.json))
+                world.add(read_measurement(document.measurement))
     all_votes = list(_read_votes(all_paths, world, complaints))
-    low_us, high_us = find_time_range([opinion.at_us for opinion in all_votes])
-    near = [opinion for opinion in all_votes if low_us <= opinion.at_us <= high_us]
-    if far := len(all_votes) - len(near):
+    low_us, high_us = find_time_range([vote.at_us for vote in all_votes])
+    voted = [vote for vote in all_votes if low_us <= vote.at_us <= high_us]
+    voted.sort(key=attrgetter("at_us", "witness.nym"))
+    if far := len(all_votes) - len(voted):
         complaint = f"{far} measurements lie over 200 days from the others; they are left out"
         complaints.add(str(all_paths[0]), complaint)
-    voted = sorted(near, key=lambda o: (o.at_us, o.witness.nym))
     if not voted:
         raise ImportRefusedError(f"{all_paths[0]} holds no measurement of OONI's that has a vote.")
     return Replay(
@@ -168,7 +168,7 @@ def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
         signals=(),
         opinions=tuple(voted),
         truths=(),
-        vantages=tuple({o.witness.nym: o.witness for o in voted}.values()),
+        vantages=tuple({vote.witness.nym: vote.witness for vote in voted}.values()),
     )
 
 
@@ -186,14 +186,15 @@ def _read_votes(
     for document in _documents(paths, complaints):
         location = describe_location(document.path, document.line)
         try:
-            imported = world.compare_peers(read_measurement(document.json))
+            imported = world.compare_peers(read_measurement(document.measurement))
         except UnreadableError as error:
             complaints.add(location, str(error))
             continue
+        voter_id = _derive_voter_id(document.measurement)
         measurement = replace(
             imported.record,
-            pseudonym=_voter_id(document.json),
-            prefix=_voter_id(document.json),
+            pseudonym=voter_id,
+            prefix=voter_id,
             measurement=replace(imported.record.measurement, service=_service_name(imported)),
         )
         votes = list(read_votes([(measurement, judge(imported.record, imported.control))]))
@@ -211,7 +212,7 @@ def _service_name(imported: ImportedMeasurement) -> str:
     return imported.record.measurement.service or host or imported.test_name
 
 
-def _voter_id(document: Json) -> str:
-    marks = [as_text(document.get(key)) for key in ("probe_id", "report_id", "measurement_uid")]
-    mark = next((m for m in marks if m), as_text(document.get("measurement_start_time")))
-    return hashlib.sha256(f"ooni\n{mark}\n{document.get('probe_asn')}".encode()).hexdigest()[:16]
+def _derive_voter_id(measurement: OoniMeasurement) -> str:
+    mark = measurement.probe_id or measurement.report_id or measurement.measurement_uid
+    mark = mark or measurement.measurement_start_time
+    return hashlib.sha256(f"ooni\n{mark}\n{measurement.probe_asn}".encode()).hexdigest()[:16]

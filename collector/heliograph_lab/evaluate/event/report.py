@@ -15,8 +15,11 @@ import csv
 import io
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import TypedDict, cast, get_args
+
+import msgspec
 
 from heliograph.units import SECOND_US
 from heliograph_collector.incidents.record import format_timestamp
@@ -27,24 +30,16 @@ from heliograph_collector.sources.complaints import (
     ImportResult,
     describe_location,
 )
-from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, parse_ioda_scope
-from heliograph_collector.sources.json_objects import (
-    Json,
-    as_number,
-    as_text,
-    looks_like_json,
-    read_file,
-    read_objects,
-)
+from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, IodaEntity, parse_ioda_scope
+from heliograph_collector.sources.json_objects import looks_like_json, read_file, read_objects
 from heliograph_collector.sources.replay import Alarm, Detector, Replay, Truth, TruthKind
-from heliograph_collector.sources.timestamps import parse_timestamp
+from heliograph_collector.sources.timestamps import Timestamp, parse_timestamp
+from heliograph_collector.sources.typed_reader import Text256, read_struct
 from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
 from heliograph_lab.evaluate.document import Section, read_document
 from heliograph_lab.evaluate.event.detectors import detect_hourly, detect_level_drops
 
 _ACCESS = ("mobile", "fixed", "hosting")
-
-
 EARLY_US = 7_200 * SECOND_US  # assumed
 MAX_LINES = 40  # alarms of one detector in the text
 
@@ -74,23 +69,17 @@ def build_report(imported: ImportResult) -> EventReport:
     """Run the detectors that apply to this format."""
     replay = imported.replay
     alarms = {name: run(replay) for name, run in DETECTORS_BY_FORMAT[imported.format].items()}
-    truths = [truth for truth in replay.truths if truth.kind != "confounder"]
     first_alarms = [
-        (
-            truth,
-            {
-                name: _first_alarm(truth, detector_alarms)
-                for name, detector_alarms in alarms.items()
-            },
-        )
-        for truth in truths
+        (truth, {name: _find_first_alarm(truth, rows) for name, rows in alarms.items()})
+        for truth in replay.truths
+        if truth.kind != "confounder"
     ]
     return EventReport(imported, alarms, first_alarms)
 
 
-def _first_alarm(truth: Truth, alarms: Sequence[Alarm]) -> Alarm | None:
-    fits = (a for a in alarms if a.confirmed and _is_match(truth, a))
-    return min(fits, key=lambda a: a.at_us, default=None)
+def _find_first_alarm(truth: Truth, alarms: Sequence[Alarm]) -> Alarm | None:
+    fits = (alarm for alarm in alarms if alarm.confirmed and _is_match(truth, alarm))
+    return min(fits, key=attrgetter("at_us"), default=None)
 
 
 def _is_match(truth: Truth, alarm: Alarm) -> bool:
@@ -112,7 +101,56 @@ def _is_nested(first: Scope, second: Scope) -> bool:
     return first.is_within(second) or second.is_within(first)
 
 
-def report_document(report: EventReport) -> dict[str, Any]:
+class ScopeDocument(TypedDict):
+    country: str
+    region: str
+    asn: int
+    access: str
+
+
+class SeriesDocument(TypedDict):
+    scope: ScopeDocument
+    source: str
+
+
+class AlarmDocument(TypedDict):
+    at: str
+    scope: ScopeDocument
+    service: str
+    kind: str
+    label: str
+    layer: str
+    confirmed: bool
+    started: list[str] | None
+    over: str | None
+
+
+class TruthDocument(TypedDict):
+    id: str
+    scope: ScopeDocument
+    service: str
+    since: str
+    scoreable: bool
+    told_after_s: dict[str, float | None]  # by detector
+
+
+EventDocument = TypedDict(  # `from` is no name of a class's field
+    "EventDocument",
+    {
+        "name": str,
+        "format": str,
+        "from": str,
+        "until": str,
+        "vantages": int,
+        "series": list[SeriesDocument],
+        "left_out": list[str],
+        "alarms": dict[str, list[AlarmDocument]],
+        "truths": list[TruthDocument],
+    },
+)
+
+
+def report_document(report: EventReport) -> EventDocument:
     """Return the report as JSON values; times are RFC 3339."""
     replay = report.replay
     return {
@@ -121,13 +159,16 @@ def report_document(report: EventReport) -> dict[str, Any]:
         "from": format_timestamp(replay.since_us),
         "until": format_timestamp(replay.until_us),
         "vantages": len(replay.vantages),
-        "series": [{"scope": s.scope._asdict(), "source": s.source} for s in replay.series],
+        "series": [
+            {"scope": _scope_document(series.scope), "source": series.source}
+            for series in replay.series
+        ],
         "left_out": list(report.imported.complaints),
         "alarms": {name: [_alarm_row(a) for a in rows] for name, rows in report.alarms.items()},
         "truths": [
             {
                 "id": truth.id,
-                "scope": truth.scope._asdict(),
+                "scope": _scope_document(truth.scope),
                 "service": truth.service,
                 "since": format_timestamp(truth.since_us),
                 "scoreable": truth.scoreable,
@@ -140,10 +181,19 @@ def report_document(report: EventReport) -> dict[str, Any]:
     }
 
 
-def _alarm_row(alarm: Alarm) -> dict[str, Any]:
+def _scope_document(scope: Scope) -> ScopeDocument:
+    return {
+        "country": scope.country,
+        "region": scope.region,
+        "asn": scope.asn,
+        "access": scope.access,
+    }
+
+
+def _alarm_row(alarm: Alarm) -> AlarmDocument:
     return {
         "at": format_timestamp(alarm.at_us),
-        "scope": alarm.scope._asdict(),
+        "scope": _scope_document(alarm.scope),
         "service": alarm.service,
         "kind": alarm.kind,
         "label": alarm.label,
@@ -226,22 +276,20 @@ def read_truths(
     else:
         parsed = list(_read_investigated(path, complaints, countries or {}))
     if not parsed:
-        raise ImportRefusedError(f"{path} tells of nothing that happened.")
+        raise ImportRefusedError(f"{path} holds no event.")
     return tuple(sorted(parsed, key=lambda truth: (truth.since_us, truth.id)))
 
 
 def with_truths(replay: Replay, all_truths: Iterable[Truth]) -> Replay:
     """Return the replay with the truths of its time and its countries."""
-    vantage_countries = [w.place.country for w in replay.vantages]
-    countries = {*vantage_countries, *(series.scope.country for series in replay.series)}
+    countries = {vantage.place.country for vantage in replay.vantages}
+    countries |= {series.scope.country for series in replay.series}
     own_truths = tuple(
         truth
         for truth in all_truths
         if truth.since_us < replay.until_us
         and (truth.until_us is None or truth.until_us > replay.since_us)
-        and (
-            truth.scope.country in countries or UNKNOWN_COUNTRY in (truth.scope.country, *countries)
-        )
+        and (UNKNOWN_COUNTRY in countries or truth.scope.country in {*countries, UNKNOWN_COUNTRY})
     )
     return replace(replay, truths=own_truths)
 
@@ -274,29 +322,32 @@ def _parse_truth(row: Section, otherwise: str) -> Truth:
 
 
 def _read_ioda_events(path: Path, complaints: Complaints) -> Iterator[Truth]:
-    for line, item in read_objects(path, complaints):
-        rows = item.get("data") if "data" in item else [item]
+    for item in read_objects(path, complaints):
+        rows = item.fields.get("data", [item.fields])
         for index, row in enumerate(rows if isinstance(rows, list) else (), 1):
-            truth = _parse_ioda_event(row, index) if isinstance(row, dict) else None
+            truth = _parse_ioda_event(read_struct(_IodaEvent, row), index)
             if truth is None:
                 complaints.add(
-                    describe_location(path, line), f"event {index} lacks a start or a duration"
+                    describe_location(path, item.line), f"event {index} lacks a start or a duration"
                 )
             else:
                 yield truth
 
 
-def _parse_ioda_event(row: Json, index: int) -> Truth | None:
-    since_us = parse_timestamp(row.get("start"))
-    lasts = as_number(row.get("duration"))
-    if since_us is None or lasts is None or lasts <= 0:
+class _IodaEvent(msgspec.Struct, frozen=True):
+    location: Text256 = ""  # country/KZ
+    location_name: Text256 = ""
+    start: Timestamp = None
+    duration: float | None = None
+
+
+def _parse_ioda_event(event: _IodaEvent, index: int) -> Truth | None:
+    if event.start is None or event.duration is None or event.duration <= 0:
         return None
-    kind, _, code = as_text(row.get("location")).partition("/")
-    scope = parse_ioda_scope(
-        {"entityType": kind, "entityCode": code, "entityName": row.get("location_name")}
-    )
-    until_us = since_us + round(lasts * SECOND_US)
-    return Truth(f"event-{index}", "cut", scope, "", since_us, until_us, scope_label([scope]))
+    kind, _, code = event.location.partition("/")
+    scope = parse_ioda_scope(IodaEntity(kind, code, event.location_name))
+    until_us = event.start + round(event.duration * SECOND_US)
+    return Truth(f"event-{index}", "cut", scope, "", event.start, until_us, scope_label([scope]))
 
 
 def _read_investigated(

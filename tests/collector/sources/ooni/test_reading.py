@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from heliograph_collector.cli import main
 from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import TEST_READERS, UnreadableError, files, read_measurement
-from support.ooni import REFUSED, Json, connect, frame, judge_document, web
+from heliograph_collector.sources.ooni import TEST_READERS, UnreadableError, files
+from support.ooni import REFUSED, Json, connect, frame, import_document, judge_document, web
 
 ROW = {
     "url": "https://www.example.com/",
@@ -157,7 +157,7 @@ def test_issuer_of_interception_is_kept(national_root: Json) -> None:
     measured = web(ROW)
     row = measured["test_keys"]["tls_handshakes"][0]
     row |= {"failure": "ssl_unknown_authority", "peer_certificates": [national_root]}
-    seen = read_measurement(measured)
+    seen = import_document(measured)
     (verdict,) = judge(seen.record, seen.control)
     assert (verdict.method, verdict.issuer) == ("tls_interception", "CN=Qaznet Trust Network,C=KZ")
 
@@ -196,7 +196,7 @@ def test_any_document_is_judged_or_refused(document: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("said", ["AS137", "as137", "137", 137])
 def test_asn_is_read_in_any_form(said: object) -> None:
-    assert read_measurement(web(ROW) | {"probe_asn": said}).probe_asn == "AS137"
+    assert import_document(web(ROW) | {"probe_asn": said}).probe_asn == "AS137"
 
 
 def test_input_is_taken_from_the_first_request() -> None:
@@ -204,7 +204,7 @@ def test_input_is_taken_from_the_first_request() -> None:
     measured["test_keys"]["requests"] = [
         {"request": {"url": "https://www.example.com/"}, "failure": "connection_reset"}
     ]
-    assert read_measurement(measured).input == "https://www.example.com/"
+    assert import_document(measured).input == "https://www.example.com/"
 
 
 def test_measurement_without_url_is_unknown() -> None:

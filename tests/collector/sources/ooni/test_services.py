@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.judge import judge
-from heliograph_collector.sources.ooni import PeerOutcomes, format_row, read_measurement
+from heliograph_collector.sources.ooni import ImportRow, PeerOutcomes, format_row
 from support.ooni import (
     DCS,
     REFUSED,
@@ -17,6 +17,7 @@ from support.ooni import (
     connect,
     fetch,
     frame,
+    import_document,
     is_failure,
     judge_document,
     no_rows,
@@ -201,15 +202,15 @@ def test_where_we_differ_from_ooni_it_is_by_doubt_or_by_partial_blocking() -> No
 
 
 def test_without_a_control_blocking_is_half_sure() -> None:
-    seen = read_measurement(signal(RESETS, "ok", "ok", "ok"))
+    seen = import_document(signal(RESETS, "ok", "ok", "ok"))
     verdicts = judge(seen.record, seen.control)
     assert 0 < format_row(seen, verdicts)["confidence"] <= 0.5
 
 
-def world_of(*measured: Json) -> list[Json]:
+def world_of(*measured: Json) -> list[ImportRow]:
     """Imported together, as one run does it."""
     world = PeerOutcomes()
-    imported = [read_measurement(m) for m in measured]
+    imported = [import_document(m) for m in measured]
     for seen in imported:
         world.add(seen)
     lines = []

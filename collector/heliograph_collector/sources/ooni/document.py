@@ -1,0 +1,291 @@
+"""OONI's documents: the fields of a measurement that this import reads.
+
+Formats: df-000 (base), df-001 (HTTP), df-002 (DNS), df-005 (TCP), df-006 (TLS), and the page of
+each test; github.com/ooni/spec. Conclusions of OONI's probe are no fields, unless they are all
+that it recorded. Numbers and rows are irregular, so `read_struct` reads them.
+
+Example:
+    measurement = read_struct(OoniMeasurement, json.loads(line))
+    measurement.test_keys.queries[0].hostname
+"""
+
+from collections.abc import Mapping
+from functools import partial
+from typing import Annotated
+
+import msgspec
+
+from heliograph.failure import Failure
+from heliograph_collector.sources.ooni.failures import parse_failure
+from heliograph_collector.sources.typed_reader import (
+    MAX_ROWS,
+    Microseconds,
+    Text32,
+    Text64,
+    Text256,
+    as_integer,
+    as_microseconds,
+    as_text,
+    read_struct,
+)
+
+_MAX_TAG_CHARS = 3  # of a depth; longer numbers are none
+
+
+def _read_start(value: object) -> int | None:
+    return None if value is None else as_microseconds(value)
+
+
+def read_port(value: object) -> int:
+    if isinstance(value, str) and value.isdecimal() and len(value) < 6:
+        value = int(value)
+    port = as_integer(value)
+    return port if 0 < port < 65536 else 0
+
+
+def _read_rcode(value: object) -> int | None:
+    return as_integer(value) if isinstance(value, int) else None
+
+
+def _read_asn(value: object) -> str:
+    return as_text(value, 16) or str(as_integer(value) or "")
+
+
+def _read_texts(value: object) -> list[str] | None:
+    items = value[:MAX_ROWS] if isinstance(value, list) else []
+    return None if value is None else [as_text(item) for item in items if isinstance(item, str)]
+
+
+def _read_flags(value: object) -> dict[str, bool]:
+    entries = value.items() if isinstance(value, Mapping) else ()
+    return {str(name): flag for name, flag in entries if isinstance(flag, bool)}
+
+
+def _read_tampering(value: object) -> dict[str, bool]:
+    """Read the flags; the one list among them is true if it names a header."""
+    names = value.get("header_name_diff") if isinstance(value, Mapping) else None
+    flags = _read_flags(value)
+    return (
+        flags | {"header_name_diff": bool(_read_texts(names))} if isinstance(names, list) else flags
+    )
+
+
+def _read_keys(value: object) -> "OoniKeys":
+    return msgspec.structs.replace(read_struct(OoniKeys, value), flags=_read_flags(value))
+
+
+Port = Annotated[int, read_port]
+FailureCode = Annotated[Failure | None, parse_failure]
+# UNSET where the probe did not write the key: null means success, and no key that nothing is known
+RecordedFailure = Annotated[Failure | msgspec.UnsetType | None, parse_failure]
+
+
+class Row(msgspec.Struct, frozen=True):
+    """Fields that order a row and place it on its page."""
+
+    t0: Annotated[int | None, _read_start] = None
+    t: Microseconds = 0
+    tags: list[str] = []
+    transaction_id: int = 0
+    hostname: Text256 = ""
+    server_name: Text256 = ""
+    ip: Text64 = ""
+
+    @property
+    def depth(self) -> int | None:
+        """Return the depth in the redirect chain; None before web_connectivity 0.5."""
+        for tag in self.tags:
+            name, _, number = tag.partition("=")
+            if name == "depth" and number.isdecimal() and len(number) <= _MAX_TAG_CHARS:
+                return int(number)
+        return None
+
+
+class Answer(msgspec.Struct, frozen=True):
+    ipv4: Text256 = ""
+    ipv6: Text256 = ""
+    hostname: Text256 = ""
+    ttl: int = 0
+    asn: int = 0
+
+
+class Query(Row, frozen=True):
+    failure: FailureCode = None
+    engine: Text32 = ""
+    query_type: Annotated[str, partial(as_text, limit=16)] = ""
+    resolver_address: Text256 = ""
+    rcode: Annotated[int | None, _read_rcode] = None
+    answers: list[Answer] = []
+
+
+class ConnectStatus(msgspec.Struct, frozen=True):
+    failure: FailureCode = None
+    success: bool | None = None
+
+
+class Connect(Row, frozen=True):
+    port: Port = 0
+    status: ConnectStatus = ConnectStatus()
+
+
+class NamedCertificate(msgspec.Struct, frozen=True):
+    """A certificate as our own export writes it."""
+
+    sha256: Text64 = ""
+    spki_sha256: Text64 = ""
+    subject: Annotated[str, partial(as_text, limit=1024)] = ""
+    issuer: Annotated[str, partial(as_text, limit=1024)] = ""
+    not_before_s: int = 0
+    not_after_s: int = 0
+
+
+class Handshake(Row, frozen=True):
+    failure: FailureCode = None
+    address: Text256 = ""
+    outer_server_name: Text256 = ""
+    tls_version: Text32 = ""
+    cipher_suite: Text64 = ""
+    negotiated_protocol: Text32 = ""
+    peer_certificates: list[bytes] = []
+    x_peer_certificates: list[NamedCertificate] = []
+
+
+class RequestFacts(msgspec.Struct, frozen=True):
+    method: Annotated[str, partial(as_text, limit=16)] = ""
+    url: str = ""
+
+
+class Response(msgspec.Struct, frozen=True):
+    code: int = 0
+    body: bytes = b""
+    body_is_truncated: bool | None = None
+    headers: dict[str, bytes] = {}
+    headers_list: list[list[bytes]] = []  # pairs
+    x_body_sha256: Text64 = ""
+    x_body_length: int = 0
+    x_title: Text256 = ""
+    x_text: str = ""
+
+
+class Request(Row, frozen=True):
+    failure: RecordedFailure = msgspec.UNSET
+    address: Text256 = ""
+    request: RequestFacts = RequestFacts()
+    response: Response = Response()
+
+
+class HelperDns(msgspec.Struct, frozen=True):
+    failure: FailureCode = None
+    addrs: Annotated[list[str] | None, _read_texts] = None
+
+
+class HelperRow(msgspec.Struct, frozen=True):
+    """The helper's result at one endpoint."""
+
+    failure: FailureCode = None
+    status: bool | None = None
+    server_name: Text256 = ""
+    peer_certificates: list[bytes] = []
+    x_peer_certificates: list[NamedCertificate] = []
+
+
+class HelperPage(msgspec.Struct, frozen=True):
+    failure: RecordedFailure = msgspec.UNSET
+    status_code: int = 0
+    title: Text256 = ""
+    body_length: int = 0
+    headers: dict[str, bytes] = {}
+
+
+class Control(msgspec.Struct, frozen=True):
+    """The test helper's answer; a part is None if it is empty."""
+
+    dns: HelperDns | None = None
+    http_request: HelperPage | None = None
+    tcp_connect: dict[str, HelperRow] = {}
+    tls_handshake: dict[str, HelperRow] = {}
+
+
+class ControlRequest(msgspec.Struct, frozen=True):
+    http_request: str = ""
+
+
+class Bootstrap(msgspec.Struct, frozen=True):
+    queries: list[Query] = []
+
+
+class Lookup(msgspec.Struct, frozen=True):
+    """The result of dnscheck at one resolver."""
+
+    failure: FailureCode = None
+    tcp_connect: list[Connect] = []
+    tls_handshakes: list[Handshake] = []
+
+
+class TorTarget(msgspec.Struct, frozen=True):
+    failure: FailureCode = None
+    target_protocol: Text32 = ""
+    target_address: Text256 = ""
+    tcp_connect: list[Connect] = []
+
+
+class OoniKeys(msgspec.Struct, frozen=True):
+    """The `test_keys` of all tests; each test writes its own ones."""
+
+    flags: dict[str, bool] = {}  # those that are true or false, by name
+
+    queries: list[Query] = []
+    x_dns_duplicate_responses: list[Query] = []
+    tcp_connect: list[Connect] = []
+    tls_handshakes: list[Handshake] = []
+    requests: list[Request] = []
+    failure: RecordedFailure = msgspec.UNSET
+    failed_operation: Text32 = ""
+    # web_connectivity
+    control: Control = Control()
+    control_failure: FailureCode = None
+    x_control_request: ControlRequest = ControlRequest()
+    dns_experiment_failure: FailureCode = None
+    dns_consistency: Text32 = ""
+    # telegram, whatsapp, signal
+    telegram_web_failure: RecordedFailure = msgspec.UNSET
+    telegram_web_status: Text32 = ""
+    registration_server_failure: RecordedFailure = msgspec.UNSET
+    registration_server_status: Text32 = ""
+    whatsapp_web_failure: RecordedFailure = msgspec.UNSET
+    whatsapp_web_status: Text32 = ""
+    whatsapp_endpoints_status: Text32 = ""
+    signal_backend_failure: RecordedFailure = msgspec.UNSET
+    signal_backend_status: Text32 = ""
+    # dnscheck, stunreachability, tor
+    bootstrap: Bootstrap = Bootstrap()
+    bootstrap_failure: FailureCode = None
+    lookups: dict[str, Lookup] = {}
+    endpoint: Text256 = ""
+    targets: dict[str, TorTarget] = {}
+    # the two middlebox tests
+    tampering: Annotated[dict[str, bool], _read_tampering] = {}
+    sent: list[bytes] = []
+    received: list[bytes] = []
+    failure_list: list[FailureCode] = []
+
+
+class Annotations(msgspec.Struct, frozen=True):
+    network_type: Text32 = ""
+
+
+class OoniMeasurement(msgspec.Struct, frozen=True):
+    test_name: Text64 = ""
+    input: str = ""
+    id: str = ""
+    measurement_uid: str = ""
+    report_id: Text256 = ""
+    probe_id: Text256 = ""
+    probe_asn: Annotated[str, _read_asn] = ""
+    probe_cc: Annotated[str, partial(as_text, limit=2)] = ""
+    annotations: Annotations = Annotations()
+    software_name: Text64 = ""
+    measurement_start_time: Text32 = ""
+    test_start_time: Text32 = ""
+    test_runtime: Microseconds = 0
+    test_keys: Annotated[OoniKeys, _read_keys] = OoniKeys()
