@@ -71,7 +71,11 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.yaml_document import YamlError
     from heliograph_lab.evaluate.measures import group_by_contender
     from heliograph_lab.evaluate.run import list_jobs
-    from heliograph_lab.evaluate.table import format_scorecard, scorecard_document
+    from heliograph_lab.evaluate.table import (
+        ScorecardRun,
+        format_scorecard,
+        scorecard_document,
+    )
 
     paths = [Path(name).expanduser() for name in args.scenarios]
     if any(path.suffix not in (".yml", ".yaml") for path in paths):
@@ -89,7 +93,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(
             "a replay took over a quarter of an hour: give fewer --seeds."
         ) from error
-    about = {"seeds": count, "half": args.half, "replays": len(work)}
+    about = ScorecardRun(seeds=count, half=args.half, replays=len(work))
     print(
         json.dumps(scorecard_document(results_by_name, about))
         if args.json

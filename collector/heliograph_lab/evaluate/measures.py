@@ -1,18 +1,17 @@
 """Figures with their intervals, from the outcomes of all replays. Pure."""
 
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import ClassVar, Literal
 
 from heliograph_lab.evaluate import intervals
 from heliograph_lab.evaluate.detectors import CONTENDERS
-from heliograph_lab.evaluate.priors import BANDS
-from heliograph_lab.evaluate.run import DATED, FILE, ReplayOutcome
-from heliograph_lab.evaluate.score import FalseAlarm, ReplayScore, TruthResult
+from heliograph_lab.evaluate.run import FILE, ReplayOutcome
+from heliograph_lab.evaluate.score import ReplayScore, TruthResult
 
 EVENTS = ("shutdown", "operator", "block", "throttle", FILE)
-REGIONAL = ("one-city", "one-operator")
-MOBILE = ("mobile-only", "one-city mobile-only")
+Delay = Literal["suspected_s", "confirmed_s", "named_s", "layered_s", "restored_s", "width_s"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,19 +27,39 @@ class Measure:
 NO_MEASURE = Measure(math.nan, math.nan, math.nan, 0)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TruthFilter:
+    """A selection of truths; an empty field matches all."""
+
+    kinds: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    min_size: float = 0  # vantages
+    below_size: float = math.inf
+
+    def includes(self, truth: TruthResult) -> bool:
+        return (
+            (not self.kinds or truth.kind in self.kinds)
+            and (not self.labels or truth.label in self.labels)
+            and self.min_size <= truth.size < self.below_size
+        )
+
+
 @dataclass(frozen=True, slots=True)
 class ContenderResults:
     """The scores of one contender on all replays."""
 
     replays: tuple[tuple[ReplayOutcome, ReplayScore], ...]
 
-    def select_truths(self, predicate: Callable[[TruthResult], bool]) -> list[TruthResult]:
-        return [
-            f for o, v in self.replays if o.draw.family in EVENTS for f in v.truths if predicate(f)
-        ]
+    def select_truths(
+        self, truths: TruthFilter, families: Sequence[str] = EVENTS
+    ) -> list[TruthResult]:
+        scores = [score for _, score in self.in_families(*families)]
+        return [truth for score in scores for truth in score.truths if truths.includes(truth)]
 
     def in_families(self, *families: str) -> list[tuple[ReplayOutcome, ReplayScore]]:
-        return [(o, v) for o, v in self.replays if o.draw.family in families]
+        return [
+            (outcome, score) for outcome, score in self.replays if outcome.draw.family in families
+        ]
 
 
 def group_by_contender(outcomes: Iterable[ReplayOutcome]) -> dict[str, ContenderResults]:
@@ -51,43 +70,27 @@ def group_by_contender(outcomes: Iterable[ReplayOutcome]) -> dict[str, Contender
     }
 
 
-def is_cut(truth: TruthResult) -> bool:
-    return truth.kind == "cut"
+@dataclass(frozen=True, slots=True)
+class DelayQuantile:
+    """A quantile of a delay, or of a width, of sudden truths; undetected ones are infinite."""
 
+    unit: ClassVar = "s"
+    truths: TruthFilter
+    delay: Delay
+    q: float = 0.95
 
-def is_service(truth: TruthResult) -> bool:
-    return truth.kind != "cut"
-
-
-def is_large(truth: TruthResult) -> bool:
-    return truth.size >= 10
-
-
-def quantile(values: Sequence[float], q: float) -> Measure:
-    measured = [value for value in values if not math.isnan(value)]
-    if not measured:
-        return NO_MEASURE
-    low, high = intervals.quantile_range(measured, q)
-    return Measure(intervals.quantile(measured, q), low, high, len(measured))
-
-
-def delay(
-    predicate: Callable[[TruthResult], bool], field_name: str, q: float = 0.95
-) -> Callable[[ContenderResults], Measure]:
-    """Return a measure of a delay of sudden truths; undetected ones are infinite."""
-    return lambda results: quantile(
-        [
-            float(getattr(f, field_name))
-            for f in results.select_truths(lambda f: f.sudden and predicate(f))
-        ],
-        q,
-    )
+    def measure(self, results: ContenderResults) -> Measure:
+        sudden = [truth for truth in results.select_truths(self.truths) if truth.sudden]
+        delays_s = [float(getattr(truth, self.delay)) for truth in sudden]
+        measured = [delay_s for delay_s in delays_s if not math.isnan(delay_s)]
+        if not measured:
+            return NO_MEASURE
+        low, high = intervals.quantile_range(measured, self.q)
+        return Measure(intervals.quantile(measured, self.q), low, high, len(measured))
 
 
 def _share(hits: int, n: int) -> Measure:
-    if not n:
-        return NO_MEASURE
-    return Measure(hits / n, *intervals.share(hits, n), n)
+    return Measure(hits / n, *intervals.share(hits, n), n) if n else NO_MEASURE
 
 
 def _rate(events: int, exposure: float) -> Measure:
@@ -96,100 +99,90 @@ def _rate(events: int, exposure: float) -> Measure:
     return Measure(events / exposure, *intervals.rate(events, exposure), exposure)
 
 
-def is_national_cut(truth: TruthResult) -> bool:
-    return is_cut(truth) and truth.label == "national" and truth.size >= 20
+@dataclass(frozen=True, slots=True)
+class FalseAlarmRate:
+    """False alarms a year, of countries or of smaller cells."""
+
+    unit: ClassVar = "a year"
+    family: str
+    is_national: bool
+
+    def measure(self, results: ContenderResults) -> Measure:
+        replays = results.in_families(self.family)
+        scopes = [false_alarm.scope for _, score in replays for false_alarm in score.wrong]
+        wrong = [s for s in scopes if s.is_national == self.is_national and s.country]
+        years = [o.country_years if self.is_national else o.cell_years for o, _ in replays]
+        return _rate(len(wrong), math.fsum(years))
 
 
-def false_alarms(family: str, is_national: bool) -> Callable[[ContenderResults], Measure]:
-    def measure(results: ContenderResults) -> Measure:
-        played = results.in_families(family)
-        wrong = sum(
-            1
-            for _, v in played
-            for w in v.wrong
-            if w.scope.is_national == is_national and w.scope.country
-        )
-        years = (o.country_years if is_national else o.cell_years for o, _ in played)
-        return _rate(wrong, math.fsum(years))
+@dataclass(frozen=True, slots=True)
+class Recall:
+    """The share of truths that were detected."""
 
-    return measure
+    unit: ClassVar = "share"
+    truths: TruthFilter
+    families: tuple[str, ...] = EVENTS
+
+    def measure(self, results: ContenderResults) -> Measure:
+        truths = results.select_truths(self.truths, self.families)
+        return _share(sum(truth.is_detected for truth in truths), len(truths))
 
 
-def recall(predicate: Callable[[TruthResult], bool]) -> Callable[[ContenderResults], Measure]:
-    def measure(results: ContenderResults) -> Measure:
-        truths = results.select_truths(predicate)
-        return _share(sum(f.is_detected for f in truths), len(truths))
+@dataclass(frozen=True, slots=True)
+class Precision:
+    """The share of incidents that were true, among cuts or among services."""
 
-    return measure
+    unit: ClassVar = "share"
+    of_services: bool
 
-
-def precision(of_services: bool) -> Callable[[ContenderResults], Measure]:
-    families = ("block", "throttle") if of_services else ("shutdown", "operator")
-
-    def measure(results: ContenderResults) -> Measure:
-        right = sum(v.right for _, v in results.in_families(*families, FILE))
-        played = results.in_families(*families, "confounder", FILE)
-        wrong = sum(1 for _, v in played for w in v.wrong if bool(w.service) == of_services)
+    def measure(self, results: ContenderResults) -> Measure:
+        families = ("block", "throttle") if self.of_services else ("shutdown", "operator")
+        right = sum(score.right for _, score in results.in_families(*families, FILE))
+        scores = [score for _, score in results.in_families(*families, "confounder", FILE)]
+        services = [false_alarm.service for score in scores for false_alarm in score.wrong]
+        wrong = sum(bool(service) == self.of_services for service in services)
         return _share(right, right + wrong)
 
-    return measure
+
+class AlertsPerEvent:
+    """Alerts per detected event, with the interval of a Poisson mean."""
+
+    unit: ClassVar = "each"
+
+    def measure(self, results: ContenderResults) -> Measure:
+        scores = [score for _, score in results.in_families(*EVENTS)]
+        detected = sum(truth.is_detected for score in scores for truth in score.truths)
+        return _rate(sum(score.calls for score in scores), detected)
 
 
-def alerts(results: ContenderResults) -> Measure:
-    """Measure alerts per detected event, with the interval of a Poisson mean."""
-    played = results.in_families(*EVENTS)
-    detected = sum(f.is_detected for _, v in played for f in v.truths)
-    return _rate(sum(v.calls for _, v in played), detected)
+class BracketCoverage:
+    """The share of brackets that hold the truth."""
+
+    unit: ClassVar = "share"
+
+    def measure(self, results: ContenderResults) -> Measure:
+        hits = [hit for truth in results.select_truths(TruthFilter()) for hit in truth.brackets]
+        return _share(sum(hits), len(hits))
 
 
-def brackets(results: ContenderResults) -> Measure:
-    holds = [b for f in results.select_truths(lambda f: True) for b in f.brackets]
-    return _share(sum(holds), len(holds))
+class CollusionResistance:
+    """The largest share of liars up to which no national alarm was raised."""
 
+    unit: ClassVar = "share"
 
-def collusion(results: ContenderResults) -> Measure:
-    """Return the largest share of liars up to which no national alarm was raised."""
-    raised_by_share: dict[float, bool] = {}
-    seeds = set()
-    for outcome, verdict in results.in_families("liars"):
-        share = float(outcome.draw.kind)
-        raised_by_share[share] = raised_by_share.get(share, False) or any(
-            _is_national(w) for w in verdict.wrong
-        )
-        seeds.add(outcome.draw.seed)
-    if not raised_by_share:
-        return NO_MEASURE
-    withstood = 0.0
-    for share in sorted(raised_by_share):
-        if raised_by_share[share]:
-            return Measure(withstood, withstood, share, len(seeds))
-        withstood = share
-    return Measure(withstood, withstood, 1.0, len(seeds))
-
-
-def _is_national(wrong: FalseAlarm) -> bool:
-    return wrong.scope.is_national
-
-
-def dated_recall(
-    channel_of: Callable[[TruthResult], bool],
-) -> Callable[[ContenderResults], Measure]:
-    """Return a measure of recall on dated real events."""
-
-    def measure(results: ContenderResults) -> Measure:
-        truths = [f for _, v in results.in_families(DATED) for f in v.truths if channel_of(f)]
-        return _share(sum(f.is_detected for f in truths), len(truths))
-
-    return measure
-
-
-def is_in_band(band: int) -> Callable[[TruthResult], bool]:
-    """Return a predicate for cuts of at least `band` vantages, below the next band."""
-    return lambda truth: is_cut(truth) and band == _band(truth)
-
-
-def _band(truth: TruthResult) -> int:
-    return max((band for band in BANDS if band <= truth.size), default=0)
+    def measure(self, results: ContenderResults) -> Measure:
+        liars = results.in_families("liars")
+        if not liars:
+            return NO_MEASURE
+        raised = {
+            float(outcome.draw.kind)
+            for outcome, score in liars
+            if any(false_alarm.scope.is_national for false_alarm in score.wrong)
+        }
+        lowest = min(raised, default=1.0)
+        shares = {float(outcome.draw.kind) for outcome, _ in liars}
+        withstood = max((share for share in shares - raised if share <= lowest), default=0.0)
+        return Measure(withstood, withstood, lowest, len({o.draw.seed for o, _ in liars}))
 
 
 def confounder_counts(
@@ -198,8 +191,8 @@ def confounder_counts(
     """Count (replays with a false alarm, replays) by confounder and contender."""
     table: dict[str, dict[str, tuple[int, int]]] = {}
     for name, results in results_by_name.items():
-        for outcome, verdict in results.in_families("confounder"):
+        for outcome, score in results.in_families("confounder"):
             kind = outcome.draw.kind
             raised, n = table.setdefault(kind, {}).get(name, (0, 0))
-            table[kind][name] = raised + bool(verdict.wrong), n + 1
+            table[kind][name] = raised + bool(score.wrong), n + 1
     return table

@@ -1,31 +1,39 @@
 """Scorecard rows: the measured quantity, the contenders and the target."""
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
+from typing import Protocol
 
 from heliograph_lab.evaluate.detectors import CONTENDERS, CUTS, SERVICES
 from heliograph_lab.evaluate.measures import (
-    MOBILE,
-    REGIONAL,
+    AlertsPerEvent,
+    BracketCoverage,
+    CollusionResistance,
     ContenderResults,
+    DelayQuantile,
+    FalseAlarmRate,
     Measure,
-    alerts,
-    brackets,
-    collusion,
-    dated_recall,
-    delay,
-    false_alarms,
-    is_cut,
-    is_in_band,
-    is_large,
-    is_national_cut,
-    is_service,
-    precision,
-    quantile,
-    recall,
+    Precision,
+    Recall,
+    TruthFilter,
 )
 from heliograph_lab.evaluate.priors import BANDS
+from heliograph_lab.evaluate.run import DATED
+
+
+class Quantity(Protocol):
+    """A quantity that the scorecard measures of each contender."""
+
+    @property
+    def unit(self) -> str:
+        """Return s, share, a year or each."""
+        ...
+
+    def measure(self, results: ContenderResults) -> Measure:
+        """Measure the quantity, nan without data."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +42,9 @@ class ScorecardRow:
 
     key: str
     title: str
-    unit: str  # s, share, a year, each
-    field: str  # the published results of others
     channel: str  # the channel of its contenders; "" is all
-    measure: Callable[[ContenderResults], Measure]
+    quantity: Quantity
+    field: str = ""  # the published results of others
     most: float | None = None  # target: at most this
     least: float | None = None  # target: at least this
 
@@ -58,7 +65,7 @@ def fill_scorecard(
         (
             row,
             {
-                name: row.measure(results)
+                name: row.quantity.measure(results)
                 for name, results in results_by_name.items()
                 if not row.channel or row.channel in CONTENDERS[name].channels
             },
@@ -67,205 +74,154 @@ def fill_scorecard(
     ]
 
 
+# Sizes in vantages; all targets are assumed, from what readers of the feed need.
+_CUT = ("cut",)
+_BLOCK_OR_THROTTLE = ("block", "throttle")
+_NATIONAL = TruthFilter(kinds=_CUT, labels=("national",), min_size=20)
+_REGIONAL = TruthFilter(kinds=_CUT, labels=("one-city", "one-operator"), min_size=10)
+_MOBILE = TruthFilter(kinds=_CUT, labels=("mobile-only", "one-city mobile-only"), min_size=10)
+_CUTS = TruthFilter(kinds=_CUT)
+_LARGE_CUTS = TruthFilter(kinds=_CUT, min_size=10)
+_SERVICES = TruthFilter(kinds=_BLOCK_OR_THROTTLE)
+_LARGE_SERVICES = TruthFilter(kinds=_BLOCK_OR_THROTTLE, min_size=10)
+_BLOCKS = TruthFilter(kinds=("block",))
+_THROTTLES = TruthFilter(kinds=("throttle",))
+_ALL = TruthFilter()
+
 ROWS: tuple[ScorecardRow, ...] = (
     ScorecardRow(
         "national_suspected",
         "national cut, 20 vantages or more, onset to suspected row, p95",
-        "s",
-        "IODA 10-30 min, OONI ~90 min by design",
         CUTS,
-        delay(is_national_cut, "suspected_s"),
+        DelayQuantile(_NATIONAL, "suspected_s"),
+        "IODA 10-30 min, OONI ~90 min by design",
         most=60,
     ),
     ScorecardRow(
         "national_suspected_p50",
         "the same, p50",
-        "s",
-        "",
         CUTS,
-        delay(is_national_cut, "suspected_s", 0.5),
+        DelayQuantile(_NATIONAL, "suspected_s", 0.5),
     ),
     ScorecardRow(
         "national_confirmed",
         "the same, onset to confirmed row, p95",
-        "s",
-        "",
         CUTS,
-        delay(is_national_cut, "confirmed_s"),
+        DelayQuantile(_NATIONAL, "confirmed_s"),
         most=60,
     ),
     ScorecardRow(
         "national_confirmed_p50",
         "the same, p50",
-        "s",
-        "",
         CUTS,
-        delay(is_national_cut, "confirmed_s", 0.5),
+        DelayQuantile(_NATIONAL, "confirmed_s", 0.5),
     ),
     ScorecardRow(
         "regional",
         "one city or one operator, 10 or more, p95",
-        "s",
-        "IODA region 10 min +",
         CUTS,
-        delay(lambda f: is_cut(f) and f.label in REGIONAL and is_large(f), "confirmed_s"),
+        DelayQuantile(_REGIONAL, "confirmed_s"),
+        "IODA region 10 min +",
         most=120,
     ),
     ScorecardRow(
         "mobile_only",
         "mobile-only, 10 or more, labelled so, p95",
-        "s",
-        "nobody",
         CUTS,
-        delay(lambda f: is_cut(f) and f.label in MOBILE and is_large(f), "named_s"),
+        DelayQuantile(_MOBILE, "named_s"),
+        "nobody",
         most=180,
     ),
     ScorecardRow(
         "block",
         "messenger block, 5 or more, layer named, p95",
-        "s",
-        "hours",
         SERVICES,
-        delay(lambda f: f.kind == "block", "layered_s"),
+        DelayQuantile(_BLOCKS, "layered_s"),
+        "hours",
         most=300,
     ),
     ScorecardRow(
         "throttle",
         "messenger made slow, 5 or more, p95",
-        "s",
-        "",
         SERVICES,
-        delay(lambda f: f.kind == "throttle", "confirmed_s"),
+        DelayQuantile(_THROTTLES, "confirmed_s"),
     ),
     ScorecardRow(
         "restoration",
         "restoration of a cut, 10 or more, p95",
-        "s",
-        "minutes to 10 min +",
         CUTS,
-        delay(lambda f: is_cut(f) and is_large(f), "restored_s"),
+        DelayQuantile(_LARGE_CUTS, "restored_s"),
+        "minutes to 10 min +",
         most=180,
     ),
     ScorecardRow(
         "lifting",
         "restoration of a messenger, 5 or more, p95",
-        "s",
-        "",
         SERVICES,
-        delay(is_service, "restored_s"),
+        DelayQuantile(_SERVICES, "restored_s"),
         most=180,
     ),
-    ScorecardRow(
-        "false_national",
-        "false national alarms",
-        "a year",
-        "unpublished",
-        CUTS,
-        false_alarms("quiet", True),
-        most=1,
+    *(
+        ScorecardRow(
+            f"false_{cells}{'_service' if service else ''}",
+            f"false {cells} alarms{service}",
+            channel,
+            FalseAlarmRate(family, cells == "national"),
+            "unpublished",
+            most=1,
+        )
+        for channel, family, service in (
+            (CUTS, "quiet", ""),
+            (SERVICES, "tested", " of a messenger"),
+        )
+        for cells in ("national", "cell")
     ),
     ScorecardRow(
-        "false_cell",
-        "false cell alarms",
-        "a year",
-        "unpublished",
-        CUTS,
-        false_alarms("quiet", False),
-        most=1,
+        "precision_cuts", "precision, cuts", CUTS, Precision(False), "Disco 0.95", least=0.99
     ),
     ScorecardRow(
-        "false_national_service",
-        "false national alarms of a messenger",
-        "a year",
-        "unpublished",
-        SERVICES,
-        false_alarms("tested", True),
-        most=1,
+        "recall_cuts", "recall, cuts, 10 or more", CUTS, Recall(_LARGE_CUTS), "-", least=0.98
     ),
     ScorecardRow(
-        "false_cell_service",
-        "false cell alarms of a messenger",
-        "a year",
-        "unpublished",
-        SERVICES,
-        false_alarms("tested", False),
-        most=1,
-    ),
-    ScorecardRow(
-        "precision_cuts",
-        "precision, cuts",
-        "share",
-        "Disco 0.95",
-        CUTS,
-        precision(False),
-        least=0.99,
-    ),
-    ScorecardRow(
-        "recall_cuts",
-        "recall, cuts, 10 or more",
-        "share",
-        "-",
-        CUTS,
-        recall(lambda f: is_cut(f) and is_large(f)),
-        least=0.98,
-    ),
-    ScorecardRow(
-        "precision_services",
-        "precision, messengers",
-        "share",
-        "-",
-        SERVICES,
-        precision(True),
-        least=0.99,
+        "precision_services", "precision, messengers", SERVICES, Precision(True), "-", least=0.99
     ),
     ScorecardRow(
         "recall_services",
         "recall, messengers, 10 or more",
-        "share",
-        "-",
         SERVICES,
-        recall(lambda f: is_service(f) and is_large(f)),
+        Recall(_LARGE_SERVICES),
+        "-",
         least=0.98,
     ),
     ScorecardRow(
         "collusion",
         "colluding share withstood",
-        "share",
-        "one row or half",
         "",
-        collusion,
+        CollusionResistance(),
+        "one row or half",
         least=0.33,
     ),
-    ScorecardRow("alerts", "alerts per true event", "each", "up to ~1,800", "", alerts, most=2),
-    ScorecardRow("brackets", "brackets that hold the truth", "share", "-", "", brackets),
+    ScorecardRow("alerts", "alerts per true event", "", AlertsPerEvent(), "up to ~1,800", most=2),
+    ScorecardRow("brackets", "brackets that hold the truth", "", BracketCoverage(), "-"),
     ScorecardRow(
-        "width",
-        "bracket of the onset, median width",
-        "s",
-        "-",
-        "",
-        lambda pile: quantile([f.width_s for f in pile.select_truths(lambda f: f.sudden)], 0.5),
+        "width", "bracket of the onset, median width", "", DelayQuantile(_ALL, "width_s", 0.5), "-"
     ),
-    ScorecardRow(
-        "dated_cuts", "recall, dated cuts, any size", "share", "-", CUTS, dated_recall(is_cut)
-    ),
+    ScorecardRow("dated_cuts", "recall, dated cuts, any size", CUTS, Recall(_CUTS, (DATED,)), "-"),
     ScorecardRow(
         "dated_services",
         "recall, dated blocks, any size",
-        "share",
-        "-",
         SERVICES,
-        dated_recall(is_service),
+        Recall(_SERVICES, (DATED,)),
+        "-",
     ),
     *(
         ScorecardRow(
             f"recall_{band}",
             f"recall, cuts, {band} vantages",
-            "share",
-            "-",
             CUTS,
-            recall(is_in_band(band)),
+            Recall(TruthFilter(kinds=_CUT, min_size=band, below_size=next_band)),
+            "-",
         )
-        for band in BANDS
+        for band, next_band in pairwise((*BANDS, math.inf))
     ),
 )

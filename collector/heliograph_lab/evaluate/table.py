@@ -1,8 +1,9 @@
 """The scorecard as text and as JSON."""
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypedDict
 
 from heliograph_collector.detect import DETECT_VERSION
 from heliograph_lab.evaluate.detectors import OWN_DETECTOR
@@ -13,9 +14,16 @@ FORMAT = 1
 MAX_LISTED = 200  # false alarms, and missed truths, in the document
 
 
-def format_scorecard(
-    results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
-) -> str:
+@dataclass(frozen=True, slots=True)
+class ScorecardRun:
+    """The replays that a scorecard is of."""
+
+    seeds: int
+    half: str
+    replays: int
+
+
+def format_scorecard(results_by_name: Mapping[str, ContenderResults], about: ScorecardRun) -> str:
     """Format one row per line, with the own measure, its interval and its target."""
     rows = fill_scorecard(results_by_name)
     others = [name for name in results_by_name if name != OWN_DETECTOR]
@@ -23,32 +31,86 @@ def format_scorecard(
         ["quantity", "field today", "must", "ours (95 %)", "n", "", *others],
         *(_row_cells(row, measures, others) for row, measures in rows),
     ]
-    output = [f"{_header_line(about)}", "", *_align_columns(lines)]
-    kinds = confounder_counts(results_by_name)
-    if kinds:
+    header = f"seeds {about.seeds}, half {about.half}, replays {about.replays}"
+    output = [f"detector {DETECT_VERSION}, {header}", "", *_align_columns(lines)]
+    counts_by_kind = confounder_counts(results_by_name)
+    if counts_by_kind:
         output += ["", "false alarms by what was no shutdown, of so many replays"]
-        output += [
-            *_align_columns(
-                [
-                    ["", *results_by_name],
-                    *(
-                        _confounder_cells(kind, counts, results_by_name)
-                        for kind, counts in kinds.items()
-                    ),
-                ]
-            )
+        lines = [["", *results_by_name]]
+        lines += [
+            [kind, *("{}/{}".format(*counts[name]) for name in results_by_name)]
+            for kind, counts in counts_by_kind.items()
         ]
+        output += _align_columns(lines)
     return "\n".join(output)
 
 
+class MeasureDocument(TypedDict):
+    """A measure; None is infinite (never), or unmeasured if n is 0."""
+
+    value: float | None
+    low: float | None
+    high: float | None
+    n: float | None
+
+
+class RowDocument(TypedDict):
+    key: str
+    title: str
+    unit: str
+    field: str
+    most: float | None
+    least: float | None
+    reached: bool | None
+    measures: dict[str, MeasureDocument]  # by contender
+
+
+class ConfounderDocument(TypedDict):
+    raised: int
+    replays: int
+
+
+class FalseAlarmDocument(TypedDict):
+    family: str
+    kind: str
+    seed: int
+    scope: list[str | int]
+    service: str
+    during: str
+    at_us: int
+
+
+class MissedDocument(TypedDict):
+    family: str
+    kind: str
+    seed: int
+    label: str
+    size: int
+    sudden: bool
+
+
+class ScorecardDocument(TypedDict):
+    format: int
+    detector: int
+    seeds: int
+    half: str
+    replays: int
+    rows: list[RowDocument]
+    confounders: dict[str, dict[str, ConfounderDocument]]  # by kind and contender
+    wrong: list[FalseAlarmDocument]
+    missed: list[MissedDocument]
+
+
 def scorecard_document(
-    results_by_name: Mapping[str, ContenderResults], about: Mapping[str, Any]
-) -> dict[str, Any]:
+    results_by_name: Mapping[str, ContenderResults], about: ScorecardRun
+) -> ScorecardDocument:
     """Return the scorecard as JSON values, with the seeds of own false alarms."""
     return {
         "format": FORMAT,
         "detector": DETECT_VERSION,
-        **about,
+        "seeds": about.seeds,
+        "half": about.half,
+        "replays": about.replays,
         "rows": [_row_document(row, measures) for row, measures in fill_scorecard(results_by_name)],
         "confounders": {
             kind: {name: {"raised": raised, "replays": n} for name, (raised, n) in counts.items()}
@@ -59,29 +121,22 @@ def scorecard_document(
     }
 
 
-def _header_line(about: Mapping[str, Any]) -> str:
-    parts = [f"detector {DETECT_VERSION}", *(f"{key} {value}" for key, value in about.items())]
-    return ", ".join(parts)
-
-
 def _row_cells(
     row: ScorecardRow, measures: Mapping[str, Measure], others: Sequence[str]
 ) -> list[str]:
+    unit = row.quantity.unit
+    figures = ["-", "", ""]
     own_measure = measures.get(OWN_DETECTOR)
-    figure = (
-        "-"
-        if own_measure is None
-        else f"{_figure_text(own_measure.value, row.unit)} {_interval_text(own_measure, row.unit)}"
-    )
-    return [
-        row.title,
-        row.field,
-        _target_text(row),
-        figure,
-        "" if own_measure is None else f"{own_measure.n:.4g}",
-        "" if own_measure is None else _reached_mark(row.is_reached(own_measure)),
-        *(_figure_text(measures[n].value, row.unit) if n in measures else "-" for n in others),
+    if own_measure is not None:
+        figures = [
+            f"{_figure_text(own_measure.value, unit)} {_interval_text(own_measure, unit)}",
+            f"{own_measure.n:.4g}",
+            _reached_mark(row.is_reached(own_measure)),
+        ]
+    other_figures = [
+        _figure_text(measures[n].value, unit) if n in measures else "-" for n in others
     ]
+    return [row.title, row.field, _target_text(row), *figures, *other_figures]
 
 
 def _reached_mark(is_reached: bool | None) -> str:
@@ -90,8 +145,8 @@ def _reached_mark(is_reached: bool | None) -> str:
 
 def _target_text(row: ScorecardRow) -> str:
     if row.most is not None:
-        return f"≤ {_figure_text(row.most, row.unit)}"
-    return "" if row.least is None else f"≥ {_figure_text(row.least, row.unit)}"
+        return f"≤ {_figure_text(row.most, row.quantity.unit)}"
+    return "" if row.least is None else f"≥ {_figure_text(row.least, row.quantity.unit)}"
 
 
 def _interval_text(measure: Measure, unit: str) -> str:
@@ -112,12 +167,6 @@ def _figure_text(value: float, unit: str) -> str:
     return f"{value:.3g}"
 
 
-def _confounder_cells(
-    kind: str, counts: Mapping[str, tuple[int, int]], names: Iterable[str]
-) -> list[str]:
-    return [kind, *("{}/{}".format(*counts[name]) for name in names)]
-
-
 def _align_columns(lines: Sequence[Sequence[str]]) -> list[str]:
     widths = [max(len(line[index]) for line in lines) for index in range(len(lines[0]))]
     return [
@@ -126,12 +175,12 @@ def _align_columns(lines: Sequence[Sequence[str]]) -> list[str]:
     ]
 
 
-def _row_document(row: ScorecardRow, measures: Mapping[str, Measure]) -> dict[str, Any]:
+def _row_document(row: ScorecardRow, measures: Mapping[str, Measure]) -> RowDocument:
     own_measure = measures.get(OWN_DETECTOR)
     return {
         "key": row.key,
         "title": row.title,
-        "unit": row.unit,
+        "unit": row.quantity.unit,
         "field": row.field,
         "most": row.most,
         "least": row.least,
@@ -140,14 +189,21 @@ def _row_document(row: ScorecardRow, measures: Mapping[str, Measure]) -> dict[st
     }
 
 
-def _measure_document(measure: Measure) -> dict[str, float | None]:
-    """Return a measure; None is infinite (never), or unmeasured if n is 0."""
-    figures = {"value": measure.value, "low": measure.low, "high": measure.high, "n": measure.n}
-    return {name: figure if math.isfinite(figure) else None for name, figure in figures.items()}
+def _measure_document(measure: Measure) -> MeasureDocument:
+    return {
+        "value": _finite(measure.value),
+        "low": _finite(measure.low),
+        "high": _finite(measure.high),
+        "n": _finite(measure.n),
+    }
 
 
-def _false_alarms(results: ContenderResults) -> list[dict[str, Any]]:
-    false_alarms = [
+def _finite(figure: float) -> float | None:
+    return figure if math.isfinite(figure) else None
+
+
+def _false_alarms(results: ContenderResults) -> list[FalseAlarmDocument]:
+    false_alarms: list[FalseAlarmDocument] = [
         {
             "family": outcome.draw.family,
             "kind": outcome.draw.kind,
@@ -164,8 +220,8 @@ def _false_alarms(results: ContenderResults) -> list[dict[str, Any]]:
     return false_alarms[:MAX_LISTED]
 
 
-def _missed_truths(results: ContenderResults) -> list[dict[str, Any]]:
-    missed = [
+def _missed_truths(results: ContenderResults) -> list[MissedDocument]:
+    missed: list[MissedDocument] = [
         {
             "family": outcome.draw.family,
             "kind": outcome.draw.kind,

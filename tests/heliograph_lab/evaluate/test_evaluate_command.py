@@ -15,7 +15,7 @@ from heliograph_collector import cli
 from heliograph_lab.evaluate import run as running
 from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
 from heliograph_lab.evaluate.measures import group_by_contender
-from heliograph_lab.evaluate.table import format_scorecard, scorecard_document
+from heliograph_lab.evaluate.table import ScorecardRun, format_scorecard, scorecard_document
 
 SCENARIO = """\
 name: one evening
@@ -41,7 +41,8 @@ def test_a_small_corpus_from_end_to_end() -> None:
     few = [j for j in jobs if j.draw.family in ("shutdown", "operator", "confounder")]
     few += [j for j in jobs if j.draw.family == "block"][:1]
     of = group_by_contender(running.run_jobs(few, processes=1))
-    found = scorecard_document(of, {"seeds": 11})
+    about = ScorecardRun(11, "tuning", len(few))
+    found: Any = scorecard_document(of, about)
     told = rows(found)
     of_cuts = {name for name, contender in CONTENDERS.items() if "cuts" in contender.channels}
     assert set(told["regional"]["measures"]) == of_cuts
@@ -52,7 +53,7 @@ def test_a_small_corpus_from_end_to_end() -> None:
     assert told["false_national"]["reached"] is None
     assert {"power", "restart", "anycast"} <= set(found["confounders"])
     json.dumps(found, allow_nan=False)
-    lines = format_scorecard(of, {"seeds": 11}).splitlines()
+    lines = format_scorecard(of, about).splitlines()
     assert len([line for line in lines if "mobile-only" in line and "≤ 180 s" in line]) == 1
 
 
