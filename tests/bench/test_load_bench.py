@@ -121,7 +121,7 @@ async def test_real_load_costs_what_is_stated(
 async def measure(own: CollectorProcess, sender: Sender, folder: Path) -> Measured:
     password = (own.data / "keys" / "operator.password").read_text().strip()
     reader = Reader(own.http, password)
-    watch = IncidentSubscriber(own.http, lambda: CLOCK.monotonic_us() / 1e6)
+    watch = IncidentSubscriber(own.http, CLOCK)
     async with asyncio.TaskGroup() as group:
         watching = group.create_task(watch.run())
         warm = await sender.seal(Seal(results=FLOOD // 4, seconds=1.0))

@@ -2,7 +2,6 @@
 
 import argparse
 import asyncio
-import json
 import signal
 import sys
 from collections import Counter
@@ -93,7 +92,7 @@ def run(args: argparse.Namespace) -> int:
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         report = asyncio.run(
-            run_simulation(config, _show_progress if sys.stderr.isatty() else lambda _: None)
+            run_simulation(config, _TerminalDisplay() if sys.stderr.isatty() else None)
         )
     except SimulationError as error:
         raise CommandError(str(error)) from error
@@ -144,20 +143,22 @@ def _parse_speed(argument: str) -> float:
     return value
 
 
-def _show_progress(progress: "Progress") -> None:
-    counters = progress.tally
-    clock = f" {progress.second:.0f}/{progress.seconds:.0f} s" if progress.seconds else ""
-    line = (
-        f"{progress.doing}{clock if progress.second > 0 else ''}: {counters.enrolled} enrolled, "
-        f"{counters.sessions} of {progress.agents} connected, {counters.hushed} silent, "
-        f"{counters.answers} heartbeats answered, {progress.incidents} incidents"
-    )
-    print(f"\r{line:<110}", end="", file=sys.stderr, flush=True)
+class _TerminalDisplay:
+    def show_progress(self, progress: "Progress") -> None:
+        counters = progress.tally
+        is_playing = progress.seconds and progress.second > 0
+        clock = f" {progress.second:.0f}/{progress.seconds:.0f} s" if is_playing else ""
+        line = (
+            f"{progress.doing}{clock}: {counters.enrolled} enrolled, "
+            f"{counters.sessions} of {progress.agents} connected, {counters.hushed} silent, "
+            f"{counters.answers} heartbeats answered, {progress.incidents} incidents"
+        )
+        print(f"\r{line:<110}", end="", file=sys.stderr, flush=True)
 
 
 def _print_report(report: "SimulationReport", as_json: bool) -> None:
     if as_json:
-        print(json.dumps(report.to_document(), ensure_ascii=False))
+        print(report.to_json())
         return
     for line in _report_lines(report):
         print(line)

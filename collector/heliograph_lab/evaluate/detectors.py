@@ -8,7 +8,8 @@ first. Agents send their tests in batches every half minute. A minute of verdict
 
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from operator import attrgetter, itemgetter
 from typing import NamedTuple
 from zlib import crc32
 
@@ -40,9 +41,8 @@ _NAMES: dict[IncidentKind, AlarmKind] = {
 
 def detect(replay: Replay) -> list[Alarm]:
     """Run both detectors; return alarms in order of time."""
-    return sorted(
-        (*_silence_alarms(replay), *_blocking_alarms(replay)), key=lambda a: (a.at_us, a.scope)
-    )
+    alarms = (*_silence_alarms(replay), *_blocking_alarms(replay))
+    return sorted(alarms, key=attrgetter("at_us", "scope"))
 
 
 @dataclass(slots=True)
@@ -110,45 +110,23 @@ class _RowRecorder:
     def _close_row(self, row: Alarm, incident: Incident | None) -> Alarm:
         if incident is None or not row.confirmed:
             return row
-        for seen_us, end_bracket, scopes in end_times(incident):
+        for seen_us, bracket, scopes in end_times(incident):
             is_over = any(row.scope.is_within(scope) for scope in scopes)
             said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)
             if said_us > row.at_us and is_over:
-                bracket = (
-                    None
-                    if end_bracket is None
-                    else (end_bracket.earliest_us, end_bracket.latest_us)
-                )
-                return _ended(row, said_us, bracket)
+                ended = (bracket.earliest_us, bracket.latest_us) if bracket else None
+                return replace(row, ended_at_us=said_us, ended=ended)
         return row
-
-
-def _ended(row: Alarm, at_us: int, bracket: tuple[int, int] | None) -> Alarm:
-    return Alarm(
-        row.at_us,
-        row.scope,
-        row.service,
-        row.kind,
-        row.started,
-        at_us,
-        row.label,
-        row.confirmed,
-        row.layer,
-        bracket,
-        row.incident,
-    )
 
 
 def order_by_arrival(votes: Iterable[ServiceVote]) -> list[tuple[int, ServiceVote]]:
     """Return (arrival, vote) in order; each agent's batches have a phase of their own."""
     arrivals = []
-    for vote in votes:
+    for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
         phase_us = crc32(vote.witness.nym.encode()) % BATCH_US
         waits_us = (phase_us - vote.at_us) % BATCH_US
         arrivals.append((vote.at_us + waits_us + PROCESSING_US, vote))
-    return sorted(
-        arrivals, key=lambda arrival: (arrival[0], arrival[1].at_us, arrival[1].witness.nym)
-    )
+    return sorted(arrivals, key=itemgetter(0))
 
 
 def end_times(incident: Incident) -> Iterator[tuple[int, Bracket | None, tuple[Scope, ...]]]:

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 ALPHA = 0.05
 _STEPS = 60  # halvings of an interval
@@ -11,8 +12,8 @@ def share(hits: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:
     """Return Clopper and Pearson's interval of a binomial share; (0, 1) without data."""
     if n == 0:
         return 0.0, 1.0
-    low = 0.0 if hits == 0 else _root(lambda p: 1 - _binomial(hits - 1, n, p) - alpha / 2, 0.0, 1.0)
-    high = 1.0 if hits == n else _root(lambda p: alpha / 2 - _binomial(hits, n, p), 0.0, 1.0)
+    low = 0.0 if hits == 0 else _solve(partial(_binomial, hits - 1, n), 1 - alpha / 2, 1.0)
+    high = 1.0 if hits == n else _solve(partial(_binomial, hits, n), alpha / 2, 1.0)
     return low, high
 
 
@@ -21,10 +22,8 @@ def rate(events: int, exposure: float, alpha: float = ALPHA) -> tuple[float, flo
     if exposure <= 0:
         return 0.0, math.inf
     most = 10.0 + 3 * events
-    low = 0.0
-    if events:
-        low = _root(lambda m: 1 - _poisson(events - 1, m) - alpha / 2, 0.0, most)
-    high = _root(lambda m: alpha / 2 - _poisson(events, m), 0.0, most)
+    low = _solve(partial(_poisson, events - 1), 1 - alpha / 2, most) if events else 0.0
+    high = _solve(partial(_poisson, events), alpha / 2, most)
     return low / exposure, high / exposure
 
 
@@ -52,10 +51,12 @@ def quantile_range(values: Sequence[float], q: float, alpha: float = ALPHA) -> t
     )
 
 
-def _root(rising: Callable[[float], float], low: float, high: float) -> float:
+def _solve(falling: Callable[[float], float], level: float, high: float) -> float:
+    """Return where a falling function from 0 to `high` reaches the level."""
+    low = 0.0
     for _ in range(_STEPS):
         middle = (low + high) / 2
-        if rising(middle) < 0:
+        if falling(middle) > level:
             low = middle
         else:
             high = middle

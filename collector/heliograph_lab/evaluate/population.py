@@ -8,6 +8,7 @@ attempts. The churn of vantages is independent. Seconds count from the start of 
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 from random import Random
 from typing import Literal
 
@@ -47,6 +48,10 @@ class SilentSpan:
     since_s: float
     until_s: float
     how: SilenceCause
+
+    @property
+    def lasts_s(self) -> float:
+        return self.until_s - self.since_s
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,9 +129,12 @@ def vantages_in_country(
     locations = [
         VantageLocation(code, r, asn, access) for asn, access in OPERATORS for r in regions
     ]
-    return spread_vantages(
-        sorted(locations, key=lambda p: (p.asn % 100, p.region, p.asn)), count, first_us
-    )
+    return spread_vantages(sorted(locations, key=_order_locations), count, first_us)
+
+
+def _order_locations(location: VantageLocation) -> tuple[int, str, int]:
+    """Order locations by operator, mobile or fixed, and then by region."""
+    return location.asn % 100, location.region, location.asn
 
 
 def spread_vantages(
@@ -182,7 +190,7 @@ def merge_silences(vantage: SimulatedVantage) -> list[list[SilentSpan]]:
     """Group silent spans that overlap or touch within a second."""
     groups: list[list[SilentSpan]] = []
     latest_s = -1.0
-    for span in sorted(vantage.silences, key=lambda s: (s.since_s, s.until_s)):
+    for span in sorted(vantage.silences, key=attrgetter("since_s", "until_s")):
         if groups and span.since_s <= latest_s + 1:
             groups[-1].append(span)
         else:
@@ -199,7 +207,7 @@ def _vantage_signals(
     pseudonym = vantage.ref.nym
     for group in merge_silences(vantage):
         since_s = group[0].since_s
-        last = max(group, key=lambda s: s.until_s)
+        last = max(group, key=attrgetter("until_s"))
         heard_s = max(0.0, since_s - rng.uniform(0, BEAT_S))
         back_s = last.until_s + _reconnect_delay(last.how, rng)
         if group[0].how == "away":
@@ -230,7 +238,7 @@ def _offline_report(
     clock: ReplayClock,
 ) -> list[OfflineReport]:
     """Build the offline report of a returned vantage; empty if it sends none."""
-    longest = max(group, key=lambda s: s.until_s - s.since_s)
+    longest = max(group, key=attrgetter("lasts_s"))
     if longest.how not in ("cut", "power") or rng.random() >= REPORTING_SHARE:
         return []
     reported_us = clock.to_us(back_s + 2)
@@ -255,7 +263,7 @@ def draw_votes(
         groups = [(g[0].since_s, max(s.until_s for s in g)) for g in merge_silences(vantage)]
         for service in tested:
             votes += _vantage_votes(vantage, service, groups, rng, until_s, clock)
-    return sorted(votes, key=lambda o: (o.at_us, o.witness.nym, o.service))
+    return sorted(votes, key=attrgetter("at_us", "witness.nym", "service"))
 
 
 def _vantage_votes(

@@ -3,8 +3,8 @@
 import multiprocessing
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
@@ -69,23 +69,22 @@ def run_jobs(work: Sequence[ReplayJob], processes: int | None = None) -> Iterato
         yield from map(run_job, work)
         return
     parts = [work[index : index + _CHUNK] for index in range(0, len(work), _CHUNK)]
-    with _interrupts_blocked() as unblock, multiprocessing.get_context("spawn").Pool(count) as pool:
-        unblock()
+    # The resource tracker starts first, because its later start would unblock the signal.
+    resource_tracker.ensure_running()
+    with ExitStack() as stack:
+        with _interrupts_blocked():
+            pool = stack.enter_context(multiprocessing.get_context("spawn").Pool(count))
         results = pool.imap(_run_chunk, parts)
         for _ in parts:
             yield from results.next(timeout=REPLAY_TIMEOUT_S)
 
 
 @contextmanager
-def _interrupts_blocked() -> Iterator[Callable[[], object]]:
-    """Block Ctrl-C while workers start, because the parent handles it and ends them.
-
-    The resource tracker starts first, because its later start would unblock the signal.
-    """
-    resource_tracker.ensure_running()
+def _interrupts_blocked() -> Iterator[None]:
+    """Block Ctrl-C while workers start, because the parent handles it and ends them."""
     before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
-        yield lambda: signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        yield
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 

@@ -6,6 +6,7 @@ The truths follow from the events. README.md describes every event.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter, itemgetter
 from random import Random
 
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label
@@ -170,7 +171,7 @@ def simulate_events(scenario: Scenario, seed: int) -> ScenarioState:
     drawn = [
         (rng.uniform(*event.when), number, event) for number, event in enumerate(scenario.events)
     ]
-    for at_s, number, event in sorted(drawn, key=lambda d: d[:2]):
+    for at_s, number, event in sorted(drawn, key=itemgetter(0, 1)):
         named_event = replace(event, id=event.id or f"{event.do}-{number + 1}")
         state.event_times_us[named_event.id] = state.clock.to_us(at_s)
         _apply_event(state, at_s, named_event)
@@ -195,7 +196,7 @@ def _build_replay(state: ScenarioState, seed: int) -> Replay:
         until_us=clock.to_us(scenario.lasts_s),
         signals=sort_signals([*signals, *state.faults]),
         opinions=draw_votes(state.vantages, scenario.services, state.rng, scenario.lasts_s, clock),
-        truths=tuple(sorted(state.truths, key=lambda t: (t.since_us, t.id))),
+        truths=tuple(sorted(state.truths, key=attrgetter("since_us", "id"))),
         vantages=scenario.vantages,
         moments=state.event_times_us,
     )

@@ -4,6 +4,7 @@ import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
@@ -66,7 +67,7 @@ def score_replay(replay: Replay, alarms: Sequence[Alarm]) -> ReplayScore:
     alarms_by_truth: defaultdict[str, list[Alarm]] = defaultdict(list)
     right: dict[str, list[Alarm]] = {}
     wrong: dict[tuple[str, Scope], Alarm] = {}
-    for number, alarm in enumerate(sorted(alarms, key=lambda a: a.at_us)):
+    for number, alarm in enumerate(sorted(alarms, key=attrgetter("at_us"))):
         matched = ground_truth.matching_truths(alarm)
         for truth in matched:
             alarms_by_truth[truth.id].append(alarm)
@@ -148,7 +149,7 @@ class _GroundTruth:
             for truth in self.replay.truths
             if truth.kind == "confounder" and is_under_way(truth, alarm.at_us)
         ]
-        during = max(confounders, key=lambda truth: truth.since_us).label if confounders else ""
+        during = max(confounders, key=attrgetter("since_us")).label if confounders else ""
         replay = self.replay
         return FalseAlarm(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
 

@@ -6,6 +6,7 @@ Each `network` of a script is one /24.
 
 import ipaddress
 from collections.abc import Sequence
+from operator import attrgetter
 from pathlib import Path
 
 from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
@@ -48,7 +49,7 @@ def _assign_blocks(actors: Sequence[Actor]) -> list[tuple[int, Actor]]:
     blocks: list[tuple[int, Actor]] = []
     block = -1
     previous_key = None
-    for actor in sorted(actors, key=lambda a: (a.country, a.asn, a.network, a.number)):
+    for actor in sorted(actors, key=attrgetter("country", "asn", "network", "number")):
         network_key = (actor.country, actor.asn, actor.network or actor.number)
         block = block + (network_key != previous_key)
         previous_key = network_key

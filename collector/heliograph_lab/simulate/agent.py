@@ -6,7 +6,7 @@ a message from the collector. While it is cut off, it sends nothing and closes n
 
 import asyncio
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -22,7 +22,7 @@ from heliograph_lab.simulate.channel import IntakeConnection
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.script import Actor, AgentSilence
-from heliograph_lab.simulate.workload import Run, Schedule
+from heliograph_lab.simulate.workload import Run, Schedule, Workload
 
 if TYPE_CHECKING:
     import grpc
@@ -37,7 +37,10 @@ RETRY_AFTER_KEY = "retry-after-s"
 MAX_WAIT_S = 60.0
 RETRIES = Backoff(1.0, MAX_WAIT_S)
 SILENT_BEATS = 3
-Measure = Callable[["VirtualAgent", Run], Measurement]
+
+
+def _limit_handshakes() -> asyncio.Semaphore:
+    return asyncio.Semaphore(MAX_HANDSHAKES)
 
 
 @dataclass(slots=True)
@@ -47,11 +50,17 @@ class WorkerContext:
     tokens: tuple[bytes, bytes]  # of volunteers, of controls
     clock: Clock
     tally: AgentCounters
-    measure: Measure  # generates the measurement of a run
+    workload: Workload
     start_time: "asyncio.Future[float]"  # loop time of the script's start
-    handshakes: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(MAX_HANDSHAKES))
+    handshakes: asyncio.Semaphore = field(default_factory=_limit_handshakes)
     heartbeat_s: float = 15.0
     speed: float = 1.0  # divides the duration of a run
+
+    def measure(self, actor: Actor, run: Run) -> Measurement:
+        """Generate the measurement of a run."""
+        second = run.at_s - self.start_time.result() if self.start_time.done() else 0.0
+        clock = self.clock
+        return self.workload.measure(actor, run, second, clock.wall_us(), clock.monotonic_us())
 
 
 @dataclass(slots=True, eq=False)
@@ -293,7 +302,9 @@ class VirtualAgent:
                 run = self.schedule.next_run(loop.time())
                 await asyncio.sleep(run.at_s - loop.time())
                 if self.awake.is_set():  # measurements while cut off are not simulated
-                    group.create_task(self._send_envelopes(call, self.context.measure(self, run)))
+                    group.create_task(
+                        self._send_envelopes(call, self.context.measure(self.actor, run))
+                    )
 
     async def _send_envelopes(self, call: "Call", result: Measurement) -> None:
         """Send a result in its own envelope once its run time has passed."""

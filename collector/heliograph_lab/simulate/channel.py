@@ -5,7 +5,6 @@ import binascii
 import hashlib
 import os
 import ssl
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -109,13 +108,13 @@ class IntakeConnection(Protocol):
 class DedicatedConnection:
     """A connection of one agent, as a real agent has."""
 
-    def __init__(self, open_channel: "Callable[[], grpc.aio.Channel]") -> None:
-        self._open = open_channel
+    def __init__(self, channels: Channels) -> None:
+        self._channels = channels
         self._channel: grpc.aio.Channel | None = None
 
     def stub(self) -> "IntakeAsyncStub":
         if self._channel is None:
-            self._channel = self._open()
+            self._channel = self._channels.open()
         return intake_pb2_grpc.IntakeStub(self._channel)
 
     async def drop(self) -> None:
@@ -138,13 +137,11 @@ class SharedConnection:
         return None
 
 
-def open_connections(
-    count: int, open_channel: "Callable[[], grpc.aio.Channel]", *, is_shared: bool
-) -> list[IntakeConnection]:
+def open_connections(count: int, channels: Channels, *, is_shared: bool) -> list[IntakeConnection]:
     if not is_shared:
-        return [DedicatedConnection(open_channel) for _ in range(count)]
+        return [DedicatedConnection(channels) for _ in range(count)]
     connections: list[IntakeConnection] = []
     for _ in range(0, count, SESSIONS_PER_CONNECTION):
-        connection = SharedConnection(open_channel())
+        connection = SharedConnection(channels.open())
         connections.extend([connection] * SESSIONS_PER_CONNECTION)
     return connections[:count]

@@ -1,10 +1,10 @@
 """Simulation report: costs per session from /proc, alarm delays and false alarms."""
 
+import json
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.script import ExpectedCut
@@ -96,8 +96,8 @@ class SimulationReport:
             and (is_confirmed or not self.published)
         )
 
-    def to_document(self) -> dict[str, Any]:
-        return asdict(self) | {"sound": self.is_sound}
+    def to_json(self) -> str:
+        return json.dumps(asdict(self) | {"sound": self.is_sound}, ensure_ascii=False)
 
 
 def compute_costs(marks: CostMarks, agents: int) -> dict[str, float]:

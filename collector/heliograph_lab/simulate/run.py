@@ -2,11 +2,11 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Protocol
 
 from heliograph import keys
 from heliograph.clock import Clock, SystemClock
@@ -92,14 +92,17 @@ class Progress:
     incidents: int = 0
 
 
-ProgressCallback = Callable[[Progress], None]
+class ProgressDisplay(Protocol):
+    def show_progress(self, progress: Progress) -> None:
+        """Show the state of the simulation, several times a second."""
+        ...
 
 
 async def run_simulation(
-    config: SimulationConfig, on_progress: ProgressCallback = lambda _: None
+    config: SimulationConfig, display: ProgressDisplay | None = None
 ) -> SimulationReport:
     """Run a simulation and report it. Raises SimulationError."""
-    simulation = _Simulation(config, on_progress, SystemClock())
+    simulation = _Simulation(config, display, SystemClock())
     try:
         return await simulation.run()
     except BaseExceptionGroup as group_error:
@@ -113,10 +116,10 @@ async def run_simulation(
 
 class _Simulation:
     def __init__(
-        self, config: SimulationConfig, on_progress: ProgressCallback, clock: Clock
+        self, config: SimulationConfig, display: ProgressDisplay | None, clock: Clock
     ) -> None:
         self._config = config
-        self._on_progress = on_progress
+        self._display = display
         self._clock = clock
         self._script = speed_up(_add_controls(config), config.speed)
         self._agents = len(self._script.actors)
@@ -137,9 +140,8 @@ class _Simulation:
             raise SimulationError("This process may open too few files: raise `ulimit -n`.")
         async with AsyncExitStack() as stack:
             endpoint, control_token = await self._open_endpoint(stack)
-            subscriber = IncidentSubscriber(
-                self._collector.http if self._collector else self._config.http, self._now_s
-            )
+            http = self._collector.http if self._collector else self._config.http
+            subscriber = IncidentSubscriber(http, self._clock)
             pool = await stack.enter_async_context(
                 start_workers(self._worker_setups(endpoint, control_token))
             )
@@ -147,7 +149,9 @@ class _Simulation:
                 listening = [
                     group.create_task(pool.read_counters(i)) for i in range(len(pool.processes))
                 ]
-                others = [group.create_task(self._report(pool, subscriber))]
+                others = []
+                if self._display is not None:
+                    others.append(group.create_task(self._report(self._display, pool, subscriber)))
                 if subscriber.http:
                     others.append(group.create_task(subscriber.run()))
                 connected = await self._connect_agents(pool)
@@ -214,7 +218,7 @@ class _Simulation:
         """
         self._phase = "enrolling"
         try:
-            await pool.wait_until(lambda t: t.enrolled == self._agents, _ENROL_S)
+            await pool.wait_until(self._is_enrolled, _ENROL_S)
         except TimeoutError:
             raise SimulationError(
                 f"Only {pool.counters.enrolled} of {self._agents} agents were let in: "
@@ -237,6 +241,9 @@ class _Simulation:
                 f"{_trouble_summary(pool)}."
             ) from None
         return final_counters.arrived
+
+    def _is_enrolled(self, counters: AgentCounters) -> bool:
+        return counters.enrolled == self._agents
 
     def _is_connected(self, counters: AgentCounters) -> bool:
         """Return whether enough agents are connected, as some always reconnect."""
@@ -314,18 +321,15 @@ class _Simulation:
         process_costs = [read_cost(process.pid, self._now_s) for process in pool.processes]
         return sum(process_cost.cpu_s for process_cost in process_costs if process_cost is not None)
 
-    async def _report(self, pool: WorkerPool, subscriber: IncidentSubscriber) -> None:
+    async def _report(
+        self, display: ProgressDisplay, pool: WorkerPool, subscriber: IncidentSubscriber
+    ) -> None:
         while True:
             second = 0.0 if self._start_s is None else self._now_s() - self._start_s
-            self._on_progress(
-                Progress(
-                    self._phase,
-                    pool.counters,
-                    self._agents,
-                    second,
-                    self._script.seconds,
-                    len(subscriber.incidents),
-                )
+            incidents = len(subscriber.incidents)
+            seconds = self._script.seconds
+            display.show_progress(
+                Progress(self._phase, pool.counters, self._agents, second, seconds, incidents)
             )
             await asyncio.sleep(_POLL_S)
 

@@ -105,7 +105,8 @@ def scale_counts(counts: Sequence[int], total: int) -> list[int]:
     count_sum = sum(counts)
     exact = [count * total / count_sum for count in counts]
     scaled = [int(x) for x in exact]
-    by_rest = sorted(range(len(counts)), key=lambda i: exact[i] - scaled[i], reverse=True)
+    rests = [x - int(x) for x in exact]
+    by_rest = sorted(range(len(counts)), key=rests.__getitem__, reverse=True)
     for i in by_rest[: total - sum(scaled)]:
         scaled[i] += 1
     return scaled

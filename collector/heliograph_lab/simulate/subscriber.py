@@ -1,18 +1,47 @@
 """Subscriber of the collector's published incidents."""
 
 import asyncio
-import json
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
 
 import aiohttp
+import msgspec
+
+from heliograph.clock import Clock
 
 _RECONNECT_S = 1.0
 _REQUEST_TIMEOUT_S = 10.0
 _MAX_EVENT = 1_048_576
 _UNMEASURED = "nobody_measured"  # the reason of gaps of services, irrelevant to silences
+
+
+IncidentScope = Mapping[str, str | int | None]  # country, region, asn, access, service
+
+
+class IncidentMessage(msgspec.Struct):
+    """An incident as the collector publishes it."""
+
+    id: str
+    kind: str
+    state: str
+    scope: dict[str, str | int | None]
+
+
+class _IncidentList(msgspec.Struct):
+    incidents: list[IncidentMessage] = []
+
+
+class CoverageGap(msgspec.Struct, rename={"since": "from"}):
+    because: str
+    country: str | None
+    since: str
+    until: str | None
+
+
+class _Coverage(msgspec.Struct):
+    at: str = ""
+    blind: list[CoverageGap] = []
 
 
 @dataclass(slots=True)
@@ -21,7 +50,7 @@ class ObservedIncident:
 
     id: str
     kind: str
-    scope: Mapping[str, Any]
+    scope: IncidentScope
     first_s: float
     state: str
     confirmed_s: float | None = None
@@ -33,7 +62,7 @@ class IncidentSubscriber:
     """A subscriber that follows the stream and reads the list at each connection."""
 
     http: str
-    clock_s: Callable[[], float]
+    clock: Clock
     incidents: dict[str, ObservedIncident] = field(default_factory=dict)
     is_published: bool = False  # the collector has an incident list
 
@@ -44,7 +73,7 @@ class IncidentSubscriber:
             f"http://{self.http}", timeout=limits, read_bufsize=_MAX_EVENT
         ) as session:
             while True:
-                with suppress(aiohttp.ClientError, TimeoutError, ValueError, OSError):
+                with suppress(aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
                     await self._follow_stream(session)
                 await asyncio.sleep(_RECONNECT_S)  # also after a stream that ended well
 
@@ -54,15 +83,16 @@ class IncidentSubscriber:
             async with session.get("/api/v1/incidents") as answer:
                 if answer.status == 200:
                     self.is_published = True
-                    for incident in (await answer.json()).get("incidents", []):
+                    body = await answer.read()
+                    for incident in msgspec.json.decode(body, type=_IncidentList).incidents:
                         self.record_incident(incident)
-            name = ""
+            name = b""
             async for line in stream.content:
-                decoded_line = line.decode().rstrip("\r\n")
-                if decoded_line.startswith("event: "):
-                    name = decoded_line.removeprefix("event: ")
-                elif decoded_line.startswith("data: ") and name == "incident":
-                    self.record_incident(json.loads(decoded_line.removeprefix("data: ")))
+                field_name, _, content = line.rstrip(b"\r\n").partition(b": ")
+                if field_name == b"event":
+                    name = content
+                elif field_name == b"data" and name == b"incident":
+                    self.record_incident(msgspec.json.decode(content, type=IncidentMessage))
 
     async def is_blind(self) -> bool:
         """Return whether the collector has a coverage gap now; False without an answer."""
@@ -72,34 +102,28 @@ class IncidentSubscriber:
                 aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session,
                 session.get("/api/v1/coverage") as answer,
             ):
-                coverage = await answer.json() if answer.status == 200 else {}
-        except (aiohttp.ClientError, TimeoutError, ValueError, OSError):
+                body = await answer.read() if answer.status == 200 else b"{}"
+            coverage = msgspec.json.decode(body, type=_Coverage)
+        except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
             return False
-        return any(_is_blinding(gap, str(coverage["at"])) for gap in coverage.get("blind", []))
+        return any(_is_blinding(gap, coverage.at) for gap in coverage.blind)
 
-    def record_incident(self, incident: Mapping[str, Any]) -> None:
+    def record_incident(self, incident: IncidentMessage) -> None:
         """Record a new or changed incident."""
-        now_s = self.clock_s()
-        identity = str(incident["id"])
-        state = str(incident["state"])
-        observed = self.incidents.get(identity)
-        if observed is None:
-            kind = str(incident["kind"])
-            scope = dict(incident["scope"])
-            observed = self.incidents[identity] = ObservedIncident(
-                identity, kind, scope, now_s, state
-            )
-        observed.scope = dict(incident["scope"])
-        observed.state = state
-        if state == "confirmed" and observed.confirmed_s is None:
+        now_s = self.clock.monotonic_us() / 1e6
+        observed = self.incidents.setdefault(
+            incident.id,
+            ObservedIncident(incident.id, incident.kind, incident.scope, now_s, incident.state),
+        )
+        observed.scope = incident.scope
+        observed.state = incident.state
+        if incident.state == "confirmed" and observed.confirmed_s is None:
             observed.confirmed_s = now_s
-        if state in ("closed", "withdrawn") and observed.closed_s is None:
+        if incident.state in ("closed", "withdrawn") and observed.closed_s is None:
             observed.closed_s = now_s
 
 
-def _is_blinding(gap: Mapping[str, Any], now: str) -> bool:
+def _is_blinding(gap: CoverageGap, now: str) -> bool:
     """Return whether a gap covers all countries now; ISO times compare as text."""
-    is_own_fault = gap["because"] != _UNMEASURED and not gap["country"]
-    return bool(
-        is_own_fault and gap["from"] <= now and (gap["until"] is None or gap["until"] > now)
-    )
+    is_own_fault = gap.because != _UNMEASURED and not gap.country
+    return is_own_fault and gap.since <= now and (gap.until is None or gap.until > now)

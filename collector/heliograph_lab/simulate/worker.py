@@ -9,20 +9,20 @@ import os
 import sys
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Literal
 
 import msgspec
 
 from heliograph.clock import SystemClock
 from heliograph.codec import plan_from_pb
-from heliograph.observation import Measurement
 from heliograph.v1 import plan_pb2
 from heliograph_collector.ingest.rate_limits import raise_file_limit
 from heliograph_lab.simulate.agent import VirtualAgent, WorkerContext, derive_key
 from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.script import Actor
-from heliograph_lab.simulate.workload import Run, Workload
+from heliograph_lab.simulate.workload import Workload
 
 MAX_LINE = 256 * 1_048_576
 CONCURRENCY = 32  # agents that enrol or connect
@@ -62,7 +62,7 @@ def main() -> int:
 async def _main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE)
-    await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+    await loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), sys.stdin)
     setup = msgspec.json.decode(await reader.readline(), type=WorkerSetup)
     raise_file_limit(len(setup.actors))
     await _run_worker(setup, reader)
@@ -71,8 +71,15 @@ async def _main() -> None:
 async def _run_worker(setup: WorkerSetup, reader: asyncio.StreamReader) -> None:
     plan = plan_from_pb(plan_pb2.Plan.FromString(setup.plan))
     workload = Workload(plan=plan, seed=setup.seed, speed=setup.speed)
-    context = _worker_context(setup, workload, asyncio.get_running_loop().create_future())
-    agents = _build_agents(setup, workload, context)
+    context = WorkerContext(
+        tokens=(setup.endpoint.token, setup.control_token),
+        clock=SystemClock(),
+        tally=AgentCounters(),
+        workload=workload,
+        start_time=asyncio.get_running_loop().create_future(),
+        speed=setup.speed,
+    )
+    agents = _build_agents(setup, context)
     connect_event = asyncio.Event()
     async with asyncio.TaskGroup() as group:
         others = [
@@ -137,35 +144,14 @@ def _print_counters(counters: AgentCounters) -> None:
     sys.stdout.buffer.flush()
 
 
-def _worker_context(
-    setup: WorkerSetup, workload: Workload, start_time: "asyncio.Future[float]"
-) -> WorkerContext:
-    clock = SystemClock()
-
-    def measure(agent: VirtualAgent, run: Run) -> Measurement:
-        second = run.at_s - start_time.result() if start_time.done() else 0.0
-        return workload.measure(agent.actor, run, second, clock.wall_us(), clock.monotonic_us())
-
-    return WorkerContext(
-        tokens=(setup.endpoint.token, setup.control_token),
-        clock=clock,
-        tally=AgentCounters(),
-        measure=measure,
-        start_time=start_time,
-        speed=setup.speed,
-    )
-
-
-def _build_agents(
-    setup: WorkerSetup, workload: Workload, context: WorkerContext
-) -> list[VirtualAgent]:
+def _build_agents(setup: WorkerSetup, context: WorkerContext) -> list[VirtualAgent]:
     connections = open_connections(
-        len(setup.actors), Channels(setup.endpoint).open, is_shared=setup.shared
+        len(setup.actors), Channels(setup.endpoint), is_shared=setup.shared
     )
     agents = []
     for actor, connection in zip(setup.actors, connections, strict=True):
         signer, rng = derive_key(setup.seed, actor.number)
         address = setup.addresses.get(actor.number, "")
-        schedule = workload.build_schedule(actor)
+        schedule = context.workload.build_schedule(actor)
         agents.append(VirtualAgent(actor, address, connection, signer, rng, context, schedule))
     return agents

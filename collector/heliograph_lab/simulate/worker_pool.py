@@ -42,8 +42,9 @@ class WorkerPool:
     ) -> AgentCounters:
         """Wait until the summed counters match; return them. Raises TimeoutError."""
         async with asyncio.timeout(deadline_s), self._changed:
-            await self._changed.wait_for(lambda: predicate(self.counters))
-        return self.counters
+            while not predicate(counters := self.counters):
+                await self._changed.wait()
+        return counters
 
     async def read_counters(self, number: int) -> None:
         """Read the counters of one process until it is done. Raises WorkerError."""

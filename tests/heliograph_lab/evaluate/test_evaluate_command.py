@@ -83,7 +83,7 @@ def test_a_mistake_in_a_file_is_one_sentence(
     said = capsys.readouterr().err
     assert said.startswith(f"heliograph-collector: {path}, line 10: do cannot be 'cutt'")
     assert cli.main(["evaluate", str(tmp_path / "none.yml")]) == 1
-    assert "none.yml cannot be used" in capsys.readouterr().err
+    assert "none.yml: cannot be read" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "many"], ["--half", "both"]])

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.observation import Measurement
 from heliograph.services import load_shipped_services
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import format_invite
@@ -26,7 +25,7 @@ from heliograph_lab.simulate.channel import (
 from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import is_failing
 from heliograph_lab.simulate.script import Actor, AgentSilence
-from heliograph_lab.simulate.workload import Run, Schedule, Workload, build_load_plan
+from heliograph_lab.simulate.workload import Schedule, Workload, build_load_plan
 from support.intake import CLOCK, IngestServer, ingest_server
 from support.waiting import until
 
@@ -36,10 +35,6 @@ PROXIES = (ip_network("127.0.0.0/8"),)
 PAGES = Workload(
     plan=build_load_plan("scenario", load_shipped_services(), ["telegram"], 1.0), speed=5.0
 )
-
-
-def measure(agent: VirtualAgent, run: Run) -> Measurement:
-    return PAGES.measure(agent.actor, run, 0.0, CLOCK.wall_us(), CLOCK.monotonic_us())
 
 
 async def crew(
@@ -53,10 +48,10 @@ async def crew(
         tokens=(token, b""),
         clock=CLOCK,
         tally=AgentCounters(),
-        measure=measure,
+        workload=PAGES,
         start_time=asyncio.get_running_loop().create_future(),
     )
-    ways = open_connections(len(actors), Channels(door).open, is_shared=shared)
+    ways = open_connections(len(actors), Channels(door), is_shared=shared)
     places = assign_addresses(actors)
     found = []
     for actor, line in zip(actors, ways, strict=True):

@@ -3,6 +3,7 @@
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
 from heliograph_lab.simulate.counters import AgentCounters, sum_counters
 from heliograph_lab.simulate.report import (
@@ -15,7 +16,14 @@ from heliograph_lab.simulate.report import (
     find_false_alarms,
 )
 from heliograph_lab.simulate.script import ExpectedCut
-from heliograph_lab.simulate.subscriber import IncidentSubscriber, ObservedIncident, _is_blinding
+from heliograph_lab.simulate.subscriber import (
+    CoverageGap,
+    IncidentMessage,
+    IncidentSubscriber,
+    ObservedIncident,
+    _is_blinding,
+)
+from support.hand_clock import HandClock
 
 CUT = ExpectedCut(60.0, "KZ", "national")
 REPORT = SimulationReport(
@@ -79,24 +87,22 @@ def test_counters_of_all_processes_are_summed() -> None:
 
 
 def test_gap_blinds_if_global_own_fault_and_ongoing() -> None:
-    gap = {"from": "2026-01-01T00:00:00Z", "until": None, "because": "restart", "country": ""}
+    gap = CoverageGap("restart", "", "2026-01-01T00:00:00Z", None)
     now = "2026-01-01T00:01:00Z"
     assert _is_blinding(gap, now)
-    assert _is_blinding(gap | {"until": "2026-01-01T00:03:00Z"}, now)
-    assert not _is_blinding(gap | {"until": "2026-01-01T00:00:30Z"}, now)
-    assert not _is_blinding(gap | {"country": "KZ"}, now)
-    assert not _is_blinding(gap | {"because": "nobody_measured"}, now)
+    assert _is_blinding(structs.replace(gap, until="2026-01-01T00:03:00Z"), now)
+    assert not _is_blinding(structs.replace(gap, until="2026-01-01T00:00:30Z"), now)
+    assert not _is_blinding(structs.replace(gap, country="KZ"), now)
+    assert not _is_blinding(structs.replace(gap, because="nobody_measured"), now)
 
 
 def test_subscriber_records_when_an_incident_changes() -> None:
-    now = [10.0]
-    watch = IncidentSubscriber("", lambda: now[0])
-    row = {"id": "i1", "kind": "network_silence", "scope": {"country": "KZ"}, "state": "suspected"}
-    watch.record_incident(row)
-    now[0] = 20.0
-    watch.record_incident(row | {"state": "confirmed"})
-    now[0] = 30.0
-    watch.record_incident(row | {"state": "confirmed"})
-    watch.record_incident(row | {"state": "closed"})
+    clock = HandClock()
+    zero_s = clock.monotonic_us() / 1e6
+    watch = IncidentSubscriber("", clock)
+    for state in ("suspected", "confirmed", "confirmed", "closed"):
+        watch.record_incident(IncidentMessage("i1", "network_silence", state, {"country": "KZ"}))
+        clock.advance_us(10_000_000)
     (figures,) = watch.incidents.values()
-    assert (figures.first_s, figures.confirmed_s, figures.closed_s) == (10.0, 20.0, 30.0)
+    times_s = (figures.first_s, figures.confirmed_s, figures.closed_s)
+    assert times_s == (zero_s, zero_s + 10, zero_s + 30)

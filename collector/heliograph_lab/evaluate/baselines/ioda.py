@@ -13,6 +13,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph.units import DAY_S, SECOND_US
 from heliograph_collector.sources.replay import Alarm, Replay, Series
@@ -78,7 +79,7 @@ def _alarms(replay: Replay, rule: IodaRule, *, warnings: bool = False) -> Sequen
         for series, series_rule in all_series
         for alarm in _series_alarms(series, series_rule, replay.until_us, warnings=warnings)
     ]
-    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope))
+    return sorted(alarms, key=attrgetter("at_us", "scope"))
 
 
 def _series_alarms(

@@ -11,10 +11,11 @@ control for a service that is down. Votes of all three have the score 0 (well) h
 """
 
 import math
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from operator import attrgetter
 from typing import NamedTuple
 
 from heliograph.units import HOUR_US
@@ -118,23 +119,22 @@ def find_alarms(replay: Replay, config: OoniConfig) -> Sequence[Alarm]:
         for layer in sorted({layer for hour in hours.values() for layer in hour.blocked})
         for alarm in _series_alarms(key, layer, hours, replay, config)
     ]
-    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
+    return sorted(alarms, key=attrgetter("at_us", "scope", "service"))
 
 
 def _votes_by_hour(replay: Replay) -> dict[_SeriesKey, dict[int, _Hour]]:
-    hours_by_key: defaultdict[_SeriesKey, defaultdict[int, _Hour]] = defaultdict(
-        lambda: defaultdict(_Hour)
-    )
+    hours_by_key: dict[_SeriesKey, dict[int, _Hour]] = {}
     for vote in replay.opinions:
         if vote.standing is VoteValue.UNKNOWN:
             continue
         location = vote.witness.place
         key = _SeriesKey(location.country, location.asn, vote.service)
-        hour = hours_by_key[key][vote.at_us // HOUR_US]
+        hours = hours_by_key.setdefault(key, {})
+        hour = hours.setdefault(vote.at_us // HOUR_US, _Hour())
         hour.votes += 1
         if vote.standing is VoteValue.BLOCKED:
             hour.blocked[vote.layer] += 1
-    return {key: dict(hours) for key, hours in hours_by_key.items()}
+    return hours_by_key
 
 
 def _series_alarms(

@@ -19,6 +19,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from operator import attrgetter
 from statistics import fmean, median
 from typing import NamedTuple
 
@@ -54,7 +55,7 @@ def detect_hourly(replay: Replay) -> Sequence[Alarm]:
         for incident in detect_blocking(service_votes, since_us, until_us, HOURLY)
         for alarm in _hourly_alarms(incident)
     ]
-    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.service))
+    return sorted(alarms, key=attrgetter("at_us", "scope", "service"))
 
 
 def _hourly_alarms(incident: Incident) -> Iterator[Alarm]:
@@ -110,7 +111,7 @@ class Drop(NamedTuple):
 def detect_level_drops(replay: Replay) -> Sequence[Alarm]:
     """Detect drops in every series of the replay."""
     alarms = [alarm for series in replay.series for alarm in _alarms(series)]
-    return sorted(alarms, key=lambda alarm: (alarm.at_us, alarm.scope, alarm.layer))
+    return sorted(alarms, key=attrgetter("at_us", "scope", "layer"))
 
 
 def classify_steps(series: Series, config: LevelConfig = LevelConfig()) -> Iterator[LevelState]:

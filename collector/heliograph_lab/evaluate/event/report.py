@@ -277,7 +277,7 @@ def read_truths(
         parsed = list(_read_investigated(path, complaints, countries or {}))
     if not parsed:
         raise ImportRefusedError(f"{path} holds no event.")
-    return tuple(sorted(parsed, key=lambda truth: (truth.since_us, truth.id)))
+    return tuple(sorted(parsed, key=attrgetter("since_us", "id")))
 
 
 def with_truths(replay: Replay, all_truths: Iterable[Truth]) -> Replay:
