@@ -11,7 +11,7 @@ from typing import Annotated
 import msgspec
 
 from heliograph.units import SECOND_US
-from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
+from heliograph_collector.corroborate.fetch import PolledSource, decode_json
 from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import (
     Claim,
@@ -21,12 +21,7 @@ from heliograph_collector.corroborate.series import (
     SourceEvidence,
     sort_points,
 )
-from heliograph_collector.corroborate.source import (
-    PolledSource,
-    RequestPacer,
-    SourceContext,
-    SourceError,
-)
+from heliograph_collector.corroborate.source import SourceContext, SourceError
 
 NAME = "ioda"
 SIGNALS = ("bgp", "ping-slash24", "merit-nt")
@@ -133,33 +128,22 @@ def _build_claim(event: _Event, read_us: int) -> Claim:
 class Ioda(PolledSource):
     name = NAME
     every_s = 900.0
+    title = "IODA"
 
-    def __init__(self, config: IodaConfig, means: SourceContext) -> None:
-        self._config = config
-        self._means = means
-        self._pacer = RequestPacer(config.gap_s, means)
+    def __init__(self, config: IodaConfig, context: SourceContext) -> None:
+        super().__init__(config.url, config.gap_s, config.deadline_s, context)
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         """Query the signals and outages of an entity. Raises SourceError."""
         window = {"from": str(since_us // SECOND_US), "until": str(until_us // SECOND_US)}
         evidence: list[SourceEvidence] = []
         for signal in SIGNALS:
-            body = await self._get(f"/signals/raw/{entity}", window | {"datasource": signal})
-            evidence += parse_series(body, entity, self._means.clock.wall_us())
+            body = await self.fetch(f"/signals/raw/{entity}", window | {"datasource": signal})
+            evidence += parse_series(body, entity, self._context.clock.wall_us())
         kind, _, code = str(entity).partition("/")
         events = window | {"entityType": kind, "entityCode": code, "format": "codf"}
-        body = await self._get("/outages/events", events)
-        return [*evidence, parse_claims(body, entity, self._means.clock.wall_us())]
-
-    async def _get(self, path: str, params: dict[str, str]) -> bytes:
-        await self._pacer.wait_turn()
-        request = SourceRequest(name="IODA", url=f"{self._config.url}{path}", params=params)
-        return await fetch_body(
-            self._means.session,
-            request,
-            now_us=self._means.clock.wall_us(),
-            deadline_s=self._config.deadline_s,
-        )
+        body = await self.fetch("/outages/events", events)
+        return [*evidence, parse_claims(body, entity, self._context.clock.wall_us())]
 
 
 def _get_code(entity: Entity) -> str:

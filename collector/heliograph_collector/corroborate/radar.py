@@ -8,12 +8,12 @@ five seconds, and queries each entity at most twice an hour.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Annotated, TypeVar
+from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
 from heliograph.units import SECOND_US
-from heliograph_collector.corroborate.fetch import SourceRequest, decode_json, fetch_body
+from heliograph_collector.corroborate.fetch import PolledSource, decode_json
 from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
 from heliograph_collector.corroborate.series import (
     Claim,
@@ -23,12 +23,7 @@ from heliograph_collector.corroborate.series import (
     SourceEvidence,
     sort_points,
 )
-from heliograph_collector.corroborate.source import (
-    PolledSource,
-    RequestPacer,
-    SourceContext,
-    SourceError,
-)
+from heliograph_collector.corroborate.source import SourceContext, SourceError
 
 NAME = "radar"
 ATTRIBUTION = "Cloudflare Radar, CC BY-NC 4.0."
@@ -61,11 +56,6 @@ class _Flows(msgspec.Struct):
     meta: _Meta
 
 
-class _FlowsAnswer(msgspec.Struct):
-    success: bool
-    result: _Flows
-
-
 class _Outage(msgspec.Struct, rename={"begin": "startDate", "end": "endDate"}):
     begin: str
     end: str | None = None
@@ -75,18 +65,13 @@ class _Anomalies(msgspec.Struct, rename={"anomalies": "trafficAnomalies"}):
     anomalies: Annotated[list[_Outage], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
-class _AnomaliesAnswer(msgspec.Struct):
-    success: bool
-    result: _Anomalies
-
-
 class _Annotations(msgspec.Struct):
     annotations: Annotated[list[_Outage], msgspec.Meta(max_length=_MAX_ITEMS)]
 
 
-class _AnnotationsAnswer(msgspec.Struct):
+class _Answer(msgspec.Struct, Generic[_T]):
     success: bool
-    result: _Annotations
+    result: _T
 
 
 def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
@@ -94,7 +79,7 @@ def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
 
     Only MIN0_MAX and RAW_VALUES are accepted, because shares need values that start at zero.
     """
-    result = _require_success(decode_json("Cloudflare Radar", body, _FlowsAnswer)).result
+    result = _decode_result(body, _Answer[_Flows])
     if result.meta.normalization not in ("MIN0_MAX", "RAW_VALUES"):
         raise SourceError("Cloudflare Radar sent a series that does not begin at nought.")
     pairs = zip(result.serie_0.timestamps, result.serie_0.values, strict=False)
@@ -113,14 +98,14 @@ def parse_series(body: bytes, entity: Entity, read_us: int) -> SeriesEvidence:
 
 def parse_anomalies(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """Parse an answer of /radar/traffic_anomalies. Raises SourceError."""
-    answer = _require_success(decode_json("Cloudflare Radar", body, _AnomaliesAnswer))
-    return _build_claims("traffic_anomalies", answer.result.anomalies, entity, read_us)
+    outages = _decode_result(body, _Answer[_Anomalies]).anomalies
+    return _build_claims("traffic_anomalies", outages, entity, read_us)
 
 
 def parse_outages(body: bytes, entity: Entity, read_us: int) -> ClaimsEvidence:
     """Parse an answer of /radar/annotations/outages. Raises SourceError."""
-    answer = _require_success(decode_json("Cloudflare Radar", body, _AnnotationsAnswer))
-    return _build_claims("outages", answer.result.annotations, entity, read_us)
+    outages = _decode_result(body, _Answer[_Annotations]).annotations
+    return _build_claims("outages", outages, entity, read_us)
 
 
 def _build_claims(
@@ -139,10 +124,11 @@ def _build_claims(
     )
 
 
-def _require_success(answer: _T) -> _T:
-    if not getattr(answer, "success", False):
+def _decode_result(body: bytes, shape: type[_Answer[_T]]) -> _T:
+    answer = decode_json("Cloudflare Radar", body, shape)
+    if not answer.success:
         raise SourceError("Cloudflare Radar answered with an error.")
-    return answer
+    return answer.result
 
 
 def _parse_time(timestamp: str) -> int:
@@ -169,11 +155,11 @@ def _get_page_name(entity: Entity) -> str:
 class Radar(PolledSource):
     name = NAME
     every_s = 1_800.0
+    title = "Cloudflare Radar"
 
-    def __init__(self, config: RadarConfig, means: SourceContext) -> None:
-        self._config = config
-        self._means = means
-        self._pacer = RequestPacer(config.gap_s, means)
+    def __init__(self, config: RadarConfig, context: SourceContext) -> None:
+        super().__init__(config.url, config.gap_s, config.deadline_s, context)
+        self._headers = {"Authorization": f"Bearer {config.token}"}
 
     async def ask(self, entity: Entity, since_us: int, until_us: int) -> list[SourceEvidence]:
         """Query the traffic, anomalies and outages of an entity. Raises SourceError."""
@@ -184,30 +170,17 @@ class Radar(PolledSource):
             "format": "JSON",
         }
         query = entity_params | window
-        flows = await self._get("/radar/netflows/timeseries", query | {"aggInterval": "1h"})
-        anomalies = await self._get("/radar/traffic_anomalies", query | {"limit": _LIMIT})
-        outages = await self._get("/radar/annotations/outages", query | {"limit": _LIMIT})
-        read_us = self._means.clock.wall_us()
+        hourly = query | {"aggInterval": "1h"}
+        limited = query | {"limit": _LIMIT}
+        flows = await self.fetch("/radar/netflows/timeseries", hourly, self._headers)
+        anomalies = await self.fetch("/radar/traffic_anomalies", limited, self._headers)
+        outages = await self.fetch("/radar/annotations/outages", limited, self._headers)
+        read_us = self._context.clock.wall_us()
         return [
             parse_series(flows, entity, read_us),
             parse_anomalies(anomalies, entity, read_us),
             parse_outages(outages, entity, read_us),
         ]
-
-    async def _get(self, path: str, params: dict[str, str]) -> bytes:
-        await self._pacer.wait_turn()
-        request = SourceRequest(
-            name="Cloudflare Radar",
-            url=f"{self._config.url}{path}",
-            params=params,
-            headers={"Authorization": f"Bearer {self._config.token}"},
-        )
-        return await fetch_body(
-            self._means.session,
-            request,
-            now_us=self._means.clock.wall_us(),
-            deadline_s=self._config.deadline_s,
-        )
 
 
 def _format_seconds(at_us: int) -> str:

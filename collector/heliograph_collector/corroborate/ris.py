@@ -141,9 +141,9 @@ class RisLive:
     name = NAME
     every_s = 60.0
 
-    def __init__(self, config: RisConfig, means: SourceContext) -> None:
+    def __init__(self, config: RisConfig, context: SourceContext) -> None:
         self._config = config
-        self._means = means
+        self._context = context
         self._routes = Routes(config.prefixes)
         self._networks: dict[str, set[int]] = {}  # country → its followed networks
         self._asns: frozenset[int] = frozenset()
@@ -174,7 +174,7 @@ class RisLive:
             source=NAME,
             signal="visible_prefixes",
             entity=entity,
-            read_us=self._means.clock.wall_us(),
+            read_us=self._context.clock.wall_us(),
             url=_PAGE,
             attribution=ATTRIBUTION,
             step_us=MINUTE_US,
@@ -187,8 +187,8 @@ class RisLive:
         failures = 0
         while True:
             while not self._asns:  # nothing to follow, so no connection
-                await self._means.pause(self._config.quiet_s)
-            began_us = self._means.clock.monotonic_us()
+                await self._context.pause(self._config.quiet_s)
+            began_us = self._context.clock.monotonic_us()
             retry_s = None
             try:
                 await self._listen()
@@ -196,16 +196,16 @@ class RisLive:
                 log.warning("%s", error)
                 retry_s = error.retry_s
             self._routes.on_disconnect()
-            lasted_s = (self._means.clock.monotonic_us() - began_us) / 1e6
+            lasted_s = (self._context.clock.monotonic_us() - began_us) / 1e6
             failures = 1 if lasted_s >= _STEADY_S else failures + 1
-            await self._means.pause(compute_backoff_s(failures, retry_s, self._means.rng))
+            await self._context.pause(compute_backoff_s(failures, retry_s, self._context.rng))
 
     async def _listen(self) -> None:
         """Listen until nothing is followed. Raises SourceError."""
         try:
             async with (
                 asyncio.timeout(self._config.deadline_s) as opening,
-                self._means.session.ws_connect(
+                self._context.session.ws_connect(
                     self._config.url,
                     params={"client": "heliograph-collector"},
                     compress=0,  # a compressed frame could be a decompression bomb
@@ -217,7 +217,7 @@ class RisLive:
                 await self._receive_loop(socket)
         except aiohttp.WSServerHandshakeError as error:
             retry_header = error.headers.get("Retry-After", "") if error.headers else ""
-            retry_s = parse_retry_after_s(retry_header, self._means.clock.wall_us())
+            retry_s = parse_retry_after_s(retry_header, self._context.clock.wall_us())
             raise SourceError(f"RIS Live answered {error.status}.", retry_s) from None
         except TimeoutError:
             raise SourceError("RIS Live let us wait too long.") from None
@@ -232,7 +232,7 @@ class RisLive:
         while self._asns:
             await self._subscribe(socket)
             message = await self._read_message(socket)
-            self._routes.tick(self._means.clock.wall_us())
+            self._routes.tick(self._context.clock.wall_us())
             if message is not None:
                 is_ping_sent = False
                 self._handle_message(message)
@@ -271,7 +271,7 @@ class RisLive:
 
     def _handle_message(self, message: str) -> None:
         frame = parse_frame(message)
-        now_us = self._means.clock.wall_us()
+        now_us = self._context.clock.wall_us()
         if frame.type == "ris_error":
             raise SourceError("RIS Live complained about us, or that we are too slow.")
         if frame.type == "ris_subscribe_ok" and not self._is_live:

@@ -55,42 +55,6 @@ class EvidenceSource(Protocol):
         ...
 
 
-class PolledSource:
-    """A source with a queryable history; it needs no background work.
-
-    `title` names it in the log.
-    """
-
-    title: str
-
-    def __init__(self, url: str, gap_s: float, deadline_s: float, context: SourceContext) -> None:
-        self._url = url
-        self._deadline_s = deadline_s
-        self._context = context
-        self._pacer = RequestPacer(gap_s, context)
-
-    async def fetch(
-        self, path: str, params: Mapping[str, str], headers: Mapping[str, str] | None = None
-    ) -> bytes:
-        """Query a path in turn. Raises SourceError."""
-        await self._pacer.wait_turn()
-        request = SourceRequest(
-            name=self.title, url=f"{self._url}{path}", params=params, headers=headers or {}
-        )
-        return await fetch_body(
-            self._context.session,
-            request,
-            now_us=self._context.clock.wall_us(),
-            deadline_s=self._deadline_s,
-        )
-
-    async def run(self) -> None:
-        """Return at once."""
-
-    def follow(self, entities: Sequence[Entity]) -> None:
-        """Do nothing."""
-
-
 class RedirectError(aiohttp.ClientError):
     """A source redirected the query to another address."""
 
