@@ -21,7 +21,15 @@ MAX_EXPANDED_BYTES = 1 << 30  # of one file that is read line by line
 MAX_LINE_BYTES = 1 << 20
 MAX_ROWS = 2_000_000
 MAX_STEPS = 200_000  # per series: almost two years in steps of 5 minutes, four months of one
+OVERSIZED_LINE = b"\0line"
+OVERSIZED_FILE = b"\0file"
 _HEAD = 1 << 16
+
+
+class LineLimits(NamedTuple):
+    line_bytes: int
+    file_bytes: int  # unpacked
+    lines: int
 
 
 class JsonObject(NamedTuple):
@@ -99,26 +107,40 @@ def _read_lines(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
 
 
 def _each_line(path: Path, complaints: Complaints) -> Iterator[JsonObject]:
-    remaining_bytes = MAX_EXPANDED_BYTES
-    line_number = 0
+    limits = LineLimits(MAX_LINE_BYTES, MAX_EXPANDED_BYTES, MAX_ROWS)
     with open_file(path) as file:
-        while line := file.readline(MAX_LINE_BYTES + 1):
-            line_number = line_number + 1
-            remaining_bytes = remaining_bytes - len(line)
-            if remaining_bytes < 0 or line_number > MAX_ROWS:
-                complaints.add(
-                    describe_location(path, line_number),
-                    "the file is too large; the rest is left out",
-                )
-                return
-            if len(line) > MAX_LINE_BYTES:
-                complaints.add(
-                    describe_location(path, line_number),
-                    f"more than {MAX_LINE_BYTES >> 20} MiB in one line",
-                )
-                remaining_bytes -= _skip_line(file)
-                continue
-            yield from _parse_line(path, line_number, line, complaints)
+        for number, line in iterate_lines(file, limits):
+            location = describe_location(path, number)
+            if line is OVERSIZED_LINE:
+                complaints.add(location, f"more than {MAX_LINE_BYTES >> 20} MiB in one line")
+            elif line is OVERSIZED_FILE:
+                complaints.add(location, "the file is too large; the rest is left out")
+            else:
+                yield from _parse_line(path, number, line, complaints)
+
+
+def iterate_lines(
+    file: IO[bytes], limits: LineLimits, first: bytes | None = None
+) -> Iterator[tuple[int, bytes]]:
+    """Yield (number, line), with OVERSIZED_LINE and OVERSIZED_FILE beyond the limits.
+
+    Args:
+        first: The first line, if it was read already.
+    """
+    remaining_bytes = limits.file_bytes
+    number = 1
+    line = file.readline(limits.line_bytes + 1) if first is None else first
+    while line:
+        remaining_bytes -= len(line)
+        if remaining_bytes < 0 or number > limits.lines:
+            yield number, OVERSIZED_FILE
+            return
+        if len(line) > limits.line_bytes:
+            remaining_bytes -= _skip_line(file, limits.file_bytes)
+            line = OVERSIZED_LINE
+        yield number, line
+        number += 1
+        line = file.readline(limits.line_bytes + 1)
 
 
 def _parse_line(
@@ -134,9 +156,9 @@ def _parse_line(
     yield from _number_objects(line_number, document)
 
 
-def _skip_line(file: IO[bytes]) -> int:
+def _skip_line(file: IO[bytes], max_bytes: int) -> int:
     skipped = 0
-    while skipped < MAX_EXPANDED_BYTES:
+    while skipped < max_bytes:
         piece = file.readline(MAX_LINE_BYTES)
         skipped += len(piece)
         if not piece or piece.endswith(b"\n"):

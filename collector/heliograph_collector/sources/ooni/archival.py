@@ -100,6 +100,32 @@ def build_step(operation: Operation, row: Row, failure_code: Failure | None) -> 
     )
 
 
+def presume_step(
+    operation: Operation,
+    failure_code: Failure | None = None,
+    *,
+    dns: Dns | None = None,
+    tcp: Tcp | None = None,
+    tls: Tls | None = None,
+    http: Http | None = None,
+) -> Observation:
+    """Build a step that no row records, without times."""
+    step = build_step(operation, Row(), failure_code)
+    return replace(step, dns=dns, tcp=tcp, tls=tls, http=http)
+
+
+def presume_lookup(
+    host: str,
+    failure_code: Failure | None = None,
+    addresses: Iterable[str] = (),
+    record: str = "A",
+) -> Observation:
+    """Build a lookup by the system that no row records."""
+    answers = tuple(DnsAnswer(type="AAAA" if ":" in a else "A", data=a) for a in addresses)
+    dns = Dns(engine="system", resolver="", name=host, query_type=record, answers=answers)
+    return presume_step(Operation.RESOLVE, failure_code, dns=dns)
+
+
 def parse_queries(row: Query, later: Sequence[Query] = ()) -> list[Observation]:
     """Parse a DNS row; getaddrinfo gives two observations, for A and AAAA.
 

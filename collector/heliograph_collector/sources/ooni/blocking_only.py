@@ -10,11 +10,15 @@ from dataclasses import dataclass
 
 from msgspec import UNSET
 
-from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
+from heliograph.failure import Operation
+from heliograph.observation import Http, Link, Tcp, Tls
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
-from heliograph_collector.sources.ooni.archival import Steps
+from heliograph_collector.sources.ooni.archival import (
+    Steps,
+    presume_lookup,
+    presume_step,
+)
 from heliograph_collector.sources.ooni.document import (
     HelperDns,
     HelperPage,
@@ -67,7 +71,7 @@ def add_missing_steps(
     name_failure = next((failure for failure in failures if failure in NAME_FAILURES), None)
     failure_code = keys.dns_experiment_failure or name_failure
     own = [row.ip for row in hop.connects] or [UNNAMED_ADDRESS]
-    steps.add(_build_lookup(hop.host, failure_code, () if failure_code else tuple(own)))
+    steps.add(presume_lookup(hop.host, failure_code, () if failure_code else own))
     if comparison.is_same_page and not failures and not hop.connects:
         _add_page(steps, hop)
         hop.requests = []
@@ -85,7 +89,7 @@ def build_control_view(
     lookup_failure = (
         next((x.failure for x in lookups if x.failure), None) if comparison.is_consistent else None
     )
-    control_steps.add(_build_lookup(hop.host, lookup_failure, () if lookup_failure else addresses))
+    control_steps.add(presume_lookup(hop.host, lookup_failure, () if lookup_failure else addresses))
     if comparison.has_page and not lookup_failure:
         _add_page(control_steps, hop, addresses[0])
     helper_measurement = build_measurement(
@@ -94,35 +98,13 @@ def build_control_view(
     return ControlView(measurement=helper_measurement, age_us=0, link=Link.ONLINE)
 
 
-def _build_lookup(
-    host: str, failure_code: Failure | None, addresses: tuple[str, ...]
-) -> Observation:
-    answers = tuple(DnsAnswer(type="AAAA" if ":" in a else "A", data=a) for a in addresses)
-    dns = Dns(engine="system", resolver="", name=host, query_type="A", answers=answers)
-    return Observation(
-        operation=Operation.RESOLVE, started_us=0, duration_us=0, failure=failure_code, dns=dns
-    )
-
-
 def _add_page(steps: Steps, hop: HopRows, address: str = UNNAMED_ADDRESS) -> None:
     """Add a page; its status is symbolic, because only its equality is recorded."""
     http = Http(method="GET", url=hop.url, status=200, title="untold", body_sha256="untold")
     tcp = Tcp(address=address, port=hop.port)
-    parent = steps.add(_build_step(Operation.CONNECT, tcp=tcp), 0)
+    parent = steps.add(presume_step(Operation.CONNECT, tcp=tcp), 0)
     if hop.is_secure:
         tls = Tls(server_name=hop.host)
-        parent = steps.add(_build_step(Operation.TLS_HANDSHAKE, tls=tls), parent)
-    parent = steps.add(_build_step(Operation.HTTP_ROUND_TRIP, http=http), parent)
-    steps.add(_build_step(Operation.READ_BODY, http=http), parent)
-
-
-def _build_step(
-    operation: Operation,
-    *,
-    tcp: Tcp | None = None,
-    tls: Tls | None = None,
-    http: Http | None = None,
-) -> Observation:
-    return Observation(
-        operation=operation, started_us=0, duration_us=0, failure=None, tcp=tcp, tls=tls, http=http
-    )
+        parent = steps.add(presume_step(Operation.TLS_HANDSHAKE, tls=tls), parent)
+    parent = steps.add(presume_step(Operation.HTTP_ROUND_TRIP, http=http), parent)
+    steps.add(presume_step(Operation.READ_BODY, http=http), parent)

@@ -11,10 +11,15 @@ from dataclasses import replace
 from itertools import pairwise
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, DnsAnswer, Http, Link, Observation, Tcp, Tls
+from heliograph.observation import Http, Link, Observation, Tcp, Tls
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
-from heliograph_collector.sources.ooni.archival import Steps, normalize_host
+from heliograph_collector.sources.ooni.archival import (
+    Steps,
+    normalize_host,
+    presume_lookup,
+    presume_step,
+)
 from heliograph_collector.sources.ooni.document import (
     Control,
     HelperDns,
@@ -189,28 +194,7 @@ def _add_lookups(steps: Steps, dns: HelperDns, url: str) -> None:
     for record, colon in (("A", False), ("AAAA", True)):
         record_addresses = [a for a in addresses if (":" in a) == colon]
         if record_addresses or (record == "A" and not addresses):
-            answers = tuple(DnsAnswer(type=record, data=a) for a in record_addresses)
-            steps.add(_build_lookup(host, record, failure_code, answers))
-
-
-def _build_lookup(
-    host: str,
-    record: str = "A",
-    failure_code: Failure | None = None,
-    answers: tuple[DnsAnswer, ...] = (),
-) -> Observation:
-    """Build a lookup of the control's system, which is compared with the vantage's."""
-    dns = Dns(engine="system", resolver="", name=host, query_type=record, answers=answers)
-    return _build_step(Operation.RESOLVE, failure_code, dns=dns)
-
-
-def _build_step(
-    operation: Operation, failure_code: Failure | None = None, **facts: object
-) -> Observation:
-    observation = Observation(
-        operation=operation, started_us=0, duration_us=0, failure=failure_code
-    )
-    return replace(observation, **facts)  # type: ignore[arg-type] # one field of the right type
+            steps.add(presume_lookup(host, failure_code, record_addresses, record))
 
 
 def _add_connections(steps: Steps, control: Control, url: str) -> None:
@@ -224,13 +208,14 @@ def _add_connections(steps: Steps, control: Control, url: str) -> None:
         failure_code = _parse_status(connects[end]) if end in connects else None
         tcp = Tcp(address=address, port=port)
         index = steps.add(
-            _build_step(Operation.CONNECT, failure_code, tcp=tcp), steps.find_lookup(address)
+            presume_step(Operation.CONNECT, failure_code, tcp=tcp),
+            steps.find_lookup(address),
         )
         if failure_code is None and end in handshakes:
             row = handshakes[end]
             name = normalize_host(row.server_name) or _get_host(url)
             tls = Tls(server_name=name, chain=archival.parse_certificates(row))
-            steps.add(_build_step(Operation.TLS_HANDSHAKE, _parse_status(row), tls=tls), index)
+            steps.add(presume_step(Operation.TLS_HANDSHAKE, _parse_status(row), tls=tls), index)
 
 
 def _parse_status(row: HelperRow) -> Failure | None:
@@ -247,7 +232,8 @@ def _add_redirects(steps: Steps, hops: Hops) -> None:
         parent = _add_path(steps, url, fresh=depth > 0)
         redirect_page = reply or Http(method="GET", url=url, status=302)
         steps.add(
-            _build_step(Operation.HTTP_ROUND_TRIP, http=replace(redirect_page, url=url)), parent
+            presume_step(Operation.HTTP_ROUND_TRIP, http=replace(redirect_page, url=url)),
+            parent,
         )
 
 
@@ -284,17 +270,19 @@ def _add_failure(
     fresh: bool,
 ) -> None:
     if failure_code in DNS_FAILURES:
-        steps.add(_build_lookup(_get_host(url), failure_code=failure_code))
+        steps.add(presume_lookup(_get_host(url), failure_code))
         return
     if fresh:
         _add_resolution(steps, url, page_observations)
     if failure_code in (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE):
-        steps.add(_build_step(Operation.CONNECT, failure_code))
+        steps.add(presume_step(Operation.CONNECT, failure_code))
         return
     if failure_code in TLS_FAILURES:
-        connection = steps.add(_build_step(Operation.CONNECT))
+        connection = steps.add(presume_step(Operation.CONNECT))
         steps.add(
-            _build_step(Operation.TLS_HANDSHAKE, failure_code, tls=Tls(server_name=_get_host(url))),
+            presume_step(
+                Operation.TLS_HANDSHAKE, failure_code, tls=Tls(server_name=_get_host(url))
+            ),
             connection,
         )
         return
@@ -304,7 +292,7 @@ def _add_failure(
     )
     http = Http(method="GET", url=url)
     steps.add(
-        _build_step(Operation.HTTP_ROUND_TRIP, failure_code, http=http),
+        presume_step(Operation.HTTP_ROUND_TRIP, failure_code, http=http),
         _add_path(steps, url, fresh=fresh),
     )
 
@@ -322,9 +310,10 @@ def _add_page(steps: Steps, helper_page: HelperPage, url: str, *, fresh: bool) -
         header_names=list_header_names(headers),
     )
     parent = steps.add(
-        _build_step(Operation.HTTP_ROUND_TRIP, http=http), _add_path(steps, url, fresh=fresh)
+        presume_step(Operation.HTTP_ROUND_TRIP, http=http),
+        _add_path(steps, url, fresh=fresh),
     )
-    steps.add(_build_step(Operation.READ_BODY, http=http), parent)
+    steps.add(presume_step(Operation.READ_BODY, http=http), parent)
 
 
 def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
@@ -336,10 +325,11 @@ def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
     ]
     if secure and handshakes:
         return handshakes[0]
-    index = connections[0] if connections else steps.add(_build_step(Operation.CONNECT))
+    index = connections[0] if connections else steps.add(presume_step(Operation.CONNECT))
     if secure:
         index = steps.add(
-            _build_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_get_host(url))), index
+            presume_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_get_host(url))),
+            index,
         )
     return index
 
@@ -365,7 +355,7 @@ def _is_own_address(steps: Steps, tcp: Tcp) -> bool:
 def _add_resolution(steps: Steps, url: str, page_observations: Sequence[Observation]) -> None:
     """Add the lookup of a redirect's host where the vantage has one too."""
     if any(x.dns for x in page_observations):
-        steps.add(_build_lookup(_get_host(url)))
+        steps.add(presume_lookup(_get_host(url)))
 
 
 def _get_host(url: str) -> str:

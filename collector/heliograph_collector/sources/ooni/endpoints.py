@@ -181,7 +181,7 @@ def read_summary(recorded: RecordedFailure, status: str) -> tuple[bool, Failure 
 def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None = None) -> None:
     if operation is Operation.CONNECT and failure_code is Failure.EOF_ERROR:
         failure_code = Failure.CONNECTION_RESET
-    steps.add(Observation(operation=operation, started_us=0, duration_us=0, failure=failure_code))
+    steps.add(archival.presume_step(operation, failure_code))
 
 
 def _is_host(name: str, host: str) -> bool:

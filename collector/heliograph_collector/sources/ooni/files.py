@@ -11,6 +11,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 
+from heliograph_collector.sources.json_objects import (
+    OVERSIZED_FILE,
+    OVERSIZED_LINE,
+    LineLimits,
+    iterate_lines,
+)
 from heliograph_collector.sources.ooni.document import OoniMeasurement
 from heliograph_collector.sources.typed_reader import read_struct
 
@@ -82,32 +88,14 @@ def _read_lines(path: Path, file: IO[bytes]) -> Iterator[Document | Complaint]:
     if may_be_document and _try_parse(first) is None:
         yield from _read_document(path, first + file.read(max(0, MAX_BYTES + 1 - len(first))))
         return
-    number = 1
-    line = first
-    remaining_bytes = MAX_EXPANDED_BYTES
-    while line:
-        remaining_bytes -= len(line)
-        if remaining_bytes < 0 or number > MAX_MEASUREMENTS:
+    limits = LineLimits(MAX_BYTES, MAX_EXPANDED_BYTES, MAX_MEASUREMENTS)
+    for number, line in iterate_lines(file, limits, first):
+        if line is OVERSIZED_FILE:
             yield Complaint(path, number, "the file is too large; what follows is left out")
-            return
-        if len(line) > MAX_BYTES:
+        elif line is OVERSIZED_LINE:
             yield Complaint(path, number, f"more than {MAX_BYTES >> 20} MiB in one measurement")
-            remaining_bytes -= _skip_line(file)
         elif line.strip():
             yield from _parse_items(path, number, line)
-        number = number + 1
-        line = file.readline(MAX_BYTES + 1)
-
-
-def _skip_line(file: IO[bytes]) -> int:
-    """Skip to the end of the line, within limits."""
-    skipped = 0
-    while skipped < MAX_EXPANDED_BYTES:
-        piece = file.readline(1 << 20)
-        skipped += len(piece)
-        if not piece or piece.endswith(b"\n"):
-            break
-    return skipped
 
 
 def _read_document(path: Path, body: bytes) -> Iterator[Document | Complaint]:

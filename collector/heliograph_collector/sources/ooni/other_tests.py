@@ -1,5 +1,6 @@
 """Import of dnscheck, stunreachability, tor and the two middlebox tests."""
 
+from dataclasses import replace
 from itertools import islice, zip_longest
 
 from msgspec import UNSET
@@ -73,17 +74,13 @@ def _build_exchange(
 ) -> Observation:
     """Build an exchange, which has the reply unless it failed."""
     is_dns_failure = failure_code is not None and failure_code.startswith("dns_")
-    return Observation(
-        operation=Operation.EXCHANGE,
-        started_us=0,
-        duration_us=0,
-        # a DNS failure over an encrypted connection came in a reply
-        failure=Failure.UNEXPECTED_REPLY if is_dns_failure else failure_code,
-        udp=udp,
-        exchange=Exchange(
-            protocol=protocol, reply="" if failure_code else reply, differences=differences
-        ),
+    exchange = Exchange(
+        protocol=protocol, reply="" if failure_code else reply, differences=differences
     )
+    if is_dns_failure:
+        failure_code = Failure.UNEXPECTED_REPLY  # it came over an encrypted connection
+    step = archival.presume_step(Operation.EXCHANGE, failure_code)
+    return replace(step, udp=udp, exchange=exchange)
 
 
 def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:

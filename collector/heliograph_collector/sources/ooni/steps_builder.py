@@ -5,7 +5,7 @@ from operator import attrgetter
 from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Dns, Observation, Tcp
+from heliograph.observation import Tcp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import Connect, Handshake, Query, Request, Row
@@ -115,16 +115,7 @@ class _StepBuilder:
             return True  # no lookup gave an address, and its rows contain the failure
         if failure_code in NAME_FAILURES:
             if not any(x.dns for x in self._steps.select_current()):
-                dns = Dns(engine="system", resolver="", name=self._hop.host, query_type="A")
-                self._steps.add(
-                    Observation(
-                        operation=Operation.RESOLVE,
-                        started_us=0,
-                        duration_us=0,
-                        failure=failure_code,
-                        dns=dns,
-                    )
-                )
+                self._steps.add(archival.presume_lookup(self._hop.host, failure_code))
             return True
         if self._hop.connects:
             return True  # every connection failed, and its rows contain the failure
@@ -164,10 +155,8 @@ class _StepBuilder:
     def _add_connection(self, end: tuple[str, int], failure_code: Failure | None = None) -> int:
         """Add a connection that has no row, but that a later step needs."""
         tcp = Tcp(address=end[0], port=end[1]) if end[0] else None
-        observation = Observation(
-            operation=Operation.CONNECT, started_us=0, duration_us=0, failure=failure_code, tcp=tcp
-        )
-        return self._steps.add(observation, self._steps.find_lookup(end[0]) if end[0] else None)
+        step = archival.presume_step(Operation.CONNECT, failure_code, tcp=tcp)
+        return self._steps.add(step, self._steps.find_lookup(end[0]) if end[0] else None)
 
     def _find_own_address(self) -> str:
         if archival.is_address(self._hop.host):
