@@ -80,7 +80,6 @@ class AnnotationLog:
         return True
 
     def _append(self, line: bytes) -> None:
-        """Append a line to the file. Raises OSError."""
         with self._file.open("ab+") as stream:
             size = stream.tell()
             if size:

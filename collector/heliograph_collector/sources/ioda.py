@@ -57,7 +57,6 @@ def is_ioda(item: JsonObject) -> bool:
 
 
 def _iterate_signals(item: JsonObject) -> Iterator[IodaSignal]:
-    """Yield the signals of an answer, or a single signal."""
     signals = item.fields if "values" in item.fields else item.fields.get("data")
     return (read_struct(IodaSignal, fields) for fields in iterate_objects(signals))
 

@@ -76,9 +76,7 @@ def draw_confounder(rng: Random, draw: Draw) -> Scenario:
 
 
 def _with_carrier(vantage: VantageRef, rng: Random) -> VantageRef:
-    carrier = "edge-1" if rng.random() < 0.5 else "session"
-    w = vantage
-    return VantageRef(w.nym, w.prefix, w.place, w.first_us, carrier)
+    return replace(vantage, carrier="edge-1" if rng.random() < 0.5 else "session")
 
 
 def _draw_event(kind: str, at_s: float, rng: Random) -> ScenarioEvent:
@@ -105,7 +103,6 @@ def _draw_event(kind: str, at_s: float, rng: Random) -> ScenarioEvent:
 def _collector_events(
     when: tuple[float, float], short: float, outage: float, is_declared: bool
 ) -> dict[str, ScenarioEvent]:
-    """Build events of the collector, its connection, its carriers and its agents."""
     slow = 6 * HOUR  # for an undeclared update of agents one after another
     return {
         "restart": ScenarioEvent("restart", when, lasts_s=short),
@@ -128,7 +125,6 @@ def _collector_events(
 def _vantage_events(
     when: tuple[float, float], long: float, rng: Random
 ) -> dict[str, ScenarioEvent]:
-    """Build events at the location of the vantages."""
     city = CellSelector("KZ", "ALA", access="fixed")
     home = CellSelector("KZ")
     power = ScenarioEvent("power", when, (city,), lasts_s=long, jitter_s=rng.choice((2.0, 60.0)))
@@ -155,7 +151,6 @@ def _service_events(
     sites: tuple[CellSelector, ...],
     rng: Random,
 ) -> dict[str, ScenarioEvent]:
-    """Build events of the messenger itself or of some of its sites."""
     site = ScenarioEvent(
         "anycast", when, sites, lasts_s=outage, service="telegram", layer="tcp", method="timeout"
     )

@@ -7,7 +7,7 @@ attempts. The churn of vantages is independent. Seconds count from the start of 
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from random import Random
 from typing import Literal
@@ -92,8 +92,7 @@ class SimulatedVantage:
         """Return the vantage as the collector sees it at a second of the replay."""
         if self.moved is None or second < self.moved[0]:
             return self.ref
-        w = self.ref
-        return VantageRef(w.nym, self.moved[1], w.place, w.first_us, w.carrier)
+        return replace(self.ref, prefix=self.moved[1])
 
 
 @dataclass(slots=True)
@@ -223,7 +222,6 @@ def _vantage_signals(
 
 
 def _reconnect_delay(cause: SilenceCause, rng: Random) -> float:
-    """Draw the delay from the end of the cause to the session."""
     if cause == "power":
         return rng.uniform(20, 180)  # start of the machine; assumed
     return rng.uniform(0, RETRY_S if cause in ("cut", "blip") else 3.0)
@@ -299,27 +297,19 @@ def _draw_vote(
     clock: ReplayClock,
 ) -> ServiceVote:
     chance = rng.random()
+    vote = ServiceVote(clock.to_us(second), vantage, service.name, VoteValue.GOOD)
     for interference in interferences:
-        if (
-            interference.since_s <= second < interference.until_s
-            and rng.random() < interference.share
-        ):
+        is_now = interference.since_s <= second < interference.until_s
+        if is_now and rng.random() < interference.share:
             value = interference.value if chance >= UNKNOWN_SHARE else VoteValue.UNKNOWN
-            return ServiceVote(
-                clock.to_us(second),
-                vantage,
-                service.name,
-                value,
-                interference.layer,
-                interference.method,
+            return replace(
+                vote, standing=value, layer=interference.layer, method=interference.method
             )
     if chance < UNKNOWN_SHARE:
-        return ServiceVote(clock.to_us(second), vantage, service.name, VoteValue.UNKNOWN)
+        return replace(vote, standing=VoteValue.UNKNOWN)
     if chance < UNKNOWN_SHARE + service.noise:
-        return ServiceVote(
-            clock.to_us(second), vantage, service.name, VoteValue.BLOCKED, "dns", "noise"
-        )
-    return ServiceVote(clock.to_us(second), vantage, service.name, VoteValue.GOOD)
+        return replace(vote, standing=VoteValue.BLOCKED, layer="dns", method="noise")
+    return vote
 
 
 def apply_restart(

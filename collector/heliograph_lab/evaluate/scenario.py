@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from operator import attrgetter, itemgetter
 from random import Random
+from typing import cast
 
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label
 from heliograph_collector.model.signals import Fault, FaultReason, VantageRef, VoteValue
@@ -290,10 +291,8 @@ def _interference(event: ScenarioEvent, since_s: float, until_s: float) -> Inter
 
 
 def _close_truth(state: ScenarioState, event_id: str, until_s: float) -> None:
-    """Record an open event as a truth that ends at this second."""
     at_s, event, _ = state.open_events.pop(event_id)
-    kind: TruthKind = "cut" if event.do == "cut" else "block"
-    _record_truth(state, event, at_s, until_s, "throttle" if event.do == "throttle" else kind)
+    _record_truth(state, event, at_s, until_s, cast("TruthKind", event.do))
 
 
 def _record_truth(

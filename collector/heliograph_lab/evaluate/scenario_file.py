@@ -1,6 +1,7 @@
 """Scenario files in YAML; README.md describes every key."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 from heliograph.units import DAY_US, SECOND_US
@@ -92,10 +93,7 @@ def _read_vantages(row: Section, code: str, number: int, since_us: int) -> list[
     row.check_unknown_keys()
     named = vantages_at(location, count, first_us, carrier=carrier, prefix=prefix)
     return [
-        VantageRef(
-            f"{number}:{w.nym}", prefix or f"{number}:{w.prefix}", location, first_us, carrier
-        )
-        for w in named
+        replace(w, nym=f"{number}:{w.nym}", prefix=prefix or f"{number}:{w.prefix}") for w in named
     ]
 
 
@@ -165,12 +163,8 @@ def _read_cells(row: Section, do: str, codes: tuple[str, ...]) -> tuple[CellSele
 
 
 def _read_cell(section: Section, do: str, codes: tuple[str, ...]) -> CellSelector:
-    needed = "" if "country" in section or do in _EVERYWHERE else _only_country(section, codes)
     cell = CellSelector(
-        section.text("country", needed),
-        section.text("region", ""),
-        section.integer("asn", 0),
-        section.one_of("access", ACCESS, ""),
+        *_read_scope_fields(section, codes, is_everywhere=do in _EVERYWHERE),
         section.text("carrier", ""),
         section.text("prefix", ""),
         section.text("except", ""),
@@ -181,15 +175,19 @@ def _read_cell(section: Section, do: str, codes: tuple[str, ...]) -> CellSelecto
 
 
 def _read_scope(section: Section, codes: tuple[str, ...]) -> Scope:
-    needed = "" if "country" in section else _only_country(section, codes)
-    scope = Scope(
-        section.text("country", needed),
+    scope = _read_scope_fields(section, codes, is_everywhere=False)
+    section.check_unknown_keys()
+    return scope
+
+
+def _read_scope_fields(section: Section, codes: tuple[str, ...], *, is_everywhere: bool) -> Scope:
+    is_optional = "country" in section or is_everywhere
+    return Scope(
+        section.text("country", "" if is_optional else _only_country(section, codes)),
         section.text("region", ""),
         section.integer("asn", 0),
         section.one_of("access", ACCESS, ""),
     )
-    section.check_unknown_keys()
-    return scope
 
 
 def _only_country(section: Section, codes: tuple[str, ...]) -> str:

@@ -168,7 +168,7 @@ def _score_truth(ground_truth: _GroundTruth, truth: Truth, alarms: Sequence[Alar
     named = [a for a in confirmed if a.label == truth.label]
     layered = [a for a in confirmed if a.layer == truth.layer]
     confirmed_s = _covered_after_s(ground_truth, truth, confirmed)
-    first = next((a for a in confirmed if a.started is not None), None)
+    bracket = next((a.started for a in confirmed if a.started is not None), None)
     return TruthResult(
         label=truth.label,
         kind=truth.kind,
@@ -178,21 +178,13 @@ def _score_truth(ground_truth: _GroundTruth, truth: Truth, alarms: Sequence[Alar
         confirmed_s=confirmed_s,
         named_s=_covered_after_s(ground_truth, truth, named),
         layered_s=_covered_after_s(ground_truth, truth, layered),
-        restored_s=_restored_after_s(truth, confirmed)
-        if confirmed_s < NEVER
-        else _never_restored_s(truth),
+        restored_s=_restored_after_s(truth, confirmed if confirmed_s < NEVER else ()),
         brackets=_bracket_hits(truth, confirmed),
-        width_s=math.nan if first is None else _bracket_width_s(first),
+        width_s=math.nan if bracket is None else (bracket[1] - bracket[0]) / SECOND_US,
     )
 
 
-def _bracket_width_s(alarm: Alarm) -> float:
-    low, high = alarm.started or (0, 0)
-    return (high - low) / SECOND_US
-
-
 def _covered_after_s(ground_truth: _GroundTruth, truth: Truth, alarms: Iterable[Alarm]) -> float:
-    """Return the delay until alarms cover enough of the truth."""
     truth_vantages = ground_truth.vantages_in(truth.scope)
     covered = set[int]()
     for alarm in alarms:
@@ -200,10 +192,6 @@ def _covered_after_s(ground_truth: _GroundTruth, truth: Truth, alarms: Iterable[
         if truth_vantages and len(covered) >= COVERED * len(truth_vantages):
             return (alarm.at_us - truth.since_us) / SECOND_US
     return NEVER
-
-
-def _never_restored_s(truth: Truth) -> float:
-    return math.nan if truth.until_us is None else NEVER
 
 
 def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
@@ -227,12 +215,7 @@ def _bracket_hits(truth: Truth, confirmed: Sequence[Alarm]) -> tuple[bool, ...]:
         hits.append(first[0] <= last_us and first[1] >= truth.since_us)
     until_us = truth.until_us
     if until_us is not None:
-        ends = [
-            a.ended
-            for a in confirmed
-            if a.ended is not None
-            and a.ended_at_us is not None
-            and a.ended_at_us >= until_us - EARLY_END_US
-        ]
+        late = [a for a in confirmed if (a.ended_at_us or 0) >= until_us - EARLY_END_US]
+        ends = [a.ended for a in late if a.ended is not None]
         hits += [low <= until_us <= high for low, high in ends[:1]]
     return tuple(hits)

@@ -1,5 +1,6 @@
 """Shutdowns: drawn cuts of a country, mobiles, a city or an operator, and blocks."""
 
+from dataclasses import replace
 from random import Random
 
 from heliograph_collector.model.signals import VantageLocation, VantageRef
@@ -46,26 +47,10 @@ def draw_liars(rng: Random, draw: Draw) -> Scenario:
     lying = _draw_liars(rng, all_vantages, float(draw.kind))
     cells = tuple(CellSelector("KZ", prefix=w.prefix) for w in lying)
     spread_s = rng.choice((2.0, 60.0, 600.0))
-    events = [
-        ScenarioEvent(
-            "anycast",
-            (HOUR, HOUR),
-            cells,
-            lasts_s=HOUR,
-            service="telegram",
-            layer="tls",
-            method="reset",
-            label=COLLUSION_LABEL,
-        ),
-        ScenarioEvent(
-            "lids",
-            (2.5 * HOUR, 2.5 * HOUR),
-            cells,
-            lasts_s=HOUR,
-            jitter_s=spread_s,
-            label=COLLUSION_LABEL,
-        ),
-    ]
+    votes = ScenarioEvent("anycast", (HOUR, HOUR), cells, lasts_s=HOUR, label=COLLUSION_LABEL)
+    silence = replace(votes, do="lids", when=(2.5 * HOUR, 2.5 * HOUR), jitter_s=spread_s)
+    votes = replace(votes, service="telegram", layer="tls", method="reset")
+    events = [votes, silence]
     return assemble_scenario(
         draw, rng, 4 * HOUR, all_vantages, events, [TestedService("telegram", until_s=2.25 * HOUR)]
     )

@@ -7,7 +7,7 @@ runs the real experiments over a scripted net and compares the steps.
 import ipaddress
 import random
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any
 
@@ -62,14 +62,7 @@ class StepLog:
     now_us: int = 0
 
     def add_step(
-        self,
-        operation: Operation,
-        endpoint: str,
-        duration_us: int,
-        *,
-        parent: int | None = None,
-        failure: Failure | None = None,
-        **details: Any,
+        self, operation: Operation, endpoint: str, duration_us: int, **details: Any
     ) -> int:
         """Record a step; return its index, which child steps name as their parent."""
         duration_us = int(duration_us * self.rng.uniform(0.7, 1.6))
@@ -78,8 +71,6 @@ class StepLog:
                 operation=operation,
                 started_us=self.now_us,
                 duration_us=duration_us,
-                failure=failure,
-                parent=parent,
                 endpoint=endpoint,
                 **details,
             )
@@ -171,11 +162,7 @@ def read_addresses(lookup: int, recorder: StepLog, limit: int) -> Iterator[Resol
 def connect_tcp(address: ResolvedAddress, port: int, recorder: StepLog, label: str) -> int | None:
     """Record a TCP connection; return its index, None if it failed."""
     failure = _connect_failure(address, recorder)
-    duration_us = (
-        STEP_TIMEOUT_US if failure is Failure.GENERIC_TIMEOUT_ERROR else recorder.round_trip_us
-    )
-    if failure is Failure.NETWORK_UNREACHABLE:
-        duration_us = _LOCAL_WORK_US
+    duration_us = _step_duration_us(failure, recorder.round_trip_us)
     tcp = Tcp(address=address.literal, port=port)
     index = recorder.add_step(
         Operation.CONNECT, label, duration_us, parent=address.lookup, failure=failure, tcp=tcp
@@ -188,13 +175,8 @@ def handshake_tls(name: str, parent: int, recorder: StepLog, label: str) -> int 
     failure = _first_message_failure(recorder)
     tls = Tls(server_name=name)
     if failure is None:
-        tls = Tls(
-            server_name=name,
-            version="TLSv1.3",
-            cipher="TLS_AES_256_GCM_SHA384",
-            alpn="http/1.1",
-            chain=derive_host(name).chain,
-        )
+        tls = replace(tls, version="TLSv1.3", cipher="TLS_AES_256_GCM_SHA384", alpn="http/1.1")
+        tls = replace(tls, chain=derive_host(name).chain)
     duration_us = _step_duration_us(failure, recorder.round_trip_us + _LOCAL_WORK_US)
     index = recorder.add_step(
         Operation.TLS_HANDSHAKE, label, duration_us, parent=parent, failure=failure, tls=tls
@@ -254,12 +236,8 @@ def _exchange_message(
     protocol, reply, sent, received = _EXCHANGES[endpoint.kind]
     exchange = Exchange(protocol=protocol, sent_bytes=sent)
     if failure is None:
-        exchange = Exchange(
-            protocol=protocol, reply=reply, sent_bytes=sent, received_bytes=received
-        )
+        exchange = replace(exchange, reply=reply, received_bytes=received)
     duration_us = _step_duration_us(failure, recorder.round_trip_us)
-    if failure is Failure.NETWORK_UNREACHABLE:
-        duration_us = _LOCAL_WORK_US
     recorder.add_step(
         Operation.EXCHANGE,
         endpoint.id,
@@ -294,11 +272,12 @@ def _first_message_failure(recorder: StepLog) -> Failure | None:
 
 
 def _step_duration_us(failure: Failure | None, expected_us: int) -> int:
+    if failure is Failure.NETWORK_UNREACHABLE:
+        return _LOCAL_WORK_US
     return STEP_TIMEOUT_US if failure is Failure.GENERIC_TIMEOUT_ERROR else expected_us
 
 
 def _build_reply(endpoint: Endpoint) -> tuple[Http, Http | None]:
-    """Build the head and the short body of an endpoint's reply."""
     host = derive_host(endpoint.host)
     url = make_url(endpoint)
     status = _STATUS_BY_PATH.get(endpoint.path, 404)
@@ -332,13 +311,8 @@ def build_response_head(host: SimulatedHost, method: str, url: str, status: int)
 def build_page(head: Http, host: SimulatedHost, limit: int) -> Http:
     """Build the fields of the page, of which at most `limit` bytes are read."""
     size = min(limit, host.page_bytes)
-    return Http(
-        method=head.method,
-        url=head.url,
-        status=head.status,
-        server=head.server,
-        version=head.version,
-        header_names=head.header_names,
+    return replace(
+        head,
         title="" if size == 0 else f"Page {host.page_sha256[:12]}",
         body_bytes=size,
         body_sha256=host.page_sha256 if size else _EMPTY_SHA256,

@@ -117,7 +117,6 @@ def _simulate_web(url: str, recorder: StepLog) -> None:
 
 
 def _unique_addresses(lookups: Sequence[int], recorder: StepLog) -> list[ResolvedAddress]:
-    """List each address once, with the first lookup that returned it."""
     by_literal: dict[str, ResolvedAddress] = {}
     for lookup in lookups:
         for address in read_addresses(lookup, recorder, _MAX_ADDRESSES):
@@ -126,7 +125,6 @@ def _unique_addresses(lookups: Sequence[int], recorder: StepLog) -> list[Resolve
 
 
 def _build_full_page(head: Http, name: str) -> Http:
-    """Build a page with the arrival times of its segments."""
     page = build_page(head, derive_host(name), _PAGE_LIMIT)
     ends = [*range(_SEGMENT_BYTES, page.body_bytes, _SEGMENT_BYTES), page.body_bytes]
     return replace(

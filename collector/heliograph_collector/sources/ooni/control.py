@@ -91,7 +91,6 @@ class PeerOutcomes:
 
 
 def _extract_outcomes(imported: ImportedMeasurement) -> dict[str, bool]:
-    """Return by endpoint whether its last observation failed."""
     last: dict[str, Observation] = {}
     for observation in imported.record.measurement.observations:
         last[observation.endpoint] = observation

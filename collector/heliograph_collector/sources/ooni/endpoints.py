@@ -193,7 +193,6 @@ def _is_at(row: Connect, addresses: set[str], port: int) -> bool:
 
 
 def _is_request_to(row: Request, url: str) -> bool:
-    """Return whether a request goes to the endpoint's scheme, host and port."""
     return _parse_origin(row.request.url) == _parse_origin(url)
 
 

@@ -48,7 +48,6 @@ def read_dnscheck(document: OoniMeasurement) -> ImportedMeasurement:
 
 
 def _add_resolver(steps: Steps, url: str, lookup: Lookup) -> None:
-    """Add a resolver's steps, and its answer as an exchange."""
     hop = HopRows(url, connects=lookup.tcp_connect, handshakes=lookup.tls_handshakes)
     add_hop_steps(steps, hop)
     _add_last_exchange(steps, "dns", "answer", lookup.failure)

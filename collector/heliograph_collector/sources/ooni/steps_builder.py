@@ -145,7 +145,6 @@ class _StepBuilder:
         return next((i for i in open_indices if i not in used_parents), None)
 
     def _find_page_connection(self) -> int | None:
-        """Find the first open connection at the page's port."""
         ends = [i for (_, port), i in self._by_address.items() if port == self._hop.port]
         return next((i for i in sorted(ends) if self._is_open(i)), None)
 

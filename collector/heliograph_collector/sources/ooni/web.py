@@ -85,7 +85,6 @@ def _select_hop(steps: Steps, depth: int) -> list[Observation]:
 
 
 def _add_lone_failure(steps: Steps, keys: OoniKeys) -> None:
-    """Add the failure of a run that recorded no other steps."""
     steps.label = ""
     if keys.dns_experiment_failure is not None:
         steps.add(archival.build_step(Operation.RESOLVE, Row(), keys.dns_experiment_failure))
@@ -138,7 +137,6 @@ def _find_hop(hops: list[HopRows], row: Row, hop_by_address: Mapping[str, HopRow
 
 
 def _map_addresses(hops: list[HopRows]) -> dict[str, HopRows]:
-    """Map each address to the first page whose lookups gave it."""
     hop_by_address: dict[str, HopRows] = {}
     for hop in hops:
         for address in _list_answers(hop.queries):

@@ -79,7 +79,6 @@ def cheapest_path(gaps: Sequence[float], automaton: Automaton) -> list[int]:
 
 
 def _moves(costs: Sequence[float], automaton: Automaton) -> tuple[list[int], list[float]]:
-    """Return the best predecessor of each state, and its cost."""
     came = list(range(len(costs)))
     moved = list(costs)
     for state in range(1, len(costs)):

@@ -157,15 +157,16 @@ def _alarm(
     ended: tuple[int, int] | None = None
     if excursion.last is not None:
         back_us = series.since_us + excursion.last * series.step_us
-        over_us = back_us + series.step_us + wait_us
-        ended = (back_us, back_us + series.step_us)
+        if back_us + series.step_us + wait_us <= until_us:
+            over_us = back_us + series.step_us + wait_us
+            ended = (back_us, back_us + series.step_us)
     return Alarm(
         at_us=begins_us + series.step_us + wait_us,
         scope=series.scope,
         service="",
         kind="cut",
         started=(begins_us, begins_us + series.step_us),
-        ended_at_us=over_us if over_us is not None and over_us <= until_us else None,
+        ended_at_us=over_us,
         confirmed=confirmed,
-        ended=ended if over_us is not None and over_us <= until_us else None,
+        ended=ended,
     )

@@ -205,7 +205,6 @@ def _read_votes(
 
 
 def _service_name(imported: ImportedMeasurement) -> str:
-    """Return the tested service, the host of a page, or the name of the test."""
     host = ""
     with suppress(ValueError):
         host = urlsplit(imported.input).hostname or ""
