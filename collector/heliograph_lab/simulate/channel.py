@@ -6,7 +6,7 @@ import hashlib
 import os
 import ssl
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
@@ -95,21 +95,12 @@ class Channels:
         return grpc.aio.secure_channel(self._endpoint, self._credentials, options=_OPTIONS)
 
 
-class IntakeConnection(Protocol):
-    """The connection over which an agent runs its session."""
+class IntakeConnection:
+    """A connection of one agent, as a real agent has, or of several."""
 
-    def stub(self) -> "IntakeAsyncStub": ...
-
-    async def drop(self) -> None:
-        """Discard a dead connection; the next `stub` uses a new one if it can."""
-        ...
-
-
-class DedicatedConnection:
-    """A connection of one agent, as a real agent has."""
-
-    def __init__(self, channels: Channels) -> None:
+    def __init__(self, channels: Channels, *, is_shared: bool) -> None:
         self._channels = channels
+        self._is_shared = is_shared
         self._channel: grpc.aio.Channel | None = None
 
     def stub(self) -> "IntakeAsyncStub":
@@ -118,30 +109,16 @@ class DedicatedConnection:
         return intake_pb2_grpc.IntakeStub(self._channel)
 
     async def drop(self) -> None:
-        channel = self._channel
-        self._channel = None
-        if channel is not None:
+        """Discard a dead connection; gRPC reconnects a shared one when it breaks."""
+        if self._channel is not None and not self._is_shared:
+            channel = self._channel
+            self._channel = None
             await channel.close()
 
 
-class SharedConnection:
-    """A connection of several agents; gRPC reconnects it when it breaks."""
-
-    def __init__(self, channel: "grpc.aio.Channel") -> None:
-        self._stub = intake_pb2_grpc.IntakeStub(channel)
-
-    def stub(self) -> "IntakeAsyncStub":
-        return self._stub
-
-    async def drop(self) -> None:
-        return None
-
-
 def open_connections(count: int, channels: Channels, *, is_shared: bool) -> list[IntakeConnection]:
-    if not is_shared:
-        return [DedicatedConnection(channels) for _ in range(count)]
-    connections: list[IntakeConnection] = []
-    for _ in range(0, count, SESSIONS_PER_CONNECTION):
-        connection = SharedConnection(channels.open())
-        connections.extend([connection] * SESSIONS_PER_CONNECTION)
-    return connections[:count]
+    sessions = SESSIONS_PER_CONNECTION if is_shared else 1
+    connections = [
+        IntakeConnection(channels, is_shared=is_shared) for _ in range(0, count, sessions)
+    ]
+    return [connections[i // sessions] for i in range(count)]

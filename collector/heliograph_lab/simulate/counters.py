@@ -1,18 +1,7 @@
 """Counters of one process of virtual agents."""
 
 from collections import Counter
-from dataclasses import dataclass, field
-
-_COUNTS = (
-    "enrolled",
-    "arrived",
-    "sessions",
-    "hushed",
-    "hellos",
-    "heartbeats",
-    "answers",
-    "sent",
-)
+from dataclasses import asdict, dataclass, field
 
 
 @dataclass(slots=True)
@@ -38,10 +27,12 @@ class AgentCounters:
 
 def sum_counters(counters: "list[AgentCounters]") -> AgentCounters:
     """Sum the counters of all processes; the sum is done if all are done."""
-    total = AgentCounters(done=all(process_counters.done for process_counters in counters))
-    for process_counters in counters:
-        for name in _COUNTS:
-            setattr(total, name, getattr(total, name) + getattr(process_counters, name))
-        total.receipts = dict(Counter(total.receipts) + Counter(process_counters.receipts))
-        total.troubles = dict(Counter(total.troubles) + Counter(process_counters.troubles))
-    return total
+    counts: Counter[str] = Counter()
+    receipts: Counter[str] = Counter()
+    troubles: Counter[str] = Counter()
+    for each in counters:
+        counts.update({name: n for name, n in asdict(each).items() if type(n) is int})
+        receipts.update(each.receipts)
+        troubles.update(each.troubles)
+    is_done = all(each.done for each in counters)
+    return AgentCounters(**counts, receipts=dict(receipts), troubles=dict(troubles), done=is_done)

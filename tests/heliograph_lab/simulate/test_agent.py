@@ -2,8 +2,8 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -27,7 +27,7 @@ from heliograph_lab.simulate.measuring import is_failing
 from heliograph_lab.simulate.script import Actor, AgentSilence
 from heliograph_lab.simulate.workload import Schedule, Workload, build_load_plan
 from support.intake import CLOCK, IngestServer, ingest_server
-from support.waiting import until
+from support.waiting import until, until_true
 
 PROXIES = (ip_network("127.0.0.0/8"),)
 
@@ -83,8 +83,8 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         assert (stage.tally.enrolled, stage.heartbeat_s) == (10, 1.0)
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             living = [group.create_task(agent.run_until(0.5)) for agent in agents]
-            await until(_true(lambda: stage.tally.receipts.get("stored", 0) >= 20))
-            await until(_true(lambda: stage.tally.answers >= 10))
+            await until_true(lambda: stage.tally.receipts.get("stored", 0) >= 20)
+            await until_true(lambda: stage.tally.answers >= 10)
             stage.start_time.set_result(asyncio.get_running_loop().time())
             await asyncio.wait(living)
         arrivals = await home.rows(RowKind.ARRIVAL)
@@ -93,7 +93,7 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         )
         assert len({row.prefix for row in arrivals}) == 10, "each in a network of its own"
         assert pb.Hello.FromString(arrivals[0].body).region == "R"
-        await until(_all_said_goodbye(home, 10))
+        await until(partial(_has_rows, home, RowKind.GOODBYE, 10))
         assert not stage.tally.troubles
 
 
@@ -106,11 +106,11 @@ async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path)
         stage = agents[0].context
         async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             living = [group.create_task(agent.run_until(12.0)) for agent in agents]
-            await until(_true(lambda: len(home.intake.connections) == 4))
+            await until_true(lambda: len(home.intake.connections) == 4)
             stage.start_time.set_result(asyncio.get_running_loop().time())
-            await until(_lost(home, 3))
+            await until(partial(_has_rows, home, RowKind.LOST, 3))
             assert len(await home.rows(RowKind.ARRIVAL)) == 4
-            await until(_true(lambda: len(home.intake.connections) == 4))
+            await until_true(lambda: len(home.intake.connections) == 4)
             await asyncio.wait(living)
         assert {row.agent for row in await home.rows(RowKind.LOST)} == {a.id for a in agents[:3]}
 
@@ -121,9 +121,9 @@ async def test_away_is_a_goodbye(tmp_path: Path) -> None:
         (agent,) = await crew(home, actors)
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
             group.create_task(agent.run_until(2.0))
-            await until(_true(lambda: len(home.intake.connections) == 1))
+            await until_true(lambda: len(home.intake.connections) == 1)
             agent.context.start_time.set_result(asyncio.get_running_loop().time())
-        await until(_all_said_goodbye(home, 2))
+        await until(partial(_has_rows, home, RowKind.GOODBYE, 2))
         assert len(await home.rows(RowKind.ARRIVAL)) == 2
 
 
@@ -159,22 +159,5 @@ def test_a_test_fails_where_the_story_says_so() -> None:
     assert not is_failing(actor, "signal", 15, rng)
 
 
-def _true(what: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
-    async def now() -> bool:
-        return what()
-
-    return now
-
-
-def _lost(home: IngestServer, count: int) -> Callable[[], Awaitable[bool]]:
-    async def now() -> bool:
-        return len(await home.rows(RowKind.LOST)) == count
-
-    return now
-
-
-def _all_said_goodbye(home: IngestServer, count: int) -> Callable[[], Awaitable[bool]]:
-    async def now() -> bool:
-        return len(await home.rows(RowKind.GOODBYE)) == count
-
-    return now
+async def _has_rows(home: IngestServer, kind: RowKind, count: int) -> bool:
+    return len(await home.rows(kind)) == count
