@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
-from heliograph_collector.corroborate.incident import Entity, FeedIncident
+from heliograph_collector.corroborate.incident import FeedIncident
 from heliograph_collector.corroborate.series import (
     Claim,
     ClaimsEvidence,
@@ -126,9 +126,8 @@ def _compare_series(incident: FeedIncident, series: SeriesEvidence) -> SourceFin
     shares_before = _compute_shares(before, past, rule)
     if not shares_before or len(shares) < rule.min_points:
         return _no_finding(AgreementReason.NO_BASELINE)
-    return _weigh_shares(
-        shares, median(shares_before), rule, exact=_is_exact(incident, series.entity)
-    )
+    is_exact = any(cell.is_exact for cell in incident.cells if cell.entity == series.entity)
+    return _weigh_shares(shares, median(shares_before), rule, exact=is_exact)
 
 
 def _weigh_shares(
@@ -168,10 +167,6 @@ def _compute_shares(
         if len(values) >= rule.min_past_points and (expected := median(values)) > 0:
             shares.append(point.value / expected)
     return shares
-
-
-def _is_exact(incident: FeedIncident, entity: Entity) -> bool:
-    return any(part.is_exact for part in incident.cells if part.entity == entity)
 
 
 def _compare_claims(incident: FeedIncident, evidence: ClaimsEvidence) -> SourceFinding:

@@ -77,7 +77,7 @@ def parse_series(body: bytes, entity: Entity, read_us: int) -> list[SeriesEviden
         _build_series(signal, entity, read_us)
         for group in answer.data
         for signal in group
-        if signal.datasource in SIGNALS and signal.code == _get_code(entity)
+        if signal.datasource in SIGNALS and signal.code == str(entity.asn or entity.country)
     ]
 
 
@@ -144,7 +144,3 @@ class Ioda(PolledSource):
         events = window | {"entityType": kind, "entityCode": code, "format": "codf"}
         body = await self.fetch("/outages/events", events)
         return [*evidence, parse_claims(body, entity, self._context.clock.wall_us())]
-
-
-def _get_code(entity: Entity) -> str:
-    return str(entity.asn) if entity.asn else entity.country

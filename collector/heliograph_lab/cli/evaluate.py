@@ -71,6 +71,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph.yaml_document import YamlError
     from heliograph_lab.evaluate.measures import group_by_contender
     from heliograph_lab.evaluate.run import list_jobs
+    from heliograph_lab.evaluate.scenario_file import load_scenario
     from heliograph_lab.evaluate.table import (
         ScorecardRun,
         format_scorecard,
@@ -84,7 +85,8 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError("--entity and --truth belong to a real event: name its file.")
     count = args.seeds or (FILE_SEEDS if paths else CORPUS_SEEDS)
     try:
-        _check_scenarios(paths)
+        for path in paths:  # all of them, before the first replay
+            load_scenario(path)
         work = list_jobs(paths, count, args.half)
         results_by_name = group_by_contender(_run_with_progress(work))
     except YamlError as error:
@@ -100,14 +102,6 @@ def run(args: argparse.Namespace) -> int:
         else format_scorecard(results_by_name, about)
     )
     return 0
-
-
-def _check_scenarios(paths: Sequence[Path]) -> None:
-    """Check all files before the first replay. Raises YamlError."""
-    from heliograph_lab.evaluate.scenario_file import load_scenario
-
-    for path in paths:
-        load_scenario(path)
 
 
 def _run_with_progress(work: Sequence["ReplayJob"]) -> Iterator["ReplayOutcome"]:
@@ -153,16 +147,11 @@ def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
     for sentence in all_complaints:
         print(_printable(f"heliograph-collector: {sentence}"), file=sys.stderr)
     report = build_report(imported)
-    print(
-        json.dumps(report_document(report))
-        if args.json
-        else _printable_lines(format_report(report))
-    )
+    if args.json:
+        print(json.dumps(report_document(report)))
+    else:
+        print("\n".join(map(_printable, format_report(report).splitlines())))
     return 1 if all_complaints else 0
-
-
-def _printable_lines(report_text: str) -> str:
-    return "\n".join(_printable(line) for line in report_text.splitlines())
 
 
 def _printable(content: str) -> str:

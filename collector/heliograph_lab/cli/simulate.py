@@ -74,7 +74,9 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_lab.simulate import SimulationConfig, SimulationError, run_simulation
 
     if (args.to or args.http) and not args.invite:
-        _exit_usage("--to and --http are of a collector that --invite names: give its INVITE too.")
+        sentence = "--to and --http are of a collector that --invite names: give its INVITE too."
+        print(f"heliograph-collector simulate: {sentence}", file=sys.stderr)
+        raise SystemExit(2)
     config = SimulationConfig(
         script=_load_script(args),
         speed=args.speed,
@@ -115,11 +117,6 @@ def _load_script(args: argparse.Namespace) -> "Script":
         return build_script(load_scenario(path), args.seed, args.agents)
     except YamlError as error:
         raise CommandError(str(error)) from error
-
-
-def _exit_usage(sentence: str) -> None:
-    print(f"heliograph-collector simulate: {sentence}", file=sys.stderr)
-    raise SystemExit(2)
 
 
 def _integer_parser(maximum: int) -> Any:

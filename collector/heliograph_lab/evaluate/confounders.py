@@ -52,13 +52,10 @@ PER_MONTH = {  # more than a well-run collector has; assumed
 }
 
 
-def _draw_vantages(rng: Random, code: str = "KZ") -> list[VantageRef]:
-    return vantages_in_country(code, REGIONS[:3], rng.choice((36, 36, 72)), T0 - ESTABLISHED_US)
-
-
 def draw_confounder(rng: Random, draw: Draw) -> Scenario:
     """Draw one confounder in a country without other events."""
-    vantages = _draw_vantages(rng)
+    count = rng.choice((36, 36, 72))
+    vantages = vantages_in_country("KZ", REGIONS[:3], count, T0 - ESTABLISHED_US)
     services: list[TestedService] = []
     if draw.kind == "wifi":
         hall = VantageLocation("KZ", "ALA", rng.choice(FIXED), "fixed")

@@ -17,7 +17,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
-from heliograph_collector.incidents.incident import Bracket, IncidentKind, PhaseChange
+from heliograph_collector.incidents.incident import Bracket, IncidentKind
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources.replay import Alarm, Detector, Replay
@@ -61,8 +61,10 @@ class _RowRecorder:
             self._add_stage(incident, False, incident.suspected_us, now_us)
             if incident.confirmed_us is not None:
                 self._add_stage(incident, True, incident.confirmed_us, now_us)
-            for phase in incident.turns[self.phase_counts.get(incident.id, 0) :]:
-                self._add_phase(incident, phase)
+            new_phases = incident.turns[self.phase_counts.get(incident.id, 0) :]
+            for phase in (phase for phase in new_phases if phase.way == "cut"):
+                for cell in phase.parts:
+                    self._add_row(incident, cell.scope, phase.seen_us, phase.when, True)
             self.phase_counts[incident.id] = len(incident.turns)
 
     def _add_stage(
@@ -79,11 +81,6 @@ class _RowRecorder:
                 self.known_cells.add(key)
                 at_us = first_us if is_first else now_us
                 self._add_row(incident, cell.scope, at_us, incident.started, is_confirmed)
-
-    def _add_phase(self, incident: Incident, phase: PhaseChange) -> None:
-        if phase.way == "cut":
-            for cell in phase.parts:
-                self._add_row(incident, cell.scope, phase.seen_us, phase.when, True)
 
     def _add_row(
         self, incident: Incident, scope: Scope, at_us: int, bracket: Bracket, is_confirmed: bool
@@ -187,7 +184,8 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
     detector = BlockingDetector(replay.since_us)
     rows = _RowRecorder(FEED_US + CLOSE_US)
     pending_votes = deque(order_by_arrival(replay.opinions))
-    for now_us in _check_times(replay.since_us, replay.until_us):
+    last_us = replay.until_us + CLOSE_US
+    for now_us in range(replay.since_us + RECOVERY_CHECK_US, last_us + 1, RECOVERY_CHECK_US):
         while pending_votes and pending_votes[0][0] <= now_us:
             detector.add_vote(pending_votes.popleft()[1])
         whole_us = now_us - CLOSE_US
@@ -197,11 +195,6 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
             rows.recovery_checks.add(now_us)
             rows.update(detector.incidents(), now_us)
     return rows.closed_rows(detector.incidents())
-
-
-def _check_times(since_us: int, until_us: int) -> Iterator[int]:
-    """Return the times at which the runner closes bins or checks for recovery."""
-    return iter(range(since_us + RECOVERY_CHECK_US, until_us + CLOSE_US + 1, RECOVERY_CHECK_US))
 
 
 class Contender(NamedTuple):

@@ -63,16 +63,6 @@ def draw_start_s(rng: Random, earliest_s: float) -> float:
     return hour + 60 * rng.choice([m for m in range(60) if m not in (0, 30)])
 
 
-def draw_churn_per_day(rng: Random) -> float:
-    """Draw the silences of a vantage per day; the distribution is assumed."""
-    return rng.choices((1.0, 4.0, 12.0), (0.3, 0.5, 0.2))[0]
-
-
-def draw_band(rng: Random) -> int:
-    """Draw the number of vantages in a cut; the distribution is assumed."""
-    return rng.choices(BANDS, (0.15, 0.25, 0.30, 0.30))[0]
-
-
 def draw_population(rng: Random, cell: CellSelector) -> tuple[VantageRef, ...]:
     """Draw vantages in the cell and around it, in some national cuts data centers too."""
     locations = [
@@ -83,7 +73,7 @@ def draw_population(rng: Random, cell: CellSelector) -> tuple[VantageRef, ...]:
     rng.shuffle(locations)
     inside = [location for location in locations if cell.scope.includes(location)]
     outside = [location for location in locations if not cell.scope.includes(location)]
-    count = draw_band(rng)
+    count = rng.choices(BANDS, (0.15, 0.25, 0.30, 0.30))[0]  # assumed
     first_us = T0 - ESTABLISHED_US
     vantages = spread_vantages(inside, count, first_us)
     if outside:
@@ -108,7 +98,7 @@ def assemble_scenario(
     each: int = 12,
 ) -> Scenario:
     """Build a scenario with drawn churn and four other countries for comparison."""
-    churn_per_day = draw_churn_per_day(rng)
+    churn_per_day = rng.choices((1.0, 4.0, 12.0), (0.3, 0.5, 0.2))[0]  # assumed
     all_vantages = (*vantages, *other_countries(T0, each=each))
     codes = {w.place.country for w in all_vantages}
     return Scenario(

@@ -131,16 +131,12 @@ def _row_cells(
         figures = [
             f"{_figure_text(own_measure.value, unit)} {_interval_text(own_measure, unit)}",
             f"{own_measure.n:.4g}",
-            _reached_mark(row.is_reached(own_measure)),
+            {None: "", True: "✓", False: "✗"}[row.is_reached(own_measure)],
         ]
     other_figures = [
         _figure_text(measures[n].value, unit) if n in measures else "-" for n in others
     ]
     return [row.title, row.field, _target_text(row), *figures, *other_figures]
-
-
-def _reached_mark(is_reached: bool | None) -> str:
-    return "" if is_reached is None else "✓" if is_reached else "✗"
 
 
 def _target_text(row: ScorecardRow) -> str:

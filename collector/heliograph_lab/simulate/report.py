@@ -144,7 +144,9 @@ def compute_delays(
         country_incidents = [
             i
             for i in incidents
-            if _is_silence_of(i, cut.country) and (i.closed_s or i.first_s) >= at_s
+            if i.is_silence
+            and i.scope.get("country") == cut.country
+            and (i.closed_s or i.first_s) >= at_s
         ]
         first = min((i.first_s - at_s for i in country_incidents), default=None)
         confirmed = [i.confirmed_s - at_s for i in country_incidents if i.confirmed_s is not None]
@@ -162,11 +164,5 @@ def find_false_alarms(
     return [
         i
         for i in incidents
-        if i.confirmed_s is not None
-        and i.kind == "network_silence"
-        and i.scope.get("country") not in countries
+        if i.confirmed_s is not None and i.is_silence and i.scope.get("country") not in countries
     ]
-
-
-def _is_silence_of(incident: ObservedIncident, country: str) -> bool:
-    return incident.kind == "network_silence" and incident.scope.get("country") == country

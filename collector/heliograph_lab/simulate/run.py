@@ -225,8 +225,10 @@ class _Simulation:
                 f"{_trouble_summary(pool)}."
             ) from None
         if self._collector is not None:
+            seed = self._config.seed
             days = {
-                _agent_id(self._config.seed, a.number): a.known_days for a in self._script.actors
+                keys.agent_id(derive_key(seed, actor.number)[0].public): actor.known_days
+                for actor in self._script.actors
             }
             await asyncio.to_thread(self._collector.set_enrollment_age, days, self._clock)
             await asyncio.sleep(_NOTICE_S)
@@ -363,10 +365,6 @@ def _add_controls(config: SimulationConfig) -> Script:
         first = max((actor.number for actor in actors), default=-1) + 1
         actors += [Actor(first + number, "ZZ", control=True) for number in range(CONTROLS)]
     return replace(config.script, actors=actors)
-
-
-def _agent_id(seed: int, number: int) -> bytes:
-    return keys.agent_id(derive_key(seed, number)[0].public)
 
 
 def _trouble_summary(pool: WorkerPool) -> str:

@@ -56,6 +56,10 @@ class ObservedIncident:
     confirmed_s: float | None = None
     closed_s: float | None = None
 
+    @property
+    def is_silence(self) -> bool:
+        return self.kind == "network_silence"
+
 
 @dataclass(slots=True)
 class IncidentSubscriber:

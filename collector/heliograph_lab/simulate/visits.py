@@ -111,7 +111,9 @@ def visit_endpoint(endpoint: Endpoint, recorder: StepLog, max_ipv4: int) -> None
         return
     for address in addresses:
         if endpoint.kind is EndpointKind.STUN:
-            _exchange_datagram(endpoint, address, recorder)
+            udp = Udp(address=address.literal, port=endpoint.port)
+            failure = _connect_failure(address, recorder)
+            _exchange_message(endpoint, address.lookup, recorder, udp, failure)
         else:
             _visit_address(endpoint, address, recorder)
 
@@ -219,11 +221,6 @@ def _visit_address(endpoint: Endpoint, address: ResolvedAddress, recorder: StepL
         fetch_page(head, body, parent, recorder, endpoint.id)
     elif endpoint.kind in _EXCHANGES:
         _exchange_message(endpoint, parent, recorder, None, _first_message_failure(recorder))
-
-
-def _exchange_datagram(endpoint: Endpoint, address: ResolvedAddress, recorder: StepLog) -> None:
-    udp = Udp(address=address.literal, port=endpoint.port)
-    _exchange_message(endpoint, address.lookup, recorder, udp, _connect_failure(address, recorder))
 
 
 def _exchange_message(

@@ -211,7 +211,8 @@ class Workload:
         recorder = StepLog(self._network_conditions(actor, task.service, second, rng), rng)
         reason = NOT_MEASURED if rng.random() < _NOT_MEASURED_SHARE else ""
         if not reason:
-            simulate_task(task, self._find_service(task.service), recorder)
+            services = {service.name: service for service in self.plan.services}
+            simulate_task(task, services.get(task.service), recorder)
         return Measurement(
             experiment=task.experiment,
             experiment_version=VISIT_POLICIES[task.experiment].version,
@@ -229,9 +230,6 @@ class Workload:
             observations=tuple(recorder.observations),
             clock_offset_us=rng.randint(-20_000, 20_000),
         )
-
-    def _find_service(self, name: str) -> Service | None:
-        return next((service for service in self.plan.services if service.name == name), None)
 
     def _network_conditions(
         self, actor: Actor, service: str, second: float, rng: random.Random

@@ -16,7 +16,6 @@ from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import (
-    Connect,
     OoniKeys,
     OoniMeasurement,
     RecordedFailure,
@@ -66,11 +65,14 @@ class EndpointRows:
         hop.queries = [q for q in self.keys.queries if _is_host(q.hostname, hop.host)]
         own_addresses = archival.list_addresses(hop.queries)
         own_addresses |= {hop.host} if archival.is_address(hop.host) else set()
-        hop.connects = [c for c in self.keys.tcp_connect if _is_at(c, own_addresses, hop.port)]
+        hop.connects = [
+            row for row in self.keys.tcp_connect if row.ip in own_addresses and row.port == hop.port
+        ]
         if endpoint.url.startswith("tcp:"):
             return hop
         hop.handshakes = [h for h in self.keys.tls_handshakes if _is_host(h.server_name, hop.host)]
-        hop.requests = [r for r in self.keys.requests if _is_request_to(r, endpoint.url)]
+        origin = _parse_origin(endpoint.url)
+        hop.requests = [r for r in self.keys.requests if _parse_origin(r.request.url) == origin]
         return hop
 
 
@@ -186,14 +188,6 @@ def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None
 
 def _is_host(name: str, host: str) -> bool:
     return normalize_host(name) == host != ""
-
-
-def _is_at(row: Connect, addresses: set[str], port: int) -> bool:
-    return row.ip in addresses and row.port == port
-
-
-def _is_request_to(row: Request, url: str) -> bool:
-    return _parse_origin(row.request.url) == _parse_origin(url)
 
 
 def _parse_origin(url: str) -> tuple[str, str, int]:

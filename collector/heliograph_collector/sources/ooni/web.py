@@ -54,8 +54,9 @@ def read_web_connectivity(document: OoniMeasurement) -> ImportedMeasurement:
     for depth, hop in enumerate(hops):
         steps.label = make_label(depth)
         add_hop_steps(steps, hop)
-    if not steps.observations:
-        _add_lone_failure(steps, keys)
+    if not steps.observations and keys.dns_experiment_failure is not None:
+        steps.label = ""
+        steps.add(archival.build_step(Operation.RESOLVE, Row(), keys.dns_experiment_failure))
     online = detect_link(
         document,
         steps.observations,
@@ -82,12 +83,6 @@ def read_web_connectivity(document: OoniMeasurement) -> ImportedMeasurement:
 
 def _select_hop(steps: Steps, depth: int) -> list[Observation]:
     return [x for x in steps.observations if x.endpoint == make_label(depth)]
-
-
-def _add_lone_failure(steps: Steps, keys: OoniKeys) -> None:
-    steps.label = ""
-    if keys.dns_experiment_failure is not None:
-        steps.add(archival.build_step(Operation.RESOLVE, Row(), keys.dns_experiment_failure))
 
 
 def build_chain(keys: OoniKeys, url: str) -> list[HopRows]:
