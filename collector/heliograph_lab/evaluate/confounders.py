@@ -38,8 +38,8 @@ CONFOUNDERS = (
     "carrier",
 )
 UNWITNESSED_POWER = "power_unwitnessed"  # no data distinguish it from a cut, so it has no score
-QUIET_DAYS = 30
-TESTED_DAYS = 2
+QUIET_DAYS = 30  # assumed
+TESTED_DAYS = 2  # assumed; tests every minute make long replays
 PER_MONTH = {  # more than a well-run collector has; assumed
     "restart": 2.0,
     "update": 1.0,

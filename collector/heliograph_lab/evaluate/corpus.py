@@ -33,7 +33,7 @@ FAMILIES: Mapping[str, Callable[[Random, Draw], Scenario]] = {
     "confounder": draw_confounder,
     "liars": draw_liars,
 }
-PER_SEED = {  # scenarios of each family per seed; the longest replays first
+PER_SEED = {  # scenarios of each family per seed, assumed; the longest replays first
     "quiet": 0.12,
     "tested": 0.02,
     "shutdown": 1.0,
@@ -41,7 +41,7 @@ PER_SEED = {  # scenarios of each family per seed; the longest replays first
     "block": 0.25,
     "throttle": 0.08,
 }
-LIARS_PER_SEED = 0.04  # sweeps over the shares of liars
+LIARS_PER_SEED = 0.04  # sweeps over the shares of liars; assumed
 
 
 def draw_scenario(draw: Draw) -> Scenario:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 
 ALPHA = 0.05
-_STEPS = 60  # halvings of an interval
+_STEPS = 60  # halvings of an interval, more than a double has bits
 
 
 def share(hits: int, n: int, alpha: float = ALPHA) -> tuple[float, float]:

@@ -26,6 +26,7 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.sources.replay import Signal
 
+# from the published replay, see above
 BEAT_S = 15.0  # interval of heartbeats
 LOST_S = 37.5  # from the last heartbeat to the loss
 RETRY_S = 60.0

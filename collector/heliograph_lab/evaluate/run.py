@@ -20,11 +20,11 @@ from heliograph_lab.evaluate.score import ReplayScore, score_replay
 
 FILE = "file"  # the family of a user's scenarios
 DATED = "dated"  # the family of shipped real events, as their observers dated them
-DATED_PER_SEED = 0.003
-MIN_VANTAGES = 5  # of a cell that counts as exposure
-REPLAY_TIMEOUT_S = 900.0  # for the next chunk of replays
+DATED_PER_SEED = 0.003  # assumed
+MIN_VANTAGES = 5  # of a cell that counts as exposure; the lowest of BANDS
+REPLAY_TIMEOUT_S = 900.0  # for the next chunk of replays; assumed
 _YEAR_US = 365.25 * 86_400e6
-_CHUNK = 4
+_CHUNK = 4  # replays that a worker gets at once; assumed
 
 
 @dataclass(frozen=True, slots=True)

@@ -29,8 +29,8 @@ from heliograph_lab.evaluate.priors import (
 )
 from heliograph_lab.evaluate.scenario import CellSelector, Scenario, ScenarioEvent
 
-SHARES = (0.20, 0.25, 0.30, 0.33, 0.36, 0.40, 0.45, 0.50, 0.55, 0.60)
-PER_LOCATION = 9  # vantages of a location
+SHARES = (0.20, 0.25, 0.30, 0.33, 0.36, 0.40, 0.45, 0.50, 0.55, 0.60)  # assumed
+PER_LOCATION = 9  # vantages of a location; assumed
 COLLUSION_LABEL = "collusion"
 
 
@@ -70,7 +70,7 @@ def _draw_liars(rng: Random, all_vantages: list[VantageRef], share: float) -> li
     return lying
 
 
-USUAL_H = 12  # hours of tests before, for detectors that learn the usual level
+USUAL_H = 12  # hours of tests before, for detectors that learn the usual level; assumed
 TESTS = (
     TestedService("telegram", every_s=600.0, until_s=USUAL_H * HOUR),
     TestedService("telegram", since_s=USUAL_H * HOUR),

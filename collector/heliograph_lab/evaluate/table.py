@@ -11,7 +11,7 @@ from heliograph_lab.evaluate.measures import ContenderResults, Measure, confound
 from heliograph_lab.evaluate.scorecard import ScorecardRow, fill_scorecard
 
 FORMAT = 1
-MAX_LISTED = 200  # false alarms, and missed truths, in the document
+MAX_LISTED = 200  # false alarms, and missed truths, in the document; assumed
 
 
 @dataclass(frozen=True, slots=True)

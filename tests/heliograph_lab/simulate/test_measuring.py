@@ -70,10 +70,8 @@ def test_trouble_of_an_actor_is_a_blocked_service() -> None:
     workload = Workload(plan=PLAN, loss_share=0.0)
     block = [receive(workload, actor, task) for actor in (CONTROL, troubled)]
     *_, (_, verdicts) = Assessor(judge, load_shipped_services().services)(block)
-    assert (service_verdict(verdicts).state, service_verdict(verdicts).layer) == (
-        VerdictState.BLOCKED,
-        "tls",
-    )
+    verdict = service_verdict(verdicts)
+    assert (verdict.state, verdict.layer) == (VerdictState.BLOCKED, "tls")
 
 
 def test_batch_holds_what_the_contract_takes() -> None:

@@ -5,7 +5,7 @@ Sizes are compared in test_workload_size.py, with the real net before real serve
 """
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 import pytest
 
@@ -76,20 +76,19 @@ def world_of(task: PlannedTask, conditions: NetworkConditions) -> World:
         for address in addresses:
             unreachable = ":" in address and not conditions.ipv6
             ports[address, port] = Failure.NETWORK_UNREACHABLE if unreachable else None
-    world = World(names=names, ports=ports, pages=_pages(task, urls_of(service)))
+    world = World(names=names, ports=ports, pages=pages_of(task))
     for (address, port), failure in ports.items():
         world.speeches[address, port] = failure or "an answer"
     return world
 
 
-def urls_of(service: Service | None) -> Iterable[tuple[str, int]]:
-    for endpoint in service.endpoints if service else ():
-        if endpoint.kind in ("http", "https", "websocket"):
-            yield make_url(endpoint), 101 if endpoint.kind == "websocket" else 200
-
-
-def _pages(task: PlannedTask, urls: Iterable[tuple[str, int]]) -> dict[str, Failure | Page]:
-    pages: dict[str, Failure | Page] = {url: Page(status=status) for url, status in urls}
+def pages_of(task: PlannedTask) -> dict[str, Failure | Page]:
+    service = service_of(task)
+    pages: dict[str, Failure | Page] = {
+        make_url(endpoint): Page(status=101 if endpoint.kind == "websocket" else 200)
+        for endpoint in (service.endpoints if service else ())
+        if endpoint.kind in ("http", "https", "websocket")
+    }
     return pages or {task.target: Page()}
 
 
@@ -141,10 +140,8 @@ def test_same_seed_makes_the_same_load_and_another_does_not() -> None:
 
 
 def test_scenarios_services_come_as_often_as_it_says() -> None:
-    tasks = {
-        named(task): task
-        for task in build_load_plan("plan", SERVICES, ["signal", "news"], 30).tasks
-    }
+    plan = build_load_plan("plan", SERVICES, ["signal", "news"], 30)
+    tasks = {named(task): task for task in plan.tasks}
     assert (tasks["signal"].experiment, tasks["signal"].interval_s) == ("signal", 30)
     assert (tasks["news"].experiment, tasks["news"].target) == ("web", "https://www.news.example/")
     assert tasks["whatsapp"].interval_s == 600
@@ -152,10 +149,7 @@ def test_scenarios_services_come_as_often_as_it_says() -> None:
 
 def test_load_of_the_scenario_alone_is_its_pages() -> None:
     tasks = build_load_plan("scenario", SERVICES, ["signal", "news"], 30).tasks
-    assert [(task.experiment, task.service) for task in tasks] == [
-        ("web", "signal"),
-        ("web", "news"),
-    ]
+    assert [(t.experiment, t.service) for t in tasks] == [("web", "signal"), ("web", "news")]
     assert build_load_plan("none", SERVICES, ["signal"], 30).tasks == ()
 
 
@@ -169,12 +163,11 @@ def test_overdue_run_comes_now_and_once() -> None:
 
 
 def test_speed_divides_the_intervals() -> None:
-    slow, fast = (
-        Workload(plan=PLAN, speed=speed).build_schedule(VOLUNTEER) for speed in (1.0, 10.0)
-    )
-    for schedule in (slow, fast):
+    runs = []
+    for speed in (1.0, 10.0):
+        schedule = Workload(plan=PLAN, speed=speed).build_schedule(VOLUNTEER)
         schedule.start(0.0)
-    assert [run.task_index for run in (slow.next_run(0.0), slow.next_run(0.0))] == [
-        run.task_index for run in (fast.next_run(0.0), fast.next_run(0.0))
-    ]
-    assert fast.next_run(0.0).at_s == pytest.approx(slow.next_run(0.0).at_s / 10)
+        runs.append([schedule.next_run(0.0) for _ in range(3)])
+    slow, fast = runs
+    assert [run.task_index for run in slow] == [run.task_index for run in fast]
+    assert fast[2].at_s == pytest.approx(slow[2].at_s / 10)

@@ -54,15 +54,9 @@ def sizes(steps: Sequence[Observation]) -> Mapping[Operation, float]:
 def endpoints(
     http: int, https: int, mtproto: int, noise: int, host: str = NAME
 ) -> tuple[Endpoint, ...]:
-    ports = {
-        EndpointKind.HTTP: http,
-        EndpointKind.HTTPS: https,
-        EndpointKind.MTPROTO: mtproto,
-        EndpointKind.NOISE: noise,
-    }
-    return tuple(
-        Endpoint(id=f"{kind}-1", kind=kind, host=host, port=port) for kind, port in ports.items()
-    )
+    kinds = (EndpointKind.HTTP, EndpointKind.HTTPS, EndpointKind.MTPROTO, EndpointKind.NOISE)
+    ports = zip(kinds, (http, https, mtproto, noise), strict=True)
+    return tuple(Endpoint(id=f"{kind}-1", kind=kind, host=host, port=port) for kind, port in ports)
 
 
 @pytest.fixture

@@ -41,7 +41,7 @@ from heliograph_lab.evaluate.event.detectors import detect_hourly, detect_level_
 
 _ACCESS = ("mobile", "fixed", "hosting")
 EARLY_US = 7_200 * SECOND_US  # assumed
-MAX_LINES = 40  # alarms of one detector in the text
+MAX_LINES = 40  # alarms of one detector in the text; assumed
 
 _LEVELS: Mapping[str, Detector] = {"level": detect_level_drops, "ioda": CONTENDERS["ioda"].run}
 DETECTORS_BY_FORMAT: Mapping[str, Mapping[str, Detector]] = {
