@@ -42,10 +42,11 @@ from heliograph_collector.control.echo_server import EchoServer
 from heliograph_collector.corroborate import (
     CorroborationSettings,
     IodaConfig,
+    PublishedFeed,
     RadarConfig,
     RisConfig,
 )
-from heliograph_collector.corroborate.service import Corroboration, PublishedFeed
+from heliograph_collector.corroborate.service import Corroboration
 from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError

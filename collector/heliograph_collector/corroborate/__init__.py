@@ -17,7 +17,12 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from heliograph.units import DAY_US
-from heliograph_collector.corroborate.annotation import Agreement, AgreementReason, Annotation
+from heliograph_collector.corroborate.annotation import (
+    Agreement,
+    AgreementReason,
+    Annotation,
+    AnnotationRecord,
+)
 from heliograph_collector.corroborate.annotation_log import AnnotationLog
 from heliograph_collector.corroborate.compare import compare_incident
 from heliograph_collector.corroborate.incident import (
@@ -44,12 +49,13 @@ __all__ = [
     "AgreementReason",
     "Annotation",
     "AnnotationLog",
+    "AnnotationRecord",
     "CorroborationSettings",
     "Corroborator",
     "Entity",
     "FeedIncident",
-    "IncidentFeed",
     "IodaConfig",
+    "PublishedFeed",
     "RadarConfig",
     "RisConfig",
     "SourceContext",
@@ -68,15 +74,15 @@ class CorroborationSettings:
     radar: RadarConfig = field(default_factory=RadarConfig)
 
 
-class IncidentFeed(Protocol):
-    """What the sources are queried about."""
+class PublishedFeed(Protocol):
+    """What the public feed shows: only this may be asked about outside."""
 
-    def list_incidents(self) -> Sequence[FeedIncident]:
-        """List the published incidents that outside sources can observe, newest first."""
+    def list_incidents(self) -> Sequence[object]:
+        """List the incidents as the API does, newest first, for `read_incident`."""
         ...
 
-    def list_networks(self) -> Sequence[Entity]:
-        """List the networks to follow before an incident."""
+    def list_networks(self) -> Sequence[tuple[str, int]]:
+        """List (country, ASN) with enough connected vantages to be named without risk."""
         ...
 
 
@@ -113,7 +119,7 @@ class Corroborator:
         sources: Iterable[EvidenceSource],
         annotation_log: AnnotationLog,
         context: SourceContext,
-        feed: IncidentFeed,
+        feed: PublishedFeed,
     ) -> None:
         self._sources = list(sources)
         self._annotation_log = annotation_log
@@ -146,9 +152,11 @@ class Corroborator:
         Raises SourceError.
         """
         wall_us = self._context.clock.wall_us()
-        incidents = [i for i in self._feed.list_incidents() if i.is_due(wall_us)]
+        published = map(read_incident, self._feed.list_incidents())
+        incidents = [i for i in published if i is not None and i.is_due(wall_us)]
         entities = list_entities(incidents)
-        source.follow([*entities, *self._feed.list_networks()])
+        networks = [Entity(*network) for network in self._feed.list_networks()]
+        source.follow([*entities, *networks])
         del entities[MAX_ENTITIES:]
         for closed_entity in polled_us.keys() - set(entities):
             del polled_us[closed_entity]

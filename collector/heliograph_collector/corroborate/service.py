@@ -1,33 +1,21 @@
 """Corroboration of published incidents by the configured sources, for the API."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from random import Random
-from typing import Any, Protocol
 
 from heliograph.clock import Clock
 from heliograph_collector.corroborate import (
-    SOURCES,
     AnnotationLog,
+    AnnotationRecord,
     CorroborationSettings,
     Corroborator,
-    Entity,
+    PublishedFeed,
     SourceContext,
+    build_source,
     open_session,
 )
-
-
-class PublishedFeed(Protocol):
-    """What the public feed shows: only this may be asked about outside."""
-
-    def list_incidents(self) -> Sequence[Mapping[str, Any]]:
-        """List the incidents as the API does, newest first."""
-        ...
-
-    def list_networks(self) -> Sequence[tuple[str, int]]:
-        """List (country, ASN) with enough connected vantages to be named without risk."""
-        ...
 
 
 class Corroboration:
@@ -48,7 +36,7 @@ class Corroboration:
         self._rng = rng
         self._notes = AnnotationLog(data)
 
-    def list_annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+    def list_annotations(self, incident: str) -> Sequence[AnnotationRecord]:
         """List the annotations of an incident, also from sources no longer configured."""
         return self._notes.list_annotations(incident)
 
@@ -61,9 +49,8 @@ class Corroboration:
         async with open_session() as session:
             context = SourceContext(session=session, clock=self._clock, rng=self._rng, pause=pause)
             await Corroborator(
-                [SOURCES[name](self._settings, context) for name in self._names],
+                [build_source(name, self._settings, context) for name in self._names],
                 self._notes,
                 context,
-                incidents=feed.list_incidents,
-                watched=lambda: [Entity(*network) for network in feed.list_networks()],
+                feed,
             ).run()

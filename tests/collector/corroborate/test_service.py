@@ -19,14 +19,12 @@ from heliograph_collector.corroborate import (
     CorroborationSettings,
     Corroborator,
     Entity,
-    FeedIncident,
     IodaConfig,
     RadarConfig,
     RisConfig,
     SourceError,
     build_source,
     open_session,
-    read_incident,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.corroborate.incident import format_timestamp
@@ -96,11 +94,11 @@ class World:
             self,
         )
 
-    def list_incidents(self) -> list[FeedIncident]:
-        return [found for each in self.told if (found := read_incident(each)) is not None]
+    def list_incidents(self) -> list[dict[str, Any]]:
+        return self.told
 
-    def list_networks(self) -> list[Entity]:
-        return [Entity("KZ", 9198)]
+    def list_networks(self) -> list[tuple[str, int]]:
+        return [("KZ", 9198)]
 
     async def run(self) -> None:
         """Until it has paused as often as it may."""
