@@ -9,7 +9,8 @@ from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.http.dump_writer import DayEntry
-    from heliograph_collector.sources.ooni.judged_import import JudgedImport, UnreadableDocument
+    from heliograph_collector.sources.ooni import Complaint
+    from heliograph_collector.sources.ooni.judged_import import JudgedImport
     from heliograph_collector.store.store import Store
 
 
@@ -51,7 +52,7 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
     return await service.send_sample(receiver, base_url, now_us)
 
 
-def judge_files(paths: Sequence[Path]) -> "Iterator[JudgedImport | UnreadableDocument]":
+def judge_files(paths: Sequence[Path]) -> "Iterator[JudgedImport | Complaint]":
     """Judge each document of OONI files and folders by our own rules."""
     from heliograph_collector.judge import judge
     from heliograph_collector.sources.ooni import judged_import

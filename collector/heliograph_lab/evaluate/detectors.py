@@ -27,9 +27,7 @@ from heliograph_lab.evaluate.baselines.ioda import ioda
 from heliograph_lab.evaluate.baselines.ooni import ooni
 
 FEED_US = 1_500_000  # from a decision to the row; see above
-BATCH_US = (
-    30 * SECOND_US
-)  # between batches of an agent; its batcher.PERIOD_S
+BATCH_US = 30 * SECOND_US  # between batches of an agent; its batcher.PERIOD_S
 PROCESSING_US = 2 * SECOND_US  # to send, store and judge a batch; assumed
 _TICK_US = 5 * SECOND_US  # between evaluations of a young incident; assumed
 _YOUNG_US = 900 * SECOND_US  # assumed

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO
+from typing import IO, ClassVar, Literal
 
 from heliograph_collector.sources.json_objects import (
     OVERSIZED_FILE,
@@ -40,6 +40,7 @@ class Complaint:
     path: Path
     line: int
     reason: str
+    is_readable: ClassVar[Literal[False]] = False  # as opposed to a judged measurement
 
     def __str__(self) -> str:
         location = f"{self.path}, line {self.line}" if self.line else str(self.path)

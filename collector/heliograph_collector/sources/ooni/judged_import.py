@@ -1,6 +1,6 @@
 """Judge OONI measurement files by rules, file by file."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import ClassVar, Literal
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
 from heliograph_collector.sources.ooni import (
     Complaint,
+    Document,
     ImportedMeasurement,
     ImportRow,
     PeerOutcomes,
@@ -19,16 +20,6 @@ from heliograph_collector.sources.ooni import (
     read_documents,
     read_measurement,
 )
-
-
-@dataclass(frozen=True, slots=True)
-class UnreadableDocument:
-    """A document that cannot be read; `line` is 0 for a file of one document."""
-
-    path: Path
-    line: int
-    reason: str
-    is_readable: ClassVar[Literal[False]] = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,37 +40,29 @@ class JudgedImport:
 Judge = Callable[[ReceivedMeasurement, ControlView], Sequence[Verdict]]
 
 
-def judge_files(paths: Sequence[Path], judge: Judge) -> Iterator[JudgedImport | UnreadableDocument]:
+def judge_files(paths: Sequence[Path], judge: Judge) -> Iterator[JudgedImport | Complaint]:
     """Judge each document of files and folders; read the files twice, peers first."""
-    peers = PeerOutcomes()
-    for imported in _read_without_control(paths):
-        peers.add(imported)
-    for result in _read_documents(paths):
-        if isinstance(result, UnreadableDocument):
-            yield result
+    peers = collect_peers(paths)
+    for document in read_documents(paths):
+        if isinstance(document, Complaint):
+            yield document
             continue
-        imported = peers.compare_peers(result)
+        try:
+            imported = peers.compare_peers(read_measurement(document.measurement))
+        except UnreadableError as error:
+            yield Complaint(document.path, document.line, str(error))
+            continue
         yield JudgedImport(imported, judge(imported.record, imported.control))
 
 
-def _read_without_control(paths: Sequence[Path]) -> Iterator[ImportedMeasurement]:
-    """Read documents without an own control; skip unreadable ones.
+def collect_peers(paths: Iterable[Path]) -> PeerOutcomes:
+    """Collect the outcomes of documents without an own control; skip unreadable ones.
 
     Other vantages' outcomes serve as their control.
     """
+    peers = PeerOutcomes()
     for document in read_documents(paths):
-        if isinstance(document, Complaint) or has_control(document.measurement):
-            continue
-        with suppress(UnreadableError):
-            yield read_measurement(document.measurement)
-
-
-def _read_documents(paths: Sequence[Path]) -> Iterator[ImportedMeasurement | UnreadableDocument]:
-    for document in read_documents(paths):
-        if isinstance(document, Complaint):
-            yield UnreadableDocument(document.path, document.line, document.reason)
-            continue
-        try:
-            yield read_measurement(document.measurement)
-        except UnreadableError as error:
-            yield UnreadableDocument(document.path, document.line, str(error))
+        if isinstance(document, Document) and not has_control(document.measurement):
+            with suppress(UnreadableError):
+                peers.add(read_measurement(document.measurement))
+    return peers

@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.judge import judge
+from heliograph_collector.model.records import ReceivedMeasurement, Verdict
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources import csv_table, ioda, ripe_atlas
@@ -31,15 +32,13 @@ from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, guess_country, 
 from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
 from heliograph_collector.sources.ooni import (
     Complaint,
-    Document,
     ImportedMeasurement,
     OoniMeasurement,
-    PeerOutcomes,
     UnreadableError,
-    has_control,
     read_documents,
     read_measurement,
 )
+from heliograph_collector.sources.ooni.judged_import import collect_peers
 from heliograph_collector.sources.replay import Replay, Series
 from heliograph_collector.sources.timestamps import find_time_range
 
@@ -146,12 +145,7 @@ def is_ooni_measurement(item: JsonObject) -> bool:
 def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
     """Read files twice: first results of other countries, then votes that use them."""
     all_paths = list(paths)
-    world = PeerOutcomes()
-    for document in _documents(all_paths, Complaints()):
-        if not has_control(document.measurement):
-            with suppress(UnreadableError):
-                world.add(read_measurement(document.measurement))
-    all_votes = list(_read_votes(all_paths, world, complaints))
+    all_votes = list(_read_votes(all_paths, complaints))
     low_us, high_us = find_time_range([vote.at_us for vote in all_votes])
     voted = [vote for vote in all_votes if low_us <= vote.at_us <= high_us]
     voted.sort(key=attrgetter("at_us", "witness.nym"))
@@ -172,36 +166,33 @@ def read_ooni_replay(paths: Iterable[Path], complaints: Complaints) -> Replay:
     )
 
 
-def _documents(paths: Iterable[Path], complaints: Complaints) -> Iterator[Document]:
-    for entry in read_documents(paths):
-        if isinstance(entry, Complaint):
-            complaints.add(describe_location(entry.path, entry.line), entry.reason)
-        else:
-            yield entry
-
-
-def _read_votes(
-    paths: Iterable[Path], world: PeerOutcomes, complaints: Complaints
-) -> Iterator[ServiceVote]:
-    for document in _documents(paths, complaints):
+def _read_votes(paths: Sequence[Path], complaints: Complaints) -> Iterator[ServiceVote]:
+    peers = collect_peers(paths)
+    for document in read_documents(paths):
         location = describe_location(document.path, document.line)
+        if isinstance(document, Complaint):
+            complaints.add(location, document.reason)
+            continue
         try:
-            imported = world.compare_peers(read_measurement(document.measurement))
+            imported = peers.compare_peers(read_measurement(document.measurement))
         except UnreadableError as error:
             complaints.add(location, str(error))
             continue
-        voter_id = _derive_voter_id(document.measurement)
-        measurement = replace(
-            imported.record,
-            pseudonym=voter_id,
-            prefix=voter_id,
-            measurement=replace(imported.record.measurement, service=_service_name(imported)),
-        )
-        votes = list(read_votes([(measurement, judge(imported.record, imported.control))]))
-        if not votes or not votes[0].at_us:
+        votes = list(read_votes([_judge_as_voter(imported, document.measurement)]))
+        if votes and votes[0].at_us:
+            yield votes[0]
+        else:
             complaints.add(location, "it names no country or no time, so it has no vote")
-            continue
-        yield votes[0]
+
+
+def _judge_as_voter(
+    imported: ImportedMeasurement, measurement: OoniMeasurement
+) -> tuple[ReceivedMeasurement, tuple[Verdict, ...]]:
+    voter_id = _derive_voter_id(measurement)
+    record = imported.record
+    measured = replace(record.measurement, service=_service_name(imported))
+    voter_record = replace(record, pseudonym=voter_id, prefix=voter_id, measurement=measured)
+    return voter_record, judge(record, imported.control)
 
 
 def _service_name(imported: ImportedMeasurement) -> str:
