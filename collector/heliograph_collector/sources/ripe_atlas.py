@@ -113,7 +113,7 @@ class AtlasProbe(msgspec.Struct, frozen=True, rename={"number": "id", "country":
         """Return the access by the host's tags; an anchor is in a data center."""
         if self.is_anchor:
             return "hosting"
-        return next((a for a, words in _ACCESS.items() if not self.tags.isdisjoint(words)), "")
+        return next((a for a, slugs in _ACCESS.items() if not self.tags.isdisjoint(slugs)), "")
 
     def was_connected(self, since_us: int) -> bool:
         """Return whether a probe without events has been connected since before."""

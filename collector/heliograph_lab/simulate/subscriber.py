@@ -32,7 +32,7 @@ class _IncidentList(msgspec.Struct):
     incidents: list[IncidentMessage] = []
 
 
-class CoverageGap(msgspec.Struct, rename={"since": "from"}):
+class ObservedGap(msgspec.Struct, rename={"since": "from"}):
     because: str
     country: str | None
     since: str
@@ -41,7 +41,7 @@ class CoverageGap(msgspec.Struct, rename={"since": "from"}):
 
 class _Coverage(msgspec.Struct):
     at: str = ""
-    blind: list[CoverageGap] = []
+    blind: list[ObservedGap] = []
 
 
 @dataclass(slots=True)
@@ -127,7 +127,7 @@ class IncidentSubscriber:
             observed.closed_s = now_s
 
 
-def _is_blinding(gap: CoverageGap, now: str) -> bool:
+def _is_blinding(gap: ObservedGap, now: str) -> bool:
     """Return whether a gap covers all countries now; ISO times compare as text."""
     is_own_fault = gap.because != _UNMEASURED and not gap.country
     return is_own_fault and gap.since <= now and (gap.until is None or gap.until > now)

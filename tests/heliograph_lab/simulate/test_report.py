@@ -17,9 +17,9 @@ from heliograph_lab.simulate.report import (
 )
 from heliograph_lab.simulate.script import ExpectedCut
 from heliograph_lab.simulate.subscriber import (
-    CoverageGap,
     IncidentMessage,
     IncidentSubscriber,
+    ObservedGap,
     ObservedIncident,
     _is_blinding,
 )
@@ -87,7 +87,7 @@ def test_counters_of_all_processes_are_summed() -> None:
 
 
 def test_gap_blinds_if_global_own_fault_and_ongoing() -> None:
-    gap = CoverageGap("restart", "", "2026-01-01T00:00:00Z", None)
+    gap = ObservedGap("restart", "", "2026-01-01T00:00:00Z", None)
     now = "2026-01-01T00:01:00Z"
     assert _is_blinding(gap, now)
     assert _is_blinding(structs.replace(gap, until="2026-01-01T00:03:00Z"), now)

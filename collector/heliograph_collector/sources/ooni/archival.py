@@ -22,11 +22,11 @@ from heliograph.observation import (
     Tls,
 )
 from heliograph_collector.sources.ooni.document import (
-    Connect,
-    Handshake,
+    ConnectRow,
+    HandshakeRow,
     HelperRow,
-    Query,
-    Request,
+    QueryRow,
+    RequestRow,
     Row,
     read_port,
 )
@@ -126,7 +126,7 @@ def presume_lookup(
     return presume_step(Operation.RESOLVE, failure_code, dns=dns)
 
 
-def parse_queries(row: Query, later: Sequence[Query] = ()) -> list[Observation]:
+def parse_queries(row: QueryRow, later: Sequence[QueryRow] = ()) -> list[Observation]:
     """Parse a DNS row; getaddrinfo gives two observations, for A and AAAA.
 
     `later` are rows of further replies to the same query.
@@ -149,14 +149,14 @@ def parse_queries(row: Query, later: Sequence[Query] = ()) -> list[Observation]:
     ]
 
 
-def list_addresses(rows: Iterable[Query]) -> set[str]:
+def list_addresses(rows: Iterable[QueryRow]) -> set[str]:
     """List the addresses that the lookups gave."""
     lookups = [x.dns for row in rows for x in parse_queries(row) if x.dns]
     return {address for dns in lookups for address in dns.addresses}
 
 
 def _parse_dns(
-    row: Query, record: str, answers: Sequence[DnsAnswer], later: Sequence[Query]
+    row: QueryRow, record: str, answers: Sequence[DnsAnswer], later: Sequence[QueryRow]
 ) -> Dns:
     engine = ENGINES.get(row.engine, "system")
     return Dns(
@@ -170,7 +170,7 @@ def _parse_dns(
     )
 
 
-def _parse_later_reply(reply_row: Query, row: Query) -> DnsReply:
+def _parse_later_reply(reply_row: QueryRow, row: QueryRow) -> DnsReply:
     is_denied = reply_row.failure is Failure.DNS_NXDOMAIN_ERROR
     return DnsReply(
         after_us=max(0, reply_row.t - (row.t0 or 0)),
@@ -179,7 +179,7 @@ def _parse_later_reply(reply_row: Query, row: Query) -> DnsReply:
     )
 
 
-def _parse_answers(row: Query) -> tuple[DnsAnswer, ...]:
+def _parse_answers(row: QueryRow) -> tuple[DnsAnswer, ...]:
     answers = []
     for answer in row.answers[:MAX_ANSWERS]:
         ttl_s = max(0, answer.ttl)
@@ -191,7 +191,7 @@ def _parse_answers(row: Query) -> tuple[DnsAnswer, ...]:
     return tuple(answers)
 
 
-def parse_connect(row: Connect) -> Observation:
+def parse_connect(row: ConnectRow) -> Observation:
     failure_code = row.status.failure
     if failure_code is None and row.status.success is False:
         failure_code = Failure.UNKNOWN_FAILURE
@@ -202,7 +202,7 @@ def parse_connect(row: Connect) -> Observation:
     )
 
 
-def parse_handshake(row: Handshake, *, trusted: bool) -> Observation:
+def parse_handshake(row: HandshakeRow, *, trusted: bool) -> Observation:
     """Parse a TLS row.
 
     With `trusted`, an untrusted certificate counts as wrong even if it was not kept: OONI's probe
@@ -223,7 +223,7 @@ def parse_handshake(row: Handshake, *, trusted: bool) -> Observation:
     return replace(build_step(Operation.TLS_HANDSHAKE, row, row.failure), tls=tls)
 
 
-def parse_certificates(row: Handshake | HelperRow) -> tuple[Certificate, ...]:
+def parse_certificates(row: HandshakeRow | HelperRow) -> tuple[Certificate, ...]:
     if row.x_peer_certificates:
         return tuple(Certificate(**structs.asdict(c)) for c in row.x_peer_certificates)
     parsed = map(parse_certificate, row.peer_certificates[:MAX_CERTIFICATES])
@@ -254,7 +254,7 @@ def parse_certificate(der: bytes) -> Certificate | None:
     )
 
 
-def parse_page(row: Request, url: str) -> list[Observation]:
+def parse_page(row: RequestRow, url: str) -> list[Observation]:
     """Parse an HTTP row to a round trip and, after a reply, the body."""
     failure_code = row.failure or None
     http = parse_reply(row, url)

@@ -109,7 +109,7 @@ class Answer(msgspec.Struct, frozen=True):
     asn: int = 0
 
 
-class Query(Row, frozen=True):
+class QueryRow(Row, frozen=True):
     failure: FailureCode = None
     engine: Text32 = ""
     query_type: Annotated[str, partial(as_text, limit=16)] = ""
@@ -123,7 +123,7 @@ class ConnectStatus(msgspec.Struct, frozen=True):
     success: bool | None = None
 
 
-class Connect(Row, frozen=True):
+class ConnectRow(Row, frozen=True):
     port: Port = 0
     status: ConnectStatus = ConnectStatus()
 
@@ -139,7 +139,7 @@ class NamedCertificate(msgspec.Struct, frozen=True):
     not_after_s: int = 0
 
 
-class Handshake(Row, frozen=True):
+class HandshakeRow(Row, frozen=True):
     failure: FailureCode = None
     address: Text256 = ""
     outer_server_name: Text256 = ""
@@ -167,7 +167,7 @@ class Response(msgspec.Struct, frozen=True):
     x_text: str = ""
 
 
-class Request(Row, frozen=True):
+class RequestRow(Row, frozen=True):
     failure: RecordedFailure = msgspec.UNSET
     address: Text256 = ""
     request: RequestFacts = RequestFacts()
@@ -211,22 +211,22 @@ class ControlRequest(msgspec.Struct, frozen=True):
 
 
 class Bootstrap(msgspec.Struct, frozen=True):
-    queries: list[Query] = []
+    queries: list[QueryRow] = []
 
 
-class Lookup(msgspec.Struct, frozen=True):
+class ResolverResult(msgspec.Struct, frozen=True):
     """The result of dnscheck at one resolver."""
 
     failure: FailureCode = None
-    tcp_connect: list[Connect] = []
-    tls_handshakes: list[Handshake] = []
+    tcp_connect: list[ConnectRow] = []
+    tls_handshakes: list[HandshakeRow] = []
 
 
 class TorTarget(msgspec.Struct, frozen=True):
     failure: FailureCode = None
     target_protocol: Text32 = ""
     target_address: Text256 = ""
-    tcp_connect: list[Connect] = []
+    tcp_connect: list[ConnectRow] = []
 
 
 class OoniKeys(msgspec.Struct, frozen=True):
@@ -234,11 +234,11 @@ class OoniKeys(msgspec.Struct, frozen=True):
 
     flags: dict[str, bool] = {}  # those that are true or false, by name
 
-    queries: list[Query] = []
-    x_dns_duplicate_responses: list[Query] = []
-    tcp_connect: list[Connect] = []
-    tls_handshakes: list[Handshake] = []
-    requests: list[Request] = []
+    queries: list[QueryRow] = []
+    x_dns_duplicate_responses: list[QueryRow] = []
+    tcp_connect: list[ConnectRow] = []
+    tls_handshakes: list[HandshakeRow] = []
+    requests: list[RequestRow] = []
     failure: RecordedFailure = msgspec.UNSET
     failed_operation: Text32 = ""
     # web_connectivity
@@ -260,7 +260,7 @@ class OoniKeys(msgspec.Struct, frozen=True):
     # dnscheck, stunreachability, tor
     bootstrap: Bootstrap = Bootstrap()
     bootstrap_failure: FailureCode = None
-    lookups: dict[str, Lookup] = {}
+    lookups: dict[str, ResolverResult] = {}
     endpoint: Text256 = ""
     targets: dict[str, TorTarget] = {}
     # the two middlebox tests

@@ -19,7 +19,7 @@ from heliograph_collector.sources.ooni.document import (
     OoniKeys,
     OoniMeasurement,
     RecordedFailure,
-    Request,
+    RequestRow,
     Response,
 )
 from heliograph_collector.sources.ooni.envelope import (
@@ -165,7 +165,7 @@ def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: s
         return
     hop = HopRows(url)
     response = Response(code=200 if failure_code is None else 0)
-    hop.requests = [Request(failure=failure_code, response=response)]
+    hop.requests = [RequestRow(failure=failure_code, response=response)]
     add_hop_steps(steps, hop)
 
 

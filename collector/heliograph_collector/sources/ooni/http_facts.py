@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
 from heliograph.observation import Http
-from heliograph_collector.sources.ooni.document import Request, Response
+from heliograph_collector.sources.ooni.document import RequestRow, Response
 
 MAX_NAMES = 64
 MAX_VALUE = 2048  # characters of a header's value
@@ -25,15 +25,15 @@ _HIDDEN = {
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
-def parse_reply(row: Request, url: str) -> Http:
+def parse_reply(row: RequestRow, url: str) -> Http:
     """Parse a reply to the requested `url`; visible text is kept only for cleartext."""
     response = row.response
     body = response.body
     headers = _merge_headers(response)
     beginning = body[:LOOKED_AT].decode("utf-8", "replace")
-    text = ""
+    visible_text = ""
     if parse_scheme(url) == "http":
-        text = extract_text(beginning) or response.x_text[:MAX_TEXT]
+        visible_text = extract_text(beginning) or response.x_text[:MAX_TEXT]
     return Http(
         method=row.request.method or "GET",
         url=url,
@@ -45,7 +45,7 @@ def parse_reply(row: Request, url: str) -> Http:
         body_sha256=hashlib.sha256(body).hexdigest() if body else response.x_body_sha256,
         truncated=response.body_is_truncated is True,
         header_names=list_header_names(headers),
-        text=text,
+        text=visible_text,
     )
 
 

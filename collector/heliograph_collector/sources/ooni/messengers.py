@@ -9,7 +9,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, Query
+from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, QueryRow
 from heliograph_collector.sources.ooni.endpoints import (
     EndpointRows,
     ServiceEndpoint,
@@ -198,7 +198,7 @@ def read_facebook_messenger(document: OoniMeasurement) -> ImportedMeasurement:
     return import_steps(document, "facebook_messenger", steps, groups)
 
 
-def _is_elsewhere(queries: list[Query]) -> bool:
+def _is_elsewhere(queries: list[QueryRow]) -> bool:
     """Return whether all recorded networks of the addresses are not Meta's."""
     networks = {answer.asn for query in queries for answer in query.answers} - {0}
     return bool(networks) and META not in networks

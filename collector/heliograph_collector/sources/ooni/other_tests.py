@@ -9,7 +9,12 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Observation, Udp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.document import Lookup, OoniKeys, OoniMeasurement, TorTarget
+from heliograph_collector.sources.ooni.document import (
+    OoniKeys,
+    OoniMeasurement,
+    ResolverResult,
+    TorTarget,
+)
 from heliograph_collector.sources.ooni.endpoints import add_outcome, import_steps
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
@@ -47,7 +52,7 @@ def read_dnscheck(document: OoniMeasurement) -> ImportedMeasurement:
     return import_steps(document, "dnscheck", steps, groups)
 
 
-def _add_resolver(steps: Steps, url: str, lookup: Lookup) -> None:
+def _add_resolver(steps: Steps, url: str, lookup: ResolverResult) -> None:
     hop = HopRows(url, connects=lookup.tcp_connect, handshakes=lookup.tls_handshakes)
     add_hop_steps(steps, hop)
     _add_last_exchange(steps, "dns", "answer", lookup.failure)

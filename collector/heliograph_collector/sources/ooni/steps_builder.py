@@ -8,7 +8,13 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Tcp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
-from heliograph_collector.sources.ooni.document import Connect, Handshake, Query, Request, Row
+from heliograph_collector.sources.ooni.document import (
+    ConnectRow,
+    HandshakeRow,
+    QueryRow,
+    RequestRow,
+    Row,
+)
 from heliograph_collector.sources.ooni.http_facts import parse_scheme
 
 NAME_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
@@ -24,11 +30,11 @@ class HopRows:
     """One page of the redirect chain with its rows."""
 
     url: str
-    queries: list[Query] = field(default_factory=list)
-    connects: list[Connect] = field(default_factory=list)
-    handshakes: list[Handshake] = field(default_factory=list)
-    requests: list[Request] = field(default_factory=list)
-    duplicates: list[Query] = field(default_factory=list)
+    queries: list[QueryRow] = field(default_factory=list)
+    connects: list[ConnectRow] = field(default_factory=list)
+    handshakes: list[HandshakeRow] = field(default_factory=list)
+    requests: list[RequestRow] = field(default_factory=list)
+    duplicates: list[QueryRow] = field(default_factory=list)
 
     @property
     def host(self) -> str:
@@ -74,13 +80,13 @@ class _StepBuilder:
         for request in self._hop.requests:
             self._add_request(request)
 
-    def _add_connect(self, row: Connect) -> None:
+    def _add_connect(self, row: ConnectRow) -> None:
         observation = archival.parse_connect(row)
         assert observation.tcp is not None  # noqa: S101 parse_connect sets it
         index = self._steps.add(observation, self._steps.find_lookup(observation.tcp.address))
         self._index_step(row, (observation.tcp.address, observation.tcp.port), index)
 
-    def _add_handshake(self, row: Handshake) -> None:
+    def _add_handshake(self, row: HandshakeRow) -> None:
         end = archival.split_endpoint(row.address)
         parent = self._find_parent(row, end)
         if parent is None and not end[0]:
@@ -90,7 +96,7 @@ class _StepBuilder:
         index = self._steps.add(archival.parse_handshake(row, trusted=self._steps.trusted), parent)
         self._index_step(row, end, index)
 
-    def _add_request(self, row: Request) -> None:
+    def _add_request(self, row: RequestRow) -> None:
         observations = archival.parse_page(row, self._hop.url)
         parent = self._find_parent(row, archival.split_endpoint(row.address))
         if parent is None:
@@ -129,7 +135,7 @@ class _StepBuilder:
         return False
 
     def _add_unrecorded_handshake(self, parent: int, failure_code: Failure | None = None) -> int:
-        row = Handshake(server_name=self._hop.host, failure=failure_code)
+        row = HandshakeRow(server_name=self._hop.host, failure=failure_code)
         return self._steps.add(archival.parse_handshake(row, trusted=self._steps.trusted), parent)
 
     def _find_parent(self, row: Row, end: tuple[str, int]) -> int | None:

@@ -21,8 +21,8 @@ from heliograph_collector.sources.ooni.control import (
 from heliograph_collector.sources.ooni.document import (
     OoniKeys,
     OoniMeasurement,
-    Query,
-    Request,
+    QueryRow,
+    RequestRow,
     Row,
 )
 from heliograph_collector.sources.ooni.envelope import (
@@ -108,7 +108,7 @@ def build_chain(keys: OoniKeys, url: str) -> list[HopRows]:
     return hops
 
 
-def _sort_requests(requests: list[Request], url: str) -> list[Request]:
+def _sort_requests(requests: list[RequestRow], url: str) -> list[RequestRow]:
     """Sort requests first to last; requests without tags are listed last first."""
     if any(row.depth is not None for row in requests):
         return requests
@@ -139,7 +139,7 @@ def _map_addresses(hops: list[HopRows]) -> dict[str, HopRows]:
     return hop_by_address
 
 
-def _list_answers(queries: list[Query]) -> list[str]:
+def _list_answers(queries: list[QueryRow]) -> list[str]:
     lookups = [x.dns for query in queries for x in archival.parse_queries(query) if x.dns]
     return [answer.data for dns in lookups for answer in dns.answers]
 
