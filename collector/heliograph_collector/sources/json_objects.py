@@ -21,7 +21,7 @@ MAX_EXPANDED_BYTES = 1 << 30  # of one file that is read line by line
 MAX_LINE_BYTES = 1 << 20
 MAX_ROWS = 2_000_000
 MAX_STEPS = 200_000  # per series: almost two years in steps of 5 minutes, four months of one
-OVERSIZED_LINE = b"\0line"
+OVERSIZED_LINE = b"\0line"  # markers, compared by identity
 OVERSIZED_FILE = b"\0file"
 _HEAD = 1 << 16
 

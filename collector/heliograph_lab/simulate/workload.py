@@ -133,7 +133,6 @@ def _build_full_page(head: Http, name: str) -> Http:
 
 
 Load = Literal["plan", "scenario", "none"]
-LOADS: Sequence[Load] = ("plan", "scenario", "none")
 NOT_MEASURED = "No turn within 120 s: the agent has more to do than its limits let."
 _JITTER = 0.1  # of an interval, to either side, as in the agent
 _IPV6_SHARE = 0.4  # share of volunteers with IPv6; every control has it

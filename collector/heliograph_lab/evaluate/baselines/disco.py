@@ -40,9 +40,6 @@ class Automaton:
         rate = self.rate * self.s**state
         return rate * seconds - math.log(rate)
 
-    def move_cost(self, before: int, after: int) -> float:
-        return max(0, after - before) * self.climb
-
 
 @dataclass(frozen=True, slots=True)
 class Burst:

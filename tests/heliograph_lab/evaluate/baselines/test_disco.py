@@ -91,8 +91,8 @@ def test_at_the_published_rate_machines_that_come_and_go_are_bursts() -> None:
 
 
 def path_cost(gaps: Sequence[float], path: Sequence[int], automaton: Automaton) -> float:
-    moves = sum(automaton.move_cost(before, after) for before, after in pairwise([0, *path]))
-    return moves + sum(map(automaton.gap_cost, path, gaps))
+    climbs = sum(max(0, after - before) for before, after in pairwise([0, *path]))
+    return climbs * automaton.climb + sum(map(automaton.gap_cost, path, gaps))
 
 
 @pytest.mark.parametrize("seed", range(60))
