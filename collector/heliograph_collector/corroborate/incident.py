@@ -79,9 +79,10 @@ class _PublishedIncident(msgspec.Struct):
 
 
 def read_incident(document: object) -> FeedIncident | None:
-    """Parse an incident as the feed publishes it. Raises msgspec.ValidationError, ValueError.
+    """Parse an incident as the feed publishes it.
 
-    None for a kind that outside sources cannot observe, and for a withdrawn incident.
+    None for a kind that outside sources cannot observe, and for a withdrawn incident. Raises
+    msgspec.ValidationError, ValueError.
     """
     incident = msgspec.convert(document, _PublishedIncident, from_attributes=True)
     if incident.kind != _SILENCE or incident.state == "withdrawn":

@@ -155,7 +155,7 @@ def _is_event(item: JsonObject) -> bool:
 
 
 def _iterate_probes(item: JsonObject) -> Iterator[AtlasProbe]:
-    """Yield a single probe, or those of a list: `results` in the API, `objects` in the archive."""
+    """Yield a probe, or those of a list (API: `results`, archive: `objects`)."""
     lists = [item.fields.get(key) for key in ("results", "objects")]
     for fields in iterate_objects([item.fields, *lists]):
         if "id" in fields and "country_code" in fields:

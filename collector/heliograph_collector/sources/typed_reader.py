@@ -118,7 +118,7 @@ def _find_reader(kind: object) -> _Reader:
 
 
 def _find_item_type(kind: object) -> type:
-    """Return the JSON type of a list's items; others are left out, unless every place counts."""
+    """Return the JSON type of the items that a list keeps; `object` keeps every place."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
         return Mapping
     return str if kind is str else object

@@ -72,7 +72,7 @@ def group_by_contender(outcomes: Iterable[ReplayOutcome]) -> dict[str, Contender
 
 @dataclass(frozen=True, slots=True)
 class DelayQuantile:
-    """A quantile of a delay, or of a width, of sudden truths; undetected ones are infinite."""
+    """A quantile of a delay or width of sudden truths; undetected ones are infinite."""
 
     unit: ClassVar = "s"
     truths: TruthFilter

@@ -49,7 +49,7 @@ PRESUMED_FACTOR = 0.5  # assumed; share of a confidence that remains without a m
 
 
 class ImportRow(TypedDict):
-    """One line of `import ooni --json`; `accessible` and `blocking` are as in OONI's documents."""
+    """One line of `import ooni --json`; `accessible` and `blocking` are as OONI's."""
 
     input: str | None
     test_name: str
