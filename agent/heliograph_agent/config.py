@@ -7,6 +7,7 @@ apply, and no YAML library is loaded.
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
@@ -95,7 +96,23 @@ class ConfigKey:
     parse: Callable[[str], Any]  # raises ValueError
     is_list: bool = False
     max_values: int = MAX_DOH
-    combine: Callable[[tuple[Any, ...]], Any] = tuple  # the parsed values of a list
+
+    def parse_values(self, raw_values: list[str]) -> Any:
+        """Parse the value, or all values of a list. Raises ValueError, KeyError, OSError."""
+        values = tuple(self.parse(raw_value) for raw_value in raw_values)
+        if len(values) > self.max_values:
+            raise ValueError(f"more than {self.max_values}")
+        return self.combine(values) if self.is_list else values[0]
+
+    def combine(self, values: tuple[Any, ...]) -> Any:
+        return values
+
+
+class HoursKey(ConfigKey):
+    """Unite several ranges of hours."""
+
+    def combine(self, values: tuple[frozenset[int], ...]) -> frozenset[int]:
+        return frozenset[int]().union(*values)
 
 
 def load_config(path: Path) -> Config:
@@ -118,18 +135,18 @@ def parse_config(content: bytes, source: str) -> Config:
 
 def with_options(config: Config, options: Mapping[str, str]) -> Config:
     """Return `config` with options of the command line. Raises AgentConfigError."""
-    values: dict[str, Any] = {}
     for name, value in options.items():
         key = _find_key(name, "--option")
-        values_text = value.split(",") if key.is_list else [value]
-        values[key.attribute] = _parse_values(key, name, values_text, "--option")
-    return replace(config, **values)
+        raw_values = value.split(",") if key.is_list else [value]
+        parsed = _parse_values(key, name, raw_values, "--option")
+        config = replace(config, **{key.attribute: parsed})
+    return config
 
 
 def _read_config(root: YamlEntry) -> Config:
     if not isinstance(root.content, dict):
         raise _not_a_mapping(root)
-    values: dict[str, Any] = {}
+    config = Config()
     for section in root.content.values():
         if not any(key_name.startswith(f"{section.key}.") for key_name in KEYS):
             _find_key(section.key, _place_of(section))
@@ -137,10 +154,9 @@ def _read_config(root: YamlEntry) -> Config:
             raise _not_a_mapping(section)
         for entry in section.content.values():
             key = _find_key(entry.key, _place_of(entry))
-            values[key.attribute] = _parse_values(
-                key, entry.key, _read_scalars(key, entry), _place_of(entry)
-            )
-    return Config(**values)
+            value = _parse_values(key, entry.key, _read_scalars(key, entry), _place_of(entry))
+            config = replace(config, **{key.attribute: value})
+    return config
 
 
 def _not_a_mapping(entry: YamlEntry) -> YamlError:
@@ -175,16 +191,13 @@ def _find_key(name: str, where: str) -> ConfigKey:
 
 def _parse_values(key: ConfigKey, name: str, raw_values: list[str], where: str) -> Any:
     try:
-        values = [key.parse(raw_value) for raw_value in raw_values]
-        if len(values) > key.max_values:
-            raise ValueError(f"more than {key.max_values}")
+        return key.parse_values(raw_values)
     except (ValueError, KeyError, OSError):
         hidden = (raw_value.rpartition("@")[2] for raw_value in raw_values)  # without passwords
         quoted_values = ", ".join(hidden)[:64]
         raise AgentConfigError(
             f"{where}: {name} cannot be {quoted_values!r}; allowed: {key.allowed}."
         ) from None
-    return key.combine(tuple(values)) if key.is_list else values[0]
 
 
 def _key_names(prefix: str) -> str:
@@ -192,8 +205,7 @@ def _key_names(prefix: str) -> str:
 
 
 def _parse_resolver(value: str) -> str:
-    """Parse an address and port, because nothing could look up a resolver's name."""
-    parse_host_port(value, "net.resolver")
+    parse_host_port(value, "net.resolver")  # a name could not be looked up without a resolver
     return value
 
 
@@ -248,14 +260,8 @@ def _parse_yes_or_no(value: str) -> bool:
     return {"yes": True, "true": True, "no": False, "false": False}[value.lower()]
 
 
-def _parse_bytes_per_day(value: str) -> int:
-    if not re.fullmatch(r"[0-9_]{1,16}", value) or int(value) < 100_000:
-        raise ValueError("too small")
-    return int(value)
-
-
-def _parse_bytes_per_month(value: str) -> int:
-    if not re.fullmatch(r"[0-9_]{1,16}", value) or int(value) < 1_000_000:
+def _parse_byte_limit(value: str, minimum: int) -> int:
+    if not re.fullmatch(r"[0-9_]{1,16}", value) or int(value) < minimum:
         raise ValueError("too small")
     return int(value)
 
@@ -277,10 +283,6 @@ def _parse_hours(value: str) -> frozenset[int]:
     if first > 23 or last > 24 or first == last:
         raise ValueError("no hours")
     return frozenset(hour % 24 for hour in range(first, last if last > first else last + 24))
-
-
-def _unite_hours(hours: tuple[frozenset[int], ...]) -> frozenset[int]:
-    return frozenset[int]().union(*hours)
 
 
 def country_code(value: str) -> str:
@@ -311,12 +313,8 @@ KEYS: Mapping[str, ConfigKey] = {
         is_list=True,
         max_values=MAX_LIST,
     ),
-    "opt_out.hours": ConfigKey(
-        "quiet_hours",
-        "a list of hours, such as 22-6",
-        _parse_hours,
-        is_list=True,
-        combine=_unite_hours,
+    "opt_out.hours": HoursKey(
+        "quiet_hours", "a list of hours, such as 22-6", _parse_hours, is_list=True
     ),
     "plan.services_file": ConfigKey("services_file", "an existing services file", _parse_file),
     "uplink.proxy": ConfigKey("proxy", PROXY, _parse_proxy),
@@ -330,10 +328,14 @@ KEYS: Mapping[str, ConfigKey] = {
     "uplink.beacon": ConfigKey("beacon", "yes, no", _parse_yes_or_no),
     "relay.listen": ConfigKey("relay_listen", "address:port of this machine", _parse_listen),
     "relay.bytes_per_day": ConfigKey(
-        "relay_bytes_per_day", "a whole number from 100000", _parse_bytes_per_day
+        "relay_bytes_per_day",
+        "a whole number from 100000",
+        partial(_parse_byte_limit, minimum=100_000),
     ),
     "limits.bytes_per_month": ConfigKey(
-        "bytes_per_month", "a whole number from 1000000", _parse_bytes_per_month
+        "bytes_per_month",
+        "a whole number from 1000000",
+        partial(_parse_byte_limit, minimum=1_000_000),
     ),
     "vantage.country": ConfigKey("country", "two letters, ISO 3166-1", country_code),
     "vantage.region": ConfigKey("region", "an ISO 3166-2 code like KZ-75", region_code),

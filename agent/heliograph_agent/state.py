@@ -10,7 +10,7 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,7 +135,7 @@ class State:
             raise StateError(f"{self.path(name)} is damaged: remove it and join again.")
         return value
 
-    def write_json(self, name: str, value: dict[str, Any], *, durable: bool = True) -> None:
+    def write_json(self, name: str, value: Mapping[str, object], *, durable: bool = True) -> None:
         self.write(name, json.dumps(value, indent=1).encode() + b"\n", durable=durable)
 
     def private_key(self, *, create: bool = False) -> bytes | None:

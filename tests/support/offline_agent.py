@@ -14,9 +14,10 @@ from pathlib import Path
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Epoch, Link, Measurement, Observation, Tcp, Tls
 from heliograph.voice_code import ServiceState
-from heliograph_agent.runtime.batcher import Batcher, OfflineDigest
+from heliograph_agent.runtime.batcher import Batcher, BatchSealer, OfflineDigest
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool
 from heliograph_agent.state import SPOOL, Collector, State
+from support.agent_host import RecordingHost
 from support.hand_clock import HandClock
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -76,10 +77,9 @@ class OfflineAgent:
         self._triage = PriorityClassifier()
         self._rng = random.Random(seed)
         self._opened_day = -1
-        self._sealing = Batcher(
-            self.state, collector, self.spool, clock, on_batch_closed=lambda: None,
-            is_offline=lambda: True, build_digest=self._telling,
-        )  # fmt: skip
+        sealer = BatchSealer(self.state, collector, clock)
+        host = RecordingHost(is_offline=True, digest=self._telling)
+        self._sealing = Batcher(sealer, self.spool, clock, host)
 
     async def live(self, days: int, step_s: int) -> None:
         """So many days; what is due is measured and sealed once every `step_s`."""

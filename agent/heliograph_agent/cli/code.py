@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from heliograph.clock import Clock, SystemClock
 from heliograph.units import MINUTE_US
 from heliograph_agent import cli
-from heliograph_agent.state import STATUS, Collector, State, StateError, not_joined_error
+from heliograph_agent.state import Collector, State, not_joined_error
 
 if TYPE_CHECKING:
     from heliograph.voice_code import StatusReport
@@ -50,12 +50,10 @@ def run(args: argparse.Namespace) -> int:
 def _make_report(state: State, clock: Clock) -> "StatusReport":
     from heliograph.voice_code import StatusReport
     from heliograph_agent.runtime.service_status import recent_states, restore_service_states
+    from heliograph_agent.runtime.status_file import read_status
 
     now_us = clock.wall_us()
-    try:
-        states = restore_service_states(state.read_json(STATUS) or {})
-    except StateError:  # a power cut may damage it; a later code has the states
-        states = {}
+    states = restore_service_states(read_status(state).get("lives"))
     return StatusReport(now_us // MINUTE_US, recent_states(states, now_us))
 
 

@@ -1,7 +1,7 @@
 """`heliograph-agent experiments`: list the experiments and their options."""
 
 import argparse
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from heliograph_agent.cli import Subparsers
@@ -19,16 +19,13 @@ def add_parser(subparsers: "Subparsers") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    import json
-
     from heliograph_agent.experiments import REGISTRY
 
-    if args.json:
-        for experiment in REGISTRY:
-            print(json.dumps(describe_experiment(experiment)))
-        return 0
     for experiment in REGISTRY:
-        _print_experiment(experiment)
+        if args.json:
+            print(_format_json(experiment))
+        else:
+            _print_experiment(experiment)
     return 0
 
 
@@ -55,19 +52,21 @@ def _format_default(value: bool | int | str) -> str:
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 
-def describe_experiment(experiment: "Experiment") -> dict[str, Any]:
-    """Describe an experiment as a JSON object."""
+def _format_json(experiment: "Experiment") -> str:
+    import json
     from dataclasses import asdict
 
     from heliograph.experiments.options import options_of
 
-    return {
-        "name": experiment.name,
-        "version": experiment.version,
-        "title": experiment.title,
-        "category": experiment.category.value,
-        "requires": experiment.requires,
-        "wants": experiment.target_kind,
-        "default_target": experiment.default_target,
-        "options": [asdict(option) for option in options_of(experiment.config)],
-    }
+    return json.dumps(
+        {
+            "name": experiment.name,
+            "version": experiment.version,
+            "title": experiment.title,
+            "category": experiment.category.value,
+            "requires": experiment.requires,
+            "wants": experiment.target_kind,
+            "default_target": experiment.default_target,
+            "options": [asdict(option) for option in options_of(experiment.config)],
+        }
+    )

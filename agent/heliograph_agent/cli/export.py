@@ -85,17 +85,21 @@ async def _close_batches(state: State) -> None:
     from heliograph.clock import SystemClock
     from heliograph_agent.config import Config
     from heliograph_agent.runtime.agent import read_settings
-    from heliograph_agent.runtime.batcher import Batcher
-    from heliograph_agent.spool import Spool
+    from heliograph_agent.runtime.batcher import BatchSealer, close_next_batch
+    from heliograph_agent.spool import Spool, SpoolError
 
     clock = SystemClock()
     with suppress(StateError), state.hold_lock():
         collector = read_settings(state, Config()).collector
         spool = Spool(state.path(SPOOL), clock=clock)
         try:
+            sealer = BatchSealer(state, collector, clock)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    await Batcher(state, collector, spool, clock, lambda: None).close_batches()
+                    while await close_next_batch(spool, sealer, is_offline=False):
+                        pass
+        except (SpoolError, StateError) as error:
+            print(error, file=sys.stderr)
         finally:
             await spool.close()
 

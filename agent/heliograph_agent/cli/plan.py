@@ -114,10 +114,7 @@ def _print_plan(plan: "Plan", missing_units: tuple[str, ...], config: "Config") 
         daily = c.estimate_task_bytes(task, services.get(task.service)) / 1e6
         line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
         print(make_printable(f"  every {task.interval_s:>6} s  {line}"))
-    print(
-        f"Some {c.estimate_plan_bytes(allowed_plan) / 1e6:.1f} MB a day, at most "
-        f"{plan.limits.bytes_per_month / 1e6:.0f} MB a month."
-    )
+    print(f"Some {c.describe_cost(allowed_plan)}.")
     unwanted = list_excluded(plan, config.without)
     if unwanted:
         unwanted_names = ", ".join(_describe_task(task, services) for task in unwanted)

@@ -5,17 +5,21 @@ import asyncio
 import json
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
+from heliograph_agent.runtime.status_file import (
+    AgentStatus,
+    QueueStatus,
+    describe_queue,
+    read_status,
+)
 from heliograph_agent.state import (
     CONSENT,
     PAUSED,
     SPOOL,
-    STATUS,
     State,
-    StateError,
     StateLockedError,
     not_joined_error,
 )
@@ -35,6 +39,22 @@ MISSING = {
 }
 
 
+class Pause(TypedDict, total=False):
+    """Describe paused.json."""
+
+    until_us: int  # wall clock, 0 without an end
+
+
+class CommandStatus(AgentStatus):
+    """Describe the output of `status --json`."""
+
+    running: bool
+    joined: str
+    role: str
+    consent: bool
+    paused: Pause | None
+
+
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "status",
@@ -50,16 +70,18 @@ def run(args: argparse.Namespace) -> int:
     collector = state.collector()
     if collector is None:
         raise not_joined_error(state)
-    spool_counts = _count_spool(state)
-    status: dict[str, Any] = {"connected": False, **_read_status(state)}
-    if spool_counts is not None:
-        status |= {"connected": False, **spool_counts}
-    status |= {
-        "running": spool_counts is None,
+    queue = _count_spool(state)
+    last_status = read_status(state)
+    is_running = queue is None
+    status: CommandStatus = {
+        **last_status,
+        **(queue or {}),
+        "connected": is_running and last_status.get("connected", False),
+        "running": is_running,
         "joined": collector.endpoint,
         "role": collector.role,
         "consent": state.read(CONSENT) is not None,
-        "paused": state.read_json(PAUSED),
+        "paused": cast("Pause | None", state.read_json(PAUSED)),
     }
     if args.json:
         print(json.dumps(status, ensure_ascii=False))
@@ -68,39 +90,31 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_status(state: State) -> dict[str, Any]:
-    """Read the last status; a power cut may leave half a file."""
-    try:
-        return state.read_json(STATUS) or {}
-    except StateError:
-        return {}
-
-
-def _count_spool(state: State) -> dict[str, Any] | None:
+def _count_spool(state: State) -> QueueStatus | None:
     """Count the spool; None while an agent has it open."""
-    from heliograph_agent.runtime.status_file import describe_queue
-    from heliograph_agent.spool import Spool
-
     if state.running_pid() is not None:
         return None
     if not state.path(SPOOL).exists():
         return {"queued_measurements": 0, "queued_envelopes": 0}
 
-    async def count() -> dict[str, Any]:
-        spool = Spool(state.path(SPOOL), clock=SystemClock())
-        try:
-            return describe_queue(await spool.read_counts())
-        finally:
-            await spool.close()
-
     try:
         with state.hold_lock():
-            return asyncio.run(count())
+            return asyncio.run(_describe_queue(state))
     except StateLockedError:  # an agent has just started
         return None
 
 
-def _print_status(status: Mapping[str, Any]) -> None:
+async def _describe_queue(state: State) -> QueueStatus:
+    from heliograph_agent.spool import Spool
+
+    spool = Spool(state.path(SPOOL), clock=SystemClock())
+    try:
+        return describe_queue(await spool.read_counts())
+    finally:
+        await spool.close()
+
+
+def _print_status(status: CommandStatus) -> None:
     transport = _describe_transport(
         str(status.get("way") or ""), is_connected=bool(status["connected"])
     )
@@ -130,7 +144,7 @@ def _print_status(status: Mapping[str, Any]) -> None:
         print(f"  {experiment:<14} last result {_format_time(at_us)}")
 
 
-def _describe_activity(status: Mapping[str, Any]) -> str:
+def _describe_activity(status: CommandStatus) -> str:
     if status["paused"] is not None:
         until = status["paused"].get("until_us")
         return (

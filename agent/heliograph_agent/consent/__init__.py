@@ -9,13 +9,13 @@ consent.
 """
 
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
 from importlib.resources import files
 from textwrap import fill
-from typing import Any
+from typing import Any, TypedDict
 
 from heliograph.experiments import Category, category_of, entry_of
 from heliograph.observation import Access
@@ -30,11 +30,8 @@ _TEST = re.compile(r"[a-z0-9_]+(?: .+)?", re.DOTALL)
 _HOST = re.compile(r"(?=[^ ]*[.:])[^\s*]+|localhost")
 _JOINERS = "\u200c\u200d"  # Persian and Indic scripts need them
 
-NETWORKS = (
-    "own",
-    "allowed",
-    "unasked",
-)  # the network is the volunteer's, its owner agreed, or that is unknown
+# The network is the volunteer's, its owner agreed, or that is unknown.
+NETWORKS = ("own", "allowed", "unasked")
 
 RISKS = """\
 Who can see it
@@ -52,6 +49,20 @@ Stopping
   What you never want to run, and hours to keep free, stand in config.yml (opt_out); they win."""
 
 
+class StoredConsent(TypedDict):
+    """Describe consent.json."""
+
+    version: int
+    given_us: int
+    plan_version: int
+    scope: list[str]
+    country: str
+    region: str
+    access: str
+    network: str
+    bytes_per_month: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Consent:
     """Hold the contents of consent.json."""
@@ -66,7 +77,7 @@ class Consent:
     bytes_per_month: int = 0  # the limit shown at the time; 0 where it was not recorded
     version: int = VERSION
 
-    def to_json(self) -> dict[str, Any]:
+    def to_json(self) -> StoredConsent:
         return {
             "version": self.version,
             "given_us": self.given_us,
@@ -101,10 +112,8 @@ def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
 
 def consent_scope(plan: Plan) -> frozenset[str]:
     """Return the units of consent: tasks with options, and hosts of services."""
-    tests = (_task_unit(task) for task in plan.tasks)
-    return frozenset(filter(_TEST.fullmatch, tests)) | frozenset(
-        filter(_HOST.fullmatch, _iter_hosts(plan))
-    )
+    tests = filter(_TEST.fullmatch, map(_task_unit, plan.tasks))
+    return frozenset(tests) | frozenset(filter(_HOST.fullmatch, _iter_hosts(plan)))
 
 
 def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
@@ -112,16 +121,18 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
     if EVERYTHING in consent.scope:
         return plan, ()
     agreed_units = consent_scope(plan) & consent.scope
-    tests = filter(_TEST.fullmatch, agreed_units)
-    hosts = filter(_HOST.fullmatch, agreed_units)
+    tests = set(filter(_TEST.fullmatch, agreed_units))
+    hosts = set(filter(_HOST.fullmatch, agreed_units))
     allowed = replace(
         plan,
-        tasks=_select_tasks(plan.tasks, frozenset(tests)),
-        services=tuple(_limit_hosts(service, frozenset(hosts)) for service in plan.services),
+        tasks=tuple(task for task in plan.tasks if _task_unit(task) in tests),
+        services=tuple(
+            replace(service, endpoints=tuple(e for e in service.endpoints if e.host in hosts))
+            for service in plan.services
+        ),
     )
-    missing_units = (
-        frozenset(map(_task_unit, plan.tasks)) | frozenset(_iter_hosts(plan))
-    ) - agreed_units
+    all_units = {*map(_task_unit, plan.tasks), *_iter_hosts(plan)}
+    missing_units = all_units - agreed_units
     if 0 < consent.bytes_per_month < plan.limits.bytes_per_month:
         limits = replace(plan.limits, bytes_per_month=consent.bytes_per_month)
         allowed = replace(allowed, limits=limits)
@@ -143,20 +154,12 @@ def _iter_hosts(plan: Plan) -> Iterator[str]:
     return (e.host for service in plan.services for e in service.endpoints)
 
 
-def _select_tasks(tasks: Iterable[PlannedTask], agreed: Collection[str]) -> tuple[PlannedTask, ...]:
-    return tuple(task for task in tasks if _task_unit(task) in agreed)
-
-
-def _limit_hosts(service: Service, agreed: Collection[str]) -> Service:
-    return replace(service, endpoints=tuple(e for e in service.endpoints if e.host in agreed))
-
-
 def format_terms(plan: Plan, collector: str, country: str = "") -> str:
     """Format the terms that a volunteer reads before the consent."""
-    titles = {service.name: service for service in plan.services}
+    services = {service.name: service for service in plan.services}
     lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
     for task in plan.tasks:
-        service = titles.get(task.service)
+        service = services.get(task.service)
         subject = service.title if service else task.service or task.target or "your own connection"
         if task.service and task.target:
             subject += f" at {task.target}"
@@ -164,11 +167,9 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
         test = f"{task.experiment}{_format_options(task)}"
         line = f"{subject}{hosts}: {test}, every {_format_interval(task.interval_s)}"
         lines.append(f"  {make_printable(line)}")
-    megabytes = plan.limits.bytes_per_month / 1e6
-    daily = estimate_plan_bytes(plan) / 1e6
     lines += [
         "",
-        f"The tests take some {daily:.1f} MB a day, at most {megabytes:.0f} MB a month.",
+        f"The tests take some {describe_cost(plan)}.",
         "Nothing else on this machine is read.",
         "",
     ]
@@ -232,15 +233,14 @@ def exclude_tests(plan: Plan, unwanted: Collection[str]) -> Plan:
     """Return the plan without unwanted tests, and without services that no task needs."""
     if not unwanted:
         return plan
-    tasks = tuple(task for task in plan.tasks if not opt_out_names(task) & set(unwanted))
+    tasks = tuple(task for task in plan.tasks if opt_out_names(task).isdisjoint(unwanted))
     service_names = {task.service for task in tasks}
     services = tuple(service for service in plan.services if service.name in service_names)
     return replace(plan, tasks=tasks, services=services)
 
 
-def list_excluded(plan: Plan, unwanted: Iterable[str]) -> tuple[PlannedTask, ...]:
-    unwanted_names = set(unwanted)
-    return tuple(task for task in plan.tasks if opt_out_names(task) & unwanted_names)
+def list_excluded(plan: Plan, unwanted: Collection[str]) -> tuple[PlannedTask, ...]:
+    return tuple(task for task in plan.tasks if not opt_out_names(task).isdisjoint(unwanted))
 
 
 def restrict_to_basics(plan: Plan) -> Plan:
@@ -280,6 +280,12 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
     else:
         run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)
     return run_bytes * 86_400 // max(1, task.interval_s)
+
+
+def describe_cost(plan: Plan) -> str:
+    """Describe the plan's bytes as `1.2 MB a day, at most 30 MB a month`."""
+    daily = estimate_plan_bytes(plan) / 1e6
+    return f"{daily:.1f} MB a day, at most {plan.limits.bytes_per_month / 1e6:.0f} MB a month"
 
 
 def estimate_plan_bytes(plan: Plan) -> int:

@@ -20,15 +20,20 @@ from heliograph_agent.config import Config
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.runtime import signing
-from heliograph_agent.runtime.batcher import Batcher, OfflineDigest, OfflineDigests
+from heliograph_agent.runtime.batcher import Batcher, BatchSealer, OfflineDigest, OfflineDigests
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
 from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
-from heliograph_agent.runtime.status_file import StatusFile
+from heliograph_agent.runtime.status_file import (
+    AgentStatus,
+    StatusFile,
+    TransportFailure,
+    read_status,
+)
 from heliograph_agent.runtime.vantage import VantageTracker
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
-from heliograph_agent.state import PAUSED, SPOOL, STATUS, StateError
+from heliograph_agent.state import PAUSED, SPOOL, StateError
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.runner import Runner
@@ -37,6 +42,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Agent", "AgentSettings", "read_settings"]
 
+NETWORK_POLL_S = 5.0  # between two looks at the network
 POLL_S = 1.0  # between two checks for `pause` and `plan --agree`
 CANCEL_S = 0.2  # for the runner to cancel its tasks
 LEAVE_S = 0.6  # for the last batch and the goodbye
@@ -45,7 +51,11 @@ log = logging.getLogger("heliograph.agent")
 
 
 class Agent:
-    """Hold all parts of a running agent; the spool is open from `open` to `close`."""
+    """Hold all parts of a running agent; the spool is open from `open` to `close`.
+
+    It is the host of its parts: batcher, measurement loop, plan updater and status file each
+    declare what they need of it.
+    """
 
     def __init__(self, settings: AgentSettings, clock: Clock, rng: random.Random) -> None:
         self._clock = clock
@@ -53,36 +63,28 @@ class Agent:
         self._is_cloned = False
         self._boot = settings.boot_id()
         self.spool = Spool(settings.state.path(SPOOL), clock=clock)
-        self._vantage_tracker = VantageTracker(read_local_view, clock, settings.declared_vantage())
-        self.plan_updater = PlanUpdater(settings, clock, self._offset_us, self._on_plan_changed)
+        self._vantage_tracker = VantageTracker(
+            read_local_view(), clock, settings.declared_vantage()
+        )
+        self.plan_updater = PlanUpdater(settings, clock, self)
         plan = self.plan_updater.plan
-        self.status = StatusFile(settings.state, self.spool, self._describe_status)
+        self.status = StatusFile(settings.state, self.spool, self)
+        status = read_status(settings.state)  # of an earlier run, so that a restart keeps it
         self.offline_digest = OfflineDigest(clock, self._boot)
         self.measurement_loop = MeasurementLoop(
             spool=self.spool,
-            runner=self._make_runner,
             clock=clock,
             rng=rng,
             plan=plan,
             vantage=VantageState(
-                epoch=self._vantage_tracker.epoch, service_states=self._restore_service_states()
+                epoch=self._vantage_tracker.epoch,
+                service_states=restore_service_states(status.get("lives")),
             ),
-            allowance=self._restore_allowance(plan),
-            offset_us=self._offset_us,
-            on_stored=self._on_stored,
-            on_online=lambda: self.uplink.shorten_wait(),
-            on_service_states=self.offline_digest.add_states,
+            allowance=self._restore_allowance(status.get("allowance"), plan),
+            host=self,
         )
-        self.batcher = Batcher(
-            settings.state,
-            settings.collector,
-            self.spool,
-            clock,
-            on_batch_closed=self._on_batch_closed,
-            is_offline=lambda: not self.uplink.status.connected,
-            build_digest=self._build_offline_digest,
-            on_all_delivered=self.offline_digest.reset,
-        )
+        self._batch_sealer = BatchSealer(settings.state, settings.collector, clock)
+        self.batcher = Batcher(self._batch_sealer, self.spool, clock, self)
 
     @property
     def settings(self) -> AgentSettings:
@@ -169,11 +171,13 @@ class Agent:
                 await self.uplink.wait_delivered()
 
     async def _follow_network(self) -> None:
-        async for epoch in self._vantage_tracker.iter_epochs():
-            log.info("the network changed")
-            self.measurement_loop.change_epoch(epoch)
-            self.uplink.restart()
-            self.status.mark_changed()
+        while True:
+            await asyncio.sleep(NETWORK_POLL_S)
+            if self._vantage_tracker.check_network(read_local_view()):
+                log.info("the network changed")
+                self.measurement_loop.change_epoch(self._vantage_tracker.epoch)
+                self.uplink.restart()
+                self.status.mark_changed()
 
     async def _wait_for_stop(self, stop: asyncio.Event) -> str:
         while not stop.is_set():
@@ -215,17 +219,12 @@ class Agent:
             self.spool,
             dial_context,
             policy=peers.EntrancePolicy(self.plan_updater, dial_context),
-            attempt_store=UplinkResults(
-                self.spool,
-                lambda: self.measurement_loop.vantage,
-                self._boot,
-                self.status.mark_changed,
-            ),
+            attempt_store=UplinkResults(self.spool, vantage, self._boot, self.status),
             status_listener=self.status,
             beacon=DnsBeacon(state, beacon),
         )
 
-    def _make_runner(self, plan: Plan) -> "Runner":
+    def make_runner(self, plan: Plan) -> "Runner":
         from heliograph_agent.runtime.runner import Runner
 
         net_factory = _LazyNetFactory(self.settings.config, self._clock, self._rng)
@@ -247,17 +246,30 @@ class Agent:
         """Verify and store a plan that the collector sent."""
         self.plan_updater.take_plan(signed)
 
-    def _on_stored(self, urgent: bool) -> None:
-        self.batcher.note_measurement(urgent=urgent)
+    def note_stored(self, *, is_urgent: bool) -> None:
+        self.batcher.note_measurement(urgent=is_urgent)
         self.status.mark_changed()
 
-    def _build_offline_digest(self) -> OfflineDigests | None:
+    def note_online(self) -> None:
+        self.uplink.shorten_wait()
+
+    def note_service_states(self, service_states: ServiceStates) -> None:
+        self.offline_digest.add_states(service_states)
+
+    @property
+    def is_offline(self) -> bool:
+        return not self.uplink.status.connected
+
+    def note_all_delivered(self) -> None:
+        self.offline_digest.reset()
+
+    def build_offline_digest(self) -> OfflineDigests | None:
         vantage = self.measurement_loop.vantage
         if not self.offline_digest.is_worth_sending:
             return None
         return [*self.offline_digest.build_digests(vantage.epoch, vantage.link)], vantage.epoch
 
-    def _on_batch_closed(self) -> None:
+    def note_batch_closed(self) -> None:
         self.uplink.wake()
         self.status.mark_changed()
 
@@ -266,8 +278,8 @@ class Agent:
         log.warning("the collector refused batch %d (%s); it is kept apart", sequence, reason)
         self.status.mark_changed()
 
-    def _on_plan_changed(self, plan: Plan) -> None:
-        self.batcher.set_collector(self.settings.collector)
+    def apply_plan(self, plan: Plan) -> None:
+        self._batch_sealer.collector = self.settings.collector
         self.measurement_loop.change_plan(plan)
         self.status.mark_changed()
 
@@ -295,7 +307,8 @@ class Agent:
             self.settings.state.remove(PAUSED)
         return False
 
-    def _offset_us(self) -> int | None:
+    @property
+    def clock_offset_us(self) -> int | None:
         return self.uplink.offsets.offset_us(self._clock.wall_us(), self._clock.monotonic_us())
 
     def session_facts(self) -> "SessionFacts":
@@ -303,7 +316,7 @@ class Agent:
         from heliograph_agent.uplink.session import SessionFacts
 
         vantage = self.measurement_loop.vantage
-        epoch = self.measurement_loop.vantage.epoch
+        epoch = vantage.epoch
         return SessionFacts(
             boot=self._boot,
             epoch=epoch.id,
@@ -315,33 +328,24 @@ class Agent:
             charter_version=self.plan_updater.charter_version,
         )
 
-    def _restore_allowance(self, plan: Plan) -> Allowance | None:
+    def _restore_allowance(self, stored: object, plan: Plan) -> Allowance | None:
         """Restore from status.json how much of this month's bytes is left."""
-        try:
-            stored_allowance = (self.settings.state.read_json(STATUS) or {}).get("allowance")
-        except StateError:
-            return None
-        if not isinstance(stored_allowance, dict):
+        if not isinstance(stored, dict):
             return None
         now_us = self._clock.monotonic_us()
         wall_us = self._clock.wall_us()
-        return Allowance.from_json(stored_allowance, now_us, wall_us, plan.limits.bytes_per_month)
+        return Allowance.from_json(stored, now_us, wall_us, plan.limits.bytes_per_month)
 
-    def _restore_service_states(self) -> ServiceStates:
-        """Read the service states of an earlier run, so that a restart offline keeps them."""
-        try:
-            return restore_service_states(self.settings.state.read_json(STATUS) or {})
-        except StateError:
-            return {}
-
-    def _describe_status(self) -> dict[str, Any]:
-        """Describe the contents of status.json except the queue."""
+    def describe_status(self) -> AgentStatus:
         vantage = self.measurement_loop.vantage
         connection = self.uplink.status
         now_us = self._clock.monotonic_us()
         limits = self.measurement_loop.plan.limits
         allowance = self.measurement_loop.history.allowance.spend(0, now_us, limits.bytes_per_month)
-        failure = {"reason": connection.last_failure, "at_us": connection.last_failure_us}
+        failure: TransportFailure = {
+            "reason": connection.last_failure,
+            "at_us": connection.last_failure_us,
+        }
         return {
             "written_us": self._clock.wall_us(),
             "connected": connection.connected,

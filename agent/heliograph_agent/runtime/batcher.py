@@ -8,9 +8,10 @@ every ten minutes a digest of the whole offline time is sealed. The digest is se
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from typing import Protocol
 
 from heliograph import __version__
 from heliograph.clock import Clock
@@ -34,37 +35,61 @@ log = logging.getLogger("heliograph.agent")
 OfflineDigests = tuple[Sequence[Measurement], Epoch]  # the finest first
 
 
+class BatchHost(Protocol):
+    """Declare what the batcher needs of the agent."""
+
+    @property
+    def is_offline(self) -> bool:
+        """Return whether no transport works now."""
+
+    def note_batch_closed(self) -> None:
+        """Send the batch that is ready."""
+
+    def note_all_delivered(self) -> None:
+        """Note that no envelope waits for a receipt."""
+
+    def build_offline_digest(self) -> OfflineDigests | None:
+        """Build a digest of the offline time so far, None if it is too short."""
+
+
+@dataclass(slots=True)
+class BatchSealer:
+    """Seal batches with the agent's key to `collector`, whose keys may be replaced."""
+
+    state: State
+    collector: Collector
+    clock: Clock
+
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        """Seal a batch in the spool's thread, and load cryptography for the first one."""
+        from heliograph import codec, envelope
+        from heliograph.v1 import envelope_pb2, observation_pb2
+
+        batch = envelope_pb2.Batch(
+            agent=self.collector.agent,
+            sequence=sequence,
+            sealed_us=self.clock.wall_us(),
+            agent_version=__version__,
+            epochs=[codec.epoch_to_pb(epoch) for epoch in epochs],
+            measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
+        )
+        return envelope.seal_batch(batch, self.state.signer(), self.collector.sealing_key)
+
+
 class Batcher:
     """Close the spool's open measurements into sealed batches."""
 
-    def __init__(
-        self,
-        state: State,
-        collector: Collector,
-        spool: Spool,
-        clock: Clock,
-        on_batch_closed: Callable[[], None],
-        *,
-        is_offline: Callable[[], bool] = lambda: False,
-        build_digest: Callable[[], OfflineDigests | None] = lambda: None,
-        on_all_delivered: Callable[[], None] = lambda: None,
-    ) -> None:
-        self._state = state
-        self._collector = collector
+    def __init__(self, sealer: BatchSealer, spool: Spool, clock: Clock, host: BatchHost) -> None:
+        self._sealer = sealer
         self._spool = spool
         self._clock = clock
-        self._on_batch_closed = on_batch_closed  # a batch is ready to be sent
-        self._is_offline = is_offline  # no transport works now
-        self._build_digest = build_digest  # a digest of the offline time so far, if any
-        self._on_all_delivered = on_all_delivered  # no envelope waits for a receipt
+        self._host = host
         self._digested_us: int | None = None  # monotonic
         self._open_count = 0
         self._urgent = asyncio.Event()
         self._has_warned = False
-
-    def set_collector(self, collector: Collector) -> None:
-        """Seal all later batches to this collector's keys, which may be new."""
-        self._collector = collector
 
     def note_measurement(self, *, urgent: bool) -> None:
         """Count an appended measurement, and close its batch at once if `urgent`."""
@@ -84,23 +109,15 @@ class Batcher:
         self._urgent.clear()
         self._open_count = 0
         try:
-            is_offline = self._is_offline()
+            is_offline = self._host.is_offline
             if not is_offline and not (await self._spool.read_counts()).waiting:
-                self._on_all_delivered()
-            while (
-                await self._spool.close_batch(
-                    self.seal_batch, SMALL_ENVELOPE_BYTES, is_offline=is_offline
-                )
-                is not None
-            ):
-                self._on_batch_closed()
+                self._host.note_all_delivered()
+            while await close_next_batch(self._spool, self._sealer, is_offline=is_offline):
+                self._host.note_batch_closed()
             if is_offline:
                 await self._seal_digest()
             self._has_warned = False
-        except (
-            SpoolError,
-            StateError,
-        ) as error:  # a failing disk is logged once and tried again forever
+        except (SpoolError, StateError) as error:  # a failing disk is tried again forever
             if not self._has_warned:
                 log.warning("%s", error)
             self._has_warned = True
@@ -110,28 +127,18 @@ class Batcher:
         now_us = self._clock.monotonic_us()
         if self._digested_us is not None and now_us - self._digested_us < DIGEST_US:
             return
-        offline_digests = self._build_digest()
+        offline_digests = self._host.build_offline_digest()
         if offline_digests is not None:
             self._digested_us = now_us
-            digests, epoch = offline_digests
-            await self._spool.write_digest(digests, epoch, self.seal_batch, SMALL_ENVELOPE_BYTES)
+            await self._spool.write_digest(
+                *offline_digests, self._sealer.seal_batch, SMALL_ENVELOPE_BYTES
+            )
 
-    def seal_batch(
-        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
-    ) -> bytes:
-        """Seal a batch in the spool's thread, and load cryptography for the first one."""
-        from heliograph import codec, envelope
-        from heliograph.v1 import envelope_pb2, observation_pb2
 
-        batch = envelope_pb2.Batch(
-            agent=self._collector.agent,
-            sequence=sequence,
-            sealed_us=self._clock.wall_us(),
-            agent_version=__version__,
-            epochs=[codec.epoch_to_pb(epoch) for epoch in epochs],
-            measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
-        )
-        return envelope.seal_batch(batch, self._state.signer(), self._collector.sealing_key)
+async def close_next_batch(spool: Spool, sealer: BatchSealer, *, is_offline: bool) -> bool:
+    """Close one batch; return False without open results. Raises SpoolError, StateError."""
+    number = await spool.close_batch(sealer.seal_batch, SMALL_ENVELOPE_BYTES, is_offline=is_offline)
+    return number is not None
 
 
 @dataclass(slots=True)
@@ -202,9 +209,5 @@ class OfflineDigest:
 
 
 def _merge_pairs(spans: list[bytearray]) -> list[bytearray]:
-    """Merge neighboring spans in pairs."""
-    joined = []
-    for index in range(0, len(spans), 2):
-        pair = spans[index : index + 2]
-        joined.append(bytearray(a | b for a, b in zip(pair[0], pair[-1], strict=True)))
-    return joined
+    pairs = (spans[index : index + 2] for index in range(0, len(spans), 2))
+    return [bytearray(a | b for a, b in zip(pair[0], pair[-1], strict=True)) for pair in pairs]

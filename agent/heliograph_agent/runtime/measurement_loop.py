@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph.clock import Clock
 from heliograph.failure import Failure
@@ -20,6 +20,7 @@ from heliograph_agent.uplink.attempt_log import EXPERIMENT, VERSION, UplinkAttem
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.runner import Runner
+    from heliograph_agent.runtime.status_file import StatusFile
 
 log = logging.getLogger("heliograph.agent")
 LINK_WORDS = {
@@ -44,6 +45,26 @@ class VantageState:
     service_states: ServiceStates = field(default_factory=dict)  # by class, as last tested
 
 
+class MeasurementHost(Protocol):
+    """Declare what the loop needs of the agent."""
+
+    @property
+    def clock_offset_us(self) -> int | None:
+        """Return the collector's clock minus this one, None while it is unknown."""
+
+    def make_runner(self, plan: Plan) -> "Runner":
+        """Make a runner within the plan's limits, which loads all experiments."""
+
+    def note_online(self) -> None:
+        """Note that the link became online."""
+
+    def note_service_states(self, service_states: ServiceStates) -> None:
+        """Note the states that one result shows."""
+
+    def note_stored(self, *, is_urgent: bool) -> None:
+        """Note a stored result; an urgent one shows a change and is delivered at once."""
+
+
 class MeasurementLoop:
     """Run one plan at a time on one network at a time.
 
@@ -57,30 +78,22 @@ class MeasurementLoop:
         self,
         *,
         spool: Spool,
-        runner: "Callable[[Plan], Runner]",
         clock: Clock,
         rng: random.Random,
         plan: Plan,
         vantage: VantageState,
         allowance: Allowance | None,
-        offset_us: Callable[[], int | None],
-        on_stored: Callable[[bool], None],
-        on_online: Callable[[], None] = lambda: None,
-        on_service_states: Callable[[ServiceStates], None] = lambda states: None,
+        host: MeasurementHost,
     ) -> None:
         self.vantage = vantage
         self.plan = plan
         self.history = History.create(clock.monotonic_us(), rng, allowance)
         self._spool = spool
-        self._make_runner = runner
-        self._runner: Runner | None = None  # made for the first task; loads all experiments
+        self._host = host
+        self._runner: Runner | None = None  # made for the first task
         self._accounted_bytes = 0
         self._clock = clock
         self._rng = rng
-        self._offset_us = offset_us
-        self._on_stored = on_stored  # True: a state changed, deliver it at once
-        self._on_online = on_online  # the link became online
-        self._on_service_states = on_service_states  # for each result
         self._classifier = PriorityClassifier()
         self._anchor_lock = asyncio.Lock()
         self._anchors_checked_us = -1  # monotonic, start of the last finished anchor task
@@ -159,8 +172,9 @@ class MeasurementLoop:
             measurement, changed = self._apply_anchor_result(measurement)
         elif link is Link.ONLINE and has_failed(measurement):
             measurement = await self._confirm_failure(measurement)
-        if epoch is not self.vantage.epoch:
-            measurement = _mark_network_change(measurement)
+        if epoch is not self.vantage.epoch:  # which may explain the result
+            reason = measurement.not_measured or NETWORK_CHANGED
+            measurement = replace(measurement, not_measured=reason)
         await self._store_measurement(task, measurement, epoch, changed=changed)
 
     async def _run_task(self, task: Task, epoch: Epoch, link: Link) -> Measurement:
@@ -172,7 +186,7 @@ class MeasurementLoop:
             link=link,
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
-            clock_offset_us=self._offset_us(),
+            clock_offset_us=self._host.clock_offset_us,
         )
         try:
             return await runner.run(task, context)
@@ -198,7 +212,7 @@ class MeasurementLoop:
 
     def _get_runner(self) -> "Runner":
         if self._runner is None:
-            self._runner = self._make_runner(self.plan)
+            self._runner = self._host.make_runner(self.plan)
             self._accounted_bytes = 0
         return self._runner
 
@@ -225,7 +239,7 @@ class MeasurementLoop:
         level = logging.INFO if link in (Link.ONLINE, Link.UNKNOWN) else logging.WARNING
         log.log(level, LINK_WORDS[link])
         if link is Link.ONLINE:
-            self._on_online()
+            self._host.note_online()
         return True
 
     async def _store_measurement(
@@ -233,7 +247,7 @@ class MeasurementLoop:
     ) -> None:
         service_states = service_states_of(measurement, task.service)
         self.vantage.service_states |= service_states
-        self._on_service_states(service_states)
+        self._host.note_service_states(service_states)
         priority = self._classifier.classify(measurement, task.priority)
         if changed:
             priority = min(priority, Priority.P1)
@@ -246,44 +260,38 @@ class MeasurementLoop:
             return
         self._is_spool_full = False
         self.vantage.last_results[task.experiment] = self._clock.wall_us()
-        self._on_stored(changed or priority is Priority.P1)
+        self._host.note_stored(is_urgent=changed or priority is Priority.P1)
 
 
 class UplinkResults:
     """Store the uplink's attempts as measurements, which show blocked transports.
 
-    `on_stored` is called for each. They close no batch early.
+    They close no batch early.
     """
 
     def __init__(
-        self,
-        spool: Spool,
-        get_vantage: Callable[[], VantageState],
-        boot: str,
-        on_stored: Callable[[], None],
+        self, spool: Spool, vantage: VantageState, boot: str, status: "StatusFile"
     ) -> None:
         self._spool = spool
-        self._get_vantage = get_vantage
+        self._vantage = vantage
         self._boot = boot
-        self._on_stored = on_stored
+        self._status = status
 
     async def store_attempt(self, attempt: UplinkAttempt) -> None:
         """Append one attempt; a full spool loses it, and the next attempt brings another."""
-        vantage = self._get_vantage()
         priority = Priority.P2 if attempt.is_changed else Priority.P3
         try:
-            await self._spool.append(
-                self._build_measurement(attempt, vantage), vantage.epoch, priority
-            )
+            measurement = self._build_measurement(attempt)
+            await self._spool.append(measurement, self._vantage.epoch, priority)
         except SpoolError as error:
             log.debug("%s", error)
             return
         except ValueError:  # a bug in the agent must not stop sending
             log.error("internal error, please report it: a try that cannot be written down")
             return
-        self._on_stored()
+        self._status.mark_changed()
 
-    def _build_measurement(self, attempt: UplinkAttempt, vantage: VantageState) -> Measurement:
+    def _build_measurement(self, attempt: UplinkAttempt) -> Measurement:
         return Measurement(
             experiment=EXPERIMENT,
             experiment_version=VERSION,
@@ -292,22 +300,15 @@ class UplinkResults:
             monotonic_us=attempt.monotonic_us,
             boot=self._boot,
             runtime_us=attempt.runtime_us,
-            epoch=vantage.epoch.id,
-            link=vantage.link,
+            epoch=self._vantage.epoch.id,
+            link=self._vantage.link,
             observations=attempt.observations,
         )
 
 
-def _mark_network_change(measurement: Measurement) -> Measurement:
-    """Mark a task that ended on another network, because the change may explain it."""
-    return replace(measurement, not_measured=measurement.not_measured or NETWORK_CHANGED)
-
-
 def has_failed(measurement: Measurement) -> bool:
     """Return whether any step failed in a way that a dead link would explain."""
-    return any(
-        x.failure is not None and not _is_ordinary_failure(x) for x in measurement.observations
-    )
+    return any(x.failure and not _is_ordinary_failure(x) for x in measurement.observations)
 
 
 def _is_ordinary_failure(x: Observation) -> bool:

@@ -94,9 +94,9 @@ async def run_relay(plan_updater: PlanUpdater, clock: Clock, rng: Random) -> Non
     try:
         await relay.run()
     except* StateError as errors:
-        log.warning("%s Nobody's results are handed on.", errors.exceptions[0])
+        log.warning("%s No results of others are handed on.", errors.exceptions[0])
     except* OSError:
-        log.warning("relay.listen cannot be listened on: nobody's results are handed on")
+        log.warning("relay.listen cannot be listened on: no results of others are handed on")
 
 
 def take_delivered_plan(state: State) -> Iterator[plan_pb2.SignedPlan]:

@@ -4,9 +4,6 @@ A state is no verdict: it does not say why a test failed. An agent keeps only th
 each class, so that a seized disk shows no history.
 """
 
-from collections.abc import Mapping
-from typing import Any
-
 from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
@@ -45,9 +42,8 @@ def service_states_of(measurement: Measurement, service: Service | None) -> Serv
     }
 
 
-def restore_service_states(status: Mapping[str, Any]) -> ServiceStates:
-    """Read the states from status.json, which a power cut may have damaged."""
-    stored = status.get("lives")
+def restore_service_states(stored: object) -> ServiceStates:
+    """Read `lives` of status.json, which a power cut may have damaged."""
     if not isinstance(stored, dict):
         return {}
     states: ServiceStates = {}

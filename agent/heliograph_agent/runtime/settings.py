@@ -4,11 +4,11 @@ import hashlib
 import hmac
 import logging
 import secrets
-from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
@@ -146,26 +146,29 @@ def _add_services(plan: Plan, file: Path) -> Plan:
     )
 
 
+class PlanHost(Protocol):
+    """Declare what the updater needs of the agent that runs the plan."""
+
+    @property
+    def clock_offset_us(self) -> int | None:
+        """Return the collector's clock minus this one, None while it is unknown."""
+
+    def apply_plan(self, plan: Plan) -> None:
+        """Run this plan from now on."""
+
+
 class PlanUpdater:
     """Follow plans, trust roots, consent and the calendar; `plan` is the plan to run.
 
     `plan` is the newest signed plan, as far as the volunteer agreed to it, without tests that the
     volunteer opted out of. It has no tasks when it is too old or the hour is quiet.
-    `on_plan_changed` gets each later plan.
     """
 
-    def __init__(
-        self,
-        settings: AgentSettings,
-        clock: Clock,
-        offset_us: Callable[[], int | None],
-        on_plan_changed: Callable[[Plan], None],
-    ) -> None:
+    def __init__(self, settings: AgentSettings, clock: Clock, host: PlanHost) -> None:
         """Apply the stored plan. Raises AgentConfigError."""
         self.settings = settings
         self._clock = clock
-        self._offset_us = offset_us
-        self._on_plan_changed = on_plan_changed
+        self._host = host
         self._age = PlanAge.FRESH
         self._is_quiet_hour = False
         self._checked_us = 0
@@ -236,7 +239,7 @@ class PlanUpdater:
             return
         if self.waiting and self.waiting != before:
             log.warning("the plan has new targets: see `heliograph-agent plan`")
-        self._on_plan_changed(self.plan)
+        self._host.apply_plan(self.plan)
 
     def _effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
         plan, waiting = self.settings.effective_plan()
@@ -260,7 +263,7 @@ class PlanUpdater:
 
     def _now_us(self) -> int:
         """Return the collector's time if known, because this clock may be years off."""
-        return self._clock.wall_us() + (self._offset_us() or 0)
+        return self._clock.wall_us() + (self._host.clock_offset_us or 0)
 
     def _read_signed_plan(self) -> plan_pb2.SignedPlan:
         with suppress(StateError, DecodeError):

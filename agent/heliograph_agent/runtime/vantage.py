@@ -4,9 +4,8 @@ A doubtful link is `unknown`, because a wrong "online" would turn a dead link in
 services.
 """
 
-import asyncio
 import secrets
-from collections.abc import AsyncIterator, Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Protocol
@@ -15,7 +14,6 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Epoch, Link, Observation
 
-POLL_S = 5.0
 STABLE_US = 6_000_000  # a shorter stay on a network begins no epoch
 
 
@@ -41,8 +39,6 @@ NO_ANSWER = NO_ROUTE | {
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.HOST_UNREACHABLE,
 }
-
-
 ANCHORS = ("foreign", "domestic", "resolver")  # an anchor's id begins with its kind
 
 
@@ -62,7 +58,6 @@ def classify_link(observations: Iterable[Observation]) -> Link:
 
 
 def _classify_resolver(resolver: AnchorState, observations: Sequence[Observation]) -> Link:
-    """Classify a link with reachable foreign anchors by whether names resolve."""
     if resolver is AnchorState.REACHABLE or _has_foreign_tls(observations):
         return Link.ONLINE
     return Link.NO_RESOLVER if resolver is AnchorState.UNREACHABLE else Link.UNKNOWN
@@ -113,19 +108,22 @@ def _has_foreign_tls(observations: Sequence[Observation]) -> bool:
 def anchor_kind_state(observations: Sequence[Observation], kind: str) -> AnchorState:
     """Return REACHABLE if any anchor of the kind is, UNREACHABLE only if all are."""
     anchors = {x.endpoint for x in observations if x.endpoint.startswith(kind)}
-    states = {endpoint_state(observations, anchor) for anchor in anchors}
-    if AnchorState.REACHABLE in states:
-        return AnchorState.REACHABLE
-    return AnchorState.UNREACHABLE if states == {AnchorState.UNREACHABLE} else AnchorState.UNKNOWN
+    return _combine_states({endpoint_state(observations, anchor) for anchor in anchors})
 
 
 def endpoint_state(observations: Sequence[Observation], endpoint: str) -> AnchorState:
     """Return the state of an anchor or other endpoint by the last steps of its chains."""
     parents = {x.parent for x in observations if x.parent is not None}
-    final_steps = [
-        x for index, x in enumerate(observations) if x.endpoint == endpoint and index not in parents
-    ]
-    states = {_final_state(x) for x in final_steps}
+    return _combine_states(
+        {
+            _final_state(x)
+            for index, x in enumerate(observations)
+            if x.endpoint == endpoint and index not in parents
+        }
+    )
+
+
+def _combine_states(states: set[AnchorState]) -> AnchorState:
     if AnchorState.REACHABLE in states:
         return AnchorState.REACHABLE
     return AnchorState.UNREACHABLE if states == {AnchorState.UNREACHABLE} else AnchorState.UNKNOWN
@@ -146,7 +144,7 @@ def _final_state(observation: Observation) -> AnchorState:
 
 
 class NetworkView(Protocol):
-    """Declare the part of net.local_addresses.LocalView that the tracker reads."""
+    """Declare what the tracker reads of a net.local_addresses.LocalView."""
 
     @property
     def ipv4(self) -> bool: ...
@@ -185,22 +183,16 @@ class VantageTracker:
     """
 
     def __init__(
-        self,
-        read_view: Callable[[], NetworkView],
-        clock: Clock,
-        declared: DeclaredVantage | None = None,
+        self, view: NetworkView, clock: Clock, declared: DeclaredVantage | None = None
     ) -> None:
-        self._read_view = read_view
         self._clock = clock
         self._declared = declared or DeclaredVantage()
-        view = read_view()
         self._fingerprint = view.fingerprint
         self._candidate: _CandidateNetwork | None = None
         self.epoch = self._begin_epoch(view, clock.wall_us())
 
-    def check_network(self) -> bool:
-        """Check once; return whether a new epoch has begun in `epoch`."""
-        view = self._read_view()
+    def check_network(self, view: NetworkView) -> bool:
+        """Compare the present network; return whether a new epoch has begun in `epoch`."""
         is_unchanged = view.fingerprint == self._fingerprint
         if is_unchanged or not (view.ipv4 or view.ipv6):
             self._candidate = None
@@ -214,13 +206,6 @@ class VantageTracker:
         self._fingerprint = view.fingerprint
         self._candidate = None
         return True
-
-    async def iter_epochs(self, every_s: float = POLL_S) -> AsyncIterator[Epoch]:
-        """Yield each new epoch when it begins, until cancelled."""
-        while True:
-            await asyncio.sleep(every_s)
-            if self.check_network():
-                yield self.epoch
 
     def _begin_epoch(self, view: NetworkView, wall_us: int) -> Epoch:
         return Epoch(

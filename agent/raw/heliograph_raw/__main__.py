@@ -5,18 +5,19 @@ import json
 import logging
 import socket
 import sys
-from typing import Any, BinaryIO
+from dataclasses import asdict
+from typing import BinaryIO
 
 from heliograph_raw.request import MAX_LINE, BadRequestError, PacketRequest, parse_request
 
 
 def main() -> int:
     """Return 0 at the end of input, 1 when the helper cannot work on this machine."""
-    problem = _find_obstacle()
-    if problem is not None:
-        _write_reply({"ready": False} | problem)
+    problem, message = _find_obstacle()
+    if problem:
+        _write_reply(ready=False, problem=problem, message=message)
         return 1
-    _write_reply({"ready": True})
+    _write_reply(ready=True)
     return serve(sys.stdin.buffer)
 
 
@@ -24,45 +25,43 @@ def serve(requests: BinaryIO) -> int:
     """Answer requests until the end of input, or until an unterminated line."""
     while line := requests.readline(MAX_LINE + 1):
         try:
-            _write_reply(_answer_request(parse_request(line)))
+            _answer_request(parse_request(line))
         except BadRequestError as error:
-            _write_reply({"id": error.request_id, "error": str(error)})
+            _write_reply(id=error.request_id, error=str(error))
         if not line.endswith(b"\n"):
             return 1
     return 0
 
 
-def _answer_request(request: PacketRequest) -> dict[str, Any]:
+def _answer_request(request: PacketRequest) -> None:
     from heliograph_raw.ttl_probes import OPS
 
     try:
-        return {"id": request.id} | OPS[request.op](request)
+        answer = OPS[request.op](request)
     except OSError as error:  # a timeout of the socket itself has no errno
-        return {"id": request.id, "errno": error.errno or errno.ETIMEDOUT}
+        _write_reply(id=request.id, errno=error.errno or errno.ETIMEDOUT)
+    else:
+        _write_reply(id=request.id, **asdict(answer))
 
 
-def _find_obstacle() -> dict[str, str] | None:
+def _find_obstacle() -> tuple[str, str]:
+    """Return the problem and a sentence about it, both "" when the helper can work."""
     logging.getLogger("scapy").setLevel(logging.CRITICAL)  # its warnings name addresses
     try:
         import scapy  # noqa: F401 - the import is the test
     except ImportError:
-        return {
-            "problem": "scapy_missing",
-            "message": "Raw packets need scapy: pip install scapy, beside heliograph-raw.",
-        }
+        sentence = "Raw packets need scapy: pip install scapy, beside heliograph-raw."
+        return "scapy_missing", sentence
     try:
         socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP).close()
     except PermissionError:
-        return {
-            "problem": "no_cap_net_raw",
-            "message": "Raw packets need CAP_NET_RAW: give it to this program alone, "
-            "not to the agent.",
-        }
-    return None
+        sentence = "Raw packets need CAP_NET_RAW: give it to this program alone, not to the agent."
+        return "no_cap_net_raw", sentence
+    return "", ""
 
 
-def _write_reply(reply: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(reply) + "\n")
+def _write_reply(**fields: object) -> None:
+    sys.stdout.write(json.dumps(fields) + "\n")
     sys.stdout.flush()
 
 

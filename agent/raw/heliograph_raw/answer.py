@@ -1,6 +1,6 @@
 """Describe a received packet in the terms of a reply. SPDX: GPL-2.0-only."""
 
-from typing import Any
+from dataclasses import dataclass
 
 from scapy.layers.inet import ICMP, IP, TCP, UDP, IPerror, TCPerror, UDPerror
 from scapy.layers.inet6 import ICMPv6DestUnreach, ICMPv6TimeExceeded, IPerror6, IPv6
@@ -12,7 +12,20 @@ _FIN = 0x01
 _ICMP = {11: "icmp_time_exceeded", 3: "icmp_unreachable"}
 _ICMP6 = {ICMPv6TimeExceeded: "icmp_time_exceeded", ICMPv6DestUnreach: "icmp_unreachable"}
 _HEAD = 64  # bytes of a payload in a reply
-NOTHING = {"kind": "none", "source": "", "ttl": 0, "ipid": 0, "head": ""}
+
+
+@dataclass(frozen=True, slots=True)
+class PacketAnswer:
+    """Hold the fields of a reply in the order of the protocol."""
+
+    kind: str = "none"
+    source: str = ""  # address
+    ttl: int = 0
+    ipid: int = 0
+    head: str = ""  # in hexadecimal
+
+
+NOTHING = PacketAnswer()
 
 
 def read_packet(data: bytes) -> Packet | None:
@@ -21,14 +34,14 @@ def read_packet(data: bytes) -> Packet | None:
     return None if layer is None else layer(data)
 
 
-def describe_answer(answer: Packet) -> dict[str, Any]:
+def describe_answer(answer: Packet) -> PacketAnswer:
     """Describe a reply; NOTHING for a packet that is none, such as a bare ACK."""
     kind, head = _classify_answer(answer)
     if kind == "none":
         return NOTHING
     ttl = answer.ttl if isinstance(answer, IP) else answer.hlim
     ipid = answer.id if isinstance(answer, IP) else 0  # IPv6 has none
-    return {"kind": kind, "source": answer.src, "ttl": ttl, "ipid": ipid, "head": head.hex()}
+    return PacketAnswer(kind, answer.src, ttl, ipid, head.hex())
 
 
 def is_answer_to(answer: Packet, address: str, port: int, local_port: int) -> bool:

@@ -13,7 +13,7 @@ import time
 from types import TracebackType
 from typing import Any
 
-from heliograph_raw.answer import NOTHING, describe_answer, is_answer_to, read_packet
+from heliograph_raw.answer import NOTHING, PacketAnswer, describe_answer, is_answer_to, read_packet
 
 # linux/icmp.h; Python has no names for them
 _SOL_RAW = 255
@@ -61,21 +61,21 @@ class PacketListener:
             while _receive_packet(raw_socket) is not None:
                 pass
 
-    def listen(self, local_port: int, timeout_s: float, *final_kinds: str) -> dict[str, Any]:
+    def listen(self, local_port: int, timeout_s: float, *final_kinds: str) -> PacketAnswer:
         """Return the highest-ranked answer, or at once the first of `final_kinds`."""
-        best_answer: dict[str, Any] = NOTHING
+        best_answer = NOTHING
         deadline_s = _now() + timeout_s
         while (remaining_s := deadline_s - _now()) > 0:
             for key, _ in self._selector.select(remaining_s):
                 answer = self._read_answer(key.fileobj, local_port)
-                if answer["kind"] in final_kinds:
+                if answer.kind in final_kinds:
                     return answer
-                if _rank(answer) > _rank(best_answer):
+                if _RANK.get(answer.kind, 0) > _RANK.get(best_answer.kind, 0):
                     best_answer = answer
                     deadline_s = min(deadline_s, _now() + _SETTLE_FRACTION * timeout_s)
         return best_answer
 
-    def _read_answer(self, source: Any, local_port: int) -> dict[str, Any]:
+    def _read_answer(self, source: Any, local_port: int) -> PacketAnswer:
         packet = read_packet(_receive_packet(source) or b"")
         if packet is None or not is_answer_to(packet, *self._peer, local_port):
             return NOTHING
@@ -98,10 +98,6 @@ def _open_icmp() -> socket.socket:
 def _open_ipv6() -> socket.socket:
     """Open a packet socket, because a raw IPv6 socket returns no IP header."""
     return socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_ETH_P_IPV6))
-
-
-def _rank(answer: dict[str, Any]) -> int:
-    return _RANK.get(answer["kind"], 0)
 
 
 def _now() -> float:

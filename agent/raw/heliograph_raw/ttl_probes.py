@@ -10,8 +10,8 @@ import socket
 import struct
 from collections.abc import Callable
 from contextlib import suppress
-from typing import Any
 
+from heliograph_raw.answer import PacketAnswer
 from heliograph_raw.listener import PacketListener
 from heliograph_raw.request import PacketRequest
 
@@ -19,7 +19,7 @@ _LINGER_RESET = struct.pack("ii", 1, 0)  # SO_LINGER: close by RST, retransmit n
 _USUAL_TTL = 64
 
 
-def ttl_syn(request: PacketRequest) -> dict[str, Any]:
+def ttl_syn(request: PacketRequest) -> PacketAnswer:
     """Send a SYN, repeated once, and return the answer. Raises OSError."""
     with _open_listener(socket.IPPROTO_TCP, request) as listener, _open_tcp(request) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_SYNCNT, 1)
@@ -30,7 +30,7 @@ def ttl_syn(request: PacketRequest) -> dict[str, Any]:
         return _await_answer(listener, connection, request, "synack", "rst")
 
 
-def ttl_stream(request: PacketRequest) -> dict[str, Any]:
+def ttl_stream(request: PacketRequest) -> PacketAnswer:
     """Send a payload on a connection and return the answer.
 
     The handshake has the usual TTL; only then is the TTL lowered. Raises OSError when there is
@@ -45,7 +45,7 @@ def ttl_stream(request: PacketRequest) -> dict[str, Any]:
         return _await_answer(listener, connection, request, "rst")
 
 
-def ttl_datagram(request: PacketRequest) -> dict[str, Any]:
+def ttl_datagram(request: PacketRequest) -> PacketAnswer:
     """Send a datagram and return the answer. Raises OSError."""
     with (
         _open_listener(socket.IPPROTO_UDP, request) as listener,
@@ -57,7 +57,7 @@ def ttl_datagram(request: PacketRequest) -> dict[str, Any]:
         return listener.listen(udp_socket.getsockname()[1], request.timeout_s, "data")
 
 
-OPS: dict[str, Callable[[PacketRequest], dict[str, Any]]] = {
+OPS: dict[str, Callable[[PacketRequest], PacketAnswer]] = {
     "ttl_syn": ttl_syn,
     "ttl_stream": ttl_stream,
     "ttl_datagram": ttl_datagram,
@@ -87,7 +87,7 @@ def _set_ttl(ip_socket: socket.socket, ttl: int) -> None:
 
 def _await_answer(
     listener: PacketListener, connection: socket.socket, request: PacketRequest, *final_kinds: str
-) -> dict[str, Any]:
+) -> PacketAnswer:
     try:
         return listener.listen(connection.getsockname()[1], request.timeout_s, *final_kinds)
     finally:

@@ -21,6 +21,7 @@ from heliograph_agent.runtime.agent import read_settings
 from heliograph_agent.runtime.measurement_loop import VantageState
 from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater
 from heliograph_agent.state import CONSENT, PLAN, State
+from support.agent_host import RecordingHost
 from support.scripted_intake import Collector, Identity, plan_of
 
 HOST = "127.0.0.1"
@@ -38,7 +39,7 @@ def state(state: State, who: Identity) -> State:
 
 
 def make_updater(setting: AgentSettings) -> PlanUpdater:
-    return PlanUpdater(setting, SystemClock(), lambda: None, lambda _: None)
+    return PlanUpdater(setting, SystemClock(), RecordingHost())
 
 
 def command(state: State, *words: str) -> int:

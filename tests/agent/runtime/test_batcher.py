@@ -9,9 +9,10 @@ import pytest
 
 from heliograph.envelope import open_envelope
 from heliograph.v1 import envelope_pb2
-from heliograph_agent.runtime.batcher import Batcher
+from heliograph_agent.runtime.batcher import Batcher, BatchSealer
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import KEY, Collector, State
+from support.agent_host import RecordingHost
 from support.hand_clock import HandClock
 from support.results import append, open_spool
 from support.scripted_intake import identity
@@ -29,14 +30,17 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
         yield spool
 
 
+def make_batcher(state: State, spool: Spool, host: RecordingHost) -> Batcher:
+    clock = HandClock()
+    return Batcher(BatchSealer(state, COLLECTOR, clock), spool, clock, host)
+
+
 async def test_unreadable_key_is_logged_once_and_retried(
     spool: Spool, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     state = State(tmp_path)
-    closed: list[bool] = []
-    batcher = Batcher(
-        state, COLLECTOR, spool, HandClock(), on_batch_closed=lambda: closed.append(True)
-    )
+    host = RecordingHost()
+    batcher = make_batcher(state, spool, host)
     await append(spool, "a", priority=Priority.P1)
     state.path(KEY).mkdir()  # stands in for a disk that fails to read
     with caplog.at_level(logging.WARNING, "heliograph"):
@@ -47,7 +51,7 @@ async def test_unreadable_key_is_logged_once_and_retried(
     state.path(KEY).rmdir()
     state.private_key(create=True)
     await batcher.close_batches()
-    assert closed == [True]
+    assert host.closed_count == 1
     assert (await spool.read_counts()).waiting == 1
 
 
@@ -58,8 +62,7 @@ async def test_batches_fit_a_network_that_freezes_long_flows(spool: Spool, tmp_p
     targets = [noise.randbytes(40).hex() for _ in range(150)]
     await append(spool, *targets, priority=Priority.P1)
     await append(spool, "large", priority=Priority.P1, not_measured=noise.randbytes(9_000).hex())
-    batcher = Batcher(state, COLLECTOR, spool, HandClock(), on_batch_closed=lambda: None)
-    await batcher.close_batches()
+    await make_batcher(state, spool, RecordingHost()).close_batches()
     waiting = await spool.list_waiting(64)
     envelopes = [envelope_pb2.Envelope.FromString(sealed) for _, sealed in waiting]
     opened = [open_envelope(e, WHO.sealing, agents.get).batch for e in envelopes]

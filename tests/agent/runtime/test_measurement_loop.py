@@ -18,6 +18,7 @@ from heliograph.v1 import observation_pb2
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
 from heliograph_agent.spool import Spool
+from support.agent_host import RecordingHost
 from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
 from support.results import deliver_all
@@ -46,28 +47,23 @@ class LoopBench:
         self.clock = HandClock()
         self.world = world
         self.spool = Spool(directory / "spool.db", clock=self.clock)
-        self.urgent: list[bool] = []
-        self.changed = asyncio.Event()
+        self.host = RecordingHost(
+            clock_offset_us=-7, net_factory=FakeDoor(world, self.clock), clock=self.clock
+        )
         self.loop = MeasurementLoop(
             spool=self.spool,
-            runner=lambda plan: Runner(FakeDoor(world, self.clock), self.clock, plan.limits, "b"),
             clock=self.clock,
             rng=random.Random(1),
             plan=PLAN,
             vantage=VantageState(epoch=Epoch(id="e1", started_us=1)),
             allowance=None,
-            offset_us=lambda: -7,
-            on_stored=self.stored,
+            host=self.host,
         )
 
-    def stored(self, urgent: bool) -> None:
-        self.urgent.append(urgent)
-        self.changed.set()
-
     async def wait_stored(self) -> None:
-        self.changed.clear()
+        self.host.stored_event.clear()
         async with asyncio.timeout(20):
-            await self.changed.wait()
+            await self.host.stored_event.wait()
 
     async def results(self) -> list[observation_pb2.Measurement]:
         """Everything in the spool, in the order it came."""
@@ -109,13 +105,13 @@ async def test_offline_link_is_logged_once_and_results_are_stored(
 async def test_restored_link_is_urgent(bench: LoopBench) -> None:
     bench.world.ports.update(DEAD)
     await bench.loop.run_once(quiet)
-    bench.urgent.clear()
+    bench.host.stored.clear()
     await bench.loop.run_once(quiet)
-    assert not any(bench.urgent), "repeats wait for the batch"
-    bench.urgent.clear()
+    assert not any(bench.host.stored), "repeats wait for the batch"
+    bench.host.stored.clear()
     bench.world.ports.update(ALIVE)
     await bench.loop.run_once(quiet)
-    assert bench.urgent[0], "the anchors' answer is not a repeat"
+    assert bench.host.stored[0], "the anchors' answer is not a repeat"
     assert bench.loop.vantage.link is not Link.OFFLINE
 
 

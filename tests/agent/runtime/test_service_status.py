@@ -93,6 +93,6 @@ def test_old_and_future_states_are_unknown() -> None:
     "stored", [None, 3, [], {"tor": 1}, {"tor": ["no", 1]}, {"x": ["fails", 1]}]
 )
 def test_damaged_status_restores_nothing(stored: object) -> None:
-    assert restore_service_states({"lives": stored}) == {}
-    assert restore_service_states({"lives": {"tor": ["fails", 5]}}) == {"tor": ("fails", 5)}
+    assert restore_service_states(stored) == {}
+    assert restore_service_states({"tor": ["fails", 5]}) == {"tor": ("fails", 5)}
     assert set(recent_states({}, 0)) == set(CLASSES)

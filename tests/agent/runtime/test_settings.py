@@ -17,6 +17,7 @@ from heliograph_agent.consent import local_hour
 from heliograph_agent.runtime.settings import PlanUpdater, read_settings
 from heliograph_agent.runtime.signing import answer_renewal
 from heliograph_agent.state import CONSENT, KEY, PLAN, Collector, State
+from support.agent_host import RecordingHost
 from support.hand_clock import HandClock
 from support.scripted_intake import plan_of
 
@@ -67,14 +68,9 @@ class JoinedAgent:
         scope = consent.consent_scope(plan_of(TCP))
         given = consent.Consent(given_us=1, plan_version=1, scope=scope)
         self.state.write_json(CONSENT, given.to_json())
-        self.plans: list[set[str]] = []
+        self.host = RecordingHost()
         setting = read_settings(self.state, config or Config())
-        self.updater = PlanUpdater(
-            setting, self.clock, lambda: None, lambda plan: self.record_plan()
-        )
-
-    def record_plan(self) -> None:
-        self.plans.append(self.runs())
+        self.updater = PlanUpdater(setting, self.clock, self.host)
 
     def runs(self) -> set[str]:
         return {task.experiment for task in self.updater.plan.tasks}
@@ -137,7 +133,7 @@ def test_opt_out_overrides_plan_and_consent(tmp_path: Path) -> None:
     night = JoinedAgent(tmp_path / "b", Config(quiet_hours=frozenset({hour})))
     assert night.runs() == set()
     night.pass_s(3_600)
-    assert night.plans == [{"tcp"}]
+    assert [[t.experiment for t in plan.tasks] for plan in night.host.plans] == [["tcp"]]
 
 
 def test_key_renewal_replaces_key_after_confirmation(
