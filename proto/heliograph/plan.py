@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 ROLES = ("volunteer", "control")
+ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 
 
 class EndpointKind(StrEnum):

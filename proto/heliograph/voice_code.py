@@ -12,17 +12,28 @@ import hmac
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import attrgetter
 
 from heliograph import keys
-from heliograph.experiments import REGISTRY
 
-_NUMBERED = sorted(
-    (voice for entry in REGISTRY.values() for voice in entry.voice), key=attrgetter("number")
-)
-# Ordered by their numbers in the code; a later version may only append classes.
-CLASSES = tuple(voice.name for voice in _NUMBERED)
-TITLES: Mapping[str, str] = {voice.name: voice.title for voice in _NUMBERED}
+# In the order of the code, which agents in the field say: never change or reuse a position. Seven
+# digits have no space for a fifteenth class.
+TITLES: Mapping[str, str] = {
+    "domestic": "hosts at home",
+    "foreign": "hosts abroad",
+    "dns": "names",
+    "telegram": "Telegram",
+    "whatsapp": "WhatsApp",
+    "signal": "Signal",
+    "facebook_messenger": "Facebook Messenger",
+    "viber": "Viber",
+    "threema": "Threema",
+    "matrix": "Matrix",
+    "discord": "Discord",
+    "wechat": "WeChat",
+    "line": "LINE",
+    "tor": "Tor",
+}
+CLASSES = tuple(TITLES)
 PAST_MIN = 4_320  # three days for a code that people pass on
 AHEAD_MIN = 30  # tolerated lead of an agent's clock
 GROUPS = 6

@@ -5,7 +5,7 @@
     allowed_plan, waiting = narrow_plan(newer_plan, consent)
 
 A plan may narrow what is run at any time. It can never widen it, because new units wait for
-consent.
+consent. The registry of experiments is imported on first use, because an idle agent needs none.
 """
 
 import re
@@ -17,7 +17,6 @@ from importlib.resources import files
 from textwrap import fill
 from typing import Any, TypedDict
 
-from heliograph.experiments import Category, category_of, entry_of
 from heliograph.observation import Access
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
 from heliograph.yaml_document import parse_yaml
@@ -226,6 +225,8 @@ def is_grave(country: str) -> bool:
 
 def opt_out_names(task: PlannedTask) -> frozenset[str]:
     """Return the names that opt out of the task: category, experiment and service."""
+    from heliograph.experiments import category_of
+
     return frozenset({category_of(task.experiment), task.experiment, task.service} - {""})
 
 
@@ -245,6 +246,8 @@ def list_excluded(plan: Plan, unwanted: Collection[str]) -> tuple[PlannedTask, .
 
 def restrict_to_basics(plan: Plan) -> Plan:
     """Return only messengers and anchors, which a simple yes covers if PUNISHED."""
+    from heliograph.experiments import Category, category_of
+
     categories = {category_of(task.experiment) for task in plan.tasks}
     return exclude_tests(plan, categories - {Category.MESSENGERS, Category.ANCHORS})
 
@@ -273,6 +276,8 @@ _DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that
 
 def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
     """Estimate one task's bytes a day."""
+    from heliograph.experiments import entry_of
+
     entry = entry_of(task.experiment)
     alone = entry.visit_bytes if entry else 0
     if service is None:

@@ -4,9 +4,8 @@ A state is no verdict: it does not say why a test failed. An agent keeps only th
 each class, so that a seized disk shows no history.
 """
 
-from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Measurement
-from heliograph.plan import Service
+from heliograph.plan import ANCHORS, Service
 from heliograph.units import HOUR_US
 from heliograph.voice_code import CLASSES, ServiceState
 from heliograph_agent.runtime.vantage import AnchorState, anchor_kind_state, endpoint_state

@@ -17,8 +17,7 @@ from dataclasses import dataclass, field, replace
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from heliograph.experiments import ANCHORS
-from heliograph.plan import Limits, Plan, PlannedTask, Service
+from heliograph.plan import ANCHORS, Limits, Plan, PlannedTask, Service
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_agent.spool import Priority
 

@@ -1,7 +1,7 @@
 """Register the experiments that agents can run, and all that depends on them.
 
-Plan files, opt-outs, the default plan, labels, OONI's names and the voice code read this
-registry; none has a separate list. The module of a category holds the entries of that category.
+Plan files, opt-outs, the default plan, labels and OONI's names read this registry; none has a
+separate list. The module of a category holds the entries of that category.
 
 >>> REGISTRY["stun"].interval_s
 3600
@@ -10,7 +10,8 @@ registry; none has a separate list. The module of a category holds the entries o
 from collections.abc import Mapping
 
 from heliograph.experiments import anchors, circumvention, messengers, network, web
-from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.entry import Category, ExperimentEntry
+from heliograph.plan import ANCHORS
 
 __all__ = [
     "ANCHORS",
@@ -18,14 +19,12 @@ __all__ = [
     "REGISTRY",
     "Category",
     "ExperimentEntry",
-    "VoiceClass",
     "category_of",
     "entry_of",
     "is_for_controls",
     "ooni_name",
 ]
 
-ANCHORS = "connectivity"  # measures the vantage's own connectivity instead of a target
 REGISTRY: Mapping[str, ExperimentEntry] = {
     entry.name: entry
     for entry in (

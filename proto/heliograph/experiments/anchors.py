@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
 
@@ -24,10 +24,5 @@ ENTRIES = (
         target_kind="service",
         default_target="anchors",
         interval_s=180,
-        voice=(
-            VoiceClass(number=0, name="domestic", title="hosts at home"),
-            VoiceClass(number=1, name="foreign", title="hosts abroad"),
-            VoiceClass(number=2, name="dns", title="names"),
-        ),
     ),
 )

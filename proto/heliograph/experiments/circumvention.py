@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
 
@@ -35,7 +35,6 @@ ENTRIES = (
         planned=False,  # measuring Tor may draw attention: an operator adds it to a plan
         visit_bytes=3_000_000,
         ooni_test="tor",
-        voice=(VoiceClass(number=13, name="tor", title="Tor"),),
         protocols={"tor_bootstrap": "Tor bootstrap"},
     ),
     ExperimentEntry(

@@ -19,19 +19,6 @@ class Category(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class VoiceClass:
-    """Name one class whose state the voice code reports.
-
-    `number` is its position in the code. It belongs to the wire format: never change or reuse
-    it.
-    """
-
-    number: int
-    name: str
-    title: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentEntry:
     """Describe an experiment: everything that both sides know except its code."""
 
@@ -50,7 +37,6 @@ class ExperimentEntry:
     role: str = ""  # role of the agents in the default plan; "" for all
     visit_bytes: int = 0  # bytes of one visit beyond its endpoints; 0 when unknown
     ooni_test: str = ""  # OONI's name of the same test, where there is one
-    voice: tuple[VoiceClass, ...] = ()
     protocols: Mapping[str, str] = field(default_factory=dict, hash=False)  # Exchange.protocol
     replies: Mapping[str, str] = field(default_factory=dict, hash=False)  # Exchange and Hop.reply
 

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph.experiments.entry import Category, ExperimentEntry, VoiceClass
+from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
 
@@ -36,13 +36,8 @@ class MessengerConfig:
     addresses: int = option(1, "IPv4 addresses of one name that are tried", low=1, high=8)
 
 
-def _messenger(
-    name: str, title: str, *, voice: tuple[int, str] | None = None, ooni_test: str = ""
-) -> ExperimentEntry:
-    """Build the entry of a messenger whose endpoints are visited by kind only.
-
-    Without `voice`, a number and a short title, the voice code does not report it.
-    """
+def _messenger(name: str, title: str, *, ooni_test: str = "") -> ExperimentEntry:
+    """Build the entry of a messenger whose endpoints are visited by kind only."""
     return ExperimentEntry(
         name=name,
         version=1,
@@ -54,7 +49,6 @@ def _messenger(
         function="messengers",
         interval_s=7_200,  # a few of these use about 4 MB a day
         ooni_test=ooni_test,
-        voice=(VoiceClass(number=voice[0], name=name, title=voice[1]),) if voice else (),
     )
 
 
@@ -69,7 +63,6 @@ ENTRIES = (
         default_target="telegram",
         interval_s=480,
         ooni_test="telegram",
-        voice=(VoiceClass(number=3, name="telegram", title="Telegram"),),
         protocols={"mtproto": "MTProto"},
     ),
     ExperimentEntry(
@@ -81,7 +74,6 @@ ENTRIES = (
         target_kind="service",
         default_target="whatsapp",
         ooni_test="whatsapp",
-        voice=(VoiceClass(number=4, name="whatsapp", title="WhatsApp"),),
         protocols={"noise": "Noise"},
         replies={"server_hello": "ServerHello"},
     ),
@@ -94,28 +86,16 @@ ENTRIES = (
         target_kind="service",
         default_target="signal",
         ooni_test="signal",
-        voice=(VoiceClass(number=5, name="signal", title="Signal"),),
     ),
     _messenger(
         "facebook_messenger",
         "Facebook Messenger: message broker, APIs, CDNs and web",
-        voice=(6, "Facebook Messenger"),
         ooni_test="facebook_messenger",
     ),
-    _messenger("viber", "Viber: chat servers, accounts, media and web", voice=(7, "Viber")),
-    _messenger(
-        "threema",
-        "Threema: chat servers on both ports, directory, media and web",
-        voice=(8, "Threema"),
-    ),
-    _messenger(
-        "matrix",
-        "Matrix: the homeserver matrix.org, its federation and Element's web",
-        voice=(9, "Matrix"),
-    ),
-    _messenger("discord", "Discord: gateway, API, CDN and media", voice=(10, "Discord")),
-    _messenger(
-        "wechat", "WeChat: long and short links, in China and abroad, and web", voice=(11, "WeChat")
-    ),
-    _messenger("line", "LINE: gateway, objects, login and web", voice=(12, "LINE")),
+    _messenger("viber", "Viber: chat servers, accounts, media and web"),
+    _messenger("threema", "Threema: chat servers on both ports, directory, media and web"),
+    _messenger("matrix", "Matrix: the homeserver matrix.org, its federation and Element's web"),
+    _messenger("discord", "Discord: gateway, API, CDN and media"),
+    _messenger("wechat", "WeChat: long and short links, in China and abroad, and web"),
+    _messenger("line", "LINE: gateway, objects, login and web"),
 )

@@ -12,8 +12,8 @@ stage or by count. All functions are pure.
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from heliograph.experiments import ANCHORS
 from heliograph.observation import Link, Observation
+from heliograph.plan import ANCHORS
 from heliograph_agent.cli.explain.comparison import (
     explain_ech,
     explain_http_host,
