@@ -1,6 +1,7 @@
 """Attach to each experiment of the shared registry the function that runs it.
 
-The module of a function has its name, and the function's page is beside it.
+A function's page is beside it. The module of a function has its name; those that only visit a
+service share one.
 
 >>> experiment = find_experiment("tcp")
 >>> config = parse_config(experiment, {})
@@ -15,17 +16,15 @@ from heliograph_agent.experiments import (
     dns,
     dns_integrity,
     ech,
+    endpoints,
     http_host,
     messengers,
     middlebox,
-    outside_in,
     path,
     quic,
-    signal,
     sni,
     stun,
     tcp,
-    telegram,
     throttling,
     tls,
     tor,
@@ -44,14 +43,14 @@ FUNCTIONS: Mapping[str, Run] = {
     "http_host": http_host.http_host,
     "messengers": messengers.messengers,
     "middlebox": middlebox.middlebox,
-    "outside_in": outside_in.outside_in,
+    "outside_in": endpoints.visit_service,
     "path": path.path,
     "quic": quic.quic,
-    "signal": signal.signal,
+    "signal": endpoints.visit_service,
     "sni": sni.sni,
     "stun": stun.stun,
     "tcp": tcp.tcp,
-    "telegram": telegram.telegram,
+    "telegram": endpoints.visit_service,
     "throttling": throttling.throttling,
     "tls": tls.tls,
     "tor": tor.tor,

@@ -7,11 +7,12 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Protocol
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
 from heliograph.plan import Endpoint, EndpointKind
 from heliograph.services import TRUSTS
-from heliograph_agent.experiments.experiment import CannotRun
+from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import ByteStream, Net, ProbeMessage, StepResult
 from heliograph_agent.protocols.messengers import (
     MTPROTO_RANDOM_BYTES,
@@ -49,6 +50,18 @@ class Page:
     host: str
     port: int
     label: str = ""
+
+
+class VisitConfig(Protocol):
+    """Declare the option of all experiments that only visit a service."""
+
+    @property
+    def concurrency(self) -> int: ...
+
+
+async def visit_service(target: Target, config: VisitConfig, net: Net) -> None:
+    """Run an experiment that `services.yml` describes fully."""
+    await visit_endpoints(require_service(target).endpoints, net, config.concurrency)
 
 
 async def visit_endpoints(
@@ -105,16 +118,15 @@ async def find_addresses(
     if is_literal(host):
         return (Address(host),)
     async with asyncio.TaskGroup() as group:
-        ipv4_task = group.create_task(net.resolve(host, query_type="A", endpoint=label))
-        ipv6_task = group.create_task(net.resolve(host, query_type="AAAA", endpoint=label))
+        a = group.create_task(net.resolve(host, query_type="A", endpoint=label))
+        aaaa = group.create_task(net.resolve(host, query_type="AAAA", endpoint=label))
     return (
-        *extract_addresses(ipv4_task.result(), ipv4),
-        *extract_addresses(ipv6_task.result(), IPV6_TRIED),
+        *extract_addresses(a.result(), ipv4),
+        *extract_addresses(aaaa.result(), IPV6_TRIED),
     )
 
 
 def extract_addresses(result: StepResult, limit: int) -> tuple[Address, ...]:
-    """Return the first `limit` addresses of a lookup."""
     dns = result.observation.dns
     return tuple(Address(literal, result) for literal in (dns.addresses if dns else ())[:limit])
 
@@ -143,6 +155,27 @@ class open_stream:  # noqa: N801 - used like a function; a generator costs twice
     async def __aexit__(self, *error: object) -> None:
         if self._stream is not None:
             self._stream.close()
+
+
+async def try_handshake(
+    net: Net,
+    address: Address,
+    port: int,
+    server_name: str,
+    *,
+    label: str = "",
+    send_sni: bool = True,
+    alpn: tuple[str, ...] = ("http/1.1",),
+    trust: str = "",
+) -> None:
+    """Connect by TCP, make one TLS handshake, and close."""
+    async with open_stream(net, address, port, label=label) as stream:
+        if stream is not None:
+            _, tls_stream = await net.handshake(
+                stream, server_name, send_sni=send_sni, alpn=alpn, trust=trust
+            )
+            if tls_stream is not None:
+                tls_stream.close()
 
 
 def make_url(endpoint: Endpoint) -> str:

@@ -1,9 +1,10 @@
 """Locate interference on the path by packets with a limited TTL. See path.md."""
 
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heliograph.experiments.network import PathConfig
+from heliograph.observation import Hop
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -64,18 +65,11 @@ async def _trace_hellos(
     The neutral name goes first: the effect of the target's name may last.
     """
     syn = PathTrace(label="syn", send=SYN, address=address, port=port, hops=config.hops)
-    last_reply = await _run_trace(syn, config, net)
-    if (
-        last_reply is None
-        or last_reply.observation.hop is None
-        or last_reply.observation.hop.reply != ACCEPTED
-    ):
+    hop = await _run_trace(syn, config, net)
+    if hop is None or hop.reply != ACCEPTED:
         return
-    hops = last_reply.observation.hop.ttl
     for label, sent_name in (("neutral", neutral), ("target", name)):
-        hello = PathTrace(
-            label=label, send=HELLO, address=address, port=port, hops=hops, name=sent_name
-        )
+        hello = replace(syn, label=label, send=HELLO, hops=hop.ttl, name=sent_name)
         await _run_trace(hello, config, net)
 
 
@@ -83,26 +77,19 @@ async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) 
     if not name:
         raise CannotRun("resolver needs a name to ask for: give a host name or the option name.")
     host, port = parse_host_port(config.resolver)
+    query = PathTrace(label="", send=DNS, address=Address(host), port=port, hops=config.hops)
     for label, sent_name in (("neutral", neutral), ("target", name)):
-        query = PathTrace(
-            label=label,
-            send=DNS,
-            address=Address(host),
-            port=port,
-            hops=config.hops,
-            name=sent_name,
-        )
-        await _run_trace(query, config, net)
+        await _run_trace(replace(query, label=label, name=sent_name), config, net)
 
 
-async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> StepResult | None:
+async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> Hop | None:
     """Return the answer that ended the trace, None when there was none."""
     silent_count = 0
     async for result in _send_packets(trace, config, net):
         hop = result.observation.hop
         reply = hop.reply if hop else ""
         if reply and reply != PASSED_ON:
-            return result
+            return hop
         silent_count = 0 if reply else silent_count + 1
         if silent_count >= config.silent:
             return None
@@ -124,8 +111,5 @@ async def _send_packets(
             endpoint=trace.label,
         )
         yield result
-        if (
-            result.observation.started_us + result.observation.duration_us
-            > config.seconds * 1_000_000
-        ):
+        if result.ended_us > config.seconds * 1_000_000:
             return

@@ -8,8 +8,8 @@ from heliograph.experiments.network import QuicConfig
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
-    open_stream,
     parse_host_port,
+    try_handshake,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
@@ -53,7 +53,7 @@ async def _visit_target(server: QuicServer, limit: int | None, net: Net) -> None
     async with asyncio.TaskGroup() as group:
         for address in await find_addresses(server.host, net, label=server.label):
             group.create_task(_run_handshake(server, address, limit, net))
-            group.create_task(_run_tcp(server, address, net))
+            group.create_task(try_handshake(net, address, server.port, server.host, label="tcp"))
 
 
 async def _visit_neutral(server: QuicServer, net: Net) -> None:
@@ -73,11 +73,3 @@ async def _run_handshake(server: QuicServer, address: Address, limit: int | None
             await net.http3(connection, server.url, body_limit=limit)
     finally:
         connection.close()
-
-
-async def _run_tcp(server: QuicServer, address: Address, net: Net) -> None:
-    async with open_stream(net, address, server.port, label="tcp") as stream:
-        if stream is not None:
-            _, tls_stream = await net.handshake(stream, server.host)
-            if tls_stream is not None:
-                tls_stream.close()

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heliograph.experiments.network import ThrottlingConfig
 from heliograph_agent.experiments.endpoints import Address, Page, find_addresses, parse_page
 from heliograph_agent.experiments.experiment import CannotRun, Target
-from heliograph_agent.net import Net, StepResult
+from heliograph_agent.net import Net
 
 LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and a task has 120
 
@@ -59,8 +59,4 @@ async def _fetch_source(source: TransferSource, config: ThrottlingConfig, net: N
     finally:
         if stream is not None:
             stream.close()
-    return _ended_us(result)
-
-
-def _ended_us(result: StepResult) -> int:
-    return result.observation.started_us + result.observation.duration_us
+    return result.ended_us

@@ -3,9 +3,9 @@
 from heliograph.experiments.network import TlsConfig
 from heliograph_agent.experiments.endpoints import (
     find_addresses,
-    open_stream,
     parse_host,
     parse_host_port,
+    try_handshake,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
@@ -18,14 +18,9 @@ async def tls(target: Target, config: TlsConfig, net: Net) -> None:
         raise CannotRun(f"server_name cannot be {config.server_name!r}; allowed: a host name.")
     alpn = parse_alpn(config.alpn)
     for address in await find_addresses(host, net):
-        async with open_stream(net, address, port) as stream:
-            if stream is None:
-                continue
-            _, tls_stream = await net.handshake(
-                stream, name, send_sni=config.sni, alpn=alpn, trust=config.trust
-            )
-            if tls_stream is not None:
-                tls_stream.close()
+        await try_handshake(
+            net, address, port, name, send_sni=config.sni, alpn=alpn, trust=config.trust
+        )
 
 
 def parse_alpn(value: str) -> tuple[str, ...]:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from heliograph.experiments.circumvention import TorConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import find_addresses, open_stream, visit_endpoints
+from heliograph_agent.experiments.endpoints import find_addresses, try_handshake, visit_endpoints
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
@@ -45,12 +45,10 @@ async def _visit_relays(relays: Iterable[Endpoint], net: Net, concurrency: int) 
     async def visit_relay(relay: Endpoint) -> None:
         async with semaphore:
             for address in await find_addresses(relay.host, net, label=relay.id):
-                async with open_stream(net, address, relay.port, label=relay.id) as stream:
-                    if stream is not None:
-                        name = make_server_name(net.random(10))
-                        _, tls_stream = await net.handshake(stream, name, alpn=(), trust="any")
-                        if tls_stream is not None:
-                            tls_stream.close()
+                name = make_server_name(net.random(10))
+                await try_handshake(
+                    net, address, relay.port, name, label=relay.id, alpn=(), trust="any"
+                )
 
     async with asyncio.TaskGroup() as group:
         for relay in relays:

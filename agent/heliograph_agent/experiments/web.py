@@ -24,6 +24,7 @@ from heliograph_agent.experiments.endpoints import (
     is_public,
     open_stream,
     parse_page,
+    try_handshake,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import ByteStream, Net, StepResult
@@ -64,12 +65,11 @@ class CookieJar:
         parts = urlsplit(url)
         for line in lines:
             cookie, is_expired = parse_cookie(line, parts)
-            if cookie is None:
-                continue
-            key = (cookie.name, cookie.host, cookie.path)
-            self._cookies.pop(key, None)
-            if not is_expired and len(self._cookies) < MAX_COOKIES:
-                self._cookies[key] = cookie
+            if cookie is not None:
+                key = (cookie.name, cookie.host, cookie.path)
+                self._cookies.pop(key, None)
+                if not is_expired and len(self._cookies) < MAX_COOKIES:
+                    self._cookies[key] = cookie
 
     def format_header(self, url: str) -> str:
         """Format the Cookie header for `url`, "" for none; longer paths come first."""
@@ -80,14 +80,11 @@ class CookieJar:
         fitting = [
             c for c in self._cookies.values() if c.is_sent_to(host, path, is_secure=is_secure)
         ]
-        fitting.sort(key=lambda cookie: -len(cookie.path))
+        fitting.sort(key=_path_length, reverse=True)
         header_value = ""
         for cookie in fitting:
-            longer = (
-                f"{header_value}; {cookie.name}={cookie.value}"
-                if header_value
-                else _format_pair(cookie)
-            )
+            separator = "; " if header_value else ""
+            longer = f"{header_value}{separator}{cookie.name}={cookie.value}"
             header_value = longer if len(longer) <= MAX_HEADER else header_value
         return header_value
 
@@ -118,8 +115,8 @@ def parse_cookie(line: str, url: SplitResult) -> tuple[Cookie | None, bool]:
     return cookie, age.startswith("-") or age.strip("0") == ""
 
 
-def _format_pair(cookie: Cookie) -> str:
-    return f"{cookie.name}={cookie.value}"
+def _path_length(cookie: Cookie) -> int:
+    return len(cookie.path)
 
 
 def _is_sendable(value: str) -> bool:
@@ -170,7 +167,7 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
         elif not is_local:
             addresses = keep_public(addresses)
         answer = await _load_page(page, addresses, cookies, config, net)
-        if answer is None or _ended_us(answer) > LATE_US:
+        if answer is None or answer.ended_us > LATE_US:
             return
         jar.add(page.url, answer.cookies)
         next_page = find_redirect(answer, page, f"redirect-{depth + 1}")
@@ -198,10 +195,6 @@ def keep_public(addresses: Sequence[Address]) -> tuple[Address, ...]:
     return tuple(address for address in addresses if is_public(address.literal))
 
 
-def _ended_us(result: StepResult) -> int:
-    return result.observation.started_us + result.observation.duration_us
-
-
 async def _load_page(
     page: Page, addresses: Sequence[Address], cookies: str, config: WebConfig, net: Net
 ) -> StepResult | None:
@@ -221,11 +214,7 @@ async def _validate_address(page: Page, address: Address, net: Net) -> None:
     """Prove by TLS that the address belongs to the name; a page in clear cannot."""
     if is_literal(page.host):
         return
-    async with open_stream(net, address, PORTS["https"], label=page.label) as connection:
-        if connection is not None:
-            _, tls_stream = await net.handshake(connection, page.host)
-            if tls_stream is not None:
-                tls_stream.close()
+    await try_handshake(net, address, PORTS["https"], page.host, label=page.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,6 +24,11 @@ class StepResult:
     def is_success(self) -> bool:
         return self.observation.failure is None
 
+    @property
+    def ended_us(self) -> int:
+        """Return the end of the step since the trace began."""
+        return self.observation.started_us + self.observation.duration_us
+
 
 class ByteReader(Protocol):
     """Define the part of asyncio.StreamReader that a step needs."""

@@ -65,7 +65,7 @@ class Spool:
                 f"test fewer endpoints at once (at most {MAX_MEASUREMENT} bytes)."
             )
         return await self._writer.execute(
-            lambda operations: operations.append(message, epoch_message, priority), worth=priority
+            priority, SpoolOperations.append, message, epoch_message, priority
         )
 
     async def close_batch(
@@ -86,7 +86,7 @@ class Spool:
         """
         try:
             return await self._writer.execute(
-                lambda operations: operations.close_batch(seal, max_bytes, is_offline=is_offline)
+                Priority.P0, SpoolOperations.close_batch, seal, max_bytes, is_offline=is_offline
             )
         except SealError as failed:
             raise failed.error from None
@@ -103,7 +103,7 @@ class Spool:
         ]
         try:
             await self._writer.execute(
-                lambda operations: operations.write_digest(bodies, epoch, seal, max_bytes)
+                Priority.P0, SpoolOperations.write_digest, bodies, epoch, seal, max_bytes
             )
         except SealError as failed:
             raise failed.error from None
@@ -118,7 +118,7 @@ class Spool:
             Pairs of sequence and sealed envelope.
         """
         return await self._writer.execute(
-            lambda operations: operations.list_waiting(limit, skip_through)
+            Priority.P0, SpoolOperations.list_waiting, limit, skip_through
         )
 
     async def mark_offered(self, sequences: Sequence[int]) -> set[int]:
@@ -127,15 +127,13 @@ class Spool:
         Returns the numbers that still exist. Send no other: its content is in another envelope now.
         """
         try:
-            return await self._writer.execute(
-                lambda operations: operations.mark_offered(sequences), worth=LOWEST_WORTH
-            )
+            return await self._writer.execute(LOWEST_WORTH, SpoolOperations.mark_offered, sequences)
         except SpoolFullError:  # no room on the disk for the mark, which stays in memory
-            return await self._writer.execute(lambda operations: operations.find_waiting(sequences))
+            return await self._writer.execute(Priority.P0, SpoolOperations.find_waiting, sequences)
 
     async def read_backlog(self) -> tuple[int, int | None]:
         """Return the newest envelope's number, and the oldest's time (wall clock) or None."""
-        return await self._writer.execute(lambda operations: operations.read_backlog())
+        return await self._writer.execute(Priority.P0, SpoolOperations.read_backlog)
 
     async def record_receipt(self, sequence: int, status: str, reason: str = "") -> None:
         """Record the collector's receipt: stored, duplicate, rejected or retry."""
@@ -145,13 +143,13 @@ class Spool:
             )
         if status != "retry":
             await self._writer.execute(
-                lambda operations: operations.record_receipt(sequence, status, reason)
+                Priority.P0, SpoolOperations.record_receipt, sequence, status, reason
             )
 
     async def read_counts(self) -> SpoolCounts:
         """Return the counts, with `problem` for an unusable spool. Never raises."""
         try:
-            counts = await self._writer.execute(lambda operations: operations.read_counts())
+            counts = await self._writer.execute(Priority.P0, SpoolOperations.read_counts)
         except SpoolError as error:
             return SpoolCounts(limit_bytes=self._limit, problem=str(error))
         refused = self._writer.refused_count

@@ -13,7 +13,6 @@ import heapq
 import sqlite3
 from array import array
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
 
 from heliograph_agent.spool.compaction import drop_summary
 from heliograph_agent.spool.priority import Priority
@@ -28,9 +27,9 @@ def choose_evicted(numbers: Sequence[int], count: int) -> list[int]:
     """Choose up to `count` of ascending `numbers`: no neighbors, none at the ends."""
     edge = max(1, len(numbers) // KEPT_FRACTION)
     middle = range(edge, len(numbers) - edge)
-    densest = heapq.nsmallest(3 * count, middle, key=lambda i: numbers[i + 1] - numbers[i - 1])
+    gaps = ((numbers[index + 1] - numbers[index - 1], index) for index in middle)
     chosen: set[int] = set()
-    for index in densest:
+    for _, index in heapq.nsmallest(3 * count, gaps):
         if len(chosen) < count and not {index - 1, index + 1} & chosen:
             chosen.add(index)
     return sorted(numbers[index] for index in chosen)
@@ -53,16 +52,17 @@ def _evict_from_table(
         f"SELECT coalesce(sum(size), 0) FROM {table} WHERE priority = ?",  # noqa: S608
         (priority,),
     ).fetchone()
-    runs = group_runs(db.execute(select, (priority,)), min(RUN_BYTES, total // KEPT_FRACTION))
-    if not runs.firsts:
+    run_bytes = min(RUN_BYTES, total // KEPT_FRACTION)
+    firsts, lasts = group_runs(db.execute(select, (priority,)), run_bytes)
+    if not firsts:
         return 0
     returned_columns = "measurements, sequence, cover" if table == "envelope" else "1, 0, 0"
     dropped = 0
-    for first in choose_evicted(runs.firsts, 1 + want_bytes * len(runs.firsts) // total):
+    for first in choose_evicted(firsts, 1 + want_bytes * len(firsts) // total):
         deleted = db.execute(
             f"DELETE FROM {table} WHERE priority = ? AND sequence BETWEEN ? AND ?"  # noqa: S608
             f" RETURNING {returned_columns}",
-            (priority, first, runs.last_of(first)),
+            (priority, first, lasts[firsts.index(first)]),
         ).fetchall()
         dropped += sum(measurements for measurements, *_ in deleted)
         for cover in {cover for *_, cover in deleted if cover}:
@@ -70,26 +70,19 @@ def _evict_from_table(
     return dropped
 
 
-@dataclass(slots=True)
-class RowRuns:
-    """Hold the first and last numbers of runs of neighboring rows."""
+def group_runs(rows: Iterable[tuple[int, int]], run_bytes: int) -> "tuple[array[int], array[int]]":
+    """Group ascending (number, size) rows into runs of at least `run_bytes`.
 
-    firsts: "array[int]" = field(default_factory=lambda: array("q"))
-    lasts: "array[int]" = field(default_factory=lambda: array("q"))
-
-    def last_of(self, first: int) -> int:
-        return self.lasts[self.firsts.index(first)]
-
-
-def group_runs(rows: Iterable[tuple[int, int]], run_bytes: int) -> RowRuns:
-    """Group ascending (number, size) rows into runs of at least `run_bytes`."""
-    runs = RowRuns()
+    Returns the first and the last numbers of the runs.
+    """
+    firsts = array("q")
+    lasts = array("q")
     run_size = run_bytes
     for number, size in rows:
         if run_size >= run_bytes:
-            runs.firsts.append(number)
-            runs.lasts.append(number)
+            firsts.append(number)
+            lasts.append(number)
             run_size = 0
-        runs.lasts[-1] = number
+        lasts[-1] = number
         run_size += size
-    return runs
+    return firsts, lasts

@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 
 BLOCK = 1_024  # measurement numbers reserved at a time
@@ -48,9 +49,8 @@ class SequenceMarks:
         """Record `envelope` before it is given. Raises OSError."""
         turn, marks = self._read_newest()
         if marks is None or envelope > marks.envelope:
-            self._write_slot(
-                turn + 1, HighestSequences(marks.measurement if marks else 0, envelope)
-            )
+            measurement = marks.measurement if marks else 0
+            self._write_slot(turn + 1, HighestSequences(measurement, envelope))
 
     def record_offer(self, measurement: int, envelope: int) -> None:
         """Record the highest envelope and measurement before an envelope is sent.
@@ -70,7 +70,7 @@ class SequenceMarks:
             slots = [_parse_slot(os.pread(handle, _SIZE, offset)) for offset in _SLOT_OFFSETS]
         finally:
             os.close(handle)
-        return max((slot for slot in slots if slot), key=lambda slot: slot[0], default=(0, None))
+        return max(filter(None, slots), key=itemgetter(0), default=(0, None))
 
     def _write_slot(self, turn: int, marks: HighestSequences) -> None:
         packed = _SLOT.pack(turn, marks.measurement, marks.envelope)

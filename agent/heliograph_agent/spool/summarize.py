@@ -8,6 +8,8 @@ import sqlite3
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from operator import attrgetter
+from typing import NamedTuple
 
 from heliograph.units import DAY_US
 from heliograph.v1 import observation_pb2 as pb
@@ -76,7 +78,7 @@ class RunSummary:
             tests = self._group_by_service()
         return [
             _make_summary(test, detail).SerializeToString(deterministic=True)
-            for test in sorted(tests, key=lambda test: test.first.sequence)
+            for test in sorted(tests, key=attrgetter("first.sequence"))
         ]
 
     def _add_test(self, key: _Key, test: _TestRuns) -> None:
@@ -147,7 +149,17 @@ class RollupResult:
     has_freed: bool  # whether any bytes were freed
 
 
-Group = tuple[int, int, int, int]  # number and size of a summary; size and results of its members
+class Group(NamedTuple):
+    """Hold a summary and the results that it can replace."""
+
+    number: int
+    size: int
+    member_bytes: int
+    member_runs: int
+
+    @property
+    def freed_bytes(self) -> int:
+        return self.member_bytes - self.size
 
 
 def roll_up_hours(
@@ -160,7 +172,7 @@ def roll_up_hours(
         " WHERE s.priority = ? AND s.size > 0 GROUP BY s.sequence",
         (priority, priority + HOUR),
     ).fetchall()
-    return _roll_up(db, priority, want_bytes, groups, ends)
+    return _roll_up(db, priority, want_bytes, map(Group._make, groups), ends)
 
 
 def roll_up_days(
@@ -176,22 +188,22 @@ def roll_up_days(
         " WHERE s.priority = ? AND s.size > 0 GROUP BY s.sequence",
         (priority, priority + HOUR, priority + DAY),
     ).fetchall()
-    return _roll_up(db, priority, want_bytes, groups, ends)
+    return _roll_up(db, priority, want_bytes, map(Group._make, groups), ends)
 
 
 def _roll_up(
-    db: sqlite3.Connection, priority: Priority, want_bytes: int, groups: list[Group], ends: int
+    db: sqlite3.Connection, priority: Priority, want_bytes: int, groups: Iterable[Group], ends: int
 ) -> RollupResult:
     """Publish the summaries that free the most bytes, up to `want_bytes`."""
     freed = 0
     runs = 0
     candidates = _inner_groups(db, priority, groups, ends)
-    for number, size, members, measurements in sorted(candidates, key=lambda g: g[1] - g[2]):
-        if freed >= want_bytes or members <= size:
+    for group in sorted(candidates, key=attrgetter("freed_bytes"), reverse=True):
+        if freed >= want_bytes or group.freed_bytes <= 0:
             break
-        _publish_summary(db, priority, number)
-        freed += members - size
-        runs += measurements
+        _publish_summary(db, priority, group.number)
+        freed += group.freed_bytes
+        runs += group.member_runs
     return RollupResult(runs, has_freed=freed > 0)
 
 
@@ -207,7 +219,7 @@ def _publish_summary(db: sqlite3.Connection, priority: Priority, number: int) ->
 
 
 def _inner_groups(
-    db: sqlite3.Connection, priority: Priority, groups: list[Group], ends: int
+    db: sqlite3.Connection, priority: Priority, groups: Iterable[Group], ends: int
 ) -> list[Group]:
     """Return the groups between the two ends of the class, as numbers rise with time."""
     first, last = db.execute(
@@ -216,4 +228,4 @@ def _inner_groups(
     if first is None:
         return []
     edge = max(1, (last - first) // ends)
-    return [group for group in groups if first + edge <= group[0] <= last - edge]
+    return [group for group in groups if first + edge <= group.number <= last - edge]

@@ -16,17 +16,18 @@ import errno
 import queue
 import sqlite3
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from heliograph_agent.spool.database import SpoolDatabase, is_damage
 from heliograph_agent.spool.operations import SpoolOperations
-from heliograph_agent.spool.priority import BoundError, Priority, SpoolError, SpoolFullError
+from heliograph_agent.spool.priority import BoundError, SpoolError, SpoolFullError
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 GROUP = 256  # jobs in one transaction
 QUEUED = 1_024  # jobs that wait for the disk; the next caller waits for a free slot
@@ -55,7 +56,9 @@ class _JobResult:
 
 @dataclass(slots=True)
 class _Job:
-    operation: Callable[[SpoolOperations], Any]
+    operation: Callable[..., Any]  # a method of SpoolOperations
+    arguments: tuple[Any, ...]
+    options: Mapping[str, Any]
     worth: int  # results of no greater worth may be dropped for it
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
@@ -89,16 +92,23 @@ class SpoolWriter:
         self._thread.start()
 
     async def execute(
-        self, operation: Callable[[SpoolOperations], T], worth: int = Priority.P0
+        self,
+        worth: int,
+        operation: Callable[Concatenate[SpoolOperations, P], T],
+        *arguments: P.args,
+        **options: P.kwargs,
     ) -> T:
-        """Run `operation` in a transaction, durable on return. Raises SpoolError."""
+        """Run a method of SpoolOperations in a transaction, durable on return.
+
+        Results of no greater worth may be dropped for it. Raises SpoolError.
+        """
         if self._is_closed:
             raise SpoolError("The spool is closed.")
         loop = asyncio.get_running_loop()
         try:
             async with asyncio.timeout(TIMEOUT_S), self._queue_slots:
                 future: asyncio.Future[T] = loop.create_future()
-                self._jobs.put(_Job(operation, worth, loop, future))
+                self._jobs.put(_Job(operation, arguments, options, worth, loop, future))
                 return await future
         except TimeoutError:
             raise SpoolError(
@@ -159,7 +169,7 @@ class SpoolWriter:
             for job in jobs:
                 operations.db.execute("SAVEPOINT job")
                 with _JobResult() as job.result:
-                    job.result.value = job.operation(operations)
+                    job.result.value = job.operation(operations, *job.arguments, **job.options)
                 if isinstance(job.result.error, sqlite3.Error | OSError | BoundError):
                     raise job.result.error
                 if job.result.error is not None:

@@ -216,7 +216,7 @@ async def test_damage_found_while_running_is_repaired(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with open_spool(path) as spool:
         await add_long(spool, 3_000)
-        await spool._writer.execute(lambda _: None)
+        await spool._writer.execute(0, lambda _: None)
         with path.open("r+b") as file:
             file.seek(40 * 4_096)
             file.write(os.urandom(20 * 4_096))

@@ -63,7 +63,7 @@ async def test_appends_during_commit_share_next_commit(spool: Spool) -> None:
     await append(spool, "first")
     statements: list[str] = []
     await spool._writer.execute(
-        lambda operations: operations.db.set_trace_callback(statements.append)
+        0, lambda operations: operations.db.set_trace_callback(statements.append)
     )
     busy, go_on = threading.Event(), threading.Event()
 
