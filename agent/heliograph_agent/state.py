@@ -148,9 +148,9 @@ class State:
             raise StateError(f"{self.path(KEY)} is damaged: remove the directory and join again.")
         return secret
 
-    def signer(self) -> keys.SigningKey:
+    def signer(self, *, create: bool = False) -> keys.SigningKey:
         """Return the agent's signing key. Raises StateError when it has not joined."""
-        secret = self.private_key()
+        secret = self.private_key(create=create)
         if secret is None:
             raise not_joined_error(self)
         return keys.SigningKey(secret)
@@ -190,6 +190,13 @@ class State:
             raise StateError(
                 f"{self.path(COLLECTOR)} is damaged: join again with a new invite."
             ) from error
+
+    def joined_collector(self) -> Collector:
+        """Read the collector. Raises StateError, also before the first join."""
+        collector = self.collector()
+        if collector is None:
+            raise not_joined_error(self)
+        return collector
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:

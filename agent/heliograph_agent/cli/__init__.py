@@ -10,7 +10,7 @@ Going on.
 import argparse
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
@@ -20,6 +20,7 @@ from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not
 
 if TYPE_CHECKING:
     from heliograph.plan import Plan
+    from heliograph_agent.config import Config
 
     # argparse gives no public name to what add_subparsers() returns.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
@@ -56,10 +57,10 @@ def main(argv: Sequence[str]) -> int:
         code: int = module.run(args)
         sys.stdout.flush()
     except (AgentCommandError, StateError, AgentConfigError) as error:
-        print(f"heliograph-agent: {error}", file=sys.stderr)
+        print_note(str(error))
         return 1
     except KeyboardInterrupt:
-        print("heliograph-agent: stopped.", file=sys.stderr)
+        print_note("stopped.")
         return 1
     except BrokenPipeError:  # `heliograph-agent plan | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -84,6 +85,23 @@ def make_parser(modules: Sequence[str] = MODULES) -> argparse.ArgumentParser:
     return top
 
 
+def print_note(sentence: str) -> None:
+    """Print a sentence that is no result."""
+    print(f"heliograph-agent: {sentence}", file=sys.stderr, flush=True)
+
+
+def write_file(file: Path, content: bytes | Iterable[bytes]) -> None:
+    """Write a file durably, readable only by its owner. Raises AgentCommandError."""
+    from heliograph.durable_file import replace_file
+
+    try:
+        replace_file(file, content)
+    except OSError as error:
+        raise AgentCommandError(
+            f"Cannot write {file} ({error.strerror}): make room, or name another place."
+        ) from error
+
+
 def get_state(args: argparse.Namespace) -> State:
     """Return the directory that --state names."""
     return State(Path(args.state).expanduser())
@@ -92,6 +110,13 @@ def get_state(args: argparse.Namespace) -> State:
 def get_config_path(args: argparse.Namespace) -> Path:
     """Return the file that --config names."""
     return Path(args.config).expanduser() if args.config else get_state(args).path(CONFIG)
+
+
+def read_config(args: argparse.Namespace) -> "Config":
+    """Read the file that --config names. Raises AgentConfigError."""
+    from heliograph_agent.config import load_config
+
+    return load_config(get_config_path(args))
 
 
 def read_stored_plan(state: State) -> "Plan":

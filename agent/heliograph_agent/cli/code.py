@@ -2,14 +2,13 @@
 
 import argparse
 import json
-import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from heliograph.clock import Clock, SystemClock
 from heliograph.units import MINUTE_US
 from heliograph_agent import cli
-from heliograph_agent.state import Collector, State, not_joined_error
+from heliograph_agent.state import Collector, State
 
 if TYPE_CHECKING:
     from heliograph.voice_code import StatusReport
@@ -33,16 +32,16 @@ def run(args: argparse.Namespace) -> int:
     from heliograph import voice_code
 
     state = cli.get_state(args)
-    collector = state.collector()
-    if collector is None:
-        raise not_joined_error(state)
+    collector = state.joined_collector()
     report = _make_report(state, SystemClock())
     code = voice_code.make_code(report, _derive_key(state, collector), collector.agent)
+    digits = voice_code.format_digits(code)
+    words = voice_code.format_words(code)
     if args.json:
-        output = {"digits": voice_code.format_digits(code), "words": voice_code.format_words(code)}
-        print(json.dumps({**output, "made": _format_time(report), "lives": dict(report.states)}))
+        output = {"digits": digits, "words": words, "made": _format_time(report)}
+        print(json.dumps({**output, "lives": dict(report.states)}))
     else:
-        print(voice_code.format_words(code) if args.words else voice_code.format_digits(code))
+        print(words if args.words else digits)
         _print_explanation(report)
     return 0
 
@@ -75,10 +74,9 @@ def _print_explanation(report: "StatusReport") -> None:
     for line in summarize_report(report):
         print(f"  {line}")
     if set(report.states.values()) == {ServiceState.UNKNOWN}:
-        print(
-            "heliograph-agent: nothing was tested in the last three hours, so the code only says "
-            "that you are there: run `heliograph-agent run --once` first.",
-            file=sys.stderr,
+        cli.print_note(
+            "nothing was tested in the last three hours, so the code only says that you are there: "
+            "run `heliograph-agent run --once` first."
         )
 
 

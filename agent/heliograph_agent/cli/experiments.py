@@ -30,7 +30,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _print_experiment(experiment: "Experiment") -> None:
-    """Print name, target and title of an experiment, then its options in columns."""
     from heliograph.experiments.options import options_of
 
     target = experiment.target_kind.upper() if experiment.target_kind != "none" else ""
@@ -48,7 +47,6 @@ def _print_experiment(experiment: "Experiment") -> None:
 
 
 def _format_default(value: bool | int | str) -> str:
-    """Format a default as `--option` accepts it."""
     return str(value).lower() if isinstance(value, bool) else str(value)
 
 

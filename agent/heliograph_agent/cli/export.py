@@ -6,20 +6,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import (
-    DELIVERED_PLAN,
-    SPOOL,
-    Collector,
-    State,
-    StateError,
-    not_joined_error,
-)
-
-if TYPE_CHECKING:
-    from heliograph.bundle import SignedReceipt
+from heliograph_agent.state import DELIVERED_PLAN, SPOOL, Collector, State, StateError
 
 CLOSE_S = 30.0  # time to close the batches
 
@@ -45,9 +35,7 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_agent.spool import SpoolError
 
     state = cli.get_state(args)
-    collector = state.collector()
-    if collector is None:
-        raise not_joined_error(state)
+    collector = state.joined_collector()
     try:
         if args.receipts:
             return _take_receipts(args.file, state, collector)
@@ -57,6 +45,7 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
+    from heliograph import bundle
     from heliograph.keys import key_id
     from heliograph_agent.spool import iter_envelopes
 
@@ -64,7 +53,7 @@ def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
     if not is_running:
         asyncio.run(_close_batches(state))
     envelopes, left_count = _select_fitting(iter_envelopes(state.path(SPOOL)))
-    _write_bundle(file, key_id(collector.sealing_key), envelopes)
+    cli.write_file(file, bundle.pack_bundle(key_id(collector.sealing_key), envelopes))
     print(f"{file}: {_format_batches(len(envelopes))}, sealed to the collector.")
     if left_count:
         print(
@@ -72,17 +61,12 @@ def _export_envelopes(file: Path, state: State, collector: Collector) -> int:
             "export again once receipts came back."
         )
     if is_running:
-        print(
-            "heliograph-agent: the agent is running; the results of the last half minute are not "
-            "in it.",
-            file=sys.stderr,
-        )
+        cli.print_note("the agent is running; the results of the last half minute are not in it.")
     return 0
 
 
 async def _close_batches(state: State) -> None:
     """Seal the open batches; when the state is damaged, only these are missing."""
-    from heliograph.clock import SystemClock
     from heliograph_agent.config import Config
     from heliograph_agent.runtime.agent import read_settings
     from heliograph_agent.runtime.batcher import BatchSealer, close_next_batch
@@ -105,7 +89,6 @@ async def _close_batches(state: State) -> None:
 
 
 def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
-    """Select the envelopes that fit into a bundle, and count the rest."""
     from heliograph import bundle
 
     selected: list[bytes] = []
@@ -120,22 +103,8 @@ def _select_fitting(envelopes: Iterator[bytes]) -> tuple[list[bytes], int]:
     return selected, left_count
 
 
-def _write_bundle(file: Path, key_id: bytes, envelopes: list[bytes]) -> None:
-    """Write the bundle atomically, readable only by its owner."""
-    from heliograph import bundle
-    from heliograph.durable_file import replace_file
-
-    try:
-        replace_file(file, bundle.pack_bundle(key_id, envelopes))
-    except OSError as error:
-        raise cli.AgentCommandError(
-            f"Cannot write {file} ({error.strerror}): make room, or name another place."
-        ) from error
-
-
 def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     from heliograph import bundle
-    from heliograph.clock import SystemClock
     from heliograph.keys import key_id
     from heliograph_agent.spool import iter_numbered_envelopes, record_receipts
 
@@ -151,18 +120,20 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
         raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
     _store_plan(state, bundle.read_attachment(data))
     spool_path = state.path(SPOOL)
-    receipts_by_sequence = {
-        sequence: receipts[digest]
+    matching = {
+        sequence: (receipts[digest].status, receipts[digest].reason)
         for sequence, envelope in iter_numbered_envelopes(spool_path)
         if (digest := bundle.digest_envelope(envelope)) in receipts
     }
-    changes = {
-        sequence: (receipt.status, receipt.reason)
-        for sequence, receipt in receipts_by_sequence.items()
-    }
-    record_receipts(spool_path, changes, SystemClock())
+    record_receipts(spool_path, matching, SystemClock())
+    refused_count = sum(status == "rejected" for status, _ in matching.values())
     left_count = sum(1 for _ in iter_numbered_envelopes(spool_path))
-    _print_summary(list(receipts_by_sequence.values()), left_count)
+    print(
+        f"Arrived, and removed here: {_format_batches(len(matching) - refused_count)}. "
+        f"Still without a receipt: {_format_batches(left_count)}."
+    )
+    if refused_count:
+        print(f"Refused by the collector, and kept apart: {_format_batches(refused_count)}.")
     return 0
 
 
@@ -173,16 +144,6 @@ def _store_plan(state: State, packed: bytes) -> None:
     if packed:
         with suppress(ValueError):  # written by a later version
             state.write(DELIVERED_PLAN, unpack_plan(packed))
-
-
-def _print_summary(receipts: "list[SignedReceipt]", left_count: int) -> None:
-    refused_count = sum(receipt.status == "rejected" for receipt in receipts)
-    print(
-        f"Arrived, and removed here: {_format_batches(len(receipts) - refused_count)}. "
-        f"Still without a receipt: {_format_batches(left_count)}."
-    )
-    if refused_count:
-        print(f"Refused by the collector, and kept apart: {_format_batches(refused_count)}.")
 
 
 def _format_batches(count: int) -> str:

@@ -11,13 +11,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph.clock import SystemClock
 from heliograph_agent import cli
 from heliograph_agent.state import COLLECTOR, CONSENT, JOINING, PLAN, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph.v1 import plan_pb2
     from heliograph_agent.consent import Consent
-    from heliograph_agent.uplink.dial_context import DialContext
     from heliograph_agent.uplink.invite import Invite
 
 MAX_QUESTIONS = 3
@@ -118,10 +118,9 @@ def add_parser(commands: "cli.Subparsers") -> None:
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
     if (args.request and args.response) or not (args.invite or args.response):
-        print(
-            "heliograph-agent: say which INVITE; --request writes what is to be brought to the "
-            "operator, --response reads what came back.",
-            file=sys.stderr,
+        cli.print_note(
+            "say which INVITE; --request writes what is to be brought to the operator, --response "
+            "reads what came back."
         )
         raise SystemExit(2)
     state.prepare()
@@ -143,7 +142,6 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
-    """Return the invite from the command line, or the one that the request used."""
     from heliograph_agent.uplink.invite import InviteError, parse_invite
 
     line = args.invite
@@ -169,11 +167,9 @@ def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
 
 
 def _write_request(file: Path, invite: "Invite", state: State) -> int:
-    from heliograph import keys
     from heliograph_agent.enrolment import make_request_file
 
-    signer = keys.SigningKey(state.private_key(create=True) or b"")
-    _write_file(file, make_request_file(invite, signer))
+    cli.write_file(file, make_request_file(invite, state.signer(create=True)))
     print(
         f"{file} is written. Bring it to the collector's operator, who says `heliograph-collector "
         "enrol FILE`; with what comes back: heliograph-agent join --response FILE"
@@ -182,13 +178,12 @@ def _write_request(file: Path, invite: "Invite", state: State) -> int:
 
 
 def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
-    from heliograph import keys
     from heliograph_agent.enrolment import MAX_BYTES, ByFileError, read_response
 
-    signer = keys.SigningKey(state.private_key(create=True) or b"")
     try:
         with file.open("rb") as stream:
-            enrolled = read_response(stream.read(MAX_BYTES), invite, signer)
+            data = stream.read(MAX_BYTES)
+        enrolled = read_response(data, invite, state.signer(create=True))
     except OSError as error:
         raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
     except ByFileError as error:
@@ -199,18 +194,21 @@ def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
 
 
 def _join_online(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
-    from heliograph.clock import SystemClock
-    from heliograph_agent.config import load_config
 
-    dial_context = load_config(cli.get_config_path(args)).dial_context(
-        SystemClock(), random.SystemRandom()
-    )
-    return asyncio.run(_enrol_online(invite, state, dial_context))
+    from heliograph_agent.enrolment import enrol
+    from heliograph_agent.uplink.transports import UplinkError
+
+    dial_context = cli.read_config(args).dial_context(SystemClock(), random.SystemRandom())
+    signer = state.signer(create=True)
+    try:
+        collector, plan = asyncio.run(enrol(invite, dial_context, signer))
+    except UplinkError as error:
+        raise cli.AgentCommandError(_describe_reason(error.reason, invite.endpoint)) from error
+    _store_enrolment(state, collector, plan)
+    return collector
 
 
 def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedPlan") -> None:
-    """Verify the plan and store plan and collector. Raises AgentCommandError."""
-    from heliograph.clock import SystemClock
     from heliograph_agent.uplink.signed_documents import PlanError, open_plan
 
     try:
@@ -236,34 +234,17 @@ def _find_collector(state: State) -> Collector | None:
     return None
 
 
-async def _enrol_online(invite: "Invite", state: State, dial_context: "DialContext") -> Collector:
-    from heliograph import keys
-    from heliograph_agent.enrolment import enrol
-    from heliograph_agent.uplink.transports import UplinkError
-
-    signer = keys.SigningKey(state.private_key(create=True) or b"")
-    try:
-        collector, plan = await enrol(invite, dial_context, signer)
-    except UplinkError as error:
-        raise cli.AgentCommandError(_describe_reason(error.reason, invite.endpoint)) from error
-    _store_enrolment(state, collector, plan)
-    return collector
-
-
 def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -> int:
-    from heliograph.clock import SystemClock
     from heliograph.observation import Access
     from heliograph_agent import consent as c
-    from heliograph_agent.config import load_config
-    from heliograph_agent.consent import exclude_tests, is_grave, restrict_to_basics
 
-    config = load_config(cli.get_config_path(args))
-    plan = exclude_tests(cli.read_stored_plan(state), config.without)
+    config = cli.read_config(args)
+    plan = c.exclude_tests(cli.read_stored_plan(state), config.without)
     previous = c.read_consent(state.read_json(CONSENT))
     country = args.country or config.country or (previous.country if previous else "")
     if previous is None and not country and not args.yes:
         country = ask_country()
-    offered_plan = restrict_to_basics(plan) if is_grave(country) else plan
+    offered_plan = c.restrict_to_basics(plan) if c.is_grave(country) else plan
     scope = frozenset({c.EVERYTHING}) if args.yes else c.consent_scope(offered_plan)
     consent = c.Consent(
         given_us=SystemClock().wall_us(),
@@ -313,26 +294,15 @@ def _update_declared(
     return 0
 
 
-def _write_file(file: Path, data: bytes) -> None:
-    from heliograph.durable_file import replace_file
-
-    try:
-        replace_file(file, data)
-    except OSError as error:
-        raise cli.AgentCommandError(
-            f"Cannot write {file} ({error.strerror}): name another place."
-        ) from error
-
-
 def _describe_reason(reason: str, endpoint: str) -> str:
     return {
         "unreachable": f"The collector at {endpoint} cannot be reached: check this machine's "
         "connection, then ask the operator whether the collector runs, and try again.",
-        "pin_mismatch": f"Whoever answers at {endpoint} does not hold the key that the invite "
-        "names: somebody may be intercepting the connection. Nothing was sent. Ask the operator, "
-        "by another way, for a new invite.",
-        "charter": f"Whoever answers at {endpoint} does not go by the charter that the invite "
-        "names. Nothing was started. Ask the operator, by another way, for a new invite.",
+        "pin_mismatch": f"The host that answers at {endpoint} does not hold the key that the "
+        "invite names: somebody may be intercepting the connection. Nothing was sent. Ask the "
+        "operator, by another way, for a new invite.",
+        "charter": f"The host that answers at {endpoint} does not go by the charter that the "
+        "invite names. Nothing was started. Ask the operator, by another way, for a new invite.",
         "bad_invite": "The invite was used already, has expired or was withdrawn: ask the "
         "collector's operator for a new one.",
     }.get(

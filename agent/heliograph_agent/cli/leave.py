@@ -51,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
     print(
         "Left."
         if is_notified
-        else "Left; the collector could not be told and will notice by itself."
+        else "Left; the collector could not be notified and will notice by itself."
     )
     return 0
 

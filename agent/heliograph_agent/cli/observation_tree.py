@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
@@ -19,7 +20,6 @@ _DURATION_WIDTH = 8
 _FRAME = 2 + 1 + 2 + 1 + _DURATION_WIDTH  # columns without request and outcome
 _MIN_WIDTH = 20
 _NARROW = 60  # below this width an outcome has a separate line
-_TIMEOUTS = (Failure.GENERIC_TIMEOUT_ERROR,)
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation)}
 
 
@@ -56,7 +56,6 @@ class Colors:
         return {StepMark.GOOD: self.good, StepMark.BAD: self.bad, StepMark.NONE: self.faint}[mark]
 
 
-PLAIN = Colors()
 ANSI = Colors(good="\033[32m", bad="\033[31m", faint="\033[2m", bold="\033[1m", end="\033[0m")
 
 
@@ -79,9 +78,10 @@ class StepRow:
 
 
 def format_tree(
-    observations: Sequence[Observation], columns: int = 120, colors: Colors = PLAIN
+    observations: Sequence[Observation], columns: int = 120, colors: Colors | None = None
 ) -> list[str]:
     """Format lines of at most `columns`; endpoints and steps in order of their start."""
+    colors = colors or Colors()
     labels = sorted(group_by_endpoint(observations), key=bool)  # no label, no heading
     rows_by_label = {label: list(_tree_rows(label, observations)) for label in labels}
     widths = _column_widths(list(rows_by_label.values()), columns)
@@ -103,11 +103,8 @@ def classify_answer(steps: Sequence[Observation]) -> EndpointAnswer:
     deepest = deepest_steps(steps)
     if any(classify_step(step) is StepMark.GOOD for step in deepest):
         return EndpointAnswer.YES
-    return (
-        EndpointAnswer.UNKNOWN
-        if all(step.failure in LOCAL_FAILURES for step in deepest)
-        else EndpointAnswer.NO
-    )
+    is_local = all(step.failure in LOCAL_FAILURES for step in deepest)
+    return EndpointAnswer.UNKNOWN if is_local else EndpointAnswer.NO
 
 
 def deepest_steps(steps: Sequence[Observation]) -> list[Observation]:
@@ -119,7 +116,7 @@ def deepest_steps(steps: Sequence[Observation]) -> list[Observation]:
 def group_by_endpoint(observations: Iterable[Observation]) -> dict[str, list[Observation]]:
     """Group steps by endpoint in order of start; they are recorded in order of end."""
     groups: dict[str, list[Observation]] = {}
-    for observation in sorted(observations, key=lambda step: step.started_us):
+    for observation in sorted(observations, key=attrgetter("started_us")):
         groups.setdefault(observation.endpoint, []).append(observation)
     return groups
 
@@ -128,33 +125,29 @@ def classify_step(step: Observation) -> StepMark:
     """Mark a step: an alert or a changed echo is BAD, a silent router is NONE."""
     if step.failure is None:
         return StepMark.BAD if _is_refused(step) else StepMark.GOOD
-    silent_router = step.operation is Operation.HOP and step.failure in _TIMEOUTS
-    is_neutral = (
-        step.failure in LOCAL_FAILURES or step.failure is Failure.DNS_NO_ANSWER or silent_router
-    )
-    return StepMark.NONE if is_neutral else StepMark.BAD
+    neutral = {*LOCAL_FAILURES, Failure.DNS_NO_ANSWER}
+    if step.operation is Operation.HOP:
+        neutral.add(Failure.GENERIC_TIMEOUT_ERROR)
+    return StepMark.NONE if step.failure in neutral else StepMark.BAD
 
 
 def _is_refused(step: Observation) -> bool:
-    exchange = step.exchange
     if step.hop is not None:
         return step.hop.reply in ("rst", "fin", "unreachable")
-    if exchange is None:
-        return False
-    return exchange.reply.startswith("alert_") or bool(exchange.differences)
+    exchange = step.exchange
+    return exchange is not None and (
+        exchange.reply.startswith("alert_") or bool(exchange.differences)
+    )
 
 
 def _tree_rows(label: str, observations: Sequence[Observation]) -> Iterator[StepRow]:
-    """Yield the endpoint's steps, each after its parent."""
-    own_indices = {index for index, step in enumerate(observations) if step.endpoint == label}
+    starts = {i: step.started_us for i, step in enumerate(observations) if step.endpoint == label}
     children: dict[int | None, list[int]] = {}
-    for index in sorted(own_indices, key=lambda at: observations[at].started_us):
+    for index in sorted(starts, key=starts.__getitem__):
         parent = observations[index].parent
         # A parent must be an earlier step of the same endpoint; any other counts as none.
-        parent_index = (
-            parent if parent is not None and parent < index and parent in own_indices else None
-        )
-        children.setdefault(parent_index, []).append(index)
+        is_valid = parent is not None and parent < index and parent in starts
+        children.setdefault(parent if is_valid else None, []).append(index)
     yield from _subtree_rows(None, "", observations, children)
 
 
@@ -189,21 +182,16 @@ def _column_widths(groups: Sequence[Sequence[StepRow]], columns: int) -> list[tu
         )
         for rows in groups
     ]
-    request_width, outcome_width = (
-        max((widths[at] for widths in needed), default=0) for at in (0, 1)
-    )
+    request_width = max((width for width, _ in needed), default=0)
+    outcome_width = max((width for _, width in needed), default=0)
     if request_width + outcome_width <= available:
         return [(request_width, outcome_width)] * len(groups)
-    total = min(available, max(sum(widths) for widths in needed))
-    return [
-        _split_width(request_width, outcome_width, total) for request_width, outcome_width in needed
+    total = min(available, max(map(sum, needed)))
+    # The request shrinks first, down to three fifths, then the outcome.
+    request_widths = [
+        min(request, max(total - outcome, total * 3 // 5)) for request, outcome in needed
     ]
-
-
-def _split_width(request_width: int, outcome_width: int, total: int) -> tuple[int, int]:
-    """Shrink the request first, down to three fifths, then the outcome."""
-    width = min(request_width, max(total - outcome_width, total * 3 // 5))
-    return width, total - width
+    return [(width, total - width) for width in request_widths]
 
 
 def _format_row(

@@ -2,15 +2,16 @@
 
 import argparse
 import json
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
+from heliograph.clock import SystemClock
 from heliograph_agent import cli
 from heliograph_agent.state import CONSENT, State
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
     from heliograph.plan import Plan, PlannedTask, Service
     from heliograph_agent.config import Config
@@ -39,8 +40,6 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph_agent import consent as c
-    from heliograph_agent.config import load_config
-    from heliograph_agent.consent import exclude_tests, list_excluded
 
     state = cli.get_state(args)
     plan = cli.read_stored_plan(state)
@@ -52,31 +51,26 @@ def run(args: argparse.Namespace) -> int:
                 "look at it with `heliograph-agent plan`."
             )
         consent = _store_consent(state, plan, consent)
-    config = load_config(cli.get_config_path(args))
-    allowed_plan = exclude_tests(plan, config.without)
-    missing_units = (
-        c.narrow_plan(allowed_plan, consent)[1]
-        if consent
-        else tuple(sorted(c.consent_scope(allowed_plan)))
-    )
+    config = cli.read_config(args)
+    allowed_plan = c.exclude_tests(plan, config.without)
+    if consent is None:
+        missing_units = sorted(c.consent_scope(allowed_plan))
+    else:
+        missing_units = [*c.narrow_plan(allowed_plan, consent)[1]]
     if args.json:
+        excluded = c.list_excluded(plan, config.without)
         extra = {
             "not_agreed": missing_units,
-            "opted_out": sorted(
-                {_describe_task(t, {}) for t in list_excluded(plan, config.without)}
-            ),
+            "opted_out": sorted({_describe_task(task, {}) for task in excluded}),
             "bytes_a_day": c.estimate_plan_bytes(allowed_plan),
         }
         print(json.dumps(asdict(plan) | extra, ensure_ascii=False))
-        return 0
-    _print_plan(plan, missing_units, config)
+    else:
+        _print_plan(plan, missing_units, config)
     return 0
 
 
 def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "Consent":
-    from dataclasses import replace
-
-    from heliograph.clock import SystemClock
     from heliograph_agent import consent as c
     from heliograph_agent.uplink.signed_documents import PlanAge, classify_age
 
@@ -87,7 +81,7 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
     now_us = SystemClock().wall_us()
     if classify_age(plan, now_us // 1_000_000) is not PlanAge.FRESH:
         raise cli.AgentCommandError(
-            "This plan has expired: it goes on as it is, and nothing is added to it. Agree when "
+            "This plan has expired: it runs unchanged, and nothing is added to it. Agree when "
             "the collector was reached and has renewed it."
         )
     consent = replace(
@@ -101,40 +95,40 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
     return consent
 
 
-def _print_plan(plan: "Plan", missing_units: tuple[str, ...], config: "Config") -> None:
-    from heliograph.clock import SystemClock
+def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") -> None:
     from heliograph_agent import consent as c
-    from heliograph_agent.consent import exclude_tests, list_excluded, make_printable
-    from heliograph_agent.uplink.signed_documents import STALE_S, PlanAge, classify_age
 
     services = {service.name: service for service in plan.services}
-    allowed_plan = exclude_tests(plan, config.without)
-    print(make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
+    allowed_plan = c.exclude_tests(plan, config.without)
+    print(c.make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
     for task in allowed_plan.tasks:
         daily = c.estimate_task_bytes(task, services.get(task.service)) / 1e6
         line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
-        print(make_printable(f"  every {task.interval_s:>6} s  {line}"))
+        print(c.make_printable(f"  every {task.interval_s:>6} s  {line}"))
     print(f"Some {c.describe_cost(allowed_plan)}.")
-    unwanted = list_excluded(plan, config.without)
+    unwanted = c.list_excluded(plan, config.without)
     if unwanted:
         unwanted_names = ", ".join(_describe_task(task, services) for task in unwanted)
-        print(make_printable(f"Never run, by your opt_out: {unwanted_names}"))
+        print(c.make_printable(f"Never run, by your opt_out: {unwanted_names}"))
     if config.quiet_hours:
         hours = ", ".join(f"{hour}:00" for hour in sorted(config.quiet_hours))
         print(f"Nothing is run in the hours from {hours}, by your opt_out.")
     if missing_units:
-        print(
-            make_printable("Not run, because you did not agree to it: " + ", ".join(missing_units))
-        )
+        units = ", ".join(missing_units)
+        print(c.make_printable(f"Not run, because you did not agree to it: {units}"))
         print(f"To agree: heliograph-agent plan --agree {plan.version}")
+    _print_age(plan)
+
+
+def _print_age(plan: "Plan") -> None:
+    from heliograph_agent.uplink.signed_documents import STALE_S, PlanAge, classify_age
+
     age = classify_age(plan, SystemClock().wall_us() // 1_000_000)
-    if age is not PlanAge.FRESH:
-        print(
-            f"It expired on {_format_day(plan.expires_s)} and goes on as it is until "
-            f"{_format_day(plan.expires_s + STALE_S)}."
-            if age is PlanAge.STALE
-            else f"It expired on {_format_day(plan.expires_s)}, too long ago: nothing is run by it."
-        )
+    expiry = f"It expired on {_format_day(plan.expires_s)}"
+    if age is PlanAge.STALE:
+        print(f"{expiry} and runs unchanged until {_format_day(plan.expires_s + STALE_S)}.")
+    elif age is not PlanAge.FRESH:
+        print(f"{expiry}, too long ago: nothing is run by it.")
 
 
 def _describe_task(task: "PlannedTask", services: "Mapping[str, Service]") -> str:

@@ -12,19 +12,18 @@ import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from heliograph.clock import SystemClock
 from heliograph.observation import Observation
-from heliograph.services import Services, load_services, load_shipped_services, merge_services
+from heliograph.services import load_services, load_shipped_services, merge_services
 from heliograph.yaml_document import YamlError
-from heliograph_agent.cli import get_config_path
-from heliograph_agent.config import AgentConfigError, Config, load_config, with_options
+from heliograph_agent import cli
+from heliograph_agent.cli.labels import make_printable
+from heliograph_agent.cli.observation_tree import ANSI, Colors, format_tree
+from heliograph_agent.config import AgentConfigError, Config, with_options
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, StepTrace
-
-if TYPE_CHECKING:
-    from heliograph_agent.cli.observation_tree import Colors
 
 FAILED = 1
 USAGE = 2
@@ -54,10 +53,9 @@ class ProbeRequest:
 def run_probe(args: argparse.Namespace) -> int:
     try:
         probe = prepare_probe(args)
-    except (UsageError, AgentConfigError, CannotRun) as error:
-        return _print_error(str(error), USAGE)
-    except YamlError as error:
-        return _print_error(str(error), FAILED)
+    except (UsageError, AgentConfigError, CannotRun, YamlError) as error:
+        cli.print_note(str(error))
+        return FAILED if isinstance(error, YamlError) else USAGE
     return perform_probe(probe, _make_net_factory(probe.settings), show_json=args.json)
 
 
@@ -74,7 +72,9 @@ def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show
         print_json(trace.observations)
     else:
         print_tree(probe, trace.observations)
-    return _print_error(reason, FAILED) if reason else 0
+    if reason:
+        cli.print_note(reason)
+    return FAILED if reason else 0
 
 
 def prepare_probe(args: argparse.Namespace) -> ProbeRequest:
@@ -103,8 +103,6 @@ def print_json(observations: Sequence[Observation]) -> None:
 def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None:
     """Print every step, then the explanation, in the terminal's width."""
     from heliograph_agent.cli.explain import explain_measurement
-    from heliograph_agent.cli.labels import make_printable
-    from heliograph_agent.cli.observation_tree import format_tree
 
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="replace")
@@ -116,25 +114,20 @@ def print_tree(probe: ProbeRequest, observations: Sequence[Observation]) -> None
     print(colors.paint(f"{name} {target}".rstrip(), colors.bold))
     for line in format_tree(observations, columns, colors):
         print(line.translate(marks))
-    service = probe.target.service
-    explanation = explain_measurement(
-        name, target, observations, title=service.title if service else ""
-    )
-    for line in textwrap.wrap(
-        make_printable(explanation, MAX_SENTENCE), max(_LEAST, min(columns, _READABLE))
-    ):
+    title = probe.target.service.title if probe.target.service else ""
+    explanation = explain_measurement(name, target, observations, title=title)
+    width = max(_LEAST, min(columns, _READABLE))
+    for line in textwrap.wrap(make_printable(explanation, MAX_SENTENCE), width):
         print(line.translate(marks))
 
 
-def select_colors(environment: Mapping[str, str], *, is_tty: bool) -> "Colors":
+def select_colors(environment: Mapping[str, str], *, is_tty: bool) -> Colors:
     """Select ANSI colors for a terminal, else none.
 
     A terminal without colors and the variable NO_COLOR (no-color.org) select none.
     """
-    from heliograph_agent.cli import observation_tree
-
     unwanted = environment.get("NO_COLOR") or environment.get("TERM") in ("dumb", "")
-    return observation_tree.ANSI if is_tty and not unwanted else observation_tree.PLAIN
+    return ANSI if is_tty and not unwanted else Colors()
 
 
 def _is_plain(encoding: str) -> bool:
@@ -147,12 +140,12 @@ def _is_plain(encoding: str) -> bool:
 
 
 def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
-    if args.config and not get_config_path(args).is_file():
+    if args.config and not cli.get_config_path(args).is_file():
         raise UsageError(f"There is no configuration file {args.config}.")
     options = dict(_parse_option(option) for option in args.option)
     dotted = {key: value for key, value in options.items() if "." in key}
     experiment_options = {key: value for key, value in options.items() if "." not in key}
-    return with_options(load_config(get_config_path(args)), dotted), experiment_options
+    return with_options(cli.read_config(args), dotted), experiment_options
 
 
 def _parse_option(option: str) -> tuple[str, str]:
@@ -168,19 +161,14 @@ def _make_target(experiment: Experiment, target_text: str, settings: Config) -> 
         raise UsageError(f"probe {experiment.name} needs a TARGET: {experiment.target_kind}.")
     if experiment.target_kind != "service" and target_text != experiment.default_target:
         return Target(value=target_text)
-    services = _load_services(settings)
+    services = load_shipped_services()
+    if settings.services_file:  # its services replace those of the same name
+        services = merge_services(services, load_services(Path(settings.services_file)))
     service = services.get(target_text)
     if service is None:
         names = ", ".join(s.name for s in services.services)
         raise UsageError(f"There is no service {target_text!r}; there are: {names}.")
     return Target(value=target_text, service=service)
-
-
-def _load_services(settings: Config) -> Services:
-    """Load the shipped list; the user's services replace those of the same name."""
-    if not settings.services_file:
-        return load_shipped_services()
-    return merge_services(load_shipped_services(), load_services(Path(settings.services_file)))
 
 
 def _make_net_factory(settings: Config) -> Callable[[StepTrace], Net]:
@@ -218,8 +206,3 @@ async def _show_progress(trace: StepTrace) -> None:
             await asyncio.sleep(PROGRESS_S)
     finally:
         print("\r\033[K", end="", file=sys.stderr, flush=True)
-
-
-def _print_error(message: str, code: int) -> int:
-    print(f"heliograph-agent: {message}", file=sys.stderr)
-    return code

@@ -2,11 +2,10 @@
 
 import argparse
 import json
-import sys
 
 from heliograph.address import parse_literal, parse_name_port
+from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import not_joined_error
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
@@ -15,7 +14,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
         help="print the line by which other volunteers send by this agent",
         description="Print one line that names this agent as a relay. Who puts it into their "
         "configuration (`uplink.relays`) sends sealed results by this machine when nothing else "
-        "is open to them: you can read none of it, they learn this address, and whoever watches "
+        "is open to them: you can read none of it, they learn this address, and an observer of "
         "either line sees that the two talk. It answers once `relay.listen` is configured.",
         epilog="Example: heliograph-agent relay 203.0.113.7:7446",
     )
@@ -24,15 +23,12 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph.clock import SystemClock
     from heliograph.plan import Carrier, Entrance
     from heliograph.relay_line import format_relay_line
-    from heliograph_agent.config import load_config
     from heliograph_agent.relay.key import compute_pin, load_relay_pem
 
     state = cli.get_state(args)
-    if state.collector() is None:
-        raise not_joined_error(state)
+    state.joined_collector()
     try:
         if parse_literal(args.place):
             raise ValueError(f"HOST:PORT: {args.place!r} has no port")
@@ -41,12 +37,11 @@ def run(args: argparse.Namespace) -> int:
         raise cli.AgentCommandError(f"{error}.") from error
     pin = compute_pin(load_relay_pem(state, SystemClock()))
     line = format_relay_line(Entrance(carrier=Carrier.RELAY, host=host, port=port, pin=pin))
-    listens = load_config(cli.get_config_path(args)).relay_listen
+    listens = cli.read_config(args).relay_listen
     print(json.dumps({"line": line, "listens": listens is not None}) if args.json else line)
     if listens is None:
-        print(
-            "heliograph-agent: nobody is answered yet: set the key relay.listen to an "
-            f"address:port of this machine, such as 0.0.0.0:{port}, and start the agent again.",
-            file=sys.stderr,
+        cli.print_note(
+            "nobody is answered yet: set the key relay.listen to an address:port of this machine, "
+            f"such as 0.0.0.0:{port}, and start the agent again."
         )
     return 0

@@ -30,13 +30,12 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_agent.config import load_config
     from heliograph_agent.runtime.agent import Agent, read_settings
 
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)
     state = cli.get_state(args)
-    settings = read_settings(state, load_config(cli.get_config_path(args)))
+    settings = read_settings(state, cli.read_config(args))
     with state.hold_lock():
         agent = Agent(settings, SystemClock(), random.SystemRandom())
         return run_main(_run_agent(agent, is_once=args.once))
@@ -49,13 +48,11 @@ async def _run_agent(agent: "Agent", *, is_once: bool) -> int:
         loop.add_signal_handler(number, stop.set)
     try:
         await agent.open()
-        print("heliograph-agent: running", file=sys.stderr, flush=True)
+        cli.print_note("running")
         if agent.plan_updater.waiting:
-            print(
-                "heliograph-agent: the plan holds more than you agreed to; only that runs. See "
-                "`heliograph-agent plan`, then `plan --agree`.",
-                file=sys.stderr,
-                flush=True,
+            cli.print_note(
+                "the plan holds more than you agreed to; only that runs. See "
+                "`heliograph-agent plan`, then `plan --agree`."
             )
         if is_once:
             return await _run_once(agent, stop)
@@ -71,10 +68,7 @@ async def _run_once(agent: "Agent", stop: asyncio.Event) -> int:
     waiting = counts.open + counts.waiting_measurements
     print(f"{stored} results stored; {waiting} of all results wait for the collector.")
     if waiting and not stop.is_set():
-        print(
-            "heliograph-agent: the rest is kept and goes out with the next `heliograph-agent run`.",
-            file=sys.stderr,
-        )
+        cli.print_note("the rest is kept and goes out with the next `heliograph-agent run`.")
     return 0
 
 

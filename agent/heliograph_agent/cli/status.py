@@ -15,14 +15,7 @@ from heliograph_agent.runtime.status_file import (
     describe_queue,
     read_status,
 )
-from heliograph_agent.state import (
-    CONSENT,
-    PAUSED,
-    SPOOL,
-    State,
-    StateLockedError,
-    not_joined_error,
-)
+from heliograph_agent.state import CONSENT, PAUSED, SPOOL, State, StateLockedError
 
 # Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
@@ -67,9 +60,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
-    collector = state.collector()
-    if collector is None:
-        raise not_joined_error(state)
+    collector = state.joined_collector()
     queue = _count_spool(state)
     last_status = read_status(state)
     is_running = queue is None
@@ -115,16 +106,14 @@ async def _describe_queue(state: State) -> QueueStatus:
 
 
 def _print_status(status: CommandStatus) -> None:
-    transport = _describe_transport(
-        str(status.get("way") or ""), is_connected=bool(status["connected"])
-    )
-    failure = status.get("last_failure") or {}
+    transport = _describe_transport(status.get("way") or "", is_connected=status["connected"])
     lines = {
         "agent": _describe_activity(status),
         "collector": f"{status['joined']}, {transport}, last answer "
         f"{_format_time(status.get('last_success_us'))}",
         "last failure": ", ".join(
-            f"{path}: {f['reason']} {_format_time(f['at_us'])}" for path, f in failure.items()
+            f"{path}: {failure['reason']} {_format_time(failure['at_us'])}"
+            for path, failure in (status.get("last_failure") or {}).items()
         ),
         "network": f"{status.get('link', 'unknown')}, epoch {status.get('epoch') or '-'}",
         "plan": f"version {status.get('plan_version', 0)}",
@@ -146,12 +135,8 @@ def _print_status(status: CommandStatus) -> None:
 
 def _describe_activity(status: CommandStatus) -> str:
     if status["paused"] is not None:
-        until = status["paused"].get("until_us")
-        return (
-            f"paused until {_format_time(until)}"
-            if until
-            else "paused until `heliograph-agent resume`"
-        )
+        until_us = status["paused"].get("until_us")
+        return f"paused until {_format_time(until_us) if until_us else '`heliograph-agent resume`'}"
     if not status["consent"]:
         return "not agreed to anything: run `heliograph-agent join INVITE` again"
     return "running" if status["running"] else "not running: start it with `heliograph-agent run`"
@@ -164,7 +149,6 @@ def _format_time(at_us: int | None) -> str:
 
 
 def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, str]) -> str:
-    """Describe the results that are missing or summarized, and why; "" for none."""
     described = {templates.get(name, name): n for name, n in (counts or {}).items()}
     return "; ".join(
         template.format(n) if "{" in template else f"{n} {template}"
@@ -173,11 +157,10 @@ def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, s
 
 
 def _describe_transport(name: str, *, is_connected: bool) -> str:
-    """Describe the kind of the open transport, or of the last one tried."""
     kinds = {"post": "one batch at a time", "relay": "by another volunteer's agent"}
-    parts = [kinds.get(name.partition(":")[0], "")]
-    parts += ["by your proxy"] if name.endswith(" by proxy") else []
-    description = ", ".join(filter(None, parts))
+    kind = kinds.get(name.partition(":")[0], "")
+    proxy = "by your proxy" if name.endswith(" by proxy") else ""
+    description = ", ".join(filter(None, (kind, proxy)))
     if is_connected:
-        return ", ".join(filter(None, ["connected", description]))
+        return f"connected, {description}" if description else "connected"
     return f"no session (last tried: {description or 'a session'})" if name else "no session"

@@ -34,7 +34,7 @@ NETWORKS = ("own", "allowed", "unasked")
 
 RISKS = """\
 Who can see it
-  Your provider, and whoever watches its lines, sees this machine reach the names above, as the
+  Your provider, and anyone who watches its lines, sees this machine reach the names above, as the
   apps themselves would, and sees a steady connection to the collector. It cannot read the results.
   The collector's operator sees the results, your network and country, and when this machine is on.
   The operator does not keep your address. Others see only numbers of whole networks and countries.

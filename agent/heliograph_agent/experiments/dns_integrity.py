@@ -66,7 +66,6 @@ def make_lookups(name: str, config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
 
 
 def _comparison_lookups(config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
-    """Yield the lookups that the others are compared with."""
     if config.neutral:
         neutral = _parse_name(config.neutral, "neutral")
         yield LookupSpec(label="neutral", name=neutral, engine="system")

@@ -301,7 +301,6 @@ async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> None
 
 
 async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> None:
-    """Run the step above the connection, if the kind has one."""
     if endpoint.kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
         url = make_url(endpoint)
         await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)

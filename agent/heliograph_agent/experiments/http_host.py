@@ -33,14 +33,12 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
 
 
 async def _compare(names: Mapping[str, str], host: str, port: int, net: Net) -> None:
-    """Request each name, by label, from one address of `host`, in turn."""
     for address in (await find_addresses(host, net, label=next(iter(names))))[:1]:
         for label, name in names.items():
             await _request_page(label, name, address, port, net)
 
 
 async def _request_page(label: str, name: str, address: Address, port: int, net: Net) -> None:
-    """Request the front page of `name` from `address`, which may be another host's."""
     async with open_stream(net, address, port, label=label) as stream:
         if stream is not None:
             await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)

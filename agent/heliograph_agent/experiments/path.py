@@ -83,7 +83,6 @@ async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) 
 
 
 async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> Hop | None:
-    """Return the answer that ended the trace, None when there was none."""
     silent_count = 0
     async for result in _send_packets(trace, config, net):
         hop = result.observation.hop
@@ -99,7 +98,6 @@ async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> Hop | No
 async def _send_packets(
     trace: PathTrace, config: PathConfig, net: Net
 ) -> AsyncIterator[StepResult]:
-    """Send the packets one by one, until the configured time is over."""
     for ttl in range(1, trace.hops + 1):
         result = await net.hop(
             trace.address.literal,

@@ -62,7 +62,6 @@ async def _visit_neutral(server: QuicServer, net: Net) -> None:
 
 
 async def _run_handshake(server: QuicServer, address: Address, limit: int | None, net: Net) -> None:
-    """Make one handshake, and read `limit` bytes of the front page unless None."""
     _, connection = await net.quic(
         address.literal, server.port, server.host, on=address.lookup, endpoint=server.label
     )

@@ -32,7 +32,6 @@ async def throttling(target: Target, config: ThrottlingConfig, net: Net) -> None
 
 
 async def _find_source(label: str, url: str, net: Net) -> TransferSource | None:
-    """Find the address of a page; None when the name has none. Raises CannotRun."""
     page = parse_page(url, label)
     if page is None:
         raise CannotRun(f"{label}: {url!r} is no URL of a web page: give http://… or https://….")

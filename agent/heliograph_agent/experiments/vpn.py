@@ -122,7 +122,6 @@ async def _send_datagrams(
 
 
 def _make_message(server: Server, private: bytes, net: Net) -> ProbeMessage:
-    """Make a new message, as every connection needs one."""
     if server.protocol == "openvpn":
         return HardReset(net.random(OPENVPN_RANDOM_BYTES), is_framed=server.is_tcp)
     return HandshakeInitiation(

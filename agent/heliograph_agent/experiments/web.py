@@ -133,7 +133,6 @@ def _is_subdomain(host: str, domain: str) -> bool:
 
 
 def _is_path_match(path: str, folder: str) -> bool:
-    """Match a path (section 5.1.4)."""
     is_below = path.startswith(folder) and (folder.endswith("/") or path[len(folder) :][:1] == "/")
     return path == folder or is_below
 
@@ -219,8 +218,6 @@ async def _validate_address(page: Page, address: Address, net: Net) -> None:
 
 @dataclass(frozen=True, slots=True)
 class _PageVisit:
-    """Describe the request for one page, at any of its addresses."""
-
     page: Page
     headers: Mapping[str, str]
     body_limit: int
@@ -246,7 +243,6 @@ class _PageVisit:
 
     @asynccontextmanager
     async def _open_stream(self, address: Address) -> AsyncIterator[ByteStream | None]:
-        """Open a connection for the page, None when that fails."""
         page = self.page
         async with open_stream(self.net, address, page.port, label=page.label) as connection:
             stream = connection

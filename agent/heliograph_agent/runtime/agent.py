@@ -190,7 +190,6 @@ class Agent:
         return "shutdown"
 
     def _take_delivered_plan(self) -> None:
-        """Take a plan that arrived with receipts by file."""
         from heliograph_agent.runtime import peers
 
         for signed in peers.take_delivered_plan(self.settings.state):
@@ -289,7 +288,7 @@ class Agent:
             self._is_cloned = True
             log.warning(
                 "another machine uses this agent's key: leave on one of them "
-                "(`heliograph-agent leave --erase`) and join there with an invite of its own"
+                "(`heliograph-agent leave --erase`) and join there with a separate invite"
             )
             self.status.mark_changed()
 

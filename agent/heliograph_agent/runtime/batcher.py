@@ -123,7 +123,6 @@ class Batcher:
             self._has_warned = True
 
     async def _seal_digest(self) -> None:
-        """Seal a digest if DIGEST_US have passed. Raises SpoolError, StateError."""
         now_us = self._clock.monotonic_us()
         if self._digested_us is not None and now_us - self._digested_us < DIGEST_US:
             return

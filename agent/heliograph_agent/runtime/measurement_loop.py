@@ -158,7 +158,6 @@ class MeasurementLoop:
         return done
 
     def _filter_allowed(self, tasks: tuple[Task, ...]) -> list[Task]:
-        """Allow only anchors on a network whose anchors were not measured yet."""
         if self.vantage.link_known or not any(_is_anchor(t) for t in make_tasks(self.plan)):
             return list(tasks)
         return [task for task in tasks if _is_anchor(task)]

@@ -37,7 +37,7 @@ log = logging.getLogger("heliograph.agent")
 CALENDAR_CHECK_US = MINUTE_US  # between two checks of the calendar
 _AGE_MESSAGES = {
     PlanAge.FRESH: "the plan is up to date",
-    PlanAge.STALE: "the plan has expired and could not be renewed: it goes on as it is until "
+    PlanAge.STALE: "the plan has expired and could not be renewed: it runs unchanged until "
     "{over}, and nothing is added to it",
     PlanAge.EXPIRED: "the plan expired long ago: nothing is measured until the collector has a "
     "newer one",
@@ -222,7 +222,6 @@ class PlanUpdater:
                 self._apply_settings()
 
     def _follow_trust_chain(self, signed: plan_pb2.SignedPlan) -> None:
-        """Adopt newer trust roots. Raises PlanError, StateError."""
         collector = follow_charters(self.settings.collector, signed)
         if collector != self.settings.collector:
             self.settings.state.save_collector(collector)

@@ -205,7 +205,6 @@ def find_due_tasks(
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:
-    """Return when a task may start under all limits."""
     waits = [_planned_us(task, history)]
     if limits.target_pause_s:
         pause_us = limits.target_pause_s * SECOND_US

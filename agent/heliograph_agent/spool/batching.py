@@ -51,7 +51,6 @@ class BatchCloser:
         return None
 
     def _open_rows(self, best: Priority, worst: Priority) -> Rows:
-        """Read the rows of the next batch; report corrupt ones and leave them out."""
         rows: Rows = []
         size = 0
         candidates = self._db.execute(
@@ -104,7 +103,6 @@ class BatchCloser:
         rows: Rows,
         growable: GrowableEnvelope | None,
     ) -> EnvelopeRow:
-        """Write the envelope, which replaces `growable` and contains its rows."""
         envelope_row = EnvelopeRow(
             number=number,
             rank=priority,

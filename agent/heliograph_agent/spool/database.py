@@ -113,7 +113,6 @@ class SpoolDatabase:
         return self._lock
 
     def _is_sound(self, *, is_exclusive: bool) -> bool:
-        """Return whether the file is intact and has the tables of a spool."""
         if not has_own_header(self.path):
             return False
         try:
@@ -181,7 +180,6 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 
 def _sqlite_code(error: sqlite3.Error) -> int:
-    """Return the primary result code, without SQLite's extended part."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 

@@ -251,7 +251,6 @@ class SpoolOperations:
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
     def _run_step(self, step: RoomStep, priority: Priority) -> bool:
-        """Run one step; return whether it freed space."""
         self.db.execute("BEGIN IMMEDIATE")
         cause, count, is_done = step(self.db, priority, self.quota.step_bytes)
         self.count_gap(f"{cause}_p{int(priority)}", count)

@@ -66,7 +66,6 @@ def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None
 
 
 def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
-    """Copy all readable rows; return whether all tables exist."""
     has_all_tables = True
     with closing(sqlite3.connect(source, isolation_level=None)) as old:
         budget = iter(range(PATIENCE))

@@ -208,7 +208,6 @@ def _roll_up(
 
 
 def _publish_summary(db: sqlite3.Connection, priority: Priority, number: int) -> None:
-    """Make a summary visible for sending, and delete its members."""
     db.execute(
         "DELETE FROM envelope WHERE priority = ? AND cover IN"
         " (SELECT sequence FROM envelope WHERE cover = ? AND priority = ?)",

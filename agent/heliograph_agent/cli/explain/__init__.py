@@ -46,7 +46,7 @@ _LINKS: Mapping[Link, str] = {
     Link.NO_RESOLVER: "Hosts abroad answer by address and not by name: it is the resolver",
     Link.CAPTIVE: "Somebody else answers for the anchors, as the login page of a hotel does",
     Link.OFFLINE: "This machine is offline",
-    Link.UNKNOWN: "How this machine is connected cannot be told",
+    Link.UNKNOWN: "How this machine is connected is not known",
 }
 
 

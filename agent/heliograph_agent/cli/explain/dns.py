@@ -80,7 +80,6 @@ def _explain_agreement(target: str, steps: Sequence[Observation]) -> str:
 
 
 def _group_answers(steps: Iterable[Observation]) -> dict[str, set[str]]:
-    """Group the answers by engine."""
     answers: dict[str, set[str]] = {}
     for step in steps:
         if step.dns is not None and step.failure is None:

@@ -161,7 +161,7 @@ _WORKED: Mapping[Operation, tuple[str, str]] = {
     Operation.QUIC_HANDSHAKE: ("shook hands by QUIC", "whether what lies behind it works"),
     Operation.HTTP_ROUND_TRIP: ("answered", "whether others get the same"),
     Operation.READ_BODY: ("answered", "whether others get the same"),
-    Operation.EXCHANGE: ("answered", "whether it goes on to work"),
+    Operation.EXCHANGE: ("answered", "whether it keeps working"),
     Operation.HOP: ("answered", "who it was"),
 }
 
