@@ -89,7 +89,7 @@ class Life:
     async def _all_closed(self, spool: Spool, *, dark: bool) -> bool:
         """Whether there was room for it."""
         with suppress(SpoolFullError):
-            while await spool.close_batch(self._seal, SMALL, is_offline=dark) is not None:
+            while await spool.close_batch(self, SMALL, is_offline=dark) is not None:
                 pass
             return True
         return False
@@ -141,10 +141,10 @@ class Life:
 
     async def _close(self, spool: Spool) -> None:
         dark = self._cut or self._rng.random() < 0.7
-        while await spool.close_batch(self._seal, SMALL, is_offline=dark) is not None:
+        while await spool.close_batch(self, SMALL, is_offline=dark) is not None:
             pass
         if self._rng.random() < 0.2:
-            await spool.write_digest([measurement("digest")], EPOCH, self._seal, SMALL)
+            await spool.write_digest([measurement("digest")], EPOCH, self, SMALL)
 
     async def _send(self, spool: Spool) -> None:
         """Reordered, some twice, some without hearing the answer."""
@@ -179,18 +179,20 @@ class Life:
             await writer.drain()
         writer.close()
 
-    def _seal(self, number: int, bodies: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
-        told = [observation_pb2.Measurement.FromString(body) for body in bodies]
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        told = [observation_pb2.Measurement.FromString(body) for body in measurements]
         names = [f"+{m.summary.runs}" if m.HasField("summary") else m.target for m in told]
         batch = envelope_pb2.Batch(
             agent=self._agent.id,
-            sequence=number,
+            sequence=sequence,
             sealed_us=self._clock.wall_us(),
             epochs=[codec.epoch_to_pb(epoch) for epoch in epochs],
             measurements=told,
         )
         sealed = envelope.seal_batch(batch, self._agent.signer, self._agent.sealing)
-        self._tell("sealed", str(number), str(zlib.crc32(sealed)), *names)
+        self._tell("sealed", str(sequence), str(zlib.crc32(sealed)), *names)
         return sealed
 
     def _tell(self, *words: str) -> None:

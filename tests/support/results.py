@@ -1,7 +1,8 @@
 """Spools to test: measurements to put in, a seal that leaves envelopes readable, deliveries."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.clock import Clock
@@ -29,17 +30,40 @@ def measurement(target: str = "www.example.test", *, not_measured: str = "") -> 
     )
 
 
-def plain_seal(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
-    """A Batch in clear."""
-    return envelope_pb2.Batch(
-        sequence=number,
-        epochs=[epoch_to_pb(epoch) for epoch in epochs],
-        measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
-    ).SerializeToString()
+class PlainSealer:
+    """A Batch in clear; `before` runs first."""
+
+    def __init__(self, before: Callable[[int, Sequence[Epoch]], None] = lambda *_: None) -> None:
+        self._before = before
+
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        self._before(sequence, epochs)
+        return envelope_pb2.Batch(
+            sequence=sequence,
+            epochs=[epoch_to_pb(epoch) for epoch in epochs],
+            measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
+        ).SerializeToString()
+
+
+@dataclass
+class ConstantSealer:
+    """The same bytes, whatever it seals."""
+
+    envelope: bytes
+
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        return self.envelope
+
+
+PLAIN = PlainSealer()
 
 
 def contents(envelope: bytes) -> dict[int, str]:
-    """What `plain_seal` put in: number → target."""
+    """What PLAIN put in: number → target."""
     batch = envelope_pb2.Batch.FromString(envelope)
     return {m.sequence: m.target for m in batch.measurements}
 
@@ -67,7 +91,7 @@ async def append(
 async def close_all(spool: Spool) -> list[int]:
     """Close batches until nothing is open; return the envelopes' numbers."""
     numbers = []
-    while (number := await spool.close_batch(plain_seal)) is not None:
+    while (number := await spool.close_batch(PLAIN)) is not None:
         numbers.append(number)
     return numbers
 

@@ -27,7 +27,7 @@ from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph_agent.spool import Priority, Spool
-from support.results import EPOCH, contents, measurement, plain_seal
+from support.results import EPOCH, PLAIN, contents, measurement
 
 WORKERS = 4
 LIFE_REPORTS = (0, 40)  # after so many it ends, however busy the machine is …
@@ -63,7 +63,7 @@ class Life:
     async def _ship(self, spool: Spool) -> None:
         while True:
             await asyncio.sleep(self._rng.random() * 0.01)
-            closed = await spool.close_batch(plain_seal)
+            closed = await spool.close_batch(PLAIN)
             if closed is not None:
                 self._report("closed", closed)
             for number, envelope in (await spool.list_waiting(3))[1:]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -143,11 +143,12 @@ class Agent:
                 not_measured=note,
             )  # fmt: skip
             await self.spool.append(measurement, EPOCH, Priority.P3)
-            await self.spool.close_batch(self.seal)
+            await self.spool.close_batch(self)
         self.uplink.wake()
 
-    def seal(self, sequence: int, measurements: object, epochs: object) -> bytes:
-        assert isinstance(measurements, list | tuple)
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
         batch = envelope_pb2.Batch(
             agent=keys.agent_id(SIGNER.public),
             sequence=sequence,

@@ -129,14 +129,12 @@ class Batcher:
         offline_digests = self._host.build_offline_digest()
         if offline_digests is not None:
             self._digested_us = now_us
-            await self._spool.write_digest(
-                *offline_digests, self._sealer.seal_batch, SMALL_ENVELOPE_BYTES
-            )
+            await self._spool.write_digest(*offline_digests, self._sealer, SMALL_ENVELOPE_BYTES)
 
 
 async def close_next_batch(spool: Spool, sealer: BatchSealer, *, is_offline: bool) -> bool:
     """Close one batch; return False without open results. Raises SpoolError, StateError."""
-    number = await spool.close_batch(sealer.seal_batch, SMALL_ENVELOPE_BYTES, is_offline=is_offline)
+    number = await spool.close_batch(sealer, SMALL_ENVELOPE_BYTES, is_offline=is_offline)
     return number is not None
 
 

@@ -2,7 +2,7 @@
 
     spool = Spool(state.path(SPOOL), clock=SystemClock())
     await spool.append(measurement, epoch, Priority.P3)  # on the disk when it returns
-    await spool.close_batch(batcher.seal_batch, SMALL_ENVELOPE_BYTES)  # until it returns None
+    await spool.close_batch(sealer, SMALL_ENVELOPE_BYTES)  # until it returns None
     waiting = await spool.list_waiting(16)
     offered = await spool.mark_offered([sequence for sequence, _ in waiting])
     await spool.record_receipt(sequence, "stored")  # after the collector's receipt
@@ -21,7 +21,6 @@ from pathlib import Path
 from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
-from heliograph_agent.spool.compaction import Seal
 from heliograph_agent.spool.database import SpoolDatabase
 from heliograph_agent.spool.operations import SpoolCounts, SpoolOperations
 from heliograph_agent.spool.priority import (
@@ -32,6 +31,7 @@ from heliograph_agent.spool.priority import (
     SpoolFullError,
 )
 from heliograph_agent.spool.schema import HIDDEN, checksum
+from heliograph_agent.spool.sealing import BatchSealer, EnvelopeSealer
 from heliograph_agent.spool.writer_thread import SpoolWriter
 
 __all__ = ["Priority", "PriorityClassifier", "Spool", "SpoolCounts", "SpoolError", "SpoolFullError"]
@@ -69,7 +69,7 @@ class Spool:
         )
 
     async def close_batch(
-        self, seal: Seal, max_bytes: int = MAX_ENVELOPE, *, is_offline: bool = False
+        self, sealer: BatchSealer, max_bytes: int = MAX_ENVELOPE, *, is_offline: bool = False
     ) -> int | None:
         """Seal the next open measurements, of one class, into an envelope.
 
@@ -77,8 +77,7 @@ class Spool:
         case room runs short.
 
         Args:
-            seal: Gets the envelope's number, the measurements and their epochs, possibly more than
-                once. Its errors are raised here, and nothing has changed.
+            sealer: Its errors are raised here, and nothing has changed.
             max_bytes: Size limit of the envelope.
 
         Returns:
@@ -86,24 +85,31 @@ class Spool:
         """
         try:
             return await self._writer.execute(
-                Priority.P0, SpoolOperations.close_batch, seal, max_bytes, is_offline=is_offline
+                Priority.P0,
+                SpoolOperations.close_batch,
+                EnvelopeSealer(sealer, max_bytes),
+                is_offline=is_offline,
             )
         except SealError as failed:
             raise failed.error from None
 
     async def write_digest(
-        self, digests: Sequence[Measurement], epoch: Epoch, seal: Seal, max_bytes: int
+        self, digests: Sequence[Measurement], epoch: Epoch, sealer: BatchSealer, max_bytes: int
     ) -> None:
         """Store the first of `digests` that fits into `max_bytes`; it is sent first.
 
-        It replaces the previous one. Errors of `seal` are raised here.
+        It replaces the previous one. Errors of `sealer` are raised here.
         """
         bodies = [
             measurement_to_pb(digest).SerializeToString(deterministic=True) for digest in digests
         ]
         try:
             await self._writer.execute(
-                Priority.P0, SpoolOperations.write_digest, bodies, epoch, seal, max_bytes
+                Priority.P0,
+                SpoolOperations.write_digest,
+                bodies,
+                epoch,
+                EnvelopeSealer(sealer, max_bytes),
             )
         except SealError as failed:
             raise failed.error from None

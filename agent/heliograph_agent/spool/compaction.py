@@ -1,34 +1,43 @@
 """Compact unsent envelopes while offline: merge batches and keep summaries.
 
-Nobody can read a sealed envelope again, neither this agent nor a thief of the disk. So merging and
-summarizing need the rows that sealed them, which are in memory.
+Why: a shutdown lasts for weeks, and the spool is limited. Nobody can read a sealed envelope again,
+neither this agent nor a thief of the disk. So merging and summarizing need the rows that sealed
+them, and these are in memory for as long as this run of the agent.
 
-- Growing: the youngest envelope of a class is sealed again with the rows of the next batch, under
-  a new number, while both fit into one batch; a summarized one only within its hour.
-- Summarized: P2 and P3 are also counted in a summary of their hour, and a past hour in that of its
-  day. Summaries are sealed into hidden rows (rank + HOUR, rank + DAY). The column `cover` of a
-  member is the number of its summary. When room runs short, summarize.py replaces members by it.
-- Offered: an envelope that may be sent grows no more, and its summaries are dropped, because a
-  result that arrived would count twice.
+An envelope of a class is in one of these states:
+
+- Growing: the youngest envelope of its class. The next batch is sealed together with its rows,
+  under a new number, while both fit into one batch, and a summarized one only within its hour.
+  Then the new envelope grows, and the old one is deleted.
+- Closed: a younger one of its class grows, or growth has ended. Its bytes change no more.
+- Offered: it may be sent, or a second process may have exported it. It is closed, and its
+  summaries are dropped, because a result that arrived would count twice.
+
+P2 and P3 are also counted in a summary of their hour, and a past hour in that of its day. Summaries
+are sealed into hidden rows (rank + HOUR, rank + DAY). The column `cover` of a member is the number
+of its summary. A summary is in one of these states:
+
+- Running: its hour or day is not over. Each batch is added, and the row is sealed again.
+- Past: it changes no more. A past hour is a member of its day.
+- Published: room ran short, and summarize.py replaced its members by it. It is sent like a result.
+- Dropped: one of its members was offered first.
 
 After a restart, a rollback or a write by another process, memory and file differ: growth ends, and
 new summaries begin.
 """
 
 import sqlite3
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
 
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph.units import HOUR_US
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, DIGEST, HIDDEN, HOUR, checksum
+from heliograph_agent.spool.sealing import EnvelopeSealer, OpenRow
 from heliograph_agent.spool.sequence_marks import SequenceMarks
 from heliograph_agent.spool.summarize import DETAILS, RunSummary
-
-Seal = Callable[[int, Sequence[bytes], Sequence[Epoch]], bytes]
-Rows = list[tuple[int, str, bytes]]  # sequence, epoch, body
 
 HOURS_A_DAY = 24
 
@@ -49,7 +58,7 @@ class GrowableEnvelope:
     """Hold the youngest envelope of a class with its rows, for merging."""
 
     envelope_row: EnvelopeRow
-    rows: Rows
+    rows: list[OpenRow]
     epochs: dict[str, Epoch]
     version: int  # PRAGMA data_version, which changes when another process writes
     cover: int = 0
@@ -93,24 +102,26 @@ class Compaction:
     def find_growable(self, priority: Priority) -> GrowableEnvelope | None:
         """Return the envelope of this class that the next batch may join, or None."""
         growable = self._growable.get(priority)
-        hour = self._hours.get(priority)
         if growable is None or not self._is_unchanged(growable):
             return None
         if not growable.cover:
             return growable
-        # A summarized envelope belongs to one hour, and to a summary that is still open.
-        is_same_hour = hour is not None and (hour.key, hour.envelope_row.number) == (
-            self._current_hour(),
-            growable.cover,
+        # A summarized envelope belongs to one hour, and to a summary that is still running.
+        hour = self._hours.get(priority)
+        is_running = (
+            hour is not None
+            and hour.envelope_row.number == growable.cover
+            and hour.key == self._current_hour()
+            and self._is_stored(hour.envelope_row)
         )
-        return growable if is_same_hour and hour is not None and self._is_current(hour) else None
+        return growable if is_running else None
 
-    def delete_grown(self, grown: GrowableEnvelope) -> None:
-        """Delete an envelope whose rows are in a newer one."""
-        self._delete_envelope(grown.envelope_row.number)
+    def delete_envelope(self, number: int) -> None:
+        """Delete an envelope whose results are in a newer one."""
+        self._db.execute("DELETE FROM envelope WHERE sequence = ?", (number,))
 
     def set_growable(
-        self, envelope_row: EnvelopeRow, rows: Rows, epochs: dict[str, Epoch], cover: int
+        self, envelope_row: EnvelopeRow, rows: list[OpenRow], epochs: dict[str, Epoch], cover: int
     ) -> None:
         """Record an envelope as the youngest of its class."""
         self._db.execute(
@@ -125,8 +136,7 @@ class Compaction:
         priority: Priority,
         bodies: Sequence[bytes],
         epochs: dict[str, Epoch],
-        seal: Seal,
-        max_bytes: int,
+        sealer: EnvelopeSealer,
         *,
         is_grown: bool,
     ) -> int:
@@ -135,35 +145,29 @@ class Compaction:
         The summary of a single envelope is an empty row, because it would be as large as the
         envelope.
         """
+        key = self._current_hour()
         hour = self._hours.get(priority)
-        is_current = hour is not None and self._is_current(hour)
-        if hour is not None and is_current and hour.key != self._current_hour():
-            self._add_to_day(priority, hour, seal, max_bytes)
-            is_current = False
-        if hour is None or not is_current:
-            hour = self._hours[priority] = self._begin_summary(
-                self._current_hour(), priority + HOUR
-            )
+        if hour is not None and not self._is_stored(hour.envelope_row):
+            hour = None
+        if hour is not None and hour.key != key:
+            self._add_to_day(priority, hour, sealer)
+            hour = None
+        if hour is None:
+            hour = self._hours[priority] = self._begin_summary(key, priority + HOUR)
         for body in bodies:
             hour.summary.add(body)
         hour.epochs |= epochs
         hour.members += not is_grown
-        self._seal_summary(hour, seal, max_bytes)
+        self._seal_summary(hour, sealer)
         return hour.envelope_row.number
 
-    def write_digest(
-        self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
-    ) -> None:
+    def write_digest(self, bodies: Sequence[bytes], epoch: Epoch, sealer: EnvelopeSealer) -> None:
         """Write the first of `bodies` that fits, in place of an unsent digest."""
         previous = self._digest
         number = self.next_number()
-        sealed = b""
-        for body in bodies:
-            sealed = seal(number, [body], [epoch])
-            if len(sealed) <= max_bytes:
-                break
+        sealed = sealer.seal_first_fitting(number, ([body] for body in bodies), [epoch])
         if previous is not None and self._is_unchanged(previous):
-            self._delete_envelope(previous.envelope_row.number)
+            self.delete_envelope(previous.envelope_row.number)
         envelope_row = EnvelopeRow(
             number=number, rank=DIGEST, stored_us=self._clock.wall_us(), measurements=0, body=sealed
         )
@@ -172,12 +176,11 @@ class Compaction:
 
     def mark_offered(self, numbers: Collection[int]) -> None:
         """End the growth of envelopes before they are sent, and drop their summaries."""
-        for number in numbers:
-            self._growable = {
-                p: t for p, t in self._growable.items() if t.envelope_row.number != number
-            }
-            if self._digest is not None and self._digest.envelope_row.number == number:
-                self._digest = None
+        for priority, growable in list(self._growable.items()):
+            if growable.envelope_row.number in numbers:
+                del self._growable[priority]
+        if self._digest is not None and self._digest.envelope_row.number in numbers:
+            self._digest = None
         for number in numbers:
             drop_summaries_of(self._db, number)
 
@@ -185,17 +188,15 @@ class Compaction:
         """End all growth, because from now on any envelope may be sent."""
         self._growable.clear()
 
-    def _add_to_day(
-        self, priority: Priority, hour: RunningSummary, seal: Seal, max_bytes: int
-    ) -> None:
+    def _add_to_day(self, priority: Priority, hour: RunningSummary, sealer: EnvelopeSealer) -> None:
         key = hour.key // HOURS_A_DAY
         day = self._days.get(priority)
-        if day is None or day.key != key or not self._is_current(day):
+        if day is None or day.key != key or not self._is_stored(day.envelope_row):
             day = self._days[priority] = self._begin_summary(key, priority + DAY)
         day.summary.merge(hour.summary)
         day.epochs |= hour.epochs
         day.members += hour.members
-        self._seal_summary(day, seal, max_bytes)
+        self._seal_summary(day, sealer)
         self._db.execute(
             "UPDATE envelope SET cover = ? WHERE sequence = ?",
             (day.envelope_row.number, hour.envelope_row.number),
@@ -206,25 +207,17 @@ class Compaction:
         empty = EnvelopeRow(number=0, rank=rank, stored_us=stored_us, measurements=0, body=b"")
         return RunningSummary(key, empty, 0)
 
-    def _seal_summary(self, summary: RunningSummary, seal: Seal, max_bytes: int) -> None:
+    def _seal_summary(self, summary: RunningSummary, sealer: EnvelopeSealer) -> None:
         number = summary.envelope_row.number or self.next_number()
-        sealed = b""
         epochs = [summary.epochs[name] for name in sorted(summary.summary.epoch_ids())]
-        for detail in DETAILS if summary.members > 1 else ():
-            sealed = seal(number, summary.summary.serialize(detail), epochs)
-            if len(sealed) <= max_bytes:
-                break
-        summary.envelope_row = EnvelopeRow(
+        variants = (summary.summary.serialize(detail) for detail in DETAILS)
+        summary.envelope_row = replace(
+            summary.envelope_row,
             number=number,
-            rank=summary.envelope_row.rank,
-            stored_us=summary.envelope_row.stored_us,
             measurements=summary.summary.runs,
-            body=sealed,
+            body=sealer.seal_first_fitting(number, variants if summary.members > 1 else (), epochs),
         )
         self.write_envelope(summary.envelope_row)
-
-    def _is_current(self, summary: RunningSummary) -> bool:
-        return self._is_stored(summary.envelope_row)
 
     def _is_unchanged(self, growable: GrowableEnvelope) -> bool:
         return growable.version == self._data_version() and self._is_stored(growable.envelope_row)
@@ -235,9 +228,6 @@ class Compaction:
             "SELECT priority, body FROM envelope WHERE sequence = ?", (envelope_row.number,)
         ).fetchone()
         return row is not None and row == (envelope_row.rank, envelope_row.body)
-
-    def _delete_envelope(self, number: int) -> None:
-        self._db.execute("DELETE FROM envelope WHERE sequence = ?", (number,))
 
     def next_number(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'envelope'").fetchone()

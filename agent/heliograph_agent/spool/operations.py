@@ -9,12 +9,13 @@ from pathlib import Path
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.batching import BatchCloser, mark_seal_errors
-from heliograph_agent.spool.compaction import Compaction, Seal, drop_summaries_of
+from heliograph_agent.spool.batching import BatchCloser
+from heliograph_agent.spool.compaction import Compaction, drop_summaries_of
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
 from heliograph_agent.spool.priority import BoundError, Priority
 from heliograph_agent.spool.quota import Quota
 from heliograph_agent.spool.schema import DIGEST, HIDDEN, PAGE, checksum
+from heliograph_agent.spool.sealing import EnvelopeSealer
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
 from heliograph_agent.spool.summarize import ENDS, RollupResult, roll_up_days, roll_up_hours
 
@@ -82,7 +83,7 @@ class SpoolOperations:
         self._clock = clock
         self.quota = Quota(db, path, limit_bytes)
         self.compaction = Compaction(db, clock, self.sequence_marks)
-        self._batch_closer = BatchCloser(db, clock, self.compaction, self._drop_unreadable)
+        self._batch_closer = BatchCloser(db, clock, self.compaction, self)
 
     def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
         """Store a measurement. Raises BoundError if only P0 and P1 may use the room."""
@@ -103,15 +104,13 @@ class SpoolOperations:
         )  # fmt: skip
         return sequence
 
-    def close_batch(self, seal: Seal, max_bytes: int, *, is_offline: bool) -> int | None:
+    def close_batch(self, sealer: EnvelopeSealer, *, is_offline: bool) -> int | None:
         """Close the next batch, or return None. The caller rolls back after an error."""
-        return self._batch_closer.close_next(seal, max_bytes, is_offline=is_offline)
+        return self._batch_closer.close_next(sealer, is_offline=is_offline)
 
-    def write_digest(
-        self, bodies: Sequence[bytes], epoch: Epoch, seal: Seal, max_bytes: int
-    ) -> None:
+    def write_digest(self, bodies: Sequence[bytes], epoch: Epoch, sealer: EnvelopeSealer) -> None:
         """Write the first digest that fits, in place of a previous unsent one."""
-        self.compaction.write_digest(bodies, epoch, mark_seal_errors(seal), max_bytes)
+        self.compaction.write_digest(bodies, epoch, sealer)
 
     def mark_offered(self, numbers: Sequence[int]) -> set[int]:
         """Mark envelopes before sending; return those that were not merged meanwhile."""
@@ -324,10 +323,11 @@ class SpoolOperations:
         ).fetchone()
         if crc == checksum(body, sequence):
             return bytes(body)
-        self._drop_unreadable("envelope", sequence, measurements)
+        self.drop_unreadable("envelope", sequence, measurements)
         return None
 
-    def _drop_unreadable(self, table: str, sequence: int, measurements: int) -> None:
+    def drop_unreadable(self, table: str, sequence: int, measurements: int) -> None:
+        """Delete a corrupt row, and count its measurements as lost."""
         self.count_gap("unreadable", measurements)
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
 

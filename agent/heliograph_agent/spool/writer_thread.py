@@ -18,8 +18,7 @@ import sqlite3
 import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, field
-from types import TracebackType
+from dataclasses import dataclass
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from heliograph_agent.spool.database import SpoolDatabase, is_damage
@@ -35,25 +34,6 @@ TIMEOUT_S = 60.0
 MAX_RETRIES = 16  # attempts of one job
 
 
-class _JobResult:
-    """Catch the result or exception of a block, for a caller in another thread."""
-
-    value: Any = None
-    error: Exception | None = None
-
-    def __enter__(self) -> "_JobResult":
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        at: TracebackType | None,
-    ) -> bool:
-        self.error = error if isinstance(error, Exception) else None
-        return self.error is not None
-
-
 @dataclass(slots=True)
 class _Job:
     operation: Callable[..., Any]  # a method of SpoolOperations
@@ -62,7 +42,8 @@ class _Job:
     worth: int  # results of no greater worth may be dropped for it
     loop: asyncio.AbstractEventLoop
     future: "asyncio.Future[Any]"
-    result: _JobResult = field(default_factory=_JobResult)
+    result: Any = None
+    error: Exception | None = None
 
     def resolve(self) -> None:
         with suppress(RuntimeError):  # the loop is closed and no caller waits
@@ -71,10 +52,20 @@ class _Job:
     def _set_future(self) -> None:
         if self.future.done():
             return
-        if self.result.error is not None:
-            self.future.set_exception(self.result.error)
+        if self.error is not None:
+            self.future.set_exception(self.error)
         else:
-            self.future.set_result(self.result.value)
+            self.future.set_result(self.result)
+
+    def run(self, operations: SpoolOperations) -> None:
+        """Run the operation; raise only what concerns the disk or the whole group."""
+        self.error = None
+        try:
+            self.result = self.operation(operations, *self.arguments, **self.options)
+        except (sqlite3.Error, OSError, BoundError):
+            raise
+        except Exception as error:  # noqa: BLE001 - it is raised to the caller
+            self.error = error
 
 
 class SpoolWriter:
@@ -135,9 +126,9 @@ class SpoolWriter:
         self._database.close()
 
     def _run_jobs(self, jobs: list[_Job]) -> None:
-        with _JobResult() as group:
+        try:
             self._commit(jobs)
-        if group.error is not None:
+        except Exception:  # noqa: BLE001 - each job runs into it alone
             for job in jobs:
                 self._run_single(job)
         for job in jobs:
@@ -146,17 +137,15 @@ class SpoolWriter:
     def _run_single(self, job: _Job) -> None:
         """Run one job alone, so that one that finds no room does not stop the others."""
         for attempts in range(MAX_RETRIES):
-            with _JobResult() as attempt:
+            try:
                 self._commit([job])
-            if attempt.error is None:
+            except Exception as error:  # noqa: BLE001 - it is raised to the caller
+                job.error = self._describe_error(error)
+                if not self._recover(error, job.worth, attempts):
+                    break
+            else:
                 return
-            with _JobResult() as recovery:
-                recovery.value = self._recover(attempt.error, job.worth, attempts)
-            if not recovery.value:
-                break
-        job.result = _JobResult()
-        job.result.error = self._describe_error(attempt.error)
-        self.refused_count += isinstance(job.result.error, SpoolFullError)
+        self.refused_count += isinstance(job.error, SpoolFullError)
 
     def _commit(self, jobs: list[_Job]) -> None:
         """Run jobs in one transaction; a job's exception rolls back that job alone."""
@@ -168,11 +157,8 @@ class SpoolWriter:
         try:
             for job in jobs:
                 operations.db.execute("SAVEPOINT job")
-                with _JobResult() as job.result:
-                    job.result.value = job.operation(operations, *job.arguments, **job.options)
-                if isinstance(job.result.error, sqlite3.Error | OSError | BoundError):
-                    raise job.result.error
-                if job.result.error is not None:
+                job.run(operations)
+                if job.error is not None:
                     operations.db.execute("ROLLBACK TO job")
                 operations.db.execute("RELEASE job")
             if operations.db.total_changes > changes_before:  # reads must work on a full disk too
@@ -192,11 +178,14 @@ class SpoolWriter:
 
     def _recover(self, error: Exception, worth: int, attempts: int) -> bool:
         """Make room or reopen the file; return whether to try again."""
-        if _is_full(error):
-            return self._operations is not None and self._make_room(
-                self._operations, error, worth, attempts
-            )
-        self._close_operations()
+        try:
+            if _is_full(error):
+                return self._operations is not None and self._make_room(
+                    self._operations, error, worth, attempts
+                )
+            self._close_operations()
+        except (sqlite3.Error, OSError):
+            return False
         if isinstance(error, sqlite3.Error) and is_damage(error):
             self._is_suspect = True
             return True
@@ -224,9 +213,9 @@ class SpoolWriter:
                     operations.db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             operations.db.close()
 
-    def _describe_error(self, error: Exception | None) -> Exception | None:
+    def _describe_error(self, error: Exception) -> Exception:
         path = self._database.path
-        if error is not None and _is_full(error):
+        if _is_full(error):
             return SpoolFullError(
                 f"{path} is full: free some space on that disk, or let the agent reach its "
                 "collector."

@@ -13,7 +13,7 @@ import pytest
 
 from heliograph_agent.spool import Priority, Spool, SpoolError
 from heliograph_agent.spool.sequence_marks import BLOCK, HighestSequences, SequenceMarks
-from support.results import EPOCH, close_all, contents, measurement, open_spool, plain_seal
+from support.results import EPOCH, PLAIN, close_all, contents, measurement, open_spool
 
 BATCHES, OPEN = 12, 120
 
@@ -42,7 +42,7 @@ async def fill(path: Path) -> dict[int, bytes]:
             for _ in range(4):
                 number += 1
                 await add(spool, number)
-            await spool.close_batch(plain_seal)
+            await spool.close_batch(PLAIN)
         for _ in range(OPEN):
             number += 1
             assert await add(spool, number) == number
@@ -112,7 +112,7 @@ async def test_flipped_bits_in_journal_lose_only_the_end(tmp_path: Path) -> None
         for number in range(1, 61):
             await add(spool, number)
             if number % 5 == 0:
-                await spool.close_batch(plain_seal)
+                await spool.close_batch(PLAIN)
         before = dict(await spool.list_waiting(1_000))
         for seed in range(20):
             shutil.copytree(live.parent, tmp_path / str(seed))
@@ -122,7 +122,7 @@ async def test_flipped_bits_in_journal_lose_only_the_end(tmp_path: Path) -> None
         async with open_spool(path) as spool:
             assert dict(await spool.list_waiting(1_000)).items() <= before.items()
             await add(spool, 0)
-            closed = await spool.close_batch(plain_seal)
+            closed = await spool.close_batch(PLAIN)
             assert closed is not None
             assert closed > max(before), "else the collector would take it for a duplicate"
 
@@ -178,7 +178,7 @@ async def test_ruined_file_is_replaced_by_salvaged_copy(
     ruined = path.read_bytes() if path.exists() else b""
     async with open_spool(path) as spool:
         assert await add(spool, 0) > BATCHES * 4 + OPEN
-        await spool.close_batch(plain_seal)
+        await spool.close_batch(PLAIN)
         counts = await spool.read_counts()
         envelopes = dict(await spool.list_waiting(1_000))
     assert counts.problem == ""
@@ -247,7 +247,7 @@ async def test_restored_backup_gives_no_number_twice(tmp_path: Path) -> None:
     path.write_bytes(backup)
     async with open_spool(path) as spool:
         assert await add(spool, 0) > 3 * BLOCK
-        after = await spool.close_batch(plain_seal)
+        after = await spool.close_batch(PLAIN)
         assert after is not None
         assert after > envelope
 

@@ -19,11 +19,13 @@ from heliograph_agent.spool.operations import QUARANTINED, order_backlog
 from support.hand_clock import HandClock
 from support.results import (
     EPOCH,
+    PLAIN,
+    ConstantSealer,
+    PlainSealer,
     append,
     close_all,
     contents,
     open_spool,
-    plain_seal,
 )
 
 
@@ -39,7 +41,7 @@ def files(folder: Path) -> list[Path]:
 
 async def append_batch(spool: Spool, target: str, priority: Priority = Priority.P3) -> None:
     await append(spool, target, priority=priority)
-    await spool.close_batch(plain_seal)
+    await spool.close_batch(PLAIN)
 
 
 async def test_append_is_visible_to_another_process(spool: Spool, tmp_path: Path) -> None:
@@ -67,13 +69,12 @@ async def test_appends_during_commit_share_next_commit(spool: Spool) -> None:
     )
     busy, go_on = threading.Event(), threading.Event()
 
-    def slow_seal(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
+    def wait(number: int, epochs: Sequence[Epoch]) -> None:
         busy.set()
         assert go_on.wait(10)
-        return plain_seal(number, measurements, epochs)
 
     async with asyncio.TaskGroup() as group:
-        group.create_task(spool.close_batch(slow_seal))
+        group.create_task(spool.close_batch(PlainSealer(wait)))
         assert await asyncio.to_thread(busy.wait, 10)
         appends = [group.create_task(append(spool, f"t{i}")) for i in range(100)]
         await asyncio.sleep(0)  # all of them have asked
@@ -86,16 +87,15 @@ async def test_close_batch_seals_rows_with_epochs(spool: Spool) -> None:
     await append(spool, "a", "b")
     given_to_seal: list[tuple[int, Sequence[Epoch]]] = []
 
-    def seal(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
+    def record(number: int, epochs: Sequence[Epoch]) -> None:
         given_to_seal.append((number, epochs))
-        return plain_seal(number, measurements, epochs)
 
-    assert await spool.close_batch(seal) == 1
+    assert await spool.close_batch(PlainSealer(record)) == 1
     assert given_to_seal == [(1, [EPOCH])]
     ((number, envelope),) = await spool.list_waiting(10)
     assert number == 1
     assert contents(envelope) == {1: "a", 2: "b"}
-    assert await spool.close_batch(seal) is None
+    assert await spool.close_batch(PLAIN) is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no key"), PermissionError("no key")])
@@ -103,11 +103,11 @@ async def test_failing_seal_changes_nothing(spool: Spool, error: Exception) -> N
     await append(spool, "a")
     before = await spool.read_counts()
 
-    def broken(number: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]) -> bytes:
+    def fail(number: int, epochs: Sequence[Epoch]) -> None:
         raise error
 
     with pytest.raises(type(error), match="no key"):
-        await spool.close_batch(broken)
+        await spool.close_batch(PlainSealer(fail))
     assert await spool.read_counts() == before
     assert await close_all(spool) == [1]
 
@@ -134,7 +134,7 @@ async def test_envelope_is_unchanged_until_settled(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with open_spool(path) as spool:
         await append(spool, "a")
-        await spool.close_batch(lambda *_: os.urandom(500))
+        await spool.close_batch(ConstantSealer(os.urandom(500)))
         first = await spool.list_waiting(1)
     async with open_spool(path) as spool:
         await spool.record_receipt(1, "retry")
@@ -167,7 +167,7 @@ async def test_counts_after_close_batch(tmp_path: Path) -> None:
         assert (empty.open, empty.waiting, empty.oldest_us) == (0, 0, None)
         await append(spool, "a", "b")
         clock.advance_us(60_000_000)
-        await spool.close_batch(plain_seal)
+        await spool.close_batch(PLAIN)
         await append(spool, "c")
         counts = await spool.read_counts()
     assert (counts.open, counts.waiting, counts.waiting_measurements) == (1, 1, 2)
@@ -183,7 +183,7 @@ async def test_wall_clock_jump_keeps_order(tmp_path: Path, years: int) -> None:
         await append(spool, "before")
         clock.wall += years * 365 * 86_400 * 1_000_000
         assert await append(spool, "after") == [2]
-        await spool.close_batch(plain_seal)
+        await spool.close_batch(PLAIN)
         ((_, envelope),) = await spool.list_waiting(1)
     assert list(contents(envelope).values()) == ["before", "after"]
 
@@ -212,7 +212,7 @@ def test_backlog_order_has_each_envelope_once(rest: list[int], limit: int, newes
 async def test_list_waiting_is_limited_in_bytes(spool: Spool) -> None:
     for _ in range(12):
         await append(spool, "a")
-        await spool.close_batch(lambda *_: bytes(253_952))
+        await spool.close_batch(ConstantSealer(bytes(253_952)))
     assert 8 <= len(await spool.list_waiting(1_000)) < 12
 
 
@@ -230,7 +230,7 @@ async def test_files_are_private(spool: Spool, tmp_path: Path) -> None:
 async def test_sealed_rows_are_erased_from_free_pages(tmp_path: Path) -> None:
     async with open_spool(tmp_path / "spool.db") as spool:
         await append(spool, *["secret-target"] * 50)
-        while await spool.close_batch(lambda *_: b"sealed") is not None:
+        while await spool.close_batch(ConstantSealer(b"sealed")) is not None:
             pass
     for path in files(tmp_path):
         assert b"secret-target" not in path.read_bytes(), path
