@@ -16,8 +16,6 @@ from typing import TYPE_CHECKING, Any
 from heliograph.clock import Clock
 from heliograph.plan import Plan
 from heliograph.v1 import intake_pb2, plan_pb2
-from heliograph_agent.config import Config
-from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.runtime import signing
 from heliograph_agent.runtime.batcher import Batcher, BatchSealer, OfflineDigest, OfflineDigests
@@ -224,9 +222,11 @@ class Agent:
         )
 
     def make_runner(self, plan: Plan) -> "Runner":
+        from heliograph_agent.net.system_net import SystemNetFactory
         from heliograph_agent.runtime.runner import Runner
 
-        net_factory = _LazyNetFactory(self.settings.config, self._clock, self._rng)
+        net_config = self.settings.config.planned_net_config()
+        net_factory = SystemNetFactory(net_config, self._clock, self._rng)
         return Runner(net_factory, self._clock, plan.limits, self._boot)
 
     @property
@@ -361,20 +361,3 @@ class Agent:
             "lives": dict(vantage.service_states),
             "allowance": allowance.to_json(self._clock.wall_us()),
         }
-
-
-class _LazyNetFactory:
-    """Make a SystemNetFactory, and load its libraries, for the first task."""
-
-    def __init__(self, config: Config, clock: Clock, rng: random.Random) -> None:
-        self._settings = (config, clock, rng)
-        self._factory: Any = None
-
-    def bind(self, trace: StepTrace) -> Net:
-        if self._factory is None:
-            from heliograph_agent.net.system_net import SystemNetFactory
-
-            config, clock, rng = self._settings
-            self._factory = SystemNetFactory(config.planned_net_config(), clock, rng)
-        net: Net = self._factory.bind(trace)
-        return net

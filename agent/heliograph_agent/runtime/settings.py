@@ -56,13 +56,6 @@ class AgentSettings:
     consent: Consent
     plan: Plan  # as the collector signed it
 
-    def with_plan(self, plan: Plan) -> "AgentSettings":
-        return replace(self, plan=plan)
-
-    def with_consent(self) -> "AgentSettings":
-        """Read the consent again. Raises StateError."""
-        return replace(self, consent=_read_consent(self.state))
-
     def effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
         """Return the plan to run, and the units that wait for consent.
 
@@ -86,11 +79,10 @@ class AgentSettings:
     def declared_vantage(self) -> DeclaredVantage:
         """Return the declared place: from the configuration, else from the consent."""
         config = self.config
-        consent = self.consent
         return DeclaredVantage(
-            country=config.country or consent.country,
-            region=config.region or consent.region,
-            access=(consent.access if config.access is None else config.access) or Access.UNKNOWN,
+            country=config.country or self.consent.country,
+            region=config.region or self.consent.region,
+            access=self.consent.access if config.access is None else config.access,
         )
 
     def boot_id(self) -> str:
@@ -138,12 +130,9 @@ def _add_services(plan: Plan, file: Path) -> Plan:
         own_services = load_services(file)
     except YamlError as error:
         raise AgentConfigError(str(error)) from error
-    merged_services = merge_services(
-        Services(version=plan.services_version, services=plan.services), own_services
-    )
-    return replace(
-        plan, services=merged_services.services, services_version=merged_services.version
-    )
+    planned = Services(version=plan.services_version, services=plan.services)
+    merged = merge_services(planned, own_services)
+    return replace(plan, services=merged.services, services_version=merged.version)
 
 
 class PlanHost(Protocol):
@@ -189,18 +178,16 @@ class PlanUpdater:
         stored_plan = self._read_signed_plan()
         try:
             self._follow_trust_chain(signed)
-            collector = self.settings.collector
-            version = self.settings.plan.version
-            plan = open_plan(
-                signed, collector, self._now_us() // 1_000_000, StoredPlan(stored_plan, version)
-            )
+            previous = StoredPlan(stored_plan, self.settings.plan.version)
+            now_s = self._now_us() // 1_000_000
+            plan = open_plan(signed, self.settings.collector, now_s, previous)
             self.settings.state.write(PLAN, signed.SerializeToString())
         except (PlanError, StateError) as error:
             if signed.plan != stored_plan.plan:
                 log.warning("a plan was refused: %s", error)
             return
         log.info("plan %d taken", plan.version)
-        self.settings = self.settings.with_plan(plan)
+        self.settings = replace(self.settings, plan=plan)
         self._check_calendar(self._now_us())
         self._apply_settings()
 
@@ -210,10 +197,11 @@ class PlanUpdater:
         if mtime_ns != self._consent_mtime_ns:
             self._consent_mtime_ns = mtime_ns
             try:
-                self.settings = self.settings.with_consent()
+                consent = _read_consent(self.settings.state)
             except StateError as error:
                 log.warning("%s", error)
             else:
+                self.settings = replace(self.settings, consent=consent)
                 self._apply_settings()
         now_us = self._clock.monotonic_us()
         if now_us - self._checked_us >= CALENDAR_CHECK_US:

@@ -14,7 +14,7 @@ import hashlib
 import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import cached_property
+from functools import cached_property, partial
 from urllib.parse import urlsplit
 
 from heliograph.plan import ANCHORS, Limits, Plan, PlannedTask, Service
@@ -72,10 +72,6 @@ class Allowance:
 
     at_us: int
     missing_bytes: float = 0.0
-
-    @classmethod
-    def create_full(cls, now_us: int) -> "Allowance":
-        return cls(now_us)
 
     def remaining_bytes(self, now_us: int, bytes_per_month: int) -> float:
         """Return the bytes that routine work may spend now; negative after an overdraft."""
@@ -146,7 +142,7 @@ class History:
         return cls(
             began_us=now_us,
             seed=rng.getrandbits(64),
-            allowance=allowance or Allowance.create_full(now_us),
+            allowance=allowance or Allowance(now_us),
         )
 
     def record_start(self, task: Task, now_us: int) -> "History":
@@ -193,15 +189,17 @@ def find_due_tasks(
     pace_us = _pace_us(plan, history)
     ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
     rng.shuffle(tasks)  # equally late tasks start in no fixed order
-    late_tasks = sorted(
-        (task for task in tasks if ready_us[task.key] <= now_us),
-        key=lambda task: (task.priority, _planned_us(task, history) // SECOND_US),
-    )
+    late_tasks = [task for task in tasks if ready_us[task.key] <= now_us]
+    late_tasks.sort(key=partial(_start_rank, history=history))
     chosen_tasks = _choose_tasks(late_tasks, plan.limits, history)
     wakes = [ready_us[task.key] for task in tasks if ready_us[task.key] > now_us]
     if len(chosen_tasks) < len(late_tasks):
         wakes.append(now_us + (pace_us if _has_routine(chosen_tasks) else RECHECK_S * SECOND_US))
     return tuple(chosen_tasks), max(now_us + 1_000, min([*wakes, now_us + MAX_WAIT_S * SECOND_US]))
+
+
+def _start_rank(task: Task, history: History) -> tuple[Priority, int]:
+    return task.priority, _planned_us(task, history) // SECOND_US
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:

@@ -11,7 +11,7 @@ import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
@@ -38,6 +38,16 @@ ENVIRONMENT_ERRORS = frozenset(
         sqlite3.SQLITE_READONLY,
     }
 )
+# A full disk lacks room for the journal's index (-shm).
+LACKS_SHARED_MEMORY = frozenset(
+    {
+        sqlite3.SQLITE_IOERR_SHMSIZE,
+        sqlite3.SQLITE_IOERR_SHMMAP,
+        sqlite3.SQLITE_IOERR_SHMOPEN,
+        sqlite3.SQLITE_CANTOPEN,
+        sqlite3.SQLITE_FULL,
+    }
+)
 
 
 class SpoolDatabase:
@@ -57,7 +67,7 @@ class SpoolDatabase:
         try:
             return self._open_checked(is_suspect=is_suspect, is_exclusive=False)
         except sqlite3.OperationalError as error:
-            if not _lacks_shared_memory(error):
+            if getattr(error, "sqlite_errorcode", 0) not in LACKS_SHARED_MEMORY:
                 raise
         return self._open_checked(is_suspect=is_suspect, is_exclusive=True)
 
@@ -69,13 +79,12 @@ class SpoolDatabase:
             is_suspect or not self.path.exists() or not self._is_sound(is_exclusive=is_exclusive)
         ):
             self._repair(salvaging)
-        with ExitStack() as undo:
-            db = undo.enter_context(
-                closing(_connect(self.path, self._limit_bytes, is_exclusive=is_exclusive))
-            )
-            operations = self._prepare(db, is_new=is_new)
-            undo.pop_all()
-        return operations
+        db = _connect(self.path, self._limit_bytes, is_exclusive=is_exclusive)
+        try:
+            return self._prepare(db, is_new=is_new)
+        except BaseException:
+            db.close()
+            raise
 
     def close(self) -> None:
         if self._lock is not None:
@@ -181,17 +190,6 @@ def is_damage(error: sqlite3.Error) -> bool:
 
 def _sqlite_code(error: sqlite3.Error) -> int:
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
-
-
-def _lacks_shared_memory(error: sqlite3.Error) -> bool:
-    """Return whether a full disk lacks room for the journal's index (-shm)."""
-    return getattr(error, "sqlite_errorcode", 0) in (
-        sqlite3.SQLITE_IOERR_SHMSIZE,
-        sqlite3.SQLITE_IOERR_SHMMAP,
-        sqlite3.SQLITE_IOERR_SHMOPEN,
-        sqlite3.SQLITE_CANTOPEN,
-        sqlite3.SQLITE_FULL,
-    )
 
 
 def _connect(path: Path, limit_bytes: int, *, is_exclusive: bool) -> sqlite3.Connection:

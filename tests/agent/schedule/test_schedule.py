@@ -235,7 +235,7 @@ def test_zero_allowance_runs_anchors_only() -> None:
 
 def test_allowance_survives_restart() -> None:
     month = 30_000_000
-    spent = Allowance.create_full(0).spend(5_000_000, 0, month)
+    spent = Allowance(0).spend(5_000_000, 0, month)
     stored = spent.to_json(wall_us=0)
     restarted = Allowance.from_json(stored, now_us=9, wall_us=0, bytes_per_month=month)
     assert restarted.remaining_bytes(9, month) == spent.remaining_bytes(0, month)
@@ -261,7 +261,7 @@ def test_invalid_stored_allowance_is_empty(stored: dict[str, object], wall_us: i
 @settings(deadline=None)
 @given(st.integers(-(10**18), 10**18))
 def test_wall_clock_jump_never_overfills_allowance(jump_us: int) -> None:
-    stored = Allowance.create_full(0).spend(10**9, 0, 30_000_000).to_json(wall_us=0)
+    stored = Allowance(0).spend(10**9, 0, 30_000_000).to_json(wall_us=0)
     left = Allowance.from_json(stored, 0, jump_us, 30_000_000).remaining_bytes(0, 30_000_000)
     assert left <= 1_000_000
 
