@@ -1,11 +1,8 @@
 """Anchors: labelled by their group, so that the state of the link can be told from them."""
 
-import pytest
-
 from heliograph.failure import Failure
 from heliograph.services import load_shipped_services
-from heliograph_agent.experiments.connectivity import parse_domestic_anchors
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
@@ -45,9 +42,3 @@ async def test_a_domestic_anchor_is_visited_when_one_is_given() -> None:
     home = [o for o in seen if o.endpoint == "domestic-www.gov.test"]
     assert [o.failure for o in home if o.tcp or o.tls or o.http] == [None] * 4
     assert {o.failure for o in home if o.dns} == {None, Failure.DNS_NO_ANSWER}
-
-
-@pytest.mark.parametrize("urls", ["www.gov.test", "ftp://www.gov.test/", "https://", "http://[/"])
-def test_a_domestic_anchor_that_is_no_url_is_named(urls: str) -> None:
-    with pytest.raises(CannotRun, match="domestic cannot be"):
-        parse_domestic_anchors(urls)

@@ -1,9 +1,6 @@
 """dns: every engine asks for every type, and a lie of one resolver stands beside the others."""
 
-import pytest
-
 from heliograph.failure import Failure
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 
@@ -27,23 +24,3 @@ async def test_the_chosen_ways_and_resolvers_alone_are_asked() -> None:
         ("udp", "192.0.2.53:5353"),
     ]
     assert {o.failure for o in seen} == {Failure.DNS_NXDOMAIN_ERROR}
-
-
-@pytest.mark.parametrize(
-    ("options", "words"),
-    [
-        ({"engines": "pigeon"}, "system, udp, tcp, doh"),
-        ({"types": "ANY"}, "A, AAAA"),
-        ({"types": ","}, "A, AAAA"),
-        ({"resolver": ""}, "resolver cannot be empty"),
-    ],
-)
-async def test_a_way_or_type_it_knows_not_is_named(options: dict[str, str], words: str) -> None:
-    with pytest.raises(CannotRun, match=words):
-        await observed("dns", "www.test", World(), options)
-
-
-@pytest.mark.parametrize("name", ["a..b", "", "x" * 300, "https://www.test/"])
-async def test_what_is_no_name_is_said_so(name: str) -> None:
-    with pytest.raises(CannotRun, match="no host name"):
-        await observed("dns", name, World())

@@ -8,7 +8,6 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply, Measurement
-from heliograph_agent.experiments.experiment import CannotRun
 from support.dns_server import Script, answer, answer_stream, dns_server
 from support.experiment_run import observed
 from support.fake_net import World
@@ -67,20 +66,6 @@ async def test_both_families_are_asked_for_when_wanted_and_further_replies_are_k
     kept = {o.endpoint for o in seen if o.dns and o.dns.later == later}
     assert {"udp", "nowhere"} <= kept
     assert "system" not in kept
-
-
-@pytest.mark.parametrize(
-    ("target", "options", "words"),
-    [
-        ("192.0.2.1", {}, "the target cannot be '192.0.2.1'"),
-        ("a..b", {}, "the target cannot be"),
-        (NAME, {"neutral": "a b"}, "neutral cannot be 'a b'"),
-        (NAME, {"whoami": "192.0.2.1"}, "whoami cannot be"),
-    ],
-)
-async def test_what_is_no_name_is_said_so(target: str, options: dict[str, str], words: str) -> None:
-    with pytest.raises(CannotRun, match=words):
-        await observed("dns_integrity", target, World(), options)
 
 
 TRUE, WHO = "45.90.2.10", "45.90.7.77"  # public ones: any other in an answer is a sign by itself

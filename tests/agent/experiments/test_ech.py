@@ -5,7 +5,6 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure
-from heliograph_agent.experiments.experiment import CannotRun
 from support.dns_server import answer, dns_server
 from support.ech_server import PUBLIC_NAME, ech_server, in_base64, published
 from support.experiment_run import observed
@@ -76,12 +75,6 @@ async def test_a_hello_that_is_met_by_silence_is_sent_once_more() -> None:
     told = [(o.endpoint, o.failure) for o in seen if o.exchange]
     silence = Failure.GENERIC_TIMEOUT_ERROR
     assert told == [(label, silence) for label in ("none", "none", "grease", "grease")]
-
-
-@pytest.mark.parametrize("text", ["!!", in_base64(published(b"short"))])
-async def test_a_key_that_is_none_is_refused_in_words(text: str) -> None:
-    with pytest.raises(CannotRun, match="config "):
-        await observed("ech", HOST, World(), {"config": text})
 
 
 @pytest.mark.slow

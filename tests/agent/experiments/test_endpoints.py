@@ -171,9 +171,3 @@ def test_urls_leave_out_the_usual_port() -> None:
 )
 def test_places_are_read_as_people_write_them(text: str, place: tuple[str, int]) -> None:
     assert parse_host_port(text, default_port=443) == place
-
-
-@pytest.mark.parametrize("text", ["", ":443", "a:b", "[::1", "a" * 300, "www.test:70000"])
-def test_what_is_no_place_is_said_so(text: str) -> None:
-    with pytest.raises(CannotRun, match="HOST:PORT"):
-        parse_host_port(text, default_port=443)

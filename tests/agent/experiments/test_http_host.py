@@ -1,8 +1,5 @@
 """http_host: the neutral name goes first; tests/lab has real boxes that mind a Host header."""
 
-import pytest
-
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
@@ -30,8 +27,3 @@ async def test_without_direct_the_targets_own_server_is_left_alone() -> None:
     seen = await observed("http_host", "https://target.test/x", world, options)
     assert {o.dns.name for o in seen if o.dns} == {"neutral.test"}
     assert {o.endpoint for o in seen if o.http} == {"neutral", "target"}
-
-
-async def test_an_address_is_no_name_to_send() -> None:
-    with pytest.raises(CannotRun, match="no name to send"):
-        await observed("http_host", "192.0.2.1", World())

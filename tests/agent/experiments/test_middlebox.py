@@ -4,7 +4,6 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 from support.values import present
@@ -38,8 +37,3 @@ async def test_differences_are_kept() -> None:
     world = World(ports={ECHO: None}, speeches={ECHO: told})
     seen = await observed("middlebox", "192.0.2.7", world, {"lines": "false"})
     assert present(seen[-1].exchange).differences == ("header_name",)
-
-
-async def test_with_nothing_to_send_it_cannot_run() -> None:
-    with pytest.raises(CannotRun, match="nothing is left to send"):
-        await observed("middlebox", "192.0.2.7", World(), {"headers": "false", "lines": "false"})

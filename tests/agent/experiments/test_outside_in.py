@@ -1,11 +1,9 @@
 """outside_in: the sites of a country one by one; the shipped lists hold sites alone."""
 
-import pytest
-
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import load_shipped_services
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import Target
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
@@ -36,11 +34,6 @@ async def test_each_site_is_climbed_to_its_page_under_its_own_label() -> None:
         "shut": (Operation.CONNECT, Failure.GENERIC_TIMEOUT_ERROR),
     }
     assert len(world.requests) == 1, "no redirect is followed"
-
-
-async def test_without_a_list_it_cannot_run() -> None:
-    with pytest.raises(CannotRun, match="no service"):
-        await observed("outside_in", "https://gov.test/", World())
 
 
 def test_lists_are_of_whole_countries_and_their_public_sites() -> None:

@@ -4,7 +4,6 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.observation import Hop, Observation
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 
@@ -78,28 +77,6 @@ async def test_packets_and_time_are_bounded() -> None:
     assert len(traces(await observed("path", HOST, world(endless)))["syn"]) == 24
     slow = await observed("path", HOST, world(endless), {"hops": "64", "seconds": "5"})
     assert 0 < len(traces(slow)["syn"]) <= 64
-
-
-async def test_without_raw_packets_the_nets_own_sentence_is_told() -> None:
-    poor = world(SYN)
-    poor.without = frozenset({"raw"})
-    with pytest.raises(CannotRun, match="this machine has no raw"):
-        await observed("path", HOST, poor)
-
-
-@pytest.mark.parametrize(
-    ("target", "options", "sentence"),
-    [
-        (HOST, {"neutral": "no name"}, "neutral cannot be 'no name'"),
-        (HOST, {"name": "192.0.2.1"}, "name cannot be"),
-        ("192.0.2.1", {"resolver": "192.0.2.53:53"}, "needs a name"),
-    ],
-)
-async def test_what_cannot_be_traced_is_refused_in_words(
-    target: str, options: dict[str, str], sentence: str
-) -> None:
-    with pytest.raises(CannotRun, match=sentence):
-        await observed("path", target, world(), options)
 
 
 async def test_an_address_is_traced_without_a_name_unless_one_is_given() -> None:

@@ -1,9 +1,6 @@
 """quic: three things beside each other; tests/lab has real ports that swallow QUIC."""
 
-import pytest
-
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import Page, World
 
@@ -47,10 +44,3 @@ async def test_a_target_without_quic_is_still_asked_over_tcp() -> None:
     seen = await observed("quic", "target.test", world(**timeout), NEUTRAL)
     failures = {o.endpoint: o.failure for o in seen if o.tls}
     assert failures == {"target": Failure.GENERIC_TIMEOUT_ERROR, "tcp": None, "neutral": None}
-
-
-async def test_a_machine_without_quic_says_so_in_a_sentence() -> None:
-    scripted = world()
-    scripted.without = frozenset({"quic"})
-    with pytest.raises(CannotRun, match="has no quic"):
-        await observed("quic", "target.test", scripted, NEUTRAL)

@@ -1,9 +1,6 @@
 """sni: the neutral name goes first; tests/lab has real boxes that mind a name."""
 
-import pytest
-
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 
@@ -46,11 +43,3 @@ async def test_a_name_that_fails_does_not_end_the_rest() -> None:
     seen = await observed("sni", "target.test", scripted, {"neutral": "neutral.test"})
     failed = {o.endpoint for o in seen if o.operation is Operation.TLS_HANDSHAKE and o.failure}
     assert failed == {"target", "direct"}
-
-
-@pytest.mark.parametrize(
-    ("target", "neutral"), [("192.0.2.1", "neutral.test"), ("target.test", "192.0.2.80:443")]
-)
-async def test_an_address_is_no_name_to_send(target: str, neutral: str) -> None:
-    with pytest.raises(CannotRun, match="no name to send"):
-        await observed("sni", target, World(), {"neutral": neutral})

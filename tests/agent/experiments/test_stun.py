@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.failure import Failure, Operation
 from heliograph.services import load_shipped_services
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import Target
 from support.coturn import coturn
 from support.experiment_run import observed
 from support.fake_net import World
@@ -39,11 +39,6 @@ async def test_every_server_of_the_list_is_asked_and_told_by_its_id() -> None:
 async def test_a_lone_server_is_asked_on_its_usual_port(text: str) -> None:
     seen = await observed("stun", text, World(speeches={SERVER: "binding_success"}))
     assert [(o.endpoint, o.udp and o.udp.port) for o in seen] == [("stun", 3478)]
-
-
-async def test_what_is_no_place_is_said_so() -> None:
-    with pytest.raises(CannotRun, match="HOST:PORT"):
-        await observed("stun", "a b", World())
 
 
 async def test_coturn_answers_and_where_from_it_saw_us_is_not_kept(

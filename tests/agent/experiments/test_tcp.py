@@ -1,9 +1,6 @@
 """tcp: the addresses of a name, or one literal, and nothing more."""
 
-import pytest
-
 from heliograph.failure import Failure, Operation
-from heliograph_agent.experiments.experiment import CannotRun
 from support.experiment_run import observed
 from support.fake_net import World
 from support.values import present
@@ -22,9 +19,3 @@ async def test_each_address_stands_on_the_lookup_that_gave_it() -> None:
         lookup = present(seen[present(connect.parent)].dns)
         assert lookup.addresses == (connect.tcp.address if connect.tcp else "",)
         assert connect.failure is Failure.CONNECTION_REFUSED
-
-
-@pytest.mark.parametrize("target", ["www.test", "www.test:0", "www.test:99999", ":80", "[::1"])
-async def test_a_target_without_a_place_is_named(target: str) -> None:
-    with pytest.raises(CannotRun, match="HOST:PORT"):
-        await observed("tcp", target, World())

@@ -1,11 +1,9 @@
 """throttling: transfers in turn and watched, bounded in bytes and time."""
 
-import pytest
-
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Arrival, Observation
 from heliograph_agent.experiments import find_experiment
-from heliograph_agent.experiments.experiment import CannotRun, Target, parse_config
+from heliograph_agent.experiments.experiment import Target, parse_config
 from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.experiment_run import observed
 from support.fake_net import FakeNet, Page, World
@@ -77,11 +75,3 @@ def test_a_path_that_swallows_all_ends_it_before_its_deadline() -> None:
         return trace.elapsed_us() / 1e6
 
     assert 60 < run_virtually(story) < 90
-
-
-@pytest.mark.parametrize("url", ["target.test", "ftp://target.test/", ""])
-async def test_what_is_no_page_is_said_so(url: str) -> None:
-    with pytest.raises(CannotRun, match=r"target: .* no URL of a web page"):
-        await observed("throttling", url, world(), OPTIONS)
-    with pytest.raises(CannotRun, match=r"neutral: .* no URL of a web page"):
-        await observed("throttling", TARGET, world(), {"neutral": url})

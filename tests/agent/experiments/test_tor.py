@@ -68,11 +68,6 @@ async def test_without_the_program_it_says_so_and_the_rest_was_seen() -> None:
     assert await observed("tor", TOR, world), "and without the bootstrap nothing is missing"
 
 
-async def test_a_bridge_alone_serves_nothing() -> None:
-    with pytest.raises(CannotRun, match="bootstrap=true"):
-        await observed("tor", TOR, World(), {"bridge": BRIDGE})
-
-
 async def test_a_bridge_s_address_is_kept_nowhere() -> None:
     options = {"bootstrap": "true", "bridge": BRIDGE}
     seen = await observed("tor", TOR, World(), options)

@@ -11,7 +11,7 @@ from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_agent.experiments.endpoints import parse_page
-from heliograph_agent.experiments.experiment import CannotRun, Target
+from heliograph_agent.experiments.experiment import Target
 from heliograph_agent.experiments.web import web
 from heliograph_agent.net import ByteStream, StepResult, StepTrace
 from support.dns_server import answer, dns_server
@@ -149,15 +149,6 @@ async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
 def test_a_url_is_sent_as_a_browser_would(written: str, sent: str) -> None:
     page = present(parse_page(written))
     assert page.url == sent
-
-
-NO_PAGES = "http://a..b/|http://exa mple/|www.test|ftp://www.test/|https:///|http://[::1/"
-
-
-@pytest.mark.parametrize("url", NO_PAGES.split("|"))
-async def test_a_target_that_is_no_page_is_named(url: str) -> None:
-    with pytest.raises(CannotRun, match="no URL of a web page"):
-        await observed("web", url, World())
 
 
 async def test_the_system_s_addresses_are_asked_before_those_of_others() -> None:
