@@ -10,7 +10,7 @@ from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class LookupSpec:
     """Describe one lookup to make."""
 
@@ -51,39 +51,23 @@ def make_lookups(name: str, config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
     for query_type in config.types.split(","):
         for engine, resolver in resolvers.items():
             if resolver or engine == "system":
-                yield LookupSpec(
-                    label=engine, name=name, engine=engine, resolver=resolver, query_type=query_type
-                )
+                yield LookupSpec(engine, name, engine, resolver, query_type)
         if config.nowhere:
-            yield LookupSpec(
-                label="nowhere",
-                name=name,
-                engine="udp",
-                resolver=config.nowhere,
-                query_type=query_type,
-            )
+            yield LookupSpec("nowhere", name, "udp", config.nowhere, query_type)
     yield from _comparison_lookups(config)
 
 
 def _comparison_lookups(config: DnsIntegrityConfig) -> Iterator[LookupSpec]:
     if config.neutral:
         neutral = _parse_name(config.neutral, "neutral")
-        yield LookupSpec(label="neutral", name=neutral, engine="system")
+        yield LookupSpec("neutral", neutral, "system")
         if config.nowhere:
-            yield LookupSpec(
-                label="nowhere_neutral", name=neutral, engine="udp", resolver=config.nowhere
-            )
+            yield LookupSpec("nowhere_neutral", neutral, "udp", config.nowhere)
     if config.whoami:
         whoami = _parse_name(config.whoami, "whoami")
-        yield LookupSpec(label="whoami_system", name=whoami, engine="system", coarse=True)
+        yield LookupSpec("whoami_system", whoami, "system", coarse=True)
         if config.resolver:
-            yield LookupSpec(
-                label="whoami_udp",
-                name=whoami,
-                engine="udp",
-                resolver=config.resolver,
-                coarse=True,
-            )
+            yield LookupSpec("whoami_udp", whoami, "udp", config.resolver, coarse=True)
 
 
 def _parse_name(value: str, option_name: str) -> str:

@@ -1,6 +1,5 @@
 """Locate interference on the path by packets with a limited TTL. See path.md."""
 
-from collections.abc import AsyncIterator
 from dataclasses import dataclass, replace
 
 from heliograph.experiments.network import PathConfig
@@ -13,7 +12,7 @@ from heliograph_agent.experiments.endpoints import (
     parse_host_port,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
-from heliograph_agent.net import Net, StepResult
+from heliograph_agent.net import Net
 
 SYN = "syn"
 HELLO = "client_hello"
@@ -83,21 +82,8 @@ async def _trace_queries(name: str, neutral: str, config: PathConfig, net: Net) 
 
 
 async def _run_trace(trace: PathTrace, config: PathConfig, net: Net) -> Hop | None:
+    """Send packets until an answer, silence or the configured time ends the trace."""
     silent_count = 0
-    async for result in _send_packets(trace, config, net):
-        hop = result.observation.hop
-        reply = hop.reply if hop else ""
-        if reply and reply != PASSED_ON:
-            return hop
-        silent_count = 0 if reply else silent_count + 1
-        if silent_count >= config.silent:
-            return None
-    return None
-
-
-async def _send_packets(
-    trace: PathTrace, config: PathConfig, net: Net
-) -> AsyncIterator[StepResult]:
     for ttl in range(1, trace.hops + 1):
         result = await net.hop(
             trace.address.literal,
@@ -108,6 +94,11 @@ async def _send_packets(
             on=trace.address.lookup,
             endpoint=trace.label,
         )
-        yield result
-        if result.ended_us > config.seconds * 1_000_000:
-            return
+        hop = result.observation.hop
+        reply = hop.reply if hop else ""
+        if reply and reply != PASSED_ON:
+            return hop
+        silent_count = 0 if reply else silent_count + 1
+        if silent_count >= config.silent or result.ended_us > config.seconds * 1_000_000:
+            return None
+    return None

@@ -7,7 +7,6 @@ secret.
 """
 
 import asyncio
-import ipaddress
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -46,12 +45,8 @@ class Cookie:
 
     def is_sent_to(self, host: str, path: str, *, is_secure: bool) -> bool:
         """Tell whether a request for this host and path carries it (section 5.4)."""
-        is_host_match = host == self.host or (
-            self.has_subdomains and _is_subdomain(host, self.host)
-        )
-        return (
-            is_host_match and _is_path_match(path, self.path) and (is_secure or not self.is_secure)
-        )
+        is_host = host == self.host or (self.has_subdomains and _is_subdomain(host, self.host))
+        return is_host and _is_path_match(path, self.path) and (is_secure or not self.is_secure)
 
 
 class CookieJar:
@@ -125,11 +120,7 @@ def _is_sendable(value: str) -> bool:
 
 def _is_subdomain(host: str, domain: str) -> bool:
     """Match a domain (section 5.1.3); an address has no subdomains."""
-    try:
-        ipaddress.ip_address(host)
-    except ValueError:
-        return host == domain or host.endswith(f".{domain}")
-    return False
+    return not is_literal(host) and (host == domain or host.endswith(f".{domain}"))
 
 
 def _is_path_match(path: str, folder: str) -> bool:

@@ -15,7 +15,7 @@ from array import array
 from collections.abc import Iterable, Sequence
 
 from heliograph_agent.spool.compaction import drop_summary
-from heliograph_agent.spool.priority import Priority
+from heliograph_agent.spool.priority import FreedRoom, Priority
 
 SHEDDABLE = (Priority.P3, Priority.P2)  # in this order; no other class is dropped
 KEPT_FRACTION = 8  # one part in so many stays at each end
@@ -35,13 +35,13 @@ def choose_evicted(numbers: Sequence[int], count: int) -> list[int]:
     return sorted(numbers[index] for index in chosen)
 
 
-def evict_rows(db: sqlite3.Connection, priority: Priority, want_bytes: int) -> int:
-    """Drop about `want_bytes` of one class; return the count of measurements."""
+def evict_rows(db: sqlite3.Connection, priority: Priority, want_bytes: int) -> FreedRoom:
+    """Drop about `want_bytes` of one class."""
     for table in TABLES:
         dropped = _evict_from_table(db, table, priority, want_bytes)
         if dropped:
-            return dropped
-    return 0
+            return FreedRoom(dropped, has_freed=True)
+    return FreedRoom(0, has_freed=False)
 
 
 def _evict_from_table(

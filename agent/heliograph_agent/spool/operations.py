@@ -1,9 +1,11 @@
 """Run the spool's operations in transactions, from append to making room."""
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
+from itertools import product
 from pathlib import Path
 
 from heliograph.clock import Clock
@@ -12,12 +14,12 @@ from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.batching import BatchCloser
 from heliograph_agent.spool.compaction import Compaction, drop_summaries_of
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
-from heliograph_agent.spool.priority import BoundError, Priority
+from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
 from heliograph_agent.spool.schema import DIGEST, HIDDEN, PAGE, checksum
 from heliograph_agent.spool.sealing import EnvelopeSealer
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
-from heliograph_agent.spool.summarize import ENDS, RollupResult, roll_up_days, roll_up_hours
+from heliograph_agent.spool.summarize import ENDS, roll_up_days, roll_up_hours
 
 
 def order_backlog(
@@ -44,8 +46,6 @@ WAITING_BYTES = 2_097_152  # listed at once, so that a long backlog stays on dis
 QUARANTINED = 64  # refused envelopes that the volunteer can inspect
 ACKED = "acked"  # a kind in the ledger, beside the missing ones
 SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
-# A step that makes room returns a cause for the ledger, a count, and whether it freed space.
-RoomStep = Callable[[sqlite3.Connection, Priority, int], tuple[str, int, bool]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,9 +61,7 @@ class SpoolCounts:
     limit_bytes: int = 0
     oldest_us: int | None = None  # wall clock when the oldest of them was stored
     dropped: Mapping[str, int] = field(default_factory=dict)
-    summed: Mapping[str, int] = field(
-        default_factory=dict
-    )  # results that are sent only in a summary
+    summed: Mapping[str, int] = field(default_factory=dict)  # sent only in a summary
     acked: int = 0  # measurements that the collector acknowledged
     problem: str = ""  # why the spool cannot be used now
 
@@ -234,27 +232,31 @@ class SpoolOperations:
             return False
         target_bytes = min(self.quota.used_bytes() - PAGE, self.quota.soft_limit)
         has_made_room = False
-        for step, priority in _STEPS:
-            while (
-                step is not _evict_step or priority >= worth
-            ) and self.quota.used_bytes() > target_bytes:
+        for cause, free_room in self._list_room_steps(worth):
+            while self.quota.used_bytes() > target_bytes:
                 self.empty_journal()
-                if not self._run_step(step, priority):
+                self.db.execute("BEGIN IMMEDIATE")
+                freed = free_room()
+                self.count_gap(cause, freed.runs)
+                self.db.execute("COMMIT")
+                if not freed.has_freed:
                     break
                 has_made_room = True
         return has_made_room
+
+    def _list_room_steps(self, worth: int) -> "Iterator[tuple[str, partial[FreedRoom]]]":
+        """List the steps with their causes in the ledger of missing results."""
+        want = self.quota.step_bytes
+        for ends, priority, roll_up in product(ENDS, SHEDDABLE, (roll_up_hours, roll_up_days)):
+            yield f"summed_p{int(priority)}", partial(roll_up, self.db, priority, want, ends)
+        for priority in SHEDDABLE:
+            if priority >= worth:
+                yield f"thinned_p{int(priority)}", partial(evict_rows, self.db, priority, want)
 
     def empty_journal(self) -> None:
         """Write the journal back into the file, so that its space is reused."""
         with suppress(sqlite3.OperationalError):  # then the pages stay in the journal
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
-
-    def _run_step(self, step: RoomStep, priority: Priority) -> bool:
-        self.db.execute("BEGIN IMMEDIATE")
-        cause, count, is_done = step(self.db, priority, self.quota.step_bytes)
-        self.count_gap(f"{cause}_p{int(priority)}", count)
-        self.db.execute("COMMIT")
-        return is_done
 
     def count_gap(self, kind: str, count: int) -> None:
         """Add to the ledger of missing results."""
@@ -330,31 +332,3 @@ class SpoolOperations:
         """Delete a corrupt row, and count its measurements as lost."""
         self.count_gap("unreadable", measurements)
         self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
-
-
-def _make_rollup_step(
-    roll: Callable[[sqlite3.Connection, Priority, int, int], RollupResult], ends: int
-) -> RoomStep:
-    def step(db: sqlite3.Connection, priority: Priority, want: int) -> tuple[str, int, bool]:
-        rollup = roll(db, priority, want, ends)
-        return "summed", rollup.runs, rollup.has_freed
-
-    return step
-
-
-def _evict_step(
-    db: sqlite3.Connection, priority: Priority, want_bytes: int
-) -> tuple[str, int, bool]:
-    evicted = evict_rows(db, priority, want_bytes)
-    return "thinned", evicted, evicted > 0
-
-
-_STEPS: tuple[tuple[RoomStep, Priority], ...] = (
-    *(
-        (_make_rollup_step(roll, ends), priority)
-        for ends in ENDS
-        for priority in SHEDDABLE
-        for roll in (roll_up_hours, roll_up_days)
-    ),
-    *((_evict_step, priority) for priority in SHEDDABLE),
-)

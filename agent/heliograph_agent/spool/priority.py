@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from enum import IntEnum
+from typing import NamedTuple
 
 from heliograph.failure import Failure
 from heliograph.observation import Measurement
@@ -40,6 +41,13 @@ class Priority(IntEnum):
     P1 = 1  # a state changed, with the evidence
     P2 = 2  # something failed
     P3 = 3  # routine
+
+
+class FreedRoom(NamedTuple):
+    """Describe the effect of one step that made room."""
+
+    runs: int  # results that are lost, or that only a summary counts from now on
+    has_freed: bool  # whether any bytes were freed
 
 
 class PriorityClassifier:

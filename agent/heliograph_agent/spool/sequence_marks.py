@@ -9,7 +9,7 @@ place. An interrupted write leaves the other slot intact, and a full disk change
 import os
 import struct
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import itemgetter
 from pathlib import Path
 
@@ -35,22 +35,20 @@ class SequenceMarks:
 
     def read_marks(self) -> HighestSequences | None:
         """Read the marks; return None without an intact slot. Raises OSError."""
-        _, marks = self._read_newest()
-        return marks
+        turn, marks = self._read_newest()
+        return marks if turn else None
 
     def reserve_measurements(self, measurement: int) -> None:
         """Reserve a block before `measurement` is given. Raises OSError."""
         turn, marks = self._read_newest()
-        if marks is None or measurement > marks.measurement:
-            envelope = marks.envelope if marks else 0
-            self._write_slot(turn + 1, HighestSequences(measurement + BLOCK, envelope))
+        if measurement > marks.measurement:
+            self._write_slot(turn + 1, replace(marks, measurement=measurement + BLOCK))
 
     def record_envelope(self, envelope: int) -> None:
         """Record `envelope` before it is given. Raises OSError."""
         turn, marks = self._read_newest()
-        if marks is None or envelope > marks.envelope:
-            measurement = marks.measurement if marks else 0
-            self._write_slot(turn + 1, HighestSequences(measurement, envelope))
+        if envelope > marks.envelope:
+            self._write_slot(turn + 1, replace(marks, envelope=envelope))
 
     def record_offer(self, measurement: int, envelope: int) -> None:
         """Record the highest envelope and measurement before an envelope is sent.
@@ -58,19 +56,20 @@ class SequenceMarks:
         It uses a separate file, for `SpoolOperations.drop_doubtful`. Raises OSError.
         """
         turn, marks = self._read_newest()
-        if marks is None or envelope > marks.envelope:
+        if envelope > marks.envelope:
             self._write_slot(turn + 1, HighestSequences(measurement, envelope))
 
-    def _read_newest(self) -> tuple[int, HighestSequences | None]:
+    def _read_newest(self) -> tuple[int, HighestSequences]:
+        """Return turn and marks; turn 0 without an intact slot."""
         try:
             handle = os.open(self._path, os.O_RDONLY)
         except FileNotFoundError:
-            return 0, None
+            return 0, HighestSequences()
         try:
             slots = [_parse_slot(os.pread(handle, _SIZE, offset)) for offset in _SLOT_OFFSETS]
         finally:
             os.close(handle)
-        return max(filter(None, slots), key=itemgetter(0), default=(0, None))
+        return max(filter(None, slots), key=itemgetter(0), default=(0, HighestSequences()))
 
     def _write_slot(self, turn: int, marks: HighestSequences) -> None:
         packed = _SLOT.pack(turn, marks.measurement, marks.envelope)

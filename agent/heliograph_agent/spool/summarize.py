@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from heliograph.units import DAY_US
 from heliograph.v1 import observation_pb2 as pb
-from heliograph_agent.spool.priority import Priority
+from heliograph_agent.spool.priority import FreedRoom, Priority
 from heliograph_agent.spool.schema import DAY, HOUR
 
 MAX_OUTCOMES = 8  # of one test; runs with rarer outcomes count only in `runs`
@@ -141,14 +141,6 @@ def _select_outcomes(
 ENDS = (8, 64)
 
 
-@dataclass(frozen=True, slots=True)
-class RollupResult:
-    """Describe the effect of one roll-up."""
-
-    runs: int  # runs that only a summary counts from now on
-    has_freed: bool  # whether any bytes were freed
-
-
 class Group(NamedTuple):
     """Hold a summary and the results that it can replace."""
 
@@ -164,7 +156,7 @@ class Group(NamedTuple):
 
 def roll_up_hours(
     db: sqlite3.Connection, priority: Priority, want_bytes: int, ends: int
-) -> RollupResult:
+) -> FreedRoom:
     """Replace about `want_bytes` of results of one class by their hourly summaries."""
     groups = db.execute(
         "SELECT s.sequence, s.size, sum(m.size), sum(m.measurements) FROM envelope s"
@@ -177,7 +169,7 @@ def roll_up_hours(
 
 def roll_up_days(
     db: sqlite3.Connection, priority: Priority, want_bytes: int, ends: int
-) -> RollupResult:
+) -> FreedRoom:
     """Replace published hourly summaries, and other results, by daily summaries."""
     groups = db.execute(
         "SELECT s.sequence, s.size, sum(h.size + coalesce(m.size, 0)), sum(coalesce(m.runs, 0))"
@@ -193,7 +185,7 @@ def roll_up_days(
 
 def _roll_up(
     db: sqlite3.Connection, priority: Priority, want_bytes: int, groups: Iterable[Group], ends: int
-) -> RollupResult:
+) -> FreedRoom:
     """Publish the summaries that free the most bytes, up to `want_bytes`."""
     freed = 0
     runs = 0
@@ -204,7 +196,7 @@ def _roll_up(
         _publish_summary(db, priority, group.number)
         freed += group.freed_bytes
         runs += group.member_runs
-    return RollupResult(runs, has_freed=freed > 0)
+    return FreedRoom(runs, has_freed=freed > 0)
 
 
 def _publish_summary(db: sqlite3.Connection, priority: Priority, number: int) -> None:

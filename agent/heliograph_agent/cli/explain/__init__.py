@@ -23,7 +23,13 @@ from heliograph_agent.cli.explain.comparison import (
 )
 from heliograph_agent.cli.explain.dns import explain_dns, explain_dns_integrity
 from heliograph_agent.cli.explain.path import explain_middlebox, explain_path
-from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, explain_target, explain_web
+from heliograph_agent.cli.explain.target import (
+    NOTHING,
+    ONLY_A_CONTROL,
+    Groups,
+    explain_target,
+    explain_web,
+)
 from heliograph_agent.cli.labels import (
     LOCAL_FAILURES,
     STEPS,
@@ -39,7 +45,6 @@ from heliograph_agent.cli.observation_tree import (
 )
 from heliograph_agent.runtime.vantage import classify_link
 
-Groups = Mapping[str, Sequence[Observation]]
 _LINKS: Mapping[Link, str] = {
     Link.ONLINE: "This machine is online",
     Link.DOMESTIC_ONLY: "Only hosts at home answer, none abroad",

@@ -1,15 +1,20 @@
 """Explain experiments that compare a target with a neutral reference."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from statistics import median
 
 from heliograph.failure import Operation
 from heliograph.observation import Observation
-from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, REFUSALS, explain_stop
+from heliograph_agent.cli.explain.target import (
+    NOTHING,
+    ONLY_A_CONTROL,
+    REFUSALS,
+    Groups,
+    explain_stop,
+)
 from heliograph_agent.cli.labels import compute_rate, format_rate
 from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer, deepest_steps
 
-Groups = Mapping[str, Sequence[Observation]]
 _SLOW = 0.5  # assumed: from this share of the neutral rate on, no slowdown is reported
 _TOO_SHORT = 2
 

@@ -1,14 +1,13 @@
 """Explain the answers of several resolvers for one name."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 from heliograph.failure import Failure
 from heliograph.observation import Dns, Observation
-from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL
+from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, Groups
 from heliograph_agent.cli.labels import FAILURES, LOCAL_FAILURES, join_items
 from heliograph_agent.experiments.endpoints import is_literal, is_public
 
-Groups = Mapping[str, Sequence[Observation]]
 _ENGINES = ("system", "udp", "tcp", "dot", "doh")
 _NEARBY = "Large sites answer differently in different places, so that alone is no sign of a lie."
 

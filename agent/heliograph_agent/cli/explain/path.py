@@ -1,13 +1,12 @@
 """Explain interference with packets on the path, and its location."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 from heliograph.observation import Hop, Observation
-from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL
+from heliograph_agent.cli.explain.target import NOTHING, ONLY_A_CONTROL, Groups
 from heliograph_agent.cli.labels import describe_changes, describe_failure, join_items
 from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer
 
-Groups = Mapping[str, Sequence[Observation]]
 _PASSED_ON = "time_exceeded"
 _NAMES = {
     "rst": "a reset",

@@ -12,6 +12,7 @@ from heliograph_agent.cli.labels import (
 )
 from heliograph_agent.cli.observation_tree import EndpointAnswer, classify_answer, deepest_steps
 
+Groups = Mapping[str, Sequence[Observation]]
 ONLY_A_CONTROL = "only a comparison with a control can tell which"
 NOTHING = (
     "Nothing that tells was seen: it was stopped, or this machine had no way to ask. "
@@ -172,7 +173,7 @@ def _explain_success(target: str, last: Observation) -> str:
     return f"{target} {verb_phrase}{detail}. This cannot tell {open_question}."
 
 
-def explain_web(target: str, groups: Mapping[str, Sequence[Observation]]) -> str:
+def explain_web(target: str, groups: Groups) -> str:
     """Explain the last page of the redirect chain, which is the page that a user gets."""
     chain = [label for label in groups if not label or label.startswith(_REDIRECTS)]
     steps = groups[chain[-1]] if chain else [s for each in groups.values() for s in each]
