@@ -71,15 +71,24 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         yield home / "agent"
 
 
+def cpu_s(pid: int) -> float:
+    """Seconds of CPU of all threads: of the start, unlike the clock's, nobody else's work is part.
+
+    The first number of schedstat is the time on the CPU in ns
+    (Documentation/scheduler/sched-stats.rst of Linux).
+    """
+    threads = Path(f"/proc/{pid}/task").glob("*/schedstat")
+    return sum(int(path.read_text().split()[0]) for path in threads) / 1e9
+
+
 def start_and_rest(command: list[str], log: Path) -> tuple[float, float]:
-    """Seconds to the line that says it is running, and RSS once connected and at rest."""
+    """CPU seconds to the line that says it is running, and RSS once connected and at rest."""
     log.write_bytes(b"")
-    begun = time.perf_counter()
     with started(command, log) as process:
         while b"heliograph-agent: running" not in log.read_bytes():
             assert process.poll() is None, log.read_text()
             time.sleep(0.002)
-        start = time.perf_counter() - begun
+        start = cpu_s(process.pid)
         eventually(lambda: b"connected" in log.read_bytes(), "the session")
         return start, settled_rss(process.pid)
 
@@ -122,15 +131,13 @@ def test_the_idle_agent_is_light(state: Path, tmp_path: Path) -> None:
     eager_start, eager_rss = (statistics.median(column) for column in zip(*eager, strict=True))
     exporter = exporter_rss()
     print(
-        f"\nidle agent: start {lean_start * 1000:.0f} ms, RSS {lean_rss:.1f} MiB"
-        f"\neverything imported: start {eager_start * 1000:.0f} ms, RSS {eager_rss:.1f} MiB"
+        f"\nidle agent: start {lean_start * 1000:.0f} ms of CPU, RSS {lean_rss:.1f} MiB"
+        f"\neverything imported: start {eager_start * 1000:.0f} ms of CPU, RSS {eager_rss:.1f} MiB"
         f"\nprometheus-blackbox-exporter: RSS {exporter:.1f} MiB"
-        f"\nratios: start {lean_start / eager_start:.3f} (limit 0.25), "
+        f"\nratios: start {lean_start / eager_start:.3f} (limit 0.2), "
         f"RSS {lean_rss / eager_rss:.3f} (limit 0.4), {lean_rss / exporter:.2f} (limit 3.4)"
     )
-    # 0.15 on Python 3.11. On 3.13 with protobuf 7 the same agent is at 0.20, since what it does not
-    # import has become quicker to import; the registry of experiments costs it another tenth.
-    assert lean_start / eager_start <= 1 / 4
+    assert lean_start / eager_start <= 1 / 5
     assert lean_rss / eager_rss <= 0.4
     # Of grpc's library 12 or 15 MiB are mapped, as the kernel keeps the file: more of a new one.
     assert lean_rss / exporter <= 3.4

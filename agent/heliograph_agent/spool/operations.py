@@ -16,31 +16,11 @@ from heliograph_agent.spool.compaction import Compaction, drop_summaries_of
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
-from heliograph_agent.spool.schema import DIGEST, HIDDEN, PAGE, checksum
+from heliograph_agent.spool.schema import HIDDEN, PAGE, checksum
 from heliograph_agent.spool.sealing import EnvelopeSealer
+from heliograph_agent.spool.send_order import order_waiting
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
 from heliograph_agent.spool.summarize import ENDS, roll_up_days, roll_up_hours
-
-
-def order_backlog(
-    urgent: Sequence[int], oldest: Sequence[int], newest: Sequence[int], *, is_newest_first: bool
-) -> Iterator[int]:
-    """Yield urgent envelopes in their order, then the rest from both ends in turn.
-
-    The newest show how things are now, and the oldest how they began. `urgent` is the digest and
-    then P0 and P1 by age. `oldest` and `newest` are the two ends of one list, each from its end
-    inward, and may overlap. The parity of the remaining count selects the first end, so that the
-    turns alternate across calls.
-    """
-    yield from urgent
-    ends = (iter(newest), iter(oldest)) if is_newest_first else (iter(oldest), iter(newest))
-    yielded: set[int] = set()
-    for pair in zip(*ends, strict=True):
-        for sequence in pair:
-            if sequence not in yielded:
-                yielded.add(sequence)
-                yield sequence
-
 
 WAITING_BYTES = 2_097_152  # listed at once, so that a long backlog stays on disk
 QUARANTINED = 64  # refused envelopes that the volunteer can inspect
@@ -158,7 +138,7 @@ class SpoolOperations:
         """
         envelopes: list[tuple[int, bytes]] = []
         size = 0
-        for sequence in self._order_waiting(limit, skip_through):
+        for sequence in order_waiting(self.db, limit, skip_through):
             if len(envelopes) >= limit or size > WAITING_BYTES:
                 break
             body = self._read_envelope(sequence)
@@ -297,27 +277,6 @@ class SpoolOperations:
             " DO UPDATE SET crc = excluded.crc, body = excluded.body WHERE body <> excluded.body",
             (epoch.id, checksum(body, epoch.id), body),
         )
-
-    def _order_waiting(self, limit: int, skip_through: int) -> Iterator[int]:
-        rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {skip_through:d}"
-        ((count,),) = self.db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608
-        return order_backlog(
-            [
-                *self._list_ends(f"priority = {DIGEST:d}", "DESC", limit),
-                *self._list_ends(f"priority IN ({Priority.P0:d}, {Priority.P1:d})", "ASC", limit),
-            ],
-            self._list_ends(rest, "ASC", limit),
-            self._list_ends(rest, "DESC", limit),
-            is_newest_first=count % 2 == 0,  # each receipt changes the parity
-        )
-
-    def _list_ends(self, rank: str, direction: str, limit: int) -> list[int]:
-        rows = self.db.execute(
-            f"SELECT sequence FROM envelope INDEXED BY envelope_by_priority WHERE {rank}"  # noqa: S608
-            f" ORDER BY sequence {direction} LIMIT ?",
-            (limit,),
-        )
-        return [sequence for (sequence,) in rows]
 
     def _read_envelope(self, sequence: int) -> bytes | None:
         crc, measurements, body = self.db.execute(

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.operations import QUARANTINED, order_backlog
+from heliograph_agent.spool.operations import QUARANTINED
+from heliograph_agent.spool.send_order import alternate_ends
 from support.hand_clock import HandClock
 from support.results import (
     EPOCH,
@@ -203,7 +204,7 @@ async def test_urgent_envelopes_first_then_both_ends(spool: Spool) -> None:
 
 @given(st.lists(st.integers(), unique=True).map(sorted), st.integers(1, 50), st.booleans())
 def test_backlog_order_has_each_envelope_once(rest: list[int], limit: int, newest: bool) -> None:
-    order = list(order_backlog([], rest[:limit], rest[::-1][:limit], is_newest_first=newest))
+    order = list(alternate_ends(rest[:limit], rest[::-1][:limit], is_newest_first=newest))
     assert len(order) == len(set(order))
     assert set(order[:limit]) <= set(rest)
     assert len(order) >= min(limit, len(rest))
