@@ -56,7 +56,11 @@ def run_probe(args: argparse.Namespace) -> int:
     except (UsageError, AgentConfigError, CannotRun, YamlError) as error:
         cli.print_note(str(error))
         return FAILED if isinstance(error, YamlError) else USAGE
-    return perform_probe(probe, _make_net_factory(probe.settings), show_json=args.json)
+    from heliograph_agent.net.system_net import SystemNetFactory
+
+    net_config = probe.settings.net_config()
+    net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom())
+    return perform_probe(probe, net_factory.bind, show_json=args.json)
 
 
 def perform_probe(probe: ProbeRequest, bind: Callable[[StepTrace], Net], *, show_json: bool) -> int:
@@ -142,17 +146,15 @@ def _is_plain(encoding: str) -> bool:
 def _read_settings(args: argparse.Namespace) -> tuple[Config, Mapping[str, str]]:
     if args.config and not cli.get_config_path(args).is_file():
         raise UsageError(f"There is no configuration file {args.config}.")
-    options = dict(_parse_option(option) for option in args.option)
+    options: dict[str, str] = {}
+    for option in args.option:
+        key, equals, value = option.partition("=")
+        if not equals or not key:
+            raise UsageError(f"--option {option!r} must be KEY=VALUE.")
+        options[key] = value
     dotted = {key: value for key, value in options.items() if "." in key}
     experiment_options = {key: value for key, value in options.items() if "." not in key}
     return with_options(cli.read_config(args), dotted), experiment_options
-
-
-def _parse_option(option: str) -> tuple[str, str]:
-    key, equals, value = option.partition("=")
-    if not equals or not key:
-        raise UsageError(f"--option {option!r} must be KEY=VALUE.")
-    return key, value
 
 
 def _make_target(experiment: Experiment, target_text: str, settings: Config) -> Target:
@@ -169,12 +171,6 @@ def _make_target(experiment: Experiment, target_text: str, settings: Config) -> 
         names = ", ".join(s.name for s in services.services)
         raise UsageError(f"There is no service {target_text!r}; there are: {names}.")
     return Target(value=target_text, service=service)
-
-
-def _make_net_factory(settings: Config) -> Callable[[StepTrace], Net]:
-    from heliograph_agent.net.system_net import SystemNetFactory
-
-    return SystemNetFactory(settings.net_config(), SystemClock(), random.SystemRandom()).bind
 
 
 async def _run_with_progress(

@@ -157,6 +157,15 @@ class open_stream:  # noqa: N801 - used like a function; a generator costs twice
             self._stream.close()
 
 
+async def try_exchange(
+    net: Net, address: Address, port: int, message: ProbeMessage, *, label: str
+) -> None:
+    """Connect by TCP, send one message and read its reply, and close."""
+    async with open_stream(net, address, port, label=label) as stream:
+        if stream is not None:
+            await net.exchange(stream, message)
+
+
 async def try_handshake(
     net: Net,
     address: Address,
@@ -307,13 +316,8 @@ async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> No
     elif endpoint.kind is EndpointKind.WEBSOCKET:
         headers = websocket_headers(f"https://{endpoint.host}", net.random(16))
         await net.http(stream, make_url(endpoint), headers=headers, body_limit=BODY_LIMIT)
-    elif (message := _make_message(endpoint.kind, net)) is not None:
-        await net.exchange(stream, message)
-
-
-def _make_message(kind: EndpointKind, net: Net) -> ProbeMessage | None:
-    if kind is EndpointKind.MTPROTO:
-        return MtprotoHello(net.random(MTPROTO_RANDOM_BYTES), net.wall_us())
-    if kind is EndpointKind.NOISE:
-        return NoiseHello(net.random(NOISE_RANDOM_BYTES))
-    return None
+    elif endpoint.kind is EndpointKind.MTPROTO:
+        hello = MtprotoHello(net.random(MTPROTO_RANDOM_BYTES), net.wall_us())
+        await net.exchange(stream, hello)
+    elif endpoint.kind is EndpointKind.NOISE:
+        await net.exchange(stream, NoiseHello(net.random(NOISE_RANDOM_BYTES)))

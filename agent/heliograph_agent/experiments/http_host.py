@@ -9,7 +9,6 @@ from collections.abc import Mapping
 from heliograph.experiments.web import HttpHostConfig
 from heliograph_agent.experiments.endpoints import (
     BODY_LIMIT,
-    Address,
     find_addresses,
     is_literal,
     open_stream,
@@ -35,10 +34,6 @@ async def http_host(target: Target, config: HttpHostConfig, net: Net) -> None:
 async def _compare(names: Mapping[str, str], host: str, port: int, net: Net) -> None:
     for address in (await find_addresses(host, net, label=next(iter(names))))[:1]:
         for label, name in names.items():
-            await _request_page(label, name, address, port, net)
-
-
-async def _request_page(label: str, name: str, address: Address, port: int, net: Net) -> None:
-    async with open_stream(net, address, port, label=label) as stream:
-        if stream is not None:
-            await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)
+            async with open_stream(net, address, port, label=label) as stream:
+                if stream is not None:
+                    await net.http(stream, f"http://{name}/", body_limit=BODY_LIMIT)

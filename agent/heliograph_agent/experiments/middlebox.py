@@ -5,10 +5,9 @@ from collections.abc import Mapping
 
 from heliograph.experiments.network import MiddleboxConfig
 from heliograph_agent.experiments.endpoints import (
-    Address,
     find_addresses,
-    open_stream,
     parse_host_port,
+    try_exchange,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, ProbeMessage
@@ -22,7 +21,7 @@ async def middlebox(target: Target, config: MiddleboxConfig, net: Net) -> None:
     for address in (await find_addresses(host, net))[:1]:
         async with asyncio.TaskGroup() as group:
             for label, message in make_messages(host, port, config, net).items():
-                group.create_task(_send_message(label, message, address, port, net))
+                group.create_task(try_exchange(net, address, port, message, label=label))
 
 
 def make_messages(
@@ -39,11 +38,3 @@ def make_messages(
         lines = make_malformed_lines(net.random(RANDOM_BYTES))
         messages |= {label: TcpEcho(line) for label, line in lines.items()}
     return messages
-
-
-async def _send_message(
-    label: str, message: ProbeMessage, address: Address, port: int, net: Net
-) -> None:
-    async with open_stream(net, address, port, label=label) as stream:
-        if stream is not None:
-            await net.exchange(stream, message)

@@ -11,8 +11,8 @@ from heliograph.failure import Failure
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
-    open_stream,
     parse_host_port,
+    try_exchange,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, ProbeMessage
@@ -101,12 +101,11 @@ async def _visit_server(
     server: Server, label: str, private: bytes, attempts: int, net: Net
 ) -> None:
     for address in (await find_addresses(server.host, net, label=label))[:2]:
-        if not server.is_tcp:
+        if server.is_tcp:
+            message = _make_message(server, private, net)
+            await try_exchange(net, address, server.port, message, label=label)
+        else:
             await _send_datagrams(server, address, label, private, attempts, net)
-            continue
-        async with open_stream(net, address, server.port, label=label) as stream:
-            if stream is not None:
-                await net.exchange(stream, _make_message(server, private, net))
 
 
 async def _send_datagrams(

@@ -89,7 +89,8 @@ def parse_cookie(line: str, url: SplitResult) -> tuple[Cookie | None, bool]:
     pair, *attributes = line.split(";")
     name, equals, value = (part.strip() for part in pair.partition("="))
     host = (url.hostname or "").lower()
-    if not (name and equals) or len(line) > MAX_LINE or not _is_sendable(f"{name}={value}"):
+    is_sendable = f"{name}{value}".isascii() and f"{name}{value}".isprintable()
+    if not (name and equals and is_sendable) or len(line) > MAX_LINE:
         return None, False
     attributes_by_name = {
         k.strip().lower(): v.strip() for k, _, v in (a.partition("=") for a in attributes)
@@ -102,7 +103,7 @@ def parse_cookie(line: str, url: SplitResult) -> tuple[Cookie | None, bool]:
         name=name,
         value=value,
         host=domain or host,
-        path=path if path.startswith("/") else _default_path(url.path),
+        path=path if path.startswith("/") else url.path.rpartition("/")[0] or "/",  # section 5.1.4
         has_subdomains=bool(domain),
         is_secure="secure" in attributes_by_name,
     )
@@ -114,10 +115,6 @@ def _path_length(cookie: Cookie) -> int:
     return len(cookie.path)
 
 
-def _is_sendable(value: str) -> bool:
-    return value.isascii() and value.isprintable()
-
-
 def _is_subdomain(host: str, domain: str) -> bool:
     """Match a domain (section 5.1.3); an address has no subdomains."""
     return not is_literal(host) and (host == domain or host.endswith(f".{domain}"))
@@ -126,11 +123,6 @@ def _is_subdomain(host: str, domain: str) -> bool:
 def _is_path_match(path: str, folder: str) -> bool:
     is_below = path.startswith(folder) and (folder.endswith("/") or path[len(folder) :][:1] == "/")
     return path == folder or is_below
-
-
-def _default_path(path: str) -> str:
-    """Return the default path (section 5.1.4): all but the last segment."""
-    return path.rpartition("/")[0] or "/"
 
 
 PageTask = asyncio.Task[StepResult | None]
@@ -202,9 +194,8 @@ async def _load_page(
 
 async def _validate_address(page: Page, address: Address, net: Net) -> None:
     """Prove by TLS that the address belongs to the name; a page in clear cannot."""
-    if is_literal(page.host):
-        return
-    await try_handshake(net, address, PORTS["https"], page.host, label=page.label)
+    if not is_literal(page.host):
+        await try_handshake(net, address, PORTS["https"], page.host, label=page.label)
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,14 +67,11 @@ class AgentSettings:
         if self.config.services_file:
             plan = _add_services(plan, Path(self.config.services_file))
             plan = exclude_tests(plan, self.config.without)
-        own_limit = self.config.bytes_per_month or self._default_limit()
-        byte_limit = min(own_limit, plan.limits.bytes_per_month)
-        return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
-
-    def _default_limit(self) -> int:
-        """Return the default limit, lower on mobile networks because these are expensive."""
+        # Mobile networks are expensive.
         is_mobile = self.declared_vantage().access is Access.MOBILE
-        return MOBILE_BYTES if is_mobile else self.plan.limits.bytes_per_month
+        default_limit = MOBILE_BYTES if is_mobile else self.plan.limits.bytes_per_month
+        byte_limit = min(self.config.bytes_per_month or default_limit, plan.limits.bytes_per_month)
+        return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
 
     def declared_vantage(self) -> DeclaredVantage:
         """Return the declared place: from the configuration, else from the consent."""

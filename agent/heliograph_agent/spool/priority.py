@@ -61,10 +61,11 @@ class PriorityClassifier:
 
         Interrupted measurements are neither compared nor remembered.
         """
-        if measurement.not_measured or _is_interrupted(measurement):
+        steps = measurement.observations
+        if measurement.not_measured or any(x.failure is Failure.INTERRUPTED for x in steps):
             return planned
         test = (measurement.experiment, measurement.service, measurement.target)
-        outcome = _test_outcome(measurement)
+        outcome = frozenset((x.endpoint, x.operation.value, x.failure or "") for x in steps)
         previous = self._last_outcomes.pop(test, None)
         self._last_outcomes[test] = outcome
         if len(self._last_outcomes) > MAX_REMEMBERED:
@@ -72,14 +73,3 @@ class PriorityClassifier:
         if outcome != previous:
             return min(planned, Priority.P1)
         return min(planned, Priority.P2) if any(failure for *_, failure in outcome) else planned
-
-
-def _test_outcome(measurement: Measurement) -> _Outcome:
-    return frozenset(
-        (x.endpoint, x.operation.value, x.failure.value if x.failure else "")
-        for x in measurement.observations
-    )
-
-
-def _is_interrupted(measurement: Measurement) -> bool:
-    return any(x.failure is Failure.INTERRUPTED for x in measurement.observations)

@@ -57,10 +57,13 @@ class RunSummary:
     def add(self, body: bytes) -> None:
         """Add one serialized measurement."""
         run = pb.Measurement.FromString(body)
-        outcome = (bool(run.not_measured), _failed_steps(run))
+        failed = {(x.endpoint, x.operation, x.failure) for x in run.observations if x.failure}
+        outcome = (bool(run.not_measured), tuple(sorted(failed)))
         del run.observations[:]
         test = _TestRuns(run, run.sequence, run.monotonic_us, 1, run.runtime_us, Counter([outcome]))
-        self._add_test(_test_key(run), test)
+        version = run.experiment_version
+        key = (run.experiment, version, run.service, run.target, run.epoch, run.link)
+        self._add_test(key, test)
         self.runs += 1
 
     def merge(self, other: "RunSummary") -> None:
@@ -97,16 +100,6 @@ class RunSummary:
                 tests[key] = _TestRuns(first, 0, 0)
             tests[key].add(test)
         return list(tests.values())
-
-
-def _test_key(run: pb.Measurement) -> _Key:
-    version = run.experiment_version
-    return run.experiment, version, run.service, run.target, run.epoch, run.link
-
-
-def _failed_steps(run: pb.Measurement) -> Steps:
-    steps = {(x.endpoint, x.operation, x.failure) for x in run.observations if x.failure}
-    return tuple(sorted(steps))
 
 
 def _make_summary(test: _TestRuns, detail: int) -> pb.Measurement:

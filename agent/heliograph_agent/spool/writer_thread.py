@@ -151,7 +151,10 @@ class SpoolWriter:
         """Run jobs in one transaction; a job's exception rolls back that job alone."""
         if not jobs:
             return
-        operations = self._get_operations()
+        if self._operations is None:
+            self._operations = self._database.open(is_suspect=self._is_suspect)
+            self._is_suspect = False
+        operations = self._operations
         changes_before = operations.db.total_changes
         operations.db.execute("BEGIN IMMEDIATE")
         try:
@@ -169,12 +172,6 @@ class SpoolWriter:
         finally:
             if operations.db.in_transaction:
                 operations.db.execute("ROLLBACK")
-
-    def _get_operations(self) -> SpoolOperations:
-        if self._operations is None:
-            self._operations = self._database.open(is_suspect=self._is_suspect)
-            self._is_suspect = False
-        return self._operations
 
     def _recover(self, error: Exception, worth: int, attempts: int) -> bool:
         """Make room or reopen the file; return whether to try again."""

@@ -65,7 +65,11 @@ def _explain_agreement(target: str, steps: Sequence[Observation]) -> str:
         return (
             f"All {len(answers)} ways of asking agree on {target}. They may all be lied to alike."
         )
-    private = {engine: each for engine, each in answers.items() if not any(map(_is_public, each))}
+    private = {
+        engine: addresses
+        for engine, addresses in answers.items()
+        if all(is_literal(address) and not is_public(address) for address in addresses)
+    }
     if private and len(private) < len(answers):
         private_list = join_items(
             [f"{engine}: {', '.join(sorted(each))}" for engine, each in private.items()]
@@ -98,10 +102,6 @@ def _group_failures(steps: Iterable[Observation]) -> dict[str, str]:
         if failure is not Failure.DNS_NO_ANSWER or step.dns.query_type != "AAAA":
             failures.setdefault(_engine_name(step.dns), FAILURES[failure])
     return failures
-
-
-def _is_public(data: str) -> bool:
-    return not is_literal(data) or is_public(data)
 
 
 def _engine_name(dns_facts: Dns) -> str:
