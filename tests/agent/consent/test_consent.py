@@ -45,13 +45,36 @@ def test_terms_name_tests_risks_and_stopping() -> None:
         assert words in text
 
 
-def test_new_target_waits_for_consent() -> None:
-    assert c.narrow_plan(extend(TCP), AGREED) == (PLAN, ("tcp 192.0.2.1:1",))
+def limit_bytes(bytes_per_month: int) -> Plan:
+    return replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=bytes_per_month))
 
 
-def test_new_host_of_service_waits_for_consent() -> None:
-    wider = replace(PLAN, services=(service("telegram", "web.telegram.example", "victim.example"),))
-    assert c.narrow_plan(wider, AGREED) == (PLAN, ("victim.example",))
+TWO_HOSTS = replace(PLAN, services=(service("telegram", "web.telegram.example", "other.example"),))
+EVERYTHING = replace(AGREED, scope=frozenset({c.EVERYTHING}))
+LIMITED = replace(AGREED, bytes_per_month=300_000_000)
+DEAR, CHEAP = limit_bytes(9_000_000_000), limit_bytes(1_000_000)
+
+
+@pytest.mark.parametrize(
+    ("plan", "agreed", "allowed", "waiting"),
+    [
+        pytest.param(PLAN, AGREED, PLAN, (), id="unchanged"),
+        pytest.param(CHEAP, LIMITED, CHEAP, (), id="fewer bytes"),
+        pytest.param(DEAR, LIMITED, PLAN, ("9000 MB a month",), id="more bytes"),
+        pytest.param(DEAR, AGREED, DEAR, (), id="agreed before limits were noted"),
+        pytest.param(extend(TCP), AGREED, PLAN, ("tcp 192.0.2.1:1",), id="new target"),
+        pytest.param(TWO_HOSTS, AGREED, PLAN, ("other.example",), id="new host of a service"),
+        pytest.param(TWO_HOSTS, EVERYTHING, TWO_HOSTS, (), id="consent to everything"),
+        pytest.param(
+            replace(PLAN, tasks=PLAN.tasks[:1]), AGREED, replace(PLAN, tasks=PLAN.tasks[:1]), (),
+            id="narrower",
+        ),
+    ],
+)  # fmt: skip
+def test_what_is_new_waits_for_consent(
+    plan: Plan, agreed: c.Consent, allowed: Plan, waiting: tuple[str, ...]
+) -> None:
+    assert c.narrow_plan(plan, agreed) == (allowed, waiting)
 
 
 def test_new_option_waits_for_consent() -> None:
@@ -63,17 +86,6 @@ def test_new_option_waits_for_consent() -> None:
     assert c.narrow_plan(extend(wider), agreed) == (PLAN, (unit,))
     terms = c.format_terms(extend(wider), "x:1")
     assert "connectivity domestic=https://victim.example/, every 1 min" in terms
-
-
-def test_unchanged_or_narrower_plan_runs_whole() -> None:
-    for plan in (PLAN, replace(PLAN, tasks=PLAN.tasks[:1])):
-        assert c.narrow_plan(plan, AGREED) == (plan, ())
-
-
-def test_consent_to_everything_covers_later_plans() -> None:
-    always = replace(AGREED, scope=frozenset({c.EVERYTHING}))
-    wider = replace(PLAN, services=(service("telegram", "other.example"),))
-    assert c.narrow_plan(wider, always) == (wider, ())
 
 
 def test_plan_cannot_hide_consent_to_everything() -> None:
@@ -114,15 +126,6 @@ def test_terms_contain_no_control_characters() -> None:
     assert all(letter.isprintable() for line in text.split("\n") for letter in line)
     assert "tcp·[8m" in text
     assert c.make_printable("a\u200cb") == "a\u200cb"
-
-
-def test_higher_byte_limit_waits_for_consent() -> None:
-    agreed = replace(AGREED, bytes_per_month=300_000_000)
-    dear = replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=9_000_000_000))
-    cheap = replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=1_000_000))
-    assert c.narrow_plan(dear, agreed) == (PLAN, ("9000 MB a month",))
-    assert c.narrow_plan(cheap, agreed) == (cheap, ())
-    assert c.narrow_plan(dear, AGREED) == (dear, ()), "who agreed before this was noted"
 
 
 def test_role_selects_tasks_and_services() -> None:

@@ -269,16 +269,13 @@ def test_marks_survive_interrupted_write(tmp_path: Path) -> None:
 
 def test_marks_never_decrease(tmp_path: Path) -> None:
     floor = SequenceMarks(tmp_path / "floor")
+    (tmp_path / "floor").write_bytes(os.urandom(2_000))
+    assert floor.read_marks() is None, "no slot is intact"
     floor.reserve_measurements(5_000)
     floor.record_envelope(70)
     floor.reserve_measurements(10)
     floor.record_envelope(3)
     assert floor.read_marks() == HighestSequences(5_000 + BLOCK, 70)
-
-
-def test_random_marks_file_is_ignored(tmp_path: Path) -> None:
-    (tmp_path / "floor").write_bytes(os.urandom(2_000))
-    assert SequenceMarks(tmp_path / "floor").read_marks() is None
 
 
 async def test_schema_with_invalid_text_is_repaired(tmp_path: Path) -> None:
