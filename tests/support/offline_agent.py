@@ -14,7 +14,7 @@ from pathlib import Path
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Epoch, Link, Measurement, Observation, Tcp, Tls
 from heliograph.voice_code import ServiceState
-from heliograph_agent.runtime.batcher import Batcher, BatchSealer, OfflineDigest
+from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool
 from heliograph_agent.state import SPOOL, Collector, State
 from support.agent_host import RecordingHost
@@ -77,7 +77,7 @@ class OfflineAgent:
         self._triage = PriorityClassifier()
         self._rng = random.Random(seed)
         self._opened_day = -1
-        sealer = BatchSealer(self.state, collector, clock)
+        sealer = CollectorSealer(self.state, collector, clock)
         host = RecordingHost(is_offline=True, digest=self._telling)
         self._sealing = Batcher(sealer, self.spool, clock, host)
 

@@ -69,7 +69,7 @@ async def _close_batches(state: State) -> None:
     """Seal the open batches; when the state is damaged, only these are missing."""
     from heliograph_agent.config import Config
     from heliograph_agent.runtime.agent import read_settings
-    from heliograph_agent.runtime.batcher import BatchSealer, close_next_batch
+    from heliograph_agent.runtime.batcher import CollectorSealer, close_next_batch
     from heliograph_agent.spool import Spool, SpoolError
 
     clock = SystemClock()
@@ -77,7 +77,7 @@ async def _close_batches(state: State) -> None:
         collector = read_settings(state, Config()).collector
         spool = Spool(state.path(SPOOL), clock=clock)
         try:
-            sealer = BatchSealer(state, collector, clock)
+            sealer = CollectorSealer(state, collector, clock)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
                     while await close_next_batch(spool, sealer, is_offline=False):

@@ -18,7 +18,7 @@ from heliograph.plan import Plan
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.runtime import signing
-from heliograph_agent.runtime.batcher import Batcher, BatchSealer, OfflineDigest, OfflineDigests
+from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest, OfflineDigests
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
 from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
@@ -81,7 +81,7 @@ class Agent:
             allowance=self._restore_allowance(status.get("allowance"), plan),
             host=self,
         )
-        self._batch_sealer = BatchSealer(settings.state, settings.collector, clock)
+        self._batch_sealer = CollectorSealer(settings.state, settings.collector, clock)
         self.batcher = Batcher(self._batch_sealer, self.spool, clock, self)
 
     @property

@@ -53,7 +53,7 @@ class BatchHost(Protocol):
 
 
 @dataclass(slots=True)
-class BatchSealer:
+class CollectorSealer:
     """Seal batches with the agent's key to `collector`, whose keys may be replaced."""
 
     state: State
@@ -81,7 +81,9 @@ class BatchSealer:
 class Batcher:
     """Close the spool's open measurements into sealed batches."""
 
-    def __init__(self, sealer: BatchSealer, spool: Spool, clock: Clock, host: BatchHost) -> None:
+    def __init__(
+        self, sealer: CollectorSealer, spool: Spool, clock: Clock, host: BatchHost
+    ) -> None:
         self._sealer = sealer
         self._spool = spool
         self._clock = clock
@@ -132,7 +134,7 @@ class Batcher:
             await self._spool.write_digest(*offline_digests, self._sealer, SMALL_ENVELOPE_BYTES)
 
 
-async def close_next_batch(spool: Spool, sealer: BatchSealer, *, is_offline: bool) -> bool:
+async def close_next_batch(spool: Spool, sealer: CollectorSealer, *, is_offline: bool) -> bool:
     """Close one batch; return False without open results. Raises SpoolError, StateError."""
     number = await spool.close_batch(sealer, SMALL_ENVELOPE_BYTES, is_offline=is_offline)
     return number is not None

@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.envelope import open_envelope
 from heliograph.v1 import envelope_pb2
-from heliograph_agent.runtime.batcher import Batcher, BatchSealer
+from heliograph_agent.runtime.batcher import Batcher, CollectorSealer
 from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.state import KEY, Collector, State
 from support.agent_host import RecordingHost
@@ -32,7 +32,7 @@ async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
 
 def make_batcher(state: State, spool: Spool, host: RecordingHost) -> Batcher:
     clock = HandClock()
-    return Batcher(BatchSealer(state, COLLECTOR, clock), spool, clock, host)
+    return Batcher(CollectorSealer(state, COLLECTOR, clock), spool, clock, host)
 
 
 async def test_unreadable_key_is_logged_once_and_retried(

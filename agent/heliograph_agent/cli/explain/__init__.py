@@ -59,34 +59,30 @@ def explain_service(title: str, groups: Groups) -> str:
     """Explain how many endpoints answered, which did not, and why it is no verdict."""
     answers = {label: classify_answer(steps) for label, steps in groups.items()}
     silent = [label for label, answer in answers.items() if answer is EndpointAnswer.NO]
-    asked_count = len(answers) - sum(
-        answer is EndpointAnswer.UNKNOWN for answer in answers.values()
-    )
+    unasked_count = list(answers.values()).count(EndpointAnswer.UNKNOWN)
+    asked_count = len(answers) - unasked_count
     if asked_count == 0:
         return NOTHING
     explanation = f"{title} answered at {_format_fraction(asked_count - len(silent), asked_count)}"
     if silent:
-        explanation += (
-            f"; {_list_silent(silent, asked_count)} ({_describe_failures(groups, silent)})"
-        )
-    unasked = _explain_unasked(len(answers) - asked_count)
-    return f"{explanation}.{unasked} {_explain_doubt(len(silent), asked_count)}"
+        failures = _describe_failures(groups, silent)
+        explanation += f"; {_list_silent(silent, asked_count)} ({failures})"
+    doubt = _explain_doubt(len(silent), asked_count)
+    return f"{explanation}.{_explain_unasked(unasked_count)} {doubt}"
 
 
 def explain_connectivity(target: str, groups: Groups) -> str:
     """Explain the connectivity that the anchors show."""
     del target
     answers = [classify_answer(steps) for steps in groups.values()]
-    answered_count = answers.count(EndpointAnswer.YES)
     asked_count = len(answers) - answers.count(EndpointAnswer.UNKNOWN)
     link = classify_link(step for steps in groups.values() for step in steps)
-    count = (
-        f"{_format_fraction(answered_count, asked_count)} answered"
-        if asked_count
-        else "no anchor could be asked"
-    )
+    count = "no anchor could be asked"
+    if asked_count:
+        places = _format_fraction(answers.count(EndpointAnswer.YES), asked_count)
+        count = f"{places.replace('place', 'anchor')} answered"
     return (
-        f"{_LINKS[link]}: {count.replace('places', 'anchors').replace('place', 'anchor')}."
+        f"{_LINKS[link]}: {count}."
         f"{_explain_unasked(len(answers) - asked_count)} "
         "Whether any one site is reachable, this cannot tell."
     )
@@ -109,10 +105,8 @@ def _list_silent(silent: Sequence[str], asked_count: int) -> str:
 def _describe_failures(groups: Groups, silent: Iterable[str]) -> str:
     """Describe the most common failures with their step: `TLS: connection reset`."""
     end_counts = Counter(_describe_end(groups[label]) for label in silent)
-    descriptions = [descriptions for descriptions, _ in end_counts.most_common(2)]
-    return " or ".join(descriptions) + (
-        " and others" if len(end_counts) > len(descriptions) else ""
-    )
+    descriptions = " or ".join(description for description, _ in end_counts.most_common(2))
+    return f"{descriptions} and others" if len(end_counts) > 2 else descriptions
 
 
 def _describe_end(steps: Sequence[Observation]) -> str:
