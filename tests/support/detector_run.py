@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from prometheus_client import CollectorRegistry
 
@@ -13,6 +12,8 @@ from heliograph_collector.detect.runner import DetectorRunner
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
+from heliograph_collector.incidents.published.incident import BracketDocument
+from heliograph_collector.incidents.published.log import IncidentRecord
 from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
 from heliograph_collector.model.signals import (
@@ -112,13 +113,14 @@ class DetectorRun:
     def took(self, block: Block) -> None:
         self.detector.on_block(block)
 
-    def confirmed(self) -> list[dict[str, Any]]:
+    def confirmed(self) -> list[IncidentRecord]:
         """All incidents that ever were, oldest first."""
-        return [i for i in reversed(self.detector.book.incidents()) if i["confirmed"]]
+        records = [logged.record for logged in reversed(self.detector.book.incidents())]
+        return [record for record in records if record.confirmed]
 
     def alerts(self, id_: str) -> list[str]:
         """The changes subscribers were called for."""
-        return [e.body["change"] for e in self.detector.book.entries_of(id_) if e.body["alert"]]
+        return [e.body.change for e in self.detector.book.entries_of(id_) if e.body.alert]
 
 
 def rows_of(signals: Signals) -> list[JournalRow]:
@@ -135,6 +137,7 @@ def seconds(moment: str) -> float:
     return (parse_timestamp(moment) - at(0)) / SECOND_US
 
 
-def holds(bracket: dict[str, str], second: float, slack_s: float = 0.0) -> bool:
-    earliest, latest = seconds(bracket["earliest"]), seconds(bracket["latest"])
+def holds(bracket: BracketDocument | None, second: float, slack_s: float = 0.0) -> bool:
+    assert bracket is not None
+    earliest, latest = seconds(bracket.earliest), seconds(bracket.latest)
     return earliest - slack_s <= second <= latest + slack_s

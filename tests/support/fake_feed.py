@@ -11,8 +11,10 @@ from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Meth
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
+from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import (
+    BlindTime,
     Cell,
     JudgedMeasurement,
     MeasurementFilter,
@@ -137,10 +139,10 @@ class FakeFeed(Feed):
     def agents(self) -> AgentCounts:
         return self.world.agents
 
-    def list_gaps(self, since_us: int, until_us: int) -> list[dict[str, Any]]:
+    def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         return []
 
-    def annotations(self, incident: str) -> list[dict[str, Any]]:
+    def annotations(self, incident: str) -> list[AnnotationDocument]:
         return []
 
 

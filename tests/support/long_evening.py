@@ -4,7 +4,14 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from msgspec import structs
+
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.incidents.published.annotation import (
+    AnnotatedEntity,
+    AnnotationDocument,
+    ComparedWindow,
+)
 from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
 from support.casebook import KEY, MOBILE, ago, evening_book
 from support.evening import evening
@@ -16,28 +23,28 @@ _GONE = (  # where, how many, from and to so many minutes ago
     ("", 29355, "mobile", 13, (52, -5)),
     ("", 206026, "mobile", 7, (52, -5)),
 )
-_IODA = {
-    "source": "ioda",
-    "signal": "bgp",
-    "entity": {"country": "KZ", "asn": 0},
-    "said": "2022-01-05T13:20:00Z",
-    "window": {"since": "2022-01-05T12:50:00Z", "until": "2022-01-05T13:20:00Z"},
-    "what": "disagrees",
-    "why": "stayed_up",
-    "figures": {"before": 1.0, "during": 0.99, "least": 0.98, "points": 6},
-    "url": "https://ioda.inetintel.cc.gatech.edu/country/KZ",
-    "attribution": "IODA, Georgia Institute of Technology",
-}
-_RADAR = {
-    **_IODA,
-    "source": "radar",
-    "signal": "netflows",
-    "what": "agrees",
-    "why": "dropped",
-    "figures": {"before": 0.97, "during": 0.21},
-    "url": "https://radar.cloudflare.com/kz",
-    "attribution": "Cloudflare Radar, CC BY-NC 4.0",
-}
+IODA = AnnotationDocument(
+    source="ioda",
+    signal="bgp",
+    entity=AnnotatedEntity(country="KZ", asn=0),
+    said="2022-01-05T13:20:00Z",
+    window=ComparedWindow(since="2022-01-05T12:50:00Z", until="2022-01-05T13:20:00Z"),
+    what="disagrees",
+    why="stayed_up",
+    figures={"before": 1.0, "during": 0.99, "least": 0.98, "points": 6},
+    url="https://ioda.inetintel.cc.gatech.edu/country/KZ",
+    attribution="IODA, Georgia Institute of Technology",
+)
+_RADAR = structs.replace(
+    IODA,
+    source="radar",
+    signal="netflows",
+    what="agrees",
+    why="dropped",
+    figures={"before": 0.97, "during": 0.21},
+    url="https://radar.cloudflare.com/kz",
+    attribution="Cloudflare Radar, CC BY-NC 4.0",
+)
 
 
 def long_evening(*, hours: int = 0) -> World:
@@ -63,7 +70,7 @@ def _silent(vote: Vote, where: Mapping[str, Any], gone: range) -> bool:
 
 
 def feed(world: World, **changes: Any) -> Feed:
-    notes = {MOBILE: [_IODA, _RADAR]}
+    notes = {MOBILE: [IODA, _RADAR]}
 
     def said(incident: str) -> Sequence[Any]:
         return notes.get(incident, ())

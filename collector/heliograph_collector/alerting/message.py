@@ -1,11 +1,15 @@
 """Selection of log entries for notifications, and the texts of a message. Pure."""
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, TypedDict, cast
+from typing import TypedDict, cast
+
+from msgspec import to_builtins
 
 from heliograph_collector.config.receivers import AlertedIncident, IncidentAlert
+from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.incidents.published.log import EntryBody, OperatorBody
 
 VERSION = 1  # version of the payload
 MAX_ALERTS = 50  # alerts in one message; the others are only counted
@@ -15,7 +19,7 @@ _PREFIXES = {"resumed": "Dark again: "}
 
 
 def build_alert(
-    entry: int, hash_: str, body: Mapping[str, Any], incident: Mapping[str, Any], explanation: str
+    entry: int, hash_: str, body: EntryBody, incident: IncidentDocument, explanation: str
 ) -> IncidentAlert | None:
     """Build the alert of a log entry; None if no receiver is notified of it.
 
@@ -23,23 +27,27 @@ def build_alert(
     field `called` is true for entries that notify all subscribers. The others are only for
     receivers that want suspicions.
     """
-    change = body["change"]
-    is_minor = change == "suspected" or (change == "withdrawn" and incident["confirmed"] is None)
-    if not (body["alert"] or is_minor):
+    change = body.change
+    is_minor = change == "suspected" or (change == "withdrawn" and incident.confirmed is None)
+    if not (body.alert or is_minor):
         return None
     return {
         "entry": entry,
         "hash": hash_,
-        "at": incident["updated"],
+        "at": incident.updated,
         "change": change,
-        "state": incident["state"],
-        "by": body.get("by", "detector"),
-        "called": bool(body["alert"]),
-        "text": body.get("text", ""),
+        "state": incident.state,
+        "by": body.by if isinstance(body, OperatorBody) else "detector",
+        "called": body.alert,
+        "text": body.text if isinstance(body, OperatorBody) else "",
         "about": explanation,
         "incident": cast(
             "AlertedIncident",
-            {name: value for name, value in incident.items() if name not in _OMITTED_FIELDS},
+            {
+                name: value
+                for name, value in to_builtins(incident).items()
+                if name not in _OMITTED_FIELDS
+            },
         ),
     }
 

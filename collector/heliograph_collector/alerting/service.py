@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Protocol
 
 import aiohttp
 from aiohttp.abc import AbstractResolver
@@ -28,6 +28,7 @@ from heliograph_collector.alerting.ssrf_guard import build_connector
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.receivers import IncidentAlert, Receiver
+from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
 
 log = logging.getLogger("heliograph.courier")
@@ -41,9 +42,7 @@ _ENTRIES_PER_READ = 200
 class IncidentReader(Protocol):
     """Incidents as readers of the feed see them."""
 
-    def describe_incident(
-        self, entries: Sequence[LogEntry]
-    ) -> tuple[Mapping[str, Any], str] | None:
+    def describe_incident(self, entries: Sequence[LogEntry]) -> tuple[IncidentDocument, str] | None:
         """Return the API document after these entries, and a summary of its evidence.
 
         None if k-anonymity withholds the incident.

@@ -8,7 +8,7 @@ from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
-    from heliograph_collector.http.dump_writer import DayEntry
+    from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
     from heliograph_collector.store.store import Store
@@ -31,7 +31,7 @@ async def export_days(
     window_us: tuple[int, int],
     now_us: int,
     on_day: Callable[[str], None],
-) -> "list[DayEntry]":
+) -> "list[DumpFile]":
     """Write the daily files of a window; the store must not be open. Raises StoreError, OSError."""
     from heliograph_collector.http import dump_writer
 

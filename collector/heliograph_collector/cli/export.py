@@ -66,6 +66,8 @@ def parse_day(argument: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
+    from msgspec import to_builtins
+
     from heliograph_collector.app.commands import export_days
 
     config = load_cli_config(args)
@@ -80,7 +82,7 @@ def run(args: argparse.Namespace) -> int:
         files = asyncio.run(
             export_days(config, folder, (since_us, until_us), now_us, print_progress)
         )
-    _print_result(files, folder, as_json=args.json)
+    _print_result(to_builtins(files), folder, as_json=args.json)
     return 0
 
 

@@ -157,13 +157,11 @@ class AccessControl:
         session = templates.session_of(request)
         if session is not None and problem.status == 403:
             action = f"{request.method} {_route_template(request)}"
-            await self.record_audit(
-                request, action, is_refused=True, note=str(problem.body["title"])
-            )
+            await self.record_audit(request, action, is_refused=True, note=problem.document.title)
         if "text/html" not in _accept_header(request):
             raise problem
         response = templates.render(
-            request, "refusal.html", status=problem.status, problem=problem.body
+            request, "refusal.html", status=problem.status, problem=problem.document
         )
         response.headers.update(problem.headers)
         return response

@@ -5,8 +5,13 @@ from dataclasses import dataclass
 
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.http import labels
-from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
+from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.published.incident import (
+    AlertDocument,
+    IncidentDocument,
+    PartDocument,
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,7 +44,7 @@ class LogEntryView:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PartView:
-    """One affected cell of an incident."""
+    """One affected cell, in words."""
 
     place: str
     votes: str
@@ -64,125 +69,123 @@ class IncidentDetail:
     page: str
 
 
-def count_open(incidents: Sequence[Json]) -> dict[str, int]:
+def count_open(incidents: Sequence[IncidentDocument]) -> dict[str, int]:
     """Count the open incidents by state."""
-    states = [incident["state"] for incident in incidents]
+    states = [incident.state for incident in incidents]
     return {state: states.count(state) for state in OPEN_STATES}
 
 
-def build_row(incident: Json) -> IncidentRow:
+def build_row(incident: IncidentDocument) -> IncidentRow:
     marks = []
-    operator = incident["operator"]
-    if operator and operator["acknowledged"]:
+    operator = incident.operator
+    if operator and operator.acknowledged:
         marks.append("seen")
-    if "operator" in incident["confirmed_by"]:
+    if "operator" in incident.confirmed_by:
         marks.append("confirmed by operator")
-    if incident["withdrawn_by"] == "operator":
+    if incident.withdrawn_by == "operator":
         marks.append("withdrawn by operator")
-    if operator and operator["notes"]:
-        marks.append(f"{len(operator['notes'])} note{'s' if len(operator['notes']) > 1 else ''}")
-    parts = incident["parts"]
+    if operator and operator.notes:
+        marks.append(f"{len(operator.notes)} note{'s' if len(operator.notes) > 1 else ''}")
+    parts = incident.parts
     facts = [
-        labels.label_code("kind", incident["kind"]),
-        labels.describe_confidence(incident["confidence"]),
+        labels.label_code("kind", incident.kind),
+        labels.describe_confidence(incident.confidence),
     ]
-    facts += [f"{_format_band(parts[0]['votes'])} votes"] if parts else []
+    facts += [f"{_format_band(parts[0].votes)} votes"] if parts else []
     return IncidentRow(
-        id=incident["id"],
-        sentence=incident["sentence"],
-        state=incident["state"],
-        is_open=incident["state"] in OPEN_STATES,
-        country=incident["scope"]["country"],
-        service=incident["scope"]["service"],
+        id=incident.id,
+        sentence=incident.sentence,
+        state=incident.state,
+        is_open=incident.state in OPEN_STATES,
+        country=incident.scope.country,
+        service=incident.scope.service,
         facts=facts,
         marks=marks,
-        updated=format_second(parse_us(incident["updated"])),
+        updated=format_second(parse_us(incident.updated)),
     )
 
 
-def build_detail(incident: Json) -> IncidentDetail:
-    country = incident["scope"]["country"]
+def build_detail(incident: IncidentDocument) -> IncidentDetail:
+    country = incident.scope.country
     return IncidentDetail(
         row=build_row(incident),
-        newest_entry=incident["alerts"][-1]["entry"],
+        newest_entry=incident.alerts[-1].entry,
         allowed_acts=_list_allowed_acts(incident),
         facts=_build_facts(incident),
-        counter_evidence=[labels.label_code("held", code) for code in incident["held"]],
-        hints=[labels.label_code("hint", code) for code in incident["hints"]],
-        parts=[_build_part(part, country) for part in incident["parts"]],
+        counter_evidence=[labels.label_code("held", code) for code in incident.held],
+        hints=[labels.label_code("hint", code) for code in incident.hints],
+        parts=[_build_part(part, country) for part in incident.parts],
         turns=[
-            (phase_change["way"], incident_text.describe_phase_change(phase_change, country))
-            for phase_change in incident["turns"]
+            (turn.way, incident_text.describe_phase_change(turn, country))
+            for turn in incident.turns
         ],
-        log_entries=[_build_log_entry(alert) for alert in reversed(incident["alerts"])],
-        page=incident["links"]["page"],
+        log_entries=[_build_log_entry(alert) for alert in reversed(incident.alerts)],
+        page=incident.links.page,
     )
 
 
-def _list_allowed_acts(incident: Json) -> list[str]:
+def _list_allowed_acts(incident: IncidentDocument) -> list[str]:
     """List the acts that the state allows; the log makes the final check."""
-    operator = incident["operator"] or {}
     allowed_acts = ["annotated"]
-    if not operator.get("acknowledged"):
+    if not (incident.operator and incident.operator.acknowledged):
         allowed_acts.append("acknowledged")
-    if incident["state"] != "withdrawn":
+    if incident.state != "withdrawn":
         allowed_acts.append("withdrawn")
-    if "operator" not in incident["confirmed_by"] and incident["withdrawn_by"] != "detector":
+    if "operator" not in incident.confirmed_by and incident.withdrawn_by != "detector":
         allowed_acts.append("confirmed")
     return allowed_acts
 
 
-def _build_facts(incident: Json) -> list[tuple[str, str]]:
+def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
     confirmed_at = (
-        incident_text.format_timestamp(incident["confirmed"])
-        if incident["confirmed"]
+        incident_text.format_timestamp(incident.confirmed)
+        if incident.confirmed
         else "not confirmed"
     )
     facts = [
-        ("Where", incident_text.describe_place(incident["parts"], incident["scope"])),
-        ("What", incident["title"] or "all traffic"),
-        ("Began", incident_text.describe_bracket(incident["started"])),
-        ("Ended", incident_text.describe_bracket(incident["ended"]) if incident["ended"] else ""),
-        ("How", labels.describe_method(incident["layer"], incident["method"])),
-        ("Detector", f"{incident['detected']}; {confirmed_at}"),
+        ("Where", incident_text.describe_place(incident.parts, incident.scope)),
+        ("What", incident.title or "all traffic"),
+        ("Began", incident_text.describe_bracket(incident.started)),
+        ("Ended", incident_text.describe_bracket(incident.ended) if incident.ended else ""),
+        ("How", labels.describe_method(incident.layer, incident.method)),
+        ("Detector", f"{incident.detected}; {confirmed_at}"),
         ("Operator", _describe_operator(incident)),
         ("How sure", incident_text.describe_confidence(incident)),
     ]
     return [(name, value) for name, value in facts if value]
 
 
-def _describe_operator(incident: Json) -> str:
-    operator = incident["operator"] or {}
-    for name in ("confirmed", "withdrawn"):
-        entry = operator.get(name)
-        if entry and entry["until"] is None:
-            reason = f": “{entry['text']}”" if entry["text"] else ""
-            return f"{name} at {incident_text.format_timestamp(entry['at'])}{reason}"
-    withdrawal = operator.get("withdrawn")
-    if withdrawal and incident["withdrawn_by"] != "operator" and "confirmed" not in operator:
-        return f"withdrawn, until entry {withdrawal['until']} brought new evidence"
+def _describe_operator(incident: IncidentDocument) -> str:
+    if incident.operator is None:
+        return ""
+    confirmation = incident.operator.confirmed
+    withdrawal = incident.operator.withdrawn
+    for name, verdict in (("confirmed", confirmation), ("withdrawn", withdrawal)):
+        if verdict and verdict.until is None:
+            reason = f": “{verdict.text}”" if verdict.text else ""
+            return f"{name} at {incident_text.format_timestamp(verdict.at)}{reason}"
     return ""
 
 
-def _build_part(part: Json, country: str) -> PartView:
+def _build_part(part: PartDocument, country: str) -> PartView:
     return PartView(
         place=incident_text.describe_cell(part) or f"all of {labels.country_name(country)}",
-        votes=_format_band(part["votes"]),
-        share=f"{part['share']:.0%}",
-        networks=part["networks"],
-        spared=", ".join(incident_text.describe_spared(part, other) for other in part["except"]),
+        votes=_format_band(part.votes),
+        share=f"{part.share:.0%}",
+        networks=part.networks,
+        spared=", ".join(incident_text.describe_spared(part, other) for other in part.spared),
     )
 
 
-def _build_log_entry(alert: Json) -> LogEntryView:
+def _build_log_entry(alert: AlertDocument) -> LogEntryView:
     return LogEntryView(
-        entry=alert["entry"],
-        at=format_second(parse_us(alert["at"])),
-        change=labels.label_code("change", alert["change"]),
-        by=alert["by"],
-        comment=alert["text"],
-        name=alert["name"],
-        is_alert=alert["called"],
+        entry=alert.entry,
+        at=format_second(parse_us(alert.at)),
+        change=labels.label_code("change", alert.change),
+        by=alert.by,
+        comment=alert.text,
+        name=alert.name,
+        is_alert=alert.called,
     )
 
 

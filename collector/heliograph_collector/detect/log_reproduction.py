@@ -1,17 +1,16 @@
 """Recompute entries of an alert log from their checkpoints and journal rows."""
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import Any
 
 from heliograph_collector.detect.checkpoint import FOLDER
 from heliograph_collector.detect.reproduce import ReproductionResult, RowReader, reproduce_entries
 from heliograph_collector.incidents.log_file import body_of
-from heliograph_collector.incidents.state import is_operator_entry
+from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.journal.tables import read_rows
 
@@ -70,17 +69,17 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
 
 def _iter_detector_bodies(
     lines: Iterable[bytes], operator_numbers: list[int]
-) -> Iterator[tuple[int, Mapping[str, Any]]]:
+) -> Iterator[tuple[int, DetectorBody]]:
     """Yield the detector's bodies with numbers; collect those of the operator.
 
     An operator's entry cannot be computed.
     """
     for number, line in enumerate(lines, 1):
         body = body_of(line)
-        if is_operator_entry(body):
-            operator_numbers.append(number)
-        else:
+        if isinstance(body, DetectorBody):
             yield number, body
+        else:
+            operator_numbers.append(number)
 
 
 def _build_reader(db: sqlite3.Connection) -> RowReader:

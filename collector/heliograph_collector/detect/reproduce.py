@@ -1,14 +1,14 @@
 """Reproduce log entries from the checkpoint and the rows that they name."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
 
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.thresholds import DETECT_VERSION
@@ -32,7 +32,7 @@ class ReproductionResult:
 
 
 def reproduce_entries(
-    bodies: Iterable[tuple[int, Mapping[str, Any]]],
+    bodies: Iterable[tuple[int, DetectorBody]],
     folder: Path,
     secret: bytes,
     rows: RowReader,
@@ -59,13 +59,13 @@ def reproduce_entries(
     return result
 
 
-def matches_entry(body: Mapping[str, Any], incidents: Sequence[Incident]) -> bool:
+def matches_entry(body: DetectorBody, incidents: Sequence[Incident]) -> bool:
     """Return whether one of these incidents equals that of the entry.
 
     Ids and the hint `recurring` are not compared, because they depend on earlier log entries.
     """
-    recorded = parse_incident(body["incident"])
-    min_vantages = float(body["versions"].get("k", 0))
+    recorded = parse_incident(body.incident)
+    min_vantages = float(body.versions.get("k", 0))
     if recorded.state is IncidentState.WITHDRAWN and all(i.id != recorded.id for i in incidents):
         return True
     published = (publishable(incident, recorded, min_vantages) for incident in incidents)
@@ -83,24 +83,24 @@ class _Replay:
     state: str
     engine: DetectorEngine
     batches: list[ReplayBatch]
-    late_rows: list[Any]
+    late_rows: tuple[tuple[int, str], ...]
     until_us: int = 0
 
-    def leads_to(self, body: Mapping[str, Any]) -> bool:
-        late = body["rows"].get("late", [])
+    def leads_to(self, body: DetectorBody) -> bool:
+        late = body.rows.late
         return (
-            body["versions"].get("state") == self.state
+            body.versions.get("state") == self.state
             and late[: len(self.late_rows)] == self.late_rows
             and all(row > self.engine.position for row, _ in late[len(self.late_rows) :])
-            and body["rows"]["last"] >= self.engine.position
-            and parse_timestamp(body["window"]["until"]) >= self.until_us
+            and body.rows.last >= self.engine.position
+            and parse_timestamp(body.window.until) >= self.until_us
         )
 
-    def incidents(self, body: Mapping[str, Any], rows: RowReader) -> Sequence[Incident]:
-        self.late_rows = body["rows"].get("late", [])
-        self.until_us = parse_timestamp(body["window"]["until"])
+    def incidents(self, body: DetectorBody, rows: RowReader) -> Sequence[Incident]:
+        self.late_rows = body.rows.late
+        self.until_us = parse_timestamp(body.window.until)
         late_moments = {row: parse_timestamp(timestamp) for row, timestamp in self.late_rows}
-        self.engine.read_rows(rows(self.engine.position, body["rows"]["last"]), late_moments)
+        self.engine.read_rows(rows(self.engine.position, body.rows.last), late_moments)
         self.engine.advance_to(self.until_us)
         while self.batches and self.engine.is_due(self.batches[0], self.until_us):
             self.engine.replay(self.batches.pop(0))
@@ -108,19 +108,19 @@ class _Replay:
         return self.engine.incidents()
 
 
-def _start_replay(body: Mapping[str, Any], folder: Path, secret: bytes) -> _Replay | None:
-    hash_ = body["versions"]["state"]
+def _start_replay(body: DetectorBody, folder: Path, secret: bytes) -> _Replay | None:
+    hash_ = body.versions["state"]
     file = checkpoint.find_state(folder, hash_)
     loaded = checkpoint.load_state(file, secret) if file else None
     if file is None or loaded is None or loaded[1] != hash_:
         return None
     frames = list(checkpoint.read_batches(file.with_suffix(".opinions")))
-    return _Replay(hash_, loaded[0], frames, [])
+    return _Replay(hash_, loaded[0], frames, ())
 
 
-def _reason_uncovered(body: Mapping[str, Any], folder: Path, oldest: int) -> str:
-    versions = body["versions"]
-    rows = body["rows"]
+def _reason_uncovered(body: DetectorBody, folder: Path, oldest: int) -> str:
+    versions = body.versions
+    rows = body.rows
     if versions["detect"] != str(DETECT_VERSION):
         return OTHER_VERSION
     if "verdicts" in versions:
@@ -128,14 +128,11 @@ def _reason_uncovered(body: Mapping[str, Any], folder: Path, oldest: int) -> str
     file = checkpoint.find_state(folder, versions.get("state", ""))
     if file is None:
         return NO_CHECKPOINT
-    if (
-        body["incident"]["kind"] != IncidentKind.SILENCE
-        and not file.with_suffix(".opinions").exists()
-    ):
+    if body.incident.kind != IncidentKind.SILENCE and not file.with_suffix(".opinions").exists():
         return NO_VERDICTS
-    return NO_ROWS if rows["first"] <= rows["last"] and oldest > rows["first"] else ""
+    return NO_ROWS if rows.first <= rows.last and oldest > rows.first else ""
 
 
-def _comparable_record(incident: Incident, name: str) -> Mapping[str, Any]:
+def _comparable_record(incident: Incident, name: str) -> IncidentRecord:
     hints = tuple(hint for hint in incident.hints if hint != "recurring")
     return incident_record(replace(incident, id=name, hints=hints))

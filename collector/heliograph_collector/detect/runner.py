@@ -6,8 +6,8 @@ The state is saved every hour; a restart resumes there and reads the rows since.
 import asyncio
 import logging
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
-from typing import Any, Protocol
+from operator import attrgetter
+from typing import Protocol
 
 from prometheus_client import CollectorRegistry, Gauge
 
@@ -21,7 +21,7 @@ from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
-from heliograph_collector.model.records import Block, JournalRow
+from heliograph_collector.model.records import BlindTime, Block, JournalRow
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
@@ -37,14 +37,12 @@ _CLOCK_AHEAD_S = 60.0  # the clock behind the last evaluation
 _LAG_S = 300.0  # age of the oldest row that the detectors have not read
 _IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 
-GapRecord = dict[str, Any]
-
 
 class EntryPublisher(Protocol):
     """The receiver of what changes, for live readers."""
 
     def publish_incident(self, book: IncidentBook, id_: str) -> None: ...
-    def publish_gap(self, book: IncidentBook, coverage_gap: GapRecord) -> None: ...
+    def publish_gap(self, book: IncidentBook, coverage_gap: BlindTime) -> None: ...
 
 
 class PositionHolder(Protocol):
@@ -152,15 +150,15 @@ class DetectorRunner:
         del self._pending_votes[:-_MAX_PENDING_VOTES]
         self._received_through = block.last
 
-    def list_gaps(self, since_us: int, until_us: int) -> list[GapRecord]:
-        """List coverage gaps, oldest first; "until" None: still open."""
+    def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
+        """List coverage gaps, oldest first; `until_us` None: still open."""
         coverage_gaps = [
             coverage_gap
             for _, coverage_gap in self._iter_gaps()
-            if coverage_gap["from"] < until_us
-            and (coverage_gap["until"] is None or coverage_gap["until"] > since_us)
+            if coverage_gap.since_us < until_us
+            and (coverage_gap.until_us is None or coverage_gap.until_us > since_us)
         ]
-        return sorted(coverage_gaps, key=itemgetter("from", "country"))
+        return sorted(coverage_gaps, key=attrgetter("since_us", "country"))
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -344,7 +342,7 @@ class DetectorRunner:
         if entries:
             self._count_incidents()
 
-    def _find_new_gaps(self) -> list[GapRecord]:
+    def _find_new_gaps(self) -> list[BlindTime]:
         """Update the gaps and return the new ones; none at the first evaluation."""
         engine = self._state.detectors
         is_first = not self._has_evaluated
@@ -363,21 +361,25 @@ class DetectorRunner:
         ]
         return [] if is_first else [coverage_gap for _, coverage_gap in new_gaps]
 
-    def _iter_gaps(self) -> Iterator[tuple[object, GapRecord]]:
+    def _iter_gaps(self) -> Iterator[tuple[object, BlindTime]]:
         for past_gap in self._past_gaps:
             yield (
                 past_gap,
-                _build_gap(past_gap.since_us, past_gap.until_us, past_gap.why, past_gap.country),
+                BlindTime(
+                    since_us=past_gap.since_us,
+                    until_us=past_gap.until_us,
+                    reason=past_gap.why,
+                    country=past_gap.country,
+                ),
             )
         for current_gap in self._current_gaps:
             since_us, why, country = current_gap
-            yield current_gap, _build_gap(since_us, None, why, country)
+            yield (
+                current_gap,
+                BlindTime(since_us=since_us, until_us=None, reason=why, country=country),
+            )
 
     def _count_incidents(self) -> None:
-        states = [incident["state"] for incident in self.book.incidents()]
+        states = [incident.state for incident in self.book.incidents()]
         for state in IncidentState:
             self._incident_gauge.labels(state.value).set(states.count(state.value))
-
-
-def _build_gap(since_us: int, until_us: int | None, why: str, country: str) -> GapRecord:
-    return {"from": since_us, "until": until_us, "because": why, "country": country}

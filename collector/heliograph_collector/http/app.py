@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping
 from hashlib import sha256
 from importlib.resources import files
-from typing import Any
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -17,6 +16,7 @@ from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi, forwa
 from heliograph_collector.http.api.incidents import IncidentApi
 from heliograph_collector.http.api.log import AlertLogApi
 from heliograph_collector.http.api.measurements import MeasurementApi
+from heliograph_collector.http.api.openapi_document import OpenApiDocument
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.api.status import HealthApi
 from heliograph_collector.http.api.stream import EventStream
@@ -178,7 +178,7 @@ def _serve_static(bodies: Mapping[str, bytes]) -> Handler:
     return answer
 
 
-def _serve_openapi(document: dict[str, Any]) -> Handler:
+def _serve_openapi(document: OpenApiDocument) -> Handler:
     async def answer(request: web.Request) -> web.StreamResponse:
         parse(request.query, ())
         return respond_json(request, document, max_age_s=300)

@@ -11,8 +11,10 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import (
+    BlindTime,
     Cell,
     JudgedMeasurement,
     MeasurementFilter,
@@ -173,11 +175,11 @@ class Feed(Protocol):
     def links(self) -> Sequence[LinkCount]: ...
     def agents(self) -> AgentCounts: ...
 
-    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]:
-        """List {"from", "until" (µs; None: ongoing), "because", "country" ("": everywhere)}."""
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
+        """List the times in which the collector was blind."""
         ...
 
-    def annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+    def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         """List what outside sources report beside an incident."""
         ...
 

@@ -97,7 +97,6 @@ class OperatorAuth:
         return bool(self._verified_digest) and hmac.compare_digest(digest, self._verified_digest)
 
     async def _check_password(self, password: str, digest: bytes, request: web.Request) -> bool:
-        """Check a password by its hash, throttled. Raises Problem 429."""
         origin = self._hash_origin(self._name_origin(request))
         known_client = origin if origin == self._verified_origin else ""
         wait_s = self._throttle.count_try(

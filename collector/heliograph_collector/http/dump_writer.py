@@ -1,18 +1,18 @@
 """Writer of the daily files of cells: after a day's end, again after late data."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypedDict
+
+import msgspec
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
-from heliograph_collector.http.api.dumps import INDEX_FILE, read_index
+from heliograph_collector.http.api.dumps import INDEX_FILE, DumpIndex, read_index
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.parquet import (
     BIN_S,
@@ -21,6 +21,7 @@ from heliograph_collector.http.api.parquet import (
     WrittenDump,
     build_dictionary,
 )
+from heliograph_collector.model.published.files import DumpFile
 from heliograph_collector.model.records import MAX_AGE_US, Cell, CellFilter
 from heliograph_collector.store.store import Store, StoreError
 
@@ -33,25 +34,13 @@ _IDLE_PAUSE_S = 1_800.0
 _MAX_LATENESS_US = MAX_AGE_US + 2 * DAY_US  # older cells do not change while the collector runs
 
 
-class DayEntry(TypedDict):
-    """One daily file in the index."""
-
-    name: str
-    day: str
-    revision: int
-    rows: int
-    bytes: int
-    sha256: str
-    written: str
-
-
 @dataclass(slots=True)
 class DumpStore:
     """The files of a folder; `changed_us_by_day` is the data version of each file."""
 
     folder: Path
     k_anonymity: int
-    files: dict[str, DayEntry] = field(default_factory=dict)  # by day
+    files: dict[str, DumpFile] = field(default_factory=dict)  # by day
     changed_us_by_day: dict[str, int] = field(default_factory=dict)
 
     @classmethod
@@ -64,9 +53,9 @@ class DumpStore:
         for leftover in folder.glob("cells-*.parquet.new"):
             leftover.unlink()
         index = read_index(folder)
-        store = cls(folder, k_anonymity, {file["day"]: file for file in index["files"]})
-        if (index.get("k_anonymity"), index.get("schema")) == (k_anonymity, SCHEMA):
-            store.changed_us_by_day = dict(index.get("seen", {}))
+        store = cls(folder, k_anonymity, {file.day: file for file in index.files})
+        if (index.k_anonymity, index.schema) == (k_anonymity, SCHEMA):
+            store.changed_us_by_day = index.seen
         return store
 
     def record_dump(
@@ -77,34 +66,34 @@ class DumpStore:
         self.changed_us_by_day[day] = changed_us
         if written is None:
             return previous is not None
-        has_changed = previous is None or previous["sha256"] != written.sha256
-        revision = 0 if previous is None else int(previous["revision"])
-        self.files[day] = {
-            "name": dump_name(day),
-            "day": day,
-            "revision": revision + has_changed,
-            "rows": written.rows,
-            "bytes": written.bytes,
-            "sha256": written.sha256,
-            "written": timestamp if previous is None or has_changed else previous["written"],
-        }
+        has_changed = previous is None or previous.sha256 != written.sha256
+        revision = 0 if previous is None else previous.revision
+        self.files[day] = DumpFile(
+            name=dump_name(day),
+            day=day,
+            revision=revision + has_changed,
+            rows=written.rows,
+            bytes=written.bytes,
+            sha256=written.sha256,
+            written=timestamp if previous is None or has_changed else previous.written,
+        )
         return has_changed
 
     def drop_before(self, day: str) -> None:
         """Delete the files before a day. Raises OSError."""
         for old_day in [d for d in self.files if d < day]:
-            (self.folder / self.files.pop(old_day)["name"]).unlink(missing_ok=True)
+            (self.folder / self.files.pop(old_day).name).unlink(missing_ok=True)
         self.changed_us_by_day = {d: us for d, us in self.changed_us_by_day.items() if d >= day}
 
     def save_index(self) -> None:
         """Replace the index atomically. Raises OSError."""
-        body = {
-            "schema": SCHEMA,
-            "k_anonymity": self.k_anonymity,
-            "files": [self.files[day] for day in sorted(self.files, reverse=True)],
-            "seen": self.changed_us_by_day,
-        }
-        replace_file(self.folder / INDEX_FILE, json.dumps(body).encode(), mode=0o644)
+        index = DumpIndex(
+            schema=SCHEMA,
+            k_anonymity=self.k_anonymity,
+            files=tuple(self.files[day] for day in sorted(self.files, reverse=True)),
+            seen=self.changed_us_by_day,
+        )
+        replace_file(self.folder / INDEX_FILE, msgspec.json.encode(index), mode=0o644)
 
 
 def dump_name(day: str) -> str:
@@ -215,20 +204,20 @@ async def export_days(
     until_us: int,
     now_us: int,
     on_day: Callable[[str], None],
-) -> list[DayEntry]:
+) -> list[DumpFile]:
     """Write the files of finished days of [since, until), and a README.json.
 
     The README.json describes the columns. Raises StoreError, OSError.
     """
     dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity)
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
-    written_files: list[DayEntry] = []
+    written_files: list[DumpFile] = []
     for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):
         day = write_time(day_us)[:10]
         on_day(day)
         await write_day(store, dump_store, day_us, changed_us, now_us)
         await asyncio.to_thread(dump_store.save_index)
         written_files += [dump_store.files[day]] if day in dump_store.files else []
-    columns = json.dumps(build_dictionary() | {"k_anonymity": k_anonymity}, indent=1)
-    await asyncio.to_thread((folder / "README.json").write_text, columns + "\n")
+    dictionary = msgspec.json.format(msgspec.json.encode(build_dictionary(k_anonymity)), indent=1)
+    await asyncio.to_thread((folder / "README.json").write_bytes, dictionary + b"\n")
     return written_files

@@ -1,12 +1,12 @@
 """Headers of all responses: browser policy, CORS, ETags and cache lifetimes."""
 
 import gzip
-import json
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Any
 
+import msgspec
 from aiohttp import web
+from msgspec import Struct
 
 from heliograph_collector.http.problem import Handler
 
@@ -109,12 +109,10 @@ class PreparedResponse:
     digest: str
 
 
-def prepare_json(body: dict[str, Any], timestamp_key: str = "at") -> PreparedResponse:
-    """Encode a body once, as `respond_json` does for each request."""
-    encoded = json.dumps(body).encode()
-    return PreparedResponse(
-        encoded, gzip.compress(encoded, 6, mtime=0), _hash_body(body, timestamp_key)
-    )
+def prepare_json(document: Struct) -> PreparedResponse:
+    """Encode a document once, as `respond_json` does for each request."""
+    body = msgspec.json.encode(document)
+    return PreparedResponse(body, gzip.compress(body, 6, mtime=0), _hash_document(document, body))
 
 
 def respond_prepared(
@@ -123,8 +121,8 @@ def respond_prepared(
     headers = {
         "ETag": f'W/"{prepared_response.digest}"',
         "Cache-Control": f"public, max-age={max_age_s}",
+        "Vary": "Accept-Encoding",
     }
-    headers["Vary"] = "Accept-Encoding"
     if etag_matches(request, prepared_response.digest):
         return web.Response(status=304, headers=headers)
     body = prepared_response.body
@@ -137,40 +135,53 @@ def respond_prepared(
     )
 
 
-def respond_json(
-    request: web.Request, body: dict[str, Any], *, max_age_s: int, timestamp_key: str = "at"
-) -> web.Response:
-    """Respond with JSON and a weak ETag that ignores the field `timestamp_key`."""
-    digest = _hash_body(body, timestamp_key)
-    return _respond(request, json.dumps(body), "application/json", digest, max_age_s=max_age_s)
+def respond_json(request: web.Request, document: Struct, *, max_age_s: int) -> web.Response:
+    """Respond with JSON and a weak ETag that ignores the field `at`."""
+    body = msgspec.json.encode(document)
+    digest = _hash_document(document, body)
+    return _respond(request, body, "application/json", digest, max_age_s=max_age_s)
 
 
-def _hash_body(body: dict[str, Any], timestamp_key: str) -> str:
-    stable_fields = {name: value for name, value in body.items() if name != timestamp_key}
-    return sha256(json.dumps(stable_fields, sort_keys=True).encode()).hexdigest()[:20]
+def _hash_document(document: Struct, body: bytes) -> str:
+    """Hash a document without `at`, which changes although nothing else does."""
+    has_time = "at" in document.__struct_fields__
+    stable = msgspec.json.encode(msgspec.structs.replace(document, at="")) if has_time else body
+    return _hash_bytes(stable)
+
+
+def _hash_bytes(content: bytes) -> str:
+    return sha256(content).hexdigest()[:20]
 
 
 def respond_text(
-    request: web.Request, content: str, content_type: str, tag: bytes, *, max_age_s: int
+    request: web.Request, content: str, content_type: str, *, max_age_s: int
 ) -> web.Response:
-    """Respond with text and a weak ETag of `tag`; 304 if the reader has that version."""
-    digest = sha256(tag).hexdigest()[:20]
-    return _respond(request, content, content_type, digest, max_age_s=max_age_s)
+    """Respond with text and a weak ETag; 304 if the reader has that version."""
+    body = content.encode()
+    return _respond(request, body, content_type, _hash_bytes(body), max_age_s=max_age_s)
 
 
 def _respond(
-    request: web.Request, content: str, content_type: str, digest: str, *, max_age_s: int
+    request: web.Request, body: bytes, content_type: str, digest: str, *, max_age_s: int
 ) -> web.Response:
     headers = {"ETag": f'W/"{digest}"', "Cache-Control": f"public, max-age={max_age_s}"}
     if etag_matches(request, digest):
         return web.Response(status=304, headers=headers)
-    response = web.Response(
-        text=content, content_type=content_type, charset="utf-8", headers=headers
-    )
-    if len(content) > 1024:
+    response = web.Response(body=body, content_type=content_type, charset="utf-8", headers=headers)
+    if len(body) > 1024:
         response.headers["Vary"] = "Accept-Encoding"
         response.enable_compression()
     return response
+
+
+def answer_json(document: Struct, status: int = 200) -> web.Response:
+    """Respond with JSON that no cache keeps."""
+    return web.Response(
+        body=msgspec.json.encode(document),
+        status=status,
+        content_type="application/json",
+        charset="utf-8",
+    )
 
 
 def etag_matches(request: web.Request, digest: str) -> bool:

@@ -1,17 +1,22 @@
 """Incident documents, rebuilt only after a new log entry."""
 
 import asyncio
+from operator import attrgetter
+
+from msgspec.structs import replace
 
 from heliograph.units import DAY_US
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_document import (
     OPEN_STATES,
-    Json,
+    HistoryStep,
+    IncidentFilter,
     build_document,
     build_history,
     parse_us,
     sort_key,
 )
+from heliograph_collector.incidents.published.incident import IncidentDocument
 
 RECENT_US = 7 * DAY_US
 
@@ -21,8 +26,9 @@ class IncidentCache:
         self._feed = feed
         self._lock = asyncio.Lock()
         self._built_head = ""
-        self._documents: dict[str, tuple[int, Json | None]] = {}  # id → last entry, document
-        self._incidents: list[Json] = []
+        # id → number of the last entry, document
+        self._documents: dict[str, tuple[int, IncidentDocument | None]] = {}
+        self._incidents: list[IncidentDocument] = []
 
     async def refresh(self) -> None:
         """Build new documents in another thread, because a start may need thousands."""
@@ -34,54 +40,54 @@ class IncidentCache:
     def head(self) -> str:
         return self._feed.book.head
 
-    def all_incidents(self) -> list[Json]:
+    def all_incidents(self) -> list[IncidentDocument]:
         """List the incidents that k-anonymity allows, newest start first."""
         head = self.head  # read first, because another thread writes the book
         if self._built_head != head:
             documents = [
-                self._build_document(record["id"], record["alerts"][-1])
-                for record in self._list_records()
+                self._build_document(logged.record.id, logged.entries[-1])
+                for logged in self._feed.book.incidents()
             ]
             self._incidents = sorted((d for d in documents if d), key=sort_key, reverse=True)
             self._built_head = head
         return self._incidents
 
-    def get_incident(self, id_: str) -> Json | None:
-        record = self._feed.book.get(id_)
-        return self._build_document(id_, record["alerts"][-1]) if record else None
+    def get_incident(self, id_: str) -> IncidentDocument | None:
+        logged = self._feed.book.get(id_)
+        return self._build_document(id_, logged.entries[-1]) if logged else None
 
-    def country_incidents(self, country: str) -> list[Json]:
-        return [i for i in self.all_incidents() if country in ("", i["scope"]["country"])]
+    def list_incidents(self, incident_filter: IncidentFilter) -> list[IncidentDocument]:
+        """List the incidents that match a filter, newest start first."""
+        return [i for i in self.all_incidents() if incident_filter.matches(i)]
 
-    def recent_incidents(self, country: str, now_us: int) -> tuple[list[Json], list[Json]]:
+    def recent_incidents(
+        self, country: str, now_us: int
+    ) -> tuple[list[IncidentDocument], list[IncidentDocument]]:
         """Return (open incidents, confirmed ones first; incidents ended within a week)."""
-        incidents = self.country_incidents(country)
+        incidents = self.list_incidents(IncidentFilter(country=country or None))
         under_way = sorted(
-            (i for i in incidents if i["state"] in OPEN_STATES),
-            key=lambda i: i["state"] != "confirmed",
+            (i for i in incidents if i.state in OPEN_STATES),
+            key=attrgetter("state"),  # "confirmed" comes before "suspected"
         )
         ended = [
             i
             for i in incidents
-            if i["state"] not in OPEN_STATES and parse_us(i["updated"]) > now_us - RECENT_US
+            if i.state not in OPEN_STATES and parse_us(i.updated) > now_us - RECENT_US
         ]
         return under_way, ended
 
-    def incident_history(self, id_: str) -> list[tuple[Json, Json | None]]:
+    def incident_history(self, id_: str) -> list[HistoryStep]:
         feed = self._feed
         return build_history(feed.book.entries_of(id_), feed.services, feed.k_anonymity)
 
-    def add_annotations(self, incident: Json) -> Json:
+    def add_annotations(self, incident: IncidentDocument) -> IncidentDocument:
         """Add annotations of outside sources, which change without a log entry.
 
         The log does not prove them.
         """
-        return {**incident, "corroboration": list(self._feed.annotations(incident["id"]))}
+        return replace(incident, corroboration=tuple(self._feed.annotations(incident.id)))
 
-    def _list_records(self) -> list[Json]:
-        return self._feed.book.incidents()
-
-    def _build_document(self, id_: str, last: int) -> Json | None:
+    def _build_document(self, id_: str, last: int) -> IncidentDocument | None:
         cached = self._documents.get(id_)
         if cached is None or cached[0] != last:
             feed = self._feed

@@ -5,153 +5,192 @@ belongs to one person. Parts with fewer than k votes are withheld, and incidents
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import NamedTuple
+
+from msgspec.structs import asdict, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.published.incident import (
+    AlertDocument,
+    BracketDocument,
+    EvidenceDocument,
+    IncidentDocument,
+    IncidentLinks,
+    IncidentSummary,
+    OperatorStatements,
+    PartDocument,
+    TurnDocument,
+)
+from heliograph_collector.incidents.published.log import (
+    CellRecord,
+    DetectorBody,
+    OperatorBody,
+    PhaseRecord,
+)
 from heliograph_collector.incidents.state import (
     DETECTOR,
     IncidentHistory,
     LogEntry,
-    is_operator_entry,
+    LoggedIncident,
 )
 
-Json = dict[str, Any]
 OPEN_STATES = ("suspected", "confirmed")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
-_CELL_FIELDS = ("country", "region", "asn", "access")
 
 
-def build_document(entries: Sequence[LogEntry], titles: Mapping[str, str], k: int) -> Json | None:
+def build_document(
+    entries: Sequence[LogEntry], titles: Mapping[str, str], k: int
+) -> IncidentDocument | None:
     """Build an incident from all its entries; None if k-anonymity withholds it."""
-    incident = build_state(IncidentHistory(entries).state(), titles, k)
-    if incident is None:
+    summary = build_state(IncidentHistory(entries).state(), titles, k)
+    if summary is None:
         return None
-    incident["evidence"] = [
-        _build_evidence(entry) for entry in entries if not is_operator_entry(entry.body)
-    ]
-    incident["alerts"] = [_build_alert(entry) for entry in entries]
-    incident["updated"] = _floor_second(entries[-1].body["at"])
-    incident["links"] = {
-        "self": f"/api/v1/incidents/{incident['id']}",
-        "page": f"/incidents/{incident['id']}",
-        "log": f"/api/v1/log?after={entries[-1].number - 1}&limit=1",
-    }
-    return incident
+    return IncidentDocument(
+        **asdict(summary),
+        evidence=tuple(
+            _build_evidence(entry, entry.body)
+            for entry in entries
+            if isinstance(entry.body, DetectorBody)
+        ),
+        alerts=tuple(_build_alert(entry) for entry in entries),
+        updated=_floor_second(entries[-1].body.at),
+        links=IncidentLinks(
+            document=f"/api/v1/incidents/{summary.id}",
+            page=f"/incidents/{summary.id}",
+            log=f"/api/v1/log?after={entries[-1].number - 1}&limit=1",
+        ),
+    )
+
+
+class HistoryStep(NamedTuple):
+    """One entry of the log, and the incident at that entry; None if withheld."""
+
+    alert: AlertDocument
+    incident: IncidentSummary | None
 
 
 def build_history(
     entries: Sequence[LogEntry], titles: Mapping[str, str], k: int
-) -> list[tuple[Json, Json | None]]:
-    """List (alert, incident at that entry, None if withheld)."""
-    incident_state = IncidentHistory()
+) -> list[HistoryStep]:
+    history = IncidentHistory()
     rows = []
     for entry in entries:
-        incident_state.add_entry(entry)
-        rows.append((_build_alert(entry), build_state(incident_state.state(), titles, k)))
+        history.add_entry(entry)
+        state = build_state(history.state(), titles, k)
+        rows.append(HistoryStep(_build_alert(entry), state))
     return rows
 
 
-def build_state(record: Mapping[str, Any], titles: Mapping[str, str], k: int) -> Json | None:
-    """Build an incident's state from its record; None if k-anonymity withholds it."""
-    parts = _build_parts(record["parts"], k)
+def build_state(
+    logged: LoggedIncident, titles: Mapping[str, str], k: int
+) -> IncidentSummary | None:
+    """Build an incident's state; None if k-anonymity withholds it."""
+    record = logged.record
+    parts = _build_parts(record.parts, k)
     if not parts and k > 1:
         return None
-    service = record["scope"]["service"]
-    incident: Json = {
-        "id": record["id"],
-        "kind": record["kind"],
-        "label": record["label"],
-        "state": record["state"],
-        "detected": record.get("detected", record["state"]),
-        "confirmed_by": list(record.get("confirmed_by", ())),
-        "withdrawn_by": record.get("withdrawn_by", ""),
-        "operator": _build_operator(record.get("operator")),
-        "scope": {name: record["scope"][name] for name in (*_CELL_FIELDS, "service")},
-        "title": labels.service_title(service, titles) if service else "",
-        "sentence": "",
-        "started": _build_bracket(record["started"]),
-        "ended": _build_bracket(record["ended"]) if record["ended"] else None,
-        **{name: _floor_optional(record[name]) for name in ("suspected", "confirmed", "closed")},
-        "layer": record["layer"],
-        "method": record["method"],
-        "confidence": record["confidence"] if k <= 1 else floor_tenths(record["confidence"]),
-        "parts": parts,
-        "turns": [
-            turn
-            for turn in (_build_turn(phase_change, k) for phase_change in record["turns"])
-            if turn["parts"]
-        ],
-        "hints": list(record["hints"]),
-        "held": list(record["held"]),
-    }
-    incident["sentence"] = incident_text.describe_incident(incident)
-    return incident
+    turns = (_build_turn(phase, k) for phase in record.turns)
+    summary = IncidentSummary(
+        id=record.id,
+        kind=record.kind,
+        label=record.label,
+        state=logged.state,
+        detected=record.state,
+        confirmed_by=logged.confirmed_by,
+        withdrawn_by=logged.withdrawn_by,
+        operator=_floor_statements(logged.operator) if logged.operator else None,
+        scope=record.scope,
+        title=labels.service_title(record.scope.service, titles) if record.scope.service else "",
+        sentence="",
+        started=_widen_bracket(record.started),
+        ended=_widen_bracket(record.ended) if record.ended else None,
+        suspected=_floor_second(record.suspected),
+        confirmed=_floor_optional(record.confirmed),
+        closed=_floor_optional(record.closed),
+        layer=record.layer,
+        method=record.method,
+        confidence=record.confidence if k <= 1 else floor_tenths(record.confidence),
+        parts=parts,
+        turns=tuple(turn for turn in turns if turn.parts),
+        hints=record.hints,
+        held=record.held,
+    )
+    return replace(summary, sentence=incident_text.describe_incident(summary))
 
 
-def _build_operator(record: Mapping[str, Any] | None) -> Json | None:
-    """Build the operator's statements; authors appear only by their chosen name."""
-    if record is None:
-        return None
-    verdicts = {
-        name: _build_note(record[name]) for name in ("acknowledged", "confirmed", "withdrawn")
-    }
-    return {**verdicts, "notes": [_build_note(note) for note in record["notes"]]}
+def _floor_statements(statements: OperatorStatements) -> OperatorStatements:
+    """Round the times of the statements; authors appear only by their chosen name."""
+    acknowledged = statements.acknowledged
+    confirmed = statements.confirmed
+    withdrawn = statements.withdrawn
+    return OperatorStatements(
+        acknowledged=acknowledged and replace(acknowledged, at=_floor_second(acknowledged.at)),
+        confirmed=confirmed and replace(confirmed, at=_floor_second(confirmed.at)),
+        withdrawn=withdrawn and replace(withdrawn, at=_floor_second(withdrawn.at)),
+        notes=tuple(replace(note, at=_floor_second(note.at)) for note in statements.notes),
+    )
 
 
-def _build_note(note: Mapping[str, Any] | None) -> Json | None:
-    return None if note is None else {**note, "at": _floor_second(note["at"])}
+def _build_parts(cells: Iterable[CellRecord], k: int) -> tuple[PartDocument, ...]:
+    return tuple(
+        PartDocument(
+            country=cell.country,
+            region=cell.region,
+            asn=cell.asn,
+            access=cell.access,
+            votes=f"{cell.votes:g}" if k <= 1 else format_band(int(cell.votes), k),
+            share=cell.share if k <= 1 else floor_tenths(cell.share),
+            networks=cell.networks,
+            spared=cell.spared,
+        )
+        for cell in cells
+        if k <= 1 or cell.votes >= k
+    )
 
 
-def _build_parts(parts: Iterable[Mapping[str, Any]], k: int) -> list[Json]:
-    return [_build_part(part, k) for part in parts if k <= 1 or part["votes"] >= k]
+def _build_turn(phase: PhaseRecord, k: int) -> TurnDocument:
+    return TurnDocument(
+        way=phase.way,
+        parts=_build_parts(phase.parts, k),
+        when=_widen_bracket(phase.when),
+        seen=_floor_second(phase.seen),
+    )
 
 
-def _build_part(part: Mapping[str, Any], k: int) -> Json:
-    return {
-        **{name: part[name] for name in _CELL_FIELDS},
-        "votes": f"{part['votes']:g}" if k <= 1 else format_band(int(part["votes"]), k),
-        "share": part["share"] if k <= 1 else floor_tenths(part["share"]),
-        "networks": part["networks"],
-        "except": [{name: other[name] for name in _CELL_FIELDS} for other in part["except"]],
-    }
+def _build_evidence(entry: LogEntry, body: DetectorBody) -> EvidenceDocument:
+    return EvidenceDocument(
+        entry=entry.number,
+        hash=entry.hash,
+        rows=body.rows,
+        window=body.window,
+        versions=body.versions,
+    )
 
 
-def _build_turn(phase_change: Mapping[str, Any], k: int) -> Json:
-    return {
-        "way": phase_change["way"],
-        "parts": _build_parts(phase_change["parts"], k),
-        "when": _build_bracket(phase_change["when"]),
-        "seen": _floor_second(phase_change["seen"]),
-    }
-
-
-def _build_evidence(entry: LogEntry) -> Json:
-    """Build what is needed to recompute the entry: journal rows, a window, versions."""
-    fields = {name: entry.body[name] for name in ("rows", "window", "versions")}
-    return {"entry": entry.number, "hash": entry.hash, **fields}
-
-
-def _build_alert(entry: LogEntry) -> Json:
+def _build_alert(entry: LogEntry) -> AlertDocument:
     """Build one alert: time, author, text, and whether subscribers were notified."""
-    return {
-        "entry": entry.number,
-        "by": entry.body.get("by", DETECTOR),
-        "name": entry.body.get("name", ""),
-        "text": entry.body.get("text", ""),
-        "at": _floor_second(entry.body["at"]),
-        "change": entry.body["change"],
-        "called": bool(entry.body["alert"]),
-    }
+    body = entry.body
+    operator_body = body if isinstance(body, OperatorBody) else None
+    return AlertDocument(
+        entry=entry.number,
+        by=operator_body.by if operator_body else DETECTOR,
+        name=operator_body.name if operator_body else "",
+        text=operator_body.text if operator_body else "",
+        at=_floor_second(body.at),
+        change=body.change,
+        called=body.alert,
+    )
 
 
-def _build_bracket(bracket: Mapping[str, str]) -> Json:
-    latest = -(-parse_us(bracket["latest"]) // SECOND_US) * SECOND_US
-    return {"earliest": _floor_second(bracket["earliest"]), "latest": write_time(latest)}
+def _widen_bracket(bracket: BracketDocument) -> BracketDocument:
+    latest = -(-parse_us(bracket.latest) // SECOND_US) * SECOND_US
+    return BracketDocument(_floor_second(bracket.earliest), write_time(latest))
 
 
 def _floor_second(timestamp: str) -> str:
@@ -167,33 +206,47 @@ def parse_us(timestamp: str) -> int:
     return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)
 
 
-def filter_incidents(incidents: Iterable[Json], filters: Mapping[str, Any]) -> list[Json]:
-    """Filter incidents; with times, keep those that overlap the time range."""
-    scope = {name: filters[name] for name in ("country", "service") if name in filters}
-    state_filters = {name: filters[name] for name in ("state", "kind") if name in filters}
-    return [
-        incident
-        for incident in incidents
-        if all(incident["scope"][name] == value for name, value in scope.items())
-        and all(incident[name] == value for name, value in state_filters.items())
-        and _overlaps(incident, filters.get("since"), filters.get("until"))
-    ]
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncidentFilter:
+    """A reader's filter; None matches everything, and times those that overlap the range."""
+
+    country: str | None = None
+    service: str | None = None
+    state: str | None = None
+    kind: str | None = None
+    since_us: int | None = None
+    until_us: int | None = None
+
+    def matches(self, incident: IncidentSummary) -> bool:
+        return (
+            self.country in (None, incident.scope.country)
+            and self.service in (None, incident.scope.service)
+            and self.state in (None, incident.state)
+            and self.kind in (None, incident.kind)
+            and self._overlaps(incident)
+        )
+
+    def _overlaps(self, incident: IncidentSummary) -> bool:
+        end = end_time(incident)
+        return (self.until_us is None or parse_us(incident.started.earliest) < self.until_us) and (
+            self.since_us is None or end is None or parse_us(end) >= self.since_us
+        )
 
 
-def _overlaps(incident: Json, since_us: int | None, until_us: int | None) -> bool:
-    end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
-    return (until_us is None or parse_us(incident["started"]["earliest"]) < until_us) and (
-        since_us is None or end is None or parse_us(end) >= since_us
-    )
+def end_time(incident: IncidentSummary) -> str | None:
+    """Return the latest time at which it ended or was closed; None while it is open."""
+    return incident.ended.latest if incident.ended else incident.closed
 
 
-def cut_page(incidents: Sequence[Json], position: str, limit: int) -> tuple[list[Json], str]:
+def cut_page(
+    incidents: Sequence[IncidentDocument], position: str, limit: int
+) -> tuple[list[IncidentDocument], str]:
     """Return (at most `limit` incidents after `position`, the next position or "")."""
     rest = [i for i in incidents if not position or sort_key(i) < position]
     rows = rest[:limit]
     return rows, sort_key(rows[-1]) if len(rest) > limit else ""
 
 
-def sort_key(incident: Json) -> str:
+def sort_key(incident: IncidentSummary) -> str:
     """Return the sort key, newest start first; it is stable as incidents are added."""
-    return f"{parse_us(incident['started']['earliest']):020d} {incident['id']}"
+    return f"{parse_us(incident.started.earliest):020d} {incident.id}"

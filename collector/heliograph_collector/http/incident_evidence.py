@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 from heliograph.units import HOUR_US
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import Feed, LinkCount
-from heliograph_collector.http.incident_document import OPEN_STATES, Json, parse_us
+from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import (
     JudgedMeasurement,
     MeasurementFilter,
@@ -72,7 +73,7 @@ class EvidenceReader:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
-    async def read_evidence(self, incident: Json) -> IncidentEvidence:
+    async def read_evidence(self, incident: IncidentSummary) -> IncidentEvidence:
         """Read the evidence; if the store does not answer, it holds only the problem."""
         since_us, until_us = _evidence_window(incident, self._feed.clock.wall_us())
         try:
@@ -83,32 +84,33 @@ class EvidenceReader:
         return IncidentEvidence(networks=networks, measurements=measurements)
 
     async def _count_networks(
-        self, incident: Json, since_us: int, until_us: int
+        self, incident: IncidentSummary, since_us: int, until_us: int
     ) -> list[NetworkVotes]:
-        scope = incident["scope"]
-        filters = {"country": scope["country"]}
+        scope = incident.scope
         window = (since_us, until_us, _BIN_S)
-        if not scope["service"]:
-            live_links = self._feed.links() if incident["state"] in OPEN_STATES else ()
+        if not scope.service:
+            live_links = self._feed.links() if incident.state in OPEN_STATES else ()
             country_links = [
-                link_count for link_count in live_links if link_count.country == scope["country"]
+                link_count for link_count in live_links if link_count.country == scope.country
             ]
-            return count_silences(await self._feed.silences(*window, **filters), country_links)
-        return count_votes(await self._feed.votes(*window, **filters, service=scope["service"]))
+            silences = await self._feed.silences(*window, country=scope.country)
+            return count_silences(silences, country_links)
+        votes = await self._feed.votes(*window, country=scope.country, service=scope.service)
+        return count_votes(votes)
 
     async def _list_measurements(
-        self, incident: Json, since_us: int, until_us: int
+        self, incident: IncidentSummary, since_us: int, until_us: int
     ) -> list[MeasurementRow]:
         """List the blocked measurements of an incident; a silence has none."""
-        scope = incident["scope"]
-        if not scope["service"]:
+        scope = incident.scope
+        if not scope.service:
             return []
         filters = MeasurementFilter(
-            country=scope["country"],
-            region=scope["region"],
-            asn=scope["asn"] or None,
-            access=scope["access"],
-            service=scope["service"],
+            country=scope.country,
+            region=scope.region,
+            asn=scope.asn or None,
+            access=scope.access,
+            service=scope.service,
             state=VerdictState.BLOCKED.value,
             since_us=since_us,
             until_us=until_us,
@@ -196,9 +198,9 @@ def _format_network(asn: int, access: str) -> str:
     return f"{f'AS{asn}' if asn else 'network not known'} {access}".rstrip()
 
 
-def _evidence_window(incident: Json, now_us: int) -> tuple[int, int]:
-    since_us = parse_us(incident["started"]["earliest"])
-    end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
+def _evidence_window(incident: IncidentSummary, now_us: int) -> tuple[int, int]:
+    since_us = parse_us(incident.started.earliest)
+    end = end_time(incident)
     until_us = min(parse_us(end) if end else now_us, since_us + _MAX_SPAN_US)
     bin_us = _BIN_S * 1_000_000
     first_us = (since_us - _LEAD_US) // bin_us * bin_us

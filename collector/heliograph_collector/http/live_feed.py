@@ -9,6 +9,7 @@ from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, Protocol
 
+import msgspec
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from heliograph.clock import Clock
@@ -21,8 +22,10 @@ from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method
 from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import (
+    BlindTime,
     Block,
     Cell,
     JudgedMeasurement,
@@ -76,11 +79,11 @@ class DetectorLog(Protocol):
 
     @property
     def book(self) -> IncidentBook: ...
-    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]: ...
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]: ...
 
 
 class AnnotationSource(Protocol):
-    def list_annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
+    def list_annotations(self, incident: str) -> Sequence[Mapping[str, object]]:
         """List what outside sources report beside an incident."""
         ...
 
@@ -224,11 +227,12 @@ class LiveFeed(Feed):
         caller = self._sessions.geo.find_origin(forwarded_for)
         return "" if caller is None or caller.is_loopback else str(caller)
 
-    def list_gaps(self, since_us: int, until_us: int) -> Sequence[Mapping[str, Any]]:
+    def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         return self._detector.list_gaps(since_us, until_us)
 
-    def annotations(self, incident: str) -> Sequence[Mapping[str, Any]]:
-        return self._annotations.list_annotations(incident)
+    def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
+        records = self._annotations.list_annotations(incident)
+        return msgspec.convert(records, list[AnnotationDocument])
 
     def links(self) -> list[LinkCount]:
         return [

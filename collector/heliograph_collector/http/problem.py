@@ -3,17 +3,17 @@
 A bug is a 500 and a log entry. A browser gets the same refusal as a page.
 """
 
-import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any
 
+import msgspec
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
+from heliograph_collector.model.published.files import ProblemDocument
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 log = logging.getLogger(__name__)
@@ -42,18 +42,27 @@ class Problem(Exception):  # noqa: N818 -- RFC 9457's own word
         super().__init__(detail)
         self.status = status
         self.headers = dict(headers or {})
-        self.body = {"type": "about:blank", "title": title, "status": status, "detail": detail}
-        if parameter:
-            self.body["parameter"] = parameter
-        if allowed:
-            self.body["allowed"] = allowed
+        self.document = ProblemDocument(
+            type="about:blank",
+            title=title,
+            status=status,
+            detail=detail,
+            parameter=parameter,
+            allowed=allowed,
+        )
+
+
+def bad_parameter(name: str, detail: str, allowed: str) -> Problem:
+    """Return the refusal of a parameter's value."""
+    return Problem(400, "Bad parameter", detail, parameter=name, allowed=allowed)
 
 
 def build_response(problem: Problem) -> web.Response:
     return web.Response(
         status=problem.status,
         headers=problem.headers,
-        text=json.dumps(problem.body, ensure_ascii=True),
+        body=msgspec.json.encode(problem.document),
+        charset="utf-8",
         content_type="application/problem+json",
     )
 
@@ -113,11 +122,10 @@ def render_problems(assets: Mapping[str, str]) -> Middleware:
         response = await handler(request)
         if not isinstance(response, web.Response) or not _wants_page(request, response):
             return response
+        document = msgspec.json.decode(response.text or "", type=ProblemDocument)
         page = web.Response(
             status=response.status,
-            text=render_problem(
-                json.loads(response.text or "{}"), assets, i18n.request_locale(request)
-            ),
+            text=render_problem(document, assets, i18n.request_locale(request)),
             content_type="text/html",
             headers={"Vary": "Accept, Accept-Language"},
         )
@@ -136,18 +144,15 @@ def _wants_page(request: web.Request, response: web.Response) -> bool:
     )
 
 
-def render_problem(problem: Mapping[str, Any], assets: Mapping[str, str], t: Locale) -> str:
+def render_problem(problem: ProblemDocument, assets: Mapping[str, str], t: Locale) -> str:
     """Render a problem as a page; the summary is translated, its detail is English."""
-    return (
-        environment()
-        .get_template("refusal.html")
-        .render(
-            t=t,
-            assets=assets,
-            lede=t(f"refused.lede_{problem['status']}"),
-            status=problem["status"],
-            detail="" if problem["status"] == 404 else problem["detail"],
-            parameter=problem.get("parameter", ""),
-            allowed=problem.get("allowed", ""),
-        )
+    return render_template(
+        "refusal.html",
+        t=t,
+        assets=assets,
+        lede=t(f"refused.lede_{problem.status}"),
+        status=problem.status,
+        detail="" if problem.status == 404 else problem.detail,
+        parameter=problem.parameter,
+        allowed=problem.allowed,
     )

@@ -1,16 +1,19 @@
 """Incidents and networks as readers may see them, for live readers and for other stages."""
 
 import asyncio
-import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from typing import Any
+
+import msgspec
 
 from heliograph_collector.http.api.coverage import build_gap
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusFullError, EventBus
 from heliograph_collector.http.incident_document import build_document, build_state
+from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
+from heliograph_collector.model.published.status import GapHint
+from heliograph_collector.model.records import BlindTime
 
 _RETRY_S = 5.0
 
@@ -21,9 +24,7 @@ class PublishedIncidents:
     def __init__(self, feed: Feed) -> None:
         self._feed = feed
 
-    def describe_incident(
-        self, entries: Sequence[LogEntry]
-    ) -> tuple[Mapping[str, Any], str] | None:
+    def describe_incident(self, entries: Sequence[LogEntry]) -> tuple[IncidentDocument, str] | None:
         """Return the document after these entries and a summary; None if it is withheld."""
         document = build_document(entries, self._feed.services, self._feed.k_anonymity)
         return None if document is None else (document, summarize_incident(document))
@@ -39,13 +40,13 @@ class PublishedIncidents:
             except BusFullError:
                 await asyncio.sleep(_RETRY_S)
 
-    def list_incidents(self) -> list[Mapping[str, Any]]:
-        """List the incidents as published, because a query would reveal a withheld one."""
+    def list_incidents(self) -> list[Mapping[str, object]]:
+        """List the incidents as JSON values, because a query would reveal a withheld one."""
         feed = self._feed
         states = (
             build_state(record, feed.services, feed.k_anonymity) for record in feed.book.incidents()
         )
-        return [incident for incident in states if incident is not None]
+        return [msgspec.to_builtins(incident) for incident in states if incident is not None]
 
     def list_networks(self) -> list[tuple[str, int]]:
         """List (country, ASN) with enough connected vantages to be named without risk.
@@ -76,18 +77,18 @@ class IncidentEvents:
         """Publish an incident as in `/api/v1/incidents/{id}`, if that shows it."""
         incident_document = build_document(book.entries_of(id_), self._titles, self._k)
         if incident_document is not None:
-            self._bus.publish("incident", json.dumps(incident_document))
+            self._bus.publish("incident", msgspec.json.encode(incident_document).decode())
 
-    def publish_gap(self, book: IncidentBook, coverage_gap: Mapping[str, Any]) -> None:
+    def publish_gap(self, book: IncidentBook, blind: BlindTime) -> None:
         """Publish a gap as in `/api/v1/coverage`.
 
         Only a country with a shown incident is named; other names would reveal a vantage.
         """
-        country = coverage_gap["country"]
+        country = blind.country
         is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
-        payload = build_gap(coverage_gap) if is_named else {"ask": "/api/v1/coverage"}
-        self._bus.publish("coverage", json.dumps(payload))
+        document = build_gap(blind) if is_named else GapHint(ask="/api/v1/coverage")
+        self._bus.publish("coverage", msgspec.json.encode(document).decode())
 
     def _has_shown_incident(self, book: IncidentBook, country: str) -> bool:
-        country_incidents = (i for i in book.incidents() if i["scope"]["country"] == country)
+        country_incidents = (i for i in book.incidents() if i.record.scope.country == country)
         return any(build_state(i, self._titles, self._k) for i in country_incidents)

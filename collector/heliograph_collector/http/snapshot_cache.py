@@ -16,6 +16,7 @@ from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
+from heliograph_collector.model.scope import ScopeFilter
 
 _SNAPSHOT_US = 1_000_000  # a snapshot is fresh for this time
 _MAX_POLLED_US = 40_000_000  # its age limit while polled; a poll comes at least every 17 s
@@ -26,6 +27,14 @@ _RECENT_US = 2 * _WIDTH_US
 _BINS_PER_QUERY = 12  # bins in one query: an hour of the whole world is large
 _IDLE_RATIO = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
+# fields of a cell over all places and services
+_TOTALS: Mapping[str, str | int] = {
+    "country": "",
+    "region": "",
+    "asn": 0,
+    "access": "",
+    "service": "",
+}
 _CACHE_SIZE = 48  # entries of `page_cache`
 _T = TypeVar("_T")
 
@@ -144,7 +153,9 @@ class SnapshotCache:
 
     async def _read_bins(self, since_us: int, until_us: int) -> dict[int, _BinCells]:
         """Read bins merged over regions, because the page shows whole networks."""
-        votes, silences = await _query_store(self._feed, since_us, until_us, snapshot.BIN_S, {})
+        votes, silences = await _query_store(
+            self._feed, since_us, until_us, snapshot.BIN_S, ScopeFilter()
+        )
         return await asyncio.to_thread(self._split_by_bin, votes, silences, since_us, until_us)
 
     def _split_by_bin(
@@ -178,7 +189,7 @@ def roll_up_merged(
     votes: Sequence[Vote],
     silences: Sequence[SilenceCount],
     window: tuple[int, int, int],
-    merged_fields: Mapping[str, Any],
+    merged_fields: Mapping[str, str | int],
 ) -> list[Cell]:
     """Roll up votes and silences, merged over some fields."""
     merged_places = {name: value for name, value in merged_fields.items() if name != "service"}
@@ -190,11 +201,11 @@ def roll_up_merged(
 
 
 async def _query_store(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, filters: Mapping[str, Any]
+    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
 ) -> tuple[list[Vote], list[SilenceCount]]:
-    votes = await feed.votes(since_us, until_us, bin_s, **filters)
-    place_filters = {name: value for name, value in filters.items() if name != "service"}
-    silences = await feed.silences(since_us, until_us, bin_s, **place_filters)
+    votes = await feed.votes(since_us, until_us, bin_s, **scope_filter.keywords())
+    place_filter = replace(scope_filter, service=None)
+    silences = await feed.silences(since_us, until_us, bin_s, **place_filter.keywords())
     return list(votes), list(silences)
 
 
@@ -203,16 +214,15 @@ async def query_cells(
     since_us: int,
     until_us: int,
     bin_s: int,
-    filters: Mapping[str, Any],
-    merged_fields: Mapping[str, Any],
+    scope_filter: ScopeFilter,
+    merged_fields: Mapping[str, str | int],
     *,
     keep_empty: bool = True,
 ) -> list[Cell]:
-    """Query cells under `filters`, merged over `merged_fields`, before k-anonymity.
+    """Query cells under a filter, merged over `merged_fields`, before k-anonymity.
 
     Args:
         since_us: Start of the window, microseconds UTC; `until_us` is its end.
-        filters: Values by field name, as for `Feed.votes`.
         merged_fields: "" or 0 by name of a place or service field.
         keep_empty: Whether to include cells without votes and silences.
 
@@ -221,30 +231,27 @@ async def query_cells(
     """
     wider = merged_fields.keys()
     return list(
-        await feed.wide(since_us, until_us, bin_s, wider=wider, empty=keep_empty, **filters)
+        await feed.wide(
+            since_us, until_us, bin_s, wider=wider, empty=keep_empty, **scope_filter.keywords()
+        )
     )
 
 
 async def query_series(
-    feed: Feed, since_us: int, until_us: int, bin_s: int, filters: Mapping[str, Any]
+    feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
 ) -> list[Cell | None]:
-    """Query one cell per bin over all that `filters` leave open.
+    """Query one cell per bin over all that the filter leaves open.
 
     None where k-anonymity withholds it.
     """
-    place_filters = {
-        "country": filters.get("country", ""),
-        "region": filters.get("region", ""),
-        "asn": filters.get("asn", 0),
-        "access": filters.get("access", ""),
-    }
-    service = filters.get("service", "")
-    all_filters = {**place_filters, "service": service}
-    merged_fields = {name: value for name, value in all_filters.items() if name not in filters}
-    measured = await query_cells(feed, since_us, until_us, bin_s, filters, merged_fields)
+    filters = scope_filter.keywords()
+    merged_fields = {name: value for name, value in _TOTALS.items() if name not in filters}
+    measured = await query_cells(feed, since_us, until_us, bin_s, scope_filter, merged_fields)
+    service = scope_filter.service or ""
     # Silence has no service: it counts for every requested service.
     measured = [replace(c, service=service) if not c.service else c for c in measured]
-    blank = rollup.blank_cell(place_filters, service, bin_s)
+    place = {name: filters.get(name, value) for name, value in _TOTALS.items() if name != "service"}
+    blank = rollup.blank_cell(place, service, bin_s)
     shown_cells = k_anonymity.merge_small_cells(measured, feed.k_anonymity)
     return k_anonymity.fill_starts(
         blank, measured, shown_cells, range(since_us, until_us, bin_s * 1_000_000)

@@ -7,8 +7,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from heliograph_collector.http.i18n import Locale
 
 
+def render_template(name: str, /, **values: object) -> str:
+    """Render a template; `t`, the page's language, is English by default."""
+    return _environment().get_template(name).render(values)
+
+
 @cache
-def environment() -> Environment:
+def _environment() -> Environment:
     jinja = Environment(
         loader=PackageLoader(__package__),
         autoescape=True,

@@ -14,15 +14,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+
+import msgspec
 
 from heliograph.durable_file import sync_folder
 from heliograph.keys import ALERT, SigningKey
 from heliograph.keys import verify as signed_by
 from heliograph_collector.incidents.diff import Revision
 from heliograph_collector.incidents.operator_entries import find_flaw
+from heliograph_collector.incidents.published.incident import EvidenceRows, EvidenceWindow
+from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
 from heliograph_collector.incidents.record import format_timestamp, incident_record
-from heliograph_collector.incidents.state import EMPTY_HEAD, is_operator_entry
+from heliograph_collector.incidents.state import DETECTOR, EMPTY_HEAD, OPERATOR
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FORMAT = 1
@@ -49,7 +52,7 @@ class _BadLineError(Exception):
     """A line is invalid; str() gives the reason."""
 
 
-def canonical_json(value: Mapping[str, Any]) -> bytes:
+def canonical_json(value: Mapping[str, object]) -> bytes:
     """Encode as canonical JSON. Raises ValueError on NaN and infinities."""
     json_text = json.dumps(
         value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False
@@ -57,9 +60,14 @@ def canonical_json(value: Mapping[str, Any]) -> bytes:
     return json_text.encode()
 
 
-def build_line(number: int, previous_hash: str, body: Mapping[str, Any], key: SigningKey) -> bytes:
+def build_line(number: int, previous_hash: str, body: EntryBody, key: SigningKey) -> bytes:
     """Build entry `number`, from 1, without a newline."""
-    unsigned = {"format": FORMAT, "number": number, "before": previous_hash, "body": body}
+    unsigned = {
+        "format": FORMAT,
+        "number": number,
+        "before": previous_hash,
+        "body": msgspec.to_builtins(body),
+    }
     signature = base64.b64encode(key.sign(ALERT, canonical_json(unsigned))).decode()
     return canonical_json(unsigned | {"signature": signature})
 
@@ -95,13 +103,23 @@ def verify_lines(lines: Iterable[bytes], public: bytes, head: str = "") -> Proof
     return Proof(number, previous_hash, acts=acts)
 
 
-def body_of(line: bytes) -> dict[str, Any]:
-    """Return the body of a verified line."""
-    body: dict[str, Any] = json.loads(line)["body"]
-    return body
+def body_of(line: bytes) -> EntryBody:
+    """Return the body of a verified line. Raises ValueError if this version cannot read it."""
+    body = msgspec.json.decode(line, type=_SignedLine).body
+    if msgspec.json.decode(body, type=_Authored).by == OPERATOR:
+        return msgspec.json.decode(body, type=OperatorBody)
+    return msgspec.json.decode(body, type=DetectorBody)
 
 
-def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> Any:
+class _SignedLine(msgspec.Struct):
+    body: msgspec.Raw
+
+
+class _Authored(msgspec.Struct):
+    by: str = DETECTOR
+
+
+def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> object:
     """Check a line against the line before; return its body. Raises _BadLineError."""
     entry = _parse_line(line)
     signature = entry.pop("signature", "")
@@ -116,25 +134,29 @@ def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> 
     return entry.get("body")
 
 
-def _is_valid_operator_entry(body: Any, hashes: Sequence[bytes]) -> bool:
+def _is_valid_operator_entry(raw_body: object, hashes: Sequence[bytes]) -> bool:
     """Return whether it is an operator's entry. Raises _BadLineError on a bad one.
 
     An operator's entry must name an earlier entry by number and hash.
     """
-    if not isinstance(body, dict) or not is_operator_entry(body):
+    if not isinstance(raw_body, dict) or raw_body.get("by") != OPERATOR:
         return False
+    try:
+        body = msgspec.convert(raw_body, OperatorBody)
+    except msgspec.ValidationError as error:
+        is_about = "`about`" in str(error) or "$.about" in str(error)
+        flaw = "does not say what it is about" if is_about else "lacks its text or name"
+        raise _BadLineError(f"it is the operator's, and {flaw}") from None
     error_text = find_flaw(body)
     if error_text:
         raise _BadLineError(error_text)
-    number = body["about"]["entry"]
-    digest = body["about"]["hash"]
-    is_earlier = isinstance(number, int) and 0 < number <= len(hashes)
-    if not is_earlier or hashes[number - 1].hex() != digest:
+    number = body.about.entry
+    if not 0 < number <= len(hashes) or hashes[number - 1].hex() != body.about.hash:
         raise _BadLineError("it is the operator's, and speaks of an entry that is not there")
     return True
 
 
-def _parse_line(line: bytes) -> dict[str, Any]:
+def _parse_line(line: bytes) -> dict[str, object]:
     if len(line) > MAX_LINE:
         raise _BadLineError("it is too long")
     try:
@@ -173,24 +195,23 @@ class EntryBasis:
     late: Sequence[tuple[int, int]] = ()  # (row, time evaluated before the row was read)
 
 
-def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> dict[str, Any]:
+def entry_body(revision: Revision, basis: EntryBasis, at_us: int) -> DetectorBody:
     """Build the body of a detector entry written at `at_us`."""
-    return {
-        "at": format_timestamp(at_us),
-        "change": revision.change.value,
-        "alert": revision.alert,
-        "incident": incident_record(revision.incident),
-        "rows": {"first": basis.first_row, "last": basis.last_row, **_late_rows(basis.late)},
-        "window": {
-            "since": format_timestamp(basis.since_us),
-            "until": format_timestamp(basis.until_us),
-        },
-        "versions": {"detect": str(DETECT_VERSION), **basis.versions},
-    }
-
-
-def _late_rows(late: Sequence[tuple[int, int]]) -> dict[str, Any]:
-    return {"late": [[row, format_timestamp(at_us)] for row, at_us in late]} if late else {}
+    return DetectorBody(
+        at=format_timestamp(at_us),
+        change=revision.change.value,
+        alert=revision.alert,
+        incident=incident_record(revision.incident),
+        rows=EvidenceRows(
+            first=basis.first_row,
+            last=basis.last_row,
+            late=tuple((row, format_timestamp(late_us)) for row, late_us in basis.late),
+        ),
+        window=EvidenceWindow(
+            since=format_timestamp(basis.since_us), until=format_timestamp(basis.until_us)
+        ),
+        versions={"detect": str(DETECT_VERSION), **basis.versions},
+    )
 
 
 class AlertLog:
@@ -213,7 +234,7 @@ class AlertLog:
         """Return the number of entries and the last hash, for publication."""
         return self._proof
 
-    def append(self, bodies: Sequence[Mapping[str, Any]]) -> Proof:
+    def append(self, bodies: Sequence[EntryBody]) -> Proof:
         """Append entries durably. Raises OSError.
 
         A crash may leave only the first of them.
@@ -221,7 +242,7 @@ class AlertLog:
         self.write(bodies)
         return self._proof
 
-    def write(self, bodies: Sequence[Mapping[str, Any]]) -> list[bytes]:
+    def write(self, bodies: Sequence[EntryBody]) -> list[bytes]:
         """Append entries durably; return their lines. Raises AlertLogError, OSError."""
         number = self._proof.entries
         previous_hash = self._proof.head

@@ -1,9 +1,8 @@
 """Log writer: write changes of incidents to the log, and keep the incident book."""
 
-from collections.abc import Container, Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from heliograph.keys import SigningKey
 from heliograph.units import DAY_US, MINUTE_US
@@ -23,12 +22,12 @@ from heliograph_collector.incidents.operator_entries import (
     check_entry,
     operator_body,
 )
+from heliograph_collector.incidents.published.log import DetectorBody, EntryBody
 from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
 from heliograph_collector.incidents.state import (
     IncidentBook,
     LogEntry,
     OperatorAct,
-    is_operator_entry,
 )
 
 MIN_REVISION_INTERVAL_US = MINUTE_US  # between entries without a change of state; assumed
@@ -69,12 +68,15 @@ class IncidentLogWriter:
         Args:
             amended: Ids whose entries name the store's verdicts as their basis.
         """
-        return self._write_revisions(
+        revisions = self._pending_revisions(incidents, at_us)
+        if not revisions:
+            return ()
+        store_basis = replace(basis, versions={**basis.versions, "verdicts": "store"})
+        return self._append_entries(
             [
-                (r, _mark_store_basis(basis) if r.incident.id in amended else basis)
-                for r in self._pending_revisions(incidents, at_us)
-            ],
-            at_us,
+                entry_body(r, store_basis if r.incident.id in amended else basis, at_us)
+                for r in revisions
+            ]
         )
 
     def write_operator_entry(self, operator_entry: OperatorEntry, at_us: int) -> LogEntry:
@@ -86,7 +88,7 @@ class IncidentLogWriter:
             _is_relevant_change(e, accepted.seen_number) for e in entries
         ):
             raise ChangedError("It has changed since you looked: look again, then say so.")
-        detector_entry = next(e for e in reversed(entries) if not is_operator_entry(e.body))
+        detector_entry = next(e for e in reversed(entries) if isinstance(e.body, DetectorBody))
         return self._append_entries(
             [operator_body(accepted, detector_entry, at_us, self._is_alerting(accepted))]
         )[0]
@@ -150,14 +152,7 @@ class IncidentLogWriter:
             or at_us - self._logged_at_us[id_] >= MIN_REVISION_INTERVAL_US
         )
 
-    def _write_revisions(
-        self, revisions: Sequence[tuple[Revision, EntryBasis]], at_us: int
-    ) -> Sequence[LogEntry]:
-        if not revisions:
-            return ()
-        return self._append_entries([entry_body(r, basis, at_us) for r, basis in revisions])
-
-    def _append_entries(self, bodies: Sequence[Mapping[str, Any]]) -> Sequence[LogEntry]:
+    def _append_entries(self, bodies: Sequence[EntryBody]) -> Sequence[LogEntry]:
         first = self._log.proof.entries + 1
         lines = self._log.write(bodies)
         entries = [
@@ -171,19 +166,18 @@ class IncidentLogWriter:
     def _apply_entry(self, entry: LogEntry) -> None:
         self.book.append(entry)
         history = self.book.history_of(entry.incident)
-        if history and history.state()["state"] in ("suspected", "confirmed"):
+        if history and history.state().state in ("suspected", "confirmed"):
             # Its later end may alert again.
             self._alerts_sent.discard((entry.incident, IncidentChange.WITHDRAWN))
-        if is_operator_entry(entry.body):
-            change = _ALERTING_ACTS.get(OperatorAct(entry.body["change"]))
-            if change and entry.body["alert"]:
-                self._alerts_sent.add((entry.incident, change))
-            return
-        incident = parse_incident(entry.body["incident"])
-        self.last_logged[incident.id] = incident
-        self._logged_at_us[incident.id] = parse_timestamp(entry.body["at"])
-        if entry.body["alert"]:
-            self._alerts_sent.add((incident.id, IncidentChange(entry.body["change"])))
+        change: IncidentChange | None
+        if isinstance(entry.body, DetectorBody):
+            self.last_logged[entry.incident] = parse_incident(entry.body.incident)
+            self._logged_at_us[entry.incident] = parse_timestamp(entry.body.at)
+            change = IncidentChange(entry.body.change)
+        else:
+            change = _ALERTING_ACTS.get(OperatorAct(entry.body.change))
+        if change and entry.body.alert:
+            self._alerts_sent.add((entry.incident, change))
 
     def _drop_old(self, before_us: int) -> None:
         for id_, incident in list(self.last_logged.items()):
@@ -195,7 +189,6 @@ class IncidentLogWriter:
 
 
 def _close_missing(revision: Revision, at_us: int) -> Revision:
-    """Set the end of an incident that is no longer detected to now."""
     closed_us = revision.incident.closed_us or at_us
     return replace(revision, incident=replace(revision.incident, closed_us=closed_us))
 
@@ -203,11 +196,7 @@ def _close_missing(revision: Revision, at_us: int) -> Revision:
 def _is_relevant_change(entry: LogEntry, seen_number: int) -> bool:
     """Return whether an entry after `seen_number` changes more than details."""
     minor_changes = (IncidentChange.REVISED, OperatorAct.ACKNOWLEDGED, OperatorAct.ANNOTATED)
-    return entry.number > seen_number and entry.body["change"] not in minor_changes
-
-
-def _mark_store_basis(basis: EntryBasis) -> EntryBasis:
-    return replace(basis, versions={**basis.versions, "verdicts": "store"})
+    return entry.number > seen_number and entry.body.change not in minor_changes
 
 
 def _add_hints(incident: Incident, earlier: Sequence[Incident]) -> Incident:

@@ -5,10 +5,13 @@ withdrawn.
 """
 
 import unicodedata
-from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
+from heliograph_collector.incidents.published.log import (
+    EntryReference,
+    IncidentReference,
+    OperatorBody,
+)
 from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.incidents.state import OPERATOR, IncidentHistory, LogEntry, OperatorAct
 
@@ -66,10 +69,8 @@ def check_entry(operator_entry: OperatorEntry, history: IncidentHistory | None) 
     """Return the entry with clean text. Raises OperatorEntryError."""
     if history is None:
         raise OperatorEntryError("No incident has this id.")
-    operator_entry = OperatorEntry(
-        incident=operator_entry.incident,
-        act=operator_entry.act,
-        seen_number=operator_entry.seen_number,
+    operator_entry = replace(
+        operator_entry,
         note=clean_text(operator_entry.note),
         name=clean_text(operator_entry.name, MAX_NAME),
     )
@@ -90,42 +91,35 @@ def _refusal_reason(operator_entry: OperatorEntry, history: IncidentHistory) -> 
         return f"It has {MAX_NOTES} notes, and takes no more."
     if act is OperatorAct.WITHDRAWN and not operator_entry.note:
         return "A withdrawal wants a reason, which readers will see."
-    if act is OperatorAct.WITHDRAWN and state["state"] == "withdrawn":
+    if act is OperatorAct.WITHDRAWN and state.state == "withdrawn":
         return "It is withdrawn already."
     if act is OperatorAct.CONFIRMED and history.operator_verdict is OperatorAct.CONFIRMED:
         return "It is confirmed by the operator already."
-    if act is OperatorAct.CONFIRMED and state["withdrawn_by"] == "detector":
+    if act is OperatorAct.CONFIRMED and state.withdrawn_by == "detector":
         return "The detector has taken it back; say what you know in a note."
     return ""
 
 
 def operator_body(
     operator_entry: OperatorEntry, detector_entry: LogEntry, at_us: int, alert: bool
-) -> dict[str, Any]:
+) -> OperatorBody:
     """Build the body, which names the detector's entry that it is about."""
-    return {
-        "at": format_timestamp(at_us),
-        "by": OPERATOR,
-        "change": operator_entry.act.value,
-        "alert": alert,
-        "incident": {"id": operator_entry.incident},
-        "about": {"entry": detector_entry.number, "hash": detector_entry.hash},
-        "name": operator_entry.name,
-        "text": operator_entry.note,
-    }
+    return OperatorBody(
+        at=format_timestamp(at_us),
+        by=OPERATOR,
+        change=operator_entry.act.value,
+        alert=alert,
+        incident=IncidentReference(operator_entry.incident),
+        about=EntryReference(detector_entry.number, detector_entry.hash),
+        name=operator_entry.name,
+        text=operator_entry.note,
+    )
 
 
-def find_flaw(body: Mapping[str, Any]) -> str:
+def find_flaw(body: OperatorBody) -> str:
     """Return the flaw of an operator's entry by itself, "" if it has none."""
-    about = body.get("about")
-    note = body.get("text")
-    name = body.get("name")
-    if body.get("change") not in tuple(OperatorAct):
+    if body.change not in tuple(OperatorAct):
         return "it is the operator's, with a word that an operator does not have"
-    if not isinstance(note, str) or not isinstance(name, str):
-        return "it is the operator's, and lacks its text or name"
-    if len(note) > MAX_TEXT or len(name) > MAX_NAME:
+    if len(body.text) > MAX_TEXT or len(body.name) > MAX_NAME:
         return "it is the operator's, and too long"
-    if not isinstance(about, dict) or not {"entry", "hash"} <= about.keys():
-        return "it is the operator's, and does not say what it is about"
     return ""

@@ -5,15 +5,24 @@ are always the detector's.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from copy import deepcopy
+from copy import copy
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
+from operator import attrgetter
+
+from msgspec.structs import asdict, replace
+
+from heliograph_collector.incidents.published.incident import (
+    OperatorNote,
+    OperatorStatements,
+    OperatorVerdict,
+)
+from heliograph_collector.incidents.published.log import EntryBody, IncidentRecord, OperatorBody
+from heliograph_collector.model.scope import Scope
 
 EMPTY_HEAD = "0" * 64  # the head of a log without entries
 DETECTOR = "detector"
 OPERATOR = "operator"
-_CELL_FIELDS = ("country", "region", "asn", "access")
 
 
 class OperatorAct(StrEnum):
@@ -25,6 +34,33 @@ class OperatorAct(StrEnum):
     WITHDRAWN = "operator_withdrawn"
 
 
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One verified line of the log; `hash` is its SHA-256 in hex."""
+
+    number: int  # from 1
+    hash: str
+    line: bytes  # without its newline
+    body: EntryBody
+
+    @property
+    def incident(self) -> str:
+        """Return the id of its incident."""
+        return self.body.incident.id
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoggedIncident:
+    """The detector's last record of an incident, and its state with the operator's verdicts."""
+
+    record: IncidentRecord
+    state: str  # suspected, confirmed, closed, withdrawn
+    confirmed_by: tuple[str, ...]  # DETECTOR, OPERATOR
+    withdrawn_by: str  # DETECTOR, OPERATOR or ""
+    operator: OperatorStatements | None
+    entries: tuple[int, ...]  # numbers of all entries about it
+
+
 class IncidentHistory:
     """The history of one incident, entry by entry.
 
@@ -33,27 +69,31 @@ class IncidentHistory:
     valid: an incident that the detector then withdraws is closed.
     """
 
-    def __init__(self, entries: "Iterable[LogEntry]" = ()) -> None:
-        self.record: Mapping[str, Any] = {}  # of the detector's last entry
-        self.change = ""  # of the detector's last entry
-        self.last_number = 0  # of the detector's last entry
-        self._numbers: list[int] = []
-        self._statements: dict[str, Any] | None = None
+    def __init__(self, entries: Iterable[LogEntry] = ()) -> None:
+        self._record: IncidentRecord | None = None  # of the detector's last entry
+        self._numbers: tuple[int, ...] = ()
+        self._acknowledged: OperatorNote | None = None
+        self._notes: tuple[OperatorNote, ...] = ()
+        self._verdicts: Mapping[OperatorAct, OperatorVerdict] = {}  # the last ones
         self._standing_verdict: OperatorAct | None = None  # the operator's confirmed or withdrawn
-        self._known_cells: list[tuple[Any, ...]] = []  # all cells that the detector named
+        self._known_cells: tuple[Scope, ...] = ()  # all cells that the detector named
         for entry in entries:
             self.add_entry(entry)
 
-    def add_entry(self, entry: "LogEntry") -> None:
-        self._numbers.append(entry.number)
-        if is_operator_entry(entry.body):
-            self._add_statement(entry)
-        else:
-            self._add_detection(entry)
+    def add_entry(self, entry: LogEntry) -> None:
+        self._numbers = (*self._numbers, entry.number)
+        if isinstance(entry.body, OperatorBody):
+            self._add_statement(entry.number, entry.body)
+            return
+        record = entry.body.incident
+        if self.reopens(record, entry.body.change):
+            self._end_verdict(entry.number)
+        self._known_cells = tuple(dict.fromkeys((*self._known_cells, *_list_cells(record))))
+        self._record = record
 
-    def with_entry(self, entry: "LogEntry") -> "IncidentHistory":
+    def with_entry(self, entry: LogEntry) -> "IncidentHistory":
         """Return a copy with this entry, so that readers of the original see no change."""
-        successor = deepcopy(self, {id(self.record): self.record})  # the record never changes
+        successor = copy(self)  # no method changes a value in place
         successor.add_entry(entry)
         return successor
 
@@ -63,79 +103,76 @@ class IncidentHistory:
 
     @property
     def is_acknowledged(self) -> bool:
-        return bool(self._statements and self._statements["acknowledged"])
+        return self._acknowledged is not None
 
     @property
     def note_count(self) -> int:
-        return len(self._statements["notes"]) if self._statements else 0
+        return len(self._notes)
 
-    def state(self) -> dict[str, Any]:
-        """Return the detector's record with combined `state` and operator statements."""
-        detected = str(self.record["state"])
-        document = {
-            **self.record,
-            "state": _combined_state(detected, self._standing_verdict),
-            "detected": detected,
-            "withdrawn_by": self._withdrawn_by(detected),
-            "operator": _copy_statements(self._statements),
-            "alerts": list(self._numbers),
-        }
-        return document | {"confirmed_by": self._confirmed_by(document)}
+    def state(self) -> LoggedIncident:
+        """Return the combined state. Raises ValueError before the detector's first entry."""
+        if self._record is None:
+            raise ValueError("the detector has no entry about this incident")
+        state = self._combine_state(self._record.state)
+        return LoggedIncident(
+            record=self._record,
+            state=state,
+            confirmed_by=() if state == "withdrawn" else self._confirmers(self._record),
+            withdrawn_by=self._withdrawn_by(self._record.state),
+            operator=self._statements(),
+            entries=self._numbers,
+        )
 
-    def _add_statement(self, entry: "LogEntry") -> None:
-        act = OperatorAct(entry.body["change"])
-        if self._statements is None:
-            self._statements = {
-                "acknowledged": None,
-                "confirmed": None,
-                "withdrawn": None,
-                "notes": [],
-            }
-        statement = {"entry": entry.number, **{n: entry.body[n] for n in ("at", "name", "text")}}
-        if act is OperatorAct.ANNOTATED:
-            self._statements["notes"].append(statement)
-        elif act is OperatorAct.ACKNOWLEDGED:
-            self._statements["acknowledged"] = self._statements["acknowledged"] or statement
-        else:
-            self._end_verdict(entry.number)
-            self._standing_verdict = act
-            self._statements[_ACT_NAMES[act]] = statement | {"until": None}
-
-    def reopens(self, record: Mapping[str, Any], change: str) -> bool:
+    def reopens(self, record: IncidentRecord, change: str) -> bool:
         """Return whether this is new evidence against a valid withdrawal."""
         has_new_cell = any(
-            not any(_is_within(cell, known_cell) for known_cell in self._known_cells)
-            for cell in _cell_keys(record)
+            not any(cell.is_within(known_cell) for known_cell in self._known_cells)
+            for cell in _list_cells(record)
         )
         return self._standing_verdict is OperatorAct.WITHDRAWN and (
             has_new_cell or change in ("confirmed", "resumed")
         )
 
-    def _add_detection(self, entry: "LogEntry") -> None:
-        record = entry.body["incident"]
-        change = str(entry.body.get("change", ""))
-        if self.reopens(record, change):
-            self._end_verdict(entry.number)
-        self._known_cells += [cell for cell in _cell_keys(record) if cell not in self._known_cells]
-        self.record = record
-        self.change = change
-        self.last_number = entry.number
+    def _add_statement(self, number: int, body: OperatorBody) -> None:
+        act = OperatorAct(body.change)
+        note = OperatorNote(entry=number, at=body.at, name=body.name, text=body.text)
+        if act is OperatorAct.ANNOTATED:
+            self._notes = (*self._notes, note)
+        elif act is OperatorAct.ACKNOWLEDGED:
+            self._acknowledged = self._acknowledged or note
+        else:
+            self._end_verdict(number)
+            self._standing_verdict = act
+            verdict = OperatorVerdict(**asdict(note), until=None)
+            self._verdicts = {**self._verdicts, act: verdict}
 
     def _end_verdict(self, number: int) -> None:
-        """End the operator's valid verdict by this entry."""
-        if self._standing_verdict is not None and self._statements is not None:
-            self._statements[_ACT_NAMES[self._standing_verdict]]["until"] = number
+        act = self._standing_verdict
+        if act is not None:
+            ended = replace(self._verdicts[act], until=number)
+            self._verdicts = {**self._verdicts, act: ended}
         self._standing_verdict = None
 
-    def _confirmed_by(self, document: Mapping[str, Any]) -> list[str]:
-        if document["state"] == "withdrawn":
-            return []
-        confirmers = [DETECTOR] if self.record.get("confirmed") else []
-        return (
-            [*confirmers, OPERATOR]
-            if self._standing_verdict is OperatorAct.CONFIRMED
-            else confirmers
+    def _statements(self) -> OperatorStatements | None:
+        if not (self._acknowledged or self._notes or self._verdicts):
+            return None
+        return OperatorStatements(
+            acknowledged=self._acknowledged,
+            confirmed=self._verdicts.get(OperatorAct.CONFIRMED),
+            withdrawn=self._verdicts.get(OperatorAct.WITHDRAWN),
+            notes=self._notes,
         )
+
+    def _combine_state(self, detected: str) -> str:
+        if self._standing_verdict is OperatorAct.WITHDRAWN:
+            return "withdrawn"
+        if self._standing_verdict is OperatorAct.CONFIRMED:
+            return {"suspected": "confirmed", "withdrawn": "closed"}.get(detected, detected)
+        return detected
+
+    def _confirmers(self, record: IncidentRecord) -> tuple[str, ...]:
+        has_operator = self._standing_verdict is OperatorAct.CONFIRMED
+        return (DETECTOR,) * bool(record.confirmed) + (OPERATOR,) * has_operator
 
     def _withdrawn_by(self, detected: str) -> str:
         if self._standing_verdict is OperatorAct.WITHDRAWN:
@@ -143,49 +180,8 @@ class IncidentHistory:
         return DETECTOR if detected == "withdrawn" and self._standing_verdict is None else ""
 
 
-_ACT_NAMES = {OperatorAct.CONFIRMED: "confirmed", OperatorAct.WITHDRAWN: "withdrawn"}
-
-
-def is_operator_entry(body: Mapping[str, Any]) -> bool:
-    return body.get("by") == OPERATOR
-
-
-def _combined_state(detected: str, operator_verdict: OperatorAct | None) -> str:
-    if operator_verdict is OperatorAct.WITHDRAWN:
-        return "withdrawn"
-    if operator_verdict is OperatorAct.CONFIRMED:
-        return {"suspected": "confirmed", "withdrawn": "closed"}.get(detected, detected)
-    return detected
-
-
-def _cell_keys(record: Mapping[str, Any]) -> list[tuple[Any, ...]]:
-    return [tuple(part[name] for name in _CELL_FIELDS) for part in record.get("parts", ())]
-
-
-def _is_within(cell: tuple[Any, ...], wider: tuple[Any, ...]) -> bool:
-    return all(
-        not wider_value or cell_value == wider_value
-        for cell_value, wider_value in zip(cell, wider, strict=True)
-    )
-
-
-def _copy_statements(statements: dict[str, Any] | None) -> dict[str, Any] | None:
-    return None if statements is None else {**statements, "notes": list(statements["notes"])}
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One verified line of the log; `hash` is its SHA-256 in hex."""
-
-    number: int  # from 1
-    hash: str
-    line: bytes  # without its newline
-    body: Mapping[str, Any]
-
-    @property
-    def incident(self) -> str:
-        """Return the id of its incident."""
-        return str(self.body["incident"]["id"])
+def _list_cells(record: IncidentRecord) -> list[Scope]:
+    return [Scope(part.country, part.region, part.asn, part.access) for part in record.parts]
 
 
 class IncidentBook:
@@ -218,12 +214,12 @@ class IncidentBook:
         self._by_incident.setdefault(entry.incident, []).append(entry)
         self._entries.append(entry)
 
-    def incidents(self) -> list[dict[str, Any]]:
+    def incidents(self) -> list[LoggedIncident]:
         """Return the newest state of each incident, newest start first."""
         states = [history.state() for history in list(self._histories.values())]
-        return sorted(states, key=lambda i: (i["started"]["earliest"], i["id"]), reverse=True)
+        return sorted(states, key=attrgetter("record.started.earliest", "record.id"), reverse=True)
 
-    def get(self, id: str) -> dict[str, Any] | None:  # noqa: A002 the name in the record
+    def get(self, id: str) -> LoggedIncident | None:  # noqa: A002 the name in the record
         """Return the newest state of one incident, as `incidents` does."""
         history = self._histories.get(id)
         return history.state() if history else None

@@ -302,6 +302,16 @@ class PresenceRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlindTime:
+    """A time in which the collector could not observe."""
+
+    since_us: int
+    until_us: int | None  # None: ongoing
+    reason: str
+    country: str = ""  # "" is every country
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeFailure:
     """An input that could not be decoded, stored with its reason and skipped."""
 

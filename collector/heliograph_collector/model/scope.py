@@ -1,7 +1,7 @@
 """Cells: a country, and optionally a region, a network and an access type in it."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from functools import lru_cache
 from itertools import combinations
 from typing import NamedTuple
@@ -93,6 +93,25 @@ def scope_label(scopes: Iterable[Scope]) -> str:
         *([f"{only_scope.access}-only"] if only_scope.access and not only_scope.asn else []),
     ]
     return " ".join(label_parts)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ScopeFilter:
+    """A filter of cells; a missing field (null) matches every value."""
+
+    country: str | None = None
+    region: str | None = None
+    asn: int | None = None
+    access: str | None = None
+    service: str | None = None
+
+    def keywords(self) -> dict[str, str | int]:
+        """Return the fields that are not None, for the queries of the store."""
+        return {
+            field.name: value
+            for field in fields(self)
+            if (value := getattr(self, field.name)) is not None
+        }
 
 
 @dataclass(frozen=True, slots=True)

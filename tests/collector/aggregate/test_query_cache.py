@@ -17,6 +17,7 @@ from heliograph_collector.aggregate.query_cache import (
 from heliograph_collector.http.pages.country_timeline import MERGED_FIELDS
 from heliograph_collector.http.snapshot_cache import query_cells, query_series
 from heliograph_collector.model.records import JudgedMeasurement, Vantage
+from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.store import Store
 from support.crowds import keep
@@ -54,11 +55,15 @@ async def test_counts_of_the_store_equal_those_of_its_votes(store: Store) -> Non
     ours = World().feed(votes=store.votes, silences=store.silences, k_anonymity=2)
     theirs = World().feed(wide=CellQueryCache(store, clock).cells, k_anonymity=2)
     for blank in MERGED_FIELDS:
-        seen = await query_cells(theirs, *TWO_DAYS, {"country": "KZ"}, blank)
-        assert seen == await query_cells(ours, *TWO_DAYS, {"country": "KZ"}, blank), blank
-    kz = {"country": "KZ"}
-    network: dict[str, object] = {**kz, "asn": 9198, "access": "mobile"}
-    for asked in ({}, kz, {**kz, "service": "signal"}, network, {"service": "telegram"}):
+        seen = await query_cells(theirs, *TWO_DAYS, ScopeFilter(country="KZ"), blank)
+        assert seen == await query_cells(ours, *TWO_DAYS, ScopeFilter(country="KZ"), blank), blank
+    for asked in (
+        ScopeFilter(),
+        ScopeFilter(country="KZ"),
+        ScopeFilter(country="KZ", service="signal"),
+        ScopeFilter(country="KZ", asn=9198, access="mobile"),
+        ScopeFilter(service="telegram"),
+    ):
         told = await query_series(theirs, *TWO_DAYS, asked)
         assert told == await query_series(ours, *TWO_DAYS, asked), asked
         assert any(cell is not None and cell.vantages for cell in told), asked

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec import structs
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_collector.alerting.dispatcher import AlertDispatcher, Transports
@@ -22,6 +23,7 @@ from heliograph_collector.config.receivers import (
     ReceiverKind,
     SuspectedPolicy,
 )
+from heliograph_collector.http.incident_document import build_document
 from heliograph_collector.incidents.state import IncidentBook
 from support.casebook import blocking, book, closed, evening_book, silence
 from support.fake_feed import published
@@ -238,11 +240,12 @@ def test_who_hears_of_what(filters: dict[str, Any], heard: list[str]) -> None:
 
 
 def test_particulars_and_notes_call_nobody() -> None:
-    (entry, *_) = book(blocking()).entries
-    quiet = {**entry.body, "alert": False}
-    incident: dict[str, Any] = {"confirmed": "2022-01-05T13:00:00Z", "updated": "", "links": {}}
+    entries = book(blocking()).entries
+    incident = build_document(entries, {}, 5)
+    assert incident is not None
     for change in ("revised", "resumed", "operator_annotated", "operator_acknowledged"):
-        assert build_alert(1, entry.hash, quiet | {"change": change}, incident, "") is None
+        body = structs.replace(entries[0].body, alert=False, change=change)
+        assert build_alert(1, entries[0].hash, body, incident, "") is None
 
 
 async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> None:

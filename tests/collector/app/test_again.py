@@ -5,10 +5,12 @@ from pathlib import Path
 from random import Random
 
 import pytest
+from msgspec.structs import replace
 
 from heliograph_collector.cli import main
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, AlertLog, body_of, read_lines
+from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.model.signals import Fault, FaultReason, VantageArrival
 from support.detector_run import KEY, DetectorRun, rows_of
 from support.journal_rows import SECRET, row_of
@@ -56,7 +58,10 @@ async def test_forged_entry_differs(tmp_path: Path, capsys: pytest.CaptureFixtur
     entries = await history(tmp_path, 1)
     *_, last = read_lines(tmp_path / LOG_FILE_NAME)
     body = body_of(last)
-    body["incident"]["parts"][0]["votes"] += 1
+    assert isinstance(body, DetectorBody)
+    part, *others = body.incident.parts
+    incident = replace(body.incident, parts=(replace(part, votes=part.votes + 1), *others))
+    body = replace(body, incident=incident)
     AlertLog(tmp_path / LOG_FILE_NAME, KEY).append([body])
     code, again = verified(tmp_path, capsys)
     assert code == 1

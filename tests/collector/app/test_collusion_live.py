@@ -48,8 +48,8 @@ async def test_third_of_the_vantages_hides_no_silence(seed: int, tmp_path: Path)
     restless = live(colluding[:9], rng, ONSET / 3_600, churn=400.0)
     rows = rows_of(signals + present(colluding[9:]) + restless)
     (incident,) = await play(tmp_path, rows)
-    assert (incident["label"], incident["state"]) == ("national", "confirmed")
-    assert seconds(incident["confirmed"]) <= ONSET + 75
+    assert (incident.label, incident.state) == ("national", "confirmed")
+    assert seconds(incident.confirmed) <= ONSET + 75
 
 
 @pytest.mark.parametrize("seed", SEEDS)
@@ -100,6 +100,6 @@ async def test_third_of_the_vantages_raises_no_block(seed: int, tmp_path: Path) 
 async def test_third_of_the_vantages_hides_no_block(seed: int, tmp_path: Path) -> None:
     honest, colluding = two_networks(Random(seed))
     (incident,) = await judged(tmp_path, {w.nym: blocked() for w in honest}, [*honest, *colluding])
-    assert (incident["kind"], incident["label"]) == ("service_blocking", "national")
-    assert incident["scope"]["service"] == "signal"
-    assert seconds(incident["confirmed"]) <= 1_800 + 300
+    assert (incident.kind, incident.label) == ("service_blocking", "national")
+    assert incident.scope.service == "signal"
+    assert seconds(incident.confirmed) <= 1_800 + 300

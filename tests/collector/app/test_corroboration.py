@@ -19,29 +19,18 @@ from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.corroborate.service import (
     Corroboration,
 )
-from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.published_incidents import PublishedIncidents
-from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from support import outside as o
+from support.casebook import book, part, silence
 from support.fake_feed import World
 from support.hand_clock import HandClock
 
-MOMENT = "2022-01-05T11:00:00.000000Z"
 
-
-def entry(number: int, name: str, votes: int) -> LogEntry:
-    cell = o.incident(MOMENT, MOMENT)["scope"]
-    part = cell | {"votes": votes, "share": 0.9, "networks": 3, "except": []}
-    incident = o.incident(
-        MOMENT, MOMENT, name, label="national", scope=cell | {"service": ""}, parts=[part],
-        suspected=MOMENT, confirmed=MOMENT, closed=None, layer="", method="", confidence=0.9,
-        turns=[], hints=[], held=[],
-    )  # fmt: skip
-    return LogEntry(number=number, hash="", line=b"", body={"incident": incident, "at": MOMENT})
-
-
-def feed(*entries: LogEntry) -> Feed:
-    return World().feed(book=IncidentBook(entries))
+def shown(**votes: float) -> PublishedIncidents:
+    """Silences of Kazakhstan since about 11:00 by id, as the feed shows them."""
+    cuts = [silence(name, 163, parts=(part(count, "KZ"),)) for name, count in votes.items()]
+    return PublishedIncidents(World().feed(book=book(*cuts)))
 
 
 def build(config: Config, clock: HandClock | None = None) -> Corroboration:
@@ -52,7 +41,7 @@ def build(config: Config, clock: HandClock | None = None) -> Corroboration:
 async def test_by_default_nobody_is_asked(tmp_path: Path) -> None:
     corroboration = build(Config(data=tmp_path))
     async with asyncio.timeout(5):
-        await corroboration.run(PublishedIncidents(feed(entry(1, "a", 20))))
+        await corroboration.run(shown(a=20))
     assert corroboration.list_annotations("a") == []
     assert not (tmp_path / FILE).exists()
 
@@ -69,7 +58,7 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
         clock = HandClock()
         corroboration = build(config, clock)
         pauses = o.Pauses(clock, most=3)
-        published = PublishedIncidents(feed(entry(1, "a", 20)))
+        published = shown(a=20)
         task = group.create_task(corroboration.run(published, pauses))
         await pauses.done.wait()
         task.cancel()
@@ -78,7 +67,7 @@ async def test_what_is_configured_is_asked_and_noted(tmp_path: Path) -> None:
 
 
 def test_an_incident_of_too_few_is_asked_of_nobody() -> None:
-    published = PublishedIncidents(feed(entry(1, "a", 20), entry(2, "b", 4)))
+    published = shown(a=20, b=4)
     assert [incident["id"] for incident in published.list_incidents()] == ["a"]
 
 

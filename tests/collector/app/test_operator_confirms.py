@@ -12,6 +12,7 @@ import pytest
 from heliograph.clock import SystemClock
 from heliograph_collector.cli import main
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, body_of, read_lines
+from heliograph_collector.incidents.published.log import OperatorBody
 from support.browser_reader import Open, Reader
 from support.operator_journey import log_in
 from support.receivers import Receiving, receiving
@@ -56,9 +57,9 @@ async def test_an_operator_confirms_and_everybody_can_tell(
     acts = [
         body
         for body in map(body_of, read_lines(data / LOG_FILE_NAME))
-        if body.get("by") == "operator"
+        if isinstance(body, OperatorBody)
     ]
-    assert [act["name"] for act in acts] == ["", "operator"]
+    assert [act.name for act in acts] == ["", "operator"]
 
 
 def _both_told(door: Served) -> None:

@@ -4,7 +4,6 @@ import json
 from base64 import b64encode
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -12,9 +11,9 @@ from heliograph.keys import ALERT
 from heliograph_collector.cli import main
 from heliograph_collector.http.api import feeds
 from heliograph_collector.http.incident_document import (
+    IncidentFilter,
     build_document,
     build_history,
-    filter_incidents,
     parse_us,
 )
 from heliograph_collector.incidents.incident import Incident, IncidentState
@@ -32,6 +31,7 @@ from heliograph_collector.incidents.operator_entries import (
     OperatorEntry,
     OperatorEntryError,
 )
+from heliograph_collector.incidents.published.incident import IncidentDocument, OperatorStatements
 from heliograph_collector.incidents.state import LogEntry, OperatorAct
 from support.casebook import KEY, MINUTE, ago, part, silence
 from support.fake_feed import NOW_US
@@ -62,10 +62,15 @@ class Desk:
         said = OperatorEntry(incident=ID, act=act, seen_number=seen, note=text, name=name)
         return self.ledger.write_operator_entry(said, self._now_us)
 
-    def told(self) -> dict[str, Any]:
+    def told(self) -> IncidentDocument:
         found = build_document(self.ledger.book.entries_of(ID), {}, 5)
         assert found is not None
         return found
+
+    def statements(self) -> OperatorStatements:
+        statements = self.told().operator
+        assert statements is not None
+        return statements
 
     def proof(self) -> Proof:
         return verify_lines(read_lines(self.file), KEY.public, self.ledger.book.head)
@@ -80,19 +85,21 @@ def test_a_confirmation_is_told_as_the_operators_and_never_as_the_detectors(desk
     desk.finds(DOUBT)
     entry = desk.says(OperatorAct.CONFIRMED, "A colleague in Almaty says so by satellite.")
     told = desk.told()
-    assert (told["state"], told["detected"]) == ("confirmed", "suspected")
-    assert (told["confirmed_by"], told["confirmed"]) == (["operator"], None)
-    assert told["operator"]["confirmed"]["text"].startswith("A colleague")
-    assert told["sentence"].startswith("Confirmed by the operator: Kazakhstan fell silent")
-    assert entry.body["alert"], "subscribers are called by it"
-    assert len(told["evidence"]) == 1, "the operator's word rests on no rows of ours"
+    assert (told.state, told.detected) == ("confirmed", "suspected")
+    assert (told.confirmed_by, told.confirmed) == (("operator",), None)
+    verdict = desk.statements().confirmed
+    assert verdict is not None
+    assert verdict.text.startswith("A colleague")
+    assert told.sentence.startswith("Confirmed by the operator: Kazakhstan fell silent")
+    assert entry.body.alert, "subscribers are called by it"
+    assert len(told.evidence) == 1, "the operator's word rests on no rows of ours"
     desk.finds(CERTAIN)
     told = desk.told()
-    assert told["confirmed_by"] == ["detector", "operator"]
-    assert told["confirmed"] is not None
-    called = [e.body["change"] for e in desk.ledger.book.entries if e.body["alert"]]
+    assert told.confirmed_by == ("detector", "operator")
+    assert told.confirmed is not None
+    called = [e.body.change for e in desk.ledger.book.entries if e.body.alert]
     assert called == ["operator_confirmed"], "and not twice for the same"
-    assert [alert["by"] for alert in told["alerts"]] == ["detector", "operator", "detector"]
+    assert [alert.by for alert in told.alerts] == ["detector", "operator", "detector"]
 
 
 def test_what_the_detector_lets_go_of_has_ended_where_the_operator_confirmed(desk: Desk) -> None:
@@ -100,7 +107,7 @@ def test_what_the_detector_lets_go_of_has_ended_where_the_operator_confirmed(des
     desk.says(OperatorAct.CONFIRMED)
     desk.finds(replace(DOUBT, state=IncidentState.WITHDRAWN, closed_us=NOW_US))
     told = desk.told()
-    assert (told["state"], told["detected"], told["withdrawn_by"]) == ("closed", "withdrawn", "")
+    assert (told.state, told.detected, told.withdrawn_by) == ("closed", "withdrawn", "")
 
 
 @pytest.mark.parametrize("before", [DOUBT, CERTAIN])
@@ -109,9 +116,9 @@ def test_what_is_not_found_any_more_is_over_since_then(desk: Desk, before: Incid
     desk.finds(before)
     desk.finds()
     told = desk.told()
-    assert told["detected"] == "withdrawn"
-    assert told["closed"] == told["updated"]
-    assert filter_incidents([told], {"since": parse_us(told["closed"]) + 1}) == []
+    assert told.detected == "withdrawn"
+    assert told.closed == told.updated
+    assert not IncidentFilter(since_us=parse_us(told.closed or "") + 1).matches(told)
     number = len(desk.ledger.book.entries)
     desk.finds()
     assert len(desk.ledger.book.entries) == number
@@ -134,12 +141,14 @@ def test_a_withdrawal_stands_until_there_is_new_evidence(
 ) -> None:
     desk.finds(before)
     desk.says(OperatorAct.WITHDRAWN, "Our carrier had a fault.")
-    assert desk.told()["sentence"].startswith("Withdrawn by the operator: we reported that")
+    assert desk.told().sentence.startswith("Withdrawn by the operator: we reported that")
     desk.finds(news)
     told = desk.told()
-    assert told["state"] == state
-    assert told["detected"] == news.state
-    stands = told["operator"]["withdrawn"]["until"] is None
+    assert told.state == state
+    assert told.detected == news.state
+    verdict = desk.statements().withdrawn
+    assert verdict is not None
+    stands = verdict.until is None
     assert stands == (state == "withdrawn")
 
 
@@ -152,7 +161,7 @@ def test_who_was_told_of_a_withdrawal_is_told_of_what_came_after(desk: Desk) -> 
     again = Desk(desk.file.parent)  # who was called is known from the log alone
     again._now_us = desk._now_us
     again.finds(ENDED)
-    called = [e.body["change"] for e in again.ledger.book.entries if e.body["alert"]]
+    called = [e.body.change for e in again.ledger.book.entries if e.body.alert]
     assert called == ["confirmed", "operator_withdrawn", "operator_confirmed", "operator_withdrawn",
                       "revised", "closed"]  # fmt: skip
 
@@ -185,9 +194,9 @@ def test_nobody_is_named_but_who_chose_to_be(desk: Desk) -> None:
     desk.finds(CERTAIN)
     desk.says(OperatorAct.ANNOTATED, "Two providers answer by telephone.")
     desk.says(OperatorAct.ANNOTATED, "Three do.", name="Aigerim")
-    assert [note["name"] for note in desk.told()["operator"]["notes"]] == ["", "Aigerim"]
+    assert [note.name for note in desk.statements().notes] == ["", "Aigerim"]
     lines = build_history(desk.ledger.book.entries_of(ID), {}, 5)
-    assert [alert["text"] for alert, _ in lines[1:]] == [
+    assert [alert.text for alert, _ in lines[1:]] == [
         "Two providers answer by telephone.",
         "Three do.",
     ]

@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 from aiohttp import web
+from msgspec import to_builtins
 
 from heliograph.keys import SigningKey
 from heliograph.units import DAY_US, HOUR_US
@@ -243,7 +244,7 @@ def findings(folder: Path) -> Iterator[list[dict[str, Any]]]:
         ).incidents
         before, changes = diff_incidents(before, found, ())
         log.append([entry_body(change, grounds, at(until_s)) for change in changes])
-        yield [incident_record(each) for each in before]
+        yield [to_builtins(incident_record(each)) for each in before]
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.detect.recovery import RecoveredVotes
+from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.model.records import (
     JudgedMeasurement,
     StoredVote,
@@ -91,7 +92,7 @@ async def reopened(run: DetectorRun) -> None:
     await run.play([], BACK + 60, tick_s=10)
 
 
-def only(run: DetectorRun) -> dict[str, Any]:
+def only(run: DetectorRun) -> IncidentRecord:
     (incident,) = run.confirmed()
     return incident
 
@@ -104,12 +105,13 @@ async def test_block_missed_live_is_logged_with_its_true_bracket(tmp_path: Path)
         assert not await run.detector.recheck_late_window()  # what comes late comes together
         await reopened(run)
         incident = only(run)
-        assert (incident["kind"], incident["state"]) == ("service_blocking", "closed")
-        assert holds(incident["started"], ONSET, slack_s=1)
-        assert holds(incident["ended"], END, slack_s=1)
-        assert len(run.alerts(incident["id"])) == 1
+        assert (incident.kind, incident.state) == ("service_blocking", "closed")
+        assert holds(incident.started, ONSET, slack_s=1)
+        assert holds(incident.ended, END, slack_s=1)
+        assert len(run.alerts(incident.id)) == 1
         (entry,) = run.detector.book.entries
-        assert entry.body["versions"]["verdicts"] == "store"
+        assert isinstance(entry.body, DetectorBody)
+        assert entry.body.versions["verdicts"] == "store"
         assert run.store.asked[0][:2] == ("signal", "KZ")
         assert not await run.detector.recheck_late_window()
         await run.play([], UNTIL + 3_600, tick_s=60)
@@ -149,7 +151,7 @@ async def test_kill_between_upload_and_evaluation_loses_nothing(tmp_path: Path) 
         await run.play([], BACK + 100, tick_s=10)
         assert await run.detector.recheck_late_window()
         await run.play([], BACK + 300, tick_s=10)
-        assert holds(only(run)["started"], ONSET, slack_s=1)
+        assert holds(only(run).started, ONSET, slack_s=1)
     async with DetectorRun(tmp_path, start_s=BACK + 400) as run:
         await run.detector.recover_verdicts(memory)
     assert memory.asked == [None, 9, 9, 9, 10]
@@ -181,7 +183,7 @@ async def test_amendment_is_retried_when_the_disk_is_full(tmp_path: Path) -> Non
         await run.play([], BACK + 80, tick_s=10)
         assert await run.detector.recheck_late_window()
         await run.play([], BACK + 100, tick_s=10)
-        assert holds(only(run)["started"], ONSET, slack_s=1)
+        assert holds(only(run).started, ONSET, slack_s=1)
 
 
 async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: Path) -> None:
@@ -189,16 +191,15 @@ async def test_bracket_of_a_known_incident_is_corrected_under_its_id(tmp_path: P
     evening = Evening(late=lambda w: w.place.asn not in (101, 201))
     async with DetectorRun(tmp_path) as run:
         await evening.play(run)
-        before = only(run)
+        before = len(run.detector.book.entries_of(only(run).id))
         await reopened(run)
         after = only(run)
-        assert after["id"] == before["id"]
-        assert holds(after["started"], ONSET, slack_s=1)
-        assert len(run.detector.book.entries_of(after["id"])) > len(before["alerts"])
-        assert len(run.alerts(after["id"])) == 2
+        assert holds(after.started, ONSET, slack_s=1)
+        assert len(run.detector.book.entries_of(after.id)) > before
+        assert len(run.alerts(after.id)) == 2
     async with DetectorRun(tmp_path, start_s=BACK + 120) as run:
         await run.play([], BACK + 300, tick_s=60)
-        assert only(run)["started"] == after["started"]  # it is known after a restart too
+        assert only(run).started == after.started  # it is known after a restart too
 
 
 async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -> None:

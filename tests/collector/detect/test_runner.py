@@ -10,6 +10,7 @@ import pytest
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect.runner import LogUnusableError
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
     Fault,
@@ -48,15 +49,15 @@ async def test_cut_is_logged_closed_and_reproducible(tmp_path: Path) -> None:
     async with DetectorRun(tmp_path) as run:
         await run.play(cut(), ONSET, tick_s=60)
         await run.play([r for r in cut() if r.received_us > at(ONSET)], ONSET + 60, tick_s=1)
-        (incident,) = run.detector.book.incidents()
-        assert (incident["state"], incident["label"]) == ("confirmed", "national")
-        assert holds(incident["started"], ONSET + 1, slack_s=1)
+        (logged,) = run.detector.book.incidents()
+        assert (logged.state, logged.record.label) == ("confirmed", "national")
+        assert holds(logged.record.started, ONSET + 1, slack_s=1)
         await run.play([r for r in cut() if r.received_us > at(ONSET + 60)], UNTIL)
         (incident,) = run.confirmed()
-        assert incident["state"] == "closed"
-        assert holds(incident["ended"], END)
-        assert run.alerts(incident["id"]) == ["confirmed", "closed"]
-        assert len(incident["alerts"]) <= 8
+        assert incident.state == "closed"
+        assert holds(incident.ended, END)
+        assert run.alerts(incident.id) == ["confirmed", "closed"]
+        assert len(run.detector.book.entries_of(incident.id)) <= 8
         events = [json.loads(e.data) for e in run.bus._recent if e.name == "incident"]
         assert [e["state"] for e in (events[0], events[-1])] == ["suspected", "closed"]
         proof = verify_lines(
@@ -66,9 +67,10 @@ async def test_cut_is_logged_closed_and_reproducible(tmp_path: Path) -> None:
         assert run.registry.get_sample_value("heliograph_incidents", {"state": "closed"}) == 1
         states = {path.stem.rpartition("-")[2] for path in (tmp_path / "detect").glob("*.state")}
         for entry in run.detector.book.entries:  # each names what reproduces it
-            assert entry.body["versions"]["state"][:16] in states
-            rows = entry.body["rows"]
-            assert 0 < rows["first"] <= rows["last"] <= run.journal.position
+            assert isinstance(entry.body, DetectorBody)
+            assert entry.body.versions["state"][:16] in states
+            rows = entry.body.rows
+            assert 0 < rows.first <= rows.last <= run.journal.position
 
 
 @pytest.mark.parametrize("moment", [ONSET + 45, ONSET + 600, END + 45])
@@ -77,18 +79,18 @@ async def test_restart_in_the_middle_keeps_the_incident(tmp_path: Path, moment: 
     rows = cut()
     async with DetectorRun(tmp_path) as run:
         await run.play([r for r in rows if r.received_us <= at(moment)], moment, tick_s=2)
-        before = [incident["id"] for incident in run.detector.book.incidents()]
+        before = [logged.record.id for logged in run.detector.book.incidents()]
     back = moment + 20
     present = [w for w in [*country(), *world()] if not (KZ(w) and ONSET <= moment < END)]
     rest = [r for r in rows if r.received_us > at(back)]
     async with DetectorRun(tmp_path, start_s=back) as run:
         await run.play([*restart(moment, back, present, 7), *rest], UNTIL)
-        ids = [incident["id"] for incident in run.confirmed()]
+        ids = [incident.id for incident in run.confirmed()]
         assert len(ids) == 1
         assert set(before) <= set(ids)
         assert len(run.alerts(ids[0])) <= 2
-        (blind,) = [s for s in run.detector.list_gaps(0, at(UNTIL)) if s["because"] == "restart"]
-        assert (blind["from"], blind["country"]) == (at(moment), "")
+        (blind,) = [s for s in run.detector.list_gaps(0, at(UNTIL)) if s.reason == "restart"]
+        assert (blind.since_us, blind.country) == (at(moment), "")
 
 
 async def test_absence_of_the_collector_is_no_incident(tmp_path: Path) -> None:
@@ -121,8 +123,8 @@ async def test_goodbyes_of_all_are_a_coverage_gap_and_no_incident(tmp_path: Path
         await run.play(rows_of(signals), UNTIL, tick_s=30)
         assert run.detector.book.incidents() == []
         (thin,) = run.detector.list_gaps(at(ONSET), at(UNTIL))
-        assert (thin["because"], thin["country"]) == ("too_few_vantages", "KZ")
-        assert thin["until"] is None
+        assert (thin.reason, thin.country) == ("too_few_vantages", "KZ")
+        assert thin.until_us is None
         names = [e.name for e in run.bus._recent]
         assert names.count("coverage") == 1
 
@@ -137,7 +139,7 @@ async def test_cell_under_k_is_not_published(tmp_path: Path) -> None:
     async with DetectorRun(tmp_path / "five", k_anonymity=5) as run:
         await run.play(rows, UNTIL)
         (incident,) = run.confirmed()
-        assert incident["label"] == "one-city"
+        assert incident.label == "one-city"
 
 
 @pytest.mark.parametrize(("alive", "hint"), [(True, "network_cut"), (False, "power_cut")])
@@ -156,7 +158,7 @@ async def test_offline_reports_name_the_cause(tmp_path: Path, alive: bool, hint:
         await run.play(rows, UNTIL)
         await run.play([row_of(Goodbye(at(UNTIL + 700), "nobody"))], UNTIL + 720, tick_s=30)
         (incident,) = run.confirmed()
-        assert hint in incident["hints"]
+        assert hint in incident.hints
 
 
 def _rebooted(row: JournalRow) -> JournalRow:
@@ -171,8 +173,8 @@ async def test_fault_that_lasts_is_one_coverage_gap(tmp_path: Path) -> None:
     async with DetectorRun(tmp_path) as run:
         await run.play([*rows, *told], 1_200, tick_s=10)
         (blind,) = run.detector.list_gaps(0, at(1_200))
-        assert blind["from"] == at(600)
-        assert blind["until"] == at(600 + 150 + 180)
+        assert blind.since_us == at(600)
+        assert blind.until_us == at(600 + 150 + 180)
 
 
 async def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
@@ -189,7 +191,7 @@ async def test_few_vantages_are_a_coverage_gap(tmp_path: Path) -> None:
     async with DetectorRun(tmp_path) as run:
         await run.play(rows_of([*signals, *more]), 2_400, tick_s=60)
         (thin,) = run.detector.list_gaps(0, at(2_400))
-        assert (thin["country"], thin["from"], thin["until"]) == ("KG", at(0), at(1_800))
+        assert (thin.country, thin.since_us, thin.until_us) == ("KG", at(0), at(1_800))
         assert run.detector.list_gaps(at(2_000), at(2_400)) == []
         assert seconds("2022-01-01T00:00:01.000000Z") == 1
 
@@ -211,12 +213,12 @@ async def test_open_incident_outlives_loss_of_all_state(tmp_path: Path, rows_lef
     rest = [r for r in rows if r.received_us > at(ONSET + 620)]
     async with DetectorRun(tmp_path, start_s=ONSET + 620) as run:
         await run.play([start, *back, *one, *rest], ONSET + 1_500)
-        assert [i["state"] for i in run.confirmed()] == ["confirmed"]
+        assert [i.state for i in run.confirmed()] == ["confirmed"]
         await run.play([r for r in rest if r.received_us > at(ONSET + 1_500)], UNTIL)
         (after,) = run.confirmed()
-        assert (after["id"], after["state"]) == (before["id"], "closed")
-        assert holds(after["ended"], END)
-        assert run.alerts(after["id"]) == ["confirmed", "closed"]
+        assert (after.id, after.state) == (before.id, "closed")
+        assert holds(after.ended, END)
+        assert run.alerts(after.id) == ["confirmed", "closed"]
 
 
 async def test_stuck_or_late_detectors_are_not_ready(

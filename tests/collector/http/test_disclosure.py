@@ -1,7 +1,6 @@
 """Status, timeline, incidents and coverage held side by side: nobody subtracts a small cell."""
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +12,9 @@ from heliograph_collector.http import anonymity, snapshot
 from heliograph_collector.http.api import status
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.incident_document import build_state
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.incidents.published.incident import IncidentSummary
+from heliograph_collector.model.records import BlindTime, VerdictState
+from heliograph_collector.model.scope import AffectedCell
 from support.casebook import book, part, silence
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
 from support.site import Serve
@@ -68,18 +69,18 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
     ]
     shown = k_anonymity.merge_small_cells(measured, k)
     world = snapshot.compose_snapshot(NOW_US, k, TITLES, shown, measured, links, AgentCounts())
-    table = {g["asn"]: read(g["vantages"]) for g in status.build_status(world)["groups"]}
+    table = {g.asn: read(g.vantages) for g in status.build_status(world).groups}
     total = sum(people.values())
     alone = [
         told
         for asn in sorted(cut & people.keys())
         if (told := _told(k, part(people[asn], "KZ", "", asn)))
     ]
-    assert all(people[t["parts"][0]["asn"]] >= k for t in alone)
-    known = [*table.items(), *((t["parts"][0]["asn"], read(t["parts"][0]["votes"])) for t in alone)]
+    assert all(people[t.parts[0].asn] >= k for t in alone)
+    known = [*table.items(), *((t.parts[0].asn, read(t.parts[0].votes)) for t in alone)]
     wholes = [read_floor(anonymity.band_floor(total, k), k)] if total >= k else []
     national = _told(k, part(total, "KZ"))
-    wholes += [read(national["parts"][0]["votes"])] if national else []
+    wholes += [read(national.parts[0].votes)] if national else []
     named: dict[int, list[Interval]] = {}
     for asn, interval in known:
         named.setdefault(asn, []).append(interval)
@@ -88,9 +89,8 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
         assert not points_at_few(rest(whole, best), k), (whole, best)
 
 
-def _told(k: int, *parts: Any) -> dict[str, Any] | None:
-    record = book(silence(parts=parts)).entries[-1].body["incident"]
-    return build_state(record, TITLES, k)
+def _told(k: int, *parts: AffectedCell) -> IncidentSummary | None:
+    return build_state(book(silence(parts=parts)).incidents()[0], TITLES, k)
 
 
 def test_exact_numbers_would_point_at_them() -> None:
@@ -108,7 +108,7 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few
         world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 4 * BIN_US, NOW_US + BIN_US)
         window = (NOW_US - 4 * BIN_US, NOW_US + BIN_US)
         world.votes += crowd(count, VerdictState.BLOCKED, *window, country="UZ", asn=8193)
-        blind = [{"from": NOW_US - 1, "until": None, "because": "carrier", "country": "UZ"}]
+        blind = [BlindTime(since_us=NOW_US - 1, until_us=None, reason="carrier", country="UZ")]
         small = book(silence(parts=(part(float(count or 1), "UZ"),)))
         client = await serve(
             world.feed(book=small, list_gaps=lambda since_us, until_us: blind if count else [])
@@ -127,7 +127,7 @@ async def test_where_few_are_every_answer_is_as_if_nobody_were(serve: Serve, few
             "/countries/UZ",
         ]
         told = [await (await client.get(path)).text() for path in paths]
-        return [t.replace('"withheld_groups": 1', '"withheld_groups": 0') for t in told]
+        return [t.replace('"withheld_groups":1', '"withheld_groups":0') for t in told]
 
     with_few, without = await answers(few), await answers(0)
     ports = [text.split("127.0.0.1:")[1].split("/")[0] for text in (with_few[5], without[5])]

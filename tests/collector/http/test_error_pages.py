@@ -16,25 +16,15 @@ async def ask(client: Any, path: str, **headers: str) -> tuple[int, str, str]:
     return answer.status, answer.content_type, await answer.text()
 
 
-async def test_a_browser_gets_a_page_that_leads_on(serve: Serve) -> None:
+async def test_a_browser_gets_a_page_that_leads_on_in_the_reader_s_language(serve: Serve) -> None:
     client = await serve(evening().feed())
     status, kind, html = await ask(client, "/no/such/page")
     assert (status, kind) == (404, "text/html")
-    page = Read(html)
     assert "This page does not exist." in html
-    assert {"/", "/methodology", "/docs"} <= {a.get("href") for _, a in page.elements}
-
-
-async def test_it_speaks_the_reader_s_language(serve: Serve) -> None:
-    client = await serve(evening().feed())
+    assert {"/", "/methodology", "/docs"} <= {a.get("href") for _, a in Read(html).elements}
     _, _, html = await ask(client, "/no/such/page", **{"Accept-Language": "fa"})
-    assert 'dir="rtl"' in html
-    assert "اینجا چنین صفحه‌ای نیست." in html
-    assert "۴۰۴" in html
-
-
-async def test_what_is_wrong_with_a_question_is_told_and_escaped(serve: Serve) -> None:
-    client = await serve(evening().feed())
+    for part in ('dir="rtl"', "اینجا چنین صفحه‌ای نیست.", "۴۰۴"):
+        assert part in html
     status, kind, html = await ask(client, "/?country=%3Cb%3E")
     assert (status, kind) == (400, "text/html")
     assert "<code>country</code>" in html
@@ -53,11 +43,10 @@ async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> 
 @pytest.mark.parametrize(
     ("path", "status"), [("/no/such/page", 404), ("/?country=kz", 400), ("/?lang=xx", 400)]
 )
-async def test_a_program_gets_problem_json(serve: Serve, path: str, status: int) -> None:
-    await (await serve(evening().feed())).problem(path, status)
-
-
-async def test_the_api_answers_browsers_as_it_answers_programs(serve: Serve) -> None:
+async def test_a_program_gets_problem_json_and_so_does_a_browser_from_the_api(
+    serve: Serve, path: str, status: int
+) -> None:
     client = await serve(evening().feed())
-    status, kind, _ = await ask(client, "/api/v1/incidents/nothing")
-    assert (status, kind) == (404, "application/problem+json")
+    await client.problem(path, status)
+    told = await ask(client, "/api/v1/incidents/nothing")
+    assert told[:2] == (404, "application/problem+json")

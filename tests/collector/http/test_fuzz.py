@@ -103,5 +103,7 @@ async def test_a_bug_is_a_500_that_says_nothing_and_is_logged(
 
 async def test_what_is_not_there_is_a_problem_too(serve: Serve) -> None:
     client = await serve(evening().feed())
+    for path in ("/api/v1/incidents/0123456789abcdef", "/api/v1/incidents/..%2f.."):
+        await client.problem(path, 404)
     assert (await client.problem("/api/v2/status", 404))["title"] == "Not Found"
     assert (await client.get("/api/v2/status")).headers["X-Content-Type-Options"] == "nosniff"

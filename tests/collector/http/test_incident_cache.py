@@ -1,11 +1,9 @@
 """The book is written in another thread: no reader fails, and none is left with an old page."""
 
 import threading
-from dataclasses import replace
-from typing import Any
 
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.incidents.state import IncidentBook, LogEntry
 from support.casebook import book, silence
 from support.fake_feed import World
 
@@ -41,14 +39,15 @@ def test_a_head_is_seen_only_with_all_that_it_proves() -> None:
     shelf = IncidentCache(World().feed(book=kept))
     seen: list[int] = []
 
-    class Looking(dict[str, Any]):
-        """The body of an entry; somebody looks at the shelf as soon as it is read."""
+    class Looking(LogEntry):
+        """Somebody looks at the shelf as soon as the entry's incident is read."""
 
-        def __getitem__(self, name: str) -> Any:
+        @property
+        def incident(self) -> str:
             if not seen:
                 seen.append(len(shelf.all_incidents()))
-            return super().__getitem__(name)
+            return super().incident
 
-    kept.append(replace(first, body=Looking(first.body)))
+    kept.append(Looking(first.number, first.hash, first.line, first.body))
     assert seen == [0]
     assert len(shelf.all_incidents()) == 1

@@ -6,18 +6,14 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
-from pathlib import Path
 from typing import Any
 
 import pytest
 from aiohttp import web
 
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import hash_password
-from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
-from support.casebook import KEY, evening_book
-from support.evening import evening
+from support.every_answer import everything
 from support.fake_feed import NOW_US
 from support.hand_clock import HandClock
 
@@ -26,29 +22,7 @@ ENDLESS = "/api/v1/stream"
 # A schema cannot say that one comes before the other, that axes differ, that a day exists, or that
 # a cursor is one of ours.
 NOT_BY_SCHEMA = {"since", "until", "bin", "axis_x", "axis_y", "cursor"}
-VALUES: dict[str, str | int] = {  # what an axis may show
-    "measurement_start_day": "2022-01-05", "probe_cc": "KZ", "probe_asn": 9198,
-    "test_name": "web_connectivity", "domain": "www.news.example",
-    "input": "https://www.news.example/",
-}  # fmt: skip
 FORGOTTEN_US = 2 * 3_600_000_000  # wrong tries of before
-
-
-def feed(folder: Path, clock: HandClock) -> Feed:
-    async def totals(wanted: AggregationQuery) -> list[AggregationRow]:
-        at = tuple(VALUES[axis] for axis in wanted.axes)
-        return [AggregationRow(axis_values=at, anomaly=5, confirmed=0, failure=5, ok=10)]
-
-    blind = [{"from": NOW_US - 1, "until": None, "because": "probe", "country": ""}]
-    return evening().feed(
-        clock=clock,
-        totals=totals,
-        dumps=folder,
-        book=evening_book(),
-        public_key=KEY.public,
-        list_gaps=lambda since_us, until_us: blind,
-        operator_hash=hash_password("pass", b"s"),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +39,10 @@ def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Itera
 
     async def serve() -> None:
         folder = tmp_path_factory.mktemp("dumps")
-        runner = web.AppRunner(build_app(feed(folder, clock)), access_log=None)
+        runner = web.AppRunner(
+            build_app(everything(folder, clock=clock, operator_hash=hash_password("pass", b"s"))),
+            access_log=None,
+        )
         await runner.setup()
         try:
             await web.TCPSite(runner, "127.0.0.1", 0).start()

@@ -80,6 +80,11 @@ async def test_what_is_left_open_is_added_up(serve: Serve) -> None:
         ("log?after=x", "after"),
         ("log?limit=501", "limit"),
         ("log?format=csv", "format"),
+        ("incidents?state=open", "state"),
+        ("incidents?kind=coup", "kind"),
+        ("incidents?cursor=%2F%2F", "cursor"),
+        ("incidents?asn=1", "'asn'"),
+        ("incidents/0123456789abcdef?k=1", "'k'"),
     ],
 )
 async def test_bad_question_is_answered_with_the_cure(

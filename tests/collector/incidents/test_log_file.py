@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import main
-from heliograph_collector.detect import DETECT_VERSION, Incident, detect_silence
+from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.incidents.log_file import (
@@ -23,6 +23,7 @@ from heliograph_collector.incidents.log_file import (
     read_lines,
     verify_lines,
 )
+from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.incidents.state import EMPTY_HEAD
 from support.presence_model import KZ, Cut, at, country, live, world
 
@@ -36,7 +37,7 @@ def incident() -> Incident:
     return detect_silence(signals, at(7_200)).incidents[0]
 
 
-def _bodies(incident: Incident, n: int) -> list[dict[str, object]]:
+def _bodies(incident: Incident, n: int) -> list[DetectorBody]:
     revision = Revision(IncidentChange.REVISED, incident, False)
     return [entry_body(revision, GROUNDS, at(i)) for i in range(n)]
 
@@ -51,9 +52,8 @@ def test_log_is_verified_after_every_append(tmp_path: Path, incident: Incident) 
     assert proof.entries == 3
     assert verify_lines(read_lines(file), KEY.public, proof.head) == proof
     first = body_of(next(read_lines(file)))
-    assert first["rows"] == {"first": 1, "last": 900}
-    assert first["versions"] == {"detect": str(DETECT_VERSION), "heliograph": "0.3.0"}
-    assert first["incident"]["id"] == incident.id
+    assert first == _bodies(incident, 1)[0]
+    assert json.loads(next(read_lines(file)))["body"]["rows"] == {"first": 1, "last": 900}
 
 
 def test_tampering_is_found_at_its_entry(tmp_path: Path, incident: Incident) -> None:

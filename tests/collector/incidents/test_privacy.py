@@ -19,13 +19,14 @@ def test_numbers_are_steps_and_times_whole_seconds() -> None:
         confirmed_us=1_000_072_123_456, closed_us=1_000_999_123_456, confidence=0.967,
     )  # fmt: skip
     told = incident_record(coarsen(exact, 5))
-    assert [(p["votes"], p["share"]) for p in told["parts"]] == [(20.0, 0.9), (10.0, 1.0)]
-    assert told["turns"][0]["parts"][0]["votes"] == 5.0
-    assert told["confidence"] == 0.9
-    assert told["started"]["earliest"].endswith(":40.000000Z")
-    assert told["started"]["latest"].endswith(":22.000000Z")
-    seen = [told["suspected"], told["confirmed"], told["closed"], told["turns"][0]["seen"]]
-    assert all(moment.endswith(".000000Z") for moment in seen), "somebody's last heartbeat and 37 s"
+    assert [(p.votes, p.share) for p in told.parts] == [(20.0, 0.9), (10.0, 1.0)]
+    assert told.turns[0].parts[0].votes == 5.0
+    assert told.confidence == 0.9
+    assert told.started.earliest.endswith(":40.000000Z")
+    assert told.started.latest.endswith(":22.000000Z")
+    seen = [told.suspected, told.confirmed, told.closed, told.turns[0].seen]
+    is_whole = all(str(moment).endswith(".000000Z") for moment in seen)
+    assert is_whole, "somebody's last heartbeat and 37 s"
 
 
 def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
@@ -33,8 +34,8 @@ def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
     spread = replace(part(9.0, "KZ"), networks=9)
     cut = silence(parts=(spread,), turns=(opening(3, spread),))
     told = incident_record(coarsen(cut, 5))
-    (at_large,), (back,) = told["parts"], told["turns"][0]["parts"]
-    assert (at_large["votes"], at_large["networks"], back["networks"]) == (5.0, 5, 5)
+    (at_large,), (back,) = told.parts, told.turns[0].parts
+    assert (at_large.votes, at_large.networks, back.networks) == (5.0, 5, 5)
     assert coarsen(cut, 1) is cut, "where nobody asks for anonymity all is told"
 
 

@@ -9,19 +9,20 @@ target it has only counts of at least `feed.k_anonymity` vantages, in multiples 
 import asyncio
 import csv
 import io
-import json
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
+from operator import attrgetter
 
 from aiohttp import web
 
 from heliograph.experiments import REGISTRY, ooni_name
 from heliograph.units import DAY_US
 from heliograph_collector.http.api import parameters
-from heliograph_collector.http.api.parameters import parse, write_time
+from heliograph_collector.http.api.parameter_types import choice_parameter
+from heliograph_collector.http.api.parameters import QueryValues, parse, write_time
 from heliograph_collector.http.backend import Feed
-from heliograph_collector.http.headers import respond_text
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.headers import respond_json, respond_text
+from heliograph_collector.http.problem import Problem, bad_parameter
+from heliograph_collector.model.published.status import AggregationDocument, AggregationTotals
 from heliograph_collector.store.aggregation import AXES, GRAINS, AggregationQuery, AggregationRow
 
 CONFIRMED_METHODS = (
@@ -40,12 +41,10 @@ _EXPERIMENTS_BY_TEST = {
     entry.ooni_test: entry.name for entry in REGISTRY.values() if entry.ooni_test
 }
 
-_AXIS_ABOUT = "Rows are told apart by it."
-AXIS_X = parameters.choice_parameter("axis_x", _AXIS_ABOUT, AXES, "measurement_start_day")
-AXIS_Y = parameters.choice_parameter(
-    "axis_y", f"{_AXIS_ABOUT} Only with `axis_x`.", AXES, "probe_asn"
-)
-GRAIN = parameters.choice_parameter(
+_AXIS_ABOUT = "Rows differ by it."
+AXIS_X = choice_parameter("axis_x", _AXIS_ABOUT, AXES, "measurement_start_day")
+AXIS_Y = choice_parameter("axis_y", f"{_AXIS_ABOUT} Only with `axis_x`.", AXES, "probe_asn")
+GRAIN = choice_parameter(
     "time_grain",
     "Width of measurement_start_day, which names its first day (weeks begin on Monday); `auto`, "
     "and when not given: days up to a month, weeks up to a year, else months. For hours and "
@@ -53,7 +52,7 @@ GRAIN = parameters.choice_parameter(
     (*GRAINS, "auto"),
     "day",
 )
-FORMAT = parameters.choice_parameter("format", "JSON when not given.", ("JSON", "CSV"), "JSON")
+FORMAT = choice_parameter("format", "JSON when not given.", ("JSON", "CSV"), "JSON")
 AGGREGATION = (
     parameters.PROBE_CC,
     parameters.PROBE_ASN,
@@ -77,20 +76,19 @@ class AggregationApi:
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, AGGREGATION)
-        aggregation_query = build_query(values, self._feed.clock.wall_us(), self._feed.k_anonymity)
-        rows = [
-            _build_row(aggregation_query.axes, total)
-            for total in await self._query_totals(aggregation_query)
-        ]
-        if values.get("format") == "CSV":
-            content = _format_csv(aggregation_query.axes, rows)
-            media = CSV
-        else:
-            content = json.dumps(self._build_document(aggregation_query, rows))
-            media = "application/json"
-        return respond_text(request, content, media, content.encode(), max_age_s=_MAX_AGE_S)
+        query = build_query(values, self._feed.clock.wall_us(), self._feed.k_anonymity)
+        rows = tuple(_build_row(query.axes, total) for total in await self._query_totals(query))
+        if values.get(FORMAT) == "CSV":
+            return respond_text(request, _format_csv(query.axes, rows), CSV, max_age_s=_MAX_AGE_S)
+        document = AggregationDocument(
+            v=0,
+            dimension_count=len(query.axes),
+            result=rows if query.axes else rows[0],
+            k_anonymity=self._feed.k_anonymity,
+        )
+        return respond_json(request, document, max_age_s=_MAX_AGE_S)
 
-    async def _query_totals(self, aggregation_query: AggregationQuery) -> Sequence[AggregationRow]:
+    async def _query_totals(self, query: AggregationQuery) -> Sequence[AggregationRow]:
         if self._waiting_count >= _MAX_WAITING:
             raise Problem(
                 503,
@@ -101,38 +99,31 @@ class AggregationApi:
         self._waiting_count += 1
         try:
             async with self._lock:
-                return await self._feed.totals(aggregation_query)
+                return await self._feed.totals(query)
         finally:
             self._waiting_count -= 1
 
-    def _build_document(
-        self, aggregation_query: AggregationQuery, rows: Sequence[dict[str, Any]]
-    ) -> dict[str, Any]:
-        return {
-            "v": 0,
-            "dimension_count": len(aggregation_query.axes),
-            "result": rows if aggregation_query.axes else rows[0],
-            "k_anonymity": self._feed.k_anonymity,
-        }
 
-
-def build_query(values: Mapping[str, Any], now_us: int, k: int) -> AggregationQuery:
+def build_query(values: QueryValues, now_us: int, k: int) -> AggregationQuery:
     """Build the query, widened to whole days. Raises Problem."""
-    until_us = -(-values.get("until", now_us + 1) // DAY_US) * DAY_US
-    since_us = values.get("since", until_us - _DEFAULT_DAYS * DAY_US) // DAY_US * DAY_US
+    until_us = -(-values.get(parameters.UNTIL_DAY, now_us + 1) // DAY_US) * DAY_US
+    since_us = (
+        values.get(parameters.SINCE_DAY, until_us - _DEFAULT_DAYS * DAY_US) // DAY_US * DAY_US
+    )
     _check_span(since_us, until_us)
+    test_names = values.get(parameters.TEST_NAME, ())
     return AggregationQuery(
         since_us=since_us,
         until_us=until_us,
         k=k,
         known_methods=CONFIRMED_METHODS,
-        countries=values.get("probe_cc", ()),
-        asns=values.get("probe_asn", ()),
-        experiments=[_EXPERIMENTS_BY_TEST.get(name, name) for name in values.get("test_name", ())],
-        domains=values.get("domain", ()),
-        input=values.get("input", ""),
-        axes=_parse_axes(values),
-        grain=_choose_grain(values.get("time_grain", "auto"), (until_us - since_us) // DAY_US),
+        countries=values.get(parameters.PROBE_CC, ()),
+        asns=values.get(parameters.PROBE_ASN, ()),
+        experiments=[_EXPERIMENTS_BY_TEST.get(name, name) for name in test_names],
+        domains=values.get(parameters.DOMAIN, ()),
+        input=values.get(parameters.INPUT, ""),
+        axes=_parse_axes(values.get(AXIS_X), values.get(AXIS_Y)),
+        grain=_choose_grain(values.get(GRAIN, "auto"), (until_us - since_us) // DAY_US),
     )
 
 
@@ -140,22 +131,22 @@ def _check_span(since_us: int, until_us: int) -> None:
     if since_us >= until_us:
         detail = "The parameter since must be before until (which is tomorrow when not given)."
         allowed = f"a day before {write_time(until_us)[:10]}"
-        raise Problem(400, "Bad parameter", detail, parameter="since", allowed=allowed)
+        raise bad_parameter("since", detail, allowed)
     if until_us - since_us > MAX_DAYS * DAY_US:
         detail = f"That is more than {MAX_DAYS} days; ask for a shorter time."
         allowed = f"{write_time(until_us - MAX_DAYS * DAY_US)[:10]} or later"
-        raise Problem(400, "Bad parameter", detail, parameter="since", allowed=allowed)
+        raise bad_parameter("since", detail, allowed)
 
 
-def _parse_axes(values: Mapping[str, Any]) -> tuple[str, ...]:
-    axes = tuple(values[name] for name in ("axis_x", "axis_y") if name in values)
+def _parse_axes(axis_x: str | None, axis_y: str | None) -> tuple[str, ...]:
+    axes = tuple(axis for axis in (axis_x, axis_y) if axis is not None)
     other_axes = ", ".join(axis for axis in AXES if axis not in axes)
-    if "axis_y" in values and "axis_x" not in values:
+    if axis_x is None and axis_y is not None:
         detail = "The parameter axis_y needs axis_x; with one axis use axis_x."
-        raise Problem(400, "Bad parameter", detail, parameter="axis_y", allowed="with axis_x")
+        raise bad_parameter("axis_y", detail, "with axis_x")
     if len(set(axes)) < len(axes):
         detail = f"The parameter axis_y must be another than axis_x; use {other_axes}."
-        raise Problem(400, "Bad parameter", detail, parameter="axis_y", allowed=other_axes)
+        raise bad_parameter("axis_y", detail, other_axes)
     return axes
 
 
@@ -165,17 +156,24 @@ def _choose_grain(requested_grain: str, days: int) -> str:
     return "day" if days <= 31 else "week" if days <= 366 else "month"
 
 
-def _build_row(axes: Sequence[str], total: AggregationRow) -> dict[str, Any]:
-    counts = (total.anomaly, total.confirmed, total.failure, total.ok)
+def _build_row(axes: Sequence[str], total: AggregationRow) -> AggregationTotals:
     axis_values = dict(zip(axes, total.axis_values, strict=True))
     if "test_name" in axis_values:
         axis_values["test_name"] = ooni_name(axis_values["test_name"])
-    return axis_values | dict(zip(COUNT_NAMES, (*counts, sum(counts)), strict=True))
+    return AggregationTotals(
+        **axis_values,
+        anomaly_count=total.anomaly,
+        confirmed_count=total.confirmed,
+        failure_count=total.failure,
+        ok_count=total.ok,
+        measurement_count=total.anomaly + total.confirmed + total.failure + total.ok,
+    )
 
 
-def _format_csv(axes: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str:
+def _format_csv(axes: Sequence[str], rows: Sequence[AggregationTotals]) -> str:
+    columns = (*axes, *COUNT_NAMES)
     out = io.StringIO()
-    writer = csv.DictWriter(out, [*axes, *COUNT_NAMES], lineterminator="\r\n")
-    writer.writeheader()
-    writer.writerows(rows)
+    writer = csv.writer(out, lineterminator="\r\n")
+    writer.writerow(columns)
+    writer.writerows(map(attrgetter(*columns), rows))
     return out.getvalue()

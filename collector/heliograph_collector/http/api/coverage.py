@@ -1,7 +1,7 @@
 """`/api/v1/coverage`: coverage gaps with reasons, and countries' coverage."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable
+from operator import attrgetter
 
 from aiohttp import web
 
@@ -13,11 +13,16 @@ from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.problem import bad_parameter
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.model.published.status import (
+    BlindnessDocument,
+    CountryCoverage,
+    GapDocument,
+)
+from heliograph_collector.model.records import BlindTime
 
-Json = dict[str, Any]
 COVERAGE = (COUNTRY, SINCE, UNTIL)
 MAX_GAPS = 1_000
 _WEEK_US = 7 * DAY_US
@@ -35,85 +40,79 @@ class CoverageApi:
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, COVERAGE)
-        now_us = self._feed.clock.wall_us() // 1_000_000 * 1_000_000
-        until_us = values.get("until", now_us)
-        since_us = values.get("since", until_us - _WEEK_US)
+        country = values.get(COUNTRY, "")
+        now_us = self._feed.clock.wall_us() // SECOND_US * SECOND_US
+        until_us = values.get(UNTIL, now_us)
+        since_us = values.get(SINCE, until_us - _WEEK_US)
         _check_span(since_us, until_us)
         snapshot = await self._snapshot_cache.current_snapshot()
         shown_countries = set(count_by_country(snapshot)) | {
-            i["scope"]["country"] for i in self._incident_cache.all_incidents()
+            incident.scope.country for incident in self._incident_cache.all_incidents()
         }
-        rows = [
+        blind_times = [
             *self._feed.list_gaps(since_us, until_us),
             *_list_unmeasured(snapshot, since_us, until_us),
         ]
-        coverage_gaps = list_gaps(
-            rows, values.get("country", ""), shown_countries if snapshot.k > 1 else None
+        gaps = list_gaps(blind_times, country, shown_countries if snapshot.k > 1 else None)
+        document = BlindnessDocument(
+            at=write_time(now_us),
+            since=write_time(since_us),
+            until=write_time(until_us),
+            k_anonymity=snapshot.k,
+            blind=tuple(gaps[-MAX_GAPS:]),
+            complete=len(gaps) <= MAX_GAPS,
+            countries=tuple(list_coverage(snapshot, country)),
         )
-        body = {
-            "at": write_time(now_us),
-            "since": write_time(since_us),
-            "until": write_time(until_us),
-            "k_anonymity": snapshot.k,
-            "blind": coverage_gaps[-MAX_GAPS:],
-            "complete": len(coverage_gaps) <= MAX_GAPS,
-            "countries": list_coverage(snapshot, values.get("country", "")),
-        }
-        return respond_json(request, body, max_age_s=15)
+        return respond_json(request, document, max_age_s=15)
 
 
 def _check_span(since_us: int, until_us: int) -> None:
     if not 0 < until_us - since_us <= _MAX_SPAN_US:
-        raise Problem(
-            400,
-            "Bad parameter",
+        raise bad_parameter(
+            "since",
             "The parameter since must be before until, by a year at most.",
-            parameter="since",
-            allowed=f"a time in the 366 days before {write_time(until_us)}",
+            f"a time in the 366 days before {write_time(until_us)}",
         )
 
 
 def list_gaps(
-    rows: Iterable[Mapping[str, Any]], country: str, shown_countries: set[str] | None
-) -> list[Json]:
+    blind_times: Iterable[BlindTime], country: str, shown_countries: set[str] | None
+) -> list[GapDocument]:
     """List gaps in order of time.
 
     A gap of a country that is not shown is withheld: it would reveal a vantage there.
     """
-    shown_rows = [
-        row
-        for row in rows
-        if (not row["country"] or shown_countries is None or row["country"] in shown_countries)
-        and (not country or row["country"] in ("", country))
+    shown = [
+        blind
+        for blind in blind_times
+        if (not blind.country or shown_countries is None or blind.country in shown_countries)
+        and (not country or blind.country in ("", country))
     ]
-    return [
-        build_gap(row) for row in sorted(shown_rows, key=lambda row: (row["from"], row["country"]))
-    ]
+    return [build_gap(blind) for blind in sorted(shown, key=attrgetter("since_us", "country"))]
 
 
-def build_gap(row: Mapping[str, Any]) -> Json:
+def build_gap(blind: BlindTime) -> GapDocument:
     """Build a gap, widened to whole seconds.
 
     The exact time may be that at which one vantage connected or disconnected.
     """
-    reason = str(row["because"])
-    return {
-        "from": write_time(row["from"] // SECOND_US * SECOND_US),
-        "until": None
-        if row["until"] is None
-        else write_time(-(-row["until"] // SECOND_US) * SECOND_US),
-        "because": reason,
-        "sentence": labels.GAP_REASONS.get(reason, reason.replace("_", " ")),
-        "country": row["country"],
-    }
+    return GapDocument(
+        since=write_time(blind.since_us // SECOND_US * SECOND_US),
+        until=None
+        if blind.until_us is None
+        else write_time(-(-blind.until_us // SECOND_US) * SECOND_US),
+        because=blind.reason,
+        sentence=labels.GAP_REASONS.get(blind.reason, blind.reason.replace("_", " ")),
+        country=blind.country,
+    )
 
 
-def _list_unmeasured(snapshot: Snapshot, since_us: int, until_us: int) -> list[Json]:
+def _list_unmeasured(snapshot: Snapshot, since_us: int, until_us: int) -> list[BlindTime]:
     """List times without any vote; they are known only for the last hours."""
     return [
-        {"from": first, "until": last, "because": UNMEASURED, "country": ""}
-        for first, last in snapshot.coverage.gaps
-        if first < until_us and since_us < last
+        BlindTime(since_us=first_us, until_us=last_us, reason=UNMEASURED)
+        for first_us, last_us in snapshot.coverage.gaps
+        if first_us < until_us and since_us < last_us
     ]
 
 
@@ -125,21 +124,20 @@ def count_by_country(snapshot: Snapshot) -> dict[str, int]:
     return vantages
 
 
-def list_coverage(snapshot: Snapshot, country: str) -> Sequence[Json]:
+def list_coverage(snapshot: Snapshot, country: str) -> list[CountryCoverage]:
     """List the coverage of countries; none and too few vantages look the same.
 
     A difference would reveal that a country has a vantage.
     """
     vantages = count_by_country(snapshot)
-    codes = [country] if country else sorted(vantages)
     return [
-        {
-            "country": code,
-            "title": labels.country_name(code),
-            "vantages": format_total(vantages[code], snapshot.k)
+        CountryCoverage(
+            country=code,
+            title=labels.country_name(code),
+            vantages=format_total(vantages[code], snapshot.k)
             if code in vantages
             else format_band(0, snapshot.k),
-            "enough": vantages.get(code, 0) >= snapshot.k,
-        }
-        for code in codes
+            enough=vantages.get(code, 0) >= snapshot.k,
+        )
+        for code in ([country] if country else sorted(vantages))
     ]

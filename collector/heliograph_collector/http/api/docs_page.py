@@ -3,19 +3,33 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
+import msgspec
 from aiohttp import web
 from markupsafe import Markup, escape
+from msgspec import Struct
 
+from heliograph_collector.http.api.openapi_document import (
+    OpenApiDocument,
+    OperationObject,
+    SchemaReference,
+)
 from heliograph_collector.http.api.parameters import parse
+from heliograph_collector.http.api.schemas import REF_PREFIX
 from heliograph_collector.http.headers import respond_text
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
 
-Json = Mapping[str, Any]
 _MAX_AGE_S = 300
+_MAX_ENUM = 8  # a longer list of values is only called by its type
 _QUOTED = re.compile("`([^`]+)`")
 _ANCHORS = str.maketrans({"/": "-", "{": "", "}": "", ".": "-"})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ParameterRow:
+    name: str
+    where: str
+    about: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,27 +41,38 @@ class ApiOperation:
     path: str
     summary: str
     operator: bool
-    parameters: list[Json]
+    parameters: list[ParameterRow]
     answers: list[tuple[str, str, str]]  # status, meaning, media types
     fields: list[tuple[str, str, str]]  # of a successful response: name, type, meaning
     example: str  # example address, "" if there is none
 
 
+class FieldSchema(Struct, frozen=True, kw_only=True, rename={"ref": "$ref", "any_of": "anyOf"}):
+    """The parts of a schema that the page shows."""
+
+    ref: str = ""
+    type: str = "any"
+    description: str = ""
+    enum: tuple[str | int, ...] = ()
+    items: "FieldSchema | bool" = False
+    any_of: "tuple[FieldSchema, ...]" = ()
+    properties: "dict[str, FieldSchema]" = {}
+
+
 class DocsPage:
-    def __init__(self, document: Json, assets: Mapping[str, str]) -> None:
+    def __init__(self, document: OpenApiDocument, assets: Mapping[str, str]) -> None:
         """Render the page once, because `document` does not change."""
-        template = environment().get_template("docs.html")
-        self._html = template.render(
+        self._html = render_template(
+            "docs.html",
             assets=assets,
             calls=list_operations(document),
-            version=document["info"]["version"],
+            version=document.info.version,
             quoted=render_code,
         )
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, ())
-        tag = self._html.encode()
-        return respond_text(request, self._html, "text/html", tag, max_age_s=_MAX_AGE_S)
+        return respond_text(request, self._html, "text/html", max_age_s=_MAX_AGE_S)
 
 
 def render_code(markdown: str) -> Markup:
@@ -55,72 +80,74 @@ def render_code(markdown: str) -> Markup:
     return Markup(_QUOTED.sub(r"<code>\1</code>", str(escape(markdown))))  # noqa: S704 -- escaped
 
 
-def list_operations(document: Json) -> list[ApiOperation]:
+def list_operations(document: OpenApiDocument) -> list[ApiOperation]:
     """List the operations in the document's order."""
-    schemas = document["components"]["schemas"]
+    schemas = {
+        name: msgspec.json.decode(schema, type=FieldSchema)
+        for name, schema in document.components.schemas.items()
+    }
     return [
         _build_operation(method, path, operation, schemas)
-        for path, item in document["paths"].items()
-        for method, operation in item.items()
+        for path, item in document.paths.items()
+        for method, operation in (("get", item.get), ("post", item.post))
+        if operation
     ]
 
 
-def _build_operation(method: str, path: str, operation: Json, schemas: Json) -> ApiOperation:
-    responses = operation["responses"]
-    success = responses["200"].get("content", {})
-    parameters = operation.get("parameters", [])
-    examples = [f"{p['name']}={p['example']}" for p in parameters if "example" in p][:1]
+def _build_operation(
+    method: str, path: str, operation: OperationObject, schemas: Mapping[str, FieldSchema]
+) -> ApiOperation:
+    json_content = operation.responses["200"].content.get("application/json")
+    reference = json_content.schema if json_content else None
+    examples = [f"{p.name}={p.example}" for p in operation.parameters if p.example][:1]
     return ApiOperation(
         anchor=f"{method}{path.translate(_ANCHORS)}",
         method=method.upper(),
         path=path,
-        summary=operation["summary"],
-        operator="security" in operation,
-        parameters=[_build_parameter(p) for p in parameters],
-        answers=[
-            (status, answer["description"], ", ".join(answer.get("content", {})))
-            for status, answer in responses.items()
+        summary=operation.summary,
+        operator=bool(operation.security),
+        parameters=[
+            ParameterRow(
+                name=p.name,
+                where=p.where,
+                about=p.description or f"Allowed: {p.schema.pattern or 'any text'}.",
+            )
+            for p in operation.parameters
         ],
-        fields=_list_fields(success.get("application/json", {}).get("schema", {}), schemas),
+        answers=[
+            (status, answer.description, ", ".join(answer.content))
+            for status, answer in operation.responses.items()
+        ],
+        fields=_list_fields(reference.ref, schemas)
+        if isinstance(reference, SchemaReference)
+        else [],
         example="?".join([path, *examples]) if method == "get" and "{" not in path else "",
     )
 
 
-def _build_parameter(p: Json) -> Json:
-    return {
-        "name": p["name"],
-        "where": p["in"],
-        "needed": p.get("required", False),
-        "about": p.get("description") or f"Allowed: {p['schema'].get('pattern', 'any text')}.",
-    }
-
-
-def _list_fields(schema: Json, schemas: Json) -> list[tuple[str, str, str]]:
+def _list_fields(ref: str, schemas: Mapping[str, FieldSchema]) -> list[tuple[str, str, str]]:
     """List the first level; nested lists and objects appear only by name."""
-    resolved = _resolve_schema(schema, schemas)
     return [
-        (
-            name,
-            _describe_type(field, schemas),
-            str(_resolve_schema(field, schemas).get("description", "")),
-        )
-        for name, field in resolved.get("properties", {}).items()
+        (name, _describe_type(field), field.description or _describe_reference(field, schemas))
+        for name, field in schemas[_name_of(ref)].properties.items()
     ]
 
 
-def _resolve_schema(schema: Json, schemas: Json) -> Json:
-    while "$ref" in schema:
-        schema = schemas[schema["$ref"].rpartition("/")[2]]
-    return schema
+def _describe_reference(field: FieldSchema, schemas: Mapping[str, FieldSchema]) -> str:
+    return schemas[_name_of(field.ref)].description if field.ref else ""
 
 
-def _describe_type(schema: Json, schemas: Json) -> str:
-    if "$ref" in schema:
-        return str(schema["$ref"].rpartition("/")[2])
-    kind = schema.get("type", "any")
-    types = list(kind) if isinstance(kind, list) else [kind]
-    if types[0] == "array":
-        return f"list of {_describe_type(schema.get('items', {}), schemas)}"
-    if "enum" in schema and len(schema["enum"]) <= 8:
-        return " | ".join(str(value) for value in schema["enum"])
-    return " or ".join(types)
+def _name_of(ref: str) -> str:
+    return ref.removeprefix(REF_PREFIX)
+
+
+def _describe_type(field: FieldSchema) -> str:
+    if field.ref:
+        return _name_of(field.ref)
+    if field.any_of:
+        return " or ".join(map(_describe_type, field.any_of))
+    if isinstance(field.items, FieldSchema):
+        return f"list of {_describe_type(field.items)}"
+    if field.enum and len(field.enum) <= _MAX_ENUM:
+        return " | ".join(str(value) for value in field.enum)
+    return field.type

@@ -2,15 +2,21 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
 from heliograph_collector.http import labels
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.published.feed import (
+    FeedAuthor,
+    FeedExtension,
+    FeedItem,
+    JsonFeedDocument,
+)
+from heliograph_collector.incidents.published.incident import IncidentDocument, OperatorStatements
 
-Json = dict[str, Any]
 _ATOM = "http://www.w3.org/2005/Atom"
+_SUBTITLE = "What is cut, where, since when, and how sure that is."
 _NEVER = "1970-01-01T00:00:00Z"  # update time of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
@@ -19,28 +25,28 @@ def format_title(country: str) -> str:
     return f"Heliograph: incidents in {labels.country_name(country) if country else 'the world'}"
 
 
-def summarize_incident(incident: Json) -> str:
+def summarize_incident(incident: IncidentDocument) -> str:
     """Format the text of an entry below its title."""
     lines = [
-        f"State: {incident['state']}.",
+        f"State: {incident.state}.",
         f"How sure: {incident_text.describe_confidence(incident)}.",
     ]
-    how = labels.describe_method(incident["layer"], incident["method"])
+    how = labels.describe_method(incident.layer, incident.method)
     if how:
         lines.append(f"How: {how}.")
-    lines += [f"The operator says: “{reason}”." for reason in _list_reasons(incident)]
-    lines += [
-        f"Against it: {labels.COUNTER_EVIDENCE.get(code, code)}." for code in incident["held"]
-    ]
-    lines += [f"Hint: {labels.HINTS.get(code, code)}." for code in incident["hints"]]
+    if incident.operator:
+        lines += [f"The operator says: “{why}”." for why in _list_reasons(incident.operator)]
+    lines += [f"Against it: {labels.COUNTER_EVIDENCE.get(code, code)}." for code in incident.held]
+    lines += [f"Hint: {labels.HINTS.get(code, code)}." for code in incident.hints]
     return " ".join(lines)
 
 
-def _list_reasons(incident: Json) -> list[str]:
+def _list_reasons(statements: OperatorStatements) -> list[str]:
     """List the reasons of the operator's verdict, if it is in force."""
-    operator = incident.get("operator") or {}
-    verdicts = [operator[name] for name in ("confirmed", "withdrawn") if operator.get(name)]
-    return [entry["text"] for entry in verdicts if entry["until"] is None and entry["text"]]
+    verdicts = (statements.confirmed, statements.withdrawn)
+    return [
+        verdict.text for verdict in verdicts if verdict and verdict.until is None and verdict.text
+    ]
 
 
 def build_urn(seed: str, name: str) -> str:
@@ -48,13 +54,15 @@ def build_urn(seed: str, name: str) -> str:
     return uuid5(NAMESPACE_URL, f"heliograph:{seed}:{name}").urn
 
 
-def build_atom(incidents: Sequence[Json], base: str, path: str, seed: str, country: str) -> str:
+def build_atom(
+    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, country: str
+) -> str:
     """Build an Atom feed; `base` is our address, `seed` identifies this collector."""
     feed = ET.Element("feed", xmlns=_ATOM)
     _add_element(feed, "id", build_urn(seed, f"feed {country}"))
     _add_element(feed, "title", format_title(country))
-    _add_element(feed, "subtitle", "What is cut, where, since when, and how sure that is.")
-    _add_element(feed, "updated", max((i["updated"] for i in incidents), default=_NEVER))
+    _add_element(feed, "subtitle", _SUBTITLE)
+    _add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
     _add_element(_add_element(feed, "author"), "name", "Heliograph")
     _add_link(feed, "self", base + path, "application/atom+xml")
     _add_link(feed, "alternate", f"{base}/{f'?country={country}' if country else ''}", "text/html")
@@ -63,24 +71,22 @@ def build_atom(incidents: Sequence[Json], base: str, path: str, seed: str, count
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(feed, encoding="unicode")
 
 
-def _add_entry(feed: ET.Element, incident: Json, base: str, seed: str) -> None:
+def _add_entry(feed: ET.Element, incident: IncidentDocument, base: str, seed: str) -> None:
     entry = _add_element(feed, "entry")
-    _add_element(entry, "id", build_urn(seed, incident["id"]))
-    _add_element(entry, "title", incident["sentence"])
-    _add_element(entry, "published", incident["alerts"][0]["at"])
-    _add_element(entry, "updated", incident["updated"])
+    _add_element(entry, "id", build_urn(seed, incident.id))
+    _add_element(entry, "title", incident.sentence)
+    _add_element(entry, "published", incident.alerts[0].at)
+    _add_element(entry, "updated", incident.updated)
     _add_element(entry, "summary", summarize_incident(incident))
-    _add_link(entry, "alternate", base + incident["links"]["page"], "text/html")
-    _add_link(entry, "related", base + incident["links"]["self"], "application/json")
+    _add_link(entry, "alternate", base + incident.links.page, "text/html")
+    _add_link(entry, "related", base + incident.links.document, "application/json")
     for term in _list_tags(incident):
         ET.SubElement(entry, "category", term=_strip_invalid(term))
 
 
-def _list_tags(incident: Json) -> list[str]:
-    scope = incident["scope"]
-    return [
-        t for t in (incident["kind"], incident["state"], scope["country"], scope["service"]) if t
-    ]
+def _list_tags(incident: IncidentDocument) -> list[str]:
+    scope = incident.scope
+    return [t for t in (incident.kind, incident.state, scope.country, scope.service) if t]
 
 
 def _add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
@@ -94,33 +100,37 @@ def _add_link(parent: ET.Element, rel: str, href: str, media: str) -> None:
 
 
 def _strip_invalid(content: str) -> str:
-    """Remove the characters that XML cannot contain."""
     return _NO_XML.sub("\N{REPLACEMENT CHARACTER}", content)
 
 
 def build_json_feed(
-    incidents: Sequence[Json], base: str, path: str, seed: str, country: str
-) -> Json:
-    return {
-        "version": "https://jsonfeed.org/version/1.1",
-        "title": format_title(country),
-        "home_page_url": f"{base}/{f'?country={country}' if country else ''}",
-        "feed_url": base + path,
-        "description": "What is cut, where, since when, and how sure that is.",
-        "language": "en",
-        "authors": [{"name": "Heliograph"}],
-        "items": [_build_item(incident, base, seed) for incident in incidents],
-    }
+    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, country: str
+) -> JsonFeedDocument:
+    return JsonFeedDocument(
+        version="https://jsonfeed.org/version/1.1",
+        title=format_title(country),
+        home_page_url=f"{base}/{f'?country={country}' if country else ''}",
+        feed_url=base + path,
+        description=_SUBTITLE,
+        language="en",
+        authors=(FeedAuthor("Heliograph"),),
+        items=tuple(_build_item(incident, base, seed) for incident in incidents),
+    )
 
 
-def _build_item(incident: Json, base: str, seed: str) -> Json:
-    return {
-        "id": build_urn(seed, incident["id"]),
-        "url": base + incident["links"]["page"],
-        "title": incident["sentence"],
-        "content_text": f"{incident['sentence']} {summarize_incident(incident)}",
-        "date_published": incident["alerts"][0]["at"],
-        "date_modified": incident["updated"],
-        "tags": _list_tags(incident),
-        "_heliograph": {name: incident[name] for name in ("state", "kind", "scope", "confidence")},
-    }
+def _build_item(incident: IncidentDocument, base: str, seed: str) -> FeedItem:
+    return FeedItem(
+        id=build_urn(seed, incident.id),
+        url=base + incident.links.page,
+        title=incident.sentence,
+        content_text=f"{incident.sentence} {summarize_incident(incident)}",
+        date_published=incident.alerts[0].at,
+        date_modified=incident.updated,
+        tags=tuple(_list_tags(incident)),
+        heliograph=FeedExtension(
+            state=incident.state,
+            kind=incident.kind,
+            scope=incident.scope,
+            confidence=incident.confidence,
+        ),
+    )

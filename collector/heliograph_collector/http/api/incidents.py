@@ -1,8 +1,7 @@
 """Incidents as JSON and as feeds for subscription."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
+from operator import attrgetter
 
 from aiohttp import web
 
@@ -17,13 +16,15 @@ from heliograph_collector.http.api.parameters import (
     SERVICE,
     SINCE,
     UNTIL,
+    QueryValues,
     parse,
 )
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.incident_document import Json, cut_page, filter_incidents, sort_key
+from heliograph_collector.http.incident_document import IncidentFilter, cut_page
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
 LIST_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
 FEED_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, LIMIT)
@@ -39,15 +40,15 @@ class IncidentApi:
 
     async def list_incidents(self, request: web.Request) -> web.Response:
         values = parse(request.query, LIST_PARAMETERS)
-        position = read_cursor(values.get("cursor", ""))
-        matching = filter_incidents(self._incident_cache.all_incidents(), values)
-        rows, following = cut_page(matching, position, values.get("limit", 100))
-        body = {
-            "k_anonymity": self._feed.k_anonymity,
-            "incidents": [self._incident_cache.add_annotations(row) for row in rows],
-            "next": write_cursor(following) if following else None,
-        }
-        return respond_json(request, body, max_age_s=5)
+        position = read_cursor(values.get(CURSOR, ""))
+        matching = self._incident_cache.list_incidents(_build_filter(values))
+        rows, following = cut_page(matching, position, values.get(LIMIT, 100))
+        page = IncidentsDocument(
+            k_anonymity=self._feed.k_anonymity,
+            incidents=tuple(self._incident_cache.add_annotations(row) for row in rows),
+            next=write_cursor(following) if following else None,
+        )
+        return respond_json(request, page, max_age_s=5)
 
     async def get_incident(self, request: web.Request) -> web.Response:
         parse(request.query, ())
@@ -59,32 +60,41 @@ class IncidentApi:
     async def get_atom(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
         xml = feeds.build_atom(self._list_newest(values), *self._feed_context(request, values))
-        return respond_text(request, xml, "application/atom+xml", xml.encode(), max_age_s=60)
+        return respond_text(request, xml, "application/atom+xml", max_age_s=60)
 
     async def get_json_feed(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
-        body = feeds.build_json_feed(
+        json_feed = feeds.build_json_feed(
             self._list_newest(values), *self._feed_context(request, values)
         )
-        response = respond_json(request, body, max_age_s=60)
+        response = respond_json(request, json_feed, max_age_s=60)
         if response.status == 200:
             response.content_type = "application/feed+json"
         return response
 
-    def _list_newest(self, values: Mapping[str, Any]) -> list[Json]:
+    def _list_newest(self, values: QueryValues) -> list[IncidentDocument]:
         """List incidents by their last change, as feed readers expect."""
-        matching = filter_incidents(self._incident_cache.all_incidents(), values)
-        matching.sort(key=lambda i: (i["updated"], sort_key(i)), reverse=True)
-        return matching[: values.get("limit", _DEFAULT_FEED_SIZE)]
+        matching = self._incident_cache.list_incidents(_build_filter(values))
+        newest = sorted(matching, key=attrgetter("updated"), reverse=True)
+        return newest[: values.get(LIMIT, _DEFAULT_FEED_SIZE)]
 
-    def _feed_context(
-        self, request: web.Request, values: Mapping[str, Any]
-    ) -> tuple[str, str, str, str]:
+    def _feed_context(self, request: web.Request, values: QueryValues) -> tuple[str, str, str, str]:
         seed = self._feed.public_key.hex()
-        return request_origin(request), request.path_qs, seed, values.get("country", "")
+        return request_origin(request), request.path_qs, seed, values.get(COUNTRY, "")
 
 
-def find_incident(incident_cache: IncidentCache, request: web.Request) -> Json:
+def _build_filter(values: QueryValues) -> IncidentFilter:
+    return IncidentFilter(
+        country=values.get(COUNTRY),
+        service=values.get(SERVICE),
+        state=values.get(INCIDENT_STATE),
+        kind=values.get(KIND),
+        since_us=values.get(SINCE),
+        until_us=values.get(UNTIL),
+    )
+
+
+def find_incident(incident_cache: IncidentCache, request: web.Request) -> IncidentDocument:
     """Return an incident. Raises Problem 404, also if k-anonymity withholds it."""
     id_ = request.match_info["id"]
     incident = incident_cache.get_incident(id_) if ID_PATTERN.fullmatch(id_) else None

@@ -1,15 +1,16 @@
 """`/api/v1/log`: the lines of the alert log exactly as signed, and their proof."""
 
-import json
 from collections.abc import Sequence
 from hashlib import sha256
 from itertools import accumulate
 
+import msgspec
 from aiohttp import web
 
 from heliograph_collector.http import headers
 from heliograph_collector.http.api.parameters import AFTER, LIMIT, LINES, parse
 from heliograph_collector.http.backend import Feed
+from heliograph_collector.incidents.published.log import LogProof
 from heliograph_collector.incidents.state import LogEntry
 
 LOG_PARAMETERS = (AFTER, LIMIT, LINES)
@@ -26,9 +27,9 @@ class AlertLogApi:
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         values = parse(request.query, LOG_PARAMETERS)
         book = self._feed.book
-        after = values.get("after", 0)
-        limit = values.get("limit")
-        if values.get("format") == "jsonl":
+        after = values.get(AFTER, 0)
+        limit = values.get(LIMIT)
+        if values.get(LINES) == "jsonl":
             end = len(book.entries) if limit is None else after + limit
             return await _send_lines(request, book.entries[after:end])
         return self._build_page(request, _fit_rows(book.entries[after : after + (limit or 100)]))
@@ -37,17 +38,15 @@ class AlertLogApi:
         """Build a page with the lines inserted unchanged, byte for byte as signed."""
         book = self._feed.book
         last = rows[-1].number if rows else len(book.entries)
-        proof = {
-            "head": book.head,
-            "total": len(book.entries),
-            "public_key": self._feed.public_key.hex(),
-            "next": last if last < len(book.entries) else None,
-        }
-        lines = ",".join(entry.line.decode() for entry in rows)
-        content = f'{{"entries":[{lines}],{json.dumps(proof)[1:]}'
-        return headers.respond_text(
-            request, content, "application/json", content.encode(), max_age_s=_MAX_AGE_S
+        proof = LogProof(
+            head=book.head,
+            total=len(book.entries),
+            public_key=self._feed.public_key.hex(),
+            next=last if last < len(book.entries) else None,
         )
+        lines = ",".join(entry.line.decode() for entry in rows)
+        content = f'{{"entries":[{lines}],{msgspec.json.encode(proof).decode()[1:]}'
+        return headers.respond_text(request, content, "application/json", max_age_s=_MAX_AGE_S)
 
 
 def _fit_rows(rows: Sequence[LogEntry]) -> Sequence[LogEntry]:

@@ -5,7 +5,6 @@ import binascii
 import re
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any
 
 from aiohttp import web
 
@@ -13,6 +12,11 @@ from heliograph import __version__
 from heliograph.experiments import ooni_name
 from heliograph.observation import Access
 from heliograph_collector.http.api import measurement_json
+from heliograph_collector.http.api.ooni_document import (
+    OoniAnnotations,
+    OoniMeasurement,
+    OoniTestKeys,
+)
 from heliograph_collector.http.api.ooni_steps import build_test_keys
 from heliograph_collector.http.api.parameters import (
     ACCESS,
@@ -27,11 +31,14 @@ from heliograph_collector.http.api.parameters import (
     SINCE,
     STATE,
     UNTIL,
+    QueryValues,
     parse,
 )
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.headers import answer_json
+from heliograph_collector.http.problem import Problem, bad_parameter
+from heliograph_collector.model.published.measurement import MeasurementsDocument
 from heliograph_collector.model.records import (
     ControlView,
     MeasurementFilter,
@@ -40,7 +47,6 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 
-Json = dict[str, Any]
 NETWORKS = {Access.MOBILE: "mobile", Access.FIXED: "wifi"}
 PAGES = frozenset(("other_page", "redirect", "block_page", "status_451"))  # OONI: all are http-diff
 FORMATS = {"dnst": 0, "httpt": 0, "netevents": 0, "tcpconnect": 0, "tlshandshake": 0}
@@ -49,73 +55,43 @@ _REDIRECT = re.compile(r"redirect-\d+")
 
 def build_document(
     record: ReceivedMeasurement, verdicts: Sequence[Verdict], control: ControlView | None = None
-) -> Json:
+) -> OoniMeasurement:
     """Build the document; a known `control` is written as OONI's test helper data."""
     measurement = record.measurement
-    started = _format_time(record.started_us)
+    started = datetime.fromtimestamp(record.started_us // 1_000_000, UTC)
     keys = build_test_keys(measurement, control)
-    if measurement.experiment == "tor":
-        keys["targets"] = _group_relays(keys)
-    return {
-        "annotations": {
-            "heliograph_id": record.id,
-            "network_type": NETWORKS.get(Access(record.vantage.access), ""),
-        },
-        "data_format_version": "0.2.0",
-        "extensions": dict(FORMATS),
-        "id": record.id,
-        "input": measurement.target or None,
-        "input_hashes": [],
-        "measurement_start_time": started,
-        "options": [],
-        "probe_asn": f"AS{record.vantage.asn}",
-        "probe_cc": record.vantage.country,
-        "probe_city": None,
-        "probe_ip": "127.0.0.1",
-        "probe_network_name": "",
-        "report_id": "",
-        "resolver_asn": "AS0",
-        "resolver_ip": "127.0.0.2",
-        "resolver_network_name": "",
-        "software_name": "heliograph",
-        "software_version": __version__,
-        "test_helpers": {},
-        "test_keys": {**keys, **_build_conclusion(record, verdicts)},
-        "test_name": ooni_name(measurement.experiment),
-        "test_runtime": measurement.runtime_us / 1e6,
-        "test_start_time": started,
-        "test_version": f"0.{measurement.experiment_version}.0",
-    }
+    _add_conclusion(keys, record, next((v for v in verdicts if v.endpoint == ""), None))
+    return OoniMeasurement(
+        annotations=OoniAnnotations(
+            heliograph_id=record.id,
+            network_type=NETWORKS.get(Access(record.vantage.access), ""),
+        ),
+        extensions=FORMATS,
+        id=record.id,
+        input=measurement.target or None,
+        measurement_start_time=f"{started:%Y-%m-%d %H:%M:%S}",
+        probe_asn=f"AS{record.vantage.asn}",
+        probe_cc=record.vantage.country,
+        software_version=__version__,
+        test_keys=keys,
+        test_name=ooni_name(measurement.experiment),
+        test_runtime=measurement.runtime_us / 1e6,
+        test_start_time=f"{started:%Y-%m-%d %H:%M:%S}",
+        test_version=f"0.{measurement.experiment_version}.0",
+    )
 
 
-def _group_relays(keys: Json) -> Json:
-    """Group the steps by relay, as OONI's tor test does."""
-    relays: Json = {}
-    for row in keys["tcp_connect"]:
-        name = next(tag.partition("=")[2] for tag in row["tags"] if tag.startswith("endpoint="))
-        address = f"{row['ip']}:{row['port']}"
-        relay = {"target_address": address, "target_protocol": name.partition("-")[0]}
-        relay |= {"target_name": name, "failure": row["status"]["failure"], "tcp_connect": [row]}
-        hands = [hand for hand in keys["tls_handshakes"] if f"endpoint={name}" in hand["tags"]]
-        relays.setdefault(address, relay | {"tls_handshakes": hands})
-    return relays
-
-
-def _format_time(timestamp_us: int) -> str:
-    return datetime.fromtimestamp(timestamp_us // 1_000_000, UTC).strftime("%Y-%m-%d %H:%M:%S")
-
-
-def _build_conclusion(record: ReceivedMeasurement, verdicts: Sequence[Verdict]) -> Json:
-    """Build the conclusion in OONI's terms where they exist, and in ours."""
-    overall = next((v for v in verdicts if v.endpoint == ""), None)
-    return {
-        "accessible": _is_accessible(overall),
-        "blocking": _classify_blocking(record, overall),
-        "x_heliograph_rule": overall.rule if overall else None,
-        "x_heliograph_state": overall.state.value if overall else None,
-        "x_heliograph_method": overall.method if overall else None,
-        "x_heliograph_link": record.link.value,
-    }
+def _add_conclusion(
+    keys: OoniTestKeys, record: ReceivedMeasurement, overall: Verdict | None
+) -> None:
+    """Add the conclusion in OONI's terms where they exist, and in ours."""
+    keys.accessible = _is_accessible(overall)
+    keys.blocking = _classify_blocking(record, overall)
+    if overall:
+        keys.x_heliograph_rule = overall.rule
+        keys.x_heliograph_state = overall.state.value
+        keys.x_heliograph_method = overall.method
+    keys.x_heliograph_link = record.link.value
 
 
 def _is_accessible(overall: Verdict | None) -> bool | None:
@@ -170,19 +146,20 @@ class MeasurementApi:
     async def list_measurements(self, request: web.Request) -> web.Response:
         await self._operator.require(request)
         values = parse(request.query, LIST_PARAMETERS)
-        position = read_cursor(values.pop("cursor", ""))
-        limit = values.pop("limit", 100)
+        position = read_cursor(values.get(CURSOR, ""))
         try:
-            result_page = await self._feed.measurements(_build_filter(values), position, limit)
+            result_page = await self._feed.measurements(
+                _build_filter(values), position, values.get(LIMIT, 100)
+            )
         except ValueError:
             raise _cursor_problem() from None
-        return web.json_response(
-            {
-                "measurements": [
+        return answer_json(
+            MeasurementsDocument(
+                measurements=tuple(
                     measurement_json.build_document(*judged) for judged in result_page.items
-                ],
-                "next": write_cursor(result_page.next) if result_page.next else None,
-            }
+                ),
+                next=write_cursor(result_page.next) if result_page.next else None,
+            )
         )
 
     async def get_measurement(self, request: web.Request) -> web.Response:
@@ -196,14 +173,23 @@ class MeasurementApi:
                 "No such measurement",
                 "Ids have 32 hex digits and are kept for a limited time.",
             )
-        if values.get("format") == "ooni":
-            return web.json_response(build_document(*judged))
-        return web.json_response(measurement_json.build_document(*judged))
+        if values.get(FORMAT) == "ooni":
+            return answer_json(build_document(*judged))
+        return answer_json(measurement_json.build_document(*judged))
 
 
-def _build_filter(values: dict[str, Any]) -> MeasurementFilter:
-    times = {f"{name}_us": values.pop(name) for name in ("since", "until") if name in values}
-    return MeasurementFilter(**values, **times)
+def _build_filter(values: QueryValues) -> MeasurementFilter:
+    return MeasurementFilter(
+        country=values.get(COUNTRY, ""),
+        region=values.get(REGION, ""),
+        asn=values.get(ASN),
+        access=values.get(ACCESS, ""),
+        service=values.get(SERVICE, ""),
+        experiment=values.get(EXPERIMENT, ""),
+        state=values.get(STATE, ""),
+        since_us=values.get(SINCE),
+        until_us=values.get(UNTIL),
+    )
 
 
 def write_cursor(position: str) -> str:
@@ -221,10 +207,6 @@ def read_cursor(cursor: str) -> str:
 
 
 def _cursor_problem() -> Problem:
-    return Problem(
-        400,
-        "Bad parameter",
-        "The parameter cursor is not one of ours; start again without it.",
-        parameter="cursor",
-        allowed=CURSOR.allowed,
+    return bad_parameter(
+        "cursor", "The parameter cursor is not one of ours; start again without it.", CURSOR.allowed
     )

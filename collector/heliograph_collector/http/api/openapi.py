@@ -1,6 +1,8 @@
-"""`/openapi.json`: built from the declarations that parse the queries."""
+"""`/openapi.json`: built from the published types and the declarations that parse the queries."""
 
 from collections.abc import Mapping, Sequence
+
+from msgspec import Struct
 
 from heliograph import __version__
 from heliograph_collector.http.api import (
@@ -12,262 +14,307 @@ from heliograph_collector.http.api import (
     measurements,
     timeline,
 )
-from heliograph_collector.http.api.parameters import LANG, WINDOW, Parameter
-from heliograph_collector.http.api.schemas import SCHEMAS, WORD, Json, ref
+from heliograph_collector.http.api.openapi_document import (
+    ApiInfo,
+    ApiServer,
+    Components,
+    License,
+    MediaType,
+    OpenApiDocument,
+    OperationObject,
+    ParameterObject,
+    PathItem,
+    RequestBody,
+    ResponseObject,
+    SchemaReference,
+    SecurityScheme,
+)
+from heliograph_collector.http.api.parameter_types import Parameter, ValueSchema
+from heliograph_collector.http.api.parameters import LANG, WINDOW
+from heliograph_collector.http.api.schemas import REF_PREFIX, build_schemas, schema_name
 from heliograph_collector.http.pages import front_page
+from heliograph_collector.incidents.published import feed, incident
+from heliograph_collector.incidents.published.log import LogDocument
+from heliograph_collector.model.published import files, measurement, status
+
+Content = dict[str, MediaType]
+_TEXT = ValueSchema(type="string")
+_PROTOBUF: Content = {"application/x-protobuf": MediaType()}
 
 
-def build_document() -> Json:
-    return {
-        "openapi": "3.1.0",
-        "info": {
-            "title": "Heliograph",
-            "version": __version__,
-            "description": "What is cut, where, since when, how, and how sure that is.",
-            "license": {"name": "BSD-3-Clause", "identifier": "BSD-3-Clause"},
-        },
-        "paths": _build_paths(),
-        "components": {
-            "schemas": SCHEMAS,
-            "securitySchemes": {
-                "password": {"type": "http", "scheme": "basic"},
-                "bearer": {"type": "http", "scheme": "bearer"},
+def build_document() -> OpenApiDocument:
+    paths = {path: PathItem(get=operation) for path, operation in _list_operations().items()}
+    paths["/v1/envelopes"] = PathItem(post=_submit_envelope())
+    return OpenApiDocument(
+        openapi="3.1.0",
+        info=ApiInfo(
+            title="Heliograph",
+            version=__version__,
+            description="What is cut, where, since when, how, and how sure that is.",
+            license=License(name="BSD-3-Clause", identifier="BSD-3-Clause"),
+        ),
+        servers=(ApiServer(url="/", description="The collector that serves this document."),),
+        paths=paths,
+        components=Components(
+            schemas=build_schemas(),
+            security_schemes={
+                "password": SecurityScheme(type="http", scheme="basic"),
+                "bearer": SecurityScheme(type="http", scheme="bearer"),
             },
-        },
-    }
+        ),
+    )
 
 
-def _build_paths() -> Json:
+def _list_operations() -> dict[str, OperationObject]:
+    return _list_public_data() | _list_feeds_and_files() | _list_operator_data() | _list_pages()
+
+
+def _list_public_data() -> dict[str, OperationObject]:
     return {
-        "/api/v1/status": {
-            "get": _json_operation("The world now.", timeline.STATUS_PARAMETERS, "Status")
-        },
-        "/api/v1/timeline": {
-            "get": _json_operation(
-                "One row per bin, also when nobody measured.",
-                timeline.TIMELINE_PARAMETERS,
-                "Timeline",
-            )
-        },
-        "/api/v1/aggregation": {"get": _aggregation()},
-        "/api/v1/incidents": {
-            "get": _json_operation(
-                "What was cut, newest start first.", incidents.LIST_PARAMETERS, "Incidents"
-            )
-        },
-        "/api/v1/incidents/{id}": {
-            "get": _add_incident_path(_json_operation("One incident.", (), "Incident"))
-        },
-        "/api/v1/log": {"get": _log()},
-        "/api/v1/coverage": {
-            "get": _json_operation(
-                "Where and when we were blind, and why.", coverage.COVERAGE, "Blindness"
-            )
-        },
-        "/feeds/incidents.atom": {
-            "get": _media_operation(
-                "Incidents as Atom.", "application/atom+xml", incidents.FEED_PARAMETERS
-            )
-        },
-        "/feeds/incidents.json": {"get": _json_feed()},
-        "/dumps/": {"get": _dumps_page()},
-        "/dumps/index.json": {"get": _json_operation("The daily files.", (), "Dumps")},
-        "/dumps/README.json": {"get": _json_operation("What they hold.", (), "Dictionary")},
-        "/dumps/{name}": {"get": _dump()},
-        "/api/v1/stream": {"get": _stream()},
-        "/api/v1/measurements": {
-            "get": _require_operator(
-                _json_operation("The evidence.", measurements.LIST_PARAMETERS, "Measurements")
-            )
-        },
-        "/api/v1/measurements/{id}": {"get": _measurement_operation()},
-        "/v1/envelopes": {"post": _envelopes()},
-        "/healthz": {"get": _json_operation("Alive.", (), "Alive")},
-        "/readyz": {"get": _ready()},
-        "/metrics": {"get": _media_operation("Prometheus text.", "text/plain")},
-        "/openapi.json": {"get": _media_operation("This document.", "application/json")},
-        "/": {"get": _media_operation("The page.", "text/html", front_page.PAGE_PARAMETERS)},
-        "/methodology": {"get": _methodology()},
-        "/countries/{code}": {"get": _country_page()},
-        "/incidents/{id}": {"get": _incident_page()},
-        "/incidents/{id}/embed": {"get": _picture("One incident, for other pages.", "text/html")},
-        "/incidents/{id}/share.svg": {"get": _picture("Its picture.", "image/svg+xml")},
-        "/incidents/{id}/share.png": {"get": _picture("Its picture.", "image/png")},
-        "/docs": {"get": _media_operation("This document for people.", "text/html")},
+        "/api/v1/status": _get(
+            "getStatus", "The world now.", _json(status.StatusDocument), timeline.STATUS_PARAMETERS
+        ),
+        "/api/v1/timeline": _get(
+            "getTimeline",
+            "One row per bin, also when nobody measured.",
+            _json(status.TimelineDocument),
+            timeline.TIMELINE_PARAMETERS,
+        ),
+        "/api/v1/aggregation": _get(
+            "getAggregation",
+            "Measurements counted in OONI's words, by whole days.",
+            _json(status.AggregationDocument) | {aggregation.CSV: MediaType(schema=_TEXT)},
+            aggregation.AGGREGATION,
+            responses={"503": _refusal("Too many ask, or the store is away.")},
+        ),
+        "/api/v1/incidents": _get(
+            "listIncidents",
+            "What was cut, newest start first.",
+            _json(incident.IncidentsDocument),
+            incidents.LIST_PARAMETERS,
+        ),
+        "/api/v1/incidents/{id}": _get_incident(
+            "getIncident", "One incident.", _json(incident.IncidentDocument), ()
+        ),
+        "/api/v1/log": _get(
+            "getLog",
+            "The signed alert log; `log verify` proves it.",
+            _json(LogDocument) | {log.MEDIA: MediaType(schema=_TEXT)},
+            log.LOG_PARAMETERS,
+        ),
+        "/api/v1/coverage": _get(
+            "getCoverage",
+            "Where and when we were blind, and why.",
+            _json(status.BlindnessDocument),
+            coverage.COVERAGE,
+        ),
+        "/api/v1/stream": _get(
+            "streamEvents",
+            "Server-Sent Events: cell, coverage, incident; resync says that something was missed.",
+            _media("text/event-stream"),
+            more=(ParameterObject(name="Last-Event-ID", where="header", schema=_TEXT),),
+            responses={"503": _refusal("Too many readers.")},
+        ),
     }
 
 
-def _json_content(schema: str) -> Json:
-    return {"application/json": {"schema": ref(schema)}}
-
-
-def _refusal(description: str) -> Json:
+def _list_feeds_and_files() -> dict[str, OperationObject]:
     return {
-        "description": description,
-        "content": {"application/problem+json": {"schema": ref("Problem")}},
+        "/feeds/incidents.atom": _get(
+            "getAtomFeed",
+            "Incidents as Atom.",
+            _media("application/atom+xml"),
+            incidents.FEED_PARAMETERS,
+        ),
+        "/feeds/incidents.json": _get(
+            "getJsonFeed",
+            "Incidents as JSON Feed.",
+            {"application/feed+json": MediaType(schema=_reference(feed.JsonFeedDocument))},
+            incidents.FEED_PARAMETERS,
+        ),
+        "/dumps/": _get(
+            "showDumps",
+            "The daily files, for people.",
+            _media("text/html") | _json(files.DumpsDocument),
+        ),
+        "/dumps/index.json": _get("listDumps", "The daily files.", _json(files.DumpsDocument)),
+        "/dumps/README.json": _get(
+            "getDumpDictionary", "What they hold.", _json(files.DictionaryDocument)
+        ),
+        "/dumps/{name}": _get(
+            "getDump",
+            "A day's cells; answers ranges.",
+            _media(dumps.MEDIA),
+            more=(_path("name", "^cells-[0-9]{4}-[0-9]{2}-[0-9]{2}[.]parquet$"),),
+            responses={
+                "206": ResponseObject(description="A part.", content=_media(dumps.MEDIA)),
+                "404": _refusal("No such file; index.json lists them."),
+                "416": ResponseObject(description="No such part."),
+            },
+        ),
+        "/openapi.json": _get("getOpenApi", "This document.", _media("application/json")),
     }
 
 
-def _json_operation(summary: str, parameters: Sequence[Parameter], schema: str) -> Json:
-    return _build_operation(summary, parameters, _json_content(schema))
-
-
-def _media_operation(summary: str, media: str, parameters: Sequence[Parameter] = ()) -> Json:
-    return _build_operation(summary, parameters, {media: {}})
-
-
-def _build_operation(
-    summary: str, parameters: Sequence[Parameter], content: Mapping[str, Json]
-) -> Json:
-    operation: Json = {
-        "summary": summary,
-        "responses": {"200": {"description": "OK", "content": dict(content)}},
+def _list_operator_data() -> dict[str, OperationObject]:
+    return {
+        "/api/v1/measurements": _get(
+            "listMeasurements",
+            "The evidence.",
+            _json(measurement.MeasurementsDocument),
+            measurements.LIST_PARAMETERS,
+            is_operator=True,
+        ),
+        "/api/v1/measurements/{id}": _get(
+            "getMeasurement",
+            "One measurement.",
+            _json(measurement.MeasurementDocument),
+            measurements.ITEM_PARAMETERS,
+            more=(_path("id", "^[0-9a-f]{32}$"),),
+            responses={"404": _refusal("Not known, or no longer.")},
+            is_operator=True,
+        ),
+        "/healthz": _get("getHealth", "Alive.", _json(files.AliveDocument)),
+        "/readyz": _get(
+            "getReadiness",
+            "Ready, or why not.",
+            _json(files.ReadyDocument),
+            responses={
+                "503": ResponseObject(description="Not ready.", content=_json(files.ReadyDocument))
+            },
+        ),
+        "/metrics": _get("getMetrics", "Prometheus text.", _media("text/plain")),
     }
-    if parameters:
-        operation["parameters"] = [_build_parameter(p) for p in parameters]
-    operation["responses"] |= {
+
+
+def _list_pages() -> dict[str, OperationObject]:
+    html = _media("text/html")
+    return {
+        "/": _get("showFrontPage", "The page.", html, front_page.PAGE_PARAMETERS),
+        "/methodology": _get(
+            "showMethodology",
+            "How it is known.",
+            html,
+            (LANG,),
+            responses={"404": _refusal("This collector does not tell.")},
+        ),
+        "/countries/{code}": _get(
+            "showCountry",
+            "The page of a country.",
+            html,
+            (WINDOW, LANG),
+            more=(_path("code", "^[A-Z]{2}$"),),
+            responses={
+                "404": ResponseObject(description="No country.", content=html),
+                "503": ResponseObject(description="Store away.", content=html),
+            },
+        ),
+        "/incidents/{id}": _get_incident("showIncident", "The page of one.", html),
+        "/incidents/{id}/embed": _get_incident(
+            "embedIncident", "One incident, for other pages.", html
+        ),
+        "/incidents/{id}/share.svg": _get_incident(
+            "getIncidentSvg", "Its picture.", _media("image/svg+xml")
+        ),
+        "/incidents/{id}/share.png": _get_incident(
+            "getIncidentPng", "Its picture.", _media("image/png")
+        ),
+        "/docs": _get("showDocs", "This document for people.", html),
+    }
+
+
+def _get(
+    operation_id: str,
+    summary: str,
+    content: Content,
+    parameters: Sequence[Parameter[object]] = (),
+    *,
+    more: tuple[ParameterObject, ...] = (),
+    responses: Mapping[str, ResponseObject] | None = None,
+    is_operator: bool = False,
+) -> OperationObject:
+    """Build a GET operation; `more` are parameters outside the query."""
+    all_responses = {
+        "200": ResponseObject(description="OK", content=content),
         "400": _refusal("Names the parameter and what would do."),
         "429": _refusal("Your network asks too often; Retry-After says when to come again."),
         "503": _refusal("The store does not answer just now, or too many ask."),
+        **({"401": _refusal("For the operator only.")} if is_operator else {}),
+        **(responses or {}),
     }
-    return operation
-
-
-def _build_parameter(p: Parameter) -> Json:
-    return {
-        "name": p.name,
-        "in": "query",
-        "description": f"{p.about} Allowed: {p.allowed}.",
-        "schema": dict(p.schema),
-        "example": p.example,
-    }
-
-
-def _add_incident_path(operation: Json) -> Json:
-    schema = {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,64}$"}
-    path = {"name": "id", "in": "path", "required": True, "schema": schema}
-    operation.setdefault("parameters", []).append(path)
-    operation["responses"]["404"] = _refusal("Not known, or of too few.")
-    return operation
-
-
-def _incident_page() -> Json:
-    operation = _add_incident_path(_media_operation("The page of one.", "text/html", (LANG,)))
-    operation["responses"]["404"]["content"]["text/html"] = {}
-    return operation
-
-
-def _methodology() -> Json:
-    operation = _media_operation("How it is known.", "text/html", (LANG,))
-    operation["responses"]["404"] = _refusal("This collector does not tell.")
-    return operation
-
-
-def _picture(summary: str, media: str) -> Json:
-    operation = _add_incident_path(_media_operation(summary, media, (LANG,)))
-    if media == "text/html":
-        operation["responses"]["404"]["content"][media] = {}
-    return operation
-
-
-def _country_page() -> Json:
-    operation = _media_operation("The page of a country.", "text/html", (WINDOW, LANG))
-    schema = {"type": "string", "pattern": "^[A-Z]{2}$"}
-    path = {"name": "code", "in": "path", "required": True, "schema": schema}
-    operation["parameters"].append(path)
-    operation["responses"]["404"] = {"description": "No country.", "content": {"text/html": {}}}
-    operation["responses"]["503"] = {"description": "Store away.", "content": {"text/html": {}}}
-    return operation
-
-
-def _aggregation() -> Json:
-    operation = _json_operation(
-        "Measurements counted in OONI's words, by whole days.",
-        aggregation.AGGREGATION,
-        "Aggregation",
+    return OperationObject(
+        operation_id=operation_id,
+        summary=summary,
+        parameters=(*map(_build_parameter, parameters), *more),
+        responses=all_responses,
+        security=({"password": ()}, {"bearer": ()}) if is_operator else (),
     )
-    operation["responses"]["200"]["content"][aggregation.CSV] = {"schema": WORD}
-    operation["responses"]["503"] = _refusal("Too many ask, or the store is away.")
-    return operation
 
 
-def _log() -> Json:
-    operation = _json_operation(
-        "The signed alert log; `log verify` proves it.", log.LOG_PARAMETERS, "Log"
+def _get_incident(
+    operation_id: str,
+    summary: str,
+    content: Content,
+    parameters: Sequence[Parameter[object]] = (LANG,),
+) -> OperationObject:
+    missing = _refusal("Not known, or of too few.")
+    if "text/html" in content:
+        missing.content["text/html"] = MediaType()
+    return _get(
+        operation_id,
+        summary,
+        content,
+        parameters,
+        more=(_path("id", "^[A-Za-z0-9_-]{1,64}$"),),
+        responses={"404": missing},
     )
-    operation["responses"]["200"]["content"][log.MEDIA] = {"schema": WORD}
-    return operation
 
 
-def _dumps_page() -> Json:
-    operation = _media_operation("The daily files, for people.", "text/html")
-    operation["responses"]["200"]["content"] |= _json_content("Dumps")
-    return operation
-
-
-def _dump() -> Json:
-    operation = _media_operation("A day's cells; answers ranges.", dumps.MEDIA)
-    schema = {"type": "string", "pattern": "^cells-[0-9]{4}-[0-9]{2}-[0-9]{2}[.]parquet$"}
-    operation["parameters"] = [{"name": "name", "in": "path", "required": True, "schema": schema}]
-    operation["responses"]["206"] = {"description": "A part.", "content": {dumps.MEDIA: {}}}
-    operation["responses"]["404"] = _refusal("No such file; index.json lists them.")
-    operation["responses"]["416"] = {"description": "No such part."}
-    return operation
-
-
-def _json_feed() -> Json:
-    operation = _media_operation(
-        "Incidents as JSON Feed.", "application/feed+json", incidents.FEED_PARAMETERS
-    )
-    operation["responses"]["200"]["content"]["application/feed+json"] = {"schema": ref("JsonFeed")}
-    return operation
-
-
-def _require_operator(operation: Json) -> Json:
-    operation["security"] = [{"password": []}, {"bearer": []}]
-    operation["responses"]["401"] = _refusal("For the operator only.")
-    return operation
-
-
-def _measurement_operation() -> Json:
-    operation = _require_operator(
-        _json_operation("One measurement.", measurements.ITEM_PARAMETERS, "Measurement")
-    )
-    schema = {"type": "string", "pattern": "^[0-9a-f]{32}$"}
-    operation["parameters"].append({"name": "id", "in": "path", "required": True, "schema": schema})
-    operation["responses"]["404"] = _refusal("Not known, or no longer.")
-    return operation
-
-
-def _stream() -> Json:
-    operation = _media_operation(
-        "Server-Sent Events: cell, coverage, incident; resync says that something was missed.",
-        "text/event-stream",
-    )
-    operation["parameters"] = [
-        {"name": "Last-Event-ID", "in": "header", "required": False, "schema": WORD}
-    ]
-    operation["responses"]["503"] = _refusal("Too many readers.")
-    return operation
-
-
-def _ready() -> Json:
-    operation = _json_operation("Ready, or why not.", (), "Ready")
-    operation["responses"]["503"] = {"description": "Not ready.", "content": _json_content("Ready")}
-    return operation
-
-
-def _envelopes() -> Json:
-    receipt: Json = {"content": {"application/x-protobuf": {}}}
-    return {
-        "summary": "One sealed heliograph.v1.Envelope; answers a heliograph.v1.SubmitResponse.",
-        "requestBody": {"required": True, "content": {"application/x-protobuf": {}}},
-        "responses": {
-            "200": {"description": "Stored, or stored before.", **receipt},
-            "422": {"description": "Refused for good, with the reason.", **receipt},
-            "503": {"description": "Try again later.", **receipt},
+def _submit_envelope() -> OperationObject:
+    return OperationObject(
+        operation_id="submitEnvelope",
+        summary="One sealed heliograph.v1.Envelope; answers a heliograph.v1.SubmitResponse.",
+        request_body=RequestBody(required=True, content=_PROTOBUF),
+        responses={
+            "200": ResponseObject(description="Stored, or stored before.", content=_PROTOBUF),
+            "422": ResponseObject(
+                description="Refused for good, with the reason.", content=_PROTOBUF
+            ),
+            "503": ResponseObject(description="Try again later.", content=_PROTOBUF),
             "400": _refusal("No body."),
             "408": _refusal("Too slow."),
             "413": _refusal("Too large."),
         },
-    }
+    )
+
+
+def _build_parameter(p: Parameter[object]) -> ParameterObject:
+    return ParameterObject(
+        name=p.name,
+        where="query",
+        description=f"{p.about} Allowed: {p.allowed}.",
+        schema=p.schema,
+        example=p.example,
+    )
+
+
+def _path(name: str, pattern: str) -> ParameterObject:
+    schema = ValueSchema(type="string", pattern=pattern)
+    return ParameterObject(name=name, where="path", required=True, schema=schema)
+
+
+def _reference(document: type[Struct]) -> SchemaReference:
+    return SchemaReference(f"{REF_PREFIX}{schema_name(document)}")
+
+
+def _json(document: type[Struct]) -> Content:
+    return {"application/json": MediaType(schema=_reference(document))}
+
+
+def _media(media: str) -> Content:
+    return {media: MediaType()}
+
+
+def _refusal(description: str) -> ResponseObject:
+    problem = MediaType(schema=_reference(files.ProblemDocument))
+    return ResponseObject(description=description, content={"application/problem+json": problem})

@@ -6,15 +6,17 @@ API.
 """
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from hashlib import sha256
+from hashlib import file_digest
+from operator import attrgetter
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from heliograph.durable_file import move_file
 from heliograph_collector.http.anonymity import band_floor
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.model.published.files import ColumnDescription, DictionaryDocument
 from heliograph_collector.model.records import Cell, VerdictState
 
 if TYPE_CHECKING:
@@ -23,121 +25,113 @@ if TYPE_CHECKING:
 
 SCHEMA = 1  # increases when a column changes; new columns come last
 BIN_S = 300
+_SORT_KEY = attrgetter("country", "service", "region", "asn", "access", "start_us")
 _COUNT = "the least number of its band (0, 5, 10, 20, 50; exact where k_anonymity is 1)"
 
 
-@dataclass(frozen=True, slots=True)
-class DumpColumn:
-    """A column; `read` takes a cell and k."""
-
-    name: str
-    type: str
-    unit: str
-    meaning: str
-    read: Callable[[Cell, int], Any]
-
-
-def _count_column(name: str, meaning: str) -> DumpColumn:
-    return DumpColumn(
-        name,
-        "uint32",
-        "vantages",
-        f"{meaning}: {_COUNT}",
-        lambda c, k: band_floor(getattr(c, name), k),
+COLUMNS = tuple(
+    ColumnDescription(*column)
+    for column in (
+        ("country", "string", "ISO 3166-1 alpha-2", "ZZ: not known"),
+        (
+            "region",
+            "string",
+            "ISO 3166-2",
+            "as the volunteers declared it; empty: not declared, or other networks",
+        ),
+        (
+            "asn",
+            "uint32",
+            "autonomous system number",
+            "0: not known, or the country's places of too few together",
+        ),
+        (
+            "access",
+            "string",
+            "mobile, fixed, hosting, unknown",
+            "how the vantages reach their provider; empty: other networks",
+        ),
+        (
+            "service",
+            "string",
+            "name or target",
+            "what was tried; empty: nobody tried anything there, and some fell silent",
+        ),
+        ("start", "timestamp[us, UTC]", "UTC", "start of the bin"),
+        ("bin_s", "uint32", "seconds", "width of the bin"),
+        ("vantages", "uint32", "vantages", f"distinct vantages that measured: {_COUNT}"),
+        ("reachable", "uint32", "vantages", f"vantages that reached it: {_COUNT}"),
+        ("blocked", "uint32", "vantages", f"vantages that found it blocked: {_COUNT}"),
+        (
+            "down",
+            "uint32",
+            "vantages",
+            f"vantages that found it down, as the control did: {_COUNT}",
+        ),
+        ("unknown", "uint32", "vantages", f"vantages in doubt: {_COUNT}"),
+        (
+            "silent",
+            "uint32",
+            "vantages",
+            f"vantages of the place that were gone without goodbye when the bin ended: {_COUNT}",
+        ),
+        (
+            "state",
+            "string",
+            "reachable, blocked, down, unknown",
+            "what two thirds of the networks that know say; unknown where too few measured",
+        ),
+        (
+            "confidence",
+            "float64",
+            "0 to 1",
+            "of the state; in tenths, rounded down, unless k_anonymity is 1",
+        ),
+        (
+            "layer",
+            "string",
+            "dns, tcp, tls, quic, http, protocol",
+            "where it is blocked or down, the commonest; else empty",
+        ),
+        ("method", "string", "a word of the methodology", "how, the commonest; else empty"),
     )
-
-
-COLUMNS = (
-    DumpColumn("country", "string", "ISO 3166-1 alpha-2", "ZZ: not known", lambda c, k: c.country),
-    DumpColumn(
-        "region",
-        "string",
-        "ISO 3166-2",
-        "as the volunteers declared it; empty: not declared, or other networks",
-        lambda c, k: c.region,
-    ),
-    DumpColumn(
-        "asn",
-        "uint32",
-        "autonomous system number",
-        "0: not known, or the country's places of too few together",
-        lambda c, k: c.asn,
-    ),
-    DumpColumn(
-        "access",
-        "string",
-        "mobile, fixed, hosting, unknown",
-        "how the vantages reach their provider; empty: other networks",
-        lambda c, k: c.access,
-    ),
-    DumpColumn(
-        "service",
-        "string",
-        "name or target",
-        "what was tried; empty: nobody tried anything there, and some fell silent",
-        lambda c, k: c.service,
-    ),
-    DumpColumn("start", "timestamp[us, UTC]", "UTC", "start of the bin", lambda c, k: c.start_us),
-    DumpColumn("bin_s", "uint32", "seconds", "width of the bin", lambda c, k: c.bin_s),
-    _count_column("vantages", "distinct vantages that measured"),
-    _count_column("reachable", "vantages that reached it"),
-    _count_column("blocked", "vantages that found it blocked"),
-    _count_column("down", "vantages that found it down, as the control did"),
-    _count_column("unknown", "vantages in doubt"),
-    _count_column(
-        "silent", "vantages of the place that were gone without goodbye when the bin ended"
-    ),
-    DumpColumn(
-        "state",
-        "string",
-        "reachable, blocked, down, unknown",
-        "what two thirds of the networks that know say; unknown where too few measured",
-        lambda c, k: c.state.value if _has_enough(c, k) else VerdictState.UNKNOWN.value,
-    ),
-    DumpColumn(
-        "confidence",
-        "float64",
-        "0 to 1",
-        "of the state; in tenths, rounded down, unless k_anonymity is 1",
-        lambda c, k: c.confidence if _has_enough(c, k) else 0.0,
-    ),
-    DumpColumn(
-        "layer",
-        "string",
-        "dns, tcp, tls, quic, http, protocol",
-        "where it is blocked or down, the commonest; else empty",
-        lambda c, k: c.layer if _has_enough(c, k) else "",
-    ),
-    DumpColumn(
-        "method",
-        "string",
-        "a word of the methodology",
-        "how, the commonest; else empty",
-        lambda c, k: c.method if _has_enough(c, k) else "",
-    ),
 )
 
 
-def _has_enough(cell: Cell, k: int) -> bool:
-    return cell.vantages >= max(k, 1)
+def _build_row(cell: Cell, k: int) -> tuple[str | int | float, ...]:
+    has_enough = cell.vantages >= max(k, 1)
+    counts = (cell.vantages, cell.reachable, cell.blocked, cell.down, cell.unknown, cell.silent)
+    return (
+        cell.country,
+        cell.region,
+        cell.asn,
+        cell.access,
+        cell.service,
+        cell.start_us,
+        cell.bin_s,
+        *(band_floor(count, k) for count in counts),
+        cell.state.value if has_enough else VerdictState.UNKNOWN.value,
+        cell.confidence if has_enough else 0.0,
+        cell.layer if has_enough else "",
+        cell.method if has_enough else "",
+    )
 
 
-def build_dictionary() -> dict[str, Any]:
+def build_dictionary(k: int) -> DictionaryDocument:
     """Build the description of the columns, for people and programs."""
-    return {
-        "title": "Heliograph: daily cells",
-        "about": "One file a UTC day, one row for each place, service and five minutes in which "
+    return DictionaryDocument(
+        title="Heliograph: daily cells",
+        about="One file a UTC day, one row for each place, service and five minutes in which "
         "at least k_anonymity vantages measured or fell silent. Where there is no row nobody "
         "looked, or too few to be shown: that is not known, and never good. Places of too few "
         "are together as network 0 of their country. No measurement and no vantage is in here.",
-        "revisions": "A file is written when its day is over and again when late data changed it: "
+        revisions="A file is written when its day is over and again when late data changed it: "
         "revision, bytes and sha256 in index.json say so.",
-        "schema": SCHEMA,
-        "row": ["country", "region", "asn", "access", "service", "start"],
-        "columns": [
-            {"name": c.name, "type": c.type, "unit": c.unit, "meaning": c.meaning} for c in COLUMNS
-        ],
-    }
+        schema=SCHEMA,
+        row=("country", "region", "asn", "access", "service", "start"),
+        columns=COLUMNS,
+        k_anonymity=k,
+    )
 
 
 def build_schema(day: str, k: int) -> "pa.Schema":
@@ -176,14 +170,15 @@ class DayFile:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
-        rows = sorted((c for c in cells if _count_people(c) >= max(self._k, 1)), key=_sort_key)
-        if not rows:
+        shown_cells = [c for c in cells if max(c.vantages, c.silent) >= max(self._k, 1)]
+        if not shown_cells:
             return
+        rows = [_build_row(cell, self._k) for cell in sorted(shown_cells, key=_SORT_KEY)]
         if self._writer is None:
             self._writer = pq.ParquetWriter(self._partial_path, self._schema, compression="zstd")
         arrays = [
-            pa.array([column.read(c, self._k) for c in rows], field.type)
-            for column, field in zip(COLUMNS, self._schema, strict=True)
+            pa.array(values, field.type)
+            for values, field in zip(zip(*rows, strict=True), self._schema, strict=True)
         ]
         self._writer.write_table(pa.Table.from_arrays(arrays, schema=self._schema))
         self._rows += len(rows)
@@ -196,7 +191,7 @@ class DayFile:
         self._writer.close()
         with self._partial_path.open("rb") as stream:
             os.fsync(stream.fileno())
-            digest = _hash_stream(stream.read)
+            digest = file_digest(stream, "sha256").hexdigest()
             size = stream.tell()
         move_file(self._partial_path, self._path)
         return WrittenDump(self._rows, size, digest)
@@ -205,18 +200,3 @@ class DayFile:
         if self._writer is not None:
             self._writer.close()
         self._partial_path.unlink(missing_ok=True)
-
-
-def _hash_stream(read: Callable[[int], bytes]) -> str:
-    digest = sha256()
-    while piece := read(1 << 20):
-        digest.update(piece)
-    return digest.hexdigest()
-
-
-def _count_people(cell: Cell) -> int:
-    return max(cell.vantages, cell.silent)
-
-
-def _sort_key(cell: Cell) -> tuple[object, ...]:
-    return (cell.country, cell.service, cell.region, cell.asn, cell.access, cell.start_us)

@@ -1,51 +1,63 @@
 """The current state as JSON with its live events, and the health of the collector."""
 
 import asyncio
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
 
 from aiohttp import web
+from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from heliograph_collector.http.anonymity import band_floor, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
+from heliograph_collector.http.headers import answer_json
 from heliograph_collector.http.snapshot import (
     ChangeBracket,
     NetworkColumn,
     ServiceReading,
     Snapshot,
 )
-from heliograph_collector.model.records import Cell
+from heliograph_collector.model.published.files import AliveDocument, ReadyDocument
+from heliograph_collector.model.published.status import (
+    BandCounts,
+    CellDocument,
+    ChangeBracketDocument,
+    CoverageDocument,
+    GroupDocument,
+    ReadingDocument,
+    ServiceChange,
+    ServiceNow,
+    StatusDocument,
+    UnmeasuredTime,
+)
+from heliograph_collector.model.records import Cell, VerdictState
 
-Json = dict[str, Any]
 
-
-def build_status(snapshot: Snapshot, country: str = "") -> Json:
+def build_status(snapshot: Snapshot, country: str = "") -> StatusDocument:
     columns = [c for c in snapshot.columns if country in ("", c.group.country)]
     titles = dict(snapshot.services)
-    return {
-        "at": write_time(snapshot.at_us // 1_000_000 * 1_000_000),
-        "k_anonymity": snapshot.k,
-        "groups": [_build_group(snapshot, column, titles) for column in columns],
-        "coverage": build_coverage(snapshot),
-    }
+    return StatusDocument(
+        at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        k_anonymity=snapshot.k,
+        groups=tuple(_build_group(snapshot, column, titles) for column in columns),
+        coverage=build_coverage(snapshot),
+    )
 
 
-def build_coverage(snapshot: Snapshot) -> Json:
+def build_coverage(snapshot: Snapshot) -> CoverageDocument:
     """Build the number of vantages and the times without any."""
     snapshot_coverage = snapshot.coverage
-    k = snapshot.k
-    return {
-        "vantages": format_total(snapshot_coverage.vantages, k),
-        "groups": len(snapshot.columns),
-        "withheld_groups": snapshot_coverage.withheld_groups,
-        "controls": snapshot_coverage.agents.controls,
-        "blind": [
-            {"from": write_time(a), "until": write_time(b)} for a, b in snapshot_coverage.gaps
-        ],
-    }
+    return CoverageDocument(
+        vantages=format_total(snapshot_coverage.vantages, snapshot.k),
+        groups=len(snapshot.columns),
+        withheld_groups=snapshot_coverage.withheld_groups,
+        controls=snapshot_coverage.agents.controls,
+        blind=tuple(
+            UnmeasuredTime(write_time(since_us), write_time(until_us))
+            for since_us, until_us in snapshot_coverage.gaps
+        ),
+    )
 
 
 def format_total(count: int, k: int) -> str:
@@ -53,95 +65,119 @@ def format_total(count: int, k: int) -> str:
     return "0" if count == 0 else format_band(count, k)
 
 
-def _build_group(snapshot: Snapshot, column: NetworkColumn, titles: Mapping[str, str]) -> Json:
-    group = column.group
-    return {
-        "country": group.country,
-        "asn": group.asn,
-        "access": group.access,
-        "link": column.link.value,
-        "vantages": format_total(column.vantages, snapshot.k),
-        "silent": format_band(column.silent, snapshot.k),
-        "services": [
-            {"service": name, "title": titles[name], **_build_reading(reading, snapshot.k)}
+def _build_group(
+    snapshot: Snapshot, column: NetworkColumn, titles: Mapping[str, str]
+) -> GroupDocument:
+    return GroupDocument(
+        country=column.group.country,
+        asn=column.group.asn,
+        access=column.group.access,
+        link=column.link,
+        vantages=format_total(column.vantages, snapshot.k),
+        silent=format_band(column.silent, snapshot.k),
+        services=tuple(
+            ServiceNow(
+                service=name, title=titles[name], **asdict(_build_reading(reading, snapshot.k))
+            )
             for name, reading in column.readings.items()
-        ],
-    }
+        ),
+    )
 
 
-def _build_reading(reading: ServiceReading, k: int) -> Json:
+_EMPTY_READING = ReadingDocument(
+    state=VerdictState.UNKNOWN,
+    confidence=0.0,
+    counts=BandCounts(vantages="0"),
+    layer="",
+    method="",
+    start=None,
+    since=None,
+)
+
+
+def _build_reading(reading: ServiceReading, k: int) -> ReadingDocument:
     cell = reading.cell
-    return {
-        "state": cell.state.value if cell else "unknown",
-        "confidence": cell.confidence if cell else 0.0,
-        "counts": {
-            "vantages": format_total(cell.vantages if cell else 0, k),
-            **({name: format_band(getattr(cell, name), k) for name in _COUNTS} if cell else {}),
-        },
-        "layer": cell.layer if cell else "",
-        "method": cell.method if cell else "",
-        "start": write_time(cell.start_us) if cell else None,
-        "since": _build_bracket(reading.since),
-    }
+    if cell is None:
+        return _EMPTY_READING
+    return ReadingDocument(
+        state=cell.state,
+        confidence=cell.confidence,
+        counts=BandCounts(
+            vantages=format_total(cell.vantages, k),
+            reachable=format_band(cell.reachable, k),
+            blocked=format_band(cell.blocked, k),
+            down=format_band(cell.down, k),
+            unknown=format_band(cell.unknown, k),
+        ),
+        layer=cell.layer,
+        method=cell.method,
+        start=write_time(cell.start_us),
+        since=_build_bracket(reading.since),
+    )
 
 
-_COUNTS = ("reachable", "blocked", "down", "unknown")
-
-
-def _build_bracket(since: ChangeBracket | None) -> Json | None:
+def _build_bracket(since: ChangeBracket | None) -> ChangeBracketDocument | None:
     if since is None:
         return None
     earliest = None if since.earliest_us is None else write_time(since.earliest_us)
-    return {"earliest": earliest, "latest": write_time(since.latest_us)}
+    return ChangeBracketDocument(earliest, write_time(since.latest_us))
 
 
-def build_row(cell: Cell | None, start_us: int, k: int) -> Json:
+def build_rows(
+    cells: Sequence[Cell | None], since_us: int, bin_s: int, k: int
+) -> list[CellDocument]:
+    """Build a timeline from one cell for each bin since `since_us`."""
+    width_us = bin_s * 1_000_000
+    return [_build_row(cell, since_us + index * width_us, k) for index, cell in enumerate(cells)]
+
+
+def _build_row(cell: Cell | None, start_us: int, k: int) -> CellDocument:
     """Build one bin of a timeline; None: it was measured, but by too few to be shown."""
-    if cell is None:
-        empty_counts = dict.fromkeys(("vantages", *_COUNTS, "silent"))
-        return {
-            "start": write_time(start_us),
-            **empty_counts,
-            "state": "unknown",
-            "confidence": 0.0,
-        }
-    return {
-        "start": write_time(start_us),
-        "vantages": band_floor(cell.vantages, k),
-        **{name: band_floor(getattr(cell, name), k) for name in _COUNTS},
-        "silent": band_floor(cell.silent, k),
-        "state": cell.state.value,
-        "confidence": cell.confidence,
-    }
+    return CellDocument(
+        start=write_time(start_us),
+        vantages=band_floor(cell.vantages, k) if cell else None,
+        reachable=band_floor(cell.reachable, k) if cell else None,
+        blocked=band_floor(cell.blocked, k) if cell else None,
+        down=band_floor(cell.down, k) if cell else None,
+        unknown=band_floor(cell.unknown, k) if cell else None,
+        silent=band_floor(cell.silent, k) if cell else None,
+        state=cell.state if cell else VerdictState.UNKNOWN,
+        confidence=cell.confidence if cell else 0.0,
+    )
 
 
-def iter_changes(before: Snapshot | None, after: Snapshot) -> Iterator[tuple[str, Json]]:
+_CellKey = tuple[str, int, str, str]  # country, ASN, access, service
+
+
+def iter_changes(
+    before: Snapshot | None, after: Snapshot
+) -> Iterator[tuple[str, ServiceChange | CoverageDocument]]:
     """Yield the events ("cell" or "coverage", data) between two snapshots."""
-    old_cells = {} if before is None else dict(_iter_cells(before))
-    new_cells = dict(_iter_cells(after))
-    for key, data in new_cells.items():
-        if old_cells.get(key) != data:
-            yield "cell", data
-    for country, asn, access, service in (key for key in old_cells if key not in new_cells):
-        removed_key = {"country": country, "asn": asn, "access": access, "service": service}
-        yield "cell", {**removed_key, **_build_reading(_MISSING, after.k)}
+    old_readings = {} if before is None else dict(_iter_readings(before))
+    new_readings = dict(_iter_readings(after))
+    for key, reading in new_readings.items():
+        if old_readings.get(key) != reading:
+            yield "cell", _build_change(key, reading)
+    for key in old_readings:
+        if key not in new_readings:
+            yield "cell", _build_change(key, _EMPTY_READING)
     if before is None or build_coverage(before) != build_coverage(after):
         yield "coverage", build_coverage(after)
 
 
-_MISSING = ServiceReading(service="", cell=None, since=None, strip=())
-
-
-def _iter_cells(snapshot: Snapshot) -> Iterator[tuple[tuple[str, int, str, str], Json]]:
+def _iter_readings(snapshot: Snapshot) -> Iterator[tuple[_CellKey, ReadingDocument]]:
     for column in snapshot.columns:
-        group_key = {
-            "country": column.group.country,
-            "asn": column.group.asn,
-            "access": column.group.access,
-        }
+        group = column.group
         for name, reading in column.readings.items():
-            key = (column.group.country, column.group.asn, column.group.access, name)
-            yield key, {**group_key, "service": name, **_build_reading(reading, snapshot.k)}
+            key = (group.country, group.asn, group.access, name)
+            yield key, _build_reading(reading, snapshot.k)
+
+
+def _build_change(key: _CellKey, reading: ReadingDocument) -> ServiceChange:
+    country, asn, access, service = key
+    return ServiceChange(
+        country=country, asn=asn, access=access, service=service, **asdict(reading)
+    )
 
 
 class HealthApi:
@@ -150,13 +186,13 @@ class HealthApi:
         self._operator = operator
 
     async def alive(self, request: web.Request) -> web.Response:
-        return web.json_response({"alive": True})
+        return answer_json(AliveDocument(alive=True))
 
     async def ready(self, request: web.Request) -> web.Response:
         """Respond with 503 and the reasons if readers or agents would notice a problem."""
-        problems = list(self._feed.problems())
-        body = {"ready": not problems, "problems": problems}
-        return web.json_response(body, status=503 if problems else 200)
+        problems = tuple(self._feed.problems())
+        readiness = ReadyDocument(ready=not problems, problems=problems)
+        return answer_json(readiness, status=503 if problems else 200)
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Respond with the metrics. Raises Problem 401 if only the operator may read them."""

@@ -1,10 +1,10 @@
 """Live events: `/api/v1/stream` (Server-Sent Events) and cell changes for it."""
 
 import asyncio
-import json
 import logging
 from collections.abc import Iterable
 
+import msgspec
 from aiohttp import web
 
 from heliograph_collector.aggregate.cell_updater import list_cell_times
@@ -103,5 +103,5 @@ class CellEvents:
             return
         if self._last_snapshot is not None:
             for name, data in status.iter_changes(self._last_snapshot, current):
-                self._feed.bus.publish(name, json.dumps(data))
+                self._feed.bus.publish(name, msgspec.json.encode(data).decode())
         self._last_snapshot = current

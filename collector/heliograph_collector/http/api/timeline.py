@@ -1,22 +1,20 @@
 """The status and the timelines."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from aiohttp import web
 
 from heliograph.units import DAY_US
 from heliograph_collector.http.api import status
+from heliograph_collector.http.api.parameter_types import BINS
 from heliograph_collector.http.api.parameters import (
     ACCESS,
     ASN,
     BIN,
-    BINS,
     COUNTRY,
     REGION,
     SERVICE,
     SINCE,
     UNTIL,
+    QueryValues,
     parse,
     write_time,
 )
@@ -27,13 +25,14 @@ from heliograph_collector.http.headers import (
     respond_json,
     respond_prepared,
 )
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.problem import bad_parameter
 from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
+from heliograph_collector.model.published.status import TimelineDocument
+from heliograph_collector.model.scope import ScopeFilter
 
 STATUS_PARAMETERS = (COUNTRY,)
 TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 MAX_ROWS = 2_016  # a week in bins of five minutes
-_SCOPE = ("country", "region", "asn", "access", "service")
 
 
 class TimelineApi:
@@ -44,7 +43,7 @@ class TimelineApi:
     async def status(self, request: web.Request) -> web.Response:
         values = parse(request.query, STATUS_PARAMETERS)
         snapshot = await self._snapshot_cache.current_snapshot()
-        country = values.get("country", "")
+        country = values.get(COUNTRY, "")
 
         def make() -> PreparedResponse:
             return prepare_json(status.build_status(snapshot, country))
@@ -55,47 +54,45 @@ class TimelineApi:
     async def timeline(self, request: web.Request) -> web.Response:
         values = parse(request.query, TIMELINE_PARAMETERS)
         since_us, until_us, bin_s = parse_span(values, self._feed.clock.wall_us())
-        scope = {name: values[name] for name in _SCOPE if name in values}
-        cells = await query_series(self._feed, since_us, until_us, bin_s, scope)
-        width = bin_s * 1_000_000
+        scope_filter = ScopeFilter(
+            country=values.get(COUNTRY),
+            region=values.get(REGION),
+            asn=values.get(ASN),
+            access=values.get(ACCESS),
+            service=values.get(SERVICE),
+        )
+        cells = await query_series(self._feed, since_us, until_us, bin_s, scope_filter)
         k = self._feed.k_anonymity
-        body = {
-            "since": write_time(since_us),
-            "until": write_time(until_us),
-            "bin_s": bin_s,
-            "k_anonymity": k,
-            "scope": {name: scope.get(name) for name in _SCOPE},
-            "cells": [
-                status.build_row(cell, since_us + index * width, k)
-                for index, cell in enumerate(cells)
-            ],
-        }
-        return respond_json(request, body, max_age_s=30)
+        document = TimelineDocument(
+            since=write_time(since_us),
+            until=write_time(until_us),
+            bin_s=bin_s,
+            k_anonymity=k,
+            scope=scope_filter,
+            cells=tuple(status.build_rows(cells, since_us, bin_s, k)),
+        )
+        return respond_json(request, document, max_age_s=30)
 
 
-def parse_span(values: Mapping[str, Any], now_us: int) -> tuple[int, int, int]:
+def parse_span(values: QueryValues, now_us: int) -> tuple[int, int, int]:
     """Return (since, until, bin width in seconds), widened to bins. Raises Problem."""
-    bin_s = values.get("bin", BINS["5m"])
+    bin_s = values.get(BIN, BINS["5m"])
     width = bin_s * 1_000_000
-    until = values.get("until", now_us)
-    since = values.get("since", until - DAY_US)
+    until = values.get(UNTIL, now_us)
+    since = values.get(SINCE, until - DAY_US)
     if since >= until:
-        raise Problem(
-            400,
-            "Bad parameter",
+        raise bad_parameter(
+            "since",
             "The parameter since must be before until (which is now when not given).",
-            parameter="since",
-            allowed=f"a time before {write_time(until)}",
+            f"a time before {write_time(until)}",
         )
     first = since // width * width
     last = -(-until // width) * width
     if (last - first) // width > MAX_ROWS:
-        raise Problem(
-            400,
-            "Bad parameter",
+        raise bad_parameter(
+            "bin",
             f"That is more than {MAX_ROWS} rows; take a wider bin or a shorter time.",
-            parameter="bin",
-            allowed=", ".join(
+            ", ".join(
                 name for name, s in BINS.items() if (last - first) // (s * 1_000_000) <= MAX_ROWS
             )
             or "a shorter time",

@@ -3,9 +3,8 @@
 A suspected or withdrawn incident is only outlined, because nothing in it is certain.
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 from markupsafe import Markup
 
@@ -13,6 +12,10 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
+    IncidentSummary,
+)
 
 HEIGHT = 34
 _MIN_BRACKET = 0.8  # percent: keeps a bracket of seconds visible in an incident of days
@@ -28,31 +31,31 @@ class _Scale:
         return 100 * (at_us - self.since_us) / (self.until_us - self.since_us)
 
 
-def draw_episode(incident: Mapping[str, Any], now_us: int, alt: str, t: Locale) -> Markup:
+def draw_episode(incident: IncidentSummary, now_us: int, alt: str, t: Locale) -> Markup:
     """Draw inline SVG; the page defines the hatching, under the id `hatch`."""
-    started = incident["started"]
-    ended = incident["ended"]
-    first = parse_us(started["earliest"])
+    started = incident.started
+    ended = incident.ended
+    first = parse_us(started.earliest)
     last = _last_us(incident, now_us)
     margin_us = max(int((last - first) * _MARGIN), 30_000_000)
     scale = _Scale(first - margin_us, last + (margin_us if ended else 0))
-    certain_until_us = parse_us(ended["earliest"]) if ended else last
-    parts = [_draw_bar("cut", scale, parse_us(started["latest"]), certain_until_us, 4)]
+    certain_until_us = parse_us(ended.earliest) if ended else last
+    parts = [_draw_bar("cut", scale, parse_us(started.latest), certain_until_us, 4)]
     parts += [
-        _draw_opening(scale, since, until)
+        _draw_bar("opening", scale, since, until, HEIGHT // 2)
         for since, until in list_openings(incident, certain_until_us)
     ]
-    parts.append(_draw_bar("bracket", scale, first, parse_us(started["latest"]), 4))
+    parts.append(_draw_bar("bracket", scale, first, parse_us(started.latest), 4))
     if ended:
         parts.append(
-            _draw_bar("bracket", scale, parse_us(ended["earliest"]), parse_us(ended["latest"]), 4)
+            _draw_bar("bracket", scale, parse_us(ended.earliest), parse_us(ended.latest), 4)
         )
     return Markup(
         '<svg class="course {} {}" role="img" aria-label="{}" width="100%" height="{}">'
         '<line class="ground" x1="0" x2="100%" y1="{}" y2="{}"/>{}{}</svg>'
     ).format(
-        incident["kind"],
-        incident["state"],
+        incident.kind,
+        incident.state,
         alt,
         HEIGHT + 18,
         HEIGHT - 0.5,
@@ -62,11 +65,11 @@ def draw_episode(incident: Mapping[str, Any], now_us: int, alt: str, t: Locale) 
     )
 
 
-def _last_us(incident: Mapping[str, Any], now_us: int) -> int:
-    first = parse_us(incident["started"]["latest"])
-    if incident["ended"]:
-        return max(parse_us(incident["ended"]["latest"]), first)
-    return max(parse_us(incident["closed"]) if incident["closed"] else now_us, first + 1_000_000)
+def _last_us(incident: IncidentSummary, now_us: int) -> int:
+    first = parse_us(incident.started.latest)
+    if incident.ended:
+        return max(parse_us(incident.ended.latest), first)
+    return max(parse_us(incident.closed) if incident.closed else now_us, first + 1_000_000)
 
 
 def _draw_bar(kind: str, scale: _Scale, since_us: int, until_us: int, top: int) -> Markup:
@@ -82,39 +85,30 @@ def _draw_bar(kind: str, scale: _Scale, since_us: int, until_us: int, top: int) 
     )
 
 
-def _draw_opening(scale: _Scale, since_us: int, until_us: int) -> Markup:
-    return _draw_bar("opening", scale, since_us, until_us, HEIGHT // 2)
-
-
-def list_openings(incident: Mapping[str, Any], until_us: int) -> list[tuple[int, int]]:
+def list_openings(incident: IncidentSummary, until_us: int) -> list[tuple[int, int]]:
     """List the times from each return of a part to the next cut, or to the end."""
     spans: list[tuple[int, int]] = []
     since: int | None = None
-    for phase_change in sorted(
-        incident["turns"], key=lambda phase_change: str(phase_change["when"]["earliest"])
-    ):
-        if phase_change["way"] == "opening" and since is None:
-            since = parse_us(phase_change["when"]["latest"])
-        elif phase_change["way"] == "cut" and since is not None:
-            spans.append((since, parse_us(phase_change["when"]["earliest"])))
+    for turn in sorted(incident.turns, key=attrgetter("when.earliest")):
+        if turn.way == "opening" and since is None:
+            since = parse_us(turn.when.latest)
+        elif turn.way == "cut" and since is not None:
+            spans.append((since, parse_us(turn.when.earliest)))
             since = None
     return spans if since is None else [*spans, (since, until_us)]
 
 
-def _draw_marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Locale) -> Markup:
-    """Draw the times below the two ends."""
+def _draw_marks(incident: IncidentSummary, scale: _Scale, now_us: int, t: Locale) -> Markup:
     marks = [
         (
-            parse_us(incident["started"]["earliest"]),
+            parse_us(incident.started.earliest),
             "start",
-            _format_bracket(incident["started"], t),
+            _format_bracket(incident.started, t),
         )
     ]
-    if incident["ended"]:
-        marks.append(
-            (parse_us(incident["ended"]["latest"]), "end", _format_bracket(incident["ended"], t))
-        )
-    elif incident["closed"] is None:
+    if incident.ended:
+        marks.append((parse_us(incident.ended.latest), "end", _format_bracket(incident.ended, t)))
+    elif incident.closed is None:
         marks.append((now_us, "end", t("country.now")))
     return Markup("").join(
         Markup('<text x="{}" y="{}" text-anchor="{}">{}</text>').format(
@@ -124,10 +118,9 @@ def _draw_marks(incident: Mapping[str, Any], scale: _Scale, now_us: int, t: Loca
     )
 
 
-def _format_bracket(bracket: Mapping[str, str], t: Locale) -> str:
-    """Format the day, and the two times with a dash between."""
-    low = incident_text.parse_time(bracket["earliest"])
-    high = incident_text.ceil_minute(incident_text.parse_time(bracket["latest"]))
+def _format_bracket(bracket: BracketDocument, t: Locale) -> str:
+    low = incident_text.parse_time(bracket.earliest)
+    high = incident_text.ceil_minute(incident_text.parse_time(bracket.latest))
     times = f"{low:%H:%M}\N{EN DASH}{high:%H:%M}"
     label = f"{i18n.format_short_day(t.lang, low)} {i18n.localize_digits(t.lang, times)}"
     return i18n.set_direction(t.lang, label)

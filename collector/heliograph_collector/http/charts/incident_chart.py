@@ -7,7 +7,6 @@ has no bar.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from markupsafe import Markup
 
@@ -15,9 +14,11 @@ from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.charts import episode_chart
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import parse_us
+from heliograph_collector.http.incident_document import end_time, parse_us
+from heliograph_collector.incidents.published.incident import CellScope, IncidentSummary
+from heliograph_collector.model.published.status import CellDocument
+from heliograph_collector.model.scope import ScopeFilter
 
-Json = Mapping[str, Any]
 HEIGHT = 200
 FOOT_HEIGHT = 20
 HEAD_HEIGHT = 18
@@ -44,14 +45,14 @@ class ChartView:
         return min(max(100 * share, 0.0), 100.0)
 
 
-def choose_view(incident: Json, now_us: int) -> ChartView:
+def choose_view(incident: IncidentSummary, now_us: int) -> ChartView:
     """Choose a window: the incident, and half its length on both sides.
 
     The margin is between half an hour and half a day.
     """
-    first = parse_us(incident["started"]["earliest"])
-    end = incident["ended"]["latest"] if incident["ended"] else incident["closed"]
-    last = max(parse_us(end) if end else now_us, parse_us(incident["started"]["latest"]))
+    first = parse_us(incident.started.earliest)
+    end = end_time(incident)
+    last = max(parse_us(end) if end else now_us, parse_us(incident.started.latest))
     margin_us = min(max((last - first) // 2, 30 * MINUTE_US), 12 * HOUR_US)
     since = first - margin_us
     until = max(min(last + margin_us, now_us), last)
@@ -60,34 +61,37 @@ def choose_view(incident: Json, now_us: int) -> ChartView:
     return ChartView(since // width * width, -(-until // width) * width, bin_s)
 
 
-def timeline_scope(incident: Json) -> dict[str, Any]:
+def timeline_filter(incident: IncidentSummary) -> ScopeFilter:
     """Return the timeline query: the only part, or the cell that contains all parts."""
-    parts = incident["parts"]
-    cell_scope = parts[0] if len(parts) == 1 else incident["scope"]
-    filters = {**{n: cell_scope[n] for n in ("country", "region", "asn", "access")}}
-    filters["service"] = incident["scope"]["service"]
-    return {name: value for name, value in filters.items() if value}
+    cell: CellScope = incident.parts[0] if len(incident.parts) == 1 else incident.scope
+    return ScopeFilter(
+        country=cell.country or None,
+        region=cell.region or None,
+        asn=cell.asn or None,
+        access=cell.access or None,
+        service=incident.scope.service or None,
+    )
 
 
-def bar_kinds(incident: Json) -> tuple[str, ...]:
+def bar_kinds(incident: IncidentSummary) -> tuple[str, ...]:
     """Return the kinds of bars, from bottom to top."""
-    return _SILENCE_BARS if incident["kind"] == "network_silence" else _VERDICT_BARS
+    return _SILENCE_BARS if incident.kind == "network_silence" else _VERDICT_BARS
 
 
-def count_columns(incident: Json) -> tuple[str, ...]:
+def count_columns(incident: IncidentSummary) -> tuple[str, ...]:
     """Name the columns that are counted in each phase of an incident."""
-    if incident["kind"] == "network_silence":
+    if incident.kind == "network_silence":
         return _SILENCE_BARS
     return ("vantages", "reachable", "blocked", "down", "unknown", "silent")
 
 
-def has_votes(rows: Sequence[Json]) -> bool:
+def has_votes(rows: Sequence[CellDocument]) -> bool:
     """Return whether there is anything to draw."""
-    return any(row["vantages"] or row["silent"] for row in rows)
+    return any(row.vantages or row.silent for row in rows)
 
 
 def draw_chart(
-    incident: Json, rows: Sequence[Json], frame: ChartView, t: Locale, alt: str
+    incident: IncidentSummary, rows: Sequence[CellDocument], frame: ChartView, t: Locale, alt: str
 ) -> Markup:
     """Draw inline SVG from the timeline's `rows`, in order.
 
@@ -113,17 +117,17 @@ def draw_chart(
     ).format(alt, HEAD_HEIGHT + HEIGHT + FOOT_HEIGHT, Markup("").join(drawn))
 
 
-def row_count(row: Json, name: str) -> int:
+def row_count(row: CellDocument, name: str) -> int:
     """Return a count of a row; for "heard", the vantages with any verdict."""
-    return int(row["vantages" if name == "heard" else name] or 0)
+    return getattr(row, "vantages" if name == "heard" else name) or 0
 
 
-def _count_total(row: Json, names: Sequence[str]) -> int:
+def _count_total(row: CellDocument, names: Sequence[str]) -> int:
     counts = (row_count(row, name) for name in names)
-    return max(sum(counts), (row["vantages"] or 0) + (row["silent"] or 0))
+    return max(sum(counts), (row.vantages or 0) + (row.silent or 0))
 
 
-def _iter_runs(rows: Sequence[Json], names: Sequence[str]) -> Iterator[tuple[int, int]]:
+def _iter_runs(rows: Sequence[CellDocument], names: Sequence[str]) -> Iterator[tuple[int, int]]:
     """Yield runs of equal rows, which become one bar."""
     first = 0
     for index in range(1, len(rows) + 1):
@@ -132,19 +136,19 @@ def _iter_runs(rows: Sequence[Json], names: Sequence[str]) -> Iterator[tuple[int
             first = index
 
 
-def _row_key(row: Json, names: Sequence[str]) -> tuple[object, ...]:
-    return (row["vantages"], *(row_count(row, name) for name in names))
+def _row_key(row: CellDocument, names: Sequence[str]) -> tuple[object, ...]:
+    return (row.vantages, *(row_count(row, name) for name in names))
 
 
 def _draw_stack(
-    run: tuple[int, int], row: Json, frame: ChartView, scale: tuple[Sequence[str], int]
+    run: tuple[int, int], row: CellDocument, frame: ChartView, scale: tuple[Sequence[str], int]
 ) -> Iterator[Markup]:
     first, after = run
     names, top = scale
     width = frame.bin_s * 1_000_000
     since = frame.since_us + first * width
     until = frame.since_us + after * width
-    if row["vantages"] is None:
+    if row.vantages is None or row.silent is None:
         yield _draw_rect("few", frame, since, until, (0, 6))
         return
     low = 0.0
@@ -153,7 +157,7 @@ def _draw_stack(
         if high > low:
             yield _draw_rect(name, frame, since, until, (low, high))
         low = high
-    rest = HEIGHT * (row["vantages"] + row["silent"]) / top
+    rest = HEIGHT * (row.vantages + row.silent) / top
     if rest > low:  # the lower bounds leave a gap: measured, but with an undisclosed verdict
         yield _draw_rect("unknown", frame, since, until, (low, rest))
 
@@ -181,28 +185,27 @@ def _draw_grid() -> Iterator[Markup]:
 
 
 def _draw_scale(top: int, t: Locale) -> Markup:
-    """Draw the count that the full height stands for."""
     return Markup('<text class="scale" x="8" y="{}">{}</text>').format(
         HEAD_HEIGHT + 18, t("chart.scale", count=top)
     )
 
 
-def _draw_openings(incident: Json, frame: ChartView) -> Iterator[Markup]:
+def _draw_openings(incident: IncidentSummary, frame: ChartView) -> Iterator[Markup]:
     """Mark times of partial recovery along the upper edge.
 
     The text beside the chart names the parts.
     """
-    end_us = parse_us(incident["ended"]["earliest"]) if incident["ended"] else frame.until_us
+    end_us = parse_us(incident.ended.earliest) if incident.ended else frame.until_us
     for since_us, until_us in episode_chart.list_openings(incident, end_us):
         yield _draw_rect("back", frame, since_us, until_us, (HEIGHT - 8, HEIGHT))
 
 
-def _draw_brackets(incident: Json, frame: ChartView) -> Iterator[Markup]:
+def _draw_brackets(incident: IncidentSummary, frame: ChartView) -> Iterator[Markup]:
     """Draw each bracket from its earliest to its latest time."""
-    for bracket in (incident["started"], incident["ended"]):
+    for bracket in (incident.started, incident.ended):
         if bracket:
-            left = frame.position_of(parse_us(bracket["earliest"]))
-            right = frame.position_of(parse_us(bracket["latest"]))
+            left = frame.position_of(parse_us(bracket.earliest))
+            right = frame.position_of(parse_us(bracket.latest))
             middle = (left + right) / 2
             half = max((right - left) / 2, 0.25)
             yield Markup(
@@ -210,10 +213,9 @@ def _draw_brackets(incident: Json, frame: ChartView) -> Iterator[Markup]:
             ).format(f"{middle - half:.4g}", HEAD_HEIGHT - 4, f"{2 * half:.4g}", HEIGHT + 8)
 
 
-def _draw_phases(incident: Json, frame: ChartView, t: Locale) -> Iterator[Markup]:
-    """Draw the labels before, during and after, where they fit."""
-    began = frame.position_of(parse_us(incident["started"]["earliest"]))
-    ended = frame.position_of(parse_us(incident["ended"]["latest"])) if incident["ended"] else 100.0
+def _draw_phases(incident: IncidentSummary, frame: ChartView, t: Locale) -> Iterator[Markup]:
+    began = frame.position_of(parse_us(incident.started.earliest))
+    ended = frame.position_of(parse_us(incident.ended.latest)) if incident.ended else 100.0
     spans = [("before", 0.0, began), ("during", began, ended), ("after", ended, 100.0)]
     for name, left, right in spans:
         if right - left > 12:
@@ -223,7 +225,6 @@ def _draw_phases(incident: Json, frame: ChartView, t: Locale) -> Iterator[Markup
 
 
 def _draw_ticks(frame: ChartView, t: Locale) -> Iterator[Markup]:
-    """Draw times, with the day at its first tick."""
     length = frame.until_us - frame.since_us
     step = next((s for s in _STEPS_US if length <= s * _MAX_TICKS), _STEPS_US[-1])
     last_day = None
@@ -256,16 +257,18 @@ class PhaseCounts:
     counts: Mapping[str, int] | None
 
 
-def count_phases(incident: Json, rows: Sequence[Json], frame: ChartView) -> list[PhaseCounts]:
+def count_phases(
+    incident: IncidentSummary, rows: Sequence[CellDocument], frame: ChartView
+) -> list[PhaseCounts]:
     """Count before, during and after, in whole bins outside the brackets."""
-    began = incident["started"]
-    ended = incident["ended"]
-    last = parse_us(ended["earliest"]) if ended else frame.until_us
+    began = incident.started
+    ended = incident.ended
+    last = parse_us(ended.earliest) if ended else frame.until_us
     spans = [
-        ("before", frame.since_us, parse_us(began["earliest"])),
-        ("during", parse_us(began["latest"]), last),
+        ("before", frame.since_us, parse_us(began.earliest)),
+        ("during", parse_us(began.latest), last),
     ]
-    spans += [("after", parse_us(ended["latest"]), frame.until_us)] if ended else []
+    spans += [("after", parse_us(ended.latest), frame.until_us)] if ended else []
     names = count_columns(incident)
     return [
         PhaseCounts(name, _median_counts(rows, frame, (since, until), names))
@@ -274,7 +277,7 @@ def count_phases(incident: Json, rows: Sequence[Json], frame: ChartView) -> list
 
 
 def _median_counts(
-    rows: Sequence[Json], frame: ChartView, span: tuple[int, int], names: Sequence[str]
+    rows: Sequence[CellDocument], frame: ChartView, span: tuple[int, int], names: Sequence[str]
 ) -> Mapping[str, int] | None:
     since_us, until_us = span
     width = frame.bin_s * 1_000_000
@@ -283,7 +286,7 @@ def _median_counts(
         for index, row in enumerate(rows)
         if frame.since_us + index * width >= since_us
         and frame.since_us + (index + 1) * width <= until_us
-        and row["vantages"] is not None
+        and row.vantages is not None
     ]
     if not inner_rows:
         return None

@@ -22,6 +22,7 @@ _TOP = {
     VerdictState.DOWN: 0,
 }
 
+_GROUND = Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(HEIGHT - 0.5)
 Run = tuple[int, int, VerdictState | None]  # first bin, bin after the last, state
 
 
@@ -45,13 +46,7 @@ def draw_sparkline(
     )
     return Markup(
         '<svg class="strip" role="img" aria-label="{}" width="100%" height="{}">{}{}{}</svg>'
-    ).format(
-        describe_strip(strip, starts, t), HEIGHT + 3, _draw_ground(), bars, _draw_ticks(starts)
-    )
-
-
-def _draw_ground() -> Markup:
-    return Markup('<line class="ground" x1="0" x2="100%" y1="{0}" y2="{0}"/>').format(HEIGHT - 0.5)
+    ).format(describe_strip(strip, starts, t), HEIGHT + 3, _GROUND, bars, _draw_ticks(starts))
 
 
 def _draw_bar(run: Run, bins: int) -> Markup:

@@ -1,16 +1,19 @@
 """Rows of a country's chart as SVG on one axis; shape repeats what color says."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
+from operator import attrgetter
 
 from markupsafe import Markup
 
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import Json, parse_us
+from heliograph_collector.http.incident_document import end_time, parse_us
+from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
+from heliograph_collector.incidents.published.incident import IncidentSummary
 
 HEIGHT = 24
 _LANE = 14
@@ -82,7 +85,6 @@ def format_time(at_us: int, t: Locale) -> str:
 
 
 def _step_us(starts: range) -> int:
-    """Return the distance between two lines of the axis."""
     length = len(starts) * starts.step
     if length <= DAY_US:
         return 3 * HOUR_US
@@ -129,7 +131,7 @@ class _LaneSpan:
     The brackets lie between the outer and the inner pair.
     """
 
-    incident: Json
+    incident: IncidentSummary
     first: float
     certain_from: float
     certain_until: float
@@ -142,25 +144,17 @@ class IncidentLanes:
     count: int  # incidents in the window
 
 
-def draw_lanes(
-    incidents: Sequence[Json],
-    starts: range,
-    describe_incident: Callable[[Json], str],
-    localize_path: Callable[[str], str] = str,
-) -> IncidentLanes:
+def draw_lanes(incidents: Sequence[IncidentSummary], starts: range, t: Locale) -> IncidentLanes:
     """Draw the incidents of the window as links, in lanes where they overlap."""
     spans = [span for incident in incidents if (span := _build_span(incident, starts))]
     lane_ends: list[float] = []  # the end of each lane so far
     bars: list[Markup] = []
-    for span in sorted(spans, key=lambda s: s.first):
+    for span in sorted(spans, key=attrgetter("first")):
         lane = next((i for i, until in enumerate(lane_ends) if until <= span.first), len(lane_ends))
         if lane == _MAX_LANES:
             continue
         lane_ends[lane : lane + 1] = [span.last]
-        path = localize_path(f"/incidents/{span.incident['id']}")
-        bars.append(
-            _draw_link(span, path, lane * _LANE, len(starts), describe_incident(span.incident))
-        )
+        bars.append(_draw_link(span, lane * _LANE, len(starts), t))
     height = max(len(lane_ends), 1) * _LANE + 2
     drawn = Markup('<svg class="lanes" width="100%" height="{}">{}{}</svg>').format(
         height, _draw_lines(starts, height), Markup("").join(bars)
@@ -168,15 +162,15 @@ def draw_lanes(
     return IncidentLanes(drawn, len(spans))
 
 
-def _build_span(incident: Json, starts: range) -> _LaneSpan | None:
-    started = incident["started"]
-    ended = incident["ended"]
+def _build_span(incident: IncidentSummary, starts: range) -> _LaneSpan | None:
+    started = incident.started
+    ended = incident.ended
     bins = len(starts)
-    end = ended["latest"] if ended else incident["closed"]
+    end = end_time(incident)
     times = (
-        started["earliest"],
-        started["latest"],
-        ended["earliest"] if ended else end,
+        started.earliest,
+        started.latest,
+        ended.earliest if ended else end,
         end,
     )
     positions = [bins if t is None else (parse_us(t) - starts.start) / starts.step for t in times]
@@ -186,7 +180,8 @@ def _build_span(incident: Json, starts: range) -> _LaneSpan | None:
     return _LaneSpan(incident, first, sure, max(unsure, sure), max(last, sure, first))
 
 
-def _draw_link(span: _LaneSpan, path: str, top: int, bins: int, sentence: str) -> Markup:
+def _draw_link(span: _LaneSpan, top: int, bins: int, t: Locale) -> Markup:
+    sentence = incident_text.describe_incident(span.incident, t)
     min_width = bins / 160  # keeps a short incident visible and large enough for a finger
     last = max(span.last, span.first + min_width)
     parts = [
@@ -196,9 +191,9 @@ def _draw_link(span: _LaneSpan, path: str, top: int, bins: int, sentence: str) -
         ),
     ]
     return Markup('<a href="{}" class="stay {} {}" aria-label="{}"><title>{}</title>{}</a>').format(
-        path,
-        span.incident["kind"],
-        span.incident["state"],
+        t.link(f"/incidents/{span.incident.id}"),
+        span.incident.kind,
+        span.incident.state,
         sentence,
         sentence,
         Markup("").join(parts),

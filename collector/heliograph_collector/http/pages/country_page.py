@@ -2,7 +2,6 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from hashlib import sha256
 
 from markupsafe import Markup
@@ -11,8 +10,7 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import Json
-from heliograph_collector.http.pages import headlines, incident_text
+from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_timeline import (
     WINDOWS,
     BinMark,
@@ -22,7 +20,8 @@ from heliograph_collector.http.pages.country_timeline import (
 from heliograph_collector.http.pages.incident_page import RecentIncidents
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
@@ -59,7 +58,7 @@ class CountryView:
 
     country: str
     window: str
-    incidents: Sequence[Json]
+    incidents: Sequence[IncidentSummary]
     recent: RecentIncidents
     too_much: bool = False
 
@@ -78,34 +77,30 @@ def render_country(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
     groups = [group for group in _build_groups(timeline, dict(snapshot.services), t) if group.rows]
-    describe_incident = partial(incident_text.describe_incident, t=t)
-    lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, describe_incident, t.link)
-    return (
-        environment()
-        .get_template("country.html")
-        .render(
-            t=t,
-            chosen=country_title,
-            code=country,
-            query=f"?country={country}",
-            recent=view.recent,
-            looked=bool(country_snapshot.columns),
-            headline=_choose_headline(country_snapshot, view, country_title, t),
-            windows=[(name, _page_path(country, name), name == view.window) for name in WINDOWS],
-            step=t(f"chart.step_{WINDOWS[view.window].bin_s}"),
-            too_much=view.too_much,
-            lanes=lanes.svg,
-            lanes_told=t("country.incidents_count", n=lanes.count)
-            if lanes.count
-            else t("country.incidents_none"),
-            groups=groups,
-            shape=_hash_shape(groups, view.window),
-            networks=len(country_snapshot.columns),
-            axis=timeline_rows.draw_axis(timeline.starts, t),
-            k=snapshot.k,
-            at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
-            assets=assets,
-        )
+    lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
+    return render_template(
+        "country.html",
+        t=t,
+        chosen=country_title,
+        code=country,
+        query=f"?country={country}",
+        recent=view.recent,
+        looked=bool(country_snapshot.columns),
+        headline=_choose_headline(country_snapshot, view, country_title, t),
+        windows=[(name, _page_path(country, name), name == view.window) for name in WINDOWS],
+        step=t(f"chart.step_{WINDOWS[view.window].bin_s}"),
+        too_much=view.too_much,
+        lanes=lanes.svg,
+        lanes_told=t("country.incidents_count", n=lanes.count)
+        if lanes.count
+        else t("country.incidents_none"),
+        groups=groups,
+        shape=_hash_shape(groups, view.window),
+        networks=len(country_snapshot.columns),
+        axis=timeline_rows.draw_axis(timeline.starts, t),
+        k=snapshot.k,
+        at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        assets=assets,
     )
 
 

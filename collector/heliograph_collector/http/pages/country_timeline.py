@@ -7,7 +7,6 @@ no more than that: a state for each bin, silence, and that too few vantages meas
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any
 
 from heliograph_collector.aggregate.k_anonymity import merge_small_cells
 from heliograph_collector.http.snapshot import NetworkGroup
@@ -66,7 +65,9 @@ class CountryTimeline:
 
 
 _FRESH_BINS = 2  # bins
-MERGED_FIELDS: Sequence[Mapping[str, Any]] = (  # the fields over which each of the three is merged
+MERGED_FIELDS: Sequence[
+    Mapping[str, str | int]
+] = (  # the fields over which each of the three is merged
     {"region": "", "asn": 0, "access": ""},
     {"region": ""},
     {"asn": 0, "access": ""},

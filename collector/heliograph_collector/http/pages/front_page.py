@@ -11,7 +11,6 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages import incident_page, world_page
-from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store.clickhouse import StoreError
 
@@ -32,7 +31,7 @@ class FrontPage:
         self._assets = assets
 
     async def page(self, request: web.Request) -> web.Response:
-        country = parse(request.query, PAGE_PARAMETERS).get("country", "")
+        country = parse(request.query, PAGE_PARAMETERS).get(COUNTRY, "")
         t = i18n.request_locale(request)
         try:
             snapshot = await self._snapshot_cache.current_snapshot()
@@ -40,18 +39,15 @@ class FrontPage:
             return render_unavailable(str(error), self._assets, t)
 
         def render_page() -> str:
-            return self._render(snapshot, country, t)
+            under_way, ended = self._incident_cache.recent_incidents(country, snapshot.at_us)
+            recent = incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
+            return world_page.render_world(snapshot, self._assets, recent, under_way, country, t)
 
         if country:
             return html_response(await asyncio.to_thread(render_page))
         # All readers of a language share one page until something changes.
         key = ("front", t.lang, t.is_explicit, self._incident_cache.head, self._feed.is_watched)
         return html_response(await self._snapshot_cache.derive(snapshot, key, render_page))
-
-    def _render(self, snapshot: Snapshot, country: str, t: Locale) -> str:
-        under_way, ended = self._incident_cache.recent_incidents(country, snapshot.at_us)
-        recent = incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
-        return world_page.render_world(snapshot, self._assets, recent, under_way, country, t)
 
 
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale) -> web.Response:

@@ -1,13 +1,20 @@
 """Texts of an incident's page: facts, parts, history and evidence. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from operator import attrgetter
 
 from heliograph_collector.http import anonymity, i18n, labels
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import Json
+from heliograph_collector.http.incident_document import HistoryStep
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.published.annotation import AnnotatedEntity, AnnotationDocument
+from heliograph_collector.incidents.published.incident import (
+    AlertDocument,
+    EvidenceDocument,
+    IncidentSummary,
+    PartDocument,
+)
 
 _SOURCE_NAMES = {"ris": "RIPE RIS (BGP)", "ioda": "IODA", "radar": "Cloudflare Radar"}
 _MAX_ANNOTATIONS = 12
@@ -27,47 +34,34 @@ class AnnotationView:
     attribution: str
 
 
-def list_annotations(annotations: Iterable[Json], t: Locale) -> list[AnnotationView]:
+def list_annotations(annotations: Sequence[AnnotationDocument], t: Locale) -> list[AnnotationView]:
     """List the annotations, newest first."""
-    newest = sorted(
-        annotations, key=lambda annotation: str(annotation.get("said", "")), reverse=True
-    )
+    newest = sorted(annotations, key=attrgetter("said"), reverse=True)
     return [_build_annotation(annotation, t) for annotation in newest[:_MAX_ANNOTATIONS]]
 
 
-def _build_annotation(annotation: Json, t: Locale) -> AnnotationView:
-    source = str(annotation.get("source", ""))
-    verdict_class = str(annotation.get("what", ""))
-    signal = (
-        labels.label_code("outside", f"signal_{annotation['signal']}", t.lang)
-        if annotation.get("signal")
-        else ""
-    )
-    url = str(annotation.get("url", ""))
+def _build_annotation(annotation: AnnotationDocument, t: Locale) -> AnnotationView:
+    url = annotation.url
     return AnnotationView(
-        verdict_class=verdict_class,
-        verdict=labels.label_code("outside", verdict_class, t.lang),
-        source=_SOURCE_NAMES.get(source, source),
-        signal=signal,
-        subject=_describe_entity(annotation.get("entity", {}), t),
-        reason=labels.label_code("outside", f"why_{annotation['why']}", t.lang)
-        if annotation.get("why")
-        else "",
-        figures=_describe_figures(annotation.get("figures", {}), t),
-        at=incident_text.format_timestamp(annotation["said"], t) if annotation.get("said") else "",
+        verdict_class=annotation.what,
+        verdict=labels.label_code("outside", annotation.what, t.lang),
+        source=_SOURCE_NAMES.get(annotation.source, annotation.source),
+        signal=labels.label_code("outside", f"signal_{annotation.signal}", t.lang),
+        subject=_describe_entity(annotation.entity, t),
+        reason=labels.label_code("outside", f"why_{annotation.why}", t.lang),
+        figures=_describe_figures(annotation.figures, t),
+        at=incident_text.format_timestamp(annotation.said, t),
         url=url if url.startswith("https://") else "",
-        attribution=str(annotation.get("attribution", "")),
+        attribution=annotation.attribution,
     )
 
 
-def _describe_entity(entity: Json, t: Locale) -> str:
-    entity_name = f"AS{entity['asn']}" if entity.get("asn") else entity.get("country", "")
-    if entity_name and not entity.get("asn"):
-        entity_name = labels.country_name(entity_name, t.lang)
-    return t("outside.about", place=entity_name) if entity_name else ""
+def _describe_entity(entity: AnnotatedEntity, t: Locale) -> str:
+    place = f"AS{entity.asn}" if entity.asn else labels.country_name(entity.country, t.lang)
+    return t("outside.about", place=place)
 
 
-def _describe_figures(figures: Json, t: Locale) -> str:
+def _describe_figures(figures: Mapping[str, float], t: Locale) -> str:
     if "during" not in figures or "before" not in figures:
         return ""
     during, before = (i18n.format_percent(t.lang, figures[name]) for name in ("during", "before"))
@@ -99,107 +93,111 @@ class HistoryRow:
     operator_text: str = ""  # written by an operator
 
 
-def list_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
+def list_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List names and values in the order of readers' interest."""
     facts = [
-        ("where", incident_text.describe_place(incident["parts"], incident["scope"], t)),
-        ("what", incident["title"] or t("incident.all_traffic")),
-        ("began", incident_text.describe_bracket(incident["started"], t=t)),
+        ("where", incident_text.describe_place(incident.parts, incident.scope, t)),
+        ("what", incident.title or t("incident.all_traffic")),
+        ("began", incident_text.describe_bracket(incident.started, t=t)),
         ("ended", _describe_ended(incident, t)),
         ("how", _describe_method(incident, t)),
-        ("suspected", incident_text.format_timestamp(incident["suspected"], t)),
+        ("suspected", incident_text.format_timestamp(incident.suspected, t)),
         ("confirmed", _describe_confirmed(incident, t)),
         ("how_sure", _describe_confidence(incident, t)),
     ]
     return [(t(f"incident.{name}"), value) for name, value in facts if value]
 
 
-def _describe_method(incident: Json, t: Locale) -> str:
-    """Describe the method in technical terms, then in plain words."""
-    method_text = labels.describe_method(incident["layer"], incident["method"], t.lang)
+def _describe_method(incident: IncidentSummary, t: Locale) -> str:
+    method_text = labels.describe_method(incident.layer, incident.method, t.lang)
     if not method_text:
         return ""
-    key = f"plainly.{incident['layer']}"
+    key = f"plainly.{incident.layer}"
     plain = f" \N{EM DASH} {t(key)}" if i18n.has_entry(t.lang, key) else ""
     return incident_text.mark_direction(method_text, t) + plain
 
 
-def _describe_confidence(incident: Json, t: Locale) -> str:
+def _describe_confidence(incident: IncidentSummary, t: Locale) -> str:
     """Describe the confidence; "" for a withdrawn incident, whose confidence is void."""
-    return (
-        "" if incident["state"] == "withdrawn" else incident_text.describe_confidence(incident, t)
-    )
+    return "" if incident.state == "withdrawn" else incident_text.describe_confidence(incident, t)
 
 
-def list_brief_facts(incident: Json, t: Locale) -> list[tuple[str, str]]:
+def list_brief_facts(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List the facts beside a simple chart: confidence and counter-evidence."""
-    counter_evidence = [labels.label_code("held", code, t.lang) for code in incident["held"]]
+    counter_evidence = [labels.label_code("held", code, t.lang) for code in incident.held]
     facts = [
         ("how_sure", _describe_confidence(incident, t)),
         ("against", counter_evidence[0] if counter_evidence else ""),
-        ("suspected", incident_text.format_timestamp(incident["suspected"], t)),
+        ("suspected", incident_text.format_timestamp(incident.suspected, t)),
     ]
     return [(t(f"incident.{name}"), value) for name, value in facts if value]
 
 
-def _describe_confirmed(incident: Json, t: Locale) -> str:
+def _describe_confirmed(incident: IncidentSummary, t: Locale) -> str:
     """Describe when the operator and the detector confirmed the incident, separately."""
     detector_time = (
-        incident_text.format_timestamp(incident["confirmed"], t)
-        if incident["confirmed"]
+        incident_text.format_timestamp(incident.confirmed, t)
+        if incident.confirmed
         else t("incident.not_yet")
     )
-    if "operator" not in incident["confirmed_by"]:
+    verdict = incident.operator.confirmed if incident.operator else None
+    if verdict is None or "operator" not in incident.confirmed_by:
         return detector_time
-    operator_time = incident_text.format_timestamp(incident["operator"]["confirmed"]["at"], t)
+    operator_time = incident_text.format_timestamp(verdict.at, t)
     return t("incident.confirmed_by", when=operator_time, own=detector_time)
 
 
-def _describe_ended(incident: Json, t: Locale) -> str:
-    if incident["ended"]:
-        return incident_text.describe_bracket(incident["ended"], t=t)
-    if incident["state"] == "withdrawn":
+def _describe_ended(incident: IncidentSummary, t: Locale) -> str:
+    if incident.ended:
+        return incident_text.describe_bracket(incident.ended, t=t)
+    if incident.state == "withdrawn":
         return t("incident.withdrawn")
-    return t("incident.not_known" if incident["state"] == "closed" else "incident.not_yet")
+    return t("incident.not_known" if incident.state == "closed" else "incident.not_yet")
 
 
-def build_part(cell_part: Json, country: str, t: Locale) -> dict[str, Any]:
-    spared_cells = [
-        incident_text.describe_spared(cell_part, other, t) for other in cell_part["except"]
-    ]
-    return {
-        "place": incident_text.describe_cell(cell_part, t)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartRow:
+    """One affected cell, in words."""
+
+    place: str
+    votes: str
+    share: str
+    networks: str
+    spared: str
+
+
+def build_part(part: PartDocument, country: str, t: Locale) -> PartRow:
+    return PartRow(
+        place=incident_text.describe_cell(part, t)
         or t("incident.all_of", country=labels.country_name(country, t.lang)),
-        "votes": i18n.localize_band(t.lang, cell_part["votes"]),
-        "share": i18n.format_percent(t.lang, cell_part["share"]),
-        "networks": i18n.format_number(t.lang, cell_part["networks"]),
-        "spared": i18n.join_names(t.lang, spared_cells),
-    }
+        votes=i18n.localize_band(t.lang, part.votes),
+        share=i18n.format_percent(t.lang, part.share),
+        networks=i18n.format_number(t.lang, part.networks),
+        spared=i18n.join_names(
+            t.lang, [incident_text.describe_spared(part, other, t) for other in part.spared]
+        ),
+    )
 
 
-def build_history(history: Sequence[tuple[Json, Json | None]], t: Locale) -> list[HistoryRow]:
+def build_history(history: Sequence[HistoryStep], t: Locale) -> list[HistoryRow]:
     """Build the history; a sentence appears only if it differs from the previous one."""
     rows: list[HistoryRow] = []
-    previous: Json | None = None
+    previous: IncidentSummary | None = None
     for alert, incident in history:
-        change = labels.label_code("change", alert["change"], t.lang)
+        change = labels.label_code("change", alert.change, t.lang)
         revision = _describe_revision(previous, incident, t)
-        if alert["change"] == "revised" and revision:
+        if alert.change == "revised" and revision:
             change = t("incident.revised", change=change, news=revision)
-        is_same = (
-            previous is not None
-            and incident is not None
-            and previous["sentence"] == incident["sentence"]
-        )
+        is_same = previous and incident and previous.sentence == incident.sentence
         rows.append(
             HistoryRow(
-                entry=alert["entry"],
-                at=incident_text.format_timestamp(alert["at"], t),
+                entry=alert.entry,
+                at=incident_text.format_timestamp(alert.at, t),
                 change=change,
                 sentence=""
                 if is_same or incident is None
                 else incident_text.describe_incident(incident, t),
-                is_alert=alert["called"],
+                is_alert=alert.called,
                 operator_text=_quote_operator(alert),
             )
         )
@@ -207,39 +205,49 @@ def build_history(history: Sequence[tuple[Json, Json | None]], t: Locale) -> lis
     return rows
 
 
-def _quote_operator(alert: Json) -> str:
-    """Quote an operator's text, with the name if one was chosen."""
-    by = f" ({alert['name']})" if alert["name"] else ""
-    return f"“{alert['text']}”{by}" if alert["text"] else by.strip()
+def _quote_operator(alert: AlertDocument) -> str:
+    by = f" ({alert.name})" if alert.name else ""
+    return f"“{alert.text}”{by}" if alert.text else by.strip()
 
 
-def _describe_revision(previous: Json | None, incident: Json | None, t: Locale) -> str:
-    """Describe the fields that a revision changed."""
+def _describe_revision(
+    previous: IncidentSummary | None, incident: IncidentSummary | None, t: Locale
+) -> str:
     if previous is None or incident is None:
         return ""
     changed_fields = [
-        t(f"incident.news_{name}") for name in _REVISED_FIELDS if previous[name] != incident[name]
+        t(f"incident.news_{name}")
+        for name in _REVISED_FIELDS
+        if getattr(previous, name) != getattr(incident, name)
     ]
     return t("list.comma").join(changed_fields)
 
 
-def build_evidence(evidence: Json) -> dict[str, Any]:
-    """Build the input from which an entry was computed."""
-    window = evidence["window"]
-    since, until = (incident_text.parse_time(window[name]) for name in ("since", "until"))
-    return {
-        "entry": evidence["entry"],
-        "hash": evidence["hash"],
-        "rows": f"{evidence['rows']['first']}\N{EN DASH}{evidence['rows']['last']}",
-        "window": f"{since:%Y-%m-%d %H:%M:%S}\N{EN DASH}{until:%H:%M:%S}",
-        "versions": ", ".join(f"{n} {v[:12]}" for n, v in evidence["versions"].items()),
-    }
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EvidenceRow:
+    """The input from which an entry was computed, in words."""
+
+    entry: int
+    hash: str
+    rows: str
+    window: str
+    versions: str
+
+
+def build_evidence(evidence: EvidenceDocument) -> EvidenceRow:
+    since = incident_text.parse_time(evidence.window.since)
+    until = incident_text.parse_time(evidence.window.until)
+    return EvidenceRow(
+        entry=evidence.entry,
+        hash=evidence.hash,
+        rows=f"{evidence.rows.first}\N{EN DASH}{evidence.rows.last}",
+        window=f"{since:%Y-%m-%d %H:%M:%S}\N{EN DASH}{until:%H:%M:%S}",
+        versions=", ".join(f"{n} {v[:12]}" for n, v in evidence.versions.items()),
+    )
 
 
 def format_least(count: int, k: int, t: Locale) -> str:
     """Format the band of a lower bound from the timeline; exact if k is at most 1."""
-    return i18n.localize_band(t.lang, str(count) if k <= 1 else _format_band(count, k))
-
-
-def _format_band(count: int, k: int) -> str:
-    return "0" if count == 0 else anonymity.format_band(count, k)
+    is_exact = k <= 1 or count == 0
+    band = str(count) if is_exact else anonymity.format_band(count, k)
+    return i18n.localize_band(t.lang, band)

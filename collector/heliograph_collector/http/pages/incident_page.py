@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 from urllib.parse import urlencode
 
 from markupsafe import Markup
@@ -12,11 +11,13 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import OPEN_STATES, Json
-from heliograph_collector.http.pages import incident_facts, incident_text
+from heliograph_collector.http.incident_document import OPEN_STATES, HistoryStep
 from heliograph_collector.http.pages import incident_facts as facts
+from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
+from heliograph_collector.model.published.status import CellDocument
 
 MAX_OPEN = 12
 MAX_ENDED = 6
@@ -50,7 +51,7 @@ class TimelineData:
     """The rows of an incident's timeline; none while the store is unavailable."""
 
     frame: ChartView
-    rows: Sequence[Json] = ()
+    rows: Sequence[CellDocument] = ()
     k: int = 1
 
 
@@ -64,7 +65,10 @@ class PageContext:
 
 
 def select_recent(
-    is_watched: bool, under_way: Sequence[Json], ended: Sequence[Json], t: Locale = ENGLISH
+    is_watched: bool,
+    under_way: Sequence[IncidentDocument],
+    ended: Sequence[IncidentDocument],
+    t: Locale = ENGLISH,
 ) -> RecentIncidents:
     return RecentIncidents(
         is_watched=is_watched,
@@ -74,26 +78,28 @@ def select_recent(
     )
 
 
-def build_line(incident: Json, t: Locale = ENGLISH) -> IncidentLine:
-    facts = [
-        labels.label_code("incident_state", incident["state"], t.lang),
-        labels.label_code("kind", incident["kind"], t.lang),
+def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
+    line_facts = [
+        labels.label_code("incident_state", incident.state, t.lang),
+        labels.label_code("kind", incident.kind, t.lang),
     ]
-    if incident["state"] != "withdrawn":
-        facts.append(labels.describe_confidence(incident["confidence"], t.lang))
-    if incident["parts"]:
-        votes = i18n.localize_band(t.lang, incident["parts"][0]["votes"])
-        facts.append(t("incident.votes_fact", votes=votes))
+    if incident.state != "withdrawn":
+        line_facts.append(labels.describe_confidence(incident.confidence, t.lang))
+    if incident.parts:
+        votes = i18n.localize_band(t.lang, incident.parts[0].votes)
+        line_facts.append(t("incident.votes_fact", votes=votes))
     return IncidentLine(
-        id=incident["id"],
+        id=incident.id,
         sentence=incident_text.describe_incident(incident, t),
-        state=incident["state"],
-        kind=incident["kind"],
-        facts=facts,
+        state=incident.state,
+        kind=incident.kind,
+        facts=line_facts,
     )
 
 
-def draw_picture(incident: Json, timeline_data: TimelineData, now_us: int, t: Locale) -> Markup:
+def draw_picture(
+    incident: IncidentSummary, timeline_data: TimelineData, now_us: int, t: Locale
+) -> Markup:
     """Draw the votes over time, or the incident's phases if there are no votes."""
     if incident_chart.has_votes(timeline_data.rows):
         alt = _describe_picture(incident, timeline_data, t)
@@ -104,61 +110,58 @@ def draw_picture(incident: Json, timeline_data: TimelineData, now_us: int, t: Lo
 
 
 def render_incident(
-    incident: Json,
-    history: Sequence[tuple[Json, Json | None]],
+    incident: IncidentDocument,
+    history: Sequence[HistoryStep],
     timeline_data: TimelineData,
     page_context: PageContext,
     t: Locale,
     assets: Mapping[str, str],
 ) -> str:
-    country = incident["scope"]["country"]
+    country = incident.scope.country
     history_rows = facts.build_history(history, t)
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
-    return (
-        environment()
-        .get_template("incident.html")
-        .render(
-            t=t,
-            incident=incident,
-            sentence=incident_text.describe_incident(incident, t),
-            country=country,
-            place=labels.country_name(country, t.lang),
-            badges=_list_badges(incident, t),
-            under_way=incident["state"] in OPEN_STATES,
-            silence=incident["kind"] == "network_silence",
-            picture=drawn,
-            charted=incident_chart.has_votes(timeline_data.rows),
-            legend=list_legend(incident, drawn, t),
-            columns=incident_chart.count_columns(incident),
-            phases=_build_phases(incident, timeline_data, t),
-            note=_describe_chart(timeline_data, t),
-            rows=_timeline_path(incident, timeline_data.frame),
-            facts=facts.list_facts(incident, t),
-            parts=[facts.build_part(part, country, t) for part in incident["parts"]],
-            turns=[
-                (phase_change["way"], incident_text.describe_phase_change(phase_change, country, t))
-                for phase_change in incident["turns"]
-            ],
-            hints=[labels.label_code("hint", hint, t.lang) for hint in incident["hints"]],
-            held=[labels.label_code("held", code, t.lang) for code in incident["held"]],
-            outside=incident_facts.list_annotations(incident.get("corroboration", ()), t),
-            said=history_rows[-_MAX_HISTORY:],
-            earlier=len(history_rows[:-_MAX_HISTORY]),
-            evidence=[
-                facts.build_evidence(evidence) for evidence in incident["evidence"][-_MAX_EVIDENCE:]
-            ],
-            k=timeline_data.k,
-            key=page_context.public_key,
-            base=page_context.base_url,
-            as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
-            at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
-            assets=assets,
-        )
+    return render_template(
+        "incident.html",
+        t=t,
+        incident=incident,
+        sentence=incident_text.describe_incident(incident, t),
+        country=country,
+        place=labels.country_name(country, t.lang),
+        badges=_list_badges(incident, t),
+        under_way=incident.state in OPEN_STATES,
+        silence=incident.kind == "network_silence",
+        picture=drawn,
+        charted=incident_chart.has_votes(timeline_data.rows),
+        legend=list_legend(incident, drawn, t),
+        columns=incident_chart.count_columns(incident),
+        phases=_build_phases(incident, timeline_data, t),
+        note=_describe_chart(timeline_data, t),
+        rows=_timeline_path(incident, timeline_data.frame),
+        facts=facts.list_facts(incident, t),
+        parts=[facts.build_part(part, country, t) for part in incident.parts],
+        turns=[
+            (phase_change.way, incident_text.describe_phase_change(phase_change, country, t))
+            for phase_change in incident.turns
+        ],
+        hints=[labels.label_code("hint", hint, t.lang) for hint in incident.hints],
+        held=[labels.label_code("held", code, t.lang) for code in incident.held],
+        outside=facts.list_annotations(incident.corroboration or (), t),
+        said=history_rows[-_MAX_HISTORY:],
+        earlier=len(history_rows[:-_MAX_HISTORY]),
+        evidence=[
+            facts.build_evidence(evidence) for evidence in incident.evidence[-_MAX_EVIDENCE:]
+        ],
+        k=timeline_data.k,
+        key=page_context.public_key,
+        base=page_context.base_url,
+        as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
+        at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
+        assets=assets,
     )
 
 
 def render_embed(
-    incident: Json,
+    incident: IncidentSummary,
     timeline_data: TimelineData,
     page_context: PageContext,
     t: Locale,
@@ -166,34 +169,31 @@ def render_embed(
 ) -> str:
     """Render a page for frames of other sites: sentence, chart and a link to the rest."""
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
-    return (
-        environment()
-        .get_template("embed.html")
-        .render(
-            t=t,
-            incident=incident,
-            sentence=incident_text.describe_incident(incident, t),
-            badges=_list_badges(incident, t),
-            picture=drawn,
-            charted=incident_chart.has_votes(timeline_data.rows),
-            legend=list_legend(incident, drawn, t),
-            as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
-            assets=assets,
-        )
+    return render_template(
+        "embed.html",
+        t=t,
+        incident=incident,
+        sentence=incident_text.describe_incident(incident, t),
+        badges=_list_badges(incident, t),
+        picture=drawn,
+        charted=incident_chart.has_votes(timeline_data.rows),
+        legend=list_legend(incident, drawn, t),
+        as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
+        assets=assets,
     )
 
 
-def _list_badges(incident: Json, t: Locale) -> list[tuple[str, str]]:
+def _list_badges(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
     """List (class, label); the log's label is shown only in English."""
-    state = labels.label_code("incident_state", incident["state"], t.lang)
-    if incident["state"] in OPEN_STATES:
+    state = labels.label_code("incident_state", incident.state, t.lang)
+    if incident.state in OPEN_STATES:
         state = t("incident.open", state=state)
-    kind = labels.label_code("kind", incident["kind"], t.lang)
-    label = [("", incident["label"])] if t.lang == ENGLISH.lang else []
-    return [(incident["state"], state), ("", kind), *label]
+    kind = labels.label_code("kind", incident.kind, t.lang)
+    label = [("", incident.label)] if t.lang == ENGLISH.lang else []
+    return [(incident.state, state), ("", kind), *label]
 
 
-def list_legend(incident: Json, drawn: Markup, t: Locale) -> list[tuple[str, str]]:
+def list_legend(incident: IncidentSummary, drawn: Markup, t: Locale) -> list[tuple[str, str]]:
     """List (class, label) of the bars in a chart of votes; none for a chart of phases."""
     names = [(name, f"chart.is_{name}") for name in (*incident_chart.bar_kinds(incident), "few")]
     bar_keys = [*names, ("back", "incident.key_opening")]
@@ -202,10 +202,10 @@ def list_legend(incident: Json, drawn: Markup, t: Locale) -> list[tuple[str, str
     ]
 
 
-def format_badge(incident: Json, t: Locale) -> str:
+def format_badge(incident: IncidentSummary, t: Locale) -> str:
     """Format kind and state for the share image."""
-    state = labels.label_code("incident_state", incident["state"], t.lang)
-    return t("share.badge", kind=labels.label_code("kind", incident["kind"], t.lang), state=state)
+    state = labels.label_code("incident_state", incident.state, t.lang)
+    return t("share.badge", kind=labels.label_code("kind", incident.kind, t.lang), state=state)
 
 
 def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
@@ -213,10 +213,9 @@ def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
     return t("chart.note" if timeline_data.k > 1 else "chart.note_exact", step=step)
 
 
-def _timeline_path(incident: Json, frame: ChartView) -> str:
-    """Return the address of the rows that the chart shows."""
+def _timeline_path(incident: IncidentSummary, frame: ChartView) -> str:
     query = {
-        **incident_chart.timeline_scope(incident),
+        **incident_chart.timeline_filter(incident).keywords(),
         "since": write_time(frame.since_us),
         "until": write_time(frame.until_us),
         "bin": frame.bin_s,
@@ -224,23 +223,31 @@ def _timeline_path(incident: Json, frame: ChartView) -> str:
     return f"/api/v1/timeline?{urlencode(query)}"
 
 
-def _build_phases(incident: Json, timeline_data: TimelineData, t: Locale) -> list[dict[str, Any]]:
-    """Build table rows for before, during and after."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseColumn:
+    """The counts of a phase, in the order of the table's rows; None: no data."""
+
+    name: str
+    counts: Sequence[str] | None
+
+
+def _build_phases(
+    incident: IncidentSummary, timeline_data: TimelineData, t: Locale
+) -> list[PhaseColumn]:
     if not incident_chart.has_votes(timeline_data.rows):
         return []
     return [
-        {
-            "name": t(f"chart.{phase.name}"),
-            "counts": None
+        PhaseColumn(
+            name=t(f"chart.{phase.name}"),
+            counts=None
             if phase.counts is None
             else [facts.format_least(count, timeline_data.k, t) for count in phase.counts.values()],
-        }
+        )
         for phase in incident_chart.count_phases(incident, timeline_data.rows, timeline_data.frame)
     ]
 
 
-def _describe_picture(incident: Json, timeline_data: TimelineData, t: Locale) -> str:
-    """Describe the chart in words, for screen readers."""
+def _describe_picture(incident: IncidentSummary, timeline_data: TimelineData, t: Locale) -> str:
     phrases = [
         t(
             "chart.alt",
@@ -267,4 +274,4 @@ def _describe_counts(phase: incident_chart.PhaseCounts, k: int, t: Locale) -> st
 
 
 def render_missing(assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
-    return environment().get_template("missing.html").render(assets=assets, t=t)
+    return render_template("missing.html", assets=assets, t=t)

@@ -3,48 +3,52 @@
 The API has them in English; pages in the reader's language, from the catalogues.
 """
 
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Sequence
+from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
+    CellScope,
+    IncidentSummary,
+    PartDocument,
+    TurnDocument,
+)
 
-Json = Mapping[str, Any]
 ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
-_EMPTY_CELL = {"country": "", "region": "", "asn": 0, "access": ""}
 _MAX_NAMED = 3  # cells named in a sentence
 _PRECISE_S = 300  # shorter brackets are given to the second
 
 
-def describe_incident(incident: Json, t: Locale = ENGLISH) -> str:
+def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
     """Describe place, time and certainty of an incident in one sentence, in UTC."""
     statement = _describe_plainly(incident, t)
-    if incident["state"] == "withdrawn":
-        by_operator = incident.get("withdrawn_by") == "operator"
+    if incident.state == "withdrawn":
+        by_operator = incident.withdrawn_by == "operator"
         key = "story.withdrawn_by_operator" if by_operator else "story.withdrawn"
         return t(key, text=statement)
-    if incident["confirmed"] is None:
-        by_operator = "operator" in incident.get("confirmed_by", ())
+    if incident.confirmed is None:
+        by_operator = "operator" in incident.confirmed_by
         return t("story.by_operator" if by_operator else "story.not_confirmed", text=statement)
     return statement[0].upper() + statement[1:]
 
 
-def _describe_plainly(incident: Json, t: Locale) -> str:
+def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     values = {
-        "place": describe_place(incident["parts"], incident["scope"], t),
-        "began": describe_bracket(incident["started"], t=t),
+        "place": describe_place(incident.parts, incident.scope, t),
+        "began": describe_bracket(incident.started, t=t),
         "ended": _describe_end(incident, t),
     }
-    if incident["kind"] == "network_silence":
+    if incident.kind == "network_silence":
         return t("story.silence", **values)
-    method_text = labels.describe_method(incident["layer"], incident["method"], t.lang)
-    is_in_network = all(part["asn"] or part["access"] for part in incident["parts"])
+    method_text = labels.describe_method(incident.layer, incident.method, t.lang)
+    is_in_network = all(part.asn or part.access for part in incident.parts)
     return t(
         "story.blocking_on" if is_in_network else "story.blocking_in",
-        what=labels.label_code("kind", incident["kind"], t.lang),
-        title=incident["title"],
+        what=labels.label_code("kind", incident.kind, t.lang),
+        title=incident.title,
         how=t("story.how", how=mark_direction(method_text, t)) if method_text else "",
         **values,
     )
@@ -55,31 +59,32 @@ def mark_direction(label: str, t: Locale) -> str:
     return f"\u200f{label}" if t.direction == "rtl" else label
 
 
-def _describe_end(incident: Json, t: Locale) -> str:
-    silence = incident["kind"] == "network_silence"
-    if incident["ended"]:
-        day = round_bracket(incident["started"])[1].date()
-        when = describe_bracket(incident["ended"], day, t)
+def _describe_end(incident: IncidentSummary, t: Locale) -> str:
+    silence = incident.kind == "network_silence"
+    if incident.ended:
+        day = round_bracket(incident.started)[1].date()
+        when = describe_bracket(incident.ended, day, t)
         return t("story.came_back" if silence else "story.over", when=when)
-    if incident["state"] in ("suspected", "confirmed"):
+    if incident.state in ("suspected", "confirmed"):
         return t("story.no_return" if silence else "story.goes_on")
     return ""
 
 
-def describe_place(parts: Sequence[Json], scope: Json, t: Locale = ENGLISH) -> str:
+def describe_place(parts: Sequence[PartDocument], scope: CellScope, t: Locale = ENGLISH) -> str:
     """Describe a place as "mobile networks and AS9198 in Kazakhstan".
 
     Others are "Kazakhstan" or "Almaty, Kazakhstan".
     """
-    country = labels.country_name(scope["country"], t.lang)
-    names = [describe_cell(part, t) for part in parts or [scope]]
+    country = labels.country_name(scope.country, t.lang)
+    cells: Sequence[CellScope] = parts or [scope]
+    names = [describe_cell(cell, t) for cell in cells]
     if not all(names):
         place_text = country
     else:
-        inside = any(part["region"] for part in parts or [scope])
+        inside = any(cell.region for cell in cells)
         key = "story.in_region" if inside else "story.in_country"
         place_text = t(key, names=_join_names(names, t), country=country)
-    spared_cells = [describe_spared(part, other, t) for part in parts for other in part["except"]]
+    spared_cells = [describe_spared(part, other, t) for part in parts for other in part.spared]
     return (
         t("story.except", place=place_text, names=_join_names(spared_cells, t))
         if any(spared_cells)
@@ -87,16 +92,21 @@ def describe_place(parts: Sequence[Json], scope: Json, t: Locale = ENGLISH) -> s
     )
 
 
-def describe_spared(part: Json, other: Json, t: Locale = ENGLISH) -> str:
+def describe_spared(part: CellScope, other: CellScope, t: Locale = ENGLISH) -> str:
     """Describe a cell inside another, without the fields that both share."""
-    shared_fields = [name for name in ("region", "asn", "access") if part[name] == other[name]]
-    return describe_cell({**other, **{name: _EMPTY_CELL[name] for name in shared_fields}}, t)
+    rest = CellScope(
+        country=other.country,
+        region="" if other.region == part.region else other.region,
+        asn=0 if other.asn == part.asn else other.asn,
+        access="" if other.access == part.access else other.access,
+    )
+    return describe_cell(rest, t)
 
 
-def describe_cell(scope: Json, t: Locale = ENGLISH) -> str:
+def describe_cell(scope: CellScope, t: Locale = ENGLISH) -> str:
     """Describe a cell inside its country; "" for the whole country."""
-    region = labels.region_name(str(scope["region"]), t.lang) if scope["region"] else ""
-    network_text = describe_network(scope["asn"], str(scope["access"]), t)
+    region = labels.region_name(scope.region, t.lang) if scope.region else ""
+    network_text = describe_network(scope.asn, scope.access, t)
     return (
         t("story.who_in_region", who=network_text, region=region)
         if network_text and region
@@ -120,7 +130,9 @@ def _join_names(names: Sequence[str], t: Locale) -> str:
     return i18n.join_names(t.lang, listed_names)
 
 
-def describe_bracket(bracket: Json, stated_day: object = None, t: Locale = ENGLISH) -> str:
+def describe_bracket(
+    bracket: BracketDocument, stated_day: date | None = None, t: Locale = ENGLISH
+) -> str:
     """Describe a bracket as "between 10:03 and 10:05 UTC on 5 January 2022".
 
     The day is omitted if it is `stated_day`.
@@ -135,10 +147,10 @@ def describe_bracket(bracket: Json, stated_day: object = None, t: Locale = ENGLI
     return t("story.between_days", low=first, high=last, **days)
 
 
-def round_bracket(bracket: Json) -> tuple[datetime, datetime, bool]:
+def round_bracket(bracket: BracketDocument) -> tuple[datetime, datetime, bool]:
     """Return (earliest, latest, whether to the second), widened to minutes if not."""
-    low = parse_time(bracket["earliest"])
-    high = parse_time(bracket["latest"])
+    low = parse_time(bracket.earliest)
+    high = parse_time(bracket.latest)
     if (high - low).total_seconds() < _PRECISE_S:
         return low, high, True
     return low.replace(second=0, microsecond=0), ceil_minute(high), False
@@ -156,19 +168,20 @@ def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
     return t("story.moment", time=time_text, day=i18n.format_day(t.lang, utc_time))
 
 
-def describe_phase_change(phase_change: Json, country: str, t: Locale = ENGLISH) -> str:
+def describe_phase_change(turn: TurnDocument, country: str, t: Locale = ENGLISH) -> str:
     """Describe a part that was restored or cut again."""
-    place_text = describe_place(phase_change["parts"], {**_EMPTY_CELL, "country": country}, t)
-    key = "story.opening" if phase_change["way"] == "opening" else "story.cut"
-    statement = t(key, place=place_text, when=describe_bracket(phase_change["when"], t=t))
+    whole_country = CellScope(country=country, region="", asn=0, access="")
+    place_text = describe_place(turn.parts, whole_country, t)
+    key = "story.opening" if turn.way == "opening" else "story.cut"
+    statement = t(key, place=place_text, when=describe_bracket(turn.when, t=t))
     return statement[0].upper() + statement[1:]
 
 
-def describe_confidence(incident: Json, t: Locale = ENGLISH) -> str:
+def describe_confidence(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
     """Describe the confidence and the votes behind it."""
-    parts = incident["parts"]
-    value = float(f"{incident['confidence']:g}")
-    confidence_label = labels.describe_confidence(incident["confidence"], t.lang)
+    parts = incident.parts
+    value = float(f"{incident.confidence:g}")
+    confidence_label = labels.describe_confidence(incident.confidence, t.lang)
     statement = t(
         "story.sure", word=confidence_label, value=int(value) if value == int(value) else value
     )
@@ -176,10 +189,10 @@ def describe_confidence(incident: Json, t: Locale = ENGLISH) -> str:
         statement = t(
             "story.sure_by",
             sure=statement,
-            votes=i18n.localize_band(t.lang, part["votes"]),
-            n=part["networks"],
-            share=_describe_share(part["share"], t),
-            hit=t("story.silent" if incident["kind"] == "network_silence" else "story.failing"),
+            votes=i18n.localize_band(t.lang, part.votes),
+            n=part.networks,
+            share=_describe_share(part.share, t),
+            hit=t("story.silent" if incident.kind == "network_silence" else "story.failing"),
         )
     return t("story.more_places", text=statement, n=len(parts) - 1) if len(parts) > 1 else statement
 
@@ -192,7 +205,7 @@ def _describe_share(share: float, t: Locale) -> str:
     )
 
 
-def _describe_day(when: datetime, stated_day: object, t: Locale) -> str:
+def _describe_day(when: datetime, stated_day: date | None, t: Locale) -> str:
     return "" if when.date() == stated_day else t("story.on_day", day=i18n.format_day(t.lang, when))
 
 

@@ -13,7 +13,7 @@ from heliograph_collector.http.api.parameters import LANG, parse, write_time
 from heliograph_collector.http.backend import Feed, Method, Number
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages.front_page import html_response
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
 
 PAGE_PARAMETERS = (LANG,)
 
@@ -27,29 +27,25 @@ def render_methodology(
     assets: Mapping[str, str],
     at: str,
 ) -> str:
-    return (
-        environment()
-        .get_template("methodology.html")
-        .render(
-            m=method,
-            c={name: _strip_decimals(value) for name, value in method.cells.items()},
-            d={name: _strip_decimals(value) for name, value in method.detect.items()},
-            share=partial(i18n.format_percent, t.lang),
-            windows=_format_window_range(method, t),
-            services=i18n.join_names(t.lang, services),
-            tables=[("", method.rules), *method.rules_by_experiment.items()],
-            numbers=_list_thresholds(method),
-            k=k,
-            key=key,
-            t=t,
-            at=at,
-            assets=assets,
-        )
+    return render_template(
+        "methodology.html",
+        m=method,
+        c={name: _strip_decimals(value) for name, value in method.cells.items()},
+        d={name: _strip_decimals(value) for name, value in method.detect.items()},
+        share=partial(i18n.format_percent, t.lang),
+        windows=_format_window_range(method, t),
+        services=i18n.join_names(t.lang, services),
+        tables=[("", method.rules), *method.rules_by_experiment.items()],
+        numbers=_list_thresholds(method),
+        k=k,
+        key=key,
+        t=t,
+        at=at,
+        assets=assets,
     )
 
 
 def _format_window_range(method: Method, t: Locale) -> str:
-    """Format the shortest and the longest window of the silence detector."""
     windows_s = method.detect["windows_s"]
     ends = (
         (min(windows_s), max(windows_s)) if isinstance(windows_s, tuple) else (windows_s, windows_s)
@@ -64,7 +60,6 @@ def _strip_decimals(value: Number) -> Number:
 
 
 def _list_thresholds(method: Method) -> list[tuple[str, list[tuple[str, str]]]]:
-    """List every threshold by its name in the code."""
     tables = (("rollup", method.cells), ("detect", method.detect))
     return [
         (name, [(key, _format_threshold(v)) for key, v in table.items()]) for name, table in tables

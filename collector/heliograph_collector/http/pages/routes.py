@@ -18,7 +18,7 @@ from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.headers import etag_matches
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.incident_document import Json, filter_incidents
+from heliograph_collector.http.incident_document import IncidentFilter
 from heliograph_collector.http.pages import (
     country_page,
     incident_facts,
@@ -33,6 +33,9 @@ from heliograph_collector.http.pages.front_page import html_response, render_una
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.snapshot_cache import SnapshotCache, query_cells, query_series
+from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.model.published.status import CellDocument
+from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
 _COUNTRY = re.compile("[A-Z]{2}")
@@ -64,7 +67,7 @@ class PageRoutes:
         code = request.match_info["code"]
         if not _COUNTRY.fullmatch(code):
             return self._render_missing(t)
-        window = values.get("window", country_page.DEFAULT_WINDOW)
+        window = values.get(WINDOW, country_page.DEFAULT_WINDOW)
         is_too_much = False
         try:
             snapshot = await self._snapshot_cache.current_snapshot()
@@ -78,10 +81,14 @@ class PageRoutes:
         view = country_page.CountryView(
             country=code,
             window=window,
-            incidents=filter_incidents(
-                self._incident_cache.country_incidents(code), {"since": timeline.starts.start}
+            incidents=self._incident_cache.list_incidents(
+                IncidentFilter(country=code, since_us=timeline.starts.start)
             ),
-            recent=self._select_recent(code, snapshot.at_us, t),
+            recent=incident_page.select_recent(
+                self._feed.is_watched,
+                *self._incident_cache.recent_incidents(code, snapshot.at_us),
+                t,
+            ),
             too_much=is_too_much,
         )
         return html_response(
@@ -89,10 +96,6 @@ class PageRoutes:
                 country_page.render_country, snapshot, timeline, view, t, self._assets
             )
         )
-
-    def _select_recent(self, country: str, at_us: int, t: Locale) -> incident_page.RecentIncidents:
-        under_way, ended = self._incident_cache.recent_incidents(country, at_us)
-        return incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
 
     async def show_incident(self, request: web.Request) -> web.Response:
         """Respond with an incident's page; without the store it lacks the votes over time."""
@@ -103,7 +106,7 @@ class PageRoutes:
             )
         except Problem:
             return self._render_missing(t)
-        history = self._incident_cache.incident_history(incident["id"])
+        history = self._incident_cache.incident_history(incident.id)
         timeline_data = await self._read_timeline(incident)
         content = await asyncio.to_thread(
             incident_page.render_incident,
@@ -147,7 +150,6 @@ class PageRoutes:
         return _file_response(request, png, "image/png", max_age_s=60)
 
     async def _draw_svg(self, request: web.Request) -> str:
-        """Draw the share image. Raises Problem 404."""
         t = _parse_locale(request)
         incident = find_incident(self._incident_cache, request)
         timeline_data = await self._read_timeline(incident)
@@ -156,9 +158,9 @@ class PageRoutes:
         return share_image.render_svg(
             share_image.ShareCard(
                 sentence=incident_text.describe_incident(incident, t),
-                state=incident["state"],
+                state=incident.state,
                 badge=incident_page.format_badge(incident, t),
-                footer=t("share.foot", number=incident["alerts"][-1]["entry"]),
+                footer=t("share.foot", number=incident.alerts[-1].entry),
                 chart=picture,
                 legend=incident_page.list_legend(incident, picture, t),
                 facts=[]
@@ -174,24 +176,20 @@ class PageRoutes:
             base_url=request_origin(request), public_key=key, now_us=self._feed.clock.wall_us()
         )
 
-    async def _read_timeline(self, incident: Json) -> TimelineData:
+    async def _read_timeline(self, incident: IncidentDocument) -> TimelineData:
         frame = incident_chart.choose_view(incident, self._feed.clock.wall_us())
         k = self._feed.k_anonymity
-        scope = incident_chart.timeline_scope(incident)
+        scope_filter = incident_chart.timeline_filter(incident)
 
-        async def read() -> list[Json]:
+        async def read() -> list[CellDocument]:
             cells = await query_series(
-                self._feed, frame.since_us, frame.until_us, frame.bin_s, scope
+                self._feed, frame.since_us, frame.until_us, frame.bin_s, scope_filter
             )
-            width = frame.bin_s * 1_000_000
-            return [
-                status.build_row(cell, frame.since_us + index * width, k)
-                for index, cell in enumerate(cells)
-            ]
+            return status.build_rows(cells, frame.since_us, frame.bin_s, k)
 
         try:
             rows = await self._snapshot_cache.page_cache.get(
-                (incident["id"], frame, tuple(scope.items())), read, _DATA_TTL
+                (incident.id, frame, scope_filter), read, _DATA_TTL
             )
         except StoreError:
             rows = []
@@ -204,9 +202,9 @@ class PageRoutes:
 
         async def read() -> CountryTimeline:
             window = (starts.start, starts.stop, starts.step // 1_000_000)
-            scope = {"country": country}
+            scope_filter = ScopeFilter(country=country)
             measured = [
-                await query_cells(feed, *window, scope, merged_fields, keep_empty=False)
+                await query_cells(feed, *window, scope_filter, merged_fields, keep_empty=False)
                 for merged_fields in panorama.MERGED_FIELDS
             ]
             return await asyncio.to_thread(

@@ -14,10 +14,10 @@ from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts.sparkline import build_slug
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH, ENGLISH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {  # worst first
@@ -69,14 +69,14 @@ class MapShape:
 
 
 def summarize_countries(
-    snapshot: Snapshot, under_way: Sequence[Json], t: Locale = ENGLISH
+    snapshot: Snapshot, under_way: Sequence[IncidentSummary], t: Locale = ENGLISH
 ) -> list[CountrySummary]:
     """Summarize the countries; `under_way` are the open incidents."""
-    by_code: dict[str, tuple[list[NetworkColumn], list[Json]]] = {}
+    by_code: dict[str, tuple[list[NetworkColumn], list[IncidentSummary]]] = {}
     for column in snapshot.columns:
         by_code.setdefault(column.group.country, ([], []))[0].append(column)
     for incident in under_way:
-        by_code.setdefault(incident["scope"]["country"], ([], []))[1].append(incident)
+        by_code.setdefault(incident.scope.country, ([], []))[1].append(incident)
     summaries = [
         _summarize_country(code, *country_data, snapshot, t)
         for code, country_data in by_code.items()
@@ -88,7 +88,7 @@ def summarize_countries(
 def _summarize_country(
     code: str,
     columns: Sequence[NetworkColumn],
-    open_incidents: Sequence[Json],
+    open_incidents: Sequence[IncidentSummary],
     snapshot: Snapshot,
     t: Locale,
 ) -> CountrySummary:
@@ -126,9 +126,11 @@ def _capitalize(sentence: str) -> str:
     return sentence[:1].upper() + sentence[1:]
 
 
-def country_state(columns: Sequence[NetworkColumn], open_incidents: Sequence[Json]) -> str:
+def country_state(
+    columns: Sequence[NetworkColumn], open_incidents: Sequence[IncidentSummary]
+) -> str:
     """Return a country's state: confirmed incidents, then problems, then good news."""
-    confirmed = {i["kind"] for i in open_incidents if i["state"] == "confirmed"}
+    confirmed = {i.kind for i in open_incidents if i.state == "confirmed"}
     network_states = {network_state(column) for column in columns}
     if "network_silence" in confirmed or network_states == {"offline"}:
         return "silent"

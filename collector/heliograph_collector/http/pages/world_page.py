@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from typing import Any
 
 from markupsafe import Markup
 
@@ -14,13 +13,13 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import Json
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
 from heliograph_collector.http.pages.incident_page import RecentIncidents
 from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
-from heliograph_collector.http.templates import environment
+from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 
 MAX_COLUMNS = 24  # in the table of one country
@@ -65,7 +64,7 @@ def render_world(
     world_snapshot: Snapshot,
     assets: Mapping[str, str],
     recent: RecentIncidents,
-    under_way: Sequence[Json] = (),
+    under_way: Sequence[IncidentSummary] = (),
     country: str = "",
     t: Locale = ENGLISH,
 ) -> str:
@@ -76,51 +75,56 @@ def render_world(
     """
     country_columns = tuple(c for c in world_snapshot.columns if country in ("", c.group.country))
     snapshot = replace(world_snapshot, columns=country_columns)
+    coverage = snapshot.coverage
     countries = world_map.summarize_countries(snapshot, under_way, t)
     columns = _select_columns(country_columns, country)
     headline, subheadline = headlines.describe_world(
         snapshot, _list_open(under_way, recent), recent.is_watched, t
     )
-    return (
-        environment()
-        .get_template("page.html")
-        .render(
-            t=t,
-            snapshot=snapshot,
-            headline=headline,
-            below=subheadline,
-            recent=recent,
-            layout=_choose_layout(recent, has_coverage=bool(country_columns)),
-            looked=bool(country_columns),
-            lands=countries,
-            cut=sum(country_summary.state in world_map.CUT_STATES for country_summary in countries),
-            shapes=[] if country else world_map.list_shapes(countries, t),
-            view_box=world_map.read_view_box(),
-            symbols=world_map.SYMBOLS,
-            heads=[build_head(column, world_snapshot.k, t) for column in columns],
-            rows=[
-                _build_row(service, title, columns, world_snapshot, t)
-                for service, title in world_snapshot.services
-            ],
-            hidden=len(country_columns) - len(columns) if columns else 0,
-            query=f"?country={country}" if country else "",
-            chosen=labels.country_name(country, t.lang) if country else "",
-            code=country,
-            connected=world_snapshot.coverage.agents.volunteers,
-            at=write_time(world_snapshot.at_us // 1_000_000 * 1_000_000),
-            axis=sparkline.draw_axis(world_snapshot.bins, t),
-            first=format_clock(world_snapshot.since_us, t),
-            shape=_hash_shape(columns, countries, snapshot, recent, t),
-            assets=assets,
-            **_describe_coverage(snapshot, t),
-        )
+    return render_template(
+        "page.html",
+        t=t,
+        snapshot=snapshot,
+        headline=headline,
+        below=subheadline,
+        recent=recent,
+        layout=_choose_layout(recent, has_coverage=bool(country_columns)),
+        looked=bool(country_columns),
+        lands=countries,
+        cut=sum(country_summary.state in world_map.CUT_STATES for country_summary in countries),
+        shapes=[] if country else world_map.list_shapes(countries, t),
+        view_box=world_map.read_view_box(),
+        symbols=world_map.SYMBOLS,
+        heads=[build_head(column, world_snapshot.k, t) for column in columns],
+        rows=[
+            _build_row(service, title, columns, world_snapshot, t)
+            for service, title in world_snapshot.services
+        ],
+        hidden=len(country_columns) - len(columns) if columns else 0,
+        query=f"?country={country}" if country else "",
+        chosen=labels.country_name(country, t.lang) if country else "",
+        code=country,
+        connected=coverage.agents.volunteers,
+        at=write_time(world_snapshot.at_us // 1_000_000 * 1_000_000),
+        axis=sparkline.draw_axis(world_snapshot.bins, t),
+        first=format_clock(world_snapshot.since_us, t),
+        shape=_hash_shape(columns, countries, snapshot, recent, t),
+        assets=assets,
+        vantages=format_vantages(sum(c.vantages for c in country_columns), snapshot.k, t),
+        blind=[
+            (format_clock(since_us, t), format_clock(until_us, t))
+            for since_us, until_us in coverage.gaps
+        ],
+        voted=None if coverage.first_us is None else format_clock(coverage.first_us, t),
     )
 
 
-def _list_open(under_way: Sequence[Json], recent: RecentIncidents) -> headlines.OpenIncidents:
+def _list_open(
+    under_way: Sequence[IncidentSummary], recent: RecentIncidents
+) -> headlines.OpenIncidents:
     return headlines.OpenIncidents(
-        confirmed=[i["scope"]["country"] for i in under_way if i["state"] == "confirmed"],
-        suspected=[i["scope"]["country"] for i in under_way if i["state"] == "suspected"],
+        confirmed=[i.scope.country for i in under_way if i.state == "confirmed"],
+        suspected=[i.scope.country for i in under_way if i.state == "suspected"],
         first=recent.under_way[0].sentence if recent.under_way else "",
     )
 
@@ -128,28 +132,14 @@ def _list_open(under_way: Sequence[Json], recent: RecentIncidents) -> headlines.
 def _select_columns(
     country_columns: Sequence[NetworkColumn], country: str
 ) -> Sequence[NetworkColumn]:
-    """Select the columns of the table."""
     if country:
         return country_columns[:MAX_COLUMNS]
     return country_columns if len(country_columns) <= _WORLD_COLUMNS else ()
 
 
-def _describe_coverage(snapshot: Snapshot, t: Locale) -> dict[str, Any]:
-    snapshot_coverage = snapshot.coverage
-    return {
-        "vantages": format_vantages(sum(c.vantages for c in snapshot.columns), snapshot.k, t),
-        "blind": [
-            (format_clock(low, t), format_clock(high, t)) for low, high in snapshot_coverage.gaps
-        ],
-        "voted": None
-        if snapshot_coverage.first_us is None
-        else format_clock(snapshot_coverage.first_us, t),
-    }
-
-
 def render_unavailable(reason: str, assets: Mapping[str, str], t: Locale = ENGLISH) -> str:
     """Render a page for while the store does not answer; it reloads itself."""
-    return environment().get_template("unavailable.html").render(reason=reason, assets=assets, t=t)
+    return render_template("unavailable.html", reason=reason, assets=assets, t=t)
 
 
 def _choose_layout(recent: RecentIncidents, *, has_coverage: bool) -> str:

@@ -1,8 +1,9 @@
 """`/api/v1/coverage`: when and where we saw nothing, why, and where too few look."""
 
+from dataclasses import replace
 from typing import Any
 
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.records import BlindTime, VerdictState
 from support.casebook import book, silence
 from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
@@ -11,10 +12,10 @@ from support.site import Serve
 MINUTE = 60_000_000
 
 
-def gap(minutes: int, because: str, country: str = "", lasts: int | None = 5) -> dict[str, Any]:
-    since = NOW_US - minutes * MINUTE
-    until = None if lasts is None else since + lasts * MINUTE
-    return {"from": since, "until": until, "because": because, "country": country}
+def gap(minutes: int, reason: str, country: str = "", lasts: int | None = 5) -> BlindTime:
+    since_us = NOW_US - minutes * MINUTE
+    until_us = None if lasts is None else since_us + lasts * MINUTE
+    return BlindTime(since_us=since_us, until_us=until_us, reason=reason, country=country)
 
 
 async def told(serve: Serve, world: World, query: str = "", **changes: Any) -> dict[str, Any]:
@@ -26,7 +27,7 @@ async def told(serve: Serve, world: World, query: str = "", **changes: Any) -> d
 async def test_it_says_when_and_why(serve: Serve) -> None:
     asked: list[tuple[int, int]] = []
 
-    def blind(since_us: int, until_us: int) -> list[dict[str, Any]]:
+    def blind(since_us: int, until_us: int) -> list[BlindTime]:
         asked.append((since_us, until_us))
         return [gap(20, "probe", lasts=None), gap(90, "restart"), gap(50, "never heard of")]
 
@@ -46,7 +47,7 @@ async def test_it_says_when_and_why(serve: Serve) -> None:
 async def test_nobody_learns_to_the_microsecond_when_a_vantage_came_or_went(serve: Serve) -> None:
     """A country has too few from when the fifth left until another came."""
     few = gap(20, "too_few_vantages", "KZ")
-    few |= {"from": few["from"] + 123_456, "until": few["until"] + 654_321}
+    few = replace(few, since_us=few.since_us + 123_456, until_us=few.since_us + 300_654_321)
     (row,) = (await told(serve, evening(), list_gaps=lambda since_us, until_us: [few]))["blind"]
     assert (row["from"], row["until"]) == ("2022-01-05T13:23:20Z", "2022-01-05T13:28:21Z")
 

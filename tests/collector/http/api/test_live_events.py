@@ -1,6 +1,7 @@
 """Changes of cells, incidents and coverage become events, within what the API shows."""
 
 import json
+from dataclasses import replace
 from typing import Any
 
 from heliograph.observation import Link
@@ -8,7 +9,7 @@ from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.records import BlindTime, VerdictState
 from heliograph_collector.store.clickhouse import StoreError
 from support.casebook import TELEGRAM, book, evening_book, part, silence
 from support.evening import evening
@@ -104,10 +105,10 @@ def test_incident_of_few_makes_no_event() -> None:
 def test_gap_names_no_country_without_a_shown_incident() -> None:
     """That we are blind there would tell that somebody is there."""
     bus = RecordingBus()
-    gap = {"from": NOW_US, "until": None, "because": "too_few_vantages"}
+    gap = BlindTime(since_us=NOW_US, until_us=None, reason="too_few_vantages")
     for country in ("", "KZ", "UZ"):
-        IncidentEvents(bus, TITLES, 5).publish_gap(book(silence()), gap | {"country": country})
-    IncidentEvents(bus, TITLES, 1).publish_gap(book(), gap | {"country": "UZ"})
+        IncidentEvents(bus, TITLES, 5).publish_gap(book(silence()), replace(gap, country=country))
+    IncidentEvents(bus, TITLES, 1).publish_gap(book(), replace(gap, country="UZ"))
     assert {name for name, _ in bus.published} == {"coverage"}
     gaps = [data for _, data in bus.published]
     assert [data.get("country") for data in gaps] == ["", "KZ", None, "UZ"]

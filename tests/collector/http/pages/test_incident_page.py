@@ -40,6 +40,8 @@ async def test_the_front_page_lists_what_is_open_and_what_ended(serve: Serve) ->
 
 async def test_a_country_s_page_lists_its_own(serve: Serve) -> None:
     page = await open_page(serve, "/?country=DE")
+    assert "AS3320" in page.html
+    assert "AS9198" not in page.html
     assert "Germany" in page.text["incidents"]
     assert "Kazakhstan" not in page.text["incidents"]
     hrefs = {a.get("href") for _, a in page.elements}
@@ -108,22 +110,18 @@ def courses(page: Read) -> list[tuple[str, str]]:
     return [one for one in found if one[0].startswith("course ")]
 
 
-async def test_what_stands_against_it_is_told(serve: Serve) -> None:
+async def test_hints_and_what_stands_against_it_are_told(serve: Serve) -> None:
     page = await open_page(serve, f"/incidents/{DOUBT}")
     assert [kind for kind, _ in courses(page)] == ["course network_silence suspected"]
     assert "nothing here is certain" in page.text["picture"]
     assert page.text["badges"].startswith("suspected, open")
     assert "Counter-evidence it looks like a power cut" in page.text["world"]
     assert "Confirmed not yet" in page.text["world"]
+    began = (await open_page(serve, f"/incidents/{MOBILE}")).text["world"]
+    assert "it began on the full hour" in began[began.index("Hints") :]
     gone = await open_page(serve, f"/incidents/{GONE}")
     assert "the service fails everywhere else too" in gone.text["world"]
     assert "End withdrawn" in gone.text["world"]
-
-
-async def test_a_hint_is_marked_as_one(serve: Serve) -> None:
-    page = await open_page(serve, f"/incidents/{MOBILE}")
-    told = page.text["world"]
-    assert "it began on the full hour" in told[told.index("Hints") :]
 
 
 async def test_it_reads_while_the_store_is_away(serve: Serve) -> None:

@@ -4,13 +4,15 @@
 
 from itertools import product
 
+from msgspec.structs import replace
+
 from heliograph_collector.http import labels
-from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import incident_chart
+from heliograph_collector.http.incident_document import build_state
 from heliograph_collector.model.records import VerdictState
-from support.casebook import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part
+from support.casebook import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part, silence
 from support.fake_feed import NOW_US, World, crowd
-from support.long_evening import feed, long_evening
+from support.long_evening import IODA, feed, long_evening
 from support.site import Serve
 
 
@@ -76,11 +78,9 @@ async def test_few_beside_an_incident_are_no_bar(serve: Serve) -> None:
 
 def test_the_window_holds_the_incident_and_grows_with_it() -> None:
     for minutes in (1, 38, 700, 40_000, 900_000):
-        incident = {
-            "started": {"earliest": write_time(ago(minutes)), "latest": write_time(ago(minutes))},
-            "ended": None,
-            "closed": None,
-        }
+        (logged,) = book(silence(minutes=minutes)).incidents()
+        incident = build_state(logged, {}, 5)
+        assert incident is not None
         frame = incident_chart.choose_view(incident, NOW_US)
         assert frame.since_us < ago(minutes)
         assert frame.until_us >= NOW_US
@@ -96,7 +96,7 @@ async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:
     ):
         assert sentence in page.text["world"]
     assert "Other sources" not in (await client.page(f"/incidents/{TELEGRAM}")).text["world"]
-    evil = [{"source": "x", "url": "javascript:alert(1)", "what": "agrees", "attribution": "<b>"}]
+    evil = [replace(IODA, source="x", url="javascript:alert(1)", attribution="<b>")]
     plain = await serve(feed(long_evening(), annotations=lambda id_: evil))
     hrefs = [a.get("href") for _, a in (await plain.page(f"/incidents/{MOBILE}")).elements]
     assert not [href for href in hrefs if href and href.startswith("javascript")]

@@ -122,13 +122,6 @@ async def test_hostile_names_stay_text(serve: Serve) -> None:
     assert len(ids) == len(set(ids))
 
 
-async def test_a_country_has_its_own_page(serve: Serve) -> None:
-    page = await read(serve, evening(), "/?country=DE")
-    assert "AS3320" in page.html
-    assert "AS9198" not in page.html
-    assert page.text["headline"].startswith("Germany, AS3320 fixed")
-
-
 async def test_before_the_first_report_it_says_what_to_do(serve: Serve) -> None:
     html = (await read(serve, World())).html
     for sentence in (

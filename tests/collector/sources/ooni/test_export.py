@@ -5,6 +5,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
+import msgspec
 import pytest
 
 from heliograph_collector.http.api.measurements import build_document
@@ -48,8 +49,8 @@ NEEDED: Mapping[str, type | tuple[type, ...]] = {
 
 def exported(scenario: Scenario) -> dict[str, Any]:
     verdicts = judge(scenario.taken, scenario.control)
-    body = json.dumps(build_document(scenario.taken, verdicts, scenario.control))
-    loaded: dict[str, Any] = json.loads(body)
+    document = build_document(scenario.taken, verdicts, scenario.control)
+    loaded: dict[str, Any] = json.loads(msgspec.json.encode(document))
     return loaded
 
 

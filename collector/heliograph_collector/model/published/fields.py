@@ -1,0 +1,35 @@
+"""Types of single fields, with their constraints in JSON Schema."""
+
+from typing import Annotated
+
+from msgspec import Meta
+
+Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
+EntryNumber = Annotated[int, Meta(ge=1)]
+HexHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
+Asn = Annotated[int, Meta(description="0: all")]
+CountBand = Annotated[str, Meta(examples=["0", "5-9", "10-19", "20-49", "50+"])]
+CountFloor = Annotated[
+    Annotated[int, Meta(ge=0)] | None,
+    Meta(
+        description="Lower bound of the count's band (0, 1, 5, 10, 20, 50); exact if k_anonymity "
+        "is 1; null if some measured, but too few to be shown, while another row has enough. If "
+        "no row has enough, nobody and too few look the same."
+    ),
+]
+Confidence = Annotated[
+    float, Meta(ge=0, le=1, description="In tenths, rounded down, unless k_anonymity is 1.")
+]
+IncidentStateName = Annotated[
+    str, Meta(extra_json_schema={"enum": ["suspected", "confirmed", "closed", "withdrawn"]})
+]
+IncidentKindName = Annotated[
+    str,
+    Meta(
+        extra_json_schema={
+            "enum": ["network_silence", "service_blocking", "throttling", "partial", "recovery"]
+        }
+    ),
+]
+Author = Annotated[str, Meta(extra_json_schema={"enum": ["detector", "operator"]})]
