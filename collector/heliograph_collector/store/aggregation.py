@@ -93,9 +93,9 @@ def query_totals(request: AggregationQuery, uncached: UncachedDays) -> Query:
     sums = [f"sum({name})" for name in COUNT_COLUMNS]
     sql = f"""
 SELECT {", ".join([*columns, *sums])}, count() AS cells_ FROM ({table_sql}) WHERE {clause.sql}
-{grouping} LIMIT {{limit:UInt32}}"""  # noqa: S608 our own words
+{grouping} LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, no value
     extra_parameters = {"limit": MAX_ROWS + 1} | request.anonymity_rule.parameters
-    return Query(sql, parameters | clause.parameters | extra_parameters, _parse_total)
+    return Query(sql, parameters | clause.parameters | extra_parameters)
 
 
 def check_row_count(rows: Sequence[AggregationRow]) -> list[AggregationRow]:
@@ -116,8 +116,7 @@ def _build_table_sql(
     A filter in it may only use the key of a cell and never the ASN, because small networks are
     merged before anybody selects one.
     """
-    day_clause = WhereClause().add_condition("day >= {first:Date}", first=day_at(request.since_us))
-    day_clause.add_condition("day < {end:Date}", end=day_at(request.until_us))
+    day_clause = WhereClause().add_days(day_at(request.since_us), day_at(request.until_us))
     _add_filters(day_clause, request)
     verdict_clause = WhereClause()
     parts = []
@@ -128,7 +127,7 @@ def _build_table_sql(
         verdict_clause.add_condition(f"({live_clause.sql})", **live_clause.parameters)
         parts.append(build_cells_sql(_add_filters(verdict_clause, request)))
     columns = ", ".join((*KEY_COLUMNS, *COUNT_COLUMNS))
-    parts.append(f"SELECT {columns} FROM days FINAL WHERE {day_clause.sql}")  # noqa: S608 our own words
+    parts.append(f"SELECT {columns} FROM days FINAL WHERE {day_clause.sql}")  # noqa: S608 fixed text, no value
     return " UNION ALL ".join(parts), day_clause.parameters | verdict_clause.parameters
 
 
@@ -157,8 +156,8 @@ def _list_or_none(values: Sequence[Any]) -> list[Any] | None:
     return list(values) or None
 
 
-def _parse_total(r: tuple[Any, ...]) -> AggregationRow:
-    *at, anomaly, confirmed, failure, ok, _ = r
+def parse_total(row: tuple[Any, ...]) -> AggregationRow:
+    *at, anomaly, confirmed, failure, ok, _ = row
     return AggregationRow(
         axis_values=tuple(at), anomaly=anomaly, confirmed=confirmed, failure=failure, ok=ok
     )

@@ -14,7 +14,7 @@ import shutil
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from heliograph_collector.store.directory_lock import DirectoryLock
@@ -28,17 +28,15 @@ DATABASE = "heliograph"
 READERS = 2
 _MIB = 1_048_576
 _WEDGED_CODE = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
-_LIMIT_BY_CODE = {
-    159: "time",
-    160: "time",
-    241: "memory",
-    396: "rows",
-    307: "reading",
-    158: "reading",
-}
+_LIMIT_BY_CODE = dict.fromkeys((159, 160), "time") | dict.fromkeys((307, 158), "reading")
+_LIMIT_BY_CODE |= {241: "memory", 396: "rows"}
 _NO_SPACE_CODES = (243, 76)  # NOT_ENOUGH_SPACE, CANNOT_OPEN_FILE
+_NO_DEDUPLICATION = {"insert_deduplicate": "0"}
 
+Parameters = Mapping[str, object]
+_Settings = Mapping[str, int]
 _T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 
 class StoreError(Exception):
@@ -65,155 +63,165 @@ class StoreLimits:
     mark_cache_mib: int = 64  # the engine's default is 5 GiB
 
 
+@dataclass(frozen=True, slots=True)
+class _Engine:
+    """Engine to connect to: embedded at a directory, or a server at an address."""
+
+    embedded: bool
+    location: str
+    cluster: str
+    limits: StoreLimits
+
+    @classmethod
+    def from_url(cls, url: str, limits: StoreLimits) -> "_Engine":
+        """Parse `store.url`. Raises StoreError."""
+        parts = urlsplit(url)
+        if parts.scheme == "chdb" and not parts.netloc and len(parts.path) > 1:
+            return cls(True, unquote(parts.path), "", limits)
+        if parts.scheme in ("clickhouse", "clickhouses") and parts.hostname:
+            scheme = "https" if parts.scheme == "clickhouses" else "http"
+            cluster = parse_qs(parts.query).get("cluster", [""])[0]
+            return cls(False, urlunsplit((scheme, parts.netloc, "", "", "")), cluster, limits)
+        raise StoreError(
+            f"{parts.scheme}:… is no store: store.url is chdb:///PATH, clickhouse://HOST:PORT "
+            "or clickhouses://HOST:PORT."
+        )
+
+    def connect(self, settings: _Settings, database: str) -> "Client":
+        from clickhouse_connect import get_client
+
+        if not self.embedded:
+            return get_client(
+                dsn=self.location, database=database or "default", settings=dict(settings)
+            )
+        options = {
+            "max_server_memory_usage": str(self.limits.memory_mib * _MIB),
+            "mark_cache_size": str(self.limits.mark_cache_mib * _MIB),
+        }
+        return get_client(
+            interface="chdb",
+            path=self.location,
+            database=database or None,
+            settings=dict(settings),
+            chdb_options=options,
+        )
+
+    def build_reader_settings(self) -> _Settings:
+        """Return a reader's settings in order: nothing can be set after `readonly`."""
+        return {
+            "max_execution_time": self.limits.query_s,
+            "max_memory_usage": self.limits.query_mib * _MIB,
+            "max_result_rows": self.limits.query_rows,
+            "max_threads": self.limits.threads,
+            "do_not_merge_across_partitions_select_final": 1,
+            "readonly": 1 if self.embedded else 2,
+        }
+
+
 class ClickHouse:
     """One writing and READERS reading handles, to embedded chDB or to a server."""
 
     def __init__(self, url: str, limits: StoreLimits) -> None:
-        self.embedded, self.location, self.cluster = _parse_url(url)
-        self._limits = limits
+        self._engine = _Engine.from_url(url, limits)
         self._lock: DirectoryLock | None = None
-        self._writer = _Handle(lambda: self._connect(self._writer_settings()))
-        readers = [_Handle(lambda: self._connect(self._reader_settings())) for _ in range(READERS)]
-        self._handles = [self._writer, *readers]
+        self._writer = _Handle(self._engine, {"async_insert": 0, "max_threads": limits.threads})
+        reader_settings = self._engine.build_reader_settings()
+        self._readers = [_Handle(self._engine, reader_settings) for _ in range(READERS)]
         self._idle_readers: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
-        for reader in readers:
+        for reader in self._readers:
             self._idle_readers.put(reader)
+
+    @property
+    def cluster(self) -> str:
+        return self._engine.cluster
 
     def open(self) -> None:
         """Lock the directory, start the engine and create the database.
 
         Raises StoreError, DirectoryInUseError.
         """
+        location = self._engine.location
+        on_cluster = f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
         try:
-            if self.embedded:
-                self._lock = DirectoryLock(Path(self.location), "store")
-            database = _Handle(lambda: self._connect({}, ""))
-            database.run(
-                lambda c: c.command(f"CREATE DATABASE IF NOT EXISTS {DATABASE}{self._on_cluster()}")
-            )
-            self._writer.run(lambda c: c.command("SELECT 1"))
+            if self._engine.embedded:
+                self._lock = DirectoryLock(Path(location), "store")
+            database = _Handle(self._engine, {}, "")
+            database.run(_run_command, f"CREATE DATABASE IF NOT EXISTS {DATABASE}{on_cluster}")
+            self.command("SELECT 1")
             database.close()
         except StoreError:
             self.close()
             raise
         except OSError as error:
             self.close()
-            raise StoreError(
-                f"The store {self.location} cannot be made: {error.strerror}."
-            ) from error
+            raise StoreError(f"The store {location} cannot be made: {error.strerror}.") from error
 
     def close(self) -> None:
-        for handle in self._handles:
+        for handle in (self._writer, *self._readers):
             handle.close()
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
-    def command(self, statement: str) -> None:
+    def command(self, statement: str, parameters: Parameters | None = None) -> None:
         """Run one fixed statement; only the writing thread may call this or other writers."""
-        self._writer.run(lambda c: c.command(statement))
-
-    def insert_select(self, statement: str, parameters: Mapping[str, object]) -> None:
-        """Run an INSERT … SELECT with parameters."""
-        self._writer.run(lambda c: c.command(statement, parameters=dict(parameters)))
+        self._writer.run(_run_command, statement, parameters)
 
     def insert(self, table: str, rows: "pa.Table", deduplication_token: str) -> None:
         """Insert rows; on a server, a block with a known token is ignored."""
         settings = {"insert_deduplication_token": deduplication_token}
-        if self.embedded or not deduplication_token:
-            settings = {"insert_deduplicate": "0"}
+        if self._engine.embedded or not deduplication_token:
+            settings = _NO_DEDUPLICATION
         if rows.num_rows:
-            self._writer.run(lambda c: c.insert_arrow(table, rows, settings=settings))
+            self._writer.run(_insert_rows, table, rows, settings)
 
     def export(self, table: str, file: Path) -> None:
         """Stream all rows to a file in the engine's Native format."""
-
-        def stream(client: "Client") -> None:
-            select_sql = f"SELECT * FROM {table}"  # noqa: S608 our own words
-            with file.open("wb") as stream_out, client.raw_stream(select_sql, fmt="Native") as rows:
-                shutil.copyfileobj(rows, stream_out, _MIB)
-
-        self._writer.run(stream)
+        self._writer.run(_export_table, table, file)
 
     def load(self, table: str, file: Path) -> None:
         """Load a file that `export` wrote."""
-
-        def insert(client: "Client") -> None:
-            with file.open("rb") as rows:
-                settings = {"insert_deduplicate": "0"}
-                client.raw_insert(table, insert_block=rows, fmt="Native", settings=settings)
-
         if file.stat().st_size:
-            self._writer.run(insert)
+            self._writer.run(_load_table, table, file)
 
-    def query_written(self, sql: str, parameters: Mapping[str, object]) -> list[tuple[Any, ...]]:
+    def query_written(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Query through the writing handle, which surely sees the latest writes."""
-        return self._writer.run(lambda c: _run_query(c, sql, parameters, ()))
+        return self._writer.run(_run_query, sql, parameters, ())
 
     def query(
-        self, sql: str, parameters: Mapping[str, object], binary_columns: Sequence[str] = ()
+        self, sql: str, parameters: Parameters, binary_columns: Sequence[str] = ()
     ) -> list[tuple[Any, ...]]:
         """Query through a read-only handle; `binary_columns` are returned as bytes."""
         reader = self._idle_readers.get()
         try:
-            return reader.run(lambda c: _run_query(c, sql, parameters, binary_columns))
+            return reader.run(_run_query, sql, parameters, binary_columns)
         finally:
             self._idle_readers.put(reader)
 
-    def _writer_settings(self) -> dict[str, Any]:
-        return {"async_insert": 0, "max_threads": self._limits.threads}
-
-    def _reader_settings(self) -> dict[str, Any]:
-        """Return a reader's settings in order: nothing can be set after `readonly`."""
-        return {
-            "max_execution_time": self._limits.query_s,
-            "max_memory_usage": self._limits.query_mib * _MIB,
-            "max_result_rows": self._limits.query_rows,
-            "max_threads": self._limits.threads,
-            "do_not_merge_across_partitions_select_final": 1,
-            "readonly": 1 if self.embedded else 2,
-        }
-
-    def _connect(self, settings: dict[str, Any], database: str = DATABASE) -> "Client":
-        from clickhouse_connect import get_client
-
-        if not self.embedded:
-            return get_client(dsn=self.location, database=database or "default", settings=settings)
-        options = {
-            "max_server_memory_usage": str(self._limits.memory_mib * _MIB),
-            "mark_cache_size": str(self._limits.mark_cache_mib * _MIB),
-        }
-        return get_client(
-            interface="chdb",
-            path=self.location,
-            database=database or None,
-            settings=settings,
-            chdb_options=options,
-        )
-
-    def _on_cluster(self) -> str:
-        return f" ON CLUSTER '{self.cluster}'" if self.cluster else ""
-
     def free_bytes(self) -> int | None:
         """Return the free bytes on the embedded store's disk, None for a server."""
-        return shutil.disk_usage(self.location).free if self.embedded else None
+        engine = self._engine
+        return shutil.disk_usage(engine.location).free if engine.embedded else None
 
 
 class _Handle:
     """Client that is discarded after an error and connects again on the next use."""
 
-    def __init__(self, connect: "Callable[[], Client]") -> None:
-        self._connect = connect
+    def __init__(self, engine: _Engine, settings: _Settings, database: str = DATABASE) -> None:
+        self._engine = engine
+        self._settings = settings
+        self._database = database
         self._client: Client | None = None
 
-    def run(self, operation: "Callable[[Client], _T]") -> _T:
+    def run(self, operation: "Callable[[Client, *_Args], _T]", *args: *_Args) -> _T:
         """Run an operation, once more if the engine was wedged. Raises StoreError."""
         from clickhouse_connect.driver.exceptions import Error
 
         for is_last_try in (False, True):
             try:
-                self._client = self._client or self._connect()
-                return operation(self._client)
+                if self._client is None:
+                    self._client = self._engine.connect(self._settings, self._database)
+                return operation(self._client, *args)
             except Error as error:
                 self.close()
                 if is_last_try or error.code != _WEDGED_CODE:
@@ -231,27 +239,31 @@ class _Handle:
             client.close()
 
 
+def _run_command(client: "Client", statement: str, parameters: Parameters | None = None) -> None:
+    client.command(statement, parameters=None if parameters is None else dict(parameters))
+
+
 def _run_query(
-    client: "Client", sql: str, parameters: Mapping[str, object], binary_columns: Sequence[str]
+    client: "Client", sql: str, parameters: Parameters, binary_columns: Sequence[str]
 ) -> list[tuple[Any, ...]]:
     formats: dict[str, str | dict[str, str]] = dict.fromkeys(binary_columns, "bytes")
     result = client.query(sql, parameters=dict(parameters), column_formats=formats or None)
     return [tuple(row) for row in result.result_rows]
 
 
-def _parse_url(url: str) -> tuple[bool, str, str]:
-    """Return whether the store is embedded, its directory or address, and its cluster."""
-    parts = urlsplit(url)
-    if parts.scheme == "chdb" and not parts.netloc and len(parts.path) > 1:
-        return True, unquote(parts.path), ""
-    if parts.scheme in ("clickhouse", "clickhouses") and parts.hostname:
-        scheme = "https" if parts.scheme == "clickhouses" else "http"
-        cluster = parse_qs(parts.query).get("cluster", [""])[0]
-        return False, urlunsplit((scheme, parts.netloc, "", "", "")), cluster
-    raise StoreError(
-        f"{parts.scheme}:… is no store: store.url is chdb:///PATH, clickhouse://HOST:PORT "
-        "or clickhouses://HOST:PORT."
-    )
+def _insert_rows(client: "Client", table: str, rows: "pa.Table", settings: dict[str, str]) -> None:
+    client.insert_arrow(table, rows, settings=settings)
+
+
+def _export_table(client: "Client", table: str, file: Path) -> None:
+    sql = f"SELECT * FROM {table}"  # noqa: S608 the table is one of store.TABLES
+    with file.open("wb") as stream, client.raw_stream(sql, fmt="Native") as rows:
+        shutil.copyfileobj(rows, stream, _MIB)
+
+
+def _load_table(client: "Client", table: str, file: Path) -> None:
+    with file.open("rb") as rows:
+        client.raw_insert(table, insert_block=rows, fmt="Native", settings=_NO_DEDUPLICATION)
 
 
 def _translate_error(error: "Error") -> StoreError:

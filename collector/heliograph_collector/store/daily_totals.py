@@ -13,7 +13,6 @@ from datetime import date, timedelta
 from typing import Any
 
 from heliograph.units import DAY_US
-from heliograph_collector.model.records import TIME_BAD
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.queries import Query, WhereClause
 
@@ -79,10 +78,12 @@ class UncachedDays:
 
 
 def query_marks(since_us: int, until_us: int) -> Query:
-    clause = WhereClause().add_condition("day >= {first:Date}", first=day_at(since_us))
-    clause.add_condition("day < {end:Date}", end=day_at(until_us))
-    sql = f"SELECT day, country, sign, version FROM day_marks FINAL WHERE {clause.sql}"  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters, lambda r: r)
+    return _query_marks(WhereClause().add_days(day_at(since_us), day_at(until_us)))
+
+
+def _query_marks(clause: WhereClause) -> Query:
+    sql = f"SELECT day, country, sign, version FROM day_marks FINAL WHERE {clause.sql}"  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters)
 
 
 def find_uncached(
@@ -123,7 +124,7 @@ FROM (
   SELECT country, if(people >= {{k:UInt32}}, asn, 0) AS net, day, experiment, target,
     {", ".join(sums)}
   FROM ({_build_network_sql(clause)}) GROUP BY {", ".join(KEY_COLUMNS)}
-) WHERE anomaly + confirmed + failure + ok > 0"""  # noqa: S608 our own conditions
+) WHERE anomaly + confirmed + failure + ok > 0"""  # noqa: S608 fixed text, values are parameters
 
 
 _BLOCKED_SQL = "state = 'blocked'"
@@ -141,9 +142,7 @@ _VANTAGE_CONDITIONS = {
 
 def _build_network_sql(clause: WhereClause) -> str:
     """Count measurements by outcome, and the vantages with that outcome."""
-    clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'").add_condition(
-        "rule != {bad:String}", bad=TIME_BAD
-    )
+    clause.add_volunteer_verdicts()
     counts = [f"countIf({condition}) AS {name}0" for name, condition in _COUNT_CONDITIONS.items()]
     counts += [
         f"uniqExactIf(nym, {condition}) AS {name}0"
@@ -152,7 +151,7 @@ def _build_network_sql(clause: WhereClause) -> str:
     return f"""
     SELECT country, asn, toDate(started, 'UTC') AS day, experiment, target,
       uniqExact(nym) AS people, {", ".join(counts)}
-    FROM verdicts FINAL WHERE {clause.sql} GROUP BY country, asn, day, experiment, target"""  # noqa: S608 our own conditions
+    FROM verdicts FINAL WHERE {clause.sql} GROUP BY country, asn, day, experiment, target"""  # noqa: S608 fixed text, values are parameters
 
 
 def _build_floor_sql(measurements: str, vantages: str) -> str:
@@ -184,7 +183,7 @@ class DailyTotals:
         self._insert_mark(day, "", rule.signature)
         return True
 
-    def list_due(self, before_us: int, rule: AnonymityRule, *, include_new: bool) -> list[date]:
+    def list_due(self, before_us: int, rule: AnonymityRule, include_new: bool) -> list[date]:
         """List past days with changes, and with `include_new` days never summed."""
         end = day_at(before_us)
         stale = _find_stale(self._read_marks(()), rule.signature)
@@ -208,21 +207,19 @@ class DailyTotals:
 INSERT INTO days ({key}, {", ".join(COUNT_COLUMNS)}, edition)
 SELECT {key}, {sums}, (SELECT max(version) FROM day_marks) + 1
 FROM ({build_cells_sql(clause)} UNION ALL SELECT {key}, {zeros} FROM days WHERE {old_clause.sql})
-GROUP BY {key}"""  # noqa: S608 our own conditions
-        self._clickhouse.insert_select(
-            sql, clause.parameters | old_clause.parameters | rule.parameters
-        )
+GROUP BY {key}"""  # noqa: S608 fixed text, values are parameters
+        self._clickhouse.command(sql, clause.parameters | old_clause.parameters | rule.parameters)
 
     def _insert_mark(self, day: date, country: str, signature: str) -> None:
         sql = """
 INSERT INTO day_marks SELECT {day:Date}, {country:String}, {sign:String},
   (SELECT max(version) FROM day_marks) + 1"""
-        self._clickhouse.insert_select(sql, {"day": day, "country": country, "sign": signature})
+        self._clickhouse.command(sql, {"day": day, "country": country, "sign": signature})
 
     def _read_marks(self, days: Iterable[date]) -> list[Any]:
         clause = WhereClause().add_condition("day IN {days:Array(Date)}", days=sorted(days) or None)
-        sql = f"SELECT day, country, sign, version FROM day_marks FINAL WHERE {clause.sql}"  # noqa: S608 our own conditions
-        return self._clickhouse.query_written(sql, clause.parameters)
+        query = _query_marks(clause)
+        return self._clickhouse.query_written(query.sql, query.parameters)
 
 
 def day_at(at_us: int) -> date:

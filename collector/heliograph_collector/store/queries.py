@@ -1,13 +1,15 @@
 """Queries of the store: fixed SQL, with values as typed parameters of the engine."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import dataclass, fields
+from datetime import date
+from typing import Any, TypedDict
 
 from heliograph.codec import measurement_from_pb
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.model.records import (
+    TIME_BAD,
     AgentRole,
     Cell,
     CellFilter,
@@ -47,6 +49,14 @@ class WhereClause:
         self.add_condition("asn = {asn:UInt32}", asn=asn)
         return self.add_condition("access = {access:String}", access=access)
 
+    def add_service(self, service: str | None) -> "WhereClause":
+        return self.add_condition("service = {service:String}", service=service)
+
+    def add_volunteer_verdicts(self) -> "WhereClause":
+        """Select what has a vote: whole-target verdicts of volunteers with a valid time."""
+        self.add_condition("endpoint = ''").add_condition("role = 'volunteer'")
+        return self.add_condition("rule != {bad:String}", bad=TIME_BAD)
+
     def add_time_range(
         self, column: str, since_us: int | None, until_us: int | None
     ) -> "WhereClause":
@@ -54,28 +64,50 @@ class WhereClause:
         self.add_condition(f"{column} >= {time_sql % 'since'}", since=since_us)
         return self.add_condition(f"{column} < {time_sql % 'until'}", until=until_us)
 
+    def add_days(self, first: date, end: date) -> "WhereClause":
+        self.add_condition("day >= {first:Date}", first=first)
+        return self.add_condition("day < {end:Date}", end=end)
+
+    def add_cursor(self, comparison: str, after: tuple[int, str] | None) -> None:
+        """Select the rows that `comparison` puts after (started, id)."""
+        at_us, id_ = after or (None, None)
+        cursor_sql = "(fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})"
+        condition = f"(started, id) {comparison} {cursor_sql}"
+        self.add_condition(condition, after=at_us, after_id=id_)
+
     @property
     def sql(self) -> str:
         return " AND ".join(self.conditions) or "1"
 
 
-def filter_place(filters: Mapping[str, Any]) -> WhereClause:
-    """Build conditions on place and service. Raises TypeError for other filters."""
-    if unknown_names := filters.keys() - {"country", "region", "asn", "access", "service"}:
-        raise TypeError(f"no such filter: {', '.join(sorted(unknown_names))}")
-    clause = WhereClause().add_place(
-        *(filters.get(name) for name in ("country", "region", "asn", "access"))
-    )
-    return clause.add_condition("service = {service:String}", service=filters.get("service"))
+class PlaceFilter(TypedDict, total=False):
+    """Conditions on place and service; a missing one, or None, selects all."""
+
+    country: str | None
+    region: str | None
+    asn: int | None
+    access: str | None
+    service: str | None
+
+
+def filter_place(
+    country: str | None = None,
+    region: str | None = None,
+    asn: int | None = None,
+    access: str | None = None,
+    service: str | None = None,
+) -> WhereClause:
+    """Build conditions on place and service from the fields of a `PlaceFilter`."""
+    clause = WhereClause().add_place(country, region, asn, access)
+    return clause.add_service(service)
 
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """SQL with its parameters, binary columns, and parser of a row."""
+    """SQL with its parameters and binary columns."""
 
     sql: str
     parameters: dict[str, object]
-    parse_row: Callable[[tuple[Any, ...]], Any]
     binary_columns: tuple[str, ...] = ()
 
 
@@ -99,9 +131,9 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
     FROM presence FINAL WHERE {clause.sql}
   ) WHERE kind = 'lost'
 ) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
-"""  # noqa: S608 our own conditions
+"""  # noqa: S608 fixed text, values are parameters
     bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
-    return Query(sql, clause.parameters | bin_parameters, _parse_silence)
+    return Query(sql, clause.parameters | bin_parameters)
 
 
 _RECORD_COLUMNS = (
@@ -111,38 +143,26 @@ _RECORD_COLUMNS = (
 
 
 def query_measurement_ids(
-    measurement_filter: MeasurementFilter, after: tuple[int, str] | None, limit: int
+    filters: MeasurementFilter, after: tuple[int, str] | None, limit: int
 ) -> Query:
     """Select (id, started) of measurements, newest first, after (started, id).
 
     It leaves out message bodies, which only the rows of the page need.
     """
     clause = WhereClause().add_place(
-        measurement_filter.country or None,
-        measurement_filter.region or None,
-        measurement_filter.asn,
-        measurement_filter.access or None,
+        filters.country or None, filters.region or None, filters.asn, filters.access or None
     )
-    clause.add_time_range("started", measurement_filter.since_us, measurement_filter.until_us)
-    clause.add_condition("service = {service:String}", service=measurement_filter.service or None)
-    clause.add_condition(
-        "experiment = {experiment:String}", experiment=measurement_filter.experiment or None
-    )
-    if measurement_filter.state:
-        id_sql = f"SELECT id FROM verdicts FINAL WHERE {clause.sql} AND endpoint = ''"  # noqa: S608
-        clause.add_condition(
-            f"id IN ({id_sql} AND state = {{state:String}})", state=measurement_filter.state
-        )
-    if after is not None:
-        clause.add_condition(
-            "(started, id) < (fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})",
-            after=after[0],
-            after_id=after[1],
-        )
+    clause.add_time_range("started", filters.since_us, filters.until_us)
+    clause.add_service(filters.service or None)
+    clause.add_condition("experiment = {experiment:String}", experiment=filters.experiment or None)
+    if filters.state:
+        id_sql = f"SELECT id FROM verdicts FINAL WHERE {clause.sql} AND endpoint = ''"  # noqa: S608 fixed text, values are parameters
+        clause.add_condition(f"id IN ({id_sql} AND state = {{state:String}})", state=filters.state)
+    clause.add_cursor("<", after)
     sql = f"""
 SELECT id, toUnixTimestamp64Micro(started) AS started_us FROM measurements FINAL WHERE {clause.sql}
-ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"limit": limit}, lambda r: r)
+ORDER BY started DESC, id DESC LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters | {"limit": limit})
 
 
 def query_measurements(page: Sequence[tuple[str, int]]) -> Query:
@@ -152,8 +172,8 @@ def query_measurements(page: Sequence[tuple[str, int]]) -> Query:
     clause.add_time_range("started", min(times), max(times) + 1)
     sql = f"""
 SELECT {_RECORD_COLUMNS} FROM measurements WHERE {clause.sql}
-ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters, _parse_record, ("body",))
+ORDER BY started DESC, id DESC LIMIT 1 BY id"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters, ("body",))
 
 
 def query_time_range(
@@ -161,22 +181,17 @@ def query_time_range(
 ) -> Query:
     """Select measurements in a time range, oldest first, after (started, id)."""
     clause = WhereClause().add_time_range("started", since_us, until_us)
-    clause.add_condition("service = {service:String}", service=service)
-    if after is not None:
-        clause.add_condition(
-            "(started, id) > (fromUnixTimestamp64Micro({after:Int64}, 'UTC'), {after_id:String})",
-            after=after[0],
-            after_id=after[1],
-        )
+    clause.add_service(service)
+    clause.add_cursor(">", after)
     sql = f"""
 SELECT {_RECORD_COLUMNS} FROM measurements WHERE {clause.sql}
-ORDER BY started, id LIMIT 1 BY id LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"limit": limit}, _parse_record, ("body",))
+ORDER BY started, id LIMIT 1 BY id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters | {"limit": limit}, ("body",))
 
 
 def query_measurement(id: str) -> Query:  # noqa: A002 the column's name
-    sql = f"SELECT {_RECORD_COLUMNS} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608
-    return Query(sql, {"id": id}, _parse_record, ("body",))
+    sql = f"SELECT {_RECORD_COLUMNS} FROM measurements WHERE id = {{id:String}} LIMIT 1"  # noqa: S608 fixed text, values are parameters
+    return Query(sql, {"id": id}, ("body",))
 
 
 def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
@@ -189,25 +204,25 @@ def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
 SELECT id, judged, state, rule, layer, method, confidence, endpoint, evidence, reachable_endpoints,
   endpoints, issuer FROM verdicts FINAL WHERE {clause.sql}
 ORDER BY id, judged DESC, endpoint
-LIMIT 512 BY id"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters, _parse_verdict)
+LIMIT 512 BY id"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters)
 
 
-def query_cells(cell_filter: CellFilter) -> Query:
-    table = CELL_TABLES.get(cell_filter.bin_s, "cells")
+def query_cells(filters: CellFilter) -> Query:
+    table = CELL_TABLES.get(filters.bin_s, "cells")
     clause = WhereClause().add_place(
-        cell_filter.country or None, cell_filter.region, cell_filter.asn, cell_filter.access
+        filters.country or None, filters.region, filters.asn, filters.access
     )
-    clause.add_time_range("start", cell_filter.since_us, cell_filter.until_us)
-    clause.add_condition("service = {service:String}", service=cell_filter.service or None)
-    clause.add_condition("bin_s = {bin_s:UInt32}", bin_s=cell_filter.bin_s)
+    clause.add_time_range("start", filters.since_us, filters.until_us)
+    clause.add_service(filters.service or None)
+    clause.add_condition("bin_s = {bin_s:UInt32}", bin_s=filters.bin_s)
     sql = f"""
 SELECT country, region, asn, access, service, toUnixTimestamp64Micro(start) AS start_us, bin_s,
   vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes,
   layers
 FROM {table} FINAL WHERE {clause.sql}
-ORDER BY country, service, region, asn, access, start"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters, _parse_cell)
+ORDER BY country, service, region, asn, access, start"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters)
 
 
 def query_cell_days(since_us: int) -> Query:
@@ -216,8 +231,8 @@ def query_cell_days(since_us: int) -> Query:
     sql = f"""
 SELECT toInt64(toUnixTimestamp(toStartOfDay(start, 'UTC'))) * {SECOND_US} AS day,
   toUnixTimestamp64Micro(max(written)) AS changed
-FROM cells WHERE {clause.sql} GROUP BY day ORDER BY day"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters, lambda r: r)
+FROM cells WHERE {clause.sql} GROUP BY day ORDER BY day"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters)
 
 
 _IN_BLOCK = "position BETWEEN {first:UInt64} AND {last:UInt64}"
@@ -234,28 +249,31 @@ def build_present_query(table: str) -> tuple[str, tuple[str, ...]]:
     """Return SQL for the stored rows of a block, and their key columns."""
     key, condition = _PRESENCE_TESTS[table]
     names = ", ".join(f"`{name}`" for name in key)
-    return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 our own words
+    return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 fixed text, no value
 
 
 def build_row_count_query(table: str) -> str:
-    return f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 our own words
+    return f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 fixed text, no value
 
 
 def query_health() -> Query:
     sql = """
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts
 FROM system.parts WHERE active AND database = currentDatabase()"""
-    return Query(sql, {}, lambda r: r)
+    return Query(sql, {})
 
 
-def _parse_silence(r: tuple[Any, ...]) -> SilenceCount:
-    return SilenceCount(
-        country=r[0], region=r[1], asn=r[2], access=r[3], start_us=r[4], vantages=r[5]
-    )
+_SILENCE_FIELDS = [field.name for field in fields(SilenceCount)]  # in the order of the query
+_CELL_FIELDS = [field.name for field in fields(Cell)]
 
 
-def _parse_record(r: tuple[Any, ...]) -> ReceivedMeasurement:
-    id_, position, received_us, nym, prefix, role, country, asn, access, region, body = r[:11]
+def parse_silence(row: tuple[Any, ...]) -> SilenceCount:
+    return SilenceCount(**dict(zip(_SILENCE_FIELDS, row, strict=True)))
+
+
+def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
+    id_, position, received_us, nym, prefix, role, *place, body, established = row
+    country, asn, access, region = place
     return ReceivedMeasurement(
         id=id_,
         position=position,
@@ -265,52 +283,32 @@ def _parse_record(r: tuple[Any, ...]) -> ReceivedMeasurement:
         role=AgentRole(role),
         vantage=Vantage(country=country, asn=asn, access=access, region=region),
         measurement=measurement_from_pb(MeasurementPb.FromString(body)),
-        established=r[11],
+        established=established,
     )
 
 
-def _parse_verdict(r: tuple[Any, ...]) -> VerdictRow:
-    id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n, issuer = r
-    return (
-        id_,
-        judged,
-        Verdict(
-            state=VerdictState(state),
-            rule=rule,
-            layer=layer,
-            method=method,
-            confidence=confidence,
-            endpoint=endpoint,
-            evidence=tuple(evidence),
-            reachable_endpoints=k,
-            endpoints=n,
-            issuer=issuer,
-        ),
+def parse_verdict(row: tuple[Any, ...]) -> VerdictRow:
+    id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n, issuer = row
+    verdict = Verdict(
+        state=VerdictState(state),
+        rule=rule,
+        layer=layer,
+        method=method,
+        confidence=confidence,
+        endpoint=endpoint,
+        evidence=tuple(evidence),
+        reachable_endpoints=k,
+        endpoints=n,
+        issuer=issuer,
     )
+    return id_, judged, verdict
 
 
-def _parse_cell(r: tuple[Any, ...]) -> Cell:
-    return Cell(
-        country=r[0],
-        region=r[1],
-        asn=r[2],
-        access=r[3],
-        service=r[4],
-        start_us=r[5],
-        bin_s=r[6],
-        vantages=r[7],
-        reachable=r[8],
-        blocked=r[9],
-        down=r[10],
-        unknown=r[11],
-        silent=r[12],
-        state=VerdictState(r[13]),
-        confidence=r[14],
-        layer=r[15],
-        method=r[16],
-        prefixes=r[17],
-        layers=tuple(sorted(r[18].items())),
-    )
+def parse_cell(row: tuple[Any, ...]) -> Cell:
+    values = dict(zip(_CELL_FIELDS, row, strict=True))
+    values["state"] = VerdictState(values["state"])
+    values["layers"] = tuple(sorted(values["layers"].items()))
+    return Cell(**values)
 
 
 def find_last_judgements(verdict_rows: Sequence[VerdictRow]) -> dict[str, int]:

@@ -5,7 +5,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from heliograph_collector.model.records import (
     Block,
@@ -23,13 +23,7 @@ from heliograph_collector.model.records import (
     Vote,
     WorldTally,
 )
-from heliograph_collector.store import (
-    aggregation,
-    arrow_rows,
-    migrations,
-    queries,
-    vote_queries,
-)
+from heliograph_collector.store import aggregation, migrations, queries, vote_queries
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -44,7 +38,7 @@ from heliograph_collector.store.daily_totals import (
     query_marks,
 )
 from heliograph_collector.store.directory_lock import DirectoryInUseError
-from heliograph_collector.store.queries import Query
+from heliograph_collector.store.queries import PlaceFilter, Query
 from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWriter, CellWriter
 
 __all__ = ["DirectoryInUseError", "Store", "StoreError", "StoreLimits", "TooMuchError"]
@@ -62,6 +56,7 @@ TABLES = (
 )  # `days` is computed from verdicts
 
 _T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 
 class Store:
@@ -105,12 +100,12 @@ class Store:
             return
         self.is_closed = True
         await asyncio.to_thread(self._reader_pool.shutdown)  # running queries hold handles
-        await _run_with_deadline(self._writer_pool, self._clickhouse.close, WRITE_TIMEOUT_S)
+        await _run_with_deadline(self._writer_pool, WRITE_TIMEOUT_S, self._clickhouse.close)
         self._writer_pool.shutdown()
 
     async def cursor(self, journal: str) -> int:
         """Return the last fully stored position of this journal. Raises StoreError."""
-        return (await self._run_write(lambda: self._block_writer.read_mark(journal, DONE_MARK)))[1]
+        return (await self._run_write(self._block_writer.read_mark, journal, DONE_MARK))[1]
 
     async def pending(self, journal: str) -> tuple[int, int] | None:
         """Return the first and last position of a block that may be partly stored.
@@ -118,7 +113,7 @@ class Store:
         It must be inserted again with the same bounds, by which the store recognizes a replay. None
         means that no block is pending.
         """
-        bounds = await self._run_write(lambda: self._block_writer.read_mark(journal, BEGUN_MARK))
+        bounds = await self._run_write(self._block_writer.read_mark, journal, BEGUN_MARK)
         return bounds if bounds[1] > await self.cursor(journal) else None
 
     async def insert_block(self, block: Block) -> None:
@@ -126,19 +121,22 @@ class Store:
 
         Raises StoreError; then the same block may be inserted again.
         """
-        await self._run_write(lambda: self._block_writer.put(block))
+        await self._run_write(self._block_writer.put, block)
 
     async def replace_cells(self, cells: Sequence[Cell]) -> None:
         """Replace cells that have the same keys. Raises StoreError."""
-        await self._run_write(lambda: self._cell_writer.put(cells))
+        await self._run_write(self._cell_writer.put, cells)
 
-    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+    async def votes(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
+    ) -> list[Vote]:
         """Return the votes of each volunteer's vantage per bin, by whole targets.
 
         `filters`: any of country, region, asn, access, service, as in `counts` and `silences`.
         """
-        clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
-        return await self._run_query(vote_queries.query_votes(clause, bin_s))
+        clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
+        query = vote_queries.query_votes(clause, bin_s)
+        return await self._run_query(query, vote_queries.parse_vote)
 
     async def counts(
         self,
@@ -147,21 +145,23 @@ class Store:
         bin_s: int,
         *,
         wider: Collection[str] = (),
-        **filters: Any,
+        **filters: Unpack[PlaceFilter],
     ) -> list[Count]:
         """Count the votes of the cells that `filters` select, inside the engine.
 
         `wider` names fields of place and service that are merged.
         """
-        clause = queries.filter_place(filters).add_time_range("started", since_us, until_us)
-        return await self._run_query(vote_queries.query_counts(clause, bin_s, wider))
+        clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
+        query = vote_queries.query_counts(clause, bin_s, wider)
+        return await self._run_query(query, vote_queries.parse_count)
 
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]:
         """Count, per place and bin, the vantages lost without goodbye at the bin's end."""
-        clause = queries.filter_place(filters)
-        return await self._run_query(queries.query_silences(clause, since_us, until_us, bin_s))
+        clause = queries.filter_place(**filters)
+        query = queries.query_silences(clause, since_us, until_us, bin_s)
+        return await self._run_query(query, queries.parse_silence)
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
@@ -171,7 +171,8 @@ class Store:
         Raises TooMuchError over vote_queries.MAX_VOTES, StoreError.
         """
         query = vote_queries.query_single_votes(service, country, since_us, until_us)
-        return vote_queries.check_vote_count(await self._run_query(query), service, country)
+        votes = await self._run_query(query, vote_queries.parse_single_vote)
+        return vote_queries.check_vote_count(votes, service, country)
 
     async def world_tally(
         self,
@@ -188,32 +189,30 @@ class Store:
         A vantage's last vote counts for `fresh_s` (one bin if 0, else whole bins). Down and k of n
         endpoints are bad as well as blocked; throttling is not known here. Raises StoreError.
         """
-        arguments = (service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s))
-        return await self._run_query(vote_queries.query_world_tally(*arguments))
+        query = vote_queries.query_world_tally(
+            service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s)
+        )
+        return await self._run_query(query, vote_queries.parse_tally)
 
     async def totals(
         self, request: aggregation.AggregationQuery
     ) -> list[aggregation.AggregationRow]:
         """Aggregate measurements. Raises TooMuchError, StoreError."""
         window = (request.since_us, request.until_us)
-        uncached = find_uncached(
-            await self._run_query(query_marks(*window)), request.anonymity_rule, *window
-        )
-        return aggregation.check_row_count(
-            await self._run_query(aggregation.query_totals(request, uncached))
-        )
+        marks = await self._read_rows(query_marks(*window))
+        uncached = find_uncached(marks, request.anonymity_rule, *window)
+        query = aggregation.query_totals(request, uncached)
+        return aggregation.check_row_count(await self._run_query(query, aggregation.parse_total))
 
     async def list_due_days(
         self, before_us: int, rule: AnonymityRule, *, include_new: bool
     ) -> list[date]:
         """List earlier days to sum; `include_new` reads all verdicts. Raises StoreError."""
-        return await self._run_write(
-            lambda: self._daily_totals.list_due(before_us, rule, include_new=include_new)
-        )
+        return await self._run_write(self._daily_totals.list_due, before_us, rule, include_new)
 
     async def sum_day(self, day: date, rule: AnonymityRule) -> bool:
         """Sum a day for `totals` if needed; return whether it was. Raises StoreError."""
-        return await self._run_write(lambda: self._daily_totals.sum_day(day, rule))
+        return await self._run_write(self._daily_totals.sum_day, day, rule)
 
     async def measurements(
         self, measurement_filter: MeasurementFilter, cursor: str = "", limit: int = 50
@@ -221,24 +220,19 @@ class Store:
         """Return a page, newest first. Raises ValueError for an invalid cursor."""
         after = queries.parse_cursor(cursor)
         size = max(1, min(limit, MAX_PAGE_SIZE))
-        page_ids = await self._run_query(
+        page_ids = await self._read_rows(
             queries.query_measurement_ids(measurement_filter, after, size + 1)
         )
         if not page_ids:
             return MeasurementPage(items=())
         id_, started_us = page_ids[:size][-1]
-        records = await self._run_query(queries.query_measurements(page_ids[:size]))
-        verdicts = await self._run_query(queries.query_verdicts(records))
+        records = await self._read_records(queries.query_measurements(page_ids[:size]))
         next_cursor = f"{started_us}.{id_}" if len(page_ids) > size else ""
-        return MeasurementPage(items=queries.pair_verdicts(records, verdicts), next=next_cursor)
+        return MeasurementPage(items=await self.judged(records), next=next_cursor)
 
     async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the column's name
-        records = await self._run_query(queries.query_measurement(id))
-        if not records:
-            return None
-        return queries.pair_verdicts(
-            records, await self._run_query(queries.query_verdicts(records))
-        )[0]
+        judged = await self.judged(await self._read_records(queries.query_measurement(id)))
+        return judged[0] if judged else None
 
     async def list_judgements(
         self,
@@ -253,75 +247,74 @@ class Store:
         Raises StoreError.
         """
         query = queries.query_time_range(since_us, until_us, service or None, after, MAX_PAGE_SIZE)
-        records = await self._run_query(query)
-        verdict_rows = await self._run_query(queries.query_verdicts(records)) if records else []
+        records = await self._read_records(query)
+        verdict_rows = await self._read_verdicts(records)
         numbers = queries.find_last_judgements(verdict_rows)
         return [
             Judgement(measurement=record, verdicts=verdicts, number=numbers.get(record.id, 0))
             for record, verdicts in queries.pair_verdicts(records, verdict_rows)
         ]
 
-    async def judged(self, records: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
+    async def judged(self, records: Sequence[ReceivedMeasurement]) -> tuple[JudgedMeasurement, ...]:
         """Pair measurements with their last verdicts. Raises StoreError."""
-        return (
-            queries.pair_verdicts(records, await self._run_query(queries.query_verdicts(records)))
-            if records
-            else ()
-        )
+        return queries.pair_verdicts(records, await self._read_verdicts(records))
+
+    async def _read_records(self, query: Query) -> list[ReceivedMeasurement]:
+        return await self._run_query(query, queries.parse_record)
+
+    async def _read_verdicts(
+        self, records: Sequence[ReceivedMeasurement]
+    ) -> list[queries.VerdictRow]:
+        if not records:
+            return []
+        return await self._run_query(queries.query_verdicts(records), queries.parse_verdict)
 
     async def replace_verdicts(self, judgements: Sequence[Judgement]) -> None:
         """Replace judgements with lower numbers. Raises StoreError."""
-
-        def put() -> None:
-            self._daily_totals.mark_changed(
-                (j.measurement.started_us, j.measurement.vantage.country) for j in judgements
-            )
-            self._clickhouse.insert("verdicts", arrow_rows.build_judgement_table(judgements), "")
-
-        await self._run_write(put)
+        await self._run_write(self._block_writer.put_judgements, judgements)
 
     async def cells(self, cell_filter: CellFilter) -> list[Cell]:
         """Return stored cells; `rollup.fill_bins` adds empty ones. Raises StoreError."""
-        return await self._run_query(queries.query_cells(cell_filter))
+        return await self._run_query(queries.query_cells(cell_filter), queries.parse_cell)
 
     async def cell_days(self, since_us: int) -> list[tuple[int, int]]:
         """Return each day's midnight and last 5-minute write, in µs. Raises StoreError."""
-        return await self._run_query(queries.query_cell_days(since_us))
+        return await self._read_rows(queries.query_cell_days(since_us))
 
     async def health(self) -> StoreHealth:
         """Return the engine's state. Raises StoreError when it does not answer."""
-        (row,) = await self._run_query(queries.query_health())
+        (row,) = await self._read_rows(queries.query_health())
         free = self._clickhouse.free_bytes()
         return StoreHealth(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
     async def export(self, directory: Path) -> dict[str, int]:
         """Write every table to its own file at one moment; return their numbers of rows."""
-        return await self._run_write(
-            lambda: {t: self._export_table(t, directory) for t in TABLES}, BACKUP_TIMEOUT_S
-        )
+        return await self._run_write(self._export_tables, directory, deadline_s=BACKUP_TIMEOUT_S)
 
     async def load(self, directory: Path, rows: Mapping[str, int]) -> None:
         """Fill empty tables from `export`. Raises StoreError when rows are missing."""
-
-        def load() -> None:
-            for table in TABLES:
-                if table in rows:  # an older snapshot may lack the table
-                    self._load_table(table, directory, rows[table])
-
-        await self._run_write(load, BACKUP_TIMEOUT_S)
+        await self._run_write(self._load_tables, directory, rows, deadline_s=BACKUP_TIMEOUT_S)
 
     async def is_empty(self) -> bool:
         """Return whether all tables are empty."""
-        return await self._run_write(lambda: not any(self._count_rows(table) for table in TABLES))
+        return await self._run_write(self._is_empty)
 
-    def _export_table(self, table: str, directory: Path) -> int:
-        self._clickhouse.export(table, directory / f"{table}.native")
-        return self._count_rows(table)
+    def _export_tables(self, directory: Path) -> dict[str, int]:
+        for table in TABLES:
+            self._clickhouse.export(table, directory / f"{table}.native")
+        return {table: self._count_rows(table) for table in TABLES}
 
-    def _load_table(self, table: str, directory: Path, rows: int) -> None:
-        self._clickhouse.load(table, directory / f"{table}.native")
-        if self._count_rows(table) != rows:
-            raise StoreError(f"{directory}: {table} has not the {rows} rows it was written with.")
+    def _load_tables(self, directory: Path, rows: Mapping[str, int]) -> None:
+        for table in TABLES:
+            if table in rows:  # an older snapshot may lack the table
+                self._clickhouse.load(table, directory / f"{table}.native")
+                if self._count_rows(table) != rows[table]:
+                    raise StoreError(
+                        f"{directory}: {table} has not the {rows[table]} rows it was written with."
+                    )
+
+    def _is_empty(self) -> bool:
+        return not any(self._count_rows(table) for table in TABLES)
 
     def _count_rows(self, table: str) -> int:
         return int(self._clickhouse.query_written(queries.build_row_count_query(table), {})[0][0])
@@ -334,30 +327,47 @@ class Store:
             self._clickhouse.close()
             raise
 
-    async def _run_query(self, query: Query) -> list[Any]:
+    async def _read_rows(self, query: Query) -> list[Any]:
         """Run a query in a reading thread. Raises StoreError."""
+        return await self._run_query(query, _keep_row)
 
-        def ask() -> list[Any]:
-            rows = self._clickhouse.query(query.sql, query.parameters, query.binary_columns)
-            return [query.parse_row(row) for row in rows]
-
+    async def _run_query(
+        self, query: Query, parse_row: Callable[[tuple[Any, ...]], _T]
+    ) -> list[_T]:
+        """Run a query and parse its rows in a reading thread. Raises StoreError."""
         self._check_open()
-        return await _run_with_deadline(self._reader_pool, ask, READ_TIMEOUT_S)
+        return await _run_with_deadline(
+            self._reader_pool, READ_TIMEOUT_S, self._fetch_rows, query, parse_row
+        )
+
+    def _fetch_rows(self, query: Query, parse_row: Callable[[tuple[Any, ...]], _T]) -> list[_T]:
+        rows = self._clickhouse.query(query.sql, query.parameters, query.binary_columns)
+        return [parse_row(row) for row in rows]
 
     async def _run_write(
-        self, operation: Callable[[], _T], deadline_s: float = WRITE_TIMEOUT_S
+        self,
+        operation: Callable[[*_Args], _T],
+        *args: *_Args,
+        deadline_s: float = WRITE_TIMEOUT_S,
     ) -> _T:
         """Run a write in the writing thread. Raises StoreError."""
         self._check_open()
-        return await _run_with_deadline(self._writer_pool, operation, deadline_s)
+        return await _run_with_deadline(self._writer_pool, deadline_s, operation, *args)
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise StoreError("The store is closed.")
 
 
+def _keep_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
+    return row
+
+
 async def _run_with_deadline(
-    pool: ThreadPoolExecutor, operation: Callable[[], _T], deadline_s: float
+    pool: ThreadPoolExecutor,
+    deadline_s: float,
+    operation: Callable[[*_Args], _T],
+    *args: *_Args,
 ) -> _T:
     """Await an operation; after the deadline its thread continues.
 
@@ -365,6 +375,6 @@ async def _run_with_deadline(
     """
     try:
         async with asyncio.timeout(deadline_s):
-            return await asyncio.get_running_loop().run_in_executor(pool, operation)
+            return await asyncio.get_running_loop().run_in_executor(pool, operation, *args)
     except TimeoutError:
         raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None

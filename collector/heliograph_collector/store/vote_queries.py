@@ -1,15 +1,19 @@
 """Queries of votes: single votes, per vantage and bin, and per cell with networks.
 
-The counting rules equal those of `aggregate/rollup.py`, and a test compares both. A vantage's vote
-is the majority of its verdicts, a network's the majority of its vantages. A tie is unknown.
+A vantage's vote is the majority of its verdicts, a network's the majority of its vantages: the
+state that more of them report than any other. A tie, or a lead of unknown, is unknown. This module
+states the rule once for both ways of counting: `decide_majority` for rows in memory
+(`aggregate/rollup.py`), and `_MAJORITY_SQL` for the engine, which need not send the rows. Both are
+made of `STATES`, and a property test compares them.
 """
 
+from collections import Counter
 from collections.abc import Collection
+from dataclasses import fields
 from typing import Any
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.records import (
-    TIME_BAD,
     Count,
     StoredVote,
     Vantage,
@@ -23,6 +27,29 @@ from heliograph_collector.store.queries import Query, WhereClause
 MAX_VOTES = 250_000  # of one answer; about 100 MiB
 MAX_BINS = 50_000  # more than a month of minutes
 
+STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN)
+
+
+def decide_majority(counts: Counter[VerdictState]) -> VerdictState:
+    """Return the most frequent state; a tie or a lead of unknown is unknown."""
+    most = max(counts[state] for state in STATES)
+    leaders = [state for state in STATES if counts[state] == most]
+    return leaders[0] if len(leaders) == 1 else VerdictState.UNKNOWN
+
+
+def _build_majority_sql() -> str:
+    """Build the rule of `decide_majority` over columns named by the states' first letters."""
+    columns = [state[0] for state in STATES]
+    cases = [
+        f"{column} > greatest({', '.join(c for c in columns if c != column)}), '{state.value}'"
+        for column, state in zip(columns, STATES, strict=True)
+        if state is not VerdictState.UNKNOWN
+    ]
+    return f"multiIf({', '.join(cases)}, '{VerdictState.UNKNOWN.value}')"
+
+
+_MAJORITY_SQL = _build_majority_sql()
+
 
 def query_single_votes(service: str, country: str, since_us: int, until_us: int) -> Query:
     """Select up to MAX_VOTES votes and one more, which shows an excess."""
@@ -31,8 +58,8 @@ def query_single_votes(service: str, country: str, since_us: int, until_us: int)
     sql = f"""
 SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
   established, state, layer, method, reachable_endpoints, endpoints
-FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1}, _parse_single_vote)
+FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1})
 
 
 def check_vote_count(votes: list[StoredVote], service: str, country: str) -> list[StoredVote]:
@@ -71,43 +98,40 @@ SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_
       FROM verdicts FINAL WHERE {clause.sql}
     ) GROUP BY bin, country, nym HAVING said != 'unknown'
   ) GROUP BY bin, country, net
-) GROUP BY bin ORDER BY bin"""  # noqa: S608 our own conditions
+) GROUP BY bin ORDER BY bin"""  # noqa: S608 fixed text, values are parameters
     times = {
         "from": since_us,
         "to": until_us,
         "bin": bin_s * SECOND_US,
         "fresh": fresh_s * SECOND_US,
     }
-    return Query(
-        sql, clause.parameters | times, lambda r: WorldTally(start_us=r[0], good=r[1], bad=r[2])
-    )
+    return Query(sql, clause.parameters | times)
 
 
 def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
     """Select whole-target verdicts of volunteers with a valid time."""
     clause = WhereClause().add_time_range("started", since_us, until_us)
-    clause.add_condition("service = {service:String}", service=service)
-    clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'")
-    return clause.add_condition("rule != {bad:String}", bad=TIME_BAD)
+    return clause.add_service(service).add_volunteer_verdicts()
 
 
-def _parse_single_vote(r: tuple[Any, ...]) -> StoredVote:
+def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:
+    started_us, nym, prefix, country, region, asn, access, established, state, *details = row
+    layer, method, reachable_endpoints, endpoints = details
     return StoredVote(
-        started_us=r[0],
-        pseudonym=r[1],
-        prefix=r[2],
-        vantage=Vantage(country=r[3], region=r[4], asn=r[5], access=r[6]),
-        established=r[7],
-        state=VerdictState(r[8]),
-        layer=r[9],
-        method=r[10],
-        reachable_endpoints=r[11],
-        endpoints=r[12],
+        started_us=started_us,
+        pseudonym=nym,
+        prefix=prefix,
+        vantage=Vantage(country=country, region=region, asn=asn, access=access),
+        established=established,
+        state=VerdictState(state),
+        layer=layer,
+        method=method,
+        reachable_endpoints=reachable_endpoints,
+        endpoints=endpoints,
     )
 
 
 _CELL_COLUMNS = "country, region, asn, access, service, start"
-_STATES = (VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN)
 
 
 def query_votes(clause: WhereClause, bin_s: int) -> Query:
@@ -115,8 +139,8 @@ def query_votes(clause: WhereClause, bin_s: int) -> Query:
     sql = f"""
 SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
   tupleElement(how, 2) AS by_method, old
-FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US}, _parse_vote)
+FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
@@ -138,14 +162,8 @@ FROM (
     FROM ({_build_vantage_sql(clause, merged_fields)})
   )
   GROUP BY {_CELL_COLUMNS}, net
-) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 our own conditions
-    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US}, _parse_count)
-
-
-_MAJORITY_SQL = (
-    "multiIf(r > greatest(b, d, u), 'reachable', b > greatest(r, d, u), 'blocked',"
-    " d > greatest(r, b, u), 'down', 'unknown')"
-)
+) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
+    return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
 def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
@@ -153,9 +171,7 @@ def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ())
 
     Measurements with an invalid time have no bin and so no vote.
     """
-    clause.add_condition("endpoint = ''").add_condition("role = 'volunteer'").add_condition(
-        "rule != {bad:String}", bad=TIME_BAD
-    )
+    clause.add_volunteer_verdicts()
     place_columns = ", ".join(
         f"{wildcard if name in merged_fields else name} AS {name}_"
         for name, wildcard in _WILDCARDS.items()
@@ -175,7 +191,7 @@ FROM (
     SELECT {place_columns}, started, id, nym, prefix, layer, method, state, established
     FROM verdicts FINAL WHERE {clause.sql}
   ) GROUP BY {_CELL_COLUMNS}, nym, layer, method
-) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 our own conditions
+) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
 
 
 _WILDCARDS = {
@@ -187,37 +203,25 @@ _WILDCARDS = {
 }  # values that stand for a merged field
 
 
-def _parse_vote(r: tuple[Any, ...]) -> Vote:
-    return Vote(
-        country=r[0],
-        region=r[1],
-        asn=r[2],
-        access=r[3],
-        service=r[4],
-        start_us=r[5],
-        pseudonym=r[6],
-        prefix=r[7],
-        reachable=r[8],
-        blocked=r[9],
-        down=r[10],
-        unknown=r[11],
-        layer=r[12],
-        method=r[13],
-        established=r[14],
-    )
+_TALLY_FIELDS = [field.name for field in fields(WorldTally)]  # in the order of the query
+_VOTE_FIELDS = [field.name for field in fields(Vote)]
+_CELL_FIELDS = [field.name for field in fields(Count)][:6]  # before the counts
 
 
-def _parse_count(r: tuple[Any, ...]) -> Count:
+def parse_tally(row: tuple[Any, ...]) -> WorldTally:
+    return WorldTally(**dict(zip(_TALLY_FIELDS, row, strict=True)))
+
+
+def parse_vote(row: tuple[Any, ...]) -> Vote:
+    return Vote(**dict(zip(_VOTE_FIELDS, row, strict=True)))
+
+
+def parse_count(row: tuple[Any, ...]) -> Count:
     return Count(
-        country=r[0],
-        region=r[1],
-        asn=r[2],
-        access=r[3],
-        service=r[4],
-        start_us=r[5],
-        vantages=dict(zip(_STATES, r[6:10], strict=True)),
-        networks=dict(zip(_STATES, r[10:14], strict=True)),
-        causes={_parse_cause(cause): n for cause, n in r[14].items()},
+        **dict(zip(_CELL_FIELDS, row[:6], strict=True)),
+        vantages=dict(zip(STATES, row[6:10], strict=True)),
+        networks=dict(zip(STATES, row[10:14], strict=True)),
+        causes={_parse_cause(cause): n for cause, n in row[14].items()},
     )
 
 

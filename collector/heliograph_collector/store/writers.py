@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from heliograph_collector.model.records import Block, Cell
+from heliograph_collector.model.records import Block, Cell, Judgement
 from heliograph_collector.store import arrow_rows, queries
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.daily_totals import DailyTotals
@@ -30,14 +30,13 @@ class CellWriter:
         for cell in cells:
             by_table.setdefault(CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
         for table, table_cells in by_table.items():
-            self._last_written_us[table] = written_us = max(
-                self._query_number(_NOW), self._last_written(table) + 1
-            )
+            written_us = max(self._query_number(_NOW), self._last_written(table) + 1)
+            self._last_written_us[table] = written_us
             self._clickhouse.insert(table, arrow_rows.build_cell_table(table_cells, written_us), "")
 
     def _last_written(self, table: str) -> int:
         if table not in self._last_written_us:
-            sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 our own words
+            sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 the table is one of CELL_TABLES or "cells"
             return self._query_number(sql)
         return self._last_written_us[table]
 
@@ -82,13 +81,20 @@ class BlockWriter:
             self._clickhouse.insert(table, missing_rows, token)
         self._write_mark(block, DONE_MARK)
 
+    def put_judgements(self, judgements: Sequence[Judgement]) -> None:
+        """Write judgements that replace those with lower numbers. Raises StoreError."""
+        self._daily_totals.mark_changed(
+            (j.measurement.started_us, j.measurement.vantage.country) for j in judgements
+        )
+        self._clickhouse.insert("verdicts", arrow_rows.build_judgement_table(judgements), "")
+
     def _drop_present(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
         sql, key = queries.build_present_query(table)
         bounds = {"journal": block.journal, "first": block.first, "last": block.last}
         return arrow_rows.drop_present(rows, key, set(self._clickhouse.query_written(sql, bounds)))
 
     def _write_mark(self, block: Block, kind: str) -> None:
-        mark = arrow_rows.build_block_table(block.journal, kind, block.first, block.last)
+        mark = arrow_rows.build_mark_table(block, kind)
         self._clickhouse.insert("blocks", mark, f"{block.journal}-{block.last}-{kind}")
 
     def read_mark(self, journal: str, kind: str) -> tuple[int, int]:

@@ -95,7 +95,7 @@ async def test_current_day_and_other_signatures_are_counted_live(store: Store) -
 async def test_crash_between_writes_keeps_answers_right(
     store: Store, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    put, insert = ClickHouse.insert_select, ClickHouse.insert
+    put, insert = ClickHouse.command, ClickHouse.insert
     left = 0
 
     def dying(work: Any) -> Any:
@@ -113,7 +113,7 @@ async def test_crash_between_writes_keeps_answers_right(
     await keeper(store, MIDNIGHT + 7 * DAY).update_due_days()
     for n in range(5):
         left = n + 1
-        monkeypatch.setattr(ClickHouse, "insert_select", dying(put))
+        monkeypatch.setattr(ClickHouse, "command", dying(put))
         monkeypatch.setattr(ClickHouse, "insert", dying(insert))
         with suppress(StoreError):
             more = said(reachable(), 2, first=20, at_us=T0 + n * DAY)

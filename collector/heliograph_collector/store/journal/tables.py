@@ -184,7 +184,7 @@ def delete_old_rows(
     kept as ranges.
     """
     query = (
-        f"SELECT position, agent, sequence FROM log WHERE {condition} AND received_us < ?"  # noqa: S608 ours
+        f"SELECT position, agent, sequence FROM log WHERE {condition} AND received_us < ?"  # noqa: S608 fixed text, values are parameters
         " AND position <= ? ORDER BY received_us LIMIT ?"
     )
     old_rows = db.execute(query, (before_us, max_position, limit)).fetchall()
