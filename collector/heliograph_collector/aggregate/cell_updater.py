@@ -99,10 +99,8 @@ class CellUpdater:
         self._store = store
         self._clock = clock
         self._widths = bin_widths()
-        self.oldest_position: int | None = (
-            None  # the journal entry after which unfinished data arrived
-        )
-        # that a start would not find by itself
+        # the journal entry after which unfinished data arrived that a start would not find
+        self.oldest_position: int | None = None
 
     def touch(self, timestamps_us: Iterable[int], after_position: int | None = None) -> None:
         """Mark the bins of these times; the data arrived after `after_position`."""
@@ -124,11 +122,10 @@ class CellUpdater:
 
         Half of the startup span is the limit, because time passes until a restart.
         """
-        oldest_startup_bin = (
-            self._clock.wall_us() - width.startup_s * SECOND_US // 2
-        ) // width.width_us
-        return not width.retention_s and any(
-            bin_number < oldest_startup_bin for bin_number in width.touched_bins
+        startup_us = self._clock.wall_us() - width.startup_s * SECOND_US // 2
+        oldest_startup_bin = startup_us // width.width_us
+        return not width.retention_s and min(width.touched_bins, default=oldest_startup_bin) < (
+            oldest_startup_bin
         )
 
     async def run(self) -> None:
@@ -149,9 +146,7 @@ class CellUpdater:
         width.touch([now_us, now_us - int(width.rounds_per_update * _EVERY_S * SECOND_US)])
         if width.retention_s:
             oldest = (now_us - width.retention_s * SECOND_US) // width.width_us
-            width.touched_bins = {
-                bin_number for bin_number in width.touched_bins if bin_number >= oldest
-            }
+            width.touched_bins = {number for number in width.touched_bins if number >= oldest}
         for first, last in list(group_consecutive(sorted(width.touched_bins), width.batch_bins)):
             await self._update_stretch(width, first, last)
         if not width.retention_s and not self._has_old_bins(width):
@@ -173,10 +168,11 @@ class CellUpdater:
 
 async def update_bins(store: Store, since_us: int, until_us: int, bin_s: int) -> None:
     """Roll up whole bins again and write the changed rows. Raises StoreError."""
-    stored_cells = await _stored_cells(store, since_us, until_us, bin_s)
-    counts = await store.counts(since_us, until_us, bin_s)
-    silences = await store.silences(since_us, until_us, bin_s)
-    cells = await asyncio.to_thread(roll_up_bins, counts, silences, since_us, until_us, bin_s)
+    window = (since_us, until_us, bin_s)
+    stored_cells = await _stored_cells(store, *window)
+    counts = await store.counts(*window)
+    silences = await store.silences(*window)
+    cells = await asyncio.to_thread(roll_up_bins, counts, silences, *window)
     await store.replace_cells(changed_cells(stored_cells, cells))
 
 

@@ -7,18 +7,17 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from itertools import groupby
+from operator import attrgetter
 
 from heliograph_collector.aggregate.rollup import (
     CellKey,
+    build_cell,
     cell_key,
-    compute_confidence,
-    decide_state,
     empty_cell,
-    most_common_cause,
     person_count,
     sum_layers,
 )
-from heliograph_collector.model.records import Cell, VerdictState
+from heliograph_collector.model.records import Cell, Count, VerdictState
 
 INSUFFICIENT = "insufficient"  # the method of a cell that hides a number below k
 
@@ -34,10 +33,10 @@ def merge_small_cells(cells: Sequence[Cell], k: int) -> list[Cell]:
     networks and the difference of nested cells.
     """
     shown_keys = {cell_key(c) for c in cells if person_count(c) >= k}
-    ordered = sorted(cells, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+    by_bin = attrgetter("country", "service", "start_us", "bin_s")
     merged = [
         cell
-        for _, group in groupby(ordered, key=lambda c: (c.country, c.service, c.start_us, c.bin_s))
+        for _, group in groupby(sorted(cells, key=by_bin), key=by_bin)
         for cell in _merge_bin(list(group), k, shown_keys)
     ]
     return merged if k <= 1 else [_hide_small_numbers(c, k) for c in merged]
@@ -70,9 +69,7 @@ def _merge_bin(group: Sequence[Cell], k: int, shown_keys: set[CellKey]) -> list[
     for cell in group:
         is_kept = cell_key(cell) != others and _is_shown(cell, k, shown_keys)
         (shown_cells if is_kept else small_cells).append(cell)
-    spare_cells = sorted(
-        (c for c in shown_cells if person_count(c)), key=lambda c: (person_count(c), cell_key(c))
-    )
+    spare_cells = sorted(filter(person_count, shown_cells), key=_rank_size)
     while small_cells and 0 < sum(map(person_count, small_cells)) < k and spare_cells:
         small_cells.append(spare_cells.pop(0))
         shown_cells.remove(small_cells[-1])
@@ -87,35 +84,33 @@ def _merge_bin(group: Sequence[Cell], k: int, shown_keys: set[CellKey]) -> list[
     return [_merge_cells(others, small_cells, k), *shown_cells]
 
 
+def _rank_size(cell: Cell) -> tuple[int, CellKey]:
+    return person_count(cell), cell_key(cell)
+
+
 def _is_shown(cell: Cell, k: int, shown_keys: set[CellKey]) -> bool:
     persons = person_count(cell)
     return persons >= k or (persons == 0 and cell_key(cell) in shown_keys)
 
 
 def _merge_cells(key: CellKey, small: Sequence[Cell], k: int) -> Cell:
-    template = replace(small[0], **key._asdict())
     persons = sum(map(person_count, small))
     if persons < max(k, 1):
+        template = replace(small[0], **key._asdict())
         return empty_cell(template, INSUFFICIENT if persons else "")
-    counts = Counter({state: sum(getattr(c, state.value) for c in small) for state in VerdictState})
-    vantages = sum(c.vantages for c in small)
+    counts = {state: sum(getattr(c, state.value) for c in small) for state in VerdictState}
+    causes: Counter[tuple[VerdictState, str, str]] = Counter()
+    for c in small:
+        causes[c.state, c.layer, c.method] += c.vantages
+    start_us = small[0].start_us
+    count = Count(
+        **key._asdict(), start_us=start_us, vantages=counts, networks=counts, causes=causes
+    )
+    merged = build_cell(key, start_us, small[0].bin_s, count, sum(c.silent for c in small))
     prefixes = sum(c.prefixes for c in small)
-    state = decide_state(counts)
-    causes = [(c.layer, c.method) for c in small if c.state is state for _ in range(c.vantages)]
-    has_cause = state in (VerdictState.BLOCKED, VerdictState.DOWN)
-    layer, method = most_common_cause(Counter(causes)) if has_cause else ("", "")
     return replace(
-        template,
-        reachable=counts[VerdictState.REACHABLE],
-        blocked=counts[VerdictState.BLOCKED],
-        down=counts[VerdictState.DOWN],
-        unknown=counts[VerdictState.UNKNOWN],
-        vantages=vantages,
-        silent=sum(c.silent for c in small),
-        state=state,
-        confidence=min(compute_confidence(state, counts, vantages), _max_confidence(prefixes)),
-        layer=layer,
-        method=method,
+        merged,
+        confidence=min(merged.confidence, _max_confidence(prefixes)),
         prefixes=prefixes,
         layers=sum_layers(pair for c in small for pair in c.layers),
     )

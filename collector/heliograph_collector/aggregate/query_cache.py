@@ -18,12 +18,13 @@ from collections.abc import (
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
+from heliograph_collector.store.queries import PlaceFilter
 
 _T = TypeVar("_T")
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
@@ -47,14 +48,11 @@ class _CacheEntry(Generic[_T]):
 
 
 class StaleWhileRevalidate(Generic[_T]):
-    """A cache of at most `max_weight` by `weight`; it evicts the oldest answers."""
+    """A cache of at most `max_weight` by `weigh`; it evicts the oldest answers."""
 
-    def __init__(
-        self, clock: Clock, max_weight: int, weight: Callable[[_T], int] = lambda _: 1
-    ) -> None:
+    def __init__(self, clock: Clock, max_weight: int) -> None:
         self._clock = clock
         self._max_weight = max_weight
-        self._weight = weight
         self._entries: dict[Hashable, _CacheEntry[_T]] = {}
         self._key_locks: dict[Hashable, asyncio.Lock] = {}
         self._stale: dict[Hashable, None] = {}  # keys to refresh: their stale answer was served
@@ -71,6 +69,10 @@ class StaleWhileRevalidate(Generic[_T]):
         async with self._lock_key(key):
             entry = self._lookup(key) or await self._refresh(key, make, ttl)
             return entry.value
+
+    def weigh(self, value: _T) -> int:
+        """Return the weight of an answer, by default 1."""
+        return 1
 
     async def run(self) -> None:
         """Refresh stale answers that were served; never return.
@@ -131,7 +133,12 @@ class StaleWhileRevalidate(Generic[_T]):
         return entry
 
     def _total_weight(self) -> int:
-        return sum(self._weight(entry.value) for entry in self._entries.values())
+        return sum(self.weigh(entry.value) for entry in self._entries.values())
+
+
+class _CellCache(StaleWhileRevalidate[Sequence[Cell]]):
+    def weigh(self, value: Sequence[Cell]) -> int:
+        return 1 + len(value)
 
 
 _EMPTY_VALUES = {"country": "", "region": "", "asn": 0, "access": ""}
@@ -145,10 +152,16 @@ class CountStore(Protocol):
     """The queries of the store that the cache needs."""
 
     async def counts(
-        self, since_us: int, until_us: int, bin_s: int, *, wider: Collection[str] = (), **only: Any
+        self,
+        since_us: int,
+        until_us: int,
+        bin_s: int,
+        *,
+        wider: Collection[str] = (),
+        **filters: Unpack[PlaceFilter],
     ) -> list[Count]: ...
     async def silences(
-        self, since_us: int, until_us: int, bin_s: int, **only: Any
+        self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]
     ) -> list[SilenceCount]: ...
 
 
@@ -170,9 +183,7 @@ class CellQueryCache:
     """
 
     def __init__(self, store: CountStore, clock: Clock) -> None:
-        self.cache: StaleWhileRevalidate[Sequence[Cell]] = StaleWhileRevalidate(
-            clock, _MAX_CELLS, lambda cells: 1 + len(cells)
-        )
+        self.cache = _CellCache(clock, _MAX_CELLS)
         self._store = store
         self._clock = clock
         self._query_lock = asyncio.Lock()  # one query at a time: the store has other work
@@ -185,7 +196,7 @@ class CellQueryCache:
         *,
         wider: Collection[str],
         empty: bool = True,
-        **only: Any,
+        **filters: Unpack[PlaceFilter],
     ) -> list[Cell]:
         """Return a row for every key and bin, merged over the fields in `wider`.
 
@@ -194,7 +205,7 @@ class CellQueryCache:
         cells: list[Cell] = []
         for first_us, last_us in split_days(since_us, until_us, bin_s):
             query = _DayQuery(
-                first_us, last_us, bin_s, tuple(sorted(wider)), tuple(sorted(only.items()))
+                first_us, last_us, bin_s, tuple(sorted(wider)), tuple(sorted(filters.items()))
             )
             cells += await self.cache.get(
                 query, partial(self._query_cells, query), self._ttl_for(query)
@@ -221,9 +232,7 @@ def _roll_up(
     window: tuple[int, int, int],
     wider: Collection[str],
 ) -> list[Cell]:
-    blank_fields = {
-        name: empty_value for name, empty_value in _EMPTY_VALUES.items() if name in wider
-    }
+    blank_fields = {name: _EMPTY_VALUES[name] for name in _EMPTY_VALUES.keys() & set(wider)}
     return roll_up_bins(counts, widen_silences(silences, **blank_fields), *window)
 
 

@@ -1,15 +1,20 @@
 """Roll up votes into cells: one vote per vantage and per network. Pure.
 
+Rows of votes are counted here (`count_votes`); a long window is counted by the engine instead
+(`store/vote_queries.py`, which states the rule of the majority for both). Everything that follows
+from the counts, as the thresholds and the confidence, is here alone.
+
 A cell is (country, region, ASN, access, service) in one time bin. Every cell of the window has a
 row in every bin, including bins without a measurement. `k_anonymity` hides small cells.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
+from heliograph_collector.store.vote_queries import decide_majority
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,19 +95,24 @@ def roll_up_bins(
 
     `fill_bins` adds the rows without votes.
     """
-    by_start: defaultdict[int, tuple[list[Count], list[SilenceCount]]] = defaultdict(
-        lambda: ([], [])
-    )
     bin_us = bin_s * 1_000_000
+    counts_by_start: defaultdict[int, list[Count]] = defaultdict(list)
     for count in counts:
-        by_start[count.start_us // bin_us * bin_us][0].append(count)
+        counts_by_start[count.start_us // bin_us * bin_us].append(count)
+    silences_by_start: defaultdict[int, list[SilenceCount]] = defaultdict(list)
     for silence in silences:
-        by_start[silence.start_us // bin_us * bin_us][1].append(silence)
+        silences_by_start[silence.start_us // bin_us * bin_us].append(silence)
     return [
         cell
-        for start_us, (bin_counts, bin_silences) in sorted(by_start.items())
+        for start_us in sorted(counts_by_start.keys() | silences_by_start.keys())
         if since_us <= start_us < until_us
-        for cell in _cells_in_window(bin_counts, bin_silences, start_us, start_us + bin_us, bin_s)
+        for cell in _cells_in_window(
+            counts_by_start[start_us],
+            silences_by_start[start_us],
+            start_us,
+            start_us + bin_us,
+            bin_s,
+        )
     ]
 
 
@@ -120,13 +130,12 @@ def fill_bins(
     silent_by_bin: Counter[tuple[PlaceKey, int]] = Counter()
     for (key, start_us), cell in cells_by_bin.items():
         if cell.silent:
-            silent_by_bin[key.place, start_us] = max(
-                silent_by_bin[key.place, start_us], cell.silent
-            )
+            place_bin = (key.place, start_us)
+            silent_by_bin[place_bin] = max(silent_by_bin[place_bin], cell.silent)
     voted_cells = {cell_bin: cell for cell_bin, cell in cells_by_bin.items() if cell.vantages}
     return [
         voted_cells.get((key, start_us))
-        or _build_cell(key, start_us, bin_s, None, silent_by_bin[key.place, start_us])
+        or build_cell(key, start_us, bin_s, None, silent_by_bin[key.place, start_us])
         for key in sorted(_cell_keys(voted_cells, silent_by_bin))
         for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
         if empty or (key, start_us) in voted_cells or (key.place, start_us) in silent_by_bin
@@ -143,15 +152,6 @@ def changed_cells(stored: Iterable[Cell], cells: Iterable[Cell]) -> list[Cell]:
         if cell_bin not in cells_by_bin and person_count(c)
     ]
     return [c for cell_bin, c in cells_by_bin.items() if stored_by_bin.get(cell_bin) != c] + emptied
-
-
-def decide_vantage_vote(counts: StateCounts) -> VerdictState:
-    """Return the most frequent state; a tie or a lead of unknown is unknown."""
-    ranked = counts.most_common(2)
-    if not ranked or ranked[0][1] == 0:
-        return VerdictState.UNKNOWN
-    is_tied = len(ranked) > 1 and ranked[0][1] == ranked[1][1]
-    return VerdictState.UNKNOWN if is_tied else ranked[0][0]
 
 
 def decide_state(counts: StateCounts) -> VerdictState:
@@ -196,7 +196,7 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
 
 
 def _count_voters(key: CellKey, start_us: int, voters: Sequence[_Voter]) -> Count:
-    votes = [decide_vantage_vote(v.counts) for v in voters]
+    votes = [decide_majority(v.counts) for v in voters]
     causes = zip(votes, (v.cause for v in voters), strict=True)
     return Count(
         **key._asdict(),
@@ -220,7 +220,7 @@ def _cells_in_window(
     counts_by_bin = {(cell_key(count), count.start_us): count for count in counts}
     silent_by_bin = _silent_by_bin(silences, since_us, until_us, bin_us)
     return [
-        _build_cell(
+        build_cell(
             key,
             start_us,
             bin_s,
@@ -261,7 +261,8 @@ def _cell_keys(
     }
 
 
-def _build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, silent: int) -> Cell:
+def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, silent: int) -> Cell:
+    """Build a cell from the votes in it; None for no votes."""
     vantages = Counter({} if count is None else count.vantages)
     networks = Counter({} if count is None else count.networks)
     causes = {} if count is None else count.causes
@@ -301,31 +302,16 @@ def _network_votes(voters: Sequence[_Voter], vantage_votes: Sequence[VerdictStat
     votes_by_network: defaultdict[str, StateCounts] = defaultdict(Counter)
     for voter, vote in zip(voters, vantage_votes, strict=True):
         votes_by_network[voter.last_seen[1]][vote] += 1
-    return Counter(
-        decide_vantage_vote(network_votes) for network_votes in votes_by_network.values()
-    )
+    return Counter(decide_majority(network_votes) for network_votes in votes_by_network.values())
 
 
 def most_common_cause(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
-    return max(sorted(causes), key=lambda cause: causes[cause], default=("", ""))
+    return max(sorted(causes), key=causes.__getitem__, default=("", ""))
 
 
 def empty_cell(cell: Cell, method: str) -> Cell:
     """Return the row without its numbers."""
-    return Cell(
-        **cell_key(cell)._asdict(),
-        start_us=cell.start_us,
-        bin_s=cell.bin_s,
-        vantages=0,
-        reachable=0,
-        blocked=0,
-        down=0,
-        unknown=0,
-        silent=0,
-        state=VerdictState.UNKNOWN,
-        confidence=0.0,
-        method=method,
-    )
+    return replace(build_cell(cell_key(cell), cell.start_us, cell.bin_s, None, 0), method=method)
 
 
 def person_count(cell: Cell) -> int:
@@ -356,7 +342,7 @@ def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
 
 
 def _merge_votes(first: Vote, second: Vote) -> Vote:
-    worse = max(first, second, key=lambda vote: (vote.blocked + vote.down, vote.layer))
+    worse = max(first, second, key=_rank_badness)
     return replace(
         worse,
         reachable=first.reachable + second.reachable,
@@ -366,34 +352,21 @@ def _merge_votes(first: Vote, second: Vote) -> Vote:
     )
 
 
+def _rank_badness(vote: Vote) -> tuple[int, str]:
+    return vote.blocked + vote.down, vote.layer
+
+
 def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[SilenceCount]:
     """Merge silences over the given fields."""
     merged: dict[tuple[object, ...], SilenceCount] = {}
     for silence in silences:
         wide = replace(silence, **wider)
         key = (wide.country, wide.region, wide.asn, wide.access, wide.start_us)
-        previous = merged.get(key)
-        merged[key] = (
-            wide
-            if previous is None
-            else replace(previous, vantages=previous.vantages + wide.vantages)
-        )
+        earlier_vantages = merged[key].vantages if key in merged else 0
+        merged[key] = replace(wide, vantages=earlier_vantages + wide.vantages)
     return list(merged.values())
 
 
-def blank_cell(place_fields: Mapping[str, Any], service: str, bin_s: int) -> Cell:
+def blank_cell(key: CellKey, bin_s: int) -> Cell:
     """Return the row of a cell without measurements."""
-    return Cell(
-        **place_fields,
-        service=service,
-        start_us=0,
-        bin_s=bin_s,
-        vantages=0,
-        reachable=0,
-        blocked=0,
-        down=0,
-        unknown=0,
-        silent=0,
-        state=VerdictState.UNKNOWN,
-        confidence=0.0,
-    )
+    return build_cell(key, 0, bin_s, None, 0)

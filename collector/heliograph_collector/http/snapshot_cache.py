@@ -250,8 +250,14 @@ async def query_series(
     service = scope_filter.service or ""
     # Silence has no service: it counts for every requested service.
     measured = [replace(c, service=service) if not c.service else c for c in measured]
-    place = {name: filters.get(name, value) for name, value in _TOTALS.items() if name != "service"}
-    blank = rollup.blank_cell(place, service, bin_s)
+    key = rollup.CellKey(
+        country=scope_filter.country or "",
+        region=scope_filter.region or "",
+        asn=scope_filter.asn or 0,
+        access=scope_filter.access or "",
+        service=service,
+    )
+    blank = rollup.blank_cell(key, bin_s)
     shown_cells = k_anonymity.merge_small_cells(measured, feed.k_anonymity)
     return k_anonymity.fill_starts(
         blank, measured, shown_cells, range(since_us, until_us, bin_s * 1_000_000)

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 
@@ -141,11 +141,9 @@ class Counting:
         return said
 
 
-def cache(
-    most: int = 9, weight: Callable[[int], int] = lambda _: 1
-) -> tuple[HandClock, Counting, StaleWhileRevalidate[int]]:
+def cache() -> tuple[HandClock, Counting, StaleWhileRevalidate[int]]:
     clock = HandClock(wall=T0)
-    return clock, Counting(), StaleWhileRevalidate(clock, most, weight)
+    return clock, Counting(), StaleWhileRevalidate(clock, 9)
 
 
 @asynccontextmanager
@@ -217,7 +215,11 @@ async def test_store_error_is_raised_only_when_the_answer_has_expired() -> None:
 
 
 async def test_heavy_answers_evict_the_oldest() -> None:
-    _, counting, kept = cache(10, lambda value: value)
+    class Weighed(StaleWhileRevalidate[int]):
+        def weigh(self, value: int) -> int:
+            return value
+
+    counting, kept = Counting(), Weighed(HandClock(wall=T0), 10)
     for key in ("a", "b", "c"):
         counting.told.put_nowait(4)
         await kept.get(key, counting.make, TERM)

@@ -14,12 +14,12 @@ from heliograph_collector.aggregate.rollup import (
     compute_confidence,
     count_votes,
     decide_state,
-    decide_vantage_vote,
     fill_bins,
     roll_up,
     roll_up_bins,
 )
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
+from heliograph_collector.store.vote_queries import decide_majority
 
 BIN_S = 300
 BIN_US = BIN_S * 1_000_000
@@ -82,7 +82,7 @@ CELL_STATES: Counts = [({B: 2, R: 1}, B), ({B: 65, R: 35}, U), ({B: 1, R: 1}, U)
 
 def test_counts_decide_the_vote_of_a_vantage_and_the_state_of_a_cell() -> None:
     for counts, expected in VANTAGE_VOTES:
-        assert decide_vantage_vote(Counter(counts)) is expected, counts
+        assert decide_majority(Counter(counts)) is expected, counts
     for counts, expected in CELL_STATES:
         assert decide_state(Counter(counts)) is expected, counts
 

@@ -1,11 +1,21 @@
-"""Group commit: one thread commits all requests queued during the last commit.
+"""Group commit: one thread commits all writes that were queued during the last commit.
 
-States of a request: *queued* (in `_queue`), *taken* (in the batch of the present transaction),
-*done* (its future has the result or error). `submit` queues and waits. The writer thread takes
-queued requests up to MAX_COMMIT_BYTES, skips cancelled ones, runs all in one transaction, syncs,
-and completes their futures. A failed transaction fails all of its requests, and none of them is
-stored. A request whose deadline passes after it was taken may still be committed. Requests share
-one sync, so that a slow disk limits latency and not throughput.
+Theory of operation. A durable commit costs one sync of the disk, whatever it holds. So one thread
+owns the writing connection, and writes that arrive during a sync share the next one: a slow disk
+limits latency and not throughput.
+
+States of a request:
+- *queued*: `submit` put it into `_queue` and awaits its future. A request that finds MAX_QUEUED
+  requests or MAX_QUEUED_BYTES there, or a closing journal, is refused instead. A cancelled request
+  leaves the queue without effect.
+- *taken*: the writer moved it, in order, into the batch of the present transaction, which ends with
+  the request that reaches MAX_COMMIT_BYTES. It can no longer be cancelled. If its deadline passes
+  now, `submit` raises, and it may be committed all the same: the caller repeats it, and the journal
+  finds the duplicate.
+- *done*: COMMIT returned, so the rows are on disk, and its future has the result. Waiters for a
+  position wake up after that. A failed transaction fails all of its requests and stores none.
+
+`close` lets the writer commit what is queued, and then ends its thread.
 """
 
 import asyncio
@@ -13,19 +23,19 @@ import contextlib
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
-from heliograph_collector.store.journal.tables import open_database
+from heliograph_collector.store.journal.tables import open_database, read_last_position
 
 MAX_QUEUED = 4_096  # requests
 MAX_QUEUED_BYTES = 67_108_864
 MAX_COMMIT_BYTES = 8_388_608  # of one transaction
 
 _T = TypeVar("_T")
+_Result_co = TypeVar("_Result_co", covariant=True)
 
 
 class JournalError(Exception):
@@ -40,10 +50,17 @@ class JournalFullError(JournalError):
     """The disk is full or fails."""
 
 
+class JournalWrite(Protocol[_Result_co]):
+    """Write of the journal: `size` bytes that `apply` puts into a transaction."""
+
+    @property
+    def size(self) -> int: ...
+    def apply(self, db: sqlite3.Connection) -> _Result_co: ...
+
+
 @dataclass(slots=True)
 class _CommitRequest:
-    operation: Callable[[sqlite3.Connection], Any]
-    size: int
+    write: JournalWrite[Any]
     future: Future[Any]
 
 
@@ -53,10 +70,10 @@ class GroupCommitter:
     `submit` works from any event loop, and any thread may read `last_position`.
     """
 
-    def __init__(self, path: Path, limit_bytes: int, last: int) -> None:
-        self.last_position = last
+    def __init__(self, path: Path, limit_bytes: int) -> None:
         self._path = path
         self._db = open_database(path, limit_bytes)
+        self.last_position = read_last_position(self._db)
         self._queue: deque[_CommitRequest] = deque()
         self._queued_bytes = 0
         self._condition = threading.Condition()
@@ -65,15 +82,13 @@ class GroupCommitter:
         self._thread = threading.Thread(target=self._run_writer, name="journal-writer", daemon=True)
         self._thread.start()
 
-    async def submit(
-        self, operation: Callable[[sqlite3.Connection], _T], size: int, deadline_s: float
-    ) -> _T:
-        """Run `operation`; return its result once it is on disk. Raises JournalError."""
+    async def submit(self, write: JournalWrite[_T], deadline_s: float) -> _T:
+        """Apply a write; return its result once it is on disk. Raises JournalError."""
         future: Future[_T] = Future()
         with self._condition:
-            self._check_capacity(size)
-            self._queue.append(_CommitRequest(operation, size, future))
-            self._queued_bytes += size
+            self._check_capacity(write.size)
+            self._queue.append(_CommitRequest(write, future))
+            self._queued_bytes += write.size
             self._condition.notify()
         try:
             async with asyncio.timeout(deadline_s):
@@ -123,7 +138,7 @@ class GroupCommitter:
                 results = self._commit_batch(batch)
             except sqlite3.Error as error:
                 self._fail_batch(batch, error)
-            except Exception as error:  # noqa: BLE001 a bug fails its requests; the thread continues
+            except Exception as error:  # noqa: BLE001 whatever a write raises fails its batch, or its callers would wait for ever
                 for request in batch:
                     request.future.set_exception(error)
             else:
@@ -142,25 +157,22 @@ class GroupCommitter:
                     self._condition.wait()
                 while self._queue and (not batch or size < MAX_COMMIT_BYTES):
                     request = self._queue.popleft()
-                    self._queued_bytes -= request.size
+                    self._queued_bytes -= request.write.size
                     if request.future.set_running_or_notify_cancel():
                         batch.append(request)
-                        size += request.size
+                        size += request.write.size
         return batch
 
     def _commit_batch(self, batch: list[_CommitRequest]) -> list[Any]:
         self._db.execute("BEGIN IMMEDIATE")
         try:
-            results = [request.operation(self._db) for request in batch]
+            results = [request.write.apply(self._db) for request in batch]
             self._db.execute("COMMIT")
         except BaseException:
             with contextlib.suppress(sqlite3.Error):  # SQLite has rolled back already
                 self._db.execute("ROLLBACK")
             raise
-        sequence_row = self._db.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
-        ).fetchone()
-        self.last_position = self.last_position if sequence_row is None else int(sequence_row[0])
+        self.last_position = read_last_position(self._db)
         return results
 
     def _fail_batch(self, batch: list[_CommitRequest], error: sqlite3.Error) -> None:

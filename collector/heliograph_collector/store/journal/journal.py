@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, TypeVarTuple
 
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.directory_lock import DirectoryInUseError, DirectoryLock
@@ -35,8 +35,10 @@ __all__ = [
 
 MAX_BODY = 2 * 1_048_576  # bytes; an envelope is at most 1 MiB before compression
 MAX_SEQUENCE = 2**63 - 1  # largest integer of SQLite
+_TRIM_DEADLINE_S = 60.0
 
 _T = TypeVar("_T")
+_Args = TypeVarTuple("_Args")
 
 
 class Journal:
@@ -59,7 +61,7 @@ class Journal:
                 self._reader = undo.enter_context(closing(reader))
                 self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
                 self.alive_before_us = table.read_last_alive_us(self._reader)
-                self._committer = GroupCommitter(path, limit_bytes, self._read_last_position())
+                self._committer = GroupCommitter(path, limit_bytes)
                 undo.pop_all()
         except (sqlite3.Error, TypeError) as error:
             raise JournalError(
@@ -82,11 +84,7 @@ class Journal:
         """
         for row in rows:
             _check_row(row)
-        values = [table.build_parameters(row) for row in rows]
-        size = sum(len(row.body) + 200 for row in rows)
-        return await self._committer.submit(
-            lambda db: table.insert_rows(db, values), size, deadline_s
-        )
+        return await self._committer.submit(table.RowInsert(rows), deadline_s)
 
     async def read(
         self,
@@ -101,13 +99,11 @@ class Journal:
         `kinds` without envelopes reads an index of the others only. A reader of such a selection
         that gets fewer than `limit` rows has read all up to the `position` from before the call.
         """
-        return await self._run_on_reader(
-            lambda: table.read_rows(self._reader, after, limit, limit_bytes, kinds)
-        )
+        return await self._run_on_reader(table.read_rows, after, limit, limit_bytes, kinds)
 
     async def read_body(self, agent: bytes, sequence: int) -> bytes | None:
         """Read the body of a stored envelope, None if it was trimmed. Raises JournalError."""
-        return await self._run_on_reader(lambda: table.read_body(self._reader, agent, sequence))
+        return await self._run_on_reader(table.read_body, agent, sequence)
 
     @property
     def position(self) -> int:
@@ -124,7 +120,7 @@ class Journal:
         It is not synced: it takes 80 µs and 4 kB, and a power failure may lose some seconds. Raises
         JournalError.
         """
-        await self._run_on_reader(lambda: table.mark_alive(self._reader, at_us))
+        await self._run_on_reader(table.mark_alive, at_us)
 
     async def trim(
         self, max_position: int, received_before_us: int, presence_before_us: int | None = None
@@ -135,49 +131,39 @@ class Journal:
         `presence_before_us`, because detectors learn from weeks of them how often agents become
         silent without an outage.
         """
-        trimmed_count = await self._trim_kind(
-            table.ENVELOPE_CONDITION, max_position, received_before_us
-        )
+        deletes = [table.OldRowDelete(table.ENVELOPE_CONDITION, max_position, received_before_us)]
         if presence_before_us is not None:
-            trimmed_count += await self._trim_kind(
-                table.PRESENCE_CONDITION, max_position, presence_before_us
+            deletes.append(
+                table.OldRowDelete(table.PRESENCE_CONDITION, max_position, presence_before_us)
             )
-        return trimmed_count
+        return sum([await self._delete_all(delete) for delete in deletes])
 
-    async def _trim_kind(self, condition: str, max_position: int, before_us: int) -> int:
+    async def _delete_all(self, delete: table.OldRowDelete) -> int:
+        """Delete in short transactions, because appends wait for each."""
         total = 0
         while True:
-            trimmed_count = await self._committer.submit(
-                lambda db: table.delete_old_rows(
-                    db, condition, max_position, before_us, table.ROW_LIMIT
-                ),
-                0,
-                60.0,
-            )
+            trimmed_count = await self._committer.submit(delete, _TRIM_DEADLINE_S)
             total += trimmed_count
             if trimmed_count < table.ROW_LIMIT:
                 return total
 
     async def snapshot(self, target: Path) -> None:
         """Write a copy that opens as a journal, while appends continue."""
-        await self._run_on_reader(lambda: table.copy_database(self._reader, target))
+        await self._run_on_reader(table.copy_database, target)
 
     async def close(self) -> None:
         """Finish queued commits; later appends are refused."""
         await asyncio.to_thread(self._committer.close)
-        await self._run_on_reader(self._reader.close)
+        await self._run_on_reader(sqlite3.Connection.close)
         self._pool.shutdown()
         self._lock.release()
 
-    def _read_last_position(self) -> int:
-        sequence_row = self._reader.execute(
-            "SELECT seq FROM sqlite_sequence WHERE name = 'log'"
-        ).fetchone()
-        return 0 if sequence_row is None else int(sequence_row[0])
-
-    async def _run_on_reader(self, operation: Callable[[], _T]) -> _T:
+    async def _run_on_reader(
+        self, operation: Callable[[sqlite3.Connection, *_Args], _T], *args: *_Args
+    ) -> _T:
+        loop = asyncio.get_running_loop()
         try:
-            return await asyncio.get_running_loop().run_in_executor(self._pool, operation)
+            return await loop.run_in_executor(self._pool, operation, self._reader, *args)
         except sqlite3.Error as error:
             raise JournalError(f"The journal cannot be read: {error}.") from error
 

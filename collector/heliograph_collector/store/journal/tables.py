@@ -2,9 +2,10 @@
 
 import secrets
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
+from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
@@ -24,6 +25,7 @@ def merge_ranges(ranges: Iterable[SequenceRange], numbers: Iterable[int]) -> lis
 
 PAGE_BYTES = 4_096
 ROW_LIMIT = 500  # rows deleted in one commit
+_ROW_OVERHEAD_BYTES = 200  # assumed; of a row beside its body
 # the same text as in the indexes
 ENVELOPE_CONDITION = "kind = 'envelope'"
 PRESENCE_CONDITION = "kind <> 'envelope'"
@@ -64,10 +66,10 @@ WHERE :kind <> 'envelope' OR NOT EXISTS (
 )
 """
 
-SELECT_SQL = (
-    "SELECT position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier,"
-    " body, heard_us, since_s FROM log"
-)
+_COLUMNS = (
+    "position", "kind", "agent", "sequence", "received_us", "country", "asn", "prefix", "role",
+    "carrier", "body", "heard_us", "since_s",
+)  # fmt: skip
 
 
 def open_database(path: Path, limit_bytes: int, *, durable: bool = True) -> sqlite3.Connection:
@@ -88,50 +90,51 @@ def open_database(path: Path, limit_bytes: int, *, durable: bool = True) -> sqli
     return db
 
 
-def build_parameters(row: JournalRow) -> dict[str, Any]:
-    return {
-        "kind": row.kind,
-        "agent": row.agent,
-        "sequence": row.sequence,
-        "received_us": row.received_us,
-        "country": row.country,
-        "asn": row.asn,
-        "prefix": row.prefix,
-        "role": row.role,
-        "carrier": row.carrier,
-        "body": row.body,
-        "heard_us": row.heard_us,
-        "since_s": row.since_s,
-    }
+@dataclass(frozen=True, slots=True)
+class RowInsert:
+    """Insert of rows; its result has their positions, None for a stored envelope."""
+
+    rows: Sequence[JournalRow]
+
+    @property
+    def size(self) -> int:
+        return sum(len(row.body) + _ROW_OVERHEAD_BYTES for row in self.rows)
+
+    def apply(self, db: sqlite3.Connection) -> list[int | None]:
+        positions: list[int | None] = []
+        for row in self.rows:
+            cursor = db.execute(APPEND_SQL, {name: getattr(row, name) for name in _COLUMNS})
+            positions.append(cursor.lastrowid if cursor.rowcount == 1 else None)
+        return positions
 
 
-def parse_row(values: tuple[Any, ...]) -> JournalRow:
-    position, kind, agent, sequence, received_us, country, asn, prefix, role, carrier = values[:10]
-    body, heard_us, since_s = values[10:]
-    return JournalRow(
-        kind=RowKind(kind),
-        agent=agent,
-        received_us=received_us,
-        country=country,
-        asn=asn,
-        prefix=prefix,
-        role=AgentRole(role),
-        carrier=carrier,
-        sequence=sequence,
-        body=body,
-        position=position,
-        heard_us=heard_us,
-        since_s=since_s,
-    )
+@dataclass(frozen=True, slots=True)
+class OldRowDelete:
+    """Delete of the oldest rows of one condition; its result is their number.
 
+    `condition` is ENVELOPE_CONDITION or PRESENCE_CONDITION. The sequences of deleted envelopes are
+    kept as ranges.
+    """
 
-def insert_rows(db: sqlite3.Connection, values: list[dict[str, Any]]) -> list[int | None]:
-    """Insert rows; return positions, None where the envelope was already there."""
-    positions: list[int | None] = []
-    for row in values:
-        cursor = db.execute(APPEND_SQL, row)
-        positions.append(cursor.lastrowid if cursor.rowcount == 1 else None)
-    return positions
+    condition: str
+    max_position: int
+    before_us: int
+    size = 0  # it queues no bytes
+
+    def apply(self, db: sqlite3.Connection) -> int:
+        query = (
+            f"SELECT position, agent, sequence FROM log WHERE {self.condition} AND received_us < ?"  # noqa: S608 fixed text, values are parameters
+            " AND position <= ? ORDER BY received_us LIMIT ?"
+        )
+        parameters = (self.before_us, self.max_position, ROW_LIMIT)
+        old_rows = db.execute(query, parameters).fetchall()
+        sequences_by_agent: dict[bytes, list[int]] = {}
+        for _, agent, sequence in old_rows if self.condition == ENVELOPE_CONDITION else ():
+            sequences_by_agent.setdefault(agent, []).append(sequence)
+        for agent, sequences in sequences_by_agent.items():
+            _record_forgotten(db, agent, sequences)
+        db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old_rows))
+        return len(old_rows)
 
 
 def read_body(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | None:
@@ -141,6 +144,12 @@ def read_body(db: sqlite3.Connection, agent: bytes, sequence: int) -> bytes | No
         (agent, sequence),
     ).fetchone()
     return None if row is None else bytes(row[0])
+
+
+def read_last_position(db: sqlite3.Connection) -> int:
+    """Return the highest position ever used, 0 before the first."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'log'").fetchone()
+    return 0 if row is None else int(row[0])
 
 
 def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
@@ -166,45 +175,25 @@ def read_rows(
     condition = "1" if kinds is None else f"kind IN ({', '.join('?' * len(kinds))})"
     if kinds is not None and RowKind.ENVELOPE not in kinds:
         condition += f" AND {PRESENCE_CONDITION}"  # there is an index on these rows alone
-    query = f"{SELECT_SQL} WHERE position > ? AND {condition} ORDER BY position LIMIT ?"
+    query = (
+        f"SELECT {', '.join(_COLUMNS)} FROM log"  # noqa: S608 fixed text, values are parameters
+        f" WHERE position > ? AND {condition} ORDER BY position LIMIT ?"
+    )
     for values in db.execute(query, (after, *(kinds or ()), limit)):
-        rows.append(parse_row(values))
+        fields = dict(zip(_COLUMNS, values, strict=True))
+        fields |= {"kind": RowKind(fields["kind"]), "role": AgentRole(fields["role"])}
+        rows.append(JournalRow(**fields))
         size += len(rows[-1].body)
         if size >= limit_bytes:
             break
     return rows
 
 
-def delete_old_rows(
-    db: sqlite3.Connection, condition: str, max_position: int, before_us: int, limit: int
-) -> int:
-    """Delete the oldest rows of one condition at or below `max_position`.
-
-    `condition` is ENVELOPE_CONDITION or PRESENCE_CONDITION. The sequences of deleted envelopes are
-    kept as ranges.
-    """
-    query = (
-        f"SELECT position, agent, sequence FROM log WHERE {condition} AND received_us < ?"  # noqa: S608 fixed text, values are parameters
-        " AND position <= ? ORDER BY received_us LIMIT ?"
-    )
-    old_rows = db.execute(query, (before_us, max_position, limit)).fetchall()
-    sequences_by_agent: dict[bytes, list[int]] = {}
-    for _, agent, sequence in old_rows if condition == ENVELOPE_CONDITION else ():
-        sequences_by_agent.setdefault(agent, []).append(sequence)
-    for agent, sequences in sequences_by_agent.items():
-        _record_forgotten(db, agent, sequences)
-    db.executemany("DELETE FROM log WHERE position = ?", ((row[0],) for row in old_rows))
-    return len(old_rows)
-
-
 def copy_database(db: sqlite3.Connection, target: Path) -> None:
     """Write a consistent copy while another connection writes."""
     target.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    target_db = sqlite3.connect(target)
-    try:
+    with closing(sqlite3.connect(target)) as target_db:
         db.backup(target_db)
-    finally:
-        target_db.close()
 
 
 def _record_forgotten(db: sqlite3.Connection, agent: bytes, sequences: list[int]) -> None:

@@ -5,7 +5,7 @@ import sqlite3
 import threading
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, closing
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -244,11 +244,14 @@ async def test_journal_works_after_all_callers_cancelled(journal: Journal) -> No
     """
     entered, leave = threading.Event(), threading.Event()
 
-    def slow(db: sqlite3.Connection) -> None:
-        entered.set()
-        leave.wait(20)
+    class Slow:
+        size = 0
 
-    under_way = asyncio.create_task(journal._committer.submit(slow, 0, 30.0))
+        def apply(self, db: sqlite3.Connection) -> None:
+            entered.set()
+            leave.wait(20)
+
+    under_way = asyncio.create_task(journal._committer.submit(Slow(), 30.0))
     await asyncio.to_thread(entered.wait, 20)
     gone = asyncio.create_task(journal.append([envelope(ANNA, 1)]))
     await asyncio.sleep(0)  # until it waits in the queue
@@ -261,14 +264,19 @@ async def test_journal_works_after_all_callers_cancelled(journal: Journal) -> No
 
 
 async def test_bug_or_error_in_one_operation_does_not_end_the_writer(journal: Journal) -> None:
-    def wrong(db: sqlite3.Connection) -> None:
-        db.execute("UPDATE journal SET alive_us = 7")
-        raise KeyError("a bug")
+    @dataclass
+    class Wrong:
+        error: Exception
+        size = 0
+
+        def apply(self, db: sqlite3.Connection) -> None:
+            db.execute("UPDATE journal SET alive_us = 7")
+            raise self.error
 
     with pytest.raises(KeyError):
-        await journal._committer.submit(wrong, 0, 30.0)
+        await journal._committer.submit(Wrong(KeyError("a bug")), 30.0)
     with pytest.raises(JournalError):
-        await journal._committer.submit(lambda db: db.execute("SELECT ?", ()), 0, 5.0)
+        await journal._committer.submit(Wrong(sqlite3.ProgrammingError("no value")), 5.0)
     assert await journal.append([envelope(ANNA, 1)], deadline_s=10) == [1]
     assert journal.alive_before_us == 0
 
