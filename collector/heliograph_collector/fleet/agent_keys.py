@@ -12,9 +12,8 @@ from heliograph.keys import agent_id
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
 
 KEY_LIFE_S = 90 * 86_400  # assumed; renewal is due when a third remains
-EXPIRED_GRACE_S = (
-    180 * 86_400
-)  # assumed; an expired key may still be renewed, because a country may be offline this long
+# assumed; an expired key may still be renewed, because a country may be offline this long
+EXPIRED_GRACE_S = 180 * 86_400
 MAX_EARLIER_KEYS = 8  # per agent
 
 
@@ -32,10 +31,9 @@ def is_too_old(agent: EnrolledAgent, now_s: int) -> bool:
 
 def list_other_keys(fleet: Fleet) -> dict[bytes, tuple[bytes, ...]]:
     """List each agent's next key, then its earlier keys, newest first."""
-    with fleet.transaction() as db:
-        rows = db.execute(
-            "SELECT agent, public_key FROM agent_keys ORDER BY state = 'next' DESC, at_s DESC"
-        ).fetchall()
+    rows = fleet.read_rows(
+        "SELECT agent, public_key FROM agent_keys ORDER BY state = 'next' DESC, at_s DESC"
+    )
     keys_by_agent: defaultdict[bytes, list[bytes]] = defaultdict(list)
     for agent, key in rows:
         keys_by_agent[agent].append(key)
@@ -45,9 +43,8 @@ def list_other_keys(fleet: Fleet) -> dict[bytes, tuple[bytes, ...]]:
 def offer_key(fleet: Fleet, agent: bytes, public_key: bytes, now_s: int) -> None:
     """Record the agent's next key. Raises EnrolmentRefusedError for any known key."""
     with fleet.transaction() as db:
-        offered_row = ("next", agent, public_key)
         offered_sql = "SELECT 1 FROM agent_keys WHERE state = ? AND agent = ? AND public_key = ?"
-        if db.execute(offered_sql, offered_row).fetchone():
+        if db.execute(offered_sql, ("next", agent, public_key)).fetchone():
             return
         owners = db.execute(
             "SELECT 1 FROM agents WHERE public_key = ? OR id = ? UNION ALL"

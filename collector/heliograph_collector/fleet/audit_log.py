@@ -56,13 +56,10 @@ class AuditLog:
         )
         line = json.dumps(asdict(entry), ensure_ascii=True).encode() + b"\n"
         flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT
-        with self._lock:
-            handle = os.open(self._file, flags, 0o600)
-            try:
-                os.write(handle, line)
-                os.fsync(handle)
-            finally:
-                os.close(handle)
+        handle = os.open(self._file, flags, 0o600)
+        with self._lock, os.fdopen(handle, "wb", buffering=0) as stream:
+            stream.write(line)
+            os.fsync(handle)
 
     def read_page(self, before: int | None, limit: int) -> tuple[list[AuditEntry], int]:
         """Read up to `limit` entries that end before a byte offset, newest first.

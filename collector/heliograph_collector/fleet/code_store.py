@@ -30,9 +30,8 @@ class VoiceCodeStore:
 
     def count_failures(self, since_s: int) -> int:
         """Count the codes without proof since then."""
-        with self._fleet.transaction() as db:
-            cursor = db.execute("SELECT count(*) FROM unproven WHERE at_s >= ?", (since_s,))
-            return int(cursor.fetchone()[0])
+        sql = "SELECT count(*) FROM unproven WHERE at_s >= ?"
+        return int(self._fleet.read_rows(sql, since_s)[0][0])
 
     def record_failure(self, now_s: int) -> None:
         with self._fleet.transaction() as db:
@@ -41,26 +40,22 @@ class VoiceCodeStore:
 
     def add(self, code: ProvenCode) -> bool:
         """Add a code; return False when this agent and minute already has one."""
-        with self._fleet.transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO codes (agent, minute, received_us, body, carrier)"
-                " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING",
-                (code.agent, code.minute, code.received_us, code.body, code.carrier),
-            )
-            return cursor.rowcount == 1
+        sql = (
+            "INSERT INTO codes (agent, minute, received_us, body, carrier)"
+            " VALUES (?, ?, ?, ?, ?) ON CONFLICT DO NOTHING"
+        )
+        values = (code.agent, code.minute, code.received_us, code.body, code.carrier)
+        return self._fleet.change_row(sql, *values)
 
     def has_code(self, agent: bytes, minute: int) -> bool:
-        with self._fleet.transaction() as db:
-            key = (agent, minute)
-            cursor = db.execute("SELECT 1 FROM codes WHERE agent = ? AND minute = ?", key)
-            return cursor.fetchone() is not None
+        sql = "SELECT 1 FROM codes WHERE agent = ? AND minute = ?"
+        return bool(self._fleet.read_rows(sql, agent, minute))
 
     def list_pending(self) -> list[ProvenCode]:
         """List codes that the journal may not have yet."""
-        with self._fleet.transaction() as db:
-            rows: list[tuple[bytes, int, int, bytes, str]] = db.execute(
-                "SELECT agent, minute, received_us, body, carrier FROM codes WHERE handed = 0"
-            ).fetchall()
+        rows = self._fleet.read_rows(
+            "SELECT agent, minute, received_us, body, carrier FROM codes WHERE handed = 0"
+        )
         return [
             ProvenCode(agent=a, minute=m, received_us=r, body=b, carrier=c)
             for a, m, r, b, c in rows

@@ -43,8 +43,7 @@ def format_invite(
         entrances=sessions[:MAX_INVITE_ENTRANCES],
         charter=charter,
     )
-    message = invite.SerializeToString()
-    return PREFIX + base64.urlsafe_b64encode(message).decode().rstrip("=")
+    return PREFIX + base64.urlsafe_b64encode(invite.SerializeToString()).decode().rstrip("=")
 
 
 MAX_LISTED = 1_000  # rows
@@ -65,13 +64,12 @@ class InviteStatus:
 
 def list_invites(fleet: Fleet) -> list[InviteStatus]:
     """List invites, newest first."""
-    with fleet.transaction() as db:
-        rows = db.execute(
-            "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
-            " FROM invites i LEFT JOIN admissions a ON a.token_hash = i.token_hash"
-            " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
-            (MAX_LISTED,),
-        ).fetchall()
+    rows = fleet.read_rows(
+        "SELECT i.token_hash, role, uses, created_s, expires_s, count(a.agent)"
+        " FROM invites i LEFT JOIN admissions a ON a.token_hash = i.token_hash"
+        " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
+        MAX_LISTED,
+    )
     return [
         InviteStatus(
             id=h.hex()[:16],
@@ -87,10 +85,8 @@ def list_invites(fleet: Fleet) -> list[InviteStatus]:
 
 def withdraw_invite(fleet: Fleet, invite_id: str, now_s: int) -> bool:
     """Expire an open invite; return False if there was none. Enrolled agents stay."""
-    with fleet.transaction() as db:
-        cursor = db.execute(
-            "UPDATE invites SET expires_s = ?"
-            " WHERE substr(lower(hex(token_hash)), 1, 16) = ? AND expires_s > ?",
-            (now_s, invite_id, now_s),
-        )
-        return cursor.rowcount == 1
+    sql = (
+        "UPDATE invites SET expires_s = ?"
+        " WHERE substr(lower(hex(token_hash)), 1, 16) = ? AND expires_s > ?"
+    )
+    return fleet.change_row(sql, now_s, invite_id, now_s)

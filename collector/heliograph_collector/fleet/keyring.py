@@ -7,7 +7,7 @@ that a charter has replaced are in DATA/keys/earlier, because envelopes sealed t
 import hashlib
 import secrets
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,8 +49,7 @@ def open_keyring(data: Path, hosts: Sequence[str]) -> Keyring:
 
     Raises KeysError, OSError.
     """
-    folder = data / "keys"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    folder = _make_folder(data / "keys")
     try:
         return _load_keyring(folder, hosts)
     except ValueError as error:
@@ -67,9 +66,7 @@ def root_key_file(data: Path) -> Path:
 def load_signing_key(file: Path, *, make: bool = False) -> SigningKey:
     """Load a 32-byte key; create a missing one if `make`. Raises KeysError."""
     try:
-        secret = (
-            _read_or_create(file, lambda: secrets.token_bytes(32)) if make else file.read_bytes()
-        )
+        secret = _read_or_create(file, secrets.token_bytes(32)) if make else file.read_bytes()
         return SigningKey(secret)
     except OSError as error:
         raise KeysError(f"{file} cannot be read ({error.strerror}).") from error
@@ -80,10 +77,8 @@ def load_signing_key(file: Path, *, make: bool = False) -> SigningKey:
 def create_next_pair(data: Path) -> tuple[SigningKey, SealingKey]:
     """Create the next key pair, synced to disk before it is announced."""
     folder = _make_folder(data / "keys" / "next")
-    signing = SigningKey(_read_or_create(folder / "signing.key", lambda: secrets.token_bytes(32)))
-    return signing, SealingKey(
-        _read_or_create(folder / "sealing.key", lambda: secrets.token_bytes(32))
-    )
+    signing = SigningKey(_read_or_create(folder / "signing.key", secrets.token_bytes(32)))
+    return signing, SealingKey(_read_or_create(folder / "sealing.key", secrets.token_bytes(32)))
 
 
 def promote_next_pair(data: Path, number: int) -> None:
@@ -132,12 +127,10 @@ class SealingKeys:
         self._keys: dict[bytes, SealingKey] = {}
 
     def find(self, key_id: bytes) -> SealingKey | None:
-        key = self._keys.get(key_id)
-        if key is not None:
-            return key
-        with self._lock:
-            self._reload()
-            return self._keys.get(key_id)
+        if key_id not in self._keys:
+            with self._lock:
+                self._reload()
+        return self._keys.get(key_id)
 
     def list_all(self) -> tuple[SealingKey, ...]:
         """List all keys, for data that does not name its key."""
@@ -162,14 +155,12 @@ def tls_file(data: Path) -> Path:
 
 
 def _load_keyring(folder: Path, hosts: Sequence[str]) -> Keyring:
-    signing = _read_or_create(folder / "signing.key", lambda: secrets.token_bytes(32))
+    signing = _read_or_create(folder / "signing.key", secrets.token_bytes(32))
     return Keyring(
         signing=SigningKey(signing),
-        log=SigningKey(_read_or_create(folder / "log.key", lambda: signing)),
-        sealing=SealingKey(
-            _read_or_create(folder / "sealing.key", lambda: secrets.token_bytes(32))
-        ),
-        secret=_read_or_create(folder / "secret.key", lambda: secrets.token_bytes(32)),
+        log=SigningKey(_read_or_create(folder / "log.key", signing)),
+        sealing=SealingKey(_read_or_create(folder / "sealing.key", secrets.token_bytes(32))),
+        secret=_read_or_create(folder / "secret.key", secrets.token_bytes(32)),
         tls=_load_tls(folder / "tls.pem", hosts),
     )
 
@@ -180,7 +171,9 @@ def _load_tls(file: Path, hosts: Sequence[str]) -> bytes:
     Agents send a host's name only where the certificate contains it. A running `serve` keeps its
     certificate until its next start.
     """
-    pem = _read_or_create(file, lambda: make_certificate(hosts))
+    if not file.exists():
+        create_file(file, make_certificate(hosts))
+    pem = _read_file(file)
     certificate_at = pem.index(b"-----BEGIN CERTIFICATE")
     known_hosts = read_hosts(pem[certificate_at:])
     if all(host in known_hosts for host in hosts):
@@ -192,9 +185,8 @@ def _load_tls(file: Path, hosts: Sequence[str]) -> bytes:
 
 def ensure_password_file(data: Path) -> Path:
     """Return the file of the operator's password; create it if missing."""
-    file = data / "keys" / "operator.password"
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _read_or_create(file, lambda: secrets.token_urlsafe(18).encode() + b"\n")
+    file = _make_folder(data / "keys") / "operator.password"
+    _read_or_create(file, secrets.token_urlsafe(18).encode() + b"\n")
     return file
 
 
@@ -203,8 +195,13 @@ def _make_folder(folder: Path) -> Path:
     return folder
 
 
-def _read_or_create(file: Path, make: Callable[[], bytes]) -> bytes:
+def _read_or_create(file: Path, new_content: bytes) -> bytes:
+    """Read a file, or create it with `new_content` if it is missing."""
     if not file.exists():
-        create_file(file, make())
+        create_file(file, new_content)
+    return _read_file(file)
+
+
+def _read_file(file: Path) -> bytes:
     with file.open("rb") as stream:
         return stream.read(_MAX_FILE_BYTES)

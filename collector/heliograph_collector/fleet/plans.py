@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
 from heliograph.experiments import REGISTRY, entry_of
-from heliograph.plan import Entrance, Limits, Plan, PlannedTask, Service
+from heliograph.plan import Entrance, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.keyring import KeysError
@@ -26,16 +26,14 @@ class PlanSummary:
 
 def list_plans(fleet: Fleet) -> list[PlanSummary]:
     """List plans, newest first."""
-    with fleet.transaction() as db:
-        rows = db.execute("SELECT plan FROM plans ORDER BY version DESC LIMIT ?", (MAX_LISTED,))
-        plans = [pb.Plan.FromString(body) for (body,) in rows]
+    rows = fleet.read_rows("SELECT plan FROM plans ORDER BY version DESC LIMIT ?", MAX_LISTED)
+    plans = [pb.Plan.FromString(body) for (body,) in rows]
     return [PlanSummary(p.version, p.issued_s, len(p.tasks), p.services_version) for p in plans]
 
 
 def load_plan(fleet: Fleet, version: int) -> Plan | None:
-    with fleet.transaction() as db:
-        row = db.execute("SELECT plan FROM plans WHERE version = ?", (version,)).fetchone()
-    return None if row is None else plan_from_pb(pb.Plan.FromString(row[0]))
+    rows = fleet.read_rows("SELECT plan FROM plans WHERE version = ?", version)
+    return plan_from_pb(pb.Plan.FromString(rows[0][0])) if rows else None
 
 
 PLAN_LIFE_S = 60 * 86_400  # after that agents use it for another half year, but it widens nothing
@@ -115,27 +113,21 @@ def build_default_plan(services: Services) -> Plan:
         expires_s=0,
         services_version=services.version,
         services=services.services,
-        tasks=(
-            *(_build_task(service) for service in services.services if _is_planned(service)),
-            *_lone_tasks(),
-        ),
+        tasks=(*_service_tasks(services), *_lone_tasks()),
         limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
     )
 
 
-def _is_planned(service: Service) -> bool:
-    entry = entry_of(service.experiment)
-    return entry is None or entry.planned
-
-
-def _build_task(service: Service) -> PlannedTask:
-    entry = entry_of(service.experiment)
-    return PlannedTask(
-        experiment=service.experiment,
-        service=service.name,
-        interval_s=entry.interval_s if entry else _UNPLANNED_S,
-        role=entry.role if entry else "",
-    )
+def _service_tasks(services: Services) -> Iterator[PlannedTask]:
+    for service in services.services:
+        entry = entry_of(service.experiment)
+        if entry is None or entry.planned:
+            yield PlannedTask(
+                experiment=service.experiment,
+                service=service.name,
+                interval_s=entry.interval_s if entry else _UNPLANNED_S,
+                role=entry.role if entry else "",
+            )
 
 
 def _lone_tasks() -> Iterator[PlannedTask]:

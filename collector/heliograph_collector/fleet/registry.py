@@ -10,7 +10,9 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
 from heliograph.keys import agent_id
 
@@ -57,6 +59,9 @@ SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country
   key_since_s, charter, trial_s, agreements, cloned_s
 FROM agents
 """
+_SIGHTING_VALUES = ("at_s", "version", "country", "asn", "access", "charter", "agent")
+
+SqlValue = bytes | str | int
 
 
 class EnrolmentRefusedError(Exception):
@@ -111,14 +116,12 @@ class Fleet:
     def __init__(self, data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        file = data / "fleet.db"
         self._db = sqlite3.connect(
-            data / "fleet.db",
-            timeout=_BUSY_TIMEOUT_S,
-            isolation_level=None,
-            check_same_thread=False,
+            file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
         )
         try:
-            (data / "fleet.db").chmod(0o600)
+            file.chmod(0o600)
             self._db.execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
@@ -174,41 +177,39 @@ class Fleet:
 
     def revoke_agent(self, agent: bytes, now_s: int) -> bool:
         """Revoke an agent; return False if it is unknown or already revoked."""
-        with self.transaction() as db:
-            cursor = db.execute(
-                "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL", (now_s, agent)
-            )
-            return cursor.rowcount == 1
+        sql = "UPDATE agents SET revoked_s = ? WHERE id = ? AND revoked_s IS NULL"
+        return self.change_row(sql, now_s, agent)
 
     def record_sightings(self, sightings: Sequence[AgentSighting]) -> None:
         with self.transaction() as db:
             db.executemany(
                 "UPDATE agents SET last_seen_s = ?, version = ?, country = ?, asn = ?, access = ?,"
                 " charter = max(charter, ?) WHERE id = ?",
-                [
-                    (s.at_s, s.version, s.country, s.asn, s.access, s.charter, s.agent)
-                    for s in sightings
-                ],
+                map(attrgetter(*_SIGHTING_VALUES), sightings),
             )
 
     # plans
 
     def read_plan(self) -> tuple[bytes, bytes] | None:
         """Return the newest plan's bytes and signature, None before the first."""
-        with self._lock:
-            row = self._db.execute(
-                "SELECT plan, signature FROM plans ORDER BY version DESC LIMIT 1"
-            ).fetchone()
-        return None if row is None else (row[0], row[1])
+        rows = self.read_rows("SELECT plan, signature FROM plans ORDER BY version DESC LIMIT 1")
+        return rows[0] if rows else None
 
     def add_plan(self, version: int, plan: bytes, signature: bytes) -> bool:
         """Add a plan; return False when another writer added that version first."""
+        sql = "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING"
+        return self.change_row(sql, version, plan, signature)
+
+    # SQL of the other modules of this package
+
+    def read_rows(self, sql: str, *values: SqlValue) -> list[tuple[Any, ...]]:
+        with self._lock:
+            return self._db.execute(sql, values).fetchall()
+
+    def change_row(self, sql: str, *values: SqlValue) -> bool:
+        """Run one statement as a transaction; return whether it changed one row."""
         with self.transaction() as db:
-            cursor = db.execute(
-                "INSERT INTO plans VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (version, plan, signature),
-            )
-            return cursor.rowcount == 1
+            return db.execute(sql, values).rowcount == 1
 
     @contextmanager
     def transaction(self) -> Iterator[sqlite3.Connection]:
@@ -248,10 +249,8 @@ def _use_invite(db: sqlite3.Connection, token_hash: bytes, agent: bytes, now_s: 
         return str(role)
     if now_s >= expires_s:
         raise EnrolmentRefusedError("invite_expired")
-    used_count_cursor = db.execute(
-        "SELECT count(*) FROM admissions WHERE token_hash = ?", (token_hash,)
-    )
-    if used_count_cursor.fetchone()[0] >= uses:
+    count_sql = "SELECT count(*) FROM admissions WHERE token_hash = ?"
+    if db.execute(count_sql, (token_hash,)).fetchone()[0] >= uses:
         raise EnrolmentRefusedError("invite_used_up")
     db.execute("INSERT INTO admissions VALUES (?, ?)", key)
     return str(role)
@@ -260,24 +259,6 @@ def _use_invite(db: sqlite3.Connection, token_hash: bytes, agent: bytes, now_s: 
 def _select_agents(
     db: sqlite3.Connection, condition: str, values: tuple[bytes, ...] = ()
 ) -> list[EnrolledAgent]:
-    rows = db.execute(f"{_SELECT_AGENTS} {condition}", values)
-    return [
-        EnrolledAgent(
-            id=r[0],
-            public_key=r[1],
-            role=r[2],
-            version=r[3],
-            created_s=r[4],
-            revoked_s=r[5],
-            last_seen_s=r[6],
-            country=r[7],
-            asn=r[8],
-            access=r[9],
-            key_since_s=r[10],
-            charter=r[11],
-            trial_s=r[12],
-            agreements=r[13],
-            cloned_s=r[14],
-        )
-        for r in rows
-    ]
+    cursor = db.execute(f"{_SELECT_AGENTS} {condition}", values)
+    names = [column[0] for column in cursor.description]  # those of the fields
+    return [EnrolledAgent(**dict(zip(names, row, strict=True))) for row in cursor]

@@ -19,10 +19,8 @@ WARN_BEFORE_S = 60 * 86_400  # assumed; warning before a charter ends that canno
 
 def load_charters(fleet: Fleet) -> list[pb.SignedCharter]:
     """Load charters, oldest first, as many as an agent reads."""
-    with fleet.transaction() as db:
-        rows = db.execute(
-            "SELECT signed FROM charters ORDER BY version DESC LIMIT ?", (c.MAX_CHAIN,)
-        ).fetchall()
+    sql = "SELECT signed FROM charters ORDER BY version DESC LIMIT ?"
+    rows = fleet.read_rows(sql, c.MAX_CHAIN)
     return [pb.SignedCharter.FromString(signed) for (signed,) in reversed(rows)]
 
 
@@ -45,19 +43,16 @@ def add_charter(
     signed = c.sign_trust_root(charter, signers)
     trusted_charter = charters[-1].charter if charters else signed.charter
     try:
-        if c.follow_chain(trusted_charter, [signed]) != signed.charter or not _is_self_signed(
-            charter, signed
-        ):
+        newest_charter = c.follow_chain(trusted_charter, [signed])
+        # The first charter follows none, so it must be signed by its own root keys.
+        is_self_signed = charter.root.is_signed(signed.signatures, CHARTER, signed.charter)
+        if newest_charter != signed.charter or not is_self_signed:
             raise KeysError("The charter is not signed by enough of the root keys.")
     except c.TrustRootError as error:
         raise KeysError(f"The charter {error}: name every root key that is needed.") from error
-    with fleet.transaction() as db:
-        cursor = db.execute(
-            "INSERT INTO charters VALUES (?, ?) ON CONFLICT DO NOTHING",
-            (charter.version, signed.SerializeToString()),
-        )
-        if cursor.rowcount != 1:
-            raise KeysError("Another command made a charter meanwhile: try again.")
+    sql = "INSERT INTO charters VALUES (?, ?) ON CONFLICT DO NOTHING"
+    if not fleet.change_row(sql, charter.version, signed.SerializeToString()):
+        raise KeysError("Another command made a charter meanwhile: try again.")
     return signed
 
 
@@ -93,8 +88,3 @@ def build_renewal(previous: c.TrustRoot, now_s: int) -> c.TrustRoot:
     return replace(
         previous, version=previous.version + 1, issued_s=now_s, expires_s=now_s + c.LIFE_S
     )
-
-
-def _is_self_signed(charter: c.TrustRoot, signed: pb.SignedCharter) -> bool:
-    """Return whether the charter's own root keys signed it, as the first one requires."""
-    return charter.root.is_signed(signed.signatures, CHARTER, signed.charter)
