@@ -83,7 +83,7 @@ async def deliver(home: IngestServer, offline: OfflineAgent) -> Delivery:
     while waiting := await offline.spool.list_waiting(16):
         for number, envelope in waiting:
             await offline.spool.mark_offered([number])
-            receipt = await home.intake.accept(envelope, WAY)
+            receipt = await home.intake.receiver.accept(envelope, WAY)
             done.statuses[receipt.status] += 1
             offline.clock.advance_us(1_000_000)
             if receipt.status == pb.STATUS_RETRY:

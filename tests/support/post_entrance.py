@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.http_envelope import EnvelopeRequest
@@ -23,13 +24,21 @@ async def post_entrance(
     pem = folder / "post.pem"
     pem.write_bytes(collector.who.key + collector.who.certificate)
 
-    async def accept(request: EnvelopeRequest, peer: str) -> intake_pb2.SubmitResponse:
-        if peers is not None:
-            peers.append("" if request.intermediary else peer)
-        return await collector.respond(request.envelope, request.intermediary, request.plan)
-
-    async with serve_post(accept, HOST, 0, pem) as port:
+    async with serve_post(_Responder(collector, peers), HOST, 0, pem) as port:
         yield Entrance(carrier=Carrier.POST, host=HOST, port=port)
+
+
+@dataclass
+class _Responder:
+    collector: Collector
+    peers: list[str] | None
+
+    async def respond(
+        self, request: EnvelopeRequest, address_chain: str
+    ) -> intake_pb2.SubmitResponse:
+        if self.peers is not None:
+            self.peers.append("" if request.intermediary else address_chain)
+        return await self.collector.respond(request.envelope, request.intermediary, request.plan)
 
 
 @asynccontextmanager

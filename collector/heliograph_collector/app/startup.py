@@ -94,7 +94,7 @@ async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServic
 async def _open_post(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> int:
     config = context.config
     host, requested_port = split_endpoint(config.post)
-    post_server = serve_post(ingest.submit, host, requested_port, tls_file(config.data))
+    post_server = serve_post(ingest.responder, host, requested_port, tls_file(config.data))
     try:
         port = await stack.enter_async_context(post_server)
     except PortTakenError as error:
@@ -110,8 +110,8 @@ async def _open_dns(context: AppContext, ingest: IngestServices, stack: AsyncExi
 
     config = context.config
     host, requested_port = split_endpoint(config.dns)
-    is_allowed = QueryRateLimit(ingest.geo, context.clock)
-    dns_server = serve_dns(ingest.handle_beacon, is_allowed, host, requested_port, config.dns_zone)
+    limit = QueryRateLimit(ingest.geo, context.clock)
+    dns_server = serve_dns(ingest.beacon_handler, limit, host, requested_port, config.dns_zone)
     try:
         port = await stack.enter_async_context(dns_server)
     except PortTakenError as error:

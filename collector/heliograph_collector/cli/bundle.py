@@ -170,7 +170,7 @@ async def _open_journal_receiver(
         raise CommandError(str(error)) from error
     fleet = Fleet(config.data)
     directory = AgentDirectory(fleet)
-    opener = EnvelopeOpener(SealingKeys(config.data).find, directory.list_keys)
+    opener = EnvelopeOpener(SealingKeys(config.data), directory)
     receiver = EnvelopeReceiver(
         directory=directory,
         journal=journal,

@@ -18,8 +18,6 @@ from heliograph_collector.cli import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from heliograph.voice_code import StatusReport
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
@@ -156,16 +154,13 @@ async def _deliver_code(config: "Config", fleet: "Fleet") -> bool:
     except JournalError as error:
         raise CommandError(str(error)) from error
     try:
-        await deliver_codes(code_store, _build_agent_finder(fleet), journal)
+        agents = {agent.id: agent for agent in fleet.list_agents()}
+        await deliver_codes(code_store, agents, journal)
     except JournalError as error:
         raise CommandError(f"{error} The code is kept until then.") from error
     finally:
         await journal.close()
     return True
-
-
-def _build_agent_finder(fleet: "Fleet") -> "Callable[[bytes], EnrolledAgent | None]":
-    return {agent.id: agent for agent in fleet.list_agents()}.get
 
 
 async def _wait_for_delivery(code_store: "VoiceCodeStore") -> bool:

@@ -7,6 +7,7 @@ import asyncio
 import logging
 import sqlite3
 from collections.abc import Callable
+from typing import Protocol
 
 from heliograph import trust_chain
 from heliograph.v1 import plan_pb2 as pb
@@ -18,8 +19,12 @@ from heliograph_collector.fleet.trust_chain import load_charters
 log = logging.getLogger("heliograph.intake")
 
 _POLL_S = 1.0
-QuarantineRule = Callable[[Fleet, bytes, int], bool]
 _POLLS_PER_WRITE = 30  # polls between two writes of sightings
+
+
+class FleetObserver(Protocol):
+    def on_fleet_change(self) -> None:
+        """Act on a change that another process wrote to fleet.db."""
 
 
 class AgentDirectory:
@@ -45,7 +50,9 @@ class AgentDirectory:
         record = self._agents.get(agent)
         return () if record is None else (record.public_key, *self._other_keys.get(agent, ()))
 
-    async def quarantine(self, rule: QuarantineRule, agent: EnrolledAgent, now_s: int) -> None:
+    async def quarantine(
+        self, rule: Callable[[Fleet, bytes, int], bool], agent: EnrolledAgent, now_s: int
+    ) -> None:
         """Apply a rule that may quarantine the agent; its results then no longer count."""
         if await asyncio.to_thread(rule, self.fleet, agent.id, now_s):
             log.warning(
@@ -105,7 +112,7 @@ class AgentDirectory:
         if sightings:
             self.fleet.record_sightings(list(sightings.values()))
 
-    async def watch_fleet(self, on_change: Callable[[], None]) -> None:
+    async def watch_fleet(self, observer: FleetObserver) -> None:
         """Poll every second; never return."""
         polls = 0
         while True:
@@ -113,7 +120,7 @@ class AgentDirectory:
             polls += 1
             try:
                 if await asyncio.to_thread(self.reload_fleet):
-                    on_change()
+                    observer.on_fleet_change()
                 if polls % _POLLS_PER_WRITE == 0:
                     await asyncio.to_thread(self.flush_sightings)
             except sqlite3.Error as error:

@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,18 +10,12 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
-from heliograph.http_envelope import EnvelopeRequest
-from heliograph.keys import SigningKey
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.code_store import VoiceCodeStore
-from heliograph_collector.fleet.keyring import Keyring, SealingKeys, load_replaced_pairs
+from heliograph_collector.fleet.keyring import Keyring, SealingKeys
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.ingest.collector_faults import (
-    COLLECTOR,
-    run_alive_marks,
-    run_stall_checks,
-)
+from heliograph_collector.ingest.collector_faults import COLLECTOR, run_alive_marks
 from heliograph_collector.ingest.dns_server import DnsBeaconHandler
 from heliograph_collector.ingest.envelope_opener import EnvelopeOpener
 from heliograph_collector.ingest.geo.lookup import GeoLookup, Network
@@ -64,14 +58,17 @@ class IngestServices:
     directory: AgentDirectory
     connections: ConnectionTable
     geo: GeoLookup
-    accept: Callable[..., Awaitable[pb.Receipt]]  # EnvelopeReceiver.accept
-    remaining_batches: Callable[[bytes], int | None]  # batches that an agent may still send now
-    submit: Callable[
-        [EnvelopeRequest, str], Awaitable[pb.SubmitResponse]
-    ]  # EnvelopeResponder, which accepts and answers in full
-    handle_beacon: Callable[
-        [bytes], Awaitable[str]
-    ]  # sealed bytes of a DNS query → the address to answer
+    receiver: EnvelopeReceiver
+    responder: EnvelopeResponder  # it uses the receiver, and answers in full
+    beacon_handler: DnsBeaconHandler
+
+    async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
+        """Accept an envelope from the HTTP server, as `EnvelopeReceiver.accept` does."""
+        return await self.receiver.accept(envelope, forwarded_for, elsewhere=elsewhere)
+
+    def remaining_batches(self, agent: bytes) -> int | None:
+        """Return how many batches an agent may still send, None before its first."""
+        return self.receiver.remaining_batches(agent)
 
 
 @asynccontextmanager
@@ -82,7 +79,7 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
     )
     directory = AgentDirectory(config.fleet)
     sealing_keys = SealingKeys(config.data)
-    opener = EnvelopeOpener(sealing_keys.find, directory.list_keys)
+    opener = EnvelopeOpener(sealing_keys, directory)
     connections = ConnectionTable()
     receiver = EnvelopeReceiver(
         directory=directory,
@@ -93,16 +90,10 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
         clock=config.clock,
         batches_per_hour=config.batches_per_hour,
     )
-    responder = EnvelopeResponder(
-        receiver, lambda key_id: _find_signer(config, key_id), config.keyring.sealing.id
-    )
+    responder = EnvelopeResponder(receiver, config.keyring, config.data)
+    code_store = VoiceCodeStore(config.fleet)
     beacon_handler = DnsBeaconHandler(
-        VoiceCodeStore(config.fleet),
-        sealing_keys.list_all,
-        directory.get,
-        directory.list_keys,
-        config.journal,
-        config.clock,
+        code_store, sealing_keys, directory, config.journal, config.clock
     )
     service = IntakeService(
         responder,
@@ -118,51 +109,21 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
             serve_grpc(service, config.endpoint, config.keyring, config.sessions) as port,
             asyncio.TaskGroup() as group,
         ):
-            tasks = _start_tasks(group, config, service, directory)
+            tasks = [
+                group.create_task(service.write_presence_loop()),
+                group.create_task(service.stall_monitor.run()),
+                group.create_task(run_alive_marks(config.journal, config.clock)),
+                group.create_task(directory.watch_fleet(service)),
+                group.create_task(watch_codes(code_store, directory, config.journal)),
+            ]
             yield IngestServices(
-                port,
-                directory,
-                connections,
-                geo,
-                receiver.accept,
-                receiver.remaining_batches,
-                responder,
-                beacon_handler.handle,
+                port, directory, connections, geo, receiver, responder, beacon_handler
             )
             for task in tasks:
                 task.cancel()
     finally:
         opener.close()
         await asyncio.to_thread(directory.flush_sightings)
-
-
-def _start_tasks(
-    group: asyncio.TaskGroup,
-    config: IngestConfig,
-    service: IntakeService,
-    directory: AgentDirectory,
-) -> list[asyncio.Task[None]]:
-    """Start the background tasks, which run until cancelled."""
-    code_store = VoiceCodeStore(config.fleet)
-    return [
-        group.create_task(service.write_presence_loop()),
-        group.create_task(run_stall_checks(service.check_stall, config.clock, service.on_lag)),
-        group.create_task(run_alive_marks(config.journal, config.clock)),
-        group.create_task(directory.watch_fleet(service.on_fleet_change)),
-        group.create_task(watch_codes(code_store, directory.get, config.journal)),
-    ]
-
-
-def _find_signer(config: IngestConfig, key_id: bytes) -> SigningKey:
-    """Find the key whose receipts an agent verifies that seals to `key_id`.
-
-    An agent that was offline for long knows only replaced keys.
-    """
-    if key_id != config.keyring.sealing.id:
-        for sealing, signing in load_replaced_pairs(config.data):
-            if sealing.id == key_id:
-                return signing
-    return config.keyring.signing
 
 
 def _build_start_row(clock: Clock, alive_before_us: int) -> JournalRow:

@@ -7,12 +7,13 @@ A stall is a time in which the event loop hung or the machine slept. A suspected
 import asyncio
 import json
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.units import MINUTE_US
+from heliograph_collector.ingest.presence import ConnectionTable
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
@@ -48,25 +49,45 @@ def detect_stall(previous: ClockReading, current: ClockReading) -> TimeSpan | No
     elapsed_us = max(
         current.monotonic_us - previous.monotonic_us, current.wall_us - previous.wall_us
     )
-    return (
-        TimeSpan(current.wall_us - elapsed_us, current.wall_us)
-        if elapsed_us >= MIN_STALL_US
-        else None
-    )
+    if elapsed_us < MIN_STALL_US:
+        return None
+    return TimeSpan(current.wall_us - elapsed_us, current.wall_us)
 
 
-async def run_stall_checks(
-    check_stall: Callable[[], object], clock: Clock, on_lag: Callable[[float], object]
-) -> None:
-    """Check for stalls every second and report by how many seconds the check was late.
+class StallMonitor:
+    """Monitor of the event loop; after a stall all silence timers restart.
 
-    It never returns, and it waits for nothing else, because such a wait would look like a stall.
+    `spans` are the stalls to record, and `lag_s` is how late the loop ran its last check.
     """
-    while True:
-        slept_from_us = clock.monotonic_us()
-        await asyncio.sleep(CHECK_INTERVAL_S)
-        on_lag(max(0.0, (clock.monotonic_us() - slept_from_us) / 1e6 - CHECK_INTERVAL_S))
-        check_stall()
+
+    def __init__(self, clock: Clock, connections: ConnectionTable) -> None:
+        self.lag_s = 0.0
+        self.spans: list[TimeSpan] = []
+        self._clock = clock
+        self._connections = connections
+        self._last_reading = read_clocks(clock)
+
+    def check(self) -> ClockReading:
+        """Detect a stall since the last check; return the present time."""
+        previous = self._last_reading
+        self._last_reading = read_clocks(self._clock)
+        stall_span = detect_stall(previous, self._last_reading)
+        if stall_span is not None:
+            self._connections.restart_silence(self._last_reading.monotonic_us)
+            self.spans.append(stall_span)
+        return self._last_reading
+
+    async def run(self) -> None:
+        """Check every second; never return.
+
+        It waits for nothing else, because such a wait would look like a stall.
+        """
+        while True:
+            slept_from_us = self._clock.monotonic_us()
+            await asyncio.sleep(CHECK_INTERVAL_S)
+            slept_s = (self._clock.monotonic_us() - slept_from_us) / 1e6
+            self.lag_s = max(0.0, slept_s - CHECK_INTERVAL_S)
+            self.check()
 
 
 async def run_alive_marks(journal: Journal, clock: Clock) -> None:

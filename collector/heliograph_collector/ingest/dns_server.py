@@ -6,10 +6,11 @@ UDP and TCP share one port. Both are limited in number, time and rate.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
-from typing import TypeAlias, cast
+from functools import partial
+from typing import Protocol, TypeAlias, cast
 
 import dns.exception
 import dns.flags
@@ -25,30 +26,24 @@ from heliograph import dns_beacon, keys
 from heliograph.clock import Clock
 from heliograph.dns_beacon import extract_sealed
 from heliograph.units import MINUTE_US
-from heliograph.voice_code import StatusReport
 from heliograph_collector.fleet.code_store import VoiceCodeStore
-from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.fleet.keyring import SealingKeys
+from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
-HandleBeacon: TypeAlias = Callable[[bytes], Awaitable[str]]
-"""From sealed bytes to the IPv6 address that acknowledges them; "" where they are invalid."""
 CARRIER = "dns"
 log = logging.getLogger("heliograph.intake")
 
 
 @dataclass(frozen=True, slots=True)
 class DnsBeaconHandler:
-    """Open and store beacons.
-
-    `list_sealing_keys` lists the collector's keys, and `list_keys` those of an agent.
-    """
+    """Open and store beacons."""
 
     code_store: VoiceCodeStore
-    list_sealing_keys: Callable[[], Sequence[keys.SealingKey]]
-    find_agent: Callable[[bytes], EnrolledAgent | None]
-    list_keys: Callable[[bytes], Sequence[bytes]]
+    sealing_keys: SealingKeys
+    directory: AgentDirectory
     journal: Journal
     clock: Clock
 
@@ -63,18 +58,15 @@ class DnsBeaconHandler:
         except sqlite3.Error as error:
             log.warning("a word by DNS was not kept: %s", error)
             return ""
-        if answer:
-            await self._deliver_codes()
-        return answer
-
-    async def _deliver_codes(self) -> None:
         try:
-            await deliver_codes(self.code_store, self.find_agent, self.journal)
+            if answer:
+                await deliver_codes(self.code_store, self.directory, self.journal)
         except (sqlite3.Error, JournalError) as error:
             log.warning("a word by DNS has to wait: %s", error)
+        return answer
 
     def _open_and_store(self, sealed: bytes) -> str:
-        for sealing_key in self.list_sealing_keys():
+        for sealing_key in self.sealing_keys.list_all():
             with suppress(dns_beacon.BeaconError):
                 return self._verify_beacon(
                     dns_beacon.open_beacon(sealed, sealing_key), sealing_key, sealed
@@ -84,24 +76,21 @@ class DnsBeaconHandler:
     def _verify_beacon(
         self, beacon: dns_beacon.OpenedBeacon, sealing_key: keys.SealingKey, sealed: bytes
     ) -> str:
-        agent = self.find_agent(beacon.agent)
+        agent = self.directory.get(beacon.agent)
         now_us = self.clock.wall_us()
         if agent is None or agent.revoked_s is not None:
             return ""
-        for public_key in self.list_keys(agent.id):
+        for public_key in self.directory.list_keys(agent.id):
             with suppress(ValueError):  # not a point of the curve: such a key proves nothing
                 key = sealing_key.derive_shared_key(public_key, keys.BEACON)
                 report = beacon.verify_report(key, now_us // MINUTE_US)
                 if report is not None:
-                    self._store_report(report, agent, now_us)
+                    self.code_store.add(build_code(report, agent, now_us, CARRIER))
                     return dns_beacon.make_answer(key, sealed)
         return ""
 
-    def _store_report(self, report: StatusReport, agent: EnrolledAgent, now_us: int) -> None:
-        self.code_store.add(build_code(report, agent, now_us, CARRIER))
 
-
-MAX_QUERY_BYTES = 512  # bytes
+MAX_QUERY_BYTES = 512
 MAX_EXTRA_BYTES = 64  # by which an answer may exceed its question
 _SOA = "{zone} {zone} 1 3600 600 604800 0"
 
@@ -159,15 +148,27 @@ MAX_BEACONS_IN_WORK = 64  # beacons; further ones are dropped, and their resolve
 MAX_TCP_CONNECTIONS = 32  # over TCP
 TCP_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 3.0  # assumed; how long a resolver waits
-AllowAddress: TypeAlias = Callable[[str], bool]  # takes an address, which is not stored
+
+
+class BeaconHandler(Protocol):
+    """Opener of beacons, as the DNS server needs it."""
+
+    async def handle(self, sealed: bytes) -> str:
+        """Return the IPv6 address that acknowledges a beacon, "" for an invalid one."""
+
+
+class QueryLimit(Protocol):
+    """Rate limit of queries, as the DNS server needs it."""
+
+    def allows(self, address: str) -> bool: ...
 
 
 @asynccontextmanager
 async def serve_dns(
-    handle_beacon: HandleBeacon, is_allowed: AllowAddress, host: str, port: int, zone: str
+    beacon_handler: BeaconHandler, limit: QueryLimit, host: str, port: int, zone: str
 ) -> AsyncIterator[int]:
     """Serve DNS inside the block and yield the port. Raises PortTakenError."""
-    handler = _QueryHandler(handle_beacon, is_allowed, zone)
+    handler = _QueryHandler(beacon_handler, limit, zone)
     server, udp, port = await _open_sockets(handler, host, port)
     async with asyncio.TaskGroup() as handler.group:
         await server.start_serving()
@@ -193,7 +194,7 @@ async def _open_sockets(
     port = int(server.sockets[0].getsockname()[1])
     try:
         udp, _ = await loop.create_datagram_endpoint(
-            lambda: _DatagramProtocol(handler), local_addr=(host, port)
+            partial(_DatagramProtocol, handler), local_addr=(host, port)
         )
     except OSError as error:
         server.close()
@@ -204,16 +205,16 @@ async def _open_sockets(
 class _QueryHandler:
     """Handler of queries, limits and tasks for both sockets."""
 
-    def __init__(self, handle_beacon: HandleBeacon, is_allowed: AllowAddress, zone: str) -> None:
-        self._handle_beacon = handle_beacon
-        self._is_allowed = is_allowed
+    def __init__(self, beacon_handler: BeaconHandler, limit: QueryLimit, zone: str) -> None:
+        self._beacon_handler = beacon_handler
+        self._limit = limit
         self._zone = zone
         self.group: asyncio.TaskGroup | None = None  # of beacons in work
         self._tasks: set[asyncio.Task[None]] = set()
         self._tcp_count = 0
 
     def parse_allowed(self, wire: bytes, address: str) -> DnsQuery | None:
-        return parse_query(wire, self._zone) if self._is_allowed(address) else None
+        return parse_query(wire, self._zone) if self._limit.allows(address) else None
 
     async def answer_query(self, query: DnsQuery) -> bytes | None:
         """Answer a query; return None after a timeout, because a late answer may be false."""
@@ -221,7 +222,7 @@ class _QueryHandler:
             return query.build_answer("")
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
-                return query.build_answer(await self._handle_beacon(query.sealed))
+                return query.build_answer(await self._beacon_handler.handle(query.sealed))
         except TimeoutError:
             return None
 

@@ -1,7 +1,7 @@
 """Opener of envelopes, which decrypts and checks them in a few threads."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -10,7 +10,9 @@ from google.protobuf.message import DecodeError
 from heliograph import codec, envelope
 from heliograph.keys import SealingKey
 from heliograph.v1 import envelope_pb2 as pb
+from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.model.records import time_is_sane
 from heliograph_collector.store.journal.journal import MAX_SEQUENCE
 
@@ -28,19 +30,11 @@ class OpenedEnvelope:
 
 
 class EnvelopeOpener:
-    """Open envelopes in threads: unseal, check the signature, count measurements.
+    """Open envelopes in threads: unseal, check the signature, count measurements."""
 
-    `find_sealing_key` finds the key that an envelope is sealed to. `list_keys` lists an agent's
-    keys, the present one first, then earlier ones.
-    """
-
-    def __init__(
-        self,
-        find_sealing_key: Callable[[bytes], SealingKey | None],
-        list_keys: Callable[[bytes], Sequence[bytes]],
-    ) -> None:
-        self._find_sealing_key = find_sealing_key
-        self._list_keys = list_keys
+    def __init__(self, sealing_keys: SealingKeys, directory: AgentDirectory) -> None:
+        self._sealing_keys = sealing_keys
+        self._directory = directory
         self._threads = ThreadPoolExecutor(THREADS, thread_name_prefix="open")
 
     async def open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
@@ -55,7 +49,7 @@ class EnvelopeOpener:
     def _open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
         if message.version != envelope.VERSION:
             raise envelope.EnvelopeError("unknown_version")
-        key = self._find_sealing_key(message.key_id)
+        key = self._sealing_keys.find(message.key_id)
         if key is None:
             raise envelope.EnvelopeError("unknown_key")
         return check_batch(self._unseal(message, key), received_us)
@@ -66,7 +60,7 @@ class EnvelopeOpener:
 
         def find_key(agent: bytes) -> bytes | None:
             nonlocal agent_keys
-            agent_keys = agent_keys or self._list_keys(agent)
+            agent_keys = agent_keys or self._directory.list_keys(agent)
             return agent_keys[key_index] if key_index < len(agent_keys) else None
 
         key_index = 0

@@ -6,10 +6,11 @@ attackers who hold connections open displace each other.
 
 import asyncio
 import ssl
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from functools import partial
 from pathlib import Path
-from typing import TypeAlias, cast
+from typing import Protocol, cast
 
 from heliograph.http_envelope import (
     MAX_BODY,
@@ -23,31 +24,27 @@ from heliograph.http_envelope import (
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.model.errors import PortTakenError
 
-MAX_RECEIVED_BYTES = (
-    MAX_BODY + MAX_HEAD + 32_768
-)  # encrypted bytes; an honest request stays far below
+# encrypted bytes; an honest request stays far below
+MAX_RECEIVED_BYTES = MAX_BODY + MAX_HEAD + 32_768
 _READ_BYTES = 16_384  # one TLS record
 
 
+class ConnectionObserver(Protocol):
+    """Server that counts connections and answers their requests."""
+
+    def on_begin(self, connection: "PostConnection") -> None: ...
+    def on_end(self, connection: "PostConnection") -> None: ...
+    def on_request(self, connection: "PostConnection", request: EnvelopeRequest) -> None: ...
+
+
 class PostConnection(asyncio.Protocol):
-    """Protocol that reads one request, passes it to `on_request`, and answers later.
+    """Protocol that reads one request, passes it to its observer, and answers later."""
 
-    The server counts connections by `on_begin` and `on_end`.
-    """
-
-    def __init__(
-        self,
-        context: ssl.SSLContext,
-        on_begin: "Callable[[PostConnection], None]",
-        on_end: "Callable[[PostConnection], None]",
-        on_request: "Callable[[PostConnection, EnvelopeRequest], None]",
-    ) -> None:
+    def __init__(self, context: ssl.SSLContext, observer: ConnectionObserver) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._on_begin = on_begin
-        self._on_end = on_end
-        self._on_request = on_request
+        self._observer = observer
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
         self._has_handshake = self._is_done = False
         self._received = bytearray()
@@ -60,7 +57,7 @@ class PostConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._on_begin(self)
+        self._observer.on_begin(self)
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
@@ -80,7 +77,7 @@ class PostConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_done = True
-        self._on_end(self)
+        self._observer.on_end(self)
 
     def answer(self, reply: bytes) -> None:
         """Send the reply and close the connection after it."""
@@ -113,7 +110,7 @@ class PostConnection(asyncio.Protocol):
             if request is not None:
                 self._is_done = True
                 self._transport.pause_reading()
-                self._on_request(self, request)
+                self._observer.on_request(self, request)
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -124,12 +121,17 @@ MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
 DEADLINE_S = 10.0  # of a request, from its first packet to its answer
 BACKLOG = 512
 _BUSY_RETRY_S = 5
-AcceptRequest: TypeAlias = Callable[[EnvelopeRequest, str], Awaitable[pb.SubmitResponse]]
+
+
+class RequestResponder(Protocol):
+    """Receiver of envelopes that answers in full."""
+
+    async def respond(self, request: EnvelopeRequest, address_chain: str) -> pb.SubmitResponse: ...
 
 
 @asynccontextmanager
 async def serve_post(
-    accept: AcceptRequest,
+    responder: RequestResponder,
     host: str,
     port: int,
     tls_file: Path,
@@ -139,12 +141,15 @@ async def serve_post(
 ) -> AsyncIterator[int]:
     """Serve POST and yield the port; `tls_file` is PEM. Raises PortTakenError."""
     context = _build_tls_context(tls_file)
-    pool = _ConnectionPool(accept, max_connections, deadline_s)
+    pool = _ConnectionPool(responder, max_connections, deadline_s)
     try:
         server = await asyncio.get_running_loop().create_server(
-            lambda: PostConnection(context, pool.on_begin, pool.on_end, pool.on_request),
-            host, port, backlog=BACKLOG, start_serving=False,
-        )  # fmt: skip
+            partial(PostConnection, context, pool),
+            host,
+            port,
+            backlog=BACKLOG,
+            start_serving=False,
+        )
     except OSError as error:
         raise PortTakenError(f"{host}:{port}") from error
     async with asyncio.TaskGroup() as pool.group:
@@ -159,8 +164,10 @@ async def serve_post(
 class _ConnectionPool:
     """Open connections, oldest first."""
 
-    def __init__(self, accept: AcceptRequest, max_connections: int, deadline_s: float) -> None:
-        self._accept = accept
+    def __init__(
+        self, responder: RequestResponder, max_connections: int, deadline_s: float
+    ) -> None:
+        self._responder = responder
         self._max_connections = max_connections
         self._deadline_s = deadline_s
         self.group: asyncio.TaskGroup  # of running answers
@@ -193,7 +200,7 @@ class _ConnectionPool:
         address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
         try:
             async with asyncio.timeout(self._deadline_s):
-                response = await self._accept(request, address_chain)
+                response = await self._responder.respond(request, address_chain)
         except TimeoutError:
             retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
             response = pb.SubmitResponse(receipt=retry_receipt)

@@ -106,7 +106,7 @@ class QueryRateLimit:
         burst = ALL_PER_S * BURST_S
         self._total_rate = TokenBucket(ALL_PER_S, burst, level=burst, at_us=clock.monotonic_us())
 
-    def __call__(self, address: str) -> bool:
+    def allows(self, address: str) -> bool:
         now_us = self._clock.monotonic_us()
         prefix = self._geo.locate(address, self._clock.wall_us()).prefix
         return not self._prefix_rates.take(prefix, now_us) and not self._total_rate.take(1, now_us)

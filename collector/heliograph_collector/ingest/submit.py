@@ -4,8 +4,8 @@ A relay gets a signed receipt too, because agents do not trust relays. Only an e
 agent gets parts of the plan, because the plan contains entrances that are not public.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from pathlib import Path
 
 from google.protobuf.message import DecodeError
 
@@ -14,6 +14,7 @@ from heliograph.http_envelope import RELAY, EnvelopeRequest
 from heliograph.keys import SigningKey
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.keyring import Keyring, load_replaced_pairs
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
 _ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
@@ -23,16 +24,15 @@ _ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
 class EnvelopeResponder:
     """Answer one envelope with a receipt, signed for relays, and a newer plan.
 
-    `find_signer` finds the key by which an agent verifies receipts from the id of the key that it
-    sealed to. `current_key_id` is the id of the present sealing key.
+    `keyring` has the present keys; the replaced ones are in the directory `data`.
     """
 
     receiver: EnvelopeReceiver
-    find_signer: Callable[[bytes], SigningKey]
-    current_key_id: bytes
-    _packed_plan: tuple[int, bytes] = field(default=(0, b""))
+    keyring: Keyring
+    data: Path
+    _packed_plan: tuple[int, bytes] = (0, b"")
 
-    async def __call__(
+    async def respond(
         self, request: EnvelopeRequest, address_chain: str, carrier: str = "post"
     ) -> pb.SubmitResponse:
         """Accept an envelope; `address_chain` lists addresses as in `find_origin`."""
@@ -65,8 +65,20 @@ class EnvelopeResponder:
             request.plan is not None
             and request.plan.version >= self.receiver.directory.plan_version
         ):
-            key_id = self.current_key_id
-        return relay_line.sign_receipt(request.envelope, key_id, receipt, self.find_signer(key_id))
+            key_id = self.keyring.sealing.id
+        signer = self._find_signer(key_id)
+        return relay_line.sign_receipt(request.envelope, key_id, receipt, signer)
+
+    def _find_signer(self, key_id: bytes) -> SigningKey:
+        """Find the key whose receipts an agent verifies that seals to `key_id`.
+
+        An agent that was offline for long knows only replaced keys.
+        """
+        if key_id != self.keyring.sealing.id:
+            for sealing, signing in load_replaced_pairs(self.data):
+                if sealing.id == key_id:
+                    return signing
+        return self.keyring.signing
 
     def _next_plan_piece(self, request: EnvelopeRequest) -> pb.PlanPiece | None:
         directory = self.receiver.directory

@@ -7,7 +7,7 @@ experiment `code`: one exchange per class in the protocol `code`, whose reply is
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from typing import Protocol
 
 from heliograph import codec
 from heliograph.failure import Operation
@@ -27,7 +27,11 @@ CODE_EPOCH = "code"  # a code does not contain the network where it was made
 _POLL_S = 1.0
 log = logging.getLogger("heliograph.intake")
 
-FindAgent = Callable[[bytes], EnrolledAgent | None]
+
+class AgentFinder(Protocol):
+    """Agents by id, as a directory or a plain dictionary holds them."""
+
+    def get(self, agent: bytes, /) -> EnrolledAgent | None: ...
 
 
 def build_code(
@@ -50,15 +54,13 @@ def build_code(
     )
 
 
-async def deliver_codes(
-    code_store: VoiceCodeStore, find_agent: FindAgent, journal: Journal
-) -> None:
+async def deliver_codes(code_store: VoiceCodeStore, agents: AgentFinder, journal: Journal) -> None:
     """Append pending codes of active agents to the journal. Raises JournalError."""
     pending_codes = await asyncio.to_thread(code_store.list_pending)
     rows = [
         _build_row(code, agent)
         for code in pending_codes
-        if (agent := _find_active(find_agent, code)) is not None
+        if (agent := agents.get(code.agent)) is not None and agent.revoked_s is None
     ]
     if rows:
         await journal.append(rows)
@@ -66,7 +68,7 @@ async def deliver_codes(
         await asyncio.to_thread(code_store.mark_delivered, pending_codes)
 
 
-async def watch_codes(code_store: VoiceCodeStore, find_agent: FindAgent, journal: Journal) -> None:
+async def watch_codes(code_store: VoiceCodeStore, agents: AgentFinder, journal: Journal) -> None:
     """Poll every second for codes that a command stored; never return."""
     delivered_version = -1
     is_failing = False
@@ -74,7 +76,7 @@ async def watch_codes(code_store: VoiceCodeStore, find_agent: FindAgent, journal
         try:
             data_version = await asyncio.to_thread(code_store.data_version)
             if data_version != delivered_version:
-                await deliver_codes(code_store, find_agent, journal)
+                await deliver_codes(code_store, agents, journal)
                 delivered_version = data_version
                 is_failing = False
         except (sqlite3.Error, JournalError) as error:
@@ -82,11 +84,6 @@ async def watch_codes(code_store: VoiceCodeStore, find_agent: FindAgent, journal
                 log.warning("a code by voice has to wait: %s", error)
             is_failing = True
         await asyncio.sleep(_POLL_S)
-
-
-def _find_active(find_agent: FindAgent, code: ProvenCode) -> EnrolledAgent | None:
-    agent = find_agent(code.agent)
-    return None if agent is None or agent.revoked_s is not None else agent
 
 
 def _build_row(code: ProvenCode, agent: EnrolledAgent) -> JournalRow:

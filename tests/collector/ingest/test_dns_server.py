@@ -76,12 +76,18 @@ class DnsEntrance:
         return await self.server.rows(RowKind.ENVELOPE)
 
 
+class Unlimited:
+    def allows(self, address: str) -> bool:
+        return True
+
+
 @asynccontextmanager
 async def door(data: Path) -> AsyncIterator[DnsEntrance]:
-    async with ingest_server(data) as there:
-        take = there.intake.handle_beacon
-        async with serve_dns(take, lambda _: True, HOST, 0, ZONE) as port:
-            yield DnsEntrance(there, port)
+    async with (
+        ingest_server(data) as there,
+        serve_dns(there.intake.beacon_handler, Unlimited(), HOST, 0, ZONE) as port,
+    ):
+        yield DnsEntrance(there, port)
 
 
 @pytest.fixture
@@ -201,12 +207,12 @@ def test_answer_is_hardly_longer_than_the_query() -> None:
 
 def test_query_rate_is_limited_per_prefix(tmp_path: Path) -> None:
     clock = HandClock()
-    allow = QueryRateLimit(GeoLookup(tmp_path / "none", tmp_path / "none", bytes(32)), clock)
+    limit = QueryRateLimit(GeoLookup(tmp_path / "none", tmp_path / "none", bytes(32)), clock)
     asked = int(PREFIX_PER_S * BURST_S)
-    assert sum(allow(f"192.0.2.{n % 250}") for n in range(3 * asked)) == asked
-    assert allow("198.51.100.1"), "others are"
+    assert sum(limit.allows(f"192.0.2.{n % 250}") for n in range(3 * asked)) == asked
+    assert limit.allows("198.51.100.1"), "others are"
     clock.advance_us(1_000_000)
-    assert sum(allow("192.0.2.9") for _ in range(100)) == int(PREFIX_PER_S)
+    assert sum(limit.allows("192.0.2.9") for _ in range(100)) == int(PREFIX_PER_S)
 
 
 async def test_idle_tcp_connection_is_closed_and_taken_port_raises(at: DnsEntrance) -> None:
@@ -216,5 +222,5 @@ async def test_idle_tcp_connection_is_closed_and_taken_port_raises(at: DnsEntran
         assert await reader.read() == b""
     writer.close()
     with pytest.raises(PortTakenError):
-        async with serve_dns(at.server.intake.handle_beacon, lambda _: True, HOST, at.port, ZONE):
+        async with serve_dns(at.server.intake.beacon_handler, Unlimited(), HOST, at.port, ZONE):
             pytest.fail("two listen on one port")

@@ -64,7 +64,7 @@ class PostEntrance:
 async def door(data: Path, **limits: Any) -> AsyncIterator[PostEntrance]:
     async with (
         ingest_server(data) as there,
-        serve_post(there.intake.submit, HOST, 0, tls_file(data), **limits) as port,
+        serve_post(there.intake.responder, HOST, 0, tls_file(data), **limits) as port,
     ):
         yield PostEntrance(there, port, await enrolled(there))
 
@@ -167,5 +167,5 @@ async def test_oldest_idle_connection_makes_room(tmp_path: Path) -> None:
 
 async def test_taken_port_raises(at: PostEntrance, tmp_path: Path) -> None:
     with pytest.raises(PortTakenError):
-        async with serve_post(at.server.intake.submit, HOST, at.port, tls_file(tmp_path)):
+        async with serve_post(at.server.intake.responder, HOST, at.port, tls_file(tmp_path)):
             pytest.fail("two listen on one port")

@@ -45,7 +45,7 @@ async def agent_at(data: Path, **options: Any) -> AsyncIterator[tuple[IngestServ
 
 
 async def posted(server: IngestServer, envelope: bytes) -> pb.Receipt:
-    return await server.intake.accept(envelope, PEER)
+    return await server.intake.receiver.accept(envelope, PEER)
 
 
 async def test_submit_and_post_share_one_deduplication(tmp_path: Path) -> None:
@@ -83,14 +83,14 @@ async def test_flood_by_way_of_a_relay_delays_no_other_relay(tmp_path: Path) -> 
     async with agent_at(tmp_path) as (server, caller):
         flood = EnvelopeRequest(envelope=b"", intermediary="relay")
         for _ in range(20_000):  # faster than its allowance grows, on any machine
-            refused = await server.intake.submit(flood, "198.51.100.5")
+            refused = await server.intake.responder.respond(flood, "198.51.100.5")
             if refused.receipt.status == pb.STATUS_RETRY:
                 break
         assert refused.receipt.status == pb.STATUS_RETRY
         for sequence, place in ((7, "relay"), (8, "elsewhere")):
             sealed = caller.seal(caller.batch(sequence))
             relayed = EnvelopeRequest(envelope=sealed, intermediary=place)
-            answer = await server.intake.submit(relayed, PEER)
+            answer = await server.intake.responder.respond(relayed, PEER)
             assert answer.receipt.status == pb.STATUS_STORED
         rows = await server.rows(RowKind.ENVELOPE)
         assert {(row.country, row.asn, row.prefix) for row in rows} == {("ZZ", 0, "")}

@@ -160,7 +160,7 @@ async def test_relayed_receipt_for_an_old_key_is_believed_after_rotation(tmp_pat
         for raw, version, ring in ((sealed[0], newest, server.keyring), (sealed[1], 0, before)):
             plan = pb.PlanHeld(version=version)
             handed = EnvelopeRequest(envelope=raw, intermediary="relay", plan=plan)
-            said = await server.intake.submit(handed, "192.0.2.1")
+            said = await server.intake.responder.respond(handed, "192.0.2.1")
             sealing, signing = ring.sealing.id, ring.signing.public
             found = relay_line.verify_relayed_receipt(raw, sealing, said, signing)
             assert found == pb.Receipt(status=pb.STATUS_STORED)
@@ -273,7 +273,7 @@ async def test_agent_without_invite_enters_quarantine_where_allowed(tmp_path: Pa
 
 async def test_revoked_agent_keeps_old_envelopes_and_adds_none(server: IngestServer) -> None:
     caller = await enrolled(server)
-    accept = server.intake.accept
+    accept = server.intake.receiver.accept
     first = await accept(caller.seal(caller.batch(1)), "127.0.0.1")
     assert first.status == pb.STATUS_STORED
     with second_fleet(server) as fleet:

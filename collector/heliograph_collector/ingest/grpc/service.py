@@ -20,22 +20,20 @@ from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.collector_faults import (
+    StallMonitor,
     SuspectedFault,
-    TimeSpan,
     build_fault_row,
-    detect_stall,
     is_cut_off,
-    read_clocks,
     update_fault,
 )
 from heliograph_collector.ingest.grpc.session import (
+    STATUS_BY_REASON,
     AgentSession,
     Context,
     HelloRefusedError,
     accept_hello,
     build_sighting,
     offer_plan,
-    status_for_reason,
 )
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
@@ -76,25 +74,19 @@ class IntakeService:
         self._rng = rng
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
         self._goodbye_rows: asyncio.Queue[JournalRow] = asyncio.Queue(max_sessions)
-        self._last_reading = read_clocks(responder.receiver.clock)
-        self._stalls: list[TimeSpan] = []
+        self.stall_monitor = StallMonitor(responder.receiver.clock, connections)
         self._network_fault: SuspectedFault | None = None
-        self._lag_s = 0.0  # by how many seconds the event loop is late
 
     async def Enrol(  # noqa: N802 - gRPC looks for this name, and for the two below
         self, request: pb.EnrolRequest, context: EnrolContext
     ) -> pb.EnrolResponse:
-        enrolments = self._receiver.metrics.enrolments
-        location = self._receiver.geo.locate(
-            _address_chain(context), self._receiver.clock.wall_us()
-        )
-        wait_s = (
-            _BUSY_RETRY_S
-            if self._unary_slots.locked()
-            else self._receiver.stranger_wait_s(location)
-        )
+        receiver = self._receiver
+        enrolments = receiver.metrics.enrolments
+        location = receiver.geo.locate(_address_chain(context), receiver.clock.wall_us())
+        is_busy = self._unary_slots.locked()
+        wait_s = _BUSY_RETRY_S if is_busy else receiver.stranger_wait_s(location)
         if not wait_s and not request.token and self._allows_strangers:
-            wait_s = self._receiver.newcomer_wait_s(location)
+            wait_s = receiver.newcomer_wait_s(location)
         if wait_s:
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
         try:
@@ -151,7 +143,7 @@ class IntakeService:
         )
         try:
             async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
-                return await self._responder(submission, _address_chain(context), "submit")
+                return await self._responder.respond(submission, _address_chain(context), "submit")
         except TimeoutError:
             return retry_response
 
@@ -164,26 +156,25 @@ class IntakeService:
             await context.abort(
                 grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _retry_metadata(_FULL_RETRY_S)
             )
-        if self._lag_s > rate_limits.MAX_LAG_S:  # a late hello would only be repeated
+        if self.stall_monitor.lag_s > rate_limits.MAX_LAG_S:  # a late hello would only be repeated
             metrics.hellos.labels("busy").inc()
             wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
-        location = self._receiver.geo.locate(
-            _vantage_chain(context), self._receiver.clock.wall_us()
-        )
+        # An intermediary's address locates nobody.
+        address_chain = "" if _declared_place(context) else _address_chain(context)
+        location = self._receiver.geo.locate(address_chain, self._receiver.clock.wall_us())
         try:
             connection = await accept_hello(context, self._receiver, location)
             reason = await self._run_session(context, connection)
         except HelloRefusedError as refused:
             metrics.hellos.labels(refused.outcome).inc()
             await context.abort(refused.status, refused.outcome)
-        status = status_for_reason(reason)
-        if status is not None:
-            await context.abort(status, reason.value)
+        if reason in STATUS_BY_REASON:
+            await context.abort(STATUS_BY_REASON[reason], reason.value)
 
     async def _run_session(self, context: Context, connection: AgentConnection) -> DisconnectReason:
         """Run a session. Raises HelloRefusedError when its arrival cannot be recorded."""
-        session = AgentSession(context, connection, self._receiver, self._rng, self.check_stall)
+        session = AgentSession(context, connection, self._receiver, self._rng, self.stall_monitor)
         # Add it before its row, or a loss could be recorded after the row of its return.
         self._connections.add(connection)
         reason = DisconnectReason.CLOSED
@@ -216,19 +207,6 @@ class IntakeService:
         self._receiver.metrics.sessions.set(len(self._connections))
         self._receiver.metrics.disconnects.labels(reason).inc()
 
-    def on_lag(self, lag_s: float) -> None:
-        """Store by how many seconds the event loop is late."""
-        self._lag_s = lag_s
-
-    def check_stall(self) -> None:
-        """Detect a stall since the last check, and restart all silence timers after one."""
-        previous = self._last_reading
-        self._last_reading = read_clocks(self._receiver.clock)
-        stall_span = detect_stall(previous, self._last_reading)
-        if stall_span is not None:
-            self._connections.restart_silence(self._last_reading.monotonic_us)
-            self._stalls.append(stall_span)
-
     async def write_presence_loop(self) -> None:
         """Write goodbyes, losses and faults as they occur; never return."""
         while True:
@@ -246,18 +224,11 @@ class IntakeService:
     async def _write_presence(self, rows: list[JournalRow]) -> None:
         """Write presence rows; only failed losses are repeated, because silence is data."""
         receiver = self._receiver
-        self.check_stall()
-        reading = self._last_reading
+        reading = self.stall_monitor.check()
         lost_connections = self._connections.find_lost(
             reading.monotonic_us, receiver.directory.heartbeat_s
         )
-        rows = [
-            *rows,
-            *(
-                visit.build_lost_row(reading.wall_us, reading.monotonic_us)
-                for visit in lost_connections
-            ),
-        ]
+        rows += [c.build_lost_row(reading.wall_us, reading.monotonic_us) for c in lost_connections]
         if not rows:
             return
         try:
@@ -275,7 +246,7 @@ class IntakeService:
         """
         is_failing = is_cut_off(self._connections.control_links())
         fault, span = update_fault(self._network_fault, is_failing, self._receiver.clock.wall_us())
-        stalls = list(self._stalls)
+        stalls = list(self.stall_monitor.spans)
         rows = [build_fault_row("stalled", stall_span) for stall_span in stalls]
         rows += [build_fault_row("probe", span)] if span else []
         try:
@@ -285,7 +256,7 @@ class IntakeService:
             log.error("%d faults of ours not written: %s", len(rows), error)
         else:
             self._network_fault = fault
-            del self._stalls[: len(stalls)]
+            del self.stall_monitor.spans[: len(stalls)]
 
     async def _report_duplicates(self) -> None:
         """Report duplicate agents in the log, in fleet.db and in their sessions."""
@@ -315,11 +286,6 @@ class IntakeService:
     def end_all_sessions(self) -> None:
         for connection in self._connections:
             connection.end(DisconnectReason.STOPPED)
-
-
-def _vantage_chain(context: "Context | EnrolContext | SubmitContext") -> str:
-    """Return a vantage's addresses for `find_origin`, "" behind an intermediary."""
-    return "" if _declared_place(context) else _address_chain(context)
 
 
 def _address_chain(context: "Context | EnrolContext | SubmitContext") -> str:

@@ -11,7 +11,6 @@ import asyncio
 import random
 import secrets
 import sqlite3
-from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeAlias, TypeGuard
 
@@ -25,6 +24,7 @@ from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.collector_faults import StallMonitor
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
@@ -34,18 +34,13 @@ ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
 # gRPC status by the reason of the end; other reasons end with OK.
-_STATUS_BY_REASON = {
+STATUS_BY_REASON = {
     DisconnectReason.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
     DisconnectReason.SLOW: grpc.StatusCode.DEADLINE_EXCEEDED,
     DisconnectReason.REVOKED: grpc.StatusCode.UNAUTHENTICATED,
     DisconnectReason.MISBEHAVED: grpc.StatusCode.INVALID_ARGUMENT,
     DisconnectReason.STOPPED: grpc.StatusCode.UNAVAILABLE,
 }
-
-
-def status_for_reason(reason: DisconnectReason) -> grpc.StatusCode | None:
-    """Return the gRPC status for a reason, None for OK."""
-    return _STATUS_BY_REASON.get(reason)
 
 
 class HelloRefusedError(Exception):
@@ -133,11 +128,11 @@ class AgentSession:
         connection: AgentConnection,
         receiver: EnvelopeReceiver,
         rng: random.Random,
-        check_stall: Callable[[], object],
+        stall_monitor: StallMonitor,
     ) -> None:
-        """Create the session; `check_stall` runs before the agent is considered silent."""
+        """Create the session; a stall is checked for before the agent counts as silent."""
         self._context = context
-        self._check_stall = check_stall
+        self._stall_monitor = stall_monitor
         self._connection = connection
         self._receiver = receiver
         self._receipts: ReceiptQueue = asyncio.Queue(rate_limits.MAX_IN_FLIGHT)
@@ -148,7 +143,7 @@ class AgentSession:
         self.goodbye_reason = ""
 
     async def run(self) -> DisconnectReason:
-        self.offer_current_plan()
+        offer_plan(self._connection, self._receiver)
         await self._request_new_key()
         try:
             async with asyncio.TaskGroup() as group:
@@ -163,9 +158,6 @@ class AgentSession:
         except* _SlowReaderError:
             reason = DisconnectReason.SLOW
         return reason
-
-    def offer_current_plan(self) -> None:
-        offer_plan(self._connection, self._receiver)
 
     async def _read_messages(self, group: asyncio.TaskGroup) -> DisconnectReason:
         while True:
@@ -188,16 +180,17 @@ class AgentSession:
 
     async def _accept_envelope(self, group: asyncio.TaskGroup, envelope: epb.Envelope) -> None:
         """Wait for a slot, which slows the stream and loses nothing, and start receiving."""
-        slots = self._receiver.slots
         connection = self._connection
-        await slots.acquire()
+        await self._receiver.slots.acquire()
         receipt_task = group.create_task(
             self._receiver.receive(envelope, connection.location, "session", connection.agent)
         )
-        receipt_task.add_done_callback(
-            lambda _: slots.release()
-        )  # runs also if the task is cancelled before it starts
+        # It runs also if the task is cancelled before it starts.
+        receipt_task.add_done_callback(self._release_slot)
         await self._receipts.put(receipt_task)
+
+    def _release_slot(self, _: asyncio.Task[pb.Receipt]) -> None:
+        self._receiver.slots.release()
 
     async def _receive(self, group: asyncio.TaskGroup) -> pb.AgentMessage | DisconnectReason:
         """Receive a message; the read continues over timeouts, so that none is lost."""
@@ -215,11 +208,8 @@ class AgentSession:
                     self._connection.read_timeout = None
                 if _is_message(message):
                     return message
-                return (
-                    DisconnectReason.CLOSED
-                    if message is grpc.aio.EOF
-                    else DisconnectReason.MISBEHAVED
-                )
+                is_closed = message is grpc.aio.EOF
+                return DisconnectReason.CLOSED if is_closed else DisconnectReason.MISBEHAVED
             return reason
         finally:
             read_task.cancel()
@@ -229,14 +219,11 @@ class AgentSession:
 
     def _find_end_reason(self) -> DisconnectReason | None:
         """Return the reason to end the session now, or None."""
-        self._check_stall()
+        self._stall_monitor.check()
         if self._connection.end_reason is None and self._remaining_s() > 0:
             return None
-        default_reason = (
-            DisconnectReason.RENEWED
-            if self._expires_us <= self._silent_at_us()
-            else DisconnectReason.SILENT
-        )
+        is_expired = self._expires_us <= self._silent_at_us()
+        default_reason = DisconnectReason.RENEWED if is_expired else DisconnectReason.SILENT
         return self._connection.end_reason or default_reason
 
     def _remaining_s(self) -> float:
@@ -252,7 +239,7 @@ class AgentSession:
             self._connection.link = Link(heartbeat.link)
         self._connection.queued_count = heartbeat.queued
         self._receiver.directory.record_sighting(build_sighting(self._connection, received_us))
-        self.offer_current_plan()
+        offer_plan(self._connection, self._receiver)
         clock = pb.Clock(
             heartbeat_sent_us=heartbeat.sent_us,
             received_us=received_us,

@@ -232,7 +232,7 @@ async def test_sessions_may_be_more_than_concurrent_calls(tmp_path: Path) -> Non
             assert (await hear(call)).clock.received_us > 0
         assert server.count("heliograph_sessions") == 240
         sealed = caller.seal(caller.batch(1))
-        assert (await server.intake.accept(sealed, "192.0.2.1")).status == pb.STATUS_STORED
+        assert (await server.intake.receiver.accept(sealed, "192.0.2.1")).status == pb.STATUS_STORED
         for call in calls:
             call.cancel()
 
