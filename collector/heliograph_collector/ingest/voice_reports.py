@@ -10,8 +10,7 @@ import sqlite3
 from typing import Protocol
 
 from heliograph import codec
-from heliograph.failure import Operation
-from heliograph.observation import Access, Epoch, Exchange, Link, Measurement, Observation
+from heliograph.observation import Access, Epoch, Measurement
 from heliograph.units import MINUTE_US
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph.voice_code import CLASSES, ServiceState, StatusReport
@@ -19,6 +18,7 @@ from heliograph.zstd_frame import compress_frame
 from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+from heliograph_collector.store.journal.decode import build_exchanges, derive_link
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
 CARRIER = EXPERIMENT = "code"
@@ -102,6 +102,11 @@ def _build_row(code: ProvenCode, agent: EnrolledAgent) -> JournalRow:
 
 
 def _build_measurement(report: StatusReport, made_us: int) -> Measurement:
+    state_by_class = {
+        name: report.states[name].value
+        for name in CLASSES
+        if report.states[name] is not ServiceState.UNKNOWN
+    }
     return Measurement(
         experiment=EXPERIMENT,
         experiment_version=1,
@@ -111,27 +116,6 @@ def _build_measurement(report: StatusReport, made_us: int) -> Measurement:
         boot="",
         runtime_us=0,
         epoch=CODE_EPOCH,
-        link=_derive_link(report),
-        observations=tuple(
-            Observation(
-                operation=Operation.EXCHANGE,
-                started_us=0,
-                duration_us=0,
-                endpoint=name,
-                exchange=Exchange(protocol=EXPERIMENT, reply=report.states[name].value),
-            )
-            for name in CLASSES
-            if report.states[name] is not ServiceState.UNKNOWN
-        ),
+        link=derive_link(state_by_class),
+        observations=build_exchanges(EXPERIMENT, state_by_class),
     )
-
-
-def _derive_link(report: StatusReport) -> Link:
-    """Derive the link as agents do by anchors, or unknown in doubt."""
-    states = report.states
-    if states["foreign"] is ServiceState.ANSWERS:
-        return Link.NO_RESOLVER if states["dns"] is ServiceState.FAILS else Link.ONLINE
-    if states["foreign"] is ServiceState.FAILS and states["domestic"] is ServiceState.ANSWERS:
-        return Link.DOMESTIC_ONLY
-    is_offline = all(states[name] is ServiceState.FAILS for name in ("foreign", "domestic", "dns"))
-    return Link.OFFLINE if is_offline else Link.UNKNOWN

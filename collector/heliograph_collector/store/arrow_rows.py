@@ -1,18 +1,14 @@
 """Conversion of records to the Arrow columns of each table."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Observation
 from heliograph_collector.model.records import (
-    Block,
-    Cell,
-    DecodeFailure,
     JudgedMeasurement,
     Judgement,
-    PresenceRow,
     ReceivedMeasurement,
     Verdict,
 )
@@ -29,7 +25,7 @@ _DEFAULT_BY_KIND = {"text": "", "code": _ABSENT, "bool": False}  # others: 0
 
 
 @dataclass(frozen=True, slots=True)
-class _MeasurementRecord:
+class MeasurementRecord:
     """Row of `measurements`, and what the rows of its parts share with it."""
 
     record: ReceivedMeasurement
@@ -45,7 +41,9 @@ class _MeasurementRecord:
 
 
 @dataclass(frozen=True, slots=True)
-class _ObservationRecord(_MeasurementRecord):
+class ObservationRecord(MeasurementRecord):
+    """Row of `observations`."""
+
     step: int
     observation: Observation
 
@@ -66,7 +64,9 @@ class _ObservationRecord(_MeasurementRecord):
 
 
 @dataclass(frozen=True, slots=True)
-class _VerdictRecord(_MeasurementRecord):
+class VerdictRecord(MeasurementRecord):
+    """Row of `verdicts`; the highest number of a judgement replaces all others."""
+
     verdict: Verdict
     judged: int
 
@@ -77,12 +77,12 @@ def _same_names(kind: str, path: str, *names: str) -> list[Column]:
     return [(name, kind, prefix + name) for name in names]
 
 
-_VANTAGE = ("country", "region", "access")
+_PLACE = ("country", "region", "access")
 _SHARED_COLUMNS = [
     ("started", "time", "record.started_us"),
     ("service", "text", "service"),
     *_same_names("text", "record", "id", "role"),
-    *_same_names("text", "record.vantage", *_VANTAGE),
+    *_same_names("text", "record.vantage", *_PLACE),
     *_same_names("uint32", "record.vantage", "asn"),
     *_same_names("text", "record.measurement", "experiment"),
 ]
@@ -92,118 +92,120 @@ _VOTER_COLUMNS = [
     *_same_names("bool", "record", "established"),
     *_same_names("text", "record.measurement", "target"),
 ]
-_MEASUREMENT_COLUMNS = [
-    *_SHARED_COLUMNS,
-    *_VOTER_COLUMNS,
-    ("received", "time", "record.received_us"),
-    ("body", "bytes", "body"),
-    *_same_names("uint64", "record", "position"),
-    *_same_names("text", "record.measurement", "not_measured", "services_version"),
-    *_same_names("uint32", "record.measurement", "experiment_version"),
-    *_same_names("uint64", "record.measurement", "runtime_us", "plan_version"),
-]
-_OBSERVATION_COLUMNS = [
-    *_SHARED_COLUMNS,
-    ("at_us", "uint64", "observation.started_us"),
-    ("tls_version", "text", "observation.tls.version"),
-    *_same_names("uint64", "record", "position"),
-    *_same_names("uint16", "", "step"),
-    *_same_names("texts", "", "answers", "certificates"),
-    *_same_names("text", "", "issuer"),
-    *_same_names("text", "observation", "endpoint", "operation", "failure", "failure_detail"),
-    *_same_names("code", "observation", "parent"),
-    *_same_names("uint64", "observation", "duration_us"),
-    *_same_names("text", "observation.dns", "engine", "resolver", "name", "query_type"),
-    *_same_names("code", "observation.dns", "rcode"),
-    *_same_names("text", "observation.tcp", "address"),
-    *_same_names("uint16", "observation.tcp", "port"),
-    *_same_names("text", "observation.tls", "server_name", "cipher", "alpn"),
-    *_same_names("code", "observation.tls", "alert"),
-    *_same_names(
-        "text", "observation.http", "method", "url", "title", "server", "location", "body_sha256"
-    ),
-    *_same_names("uint32", "observation.http", "status"),
-    *_same_names("uint64", "observation.http", "body_bytes"),
-    *_same_names("bool", "observation.http", "truncated"),
-]
-_VERDICT_COLUMNS = [
-    *_SHARED_COLUMNS,
-    *_VOTER_COLUMNS,
-    *_same_names("uint64", "", "judged"),
-    *_same_names("text", "verdict", "endpoint", "state", "layer", "method", "rule", "issuer"),
-    *_same_names("float64", "verdict", "confidence"),
-    *_same_names("uint16s", "verdict", "evidence"),
-    *_same_names("uint16", "verdict", "reachable_endpoints", "endpoints"),
-]
-_PRESENCE_COLUMNS = [
-    ("received", "time", "received_us"),
-    ("heard", "time", "heard_us"),
-    ("why", "text", "reason"),
-    ("nym", "text", "pseudonym"),
-    *_same_names("uint64", "", "position"),
-    *_same_names("text", "", "kind", "prefix", "role"),
-    *_same_names("text", "vantage", *_VANTAGE),
-    *_same_names("uint32", "vantage", "asn"),
-]
-_QUARANTINE_COLUMNS = [
-    ("received", "time", "received_us"),
-    *_same_names("uint64", "", "position"),
-    *_same_names("int32", "", "index"),
-    *_same_names("text", "", "reason"),
-    *_same_names("bytes", "", "body"),
-]
-_CELL_COLUMNS = [
-    ("start", "time", "start_us"),
-    *_same_names("text", "", *_VANTAGE, "service", "state", "layer", "method"),
-    *_same_names("uint32", "", "asn", "bin_s", "vantages", "reachable", "blocked", "down"),
-    *_same_names("uint32", "", "unknown", "silent", "prefixes"),
-    *_same_names("float64", "", "confidence"),
-    *_same_names("counts", "", "layers"),
-]
-_MARK_COLUMNS = [*_same_names("text", "", "journal"), *_same_names("uint64", "", "first", "last")]
+_COLUMNS_BY_TABLE: dict[str, list[Column]] = {
+    "measurements": [
+        *_SHARED_COLUMNS,
+        *_VOTER_COLUMNS,
+        ("received", "time", "record.received_us"),
+        ("body", "bytes", "body"),
+        *_same_names("uint64", "record", "position"),
+        *_same_names("text", "record.measurement", "not_measured", "services_version"),
+        *_same_names("uint32", "record.measurement", "experiment_version"),
+        *_same_names("uint64", "record.measurement", "runtime_us", "plan_version"),
+    ],
+    "observations": [
+        *_SHARED_COLUMNS,
+        ("at_us", "uint64", "observation.started_us"),
+        ("tls_version", "text", "observation.tls.version"),
+        *_same_names("uint64", "record", "position"),
+        *_same_names("uint16", "", "step"),
+        *_same_names("texts", "", "answers", "certificates"),
+        *_same_names("text", "", "issuer"),
+        *_same_names("text", "observation", "endpoint", "operation", "failure", "failure_detail"),
+        *_same_names("code", "observation", "parent"),
+        *_same_names("uint64", "observation", "duration_us"),
+        *_same_names("text", "observation.dns", "engine", "resolver", "name", "query_type"),
+        *_same_names("code", "observation.dns", "rcode"),
+        *_same_names("text", "observation.tcp", "address"),
+        *_same_names("uint16", "observation.tcp", "port"),
+        *_same_names("text", "observation.tls", "server_name", "cipher", "alpn"),
+        *_same_names("code", "observation.tls", "alert"),
+        *_same_names(
+            "text",
+            "observation.http",
+            "method",
+            "url",
+            "title",
+            "server",
+            "location",
+            "body_sha256",
+        ),
+        *_same_names("uint32", "observation.http", "status"),
+        *_same_names("uint64", "observation.http", "body_bytes"),
+        *_same_names("bool", "observation.http", "truncated"),
+    ],
+    "verdicts": [
+        *_SHARED_COLUMNS,
+        *_VOTER_COLUMNS,
+        *_same_names("uint64", "", "judged"),
+        *_same_names("text", "verdict", "endpoint", "state", "layer", "method", "rule", "issuer"),
+        *_same_names("float64", "verdict", "confidence"),
+        *_same_names("uint16s", "verdict", "evidence"),
+        *_same_names("uint16", "verdict", "reachable_endpoints", "endpoints"),
+    ],
+    "presence": [
+        ("received", "time", "received_us"),
+        ("heard", "time", "heard_us"),
+        ("why", "text", "reason"),
+        ("nym", "text", "pseudonym"),
+        *_same_names("uint64", "", "position"),
+        *_same_names("text", "", "kind", "prefix", "role", "journal"),
+        *_same_names("text", "vantage", *_PLACE),
+        *_same_names("uint32", "vantage", "asn"),
+    ],
+    "quarantine": [
+        ("received", "time", "received_us"),
+        *_same_names("uint64", "", "position"),
+        *_same_names("int32", "", "index"),
+        *_same_names("text", "", "reason", "journal"),
+        *_same_names("bytes", "", "body"),
+    ],
+    "cells": [
+        ("start", "time", "start_us"),
+        ("written", "time", "written"),
+        *_same_names("text", "", *_PLACE, "service", "state", "layer", "method"),
+        *_same_names("uint32", "", "asn", "bin_s", "vantages", "reachable", "blocked", "down"),
+        *_same_names("uint32", "", "unknown", "silent", "prefixes"),
+        *_same_names("float64", "", "confidence"),
+        *_same_names("counts", "", "layers"),
+    ],
+    "blocks": [
+        *_same_names("text", "", "journal", "kind"),
+        *_same_names("uint64", "", "first", "last"),
+    ],
+}
 
 
-def build_measurement_table(judged: Iterable[JudgedMeasurement]) -> "pa.Table":
-    return _build_table(_MEASUREMENT_COLUMNS, [_MeasurementRecord(record) for record, _ in judged])
+def build_table(table: str, rows: Iterable[object], **constants: str | int) -> "pa.Table":
+    """Build the columns of a table from its records.
 
-
-def build_observation_table(judged: Iterable[JudgedMeasurement]) -> "pa.Table":
-    rows = [
-        _ObservationRecord(record, step, observation)
-        for record, _ in judged
-        for step, observation in enumerate(record.measurement.observations)
-    ]
-    return _build_table(_OBSERVATION_COLUMNS, rows)
-
-
-def build_verdict_table(judged: Iterable[JudgedMeasurement], block: int) -> "pa.Table":
-    rows = [_VerdictRecord(record, v, block) for record, verdicts in judged for v in verdicts]
-    return _build_table(_VERDICT_COLUMNS, rows)
-
-
-def build_judgement_table(judgements: Iterable[Judgement]) -> "pa.Table":
-    """Build verdict rows in which each judgement has its own number.
-
-    `build_verdict_table` uses one number for a whole block.
+    Args:
+        rows: One object for each row, whose attributes are the values.
+        constants: Values of columns that all rows share.
     """
-    rows = [_VerdictRecord(j.measurement, v, j.number) for j in judgements for v in j.verdicts]
-    return _build_table(_VERDICT_COLUMNS, rows)
+    import pyarrow as pa
+
+    records = list(rows)
+    columns = {}
+    for name, kind, path in _COLUMNS_BY_TABLE[table]:
+        if name in constants:
+            values = [constants[name]] * len(records)
+        else:
+            values = _read_column(records, kind, path)
+        columns[name] = pa.array(values, _find_arrow_type(kind))
+    return pa.table(columns)
 
 
-def build_presence_table(rows: Sequence[PresenceRow], journal: str) -> "pa.Table":
-    return _append_constant(_build_table(_PRESENCE_COLUMNS, rows), "journal", "text", journal)
+def list_observations(judged: Iterable[JudgedMeasurement]) -> Iterator[ObservationRecord]:
+    for record, _ in judged:
+        for step, observation in enumerate(record.measurement.observations):
+            yield ObservationRecord(record, step, observation)
 
 
-def build_quarantine_table(rows: Sequence[DecodeFailure], journal: str) -> "pa.Table":
-    return _append_constant(_build_table(_QUARANTINE_COLUMNS, rows), "journal", "text", journal)
-
-
-def build_cell_table(rows: Sequence[Cell], written_us: int) -> "pa.Table":
-    return _append_constant(_build_table(_CELL_COLUMNS, rows), "written", "time", written_us)
-
-
-def build_mark_table(block: Block, kind: str) -> "pa.Table":
-    return _append_constant(_build_table(_MARK_COLUMNS, [block]), "kind", "text", kind)
+def list_verdicts(judgements: Iterable[Judgement]) -> Iterator[VerdictRecord]:
+    for judgement in judgements:
+        for verdict in judgement.verdicts:
+            yield VerdictRecord(judgement.measurement, verdict, judgement.number)
 
 
 def drop_present(
@@ -216,17 +218,9 @@ def drop_present(
     return rows.filter(pa.array([row_key not in present_keys for row_key in keys], pa.bool_()))
 
 
-def _build_table(columns: Sequence[Column], rows: Sequence[object]) -> "pa.Table":
-    import pyarrow as pa
-
-    return pa.table(
-        {name: _build_array(kind, _read_column(rows, kind, path)) for name, kind, path in columns}
-    )
-
-
-def _read_column(rows: Sequence[object], kind: str, path: str) -> list[Any]:
-    """Read one path of all rows, with the default of the kind where a part is missing."""
-    values: list[Any] = list(rows)
+def _read_column(records: Sequence[object], kind: str, path: str) -> list[Any]:
+    """Read one path of all records, with the default of the kind where a part is missing."""
+    values: list[Any] = list(records)
     for name in path.split("."):
         values = [None if value is None else getattr(value, name) for value in values]
     default = _DEFAULT_BY_KIND.get(kind, 0)
@@ -234,11 +228,7 @@ def _read_column(rows: Sequence[object], kind: str, path: str) -> list[Any]:
     return [min(value, _MAX_CODE) for value in values] if kind == "code" else values
 
 
-def _append_constant(table: "pa.Table", name: str, kind: str, value: str | int) -> "pa.Table":
-    return table.append_column(name, _build_array(kind, [value] * table.num_rows))
-
-
-def _build_array(kind: str, values: Sequence[Any]) -> "pa.Array":
+def _find_arrow_type(kind: str) -> "pa.DataType":
     import pyarrow as pa
 
     types: dict[str, pa.DataType] = {
@@ -256,4 +246,4 @@ def _build_array(kind: str, values: Sequence[Any]) -> "pa.Array":
         "float64": pa.float64(),
         "counts": pa.map_(pa.string(), pa.uint32()),
     }
-    return pa.array(values, types[kind])
+    return types[kind]

@@ -70,13 +70,11 @@ def _create_directory(directory: Path, unfinished: Path) -> None:
 
 def _save_extra_files(extra_paths: Sequence[Path], unfinished: Path) -> None:
     for path in extra_paths:
-        if path.is_dir():
-            shutil.copytree(path, unfinished / path.name)
-        elif path.suffix != ".db":
-            shutil.copy(path, unfinished / path.name)
-        else:
+        if path.suffix == ".db":
             with closing(sqlite3.connect(path)) as db:
                 tables.copy_database(db, unfinished / path.name)
+        else:
+            _copy(path, unfinished / path.name)
 
 
 def _finish_snapshot(directory: Path, unfinished: Path, manifest: str) -> None:
@@ -87,8 +85,11 @@ def _finish_snapshot(directory: Path, unfinished: Path, manifest: str) -> None:
 def _copy_files(directory: Path, files: Sequence[str], data: Path) -> None:
     """Copy the files, the journal last, because it marks the directory as in use."""
     for name in reversed(files):
-        source = directory / name
-        if source.is_dir():
-            shutil.copytree(source, data / name)
-        else:
-            shutil.copy(source, data / name)
+        _copy(directory / name, data / name)
+
+
+def _copy(source: Path, target: Path) -> None:
+    if source.is_dir():
+        shutil.copytree(source, target)
+    else:
+        shutil.copy(source, target)

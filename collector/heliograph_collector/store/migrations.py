@@ -4,9 +4,10 @@ They only go forward. The same text serves one machine and a cluster: engine nam
 are substituted. Every statement can run twice, so that a crash between two of them needs no repair.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from importlib import resources
 from string import Template
+from typing import Any, Protocol
 
 from heliograph_collector.store.clickhouse import ClickHouse
 
@@ -49,13 +50,8 @@ def cluster_substitutions(name: str) -> Mapping[str, str]:
 
 def prepare_schema(clickhouse: ClickHouse, retention_days: Mapping[str, int]) -> None:
     """Bring the schema up to date and set retention. Raises StoreError, SchemaError."""
-
-    def read_versions() -> set[int]:
-        return {row[0] for row in clickhouse.query_written("SELECT version FROM migrations", {})}
-
     cluster = clickhouse.cluster
-    substitutions = cluster_substitutions(cluster) if cluster else LOCAL_SUBSTITUTIONS
-    apply_migrations(clickhouse.command, read_versions, substitutions)
+    apply_migrations(clickhouse, cluster_substitutions(cluster) if cluster else LOCAL_SUBSTITUTIONS)
     for table, days in retention_days.items():
         _set_retention(clickhouse, table, days)
 
@@ -73,20 +69,21 @@ def _set_retention(clickhouse: ClickHouse, table: str, days: int) -> None:
         clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
 
 
-def apply_migrations(
-    execute: Callable[[str], None],
-    read_versions: Callable[[], set[int]],
-    substitutions: Mapping[str, str],
-) -> None:
-    """Apply missing migrations.
+class SchemaTarget(Protocol):
+    """Database whose schema is brought up to date."""
 
-    `execute` runs one statement, and `read_versions` returns the recorded versions. Raises
-    SchemaError when the store is newer than this program.
-    """
+    def command(self, statement: str) -> None: ...
+    def query_written(
+        self, sql: str, parameters: Mapping[str, object]
+    ) -> list[tuple[Any, ...]]: ...
+
+
+def apply_migrations(target: SchemaTarget, substitutions: Mapping[str, str]) -> None:
+    """Apply missing migrations. Raises SchemaError for a store newer than this program."""
     for statement in split_statements(_MIGRATIONS, substitutions):
-        execute(statement)
+        target.command(statement)
     files = _read_files()
-    applied = read_versions()
+    applied = {row[0] for row in target.query_written("SELECT version FROM migrations", {})}
     if applied and max(applied) > max(files):
         raise SchemaError(
             f"The store was written by a newer Heliograph (schema {max(applied)}, this one knows "
@@ -94,8 +91,8 @@ def apply_migrations(
         )
     for version in sorted(files.keys() - applied):
         for statement in split_statements(files[version], substitutions):
-            execute(statement)
-        execute(f"INSERT INTO migrations (version) VALUES ({version:d})")  # noqa: S608 a number
+            target.command(statement)
+        target.command(f"INSERT INTO migrations (version) VALUES ({version:d})")  # noqa: S608 the value is a number
 
 
 def split_statements(script: str, substitutions: Mapping[str, str]) -> list[str]:

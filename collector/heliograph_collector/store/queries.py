@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 from datetime import date
-from typing import Any, TypedDict
+from typing import Any, TypedDict, TypeVar
 
 from heliograph.codec import measurement_from_pb
 from heliograph.units import DAY_US, SECOND_US
@@ -20,10 +20,13 @@ from heliograph_collector.model.records import (
     Vantage,
     Verdict,
     VerdictState,
+    Vote,
+    WorldTally,
 )
 
 CELL_TABLES = {60: "minute_cells"}  # seconds per bin → table, for bins that are not in `cells`
 
+_Record = TypeVar("_Record", SilenceCount, Vote, WorldTally)
 VerdictRow = tuple[str, int, Verdict]  # id of the measurement, number of the judgement, verdict
 
 
@@ -252,10 +255,6 @@ def build_present_query(table: str) -> tuple[str, tuple[str, ...]]:
     return f"SELECT {names} FROM {table} WHERE {condition}", key  # noqa: S608 fixed text, no value
 
 
-def build_row_count_query(table: str) -> str:
-    return f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 fixed text, no value
-
-
 def query_health() -> Query:
     sql = """
 SELECT version() AS engine, sum(rows) AS rows_, sum(bytes_on_disk) AS bytes_, count() AS parts
@@ -263,17 +262,20 @@ FROM system.parts WHERE active AND database = currentDatabase()"""
     return Query(sql, {})
 
 
-_SILENCE_FIELDS = [field.name for field in fields(SilenceCount)]  # in the order of the query
-_CELL_FIELDS = [field.name for field in fields(Cell)]
+_FIELDS_BY_TYPE: dict[type, list[str]] = {
+    record_type: [field.name for field in fields(record_type)]
+    for record_type in (Cell, SilenceCount, Vote, WorldTally)
+}
 
 
-def parse_silence(row: tuple[Any, ...]) -> SilenceCount:
-    return SilenceCount(**dict(zip(_SILENCE_FIELDS, row, strict=True)))
+def build_record(record_type: type[_Record], row: tuple[Any, ...]) -> _Record:
+    """Build a record whose fields are in the order of the query's columns."""
+    return record_type(**dict(zip(_FIELDS_BY_TYPE[record_type], row, strict=True)))
 
 
 def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
-    id_, position, received_us, nym, prefix, role, *place, body, established = row
-    country, asn, access, region = place
+    id_, position, received_us, nym, prefix, role, *vantage_fields, body, established = row
+    country, asn, access, region = vantage_fields
     return ReceivedMeasurement(
         id=id_,
         position=position,
@@ -305,7 +307,7 @@ def parse_verdict(row: tuple[Any, ...]) -> VerdictRow:
 
 
 def parse_cell(row: tuple[Any, ...]) -> Cell:
-    values = dict(zip(_CELL_FIELDS, row, strict=True))
+    values = dict(zip(_FIELDS_BY_TYPE[Cell], row, strict=True))
     values["state"] = VerdictState(values["state"])
     values["layers"] = tuple(sorted(values["layers"].items()))
     return Cell(**values)

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
@@ -136,7 +137,7 @@ class Store:
         """
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
         query = vote_queries.query_votes(clause, bin_s)
-        return await self._run_query(query, vote_queries.parse_vote)
+        return await self._run_query(query, partial(queries.build_record, Vote))
 
     async def counts(
         self,
@@ -161,7 +162,7 @@ class Store:
         """Count, per place and bin, the vantages lost without goodbye at the bin's end."""
         clause = queries.filter_place(**filters)
         query = queries.query_silences(clause, since_us, until_us, bin_s)
-        return await self._run_query(query, queries.parse_silence)
+        return await self._run_query(query, partial(queries.build_record, SilenceCount))
 
     async def opinions(
         self, service: str, country: str, since_us: int, until_us: int
@@ -192,7 +193,7 @@ class Store:
         query = vote_queries.query_world_tally(
             service, not_country, since_us, until_us, bin_s, max(fresh_s, bin_s)
         )
-        return await self._run_query(query, vote_queries.parse_tally)
+        return await self._run_query(query, partial(queries.build_record, WorldTally))
 
     async def totals(
         self, request: aggregation.AggregationQuery
@@ -317,7 +318,8 @@ class Store:
         return not any(self._count_rows(table) for table in TABLES)
 
     def _count_rows(self, table: str) -> int:
-        return int(self._clickhouse.query_written(queries.build_row_count_query(table), {})[0][0])
+        sql = f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 the table is one of TABLES
+        return int(self._clickhouse.query_written(sql, {})[0][0])
 
     def _open_engine(self) -> None:
         self._clickhouse.open()
@@ -329,7 +331,7 @@ class Store:
 
     async def _read_rows(self, query: Query) -> list[Any]:
         """Run a query in a reading thread. Raises StoreError."""
-        return await self._run_query(query, _keep_row)
+        return await self._run_query(query, tuple)
 
     async def _run_query(
         self, query: Query, parse_row: Callable[[tuple[Any, ...]], _T]
@@ -357,10 +359,6 @@ class Store:
     def _check_open(self) -> None:
         if self.is_closed:
             raise StoreError("The store is closed.")
-
-
-def _keep_row(row: tuple[Any, ...]) -> tuple[Any, ...]:
-    return row
 
 
 async def _run_with_deadline(

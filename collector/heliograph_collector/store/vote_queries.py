@@ -9,7 +9,6 @@ made of `STATES`, and a property test compares them.
 
 from collections import Counter
 from collections.abc import Collection
-from dataclasses import fields
 from typing import Any
 
 from heliograph.units import SECOND_US
@@ -18,8 +17,6 @@ from heliograph_collector.model.records import (
     StoredVote,
     Vantage,
     VerdictState,
-    Vote,
-    WorldTally,
 )
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.queries import Query, WhereClause
@@ -132,6 +129,7 @@ def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:
 
 
 _CELL_COLUMNS = "country, region, asn, access, service, start"
+_CELL_FIELDS = ("country", "region", "asn", "access", "service", "start_us")
 
 
 def query_votes(clause: WhereClause, bin_s: int) -> Query:
@@ -201,19 +199,6 @@ _WILDCARDS = {
     "access": "''",
     "service": "''",
 }  # values that stand for a merged field
-
-
-_TALLY_FIELDS = [field.name for field in fields(WorldTally)]  # in the order of the query
-_VOTE_FIELDS = [field.name for field in fields(Vote)]
-_CELL_FIELDS = [field.name for field in fields(Count)][:6]  # before the counts
-
-
-def parse_tally(row: tuple[Any, ...]) -> WorldTally:
-    return WorldTally(**dict(zip(_TALLY_FIELDS, row, strict=True)))
-
-
-def parse_vote(row: tuple[Any, ...]) -> Vote:
-    return Vote(**dict(zip(_VOTE_FIELDS, row, strict=True)))
 
 
 def parse_count(row: tuple[Any, ...]) -> Count:

@@ -1,10 +1,17 @@
 """Writers of blocks and cells; only the writing thread may call them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from heliograph_collector.model.records import Block, Cell, Judgement
-from heliograph_collector.store import arrow_rows, queries
+from heliograph_collector.store import queries
+from heliograph_collector.store.arrow_rows import (
+    MeasurementRecord,
+    build_table,
+    drop_present,
+    list_observations,
+    list_verdicts,
+)
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.daily_totals import DailyTotals
 from heliograph_collector.store.queries import CELL_TABLES
@@ -32,7 +39,9 @@ class CellWriter:
         for table, table_cells in by_table.items():
             written_us = max(self._query_number(_NOW), self._last_written(table) + 1)
             self._last_written_us[table] = written_us
-            self._clickhouse.insert(table, arrow_rows.build_cell_table(table_cells, written_us), "")
+            self._clickhouse.insert(
+                table, build_table("cells", table_cells, written=written_us), ""
+            )
 
     def _last_written(self, table: str) -> int:
         if table not in self._last_written_us:
@@ -65,20 +74,25 @@ class BlockWriter:
         """
         is_replay = self.read_mark(block.journal, BEGUN_MARK) == (block.first, block.last)
         new_records = [judged for judged in block.judged if judged[0].position >= block.first]
-        rows = {
-            "presence": arrow_rows.build_presence_table(block.presence, block.journal),
-            "quarantine": arrow_rows.build_quarantine_table(block.refused, block.journal),
-            "verdicts": arrow_rows.build_verdict_table(block.judged, block.last),
-            "observations": arrow_rows.build_observation_table(new_records),
-            "measurements": arrow_rows.build_measurement_table(new_records),
+        judgements = [
+            Judgement(measurement=t, verdicts=v, number=block.last) for t, v in block.judged
+        ]
+        rows_by_table: dict[str, Iterable[object]] = {
+            "presence": block.presence,
+            "quarantine": block.refused,
+            "verdicts": list_verdicts(judgements),
+            "observations": list_observations(new_records),
+            "measurements": [MeasurementRecord(record) for record, _ in new_records],
         }
         self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
         token = f"{block.journal}-{block.first}-{block.last}"
         if not is_replay:
             self._write_mark(block, BEGUN_MARK)
-        for table, table_rows in rows.items():
-            missing_rows = self._drop_present(table, table_rows, block) if is_replay else table_rows
-            self._clickhouse.insert(table, missing_rows, token)
+        for table, table_rows in rows_by_table.items():
+            rows = build_table(table, table_rows, journal=block.journal)
+            self._clickhouse.insert(
+                table, self._drop_present(table, rows, block) if is_replay else rows, token
+            )
         self._write_mark(block, DONE_MARK)
 
     def put_judgements(self, judgements: Sequence[Judgement]) -> None:
@@ -86,15 +100,15 @@ class BlockWriter:
         self._daily_totals.mark_changed(
             (j.measurement.started_us, j.measurement.vantage.country) for j in judgements
         )
-        self._clickhouse.insert("verdicts", arrow_rows.build_judgement_table(judgements), "")
+        self._clickhouse.insert("verdicts", build_table("verdicts", list_verdicts(judgements)), "")
 
     def _drop_present(self, table: str, rows: "pa.Table", block: Block) -> "pa.Table":
         sql, key = queries.build_present_query(table)
         bounds = {"journal": block.journal, "first": block.first, "last": block.last}
-        return arrow_rows.drop_present(rows, key, set(self._clickhouse.query_written(sql, bounds)))
+        return drop_present(rows, key, set(self._clickhouse.query_written(sql, bounds)))
 
     def _write_mark(self, block: Block, kind: str) -> None:
-        mark = arrow_rows.build_mark_table(block, kind)
+        mark = build_table("blocks", [block], kind=kind)
         self._clickhouse.insert("blocks", mark, f"{block.journal}-{block.last}-{kind}")
 
     def read_mark(self, journal: str, kind: str) -> tuple[int, int]:

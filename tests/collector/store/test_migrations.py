@@ -9,23 +9,23 @@ from heliograph_collector.store.store import Store
 
 
 class Recorder:
-    """Statements as they come, and what is recorded."""
+    """Database that records statements, with these migrations applied."""
 
     def __init__(self, *versions: int) -> None:
-        self.versions = set(versions)
+        self._versions = versions
         self.statements: list[str] = []
 
-    def execute(self, statement: str) -> None:
+    def command(self, statement: str) -> None:
         self.statements.append(statement)
 
-    def recorded(self) -> set[int]:
-        return self.versions
+    def query_written(self, sql: str, parameters: object) -> list[tuple[int]]:
+        return [(version,) for version in self._versions]
 
 
 def test_missing_migrations_are_applied_and_recorded() -> None:
     everything, rest = Recorder(), Recorder(1)
-    apply_migrations(everything.execute, everything.recorded, LOCAL_SUBSTITUTIONS)
-    apply_migrations(rest.execute, rest.recorded, LOCAL_SUBSTITUTIONS)
+    apply_migrations(everything, LOCAL_SUBSTITUTIONS)
+    apply_migrations(rest, LOCAL_SUBSTITUTIONS)
     assert len(rest.statements) < len(everything.statements)
     recorded = [s.split("(")[-1] for s in everything.statements if s.startswith("INSERT")]
     assert recorded == [f"{n})" for n in range(1, 8)]
@@ -37,7 +37,7 @@ def test_missing_migrations_are_applied_and_recorded() -> None:
 def test_newer_store_is_refused_untouched() -> None:
     newer = Recorder(*range(1, 8), 999)
     with pytest.raises(SchemaError, match="schema 999, this one knows 7"):
-        apply_migrations(newer.execute, newer.recorded, LOCAL_SUBSTITUTIONS)
+        apply_migrations(newer, LOCAL_SUBSTITUTIONS)
     assert len(newer.statements) == 1  # its own table of versions
 
 

@@ -5,7 +5,7 @@ Messages that cannot be decoded are kept as failures.
 
 import contextlib
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import groupby
 
@@ -16,7 +16,6 @@ from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.failure import Operation
 from heliograph.observation import Epoch, Exchange, Link, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2
-from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import (
     DecodeFailure,
     JournalRow,
@@ -70,23 +69,28 @@ def _build_report(
         started_us=measurement.started_us + after_s * 1_000_000,
         monotonic_us=measurement.monotonic_us + after_s * 1_000_000,
         runtime_us=length_s * 1_000_000,
-        link=_derive_link(state_by_class),
+        link=derive_link(state_by_class),
         digest=None,
-        observations=tuple(
-            Observation(
-                operation=Operation.EXCHANGE,
-                started_us=0,
-                duration_us=0,
-                endpoint=name,
-                exchange=Exchange(protocol=EXPERIMENT, reply=reply),
-            )
-            for name, reply in state_by_class.items()
-        ),
+        observations=build_exchanges(EXPERIMENT, state_by_class),
     )
 
 
-def _derive_link(state_by_class: dict[str, str]) -> Link:
-    """Derive the link from the states of a digest, or unknown in doubt."""
+def build_exchanges(protocol: str, state_by_class: Mapping[str, str]) -> tuple[Observation, ...]:
+    """Build one exchange for each class of services, whose reply is the state."""
+    return tuple(
+        Observation(
+            operation=Operation.EXCHANGE,
+            started_us=0,
+            duration_us=0,
+            endpoint=name,
+            exchange=Exchange(protocol=protocol, reply=reply),
+        )
+        for name, reply in state_by_class.items()
+    )
+
+
+def derive_link(state_by_class: Mapping[str, str]) -> Link:
+    """Derive the link from states as agents do by anchors, or unknown in doubt."""
     foreign, domestic, name_lookup = (
         state_by_class.get(name, "") for name in ("foreign", "domestic", "dns")
     )
@@ -141,9 +145,8 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
             measurement = measurement_from_pb(message)
             epoch = epochs.get(measurement.epoch, _UNKNOWN_EPOCH)
             reports = [measurement] if is_unfolded else unfold_digest(measurement)
-            is_unfolded = (
-                is_unfolded or len(reports) > 1
-            )  # unfolds one digest per batch, which is all that agents send
+            # This unfolds one digest per batch, which is all that agents send.
+            is_unfolded = is_unfolded or len(reports) > 1
             for part, report in enumerate(reports):
                 decoded.records.append(
                     _build_record(row, index + part * _PART_STRIDE, report, epoch, pseudonyms)
@@ -206,20 +209,13 @@ def _parse_fault_reason(body: bytes) -> str:
 
 
 def _decode_epochs(batch: envelope_pb2.Batch) -> dict[str, Epoch]:
+    """Decode epochs; measurements of an invalid one have no declared vantage."""
     epochs: dict[str, Epoch] = {}
     for message in batch.epochs:
-        epoch = _decode_epoch(message)
-        if epoch is not None:
+        with contextlib.suppress(CodecError):
+            epoch = epoch_from_pb(message)
             epochs[epoch.id] = epoch
     return epochs
-
-
-def _decode_epoch(message: opb.Epoch) -> Epoch | None:
-    """Decode an epoch; None leaves its measurements without a declared vantage."""
-    try:
-        return epoch_from_pb(message)
-    except CodecError:
-        return None
 
 
 def _build_failure(row: JournalRow, index: int, reason: str, body: bytes) -> DecodeFailure:
