@@ -196,7 +196,7 @@ def test_never_when_the_anchors_failed(experiment: Experiment) -> None:
 def test_never_when_it_was_cancelled_and_nobody_interferes(experiment: Experiment) -> None:
     for at in range(len(good(experiment).observations)):
         here = asyncio.run(run(experiment, world(), at))
-        assert _interrupted(here.observations), at
+        assert any(step.failure is Failure.INTERRUPTED for step in here.observations), at
         assert blocked(here, good(experiment)) == set(), at
 
 
@@ -207,14 +207,10 @@ def test_cancelling_blocks_nothing_that_would_not_be_blocked(experiment: Experim
     for trouble in [t for t in TROUBLES if t.everywhere != at_target]:
         whole = asyncio.run(_troubled(experiment, trouble))
         judged = blocked(whole, good(experiment))
-        for at in _steps(len(whole.observations)):
+        count = len(whole.observations)
+        for at in (*range(min(count, 12)), *range(12, count, 7)):  # later steps are alike
             here = asyncio.run(_troubled(experiment, trouble, at))
             assert blocked(here, good(experiment)) <= judged, f"{trouble.name}, step {at}"
-
-
-def _steps(count: int) -> Sequence[int]:
-    """Every one of the first twelve, then some: those of one kind are alike."""
-    return (*range(min(count, 12)), *range(12, count, 7))
 
 
 @ALL
@@ -325,10 +321,6 @@ def test_some_spoiled_run_is_blocked(experiment: Experiment) -> None:
 
     holds()
     assert found
-
-
-def _interrupted(observations: Sequence[Observation]) -> bool:
-    return any(x.failure is Failure.INTERRUPTED for x in observations)
 
 
 def test_nothing_troubles_by_itself() -> None:

@@ -20,7 +20,7 @@ from heliograph_collector.model.records import JudgedMeasurement, Vantage
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.store import Store
-from support.crowds import keep
+from support.crowds import UNKNOWN, keep
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.rows import DAY, T0, US, blocked, reachable, taken
@@ -37,15 +37,15 @@ PLACES = [
 
 
 def rows() -> list[JudgedMeasurement]:
-    """Twelve vantages that move between the places, two services, two days."""
+    """Twelve vantages that move between the places, some in one network, and are of two minds."""
     rng = random.Random(6)
     found: list[JudgedMeasurement] = []
     for number in range(400):
         who, at_us = rng.randrange(12), T0 + rng.randrange(2 * DAY // US) * US
         service, place = rng.choice(["telegram", "signal"]), PLACES[min(rng.randrange(6), 3)]
         one = taken(number, at_us=at_us, who=f"nym{who}", service=service, vantage=place)
-        verdict = blocked() if rng.random() < 0.3 else reachable()
-        found.append((replace(one, prefix=f"net{who}"), (verdict,)))
+        verdict = rng.choice((blocked(), reachable(), reachable(), UNKNOWN))
+        found.append((replace(one, prefix=f"net{who % 8}"), (verdict,)))
     return found
 
 

@@ -50,12 +50,29 @@ def lost(presence: ConnectionTable, now_us: int) -> list[RowKind]:
     return [one.build_row(RowKind.LOST, 0).kind for one in gone]
 
 
-def test_broken_session_is_lost_after_two_and_a_half_beats() -> None:
+@pytest.mark.parametrize(
+    ("ending", "word", "losses"),
+    [
+        (DisconnectReason.CLOSED, "", [RowKind.LOST]),
+        (DisconnectReason.GOODBYE, "network_change", [RowKind.LOST]),  # it promised to return
+        (DisconnectReason.STOPPED, "", []),
+        (DisconnectReason.REVOKED, "", []),
+        *((DisconnectReason.GOODBYE, word, []) for word in ("shutdown", "sleep", "update", "")),
+    ],
+)
+def test_end_of_a_session_decides_whether_its_agent_is_lost(
+    ending: DisconnectReason, word: str, losses: list[RowKind]
+) -> None:
     presence = table(one := connection(heard_us=1_000))
-    assert presence.remove(one, DisconnectReason.CLOSED, "", 2_000) is None
+    row = presence.remove(one, ending, word, 2_000)
+    if ending is DisconnectReason.GOODBYE and not losses:
+        assert row is not None
+        assert (row.kind, pb.Hello.FromString(row.body).access) == (RowKind.GOODBYE, "mobile")
+    else:
+        assert row is None
     assert lost(presence, 1_000 + GONE_US - 1) == []
-    assert lost(presence, 1_000 + GONE_US) == [RowKind.LOST]
-    assert lost(presence, 10 * GONE_US) == [], "told once"
+    assert lost(presence, 1_000 + GONE_US) == losses
+    assert lost(presence, 10 * GONE_US) == [], "reported once"
 
 
 def test_returning_agent_is_not_lost() -> None:
@@ -65,20 +82,22 @@ def test_returning_agent_is_not_lost() -> None:
     assert lost(presence, 5 * GONE_US) == []
 
 
+def test_half_open_session_is_no_second_machine() -> None:
+    """It is not heard after the new session began, except for what was on its way."""
+    older, newer = connection(), connection(heard_us=1_000_000)
+    presence = table(older, newer)
+    older.last_heard_us = newer.arrived_us + 2 * BEAT_S * 1_000_000
+    assert presence.find_duplicates(BEAT_S) == []
+    older.last_heard_us += 1
+    assert presence.find_duplicates(BEAT_S) == [older, newer]
+    assert presence.find_duplicates(BEAT_S) == [], "reported once"
+
+
 def test_half_open_session_of_returned_agent_is_no_loss() -> None:
     presence = table(old := connection(), connection(heard_us=9))
     presence.remove(old, DisconnectReason.SILENT, "", 10)
     assert lost(presence, 5 * GONE_US) == []
     assert len(presence) == 1
-
-
-@pytest.mark.parametrize("word", ["shutdown", "stop", "sleep", "update", "pause", "leave", ""])
-def test_goodbye_is_a_row_whatever_its_reason(word: str) -> None:
-    presence = table(one := connection())
-    row = presence.remove(one, DisconnectReason.GOODBYE, word, 5)
-    assert row is not None
-    assert (row.kind, pb.Hello.FromString(row.body).access) == (RowKind.GOODBYE, "mobile")
-    assert lost(presence, 9 * GONE_US) == []
 
 
 def test_goodbye_ends_older_half_open_sessions() -> None:
@@ -110,19 +129,6 @@ def test_network_change_keeps_the_agent() -> None:
     assert len({row.agent for row in rows}) == 1, "one voter to the detector"
     there = read_rows(rows, Pseudonyms(b"s" * 32)).presence
     assert len({one.pseudonym for one in there}) == 2, "and two names in what is kept for long"
-
-
-def test_agent_that_does_not_return_from_a_network_change_is_lost() -> None:
-    presence = table(one := connection())
-    assert presence.remove(one, DisconnectReason.GOODBYE, "network_change", 5) is None
-    assert lost(presence, 5 * GONE_US) == [RowKind.LOST], "it promised to be back and was not"
-
-
-@pytest.mark.parametrize("ending", [DisconnectReason.STOPPED, DisconnectReason.REVOKED])
-def test_stop_and_revocation_lose_no_agent(ending: DisconnectReason) -> None:
-    presence = table(one := connection())
-    presence.remove(one, ending, "", 0)
-    assert lost(presence, 5 * GONE_US) == []
 
 
 def test_country_of_address_precedes_declared_one() -> None:

@@ -1,6 +1,5 @@
 """Key rotation on both sides, cloned machines, and agents without an invite, over real TLS."""
 
-import asyncio
 from pathlib import Path
 
 import grpc
@@ -11,10 +10,8 @@ from heliograph.http_envelope import EnvelopeRequest
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import cli
-from heliograph_collector.fleet import EnrolledAgent, agent_keys, quarantine
+from heliograph_collector.fleet import agent_keys, quarantine
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION
-from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable
 from heliograph_collector.model.records import AgentRole, RowKind
 from support.hand_clock import HandClock
 from support.intake import (
@@ -213,19 +210,6 @@ async def test_two_machines_with_one_key_go_into_quarantine(tmp_path: Path) -> N
         two.cancel()
 
 
-def test_half_open_session_is_no_second_machine() -> None:
-    """It is not heard any more once the new session is there, or but for what was on its way."""
-    presence, beat_us = ConnectionTable(), 15_000_000
-    older, newer = _connection(0), _connection(1_000_000)
-    presence.add(older)
-    presence.add(newer)
-    older.last_heard_us = newer.arrived_us + 2 * beat_us
-    assert presence.find_duplicates(15) == []
-    older.last_heard_us += 1
-    assert presence.find_duplicates(15) == [older, newer]
-    assert presence.find_duplicates(15) == [], "told once"
-
-
 async def test_another_batch_under_a_used_number_is_forked(session: OpenSession) -> None:
     """One may be a power failure; the third marks the agent."""
     await session.send(1)
@@ -295,11 +279,6 @@ async def _enrol_without_invite(server: IngestServer) -> Caller:
     async with channel(server) as stub:
         await stub.Enrol(caller.enrol_request(b""), timeout=10)
     return caller
-
-
-def _connection(arrived_us: int) -> AgentConnection:
-    agent = EnrolledAgent(id=b"a" * 16, public_key=b"", role="volunteer", version="", created_s=0)
-    return AgentConnection(agent, UNKNOWN_LOCATION, pb.Hello(), arrived_us, asyncio.Queue())
 
 
 def _result_role(server: IngestServer, caller: Caller) -> str:

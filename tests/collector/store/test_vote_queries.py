@@ -1,5 +1,6 @@
 """What the detectors ask when late data reopen the past."""
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -18,6 +19,18 @@ from support.crowds import DOWN, RU, UNKNOWN, keep
 from support.rows import KZ, T0, US, blocked, reachable, taken
 
 MINUTE = 60 * US
+
+
+async def test_engine_and_memory_agree_on_every_majority(store: Store) -> None:
+    digits = ", ".join(f"intDiv(number, {4**n}) % 4 AS {column}" for n, column in enumerate("rbdu"))
+    sql = (
+        f"SELECT r, b, d, u, {vote_queries._MAJORITY_SQL} FROM (SELECT {digits} FROM numbers(256))"
+    )
+    rows = store._clickhouse.query(sql, {})
+    assert len({row[:4] for row in rows}) == 256
+    for *counts, state in rows:
+        votes = Counter(dict(zip(vote_queries.STATES, counts, strict=True)))
+        assert vote_queries.decide_majority(votes) == state, votes
 
 
 async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> None:

@@ -61,16 +61,6 @@ async def test_session_stores_and_acknowledges_envelopes_in_order(session: OpenS
     assert {(row.agent, row.carrier) for row in rows} == {(session.caller.id, "session")}
 
 
-async def test_session_reports_repeated_envelope_as_duplicate(session: OpenSession) -> None:
-    envelope = session.caller.envelope(1)
-    await session.write(envelope=envelope)
-    await session.write(envelope=envelope)
-    # Two threads open them: either may be the one that is stored.
-    statuses = {r.status for r in await session.receipts(2)}
-    assert statuses == {pb.STATUS_STORED, pb.STATUS_DUPLICATE}
-    assert len(await session.server.rows(RowKind.ENVELOPE)) == 1
-
-
 async def test_restart_keeps_envelopes_and_agents(tmp_path: Path) -> None:
     async with open_session(tmp_path) as session:
         caller, envelope = session.caller, session.caller.envelope(1)

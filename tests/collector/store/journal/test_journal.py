@@ -201,23 +201,16 @@ async def test_cancelled_append_harms_no_other(journal: Journal) -> None:
     assert await journal.append([envelope(BERIK, 1)]) == [journal.position]
 
 
-async def test_reopened_journal_goes_on(tmp_path: Path) -> None:
+async def test_reopened_journal_and_its_snapshot_go_on(tmp_path: Path) -> None:
     async with open_journal(tmp_path) as journal:
         await journal.append([envelope(ANNA, 1)])
-    name = journal.id
+        await journal.snapshot(tmp_path / "copy" / "journal.db")
     with pytest.raises(JournalBusyError, match="closed"):
         await journal.append([envelope(ANNA, 2)])
-    async with open_journal(tmp_path) as again:
-        assert again.id == name
-        assert await again.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
-
-
-async def test_snapshot_opens_as_a_journal(journal: Journal, tmp_path: Path) -> None:
-    await journal.append([envelope(ANNA, 1)])
-    await journal.snapshot(tmp_path / "copy" / "journal.db")
-    async with open_journal(tmp_path / "copy") as copy:
-        assert copy.id == journal.id
-        assert await copy.append([envelope(ANNA, 1)]) == [None]
+    for folder in (tmp_path, tmp_path / "copy"):
+        async with open_journal(folder) as again:
+            assert again.id == journal.id
+            assert await again.append([envelope(ANNA, 1), envelope(ANNA, 2)]) == [None, 2]
 
 
 def test_every_commit_is_synced(tmp_path: Path) -> None:
