@@ -228,9 +228,12 @@ async def test_sessions_may_be_more_than_concurrent_calls(tmp_path: Path) -> Non
 
 
 async def test_session_over_the_limit_is_refused(tmp_path: Path) -> None:
-    async with open_session(tmp_path, sessions=1) as session:
+    async with open_session(tmp_path, sessions=2) as session:
         await session.beat()
+        second = await greeted(session.stub, session.caller)
+        await beat(second)
         error = await refusal(session.stub.Session().read())
+        second.cancel()
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
 
 
