@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Coroutine
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import Protocol, TypeAlias, cast
+from typing import TypeAlias, cast
 
 import dns.exception
 import dns.flags
@@ -29,6 +29,7 @@ from heliograph.units import MINUTE_US
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.rate_limits import QueryRateLimit
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.journal.journal import Journal, JournalError
@@ -150,22 +151,9 @@ TCP_TIMEOUT_S = 5.0
 ANSWER_TIMEOUT_S = 3.0  # assumed; how long a resolver waits
 
 
-class BeaconHandler(Protocol):
-    """Opener of beacons, as the DNS server needs it."""
-
-    async def handle(self, sealed: bytes) -> str:
-        """Return the IPv6 address that acknowledges a beacon, "" for an invalid one."""
-
-
-class QueryLimit(Protocol):
-    """Rate limit of queries, as the DNS server needs it."""
-
-    def allows(self, address: str) -> bool: ...
-
-
 @asynccontextmanager
 async def serve_dns(
-    beacon_handler: BeaconHandler, limit: QueryLimit, host: str, port: int, zone: str
+    beacon_handler: DnsBeaconHandler, limit: QueryRateLimit, host: str, port: int, zone: str
 ) -> AsyncIterator[int]:
     """Serve DNS inside the block and yield the port. Raises PortTakenError."""
     handler = _QueryHandler(beacon_handler, limit, zone)
@@ -205,7 +193,7 @@ async def _open_sockets(
 class _QueryHandler:
     """Handler of queries, limits and tasks for both sockets."""
 
-    def __init__(self, beacon_handler: BeaconHandler, limit: QueryLimit, zone: str) -> None:
+    def __init__(self, beacon_handler: DnsBeaconHandler, limit: QueryRateLimit, zone: str) -> None:
         self._beacon_handler = beacon_handler
         self._limit = limit
         self._zone = zone

@@ -1,25 +1,24 @@
 """Prometheus metrics of the ingest stage; labels have closed sets of values."""
 
+from functools import partial
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 
 class IngestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
-        self.envelopes = Counter(
+        counter = partial(Counter, registry=registry)
+        self.envelopes = counter(
             "heliograph_envelopes",
             "Envelopes by carrier, receipt and reason.",
             ("carrier", "status", "reason"),
-            registry=registry,
         )
-        self.measurements = Counter(
+        self.measurements = counter(
             "heliograph_measurements",
             "Measurements in stored envelopes: kept, bad (dropped), time_bad (kept, not judged).",
             ("outcome",),
-            registry=registry,
         )
-        self.bytes = Counter(
-            "heliograph_envelope_bytes", "Sealed bytes that arrived.", registry=registry
-        )
+        self.bytes = counter("heliograph_envelope_bytes", "Sealed bytes that arrived.")
         self.acknowledge_seconds = Histogram(
             "heliograph_acknowledge_seconds",
             "From an envelope's arrival to its receipt.",
@@ -27,24 +26,17 @@ class IngestMetrics:
             registry=registry,
         )
         self.sessions = Gauge("heliograph_sessions", "Agents connected now.", registry=registry)
-        self.disconnects = Counter(
-            "heliograph_session_endings", "Sessions ended, by how.", ("how",), registry=registry
+        self.disconnects = counter(
+            "heliograph_session_endings", "Sessions ended, by how.", ("how",)
         )
-        self.hellos = Counter(
-            "heliograph_hellos", "Hellos, by what became of them.", ("outcome",), registry=registry
-        )
-        self.enrolments = Counter(
-            "heliograph_enrolments", "Enrolments by outcome.", ("outcome",), registry=registry
-        )
-        self.lost_agents = Counter(
-            "heliograph_agents_lost", "Agents that fell silent without goodbye.", registry=registry
+        self.hellos = counter("heliograph_hellos", "Hellos, by what became of them.", ("outcome",))
+        self.enrolments = counter("heliograph_enrolments", "Enrolments by outcome.", ("outcome",))
+        self.lost_agents = counter(
+            "heliograph_agents_lost", "Agents that fell silent without goodbye."
         )
 
     def count_measurements(self, kept_count: int, bad_count: int, time_bad_count: int) -> None:
         """Count the measurements of one stored envelope."""
-        for outcome, count in (
-            ("kept", kept_count),
-            ("bad", bad_count),
-            ("time_bad", time_bad_count),
-        ):
-            self.measurements.labels(outcome).inc(count)
+        self.measurements.labels("kept").inc(kept_count)
+        self.measurements.labels("bad").inc(bad_count)
+        self.measurements.labels("time_bad").inc(time_bad_count)

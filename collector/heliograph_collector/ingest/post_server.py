@@ -29,22 +29,14 @@ MAX_RECEIVED_BYTES = MAX_BODY + MAX_HEAD + 32_768
 _READ_BYTES = 16_384  # one TLS record
 
 
-class ConnectionObserver(Protocol):
-    """Server that counts connections and answers their requests."""
-
-    def on_begin(self, connection: "PostConnection") -> None: ...
-    def on_end(self, connection: "PostConnection") -> None: ...
-    def on_request(self, connection: "PostConnection", request: EnvelopeRequest) -> None: ...
-
-
 class PostConnection(asyncio.Protocol):
-    """Protocol that reads one request, passes it to its observer, and answers later."""
+    """Protocol that reads one request, passes it to its pool, and answers later."""
 
-    def __init__(self, context: ssl.SSLContext, observer: ConnectionObserver) -> None:
+    def __init__(self, context: ssl.SSLContext, pool: "_ConnectionPool") -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
-        self._observer = observer
+        self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
         self._has_handshake = self._is_done = False
         self._received = bytearray()
@@ -57,7 +49,7 @@ class PostConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast("asyncio.Transport", transport)
-        self._observer.on_begin(self)
+        self._pool.on_begin(self)
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
@@ -77,7 +69,7 @@ class PostConnection(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_done = True
-        self._observer.on_end(self)
+        self._pool.on_end(self)
 
     def answer(self, reply: bytes) -> None:
         """Send the reply and close the connection after it."""
@@ -110,7 +102,7 @@ class PostConnection(asyncio.Protocol):
             if request is not None:
                 self._is_done = True
                 self._transport.pause_reading()
-                self._observer.on_request(self, request)
+                self._pool.on_request(self, request)
 
     def _flush(self) -> None:
         if self._outgoing.pending:

@@ -1,9 +1,10 @@
 """Queries of the store: fixed SQL, with values as typed parameters of the engine."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
 from datetime import date
-from typing import Any, TypedDict, TypeVar
+from functools import cache
+from typing import Any, TypedDict, TypeVar, cast
 
 from heliograph.codec import measurement_from_pb
 from heliograph.units import DAY_US, SECOND_US
@@ -16,17 +17,14 @@ from heliograph_collector.model.records import (
     JudgedMeasurement,
     MeasurementFilter,
     ReceivedMeasurement,
-    SilenceCount,
     Vantage,
     Verdict,
     VerdictState,
-    Vote,
-    WorldTally,
 )
 
 CELL_TABLES = {60: "minute_cells"}  # seconds per bin → table, for bins that are not in `cells`
 
-_Record = TypeVar("_Record", SilenceCount, Vote, WorldTally)
+_Record = TypeVar("_Record")
 VerdictRow = tuple[str, int, Verdict]  # id of the measurement, number of the judgement, verdict
 
 
@@ -262,52 +260,34 @@ FROM system.parts WHERE active AND database = currentDatabase()"""
     return Query(sql, {})
 
 
-_FIELDS_BY_TYPE: dict[type, list[str]] = {
-    record_type: [field.name for field in fields(record_type)]
-    for record_type in (Cell, SilenceCount, Vote, WorldTally)
-}
+@cache
+def list_fields(record_type: type) -> list[str]:
+    """List the fields of a record, which its query selects in the same order."""
+    return [field.name for field in fields(record_type)]
 
 
-def build_record(record_type: type[_Record], row: tuple[Any, ...]) -> _Record:
-    """Build a record whose fields are in the order of the query's columns."""
-    return record_type(**dict(zip(_FIELDS_BY_TYPE[record_type], row, strict=True)))
+def build_record(record_type: Callable[..., _Record], values: Sequence[Any]) -> _Record:
+    """Build a record from the values of its fields, in order."""
+    names = list_fields(cast("type", record_type))
+    return record_type(**dict(zip(names, values, strict=True)))
 
 
 def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
-    id_, position, received_us, nym, prefix, role, *vantage_fields, body, established = row
-    country, asn, access, region = vantage_fields
-    return ReceivedMeasurement(
-        id=id_,
-        position=position,
-        received_us=received_us,
-        pseudonym=nym,
-        prefix=prefix,
-        role=AgentRole(role),
-        vantage=Vantage(country=country, asn=asn, access=access, region=region),
-        measurement=measurement_from_pb(MeasurementPb.FromString(body)),
-        established=established,
-    )
+    *identity, role, country, asn, access, region, body, established = row
+    vantage = Vantage(country=country, asn=asn, access=access, region=region)
+    measurement = measurement_from_pb(MeasurementPb.FromString(body))
+    values = (*identity, AgentRole(role), vantage, measurement, established)
+    return build_record(ReceivedMeasurement, values)
 
 
 def parse_verdict(row: tuple[Any, ...]) -> VerdictRow:
-    id_, judged, state, rule, layer, method, confidence, endpoint, evidence, k, n, issuer = row
-    verdict = Verdict(
-        state=VerdictState(state),
-        rule=rule,
-        layer=layer,
-        method=method,
-        confidence=confidence,
-        endpoint=endpoint,
-        evidence=tuple(evidence),
-        reachable_endpoints=k,
-        endpoints=n,
-        issuer=issuer,
-    )
-    return id_, judged, verdict
+    id_, judged, state, *details = row
+    verdict = build_record(Verdict, (VerdictState(state), *details))
+    return id_, judged, replace(verdict, evidence=tuple(verdict.evidence))
 
 
 def parse_cell(row: tuple[Any, ...]) -> Cell:
-    values = dict(zip(_FIELDS_BY_TYPE[Cell], row, strict=True))
+    values = dict(zip(list_fields(Cell), row, strict=True))
     values["state"] = VerdictState(values["state"])
     values["layers"] = tuple(sorted(values["layers"].items()))
     return Cell(**values)

@@ -19,7 +19,7 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 from heliograph_collector.store.clickhouse import TooMuchError
-from heliograph_collector.store.queries import Query, WhereClause
+from heliograph_collector.store.queries import Query, WhereClause, build_record
 
 MAX_VOTES = 250_000  # of one answer; about 100 MiB
 MAX_BINS = 50_000  # more than a month of minutes
@@ -112,20 +112,10 @@ def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
 
 
 def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:
-    started_us, nym, prefix, country, region, asn, access, established, state, *details = row
-    layer, method, reachable_endpoints, endpoints = details
-    return StoredVote(
-        started_us=started_us,
-        pseudonym=nym,
-        prefix=prefix,
-        vantage=Vantage(country=country, region=region, asn=asn, access=access),
-        established=established,
-        state=VerdictState(state),
-        layer=layer,
-        method=method,
-        reachable_endpoints=reachable_endpoints,
-        endpoints=endpoints,
-    )
+    *identity, country, region, asn, access, established, state = row[:9]
+    vantage = Vantage(country=country, region=region, asn=asn, access=access)
+    values = (*identity, vantage, established, VerdictState(state), *row[9:])
+    return build_record(StoredVote, values)
 
 
 _CELL_COLUMNS = "country, region, asn, access, service, start"

@@ -4,7 +4,7 @@ import asyncio
 import random
 import struct
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -76,18 +76,15 @@ class DnsEntrance:
         return await self.server.rows(RowKind.ENVELOPE)
 
 
-class Unlimited:
-    def allows(self, address: str) -> bool:
-        return True
+def serve(server: IngestServer, port: int = 0) -> AbstractAsyncContextManager[int]:
+    limit = QueryRateLimit(server.intake.geo, CLOCK)
+    return serve_dns(server.intake.beacon_handler, limit, HOST, port, ZONE)
 
 
 @asynccontextmanager
 async def door(data: Path) -> AsyncIterator[DnsEntrance]:
-    async with (
-        ingest_server(data) as there,
-        serve_dns(there.intake.beacon_handler, Unlimited(), HOST, 0, ZONE) as port,
-    ):
-        yield DnsEntrance(there, port)
+    async with ingest_server(data) as server, serve(server) as port:
+        yield DnsEntrance(server, port)
 
 
 @pytest.fixture
@@ -222,5 +219,5 @@ async def test_idle_tcp_connection_is_closed_and_taken_port_raises(at: DnsEntran
         assert await reader.read() == b""
     writer.close()
     with pytest.raises(PortTakenError):
-        async with serve_dns(at.server.intake.beacon_handler, Unlimited(), HOST, at.port, ZONE):
+        async with serve(at.server, at.port):
             pytest.fail("two listen on one port")

@@ -46,7 +46,9 @@ STATUS_BY_REASON = {
 class HelloRefusedError(Exception):
     """Refused session; `outcome` is one of a few fixed words."""
 
-    def __init__(self, outcome: str, status: grpc.StatusCode) -> None:
+    def __init__(
+        self, outcome: str, status: grpc.StatusCode = grpc.StatusCode.UNAUTHENTICATED
+    ) -> None:
         super().__init__(outcome)
         self.outcome = outcome
         self.status = status
@@ -91,13 +93,13 @@ def authenticate_hello(
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
     agent = directory.get(hello.agent)
     if agent is None:
-        raise HelloRefusedError("unknown_agent", grpc.StatusCode.UNAUTHENTICATED)
+        raise HelloRefusedError("unknown_agent")
     if not keys.verify(agent.public_key, hello.signature, keys.HELLO, nonce):
         return _authenticate_other_key(agent, hello, nonce, directory, now_s)
     if agent.revoked_s is not None:
-        raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
+        raise HelloRefusedError("revoked")
     if agent_keys.is_too_old(agent, now_s):
-        raise HelloRefusedError("key_expired", grpc.StatusCode.UNAUTHENTICATED)
+        raise HelloRefusedError("key_expired")
     return agent
 
 
@@ -112,11 +114,11 @@ def _authenticate_other_key(
         if not keys.verify(key, hello.signature, keys.HELLO, nonce):
             continue
         if agent.revoked_s is not None:
-            raise HelloRefusedError("revoked", grpc.StatusCode.UNAUTHENTICATED)
+            raise HelloRefusedError("revoked")
         if directory.confirm_next_key(agent, key, now_s):
             return directory.get(agent.id) or agent
-        raise HelloRefusedError("key_replaced", grpc.StatusCode.UNAUTHENTICATED)
-    raise HelloRefusedError("bad_signature", grpc.StatusCode.UNAUTHENTICATED)
+        raise HelloRefusedError("key_replaced")
+    raise HelloRefusedError("bad_signature")
 
 
 class AgentSession:
