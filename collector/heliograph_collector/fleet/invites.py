@@ -70,16 +70,10 @@ def list_invites(fleet: Fleet) -> list[InviteStatus]:
         " GROUP BY i.token_hash ORDER BY created_s DESC, i.token_hash LIMIT ?",
         MAX_LISTED,
     )
+    names = ("role", "uses", "created_s", "expires_s", "used")
     return [
-        InviteStatus(
-            id=h.hex()[:16],
-            role=role,
-            uses=uses,
-            used=used,
-            created_s=created_s,
-            expires_s=expires_s,
-        )
-        for h, role, uses, created_s, expires_s, used in rows
+        InviteStatus(id=token_hash.hex()[:16], **dict(zip(names, values, strict=True)))
+        for token_hash, *values in rows
     ]
 
 

@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from heliograph.observation import Link
 from heliograph.v1 import intake_pb2 as pb
@@ -106,9 +106,7 @@ class ConnectionTable:
         return self._count
 
     def __iter__(self) -> Iterator[AgentConnection]:
-        return iter(
-            [connection for connections in self._connections.values() for connection in connections]
-        )
+        return iter(list(chain.from_iterable(self._connections.values())))
 
     def add(self, connection: AgentConnection) -> None:
         connections = self._connections.setdefault(connection.agent.id, [])
@@ -168,11 +166,7 @@ class ConnectionTable:
 
     def find_lost(self, now_us: int, heartbeat_s: int) -> list[AgentConnection]:
         """List agents that are silent too long, until `confirm_lost` or their return."""
-        return [
-            connection
-            for connection in self._missing.values()
-            if connection.silent_at_us(heartbeat_s) <= now_us
-        ]
+        return [c for c in self._missing.values() if c.silent_at_us(heartbeat_s) <= now_us]
 
     def restart_silence(self, now_us: int) -> None:
         """Restart all silence timers after a stall of the collector."""
@@ -187,28 +181,22 @@ class ConnectionTable:
 
     def count_links(self) -> Counter[tuple[str, int, str, Link]]:
         """Count volunteers' vantages by (country, network, access, link state)."""
-        newest_connections = [
-            v[-1]
-            for v in self._connections.values()
-            if v[-1].agent.result_role == AgentRole.VOLUNTEER
-        ]
-        vantage_links = ((connection.vantage, connection.link) for connection in newest_connections)
         return Counter(
-            (vantage.country, vantage.asn, vantage.access, link) for vantage, link in vantage_links
+            (c.vantage.country, c.vantage.asn, c.vantage.access, c.link)
+            for c in self._newest_connections()
+            if c.agent.result_role == AgentRole.VOLUNTEER
         )
 
     def control_links(self) -> list[Link]:
         """Return the link state of each connected control."""
-        newest_connections = (connections[-1] for connections in self._connections.values())
-        return [
-            connection.link
-            for connection in newest_connections
-            if connection.agent.role == AgentRole.CONTROL
-        ]
+        return [c.link for c in self._newest_connections() if c.agent.role == AgentRole.CONTROL]
 
     def count_by_role(self) -> Counter[str]:
         """Count connected agents by role."""
-        return Counter(connections[-1].agent.role for connections in self._connections.values())
+        return Counter(c.agent.role for c in self._newest_connections())
+
+    def _newest_connections(self) -> Iterator[AgentConnection]:
+        return (connections[-1] for connections in self._connections.values())
 
 
 def silence_limit_us(heartbeat_s: int) -> int:

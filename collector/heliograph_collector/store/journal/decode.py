@@ -38,12 +38,9 @@ def unfold_digest(measurement: Measurement) -> list[Measurement]:
     digest = measurement.digest
     if digest is None or measurement.experiment != EXPERIMENT:
         return [measurement]
-    class_count = len(digest.classes)
+    width = len(digest.classes)  # bytes of a step, one for each class
     step_s = digest.step_s
-    steps = [
-        digest.lives[step_index : step_index + class_count]
-        for step_index in range(0, len(digest.lives), class_count)
-    ]
+    steps = [digest.lives[at : at + width] for at in range(0, len(digest.lives), width)]
     while len(list(groupby(steps))) > MAX_REPORTS:
         steps = list(_merge_pairs(steps))
         step_s = 2 * step_s
