@@ -17,12 +17,19 @@ def replace_file(
 
     Args:
         durable: False spares the disk where the file is written often and can be lost.
+
+    A pipe or a device such as /dev/stdout is written to, because nothing can take its place.
     """
+    pieces = (content,) if isinstance(content, bytes) else content
+    if path.exists() and not path.is_file():
+        with path.open("wb") as stream:
+            stream.writelines(pieces)
+        return
     fresh = path.with_name(f".{path.name}.new")  # one name, so that a kill leaves at most one file
     try:
         handle = os.open(fresh, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
         with os.fdopen(handle, "wb") as stream:
-            stream.writelines((content,) if isinstance(content, bytes) else content)
+            stream.writelines(pieces)
             stream.flush()
             if durable:
                 os.fsync(stream.fileno())

@@ -5,7 +5,7 @@ nothing.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heliograph import plan_chunks
 from heliograph.envelope import SIZES
@@ -14,6 +14,11 @@ from heliograph.v1 import intake_pb2 as pb
 PATH = b"/v1/envelopes"
 MAX_HEAD = 4_096
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size and the few bytes around it
+MAX_HEADERS = 32  # agents write four, proxies add a handful
+# Pieces (TLS records) that one request may come in: proxies cut them at 1,300 bytes and more
+# (dynamic record sizes of nginx and haproxy), agents at 16,384. Who sends bytes one by one is
+# no agent; each record costs a decryption and a callback whatever it holds.
+MAX_PIECES = 64 + (MAX_HEAD + MAX_BODY) // 1_024
 INTERMEDIARY_HEADER = "heliograph-place"  # a header: the peer's address is not the vantage's,
 # because the peer is a proxy or another volunteer's agent
 ELSEWHERE = "elsewhere"
@@ -50,24 +55,70 @@ class EnvelopeRequest:
     plan: pb.PlanHeld | None = field(default=None, compare=False)  # None without PLAN_HEADER
 
 
-def parse_request(received: bytes) -> EnvelopeRequest | None:
-    """Parse a request; None while bytes are missing. Raises RequestRefusedError."""
-    head, end, body = received.partition(b"\r\n\r\n")
-    if len(head) > MAX_HEAD:
-        raise RequestRefusedError(431)
-    if not end:
-        return None
-    line, *fields = head.split(b"\r\n")
+class RequestReader:
+    """Read one request piece by piece.
+
+    Each byte is copied and searched once, and the head is parsed once, in however many pieces it
+    comes: the work of a connection is bounded by its bytes. `work` counts the bytes searched,
+    parsed and copied so far.
+    """
+
+    def __init__(self) -> None:
+        self._received = bytearray()
+        self._pieces = 0
+        self._head: _Head | None = None
+        self._body_start = 0
+        self.work = 0
+
+    def feed_data(self, data: bytes) -> EnvelopeRequest | None:
+        """Add a piece; return the request once it is complete, else None.
+
+        Raises RequestRefusedError, also for too many pieces.
+        """
+        self._pieces += 1
+        self.work += len(data)
+        if self._pieces > MAX_PIECES:
+            raise RequestRefusedError(400)
+        search_start = max(0, len(self._received) - 3)  # the end may lie across two pieces
+        self._received += data
+        if self._head is None:
+            self._find_head(search_start)
+        head = self._head
+        if head is None or len(self._received) < self._body_start + head.length:
+            return None
+        envelope = bytes(self._received[self._body_start : self._body_start + head.length])
+        return replace(head.request, envelope=envelope)
+
+    def _find_head(self, search_start: int) -> None:
+        end = self._received.find(b"\r\n\r\n", search_start, MAX_HEAD + 4)
+        self.work += len(self._received) - search_start
+        if end < 0:
+            if len(self._received) > MAX_HEAD + 3:
+                raise RequestRefusedError(431)
+            return
+        self.work += end
+        self._head = _parse_head(bytes(self._received[:end]))
+        self._body_start = end + 4
+
+
+@dataclass(frozen=True, slots=True)
+class _Head:
+    request: EnvelopeRequest  # without its envelope
+    length: int  # of the body
+
+
+def _parse_head(head: bytes) -> _Head:
+    line, *lines = head.split(b"\r\n", MAX_HEADERS + 1)
     _check_request_line(line)
-    headers = [_split_header(field) for field in fields]
+    if len(lines) > MAX_HEADERS:
+        raise RequestRefusedError(431)
+    headers = [_split_header(line) for line in lines]
     length = _content_length(headers)
-    if len(body) < length:
-        return None
-    forwarded = [value for name, value in headers if name == b"x-forwarded-for"]
+    forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
     plan_headers = [value for name, value in headers if name == PLAN_HEADER.encode()]
-    return EnvelopeRequest(
-        envelope=body[:length],
-        forwarded=b",".join(forwarded).decode("latin-1"),
+    request = EnvelopeRequest(
+        envelope=b"",
+        forwarded=forwarded.decode("latin-1"),
         intermediary=parse_intermediary(
             v.decode("latin-1") for name, v in headers if name == INTERMEDIARY_HEADER.encode()
         ),
@@ -75,6 +126,7 @@ def parse_request(received: bytes) -> EnvelopeRequest | None:
         if plan_headers
         else None,
     )
+    return _Head(request, length)
 
 
 def parse_intermediary(values: Iterable[str]) -> str:

@@ -42,3 +42,14 @@ def test_file_and_folder_are_synced_unless_told_otherwise(
     replace_file(tmp_path / "key", b"x", durable=durable)
     inodes = [(tmp_path / "key").stat().st_ino, tmp_path.stat().st_ino]
     assert synced == (inodes if durable else [])
+
+
+def test_a_pipe_is_written_to_and_stays(tmp_path: Path) -> None:
+    """Somebody says `--response /dev/stdout`, or hands the file on by a pipe."""
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    reader = os.open(pipe, os.O_RDONLY | os.O_NONBLOCK)
+    replace_file(pipe, b"word")
+    assert os.read(reader, 16) == b"word"
+    os.close(reader)
+    assert pipe.is_fifo()

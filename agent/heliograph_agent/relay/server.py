@@ -269,17 +269,15 @@ class Relay:
 
 async def _read_request(tls_stream: TlsServerStream) -> http_envelope.EnvelopeRequest:
     """Read one request. Raises RequestRefusedError, OSError, EOFError."""
-    received = bytearray()
+    reader = http_envelope.RequestReader()
     while True:
         piece = await tls_stream.read()
         if not piece:
             raise EOFError
-        received += piece
-        if len(received) > http_envelope.MAX_HEAD + http_envelope.MAX_BODY:
-            raise http_envelope.RequestRefusedError(413)
-        request = http_envelope.parse_request(bytes(received))
+        request = reader.feed_data(piece)
         if request is not None:
             return replace(request, forwarded="", intermediary="")
+        await asyncio.sleep(0)  # records that have arrived are read without a wait
 
 
 def _make_retry(seconds: int) -> intake_pb2.SubmitResponse:

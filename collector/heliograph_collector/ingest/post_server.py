@@ -1,11 +1,16 @@
 """HTTPS server for one envelope per connection: TLS 1.3, one POST, one receipt.
 
-A new connection beyond the limit closes the oldest. An honest request ends within a second, so
-attackers who hold connections open displace each other.
+A new connection beyond the limit closes the oldest of the network that holds most. An honest
+request ends within a second, so attackers who hold connections open displace each other.
+
+Nothing that a peer sends holds the event loop: the work of a connection is bounded by its bytes
+(`RequestReader`), its bytes and its records by limits, and after PIECES_PER_TURN records the loop
+has its turn. Work that brings no envelope is charged to the peer's network (`wasted_work`).
 """
 
 import asyncio
 import ssl
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from functools import partial
@@ -15,32 +20,48 @@ from typing import Protocol, cast
 from heliograph.http_envelope import (
     MAX_BODY,
     MAX_HEAD,
+    MAX_PIECES,
     EnvelopeRequest,
+    RequestReader,
     RequestRefusedError,
     format_refusal,
     format_reply,
-    parse_request,
 )
+from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.ingest.wasted_work import ConnectionWork, WastedWork, network_of
 from heliograph_collector.model.errors import PortTakenError
 
 # encrypted bytes; an honest request stays far below
 MAX_RECEIVED_BYTES = MAX_BODY + MAX_HEAD + 32_768
 _READ_BYTES = 16_384  # one TLS record
+MAX_SEGMENTS = 4 * MAX_PIECES  # calls of data_received; links with small packets cut finely
+PIECES_PER_TURN = 8  # records handled at once: at most 128 KiB, well below a millisecond
+
+
+class ConnectionObserver(Protocol):
+    """What counts the connections and answers their requests."""
+
+    def on_begin(self, connection: "PostConnection") -> None: ...
+    def on_end(self, connection: "PostConnection") -> None: ...
+    def on_request(self, connection: "PostConnection", request: EnvelopeRequest) -> None: ...
 
 
 class PostConnection(asyncio.Protocol):
     """Protocol that reads one request, passes it to its pool, and answers later."""
 
-    def __init__(self, context: ssl.SSLContext, pool: "_ConnectionPool") -> None:
+    def __init__(self, context: ssl.SSLContext, pool: ConnectionObserver) -> None:
         self._incoming = ssl.MemoryBIO()
         self._outgoing = ssl.MemoryBIO()
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
         self._has_handshake = self._is_done = False
-        self._received = bytearray()
+        self._reader = RequestReader()
         self._received_bytes = 0
+        self._segments = 0
+        self.work = ConnectionWork()
+        self.is_useful = False  # it brought an envelope
 
     @property
     def peer(self) -> str:
@@ -53,10 +74,22 @@ class PostConnection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         self._received_bytes += len(data)
-        if self._is_done or self._received_bytes > MAX_RECEIVED_BYTES:
+        self._segments += 1
+        if self._segments == 1:
+            self.work.add_handshake()
+        self.work.add_piece(len(data))
+        if (
+            self._is_done
+            or self._received_bytes > MAX_RECEIVED_BYTES
+            or self._segments > MAX_SEGMENTS
+        ):
             self.drop()
             return
         self._incoming.write(data)
+        self._take_turn()
+
+    def _take_turn(self) -> None:
+        """Process some records; what is left waits until the event loop had its turn."""
         try:
             self._process_input()
         except ssl.SSLWantReadError:
@@ -66,6 +99,15 @@ class PostConnection(asyncio.Protocol):
             self.drop()
         except RequestRefusedError as refused:
             self.answer(format_refusal(refused.status))
+        else:
+            if not self._is_done:
+                self._transport.pause_reading()
+                asyncio.get_running_loop().call_soon(self._resume)
+
+    def _resume(self) -> None:
+        if not self._is_done:
+            self._transport.resume_reading()
+            self._take_turn()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._is_done = True
@@ -92,17 +134,18 @@ class PostConnection(asyncio.Protocol):
             self._ssl.do_handshake()
             self._has_handshake = True
             self._flush()
-        while not self._is_done:
+        for _ in range(PIECES_PER_TURN):
             data = self._ssl.read(_READ_BYTES)
             if not data:
                 self.drop()  # the end came before the request was complete
                 return
-            self._received += data
-            request = parse_request(bytes(self._received))
+            self.work.add_piece(len(data))
+            request = self._reader.feed_data(data)
             if request is not None:
                 self._is_done = True
                 self._transport.pause_reading()
                 self._pool.on_request(self, request)
+                return
 
     def _flush(self) -> None:
         if self._outgoing.pending:
@@ -164,18 +207,34 @@ class _ConnectionPool:
         self._deadline_s = deadline_s
         self.group: asyncio.TaskGroup  # of running answers
         self._timers: dict[PostConnection, asyncio.TimerHandle] = {}
+        self._networks: dict[PostConnection, str] = {}  # oldest first; never logged
+        self._wasted_work = WastedWork(_monotonic_us())
         self._tasks: set[asyncio.Task[None]] = set()
 
     def on_begin(self, connection: PostConnection) -> None:
-        if len(self._timers) >= self._max_connections:
-            next(iter(self._timers)).drop()
+        network = network_of(connection.peer)
+        if not self._wasted_work.admits(network, _monotonic_us()):
+            connection.drop()
+            return
+        if len(self._networks) >= self._max_connections:
+            self._drop_oldest_of_largest_network()
+        self._networks[connection] = network
         loop = asyncio.get_running_loop()
         self._timers[connection] = loop.call_later(self._deadline_s, connection.drop)
 
+    def _drop_oldest_of_largest_network(self) -> None:
+        ((largest, _),) = Counter(self._networks.values()).most_common(1)
+        oldest = next(c for c, network in self._networks.items() if network == largest)
+        self.on_end(oldest)
+        oldest.drop()
+
     def on_end(self, connection: PostConnection) -> None:
-        timer = self._timers.pop(connection, None)
-        if timer is not None:
-            timer.cancel()
+        network = self._networks.pop(connection, None)
+        if network is None:
+            return
+        self._timers.pop(connection).cancel()
+        if not connection.is_useful:
+            self._wasted_work.charge(network, connection.work, _monotonic_us())
 
     def on_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
         task = self.group.create_task(self._answer_request(connection, request))
@@ -196,7 +255,12 @@ class _ConnectionPool:
         except TimeoutError:
             retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
             response = pb.SubmitResponse(receipt=retry_receipt)
+        connection.is_useful = response.receipt.status != pb.STATUS_REJECTED
         connection.answer(format_reply(response))
+
+
+def _monotonic_us() -> int:
+    return round(asyncio.get_running_loop().time() * SECOND_US)
 
 
 def _build_tls_context(tls_file: Path) -> ssl.SSLContext:

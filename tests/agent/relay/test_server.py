@@ -166,13 +166,15 @@ async def test_unsigned_receipt_of_relay_settles_nothing(
             assert (counts.waiting, agent.uplink.status.connected) == (1, False)
 
 
-async def say(port: int, body: bytes) -> bytes:
+async def say(port: int, body: bytes, record_bytes: int = 16_384) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     async with asyncio.timeout(DEADLINE_S):
         reader, writer = await asyncio.open_connection(HOST, port, ssl=context)
         head = b"POST /v1/envelopes HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % len(body)
-        writer.write(body if body.startswith(b"CONNECT") else head + body)
+        sent = body if body.startswith(b"CONNECT") else head + body
+        for at in range(0, len(sent), record_bytes):
+            writer.write(sent[at : at + record_bytes])
         try:
             return await reader.read()
         finally:
@@ -201,6 +203,8 @@ async def test_relay_refuses_other_requests(agent: Agent, who: Identity, tmp_pat
             assert (await say(server.port, sent)).startswith(b"HTTP/1.1 422 ")
         answer = await say(server.port, b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n")
         assert answer.startswith(b"HTTP/1.1 404 ")
+        one_by_one = await say(server.port, sealed_for(who), record_bytes=1)
+        assert one_by_one.startswith(b"HTTP/1.1 400 "), "one-byte records end early"
     assert (collector.batches, collector.knocks) == ([], 0)
 
 
