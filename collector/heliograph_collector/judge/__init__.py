@@ -10,16 +10,14 @@ Example:
     print(overall.state, overall.rule, overall.confidence)
 """
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from heliograph.experiments import ANCHORS
-from heliograph.failure import Failure
 from heliograph.observation import Measurement
 from heliograph.voice_code import ServiceState
 from heliograph_collector.judge.certificates import get_issuer
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
-from heliograph_collector.judge.comparisons.table import ComparisonRule
+from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
 from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.features import ComparisonInput, extract_features
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
@@ -35,9 +33,8 @@ from heliograph_collector.model.records import (
 
 __all__ = ["RULES", "RULES_VERSION", "SERVICE_RULES", "judge"]
 
-SUBSTITUTE_FACTOR = (
-    0.75  # share of a verdict's strength that remains where volunteers replace the control; assumed
-)
+# Share of a verdict's strength that remains where volunteers replace the control; assumed.
+SUBSTITUTE_FACTOR = 0.75
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,11 +49,11 @@ class OutageThresholds:
 THRESHOLDS = OutageThresholds()
 
 WORLDWIDE = ComparisonRule(
-    id="down.worldwide",
-    state=VerdictState.DOWN,
-    says="It fails in three or more other countries at once, where it worked within a day, and "
-    "in at least twice as many as reach it: an outage, even if the control got through.",
-    strength=0.7,
+    "down.worldwide",
+    VerdictState.DOWN,
+    "It fails in three or more other countries at once, where it worked within a day, and in at "
+    "least twice as many as reach it: an outage, even if the control got through.",
+    0.7,
 )
 GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
 
@@ -69,7 +66,7 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
     is down, so `down` becomes `unknown`.
     """
     if verdict.state is VerdictState.BLOCKED and _is_worldwide(
-        control.peer_comparisons, verdict.endpoint
+        control.peer_comparisons.get(verdict.endpoint)
     ):
         return replace(
             verdict,
@@ -88,8 +85,7 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
     return verdict
 
 
-def _is_worldwide(contrast: Mapping[str, PeerComparison], endpoint: str) -> bool:
-    comparison = contrast.get(endpoint)
+def _is_worldwide(comparison: PeerComparison | None) -> bool:
     return (
         comparison is not None
         and comparison.fell_vantages >= THRESHOLDS.vantages
@@ -134,12 +130,7 @@ def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
     """
     if verdict.state is not VerdictState.BLOCKED:
         return verdict
-    interrupted_indices = tuple(
-        index
-        for index, observation in enumerate(measurement.observations)
-        if observation.failure is Failure.INTERRUPTED
-        and (not verdict.endpoint or observation.endpoint == verdict.endpoint)
-    )
+    interrupted_indices = find_interrupted(measurement, verdict.endpoint or None)
     if not interrupted_indices:
         return verdict
     return Verdict(
@@ -208,7 +199,6 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
         evidence = {s.index for s in features.deciding_failure.steps}
     if rule.support is not None and rule.support[0] in features.present:
         evidence |= set(features.contradicting_indices)
-    is_known = rule.state is not VerdictState.UNKNOWN
     return Verdict(
         state=rule.state,
         rule=rule.id,
@@ -216,9 +206,7 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
         method=rule.select_method(features),
         confidence=compute_confidence(
             rule.select_strength(features), comparison_input.age_us, alone=rule.needs_no_control
-        )
-        if is_known
-        else 0.0,
+        ),
         endpoint=endpoint,
         evidence=tuple(sorted(evidence)),
         issuer=get_issuer(features.deciding_failure) if rule.state is VerdictState.BLOCKED else "",

@@ -84,11 +84,9 @@ def _build_deciding_failure(
 ) -> DecidingFailure | None:
     if not steps:
         return None
-    deepest = max((s.operation for s in steps), key=lambda operation: OPERATION_DEPTH[operation])
-    if (
-        deepest in view.passed_operations
-    ):  # another connection passed this step and then failed inconclusively
-        return None
+    deepest = max((s.operation for s in steps), key=OPERATION_DEPTH.__getitem__)
+    if deepest in view.passed_operations:
+        return None  # another connection passed this step and then failed inconclusively
     deepest_steps = [s for s in steps if s.operation is deepest]
     failure_counts = Counter(
         s.observation.failure for s in deepest_steps if s.observation.failure is not None

@@ -29,11 +29,10 @@ def extract_lookup_features(vantage: EndpointView, control: EndpointView) -> Ite
         yield Feature.OTHERS_RESOLVED
     own_addresses = {a for a in vantage.own_addresses if ":" not in a}
     control_addresses = control.own_addresses
-    if own_addresses and all(is_bogon(a) for a in own_addresses) and control_addresses:
-        control_is_bogus = all(is_bogon(a) for a in control_addresses)
-        if control_is_bogus:
+    if own_addresses and control_addresses and all(map(is_bogon, own_addresses)):
+        if all(map(is_bogon, control_addresses)):
             yield Feature.BOGON_EVERYWHERE
-        elif not any(is_bogon(a) for a in control_addresses):
+        elif not any(map(is_bogon, control_addresses)):
             yield Feature.BOGON
     if _is_name_gone(vantage, control):
         yield Feature.NAME_GONE
@@ -47,7 +46,8 @@ def extract_address_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     """Yield features of the addresses used: their owner, and where others connect."""
-    used_addresses = _select_used_addresses(vantage, deciding_failure)
+    attempts = vantage.own_attempts if deciding_failure is None else deciding_failure.attempts
+    used_addresses = {a.address for a in attempts if a.address}
     known_addresses = control.own_addresses | _select_independent_addresses(vantage, control)
     if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
         yield Feature.UNKNOWN_ADDRESS
@@ -63,9 +63,14 @@ def _extract_failure_features(
     deciding_failure: DecidingFailure,
     used_addresses: set[str],
 ) -> Iterator[Feature]:
-    if has_near_pair(used_addresses, _select_connected_addresses(control)):
+    connected = [
+        a.address
+        for a in control.attempts
+        if a.address and Operation.CONNECT in a.passed_operations
+    ]
+    if has_near_pair(used_addresses, connected):
         yield Feature.SHARED_ADDRESS
-    if not _select_connected_addresses(control) and Operation.CONNECT in control.passed_operations:
+    if not connected and Operation.CONNECT in control.passed_operations:
         yield Feature.CONTROL_ADDRESS_UNKNOWN
     if _has_untried_address(vantage, control, used_addresses):
         yield Feature.UNTRIED_ADDRESS
@@ -77,21 +82,6 @@ def _extract_failure_features(
         yield Feature.FALSE_ADDRESS
 
 
-def _select_used_addresses(
-    vantage: EndpointView, deciding_failure: DecidingFailure | None
-) -> set[str]:
-    attempts = vantage.own_attempts if deciding_failure is None else deciding_failure.attempts
-    return {a.address for a in attempts if a.address}
-
-
-def _select_connected_addresses(control: EndpointView) -> list[str]:
-    return [
-        a.address
-        for a in control.attempts
-        if a.address and Operation.CONNECT in a.passed_operations
-    ]
-
-
 def _select_independent_addresses(vantage: EndpointView, control: EndpointView) -> frozenset[str]:
     """Return addresses from the vantage's other resolvers, without injected repeats.
 
@@ -99,40 +89,37 @@ def _select_independent_addresses(vantage: EndpointView, control: EndpointView) 
     encrypted resolver knows other addresses, a plain lookup that agrees with the system proves
     nothing.
     """
-    encrypted = _select_encrypted_addresses(vantage)
+    encrypted = collect_addresses(_select_encrypted_lookups(vantage))
     others = collect_addresses(vantage.other_lookups)
     if not (encrypted or control.own_addresses):
         return others
     return others - vantage.own_addresses | encrypted
 
 
-def _select_encrypted_addresses(vantage: EndpointView) -> frozenset[str]:
+def _select_encrypted_lookups(vantage: EndpointView) -> list[ObservedStep]:
     engines = ((s, s.observation.dns.engine) for s in vantage.other_lookups if s.observation.dns)
-    return collect_addresses(s for s, engine in engines if engine in ENCRYPTED_ENGINES)
+    return [s for s, engine in engines if engine in ENCRYPTED_ENGINES]
 
 
 def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str]) -> bool:
     """Return whether cleartext answers differ from those that bypass the path."""
-    encrypted = _select_encrypted_addresses(vantage)
+    encrypted = collect_addresses(_select_encrypted_lookups(vantage))
     own = vantage.own_addresses
-    plain = collect_addresses(s for s in vantage.other_lookups if s.observation.dns) - encrypted
-    agreed = own & plain
-    if not agreed or not encrypted & control_addresses:
-        return False
-    return not has_near_pair(own | plain, encrypted | control_addresses)
+    plain = collect_addresses(vantage.other_lookups) - encrypted
+    return (
+        bool(own & plain)
+        and bool(encrypted & control_addresses)
+        and not has_near_pair(own | plain, encrypted | control_addresses)
+    )
 
 
 def _has_contradiction(vantage: EndpointView) -> bool:
     """Return whether a second reply or an encrypted denial contradicts an answer."""
-    encrypted_lookups = [
-        s
-        for s in vantage.other_lookups
-        if s.observation.dns and s.observation.dns.engine in ENCRYPTED_ENGINES
-    ]
-    denied = any(s.observation.failure is Failure.DNS_NXDOMAIN_ERROR for s in encrypted_lookups)
-    return (denied and bool(vantage.own_addresses)) or any(
-        _is_contradicted(s) for s in vantage.lookups
+    denied = any(
+        s.observation.failure is Failure.DNS_NXDOMAIN_ERROR
+        for s in _select_encrypted_lookups(vantage)
     )
+    return (denied and bool(vantage.own_addresses)) or any(map(_is_contradicted, vantage.lookups))
 
 
 def _is_contradicted(step: ObservedStep) -> bool:
@@ -177,10 +164,10 @@ def _is_false_address(
     It is when the control's handshake fails at the same address too, or when the vantage verifies a
     certificate at another address. Both rule out the vantage's trust store and clock.
     """
-    control_attempts = [a for a in control.attempts if a.address in used_addresses]
     control_failed = any(
         a.failed_step and a.failed_step.operation is Operation.TLS_HANDSHAKE
-        for a in control_attempts
+        for a in control.attempts
+        if a.address in used_addresses
     )
     return control_failed or any(
         Operation.TLS_HANDSHAKE in a.passed_operations for a in vantage.other_attempts

@@ -14,7 +14,7 @@ from heliograph_collector.judge.failure_semantics import (
     find_method,
 )
 
-CACHE_SIZE = 4096  # addresses; one measurement asks for the same few many times
+CACHE_SIZE = 4096  # addresses; one measurement asks for the same few many times; assumed
 
 SYSTEM_ENGINES = ("system", "hosts")  # answers that the vantage's programs would get
 ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer for these resolvers
@@ -83,13 +83,10 @@ class EndpointView:
 
     lookups: tuple[ObservedStep, ...]
     attempts: tuple[ConnectionAttempt, ...]
-    control_asked_system: bool = (
-        False  # the control asked its system resolver, so other lookups alone prove nothing
-    )
+    # The control asked its system resolver, so other lookups alone prove nothing.
+    control_asked_system: bool = False
     control_has_ipv4: bool = False  # the control got IPv4 addresses, so an empty answer fails
-    addresses_optional: bool = (
-        False  # a control may report results without the address that it used
-    )
+    addresses_optional: bool = False  # a control may report results without its address
     ipv6_works: bool = False  # some step of the measurement succeeded over IPv6
     url: str = ""  # of the page, as far as the redirects show it
 
@@ -131,10 +128,9 @@ class EndpointView:
         AAAA alone proves nothing: about half of all names have no AAAA record, and some servers
         fail on it.
         """
-        lookups = self.own_lookups
         return tuple(
             s
-            for s in lookups
+            for s in self.own_lookups
             if s.observation.dns is None or s.observation.dns.query_type != "AAAA"
         )
 
@@ -166,10 +162,8 @@ class EndpointView:
         if not self.is_cleartext:
             return ()
         secure = [a for a in self.attempts if a.port == 443 or a.get_step(Operation.TLS_HANDSHAKE)]
-        validation_attempts = tuple(
-            a for a in secure if a.get_step(Operation.HTTP_ROUND_TRIP) is None
-        )
-        return validation_attempts if len(validation_attempts) < len(self.attempts) else ()
+        validating = tuple(a for a in secure if a.get_step(Operation.HTTP_ROUND_TRIP) is None)
+        return validating if len(validating) < len(self.attempts) else ()
 
     @cached_property
     def own_attempts(self) -> tuple[ConnectionAttempt, ...]:
@@ -209,11 +203,7 @@ class EndpointView:
         for attempt in self.own_attempts:
             for operation in (Operation.READ_BODY, Operation.HTTP_ROUND_TRIP):
                 step = attempt.get_step(operation)
-                if (
-                    step is not None
-                    and step.observation.http is not None
-                    and step.observation.http.status
-                ):
+                if step and step.observation.http and step.observation.http.status:
                     return step, step.observation.http
         return None
 
@@ -257,16 +247,9 @@ def canonicalize(address: str) -> str:
         return address
 
 
-def is_near(address: str, other_address: str) -> bool:
-    """Return whether two addresses are in the same /24 or /48."""
-    return get_prefix(address) == get_prefix(other_address)
-
-
 def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> bool:
     """Return whether any address is in the same /24 or /48 as any other address."""
-    return not {get_prefix(a) for a in addresses}.isdisjoint(
-        {get_prefix(b) for b in other_addresses}
-    )
+    return not set(map(get_prefix, addresses)).isdisjoint(map(get_prefix, other_addresses))
 
 
 @lru_cache(CACHE_SIZE)

@@ -34,18 +34,14 @@ FEATURE_BY_LINK = {
     Link.DOMESTIC_ONLY: Feature.DOMESTIC_ONLY,
     Link.UNKNOWN: Feature.LINK_UNKNOWN,
 }
-FEATURE_BY_LIKENESS = {
-    Likeness.SAME: Feature.PAGE_SAME,
-    Likeness.DIFFERENT: Feature.PAGE_DIFFERENT,
-    Likeness.REDIRECTED: Feature.PAGE_REDIRECTED,
-    Likeness.LEGAL: Feature.PAGE_LEGAL,
-    Likeness.BLOCK: Feature.PAGE_BLOCK,
-    Likeness.BROKEN: Feature.PAGE_BROKEN,
-    Likeness.PARKED: Feature.PAGE_PARKED,
-    Likeness.FILTER: Feature.PAGE_FILTER,
-    Likeness.ANTIBOT: Feature.PAGE_ANTIBOT,
-    Likeness.SERVER_ERROR: Feature.PAGE_SERVER_ERROR,
-    Likeness.DYNAMIC: Feature.PAGE_DYNAMIC,
+FEATURE_BY_LIKENESS = {likeness: Feature[f"PAGE_{likeness.name}"] for likeness in Likeness}
+FEATURE_BY_OPERATION = {
+    Operation.RESOLVE: Feature.RESOLVED,
+    Operation.CONNECT: Feature.CONNECTED,
+    Operation.TLS_HANDSHAKE: Feature.VERIFIED,
+    Operation.QUIC_HANDSHAKE: Feature.VERIFIED,
+    Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
+    Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
 FOREIGN_PAGES = frozenset(
     (Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_LEGAL, Feature.PAGE_BLOCK)
@@ -84,7 +80,6 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     present = {
         *_find_vantage_features(comparison_input),
         *_find_ipv6_features(vantage, control),
-        *_find_redirect_features(comparison_input),
         *_find_progress_features(vantage, control, deciding_failure),
         *_find_control_features(comparison_input),
         *_compare_with_control(vantage, control, deciding_failure),
@@ -124,6 +119,10 @@ def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Featur
         yield FEATURE_BY_LINK[comparison_input.link]
     if comparison_input.not_measured:
         yield Feature.NOT_MEASURED
+    if comparison_input.redirect_unfollowed:
+        yield Feature.REDIRECT_UNFOLLOWED
+    if comparison_input.redirect_endless:
+        yield Feature.REDIRECT_ENDLESS
     if not vantage.lookups and not vantage.attempts:
         yield Feature.NO_STEPS
     if Failure.INTERRUPTED in vantage.failures:
@@ -141,49 +140,25 @@ def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterato
         yield Feature.IPV6_FAILURE
 
 
-def _find_redirect_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
-    if comparison_input.redirect_unfollowed:
-        yield Feature.REDIRECT_UNFOLLOWED
-    if comparison_input.redirect_endless:
-        yield Feature.REDIRECT_ENDLESS
-
-
 def _find_progress_features(
     vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
-    feature_by_operation = {
-        Operation.RESOLVE: Feature.RESOLVED,
-        Operation.CONNECT: Feature.CONNECTED,
-        Operation.TLS_HANDSHAKE: Feature.VERIFIED,
-        Operation.QUIC_HANDSHAKE: Feature.VERIFIED,
-        Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
-        Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
-    }
+    passed = vantage.passed_operations
     yield from (
-        feature
-        for operation, feature in feature_by_operation.items()
-        if operation in vantage.passed_operations
+        feature for operation, feature in FEATURE_BY_OPERATION.items() if operation in passed
     )
     if deciding_failure is not None:
         yield Feature.FAILED
-    has_fallen_back = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE] and bool(
-        vantage.own_attempts
-    )
-    if vantage.depth >= control.depth > 0 and not has_fallen_back:
+    has_only_resolved = vantage.depth == OPERATION_DEPTH[Operation.RESOLVE]
+    if vantage.depth >= control.depth > 0 and not (has_only_resolved and vantage.own_attempts):
         yield Feature.AS_FAR_AS_CONTROL
     for step in vantage.find_steps(Operation.READ_BODY):
         if step.method == "slow_body":
             yield Feature.SLOW_BODY
-        elif step.method == "truncated_body" or (
-            step.method and Feature.VERIFIED in _find_tls_features(vantage)
-        ):
+        elif step.method == "truncated_body" or (step.method and Operation.TLS_HANDSHAKE in passed):
             yield Feature.TRUNCATED_BODY
     if is_frozen(vantage, control):
         yield Feature.FROZEN
-
-
-def _find_tls_features(vantage: EndpointView) -> tuple[Feature, ...]:
-    return (Feature.VERIFIED,) if Operation.TLS_HANDSHAKE in vantage.passed_operations else ()
 
 
 def _compare_with_control(
@@ -224,8 +199,8 @@ def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
         for s in _list_steps(vantage)
         if s.has_succeeded and s.operation in vantage.passed_operations
     ]
-    depth = max((OPERATION_DEPTH.get(s.operation, 0) for s in steps), default=0)
-    return tuple(s.index for s in steps if OPERATION_DEPTH.get(s.operation, 0) == depth)
+    depths = [OPERATION_DEPTH.get(s.operation, 0) for s in steps]
+    return tuple(s.index for s, depth in zip(steps, depths, strict=True) if depth == max(depths))
 
 
 def _list_steps(view: EndpointView) -> list[ObservedStep]:

@@ -1,7 +1,7 @@
 """Verdict on a whole service from its endpoints, by a k-of-n decision table."""
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph_collector.judge.confidence import MAX_CONFIDENCE
@@ -44,8 +44,8 @@ class EndpointTally:
         reasons = Counter(v.rule for v in self.verdicts if v.state is not VerdictState.REACHABLE)
         if not all(reason.startswith(MEASUREMENT_REASONS) for reason in reasons):
             return ""
-        rank = {r: (r != "none.no_steps", times) for r, times in sorted(reasons.items())}
-        return max(rank, key=lambda reason: rank[reason], default="")
+        ranks = {r: (r != "none.no_steps", times) for r, times in sorted(reasons.items())}
+        return max(ranks, key=ranks.__getitem__, default="")
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,48 +55,47 @@ class ServiceRule:
     id: str
     state: VerdictState
     says: str
-    matches: Callable[[EndpointTally], bool]
 
 
-SERVICE_RULES: tuple[ServiceRule, ...] = (
-    ServiceRule(
-        "service.group_blocked",
-        VerdictState.BLOCKED,
-        "Every endpoint of one group is blocked, and nothing stands in for it.",
-        lambda t: t.groups_blocked > 0,
-    ),
-    ServiceRule(
-        "service.down",
-        VerdictState.DOWN,
-        "Every group fails at the control too.",
-        lambda t: 0 < t.groups == t.groups_down,
-    ),
-    ServiceRule(
-        "service.reachable",
-        VerdictState.REACHABLE,
-        "Every endpoint is reachable.",
-        lambda t: 0 < len(t.verdicts) == t.count(VerdictState.REACHABLE),
-    ),
-    ServiceRule(
-        "service.partial",
-        VerdictState.REACHABLE,
-        "Every group that is up has a reachable endpoint and most endpoints are; "
-        "k < n tells that some are blocked.",
-        lambda t: t.is_every_group_reachable and t.has_majority,
-    ),
-    ServiceRule(
-        "service.mostly_out",
-        VerdictState.UNKNOWN,
-        "Every group has a reachable endpoint, most endpoints are not: usable for some.",
-        lambda t: t.is_every_group_reachable,
-    ),
-    ServiceRule(
-        "service.doubt",
-        VerdictState.UNKNOWN,
-        "A group without a reachable endpoint, and not all of it is blocked.",
-        lambda _: True,
-    ),
+GROUP_BLOCKED = ServiceRule(
+    "service.group_blocked",
+    VerdictState.BLOCKED,
+    "Every endpoint of one group is blocked, and nothing replaces that group.",
 )
+DOWN = ServiceRule("service.down", VerdictState.DOWN, "Every group fails at the control too.")
+ALL_REACHABLE = ServiceRule(
+    "service.reachable", VerdictState.REACHABLE, "Every endpoint is reachable."
+)
+PARTIAL = ServiceRule(
+    "service.partial",
+    VerdictState.REACHABLE,
+    "Every group that is up has a reachable endpoint and most endpoints are reachable; "
+    "k < n shows that some are blocked.",
+)
+MOSTLY_OUT = ServiceRule(
+    "service.mostly_out",
+    VerdictState.UNKNOWN,
+    "Every group has a reachable endpoint, most endpoints are not: usable for some.",
+)
+DOUBT = ServiceRule(
+    "service.doubt",
+    VerdictState.UNKNOWN,
+    "A group without a reachable endpoint, and not all of it is blocked.",
+)
+SERVICE_RULES = (GROUP_BLOCKED, DOWN, ALL_REACHABLE, PARTIAL, MOSTLY_OUT, DOUBT)
+
+
+def select_service_rule(tally: EndpointTally) -> ServiceRule:
+    """Return the first of SERVICE_RULES that holds."""
+    if tally.groups_blocked:
+        return GROUP_BLOCKED
+    if 0 < tally.groups == tally.groups_down:
+        return DOWN
+    if 0 < len(tally.verdicts) == tally.count(VerdictState.REACHABLE):
+        return ALL_REACHABLE
+    if tally.is_every_group_reachable:
+        return PARTIAL if tally.has_majority else MOSTLY_OUT
+    return DOUBT
 
 
 def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
@@ -108,7 +107,7 @@ def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Ver
     """
     grouped = _group_verdicts(verdicts, groups)
     tally = _count_endpoints(verdicts, grouped)
-    rule = next(rule for rule in SERVICE_RULES if rule.matches(tally))
+    rule = select_service_rule(tally)
     deciding = _select_deciding(rule.state, verdicts, grouped)
     layer, method = (
         _find_commonest(deciding)
@@ -182,4 +181,4 @@ def _compute_service_confidence(
 
 def _find_commonest(deciding: Sequence[Verdict]) -> tuple[str, str]:
     causes = Counter((v.layer, v.method) for v in deciding)
-    return min(causes, key=lambda cause: (-causes[cause], cause), default=("", ""))
+    return max(sorted(causes), key=causes.__getitem__, default=("", ""))

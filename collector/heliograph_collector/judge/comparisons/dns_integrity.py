@@ -20,15 +20,15 @@ from heliograph_collector.judge.comparisons.table import (
     Comparison,
     ComparisonRule,
     Facts,
-    prefix_facts,
     select_observations,
 )
 from heliograph_collector.judge.dns_features import NXDOMAIN, is_bogon
-from heliograph_collector.judge.endpoint_view import is_near
+from heliograph_collector.judge.endpoint_view import ENCRYPTED_ENGINES as ENCRYPTED
+from heliograph_collector.judge.endpoint_view import has_near_pair
 from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, find_method
 
 PLAIN = ("system", "udp")
-ENCRYPTED = ("dot", "doh")  # nobody on the path can answer for these resolvers
+GROUPS = {"plain": PLAIN, "sealed": ENCRYPTED, "other": ("udp", "tcp", *ENCRYPTED)}
 SILENT_FAILURES = (
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.CONNECTION_REFUSED,
@@ -39,21 +39,20 @@ STRENGTHS = {"nxdomain": 0.9, "bogon": 0.95, "refused": 0.8, "no_answer": 0.8}
 
 RULES = (
     ComparisonRule(
-        id="dns_integrity.nowhere",
-        state=BLOCKED,
-        says="The name is answered in the name of an address that serves no DNS, a neutral one is "
-        "not.",
-        strength=0.95,
+        "dns_integrity.nowhere",
+        BLOCKED,
+        "The name is answered in the name of an address that serves no DNS, a neutral one is not.",
+        0.95,
         needs="nowhere_answered nowhere_neutral_silent control_nowhere_silent "
         "control_plain_resolved",  # a control that could query no resolver is silent too
         layer="dns",
         method="injected",
     ),
     ComparisonRule(
-        id="dns_integrity.two_replies",
-        state=BLOCKED,
-        says="Two replies came to one question and contradict each other; the control's do not.",
-        strength=0.85,
+        "dns_integrity.two_replies",
+        BLOCKED,
+        "Two replies came to one question and contradict each other; the control's do not.",
+        0.85,
         needs="contradicted control_plain_resolved",
         lacks="control_contradicted nowhere_neutral_answered",
         layer="dns",
@@ -61,10 +60,10 @@ RULES = (
     ),
     *(
         ComparisonRule(
-            id=f"dns_integrity.udp_{lie}",
-            state=BLOCKED,
-            says=f"A public resolver says {lie} in clear and gives addresses when sealed.",
-            strength=STRENGTHS.get(lie, 0.7),
+            f"dns_integrity.udp_{lie}",
+            BLOCKED,
+            f"A public resolver says {lie} in clear and gives addresses when sealed.",
+            STRENGTHS.get(lie, 0.7),
             needs=f"udp:{lie} sealed_resolved control_udp_resolved",
             lacks="udp_resolved system_resolved nowhere_neutral_answered",
             layer="dns",
@@ -74,10 +73,10 @@ RULES = (
     ),
     *(
         ComparisonRule(
-            id=f"dns_integrity.system_{lie}",
-            state=BLOCKED,
-            says=f"The system's resolver says {lie}, others here and the control's know better.",
-            strength=STRENGTHS.get(lie, 0.7),
+            f"dns_integrity.system_{lie}",
+            BLOCKED,
+            f"The system's resolver says {lie}, others here and the control's know better.",
+            STRENGTHS.get(lie, 0.7),
             needs=f"system:{lie} other_resolved control_system_resolved",
             lacks="system_resolved",
             layer="dns",
@@ -86,9 +85,9 @@ RULES = (
         for lie in LIES
     ),
     ComparisonRule(
-        id="dns_integrity.proxy",
-        state=UNKNOWN,
-        says="Port 53 is answered by somebody in place of everybody, and what he says of the "
+        "dns_integrity.proxy",
+        UNKNOWN,
+        "Port 53 is answered by somebody in place of everybody, and what he says of the "
         "name was not seen to be right.",
         needs="proxied",
         lacks="plain_confirmed",
@@ -96,73 +95,66 @@ RULES = (
         method="transparent_proxy",
     ),
     ComparisonRule(
-        id="dns_integrity.honest_proxy",
-        state=REACHABLE,
-        says="Port 53 is answered by somebody in place of everybody, with what others say too.",
-        strength=0.6,
+        "dns_integrity.honest_proxy",
+        REACHABLE,
+        "Port 53 is answered by somebody in place of everybody, with what others say too.",
+        0.6,
         needs="proxied plain_confirmed",
         layer="dns",
         method="transparent_proxy",
     ),
     ComparisonRule(
-        id="dns_integrity.no_sealed",
-        state=UNKNOWN,
-        says="Sealed lookups fail here and work at the control: theirs is the trouble, not the "
-        "name's.",
+        "dns_integrity.no_sealed",
+        UNKNOWN,
+        "Sealed lookups fail here and work at the control: theirs is the trouble, not the name's.",
         needs="plain_resolved sealed_failed control_sealed_resolved",
         lacks="sealed_resolved",
         layer="dns",
         method="sealed_dns_fails",
     ),
     ComparisonRule(
-        id="dns_integrity.agree",
-        state=REACHABLE,
-        says="What the system says is what a sealed lookup or the control says.",
-        strength=0.8,
+        "dns_integrity.agree",
+        REACHABLE,
+        "What the system says is what a sealed lookup or the control says.",
+        0.8,
         needs="system_confirmed",
         lacks="contradicted nowhere_answered",
     ),
     ComparisonRule(
-        id="dns_integrity.doubt",
-        state=UNKNOWN,
-        says="The answers differ as geography makes them differ, or too few came.",
+        "dns_integrity.doubt",
+        UNKNOWN,
+        "The answers differ as geography makes them differ, or too few came.",
     ),
 )
 
 
-def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
-    facts = _collect_facts(measurement)
-    if control is not None:
-        facts |= prefix_facts("control_", _collect_facts(control))
-    trusted = _select_addresses(measurement, ENCRYPTED) | (
-        _select_addresses(control, (*PLAIN, *ENCRYPTED)) if control else set()
-    )
-    for fact, labels in (("system_confirmed", ("system",)), ("plain_confirmed", PLAIN)):
-        if any(is_near(a, b) for a in _select_addresses(measurement, labels) for b in trusted):
-            facts[fact] = facts.get("plain_resolved", ())
-    if "nowhere_answered" in facts and "nowhere_neutral_answered" in facts:
-        facts["proxied"] = (*facts["nowhere_answered"], *facts["nowhere_neutral_answered"])
-    if _has_same_asker(measurement) and control is not None and not _has_same_asker(control):
-        facts["proxied"] = tuple(i for i, _ in select_observations(measurement, "whoami_udp"))
-    return facts
+class DnsIntegrityComparison(Comparison):
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        facts: Facts = {}
+        for label in (*PLAIN, "tcp", *ENCRYPTED):
+            _add_lookup_facts(facts, label, _select_lookups(measurement, label))
+        for group, labels in GROUPS.items():
+            for end in ("resolved", "failed"):
+                indices = [i for label in labels for i in facts.get(f"{label}_{end}", ())]
+                if indices:
+                    facts[f"{group}_{end}"] = tuple(indices)
+        for label in ("nowhere", "nowhere_neutral"):
+            facts |= _collect_nowhere(label, _select_lookups(measurement, label))
+        return facts
 
-
-def _collect_facts(measurement: Measurement) -> Facts:
-    facts: Facts = {}
-    for label in (*PLAIN, "tcp", *ENCRYPTED):
-        _add_lookup_facts(facts, label, _select_lookups(measurement, label))
-    for group, labels in (
-        ("plain", PLAIN),
-        ("sealed", ENCRYPTED),
-        ("other", ("udp", "tcp", *ENCRYPTED)),
-    ):
-        for end in ("resolved", "failed"):
-            indices = [i for label in labels for i in facts.get(f"{label}_{end}", ())]
-            if indices:
-                facts[f"{group}_{end}"] = tuple(indices)
-    for label in ("nowhere", "nowhere_neutral"):
-        facts |= _collect_nowhere(label, _select_lookups(measurement, label))
-    return facts
+    def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
+        facts = Comparison.extract_facts(self, measurement, control)
+        trusted = _select_addresses(measurement, ENCRYPTED) | (
+            _select_addresses(control, (*PLAIN, *ENCRYPTED)) if control else set()
+        )
+        for fact, labels in (("system_confirmed", ("system",)), ("plain_confirmed", PLAIN)):
+            if has_near_pair(_select_addresses(measurement, labels), trusted):
+                facts[fact] = facts.get("plain_resolved", ())
+        if "nowhere_answered" in facts and "nowhere_neutral_answered" in facts:
+            facts["proxied"] = (*facts["nowhere_answered"], *facts["nowhere_neutral_answered"])
+        if control and _has_same_asker(measurement) and not _has_same_asker(control):
+            facts["proxied"] = tuple(i for i, _ in select_observations(measurement, "whoami_udp"))
+        return facts
 
 
 def _add_lookup_facts(
@@ -251,4 +243,4 @@ def _select_lookups(measurement: Measurement, label: str) -> list[tuple[int, Obs
     ]
 
 
-COMPARISON = Comparison("dns_integrity", extract_facts, RULES)
+COMPARISON = DnsIntegrityComparison("dns_integrity", RULES)

@@ -13,7 +13,6 @@ from heliograph_collector.judge.comparisons.table import (
     Comparison,
     ComparisonRule,
     Facts,
-    prefix_facts,
     select_observations,
 )
 from heliograph_collector.judge.endpoint_view import ObservedStep
@@ -23,65 +22,60 @@ LOST_METHODS = ("reset_after_message", "eof_after_message", "timeout_after_messa
 
 RULES = (
     ComparisonRule(
-        id="middlebox.at_the_service",
-        state=UNKNOWN,
-        says="The control's requests arrive changed too: it is done at the echo service.",
+        "middlebox.at_the_service",
+        UNKNOWN,
+        "The control's requests arrive changed too: it is done at the echo service.",
         needs="changed control_changed",
     ),
     ComparisonRule(
-        id="middlebox.headers",
-        state=REACHABLE,
-        says="Headers arrived other than they were sent; the control's came as sent.",
-        strength=0.9,
+        "middlebox.headers",
+        REACHABLE,
+        "Headers arrived other than they were sent; the control's came as sent.",
+        0.9,
         needs="headers_changed control_headers_same",
         layer="http",
         method="header_manipulation",
     ),
     ComparisonRule(
-        id="middlebox.lines",
-        state=REACHABLE,
-        says="Malformed request lines came back changed, or somebody else answered them.",
-        strength=0.9,
+        "middlebox.lines",
+        REACHABLE,
+        "Malformed request lines came back changed, or somebody else answered them.",
+        0.9,
         needs="lines_changed control_lines_same",
         layer="http",
         method="request_line_manipulation",
     ),
     ComparisonRule(
-        id="middlebox.lines_cut",
-        state=UNKNOWN,
-        says="Malformed request lines got no reply, a good request did.",
+        "middlebox.lines_cut",
+        UNKNOWN,
+        "Malformed request lines got no reply, a good request did.",
         needs="lines_lost headers_same control_lines_same",
         layer="http",
         method="request_line_cut",
     ),
     ComparisonRule(
-        id="middlebox.none",
-        state=REACHABLE,
-        says="All that was sent arrived as it was sent.",
-        strength=0.8,
+        "middlebox.none",
+        REACHABLE,
+        "All that was sent arrived as it was sent.",
+        0.8,
         needs="same",
         lacks="changed lost",
     ),
-    ComparisonRule(id="middlebox.no_echo", state=UNKNOWN, says="The echo service did not answer."),
+    ComparisonRule("middlebox.no_echo", UNKNOWN, "The echo service did not answer."),
 )
 
 
-def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
-    return _collect_facts(measurement) | (
-        prefix_facts("control_", _collect_facts(control)) if control else {}
-    )
-
-
-def _collect_facts(measurement: Measurement) -> Facts:
-    facts: Facts = {}
-    for index, observation in select_observations(measurement):
-        if observation.operation is not Operation.EXCHANGE or observation.exchange is None:
-            continue
-        part = PART_BY_PROTOCOL.get(observation.exchange.protocol)
-        state = _classify_step(ObservedStep(index, observation))
-        for fact in (state, f"{part}_{state}") if part and state else ():
-            facts[fact] = (*facts.get(fact, ()), index)
-    return facts
+class MiddleboxComparison(Comparison):
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        facts: Facts = {}
+        for index, observation in select_observations(measurement):
+            if observation.operation is not Operation.EXCHANGE or observation.exchange is None:
+                continue
+            part = PART_BY_PROTOCOL.get(observation.exchange.protocol)
+            state = _classify_step(ObservedStep(index, observation))
+            for fact in (state, f"{part}_{state}") if part and state else ():
+                facts[fact] = (*facts.get(fact, ()), index)
+        return facts
 
 
 def _classify_step(step: ObservedStep) -> str:
@@ -95,4 +89,4 @@ def _classify_step(step: ObservedStep) -> str:
     return "lost" if step.method in LOST_METHODS else ""
 
 
-COMPARISON = Comparison("middlebox", extract_facts, RULES)
+COMPARISON = MiddleboxComparison("middlebox", RULES)

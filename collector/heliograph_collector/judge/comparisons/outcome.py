@@ -1,14 +1,20 @@
-"""Outcome of one endpoint in a comparison: success, or the failed step and method."""
+"""Outcome of one endpoint in a comparison, and comparisons of such outcomes."""
 
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.table import Facts
+from heliograph_collector.judge.comparisons.table import (
+    BLOCKED,
+    UNKNOWN,
+    Comparison,
+    ComparisonRule,
+    Facts,
+)
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, ObservedStep, build_view
-from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,10 +40,7 @@ class EndpointOutcome:
 
 
 def find_outcome(
-    measurement: Measurement,
-    label: str,
-    goal: Operation,
-    answers: Collection[Failure] = (),
+    measurement: Measurement, label: str, goal: Operation, answers: Collection[Failure] = ()
 ) -> EndpointOutcome | None:
     """Find the outcome of one endpoint's connections at the goal operation.
 
@@ -59,11 +62,10 @@ def find_outcome(
             frozenset(a.address for a, _ in successes),
             tuple(s.index for _, s in successes),
         )
-    if any(s.is_local for a in attempts for s in a.steps):
+    failures = [(a, s) for a in attempts if (s := a.failed_step) is not None and not a.is_ipv6]
+    if not failures or any(s.is_local for a in attempts for s in a.steps):
         return None
-    return _find_failure(
-        [(a, s) for a in attempts if (s := a.failed_step) is not None and not a.is_ipv6]
-    )
+    return _find_failure(failures)
 
 
 def _find_success(
@@ -74,9 +76,7 @@ def _find_success(
     return step if is_success else None
 
 
-def _find_failure(failures: list[tuple[ConnectionAttempt, ObservedStep]]) -> EndpointOutcome | None:
-    if not failures:
-        return None
+def _find_failure(failures: list[tuple[ConnectionAttempt, ObservedStep]]) -> EndpointOutcome:
     depth = max(OPERATION_DEPTH[s.operation] for _, s in failures)
     deepest = [(a, s) for a, s in failures if OPERATION_DEPTH[s.operation] == depth]
     failure_counts = Counter((s.operation, s.observation.failure, s.method) for _, s in deepest)
@@ -106,3 +106,76 @@ def describe_outcome(name: str, endpoint_outcome: EndpointOutcome | None, goal: 
     elif endpoint_outcome.operation is Operation.CONNECT:
         facts[f"{name}_unconnected"] = endpoint_outcome.evidence
     return facts
+
+
+@dataclass(frozen=True, slots=True)
+class OutcomeComparison(Comparison):
+    """Comparison whose facts are the outcomes of its endpoints.
+
+    A certificate that does not match still shows that a server of `foreign` was reached.
+    """
+
+    goals: Mapping[str, Operation]  # the operation to reach, by endpoint label
+    foreign: Collection[str] = ()  # endpoints whose certificate cannot match
+
+    def find_outcome(self, measurement: Measurement, label: str) -> EndpointOutcome | None:
+        answers = CERTIFICATE_FAILURES if label in self.foreign else ()
+        return find_outcome(measurement, label, self.goals[label], answers)
+
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        facts: Facts = {}
+        for label, goal in self.goals.items():
+            facts |= describe_outcome(label, self.find_outcome(measurement, label), goal)
+        return facts
+
+
+class NameComparison(OutcomeComparison):
+    """Comparison of the target's name with a neutral name at one neutral server.
+
+    Endpoints: `target` and `neutral`. The fact `same_address` says that both used one address.
+    """
+
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        facts = OutcomeComparison.collect_facts(self, measurement)
+        target = self.find_outcome(measurement, "target")
+        neutral = self.find_outcome(measurement, "neutral")
+        if target and neutral and target.has_only_addresses_of(neutral):
+            facts["same_address"] = neutral.evidence
+        return facts
+
+
+def build_name_rules(
+    experiment: str, layer: str, prefix: str, failures: Iterable[tuple[str, str, str, float]]
+) -> tuple[ComparisonRule, ...]:
+    """Build the rules of a NameComparison on names that fail.
+
+    Args:
+        prefix: The start of the methods.
+        failures: Tuples of name, method of the failed step, sentence and strength.
+    """
+    return (
+        ComparisonRule(
+            f"{experiment}.server_rejects",
+            UNKNOWN,
+            "The neutral server rejects the name at the control too.",
+            needs="target_failed control_target_failed",
+        ),
+        ComparisonRule(
+            f"{experiment}.not_only_the_name",
+            UNKNOWN,
+            "The neutral name fails at that address too: the address, or the server.",
+            needs="target_failed neutral_failed",
+        ),
+        *(
+            ComparisonRule(
+                f"{experiment}.{name}",
+                BLOCKED,
+                f"{says}; a neutral name at the same address passes.",
+                strength,
+                f"target:{method} neutral_passed same_address control_target_passed",
+                layer=layer,
+                method=f"{prefix}_{name}",
+            )
+            for name, method, says, strength in failures
+        ),
+    )

@@ -35,77 +35,80 @@ HopsByTtl = dict[int, tuple[int, Hop]]  # TTL: (observation index, hop)
 
 RULES = (
     ComparisonRule(
-        id="path.injected_rst_elsewhere",
-        state=BLOCKED,
-        says="The name is answered by a reset from nearer than the server, in packets whose TTL "
+        "path.injected_rst_elsewhere",
+        BLOCKED,
+        "The name is answered by a reset from nearer than the server, in packets whose TTL "
         "is not the server's.",
-        strength=0.95,
+        0.95,
         needs="rst_early rst_foreign control_clean",
         layer="tls",
         method="injected_rst at hop {hop}",
     ),
     ComparisonRule(
-        id="path.injected_rst",
-        state=BLOCKED,
-        says="The name is answered by a reset from nearer than the server; a neutral one is not.",
-        strength=0.9,
+        "path.injected_rst",
+        BLOCKED,
+        "The name is answered by a reset from nearer than the server; a neutral one is not.",
+        0.9,
         needs="rst_early control_clean",
         layer="tls",
         method="injected_rst at hop {hop}",
     ),
     ComparisonRule(
-        id="path.injected_answer",
-        state=BLOCKED,
-        says="The name is answered by a DNS reply from nearer than the resolver.",
-        strength=0.9,
+        "path.injected_answer",
+        BLOCKED,
+        "The name is answered by a DNS reply from nearer than the resolver.",
+        0.9,
         needs="dns_early control_clean",
         layer="dns",
         method="injected at hop {hop}",
     ),
     ComparisonRule(
-        id="path.dropped",
-        state=BLOCKED,
-        says="Where a neutral name is answered by the server, this one is met with silence.",
-        strength=0.7,
+        "path.dropped",
+        BLOCKED,
+        "Where a neutral name is answered by the server, this one is met with silence.",
+        0.7,
         needs="dropped control_clean",
         layer="tls",
         method="dropped after hop {hop}",
     ),
     ComparisonRule(
-        id="path.at_the_end",
-        state=UNKNOWN,
-        says="The name is answered by a reset from as far as the server: its own, or one in its "
-        "name.",
+        "path.at_the_end",
+        UNKNOWN,
+        "The name is answered by a reset from as far as the server: its own, or one in its name.",
         needs="rst_late",
     ),
     ComparisonRule(
-        id="path.clean",
-        state=REACHABLE,
-        says="The name and the neutral one are answered alike, by the far end.",
-        strength=0.8,
+        "path.clean",
+        REACHABLE,
+        "The name and the neutral one are answered alike, by the far end.",
+        0.8,
         needs="clean",
         lacks="rst_early dns_early dropped rst_late",
     ),
-    ComparisonRule(id="path.doubt", state=UNKNOWN, says="The path was not seen to its end."),
+    ComparisonRule("path.doubt", UNKNOWN, "The path was not seen to its end."),
 )
 
 
-def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
-    facts: Facts = {}
-    for sent in NAMED_PACKETS:
-        facts = _collect_facts(measurement, sent) | facts
-    hop = next((w for w in facts if w.startswith("hop=")), None)
-    if control is not None and not any(
-        "early" in w or w == "dropped" for w in _collect_all(control)
-    ):
+class PathComparison(Comparison):
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        return {
+            f: i for sent in NAMED_PACKETS for f, i in _collect_facts(measurement, sent).items()
+        }
+
+    def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
+        """Extract the vantage's facts, and `control_clean` if the control's path is clean."""
+        facts: Facts = {}
+        for sent in NAMED_PACKETS:
+            facts = _collect_facts(measurement, sent) | facts
+        if control is None or any(
+            "early" in fact or fact == "dropped" for fact in self.collect_facts(control)
+        ):
+            return facts
+        is_located = any(fact.startswith("hop=") for fact in facts)
         sent = "dns" if "dns_early" in facts else "client_hello"
-        if hop is None or "clean" in _collect_facts(control, sent):
+        if not is_located or "clean" in _collect_facts(control, sent):
             facts["control_clean"] = ()
-    return facts
-
-
-def _collect_all(measurement: Measurement) -> Facts:
-    return {w: i for sent in NAMED_PACKETS for w, i in _collect_facts(measurement, sent).items()}
+        return facts
 
 
 def _collect_facts(measurement: Measurement, sent: str) -> Facts:
@@ -171,4 +174,4 @@ def _collect_hops(measurement: Measurement, label: str, sent: str) -> HopsByTtl:
     return hops
 
 
-COMPARISON = Comparison("path", extract_facts, RULES)
+COMPARISON = PathComparison("path", RULES)

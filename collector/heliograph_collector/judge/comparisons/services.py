@@ -31,44 +31,41 @@ BOOTSTRAP = "bootstrap"
 PUBLIC = ("dir_port", "or_port")  # groups of public relays, which every Tor client knows
 
 BOOTSTRAPPED = ComparisonRule(
-    id="tor.bootstrapped",
-    state=REACHABLE,
-    says="Tor came up to its end, whatever single addresses did.",
-    strength=0.95,
+    "tor.bootstrapped",
+    REACHABLE,
+    "Tor came up to its end, whatever single addresses did.",
+    0.95,
     needs_no_control=True,
 )
 RELAYS = ComparisonRule(
-    id="tor.relays",
-    state=BLOCKED,
-    says="No public relay answers, at least three were tried and nothing about them is in doubt.",
-    strength=0.85,
+    "tor.relays",
+    BLOCKED,
+    "No public relay answers, at least three were tried and nothing about them is in doubt.",
+    0.85,
     method="public_relays",
 )
 NO_BOOTSTRAP = ComparisonRule(
-    id="tor.no_bootstrap",
-    state=BLOCKED,
-    says="Tor does not come up, and does at the control, whatever single addresses answered.",
-    strength=0.7,
+    "tor.no_bootstrap",
+    BLOCKED,
+    "Tor does not come up, and does at the control, whatever single addresses answered.",
+    0.7,
     layer="protocol",
     method="bootstrap",
 )
 SOME_RELAYS = ComparisonRule(
-    id="tor.some_relays",
-    state=REACHABLE,
-    says="Public relays answer, not all of them: Tor finds its way.",
-    strength=0.8,
+    "tor.some_relays", REACHABLE, "Public relays answer, not all of them: Tor finds its way.", 0.8
 )
 SILENT_BY_NATURE = ComparisonRule(
-    id="vpn.silent_by_nature",
-    state=UNKNOWN,
-    says="WireGuard answers no stranger: silence counts only where the control got a reply.",
+    "vpn.silent_by_nature",
+    UNKNOWN,
+    "WireGuard answers no stranger: silence counts only where the control got a reply.",
 )
 CLOSED = ComparisonRule(
-    id="outside_in.closed_to_abroad",
-    state=VerdictState.DOWN,
-    says="The control cannot reach it and vantages inside its country can, at the same time: "
+    "outside_in.closed_to_abroad",
+    VerdictState.DOWN,
+    "The control cannot reach it and vantages inside its country can, at the same time: "
     "closed to the outside, which blocks nobody inside.",
-    strength=0.7,
+    0.7,
     method="closed_to_abroad",
 )
 SERVICE_COMPARISON_RULES = (

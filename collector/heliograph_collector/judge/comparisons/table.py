@@ -6,7 +6,6 @@ the measurement and its control to facts, each with the observations that show i
 whose facts are present gives the verdict.
 """
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from heliograph.failure import Failure
@@ -36,7 +35,7 @@ PRECONDITION_BY_FEATURE = {
 }
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True)
 class ComparisonRule:
     """Rule that holds when all facts of `needs` and none of `lacks` are present."""
 
@@ -51,8 +50,8 @@ class ComparisonRule:
     needs_no_control: bool = False  # proves itself, whatever the states of link and control
 
     def matches(self, facts: Facts) -> bool:
-        return all(w in facts for w in self.needs.split()) and not any(
-            w in facts for w in self.lacks.split()
+        return facts.keys() >= set(self.needs.split()) and facts.keys().isdisjoint(
+            self.lacks.split()
         )
 
     def evidence(self, facts: Facts) -> tuple[int, ...]:
@@ -61,21 +60,29 @@ class ComparisonRule:
 
 @dataclass(frozen=True, slots=True)
 class Comparison:
-    """Rules of one experiment and the function that extracts their facts.
-
-    `extract_facts` receives the control only when the preconditions hold.
-    """
+    """Rules of one experiment; a subclass collects their facts."""
 
     experiment: str
-    extract_facts: Callable[[Measurement, Measurement | None], Facts]
     rules: tuple[ComparisonRule, ...]
+
+    def collect_facts(self, measurement: Measurement) -> Facts:
+        """Collect the facts of one side; `extract_facts` combines both sides."""
+        raise NotImplementedError
+
+    def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
+        """Extract the facts; `control` is None unless the preconditions hold.
+
+        The control's facts get the prefix `control_` and lose their indices, which refer to the
+        control's observations.
+        """
+        control_facts = self.collect_facts(control) if control else {}
+        return self.collect_facts(measurement) | {f"control_{fact}": () for fact in control_facts}
 
     def decide(self, record: ReceivedMeasurement, control: ControlView) -> Verdict:
         """Return the verdict on the whole; `blocked` needs link, control, no interruption."""
         precondition = find_precondition(record, control)
-        facts = self.extract_facts(
-            record.measurement, None if precondition else control.measurement
-        )
+        compared = None if precondition else control.measurement
+        facts = self.extract_facts(record.measurement, compared)
         matching = [row for row in self.rules if row.matches(facts)]
         proof = next((row for row in matching if row.needs_no_control), None)
         if proof is not None and not record.measurement.not_measured:
@@ -86,29 +93,19 @@ class Comparison:
         if interrupted_indices and (
             not matching or matching[0].state is BLOCKED or not matching[0].needs
         ):
-            rule = "none.interrupted"
-            evidence = interrupted_indices
-        elif matching:
-            return _build_verdict(matching[0], facts, control)
-        else:
-            rule = "none.doubt"
-            evidence = ()
-        return Verdict(state=UNKNOWN, rule=rule, evidence=evidence)
+            return Verdict(state=UNKNOWN, rule="none.interrupted", evidence=interrupted_indices)
+        if not matching:
+            return Verdict(state=UNKNOWN, rule="none.doubt")
+        return _build_verdict(matching[0], facts, control)
 
 
 def _build_verdict(row: ComparisonRule, facts: Facts, control: ControlView) -> Verdict:
-    is_known = row.state is not UNKNOWN
-    rule_confidence = (
-        compute_confidence(row.strength, control.age_us, alone=row.needs_no_control)
-        if is_known
-        else 0.0
-    )
     return Verdict(
         state=row.state,
         rule=row.id,
         layer=row.layer,
         method=_fill_method(row, facts),
-        confidence=rule_confidence,
+        confidence=compute_confidence(row.strength, control.age_us, alone=row.needs_no_control),
         evidence=row.evidence(facts),
     )
 
@@ -134,10 +131,12 @@ def find_precondition(record: ReceivedMeasurement, control: ControlView) -> Rule
     return PRECONDITION_BY_FEATURE[Feature.CONTROL_STALE] if control.age_us > FRESH_US else None
 
 
-def find_interrupted(measurement: Measurement) -> tuple[int, ...]:
-    """Return the indices of observations that the agent's side interrupted."""
+def find_interrupted(measurement: Measurement, label: str | None = None) -> tuple[int, ...]:
+    """Return the indices of an endpoint's observations that the agent's side interrupted."""
     return tuple(
-        index for index, x in select_observations(measurement) if x.failure is Failure.INTERRUPTED
+        index
+        for index, x in select_observations(measurement, label)
+        if x.failure is Failure.INTERRUPTED
     )
 
 
@@ -147,11 +146,3 @@ def select_observations(
     """Return (index, observation) of one endpoint, or of all when `label` is None."""
     indexed = enumerate(measurement.observations)
     return [(i, x) for i, x in indexed if label is None or x.endpoint == label]
-
-
-def prefix_facts(prefix: str, facts: Mapping[str, tuple[int, ...]]) -> Facts:
-    """Rename the control's facts and drop their indices.
-
-    The indices refer to the control's observations, not to those of the judged measurement.
-    """
-    return {f"{prefix}{fact}": () for fact in facts}

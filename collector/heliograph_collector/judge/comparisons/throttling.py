@@ -130,71 +130,69 @@ def has_run_on(samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOL
 
 RULES = (
     ComparisonRule(
-        id="throttling.frozen",
-        state=BLOCKED,
-        says="Every transfer stopped within its first 14 to 30 KB and stayed silent; the neutral "
+        "throttling.frozen",
+        BLOCKED,
+        "Every transfer stopped within its first 14 to 30 KB and stayed silent; the neutral "
         "ones and the control's ran on.",
-        strength=0.85,
+        0.85,
         needs="target_frozen neutral_runs control_runs",
         layer="http",
         method="frozen",
     ),
     ComparisonRule(
-        id="throttling.slow",
-        state=BLOCKED,
-        says="Several transfers were all slow, the neutral ones all fast, and so were the "
-        "control's.",
-        strength=0.75,
+        "throttling.slow",
+        BLOCKED,
+        "Several transfers were all slow, the neutral ones all fast, and so were the control's.",
+        0.75,
         needs="target_slower control_fast",
         layer="http",
         method="throttled",
     ),
     ComparisonRule(
-        id="throttling.server_slow",
-        state=UNKNOWN,
-        says="The control's transfers from the target are slow too.",
+        "throttling.server_slow",
+        UNKNOWN,
+        "The control's transfers from the target are slow too.",
         needs="target_slower",
     ),
     ComparisonRule(
-        id="throttling.even",
-        state=REACHABLE,
-        says="The target comes as fast as the neutral reference.",
-        strength=0.75,
+        "throttling.even",
+        REACHABLE,
+        "The target comes as fast as the neutral reference.",
+        0.75,
         needs="target_even",
     ),
     ComparisonRule(
-        id="throttling.doubt",
-        state=UNKNOWN,
-        says="Too few transfers, too little of them, or a path too slow to compare on.",
+        "throttling.doubt",
+        UNKNOWN,
+        "Too few transfers, too little of them, or a path too slow to compare on.",
     ),
 )
 
 
-def extract_facts(measurement: Measurement, control: Measurement | None) -> Facts:
-    target = extract_transfers(measurement, "target")
-    neutral = extract_transfers(measurement, "neutral")
-    facts: Facts = {}
-    if is_frozen(target):
-        facts["target_frozen"] = _collect_indices(target)
-    if has_run_on(neutral):
-        facts["neutral_runs"] = _collect_indices(neutral)
-    is_slow = is_slower(target, neutral)
-    if is_slow is not None:
-        facts["target_slower" if is_slow else "target_even"] = _collect_indices([*target, *neutral])
-    control_transfers = extract_transfers(control, "target") if control else []
-    if has_run_on(control_transfers):
-        facts["control_runs"] = ()
-    if (
-        control_transfers
-        and all(t.rate >= THRESHOLDS.fast for t in select_settled(control_transfers))
-        and select_settled(control_transfers)
-    ):
-        facts["control_fast"] = ()
-    return facts
+class ThrottlingComparison(Comparison):
+    def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
+        target = extract_transfers(measurement, "target")
+        neutral = extract_transfers(measurement, "neutral")
+        facts: Facts = {}
+        if is_frozen(target):
+            facts["target_frozen"] = _collect_indices(target)
+        if has_run_on(neutral):
+            facts["neutral_runs"] = _collect_indices(neutral)
+        is_slow = is_slower(target, neutral)
+        if is_slow is not None:
+            fact = "target_slower" if is_slow else "target_even"
+            facts[fact] = _collect_indices([*target, *neutral])
+        control_transfers = extract_transfers(control, "target") if control else []
+        if has_run_on(control_transfers):
+            facts["control_runs"] = ()
+        settled = select_settled(control_transfers)
+        if settled and all(t.rate >= THRESHOLDS.fast for t in settled):
+            facts["control_fast"] = ()
+        return facts
 
 
-def _collect_indices(samples: list[Transfer]) -> tuple[int, ...]:
+def _collect_indices(samples: Sequence[Transfer]) -> tuple[int, ...]:
     return tuple(t.index for t in samples)
 
 
-COMPARISON = Comparison("throttling", extract_facts, RULES)
+COMPARISON = ThrottlingComparison("throttling", RULES)

@@ -3,25 +3,7 @@
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
-
-
-def _dns_rule(name: str, failure: Failure, says: str, strength: float, backed: float) -> Rule:
-    """Build a rule on a lookup that failed here and succeeded at the control.
-
-    `backed` is the strength when another resolver at the vantage got addresses.
-    """
-    return Rule(
-        f"dns.{name}",
-        BLOCKED,
-        says,
-        strength,
-        step=Op.RESOLVE,
-        failure=failure,
-        needs=feature_set(Feature.CONTROL_PASSED),
-        support=(Feature.OTHERS_RESOLVED, backed),
-    )
-
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
 
 DNS = (
     Rule(
@@ -29,54 +11,59 @@ DNS = (
         BLOCKED,
         "The resolver answers with private or reserved addresses, the control's with public ones.",
         0.8,
-        needs=feature_set(Feature.BOGON, Feature.CONTROL_RESOLVED),
-        lacks=feature_set(Feature.VERIFIED),
+        needs={Feature.BOGON, Feature.CONTROL_RESOLVED},
+        lacks={Feature.VERIFIED},
         support=(Feature.OTHERS_RESOLVED, 0.9),
         layer="dns",
         method="bogon",
     ),
-    _dns_rule("bogon_error", Failure.DNS_BOGON_ERROR, "The agent was told a bogon.", 0.8, 0.9),
-    _dns_rule(
-        "nxdomain",
-        Failure.DNS_NXDOMAIN_ERROR,
-        "The resolver denies that the name exists.",
-        0.7,
-        0.9,
+    *(
+        failed_step_rule(
+            f"dns.{name}",
+            Op.RESOLVE,
+            failure,
+            strength,
+            says,
+            support=(Feature.OTHERS_RESOLVED, backed),
+        )
+        for name, failure, strength, backed, says in (
+            ("bogon_error", Failure.DNS_BOGON_ERROR, 0.8, 0.9, "The resolver returned a bogon."),
+            ("nxdomain", Failure.DNS_NXDOMAIN_ERROR, 0.7, 0.9, "The resolver denies the name."),
+            ("refused", Failure.DNS_REFUSED_ERROR, 0.7, 0.85, "The resolver refuses this name."),
+            ("servfail", Failure.DNS_SERVFAIL_ERROR, 0.5, 0.75, "The resolver fails on this name."),
+            ("no_answer", Failure.DNS_NO_ANSWER, 0.6, 0.85, "The resolver knows no address."),
+            (
+                "injected",
+                Failure.DNS_REPLY_WITH_WRONG_QUERY_ID,
+                0.7,
+                0.85,
+                "A reply came that answers no query of ours.",
+            ),
+        )
     ),
-    _dns_rule("refused", Failure.DNS_REFUSED_ERROR, "The resolver refuses this name.", 0.7, 0.85),
-    _dns_rule(
-        "servfail", Failure.DNS_SERVFAIL_ERROR, "The resolver fails on this name.", 0.5, 0.75
-    ),
-    _dns_rule("no_answer", Failure.DNS_NO_ANSWER, "The resolver knows no address.", 0.6, 0.85),
-    _dns_rule(
-        "injected",
-        Failure.DNS_REPLY_WITH_WRONG_QUERY_ID,
-        "A reply came that answers no query of ours.",
-        0.7,
-        0.85,
-    ),
-    Rule(
-        "dns.timeout",
-        BLOCKED,
-        "The resolver is silent on this name and another one is not.",
-        0.6,
-        step=Op.RESOLVE,
-        failure=Failure.GENERIC_TIMEOUT_ERROR,
-        needs=feature_set(Feature.CONTROL_PASSED, Feature.OTHERS_RESOLVED),
-    ),
-    Rule(
-        "dns.misbehaving",
-        BLOCKED,
-        "The resolver answers nonsense and another one does not.",
-        0.5,
-        step=Op.RESOLVE,
-        failure=Failure.DNS_SERVER_MISBEHAVING,
-        needs=feature_set(Feature.CONTROL_PASSED, Feature.OTHERS_RESOLVED),
+    *(
+        failed_step_rule(
+            f"dns.{name}", Op.RESOLVE, failure, strength, says, Feature.OTHERS_RESOLVED
+        )
+        for name, failure, strength, says in (
+            (
+                "timeout",
+                Failure.GENERIC_TIMEOUT_ERROR,
+                0.6,
+                "The resolver is silent on this name and another one is not.",
+            ),
+            (
+                "misbehaving",
+                Failure.DNS_SERVER_MISBEHAVING,
+                0.5,
+                "The resolver's answer is malformed and another one's is not.",
+            ),
+        )
     ),
     Rule(
         "dns.trouble",
         UNKNOWN,
-        "The resolver did not do its work, and nothing says that it was this name's fault.",
+        "The resolver failed, and nothing shows that this name was the cause.",
         step=Op.RESOLVE,
     ),
 )
@@ -86,31 +73,31 @@ MISDIRECTION = (
     Rule(
         "dns.split",
         BLOCKED,
-        "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
-        "and what is there does not serve the name.",
+        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
+        "gives, and that address does not serve the name.",
         0.7,
-        needs=feature_set(Feature.FAILED, Feature.CONTROL_PASSED, Feature.SPLIT_ANSWERS),
-        lacks=feature_set(Feature.VERIFIED),
+        needs={Feature.FAILED, Feature.CONTROL_PASSED, Feature.SPLIT_ANSWERS},
+        lacks={Feature.VERIFIED},
         layer="dns",
         method="injected",
     ),
     Rule(
         "dns.split_page",
         BLOCKED,
-        "Plain lookups agree on an address that neither the control nor any sealed lookup knows, "
-        "and another page is there.",
+        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
+        "gives, and that address serves another page.",
         0.75,
-        needs=feature_set(Feature.PAGE_FOREIGN, Feature.SPLIT_ANSWERS),
+        needs={Feature.PAGE_FOREIGN, Feature.SPLIT_ANSWERS},
         layer="dns",
         method="injected",
     ),
     Rule(
         "dns.hijack_page",
         BLOCKED,
-        "The resolver leads to a host nobody else names, and another page is there.",
+        "The resolver gives an address that no other source gives, and it serves another page.",
         0.65,
-        needs=feature_set(Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS),
-        lacks=feature_set(Feature.VALIDATED),
+        needs={Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS},
+        lacks={Feature.VALIDATED},
         support=(Feature.PAGE_BLOCK, 0.9),
         layer="dns",
         method="hijack",

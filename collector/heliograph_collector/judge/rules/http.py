@@ -3,132 +3,111 @@
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
-
-
-def _http_rule(
-    name: str, failure: Failure, says: str, strength: float, step: Op = Op.HTTP_ROUND_TRIP
-) -> Rule:
-    return Rule(
-        f"http.{name}",
-        BLOCKED,
-        says,
-        strength,
-        step=step,
-        failure=failure,
-        needs=feature_set(Feature.CONTROL_PASSED),
-    )
-
+from heliograph_collector.judge.rules.rule import (
+    BLOCKED,
+    UNKNOWN,
+    Rule,
+    doubt_rule,
+    failed_step_rule,
+)
 
 HTTP = (
     Rule(
         "http.not_http_in_tls",
         UNKNOWN,
-        "Nonsense within verified TLS comes from the server itself.",
+        "An answer within verified TLS that is not HTTP comes from the server itself.",
         step=Op.HTTP_ROUND_TRIP,
         failure=Failure.HTTP_REQUEST_FAILED,
-        needs=feature_set(Feature.VERIFIED),
+        needs={Feature.VERIFIED},
     ),
-    _http_rule(
-        "reset_after_request", Failure.CONNECTION_RESET, "Reset once the request was sent.", 0.7
+    *(
+        failed_step_rule(f"http.{name}", Op.HTTP_ROUND_TRIP, failure, strength, says)
+        for name, failure, strength, says in (
+            ("reset_after_request", Failure.CONNECTION_RESET, 0.7, "Reset after the request."),
+            ("eof_after_request", Failure.EOF_ERROR, 0.6, "Closed after the request."),
+            (
+                "timeout_after_request",
+                Failure.GENERIC_TIMEOUT_ERROR,
+                0.6,
+                "Silence after the request.",
+            ),
+            (
+                "not_http",
+                Failure.HTTP_REQUEST_FAILED,
+                0.5,
+                "The reply is not HTTP, the control's is.",
+            ),
+        )
     ),
-    _http_rule("eof_after_request", Failure.EOF_ERROR, "Closed once the request was sent.", 0.6),
-    _http_rule(
-        "timeout_after_request",
-        Failure.GENERIC_TIMEOUT_ERROR,
-        "Silence once the request was sent.",
+    failed_step_rule(
+        "http.reset_in_body",
+        Op.READ_BODY,
+        Failure.CONNECTION_RESET,
         0.6,
-    ),
-    _http_rule(
-        "not_http", Failure.HTTP_REQUEST_FAILED, "The reply is not HTTP, the control's is.", 0.5
-    ),
-    _http_rule(
-        "reset_in_body", Failure.CONNECTION_RESET, "Reset in a page in clear.", 0.6, Op.READ_BODY
+        "Reset within a cleartext page.",
     ),
     Rule(
         "http.frozen",
         BLOCKED,
-        "The body came briskly, stopped after some tens of kilobytes and stayed silent, where the "
-        "control's went on.",
+        "The body came fast, stopped after some tens of kilobytes and stayed silent, where the "
+        "control's continued.",
         0.5,
         step=Op.READ_BODY,
         failure=Failure.GENERIC_TIMEOUT_ERROR,
-        needs=feature_set(Feature.FROZEN, Feature.CONTROL_PASSED),
+        needs={Feature.FROZEN, Feature.CONTROL_PASSED},
         method="frozen",
     ),
-    Rule(
-        "http.block_page",
-        BLOCKED,
-        "A known page of blocking, which the control does not get.",
-        0.9,
-        needs=feature_set(Feature.PAGE_BLOCK),
-        layer="http",
-        method="block_page",
+    *(
+        Rule(f"http.{name}", BLOCKED, says, strength, needs={page}, layer="http", method=method)
+        for name, page, strength, method, says in (
+            (
+                "block_page",
+                Feature.PAGE_BLOCK,
+                0.9,
+                "block_page",
+                "A known block page, which the control does not get.",
+            ),
+            (
+                "redirect",
+                Feature.PAGE_REDIRECTED,
+                0.65,
+                "redirect",
+                "A cleartext answer redirects to a host that the control is not redirected to.",
+            ),
+            (
+                "broken_redirect",
+                Feature.PAGE_BROKEN,
+                0.4,
+                "broken_redirect",
+                "A cleartext answer redirects to no host at all, and the control gets a page.",
+            ),
+            (
+                "legal",
+                Feature.PAGE_LEGAL,
+                0.6,
+                "status_451",
+                "The answer is 451, unavailable for legal reasons; the control's is not.",
+            ),
+            (
+                "diff",
+                Feature.PAGE_DIFFERENT,
+                0.5,
+                "other_page",
+                "Another page than the control's: other status or other title, size and text.",
+            ),
+        )
     ),
-    Rule(
-        "http.redirect",
-        BLOCKED,
-        "A cleartext answer sends to a host that the control is not sent to.",
-        0.65,
-        needs=feature_set(Feature.PAGE_REDIRECTED),
-        layer="http",
-        method="redirect",
-    ),
-    Rule(
-        "http.broken_redirect",
-        BLOCKED,
-        "A cleartext answer sends to no host at all, and the control gets a page.",
-        0.4,
-        needs=feature_set(Feature.PAGE_BROKEN),
-        layer="http",
-        method="broken_redirect",
-    ),
-    Rule(
-        "http.legal",
-        BLOCKED,
-        "The answer is 451, unavailable for legal reasons; the control's is not.",
-        0.6,
-        needs=feature_set(Feature.PAGE_LEGAL),
-        layer="http",
-        method="status_451",
-    ),
-    Rule(
-        "http.diff",
-        BLOCKED,
-        "Another page than the control's: other status or other title, size and text.",
-        0.5,
-        needs=feature_set(Feature.PAGE_DIFFERENT),
-        layer="http",
-        method="other_page",
-    ),
-    Rule(
-        "http.antibot",
-        UNKNOWN,
-        "The server turns robots away.",
-        needs=feature_set(Feature.PAGE_ANTIBOT),
-    ),
-    Rule(
-        "http.server_error",
-        UNKNOWN,
-        "The server is in trouble.",
-        needs=feature_set(Feature.PAGE_SERVER_ERROR),
-    ),
-    Rule(
-        "http.parked",
-        UNKNOWN,
-        "The name is for sale, or was.",
-        needs=feature_set(Feature.PAGE_PARKED),
-    ),
-    Rule(
+    doubt_rule("http.antibot", "The server rejects robots.", Feature.PAGE_ANTIBOT),
+    doubt_rule("http.server_error", "The server reports an error.", Feature.PAGE_SERVER_ERROR),
+    doubt_rule("http.parked", "The name is for sale, or was.", Feature.PAGE_PARKED),
+    doubt_rule(
         "http.filter",
-        UNKNOWN,
         "A filter of the kind that schools and offices run as well.",
-        needs=feature_set(Feature.PAGE_FILTER),
+        Feature.PAGE_FILTER,
     ),
-    Rule(
+    doubt_rule(
         "http.dynamic",
-        UNKNOWN,
-        "The pages differ, and nothing in them is firm enough to compare.",
-        needs=feature_set(Feature.PAGE_DYNAMIC),
+        "The pages differ, and nothing in them is stable enough to compare.",
+        Feature.PAGE_DYNAMIC,
     ),
 )

@@ -12,24 +12,12 @@ from heliograph_collector.judge.rules.rule import (
     REACHABLE,
     UNKNOWN,
     Rule,
-    feature_set,
+    doubt_rule,
 )
 
-
-def _down_rule(name: str, step: Op, says: str) -> Rule:
-    return Rule(
-        f"down.{name}", DOWN, says, 0.8, step=step, needs=feature_set(Feature.CONTROL_FAILED)
-    )
-
-
 NOT_RUN_CHECKS = (
-    Rule(
-        "none.not_measured",
-        UNKNOWN,
-        "The task could not run at all.",
-        needs=feature_set(Feature.NOT_MEASURED),
-    ),
-    Rule("none.no_steps", UNKNOWN, "Nothing was tried.", needs=feature_set(Feature.NO_STEPS)),
+    doubt_rule("none.not_measured", "The task could not run at all.", Feature.NOT_MEASURED),
+    doubt_rule("none.no_steps", "Nothing was tried.", Feature.NO_STEPS),
 )
 
 # No link and no control can refute these: a verified handshake proves who answered.
@@ -37,9 +25,9 @@ PROVEN = (
     Rule(
         "down.endless",
         DOWN,
-        "It sends on and on, and the control comes to no end either.",
+        "It redirects without end, for the control too.",
         0.8,
-        needs=feature_set(Feature.REDIRECT_ENDLESS, Feature.CONTROL_FAILED),
+        needs={Feature.REDIRECT_ENDLESS, Feature.CONTROL_FAILED},
         layer="http",
         method="endless_redirect",
     ),
@@ -48,8 +36,8 @@ PROVEN = (
         UNKNOWN,
         "The body stopped coming while the control read it whole: perhaps throttled. One slow "
         "transfer does not tell a slow network from a slowed service, so it stays unknown.",
-        needs=feature_set(Feature.SLOW_BODY, Feature.CONTROL_BODY),
-        lacks=feature_set(Feature.FROZEN),
+        needs={Feature.SLOW_BODY, Feature.CONTROL_BODY},
+        lacks={Feature.FROZEN},
         layer="http",
         method="throttled?",
     ),
@@ -57,15 +45,15 @@ PROVEN = (
         "http.slow_body",
         UNKNOWN,
         "The body did not come in time, and the control's is not known to.",
-        needs=feature_set(Feature.SLOW_BODY),
-        lacks=feature_set(Feature.FROZEN),
+        needs={Feature.SLOW_BODY},
+        lacks={Feature.FROZEN},
         method="slow_body",
     ),
     Rule(
         "http.cut_body",
         UNKNOWN,
         "The body broke off: a poor link does that as well as a censor.",
-        needs=feature_set(Feature.TRUNCATED_BODY),
+        needs={Feature.TRUNCATED_BODY},
         method="truncated_body",
     ),
     Rule(
@@ -73,8 +61,8 @@ PROVEN = (
         REACHABLE,
         "TLS verified and HTTP was answered; what it says is the server's business.",
         0.98,
-        needs=feature_set(Feature.VERIFIED, Feature.ANSWERED),
-        lacks=feature_set(Feature.FROZEN),
+        needs={Feature.VERIFIED, Feature.ANSWERED},
+        lacks={Feature.FROZEN},
         needs_no_control=True,
     ),
     Rule(
@@ -82,139 +70,106 @@ PROVEN = (
         REACHABLE,
         "The expected certificate was shown and verified.",
         0.95,
-        needs=feature_set(Feature.VERIFIED),
-        lacks=feature_set(Feature.FAILED),
+        needs={Feature.VERIFIED},
+        lacks={Feature.FAILED},
         needs_no_control=True,
     ),
 )
 
 LINK_CHECKS = (
-    Rule(
-        "link.offline",
-        UNKNOWN,
-        "The vantage itself was offline.",
-        needs=feature_set(Feature.OFFLINE),
+    doubt_rule("link.offline", "The vantage itself was offline.", Feature.OFFLINE),
+    doubt_rule("link.captive", "A captive portal answered for every server.", Feature.CAPTIVE),
+    doubt_rule(
+        "link.no_resolver", "The vantage could resolve no name at all.", Feature.NO_RESOLVER
     ),
-    Rule(
-        "link.captive",
-        UNKNOWN,
-        "A portal answered for everybody.",
-        needs=feature_set(Feature.CAPTIVE),
-    ),
-    Rule(
-        "link.no_resolver",
-        UNKNOWN,
-        "The vantage could resolve nothing, so this name is no special case.",
-        needs=feature_set(Feature.NO_RESOLVER),
-    ),
-    Rule(
+    doubt_rule(
         "link.domestic_only",
-        UNKNOWN,
         "Everything abroad was out of reach: the network is cut, not this target.",
-        needs=feature_set(Feature.DOMESTIC_ONLY),
+        Feature.DOMESTIC_ONLY,
     ),
-    Rule(
-        "link.unknown",
-        UNKNOWN,
-        "Nobody knows whether the vantage had a link.",
-        needs=feature_set(Feature.LINK_UNKNOWN),
+    doubt_rule(
+        "link.unknown", "It is unknown whether the vantage had a link.", Feature.LINK_UNKNOWN
     ),
 )
 
 CONTROL_CHECKS = (
-    Rule(
-        "control.missing",
-        UNKNOWN,
-        "No control to compare with.",
-        needs=feature_set(Feature.CONTROL_MISSING),
+    doubt_rule("control.missing", "No control to compare with.", Feature.CONTROL_MISSING),
+    doubt_rule(
+        "control.not_online", "The control's own link was in doubt.", Feature.CONTROL_NOT_ONLINE
     ),
-    Rule(
-        "control.not_online",
-        UNKNOWN,
-        "The control's own link was in doubt.",
-        needs=feature_set(Feature.CONTROL_NOT_ONLINE),
-    ),
-    Rule(
+    doubt_rule(
         "control.stale",
-        UNKNOWN,
         "The control's result is more than 15 minutes away.",
-        needs=feature_set(Feature.CONTROL_STALE),
+        Feature.CONTROL_STALE,
     ),
-    Rule(
+    doubt_rule(
         "control.other_way",
-        UNKNOWN,
-        "The server sent the control elsewhere, so it has not seen this page.",
-        needs=feature_set(Feature.CONTROL_REDIRECTED_AWAY),
+        "The server redirected the control elsewhere, so the control has not seen this page.",
+        Feature.CONTROL_REDIRECTED_AWAY,
     ),
 )
 
+_INCONCLUSIVE = frozenset((Feature.FAILED, Feature.AS_FAR_AS_CONTROL))
 DOUBT = (
-    Rule(
+    doubt_rule(
         "none.interrupted",
-        UNKNOWN,
         "The agent was stopped, paused or changed network in the middle.",
-        needs=feature_set(Feature.INTERRUPTED),
-        lacks=feature_set(Feature.FAILED, Feature.AS_FAR_AS_CONTROL),
+        Feature.INTERRUPTED,
+        lacks=_INCONCLUSIVE,
     ),
-    Rule(
+    doubt_rule(
         "none.local",
-        UNKNOWN,
         "Only the vantage's own system failed.",
-        needs=feature_set(Feature.LOCAL_FAILURE),
-        lacks=feature_set(Feature.FAILED, Feature.AS_FAR_AS_CONTROL),
+        Feature.LOCAL_FAILURE,
+        lacks=_INCONCLUSIVE,
     ),
-    Rule(
+    doubt_rule(
         "none.ipv6",
-        UNKNOWN,
         "Only IPv6 failed, and that does not count here.",
-        needs=feature_set(Feature.IPV6_FAILURE),
-        lacks=feature_set(Feature.FAILED, Feature.AS_FAR_AS_CONTROL),
+        Feature.IPV6_FAILURE,
+        lacks=_INCONCLUSIVE,
     ),
-    Rule(
+    doubt_rule(
         "http.more_to_come",
-        UNKNOWN,
-        "The page only sends on, and what follows was not seen.",
-        needs=feature_set(Feature.REDIRECT_UNFOLLOWED),
-        lacks=feature_set(Feature.FAILED, Feature.VERIFIED),
+        "The page only redirects, and its destination was not seen.",
+        Feature.REDIRECT_UNFOLLOWED,
+        lacks={Feature.FAILED, Feature.VERIFIED},
     ),
 )
 
+_BOGUS = frozenset((Feature.BOGON, Feature.BOGON_EVERYWHERE))
 CONTROL_AGREED = (
     Rule(
         "reached.http",
         REACHABLE,
         "The cleartext answer is the control's.",
         0.85,
-        needs=feature_set(Feature.PAGE_SAME),
-        lacks=feature_set(Feature.FAILED),
+        needs={Feature.PAGE_SAME},
+        lacks={Feature.FAILED},
     ),
     Rule(
         "reached.protocol",
         REACHABLE,
         "It answers in its own protocol, and the control got no further.",
         0.9,
-        needs=feature_set(Feature.PROTOCOL_ANSWERED, Feature.AS_FAR_AS_CONTROL),
-        lacks=feature_set(Feature.FAILED),
+        needs={Feature.PROTOCOL_ANSWERED, Feature.AS_FAR_AS_CONTROL},
+        lacks={Feature.FAILED},
     ),
     Rule(
         "reached.tcp",
         REACHABLE,
         "It connects, and the control went no further.",
         0.7,
-        needs=feature_set(Feature.CONNECTED, Feature.AS_FAR_AS_CONTROL),
-        lacks=feature_set(
-            Feature.FAILED, Feature.ANSWERED, Feature.BOGON, Feature.BOGON_EVERYWHERE
-        ),
+        needs={Feature.CONNECTED, Feature.AS_FAR_AS_CONTROL},
+        lacks={Feature.FAILED, Feature.ANSWERED, *_BOGUS},
     ),
     Rule(
         "reached.dns",
         REACHABLE,
         "It resolves, and the control went no further.",
         0.6,
-        needs=feature_set(Feature.RESOLVED, Feature.AS_FAR_AS_CONTROL),
-        lacks=feature_set(
-            Feature.FAILED, Feature.CONNECTED, Feature.BOGON, Feature.BOGON_EVERYWHERE
-        ),
+        needs={Feature.RESOLVED, Feature.AS_FAR_AS_CONTROL},
+        lacks={Feature.FAILED, Feature.CONNECTED, *_BOGUS},
     ),
 )
 
@@ -225,37 +180,41 @@ CONTROL_CONTRADICTED = (
         DOWN,
         "The name leads to private or reserved addresses, for the control as well.",
         0.6,
-        needs=feature_set(Feature.BOGON_EVERYWHERE),
+        needs={Feature.BOGON_EVERYWHERE},
         layer="dns",
         method="bogon",
     ),
     Rule(
         "dns.ghost",
         BLOCKED,
-        "There is no such name any more, and yet the resolver leads somewhere; an answer here, or "
-        "the page that is there, tells that it is a blocking that outlived its target.",
+        "The name no longer exists, and yet the resolver gives an address; another answer here or "
+        "the page at that address shows that the blocking outlived its target.",
         0.7,
-        needs=feature_set(Feature.NAME_GONE),
-        lacks=feature_set(Feature.VERIFIED),
+        needs={Feature.NAME_GONE},
+        lacks={Feature.VERIFIED},
         layer="dns",
         method="ghost",
     ),
 )
 
 FAILS_EVERYWHERE = (
-    _down_rule("dns", Op.RESOLVE, "Nobody resolves it."),
-    _down_rule("tcp", Op.CONNECT, "The control does not get a connection either."),
-    _down_rule("tls", Op.TLS_HANDSHAKE, "The control's handshake fails too, or never gets so far."),
-    _down_rule("quic", Op.QUIC_HANDSHAKE, "The control's handshake fails too."),
-    _down_rule("http", Op.HTTP_ROUND_TRIP, "The control gets no answer either."),
-    _down_rule("protocol", Op.EXCHANGE, "The control gets no reply either."),
-    _down_rule("body", Op.READ_BODY, "The control does not get the body either."),
-    Rule(
+    *(
+        Rule(f"down.{name}", DOWN, says, 0.8, step=step, needs={Feature.CONTROL_FAILED})
+        for name, step, says in (
+            ("dns", Op.RESOLVE, "The control cannot resolve it either."),
+            ("tcp", Op.CONNECT, "The control does not get a connection either."),
+            ("tls", Op.TLS_HANDSHAKE, "The control's handshake fails too, or an earlier step."),
+            ("quic", Op.QUIC_HANDSHAKE, "The control's handshake fails too."),
+            ("http", Op.HTTP_ROUND_TRIP, "The control gets no answer either."),
+            ("protocol", Op.EXCHANGE, "The control gets no reply either."),
+            ("body", Op.READ_BODY, "The control does not get the body either."),
+        )
+    ),
+    doubt_rule(
         "control.silent",
-        UNKNOWN,
         "The control has not come to a conclusion about this step.",
-        needs=feature_set(Feature.FAILED),
-        lacks=feature_set(Feature.CONTROL_PASSED),
+        Feature.FAILED,
+        lacks={Feature.CONTROL_PASSED},
     ),
 )
 

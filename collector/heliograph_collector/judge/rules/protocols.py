@@ -2,24 +2,15 @@
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
-from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
+from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, failed_step_rule
 
 QUIC = (
     *(
-        Rule(
-            f"quic.{name}",
-            BLOCKED,
-            says,
-            strength,
-            step=Op.QUIC_HANDSHAKE,
-            failure=word,
-            needs=feature_set(Feature.CONTROL_PASSED),
-        )
-        for name, word, says, strength in (
-            ("closed", Failure.CONNECTION_RESET, "Ended as soon as the name was sent.", 0.6),
-            ("eof", Failure.EOF_ERROR, "Closed as soon as the name was sent.", 0.6),
-            ("alert", Failure.SSL_FAILED_HANDSHAKE, "An alert that the control does not get.", 0.5),
+        failed_step_rule(f"quic.{name}", Op.QUIC_HANDSHAKE, failure, strength, says)
+        for name, failure, strength, says in (
+            ("closed", Failure.CONNECTION_RESET, 0.6, "Ended as soon as the name was sent."),
+            ("eof", Failure.EOF_ERROR, 0.6, "Closed as soon as the name was sent."),
+            ("alert", Failure.SSL_FAILED_HANDSHAKE, 0.5, "An alert that the control does not get."),
         )
     ),
     Rule(
@@ -31,21 +22,13 @@ QUIC = (
 )
 
 PROTOCOL = tuple(
-    Rule(
-        f"protocol.{name}",
-        BLOCKED,
-        says,
-        strength,
-        step=Op.EXCHANGE,
-        failure=word,
-        needs=feature_set(Feature.CONTROL_PASSED),
-    )
-    for name, word, says, strength in (
-        ("refused", Failure.CONNECTION_REFUSED, "The message is turned away.", 0.6),
-        ("reset", Failure.CONNECTION_RESET, "Reset as soon as the protocol was spoken.", 0.75),
-        ("eof", Failure.EOF_ERROR, "Closed as soon as the protocol was spoken.", 0.6),
-        ("timeout", Failure.GENERIC_TIMEOUT_ERROR, "Silence once the protocol was spoken.", 0.6),
-        ("unreachable", Failure.HOST_UNREACHABLE, "Routers say that there is no way.", 0.6),
-        ("foreign", Failure.UNEXPECTED_REPLY, "Something else answers in its place.", 0.6),
+    failed_step_rule(f"protocol.{name}", Op.EXCHANGE, failure, strength, says)
+    for name, failure, strength, says in (
+        ("refused", Failure.CONNECTION_REFUSED, 0.6, "The message is refused."),
+        ("reset", Failure.CONNECTION_RESET, 0.75, "Reset as soon as the protocol was spoken."),
+        ("eof", Failure.EOF_ERROR, 0.6, "Closed as soon as the protocol was spoken."),
+        ("timeout", Failure.GENERIC_TIMEOUT_ERROR, 0.6, "Silence once the protocol was spoken."),
+        ("unreachable", Failure.HOST_UNREACHABLE, 0.6, "Routers report that there is no route."),
+        ("foreign", Failure.UNEXPECTED_REPLY, 0.6, "Something else answers in its place."),
     )
 )

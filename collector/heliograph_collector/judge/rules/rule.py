@@ -1,5 +1,6 @@
-"""Rule: one row of the decision table."""
+"""Rule: one row of the decision table, and builders of rows with the same shape."""
 
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 
 from heliograph.failure import Failure
@@ -25,8 +26,8 @@ class Rule:
     strength: float = 0.0  # of the evidence, before the control's age reduces it
     step: Op | None = None  # the step that failed
     failure: Failure | None = None  # the failure of that step, None for any
-    needs: frozenset[Feature] = frozenset()
-    lacks: frozenset[Feature] = frozenset()
+    needs: AbstractSet[Feature] = frozenset()
+    lacks: AbstractSet[Feature] = frozenset()
     method: str = ""  # "" for the method of step and failure
     layer: str = ""  # "" for the layer of the step
     support: tuple[Feature, float] | None = None  # a supporting feature and the strength with it
@@ -59,6 +60,23 @@ class Rule:
         return self.strength
 
 
-def feature_set(*features: Feature) -> frozenset[Feature]:
-    """Build a set of features; a short form for the tables of rules."""
-    return frozenset(features)
+def doubt_rule(
+    id_: str, says: str, *needs: Feature, lacks: AbstractSet[Feature] = frozenset()
+) -> Rule:
+    """Build a rule by which these features leave the verdict unknown."""
+    return Rule(id_, UNKNOWN, says, needs=frozenset(needs), lacks=lacks)
+
+
+def failed_step_rule(
+    id_: str,
+    step: Op,
+    failure: Failure,
+    strength: float,
+    says: str,
+    *needs: Feature,
+    lacks: AbstractSet[Feature] = frozenset(),
+    support: tuple[Feature, float] | None = None,
+) -> Rule:
+    """Build a rule by which a failure of a step that the control passed is blocking."""
+    needed = frozenset((Feature.CONTROL_PASSED, *needs))
+    return Rule(id_, BLOCKED, says, strength, step, failure, needed, lacks, support=support)

@@ -3,89 +3,86 @@
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
-
-
-def _tcp_rule(name: str, failure: Failure, says: str, strength: float) -> Rule:
-    """Build a rule on failed connections to addresses that the control connects to."""
-    return Rule(
-        f"tcp.{name}",
-        BLOCKED,
-        says,
-        strength,
-        step=Op.CONNECT,
-        failure=failure,
-        needs=feature_set(Feature.CONTROL_PASSED, Feature.SHARED_ADDRESS),
-        lacks=feature_set(Feature.UNTRIED_ADDRESS),
-    )
-
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
 
 TCP = (
     Rule(
         "dns.contradicted",
         BLOCKED,
-        "One query got replies that cannot both be true, and the one that won leads nowhere.",
+        "One query got replies that cannot both be true, and the address that was used does not "
+        "serve the name.",
         0.8,
-        needs=feature_set(
-            Feature.FAILED, Feature.CONTROL_PASSED, Feature.CONTRADICTED, Feature.UNKNOWN_ADDRESS
-        ),
+        needs={
+            Feature.FAILED,
+            Feature.CONTROL_PASSED,
+            Feature.CONTRADICTED,
+            Feature.UNKNOWN_ADDRESS,
+        },
         layer="dns",
         method="injected",
     ),
     Rule(
         "dns.hijack_dead",
         BLOCKED,
-        "The resolver leads to a host nobody else names, which does not answer here; the "
-        "addresses that others give work from here.",
+        "The resolver gives an address that no other source gives and that does not answer here; "
+        "the addresses that others give work from here.",
         0.65,
         step=Op.CONNECT,
-        needs=feature_set(
+        needs={
             Feature.CONTROL_PASSED,
             Feature.UNKNOWN_ADDRESS,
             Feature.SHARED_ADDRESS,
             Feature.OTHERS_WORK,
-        ),
-        lacks=feature_set(Feature.UNTRIED_ADDRESS),
+        },
+        lacks={Feature.UNTRIED_ADDRESS},
         layer="dns",
         method="hijack",
     ),
     *(
-        Rule(
+        failed_step_rule(
             f"tcp.somewhere_{name}",
-            BLOCKED,
-            f"No address {says}; the control got through, and does not tell where.",
+            Op.CONNECT,
+            failure,
             0.5,
-            step=Op.CONNECT,
-            failure=word,
-            needs=feature_set(Feature.CONTROL_PASSED, Feature.CONTROL_ADDRESS_UNKNOWN),
-            lacks=feature_set(Feature.UNTRIED_ADDRESS),
+            f"No address {says}; the control connected, but does not report its address.",
+            Feature.CONTROL_ADDRESS_UNKNOWN,
+            lacks={Feature.UNTRIED_ADDRESS},
         )
-        for name, word, says in (
-            ("refused", Failure.CONNECTION_REFUSED, "takes the connection"),
-            ("reset", Failure.CONNECTION_RESET, "lets the connection stand"),
+        for name, failure, says in (
+            ("refused", Failure.CONNECTION_REFUSED, "accepts the connection"),
+            ("reset", Failure.CONNECTION_RESET, "keeps the connection"),
             ("timeout", Failure.GENERIC_TIMEOUT_ERROR, "answers"),
             ("unreachable", Failure.HOST_UNREACHABLE, "can be reached"),
         )
     ),
-    _tcp_rule("refused", Failure.CONNECTION_REFUSED, "Every address refuses.", 0.8),
-    _tcp_rule(
-        "reset", Failure.CONNECTION_RESET, "Every connection is reset before it stands.", 0.8
-    ),
-    _tcp_rule("timeout", Failure.GENERIC_TIMEOUT_ERROR, "No address answers.", 0.7),
-    _tcp_rule(
-        "host_unreachable", Failure.HOST_UNREACHABLE, "Routers say that there is no way.", 0.7
+    *(
+        failed_step_rule(
+            f"tcp.{name}",
+            Op.CONNECT,
+            failure,
+            strength,
+            says,
+            Feature.SHARED_ADDRESS,
+            lacks={Feature.UNTRIED_ADDRESS},
+        )
+        for name, failure, strength, says in (
+            ("refused", Failure.CONNECTION_REFUSED, 0.8, "Every address refuses."),
+            ("reset", Failure.CONNECTION_RESET, 0.8, "Every new connection is reset."),
+            ("timeout", Failure.GENERIC_TIMEOUT_ERROR, 0.7, "No address answers."),
+            ("host_unreachable", Failure.HOST_UNREACHABLE, 0.7, "Routers report no route."),
+        )
     ),
     Rule(
         "tcp.untried",
         UNKNOWN,
         "Not every address was tried to the end.",
         step=Op.CONNECT,
-        needs=feature_set(Feature.UNTRIED_ADDRESS),
+        needs={Feature.UNTRIED_ADDRESS},
     ),
     Rule(
         "tcp.elsewhere",
         UNKNOWN,
-        "The addresses that failed are none that the control connected to.",
+        "The control connected to none of the addresses that failed.",
         step=Op.CONNECT,
     ),
 )

@@ -3,20 +3,7 @@
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, feature_set
-
-
-def _tls_rule(name: str, failure: Failure, says: str, strength: float) -> Rule:
-    return Rule(
-        f"tls.{name}",
-        BLOCKED,
-        says,
-        strength,
-        step=Op.TLS_HANDSHAKE,
-        failure=failure,
-        needs=feature_set(Feature.CONTROL_PASSED),
-    )
-
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
 
 TLS = (
     Rule(
@@ -24,7 +11,7 @@ TLS = (
         UNKNOWN,
         "It is the server's own key: the vantage's trust store or clock is at fault.",
         step=Op.TLS_HANDSHAKE,
-        needs=feature_set(Feature.SAME_KEY),
+        needs={Feature.SAME_KEY},
     ),
     Rule(
         "tls.own_clock",
@@ -32,52 +19,55 @@ TLS = (
         "The usual issuer, and not valid now: most likely the vantage's clock.",
         step=Op.TLS_HANDSHAKE,
         failure=Failure.SSL_INVALID_CERTIFICATE,
-        needs=feature_set(Feature.SAME_ISSUER),
+        needs={Feature.SAME_ISSUER},
     ),
     Rule(
         "tls.own_interceptor",
         UNKNOWN,
-        "A program or box of the vantage's own house opens its TLS.",
+        "Local software or a local middlebox of the vantage decrypts its TLS.",
         step=Op.TLS_HANDSHAKE,
-        needs=feature_set(Feature.OWN_INTERCEPTOR),
+        needs={Feature.OWN_INTERCEPTOR},
     ),
     Rule(
         "dns.hijack_unkept",
         BLOCKED,
-        "The resolver leads to a host nobody else names, and its certificate, which was not kept, "
-        "fails for the control too, or fails alone of all that the name has.",
+        "The resolver gives an address that no other source gives, and its certificate, which was "
+        "not stored, fails for the control too, or is the only one of the name that fails.",
         0.75,
         step=Op.TLS_HANDSHAKE,
-        needs=feature_set(
-            Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS, Feature.NO_CHAIN, Feature.FALSE_ADDRESS
-        ),
-        lacks=feature_set(Feature.VALIDATED),
+        needs={
+            Feature.CONTROL_PASSED,
+            Feature.UNKNOWN_ADDRESS,
+            Feature.NO_CHAIN,
+            Feature.FALSE_ADDRESS,
+        },
+        lacks={Feature.VALIDATED},
         layer="dns",
         method="hijack",
     ),
     Rule(
         "tls.no_chain",
         UNKNOWN,
-        "The certificate did not verify, and it was not kept.",
+        "The certificate did not verify, and it was not stored.",
         step=Op.TLS_HANDSHAKE,
-        needs=feature_set(Feature.NO_CHAIN),
+        needs={Feature.NO_CHAIN},
     ),
     *(
         Rule(
             f"dns.hijack_{name}",
             BLOCKED,
-            f"The resolver leads to a host nobody else names, and its certificate {says}.",
+            f"The resolver gives an address that no other source gives; its certificate {says}.",
             0.85,
             step=Op.TLS_HANDSHAKE,
-            failure=word,
-            needs=feature_set(Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS),
-            lacks=feature_set(Feature.VALIDATED),
+            failure=failure,
+            needs={Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS},
+            lacks={Feature.VALIDATED},
             support=(Feature.OTHERS_RESOLVED, 0.9),
             layer="dns",
             method="hijack",
         )
-        for name, word, says in (
-            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "is nobody's"),
+        for name, failure, says in (
+            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "has an untrusted issuer"),
             ("hostname", Failure.SSL_INVALID_HOSTNAME, "is for another name"),
             ("certificate", Failure.SSL_INVALID_CERTIFICATE, "is not valid"),
         )
@@ -85,43 +75,44 @@ TLS = (
     Rule(
         "tls.interception",
         BLOCKED,
-        "A certificate made out to this very name, by an issuer that nobody trusts: somebody in "
-        "between opens the connection. The issuer is kept.",
+        "A certificate for this very name, by an untrusted issuer: a middlebox decrypts the "
+        "connection. The issuer is stored.",
         0.9,
         step=Op.TLS_HANDSHAKE,
         failure=Failure.SSL_UNKNOWN_AUTHORITY,
-        needs=feature_set(Feature.CONTROL_PASSED, Feature.FORGED_FOR_HOST),
+        needs={Feature.CONTROL_PASSED, Feature.FORGED_FOR_HOST},
         method="tls_interception",
     ),
-    _tls_rule(
-        "unknown_authority",
-        Failure.SSL_UNKNOWN_AUTHORITY,
-        "Another certificate than the control's, from an issuer that nobody trusts.",
-        0.9,
-    ),
-    _tls_rule(
-        "wrong_hostname",
-        Failure.SSL_INVALID_HOSTNAME,
-        "A certificate for another name, where the control gets the right one.",
-        0.7,
-    ),
-    _tls_rule(
-        "invalid_certificate",
-        Failure.SSL_INVALID_CERTIFICATE,
-        "A certificate that is not valid, where the control's is.",
-        0.6,
-    ),
-    _tls_rule(
-        "reset_after_hello", Failure.CONNECTION_RESET, "Reset as soon as the name was sent.", 0.85
-    ),
-    _tls_rule("eof_after_hello", Failure.EOF_ERROR, "Closed as soon as the name was sent.", 0.75),
-    _tls_rule(
-        "timeout_after_hello",
-        Failure.GENERIC_TIMEOUT_ERROR,
-        "Silence after the name was sent.",
-        0.75,
-    ),
-    _tls_rule(
-        "alert", Failure.SSL_FAILED_HANDSHAKE, "An alert that the control does not get.", 0.5
+    *(
+        failed_step_rule(f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says)
+        for name, failure, strength, says in (
+            (
+                "unknown_authority",
+                Failure.SSL_UNKNOWN_AUTHORITY,
+                0.9,
+                "Another certificate than the control's, from an untrusted issuer.",
+            ),
+            (
+                "wrong_hostname",
+                Failure.SSL_INVALID_HOSTNAME,
+                0.7,
+                "A certificate for another name, where the control gets the right one.",
+            ),
+            (
+                "invalid_certificate",
+                Failure.SSL_INVALID_CERTIFICATE,
+                0.6,
+                "A certificate that is not valid, where the control's is.",
+            ),
+            ("reset_after_hello", Failure.CONNECTION_RESET, 0.85, "Reset after the ClientHello."),
+            ("eof_after_hello", Failure.EOF_ERROR, 0.75, "Closed after the ClientHello."),
+            (
+                "timeout_after_hello",
+                Failure.GENERIC_TIMEOUT_ERROR,
+                0.75,
+                "Silence after the ClientHello.",
+            ),
+            ("alert", Failure.SSL_FAILED_HANDSHAKE, 0.5, "An alert that the control does not get."),
+        )
     ),
 )
