@@ -79,9 +79,9 @@ async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
         taken = [read_rows(each, names).records for each in blocks_of(rows)]
     assessor = Assessor(judge, load_shipped_services().services)
     for each in blocks_of(await _stored(data)):
-        assessor(read_rows(each, names).records)
+        assessor.assess(read_rows(each, names).records)
     with meter.stage("judge"):
-        judged = [tuple(assessor(each)) for each in taken]
+        judged = [tuple(assessor.assess(each)) for each in taken]
     counted = await _store(judged, folder, meter)
     return {"results": len(envelopes), "cpu_us": meter.cpu_us, "wall_s": meter.wall_s, **counted}
 

@@ -26,8 +26,9 @@ ROOM = 400_000  # bytes left when the other files have taken the rest
 DEADLINE_S = 120
 
 
-def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-    return [(one, (reachable(),)) for one in taken]
+class Judge:
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
+        return [(one, (reachable(),)) for one in block]
 
 
 def fill_up(path: Path) -> None:
@@ -66,7 +67,7 @@ async def story(place: Path) -> dict[str, object]:
     store = build_store(place)
     await store.open()
     writer = StoreWriter(
-        journal, store, judge, NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
+        journal, store, Judge(), NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(writer.run())

@@ -8,7 +8,6 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from dataclasses import asdict
-from typing import Protocol
 
 from aiohttp import web
 
@@ -75,20 +74,13 @@ from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
-from heliograph_collector.judge.writer import ClockCheck, StoreWriter
+from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
-from heliograph_collector.model.records import Block
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store, StoreError
 
 log = logging.getLogger("heliograph")
-
-
-class BlockListener(Protocol):
-    """A part that follows the blocks that the judge stores."""
-
-    def on_block(self, block: Block) -> None: ...
 
 
 def create_store(config: Config) -> Store:
@@ -105,23 +97,18 @@ class JudgeRole:
     def __init__(
         self, context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
     ) -> None:
-        self._listeners = listeners
         self.writer = StoreWriter(
             context.journal,
             store,
-            ClockCheck(Assessor(judge, context.services.services)),
+            Assessor(judge, context.services.services),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
             rng=context.rng,
-            on_block=self._on_block,
+            listeners=listeners,
         )
 
     async def run(self) -> None:
         await self.writer.run()
-
-    def _on_block(self, block: Block) -> None:
-        for listener in self._listeners:
-            listener.on_block(block)
 
 
 def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:

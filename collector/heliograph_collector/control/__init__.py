@@ -5,8 +5,8 @@ judges blocks of measurements by it, and judges again those that a later result 
 are deterministic: they read the times in the data and no clock.
 
 Example:
-    assess = Assessor(judge, services)
-    for record, verdicts in assess(block):
+    assessor = Assessor(judge, services)
+    for record, verdicts in assessor.assess(block):
         print(record.id, verdicts[-1].state)
 """
 

@@ -92,7 +92,7 @@ class Assessor:
         self._open_measurements = _OpenMeasurements(observations)
         self._due: dict[str, None] = {}  # ids of due measurements, in order
 
-    def __call__(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         """Judge the whole block, and due measurements that its results may change."""
         informative = [record for record in block if self._context.update(record)]
         rejudged = list(self._rejudge(informative, {record.id for record in block}))

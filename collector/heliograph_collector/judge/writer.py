@@ -11,7 +11,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Protocol, TypeVar
+from typing import ParamSpec, Protocol, TypeVar
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
@@ -30,8 +30,8 @@ from heliograph_collector.store.journal.journal import Journal, JournalError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import StoreError
 
-Assess = Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]]
 NO_VERDICT = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
+# Assumed, all of them:
 BLOCK_ROWS = 64
 BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand measurements
 LINGER_S = 0.25  # collects envelopes that arrive together into one block
@@ -46,20 +46,21 @@ _BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
 
 _LOG = logging.getLogger(__name__)
 _T = TypeVar("_T")
+_P = ParamSpec("_P")
 
 
-class ClockCheck:
-    """Assessor wrapper that never judges measurements with an impossible time."""
+class BlockAssessor(Protocol):
+    """Judge of blocks, which keeps state from block to block."""
 
-    def __init__(self, assess: Assess) -> None:
-        self._assess = assess
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
+        """Judge a block; may add older measurements that it judged again."""
+        ...
 
-    def __call__(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
-        sane = [record for record in block if not record.is_time_bad]
-        marked: list[JudgedMeasurement] = [
-            (record, (NO_VERDICT,)) for record in block if record.is_time_bad
-        ]
-        return [*self._assess(sane), *marked]
+
+class BlockListener(Protocol):
+    """Reader of stored blocks, called in the event loop."""
+
+    def on_block(self, block: Block) -> None: ...
 
 
 class BlockStore(Protocol):
@@ -73,31 +74,31 @@ class BlockStore(Protocol):
 class StoreWriter:
     """Judge journal rows and write them to the store, block by block.
 
-    `assess` judges, and may add older measurements that it judged again. It runs in a thread, one
-    call at a time. `on_block` runs in the event loop after every stored block.
+    The assessor runs in a thread, one call at a time, and never gets a measurement with an
+    impossible time. The listeners get every stored block.
     """
 
     def __init__(
         self,
         journal: Journal,
         store: BlockStore,
-        assess: Assess,
+        assessor: BlockAssessor,
         pseudonyms: Pseudonyms,
         *,
         clock: Clock,
         rng: random.Random,
-        on_block: Callable[[Block], None] | None = None,
+        listeners: Sequence[BlockListener] = (),
         journal_days: int = 7,
         presence_days: int = 35,
         linger_s: float = LINGER_S,
     ) -> None:
         self._journal = journal
         self._store = store
-        self._assess = assess
+        self._assessor = assessor
         self._pseudonyms = pseudonyms
         self._clock = clock
         self._rng = rng
-        self._on_block = on_block
+        self._listeners = listeners
         self._days = (journal_days, presence_days)
         self._linger_s = linger_s
         self._cursor: int | None = None  # unknown until the store answers
@@ -108,10 +109,9 @@ class StoreWriter:
     async def run(self) -> None:
         """Run until cancelled."""
         journal = self._journal.id
-        cursor = await self._retry_forever(lambda: self._store.cursor(journal))
-        pending = await self._retry_forever(lambda: self._store.pending(journal))
-        self._cursor = cursor
-        if pending is not None:  # the same bounds again, so that the store knows a stored block
+        self._cursor = await self._retry_forever(self._store.cursor, journal)
+        pending = await self._retry_forever(self._store.pending, journal)
+        if pending is not None:  # the same bounds again, so that the store recognizes the block
             await self._commit_rows(*pending, await self._read_range(*pending))
         while True:
             await self._step(self._cursor)
@@ -145,34 +145,36 @@ class StoreWriter:
 
     async def _commit_rows(self, first: int, last: int, rows: Sequence[JournalRow]) -> None:
         block = await asyncio.to_thread(self._judge, first, last, rows)
-        await self._retry_forever(lambda: self._store.insert_block(block))
+        await self._retry_forever(self._store.insert_block, block)
         self._cursor = last
-        if self._on_block is not None:
-            self._on_block(block)
+        for listener in self._listeners:
+            listener.on_block(block)
 
     def _judge(self, first: int, last: int, rows: Sequence[JournalRow]) -> Block:
-        """Judge rows once per block, because `assess` keeps state."""
+        """Judge rows once per block, because the assessor keeps state."""
         read = read_rows(rows, self._pseudonyms)
         return Block(
             journal=self._journal.id,
             first=first,
             last=last,
-            judged=tuple(self._assess_records(read.records)),
+            judged=tuple(self._judge_records(read.records)),
             presence=tuple(read.presence),
             refused=tuple(read.failures),
         )
 
-    def _assess_records(
-        self, records: Sequence[ReceivedMeasurement]
-    ) -> Sequence[JudgedMeasurement]:
+    def _judge_records(self, records: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
+        judged = self._assess([record for record in records if not record.is_time_bad])
+        return [*judged, *((record, (NO_VERDICT,)) for record in records if record.is_time_bad)]
+
+    def _assess(self, records: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
         """Judge records; a bug in a rule costs only the verdicts that raise it."""
         try:
-            return self._assess(records) if records else ()
+            return self._assessor.assess(records) if records else ()
         except _BUGS:
             if len(records) == 1:
                 _LOG.exception("Measurement %s could not be judged; it is stored", records[0].id)
                 return ((records[0], (NOT_JUDGED,)),)
-        return [judged for record in records for judged in self._assess_records([record])]
+        return [judged for record in records for judged in self._assess([record])]
 
     async def _read_range(self, first: int, last: int) -> list[JournalRow]:
         rows: list[JournalRow] = []
@@ -185,7 +187,7 @@ class StoreWriter:
 
     async def _read(self, after: int) -> list[JournalRow]:
         return await self._retry_forever(
-            lambda: self._journal.read(after, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
+            self._journal.read, after, BLOCK_ROWS, limit_bytes=BLOCK_BYTES
         )
 
     async def _trim(self, cursor: int) -> None:
@@ -195,13 +197,15 @@ class StoreWriter:
         self._trimmed_us = now_us
         wall_us = self._clock.wall_us()
         envelopes_us, presence_us = (wall_us - days * DAY_US for days in self._days)
-        await self._retry_forever(lambda: self._journal.trim(cursor, envelopes_us, presence_us))
+        await self._retry_forever(self._journal.trim, cursor, envelopes_us, presence_us)
 
-    async def _retry_forever(self, work: Callable[[], Awaitable[_T]]) -> _T:
+    async def _retry_forever(
+        self, work: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs
+    ) -> _T:
         """Repeat the work until it succeeds, with growing pauses."""
         while True:
             try:
-                result = await work()
+                result = await work(*args, **kwargs)
             except (StoreError, JournalError) as error:
                 if str(error) != self._last_error:
                     _LOG.error("%s", error)

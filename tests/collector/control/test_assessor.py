@@ -68,12 +68,12 @@ def test_groups_come_from_the_services() -> None:
 
 
 def test_control_in_the_same_block_counts() -> None:
-    judged = Assessor(judge)([build_record(RESET), build_control(WORKS)])
+    judged = Assessor(judge).assess([build_record(RESET), build_control(WORKS)])
     assert [overall(j) for j in judged] == [BLOCKED, (VerdictState.REACHABLE, "reached.https")]
 
 
 def test_waiting_record_is_judged_again_by_later_control() -> None:
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     waiting = build_record(RESET)
     assert [overall(j) for j in assess([waiting])] == [NO_CONTROL]
     _, again = assess([build_control(WORKS, 2)])
@@ -84,7 +84,7 @@ def test_waiting_record_is_judged_again_by_later_control() -> None:
 
 def test_later_control_corrects_blocking_to_outage() -> None:
     """The control last saw it work before the outage; its next result corrects the verdict."""
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     assess([build_control(WORKS, 0)])
     hit = build_record(RESET, 4)
     assert overall(assess([hit])[0]) == BLOCKED
@@ -94,7 +94,7 @@ def test_later_control_corrects_blocking_to_outage() -> None:
 
 def test_distant_control_and_that_of_another_target_change_nothing() -> None:
     """An upload after three dark days is not judged by today's control."""
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     late = replace(build_record(RESET, -3 * 24 * 60), received_us=NOON_US)
     assert overall(assess([late])[0]) == NO_CONTROL
     assess([build_record(RESET, target="https://other.example/")])
@@ -104,11 +104,11 @@ def test_distant_control_and_that_of_another_target_change_nothing() -> None:
 
 
 def test_memory_is_bounded_in_time_and_size() -> None:
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     assess([build_record(RESET, 0)])
     assess([build_record(RESET, 16, nym="x")])
     assert {j[0].pseudonym for j in assess([build_control(WORKS, 8)])} == {"control", "x"}
-    small = Assessor(judge, observations=10)
+    small = Assessor(judge, observations=10).assess
     small([build_record(RESET, 0, nym=f"n{i}") for i in range(9)])
     assert [j[0].pseudonym for j in small([build_control(WORKS, 1)])] == ["control", "n7", "n8"]
 
@@ -119,5 +119,5 @@ def test_assessor_is_deterministic() -> None:
         [build_control(WORKS, 1), build_record(RESET, 2)],
         [build_control(RESET, 3)],
     ]
-    one, other = Assessor(judge), Assessor(judge)
+    one, other = Assessor(judge).assess, Assessor(judge).assess
     assert [one(b) for b in blocks] == [other(b) for b in blocks]

@@ -36,14 +36,14 @@ WORLDWIDE = (VerdictState.DOWN, "down.worldwide")
 
 def assess_after(steps: Steps) -> Assessor:
     """An assessor that has seen a control reach it, and what these steps came to elsewhere."""
-    assess = Assessor(judge)
-    assess([CONTROL, *build_everywhere(steps, 0)])
-    return assess
+    assessor = Assessor(judge)
+    assessor.assess([CONTROL, *build_everywhere(steps, 0)])
+    return assessor
 
 
 def test_worldwide_outage_is_down_though_control_works() -> None:
     """The first that fails is called blocked, and judged again when the others fail too."""
-    assess = assess_after(WORKS)
+    assess = assess_after(WORKS).assess
     assert [overall(j) for j in assess([build_record(RESET, 4)])] == [BLOCKED]
     again = {j[0].pseudonym: overall(j) for j in assess(build_everywhere(RESET, 5))}
     assert again["KZ"] == WORLDWIDE
@@ -52,13 +52,13 @@ def test_worldwide_outage_is_down_though_control_works() -> None:
 
 
 def test_long_standing_failures_are_no_outage() -> None:
-    assess = assess_after(RESET)
+    assess = assess_after(RESET).assess
     judged = assess([*build_everywhere(RESET, 5), build_record(RESET, 5)])
     assert {overall(j) for j in judged} == {BLOCKED}
 
 
 def test_blocking_in_one_country_is_no_outage() -> None:
-    assess = assess_after(WORKS)
+    assess = assess_after(WORKS).assess
     many = [build_record(RESET, 5, nym=f"kz-{n}") for n in range(20)]
     judged = assess([*many, *build_everywhere(WORKS, 5)])
     assert {overall(j) for j in judged if j[0].vantage.country == "KZ"} == {BLOCKED}
@@ -77,16 +77,16 @@ def test_foreign_vantages_substitute_a_control(
     places: Sequence[str], expected: tuple[VerdictState, str]
 ) -> None:
     others = [build_record(WORKS, 1, country=p, nym=f"{p}{n}") for n, p in enumerate(places)]
-    judged = Assessor(judge)([build_record(RESET, 0), *others])
+    judged = Assessor(judge).assess([build_record(RESET, 0), *others])
     assert overall(judged[0]) == expected
 
 
 def test_fresh_control_precedes_substitutes_which_lend_less_confidence() -> None:
     control = build_control(RESET)
-    judged = Assessor(judge)([build_record(RESET), control, *build_everywhere(WORKS, 0)])
+    judged = Assessor(judge).assess([build_record(RESET), control, *build_everywhere(WORKS, 0)])
     assert overall(judged[0]) == (VerdictState.DOWN, "down.tls")
-    (by_control, _) = Assessor(judge)([build_record(RESET), CONTROL])
-    by_others = Assessor(judge)([build_record(RESET), *build_everywhere(WORKS, 0)])[0]
+    (by_control, _) = Assessor(judge).assess([build_record(RESET), CONTROL])
+    by_others = Assessor(judge).assess([build_record(RESET), *build_everywhere(WORKS, 0)])[0]
     assert 0 < by_others[1][0].confidence < by_control[1][0].confidence
 
 
@@ -150,9 +150,9 @@ def test_site_closed_to_abroad_is_down_outside_only() -> None:
     inside = build_record({"site": [{"connect 5.6.7.8": "ok"}]}, country="KZ")
     inside = replace(inside, measurement=replace(inside.measurement, service="gov"))
     control = outside(closed, country="DE", role=AgentRole.CONTROL)
-    (alone,) = Assessor(judge)([control])
+    (alone,) = Assessor(judge).assess([control])
     assert overall(alone) == (VerdictState.DOWN, "service.down")
-    judged = {j[0].pseudonym: overall(j) for j in Assessor(judge)([inside, control])}
+    judged = {j[0].pseudonym: overall(j) for j in Assessor(judge).assess([inside, control])}
     assert judged["control"] == (VerdictState.DOWN, "outside_in.closed_to_abroad")
 
 
@@ -170,7 +170,7 @@ def test_sample_of_a_large_country_is_stable() -> None:
 
 
 def test_outage_is_detected_in_a_crowd() -> None:
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     crowd = [(place, f"{place}{i}") for place in PLACES for i in range(100)]
     assess([CONTROL, *(build_record(WORKS, 0, country=place, nym=nym) for place, nym in crowd)])
     judged = assess([build_record(RESET, 5, country=place, nym=nym) for place, nym in crowd])
@@ -193,7 +193,7 @@ def _reached(world: PeerBaseline, minute: float = 0) -> PeerComparison:
 
 def test_records_waiting_for_judgement_are_kept() -> None:
     """So many with one block; the others with the next ones."""
-    assess = Assessor(judge)
+    assess = Assessor(judge).assess
     crowd = [build_record(RESET, 1, nym=f"kz{i}") for i in range(3 * REJUDGED_PER_BLOCK)]
     assess(crowd)
     judged = list(assess([build_control(WORKS, 2)]))

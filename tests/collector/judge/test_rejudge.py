@@ -123,16 +123,16 @@ async def test_dry_run_writes_nothing_and_second_run_changes_nothing(store: Stor
 
 async def test_what_serve_judged_by_the_same_rules_stays(store: Store) -> None:
     """The store's own judging and this one agree, or a rejudge would be a change of rules."""
-    await fill(store, *Assessor(judge)([CONTROL, CUT, FINE, FAR]))
+    await fill(store, *Assessor(judge).assess([CONTROL, CUT, FINE, FAR]))
     assert (await run(store)).changes == {}
 
 
 async def test_a_late_upload_finds_the_control_of_its_time(store: Store) -> None:
     """Serve judged it when the control's result was long forgotten; the store has it still."""
-    await fill(store, *Assessor(judge)([CONTROL]))
+    await fill(store, *Assessor(judge).assess([CONTROL]))
     late = replace(CUT, position=8, received_us=CUT.received_us + 72 * HOUR_US)
     await store.insert_block(
-        Block(journal="j", first=8, last=8, judged=tuple(Assessor(judge)([late])))
+        Block(journal="j", first=8, last=8, judged=tuple(Assessor(judge).assess([late])))
     )
     assert (await said(store))["n2"][0] == "unknown"
     await run(store)
@@ -166,7 +166,7 @@ async def test_a_rule_that_changed_meanwhile_is_the_one_that_counts(store: Store
             for v in judge(one, control)
         )
 
-    await fill(store, *Assessor(judge)([CONTROL, CUT]))
+    await fill(store, *Assessor(judge).assess([CONTROL, CUT]))
     report = await run(store, by=stricter)
     ((move, count),) = report.changes.items()
     assert (move.before, move.after, count) == ("tls.reset_after_hello", "tls.new", 1)

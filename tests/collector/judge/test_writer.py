@@ -10,12 +10,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.judge.writer import (
-    NO_VERDICT,
-    NOT_JUDGED,
-    ClockCheck,
-    StoreWriter,
-)
+from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, StoreWriter
 from heliograph_collector.model.records import (
     MAX_AGE_US,
     MAX_AHEAD_US,
@@ -30,8 +25,6 @@ from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
 from support.hand_clock import HandClock
 from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable, taken
-
-Assess = Callable[[Sequence[ReceivedMeasurement]], Sequence[JudgedMeasurement]]
 
 
 class FakeStore:
@@ -60,8 +53,18 @@ class FakeStore:
             raise StoreError(self.down)
 
 
-def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-    return [(one, (reachable(),)) for one in taken]
+class Judge:
+    """Finds all reachable, has a bug at one time, and remembers what it got."""
+
+    def __init__(self, bug_us: int = 0) -> None:
+        self.judged: list[Sequence[ReceivedMeasurement]] = []
+        self._bug_us = bug_us
+
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
+        self.judged.append(block)
+        if any(record.measurement.started_us == self._bug_us for record in block):
+            raise KeyError("no such rule")
+        return [(record, (reachable(),)) for record in block]
 
 
 class WriterHarness:
@@ -73,7 +76,7 @@ class WriterHarness:
         self.told: list[Block] = []
         self._changed = self.store.asked
 
-    def tell(self, block: Block) -> None:
+    def on_block(self, block: Block) -> None:
         self.told.append(block)
         self._changed.set()
 
@@ -83,15 +86,15 @@ class WriterHarness:
                 await self._changed.wait()
                 self._changed.clear()
 
-    def writer(self, assess: Assess = judge, clock: Clock | None = None) -> StoreWriter:
+    def writer(self, judge: Judge | None = None, clock: Clock | None = None) -> StoreWriter:
         return StoreWriter(
             self.journal,
             self.store,
-            assess,
+            judge or Judge(),
             NAMES,
             clock=clock or SystemClock(),
             rng=random.Random(1),
-            on_block=self.tell,
+            listeners=[self],
             linger_s=0,
         )
 
@@ -134,13 +137,8 @@ async def test_writer_makes_judged_blocks_in_order(bench: WriterHarness) -> None
 
 async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> None:
     bench.store.down = "The store's disk is full."
-    seen: list[int] = []
-
-    def assess(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-        seen.append(len(taken))
-        return judge(taken)
-
-    writer = bench.writer(assess)
+    judge = Judge()
+    writer = bench.writer(judge)
     await bench.journal.append([envelope_row(measurement_pb())])
     async with running(writer.run()), asyncio.timeout(20):
         await bench.until(lambda: "The store's disk is full." in writer.problems())
@@ -152,7 +150,10 @@ async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> Non
         assert writer.problems() == ["gone again", "The store is 1 journal entries behind."]
         bench.store.down = ""
         await bench.until(lambda: len(bench.told) == 2)
-    assert seen == [1, 1]  # judged once, however often the store failed
+    assert [len(block) for block in judge.judged] == [
+        1,
+        1,
+    ]  # judged once, however often the store failed
 
 
 async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
@@ -176,14 +177,8 @@ async def test_writer_puts_undecodable_rows_aside(bench: WriterHarness) -> None:
 async def test_bug_in_a_rule_costs_one_verdict(
     bench: WriterHarness, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def assess(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-        for one in taken:
-            if one.measurement.started_us == T0 + 1:
-                raise KeyError("no such rule")
-        return judge(taken)
-
     await bench.journal.append([envelope_row(*(measurement_pb(T0 + n) for n in range(3)))])
-    async with running(bench.writer(assess).run()):
+    async with running(bench.writer(Judge(bug_us=T0 + 1)).run()):
         await bench.until(lambda: bool(bench.told))
     verdicts = [given for _, given in bench.told[0].judged]
     assert verdicts == [(reachable(),), (NOT_JUDGED,), (reachable(),)]
@@ -217,18 +212,13 @@ async def test_writer_writes_to_the_real_store(bench: WriterHarness, store: Stor
     assert len((await store.measurements(MeasurementFilter())).items) == 3
 
 
-def test_clock_check_marks_impossible_times() -> None:
-    shown: list[ReceivedMeasurement] = []
-
-    def assess(block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
-        shown.extend(block)
-        return judge(block)
-
+async def test_writer_judges_no_impossible_times(bench: WriterHarness) -> None:
+    judge = Judge()
     oldest = replace(taken(1), received_us=T0 + MAX_AGE_US)
     newest = replace(taken(2), received_us=T0 - MAX_AHEAD_US)
     stale = replace(taken(3), received_us=T0 + MAX_AGE_US + 1)
     ahead = replace(taken(4), received_us=T0 - MAX_AHEAD_US - 1)
-    judged = {t.id: v for t, v in ClockCheck(assess)([stale, oldest, ahead, newest])}
-    assert shown == [oldest, newest]
-    assert judged[stale.id] == judged[ahead.id] == (NO_VERDICT,)
-    assert judged[oldest.id] == judged[newest.id] == (reachable(),)
+    judged = dict(bench.writer(judge)._judge_records([stale, oldest, ahead, newest]))
+    assert judge.judged == [[oldest, newest]]
+    assert judged[stale] == judged[ahead] == (NO_VERDICT,)
+    assert judged[oldest] == judged[newest] == (reachable(),)

@@ -28,7 +28,6 @@ import pyarrow as pa  # type: ignore[import-untyped]
 from heliograph.clock import SystemClock
 from heliograph_collector.judge.writer import StoreWriter
 from heliograph_collector.model.records import (
-    Block,
     JournalRow,
     JudgedMeasurement,
     ReceivedMeasurement,
@@ -45,20 +44,14 @@ APPENDERS = 4
 BACKLOG = 150  # rows: the writer is to be killed at work too, and to catch up in the end
 
 
-def judge(taken: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-    return [(one, (reachable(), blocked("dc1"))) for one in taken]
+class Judge:
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
+        return [(one, (reachable(), blocked("dc1"))) for one in block]
 
 
-def writer(journal: Journal, store: Store, seen: list[Block]) -> StoreWriter:
+def writer(journal: Journal, store: Store) -> StoreWriter:
     return StoreWriter(
-        journal,
-        store,
-        judge,
-        NAMES,
-        clock=SystemClock(),
-        rng=random.Random(1),
-        on_block=seen.append,
-        linger_s=0,
+        journal, store, Judge(), NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
     )
 
 
@@ -73,7 +66,7 @@ async def child(place: Path, first: int, acknowledged: int) -> None:
         os.write(acknowledged, bytes(8))  # a block was torn by the last kill
     number = first
 
-    taker = writer(journal, store, [])
+    taker = writer(journal, store)
 
     async def append() -> None:
         nonlocal number
@@ -132,8 +125,7 @@ async def count(place: Path) -> dict[str, Any]:
     """Let the writer catch up, then count the rows as they lie, without any merging at reading."""
     journal, store = Journal(place / "journal.db"), build_store(place, limits=LIMITS)
     await store.open()
-    seen: list[Block] = []
-    task = asyncio.ensure_future(writer(journal, store, seen).run())
+    task = asyncio.ensure_future(writer(journal, store).run())
     deadline = time.monotonic() + 60
     while await store.cursor(journal.id) < journal.position:  # each turn asks the engine
         if time.monotonic() > deadline or task.done():

@@ -37,7 +37,7 @@ def judge_task(workload: Workload, task: PlannedTask) -> dict[str, Sequence[Verd
     block = [receive(workload, actor, task) for actor in (CONTROL, NEAR, FAR)]
     return {
         measurement.pseudonym: verdicts
-        for measurement, verdicts in Assessor(judge, load_shipped_services().services)(block)
+        for measurement, verdicts in Assessor(judge, load_shipped_services().services).assess(block)
     }
 
 
@@ -69,7 +69,7 @@ def test_trouble_of_an_actor_is_a_blocked_service() -> None:
     troubled = replace(FAR, troubles=[ServiceTrouble(0.0, 10.0, "signal")])
     workload = Workload(plan=PLAN, loss_share=0.0)
     block = [receive(workload, actor, task) for actor in (CONTROL, troubled)]
-    *_, (_, verdicts) = Assessor(judge, load_shipped_services().services)(block)
+    *_, (_, verdicts) = Assessor(judge, load_shipped_services().services).assess(block)
     verdict = service_verdict(verdicts)
     assert (verdict.state, verdict.layer) == (VerdictState.BLOCKED, "tls")
 

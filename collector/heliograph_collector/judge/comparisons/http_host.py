@@ -77,8 +77,9 @@ RULES = (
 class HttpHostComparison(NameComparison):
     def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
         facts = NameComparison.extract_facts(self, measurement, control)
-        for label in self.goals if control else ():
-            facts |= _compare_endpoint_pages(measurement, control, label)
+        if control is not None:
+            for label in self.goals:
+                facts |= _compare_endpoint_pages(measurement, control, label)
         return facts
 
 

@@ -5,6 +5,7 @@ and the verdict on the whole service.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from heliograph.failure import Failure, Operation
@@ -33,7 +34,7 @@ PUBLIC = ("dir_port", "or_port")  # groups of public relays, which every Tor cli
 BOOTSTRAPPED = ComparisonRule(
     "tor.bootstrapped",
     REACHABLE,
-    "Tor came up to its end, whatever single addresses did.",
+    "Tor bootstrapped completely, whatever single addresses did.",
     0.95,
     needs_no_control=True,
 )
@@ -47,18 +48,18 @@ RELAYS = ComparisonRule(
 NO_BOOTSTRAP = ComparisonRule(
     "tor.no_bootstrap",
     BLOCKED,
-    "Tor does not come up, and does at the control, whatever single addresses answered.",
+    "Tor does not bootstrap, and does at the control, whatever single addresses answered.",
     0.7,
     layer="protocol",
     method="bootstrap",
 )
 SOME_RELAYS = ComparisonRule(
-    "tor.some_relays", REACHABLE, "Public relays answer, not all of them: Tor finds its way.", 0.8
+    "tor.some_relays", REACHABLE, "Public relays answer, not all of them: Tor works.", 0.8
 )
 SILENT_BY_NATURE = ComparisonRule(
     "vpn.silent_by_nature",
     UNKNOWN,
-    "WireGuard answers no stranger: silence counts only where the control got a reply.",
+    "WireGuard never answers unknown peers: silence counts only if the control got a reply.",
 )
 CLOSED = ComparisonRule(
     "outside_in.closed_to_abroad",
@@ -76,7 +77,7 @@ SERVICE_COMPARISON_RULES = (
     SILENT_BY_NATURE,
     CLOSED,
 )
-MIN_RELAYS = 3
+MIN_RELAYS = 3  # assumed
 
 Verdicts = Sequence[Verdict]
 
@@ -85,10 +86,8 @@ def judge_stun(
     _record: ReceivedMeasurement, _control: ControlView, verdicts: Verdicts
 ) -> tuple[Verdict, ...]:
     """Judge STUN servers as one group, because any single server is enough."""
-    return (
-        *verdicts,
-        judge_service(verdicts, dict.fromkeys((v.endpoint for v in verdicts), "stun")),
-    )
+    groups = dict.fromkeys((v.endpoint for v in verdicts), "stun")
+    return (*verdicts, judge_service(verdicts, groups))
 
 
 def judge_vpn(
@@ -108,11 +107,11 @@ def judge_tor(
 ) -> tuple[Verdict, ...]:
     verdicts = tuple(_discount_relay(v, record, control) for v in verdicts)
     overall = judge_service(verdicts, control.groups)
-    ready_indices = tuple(
+    ready_indices = {
         index
         for index, x in enumerate(record.measurement.observations)
         if x.exchange and x.exchange.reply == TOR_READY and x.failure is None
-    )
+    }
     if ready_indices:
         return (*verdicts, _apply_rule(BOOTSTRAPPED, overall, ready_indices, control))
     return (*verdicts, _judge_relays(verdicts, overall, control))
@@ -151,8 +150,8 @@ def _judge_relays(verdicts: Verdicts, overall: Verdict, control: ControlView) ->
     return doubt if overall.state is BLOCKED else overall
 
 
-def _collect_evidence(verdicts: Verdicts) -> tuple[int, ...]:
-    return tuple(sorted({index for v in verdicts for index in v.evidence}))
+def _collect_evidence(verdicts: Verdicts) -> set[int]:
+    return {index for v in verdicts for index in v.evidence}
 
 
 def judge_outside_in(
@@ -176,17 +175,14 @@ def judge_outside_in(
 
 def _mark_closed(verdict: Verdict, control: ControlView) -> Verdict:
     comparison = control.peer_comparisons.get(verdict.endpoint)
-    if (
-        verdict.state is not VerdictState.DOWN
-        or comparison is None
-        or not comparison.reached_vantages
-    ):
+    is_reached_inside = comparison is not None and comparison.reached_vantages > 0
+    if verdict.state is not VerdictState.DOWN or not is_reached_inside:
         return verdict
     return replace(verdict, rule=CLOSED.id, method=CLOSED.method)
 
 
 def _apply_rule(
-    row: ComparisonRule, overall: Verdict, evidence: Sequence[int], control: ControlView
+    row: ComparisonRule, overall: Verdict, evidence: AbstractSet[int], control: ControlView
 ) -> Verdict:
     return replace(
         overall,
@@ -195,23 +191,18 @@ def _apply_rule(
         layer=row.layer,
         method=row.method,
         confidence=compute_confidence(row.strength, control.age_us, alone=row.needs_no_control),
-        evidence=tuple(sorted(set(evidence))),
+        evidence=tuple(sorted(evidence)),
     )
 
 
 def _is_silent_wireguard(measurement: Measurement | None, endpoint: str) -> bool:
     """Return whether every exchange of the control was an unanswered WireGuard packet."""
     exchanges = [
-        x
+        (x.exchange.protocol, x.failure)
         for x in (measurement.observations if measurement else ())
         if x.endpoint == endpoint and x.operation is Operation.EXCHANGE and x.exchange
     ]
-    return bool(exchanges) and all(
-        x.exchange is not None
-        and x.exchange.protocol == "wireguard"
-        and x.failure is Failure.GENERIC_TIMEOUT_ERROR
-        for x in exchanges
-    )
+    return {*exchanges} == {("wireguard", Failure.GENERIC_TIMEOUT_ERROR)}
 
 
 SERVICE_COMPARISONS: Mapping[

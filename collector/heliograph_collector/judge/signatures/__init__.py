@@ -5,23 +5,19 @@
 local software and middleboxes. README.md describes how to add an entry.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib import resources
-from typing import Any
+from typing import Annotated, Literal
+
+import msgspec
 
 from heliograph.observation import Http
 
-SCOPES = ("national", "provider")  # of a block page
-KINDS = ("challenge", "parked", "edge_error", "filter", "consent")  # of a similar page
-REFUSAL = "refusal"
-FIELDS: Mapping[str, Callable[[Http], str]] = {
-    "title": lambda http: http.title.lower(),
-    "text": lambda http: http.text.lower(),
-    "location": lambda http: http.location.lower(),
-    "server": lambda http: http.server.lower(),
-}
+Kind = Literal["national", "provider"]  # of a block page
+LookAlike = Literal["challenge", "parked", "edge_error", "filter", "consent"]  # of a similar page
+Phrases = str | tuple[str, ...]
 
 
 class SignatureError(ValueError):
@@ -47,7 +43,37 @@ class Signature:
             return False
         if not set(self.headers) <= set(http.header_names):
             return False
-        return all(_contains_any(FIELDS[field](http), any_of) for field, any_of in self.phrases)
+        return all(
+            _contains_any(getattr(http, field).lower(), any_of) for field, any_of in self.phrases
+        )
+
+
+class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """One entry of a data file; a field with several phrases holds if one of them occurs."""
+
+    id: str
+    kind: Kind | LookAlike | Literal["refusal"]
+    source: Annotated[str, msgspec.Meta(min_length=1)]
+    title: Phrases = ()
+    text: Phrases = ()
+    location: Phrases = ()
+    server: Phrases = ()
+    status: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()
+
+    def to_signature(self) -> Signature:
+        values = ((name, getattr(self, name)) for name in ("title", "text", "location", "server"))
+        phrases = tuple((name, _parse_phrases(value)) for name, value in values if value)
+        if not (phrases or self.headers or self.status):
+            raise SignatureError(f"{self.id}: nothing to recognize it by")
+        headers = tuple(name.lower() for name in self.headers)
+        return Signature(self.id, self.kind, self.source, phrases, self.status, headers)
+
+
+class _Interceptor(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    id: str
+    issuer: Phrases
+    source: str
 
 
 def match_block_page(http: Http) -> Signature | None:
@@ -82,42 +108,19 @@ def _contains_any(value: str, phrases: Iterable[str]) -> bool:
 
 @cache
 def _load_signatures(file: str) -> tuple[Signature, ...]:
-    return tuple(_parse_signature(file, entry) for entry in _read_entries(file))
+    entries = msgspec.yaml.decode(_read_data(file), type=tuple[_Entry, ...])
+    return tuple(entry.to_signature() for entry in entries)
 
 
 @cache
 def _load_interceptors() -> tuple[tuple[str, tuple[str, ...]], ...]:
-    entries = _read_entries("interceptors.yml")
-    return tuple((str(entry["id"]), _parse_phrases(entry["issuer"])) for entry in entries)
+    entries = msgspec.yaml.decode(_read_data("interceptors.yml"), type=tuple[_Interceptor, ...])
+    return tuple((entry.id, _parse_phrases(entry.issuer)) for entry in entries)
 
 
-def _parse_signature(file: str, entry: Mapping[str, Any]) -> Signature:
-    allowed = {"id", "kind", "source", "status", "headers", *FIELDS}
-    location = f"{file}, {entry.get('id', '?')}"
-    if unknown := set(entry) - allowed:
-        raise SignatureError(f"{location}: unknown keys {', '.join(sorted(unknown))}")
-    if entry.get("kind") not in (*SCOPES, *KINDS, REFUSAL) or not entry.get("source"):
-        raise SignatureError(f"{location}: it needs a kind of {SCOPES + KINDS} and a source")
-    phrases = tuple((f, _parse_phrases(entry[f])) for f in FIELDS if f in entry)
-    if not (phrases or entry.get("headers") or entry.get("status")):
-        raise SignatureError(f"{location}: nothing to know it by")
-    return Signature(
-        id=str(entry["id"]),
-        kind=str(entry["kind"]),
-        source=str(entry["source"]),
-        phrases=phrases,
-        status=tuple(int(code) for code in entry.get("status", ())),
-        headers=tuple(str(name).lower() for name in entry.get("headers", ())),
-    )
-
-
-def _parse_phrases(value: str | Sequence[str]) -> tuple[str, ...]:
+def _parse_phrases(value: Phrases) -> tuple[str, ...]:
     return tuple(phrase.lower() for phrase in ([value] if isinstance(value, str) else value))
 
 
-def _read_entries(file: str) -> Sequence[Mapping[str, Any]]:
-    import yaml
-
-    yaml_text = resources.files(__name__).joinpath(file).read_text(encoding="utf-8")
-    entries: list[dict[str, Any]] = yaml.safe_load(yaml_text)
-    return entries
+def _read_data(file: str) -> bytes:
+    return resources.files(__name__).joinpath(file).read_bytes()
