@@ -6,7 +6,7 @@ Key = tuple[str, str]
 
 WINDOW_US = (
     15 * 60 * 1_000_000
-)  # how near in time a control must be; FRESH_US in judge/features.py is the same limit
+)  # how near in time a control must be; STALE_US in judge/confidence.py is the same limit
 STALE_US = 60 * 60 * 1_000_000  # assumed; a control further away is missing, not stale
 OBSERVATIONS_KEPT = 50_000  # in each memory; about 50 MB
 

@@ -1,6 +1,6 @@
 """Extract features from certificates that did not verify."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Certificate
@@ -18,11 +18,9 @@ def extract_certificate_features(
 ) -> Iterator[Feature]:
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return
-    leaves = [leaf for s in deciding_failure.steps if (leaf := get_leaf(s)) is not None]
-    control_steps = [
-        s for operation in HANDSHAKES for s in control.find_steps(operation) if s.has_succeeded
-    ]
-    control_leaves = [leaf for s in control_steps if (leaf := get_leaf(s)) is not None]
+    leaves = _list_leaves(deciding_failure.steps)
+    control_steps = [s for operation in HANDSHAKES for s in control.find_steps(operation)]
+    control_leaves = _list_leaves(s for s in control_steps if s.has_succeeded)
     if not leaves:
         yield Feature.NO_CHAIN
     if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in control_leaves):
@@ -47,27 +45,24 @@ def get_issuer(deciding_failure: DecidingFailure | None) -> str:
     """Return the issuer of the certificate that did not verify, "" if unknown."""
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return ""
-    leaves = (get_leaf(s) for s in deciding_failure.steps)
-    return next((leaf.issuer for leaf in leaves if leaf and leaf.issuer), "")
+    leaves = _list_leaves(deciding_failure.steps)
+    return next((leaf.issuer for leaf in leaves if leaf.issuer), "")
 
 
-def get_leaf(step: ObservedStep) -> Certificate | None:
-    return (
-        step.observation.tls.chain[0]
-        if step.observation.tls and step.observation.tls.chain
-        else None
-    )
+def _list_leaves(steps: Iterable[ObservedStep]) -> list[Certificate]:
+    return [
+        s.observation.tls.chain[0] for s in steps if s.observation.tls and s.observation.tls.chain
+    ]
 
 
 def _names_requested_host(step: ObservedStep) -> bool:
     """Return whether the forged leaf certificate names the requested host."""
-    leaf = get_leaf(step)
     tls = step.observation.tls
-    if leaf is None or tls is None or not tls.server_name:
+    if tls is None or not tls.chain or not tls.server_name:
         return False
     host = tls.server_name.lower().rstrip(".")
     wildcard = "*." + host.partition(".")[2]
-    return any(name in (host, wildcard) for name in _get_name_values("CN", leaf.subject))
+    return not _get_name_values("CN", tls.chain[0].subject).isdisjoint((host, wildcard))
 
 
 def _get_name_values(kind: str, subject: str) -> set[str]:

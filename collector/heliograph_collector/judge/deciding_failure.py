@@ -22,6 +22,10 @@ class DecidingFailure:
     steps: tuple[ObservedStep, ...]
     attempts: tuple[ConnectionAttempt, ...] = ()
 
+    @property
+    def depth(self) -> int:
+        return OPERATION_DEPTH[self.operation]
+
 
 def find_deciding_failure(view: EndpointView, control: EndpointView) -> DecidingFailure | None:
     """Find the failure that decides the verdict on this endpoint.
@@ -29,24 +33,15 @@ def find_deciding_failure(view: EndpointView, control: EndpointView) -> Deciding
     Returns:
         None when nothing failed, or when no failure can be interference.
     """
-    attempts = select_conclusive_attempts(view, control)
     if not view.is_resolved:
         steps = [s for s in view.counted_lookups if s.method]
         return _build_deciding_failure([] if has_only_ipv6(view, control) else steps, view, ())
+    ipv6_counted = is_ipv6_counted(view, control)
+    attempts = tuple(
+        a for a in view.own_attempts if a.failed_step and (ipv6_counted or not a.is_ipv6)
+    )
     return _build_deciding_failure(
         [a.failed_step for a in attempts if a.failed_step is not None], view, attempts
-    )
-
-
-def select_conclusive_attempts(
-    view: EndpointView, control: EndpointView
-) -> tuple[ConnectionAttempt, ...]:
-    """Select failed connections that count; see `is_ipv6_counted` for IPv6."""
-    ipv6_counted = is_ipv6_counted(view, control)
-    return tuple(
-        a
-        for a in view.own_attempts
-        if a.failed_step is not None and (ipv6_counted or not a.is_ipv6)
     )
 
 

@@ -31,6 +31,10 @@ OPERATION_DEPTH: Mapping[Op, int] = {
     Op.READ_BODY: 5,
 }
 
+CERTIFICATE_FAILURES = frozenset(
+    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
+)
+
 METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
     Op.RESOLVE: {
         Failure.DNS_NXDOMAIN_ERROR: "nxdomain",
@@ -53,9 +57,7 @@ METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
         Failure.EOF_ERROR: "eof_after_hello",
         Failure.GENERIC_TIMEOUT_ERROR: "timeout_after_hello",
         Failure.SSL_FAILED_HANDSHAKE: "alert",
-        Failure.SSL_UNKNOWN_AUTHORITY: "certificate_substitution",
-        Failure.SSL_INVALID_HOSTNAME: "certificate_substitution",
-        Failure.SSL_INVALID_CERTIFICATE: "certificate_substitution",
+        **dict.fromkeys(CERTIFICATE_FAILURES, "certificate_substitution"),
     },
     Op.QUIC_HANDSHAKE: {
         Failure.CONNECTION_REFUSED: "refused",
@@ -65,9 +67,7 @@ METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
         Failure.HOST_UNREACHABLE: "host_unreachable",
         Failure.QUIC_INCOMPATIBLE_VERSION: "version_refused",
         Failure.SSL_FAILED_HANDSHAKE: "alert",
-        Failure.SSL_UNKNOWN_AUTHORITY: "certificate_substitution",
-        Failure.SSL_INVALID_HOSTNAME: "certificate_substitution",
-        Failure.SSL_INVALID_CERTIFICATE: "certificate_substitution",
+        **dict.fromkeys(CERTIFICATE_FAILURES, "certificate_substitution"),
     },
     Op.EXCHANGE: {
         Failure.CONNECTION_REFUSED: "refused",
@@ -113,10 +113,6 @@ LOCAL_FAILURES = frozenset(
 # Failures that prove nothing: unclassified by the agent, or a faulty redirect of the server.
 INCONCLUSIVE_FAILURES = frozenset(
     {Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST}
-)
-
-CERTIFICATE_FAILURES = frozenset(
-    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
 )
 
 

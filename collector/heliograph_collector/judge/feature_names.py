@@ -24,9 +24,8 @@ class Feature(Enum):
     ANSWERED = auto()  # HTTP
     PROTOCOL_ANSWERED = auto()  # a message in a named protocol was answered in that protocol
     AS_FAR_AS_CONTROL = auto()
-    FAILED = (
-        auto()
-    )  # the deepest step failed on every connection, with a failure that can be interference
+    # the deepest step failed on every connection, with a failure that can be interference
+    FAILED = auto()
     SLOW_BODY = auto()
     TRUNCATED_BODY = auto()
     FROZEN = auto()  # the body came fast and then stopped; the control's body continued
@@ -38,9 +37,8 @@ class Feature(Enum):
     BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
     NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses
     CONTRADICTED = auto()  # one query got replies that cannot both be true
-    SPLIT_ANSWERS = (
-        auto()
-    )  # plain lookups agree on addresses that encrypted lookups and the control do not give
+    # plain lookups agree on addresses that encrypted lookups and the control do not give
+    SPLIT_ANSWERS = auto()
     UNKNOWN_ADDRESS = auto()  # neither the control nor an independent resolver gave a near address
     VALIDATED = auto()  # the right certificate was shown there, to the vantage or the control
     FALSE_ADDRESS = auto()  # the wrong certificate is the host's own, no fault of local trust
@@ -61,9 +59,8 @@ class Feature(Enum):
     CONTROL_REDIRECTED_AWAY = auto()  # the server redirected the control to another host
     CONTROL_RESOLVED = auto()
     CONTROL_PASSED = auto()  # the step that failed at the vantage
-    CONTROL_FAILED = (
-        auto()
-    )  # at the failed step or an earlier one; at any step if the vantage did not fail
+    # at the failed step or an earlier one; at any step if the vantage did not fail
+    CONTROL_FAILED = auto()
     CONTROL_BODY = auto()  # the control read the whole body
     # cleartext pages
     PAGE_SAME = auto()

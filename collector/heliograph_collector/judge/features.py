@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.certificates import extract_certificate_features
+from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.deciding_failure import (
     DecidingFailure,
     find_deciding_failure,
@@ -24,8 +25,6 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
-
-FRESH_US = 15 * 60 * 1_000_000  # assumed: a control older than 15 minutes proves nothing
 
 FEATURE_BY_LINK = {
     Link.OFFLINE: Feature.OFFLINE,
@@ -75,13 +74,14 @@ class Features:
 
 def extract_features(comparison_input: ComparisonInput) -> Features:
     vantage = comparison_input.vantage
-    control = _select_control(comparison_input)
+    control_doubts = set(_find_control_features(comparison_input))
+    control = EMPTY_VIEW if control_doubts else comparison_input.control
     deciding_failure = find_deciding_failure(vantage, control)
     present = {
         *_find_vantage_features(comparison_input),
         *_find_ipv6_features(vantage, control),
         *_find_progress_features(vantage, control, deciding_failure),
-        *_find_control_features(comparison_input),
+        *control_doubts,
         *_compare_with_control(vantage, control, deciding_failure),
         *extract_lookup_features(vantage, control),
         *extract_address_features(vantage, control, deciding_failure),
@@ -96,18 +96,12 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     )
 
 
-def _select_control(comparison_input: ComparisonInput) -> EndpointView:
-    """Return the control's view, or an empty view when the control is not usable."""
-    is_usable = not any(True for _ in _find_control_features(comparison_input))
-    return comparison_input.control if is_usable else EMPTY_VIEW
-
-
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     if comparison_input.age_us is None:
         yield Feature.CONTROL_MISSING
     elif comparison_input.control_link is not Link.ONLINE:
         yield Feature.CONTROL_NOT_ONLINE
-    elif comparison_input.age_us > FRESH_US:
+    elif comparison_input.age_us > STALE_US:
         yield Feature.CONTROL_STALE
     elif comparison_input.control_redirected_away:
         yield Feature.CONTROL_REDIRECTED_AWAY
@@ -169,15 +163,10 @@ def _compare_with_control(
         yield Feature.CONTROL_BODY
     if Operation.RESOLVE in control.passed_operations:
         yield Feature.CONTROL_RESOLVED
-    if deciding_failure is None:
-        if control_failure is not None:
-            yield Feature.CONTROL_FAILED
-    elif deciding_failure.operation in control.passed_operations:
+    if deciding_failure is not None and deciding_failure.operation in control.passed_operations:
         yield Feature.CONTROL_PASSED
-    elif (
-        control_failure is not None
-        and OPERATION_DEPTH[control_failure.operation]
-        <= OPERATION_DEPTH[deciding_failure.operation]
+    elif control_failure is not None and (
+        deciding_failure is None or control_failure.depth <= deciding_failure.depth
     ):
         yield Feature.CONTROL_FAILED
 

@@ -9,7 +9,7 @@ from enum import StrEnum
 from heliograph.failure import Operation
 from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
-from heliograph_collector.judge.signatures import Signature, match_block_page, match_look_alike
+from heliograph_collector.judge.signatures import match_block_page, match_look_alike
 
 # Bytes. Freezes in the field start after 16 to 25 KB, as servers and middleboxes count.
 FREEZE_FROM = 8 * 1024
@@ -34,13 +34,11 @@ def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
     http = step.observation.http
     if step.method != "slow_body" or http is None or not http.arrivals:
         return False
-    last = http.arrivals[-1]
-    if not FREEZE_FROM <= last.bytes <= FREEZE_TO or last.bytes >= complete_bytes:
+    bytes_ = http.arrivals[-1].bytes
+    if not FREEZE_FROM <= bytes_ <= FREEZE_TO or bytes_ >= complete_bytes:
         return False
-    arrived_us = next(
-        a.at_us for a in http.arrivals if a.bytes >= last.bytes
-    )  # time at which all bytes had arrived
-    is_fast = last.bytes * 1_000_000 >= MIN_RATE * max(arrived_us, 1)
+    arrived_us = next(a.at_us for a in http.arrivals if a.bytes >= bytes_)  # when all had arrived
+    is_fast = bytes_ * 1_000_000 >= MIN_RATE * max(arrived_us, 1)
     return is_fast and step.observation.duration_us - arrived_us >= SILENCE_US
 
 
@@ -53,16 +51,8 @@ REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "or
 ANTIBOT_STATUS = frozenset({403, 429, 503})
 TOO_MANY_REQUESTS = 429  # RFC 6585 section 4: rate limiting
 ANTIBOT_SERVERS = (
-    "cloudflare",
-    "akamaighost",
-    "ddos-guard",
-    "sucuri",
-    "imperva",
-    "incapsula",
-    "cloudfront",
-    "qrator",
-    "datadome",
-    "varnish",
+    *("cloudflare", "akamaighost", "ddos-guard", "sucuri", "imperva", "incapsula", "cloudfront"),
+    *("qrator", "datadome", "varnish"),
 )
 ANTIBOT_HEADERS = frozenset({"cf-ray", "cf-mitigated", "x-sucuri-id", "x-iinfo", "x-datadome"})
 
@@ -105,23 +95,19 @@ LIKENESS_BY_KIND = {
 
 def compare_pages(page: Http, control: Http) -> Likeness:
     """Classify the vantage's answer against the control's answer."""
-    block_signature = match_block_page(page)
-    if block_signature is not None and _is_only_on_vantage(block_signature, control):
+    block_page = match_block_page(page)
+    if block_page is not None and not block_page.matches(control):
         return Likeness.BLOCK
     if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
-    other_signature = match_look_alike(page)
-    if other_signature is not None and _is_only_on_vantage(other_signature, control):
-        return LIKENESS_BY_KIND[other_signature.kind]
+    look_alike = match_look_alike(page)
+    if look_alike is not None and not look_alike.matches(control):
+        return LIKENESS_BY_KIND[look_alike.kind]
     if match_look_alike(control) is not None:  # the control's answer is no reference
         return Likeness.DYNAMIC
     if page.status == control.status:
         return _compare_same_status(page, control)
     return _compare_other_status(page, control)
-
-
-def _is_only_on_vantage(signature: Signature, control: Http) -> bool:
-    return not signature.matches(control)
 
 
 def _is_same_page(page: Http, control: Http) -> bool:
@@ -138,11 +124,12 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
         return Likeness.DYNAMIC if _has_same_owner(page) else Likeness.REDIRECTED
     if page.status >= 400 and not _has_new_title(page, control):
         return Likeness.SAME
-    if _get_uncommon_headers(page) & _get_uncommon_headers(control):
+    if _has_same_headers(page, control):
         return Likeness.SAME
     if not (page.body_bytes and control.body_bytes) or page.truncated or control.truncated:
         return Likeness.DYNAMIC
-    if _compute_size_ratio(page.body_bytes, control.body_bytes) > ALIKE:
+    sizes = page.body_bytes, control.body_bytes
+    if min(sizes) / max(sizes) > ALIKE:
         return Likeness.SAME
     return Likeness.DIFFERENT if _has_new_title(page, control) else Likeness.DYNAMIC
 
@@ -160,11 +147,8 @@ def _compare_other_status(page: Http, control: Http) -> Likeness:
         return Likeness.DYNAMIC
     if _is_redirect(page):
         return _compare_redirect(page)
-    if _has_same_title(page, control) or _get_uncommon_headers(page) & _get_uncommon_headers(
-        control
-    ):
-        return Likeness.DYNAMIC  # the same server answered differently
-    return Likeness.DIFFERENT
+    is_same_server = _has_same_title(page, control) or _has_same_headers(page, control)
+    return Likeness.DYNAMIC if is_same_server else Likeness.DIFFERENT
 
 
 def _compare_redirect(page: Http) -> Likeness:
@@ -190,11 +174,10 @@ def _stays_on_host(http: Http) -> bool:
 
 def _has_same_owner(http: Http) -> bool:
     """Return whether both hosts share a label, as sites with a domain per country do."""
-    redirect_host = _get_redirect_host(http).lower()
-    host = parse_host(http.url).lower()
-    return bool(
-        _get_owner_labels(redirect_host) & _get_owner_labels(host)
-    ) or _get_registered_label(redirect_host) == _get_registered_label(host)
+    hosts = _get_redirect_host(http).lower(), parse_host(http.url).lower()
+    owners, other_owners = map(_get_owner_labels, hosts)
+    label, other_label = map(_get_registered_label, hosts)
+    return label == other_label or not owners.isdisjoint(other_owners)
 
 
 def _get_registered_label(host: str) -> str:
@@ -220,19 +203,13 @@ def is_related_host(host: str, other_host: str) -> bool:
 def _is_antibot(http: Http) -> bool:
     if http.status == TOO_MANY_REQUESTS:
         return True
-    server = http.server.lower()
-    named = any(name in server for name in ANTIBOT_SERVERS)
-    return http.status in ANTIBOT_STATUS and (
-        named or bool(ANTIBOT_HEADERS & set(http.header_names))
-    )
+    is_named = any(name in http.server.lower() for name in ANTIBOT_SERVERS)
+    has_header = not ANTIBOT_HEADERS.isdisjoint(http.header_names)
+    return http.status in ANTIBOT_STATUS and (is_named or has_header)
 
 
-def _get_uncommon_headers(http: Http) -> set[str]:
-    return set(http.header_names) - COMMON_HEADERS
-
-
-def _compute_size_ratio(size: int, other_size: int) -> float:
-    return min(size, other_size) / max(size, other_size)
+def _has_same_headers(page: Http, control: Http) -> bool:
+    return bool({*page.header_names} & {*control.header_names} - COMMON_HEADERS)
 
 
 def _split_title(title: str) -> set[str]:

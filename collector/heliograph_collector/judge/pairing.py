@@ -47,23 +47,14 @@ def pair_page(record: ReceivedMeasurement, control: ControlView) -> ComparisonIn
         hop_index += 1
     vantage_view = vantage_hops[hop_index] if vantage_hops else EMPTY_VIEW
     control_view = control_hops[hop_index] if hop_index < len(control_hops) else EMPTY_VIEW
-    has_control = control.measurement is not None
-    is_elsewhere = (
-        has_control
-        and bool(vantage_hops)
-        and hop_index > 0
-        and not _is_same_host(hop_index, vantage_hops, control_hops)
-    )
-    comparison_input = _build_input(record, control, vantage_view, control_view)
-    is_unfollowed = hop_index + 1 == len(vantage_hops) < len(control_hops) and _is_redirect(
-        vantage_view
-    )
-    is_endless = hop_index == MAX_HOPS and _is_redirect(vantage_view)
+    is_redirect = vantage_view.page is not None and 300 <= vantage_view.page[1].status < 400
     return replace(
-        comparison_input,
-        control_redirected_away=is_elsewhere,
-        redirect_unfollowed=is_unfollowed,
-        redirect_endless=is_endless,
+        _build_input(record, control, vantage_view, control_view),
+        control_redirected_away=control.measurement is not None
+        and hop_index > 0
+        and not _is_same_host(hop_index, vantage_hops, control_hops),
+        redirect_unfollowed=is_redirect and hop_index + 1 == len(vantage_hops) < len(control_hops),
+        redirect_endless=is_redirect and hop_index == MAX_HOPS,
     )
 
 
@@ -134,7 +125,3 @@ def _is_same_host(
         hop_index < len(control_hops)
         and vantage_hops[hop_index].name == control_hops[hop_index].name
     )
-
-
-def _is_redirect(view: EndpointView) -> bool:
-    return view.page is not None and 300 <= view.page[1].status < 400

@@ -105,15 +105,16 @@ def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Ver
         verdicts: Verdicts on the endpoints; not empty.
         groups: Group by endpoint, from the plan.
     """
-    grouped = _group_verdicts(verdicts, groups)
-    tally = _count_endpoints(verdicts, grouped)
+    voting_groups = _group_verdicts(verdicts, groups)
+    tally = _count_endpoints(verdicts, voting_groups)
     rule = select_service_rule(tally)
-    deciding = _select_deciding(rule.state, verdicts, grouped)
-    layer, method = (
-        _find_commonest(deciding)
-        if rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
-        else ("", "")
-    )
+    deciding = [v for v in verdicts if v.state is rule.state]
+    if rule is GROUP_BLOCKED:
+        deciding = [
+            v for group in voting_groups if all(v.state is rule.state for v in group) for v in group
+        ]
+    is_failing = rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    layer, method = _find_commonest(deciding) if is_failing else ("", "")
     return Verdict(
         state=rule.state,
         rule=(rule.state is VerdictState.UNKNOWN and tally.common_reason) or rule.id,
@@ -132,38 +133,24 @@ def get_group(endpoint: str, groups: Mapping[str, str]) -> str:
 
 
 def _group_verdicts(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> list[list[Verdict]]:
+    """Group the verdicts, without IPv6-only endpoints if others remain in their group."""
     grouped: defaultdict[str, list[Verdict]] = defaultdict(list)
     for verdict in verdicts:
         grouped[get_group(verdict.endpoint, groups)].append(verdict)
-    return list(grouped.values())
+    return [[v for v in g if v.rule != IPV6_ONLY_RULE] or g for g in grouped.values()]
 
 
 def _count_endpoints(
-    verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]
+    verdicts: Sequence[Verdict], voting_groups: Sequence[Sequence[Verdict]]
 ) -> EndpointTally:
-    states = [{v.state for v in _select_voting(group)} for group in grouped]
+    states = [{v.state for v in group} for group in voting_groups]
     return EndpointTally(
         verdicts=tuple(verdicts),
-        groups=len(grouped),
+        groups=len(states),
         groups_blocked=states.count({VerdictState.BLOCKED}),
         groups_down=states.count({VerdictState.DOWN}),
         groups_reachable=sum(VerdictState.REACHABLE in group_states for group_states in states),
     )
-
-
-def _select_voting(group: Sequence[Verdict]) -> Sequence[Verdict]:
-    """Drop endpoints with only IPv6 where the vantage has none, if any others remain."""
-    return [v for v in group if v.rule != IPV6_ONLY_RULE] or group
-
-
-def _select_deciding(
-    state: VerdictState, verdicts: Sequence[Verdict], grouped: Sequence[Sequence[Verdict]]
-) -> list[Verdict]:
-    """Select the endpoint verdicts that decide the verdict on the service."""
-    if state is VerdictState.BLOCKED:
-        voting_groups = map(_select_voting, grouped)
-        return [v for group in voting_groups if all(v.state is state for v in group) for v in group]
-    return [v for v in verdicts if v.state is state]
 
 
 def _compute_service_confidence(

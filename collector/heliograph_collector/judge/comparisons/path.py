@@ -17,18 +17,12 @@ from heliograph_collector.judge.comparisons.table import (
     select_observations,
 )
 
-SERVER_REPLIES = {
-    "client_hello": ("server_hello", "data"),
-    "dns": ("dns",),
-    "syn": ("synack",),
-}  # replies that the server itself gives, by packet
+# Replies that the server itself gives, by packet.
+SERVER_REPLIES = {"client_hello": ("server_hello", "data"), "dns": ("dns",), "syn": ("synack",)}
 NAMED_PACKETS = ("client_hello", "dns")  # packets that contain a name
 MIN_LOST = 2  # packets; assumed: one packet may be lost anywhere
-CONCLUSIVE_FAILURES = (
-    None,
-    Failure.GENERIC_TIMEOUT_ERROR,
-    Failure.CONNECTION_RESET,
-)  # outcomes that surely show a reply or its absence
+# Outcomes that surely show a reply or its absence.
+CONCLUSIVE_FAILURES = (None, Failure.GENERIC_TIMEOUT_ERROR, Failure.CONNECTION_RESET)
 TTL_APART = 2  # assumed: packets of one sender arrive with the same TTL or one that differs by less
 
 HopsByTtl = dict[int, tuple[int, Hop]]  # TTL: (observation index, hop)

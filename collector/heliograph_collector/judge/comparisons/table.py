@@ -10,9 +10,9 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure
 from heliograph.observation import Link, Measurement, Observation
-from heliograph_collector.judge.confidence import compute_confidence
+from heliograph_collector.judge.confidence import STALE_US, compute_confidence
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.features import FEATURE_BY_LINK, FRESH_US
+from heliograph_collector.judge.features import FEATURE_BY_LINK
 from heliograph_collector.judge.rules.preconditions import (
     CONTROL_CHECKS,
     LINK_CHECKS,
@@ -128,7 +128,7 @@ def find_precondition(record: ReceivedMeasurement, control: ControlView) -> Rule
         return PRECONDITION_BY_FEATURE[Feature.CONTROL_MISSING]
     if control.link is not Link.ONLINE:
         return PRECONDITION_BY_FEATURE[Feature.CONTROL_NOT_ONLINE]
-    return PRECONDITION_BY_FEATURE[Feature.CONTROL_STALE] if control.age_us > FRESH_US else None
+    return PRECONDITION_BY_FEATURE[Feature.CONTROL_STALE] if control.age_us > STALE_US else None
 
 
 def find_interrupted(measurement: Measurement, label: str | None = None) -> tuple[int, ...]:

@@ -20,10 +20,8 @@ from heliograph_collector.judge.comparisons.table import (
 )
 from heliograph_collector.judge.endpoint_view import ObservedStep, build_view
 
-MEASURED_ENDINGS = (
-    None,
-    Failure.GENERIC_TIMEOUT_ERROR,
-)  # complete or too slow; a transfer that broke off has no rate
+# Complete or too slow; a transfer that broke off has no rate.
+MEASURED_ENDINGS = (None, Failure.GENERIC_TIMEOUT_ERROR)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,50 +80,45 @@ def _parse_transfer(step: ObservedStep) -> Transfer | None:
     return Transfer(bytes_, last_us, max(last_us, waited_us), not step.has_succeeded, step.index)
 
 
-def select_settled(
-    samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
-) -> list[Transfer]:
+def select_settled(samples: Sequence[Transfer]) -> list[Transfer]:
     """Select transfers with enough bytes or time for a valid rate."""
-    return [t for t in samples if t.bytes >= limits.bytes or t.waited_us >= limits.span_us]
+    return [t for t in samples if t.bytes >= THRESHOLDS.bytes or t.waited_us >= THRESHOLDS.span_us]
 
 
-def is_slower(
-    target: Sequence[Transfer], neutral: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS
-) -> bool | None:
+def is_slower(target: Sequence[Transfer], neutral: Sequence[Transfer]) -> bool | None:
     """Return whether the target is slow and the neutral side fast.
 
     Returns:
         None when the transfers are too few, too slow or too close to decide.
     """
     target_rates, neutral_rates = (
-        sorted(min(t.rate, limits.plenty) for t in select_settled(s, limits))
-        for s in (target, neutral)
+        sorted(min(t.rate, THRESHOLDS.plenty) for t in select_settled(s)) for s in (target, neutral)
     )
     if (
-        min(len(target_rates), len(neutral_rates)) < limits.transfers
-        or median(neutral_rates) < limits.fast
+        min(len(target_rates), len(neutral_rates)) < THRESHOLDS.transfers
+        or median(neutral_rates) < THRESHOLDS.fast
     ):
         return None
-    is_far_below = median(target_rates) <= limits.ratio * median(neutral_rates)
-    if is_far_below and target_rates[-1] <= limits.apart * neutral_rates[0]:
+    is_far_below = median(target_rates) <= THRESHOLDS.ratio * median(neutral_rates)
+    if is_far_below and target_rates[-1] <= THRESHOLDS.apart * neutral_rates[0]:
         return True
-    return False if median(target_rates) > limits.apart * median(neutral_rates) else None
+    return False if median(target_rates) > THRESHOLDS.apart * median(neutral_rates) else None
 
 
-def is_frozen(target: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
+def is_frozen(target: Sequence[Transfer]) -> bool:
     """Return whether all transfers stopped within the window and stayed silent."""
-    return len(target) >= limits.frozen and all(
+    return len(target) >= THRESHOLDS.frozen and all(
         t.timed_out
-        and limits.freeze_from <= t.bytes <= limits.freeze_to
-        and t.waited_us - t.last_us >= limits.silence_us
+        and THRESHOLDS.freeze_from <= t.bytes <= THRESHOLDS.freeze_to
+        and t.waited_us - t.last_us >= THRESHOLDS.silence_us
         for t in target
     )
 
 
-def has_run_on(samples: Sequence[Transfer], limits: GoodputThresholds = THRESHOLDS) -> bool:
+def has_run_on(samples: Sequence[Transfer]) -> bool:
     """Return whether most transfers got past the window in which bodies freeze."""
-    past_window = [t for t in samples if t.bytes > limits.freeze_to and not t.timed_out]
-    return len(samples) >= limits.frozen and 2 * len(past_window) > len(samples)
+    past_window = [t for t in samples if t.bytes > THRESHOLDS.freeze_to and not t.timed_out]
+    return len(samples) >= THRESHOLDS.frozen and 2 * len(past_window) > len(samples)
 
 
 RULES = (
