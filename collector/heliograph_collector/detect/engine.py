@@ -19,12 +19,11 @@ from heliograph_collector.incidents.incident import Incident, IncidentKind, Inci
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
-    Fault,
     Goodbye,
-    OfflineReport,
     ServiceVote,
     VantageArrival,
     VantageLoss,
+    VantageSignal,
 )
 from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
 
@@ -102,9 +101,9 @@ class DetectorEngine:
         Args:
             at_us: The first bin begins at the whole minute before this time.
         """
-        width = int(limits.bin_s * SECOND_US)
-        reach = BlockingDetector(at_us // width * width, limits)
-        return cls(journal, SignalReader(secret), SilenceDetector(limits), reach)
+        width_us = int(limits.bin_s * SECOND_US)
+        blocking = BlockingDetector(at_us // width_us * width_us, limits)
+        return cls(journal, SignalReader(secret), SilenceDetector(limits), blocking)
 
     def read_rows(
         self, rows: Iterable[JournalRow], late_moments: Mapping[int, int] | None = None
@@ -152,9 +151,7 @@ class DetectorEngine:
         since_us = self.blocking.since_us
         if not self.blocking.close_bins(bin_end_us):
             return None
-        votes = self.pending_votes
-        self.pending_votes = []
-        return since_us, self.blocking.since_us, votes
+        return since_us, self.blocking.since_us, self._take_votes()
 
     def check_recovery(self, now_us: int) -> ReplayBatch | None:
         """End blocks that are over; return the new votes, or None if none ended.
@@ -163,15 +160,17 @@ class DetectorEngine:
         """
         at_us = now_us // RECOVERY_CHECK_US * RECOVERY_CHECK_US
         since_us = self.blocking.since_us
-        width_us = self.blocking.width_us
-        if at_us <= self._checked_us or not since_us < at_us < since_us + width_us:
+        if at_us <= self._checked_us or not since_us < at_us < since_us + self.blocking.width_us:
             return None
         self._checked_us = at_us
         if not self.blocking.check_recovery(at_us):
             return None
+        return since_us, at_us, self._take_votes()
+
+    def _take_votes(self) -> list[ServiceVote]:
         votes = self.pending_votes
         self.pending_votes = []
-        return self.blocking.since_us, at_us, votes
+        return votes
 
     def replay(self, batch: ReplayBatch) -> None:
         """Replay a batch; bins without votes need no batch."""
@@ -258,9 +257,7 @@ class DetectorEngine:
         engine.reader.post_only.update(state.posts)
         return engine
 
-    def _update_coverage(
-        self, signal: VantageArrival | Goodbye | VantageLoss | Fault | OfflineReport
-    ) -> None:
+    def _update_coverage(self, signal: VantageSignal) -> None:
         if isinstance(signal, VantageArrival):
             country = signal.witness.place.country
         elif isinstance(signal, Goodbye | VantageLoss):

@@ -6,6 +6,7 @@ The live detector does not change. Its incidents are amended before they are wri
 import asyncio
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
@@ -19,8 +20,8 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 from heliograph_collector.store.clickhouse import TooMuchError
 
 _BIN_S = int(THRESHOLDS.bin_s)
+_BIN_US = _BIN_S * SECOND_US
 _FRESH_S = int(THRESHOLDS.fresh_s)
-
 
 SETTLE_US = 30 * SECOND_US  # from the first late vote, because late votes come together; assumed
 MAX_WINDOW_US = 48 * 3_600 * SECOND_US  # assumed
@@ -110,7 +111,7 @@ class LateVotes:
     def pop_due(self, now_us: int, incidents: Sequence[Incident]) -> ReopenedWindow | None:
         """Return the oldest due window; drop due windows that change nothing."""
         due_windows = [window for window in self._windows.values() if window.due_us <= now_us]
-        for window in sorted(due_windows, key=lambda window: window.due_us):
+        for window in sorted(due_windows, key=attrgetter("due_us")):
             del self._windows[window.country, window.service]
             if window.is_worthwhile(incidents):
                 return window
@@ -135,27 +136,23 @@ def find_amendments(
         for i in incidents
         if _is_same_service(i, window) and _overlaps_window(i, since_us, until_us)
     ]
-    well_inside = [i for i in reevaluated if i.started.earliest_us >= since_us + LEAD_US]
     renamed = carry_ids(known_incidents, reevaluated)
     known_ids = {i.id for i in known_incidents}
     amended_by_id = {
-        renamed_incident.id: renamed_incident
-        for renamed_incident, incident_now in zip(
-            renamed, sorted(reevaluated, key=_start_key), strict=True
-        )
-        if incident_now in well_inside
-        and incident_now.confirmed_us is not None
-        and (renamed_incident.id in known_ids or incident_now.state is IncidentState.CLOSED)
+        i.id: i
+        for i in renamed
+        if i.started.earliest_us >= since_us + LEAD_US
+        and i.confirmed_us is not None
+        and (i.id in known_ids or i.state is IncidentState.CLOSED)
     }
     shown_ids = {i.id for i in renamed}
     for incident in known_incidents:
-        is_inside = incident.started.earliest_us >= since_us + LEAD_US
-        is_over = incident.ended is not None and incident.ended.latest_us <= until_us
         if (
-            is_inside
-            and is_over
-            and incident.id not in shown_ids
+            incident.id not in shown_ids
             and incident.state is IncidentState.CLOSED
+            and incident.started.earliest_us >= since_us + LEAD_US
+            and incident.ended is not None
+            and incident.ended.latest_us <= until_us
         ):
             amended_by_id[incident.id] = replace(incident, state=IncidentState.WITHDRAWN)
     return amended_by_id
@@ -198,10 +195,6 @@ def _overlaps_window(incident: Incident, since_us: int, until_us: int) -> bool:
     return incident.started.latest_us < until_us and over_us >= since_us
 
 
-def _start_key(incident: Incident) -> int:
-    return incident.started.earliest_us
-
-
 class VoteHistory(Protocol):
     """Queries of the store for past votes; both raise StoreError."""
 
@@ -241,15 +234,11 @@ async def reevaluate(
                 reopened.service, reopened.country, since_us, until_us, _BIN_S, fresh_s=_FRESH_S
             )
         except TooMuchError:
-            since_us += (until_us - since_us) // 2 // (_BIN_S * 1_000_000) * (_BIN_S * 1_000_000)
+            since_us += (until_us - since_us) // 2 // _BIN_US * _BIN_US
             continue
+        bounds = (since_us, until_us)
         return await asyncio.to_thread(
-            _detect_amendments,
-            stored_votes,
-            world_tallies,
-            reopened,
-            (since_us, until_us),
-            incidents,
+            _detect_amendments, stored_votes, world_tallies, reopened, bounds, incidents
         )
     return {}
 
@@ -261,10 +250,17 @@ def _detect_amendments(
     window: tuple[int, int],
     incidents: Sequence[Incident],
 ) -> dict[str, Incident]:
-    bins = {tally.start_us: VoteCount(tally.good + tally.bad, tally.bad) for tally in world_tallies}
-    reevaluated = detect_blocking(
-        read_stored_votes(stored_votes, reopened.service),
-        *window,
-        world=lambda end_us: bins.get(end_us - _BIN_S * 1_000_000, VoteCount()),
-    )
+    counts = {t.start_us: VoteCount(t.good + t.bad, t.bad) for t in world_tallies}
+    votes = read_stored_votes(stored_votes, reopened.service)
+    reevaluated = detect_blocking(votes, *window, world=_StoredWorld(counts))
     return find_amendments(incidents, reevaluated, reopened, *window)
+
+
+@dataclass(frozen=True, slots=True)
+class _StoredWorld:
+    """Votes of the other countries in the store, by the start of their bin."""
+
+    counts: Mapping[int, VoteCount]
+
+    def count_bin(self, end_us: int) -> VoteCount:
+        return self.counts.get(end_us - _BIN_US, VoteCount())

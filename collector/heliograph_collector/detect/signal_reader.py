@@ -16,7 +16,6 @@ from google.protobuf.message import DecodeError
 
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.units import SECOND_US
-from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.model.records import (
     UNPLACED,
@@ -35,12 +34,12 @@ from heliograph_collector.model.signals import (
     FaultReason,
     Goodbye,
     OfflineReport,
-    PresenceSignal,
     ServiceVote,
     VantageArrival,
     VantageLocation,
     VantageLoss,
     VantageRef,
+    VantageSignal,
     VoteValue,
     derive_vote_value,
 )
@@ -48,9 +47,6 @@ from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 LINK_RULES = "anchors."  # prefix of rules on the vantage's own link, which is no service
 SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
-
-
-Signal = PresenceSignal | Fault | OfflineReport
 
 _PURPOSE = b"detect"
 _DEFAULT_SILENCE_US = int(37.5 * SECOND_US)  # 2.5 heartbeats, if a loss has no last heartbeat
@@ -83,7 +79,7 @@ class SignalReader:
     returns: deque[tuple[int, str]] = field(default_factory=deque)  # (time, pseudonym), in order
     post_only: dict[str, int] = field(default_factory=dict)  # last post of agents that only post
 
-    def read_row(self, row: JournalRow) -> Iterator[Signal]:
+    def read_row(self, row: JournalRow) -> Iterator[VantageSignal]:
         """Yield the signals of a row, after those that became due before it."""
         yield from self._expire_returns(row.received_us)
         yield from self._expire_post_only(row.received_us)
@@ -98,7 +94,7 @@ class SignalReader:
         """Return the pseudonym of an agent, 16 hex digits."""
         return hmac.digest(self.secret, _PURPOSE + agent, hashlib.sha256)[:8].hex()
 
-    def _read_vantage(self, row: JournalRow) -> Iterator[Signal]:
+    def _read_vantage(self, row: JournalRow) -> Iterator[VantageSignal]:
         pseudonym = self.derive_pseudonym(row.agent)
         if row.kind is RowKind.ENVELOPE:
             yield from self._read_envelope(pseudonym, row)
@@ -109,19 +105,18 @@ class SignalReader:
             yield Goodbye(row.received_us, pseudonym)
         elif row.kind is RowKind.LOST:
             heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
-            self.gaps[pseudonym] = Gap(
-                heard_us, _parse_hello(row).boot, witness=_vantage_ref(pseudonym, row)
-            )
+            witness = _vantage_ref(pseudonym, row)
+            self.gaps[pseudonym] = Gap(heard_us, _parse_hello(row).boot, witness=witness)
             yield VantageLoss(row.received_us, pseudonym, heard_us)
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
-    def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[Signal]:
-        hello = _parse_hello(row)
+    def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
         gap = self.gaps.get(pseudonym)
         if gap is not None and gap.back_us == 0:
             self._mark_returned(pseudonym, gap, row.received_us)
-            gap.rebooted = bool(gap.boot and hello.boot) and gap.boot != hello.boot
+            boot = _parse_hello(row).boot
+            gap.rebooted = bool(gap.boot and boot) and gap.boot != boot
         witness = _vantage_ref(pseudonym, row)
         if witness is None:  # no vote, because it is in no known country
             yield Goodbye(row.received_us, pseudonym)
@@ -132,7 +127,7 @@ class SignalReader:
         gap.back_us = at_us
         self.returns.append((at_us, pseudonym))
 
-    def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[Signal]:
+    def _read_envelope(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
         """Yield an arrival if an agent without a session posts fresh measurements.
 
         An agent whose session is blocked but that still uploads is not silent.
@@ -153,7 +148,7 @@ class SignalReader:
                 yield VantageArrival(at_us, gap.witness)
         yield from self._find_replay(pseudonym, row, start_times_us)
 
-    def _expire_post_only(self, now_us: int) -> Iterator[Signal]:
+    def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield losses of agents that only posted and stopped."""
         while self.post_only and now_us - next(iter(self.post_only.values())) >= _POST_US:
             pseudonym = next(iter(self.post_only))
@@ -161,7 +156,7 @@ class SignalReader:
 
     def _find_replay(
         self, pseudonym: str, row: JournalRow, start_times_us: Iterable[int]
-    ) -> Iterator[Signal]:
+    ) -> Iterator[VantageSignal]:
         """Yield an offline report if a returned agent measured while it was gone."""
         gap = self.gaps.get(pseudonym)
         if gap is None or gap.back_us == 0:
@@ -172,7 +167,7 @@ class SignalReader:
             del self.gaps[pseudonym]
             yield OfflineReport(row.received_us, pseudonym, gap.since_us, gap.back_us, alive=True)
 
-    def _expire_returns(self, now_us: int) -> Iterator[Signal]:
+    def _expire_returns(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield a reboot for returned agents that uploaded nothing in time."""
         while self.returns and now_us - self.returns[0][0] >= _UPLOAD_WAIT_US:
             back_us, pseudonym = self.returns.popleft()
@@ -185,7 +180,7 @@ class SignalReader:
                     )
 
 
-def _parse_fault(row: JournalRow) -> Iterator[Signal]:
+def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
     """Yield the fault of a row; skip malformed bodies and unknown reasons."""
     with suppress(ValueError, TypeError, AttributeError):
         content = json.loads(row.body)
@@ -200,11 +195,9 @@ def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
     vantage = Vantage.from_peer(row.country, row.asn, _parse_hello(row))
     if vantage.country == UNPLACED:
         return None
-    location = VantageLocation(
-        vantage.country, vantage.region, vantage.asn, _normalize_access(vantage.access)
-    )
-    first_us = row.since_s * SECOND_US if row.since_s else row.received_us
-    return VantageRef(pseudonym, row.prefix, location, first_us, row.carrier or "session")
+    first_us = row.since_s * SECOND_US or row.received_us
+    carrier = row.carrier or "session"
+    return VantageRef(pseudonym, row.prefix, _location(vantage), first_us, carrier)
 
 
 def _parse_hello(row: JournalRow) -> Hello:
@@ -213,23 +206,13 @@ def _parse_hello(row: JournalRow) -> Hello:
     return Hello()
 
 
-def _normalize_access(access: str) -> str:
-    return "" if access == "unknown" else access
-
-
 def _measurement_times(row: JournalRow) -> list[int]:
     """Return the start times in an envelope, corrected by the agent's clock offset."""
     try:
         batch = decompress_batch(row.body)
     except EnvelopeError:
         return []
-    return [_start_us(measurement) for measurement in batch.measurements]
-
-
-def _start_us(measurement: opb.Measurement) -> int:
-    return measurement.started_us + (
-        measurement.clock_offset_us if measurement.HasField("clock_offset_us") else 0
-    )
+    return [m.started_us + m.clock_offset_us for m in batch.measurements]
 
 
 def read_votes(
@@ -241,11 +224,7 @@ def read_votes(
     """
     for measurement, verdicts in judged:
         overall = next((v for v in verdicts if v.endpoint == ""), None)
-        if (
-            overall is not None
-            and _has_vote(measurement)
-            and not overall.rule.startswith(LINK_RULES)
-        ):
+        if overall and _has_vote(measurement) and not overall.rule.startswith(LINK_RULES):
             yield _service_vote(measurement, overall, limits)
 
 
@@ -253,15 +232,11 @@ def read_stored_votes(
     stored_votes: Iterable[StoredVote], service: str, limits: Thresholds = THRESHOLDS
 ) -> Iterator[ServiceVote]:
     """Yield votes of stored verdicts, in their order."""
-    for stored_vote in stored_votes:
-        first_us = 0 if stored_vote.established else stored_vote.started_us
-        vantage = VantageRef(
-            stored_vote.pseudonym, stored_vote.prefix, _location(stored_vote.vantage), first_us
-        )
-        value = _vote_value(stored_vote, limits)
-        yield ServiceVote(
-            stored_vote.started_us, vantage, service, value, stored_vote.layer, stored_vote.method
-        )
+    for stored in stored_votes:
+        first_us = 0 if stored.established else stored.started_us
+        vantage = VantageRef(stored.pseudonym, stored.prefix, _location(stored.vantage), first_us)
+        value = _vote_value(stored, limits)
+        yield ServiceVote(stored.started_us, vantage, service, value, stored.layer, stored.method)
 
 
 def _has_vote(measurement: ReceivedMeasurement) -> bool:
@@ -278,11 +253,10 @@ def _service_vote(
 ) -> ServiceVote:
     at_us = min(measurement.started_us, measurement.received_us)
     first_us = 0 if measurement.established else at_us  # the enrollment date is not stored
+    location = _location(measurement.vantage)
     return ServiceVote(
         at_us,
-        VantageRef(
-            measurement.pseudonym, measurement.prefix, _location(measurement.vantage), first_us
-        ),
+        VantageRef(measurement.pseudonym, measurement.prefix, location, first_us),
         measurement.measurement.service,
         _vote_value(overall, limits),
         overall.layer,

@@ -3,6 +3,7 @@
 Times are microseconds UTC on the collector's clock.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import NamedTuple
@@ -111,7 +112,19 @@ class ServiceVote:
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss
-Signal = PresenceSignal | Fault | OfflineReport | ServiceVote
+VantageSignal = PresenceSignal | Fault | OfflineReport  # of the presence of vantages
+Signal = VantageSignal | ServiceVote
+
+
+def sort_signals(signals: Iterable[VantageSignal]) -> list[VantageSignal]:
+    """Sort by time; at one time faults come first, then losses, then arrivals."""
+    return sorted(signals, key=_order_key)
+
+
+def _order_key(signal: VantageSignal) -> tuple[int, int, str]:
+    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
+    nym = signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
+    return signal.at_us, rank, nym
 
 
 def derive_vote_value(

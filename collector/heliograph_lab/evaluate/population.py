@@ -14,7 +14,6 @@ from typing import Literal
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.signals import (
-    Fault,
     Goodbye,
     OfflineReport,
     ServiceVote,
@@ -23,6 +22,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
     VoteValue,
+    sort_signals,
 )
 from heliograph_collector.sources.replay import Signal
 
@@ -171,19 +171,6 @@ def presence_signals(
     for vantage in vantages:
         signals += _vantage_signals(vantage, rng, until_s, clock)
     return sort_signals(signals)
-
-
-def sort_signals(signals: Iterable[Signal]) -> list[Signal]:
-    """Sort by time; at one time faults first, then losses, then arrivals."""
-    return sorted(signals, key=_sort_key)
-
-
-def _sort_key(signal: Signal) -> tuple[int, int, str]:
-    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
-    pseudonym = (
-        signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
-    )
-    return signal.at_us, rank, pseudonym
 
 
 def merge_silences(vantage: SimulatedVantage) -> list[list[SilentSpan]]:

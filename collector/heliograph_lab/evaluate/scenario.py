@@ -11,7 +11,13 @@ from random import Random
 from typing import cast
 
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label
-from heliograph_collector.model.signals import Fault, FaultReason, VantageRef, VoteValue
+from heliograph_collector.model.signals import (
+    Fault,
+    FaultReason,
+    VantageRef,
+    VoteValue,
+    sort_signals,
+)
 from heliograph_collector.sources.replay import Replay, Signal, Truth, TruthKind
 from heliograph_lab.evaluate.population import (
     ESTABLISHED_US,
@@ -25,7 +31,6 @@ from heliograph_lab.evaluate.population import (
     draw_churn,
     draw_votes,
     presence_signals,
-    sort_signals,
     vantages_in_country,
 )
 

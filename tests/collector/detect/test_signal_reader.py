@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from heliograph.v1.intake_pb2 import Hello
-from heliograph_collector.detect.signal_reader import Signal, SignalReader
+from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.model.signals import (
     Fault,
@@ -16,6 +16,7 @@ from heliograph_collector.model.signals import (
     VantageLocation,
     VantageLoss,
     VantageRef,
+    VantageSignal,
 )
 from support.journal_rows import SECRET, agent, arrival, fault, row_of, upload
 from support.presence_model import OLD_US, at
@@ -24,7 +25,7 @@ ANNA = VantageRef("anna", "net", VantageLocation("KZ", "ALA", 9198, "mobile"), O
 KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
 
 
-def told(*rows: JournalRow) -> list[Signal]:
+def told(*rows: JournalRow) -> list[VantageSignal]:
     inbox = SignalReader(SECRET)
     return [signal for row in rows for signal in inbox.read_row(row)]
 

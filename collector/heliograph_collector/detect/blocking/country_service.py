@@ -7,7 +7,7 @@ of the world fails too, nothing is summed. episode.py describes the end of an ep
 """
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
@@ -21,13 +21,12 @@ from heliograph_collector.detect.stats.voting import (
     VotesByPlace,
     count_votes,
     established_votes,
+    sum_votes,
 )
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
-from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VantageRef, VoteValue
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
-
-FailsElsewhere = Callable[[BlockingEpisode], bool]  # True if other countries fail with it
 
 _MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
@@ -42,6 +41,68 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CountryVotes:
+    """Fresh votes on one service in one country, and each vantage's first failure."""
+
+    votes: Sequence[ServiceVote]
+    first_bad: Mapping[str, ServiceVote]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCountries:
+    """Votes of one bin in all countries but `home`."""
+
+    home: str
+    votes_by_country: Mapping[str, CountryVotes]
+    now_us: int
+    limits: Thresholds
+
+    def fail_with(self, episode: BlockingEpisode) -> bool:
+        """Return whether several of these countries failed alike at the same time.
+
+        Two neighbors may block by one order, but a third in the same minutes means that the service
+        itself fails. With many countries more must fail, so that their noise is not enough.
+        """
+        hits = [
+            self._fails_alike(episode, country)
+            for name, country in self.votes_by_country.items()
+            if name != self.home
+        ]
+        limits = self.limits
+        return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
+
+    def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
+        """Return whether a cell of the country failed alike.
+
+        Cells of several dimensions do not count, because they are too many for so few votes. As in
+        a confirmation, a third of a cell that colludes changes nothing.
+        """
+        apart_us = int(self.limits.fresh_s * SECOND_US)
+        since_us = episode.started.earliest_us - apart_us
+        until_us = episode.started.latest_us + apart_us
+
+        def is_alike(vote: ServiceVote) -> bool:
+            first_failure = country.first_bad.get(vote.witness.nym)
+            return (
+                vote.standing in FAILING_VALUES
+                and (vote.layer, vote.method) == (episode.layer, episode.method)
+                and first_failure is not None
+                and since_us <= first_failure.at_us <= until_us
+            )
+
+        hits = [(o.witness, is_alike(o)) for o in country.votes if o.standing is not VoteValue.DOWN]
+        if sum(failing for _, failing in hits) < _MIN_VOTES:
+            return False
+        votes, _ = established_votes(hits, self.now_us, self.limits)
+        return any(
+            scope.named_fields <= 1
+            and vote_count.hits >= _MIN_VOTES
+            and vote_count.share >= self.limits.confirm_share
+            for scope, vote_count in count_by_cell(votes).items()
+        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -102,7 +163,7 @@ class CountryService:
         rate: float,
         *,
         down: bool,
-        elsewhere: FailsElsewhere = lambda _: False,
+        others: OtherCountries,
     ) -> None:
         """Evaluate one bin; `record_times` comes first.
 
@@ -111,21 +172,16 @@ class CountryService:
             voters: Pseudonyms of vantages that voted in this bin.
             rate: The failing rate of the other countries.
             down: True if `world_down` of the votes of other countries fail.
-            elsewhere: Returns True for an episode that began in other countries too.
+            others: The votes of the other countries.
         """
         counted_votes = [
             o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
         ]
-        self._update_sums(
-            self._count_cells(
-                count_votes((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
-            ),
-            rate,
-        )
-        open_episodes = [episode for episode in self.episodes if episode.is_open]
-        for episode in open_episodes:
+        hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
+        self._update_sums(self._count_cells(count_votes(hits)), rate)
+        for episode in self._open_episodes():
             episode.judge_bin(votes, voters, now_us, down=down)
-            if episode.is_open and elsewhere(episode):
+            if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
         if down:  # failures here are no evidence for a block here
             self.sums.clear()
@@ -136,14 +192,15 @@ class CountryService:
         )
         is_over_threshold = max(self.sums.values(), default=0.0) >= threshold
         if is_over_threshold or any(self.recent_cells):
-            self._raise_alarms(votes, now_us, threshold, elsewhere)
+            self._raise_alarms(votes, now_us, threshold, others)
+
+    def _open_episodes(self) -> list[BlockingEpisode]:
+        return [b for b in self.episodes if b.is_open]
 
     @property
-    def has_confirmed(self) -> bool:
-        """Return whether a confirmed block is ongoing."""
-        return any(
-            episode.is_open and episode.confirmed_us is not None for episode in self.episodes
-        )
+    def confirmed(self) -> list[BlockingEpisode]:
+        """Return the confirmed blocks that are ongoing."""
+        return [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
 
     def check_recovery(
         self, votes: Sequence[ServiceVote], tests: Sequence[ServiceVote], now_us: int
@@ -154,7 +211,7 @@ class CountryService:
             votes: The fresh votes of the country.
             tests: All tests since the last bin.
         """
-        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
+        confirmed = self.confirmed
         for episode in confirmed:
             episode.check_recovery(votes, tests, now_us)
         return any(not episode.is_open for episode in confirmed)
@@ -165,13 +222,13 @@ class CountryService:
             b for b in self.episodes if b.is_open or (b.closed_us or 0) >= closed_since_us
         ]
         self.last_good = {n: at for n, at in self.last_good.items() if at >= voted_since_us}
-        if not any(b.is_open for b in self.episodes):
+        if not self._open_episodes():
             self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= voted_since_us}
 
     def record_times(self, votes: Sequence[ServiceVote]) -> None:
         """Record the start of each vantage's failures.
 
-        This comes before any country is judged, because `fails_elsewhere` compares these times.
+        This comes before any country is judged, because `OtherCountries` compares these times.
         """
         for vote in votes:
             pseudonym = vote.witness.nym
@@ -186,7 +243,7 @@ class CountryService:
 
         Votes in a confirmed block are evidence only for cells inside that block.
         """
-        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
+        confirmed = self.confirmed
         cells = count_by_cell(votes)
         if not confirmed:
             return cells
@@ -209,10 +266,10 @@ class CountryService:
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
 
     def _raise_alarms(
-        self, votes: Sequence[ServiceVote], now_us: int, threshold: float, elsewhere: FailsElsewhere
+        self, votes: Sequence[ServiceVote], now_us: int, threshold: float, others: OtherCountries
     ) -> None:
         limits = self.limits
-        hits: list[tuple[VantageRef, bool]] = [
+        hits = [
             (o.witness, o.standing in FAILING_VALUES)
             for o in votes
             if o.standing is not VoteValue.DOWN
@@ -220,24 +277,18 @@ class CountryService:
         all_votes = count_votes(hits)
         loud_cells = self._cells_over_threshold(all_votes, limits.burst, threshold)
         votes_by_place, is_established = established_votes(hits, now_us, limits)
-        confirmed_cells = localize(votes_by_place, limits.confirm_share, limits.votes, limits)
-        self.recent_cells = [
-            *self.recent_cells,
-            tuple(p for p in confirmed_cells if self.sums.get(p.scope, 0.0) >= threshold),
-        ][-3:]
+        confirmed_cells = self._cells_over_threshold(votes_by_place, limits.votes, threshold)
+        self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = self._steady_cells()
-        confirmed = [b for b in self.episodes if b.is_open and b.confirmed_us is not None]
-        new_cells = tuple(p for p in loud_cells if self._adds_evidence(p, all_votes, confirmed))
-        new_steady_cells = tuple(
-            p for p in steady_cells if self._adds_evidence(p, votes_by_place, confirmed)
-        )
-        if new_cells or new_steady_cells:
-            self._open_episode(new_steady_cells or new_cells, now_us)
+        new_cells = self._select_unexplained(steady_cells, votes_by_place)
+        new_cells = new_cells or self._select_unexplained(loud_cells, all_votes)
+        if new_cells:
+            self._open_episode(new_cells, now_us)
         for episode in self.episodes:
             touched = tuple(p for p in steady_cells if episode.touches(p))
             if not episode.is_open or episode.confirmed_us is not None or not touched:
                 continue
-            if elsewhere(episode):
+            if others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             elif not episode.is_doubted(now_us):
                 episode.confirm(touched, now_us, is_established=is_established)
@@ -245,21 +296,23 @@ class CountryService:
     def _cells_over_threshold(
         self, votes: VotesByPlace, min_votes: float, threshold: float
     ) -> tuple[AffectedCell, ...]:
-        """Return the cells that explain the votes and have enough evidence."""
         cells = localize(votes, self.limits.confirm_share, min_votes, self.limits)
         return tuple(p for p in cells if self.sums.get(p.scope, 0.0) >= threshold)
 
-    def _adds_evidence(
-        self, cell: AffectedCell, votes: VotesByPlace, confirmed: Sequence[BlockingEpisode]
-    ) -> bool:
-        """Return whether the part of a cell outside confirmed blocks suffices alone."""
-        unexplained = VoteCount()
-        for location, vote_count in votes.items():
-            if cell.scope.includes(location) and not any(b.holds(location) for b in confirmed):
-                unexplained.add(vote_count)
-        return (
-            unexplained.votes >= self.limits.burst
-            and unexplained.share >= self.limits.confirm_share
+    def _select_unexplained(
+        self, cells: Sequence[AffectedCell], votes: VotesByPlace
+    ) -> tuple[AffectedCell, ...]:
+        """Select cells whose part outside confirmed blocks suffices alone."""
+        confirmed = self.confirmed
+        outside = {p: t for p, t in votes.items() if not any(b.holds(p) for b in confirmed)}
+        counts = [
+            (cell, sum_votes({p: t for p, t in outside.items() if cell.scope.includes(p)}))
+            for cell in cells
+        ]
+        return tuple(
+            cell
+            for cell, count in counts
+            if count.votes >= self.limits.burst and count.share >= self.limits.confirm_share
         )
 
     def _steady_cells(self) -> tuple[AffectedCell, ...]:
@@ -271,6 +324,11 @@ class CountryService:
         )
 
     def _open_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
+        since_us = now_us - int(self.limits.join_s * SECOND_US)
+        recent = [b for b in self._open_episodes() if b.suspected_us >= since_us]
+        if recent:
+            recent[0].widen(cells)
+            return
         failures = [
             o
             for o in self.first_bad.values()
@@ -279,11 +337,6 @@ class CountryService:
         last_successes = [
             self.last_good[o.witness.nym] for o in failures if o.witness.nym in self.last_good
         ]
-        since_us = now_us - int(self.limits.join_s * SECOND_US)
-        recent = [b for b in self.episodes if b.is_open and b.suspected_us >= since_us]
-        if recent:
-            recent[0].widen(cells)
-            return
         episode = BlockingEpisode.open_new(
             self.country, self.service, cells, failures, last_successes, now_us, self.limits
         )
@@ -299,67 +352,3 @@ class CountryService:
             and any(b.touches(cell) for cell in cells)
             for b in self.episodes
         )
-
-
-@dataclass(frozen=True, slots=True)
-class CountryVotes:
-    """Fresh votes on one service in one country, and each vantage's first failure."""
-
-    votes: Sequence[ServiceVote]
-    first_bad: Mapping[str, ServiceVote]
-
-
-def fails_elsewhere(
-    home: str,
-    votes_by_country: Mapping[str, CountryVotes],
-    now_us: int,
-    limits: Thresholds,
-    episode: BlockingEpisode,
-) -> bool:
-    """Return whether several other countries failed alike at the same time.
-
-    Two neighbors may block by one order, but a third in the same minutes means that the service
-    itself fails. With many countries more must fail, so that their noise is not enough.
-
-    Args:
-        home: The country of the episode.
-    """
-    other_countries = {name: country for name, country in votes_by_country.items() if name != home}
-    hits = [_fails_alike(episode, country, now_us, limits) for country in other_countries.values()]
-    min_countries = max(limits.elsewhere, limits.elsewhere_share * len(other_countries))
-    return sum(hits) >= min_countries
-
-
-def _fails_alike(
-    episode: BlockingEpisode, country: CountryVotes, now_us: int, limits: Thresholds
-) -> bool:
-    """Return whether a cell of the country failed alike.
-
-    Cells of several dimensions do not count, because they are too many for so few votes. As in a
-    confirmation, a third of a cell that colludes changes nothing.
-    """
-    apart_us = int(limits.fresh_s * SECOND_US)
-    since_us = episode.started.earliest_us - apart_us
-    until_us = episode.started.latest_us + apart_us
-
-    def is_alike(vote: ServiceVote) -> bool:
-        first_failure = country.first_bad.get(vote.witness.nym)
-        return (
-            vote.standing in FAILING_VALUES
-            and (vote.layer, vote.method) == (episode.layer, episode.method)
-            and first_failure is not None
-            and since_us <= first_failure.at_us <= until_us
-        )
-
-    hits_by_vantage = [
-        (o.witness, is_alike(o)) for o in country.votes if o.standing is not VoteValue.DOWN
-    ]
-    if sum(failing for _, failing in hits_by_vantage) < _MIN_VOTES:
-        return False
-    votes, _ = established_votes(hits_by_vantage, now_us, limits)
-    return any(
-        scope.named_fields <= 1
-        and vote_count.hits >= _MIN_VOTES
-        and vote_count.share >= limits.confirm_share
-        for scope, vote_count in count_by_cell(votes).items()
-    )

@@ -6,29 +6,33 @@ fails everywhere is down, not blocked.
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
-from functools import partial
+from typing import Protocol
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
     CountryVotes,
-    fails_elsewhere,
+    OtherCountries,
 )
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.stats.voting import (
-    VoteCount,
-    count_votes,
-    sum_votes,
-)
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 VoterKey = tuple[str, str]  # (pseudonym, experiment)
-WorldCounts = Callable[[int], VoteCount]  # end of a bin → votes of the other countries in it
+
+
+class WorldVotes(Protocol):
+    """Votes of the other countries, which replace those of the detector."""
+
+    def count_bin(self, end_us: int) -> VoteCount:
+        """Count the votes of the bin that ends at `end_us`."""
+        ...
+
 
 _BY_SEVERITY = (
     VoteValue.UNKNOWN,
@@ -47,7 +51,7 @@ def detect_blocking(
     since_us: int,
     until_us: int,
     limits: Thresholds = THRESHOLDS,
-    world: WorldCounts | None = None,
+    world: WorldVotes | None = None,
 ) -> tuple[Incident, ...]:
     """Detect blocking in the votes of [since, until), in whole bins.
 
@@ -92,16 +96,13 @@ class BlockingDetector:
     """
 
     def __init__(
-        self,
-        since_us: int,
-        limits: Thresholds = THRESHOLDS,
-        world_counts: WorldCounts | None = None,
+        self, since_us: int, limits: Thresholds = THRESHOLDS, world: WorldVotes | None = None
     ) -> None:
         self.limits = limits
         self.since_us = since_us
         self.waiting_votes: list[ServiceVote] = []  # of the open bin and later ones
         self.services: dict[str, ServiceVotes] = {}
-        self._world_counts = world_counts
+        self._world = world
 
     def state(self) -> BlockingDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""
@@ -166,7 +167,7 @@ class BlockingDetector:
         """
         has_ended = False
         for name, service in self.services.items():
-            confirmed = {c: f for c, f in service.countries.items() if f.has_confirmed}
+            confirmed = {c: f for c, f in service.countries.items() if f.confirmed}
             if confirmed:
                 votes = [o for o in self.waiting_votes if o.service == name and o.at_us < now_us]
                 has_ended |= self._check_service(service, confirmed, votes, now_us)
@@ -179,16 +180,13 @@ class BlockingDetector:
         votes: list[ServiceVote],
         now_us: int,
     ) -> bool:
-        fresh_us = now_us - int(self.limits.fresh_s * SECOND_US)
-        latest = dict(service.latest)
-        newcomers = _update_latest(latest, sorted(votes, key=_sort_key))
-        latest = {voice: o for voice, o in latest.items() if o.at_us >= fresh_us}
-        by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-        for vote in _worst_per_vantage(latest, newcomers):
-            by_country[vote.witness.place.country].append(vote)
+        by_country, _ = self._add_votes(
+            ServiceVotes(dict(service.latest)), sorted(votes, key=_sort_key), now_us
+        )
         tests = [o for o in votes if o.standing is not VoteValue.UNKNOWN]
         recovered = [
-            front.check_recovery(by_country[c], tests, now_us) for c, front in countries.items()
+            front.check_recovery(by_country.get(c, ()), tests, now_us)
+            for c, front in countries.items()
         ]
         return any(recovered)
 
@@ -211,10 +209,9 @@ class BlockingDetector:
         """Restore an incident from the log, without its votes."""
         country = incident.scope.country
         countries = self.services.setdefault(incident.service, ServiceVotes()).countries
-        country_service = countries.setdefault(
+        countries.setdefault(
             country, CountryService(country, incident.service, self.limits)
-        )
-        country_service.episodes.append(BlockingEpisode.from_incident(incident, self.limits))
+        ).episodes.append(BlockingEpisode.from_incident(incident, self.limits))
 
     def forget(self, before_us: int) -> None:
         """Drop incidents that ended before a time, and vantages without votes for 48 h."""
@@ -236,64 +233,43 @@ class BlockingDetector:
     def _judge_service(
         self, name: str, service: ServiceVotes, votes: list[ServiceVote], end_us: int
     ) -> None:
-        fresh_us = end_us - int(self.limits.fresh_s * SECOND_US)
-        newcomers = _update_latest(service.latest, votes)
-        service.latest = {v: o for v, o in service.latest.items() if o.at_us >= fresh_us}
-        by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-        for vote in _worst_per_vantage(service.latest, newcomers):
-            by_country[vote.witness.place.country].append(vote)
-        pseudonyms = {pseudonym for pseudonym, _ in newcomers}
-        counts_elsewhere = self._counts_elsewhere(by_country)
+        limits = self.limits
+        by_country, voters = self._add_votes(service, votes, end_us)
         for country, country_votes in by_country.items():
             service.countries.setdefault(
-                country, CountryService(country, name, self.limits)
+                country, CountryService(country, name, limits)
             ).record_times(country_votes)
         votes_by_country = {
             country: CountryVotes(country_votes, service.countries[country].first_bad)
             for country, country_votes in by_country.items()
         }
+        counts = {c: sum_votes(count_votes(map(_vote_hit, v))) for c, v in by_country.items()}
+        total = sum_votes(counts)
         for country, front in sorted(service.countries.items()):
-            world_count = (
-                counts_elsewhere(country)
-                if self._world_counts is None
-                else self._world_counts(end_us)
-            )
-            rate = failing_rate(world_count, self.limits)
-            down = (
-                world_count.votes >= self.limits.witnesses
-                and world_count.share >= self.limits.world_down
-            )
+            world_count = total.without(counts.get(country, VoteCount()))
+            if self._world is not None:
+                world_count = self._world.count_bin(end_us)
             front.judge_bin(
                 by_country.get(country, ()),
-                pseudonyms,
+                voters,
                 end_us,
-                rate,
-                down=down,
-                elsewhere=partial(fails_elsewhere, country, votes_by_country, end_us, self.limits),
+                failing_rate(world_count, limits),
+                down=world_count.votes >= limits.witnesses
+                and world_count.share >= limits.world_down,
+                others=OtherCountries(country, votes_by_country, end_us, limits),
             )
 
-    def _counts_elsewhere(
-        self, by_country: Mapping[str, list[ServiceVote]]
-    ) -> Callable[[str], VoteCount]:
-        """Return a function from a country to the votes of all other countries."""
-        if self._world_counts is not None:
-            return lambda _: VoteCount()
-        count_by_country = {
-            name: sum_votes(count_votes(map(_vote_hit, votes)))
-            for name, votes in by_country.items()
-        }
-        world_count = VoteCount()
-        for vote_count in count_by_country.values():
-            world_count.add(vote_count)
-
-        def rest(country: str) -> VoteCount:
-            own_count = count_by_country.get(country, VoteCount())
-            return VoteCount(
-                max(0.0, world_count.votes - own_count.votes),
-                max(0.0, world_count.hits - own_count.hits),
-            )
-
-        return rest
+    def _add_votes(
+        self, service: ServiceVotes, votes: Iterable[ServiceVote], now_us: int
+    ) -> tuple[Mapping[str, list[ServiceVote]], set[str]]:
+        """Add votes; return the fresh votes by country, and who has a new one among them."""
+        fresh_us = now_us - int(self.limits.fresh_s * SECOND_US)
+        newcomers = _update_latest(service.latest, votes)
+        service.latest = {v: o for v, o in service.latest.items() if o.at_us >= fresh_us}
+        by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+        for vote in _worst_per_vantage(service.latest, newcomers):
+            by_country[vote.witness.place.country].append(vote)
+        return by_country, {pseudonym for pseudonym, _ in newcomers}
 
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:

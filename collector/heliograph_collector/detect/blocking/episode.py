@@ -94,10 +94,8 @@ class BlockingEpisode:
             last_successes: The vantages' last successes before it.
         """
         failure_times_us = [o.at_us for o in failures] or [now_us]
-        latest_us = quantile(failure_times_us, 0.9)
-        started = Bracket(
-            quantile(last_successes, 0.1) if last_successes else min(failure_times_us), latest_us
-        )
+        earliest_us = quantile(last_successes, 0.1) if last_successes else min(failure_times_us)
+        started = Bracket(earliest_us, quantile(failure_times_us, 0.9))
         kind, layer, method = dominant_cause(failures)
         scope = enclosing_scope(p.scope for p in cells)
         return cls(
@@ -137,7 +135,7 @@ class BlockingEpisode:
 
     def touches(self, cell: AffectedCell) -> bool:
         """Return whether a cell equals, holds or lies in one of its cells."""
-        return self.covers(cell) or any(
+        return self.includes(cell.scope) or any(
             own_cell.scope.is_within(cell.scope) for own_cell in self.parts
         )
 
@@ -147,17 +145,11 @@ class BlockingEpisode:
     def includes(self, scope: Scope) -> bool:
         return any(scope.is_within(cell.scope) for cell in self.parts)
 
-    def covers(self, cell: AffectedCell) -> bool:
-        return self.includes(cell.scope)
-
     def widen(self, cells: tuple[AffectedCell, ...]) -> None:
         """Replace the cells while unconfirmed; afterwards only add to them."""
-        if self.confirmed_us is None:
-            self.parts = cells
-            return
         outside = [
             p
-            for p in self.parts
+            for p in (self.parts if self.confirmed_us is not None else ())
             if not any(p.scope.is_within(new_cell.scope) for new_cell in cells)
         ]
         self.parts = (*cells, *outside)
@@ -192,19 +184,16 @@ class BlockingEpisode:
         votes_inside = self._votes_inside(country_votes)
         fresh_us = int(self.limits.fresh_s * SECOND_US)
         if down and now_us - (self.confirmed_us or now_us) <= fresh_us:
-            self.state = IncidentState.WITHDRAWN
-            self.closed_us = now_us
-            self.held = (DOWN,)
+            self._withdraw(now_us, DOWN)
             return
         self._record_votes(votes_inside)
         vote_count = _count_failures(votes_inside)
-        self._lately = self._recent_tests(
-            (o for o in votes_inside if o.witness.nym in voters), now_us
-        )
+        new_votes = [o for o in votes_inside if o.witness.nym in voters]
+        self._lately = self._recent_tests(new_votes, now_us)
         if vote_count.votes < self.limits.witnesses:
             return  # silence is no recovery
-        failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
         if vote_count.share >= self.limits.confirm_share:
+            failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
         self._clear = self._clear + 1 if vote_count.share <= self.limits.clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
@@ -237,15 +226,17 @@ class BlockingEpisode:
             self.elsewhere_us = now_us
             self.held = (ELSEWHERE,)
         elif now_us - self.confirmed_us <= int(self.limits.fresh_s * SECOND_US):
-            self.state = IncidentState.WITHDRAWN
-            self.closed_us = now_us
-            self.held = (ELSEWHERE,)
+            self._withdraw(now_us, ELSEWHERE)
+
+    def _withdraw(self, now_us: int, reason: str) -> None:
+        self.state = IncidentState.WITHDRAWN
+        self.closed_us = now_us
+        self.held = (reason,)
 
     def is_doubted(self, now_us: int) -> bool:
         """Return whether it may be the service's own failure: sites recover one by one."""
-        if self.elsewhere_us is None:
-            return False
-        return now_us - self.elsewhere_us <= int(self.limits.elsewhere_s * SECOND_US)
+        doubt_us = int(self.limits.elsewhere_s * SECOND_US)
+        return self.elsewhere_us is not None and now_us - self.elsewhere_us <= doubt_us
 
     def to_incident(self) -> Incident:
         return Incident(
@@ -272,8 +263,11 @@ class BlockingEpisode:
     def _recent_tests(self, new_votes: Iterable[ServiceVote], now_us: int) -> list[ServiceVote]:
         """Return the tests of the last `clear_span_s`, stored and new."""
         since_us = now_us - int(self.limits.clear_span_s * SECOND_US)
-        judged_votes = (o for o in (*self._lately, *new_votes) if o.standing is not VoteValue.DOWN)
-        return [o for o in judged_votes if o.at_us >= since_us]
+        return [
+            o
+            for o in (*self._lately, *new_votes)
+            if o.standing is not VoteValue.DOWN and o.at_us >= since_us
+        ]
 
     def _has_recovered(self, tests: Sequence[ServiceVote]) -> bool:
         """Return whether the newest tests alone show recovery.
@@ -298,11 +292,10 @@ class BlockingEpisode:
                 self._good.setdefault(pseudonym, vote.at_us)
 
     def _close(self, now_us: int) -> None:
-        recoveries = [(self._bad[pseudonym], at_us) for pseudonym, at_us in self._good.items()]
-        if recoveries:
+        if self._good:
+            last_failures = [self._bad[pseudonym] for pseudonym in self._good]
             self.ended = Bracket(
-                quantile([bad_us for bad_us, _ in recoveries], 0.1),
-                quantile([good_us for _, good_us in recoveries], 0.9),
+                quantile(last_failures, 0.1), quantile([*self._good.values()], 0.9)
             )
         self.closed_us = now_us
         was_confirmed = self.confirmed_us is not None
@@ -322,9 +315,7 @@ def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, 
     """Return the commonest (kind, layer, method); a tie goes to the worse kind."""
     value_counts = Counter(o.standing for o in failures)
     order = (VoteValue.BLOCKED, VoteValue.PARTIAL, VoteValue.THROTTLED)
-    worst = max(order, key=lambda s: value_counts[s])
+    worst = max(order, key=value_counts.__getitem__)
     cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
-    layer, method = max(
-        sorted(cause_counts), key=lambda cause: cause_counts[cause], default=("", "")
-    )
+    layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))
     return _KINDS[worst], layer, method

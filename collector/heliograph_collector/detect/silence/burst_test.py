@@ -42,22 +42,16 @@ def find_bursts(
 ) -> list[Scope]:
     """Return the cells with more new silences than chance allows."""
     limits = presence.limits
-    silences_by_cell = Counter(
-        scope for vantage in new_silences for scope in scopes_of(vantage.witness.place)
-    )
+    silences_by_cell = Counter(scope for s in new_silences for scope in scopes_of(s.place))
     cells = presence.live_cell_counts[country]
     base_chance = presence.min_pool_chance(country, window_s) * _SCREENING_FACTOR
-    candidates = [
+    return [
         scope
         for scope, k in silences_by_cell.items()
         if k >= limits.burst
         and chernoff_bound(base_chance * (presence.live_counts[scope] + k), k)
         <= tail_limit(scope, cells, limits)
-    ]
-    return [
-        scope
-        for scope in candidates
-        if burst_tail(presence, scope, new_silences, window_s, now_us)
+        and burst_tail(presence, scope, new_silences, window_s, now_us)
         <= tail_limit(scope, cells, limits)
     ]
 
@@ -76,11 +70,9 @@ def burst_tail(
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}
-    for vantage in presence.countries[scope.country].values():
+    for vantage in presence.list_country(scope.country):
         is_new = id(vantage) in silence_ids
-        if not scope.includes(vantage.witness.place) or not (
-            is_new or vantage.status.name == "LIVE"
-        ):
+        if not scope.includes(vantage.place) or not (is_new or vantage.is_live):
             continue
         network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0])
         network[0] += 1

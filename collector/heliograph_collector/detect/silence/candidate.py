@@ -27,12 +27,12 @@ from heliograph_collector.detect.silence.presence_tracker import (
     PresenceStatus,
     PresenceTracker,
     VantagePresence,
+    count_silent,
 )
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
-from heliograph_collector.detect.stats.voting import count_votes, established_votes
+from heliograph_collector.detect.stats.voting import established_votes
 from heliograph_collector.incidents.incident import IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
-from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 
@@ -71,9 +71,9 @@ class OutageCandidate:
             return None
         for window_s in limits.windows_s:
             since_us = now_us - int(window_s * SECOND_US)
-            recent = [vantage for vantage in silences if vantage.lost_us >= since_us]
+            recent = [s for s in silences if s.lost_us >= since_us]
             if find_bursts(presence, country, recent, window_s, now_us):
-                burst_us = min(vantage.lost_us for vantage in recent)
+                burst_us = min(s.lost_us for s in recent)
                 return cls(country, now_us, burst_us, burst_us, window_s)
         return None
 
@@ -95,126 +95,118 @@ class OutageCandidate:
         self, presence: PresenceTracker, outages: list[OutageEpisode], now_us: int
     ) -> CandidateOutcome:
         """Evaluate the candidate; a new episode is appended to `outages`."""
-        limits = presence.limits
-        elapsed_s = (now_us - self.hold_us(limits)) / SECOND_US
-        recent_outages = self._recent_outages(outages, now_us, presence)
-        self.from_us = min([self.burst_us, *(outage.from_us for outage in recent_outages)])
-        vantages = presence.select(self.country, self._is_participant)
-        apart_us = int(limits.spread_s * SECOND_US)
-        common_fault = confounders.has_common_mode(presence, self.country, self.burst_us - apart_us)
-        self.gated = common_fault is True or confounders.is_one_carrier(vantages, limits)
-        is_late = now_us - self.found_us >= limits.give_up_s * SECOND_US
-        if self.gated:
-            return (
-                self._withdraw(now_us, CandidateOutcome.GATED)
-                if is_late
-                else CandidateOutcome.PENDING
-            )
-        votes, is_established = established_votes(_votes(vantages), now_us, limits)
-        if elapsed_s >= limits.hold_s and self._is_confined(presence, now_us):
-            cells = localize(votes, limits.confirm_share, limits.votes, limits)
-            is_low = any(part.votes < limits.few for part in cells)
-            cells = self._significant_cells(presence, cells, vantages, now_us)
-            if cells and (elapsed_s >= limits.hold_low_s or not is_low):
-                is_power = confounders.is_power_failure(cells, vantages, limits)
-                confidence = self._confidence(presence, cells, common_fault, is_established)
-                self._open_outage(presence, outages, cells, vantages, now_us, confidence)
-                presence.exclude_from_churn(
-                    s
-                    for s in vantages
-                    if s.status is PresenceStatus.SILENT and _is_in_cells(cells, s)
-                )
-                self._assign_outage(
-                    presence, recent_outages, outages, narrow_cells(cells, votes), now_us, is_power
-                )
-                return CandidateOutcome.SETTLED
-        return self._suspect(presence, outages, vantages, now_us, is_late)
+        return _Evaluation(self, presence, outages, now_us).decide()
 
-    def _is_confined(self, presence: PresenceTracker, now_us: int) -> bool:
-        """Return whether no other countries begin too, or `spread_hold_s` has passed."""
-        waited_s = (now_us - self.burst_us) / SECOND_US
-        if waited_s >= presence.limits.spread_hold_s:
-            return True
-        return not confounders.is_spreading(presence, self.country, self.burst_us)
 
-    def _suspect(
+class _Evaluation:
+    """One evaluation of a candidate: its vantages and the outages of its country."""
+
+    def __init__(
         self,
+        candidate: OutageCandidate,
         presence: PresenceTracker,
         outages: list[OutageEpisode],
-        vantages: Sequence[VantagePresence],
         now_us: int,
-        is_late: bool,
-    ) -> CandidateOutcome:
-        limits = presence.limits
-        share = limits.confirm_share if is_late else limits.suspect_share
-        cells = localize(count_votes(_votes(vantages)), share, limits.burst, limits)
-        cells = self._significant_cells(presence, cells, vantages, now_us)
-        if not cells or self._is_covered(outages, cells):
-            return (
-                self._withdraw(now_us, CandidateOutcome.DROPPED)
-                if is_late
-                else CandidateOutcome.PENDING
-            )
-        self._open_outage(presence, outages, cells, vantages, now_us, limits.low)
-        if is_late and self.dark:
-            self.dark.held = (confounders.FEW,)
-        return CandidateOutcome.SETTLED if is_late else CandidateOutcome.PENDING
-
-    def _is_participant(self, vantage: VantagePresence) -> bool:
-        return vantage.status is PresenceStatus.LIVE or (
-            vantage.status is PresenceStatus.SILENT
-            and not vantage.deferred
-            and vantage.lost_us >= self.from_us
-        )
-
-    def _recent_outages(
-        self, outages: Sequence[OutageEpisode], now_us: int, presence: PresenceTracker
-    ) -> list[OutageEpisode]:
-        """Return open outages of the country that this one may extend."""
-        since_us = now_us - int(presence.limits.join_s * SECOND_US)
-        return [
-            outage
-            for outage in outages
-            if outage.is_open
-            and outage is not self.dark
-            and outage.country == self.country
-            and max(outage.grown_us, outage.suspected_us) >= since_us
+    ) -> None:
+        self._candidate = candidate
+        self._presence = presence
+        self._limits = presence.limits
+        self._outages = outages
+        self._now_us = now_us
+        self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
+        self._others = [  # other outages of the country
+            o for o in outages if o is not candidate.dark and o.country == candidate.country
+        ]
+        since_us = now_us - int(self._limits.join_s * SECOND_US)
+        self._extended = [  # open outages that this one may extend
+            o for o in self._others if o.is_open and max(o.grown_us, o.suspected_us) >= since_us
+        ]
+        candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
+        self._vantages = [
+            s
+            for s in presence.list_country(candidate.country)
+            if s.is_live or (s.is_silent and not s.deferred and s.lost_us >= candidate.from_us)
         ]
 
-    def _significant_cells(
-        self,
-        presence: PresenceTracker,
-        affected: Sequence[AffectedCell],
-        vantages: Sequence[VantagePresence],
-        now_us: int,
-    ) -> tuple[AffectedCell, ...]:
+    def decide(self) -> CandidateOutcome:
+        candidate = self._candidate
+        limits = self._limits
+        elapsed_s = (self._now_us - candidate.hold_us(limits)) / SECOND_US
+        since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
+        common_fault = confounders.has_common_mode(self._presence, candidate.country, since_us)
+        candidate.gated = common_fault is True or confounders.is_one_carrier(self._vantages, limits)
+        if candidate.gated:
+            return self._withdraw_if_late(CandidateOutcome.GATED)
+        votes, is_established = established_votes(
+            ((s.witness, s.is_silent) for s in self._vantages), self._now_us, limits
+        )
+        if elapsed_s >= limits.hold_s and self._is_confined():
+            cells = localize(votes, limits.confirm_share, limits.votes, limits)
+            is_low = any(cell.votes < limits.few for cell in cells)
+            cells = self._select_significant(cells)
+            if cells and (elapsed_s >= limits.hold_low_s or not is_low):
+                confidence = self._compute_confidence(cells, common_fault, is_established)
+                outage = self._update_outage(cells, confidence)
+                self._presence.exclude_from_churn(self._list_silent(cells))
+                is_power = confounders.is_power_failure(cells, self._vantages, limits)
+                self._settle_outage(outage, narrow_cells(cells, votes), is_power)
+                return CandidateOutcome.SETTLED
+        return self._suspect()
+
+    def _is_confined(self) -> bool:
+        """Return whether no other countries begin too, or `spread_hold_s` has passed."""
+        burst_us = self._candidate.burst_us
+        if (self._now_us - burst_us) / SECOND_US >= self._limits.spread_hold_s:
+            return True
+        return not confounders.is_spreading(self._presence, self._candidate.country, burst_us)
+
+    def _suspect(self) -> CandidateOutcome:
+        limits = self._limits
+        share = limits.confirm_share if self._is_late else limits.suspect_share
+        cells = self._select_significant(
+            localize(count_silent(self._vantages), share, limits.burst, limits)
+        )
+        if not cells or any(o.is_open and o.contains(cells) for o in self._others):
+            return self._withdraw_if_late(CandidateOutcome.DROPPED)
+        outage = self._update_outage(cells, limits.low)
+        if not self._is_late:
+            return CandidateOutcome.PENDING
+        outage.held = (confounders.FEW,)
+        return CandidateOutcome.SETTLED
+
+    def _withdraw_if_late(self, outcome: CandidateOutcome) -> CandidateOutcome:
+        if not self._is_late:
+            return CandidateOutcome.PENDING
+        outage = self._candidate.dark
+        if outage is not None:
+            outage.state = IncidentState.WITHDRAWN
+            outage.closed_us = self._now_us
+        return outcome
+
+    def _select_significant(self, affected: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
         """Return the cells that stand out by this burst.
 
         Cells of the candidate's own outage have stood out before and are not tested again.
         """
-        if self.dark is not None and self.dark.contains(affected):
+        candidate = self._candidate
+        if candidate.dark is not None and candidate.dark.contains(affected):
             return tuple(affected)
         new_silences = [
-            s for s in vantages if s.status is PresenceStatus.SILENT and s.lost_us >= self.burst_us
+            s for s in self._vantages if s.is_silent and s.lost_us >= candidate.burst_us
         ]
-        limits = presence.limits
-        cell_count = presence.live_cell_counts[self.country]
-        window_s = self.window_s + (now_us - self.found_us) / SECOND_US
+        cell_count = self._presence.live_cell_counts[candidate.country]
+        window_s = candidate.window_s + (self._now_us - candidate.found_us) / SECOND_US
         return tuple(
-            part
-            for part in affected
-            if burst_tail(presence, part.scope, new_silences, window_s, now_us)
-            <= tail_limit(part.scope, cell_count, limits)
+            cell
+            for cell in affected
+            if burst_tail(self._presence, cell.scope, new_silences, window_s, self._now_us)
+            <= tail_limit(cell.scope, cell_count, self._limits)
         )
 
-    def _confidence(
-        self,
-        presence: PresenceTracker,
-        cells: Sequence[AffectedCell],
-        common_fault: bool | None,
-        is_established: bool,
+    def _compute_confidence(
+        self, cells: Sequence[AffectedCell], common_fault: bool | None, is_established: bool
     ) -> float:
-        limits = presence.limits
+        limits = self._limits
         votes = sum(cell.votes for cell in cells)
         agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
         caps = [limits.most, agreement]
@@ -222,115 +214,81 @@ class OutageCandidate:
         caps += [limits.unwitnessed] if common_fault is None else []
         return round(min(caps), 3)
 
-    def _open_outage(
-        self,
-        presence: PresenceTracker,
-        outages: list[OutageEpisode],
-        cells: tuple[AffectedCell, ...],
-        vantages: Sequence[VantagePresence],
-        now_us: int,
-        confidence: float,
-    ) -> None:
-        silent = [
-            s for s in vantages if s.status is PresenceStatus.SILENT and _is_in_cells(cells, s)
+    def _list_silent(self, cells: Sequence[AffectedCell]) -> list[VantagePresence]:
+        return [
+            s
+            for s in self._vantages
+            if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
         ]
-        heard_times_us = [s.heard_us for s in silent]
-        burst_times_us = [s.heard_us for s in silent if s.lost_us >= self.burst_us]
-        started = bracket_onset(burst_times_us or heard_times_us, presence.limits)
-        if self.dark is None:
-            self.dark = OutageEpisode(
+
+    def _update_outage(self, cells: tuple[AffectedCell, ...], confidence: float) -> OutageEpisode:
+        """Update the candidate's outage, or open it."""
+        candidate = self._candidate
+        silent = self._list_silent(cells)
+        burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]
+        started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
+        outage = candidate.dark
+        if outage is None:
+            outage = candidate.dark = OutageEpisode(
                 id=incident_id("silence", "", enclosing_scope(p.scope for p in cells), started),
-                country=self.country,
+                country=candidate.country,
                 parts=cells,
                 started=started,
-                from_us=self.burst_us,
-                suspected_us=now_us,
+                from_us=candidate.burst_us,
+                suspected_us=self._now_us,
                 confidence=confidence,
-                limits=presence.limits,
+                limits=self._limits,
             )
-            outages.append(self.dark)
-        outage = self.dark
+            self._outages.append(outage)
         outage.parts = cells
         outage.started = started
         outage.confidence = confidence
-        outage.grown_us = now_us
+        outage.grown_us = self._now_us
+        return outage
 
-    def _is_covered(self, outages: Sequence[OutageEpisode], cells: Sequence[AffectedCell]) -> bool:
-        """Return whether another open outage contains the cells."""
-        return any(
-            outage.is_open
-            and outage is not self.dark
-            and outage.country == self.country
-            and outage.contains(cells)
-            for outage in outages
-        )
-
-    def _assign_outage(
-        self,
-        presence: PresenceTracker,
-        recent_outages: Sequence[OutageEpisode],
-        outages: list[OutageEpisode],
-        narrowed_cells: tuple[AffectedCell, ...],
-        now_us: int,
-        is_power: bool,
+    def _settle_outage(
+        self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...], is_power: bool
     ) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
-        own = self.dark
-        if own is None:
-            return
-        enclosing = self._enclosing_outage(outages, own, now_us)
+        enclosing = self._find_enclosing(own)
         if enclosing is not None:
-            outages.remove(own)
+            self._outages.remove(own)
             if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
-                enclosing.resume(narrowed_cells, own.started, now_us)
-        elif recent_outages:
-            earliest = recent_outages[0]
-            earliest.parts = _merge_cells(presence, earliest.parts, own.parts)
-            earliest.grown_us = now_us
+                enclosing.resume(narrowed_cells, own.started, self._now_us)
+        elif self._extended:
+            earliest = self._extended[0]
+            earliest.parts = _merge_cells(self._presence, earliest.parts, own.parts)
+            earliest.grown_us = self._now_us
             earliest.confidence = max(earliest.confidence, own.confidence)
             if earliest.state is IncidentState.SUSPECTED and not is_power:
-                earliest.confirm(now_us)
-            outages.remove(own)
+                earliest.confirm(self._now_us)
+            self._outages.remove(own)
         elif is_power:
             own.held = (confounders.POWER,)
         else:
-            own.confirm(now_us)
+            own.confirm(self._now_us)
 
-    def _enclosing_outage(
-        self, outages: Sequence[OutageEpisode], own: OutageEpisode, now_us: int
-    ) -> OutageEpisode | None:
-        """Return the narrowest outage that holds it, open or closed within `resume_s`."""
-        since_us = now_us - int(own.limits.resume_s * SECOND_US)
+    def _find_enclosing(self, own: OutageEpisode) -> OutageEpisode | None:
+        """Find the narrowest outage that holds it, open or closed within `resume_s`."""
+        since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
         enclosing = [
             outage
-            for outage in outages
-            if outage is not own
-            and outage.country == self.country
-            and outage.contains(own.parts)
+            for outage in self._others
+            if outage.contains(own.parts)
             and (
                 outage.is_open
                 or (outage.state is IncidentState.CLOSED and (outage.closed_us or 0) >= since_us)
             )
         ]
-        return max(
-            enclosing,
-            key=lambda d: (min(p.scope.named_fields for p in d.parts), d.suspected_us),
-            default=None,
-        )
-
-    def _withdraw(self, now_us: int, outcome: CandidateOutcome) -> CandidateOutcome:
-        if self.dark is not None:
-            self.dark.state = IncidentState.WITHDRAWN
-            self.dark.closed_us = now_us
-        return outcome
+        return max(enclosing, key=_narrowness, default=None)
 
 
-def _votes(vantages: Sequence[VantagePresence]) -> list[tuple[VantageRef, bool]]:
-    return [(vantage.witness, vantage.status is PresenceStatus.SILENT) for vantage in vantages]
+def _narrowness(outage: OutageEpisode) -> tuple[int, int]:
+    return min(cell.scope.named_fields for cell in outage.parts), outage.suspected_us
 
 
-def _is_in_cells(cells: Sequence[AffectedCell], vantage: VantagePresence) -> bool:
-    return any(cell.scope.includes(vantage.witness.place) for cell in cells)
+def _count_named_fields(cell: AffectedCell) -> int:
+    return cell.scope.named_fields
 
 
 def _merge_cells(
@@ -342,9 +300,8 @@ def _merge_cells(
 
     For example, an operator with only mobile vantages is no second part beside the mobile cell.
     """
-    all_cells = sorted([*second_cells, *first_cells], key=lambda cell: cell.scope.named_fields)
     merged: list[AffectedCell] = []
-    for cell in all_cells:
+    for cell in sorted([*second_cells, *first_cells], key=_count_named_fields):
         if not any(_is_inside(presence, cell, merged_cell) for merged_cell in merged):
             merged.append(cell)
     return tuple(merged)
@@ -353,8 +310,9 @@ def _merge_cells(
 def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCell) -> bool:
     if cell.scope.is_within(outer.scope):
         return True
-    members = presence.select(
-        cell.scope.country,
-        lambda s: s.status is not PresenceStatus.AWAY and cell.scope.includes(s.witness.place),
-    )
-    return bool(members) and all(outer.scope.includes(s.witness.place) for s in members)
+    places = {
+        s.place
+        for s in presence.list_country(cell.scope.country)
+        if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
+    }
+    return bool(places) and all(map(outer.scope.includes, places))

@@ -6,11 +6,11 @@ from statistics import median
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
     PresenceTracker,
     VantagePresence,
+    count_silent,
 )
-from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import VoteCount, sum_votes
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -31,8 +31,8 @@ def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> b
     for other in presence.countries:
         if other == country:
             continue
-        country_count = _count_silent(
-            presence.select(other, lambda vantage: _is_recent(vantage, since_us))
+        country_count = _sum_silent(
+            [s for s in presence.list_country(other) if _is_recent(s, since_us)]
         )
         world_count.add(country_count)
         if country_count.votes >= limits.witnesses:
@@ -50,22 +50,15 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     """
     limits = presence.limits
     apart_us = int(limits.spread_s * SECOND_US)
-
-    def is_new(vantage: VantagePresence) -> bool:
-        return (
-            vantage.status is PresenceStatus.SILENT and abs(vantage.lost_us - burst_us) <= apart_us
-        )
-
     begun_countries = 0
     for other in presence.countries:
-        if other != country and len(presence.select(other, is_new)) >= limits.burst:
-            participants = presence.select(
-                other,
-                lambda other_vantage: (
-                    other_vantage.status is PresenceStatus.LIVE or is_new(other_vantage)
-                ),
-            )
-            begun_countries += _count_silent(participants).share >= limits.witness_share / 2
+        participants = [
+            s
+            for s in presence.list_country(other)
+            if s.is_live or (s.is_silent and abs(s.lost_us - burst_us) <= apart_us)
+        ]
+        if other != country and sum(s.is_silent for s in participants) >= limits.burst:
+            begun_countries += _sum_silent(participants).share >= limits.witness_share / 2
     return begun_countries >= 2
 
 
@@ -74,16 +67,10 @@ def is_one_carrier(vantages: Sequence[VantagePresence], limits: Thresholds) -> b
     by_carrier: defaultdict[str, list[VantagePresence]] = defaultdict(list)
     for vantage in vantages:
         by_carrier[vantage.witness.carrier].append(vantage)
-    carrier_counts = [_count_silent(carrier_vantages) for carrier_vantages in by_carrier.values()]
-    silent_carriers = [t for t in carrier_counts if t.share >= limits.confirm_share]
-    live_carriers = [
-        t for t in carrier_counts if t.votes >= limits.witnesses and t.share <= limits.alive_share
-    ]
-    return (
-        len(silent_carriers) == 1
-        and bool(live_carriers)
-        and len(silent_carriers) + len(live_carriers) == len(carrier_counts)
-    )
+    counts = [_sum_silent(carrier_vantages) for carrier_vantages in by_carrier.values()]
+    silent_carriers = [count for count in counts if count.share >= limits.confirm_share]
+    live_carriers = [count for count in counts if _is_alive(count, limits)]
+    return len(silent_carriers) == 1 and len(live_carriers) == len(counts) - 1 > 0
 
 
 def is_power_failure(
@@ -97,21 +84,21 @@ def is_power_failure(
     regions = {cell.scope.region for cell in cells}
     if len(regions) != 1 or regions == {""}:
         return False
-    regional = [s for s in vantages if s.witness.place.region in regions]
-    mobile = _count_silent([s for s in regional if s.witness.place.access == "mobile"])
-    silent = [s for s in regional if s.status is PresenceStatus.SILENT]
-    fixed = {s.witness.place.asn for s in silent if s.witness.place.access != "mobile"}
-    return (
-        mobile.votes >= limits.witnesses and mobile.share <= limits.alive_share and len(fixed) > 1
-    )
+    regional = [s for s in vantages if s.place.region in regions]
+    mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
+    silent_fixed = {s.place.asn for s in regional if s.is_silent and s.place.access != "mobile"}
+    return _is_alive(mobile, limits) and len(silent_fixed) > 1
+
+
+def _is_alive(count: VoteCount, limits: Thresholds) -> bool:
+    return count.votes >= limits.witnesses and count.share <= limits.alive_share
 
 
 def _is_recent(vantage: VantagePresence, since_us: int) -> bool:
-    return vantage.status is PresenceStatus.LIVE or (
-        vantage.status is PresenceStatus.SILENT
-        and (vantage.lost_us >= since_us or vantage.deferred)
+    return vantage.is_live or (
+        vantage.is_silent and (vantage.lost_us >= since_us or vantage.deferred)
     )
 
 
-def _count_silent(vantages: Sequence[VantagePresence]) -> VoteCount:
-    return sum_votes(count_votes((s.witness, s.status is PresenceStatus.SILENT) for s in vantages))
+def _sum_silent(vantages: Sequence[VantagePresence]) -> VoteCount:
+    return sum_votes(count_silent(vantages))

@@ -16,7 +16,7 @@ silence during a fault proves nothing. The time of the blackout is a coverage ga
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
@@ -24,7 +24,6 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
     PresenceTracker,
     VantagePresence,
     affects,
@@ -40,6 +39,7 @@ from heliograph_collector.model.signals import (
     PresenceSignal,
     VantageArrival,
     VantageLoss,
+    sort_signals,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -70,23 +70,12 @@ def detect_silence(
 ) -> Findings:
     """Detect outages in the signals up to a time; the order of signals is free."""
     detector = SilenceDetector(limits, weekly_rates)
-    for signal in sorted(signals, key=_sort_key):
+    for signal in sort_signals(signals):
         if signal.at_us > until_us:
             break
         detector.on_signal(signal)
     detector.advance_to(until_us)
     return detector.findings()
-
-
-def _sort_key(signal: PresenceSignal | Fault | OfflineReport) -> tuple[int, int, str]:
-    """Sort by time; at one time faults first, then losses, then arrivals."""
-    rank = 0 if isinstance(signal, Fault) else 2 if isinstance(signal, VantageArrival) else 1
-    nym = signal.witness.nym if isinstance(signal, VantageArrival) else getattr(signal, "nym", "")
-    return signal.at_us, rank, nym
-
-
-def _timer_key(timer: tuple[int, int, str, object]) -> tuple[int, int]:
-    return timer[0], timer[1]
 
 
 @dataclass(slots=True)
@@ -99,13 +88,7 @@ class _Blackout:
 
     def is_continued_by(self, fault: Fault) -> bool:
         """Return whether this is the same fault, reported again because it continues."""
-        own = self.fault
-        return (own.at_us, own.why, own.country, own.carrier) == (
-            fault.at_us,
-            fault.why,
-            fault.country,
-            fault.carrier,
-        )
+        return replace(self.fault, until_us=fault.until_us) == fault
 
 
 @dataclass(slots=True, kw_only=True)
@@ -192,7 +175,7 @@ class SilenceDetector:
     def country_of(self, pseudonym: str) -> str:
         """Return the country of a vantage, "" if it is unknown."""
         vantage = self._presence.vantages.get(pseudonym)
-        return vantage.witness.place.country if vantage else ""
+        return vantage.place.country if vantage else ""
 
     def state(self) -> SilenceDetectorState:
         """Return the state to save at once, because it shares parts with the detector."""
@@ -201,36 +184,23 @@ class SilenceDetector:
         return SilenceDetectorState(
             seats=list(self._presence.vantages.values()),
             pools=[(*where, record) for where, record in self._presence.pools.items()],
-            fresh={
-                c: [s.witness.nym for s in silences]
-                for c, silences in self._recent_silences.items()
-                if silences
-            },
+            fresh={c: _list_pseudonyms(s) for c, s in self._recent_silences.items() if s},
             blackouts=[
-                (b.fault, b.until_us, [s.witness.nym for s in b.affected]) for b in self._blackouts
+                (b.fault, b.until_us, _list_pseudonyms(b.affected)) for b in self._blackouts
             ],
             darks=self._outages,
-            cases=[
-                (candidate, outage_index.get(id(candidate.dark), -1))
-                for candidate in self._candidates.values()
-            ],
+            cases=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
             blind=self._coverage_gaps,
             timers=[
-                self._timer_state(timer, blackout_index)
-                for timer in sorted(self._timers, key=_timer_key)
+                (at_us, number, name, target, -1)
+                if isinstance(target, str)
+                else (at_us, number, name, "", blackout_index[id(target)])
+                for at_us, number, name, target in sorted(self._timers)
             ],
             set=sorted(self._scheduled),
             number=self._timer_number,
             fired_us=self.fired_us,
         )
-
-    def _timer_state(
-        self, timer: tuple[int, int, str, object], blackout_index: Mapping[int, int]
-    ) -> tuple[int, int, str, str, int]:
-        at_us, number, name, target = timer
-        if isinstance(target, str):
-            return at_us, number, name, target, -1
-        return at_us, number, name, "", blackout_index[id(target)]
 
     @classmethod
     def from_state(
@@ -239,14 +209,10 @@ class SilenceDetector:
         """Restore a detector. Raises KeyError, IndexError."""
         detector = cls(limits)
         detector._presence.restore(state.seats)
-        detector._presence.pools.update(
-            {(country, access): r for country, access, r in state.pools}
-        )
+        detector._presence.pools.update({(c, access): record for c, access, record in state.pools})
         vantages = detector._presence.vantages
         for country, pseudonyms in state.fresh.items():
-            detector._recent_silences[country].extend(
-                vantages[pseudonym] for pseudonym in pseudonyms
-            )
+            detector._recent_silences[country].extend(map(vantages.__getitem__, pseudonyms))
         detector._blackouts = [
             _Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
             for fault, until_us, pseudonyms in state.blackouts
@@ -267,9 +233,12 @@ class SilenceDetector:
 
     def count_live(self, country: str) -> int:
         """Count live vantages; during an open outage count all known vantages."""
-        if any(outage.is_open and outage.country == country for outage in self._outages):
-            return len(self._presence.countries[country])
+        if self._open_outages(country):
+            return len(self._presence.list_country(country))
         return self._presence.live_counts[Scope(country)]
+
+    def _open_outages(self, country: str) -> list[OutageEpisode]:
+        return [o for o in self._outages if o.is_open and o.country == country]
 
     def _add_timer(self, at_us: int, name: str, target: object) -> None:
         self._timer_number += 1
@@ -292,17 +261,17 @@ class SilenceDetector:
         self._on_silent(vantage)
 
     def _on_silent(self, vantage: VantagePresence) -> None:
-        country = vantage.witness.place.country
+        country = vantage.place.country
         self._recent_silences[country].append(vantage)
         if len(self._recent_silences[country]) >= self._limits.burst:
             self._schedule(vantage.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
         self._on_change(vantage, vantage.lost_us)
 
     def _on_change(self, vantage: VantagePresence, at_us: int) -> None:
-        country = vantage.witness.place.country
+        country = vantage.place.country
         if country in self._candidates:
             self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
-        if any(outage.is_open and outage.country == country for outage in self._outages):
+        if self._open_outages(country):
             self._schedule(at_us + _FOLLOW_US, "follow", country)
 
     def _on_fault(self, fault: Fault) -> None:
@@ -331,10 +300,9 @@ class SilenceDetector:
     def _defer_silences(self, silences: deque[VantagePresence], blackout: _Blackout) -> None:
         """Defer silences since a heartbeat before the fault, as it may explain them."""
         since_us = blackout.fault.at_us - int(self._limits.beat_s * SECOND_US)
-        for vantage in [
-            s for s in silences if s.heard_us >= since_us and affects(blackout.fault, s)
-        ]:
-            if vantage.status is PresenceStatus.SILENT:
+        for vantage in list(silences):
+            is_explained = vantage.heard_us >= since_us and affects(blackout.fault, vantage)
+            if is_explained and vantage.is_silent:
                 vantage.deferred = True
                 blackout.affected.append(vantage)
                 silences.remove(vantage)
@@ -351,12 +319,10 @@ class SilenceDetector:
         since_us = now_us - int(max(self._limits.windows_s) * SECOND_US)
         while silences and silences[0].lost_us < since_us:
             silences.popleft()
-        burst_vantages = [
-            s for s in silences if s.status is PresenceStatus.SILENT and not s.deferred
-        ]
         candidate = self._candidates.get(country)
         if candidate is None:
-            candidate = OutageCandidate.from_burst(self._presence, country, burst_vantages, now_us)
+            burst = [s for s in silences if s.is_silent and not s.deferred]
+            candidate = OutageCandidate.from_burst(self._presence, country, burst, now_us)
             if candidate is None:
                 return
             self._candidates[country] = candidate
@@ -374,22 +340,22 @@ class SilenceDetector:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:
-        outages = [d for d in self._outages if d.is_open and d.country == country]
-        needs_follow_up = [
-            outage.follow(
-                self._presence,
-                now_us,
-                [other_outage for other_outage in outages if other_outage is not outage],
-            )
-            for outage in outages
-            if country not in self._candidates
-        ]
-        if any(needs_follow_up) or country in self._candidates:
+        needs_follow_up = country in self._candidates
+        if not needs_follow_up:
+            outages = self._open_outages(country)
+            for outage in outages:
+                others = [other for other in outages if other is not outage]
+                needs_follow_up |= outage.follow(self._presence, now_us, others)
+        if needs_follow_up:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _on_replay(self, signal: OfflineReport) -> None:
         vantage = self._presence.vantages.get(signal.nym)
         for outage in self._outages:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
-            is_nearby = vantage is not None and outage.holds(vantage.witness.place)
+            is_nearby = vantage is not None and outage.holds(vantage.place)
             outage.add_replay(signal, is_nearby and signal.since_us <= over_us)
+
+
+def _list_pseudonyms(vantages: Iterable[VantagePresence]) -> list[str]:
+    return [vantage.witness.nym for vantage in vantages]

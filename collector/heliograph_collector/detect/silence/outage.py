@@ -18,13 +18,14 @@ from functools import cache
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
     PresenceTracker,
     VantagePresence,
+    count_live,
+    count_silent,
 )
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.tails import quantile, upper_tail
-from heliograph_collector.detect.stats.voting import count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -85,14 +86,12 @@ class OutageEpisode:
 
     def had_reopened(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether part of it had come back, so that a cut there is new."""
+        latest_phases = [self._latest_phase(cell.scope) for cell in cells]
         return not self.is_open or any(
-            phase.way is PhaseDirection.OPENING
-            for phase in (self._latest_phase(cell.scope) for cell in cells)
-            if phase is not None
+            phase is not None and phase.way is PhaseDirection.OPENING for phase in latest_phases
         )
 
     def _latest_phase(self, scope: Scope) -> PhaseChange | None:
-        """Return the last phase that touches this cell."""
         for phase in reversed(self.turns):
             if any(p.scope.is_within(scope) or scope.is_within(p.scope) for p in phase.parts):
                 return phase
@@ -141,15 +140,14 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
-        voters = [s for s in vantages if s.witness.place.access != "hosting"]
-        silent_votes = count_votes((s.witness, s.status is PresenceStatus.SILENT) for s in voters)
+        voters = [s for s in vantages if s.place.access != "hosting"]
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
-        dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
+        dark_cells = localize(
+            count_silent(voters), self.limits.confirm_share, min_votes, self.limits
+        )
         if not dark_cells:
-            live_count = sum_votes(
-                count_votes((s.witness, s.status is PresenceStatus.LIVE) for s in voters)
-            )
-            return live_count.hits >= self.needed and self._is_clearing(vantages, now_us)
+            has_votes = sum_votes(count_live(voters)).hits >= self.needed
+            return has_votes and self._is_clearing(vantages, now_us)
         self._clear_us = None
         self._last = dark_cells
         return self._detect_opening(vantages, now_us, presence, other_outages)
@@ -180,24 +178,16 @@ class OutageEpisode:
             closed_us=self.closed_us,
             turns=tuple(self.turns),
             held=self.held,
-            hints=(
-                *hint_on_the_hour(self.started),
-                *hint_power_or_network(self.replays),
-            ),
+            hints=(*hint_on_the_hour(self.started), *hint_power_or_network(self.replays)),
         )
 
     def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
-        return presence.select(
-            self.country,
-            lambda s: (
-                (
-                    s.status is PresenceStatus.LIVE
-                    or (s.status is PresenceStatus.SILENT and s.lost_us >= self.from_us)
-                )
-                and is_inside(s.witness.place)
-            ),
-        )
+        return [
+            s
+            for s in presence.list_country(self.country)
+            if (s.is_live or (s.is_silent and s.lost_us >= self.from_us)) and is_inside(s.place)
+        ]
 
     def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int) -> bool:
         if self._clear_us is None:
@@ -205,19 +195,16 @@ class OutageEpisode:
         if now_us - self._clear_us < self.limits.clear_s * SECOND_US:
             return True
         since_us = self._clear_us - _CLEARING_US
-        last_dark = [
-            s for s in vantages if any(p.scope.includes(s.witness.place) for p in self._last)
-        ]
         return_times_us = [
             s.back_us
-            for s in last_dark
-            if s.status is PresenceStatus.LIVE and s.back_us >= since_us
+            for s in vantages
+            if s.is_live
+            and s.back_us >= since_us
+            and any(p.scope.includes(s.place) for p in self._last)
         ]
         self.ended = bracket_return(return_times_us or [self._clear_us], self.limits)
-        end_state = (
-            IncidentState.CLOSED if self.confirmed_us is not None else IncidentState.WITHDRAWN
-        )
-        self._close(end_state, now_us)
+        was_confirmed = self.confirmed_us is not None
+        self._close(IncidentState.CLOSED if was_confirmed else IncidentState.WITHDRAWN, now_us)
         return False
 
     def _close(self, state: IncidentState, now_us: int) -> None:
@@ -235,18 +222,16 @@ class OutageEpisode:
     ) -> bool:
         """Detect an opening: more returns than by chance, which last."""
         if self._back is None:
-            returned_vantages = self._recent_returns(vantages, now_us)
-            silent_networks = {
-                s.witness.prefix for s in vantages if s.status is PresenceStatus.SILENT
-            }
-            returned_networks = {s.witness.prefix for s in returned_vantages}
-            chances = [self.limits.back_chance] * len(silent_networks | returned_networks)
-            is_enough = len(returned_networks) >= self.limits.burst
-            if is_enough and upper_tail(chances, len(returned_networks)) <= self.limits.back_alpha:
-                self._back = now_us, min(s.back_us for s in returned_vantages)
+            returned = self._recent_returns(vantages, now_us)
+            networks = {s.witness.prefix for s in returned}
+            silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
+            chances = [self.limits.back_chance] * len(silent_networks | networks)
+            is_enough = len(networks) >= self.limits.burst
+            if is_enough and upper_tail(chances, len(networks)) <= self.limits.back_alpha:
+                self._back = now_us, min(s.back_us for s in returned)
             return self._back is not None
-        looked_us, first_us = self._back
-        if now_us - looked_us < self.limits.back_hold_s * SECOND_US:
+        evaluated_us, first_us = self._back
+        if now_us - evaluated_us < self.limits.back_hold_s * SECOND_US:
             return True
         self._back = None
         phase = self._opening_phase(vantages, first_us, now_us)
@@ -258,27 +243,22 @@ class OutageEpisode:
     def _opening_phase(
         self, vantages: Sequence[VantagePresence], first_us: int, now_us: int
     ) -> PhaseChange | None:
-        members = [
-            s for s in vantages if s.status is PresenceStatus.SILENT or s.back_us >= first_us
-        ]
-        votes = count_votes((s.witness, s.status is PresenceStatus.LIVE) for s in members)
+        members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
+        votes = count_live(members)
         cells = localize(votes, self.limits.back_share, self.limits.witnesses, self.limits)
         if not cells:
             return None
-        return_times_us = [s.back_us for s in members if s.status is PresenceStatus.LIVE]
-        bracket = bracket_return(return_times_us, self.limits)
+        bracket = bracket_return([s.back_us for s in members if s.is_live], self.limits)
         return PhaseChange(PhaseDirection.OPENING, narrow_cells(cells, votes), bracket, now_us)
 
     def _recent_returns(
         self, vantages: Sequence[VantagePresence], now_us: int
     ) -> list[VantagePresence]:
-        since_us = now_us - int(self.limits.back_window_s * SECOND_US)
+        since_us = max(now_us - int(self.limits.back_window_s * SECOND_US), self.started.latest_us)
         return [
             s
             for s in vantages
-            if s.status is PresenceStatus.LIVE
-            and s.back_us >= max(since_us, self.started.latest_us)
-            and not self._is_explained(s.witness.place, now_us)
+            if s.is_live and s.back_us >= since_us and not self._is_explained(s.place, now_us)
         ]
 
     def _is_explained(self, location: VantageLocation, now_us: int) -> bool:
@@ -298,31 +278,24 @@ def _exclude_outages(
     """Exclude cells that another outage keeps dark, because they have no vote here."""
     limits = presence.limits
     excluded = set(cell.beyond)
-    for other_cell in (
-        other_cell for other_outage in other_outages for other_cell in other_outage.parts
-    ):
+    for other_cell in (part for outage in other_outages for part in outage.parts):
         scope = cell.scope.intersect(other_cell.scope)
         if scope is None or scope == cell.scope:
             continue  # the cell's own votes show its return
-        silent_count = sum_votes(
-            count_votes(
-                (s.witness, s.status is PresenceStatus.SILENT) for s in _voters_in(presence, scope)
-            )
-        )
+        silent_count = sum_votes(count_silent(_voters_in(presence, scope)))
         if silent_count.votes >= limits.votes and silent_count.share >= limits.confirm_share:
             excluded.add(scope)
     return replace(cell, beyond=tuple(sorted(excluded)))
 
 
 def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]:
-    return presence.select(
-        scope.country,
-        lambda s: (
-            s.status in (PresenceStatus.LIVE, PresenceStatus.SILENT)
-            and scope.includes(s.witness.place)
-            and (scope.access == "hosting" or s.witness.place.access != "hosting")
-        ),
-    )
+    return [
+        s
+        for s in presence.list_country(scope.country)
+        if (s.is_live or s.is_silent)
+        and scope.includes(s.place)
+        and (scope.access == "hosting" or s.place.access != "hosting")
+    ]
 
 
 def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracket:

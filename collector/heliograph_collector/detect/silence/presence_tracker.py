@@ -6,9 +6,10 @@ seen; an arrival makes them live, and `resolve_fault` makes the missing ones sil
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import partial
 
 from heliograph_collector.detect.stats.churn import (
     FLAT,
@@ -17,12 +18,14 @@ from heliograph_collector.detect.stats.churn import (
     silence_chance,
     silences_per_day,
 )
+from heliograph_collector.detect.stats.voting import VotesByPlace, count_votes
 from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
     Goodbye,
     VantageArrival,
+    VantageLocation,
     VantageLoss,
     VantageRef,
 )
@@ -50,6 +53,22 @@ class VantagePresence:
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
 
+    @property
+    def place(self) -> VantageLocation:
+        return self.witness.place
+
+    @property
+    def is_live(self) -> bool:
+        return self.status is PresenceStatus.LIVE
+
+    @property
+    def is_silent(self) -> bool:
+        return self.status is PresenceStatus.SILENT
+
+    @property
+    def is_expected(self) -> bool:
+        return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
+
 
 @dataclass(slots=True)
 class PresenceTracker:
@@ -59,21 +78,21 @@ class PresenceTracker:
     weekly_rates: Sequence[float] = FLAT
     vantages: dict[str, VantagePresence] = field(default_factory=dict)
     countries: defaultdict[str, dict[str, VantagePresence]] = field(
-        default_factory=lambda: defaultdict(dict)
+        default_factory=partial(defaultdict, dict)
     )
     live_counts: Counter[Scope] = field(default_factory=Counter)
     # by country: cells with a live vantage
     live_cell_counts: Counter[str] = field(default_factory=Counter)
     pools: defaultdict[tuple[str, str], ChurnRecord] = field(
-        default_factory=lambda: defaultdict(ChurnRecord)
+        default_factory=partial(defaultdict, ChurnRecord)
     )
 
     def restore(self, restored: Iterable[VantagePresence]) -> None:
         """Restore the vantages of a checkpoint."""
         for vantage in restored:
             self.vantages[vantage.witness.nym] = vantage
-            self.countries[vantage.witness.place.country][vantage.witness.nym] = vantage
-            if vantage.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
+            self.countries[vantage.place.country][vantage.witness.nym] = vantage
+            if vantage.is_expected:
                 self._count_live(vantage, +1)
 
     def on_arrival(self, signal: VantageArrival) -> VantagePresence:
@@ -82,12 +101,12 @@ class PresenceTracker:
         vantage = self.vantages.get(witness.nym)
         if vantage is None:
             vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
-        elif vantage.witness.place != witness.place:
+        elif vantage.place != witness.place:
             self._mark_away(vantage, signal.at_us)
-            del self.countries[vantage.witness.place.country][witness.nym]
+            del self.countries[vantage.place.country][witness.nym]
         vantage.witness = witness
         self.countries[witness.place.country][witness.nym] = vantage
-        if vantage.status is PresenceStatus.SILENT:
+        if vantage.is_silent:
             vantage.back_us = signal.at_us
         if vantage.status in (PresenceStatus.SILENT, PresenceStatus.AWAY):
             self._count_live(vantage, +1)
@@ -97,18 +116,15 @@ class PresenceTracker:
         vantage.floor = 0.0
         return vantage
 
-    def on_goodbye(self, signal: Goodbye) -> VantagePresence | None:
+    def on_goodbye(self, signal: Goodbye) -> None:
         vantage = self.vantages.get(signal.nym)
         if vantage is not None:
             self._mark_away(vantage, signal.at_us)
-        return vantage
 
     def on_lost(self, signal: VantageLoss) -> VantagePresence | None:
         """Record a loss; return None if the vantage is unknown, not live or back again."""
         vantage = self.vantages.get(signal.nym)
-        if vantage is None or vantage.status not in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
-            return None
-        if vantage.since_us > signal.heard_us:
+        if vantage is None or not vantage.is_expected or vantage.since_us > signal.heard_us:
             return None
         self._record_presence(vantage, signal.heard_us, losses=1)
         self._count_live(vantage, -1)
@@ -119,11 +135,7 @@ class PresenceTracker:
 
     def suspend(self, fault: Fault) -> list[VantagePresence]:
         """Return the live vantages that a fault affects; a restart makes them awaited."""
-        affected = [
-            s
-            for s in self.vantages.values()
-            if s.status is PresenceStatus.LIVE and affects(fault, s)
-        ]
+        affected = [s for s in self.vantages.values() if s.is_live and affects(fault, s)]
         if fault.why is FaultReason.RESTART:
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
@@ -142,10 +154,10 @@ class PresenceTracker:
         missing_vantages = [
             s for s in present_vantages if s.status is PresenceStatus.AWAITED or s.deferred
         ]
-        present_by_country = Counter(s.witness.place.country for s in present_vantages)
-        missing_by_country = Counter(s.witness.place.country for s in missing_vantages)
+        present_by_country = Counter(s.place.country for s in present_vantages)
+        missing_by_country = Counter(s.place.country for s in missing_vantages)
         for vantage in missing_vantages:
-            country = vantage.witness.place.country
+            country = vantage.place.country
             others_count = len(present_vantages) - present_by_country[country]
             others_missing = len(missing_vantages) - missing_by_country[country]
             is_known = others_count >= self.limits.witnesses
@@ -168,9 +180,8 @@ class PresenceTracker:
     def chance_of_silence(self, vantage: VantagePresence, window_s: float, now_us: int) -> float:
         """Return the chance that a vantage falls silent within the window by itself."""
         rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
-        return max(
-            vantage.floor, silence_chance(rate * self.weekly_rates[hour_of_week(now_us)], window_s)
-        )
+        rate *= self.weekly_rates[hour_of_week(now_us)]
+        return max(vantage.floor, silence_chance(rate, window_s))
 
     def min_pool_chance(self, country: str, window_s: float) -> float:
         """Return the lowest chance of the country's pools, for screening."""
@@ -181,13 +192,12 @@ class PresenceTracker:
         ]
         return silence_chance(min(rates, default=self.limits.usual_per_day), window_s)
 
-    def select(
-        self, country: str, predicate: Callable[[VantagePresence], bool]
-    ) -> list[VantagePresence]:
-        return [vantage for vantage in self.countries[country].values() if predicate(vantage)]
+    def list_country(self, country: str) -> Collection[VantagePresence]:
+        """Return all vantages of a country, also those that are away."""
+        return self.countries[country].values()
 
     def _mark_away(self, vantage: VantagePresence, at_us: int) -> None:
-        if vantage.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED):
+        if vantage.is_expected:
             self._record_presence(vantage, at_us, losses=0)
             self._count_live(vantage, -1)
         vantage.status = PresenceStatus.AWAY
@@ -202,17 +212,23 @@ class PresenceTracker:
         return self.pools[witness.place.country, witness.place.access]
 
     def _count_live(self, vantage: VantagePresence, step: int) -> None:
-        for scope in scopes_of(vantage.witness.place):
-            previous_count = self.live_counts[scope]
-            self.live_counts[scope] = previous_count + step
-            self.live_cell_counts[scope.country] += (previous_count + step > 0) - (
-                previous_count > 0
-            )
+        for scope in scopes_of(vantage.place):
+            was_live = self.live_counts[scope] > 0
+            self.live_counts[scope] += step
+            self.live_cell_counts[scope.country] += (self.live_counts[scope] > 0) - was_live
 
 
 def affects(fault: Fault, vantage: VantagePresence) -> bool:
     """Return whether a fault of the collector affects this vantage."""
-    return fault.country in ("", vantage.witness.place.country) and fault.carrier in (
-        "",
-        vantage.witness.carrier,
-    )
+    is_in_country = fault.country in ("", vantage.place.country)
+    return is_in_country and fault.carrier in ("", vantage.witness.carrier)
+
+
+def count_silent(vantages: Iterable[VantagePresence]) -> VotesByPlace:
+    """Count the vantages' votes; silence is a hit."""
+    return count_votes((s.witness, s.is_silent) for s in vantages)
+
+
+def count_live(vantages: Iterable[VantagePresence]) -> VotesByPlace:
+    """Count the vantages' votes; being live is a hit."""
+    return count_votes((s.witness, s.is_live) for s in vantages)

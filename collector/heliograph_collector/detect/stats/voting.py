@@ -1,7 +1,7 @@
 """Voting: one vote per network, and only established vantages if they suffice."""
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US
@@ -23,6 +23,9 @@ class VoteCount:
     def add(self, other: "VoteCount") -> None:
         self.votes += other.votes
         self.hits += other.hits
+
+    def without(self, part: "VoteCount") -> "VoteCount":
+        return VoteCount(max(0.0, self.votes - part.votes), max(0.0, self.hits - part.hits))
 
 
 VotesByPlace = dict[VantageLocation, VoteCount]
@@ -55,10 +58,12 @@ def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
     return dict(votes_by_place)
 
 
-def sum_votes(votes_by_place: VotesByPlace) -> VoteCount:
-    """Sum the votes of all locations."""
+def sum_votes(
+    votes_by_key: Mapping[VantageLocation, VoteCount] | Mapping[str, VoteCount],
+) -> VoteCount:
+    """Sum the votes of all locations or countries."""
     overall = VoteCount()
-    for vote_count in votes_by_place.values():
+    for vote_count in votes_by_key.values():
         overall.add(vote_count)
     return overall
 
