@@ -25,7 +25,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageSignal,
 )
-from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS
 
 FEW = "too_few_vantages"
 MIN_LIVE = 5  # live vantages of a country, as Thresholds.votes: fewer confirm nothing
@@ -93,17 +93,15 @@ class DetectorEngine:
     _checked_us: int = 0
 
     @classmethod
-    def create(
-        cls, journal: str, secret: bytes, at_us: int, limits: Thresholds = THRESHOLDS
-    ) -> "DetectorEngine":
+    def create(cls, journal: str, secret: bytes, at_us: int) -> "DetectorEngine":
         """Create an engine without history.
 
         Args:
             at_us: The first bin begins at the whole minute before this time.
         """
-        width_us = int(limits.bin_s * SECOND_US)
-        blocking = BlockingDetector(at_us // width_us * width_us, limits)
-        return cls(journal, SignalReader(secret), SilenceDetector(limits), blocking)
+        width_us = int(THRESHOLDS.bin_s * SECOND_US)
+        blocking = BlockingDetector(at_us // width_us * width_us)
+        return cls(journal, SignalReader(secret), SilenceDetector(), blocking)
 
     def read_rows(
         self, rows: Iterable[JournalRow], late_moments: Mapping[int, int] | None = None
@@ -240,15 +238,13 @@ class DetectorEngine:
         )
 
     @classmethod
-    def from_state(
-        cls, state: EngineState, secret: bytes, limits: Thresholds = THRESHOLDS
-    ) -> "DetectorEngine":
+    def from_state(cls, state: EngineState, secret: bytes) -> "DetectorEngine":
         """Restore an engine. Raises KeyError, IndexError on an incomplete state."""
         engine = cls(
             state.journal,
             SignalReader(secret, state.gaps),
-            SilenceDetector.from_state(state.watch, limits),
-            BlockingDetector.from_state(state.reach, limits),
+            SilenceDetector.from_state(state.watch),
+            BlockingDetector.from_state(state.reach),
             state.thin,
             state.position,
             state.received_us,

@@ -43,7 +43,6 @@ from heliograph_collector.model.signals import (
     VoteValue,
     derive_vote_value,
 )
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 LINK_RULES = "anchors."  # prefix of rules on the vantage's own link, which is no service
 SLOW_METHODS = ("throttled", "frozen")  # methods that let a few bytes through
@@ -215,9 +214,7 @@ def _measurement_times(row: JournalRow) -> list[int]:
     return [m.started_us + m.clock_offset_us for m in batch.measurements]
 
 
-def read_votes(
-    judged: Iterable[JudgedMeasurement], limits: Thresholds = THRESHOLDS
-) -> Iterator[ServiceVote]:
+def read_votes(judged: Iterable[JudgedMeasurement]) -> Iterator[ServiceVote]:
     """Yield votes of whole-target verdicts by volunteers, in order.
 
     Measurements without a country or service, or with an impossible time, have no vote.
@@ -225,17 +222,15 @@ def read_votes(
     for measurement, verdicts in judged:
         overall = next((v for v in verdicts if v.endpoint == ""), None)
         if overall and _has_vote(measurement) and not overall.rule.startswith(LINK_RULES):
-            yield _service_vote(measurement, overall, limits)
+            yield _service_vote(measurement, overall)
 
 
-def read_stored_votes(
-    stored_votes: Iterable[StoredVote], service: str, limits: Thresholds = THRESHOLDS
-) -> Iterator[ServiceVote]:
+def read_stored_votes(stored_votes: Iterable[StoredVote], service: str) -> Iterator[ServiceVote]:
     """Yield votes of stored verdicts, in their order."""
     for stored in stored_votes:
         first_us = 0 if stored.established else stored.started_us
         vantage = VantageRef(stored.pseudonym, stored.prefix, _location(stored.vantage), first_us)
-        value = _vote_value(stored, limits)
+        value = _vote_value(stored)
         yield ServiceVote(stored.started_us, vantage, service, value, stored.layer, stored.method)
 
 
@@ -248,9 +243,7 @@ def _has_vote(measurement: ReceivedMeasurement) -> bool:
     )
 
 
-def _service_vote(
-    measurement: ReceivedMeasurement, overall: Verdict, limits: Thresholds
-) -> ServiceVote:
+def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> ServiceVote:
     at_us = min(measurement.started_us, measurement.received_us)
     first_us = 0 if measurement.established else at_us  # the enrollment date is not stored
     location = _location(measurement.vantage)
@@ -258,21 +251,18 @@ def _service_vote(
         at_us,
         VantageRef(measurement.pseudonym, measurement.prefix, location, first_us),
         measurement.measurement.service,
-        _vote_value(overall, limits),
+        _vote_value(overall),
         overall.layer,
         overall.method,
         measurement.measurement.experiment,
     )
 
 
-def _vote_value(verdict: Verdict | StoredVote, limits: Thresholds) -> VoteValue:
+def _vote_value(verdict: Verdict | StoredVote) -> VoteValue:
     if verdict.state is VerdictState.BLOCKED and verdict.method in SLOW_METHODS:
         return VoteValue.THROTTLED
     return derive_vote_value(
-        verdict.state,
-        reachable=verdict.reachable_endpoints,
-        endpoints=verdict.endpoints,
-        slow_share=limits.slow,
+        verdict.state, reachable=verdict.reachable_endpoints, endpoints=verdict.endpoints
     )
 
 

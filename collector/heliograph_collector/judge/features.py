@@ -82,7 +82,7 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *_find_ipv6_features(vantage, control),
         *_find_progress_features(vantage, control, deciding_failure),
         *control_doubts,
-        *_compare_with_control(vantage, control, deciding_failure),
+        *_compare_with_control(control, deciding_failure),
         *extract_lookup_features(vantage, control),
         *extract_address_features(vantage, control, deciding_failure),
         *extract_certificate_features(control, deciding_failure),
@@ -156,7 +156,7 @@ def _find_progress_features(
 
 
 def _compare_with_control(
-    vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
+    control: EndpointView, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     control_failure = find_deciding_failure(control, control)
     if Operation.READ_BODY in control.passed_operations:

@@ -2,5 +2,5 @@
 
 location = VantageLocation("KZ", "ALA", 9198, "mobile")
 Scope("KZ", access="mobile").includes(location)  # True
-derive_vote_value("reachable", reachable=2, endpoints=5, slow_share=0.3)  # VoteValue.PARTIAL
+derive_vote_value("reachable", reachable=2, endpoints=5)  # VoteValue.PARTIAL
 """

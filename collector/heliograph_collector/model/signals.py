@@ -127,26 +127,13 @@ def _order_key(signal: VantageSignal) -> tuple[int, int, str]:
     return signal.at_us, rank, nym
 
 
-def derive_vote_value(
-    state: str,
-    *,
-    reachable: int = 0,
-    endpoints: int = 0,
-    goodput: float | None = None,
-    slow_share: float,
-) -> VoteValue:
+def derive_vote_value(state: str, *, reachable: int = 0, endpoints: int = 0) -> VoteValue:
     """Derive the vote from a verdict.
 
-    Partial means usable although some endpoints are blocked. Goodput counts only if the service
-    was reached. An unknown verdict stays unknown.
+    Partial means usable although some endpoints are blocked. An unknown verdict stays unknown.
 
     Args:
         state: A value of VerdictState.
-        goodput: Relative to the vantage's neutral reference; None if it was not measured.
-        slow_share: The highest goodput that counts as throttled.
     """
-    if state == VoteValue.GOOD and 0 < reachable < endpoints:
-        return VoteValue.PARTIAL
-    if state == VoteValue.GOOD and goodput is not None and goodput <= slow_share:
-        return VoteValue.THROTTLED
-    return VoteValue(state)
+    is_partial = state == VoteValue.GOOD and 0 < reachable < endpoints
+    return VoteValue.PARTIAL if is_partial else VoteValue(state)

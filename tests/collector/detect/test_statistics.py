@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Iterable
-from functools import partial
 from itertools import product
 from random import Random
 
@@ -10,12 +9,9 @@ import pytest
 
 from heliograph.units import DAY_US
 from heliograph_collector.detect.stats.churn import (
-    HOURS,
     ChurnRecord,
-    hour_of_week,
     silence_chance,
     silences_per_day,
-    weekly_factors,
 )
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.tails import chernoff_bound, log_beta_binomial, upper_tail
@@ -82,14 +78,8 @@ def test_the_past_fades() -> None:
     assert record.losses == pytest.approx(28.0, rel=0.05)
 
 
-def test_hours_of_the_week() -> None:
-    assert hour_of_week(T0) == 5 * 24  # 1 January 2022 was a Saturday
+def test_silences_of_a_day_fall_into_a_window_by_chance() -> None:
     assert silence_chance(12.0, 120.0) == pytest.approx(1 - math.exp(-1 / 60))
-    losses = [10.0] * HOURS
-    losses[3] = 60.0
-    factors = weekly_factors(losses, [1.0] * HOURS)
-    assert factors[3] > 2 > 1.05 > factors[4]
-    assert weekly_factors([0.0] * HOURS, [1.0] * HOURS) == [1.0] * HOURS
 
 
 def test_who_claims_many_places_has_still_one_vote() -> None:
@@ -185,10 +175,7 @@ def test_cells_by_name() -> None:
 
 
 def test_verdicts_become_votes() -> None:
-    derive = partial(derive_vote_value, slow_share=0.3)
-    assert derive("reachable", reachable=1, endpoints=3) is VoteValue.PARTIAL
-    assert derive("blocked", reachable=1, endpoints=3) is VoteValue.BLOCKED
-    assert derive("blocked", reachable=0, endpoints=3) is VoteValue.BLOCKED
-    assert derive("reachable", goodput=0.1) is VoteValue.THROTTLED
-    assert derive("reachable", goodput=0.9) is VoteValue.GOOD
-    assert derive("unknown", goodput=0.1) is VoteValue.UNKNOWN
+    assert derive_vote_value("reachable", reachable=1, endpoints=3) is VoteValue.PARTIAL
+    assert derive_vote_value("reachable", reachable=3, endpoints=3) is VoteValue.GOOD
+    assert derive_vote_value("blocked", reachable=1, endpoints=3) is VoteValue.BLOCKED
+    assert derive_vote_value("unknown") is VoteValue.UNKNOWN

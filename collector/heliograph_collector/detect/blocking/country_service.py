@@ -26,7 +26,7 @@ from heliograph_collector.detect.stats.voting import (
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 _MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
@@ -141,13 +141,11 @@ class CountryService:
         )
 
     @classmethod
-    def from_state(
-        cls, state: CountryServiceState, service: str, limits: Thresholds
-    ) -> "CountryService":
+    def from_state(cls, state: CountryServiceState, service: str) -> "CountryService":
         return cls(
             state.country,
             service,
-            limits,
+            THRESHOLDS,
             dict(state.sums),
             state.last_good,
             state.first_bad,
@@ -338,7 +336,7 @@ class CountryService:
             self.last_good[o.witness.nym] for o in failures if o.witness.nym in self.last_good
         ]
         episode = BlockingEpisode.open_new(
-            self.country, self.service, cells, failures, last_successes, now_us, self.limits
+            self.service, cells, failures, last_successes, now_us, self.limits
         )
         episode.wary = self._recently_closed(cells, now_us)
         self.episodes.append(episode)

@@ -116,16 +116,14 @@ class BlockingDetector:
         )
 
     @classmethod
-    def from_state(
-        cls, state: BlockingDetectorState, limits: Thresholds = THRESHOLDS
-    ) -> "BlockingDetector":
-        detector = cls(state.since_us, limits)
+    def from_state(cls, state: BlockingDetectorState) -> "BlockingDetector":
+        detector = cls(state.since_us)
         detector.waiting_votes = state.waiting
         for name, latest, countries in state.services:
             detector.services[name] = ServiceVotes(
                 {(vote.witness.nym, vote.source): vote for vote in latest},
                 {
-                    country_state.country: CountryService.from_state(country_state, name, limits)
+                    country_state.country: CountryService.from_state(country_state, name)
                     for country_state in countries
                 },
             )

@@ -79,7 +79,6 @@ class BlockingEpisode:
     @classmethod
     def open_new(
         cls,
-        country: str,
         service: str,
         cells: tuple[AffectedCell, ...],
         failures: Sequence[ServiceVote],

@@ -38,7 +38,6 @@ def find_bursts(
     country: str,
     new_silences: Sequence[VantagePresence],
     window_s: float,
-    now_us: int,
 ) -> list[Scope]:
     """Return the cells with more new silences than chance allows."""
     limits = presence.limits
@@ -51,8 +50,7 @@ def find_bursts(
         if k >= limits.burst
         and chernoff_bound(base_chance * (presence.live_counts[scope] + k), k)
         <= tail_limit(scope, cells, limits)
-        and burst_tail(presence, scope, new_silences, window_s, now_us)
-        <= tail_limit(scope, cells, limits)
+        and burst_tail(presence, scope, new_silences, window_s) <= tail_limit(scope, cells, limits)
     ]
 
 
@@ -61,7 +59,6 @@ def burst_tail(
     scope: Scope,
     new_silences: Sequence[VantagePresence],
     window_s: float,
-    now_us: int,
 ) -> float:
     """Return P(at least the observed number of networks are newly silent).
 
@@ -77,7 +74,7 @@ def burst_tail(
         network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0])
         network[0] += 1
         network[1] += is_new
-        network[2] = max(network[2], presence.chance_of_silence(vantage, window_s, now_us))
+        network[2] = max(network[2], presence.chance_of_silence(vantage, window_s))
     silent = sum(1 for n, k, _ in networks.values() if 2 * k > n)
     if silent < presence.limits.burst:
         return 1.0

@@ -72,7 +72,7 @@ class OutageCandidate:
         for window_s in limits.windows_s:
             since_us = now_us - int(window_s * SECOND_US)
             recent = [s for s in silences if s.lost_us >= since_us]
-            if find_bursts(presence, country, recent, window_s, now_us):
+            if find_bursts(presence, country, recent, window_s):
                 burst_us = min(s.lost_us for s in recent)
                 return cls(country, now_us, burst_us, burst_us, window_s)
         return None
@@ -199,7 +199,7 @@ class _Evaluation:
         return tuple(
             cell
             for cell in affected
-            if burst_tail(self._presence, cell.scope, new_silences, window_s, self._now_us)
+            if burst_tail(self._presence, cell.scope, new_silences, window_s)
             <= tail_limit(cell.scope, cell_count, self._limits)
         )
 

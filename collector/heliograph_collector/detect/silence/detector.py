@@ -28,7 +28,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     VantagePresence,
     affects,
 )
-from heliograph_collector.detect.stats.churn import FLAT, ChurnRecord
+from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
@@ -36,12 +36,12 @@ from heliograph_collector.model.signals import (
     FaultReason,
     Goodbye,
     OfflineReport,
-    PresenceSignal,
     VantageArrival,
     VantageLoss,
+    VantageSignal,
     sort_signals,
 )
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 
@@ -62,14 +62,9 @@ class Findings:
     coverage_gaps: tuple[CoverageGap, ...]
 
 
-def detect_silence(
-    signals: Iterable[PresenceSignal | Fault | OfflineReport],
-    until_us: int,
-    limits: Thresholds = THRESHOLDS,
-    weekly_rates: Sequence[float] = FLAT,
-) -> Findings:
+def detect_silence(signals: Iterable[VantageSignal], until_us: int) -> Findings:
     """Detect outages in the signals up to a time; the order of signals is free."""
-    detector = SilenceDetector(limits, weekly_rates)
+    detector = SilenceDetector()
     for signal in sort_signals(signals):
         if signal.at_us > until_us:
             break
@@ -114,11 +109,9 @@ class SilenceDetectorState:
 class SilenceDetector:
     """The incremental detector, which reads signals in order of time."""
 
-    def __init__(
-        self, limits: Thresholds = THRESHOLDS, weekly_rates: Sequence[float] = FLAT
-    ) -> None:
-        self._limits = limits
-        self._presence = PresenceTracker(limits, weekly_rates)
+    def __init__(self) -> None:
+        self._limits = THRESHOLDS
+        self._presence = PresenceTracker()
         self._candidates: dict[str, OutageCandidate] = {}
         self._outages: list[OutageEpisode] = []
         self._recent_silences: defaultdict[str, deque[VantagePresence]] = defaultdict(deque)
@@ -129,7 +122,7 @@ class SilenceDetector:
         self._timer_number = 0
         self.fired_us = 0  # due time of the last timer that fired
 
-    def on_signal(self, signal: PresenceSignal | Fault | OfflineReport) -> None:
+    def on_signal(self, signal: VantageSignal) -> None:
         """Handle one signal; signals must come in order of time."""
         self.advance_to(signal.at_us)
         if isinstance(signal, VantageLoss):
@@ -203,11 +196,9 @@ class SilenceDetector:
         )
 
     @classmethod
-    def from_state(
-        cls, state: SilenceDetectorState, limits: Thresholds = THRESHOLDS
-    ) -> "SilenceDetector":
+    def from_state(cls, state: SilenceDetectorState) -> "SilenceDetector":
         """Restore a detector. Raises KeyError, IndexError."""
-        detector = cls(limits)
+        detector = cls()
         detector._presence.restore(state.seats)
         detector._presence.pools.update({(c, access): record for c, access, record in state.pools})
         vantages = detector._presence.vantages

@@ -6,15 +6,13 @@ seen; an arrival makes them live, and `resolve_fault` makes the missing ones sil
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
 
 from heliograph_collector.detect.stats.churn import (
-    FLAT,
     ChurnRecord,
-    hour_of_week,
     silence_chance,
     silences_per_day,
 )
@@ -29,7 +27,7 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
-from heliograph_collector.model.thresholds import Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 
 class PresenceStatus(Enum):
@@ -74,8 +72,7 @@ class VantagePresence:
 class PresenceTracker:
     """The vantages by country, with live counts by cell and churn by pool."""
 
-    limits: Thresholds
-    weekly_rates: Sequence[float] = FLAT
+    limits: Thresholds = THRESHOLDS
     vantages: dict[str, VantagePresence] = field(default_factory=dict)
     countries: defaultdict[str, dict[str, VantagePresence]] = field(
         default_factory=partial(defaultdict, dict)
@@ -177,10 +174,9 @@ class PresenceTracker:
             pool = self._pool(vantage.witness)
             pool.losses = max(0.0, pool.losses - 1)
 
-    def chance_of_silence(self, vantage: VantagePresence, window_s: float, now_us: int) -> float:
+    def chance_of_silence(self, vantage: VantagePresence, window_s: float) -> float:
         """Return the chance that a vantage falls silent within the window by itself."""
         rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
-        rate *= self.weekly_rates[hour_of_week(now_us)]
         return max(vantage.floor, silence_chance(rate, window_s))
 
     def min_pool_chance(self, country: str, window_s: float) -> float:

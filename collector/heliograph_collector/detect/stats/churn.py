@@ -1,15 +1,10 @@
 """Churn: how often each vantage falls silent by itself (Gamma-Poisson, pooled)."""
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.thresholds import Thresholds
-
-HOURS = 168  # of a week
-_THURSDAY = 3 * 24  # hours from Monday; 1 January 1970 was a Thursday
-FLAT = (1.0,) * HOURS
 
 
 @dataclass(slots=True)
@@ -44,26 +39,3 @@ def silences_per_day(own: ChurnRecord, pool: ChurnRecord, limits: Thresholds) ->
 def silence_chance(rate_per_day: float, window_s: float) -> float:
     """Return the chance of at least one silence within the window."""
     return -math.expm1(-rate_per_day * window_s * SECOND_US / DAY_US)
-
-
-def hour_of_week(at_us: int) -> int:
-    """Return the hour of the week; 0 is Monday 00:00 UTC."""
-    return (at_us // (3_600 * SECOND_US) + _THURSDAY) % HOURS
-
-
-def weekly_factors(
-    losses: Sequence[float], days: Sequence[float], weight: float = 20.0
-) -> list[float]:
-    """Return a factor per hour of the week, shrunk to 1.
-
-    Args:
-        losses: Losses in each hour of the week.
-        days: Vantage-days in each hour of the week.
-        weight: The number of expected losses that the prior is worth; 20 is assumed.
-    """
-    total = sum(losses)
-    exposure = sum(days)
-    if total <= 0 or exposure <= 0:
-        return list(FLAT)
-    expected = [total * d / exposure for d in days]
-    return [(weight + x) / (weight + e) for x, e in zip(losses, expected, strict=True)]

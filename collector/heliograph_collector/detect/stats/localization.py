@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
-from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, sum_votes
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
@@ -28,88 +28,91 @@ def localize(
         share: The least share of hits in a cell.
         min_votes: The least number of votes in a cell.
     """
-    remaining = dict(votes)
-    all_cells = count_by_cell(votes)
-    cells: Mapping[Scope, VoteCount] = all_cells
-    affected: list[AffectedCell] = []
-    while best := _best_cell(remaining, cells, all_cells, share, min_votes, limits):
-        for scope in _split_cell(best, remaining, share, min_votes, limits):
-            inside = {
-                location: vote_count
-                for location, vote_count in remaining.items()
-                if scope.includes(location)
-            }
-            affected.append(_affected_cell(scope, inside, limits))
-            remaining = {
-                location: vote_count
-                for location, vote_count in remaining.items()
-                if location not in inside
-            }
-        cells = count_by_cell(remaining)
-    return tuple(affected)
+    return _Localization(votes, share, min_votes - _VOTE_TOLERANCE, limits).name_cells()
 
 
-def _best_cell(
-    remaining: VotesByPlace,
-    cells: Mapping[Scope, VoteCount],
-    all_cells: Mapping[Scope, VoteCount],
-    share: float,
-    min_votes: float,
-    limits: Thresholds,
-) -> Scope | None:
-    """Return the cell with the highest likelihood gain; None if none gains enough.
+class _Localization:
+    """One localization: the votes, and the conditions for a cell."""
 
-    Of cells with the same gain it is the widest. A whole country needs hits of several networks.
-    """
-    networks = hit_networks(remaining)
-    ranked = [
-        (round(_likelihood_gain(vote_count, limits.noise), 6), -scope.named_fields, scope)
-        for scope, vote_count in cells.items()
-        if vote_count.votes >= min_votes - _VOTE_TOLERANCE
-        and vote_count.share >= share <= all_cells[scope].share
-        and (not scope.is_national or len(networks) >= limits.networks)
-    ]
-    gain, _, scope = max(ranked, default=(0.0, 0, None))
-    return scope if gain > limits.explain else None
+    def __init__(
+        self, votes: VotesByPlace, share: float, min_votes: float, limits: Thresholds
+    ) -> None:
+        self._remaining = votes
+        self._all_cells = count_by_cell(votes)
+        self._share = share
+        self._min_votes = min_votes
+        self._limits = limits
 
+    def name_cells(self) -> tuple[AffectedCell, ...]:
+        affected: list[AffectedCell] = []
+        cells = self._all_cells
+        while best := self._find_best(cells):
+            for scope in self._split(best):
+                inside = _select_inside(scope, self._remaining)
+                affected.append(_affected_cell(scope, inside, self._limits))
+                self._remaining = {p: t for p, t in self._remaining.items() if p not in inside}
+            cells = count_by_cell(self._remaining)
+        return tuple(affected)
 
-def _split_cell(
-    scope: Scope, remaining: VotesByPlace, share: float, min_votes: float, limits: Thresholds
-) -> tuple[Scope, ...]:
-    """Split a cell into cells along one dimension if they explain more.
+    def _find_best(self, cells: Mapping[Scope, VoteCount]) -> Scope | None:
+        """Find the cell with the highest likelihood gain; None if none gains enough.
 
-    For example, two dark cities of three are two cities and no country. Each part must gain more
-    than its name costs. Data centers do not count, because they stay live in any cut.
-    """
-    cells = count_by_cell(
-        {
-            location: vote_count
-            for location, vote_count in remaining.items()
-            if scope.includes(location) and (scope.access or location.access != "hosting")
-        }
-    )
-    if scope not in cells:
-        return (scope,)
-    best: tuple[Scope, ...] = (scope,)
-    best_gain = _likelihood_gain(cells[scope], limits.noise) - limits.explain
-    for name in ("region", "asn", "access"):
-        candidates = {
-            scope._replace(**{name: value}) for value in {getattr(c, name) for c in cells}
-        }
-        children = [
-            cell
-            for cell in sorted(candidates & cells.keys() - {scope})
-            if cells[cell].votes >= min_votes - _VOTE_TOLERANCE
-            and cells[cell].share >= share
-            and _likelihood_gain(cells[cell], limits.noise) > limits.explain
+        Of cells with the same gain it is the widest. A whole country needs hits of several
+        networks.
+        """
+        networks = hit_networks(self._remaining)
+        ranked = [
+            (round(self._gain(vote_count), 6), -scope.named_fields, scope)
+            for scope, vote_count in cells.items()
+            if vote_count.votes >= self._min_votes
+            and vote_count.share >= self._share <= self._all_cells[scope].share
+            and (not scope.is_national or len(networks) >= self._limits.networks)
         ]
-        gain = sum(
-            _likelihood_gain(cells[cell], limits.noise) - limits.explain for cell in children
+        gain, _, scope = max(ranked, default=(0.0, 0, None))
+        return scope if gain > self._limits.explain else None
+
+    def _split(self, scope: Scope) -> tuple[Scope, ...]:
+        """Split a cell into cells along one dimension if they explain more.
+
+        For example, two dark cities of three are two cities and no country. Each part must gain
+        more than its name costs. Data centers do not count, because they stay live in any cut.
+        """
+        inside = _select_inside(scope, self._remaining)
+        cells = count_by_cell(
+            {p: t for p, t in inside.items() if scope.access or p.access != "hosting"}
         )
-        if len(children) > 1 and gain > best_gain:
-            best = tuple(children)
-            best_gain = gain
-    return best
+        if scope not in cells:
+            return (scope,)
+        explain = self._limits.explain
+        best: tuple[Scope, ...] = (scope,)
+        best_gain = self._gain(cells[scope]) - explain
+        for name in ("region", "asn", "access"):
+            parts = {scope._replace(**{name: value}) for value in {getattr(c, name) for c in cells}}
+            children = [
+                cell
+                for cell in sorted(parts & cells.keys() - {scope})
+                if cells[cell].votes >= self._min_votes
+                and cells[cell].share >= self._share
+                and self._gain(cells[cell]) > explain
+            ]
+            gain = sum(self._gain(cells[cell]) - explain for cell in children)
+            if len(children) > 1 and gain > best_gain:
+                best = tuple(children)
+                best_gain = gain
+        return best
+
+    def _gain(self, vote_count: VoteCount) -> float:
+        """Return the gain of a hypothesis in log-likelihood, in nats."""
+        noise = self._limits.noise
+        share = min(max(vote_count.share, 1e-6), 1 - 1e-6)
+        misses = vote_count.votes - vote_count.hits
+        return vote_count.hits * math.log(share / noise) + misses * math.log(
+            (1 - share) / (1 - noise)
+        )
+
+
+def _select_inside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
+    return {place: count for place, count in votes.items() if scope.includes(place)}
 
 
 def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple[AffectedCell, ...]:
@@ -118,22 +121,21 @@ def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple
     This names parts that return or go dark inside a cut, without a claim on the rest of it.
     """
     cells = count_by_cell(votes)
-    return tuple(
-        replace(
-            affected_cell,
-            scope=max(
-                (
-                    scope
-                    for scope, vote_count in cells.items()
-                    if scope.is_within(affected_cell.scope)
-                    and abs(vote_count.votes - cells[affected_cell.scope].votes) < _VOTE_TOLERANCE
-                ),
-                key=lambda scope: (scope.named_fields, scope),
-                default=affected_cell.scope,
-            ),
-        )
-        for affected_cell in affected
-    )
+    return tuple(replace(part, scope=_narrow(part.scope, cells)) for part in affected)
+
+
+def _narrow(scope: Scope, cells: Mapping[Scope, VoteCount]) -> Scope:
+    votes = cells[scope].votes
+    same = [
+        cell
+        for cell, vote_count in cells.items()
+        if cell.is_within(scope) and abs(vote_count.votes - votes) < _VOTE_TOLERANCE
+    ]
+    return max(same, key=_width_key, default=scope)
+
+
+def _width_key(scope: Scope) -> tuple[int, Scope]:
+    return scope.named_fields, scope
 
 
 def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[Scope, VoteCount]:
@@ -151,23 +153,11 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
 
 def hit_networks(votes_by_place: Mapping[VantageLocation, VoteCount]) -> set[int]:
     """Return the ASNs that hits come from."""
-    return {
-        location.asn
-        for location, vote_count in votes_by_place.items()
-        if vote_count.hits and location.asn
-    }
-
-
-def _likelihood_gain(vote_count: VoteCount, noise: float) -> float:
-    share = min(max(vote_count.share, 1e-6), 1 - 1e-6)
-    misses = vote_count.votes - vote_count.hits
-    return vote_count.hits * math.log(share / noise) + misses * math.log((1 - share) / (1 - noise))
+    return {place.asn for place, count in votes_by_place.items() if count.hits and place.asn}
 
 
 def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> AffectedCell:
-    total = VoteCount()
-    for vote_count in votes.values():
-        total.add(vote_count)
+    total = sum_votes(votes)
     unaffected = [
         cell
         for cell, vote_count in count_by_cell(votes).items()
@@ -182,7 +172,7 @@ def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> Aff
 
 def _widest_cells(scopes: Iterable[Scope]) -> tuple[Scope, ...]:
     widest: list[Scope] = []
-    for scope in sorted(scopes, key=lambda s: (s.named_fields, s)):
+    for scope in sorted(scopes, key=_width_key):
         if not any(scope.is_within(wider) for wider in widest):
             widest.append(scope)
     return tuple(widest)

@@ -14,9 +14,6 @@ from collections.abc import Iterable
 from heliograph.failure import Failure
 from heliograph.observation import Dns, Measurement, Observation
 from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
     Comparison,
     ComparisonRule,
     Facts,
@@ -26,6 +23,7 @@ from heliograph_collector.judge.dns_features import NXDOMAIN, is_bogon
 from heliograph_collector.judge.endpoint_view import ENCRYPTED_ENGINES as ENCRYPTED
 from heliograph_collector.judge.endpoint_view import has_near_pair
 from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, find_method
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 PLAIN = ("system", "udp")
 GROUPS = {"plain": PLAIN, "sealed": ENCRYPTED, "other": ("udp", "tcp", *ENCRYPTED)}
@@ -41,7 +39,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.nowhere",
         BLOCKED,
-        "The name is answered in the name of an address that serves no DNS, a neutral one is not.",
+        "An address that serves no DNS answers for the name, and not for a neutral name.",
         0.95,
         needs="nowhere_answered nowhere_neutral_silent control_nowhere_silent "
         "control_plain_resolved",  # a control that could query no resolver is silent too
@@ -51,7 +49,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.two_replies",
         BLOCKED,
-        "Two replies came to one question and contradict each other; the control's do not.",
+        "Two replies to one query contradict each other; the control's do not.",
         0.85,
         needs="contradicted control_plain_resolved",
         lacks="control_contradicted nowhere_neutral_answered",
@@ -62,7 +60,7 @@ RULES = (
         ComparisonRule(
             f"dns_integrity.udp_{lie}",
             BLOCKED,
-            f"A public resolver says {lie} in clear and gives addresses when sealed.",
+            f"A public resolver says {lie} in cleartext and gives addresses when encrypted.",
             STRENGTHS.get(lie, 0.7),
             needs=f"udp:{lie} sealed_resolved control_udp_resolved",
             lacks="udp_resolved system_resolved nowhere_neutral_answered",
@@ -75,7 +73,7 @@ RULES = (
         ComparisonRule(
             f"dns_integrity.system_{lie}",
             BLOCKED,
-            f"The system's resolver says {lie}, others here and the control's know better.",
+            f"The system's resolver says {lie}; others here and the control's give addresses.",
             STRENGTHS.get(lie, 0.7),
             needs=f"system:{lie} other_resolved control_system_resolved",
             lacks="system_resolved",
@@ -87,8 +85,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.proxy",
         UNKNOWN,
-        "Port 53 is answered by somebody in place of everybody, and what he says of the "
-        "name was not seen to be right.",
+        "A proxy answers port 53 for all servers, and nothing confirms its answer.",
         needs="proxied",
         lacks="plain_confirmed",
         layer="dns",
@@ -97,7 +94,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.honest_proxy",
         REACHABLE,
-        "Port 53 is answered by somebody in place of everybody, with what others say too.",
+        "A proxy answers port 53 for all servers, with the answers of others.",
         0.6,
         needs="proxied plain_confirmed",
         layer="dns",
@@ -106,7 +103,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.no_sealed",
         UNKNOWN,
-        "Sealed lookups fail here and work at the control: theirs is the trouble, not the name's.",
+        "Encrypted lookups fail here and work at the control: they fail, not the name.",
         needs="plain_resolved sealed_failed control_sealed_resolved",
         lacks="sealed_resolved",
         layer="dns",
@@ -115,7 +112,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.agree",
         REACHABLE,
-        "What the system says is what a sealed lookup or the control says.",
+        "The system's answer agrees with an encrypted lookup or with the control.",
         0.8,
         needs="system_confirmed",
         lacks="contradicted nowhere_answered",
@@ -123,7 +120,7 @@ RULES = (
     ComparisonRule(
         "dns_integrity.doubt",
         UNKNOWN,
-        "The answers differ as geography makes them differ, or too few came.",
+        "The answers differ as geography makes them differ, or too few arrived.",
     ),
 )
 

@@ -7,14 +7,8 @@ is one ClientHello and its answer. An alert may come from a censor or from the s
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import OutcomeComparison
-from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
-    ComparisonRule,
-    Facts,
-    select_observations,
-)
+from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts, select_observations
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 FAILURE_KINDS = (
     ("reset", "reset_after_hello", "Reset", 0.85),
@@ -67,7 +61,7 @@ RULES = (
     ComparisonRule(
         "ech.unopened",
         UNKNOWN,
-        "The hidden name was not opened: an old key, or somebody who answers in its place.",
+        "The hidden name was not decrypted: an old key, or another server answered.",
         needs="real_unopened",
     ),
     ComparisonRule(
@@ -76,12 +70,12 @@ RULES = (
     ComparisonRule(
         "ech.grease_reached",
         REACHABLE,
-        "The empty extension gets through; a hidden name was not tried to an end.",
+        "The empty extension gets through; a hidden name was not tried to its end.",
         0.7,
         needs="grease_passed",
         lacks="real_failed",
     ),
-    ComparisonRule("ech.doubt", UNKNOWN, "Nothing here tells the extension from the server."),
+    ComparisonRule("ech.doubt", UNKNOWN, "The extension and the server cannot be told apart."),
 )
 
 

@@ -8,14 +8,13 @@ The protocol names the part: `http_echo` tests headers, `tcp_echo` tests request
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import (
-    REACHABLE,
-    UNKNOWN,
     Comparison,
     ComparisonRule,
     Facts,
     select_observations,
 )
 from heliograph_collector.judge.endpoint_view import ObservedStep
+from heliograph_collector.judge.rules.rule import REACHABLE, UNKNOWN
 
 PART_BY_PROTOCOL = {"http_echo": "headers", "tcp_echo": "lines"}
 LOST_METHODS = ("reset_after_message", "eof_after_message", "timeout_after_message")
@@ -24,13 +23,13 @@ RULES = (
     ComparisonRule(
         "middlebox.at_the_service",
         UNKNOWN,
-        "The control's requests arrive changed too: it is done at the echo service.",
+        "The control's requests arrive changed too: the echo service changes them.",
         needs="changed control_changed",
     ),
     ComparisonRule(
         "middlebox.headers",
         REACHABLE,
-        "Headers arrived other than they were sent; the control's came as sent.",
+        "Headers arrived changed; the control's arrived as sent.",
         0.9,
         needs="headers_changed control_headers_same",
         layer="http",
@@ -39,7 +38,7 @@ RULES = (
     ComparisonRule(
         "middlebox.lines",
         REACHABLE,
-        "Malformed request lines came back changed, or somebody else answered them.",
+        "Malformed request lines came back changed, or another server answered them.",
         0.9,
         needs="lines_changed control_lines_same",
         layer="http",
@@ -56,7 +55,7 @@ RULES = (
     ComparisonRule(
         "middlebox.none",
         REACHABLE,
-        "All that was sent arrived as it was sent.",
+        "Everything arrived as it was sent.",
         0.8,
         needs="same",
         lacks="changed lost",

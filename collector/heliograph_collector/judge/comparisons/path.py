@@ -8,14 +8,12 @@ The networks of the hops show where the reply comes from; this module does not n
 from heliograph.failure import Failure
 from heliograph.observation import Hop, Measurement
 from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
     Comparison,
     ComparisonRule,
     Facts,
     select_observations,
 )
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 # Replies that the server itself gives, by packet.
 SERVER_REPLIES = {"client_hello": ("server_hello", "data"), "dns": ("dns",), "syn": ("synack",)}
@@ -31,8 +29,7 @@ RULES = (
     ComparisonRule(
         "path.injected_rst_elsewhere",
         BLOCKED,
-        "The name is answered by a reset from nearer than the server, in packets whose TTL "
-        "is not the server's.",
+        "A reset from nearer than the server answers the name, with a TTL unlike the server's.",
         0.95,
         needs="rst_early rst_foreign control_clean",
         layer="tls",
@@ -41,7 +38,7 @@ RULES = (
     ComparisonRule(
         "path.injected_rst",
         BLOCKED,
-        "The name is answered by a reset from nearer than the server; a neutral one is not.",
+        "A reset from nearer than the server answers the name, and not a neutral name.",
         0.9,
         needs="rst_early control_clean",
         layer="tls",
@@ -50,7 +47,7 @@ RULES = (
     ComparisonRule(
         "path.injected_answer",
         BLOCKED,
-        "The name is answered by a DNS reply from nearer than the resolver.",
+        "A DNS reply from nearer than the resolver answers the name.",
         0.9,
         needs="dns_early control_clean",
         layer="dns",
@@ -59,7 +56,7 @@ RULES = (
     ComparisonRule(
         "path.dropped",
         BLOCKED,
-        "Where a neutral name is answered by the server, this one is met with silence.",
+        "The server answers a neutral name, and nothing answers this one.",
         0.7,
         needs="dropped control_clean",
         layer="tls",
@@ -68,18 +65,18 @@ RULES = (
     ComparisonRule(
         "path.at_the_end",
         UNKNOWN,
-        "The name is answered by a reset from as far as the server: its own, or one in its name.",
+        "A reset from as far as the server answers the name: its own, or a forged one.",
         needs="rst_late",
     ),
     ComparisonRule(
         "path.clean",
         REACHABLE,
-        "The name and the neutral one are answered alike, by the far end.",
+        "The server itself answers both the name and the neutral name.",
         0.8,
         needs="clean",
         lacks="rst_early dns_early dropped rst_late",
     ),
-    ComparisonRule("path.doubt", UNKNOWN, "The path was not seen to its end."),
+    ComparisonRule("path.doubt", UNKNOWN, "The path was not measured to its end."),
 )
 
 

@@ -6,12 +6,8 @@ an office firewall closes it as well as a national one, and one measurement cann
 
 from heliograph.failure import Operation
 from heliograph_collector.judge.comparisons.outcome import OutcomeComparison
-from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
-    ComparisonRule,
-)
+from heliograph_collector.judge.comparisons.table import ComparisonRule
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 GOALS = {
     "target": Operation.QUIC_HANDSHAKE,

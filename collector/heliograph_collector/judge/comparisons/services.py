@@ -10,14 +10,9 @@ from dataclasses import replace
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
-    ComparisonRule,
-    find_precondition,
-)
+from heliograph_collector.judge.comparisons.table import ComparisonRule, find_precondition
 from heliograph_collector.judge.confidence import compute_confidence
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 from heliograph_collector.judge.service_verdict import MEASUREMENT_REASONS, get_group, judge_service
 from heliograph_collector.model.records import (
     AgentRole,

@@ -8,13 +8,8 @@ does not match counts as an answer here, from the server or any other sender.
 from heliograph.failure import Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import NameComparison, build_name_rules
-from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
-    ComparisonRule,
-    Facts,
-)
+from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 LABELS = ("target", "neutral", "none", "direct", "direct_neutral")
 

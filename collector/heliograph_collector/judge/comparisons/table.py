@@ -18,7 +18,7 @@ from heliograph_collector.judge.rules.preconditions import (
     LINK_CHECKS,
     NOT_RUN_CHECKS,
 )
-from heliograph_collector.judge.rules.rule import Rule
+from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule
 from heliograph_collector.model.records import (
     ControlView,
     ReceivedMeasurement,
@@ -26,9 +26,6 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 
-UNKNOWN = VerdictState.UNKNOWN
-REACHABLE = VerdictState.REACHABLE
-BLOCKED = VerdictState.BLOCKED
 Facts = dict[str, tuple[int, ...]]  # fact: indices of the observations that show it
 PRECONDITION_BY_FEATURE = {
     sign: rule for rule in (*NOT_RUN_CHECKS, *LINK_CHECKS, *CONTROL_CHECKS) for sign in rule.needs

@@ -10,15 +10,9 @@ from statistics import median
 
 from heliograph.failure import Failure
 from heliograph.observation import Measurement
-from heliograph_collector.judge.comparisons.table import (
-    BLOCKED,
-    REACHABLE,
-    UNKNOWN,
-    Comparison,
-    ComparisonRule,
-    Facts,
-)
+from heliograph_collector.judge.comparisons.table import Comparison, ComparisonRule, Facts
 from heliograph_collector.judge.endpoint_view import ObservedStep, build_view
+from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 # Complete or too slow; a transfer that broke off has no rate.
 MEASURED_ENDINGS = (None, Failure.GENERIC_TIMEOUT_ERROR)
@@ -125,8 +119,7 @@ RULES = (
     ComparisonRule(
         "throttling.frozen",
         BLOCKED,
-        "Every transfer stopped within its first 14 to 30 KB and stayed silent; the neutral "
-        "ones and the control's ran on.",
+        "Every transfer stopped within its first 14 to 30 KB; neutral and control ones continued.",
         0.85,
         needs="target_frozen neutral_runs control_runs",
         layer="http",
@@ -135,7 +128,7 @@ RULES = (
     ComparisonRule(
         "throttling.slow",
         BLOCKED,
-        "Several transfers were all slow, the neutral ones all fast, and so were the control's.",
+        "Several transfers were all slow; the neutral ones and the control's were all fast.",
         0.75,
         needs="target_slower control_fast",
         layer="http",
@@ -150,14 +143,14 @@ RULES = (
     ComparisonRule(
         "throttling.even",
         REACHABLE,
-        "The target comes as fast as the neutral reference.",
+        "The target is as fast as the neutral reference.",
         0.75,
         needs="target_even",
     ),
     ComparisonRule(
         "throttling.doubt",
         UNKNOWN,
-        "Too few transfers, too little of them, or a path too slow to compare on.",
+        "Too few transfers, too few bytes, or a path too slow for a comparison.",
     ),
 )
 
