@@ -94,17 +94,8 @@ class Sandbox:
         script = SANDBOX.format(user=USER, paths=mounted)
         return self.space.command(
             [
-                *(
-                    "unshare",
-                    "--mount",
-                    "--pid",
-                    "--fork",
-                    "--kill-child",
-                    "sh",
-                    "-c",
-                    script,
-                    "sandbox",
-                ),
+                *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
+                *("sh", "-c", script, "sandbox"),
                 *(str(self.root), str(self.state.root)),
                 *("env", "-i", "HOME=/state", "PYTHONDONTWRITEBYTECODE=1"),
                 *(sys.executable, "-c", code, *arguments),

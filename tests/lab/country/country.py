@@ -82,10 +82,10 @@ class Country:
         (folder / "large.bin").write_bytes(bytes(1_000_000))
         self._write("abroad.conf", servers.resolver_conf(known, folder, ca))
         self._write("domestic.conf", servers.domestic_conf(self.topology, folder))
-        self._write("web.nginx", servers.web_conf(known, self.topology, ca, folder))
+        self._write("web.nginx", servers.web_conf(known, ca, folder))
         self._write("domestic.nginx", servers.domestic_web_conf(self.topology, ca, folder))
-        for space, name in ((ABROAD, "abroad"), (DOMESTIC, "domestic")):
-            self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{name}.conf"])
+        self._start_resolver(ABROAD, "abroad")
+        self._start_resolver(DOMESTIC, "domestic")
         for space, name in ((ABROAD, "web"), (DOMESTIC, "domestic")):
             self.start(space, f"{name}-nginx", servers.nginx_command(folder, name))
         self._write("stand-ins.json", json.dumps(servers.spoken(known)))
@@ -94,15 +94,16 @@ class Country:
         self.start_program(ABROAD, "doh", DOH, str(leaf.chain), str(leaf.key))
         for network in self.topology.networks:
             self._write(f"{network.name}.conf", servers.provider_conf(network, folder))
-            command = ["/usr/sbin/unbound", "-d", "-c", f"{folder}/{network.name}.conf"]
-            self.start(network.gate, network.name, command)
+            self._start_resolver(network.gate, network.name)
         eventually(self._sites_answer, "the sites of the lab", UP_S)
+
+    def _start_resolver(self, space: str, name: str) -> None:
+        self.start(space, name, ["/usr/sbin/unbound", "-d", "-c", f"{self.folder}/{name}.conf"])
 
     def collect(self, plan: Mapping[str, Any], more: Mapping[str, Any] | None = None) -> None:
         """The collector with its plan set before its first start, and a control beside it; `more`
         is added to its configuration."""
         self._write("services.yml", servers.services_yaml(self.abroad))
-        self._write("plan.yml", yaml.safe_dump(dict(plan)))
         self.configure_agents()
         settings = {
             "endpoint": self.door,
@@ -113,7 +114,7 @@ class Country:
             **(more or {}),
         }
         self._write("collector.yml", yaml.safe_dump(settings))
-        ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
+        self.replace_plan(plan)
         self.start_collector()
         self.join(self.invite("--control"), "control", ABROAD, "hosting")
         self.start_agent("control", ABROAD)
@@ -295,10 +296,9 @@ class Country:
         wanted = {ABROAD: "45.90.2.53:53", DOMESTIC: "5.2.0.53:53"}
         wanted |= {n.gate: f"{n.resolver}:53" for n in self.topology.networks}
         listening = {space: self.world.run(space, "ss", "-Hltun") for space in wanted}
-        own = (f"{DOH}:443", "{}:{}".format(*servers.WEBSOCKETS))
-        web = all(place in listening[ABROAD] for place in own)
-        web = web and all(":80" in listening[space] for space in (ABROAD, DOMESTIC))
-        return web and all(place in listening[space] for space, place in wanted.items())
+        web = [(ABROAD, f"{DOH}:443"), (ABROAD, "{}:{}".format(*servers.WEBSOCKETS))]
+        web += [(ABROAD, ":80"), (DOMESTIC, ":80")]
+        return all(place in listening[space] for space, place in (*web, *wanted.items()))
 
     def _ready(self) -> bool:
         with contextlib.suppress(RuntimeError):

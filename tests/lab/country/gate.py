@@ -33,8 +33,10 @@ class Gate:
         does = _placed(does, self.network, number)
         programs = list(self._programs(what, does, number))
         chain = f"lab{number}"
-        self._world.script([*_set_up(does, chain), *self._answers(does)], self.network.gate)
-        self._undo[number] = ([*_take_back(does, chain), *self._unanswer(does)], programs)
+        steps = list(_steps(does, chain))
+        self._world.script([*(do for do, _ in steps), *self._answers(does)], self.network.gate)
+        undo = [undo for _, undo in reversed(steps)]
+        self._undo[number] = ([*undo, *self._unanswer(does)], programs)
         self.applied[number] = what
         return number
 
@@ -114,38 +116,28 @@ def _placed(does: Measures, network: Network, number: int) -> Measures:
     )
 
 
-def _set_up(does: Measures, chain: str) -> Iterator[str]:
+def _steps(does: Measures, chain: str) -> Iterator[tuple[str, str]]:
+    """Shell lines that set it up, each with what takes it back, in reverse order."""
     for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
         if rules:
-            yield f"{program} -w -N {chain}"
-            yield from (f"{program} -w -A {chain} {rule}" for rule in rules)
-            yield f"{program} -w -I FORWARD -j {chain}"
+            yield from _chain(f"{program} -w", chain, rules, "FORWARD")
     if does.inject == "dns":
-        yield f"iptables -w -I OUTPUT -j {chain}"
+        yield f"iptables -w -I OUTPUT -j {chain}", f"iptables -w -D OUTPUT -j {chain}"
     if does.turn:
-        yield f"iptables -w -t nat -N {chain}"
-        yield from (f"iptables -w -t nat -A {chain} {rule}" for rule in does.turn)
-        yield f"iptables -w -t nat -I PREROUTING -j {chain}"
+        yield from _chain("iptables -w -t nat", chain, does.turn, "PREROUTING")
     if does.line_kbit:
         burst = max(3_000, does.line_kbit * 15)
         tbf = f"tbf rate {does.line_kbit}kbit burst {burst} latency 300ms"
-        yield EVERY_PORT.format(f"tc qdisc replace dev $port root {tbf}")
+        yield (
+            EVERY_PORT.format(f"tc qdisc replace dev $port root {tbf}"),
+            EVERY_PORT.format("tc qdisc del dev $port root"),
+        )
 
 
-def _take_back(does: Measures, chain: str) -> Iterator[str]:
-    if does.inject == "dns":
-        yield f"iptables -w -D OUTPUT -j {chain}"
-    for program, rules in (("iptables", does.forward), ("ip6tables", does.forward6)):
-        if rules:
-            yield f"{program} -w -D FORWARD -j {chain}"
-            yield f"{program} -w -F {chain}"
-            yield f"{program} -w -X {chain}"
-    if does.turn:
-        yield f"iptables -w -t nat -D PREROUTING -j {chain}"
-        yield f"iptables -w -t nat -F {chain}"
-        yield f"iptables -w -t nat -X {chain}"
-    if does.line_kbit:
-        yield EVERY_PORT.format("tc qdisc del dev $port root")
+def _chain(table: str, chain: str, rules: tuple[str, ...], hook: str) -> Iterator[tuple[str, str]]:
+    made = "\n".join(f"{table} -A {chain} {rule}" for rule in rules)
+    yield f"{table} -N {chain}\n{made}", f"{table} -F {chain}\n{table} -X {chain}"
+    yield f"{table} -I {hook} -j {chain}", f"{table} -D {hook} -j {chain}"
 
 
 def _stop(program: "subprocess.Popen[bytes]") -> None:

@@ -92,24 +92,21 @@ async def serve(port: int, decide: Handler) -> None:
 
 
 async def blocked(
-    names: Sequence[bytes],
-    first: bytes,
-    reader: asyncio.StreamReader,
-    writer: asyncio.StreamWriter,
+    names: Sequence[bytes], first: bytes, _: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> bool:
-    del reader
     head = first.lower()
     if not any(b"\r\nhost: " + name in head for name in names):
         return False
-    writer.write(BLOCK_PAGE % (len(PAGE), PAGE))
-    await writer.drain()
-    return True
+    return await _answer(writer, BLOCK_PAGE % (len(PAGE), PAGE))
 
 
-async def portal(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
+async def portal(_: bytes, __: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Whatever was said, and in whatever protocol."""
-    del first, reader
-    writer.write(BLOCK_PAGE % (len(WELCOME), WELCOME))
+    return await _answer(writer, BLOCK_PAGE % (len(WELCOME), WELCOME))
+
+
+async def _answer(writer: asyncio.StreamWriter, data: bytes) -> bool:
+    writer.write(data)
     await writer.drain()
     return True
 
@@ -138,18 +135,16 @@ async def intercepted(
                 return True
             incoming.write(more)
             continue
-        writer.write(outgoing.read())
-        await writer.drain()
-        return True
+        return await _answer(writer, outgoing.read())
 
 
 async def tidied(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
     """Requests go on with headers as a proxy writes them; it says 400 to anything else."""
     line, _, rest = first.partition(b"\r\n")
     if not REQUEST.fullmatch(line):
-        writer.write(b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n")
-        await writer.drain()
-        return True
+        return await _answer(
+            writer, b"HTTP/1.1 400 Bad Request\r\nConnection: close\r\nContent-Length: 0\r\n\r\n"
+        )
     head, end, body = rest.partition(b"\r\n\r\n")
     pairs = (header.partition(b":") for header in head.split(b"\r\n"))
     headers = [name.title() + colon + value for name, colon, value in pairs]

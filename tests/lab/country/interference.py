@@ -17,6 +17,7 @@ Program = Literal["", "pages", "intercept", "headers", "portal"]  # of intercept
 # Where the censor's own programs listen, at the gate.
 PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = 8090, 8091, 8453
 KNOWN, MINDED = "0x77", "0x66"  # marks of connections: opened in a known protocol; named a name
+LOST = 0.3  # share of packets, either way, on a lossy line
 FREEZE_PACKETS = 25  # of one flow on a named port, likewise
 FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any more
 
@@ -62,8 +63,7 @@ def _source(what: Interference, network: Network) -> str:
 
 
 def _resolver_says(zone: str) -> "Kind":
-    def said(what: Interference, source: str) -> Measures:
-        del source  # a resolver serves its whole network
+    def said(what: Interference, _: str) -> Measures:  # a resolver serves its whole network
         address = what.address or ("10.10.34.35" if zone == "redirect" else "")
         return Measures(zones=tuple((name, zone, address) for name in what.names))
 
@@ -74,7 +74,7 @@ def _to_addresses(action: str, match: str = "") -> "Kind":
     """Packets to some addresses, or to all."""
 
     def filtered(what: Interference, source: str) -> Measures:
-        port = f" --dport {what.port}" if what.port else ""
+        port = _port(what)
         rule = f"{source}{{to}}{match.format(port=port)} -j {action}"
         four = _four(what)
         six = [a for a in what.addresses if ":" in a]
@@ -91,7 +91,7 @@ def _with_bytes(action: str) -> "Kind":
     """Packets in which a name stands: a ClientHello, a Host header."""
 
     def filtered(what: Interference, source: str) -> Measures:
-        port = f" --dport {what.port}" if what.port else ""
+        port = _port(what)
         rules = tuple(f"{source}{_name_in_tcp(name, port)} -j {action}" for name in what.names)
         return Measures(forward=rules, forward6=rules if not source else ())
 
@@ -118,14 +118,10 @@ def _name_in_tcp(name: str, port: str = "") -> str:
 
 def _flows_with_bytes(what: Interference, source: str) -> Measures:
     """Nothing of a connection passes any more once a name stood in it."""
-    port = f" --dport {what.port}" if what.port else ""
-    marked = [
-        f"{source}{_name_in_tcp(n, port)} -j CONNMARK --set-mark {MINDED}" for n in what.names
-    ]
-    rules = (
-        *marked,
-        f"{source}-p tcp{port} -m connmark --mark {MINDED} -j DROP",
-    )
+    port = _port(what)
+    mark = f"-j CONNMARK --set-mark {MINDED}"
+    marked = [f"{source}{_name_in_tcp(name, port)} {mark}" for name in what.names]
+    rules = (*marked, f"{source}-p tcp{port} -m connmark --mark {MINDED} -j DROP")
     return Measures(forward=rules, forward6=rules if not source else ())
 
 
@@ -150,9 +146,8 @@ def _dns_dropped(what: Interference, source: str) -> Measures:
     return Measures(forward=rules, zones=tuple((n, "always_deny", "") for n in what.names))
 
 
-def _vpn_dropped(what: Interference, source: str) -> Measures:
+def _vpn_dropped(_: Interference, source: str) -> Measures:
     """By first messages: WireGuard's is 148 bytes, OpenVPN's 14 that begin with its opcode."""
-    del what
     return Measures(
         forward=(
             f"{source}-p udp -m length --length 176 {_bytes_at('01000000', 28, 32)} -j DROP",
@@ -162,9 +157,8 @@ def _vpn_dropped(what: Interference, source: str) -> Measures:
     )
 
 
-def _ech_dropped(what: Interference, source: str) -> Measures:
+def _ech_dropped(_: Interference, source: str) -> Measures:
     """By the extension's number and its usual cipher suite (RFC 9849); GREASE looks the same."""
-    del what
     suite = _bytes_at("0000010001", 40, 1_500)
     return Measures(forward=(f"{source}-p tcp {_bytes_at('fe0d', 40, 1_500)} {suite} -j DROP",))
 
@@ -192,25 +186,23 @@ def _bytes_at(hex_: str, first: int, last: int) -> str:
     return f"-m string --algo bm --from {first} --to {last} --hex-string '|{hex_}|'"
 
 
-def _policed(what: Interference, source: str) -> Measures:
+def _policed(what: Interference, _: str) -> Measures:
     """Packets beyond a rate are dropped, both ways, for these addresses."""
     bytes_s = max(1, what.rate_kbit or 64) * 125
     over = (
         f"-m hashlimit --hashlimit-above {bytes_s}b/s --hashlimit-burst {max(3_000, bytes_s)}b"
         f" --hashlimit-mode srcip,dstip --hashlimit-name lab-{{n}} -j DROP"
     )
-    del source
     rules = [f"-s {a} {over.format(n=i)}" for i, a in enumerate(_four(what))]
     return Measures(forward=tuple(rules) or (over.format(n="all"),))
 
 
-def _freeze(what: Interference, source: str) -> Measures:
+def _freeze(what: Interference, _: str) -> Measures:
     """One flow brings so many bytes, then nothing: no reset, no end.
 
     On a named port it is packets of either direction that are counted: what long streams of a
     protocol meet, which bring few bytes and many packets.
     """
-    del source
     if what.port:
         over = (
             f"-m connbytes --connbytes {FREEZE_PACKETS}: --connbytes-dir both"
@@ -242,32 +234,32 @@ def _whitelist(what: Interference, source: str) -> Measures:
     )
 
 
-def _lossy(what: Interference, source: str) -> Measures:
-    """Three packets of ten are lost, either way."""
-    del what
-    lost = "-m statistic --mode random --probability 0.3 -j DROP"
-    back = source.replace("-s ", "-d ", 1)
-    rules = (f"{source}{lost}", f"{back}{lost}") if source else (lost,)
-    return Measures(forward=rules, forward6=() if source else (lost,))
+def _either_way(action: str) -> "Kind":
+    """Packets to and from the network, or one region."""
+
+    def filtered(_: Interference, source: str) -> Measures:
+        rules = tuple(f"{way}{action}" for way in dict.fromkeys((source, _back(source))))
+        return Measures(forward=rules, forward6=() if source else (action,))
+
+    return filtered
 
 
-def _cut(what: Interference, source: str) -> Measures:
-    del what
-    if not source:
-        return Measures(forward=("-j DROP",), forward6=("-j DROP",))
-    back = source.replace("-s ", "-d ", 1)
-    return Measures(forward=(f"{source}-j DROP", f"{back}-j DROP"))
+def _back(source: str) -> str:
+    return source.replace("-s ", "-d ", 1)
 
 
-def _abroad_cut(what: Interference, source: str) -> Measures:
+def _abroad_cut(_: Interference, source: str) -> Measures:
     """The country's own hosts stay."""
-    del what
     inside = "5.0.0.0/8"
-    both = (f"{source}! -d {inside} -j DROP",)
-    back = source.replace("-s ", "-d ", 1) if source else f"-d {inside} "
+    back = _back(source) or f"-d {inside} "
     return Measures(
-        forward=(*both, f"{back}! -s {inside} -j DROP"), forward6=("-j DROP",) if not source else ()
+        forward=(f"{source}! -d {inside} -j DROP", f"{back}! -s {inside} -j DROP"),
+        forward6=("-j DROP",) if not source else (),
     )
+
+
+def _port(what: Interference) -> str:
+    return f" --dport {what.port}" if what.port else ""
 
 
 def _four(what: Interference) -> list[str]:
@@ -302,7 +294,7 @@ KINDS: Mapping[str, Kind] = {
     "freeze": _freeze,
     "whitelist": _whitelist,
     "abroad_cut": _abroad_cut,
-    "cut": _cut,
+    "cut": _either_way("-j DROP"),
     "dns_turned": _redirect("-p udp --dport 53", 53),  # the provider answers, whoever is asked
     "header_proxy": _redirect("-p tcp --dport 80", PROGRAM_PROXY, "headers"),
     "unknown_dropped": _unknown_dropped,
@@ -313,6 +305,6 @@ KINDS: Mapping[str, Kind] = {
 }
 # What a line does by itself: nobody is blocked by it, so no experiment has to tell it.
 CONDITIONS: Mapping[str, Kind] = {
-    "lossy": _lossy,
+    "lossy": _either_way(f"-m statistic --mode random --probability {LOST} -j DROP"),
     "portal": _redirect("-p tcp", PROGRAM_HTTP, "portal"),
 }

@@ -5,6 +5,7 @@ python -m lab.country.matrix_page      writes that part of the README anew
 
 from collections.abc import Iterator
 from itertools import groupby
+from operator import itemgetter
 from pathlib import Path
 
 from lab.country.matrix import Matrix, Row, matrix
@@ -27,15 +28,13 @@ def _table(of: Matrix) -> Iterator[str]:
 
 def _recognised(of: Matrix, row: Row) -> str:
     cells = [(cell, column) for column, cell in row.cells.items() if cell not in of.reasons]
-    told = [
-        f"**{verdict}**: {', '.join(column for _, column in some)}"
-        for verdict, some in groupby(sorted(cells, key=_verdict), key=_verdict)
-    ]
+    told = [f"**{verdict}**: {columns}" for verdict, columns in _by_verdict(cells)]
     return "; ".join(told) or "nobody"
 
 
-def _verdict(cell: tuple[str, str]) -> str:
-    return cell[0]
+def _by_verdict(cells: list[tuple[str, str]]) -> Iterator[tuple[str, str]]:
+    for verdict, some in groupby(sorted(cells, key=itemgetter(0)), key=itemgetter(0)):
+        yield verdict, ", ".join(column for _, column in some)
 
 
 def _undecided(of: Matrix, row: Row) -> str:
@@ -44,11 +43,7 @@ def _undecided(of: Matrix, row: Row) -> str:
     if len(cells) > len(of.columns) // 2:
         reasons = ", ".join(sorted({cell for cell, _ in cells}))
         return f"all others ({reasons})"
-    told = (
-        f"{', '.join(column for _, column in some)} ({reason})"
-        for reason, some in groupby(sorted(cells, key=_verdict), key=_verdict)
-    )
-    return "; ".join(told)
+    return "; ".join(f"{columns} ({reason})" for reason, columns in _by_verdict(cells))
 
 
 def _reasons(of: Matrix) -> Iterator[str]:

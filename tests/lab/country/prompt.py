@@ -68,8 +68,7 @@ def _power_cut(country: Country, words: Sequence[str]) -> str:
     return f"without power: {', '.join(names)}"
 
 
-def _boot(country: Country, words: Sequence[str]) -> str:
-    del words
+def _boot(country: Country, _: Sequence[str]) -> str:
     dark = [place for place in country.topology.agents if place.name not in country.agents]
     for place in dark:
         country.start_place(place)
@@ -83,8 +82,7 @@ def _lift(country: Country, words: Sequence[str]) -> str:
     return f"lifted: {', '.join(networks)}"
 
 
-def _show(country: Country, words: Sequence[str]) -> str:
-    del words
+def _show(country: Country, _: Sequence[str]) -> str:
     lines = [
         f"{name:9} {gate.network.title:14} AS{gate.network.asn:<6} {gate.network.access:8} "
         f"{', '.join(what.kind for what in gate.applied.values()) or 'open'}"

@@ -12,6 +12,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
+
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import load_shipped_services
 from lab.country.topology import (
@@ -81,8 +83,6 @@ def abroad(country: Topology, tested: Iterable[str] = TESTED) -> Abroad:
 
 def services_yaml(known: Abroad) -> str:
     """What `plan.services_file` is to name."""
-    import yaml
-
     body = {
         s.name: {
             "title": s.title,
@@ -133,12 +133,10 @@ def resolver_conf(known: Abroad, folder: Path, ca: LoopbackCA) -> str:
 
 
 def domestic_conf(country: Topology, folder: Path) -> str:
-    zone = "".join(
-        f'  local-data: "{n}. {TTL_S} IN A {DOMESTIC_WEB}"\n' for n in country.domestic_names
-    )
-    return _unbound(
-        folder, "domestic", f"  interface: {DOMESTIC_DNS}\n", f'  local-zone: "." static\n{zone}'
-    )
+    web = f"{TTL_S} IN A {DOMESTIC_WEB}"
+    zone = "".join(f'  local-data: "{name}. {web}"\n' for name in country.domestic_names)
+    interface = f"  interface: {DOMESTIC_DNS}\n"
+    return _unbound(folder, "domestic", interface, f'  local-zone: "." static\n{zone}')
 
 
 def provider_conf(network: Network, folder: Path) -> str:
@@ -178,11 +176,9 @@ def _unbound(folder: Path, name: str, interfaces: str, zone: str, forwards: str 
 {forwards}"""
 
 
-def web_conf(known: Abroad, country: Topology, ca: LoopbackCA, folder: Path) -> str:
+def web_conf(known: Abroad, ca: LoopbackCA, folder: Path) -> str:
     """One nginx for everything abroad."""
-    servers = "".join(_sites(known, ca))
-    literal = "".join(_literal_sites(known, ca))
-    return nginx("web", folder, servers + literal)
+    return nginx("web", folder, "".join((*_sites(known, ca), *_literal_sites(known, ca))))
 
 
 def domestic_web_conf(country: Topology, ca: LoopbackCA, folder: Path) -> str:
