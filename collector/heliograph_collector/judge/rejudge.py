@@ -7,7 +7,7 @@ uploads find the controls of their time, and memory is bounded by the measuremen
 import asyncio
 from collections import Counter
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from heliograph.units import HOUR_US
@@ -105,28 +105,13 @@ async def rejudge(
     report = RejudgeReport()
     for since_us in range(rejudge_scope.since_us, rejudge_scope.until_us, HOUR_US):
         until_us = min(since_us + HOUR_US, rejudge_scope.until_us)
-        judgements = [
-            j
-            async for j in _iter_between(
-                store,
-                since_us - control_reach_us,
-                until_us + control_reach_us,
-                rejudge_scope.service,
-            )
-        ]
-        judgements_in_hour = [
-            j
-            for j in judgements
-            if rejudge_scope.includes(j) and since_us <= j.measurement.started_us < until_us
-        ]
-        changed_judgements = await asyncio.to_thread(
-            _judge_in_thread, judgements, judgements_in_hour, judge, controls, report
-        )
-        if is_written and changed_judgements:
-            await store.replace_verdicts(changed_judgements)
-            report.bin_count += await cells.update_touched_bins(
-                [j.measurement.started_us for j in changed_judgements]
-            )
+        hour = replace(rejudge_scope, since_us=since_us, until_us=until_us)
+        nearby = [j async for j in _iter_nearby(store, hour, control_reach_us)]
+        changed = await asyncio.to_thread(_judge_hour, nearby, hour, judge, controls, report)
+        if is_written and changed:
+            await store.replace_verdicts(changed)
+            timestamps_us = [j.measurement.started_us for j in changed]
+            report.bin_count += await cells.update_touched_bins(timestamps_us)
         if on_progress is not None:
             on_progress(report.judged_count)
         if max_judged and report.judged_count >= max_judged:
@@ -135,46 +120,40 @@ async def rejudge(
     return report
 
 
-async def _iter_between(
-    store: Store, since_us: int, until_us: int, service: str
-) -> AsyncIterator[Judgement]:
+async def _iter_nearby(store: Store, hour: RejudgeScope, reach_us: int) -> AsyncIterator[Judgement]:
+    bounds = (hour.since_us - reach_us, hour.until_us + reach_us)
     after: tuple[int, str] | None = None
-    while page := await store.list_judgements(since_us, until_us, service=service, after=after):
+    while page := await store.list_judgements(*bounds, service=hour.service, after=after):
         for judgement in page:
             yield judgement
         after = (page[-1].measurement.started_us, page[-1].measurement.id)
 
 
-def _judge_in_thread(
-    judgements: Sequence[Judgement],
-    judgements_in_hour: Sequence[Judgement],
+def _judge_hour(
+    nearby: Sequence[Judgement],
+    hour: RejudgeScope,
     judge: Judge,
     controls: ControlHistory,
     report: RejudgeReport,
 ) -> list[Judgement]:
-    """Judge an hour; called in a thread, so that other tasks keep running."""
-    for judgement in judgements:
+    """Judge an hour and return what changed; called in a thread, so that other tasks run."""
+    for judgement in nearby:
         controls.update(judgement.measurement)
-    return list(_iter_changed(judgements_in_hour, judge, controls, report))
-
-
-def _iter_changed(
-    judgements_in_hour: Sequence[Judgement],
-    judge: Judge,
-    controls: ControlHistory,
-    report: RejudgeReport,
-) -> Iterator[Judgement]:
-    for previous in judgements_in_hour:
+    changed = []
+    for previous in filter(hour.includes, nearby):
+        record = previous.measurement
         report.judged_count += 1
-        if previous.measurement.is_time_bad or any(v.rule == TIME_BAD for v in previous.verdicts):
+        if record.is_time_bad or any(v.rule == TIME_BAD for v in previous.verdicts):
             continue
-        verdicts = judge(previous.measurement, controls.view_of(previous.measurement))
-        if _index_by_endpoint(verdicts) != _index_by_endpoint(previous.verdicts):
-            report.changed_count += 1
-            report.changes.update(_iter_changes(previous, verdicts))
-            yield Judgement(
-                measurement=previous.measurement, verdicts=verdicts, number=previous.number + 1
+        verdicts = judge(record, controls.view_of(record))
+        changes = list(_iter_changes(previous, verdicts))
+        if changes:
+            report.changes.update(changes)
+            changed.append(
+                Judgement(measurement=record, verdicts=verdicts, number=previous.number + 1)
             )
+    report.changed_count += len(changed)
+    return changed
 
 
 def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[VerdictChange]:
@@ -182,22 +161,18 @@ def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[
 
     If only confidence or evidence changed, `before` and `after` are the same rule.
     """
-    before = _index_by_endpoint(previous.verdicts)
-    after = _index_by_endpoint(verdicts)
+    record = previous.measurement
+    before = {verdict.endpoint: verdict for verdict in previous.verdicts}
+    after = {verdict.endpoint: verdict for verdict in verdicts}
     for endpoint in sorted(before.keys() | after.keys()):
-        old_verdict = before.get(endpoint)
-        new_verdict = after.get(endpoint)
-        if old_verdict != new_verdict:
+        old = before.get(endpoint)
+        new = after.get(endpoint)
+        if old != new:
             yield VerdictChange(
-                country=previous.measurement.vantage.country,
-                service=previous.measurement.measurement.service
-                or previous.measurement.measurement.target,
-                before=old_verdict.rule if old_verdict else "",
-                after=new_verdict.rule if new_verdict else "",
-                state_before=old_verdict.state.value if old_verdict else "",
-                state_after=new_verdict.state.value if new_verdict else "",
+                country=record.vantage.country,
+                service=record.measurement.service or record.measurement.target,
+                before=old.rule if old else "",
+                after=new.rule if new else "",
+                state_before=old.state.value if old else "",
+                state_after=new.state.value if new else "",
             )
-
-
-def _index_by_endpoint(verdicts: Sequence[Verdict]) -> dict[str, Verdict]:
-    return {verdict.endpoint: verdict for verdict in verdicts}
