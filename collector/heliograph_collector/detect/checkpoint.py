@@ -20,9 +20,9 @@ from heliograph_collector.detect.engine import DetectorEngine, EngineState, Repl
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
 FOLDER = "detect"
-MAX_STATES = 8 * 24  # hourly: one day more than the journal keeps its rows
-_MAX_VOTE_FILES = 48  # hourly: two days
-_MAX_STATE_BYTES = 1 << 30  # bytes of a state, unpacked
+MAX_STATES = 8 * 24  # hourly: one day more than the journal keeps its rows (a week)
+_MAX_VOTE_FILES = 48  # hourly: two days; assumed
+_MAX_STATE_BYTES = 1 << 30  # bytes of a state, unpacked; assumed, as is the next limit
 _MAX_BATCH_BYTES = 1 << 28
 _LENGTH = struct.Struct(">I")
 _DAMAGED = (OSError, msgspec.MsgspecError, LookupError, TypeError, ValueError)

@@ -17,6 +17,7 @@ from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
+# Assumed, all of them:
 _ROWS = 500  # of the journal in one read
 _BATCH = 500  # measurements in one query
 _MAX_VOTES = 200_000  # the newest, which bounds memory

@@ -11,7 +11,8 @@ from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
 from heliograph_collector.judge.signatures import match_block_page, match_look_alike
 
-# Bytes. Freezes in the field start after 16 to 25 KB, as servers and middleboxes count.
+# Bytes. Freezes in the field start after 15 to 25 KB (net4people/bbs#490, dpi-checkers#46), at
+# times 64 KB; the lower bound is assumed.
 FREEZE_FROM = 8 * 1024
 FREEZE_TO = 64 * 1024
 SILENCE_US = 5_000_000  # assumed: shortest silence that counts as frozen
@@ -48,7 +49,7 @@ OWN_LABEL = 4  # assumed: letters of a label that shows one owner: target in tar
 REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "org"))  # in a country
 
 # Statuses and servers that reject robots without any order of a state.
-ANTIBOT_STATUS = frozenset({403, 429, 503})
+ANTIBOT_STATUS = frozenset({403, 429, 503})  # assumed
 TOO_MANY_REQUESTS = 429  # RFC 6585 section 4: rate limiting
 ANTIBOT_SERVERS = (
     *("cloudflare", "akamaighost", "ddos-guard", "sucuri", "imperva", "incapsula", "cloudfront"),

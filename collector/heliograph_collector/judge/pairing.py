@@ -12,7 +12,7 @@ from heliograph_collector.judge.features import ComparisonInput
 from heliograph_collector.judge.page_comparison import is_related_host
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
-MAX_HOPS = 10  # redirects that an agent follows at most
+MAX_HOPS = 10  # redirects that the web experiment follows at most
 
 HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # labels of the web experiment for a chain of pages
 

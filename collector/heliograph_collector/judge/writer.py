@@ -39,6 +39,8 @@ IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = HOUR_US
+ENVELOPES_KEPT_US = 7 * DAY_US  # in the journal
+PRESENCE_KEPT_US = 35 * DAY_US
 NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")
 
 # Exceptions of a rule that meets a measurement it was not written for.
@@ -88,8 +90,6 @@ class StoreWriter:
         clock: Clock,
         rng: random.Random,
         listeners: Sequence[BlockListener] = (),
-        journal_days: int = 7,
-        presence_days: int = 35,
         linger_s: float = LINGER_S,
     ) -> None:
         self._journal = journal
@@ -99,7 +99,6 @@ class StoreWriter:
         self._clock = clock
         self._rng = rng
         self._listeners = listeners
-        self._days = (journal_days, presence_days)
         self._linger_s = linger_s
         self._cursor: int | None = None  # unknown until the store answers
         self._failures = 0
@@ -196,8 +195,9 @@ class StoreWriter:
             return
         self._trimmed_us = now_us
         wall_us = self._clock.wall_us()
-        envelopes_us, presence_us = (wall_us - days * DAY_US for days in self._days)
-        await self._retry_forever(self._journal.trim, cursor, envelopes_us, presence_us)
+        await self._retry_forever(
+            self._journal.trim, cursor, wall_us - ENVELOPES_KEPT_US, wall_us - PRESENCE_KEPT_US
+        )
 
     async def _retry_forever(
         self, work: Callable[_P, Awaitable[_T]], *args: _P.args, **kwargs: _P.kwargs

@@ -9,7 +9,7 @@ from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
 from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
-_YEAR_S = 365.25 * 86_400
+_YEAR_S = 365.25 * 86_400  # a Julian year
 # Share of the lowest pool's rate: the screening must keep the steadiest cell. Assumed.
 _SCREENING_FACTOR = 0.25
 

@@ -16,7 +16,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_VOTE_TOLERANCE = 1e-6  # votes are sums of fractions
+_VOTE_TOLERANCE = 1e-6  # votes are sums of fractions; assumed
 
 
 def localize(

@@ -39,7 +39,7 @@ class ComparisonRule:
     id: str
     state: VerdictState
     says: str
-    strength: float = 0.0
+    strength: float = 0.0  # assumed
     needs: str = ""  # facts, separated by spaces
     lacks: str = ""
     layer: str = ""

@@ -29,7 +29,7 @@ class GoodputThresholds:
     plenty: float = 1_048_576.0  # bytes/s; cap: 128 KB end before a higher rate settles
     ratio: float = 0.25  # highest ratio of the target's median to the neutral median
     apart: float = 0.5  # highest ratio of the target's best to the neutral side's worst
-    freeze_from: int = 14_000
+    freeze_from: int = 14_000  # around the 16 to 25 KB of net4people/bbs#490
     freeze_to: int = 30_000
     silence_us: int = 5_000_000
     frozen: int = 2  # transfers; every one that was made must be frozen
