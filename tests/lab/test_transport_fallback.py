@@ -8,7 +8,7 @@ every half minute.
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -145,7 +145,7 @@ def test_word_gets_out_of_each(lab: Country) -> None:
     try:
         _by_dns_then_in(lab, passage)
         _by_voice(lab, passage)
-        eventually(passage.complete, "results past every block, by the way that is open", WITHIN_S)
+        passage.watch(passage.complete, "results past every block, by the way that is open")
         _by_file(lab, passage)
         eventually(lambda: _planned(lab), "the newest plan with everybody", 60)
     finally:
@@ -161,12 +161,8 @@ def test_word_gets_out_of_each(lab: Country) -> None:
 
 def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
     """Behind a portal a last word goes by DNS; then somebody pays."""
-
-    def word() -> bool:
-        passage.look()
-        return bool(lab.told(f"{BY_DNS}-{BY_DNS}-1").get("last_word_us"))
-
-    eventually(word, "the collector's answer to a word by DNS", WITHIN_S)
+    name = f"{BY_DNS}-{BY_DNS}-1"
+    passage.watch(lambda: bool(lab.told(name).get("last_word_us")), "an answer by DNS")
     passage.note(BY_DNS, "a word by DNS")
     lab.gates[BY_DNS].lift_all()
 
@@ -174,12 +170,10 @@ def _by_dns_then_in(lab: Country, passage: "Passage") -> None:
 def _by_voice(lab: Country, passage: "Passage") -> None:
     """A code over the telephone."""
     name = f"{BY_HAND}-{BY_HAND}-1"
-
-    def tested() -> bool:
-        passage.look()
-        return bool(lab.told(name).get("lives", {}).get("foreign", ("",))[0] == "fails")
-
-    eventually(tested, "what answers in the dark, as the agent has it", WITHIN_S)
+    passage.watch(
+        lambda: bool(lab.told(name).get("lives", {}).get("foreign", ("",))[0] == "fails"),
+        "what answers in the dark, as the agent has it",
+    )
     said = ask(agent("code", "--words", "--state", lab.folder / name)).splitlines()[0]
     assert "hosts abroad" in lab.import_("code", *said.split())
     passage.note(BY_HAND, "a code by voice")
@@ -199,12 +193,7 @@ def _by_file(lab: Country, passage: "Passage") -> None:
     lab.import_("bundle", str(stick))
     passage.note(BY_HAND, "a file")
     ask(agent("export", "--receipts", f"{stick}.receipts", "--state", state))
-
-    def arrived() -> bool:
-        passage.look()
-        return BY_HAND in passage.took
-
-    eventually(arrived, "the file's results", 60)
+    passage.watch(lambda: BY_HAND in passage.took, "the file's results", 60)
 
 
 def _planned(lab: Country) -> bool:
@@ -259,8 +248,16 @@ class Passage:
             if self._as_expected(name):
                 self.there.setdefault(name, self._now)
 
+    def watch(self, condition: Callable[[], bool], what: str, limit_s: float = WITHIN_S) -> None:
+        """Look again and again until the condition holds."""
+
+        def holds() -> bool:
+            self.look()
+            return condition()
+
+        eventually(holds, what, limit_s)
+
     def complete(self) -> bool:
-        self.look()
         alone = CASES.keys() - {BY_HAND}
         return self.took.keys() >= alone and all(map(self._as_expected, alone))
 

@@ -56,7 +56,6 @@ def _list_leaves(steps: Iterable[ObservedStep]) -> list[Certificate]:
 
 
 def _names_requested_host(step: ObservedStep) -> bool:
-    """Return whether the forged leaf certificate names the requested host."""
     tls = step.observation.tls
     if tls is None or not tls.chain or not tls.server_name:
         return False

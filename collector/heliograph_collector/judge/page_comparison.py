@@ -112,7 +112,6 @@ def compare_pages(page: Http, control: Http) -> Likeness:
 
 
 def _is_same_page(page: Http, control: Http) -> bool:
-    """Return whether the bodies are identical or the titles are similar."""
     if page.body_sha256 and page.body_sha256 == control.body_sha256:
         return True
     return not _is_redirect(page) and _has_same_title(page, control)
@@ -153,7 +152,6 @@ def _compare_other_status(page: Http, control: Http) -> Likeness:
 
 
 def _compare_redirect(page: Http) -> Likeness:
-    """Classify a redirect that the control did not get."""
     if "//" in page.location and not parse_host(page.location):
         return Likeness.BROKEN
     has_same_owner = _stays_on_host(page) or _has_same_owner(page)
@@ -169,7 +167,6 @@ def _get_redirect_host(http: Http) -> str:
 
 
 def _stays_on_host(http: Http) -> bool:
-    """Return whether the redirect stays on the requested host."""
     return is_related_host(_get_redirect_host(http), parse_host(http.url))
 
 
@@ -223,5 +220,4 @@ def _has_same_title(page: Http, control: Http) -> bool:
 
 
 def _has_new_title(page: Http, control: Http) -> bool:
-    """Return whether the vantage's page has a title unlike the control's."""
     return bool(_split_title(page.title)) and not _has_same_title(page, control)

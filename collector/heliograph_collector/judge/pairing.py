@@ -81,7 +81,6 @@ def _build_input(
 
 
 def _has_working_ipv6(observations: Sequence[Observation]) -> bool:
-    """Return whether any step over IPv6 succeeded, so the vantage's IPv6 works."""
     ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
     return any(end is not None and ":" in end.address for _, end in ends)
 

@@ -96,13 +96,6 @@ def test_undeclared_fault_everywhere_is_common_mode() -> None:
     assert {b.country for b in findings.coverage_gaps} >= {"KZ"}
 
 
-def test_two_countries_cut_at_once_are_two_incidents() -> None:
-    cut = Cut(ONSET, END, lambda w: w.place.country in ("KZ", "XA"), 2.0)
-    people = country(each=3) + world(5, each=2)
-    found = detect(live(people, Random(5), 4, cuts=[cut]))
-    assert {i.scope for i in found} == {Scope("KZ"), Scope("XA")}
-
-
 def test_failure_of_one_carrier_is_no_incident() -> None:
     edge = [w for w in country(each=3) if w.place.asn != 203]
     edge = [VantageRef(w.nym, w.prefix, w.place, w.first_us, "edge-1") for w in edge]

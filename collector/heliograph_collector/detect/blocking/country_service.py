@@ -342,7 +342,6 @@ class CountryService:
         self.episodes.append(episode)
 
     def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
-        """Return whether a block of these cells closed within `wary_s`."""
         since_us = now_us - int(self.limits.wary_s * SECOND_US)
         return any(
             b.state is IncidentState.CLOSED

@@ -262,7 +262,6 @@ class OutageEpisode:
         ]
 
     def _is_explained(self, location: VantageLocation, now_us: int) -> bool:
-        """Return whether a known opening explains a return at this location."""
         for phase in reversed(self.turns):
             for cell in phase.parts:
                 if cell.scope.includes(location):

@@ -191,7 +191,6 @@ def _apply_rule(
 
 
 def _is_silent_wireguard(measurement: Measurement | None, endpoint: str) -> bool:
-    """Return whether every exchange of the control was an unanswered WireGuard packet."""
     exchanges = [
         (x.exchange.protocol, x.failure)
         for x in (measurement.observations if measurement else ())
