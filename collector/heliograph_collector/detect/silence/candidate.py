@@ -310,9 +310,9 @@ def _merge_cells(
 def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCell) -> bool:
     if cell.scope.is_within(outer.scope):
         return True
-    places = {
+    locations = {
         s.place
         for s in presence.list_country(cell.scope.country)
         if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
     }
-    return bool(places) and all(map(outer.scope.includes, places))
+    return bool(locations) and all(map(outer.scope.includes, locations))

@@ -112,7 +112,7 @@ class _Localization:
 
 
 def _select_inside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
-    return {place: count for place, count in votes.items() if scope.includes(place)}
+    return {at: count for at, count in votes.items() if scope.includes(at)}
 
 
 def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple[AffectedCell, ...]:
@@ -153,7 +153,7 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
 
 def hit_networks(votes_by_place: Mapping[VantageLocation, VoteCount]) -> set[int]:
     """Return the ASNs that hits come from."""
-    return {place.asn for place, count in votes_by_place.items() if count.hits and place.asn}
+    return {at.asn for at, count in votes_by_place.items() if count.hits and at.asn}
 
 
 def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> AffectedCell:

@@ -75,7 +75,7 @@ RULES = (
         needs="grease_passed",
         lacks="real_failed",
     ),
-    ComparisonRule("ech.doubt", UNKNOWN, "The extension and the server cannot be told apart."),
+    ComparisonRule("ech.doubt", UNKNOWN, "Nothing here separates the extension from the server."),
 )
 
 
