@@ -8,7 +8,7 @@ from itertools import islice
 from pathlib import Path
 
 from heliograph_collector.detect.checkpoint import FOLDER
-from heliograph_collector.detect.reproduce import ReproductionResult, RowReader, reproduce_entries
+from heliograph_collector.detect.reproduce import ReproductionResult, reproduce_entries
 from heliograph_collector.incidents.log_file import body_of
 from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.model.records import JournalRow
@@ -56,9 +56,8 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
     try:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
             oldest_position = next((row.position for row in read_rows(db, 0, 1, 1)), 1 << 62)
-            row_reader = _build_reader(db)
             comparison = reproduce_entries(
-                bodies, data / FOLDER, secret.read_bytes(), row_reader, oldest_position
+                bodies, data / FOLDER, secret.read_bytes(), _JournalRows(db), oldest_position
             )
     except sqlite3.Error as error:
         raise ReproductionError(f"{journal} cannot be read ({error}).") from error
@@ -82,10 +81,13 @@ def _iter_detector_bodies(
             operator_numbers.append(number)
 
 
-def _build_reader(db: sqlite3.Connection) -> RowReader:
-    def rows(after: int, last: int) -> Iterator[JournalRow]:
-        while after < last and (batch := read_rows(db, after, _MAX_ROWS, _MAX_BYTES)):
+@dataclass(frozen=True, slots=True)
+class _JournalRows:
+    """Rows of a journal that may be in use."""
+
+    db: sqlite3.Connection
+
+    def read_between(self, after: int, last: int) -> Iterator[JournalRow]:
+        while after < last and (batch := read_rows(self.db, after, _MAX_ROWS, _MAX_BYTES)):
             yield from (row for row in batch if row.position <= last)
             after = batch[-1].position
-
-    return rows

@@ -1,8 +1,9 @@
 """Reproduce log entries from the checkpoint and the rows that they name."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Protocol
 
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
@@ -19,7 +20,13 @@ NO_CHECKPOINT = "whose checkpoint is gone"
 NO_ROWS = "whose rows are gone"
 NO_VERDICTS = "whose verdicts are gone"
 
-RowReader = Callable[[int, int], Iterator[JournalRow]]  # rows of positions (first, last], in order
+
+class RowSource(Protocol):
+    """Rows of the journal."""
+
+    def read_between(self, after: int, last: int) -> Iterable[JournalRow]:
+        """Read the rows of positions (after, last], in order."""
+        ...
 
 
 @dataclass(slots=True)
@@ -35,7 +42,7 @@ def reproduce_entries(
     bodies: Iterable[tuple[int, DetectorBody]],
     folder: Path,
     secret: bytes,
-    rows: RowReader,
+    rows: RowSource,
     oldest: int,
 ) -> ReproductionResult:
     """Reproduce the numbered bodies of a verified log. Raises OSError.
@@ -96,11 +103,11 @@ class _Replay:
             and parse_timestamp(body.window.until) >= self.until_us
         )
 
-    def incidents(self, body: DetectorBody, rows: RowReader) -> Sequence[Incident]:
+    def incidents(self, body: DetectorBody, rows: RowSource) -> Sequence[Incident]:
         self.late_rows = body.rows.late
         self.until_us = parse_timestamp(body.window.until)
         late_moments = {row: parse_timestamp(timestamp) for row, timestamp in self.late_rows}
-        self.engine.read_rows(rows(self.engine.position, body.rows.last), late_moments)
+        self.engine.read_rows(rows.read_between(self.engine.position, body.rows.last), late_moments)
         self.engine.advance_to(self.until_us)
         while self.batches and self.engine.is_due(self.batches[0], self.until_us):
             self.engine.replay(self.batches.pop(0))

@@ -195,9 +195,8 @@ class DetectorRunner:
             try:
                 late_votes = await asyncio.to_thread(self._state.evaluate, pending_votes, now_us)
             except OSError:
-                self._pending_votes = (
-                    pending_votes + self._pending_votes
-                )  # a vote that is evaluated twice counts once
+                # A vote that is evaluated twice counts once.
+                self._pending_votes = pending_votes + self._pending_votes
                 raise
             for vote in late_votes:
                 self._late_data.add(vote, now_us, self._evaluated_through)
@@ -354,32 +353,20 @@ class DetectorRunner:
         earlier_gaps: set[object] = {*self._past_gaps, *self._current_gaps}
         self._past_gaps = past_gaps
         self._current_gaps = current_gaps
-        new_gaps = [
-            coverage_gap
-            for coverage_gap in self._iter_gaps()
-            if coverage_gap[0] not in earlier_gaps
-        ]
-        return [] if is_first else [coverage_gap for _, coverage_gap in new_gaps]
+        return [b for gap, b in self._iter_gaps() if not is_first and gap not in earlier_gaps]
 
     def _iter_gaps(self) -> Iterator[tuple[object, BlindTime]]:
-        for past_gap in self._past_gaps:
-            yield (
-                past_gap,
-                BlindTime(
-                    since_us=past_gap.since_us,
-                    until_us=past_gap.until_us,
-                    reason=past_gap.why,
-                    country=past_gap.country,
-                ),
-            )
-        for current_gap in self._current_gaps:
-            since_us, why, country = current_gap
-            yield (
-                current_gap,
-                BlindTime(since_us=since_us, until_us=None, reason=why, country=country),
-            )
+        for past in self._past_gaps:
+            yield past, _build_blind_time(past.since_us, past.until_us, past.why, past.country)
+        for current in self._current_gaps:
+            since_us, why, country = current
+            yield current, _build_blind_time(since_us, None, why, country)
 
     def _count_incidents(self) -> None:
         states = [incident.state for incident in self.book.incidents()]
         for state in IncidentState:
             self._incident_gauge.labels(state.value).set(states.count(state.value))
+
+
+def _build_blind_time(since_us: int, until_us: int | None, why: str, country: str) -> BlindTime:
+    return BlindTime(since_us=since_us, until_us=until_us, reason=why, country=country)
