@@ -12,16 +12,10 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
-from heliograph_collector.incidents.log_file import (
-    LOG_FILE_NAME,
-    Proof,
-    canonical_json,
-    read_lines,
-    verify_lines,
-)
 
 if TYPE_CHECKING:
     from heliograph_collector.detect.log_reproduction import Reproduction
+    from heliograph_collector.incidents.log_file import Proof
 
 _FEED_PREFIX = b'{"entries":['  # start of the feed's JSON, which no line of the log has
 _MAX_FEED_BYTES = 64 * 1_048_576
@@ -48,7 +42,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "file",
         nargs="?",
         metavar="FILE",
-        help=f"a log, or a download of one (DATA/{LOG_FILE_NAME})",
+        help="a log, or a download of one (default: the log in DATA)",
     )
     verifying.add_argument("--key", metavar="HEX", help="the public key (that of DATA)")
     verifying.add_argument("--head", metavar="HEX", help="the hash that its last entry must have")
@@ -62,6 +56,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph_collector.incidents.log_file import LOG_FILE_NAME, verify_lines
+
     data = load_cli_config(args).data
     file = Path(args.file).expanduser() if args.file else data / LOG_FILE_NAME
     if not file.exists():
@@ -93,6 +89,8 @@ def _read_log(file: Path) -> tuple[Iterable[bytes], str]:
 
     The file may also be the feed's JSON answer (`/api/v1/log`).
     """
+    from heliograph_collector.incidents.log_file import canonical_json, read_lines
+
     with file.open("rb") as stream:
         prefix = stream.read(len(_FEED_PREFIX))
     if prefix != _FEED_PREFIX or file.stat().st_size > _MAX_FEED_BYTES:
@@ -126,7 +124,7 @@ def _load_public_key(data: Path) -> bytes:
         raise CommandError(f"{file} is damaged: restore it from a backup.") from None
 
 
-def _format_proof(proof: Proof) -> str:
+def _format_proof(proof: "Proof") -> str:
     summary = f"{proof.entries} entries hold: in order, unaltered, signed by this key."
     if proof.acts:
         summary += f" {proof.acts} of them are the operator's own words."
@@ -136,7 +134,7 @@ def _format_proof(proof: Proof) -> str:
     return f"Entry {proof.bad} is bad: {proof.why}.\nBefore it {summary}\n{head}"
 
 
-def _format_json(proof: Proof, reproduction: "Reproduction | None") -> str:
+def _format_json(proof: "Proof", reproduction: "Reproduction | None") -> str:
     document = {
         "entries": proof.entries,
         "operator": proof.acts,

@@ -396,14 +396,3 @@ class CellFilter:
     asn: int | None = None
     access: str | None = None
     service: str = ""  # "" matches every service
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class StoreHealth:
-    """The state of the store."""
-
-    engine: str  # its version
-    rows: int
-    bytes: int
-    parts: int
-    free_bytes: int | None  # of the embedded store's disk

@@ -3,6 +3,7 @@
 import asyncio
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from datetime import date
 from functools import partial
 from pathlib import Path
@@ -20,7 +21,6 @@ from heliograph_collector.model.records import (
     ReceivedMeasurement,
     SilenceCount,
     StoredVote,
-    StoreHealth,
     Vote,
     WorldTally,
 )
@@ -58,6 +58,17 @@ TABLES = (
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreHealth:
+    """The state of the store."""
+
+    engine: str  # its version
+    rows: int
+    bytes: int
+    parts: int
+    free_bytes: int | None  # of the embedded store's disk
 
 
 class Store:
