@@ -97,6 +97,7 @@ async def test_what_readers_ask_over_many_measurements(store: Store) -> None:
     )
     await _country(store, clock)
     await _world(store, feed, clock)
+    await _pruned_votes(store)
 
 
 async def _month(store: Store, clock: HandClock) -> None:
@@ -175,6 +176,18 @@ async def _world(store: Store, feed: Any, clock: HandClock) -> None:
 
 async def _votes(store: Store) -> Any:
     return await store.counts(END - DAY, END, 900, country="AA", wider=("region",))
+
+
+async def _pruned_votes(store: Store) -> None:
+    """The primary key spares votes of a small country, and of an hour, the scan of all rows."""
+    query = "SELECT country, countIf(state = 'blocked') FROM verdicts FINAL GROUP BY country"
+    scan, _ = await _raw(store, StoreLimits(query_mib=3_000, query_s=120), query, {})
+    small = await timed(lambda: store.votes(END - 2 * DAY, END - DAY, 300, country="FJ"), 5)
+    said("votes of a small country's day", small, scan)
+    assert small[0] < scan
+    hour = await timed(lambda: store.votes(END - HOUR, END, 300), 5)
+    said("votes of the world's last hour", hour, scan)
+    assert hour[0] < 2 * scan
 
 
 async def _raw(store: Store, limits: StoreLimits, text: str, values: dict[str, Any]) -> Any:

@@ -36,7 +36,7 @@ DISK = "size=5m"
 ACTS = 40
 LIFE_S = 0.15
 DRAIN_S = 60.0
-FAULTS = ("none", "none", "kill", "kill", "kill", "full", "read-only", "short")
+FAULTS = ("none", "kill", "kill", "kill", "kill", "full", "read-only", "short")
 Work = Callable[[], Coroutine[Any, Any, None]]
 
 
