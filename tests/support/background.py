@@ -1,49 +1,45 @@
 """An event loop in a thread of its own, so that a server answers sync and async tests alike."""
 
 import asyncio
-import threading
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import AbstractAsyncContextManager, contextmanager
-from typing import TypeVar
+from collections.abc import Callable, Iterator
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
+from functools import partial, wraps
+from typing import ParamSpec, TypeVar
 
+P = ParamSpec("P")
 T = TypeVar("T")
-
 _DEADLINE_S = 20.0
 
 
-@contextmanager
-def background(server: Callable[[], AbstractAsyncContextManager[T]]) -> Iterator[T]:
-    """Enter `server()` in a fresh loop in a thread; leave it, and the loop, at the end."""
-    loop = asyncio.new_event_loop()
-    thread = threading.Thread(target=loop.run_forever, name="test server", daemon=True)
-    thread.start()
+def in_background(
+    server: Callable[P, AbstractAsyncContextManager[T]],
+) -> Callable[P, AbstractContextManager[T]]:
+    """Enter `server` in a fresh loop in a thread; leave it, and the loop, at the end."""
 
-    def run(work: Coroutine[object, object, T]) -> T:
-        return asyncio.run_coroutine_threadsafe(work, loop).result(_DEADLINE_S)
+    @wraps(server)
+    @contextmanager
+    def run(*args: P.args, **kwargs: P.kwargs) -> Iterator[T]:
+        ready: Future[tuple[T, Callable[[], object]]] = Future()
 
-    try:
-        manager = server()
-        value = run(manager.__aenter__())
+        async def serve() -> None:
+            stop = asyncio.Event()
+            async with server(*args, **kwargs) as value:
+                loop = asyncio.get_running_loop()
+                ready.set_result((value, partial(loop.call_soon_threadsafe, stop.set)))
+                await stop.wait()
+
+        thread = ThreadPoolExecutor(1, "test server")
+        running = thread.submit(asyncio.run, serve())
+        thread.shutdown(wait=False)
+        wait((ready, running), _DEADLINE_S, FIRST_COMPLETED)
+        if running.done():
+            running.result()
+        value, stop_server = ready.result(0)
         try:
             yield value
         finally:
-            asyncio.run_coroutine_threadsafe(manager.__aexit__(None, None, None), loop).result(
-                _DEADLINE_S
-            )
-    finally:
-        asyncio.run_coroutine_threadsafe(_drain(), loop).result(_DEADLINE_S)
-        loop.call_soon_threadsafe(loop.stop)
-        thread.join(_DEADLINE_S)
-        loop.close()
+            stop_server()
+            running.result(_DEADLINE_S)
 
-
-async def _drain() -> None:
-    """End what the server left behind and let closed transports say goodbye."""
-    mine = asyncio.current_task()
-    for _ in range(5):  # what is ended may start something in its last turn
-        rest = [task for task in asyncio.all_tasks() if task is not mine]
-        for task in rest:
-            task.cancel()
-        await asyncio.gather(*rest, return_exceptions=True)
-        await asyncio.sleep(0)
-    await asyncio.get_running_loop().shutdown_asyncgens()
+    return run

@@ -8,21 +8,19 @@ The script gets the query's bytes and returns the datagrams (over TCP: messages)
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import cast
 
 import dns.flags
 import dns.message
 import dns.rcode
 import dns.rrset
 
-from support.background import background
+from support.background import in_background
 from support.ports import HOST, free_port
 from support.tcp_server import Handler, serving
-
-Script = Callable[[bytes], Sequence[bytes]]
+from support.udp_server import Script, serving_udp
 
 
 @dataclass(slots=True)
@@ -65,54 +63,26 @@ def with_other_id(reply: bytes) -> bytes:
     return bytes((reply[0] ^ 0xFF, reply[1])) + reply[2:]
 
 
-@contextmanager
-def dns_server(udp: Script, tcp: Script | None = None) -> Iterator[DnsServer]:
-    """`tcp` defaults to the script for UDP."""
-
-    def manager() -> AbstractAsyncContextManager[DnsServer]:
-        return _serving(udp, tcp or udp)
-
-    with background(manager) as server:
-        yield server
-
-
-class _Datagrams(asyncio.DatagramProtocol):
-    def __init__(self, server: DnsServer, script: Script) -> None:
-        self._server = server
-        self._script = script
-        self._transport: asyncio.DatagramTransport | None = None
-
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = cast("asyncio.DatagramTransport", transport)
-
-    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
-        self._server.queries.append(data)
-        assert self._transport is not None
-        for reply in self._script(data):
-            self._transport.sendto(reply, addr)
-
-
+@in_background
 @asynccontextmanager
-async def _serving(udp: Script, tcp: Script) -> AsyncIterator[DnsServer]:
+async def dns_server(udp: Script, tcp: Script | None = None) -> AsyncIterator[DnsServer]:
+    """`tcp` defaults to the script for UDP."""
     server = DnsServer(free_port())
-    loop = asyncio.get_running_loop()
-    transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Datagrams(server, udp), local_addr=(HOST, server.port)
-    )
+
+    def answer_datagram(query: bytes) -> Sequence[bytes]:
+        server.queries.append(query)
+        return udp(query)
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         size = int.from_bytes(await reader.readexactly(2), "big")
         query = await reader.readexactly(size)
         server.queries.append(query)
-        for reply in tcp(query):
+        for reply in (tcp or udp)(query):
             writer.write(len(reply).to_bytes(2, "big") + reply)
         await writer.drain()
 
-    try:
-        async with serving(serve, port=server.port):
-            yield server
-    finally:
-        transport.close()
+    async with serving_udp(answer_datagram, port=server.port), serving(serve, port=server.port):
+        yield server
 
 
 def answer_stream(reply: Callable[[bytes], bytes]) -> Handler:

@@ -6,8 +6,8 @@ A behaviour gets aioquic's H3Connection and the id of the stream a request came 
 """
 
 import struct
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import Any
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
@@ -21,7 +21,7 @@ from aioquic.quic.events import ProtocolNegotiated, QuicEvent
 from aioquic.quic.packet import QuicFrameType, QuicPacketType, QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicPacketBuilder
 
-from support.background import background
+from support.background import in_background
 from support.loopback_ca import Leaf
 from support.ports import HOST
 
@@ -74,30 +74,19 @@ def nothing(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
     del h3, connection, stream
 
 
-@contextmanager
-def quic_server(
+@in_background
+@asynccontextmanager
+async def quic_server(
     leaf: Leaf,
     behaviour: Behaviour = nothing,
     *,
     host: str = HOST,
     alpn: Sequence[str] = ("h3",),
     versions: Sequence[int] = (QuicProtocolVersion.VERSION_1,),
-) -> Iterator[int]:
-    """The port."""
-
-    def manager() -> AbstractAsyncContextManager[int]:
-        return _serving(leaf, behaviour, host, list(alpn), list(versions))
-
-    with background(manager) as port:
-        yield port
-
-
-@asynccontextmanager
-async def _serving(
-    leaf: Leaf, behaviour: Behaviour, host: str, alpn: list[str], versions: list[int]
 ) -> AsyncIterator[int]:
+    """Yield the port."""
     configuration = QuicConfiguration(
-        is_client=False, alpn_protocols=alpn, supported_versions=versions
+        is_client=False, alpn_protocols=list(alpn), supported_versions=list(versions)
     )
     configuration.load_cert_chain(leaf.chain, leaf.key)
 

@@ -10,34 +10,24 @@ import asyncio
 import socket
 import ssl
 import struct
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
-from support.background import background
+from support.background import in_background
 from support.ports import HOST
 
 Handler = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
-
-
-@contextmanager
-def tcp_server(
-    handler: Handler, *, host: str = HOST, tls: ssl.SSLContext | None = None
-) -> Iterator[int]:
-    """The port; every connection is given to `handler`, then closed."""
-
-    def manager() -> AbstractAsyncContextManager[int]:
-        return serving(handler, host, tls)
-
-    with background(manager) as port:
-        yield port
 
 
 @asynccontextmanager
 async def serving(
     handler: Handler, host: str = HOST, tls: ssl.SSLContext | None = None, port: int = 0
 ) -> AsyncIterator[int]:
-    """The port, in this loop. Accepts by hand: asyncio's Server loses what arrives as it closes."""
+    """Yield the port of a server in this loop that gives every connection to `handler`.
+
+    It accepts by hand, because asyncio's Server loses what arrives as it closes.
+    """
     loop = asyncio.get_running_loop()
     loop.set_exception_handler(_quiet)  # a handshake that fails is what many tests are about
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
@@ -65,6 +55,9 @@ async def serving(
         for end in ends:
             if isinstance(end, Exception):
                 raise end
+
+
+tcp_server = in_background(serving)
 
 
 async def _serve(handler: Handler, connection: socket.socket, tls: ssl.SSLContext | None) -> None:

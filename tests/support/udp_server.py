@@ -6,25 +6,14 @@ The script gets a datagram and returns those to send back.
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import asynccontextmanager
 from typing import cast
 
-from support.background import background
+from support.background import in_background
 from support.ports import HOST
 
 Script = Callable[[bytes], Sequence[bytes]]
-
-
-@contextmanager
-def udp_server(script: Script, *, host: str = HOST) -> Iterator[int]:
-    """The port."""
-
-    def manager() -> AbstractAsyncContextManager[int]:
-        return _serving(script, host)
-
-    with background(manager) as port:
-        yield port
 
 
 class _Datagrams(asyncio.DatagramProtocol):
@@ -40,12 +29,16 @@ class _Datagrams(asyncio.DatagramProtocol):
 
 
 @asynccontextmanager
-async def _serving(script: Script, host: str) -> AsyncIterator[int]:
+async def serving_udp(script: Script, *, host: str = HOST, port: int = 0) -> AsyncIterator[int]:
+    """Yield the port of a server in this loop."""
     loop = asyncio.get_running_loop()
     transport, _ = await loop.create_datagram_endpoint(
-        lambda: _Datagrams(script), local_addr=(host, 0)
+        lambda: _Datagrams(script), local_addr=(host, port)
     )
     try:
         yield int(transport.get_extra_info("sockname")[1])
     finally:
         transport.close()
+
+
+udp_server = in_background(serving_udp)

@@ -8,12 +8,13 @@ import pytest
 
 from heliograph.failure import Failure
 from heliograph.observation import DnsReply, Measurement
-from support.dns_server import Script, answer, answer_stream, dns_server
+from support.dns_server import answer, answer_stream, dns_server
 from support.experiment_run import observed
 from support.fake_net import World
 from support.loopback_ca import LoopbackCA
 from support.real_run import Opening, really, verdict
 from support.tls_server import tls_server
+from support.udp_server import Script
 
 NAME = "target.test"
 NEUTRAL, WHOAMI = "www.example.com", "whoami.v4.powerdns.org"

@@ -5,8 +5,9 @@ import dns.rcode
 import pytest
 
 from heliograph.failure import Failure
-from support.dns_server import Script, answer, dns_server, with_other_id
+from support.dns_server import answer, dns_server, with_other_id
 from support.net_fixtures import Opening
+from support.udp_server import Script
 from support.values import present
 
 NAME = "www.example.test"
