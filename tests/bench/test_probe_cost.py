@@ -8,22 +8,29 @@ prober under test on another.
 import asyncio
 import json
 import os
+import shutil
 import statistics
 import subprocess
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import aiohttp
 import pytest
+import yaml
 
-from support.exporter import Exporter, exporter
+from heliograph_lab.simulate.report import read_cost
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
-from support.ports import HOST
+from support.ports import HOST, free_port
+from support.process import listening
+from support.programs import eventually, started
 from support.unbound import unbound
+from support.values import present
 
 ROUNDS = 3
 CONCURRENCY = 50
@@ -67,6 +74,54 @@ def kinds(http: int, https: int, dns: int, ca_file: str) -> Iterator[Kind]:
 
 
 @dataclass(frozen=True, slots=True)
+class Exporter:
+    pid: int
+    port: int
+
+    async def cost_us(self, module: str, target: str, probes: int) -> float:
+        """CPU, user and system, by the probe. Raises AssertionError when one did not succeed."""
+        await self._probe(module, target, probes // 4)  # warm
+        began_s = self._cpu_s()
+        await self._probe(module, target, probes)
+        return 1e6 * (self._cpu_s() - began_s) / probes
+
+    def _cpu_s(self) -> float:
+        return present(read_cost(self.pid, time.monotonic)).cpu_s
+
+    async def _probe(self, module: str, target: str, probes: int) -> None:
+        asked = {"module": module, "target": target}
+        connections = aiohttp.TCPConnector(limit=CONCURRENCY)
+        async with (
+            aiohttp.ClientSession(f"http://{HOST}:{self.port}", connector=connections) as session,
+            asyncio.TaskGroup() as group,
+        ):
+
+            async def probe_once() -> None:
+                async with session.get("/probe", params=asked) as reply:
+                    text = await reply.text()
+                    assert "\nprobe_success 1\n" in text, text
+
+            for _ in range(probes):
+                group.create_task(probe_once())
+
+
+@contextmanager
+def exporter(directory: Path, modules: Mapping[str, Any]) -> Iterator[Exporter]:
+    program = shutil.which("prometheus-blackbox-exporter")
+    assert program, "install Debian's prometheus-blackbox-exporter"
+    config = directory / "blackbox.yml"
+    config.write_text(yaml.safe_dump({"modules": dict(modules)}))
+    port = free_port()
+    command = [
+        "taskset", "-c", str(PROBER_CORE), program, f"--config.file={config}",
+        "--log.level=error", f"--web.listen-address={HOST}:{port}",
+    ]  # fmt: skip
+    with started(command, directory / "exporter.log") as process:
+        eventually(lambda: listening(port), "the exporter's start")
+        yield Exporter(process.pid, port)
+
+
+@dataclass(frozen=True, slots=True)
 class Ours:
     process: "subprocess.Popen[str]"
 
@@ -90,15 +145,8 @@ class Ours:
 @contextmanager
 def ours(ca_file: str) -> Iterator[Ours]:
     tests = str(Path(__file__).parents[1])
-    command = (
-        "taskset",
-        "-c",
-        str(PROBER_CORE),
-        sys.executable,
-        "-m",
-        "support.probe_load",
-        ca_file,
-    )
+    program = (sys.executable, "-m", "support.probe_load", ca_file)
+    command = ("taskset", "-c", str(PROBER_CORE), *program)
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
         env=os.environ | {"PYTHONPATH": tests},
@@ -127,7 +175,7 @@ def test_a_probe_is_cheap(tmp_path: Path) -> None:
         resolver = stack.enter_context(unbound(tmp_path, zone))
         asked = tuple(kinds(web.http, web.https, resolver.port, str(ca.ca_file)))
         modules = {kind.name: dict(kind.module) for kind in asked}
-        theirs = stack.enter_context(exporter(tmp_path, modules, core=PROBER_CORE))
+        theirs = stack.enter_context(exporter(tmp_path, modules))
         mine = stack.enter_context(ours(str(ca.ca_file)))
         costs = [compared(kind, mine, theirs) for _ in range(ROUNDS) for kind in asked]
     short = []
@@ -148,5 +196,5 @@ def test_a_probe_is_cheap(tmp_path: Path) -> None:
 def compared(kind: Kind, mine: Ours, theirs: Exporter) -> tuple[float, float]:
     """One after the other, so that both meet the same machine."""
     my = mine.cost_us(kind)
-    their = theirs.cost_us(kind.name, kind.theirs, kind.probes, concurrency=CONCURRENCY)
+    their = theirs.cost_us(kind.name, kind.theirs, kind.probes)
     return my, asyncio.run(their)

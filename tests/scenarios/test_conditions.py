@@ -3,8 +3,7 @@
 import pytest
 
 from heliograph_collector.judge import judge
-from support.condition import Condition, check_verdicts, conditions
-from support.condition_table import README, table
+from support.condition import README, Condition, check_verdicts, conditions, table
 
 ROWS = conditions()
 ENOUGH = 80
@@ -22,4 +21,4 @@ def test_there_are_enough_of_unique_names_and_each_stands_for_something() -> Non
 
 
 def test_the_table_for_people_is_fresh() -> None:
-    assert README.read_text() == table(ROWS), "cd tests && python -m support.condition_table"
+    assert README.read_text() == table(ROWS), "cd tests && python -m support.condition"

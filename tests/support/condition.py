@@ -4,7 +4,7 @@ A row is a scenario (see scenario.py) that stands for a real case, and a `live` 
 the same is set up in the field (see field/setup.py), or `not_live`, the reason why it cannot be.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,20 @@ from heliograph_collector.model.records import Verdict, VerdictState
 from support.scenario import CATALOGUE, Scenario, listed, scenario
 
 CONDITIONS = CATALOGUE / "conditions"
+README = CONDITIONS / "README.md"
+HEAD = """# Conditions of the network
+
+One row each: what is seen here and at the control, and the verdict that must come of it.
+`test_conditions.py` feeds the observations of a row to the judge. `test_conditions_live.py` sets
+the same up on real traffic, lets the real experiment look from both sides, and judges what it saw.
+
+Rows are written in the `.yml` files beside this page: steps as in `tests/support/scenario.py`,
+`live` as in `tests/support/field/setup.py`, where `$name`, `$site` … are the row's own name and
+addresses. A row that cannot be live says why.
+
+This page is made by `python -m support.condition` in the directory `tests`; a test keeps it
+so.
+"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,3 +92,38 @@ def _plain(value: Any) -> Any:
     if isinstance(value, VerdictState):
         return value.value
     return list(value) if isinstance(value, tuple) else value
+
+
+def table(rows: Iterable[Condition]) -> str:
+    rows = tuple(rows)
+    live = sum(row.live is not None for row in rows)
+    lines = [HEAD, f"{len(rows)} rows, {live} of them live.\n"]
+    for family in dict.fromkeys(row.family for row in rows):
+        of_family = [row for row in rows if row.family == family]
+        lines.append(f"## {family} ({len(of_family)})\n")
+        lines.append("| condition | stands for | experiment | verdict | live |")
+        lines.append("|---|---|---|---|---|")
+        lines += [_line(row) for row in of_family]
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _line(row: Condition) -> str:
+    says = row.says if row.live is not None else f"no: {row.says}"
+    cells = (row.name, row.stands_for, row.experiment, "; ".join(_verdicts(row)), says)
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+
+
+def _verdicts(row: Condition) -> Iterator[str]:
+    for endpoint, said in row.scenario.verdicts.items():
+        yield (f"{endpoint}: " if endpoint else "") + _verdict(said)
+
+
+def _verdict(said: Mapping[str, Any]) -> str:
+    words = [said.get("state", ""), said.get("layer", ""), said.get("method", "")]
+    rule = f" (`{said['rule']}`)" if said.get("rule") else ""
+    return " ".join(word for word in words if word) + rule
+
+
+if __name__ == "__main__":
+    README.write_text(table(conditions()))

@@ -222,6 +222,11 @@ def here(link: str = "online", queued: int = 0) -> LiveAgent:
 @asynccontextmanager
 async def console(office: ConsoleBackend) -> AsyncIterator[Caller]:
     app = build_app(World().feed())
-    gate = add_routes(app, office)
+    async with open_console(app, add_routes(app, office)) as caller:
+        yield caller
+
+
+@asynccontextmanager
+async def open_console(app: web.Application, gate: AccessControl) -> AsyncIterator[Caller]:
     async with TestClient(TestServer(app, host="127.0.0.1")) as client:
         yield Caller(client, app, gate)

@@ -1,5 +1,7 @@
 """stun: a binding request to each server, and Debian's own coturn that answers it."""
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict
 from pathlib import Path
 
@@ -8,16 +10,30 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import Target
-from support.coturn import coturn
 from support.experiment_run import observed
 from support.fake_net import World
-from support.ports import free_port
+from support.ports import HOST, free_port
 from support.probe_command import Command
+from support.process import server_process
 from support.real_run import Opening, really
 from support.udp_server import udp_server
 from support.values import present
 
 SERVER = ("192.0.2.1", 3478)
+COTURN = ("/usr/bin/turnserver", "-n", "-L", HOST, "--log-file", "stdout", "--stun-only")
+ONLY_STUN = ("--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780")
+
+
+@contextmanager
+def coturn(directory: Path) -> Iterator[int]:
+    """Yield the port, for UDP and TCP."""
+    files = ("--userdb", str(directory / "turndb"), "--pidfile", str(directory / "pid"))
+
+    def command(ports: Sequence[int]) -> Sequence[str]:
+        return (*COTURN, *ONLY_STUN, *files, "-p", str(ports[0]))
+
+    with server_process(command, 1, directory / "log") as (port,):
+        yield port
 
 
 async def test_every_server_of_the_list_is_asked_and_told_by_its_id() -> None:

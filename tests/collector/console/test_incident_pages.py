@@ -1,20 +1,144 @@
 """The operator sees what the detectors found, says something of it, and the log keeps it."""
 
 from collections.abc import AsyncIterator
-from dataclasses import replace
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
 
+from heliograph_collector.alerting.outbox import Delivery
+from heliograph_collector.alerting.service import collect_alerts
+from heliograph_collector.config.receivers import Receiver, ReceiverKind
+from heliograph_collector.console.alerts import AlertPages
+from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.incident_views import count_open
+from heliograph_collector.console.incidents import IncidentPages
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
+from heliograph_collector.http.published_incidents import IncidentEvents
+from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.log_file import (
+    LOG_FILE_NAME,
+    EntryBasis,
+    read_lines,
+    verify_lines,
+)
+from heliograph_collector.incidents.log_writer import IncidentLogWriter
 from heliograph_collector.incidents.operator_entries import OperatorEntry
-from heliograph_collector.incidents.state import OperatorAct
+from heliograph_collector.incidents.state import LogEntry, OperatorAct
+from heliograph_collector.model.records import Vantage
+from support import rows
 from support.browser_reader import Open
-from support.case_scene import Scene, log_in, opened
-from support.casebook import DOUBT, KEY, MOBILE, TELEGRAM, part, silence
-from support.office import VIEWER
+from support.casebook import (
+    DOUBT,
+    KEY,
+    MINUTE,
+    MOBILE,
+    TELEGRAM,
+    VERSIONS,
+    ago,
+    evening_book,
+    part,
+    silence,
+)
+from support.evening import evening
+from support.fake_feed import NOW_US, TITLES, World, published
+from support.office import PASSWORD, VIEWER, Caller, Shop, open_console
+from support.operator_journey import log_in
+
+FIXED = Vantage(country="KZ", asn=9198, access="fixed")
+RECEIVERS = (
+    Receiver(name="newsroom", kind=ReceiverKind.WEBHOOK, url="https://desk.example.org/x"),
+    Receiver(
+        name="night", kind=ReceiverKind.EMAIL, to=("night@example.org",), countries=("KZ", "IR")
+    ),
+)
+
+
+@dataclass
+class Scene:
+    """A collector that finds what a test says, and whose operator may say something of it."""
+
+    data: Path
+    world: World = field(default_factory=evening)
+    bus: EventBus = field(default_factory=lambda: EventBus("t"))
+    caller: Caller = field(init=False)  # a plain client of it
+    sent: list[str] = field(default_factory=list)  # messages that were sent again
+    receivers = RECEIVERS
+    change_count = 0  # of deliveries
+    _now_us: int = NOW_US - MINUTE
+
+    def __post_init__(self) -> None:
+        self.shop = Shop(self.data, clock=self.world.clock)
+        file = self.data / LOG_FILE_NAME
+        file.write_bytes(b"".join(entry.line + b"\n" for entry in evening_book().entries))
+        self.world.judged += [
+            (rows.taken(n, at_us=ago(n), vantage=FIXED), (rows.blocked(),)) for n in range(1, 4)
+        ]
+        self.ledger = IncidentLogWriter(file, KEY, 5)
+        self.feed = self.world.feed(
+            bus=self.bus, book=self.ledger.book, public_key=KEY.public, k_anonymity=5
+        )
+
+    def log_incidents(self, *incidents: Incident) -> None:
+        """Beside all that is open."""
+        self._now_us += 2 * MINUTE
+        grounds = EntryBasis(1, 9, ago(60), self._now_us, VERSIONS)
+        known = {one.id for one in incidents}
+        kept = [one for id_, one in self.ledger.last_logged.items() if id_ not in known]
+        for entry in self.ledger.write_changes([*kept, *incidents], grounds, self._now_us):
+            self._publish(entry.incident)
+
+    async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        self._now_us += MINUTE
+        entry = self.ledger.write_operator_entry(operator_entry, self._now_us)
+        self._publish(entry.incident)
+        return entry
+
+    def _publish(self, id_: str) -> None:
+        self.shop.pulse = {"log": self.ledger.book.head}
+        IncidentEvents(self.bus, TITLES, 5).publish_incident(self.ledger.book, id_)
+
+    async def resend(self, id_: str) -> bool:
+        self.sent.append(id_)
+        return id_ == "msg_" + "0" * 32
+
+    async def list_deliveries(self, limit: int) -> list[Delivery]:
+        told = collect_alerts(self.ledger.book, self.ledger.book.entries, published())
+        called = [one for one in told if one["called"]]
+        states = ("arrived", "waiting", "given_up")
+        said = ("answered 200", "no whole answer in 20 s", "answered 410")
+        return [
+            Delivery(
+                id=f"msg_{n:032x}",
+                receiver=RECEIVERS[n % 2].name,
+                alerts=called[n : n + 1 + 3 * (n == 2)],
+                more=0,
+                made_us=ago(5 + 9 * n),
+                due_us=ago(-3) if n == 1 else None,
+                tries=(1, 4, 1)[n],
+                state=states[n],
+                tried_us=ago(4 + 9 * n),
+                reply=said[n],
+            )
+            for n in range(min(limit, 3))
+        ]
+
+
+@asynccontextmanager
+async def opened(data: Path) -> AsyncIterator[Scene]:
+    scene = Scene(data)
+    app = build_app(scene.feed)
+    gate = add_routes(app, scene.shop.office())
+    add = gate.route_adder(app)
+    IncidentPages(gate, scene.feed, scene).routes(add)
+    AlertPages(gate, scene).routes(add)
+    async with open_console(app, gate) as scene.caller:
+        yield scene
+    scene.shop.close()
+
 
 CASES = "/console/incidents"
 
@@ -29,9 +153,9 @@ async def test_an_operator_confirms_what_appears_without_reload(
     scene: Scene, reader: Open, tmp_path: Path
 ) -> None:
     """The incident comes up on an open page; the word is in the log, on both pages, and proved."""
-    async with reader(scene.origin) as seen:
+    async with reader(scene.caller.origin) as seen:
         page = seen.page
-        await log_in(seen)
+        await log_in(seen, PASSWORD)
         await seen.goto(CASES)
         assert await page.locator(".case").count() == 3
         await seen.check()
@@ -57,9 +181,9 @@ async def test_an_operator_confirms_what_appears_without_reload(
 
 
 async def test_what_somebody_is_typing_is_left_alone(scene: Scene, reader: Open) -> None:
-    async with reader(scene.origin) as seen:
+    async with reader(scene.caller.origin) as seen:
         page = seen.page
-        await log_in(seen)
+        await log_in(seen, PASSWORD)
         await seen.goto(f"{CASES}/{MOBILE}")
         await seen.live()
         await page.fill("#text", "half a sen")
