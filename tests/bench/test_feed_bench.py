@@ -32,7 +32,7 @@ from heliograph_collector.store.store import Store, StoreLimits
 from support.fake_feed import World
 from support.hand_clock import HandClock
 from support.rows import DAY, T0, US
-from support.waiting import until
+from support.waiting import until_true
 
 VANTAGES = 5_000
 SLICES = 10
@@ -113,19 +113,16 @@ async def store(tmp_path: Path) -> AsyncIterator[Store]:
     await store.close()
 
 
-async def at_once() -> None:
-    return None
-
-
 async def timed(
     ask: Callable[[], Awaitable[Any]],
     times: int,
-    before: Callable[[], Awaitable[None]] = at_once,
+    before: Callable[[], Awaitable[None]] | None = None,
 ) -> tuple[float, float]:
     """Milliseconds: the median, and what 95 of 100 stay under. What goes `before` each is free."""
     took: list[float] = []
     for _ in range(times):
-        await before()
+        if before is not None:
+            await before()
         began = time.perf_counter()
         await ask()
         took.append(1_000 * (time.perf_counter() - began))
@@ -289,12 +286,12 @@ async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None
     await web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024).start()
     port, loop = runner.addresses[0][1], asyncio.get_running_loop()
     ears = [(await loop.create_connection(Ear, "127.0.0.1", port))[0] for _ in range(readers)]
-    await until(_true(lambda: bus.readers == readers))
+    await until_true(lambda: bus.readers == readers)
     before = time.process_time()
     for _ in range(events):
         bus.publish("cell", data)
         await asyncio.sleep(0)
-    await until(_true(lambda: Ear.heard >= readers * events), 120)
+    await until_true(lambda: Ear.heard >= readers * events, 120)
     each = (time.process_time() - before) / (readers * events)
     print(
         f"\n{readers} readers: {1e6 * each:.0f} µs for each event and reader, both sides; "
@@ -304,10 +301,3 @@ async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None
         ear.abort()
     await runner.cleanup()
     assert readers * 10 * each < 1
-
-
-def _true(seen: Callable[[], bool]) -> Callable[[], Awaitable[bool]]:
-    async def look() -> bool:
-        return seen()
-
-    return look

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import AbstractAsyncContextManager, AbstractContextManager, contextmanager
 from functools import partial, wraps
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -32,7 +32,8 @@ def in_background(
         thread = ThreadPoolExecutor(1, "test server")
         running = thread.submit(asyncio.run, serve())
         thread.shutdown(wait=False)
-        wait((ready, running), _DEADLINE_S, FIRST_COMPLETED)
+        either: tuple[Future[Any], ...] = (ready, running)
+        wait(either, _DEADLINE_S, FIRST_COMPLETED)
         if running.done():
             running.result()
         value, stop_server = ready.result(0)

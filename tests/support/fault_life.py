@@ -12,7 +12,7 @@ import random
 import zlib
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph import codec, envelope, keys
@@ -131,13 +131,10 @@ class Life:
             operation=Operation.CONNECT, started_us=0, duration_us=1, failure=failure
         )
         noise = self._rng.randbytes(self._rng.choice((10, 400, 1_000))).hex()
-        return replace(
-            measurement(target),
-            started_us=self._clock.wall_us(),
-            monotonic_us=self._clock.monotonic_us(),
-            services_version=noise,
-            observations=(step,),
-        )
+        return measurement(
+            target, started_us=self._clock.wall_us(), monotonic_us=self._clock.monotonic_us(),
+            services_version=noise, observations=(step,),
+        )  # fmt: skip
 
     async def _close(self, spool: Spool) -> None:
         dark = self._cut or self._rng.random() < 0.7

@@ -20,9 +20,9 @@ from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
-from heliograph_collector.ingest.geo.lookup import Network
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal
+from support import results
 from support.waiting import until, until_true
 
 Call: TypeAlias = "grpc.aio.StreamStreamCall[intake_pb2.AgentMessage, intake_pb2.CollectorMessage]"
@@ -30,7 +30,7 @@ HOST = "127.0.0.1"
 CLOCK = SystemClock()
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True)
 class IngestServer:
     """The ingest stage with its journal, fleet and metrics, as a test sees it."""
 
@@ -89,14 +89,9 @@ async def ingest_server(
     heartbeat_s: int = 15,
     clock: Clock = CLOCK,
     wrap: Callable[[Journal], Journal] = lambda journal: journal,
-    endpoint: str = f"{HOST}:0",
-    country_file: Path = Path("absent"),
-    asn_file: Path = Path("absent"),
-    sessions: int = 2_000,
-    batches_per_hour: int = 100_000,
-    trusted_proxies: tuple[Network, ...] = (),
-    strangers: bool = False,
+    **settings: Any,
 ) -> AsyncIterator[IngestServer]:
+    """Run the ingest stage of the collector in `data`; `settings` are fields of its config."""
     fleet, keyring = Fleet(data), open_keyring(data, [HOST])
     if fleet.read_plan() is None:
         plan = replace(
@@ -104,50 +99,27 @@ async def ingest_server(
         )
         issue_plan(fleet, keyring.signing, plan, clock.wall_us() // 1_000_000)
     journal, registry = wrap(Journal(data / "journal.db")), CollectorRegistry()
+    defaults: dict[str, Any] = {
+        "endpoint": f"{HOST}:0", "batches_per_hour": 100_000,
+        "country_file": Path("absent"), "asn_file": Path("absent"),
+    }  # fmt: skip
     config = IngestConfig(
-        endpoint=endpoint,
-        data=data,
-        allows_strangers=strangers,
-        fleet=fleet,
-        keyring=keyring,
-        journal=journal,
-        registry=registry,
-        clock=clock,
-        rng=random.Random(1),
-        country_file=country_file,
-        asn_file=asn_file,
-        sessions=sessions,
-        batches_per_hour=batches_per_hour,
-        trusted_proxies=trusted_proxies,
-    )
+        data=data, fleet=fleet, keyring=keyring, journal=journal, registry=registry, clock=clock,
+        rng=random.Random(1), **(defaults | settings),
+    )  # fmt: skip
     try:
         async with run_ingest(config) as intake:
-            yield IngestServer(
-                data=data,
-                fleet=fleet,
-                keyring=keyring,
-                journal=journal,
-                registry=registry,
-                intake=intake,
-            )
+            yield IngestServer(data, fleet, keyring, journal, registry, intake)
     finally:
         await journal.close()
         fleet.close()
 
 
 def measurement(target: str = "https://www.example.com/") -> Measurement:
-    return Measurement(
-        experiment="web",
-        experiment_version=1,
-        target=target,
-        started_us=CLOCK.wall_us(),
-        monotonic_us=1,
-        boot="b",
-        runtime_us=5,
-        epoch="e1",
-        sequence=1,
-        observations=(Observation(operation=Operation.RESOLVE, started_us=0, duration_us=3),),
-    )
+    """One that was made just now, in the epoch of `Caller.batch`."""
+    step = Observation(operation=Operation.RESOLVE, started_us=0, duration_us=3)
+    made = results.measurement(target, started_us=CLOCK.wall_us(), epoch="e1", observations=(step,))
+    return replace(made, experiment="web", sequence=1)
 
 
 @dataclass
@@ -173,13 +145,9 @@ class Caller:
 
     def hello(self, nonce: bytes) -> intake_pb2.AgentMessage:
         hello = intake_pb2.Hello(
-            agent=self.id,
-            signature=self.signer.sign(keys.HELLO, nonce),
-            agent_version="test",
-            plan_version=1,
-            country="KZ",
-            access="mobile",
-        )
+            agent=self.id, signature=self.signer.sign(keys.HELLO, nonce), agent_version="test",
+            plan_version=1, country="KZ", access="mobile",
+        )  # fmt: skip
         return intake_pb2.AgentMessage(hello=hello)
 
     def batch(
@@ -311,7 +279,7 @@ class OpenSession:
         await say_goodbye(self.call)
 
     async def find_end(self, read: Callable[[], Awaitable[object]] | None = None) -> str:
-        """The reason with which the collector ends the session, within ten seconds."""
+        """Return the reason with which the collector ends the session within ten seconds."""
         async with asyncio.timeout(10):
             return (await refusal(read() if read else self.call.read())).details() or ""
 

@@ -2,8 +2,9 @@
 
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from heliograph.clock import Clock
 from heliograph.codec import epoch_to_pb
@@ -15,19 +16,15 @@ from support.hand_clock import HandClock
 EPOCH = Epoch(id="epoch-1", started_us=1_641_380_400_000_000, country="KZ")
 
 
-def measurement(target: str = "www.example.test", *, not_measured: str = "") -> Measurement:
-    """One that differs by its target; `not_measured` serves to make it as long as wanted."""
-    return Measurement(
-        experiment="tcp",
-        experiment_version=1,
-        target=target,
-        started_us=1_641_380_400_000_000,
-        monotonic_us=1_000_000,
-        boot="boot",
-        runtime_us=20_000,
-        epoch=EPOCH.id,
-        not_measured=not_measured,
-    )
+MEASUREMENT = Measurement(
+    experiment="tcp", experiment_version=1, target="", started_us=1_641_380_400_000_000,
+    monotonic_us=1_000_000, boot="boot", runtime_us=20_000, epoch=EPOCH.id,
+)  # fmt: skip
+
+
+def measurement(target: str = "www.example.test", **facts: Any) -> Measurement:
+    """One that differs by its target; a long `not_measured` makes it as long as wanted."""
+    return replace(MEASUREMENT, target=target, **facts)
 
 
 class PlainSealer:

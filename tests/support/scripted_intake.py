@@ -10,8 +10,6 @@ Envelopes are verified and opened with the real codec; what is answered is the t
 """
 
 import asyncio
-import base64
-import datetime as dt
 import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -19,10 +17,6 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 import grpc
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
 
 from heliograph import codec, keys
 from heliograph.clock import SystemClock
@@ -32,6 +26,8 @@ from heliograph.plan import Limits, Plan, PlannedTask, Service
 from heliograph.plan_chunks import next_piece
 from heliograph.relay_line import sign_receipt
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc, plan_pb2
+from heliograph_collector.fleet import format_invite
+from heliograph_collector.fleet.certificate import encode_public_key, make_certificate
 
 if TYPE_CHECKING:
     Context: TypeAlias = (
@@ -56,40 +52,13 @@ class Identity:
 
     @property
     def pin(self) -> bytes:
-        der = (
-            x509.load_pem_x509_certificate(self.certificate)
-            .public_key()
-            .public_bytes(
-                serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-            )
-        )
-        return hashlib.sha256(der).digest()
+        return hashlib.sha256(encode_public_key(self.certificate)).digest()
 
 
-def identity(private: ec.EllipticCurvePrivateKey | None = None) -> Identity:
-    """A fresh self-signed certificate, for `private` or a fresh key."""
-    key = private or ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "heliograph-collector")])
-    now = dt.datetime.now(dt.UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - dt.timedelta(days=1))
-        .not_valid_after(now + dt.timedelta(days=30))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("localhost")]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    return Identity(
-        certificate.public_bytes(serialization.Encoding.PEM),
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        ),
-    )
+def identity(private_key: bytes = b"") -> Identity:
+    """Make a self-signed certificate for `private_key`, in PEM, or a fresh one."""
+    key, mark, certificate = make_certificate([], private_key).partition(b"-----BEGIN CERT")
+    return Identity(mark + certificate, key)
 
 
 def plan_of(
@@ -169,9 +138,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         return {m.sequence for batch in self.batches for m in batch.measurements}
 
     def invite(self, *, pin: bytes = b"", token: bytes = TOKEN) -> str:
-        message = intake_pb2.Invite(endpoint=self.endpoint, pin=pin or self.who.pin, token=token)
-        text = base64.urlsafe_b64encode(message.SerializeToString()).decode().rstrip("=")
-        return f"heliograph1:{text}"
+        return format_invite(self.endpoint, pin or self.who.pin, token)
 
     def signed(self, plan: Plan) -> plan_pb2.SignedPlan:
         raw = codec.plan_to_pb(plan).SerializeToString(deterministic=True)

@@ -10,7 +10,7 @@ from heliograph import keys
 from heliograph.clock import Clock, SystemClock
 from heliograph.codec import measurement_to_pb
 from heliograph.envelope import seal_batch
-from heliograph.observation import Epoch, Link, Measurement
+from heliograph.observation import Epoch, Link
 from heliograph.plan import Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2, plan_pb2
 from heliograph_agent.spool import Priority, Spool
@@ -21,10 +21,10 @@ from heliograph_agent.uplink.connection_manager import Uplink
 from heliograph_agent.uplink.dial_context import DialContext
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionFacts
+from support.results import EPOCH, measurement
 from support.scripted_intake import Collector, Identity
 
 SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
-EPOCH = Epoch(id="e1", started_us=1, country="KZ")
 DEADLINE_S = 20.0
 
 
@@ -55,15 +55,9 @@ class Agent:
         delay = CountedDelay(dial_context.clock, dial_context.rng)
         delay.agent = self
         self.uplink = Uplink(
-            self,
-            self.state,
-            self.spool,
-            dial_context,
-            policy=self,
-            attempt_store=self,
-            status_listener=self,
-            reconnect_delay=delay,
-        )
+            self, self.state, self.spool, dial_context, policy=self, attempt_store=self,
+            status_listener=self, reconnect_delay=delay,
+        )  # fmt: skip
 
     def session_facts(self) -> SessionFacts:
         return SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4)
@@ -91,13 +85,7 @@ class Agent:
 
     async def store_attempt(self, attempt: UplinkAttempt) -> None:
         """The wire must have room for it, as for any measurement."""
-        measurement_to_pb(
-            Measurement(
-                experiment="uplink", experiment_version=1, target=attempt.target, boot="b",
-                started_us=attempt.started_us, monotonic_us=attempt.monotonic_us, epoch="e1",
-                runtime_us=attempt.runtime_us, observations=attempt.observations,
-            )
-        )  # fmt: skip
+        measurement_to_pb(measurement(attempt.target, observations=attempt.observations))
         self.attempts.append(attempt)
         self.changed.set()
 
@@ -123,37 +111,25 @@ class Agent:
         return 3_600 if failures == self.patient_from else 0.01
 
     def know(self, collector: Collector) -> None:
-        self.state.save_collector(
-            Known(
-                endpoint=collector.endpoint,
-                pin=collector.who.pin,
-                certificate=collector.who.certificate.decode(),
-                signing_key=collector.who.signing.public,
-                sealing_key=collector.who.sealing.public,
-                agent=keys.agent_id(SIGNER.public),
-            )
-        )
+        who = collector.who
+        known = Known(
+            endpoint=collector.endpoint, pin=who.pin, certificate=who.certificate.decode(),
+            signing_key=who.signing.public, sealing_key=who.sealing.public, agent=self.agent_id,
+        )  # fmt: skip
+        self.state.save_collector(known)
 
     async def put(self, count: int = 1, note: str = "") -> None:
         """`count` batches of one measurement each, waiting for a receipt; `note` makes it long."""
         for _ in range(count):
-            measurement = Measurement(
-                experiment="tcp", experiment_version=1, target="192.0.2.1:1", started_us=1,
-                monotonic_us=1, boot="b", runtime_us=1, epoch="e1",
-                not_measured=note,
-            )  # fmt: skip
-            await self.spool.append(measurement, EPOCH, Priority.P3)
+            await self.spool.append(measurement(not_measured=note), EPOCH, Priority.P3)
             await self.spool.close_batch(self)
         self.uplink.wake()
 
     def seal_batch(
         self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
     ) -> bytes:
-        batch = envelope_pb2.Batch(
-            agent=keys.agent_id(SIGNER.public),
-            sequence=sequence,
-            measurements=[observation_pb2.Measurement.FromString(m) for m in measurements],
-        )
+        told = [observation_pb2.Measurement.FromString(m) for m in measurements]
+        batch = envelope_pb2.Batch(agent=self.agent_id, sequence=sequence, measurements=told)
         return seal_batch(batch, SIGNER, self.who.sealing.public)
 
     async def deliver(self, count: int = 1) -> None:
@@ -182,7 +158,7 @@ async def running(
     """The uplink runs, by default enrolled with the collector and told where it is."""
     agent.entrances = list(entrances) or agent.entrances
     if enroll:
-        collector.agents[keys.agent_id(SIGNER.public)] = SIGNER.public
+        collector.agents[agent.agent_id] = SIGNER.public
     if know:
         agent.know(collector)
     async with asyncio.timeout(2 * DEADLINE_S), asyncio.TaskGroup() as group:

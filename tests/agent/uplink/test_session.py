@@ -176,12 +176,7 @@ async def test_wrong_key_gets_nothing(agent: Agent, who: Identity) -> None:
 
 
 async def test_renewed_certificate_with_same_key_is_accepted(agent: Agent, who: Identity) -> None:
-    from cryptography.hazmat.primitives.asymmetric import ec
-    from cryptography.hazmat.primitives.serialization import load_pem_private_key
-
-    key = load_pem_private_key(who.key, None)
-    assert isinstance(key, ec.EllipticCurvePrivateKey)
-    renewed = identity(key)
+    renewed = identity(who.key)
     async with intake(who=renewed) as collector:
         know_certificate(agent, collector, who, pin=renewed.pin)
         async with running(agent, collector, know=False):

@@ -225,7 +225,7 @@ async def test_another_batch_under_a_used_number_is_forked(session: OpenSession)
 
 async def test_newcomers_of_one_network_are_limited_per_hour(tmp_path: Path) -> None:
     """There are ten thousand, for all the world; an invite is not held up by who has none."""
-    async with ingest_server(tmp_path, strangers=True) as server, channel(server) as stub:
+    async with ingest_server(tmp_path, allows_strangers=True) as server, channel(server) as stub:
         callers = [Caller(server.keyring) for _ in range(rate_limits.NEWCOMERS_PER_HOUR + 1)]
         for caller in callers[:-1]:
             await stub.Enrol(caller.enrol_request(b""), timeout=10)
@@ -238,7 +238,10 @@ async def test_newcomers_of_one_network_are_limited_per_hour(tmp_path: Path) -> 
 async def test_agent_without_invite_enters_quarantine_where_allowed(tmp_path: Path) -> None:
     async with ingest_server(tmp_path / "shut") as server:
         assert (await refusal(_enrol_without_invite(server))).details() == "invite_wanted"
-    async with ingest_server(tmp_path / "open", strangers=True) as server, channel(server) as stub:
+    async with (
+        ingest_server(tmp_path / "open", allows_strangers=True) as server,
+        channel(server) as stub,
+    ):
         caller = await _enrol_without_invite(server)
         call = await greeted(stub, caller)
         await call.write(pb.AgentMessage(envelope=caller.envelope(1)))

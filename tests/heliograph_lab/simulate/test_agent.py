@@ -3,7 +3,6 @@
 import asyncio
 import random
 from dataclasses import replace
-from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 
@@ -27,7 +26,7 @@ from heliograph_lab.simulate.measuring import is_failing
 from heliograph_lab.simulate.script import Actor, AgentSilence
 from heliograph_lab.simulate.workload import Schedule, Workload, build_load_plan
 from support.intake import CLOCK, IngestServer, ingest_server
-from support.waiting import until, until_true
+from support.waiting import until_true
 
 PROXIES = (ip_network("127.0.0.0/8"),)
 
@@ -93,7 +92,7 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         )
         assert len({row.prefix for row in arrivals}) == 10, "each in a network of its own"
         assert pb.Hello.FromString(arrivals[0].body).region == "R"
-        await until(partial(_has_rows, home, RowKind.GOODBYE, 10))
+        await home.wait_rows(RowKind.GOODBYE, 10)
         assert not stage.tally.troubles
 
 
@@ -108,7 +107,7 @@ async def test_a_cut_is_a_loss_without_a_word_and_they_come_back(tmp_path: Path)
             living = [group.create_task(agent.run_until(12.0)) for agent in agents]
             await until_true(lambda: len(home.intake.connections) == 4)
             stage.start_time.set_result(asyncio.get_running_loop().time())
-            await until(partial(_has_rows, home, RowKind.LOST, 3))
+            await home.wait_rows(RowKind.LOST, 3)
             assert len(await home.rows(RowKind.ARRIVAL)) == 4
             await until_true(lambda: len(home.intake.connections) == 4)
             await asyncio.wait(living)
@@ -123,7 +122,7 @@ async def test_away_is_a_goodbye(tmp_path: Path) -> None:
             group.create_task(agent.run_until(2.0))
             await until_true(lambda: len(home.intake.connections) == 1)
             agent.context.start_time.set_result(asyncio.get_running_loop().time())
-        await until(partial(_has_rows, home, RowKind.GOODBYE, 2))
+        await home.wait_rows(RowKind.GOODBYE, 2)
         assert len(await home.rows(RowKind.ARRIVAL)) == 2
 
 
@@ -157,7 +156,3 @@ def test_a_test_fails_where_the_story_says_so() -> None:
     assert 400 < hits < 600
     assert not is_failing(actor, "telegram", 20, rng)
     assert not is_failing(actor, "signal", 15, rng)
-
-
-async def _has_rows(home: IngestServer, kind: RowKind, count: int) -> bool:
-    return len(await home.rows(kind)) == count
