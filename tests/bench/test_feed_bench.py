@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
 from heliograph_collector.aggregate.query_cache import CellQueryCache
@@ -31,8 +30,10 @@ from heliograph_collector.store.daily_totals import AnonymityRule, UncachedDays
 from heliograph_collector.store.store import Store, StoreLimits
 from support.fake_feed import World
 from support.hand_clock import HandClock
+from support.ports import HOST
 from support.rows import DAY, T0, US
 from support.waiting import until_true
+from support.web_app import serve_app
 
 VANTAGES = 5_000
 SLICES = 10
@@ -281,23 +282,21 @@ async def test_a_thousand_readers_of_live_events_cost_less_than_a_core() -> None
     """Ten events a second would be a busy world: it tells itself every two seconds."""
     readers, events, data = 1_000, 200, json.dumps({"country": "KZ", "text": "a" * 400})
     bus = EventBus("t", readers=readers)
-    runner = web.AppRunner(build_app(World().feed(bus=bus)), access_log=None, shutdown_timeout=0.2)
-    await runner.setup()
-    await web.TCPSite(runner, "127.0.0.1", 0, backlog=1_024).start()
-    port, loop = runner.addresses[0][1], asyncio.get_running_loop()
-    ears = [(await loop.create_connection(Ear, "127.0.0.1", port))[0] for _ in range(readers)]
-    await until_true(lambda: bus.readers == readers)
-    before = time.process_time()
-    for _ in range(events):
-        bus.publish("cell", data)
-        await asyncio.sleep(0)
-    await until_true(lambda: Ear.heard >= readers * events, 120)
-    each = (time.process_time() - before) / (readers * events)
+    loop = asyncio.get_running_loop()
+    async with serve_app(build_app(World().feed(bus=bus))) as origin:
+        port = int(origin.rpartition(":")[2])
+        ears = [(await loop.create_connection(Ear, HOST, port))[0] for _ in range(readers)]
+        await until_true(lambda: bus.readers == readers)
+        before = time.process_time()
+        for _ in range(events):
+            bus.publish("cell", data)
+            await asyncio.sleep(0)
+        await until_true(lambda: Ear.heard >= readers * events, 120)
+        each = (time.process_time() - before) / (readers * events)
+        for ear in ears:
+            ear.abort()
     print(
         f"\n{readers} readers: {1e6 * each:.0f} µs for each event and reader, both sides; "
         f"at ten events a second {readers * 10 * each:.2f} cores"
     )
-    for ear in ears:
-        ear.abort()
-    await runner.cleanup()
     assert readers * 10 * each < 1

@@ -5,10 +5,6 @@ The same virtual agents come to both in one run, so the machine's load falls on 
 
 import asyncio
 import os
-import sys
-import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,15 +14,16 @@ from heliograph.clock import SystemClock
 from heliograph_lab.simulate.addresses import assign_addresses
 from heliograph_lab.simulate.channel import connect_endpoint, read_invite
 from heliograph_lab.simulate.collector_process import start_collector
-from heliograph_lab.simulate.report import Cost, read_cost
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.worker import Command, WorkerSetup
 from heliograph_lab.simulate.worker_pool import start_workers
+from support.load_bench import program
+from support.programs import cost_of
+from support.values import present
 
 AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
 BEATS = 6 * AGENTS  # once a second each
 CLOCK = SystemClock()
-BARE = (sys.executable, "-m", "support.bare_intake")
 
 
 @dataclass(frozen=True)
@@ -46,12 +43,6 @@ def people() -> list[Actor]:
     return [Actor(n, "KZ", asn=9198, access="mobile") for n in range(AGENTS)]
 
 
-def now(pid: int) -> Cost:
-    found = read_cost(pid, time.monotonic)
-    assert found is not None, "it ended"
-    return found
-
-
 async def price(pid: int, invite: str) -> Price:
     """Of one server, while everybody comes in and then beats."""
     actors = people()
@@ -60,17 +51,17 @@ async def price(pid: int, invite: str) -> Price:
         endpoint=door, control_token=b"", actors=actors, addresses=assign_addresses(actors),
         plan=b"", speed=1.0, seconds=600.0, shared=False, seed=0,
     )  # fmt: skip
-    empty = now(pid)
+    empty = cost_of(pid)
     async with start_workers([part]) as crew, asyncio.TaskGroup() as group:
         listening = group.create_task(crew.read_counters(0))
         await crew.wait_until(lambda t: t.enrolled == AGENTS, 60)
         await crew.send_command(Command("connect"))
         await crew.wait_until(lambda t: t.sessions == AGENTS, 60)
-        here = now(pid)
+        here = cost_of(pid)
         await crew.wait_until(lambda t: t.answers >= AGENTS, 30)
-        before, answered = now(pid), crew.counters.answers
+        before, answered = cost_of(pid), crew.counters.answers
         await crew.wait_until(lambda t: t.answers >= answered + BEATS, 60)
-        after, answers = now(pid), crew.counters.answers - answered
+        after, answers = cost_of(pid), crew.counters.answers - answered
         listening.cancel()
     return Price(
         (after.rss_kib - empty.rss_kib) / AGENTS,
@@ -79,23 +70,11 @@ async def price(pid: int, invite: str) -> Price:
     )
 
 
-@asynccontextmanager
-async def bare(data: Path) -> AsyncIterator[tuple[int, str]]:
-    process = await asyncio.create_subprocess_exec(
-        *BARE, str(data), stdout=asyncio.subprocess.PIPE, cwd=Path(__file__).parents[1]
-    )
-    try:
-        assert process.stdout is not None
-        yield process.pid, (await process.stdout.readline()).decode()
-    finally:
-        process.kill()
-        await process.wait()
-
-
 @pytest.mark.slow
 async def test_a_session_costs_little_more_than_grpc_asks_for(tmp_path: Path) -> None:
-    async with bare(tmp_path / "bare") as (pid, invite):
-        least = await price(pid, invite)
+    async with program("support.bare_intake", str(tmp_path / "bare")) as process:
+        invite = await present(process.stdout).readline()
+        least = await price(process.pid, invite.decode())
     async with start_collector(tmp_path, people(), 1, CLOCK) as (collector, invites):
         await collector.wait_until_ready()
         await asyncio.sleep(3)  # what its start leaves to do is not the agents' cost

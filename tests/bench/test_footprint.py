@@ -4,11 +4,8 @@ The yardsticks are measured side by side in this run: the same agent with every 
 eagerly, and Debian's prometheus-blackbox-exporter, the prober a volunteer could run instead.
 """
 
-import contextlib
-import re
 import shutil
 import statistics
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -18,7 +15,7 @@ import pytest
 import yaml
 
 from support.ports import free_port
-from support.programs import agent, ask, collector, eventually, started
+from support.programs import agent, ask, collector, cost_of, eventually, started
 
 RUNS = 5
 # As it is installed by default: the extra `fast` is there to trade memory for speed.
@@ -37,13 +34,6 @@ import runpy, sys
 sys.argv = ["heliograph-agent", *sys.argv[1:]]
 runpy.run_module("heliograph_agent", run_name="__main__")
 """
-
-
-def rss_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    found = re.search(r"VmRSS:\s+(\d+) kB", status)
-    assert found, "no VmRSS"
-    return int(found.group(1)) / 1024
 
 
 @pytest.fixture(scope="module")
@@ -95,26 +85,22 @@ def start_and_rest(command: list[str], log: Path) -> tuple[float, float]:
 
 def settled_rss(pid: int) -> float:
     """RSS when two readings half a second apart agree within 1 %."""
-    before = rss_mib(pid)
+    before = cost_of(pid).rss_kib / 1024
     for _ in range(20):
         time.sleep(0.5)
-        now = rss_mib(pid)
+        now = cost_of(pid).rss_kib / 1024
         if abs(now - before) < before / 100:
             return now
         before = now
     return before
 
 
-def exporter_rss() -> float:
+def exporter_rss(log: Path) -> float:
     program = shutil.which("prometheus-blackbox-exporter")
     assert program, "install Debian's prometheus-blackbox-exporter"
     listen = f"--web.listen-address=127.0.0.1:{free_port()}"
     command = [program, "--config.file=/etc/prometheus/blackbox.yml", listen]
-    with (
-        subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as exporter,
-        contextlib.ExitStack() as stack,
-    ):
-        stack.callback(exporter.terminate)
+    with started(command, log) as exporter:
         time.sleep(0.5)
         return settled_rss(exporter.pid)
 
@@ -129,7 +115,7 @@ def test_the_idle_agent_is_light(state: Path, tmp_path: Path) -> None:
         eager.append(start_and_rest(eager_command, tmp_path / "eager.log"))
     lean_start, lean_rss = (statistics.median(column) for column in zip(*lean, strict=True))
     eager_start, eager_rss = (statistics.median(column) for column in zip(*eager, strict=True))
-    exporter = exporter_rss()
+    exporter = exporter_rss(tmp_path / "exporter.log")
     print(
         f"\nidle agent: start {lean_start * 1000:.0f} ms of CPU, RSS {lean_rss:.1f} MiB"
         f"\neverything imported: start {eager_start * 1000:.0f} ms of CPU, RSS {eager_rss:.1f} MiB"

@@ -12,7 +12,6 @@ import shutil
 import statistics
 import subprocess
 import sys
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -23,14 +22,12 @@ import aiohttp
 import pytest
 import yaml
 
-from heliograph_lab.simulate.report import read_cost
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.ports import HOST, free_port
 from support.process import listening
-from support.programs import eventually, started
+from support.programs import cost_of, eventually, started
 from support.unbound import unbound
-from support.values import present
 
 ROUNDS = 3
 CONCURRENCY = 50
@@ -81,12 +78,9 @@ class Exporter:
     async def cost_us(self, module: str, target: str, probes: int) -> float:
         """CPU, user and system, by the probe. Raises AssertionError when one did not succeed."""
         await self._probe(module, target, probes // 4)  # warm
-        began_s = self._cpu_s()
+        began_s = cost_of(self.pid).cpu_s
         await self._probe(module, target, probes)
-        return 1e6 * (self._cpu_s() - began_s) / probes
-
-    def _cpu_s(self) -> float:
-        return present(read_cost(self.pid, time.monotonic)).cpu_s
+        return 1e6 * (cost_of(self.pid).cpu_s - began_s) / probes
 
     async def _probe(self, module: str, target: str, probes: int) -> None:
         asked = {"module": module, "target": target}

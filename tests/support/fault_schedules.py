@@ -31,8 +31,9 @@ from typing import Any
 from heliograph import keys
 from support.fault_door import framed
 from support.fault_life import Agent, Life
+from support.small_disk import fill_up, mount
 
-DISK = "size=5m"
+DISK = "5m"
 ACTS = 40
 LIFE_S = 0.15
 DRAIN_S = 60.0
@@ -114,8 +115,7 @@ class Bench:
         self._disk, self._door = folder / "disk", door
         self._folder = folder
         self._disk.mkdir()
-        mount = ["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", str(self._disk)]
-        self.mounted = subprocess.run(mount, check=False, capture_output=True).returncode == 0
+        self.mounted = mount(DISK, self._disk)
         self.acts: Counter[str] = Counter()
 
     def schedule(self, seed: int) -> list[str]:
@@ -138,7 +138,9 @@ class Bench:
             self._live(agent, seed * 10 + life, rng)
             flipped |= rng.random() < 0.25 and self._flip(home, rng)
         self._fork(lambda: Life(agent, -seed - 1).drain(), DRAIN_S)
-        told = self._told(agent.report)
+        told = Told()
+        for line in agent.report.read_text().split("\n")[:-1]:
+            told.hear(line)
         stored = json.loads(self._ask(b"D" + agent.id))
         self._count(told, stored, flipped=flipped)
         for path in home.iterdir():
@@ -158,9 +160,7 @@ class Bench:
     def _disk_that_is(self, fault: str) -> Any:
         ballast = self._disk / "ballast"
         if fault == "full":
-            with ballast.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-                while True:
-                    file.write(bytes(65_536))
+            fill_up(ballast)
         elif fault == "read-only":
             self._remount("ro")
         try:
@@ -186,9 +186,7 @@ class Bench:
         self.acts["flipped"] += 1
         return True
 
-    def _fork(
-        self, work: Callable[[], Coroutine[Any, Any, None]], limit_s: float, *, short: bool = False
-    ) -> None:
+    def _fork(self, work: Work, limit_s: float, *, short: bool = False) -> None:
         """Run to its end, or killed after so long."""
         child = os.fork()
         if child == 0:
@@ -205,12 +203,6 @@ class Bench:
             os.kill(child, signal.SIGKILL)
             self.acts["killed"] += 1
         os.waitpid(child, 0)
-
-    def _told(self, report: Path) -> Told:
-        told = Told()
-        for line in report.read_text().split("\n")[:-1]:
-            told.hear(line)
-        return told
 
     def _count(self, told: Told, stored: list[Any], *, flipped: bool) -> None:
         self.acts["issued"] += len(told.took)

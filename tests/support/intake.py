@@ -1,7 +1,11 @@
-"""A real collector's gRPC entrance on loopback, and a caller that speaks its protocol by hand."""
+"""A real collector's gRPC entrance on loopback, and a caller that speaks its protocol by hand.
+
+As a program, `python -m support.intake FOLDER`, it prints its port and ends with its input.
+"""
 
 import asyncio
 import random
+import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field, replace
@@ -319,3 +323,13 @@ async def receipts(call: Call, count: int) -> list[intake_pb2.Receipt]:
     while len(found) < count:
         found.extend((await hear(call)).ack.receipts)
     return found
+
+
+async def main(folder: Path) -> None:
+    async with ingest_server(folder) as home:
+        print(home.intake.port, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

@@ -15,9 +15,9 @@ import aiohttp
 import msgspec
 
 from heliograph_lab.simulate.channel import CollectorEndpoint
-from heliograph_lab.simulate.report import Cost, read_cost
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from support.load_sender import Enrol, Report, Seal, Send
+from support.programs import cost_of
 
 TESTS = Path(__file__).parents[1]
 LINE = 256 * 1_048_576
@@ -50,8 +50,8 @@ class Sender:
     async def send(self, *, paced: bool) -> Report:
         return await self._ask(b"send " + msgspec.json.encode(Send(paced=paced)))
 
-    async def connect(self, door: CollectorEndpoint) -> None:
-        await self._ask(b"connect " + msgspec.json.encode(door))
+    async def connect(self) -> None:
+        await self._ask(b"connect")
 
     async def leave(self) -> None:
         await self._ask(b"leave")
@@ -147,10 +147,6 @@ class Phase:
     def results(self) -> int:
         return self.sent.results
 
-    def latency_ms(self, share: float) -> float:
-        ordered = sorted(self.sent.latencies_ms)
-        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
-
 
 @dataclass
 class Stretch:
@@ -168,7 +164,7 @@ class Stretch:
     async def run(self, name: str, *, paced: bool, sealed: Report, incident_s: float) -> Phase:
         """Until all of it is visible, and the planted block (if any) was published or the
         patience for it is over."""
-        cost_before = self._cost()
+        cost_before = cost_of(self.pid)
         if paced:
             await asyncio.sleep(max(0.0, sealed.begun_us / 1e6 - time.time()))
         began_s = time.monotonic()
@@ -177,7 +173,7 @@ class Stretch:
             blocked = group.create_task(self._blocked())
             drained = group.create_task(self._drained(sending, sealed.volunteers, began_s))
             lag = group.create_task(self._lag(drained))
-        cost_after = self._cost()
+        cost_after = cost_of(self.pid)
         phase = Phase(name, sending.result())
         phase.cpu_us = 1e6 * (cost_after.cpu_s - cost_before.cpu_s) / phase.results
         phase.rss_mib, phase.drained_s = cost_after.rss_kib / 1_024, drained.result()
@@ -187,11 +183,6 @@ class Stretch:
             phase.blocked_s = (blocked.result() - planted_us) / 1e6 if planted_us else None
             await self._published(phase, incident_s)
         return phase
-
-    def _cost(self) -> Cost:
-        found = read_cost(self.pid, time.monotonic)
-        assert found is not None, "the collector ended"
-        return found
 
     async def _drained(
         self, sending: "asyncio.Task[Report]", volunteers: int, began_s: float

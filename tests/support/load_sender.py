@@ -5,6 +5,7 @@ a process of its own, and sealing costs nothing while the collector is measured.
 """
 
 import asyncio
+import math
 import resource
 import sys
 import time
@@ -15,20 +16,23 @@ from typing import TypeAlias
 import grpc
 import msgspec
 
-from heliograph import envelope, keys
+from heliograph import envelope
 from heliograph.clock import SystemClock
 from heliograph.codec import plan_from_pb
-from heliograph.v1 import envelope_pb2, intake_pb2_grpc, plan_pb2
+from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_lab.simulate.agent import VERSION, derive_key
-from heliograph_lab.simulate.channel import Channels, CollectorEndpoint
+from heliograph_lab.simulate.agent import VERSION, VirtualAgent, WorkerContext, derive_key
+from heliograph_lab.simulate.channel import Channels, CollectorEndpoint, open_connections
+from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import InterferenceMethod
-from heliograph_lab.simulate.workload import Run, Workload
+from heliograph_lab.simulate.workload import Run, Schedule, Workload
 
 CLOCK = SystemClock()
 IN_FLIGHT = 16  # of one agent, as the real one keeps
+AT_ONCE = 16  # enrolments and hellos
+BEAT_S = 15.0  # whatever heartbeat the plan of a server says
 SEAL_US = 6_000  # a result, with room: sealed earlier, the sending waits
 MAX_LINE = 64 * 1_048_576
 Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AgentMessage, pb.CollectorMessage]"
@@ -78,7 +82,10 @@ class Report:
     begun_us: int = 0
     receipts: dict[str, int] = field(default_factory=dict)
     latencies_ms: list[float] = field(default_factory=list)
-    acknowledged_us: list[int] = field(default_factory=list)  # wall clock
+
+    def latency_ms(self, share: float) -> float:
+        ordered = sorted(self.latencies_ms)
+        return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
 
 @dataclass(slots=True)
@@ -92,26 +99,19 @@ class Sealed:
     planted: bool
 
 
-@dataclass(eq=False)
-class Agent:
-    actor: Actor
-    address: str
-    signer: keys.SigningKey
-    sequence: int = 0
-    sealing: bytes = b""
-    channel: "grpc.aio.Channel | None" = None
-    call: "Call | None" = None
-    writing: asyncio.Lock = field(default_factory=asyncio.Lock)  # a call takes one write at a time
+@dataclass(slots=True, eq=False, kw_only=True)
+class Agent(VirtualAgent):
+    """A virtual agent whose envelopes were sealed beforehand; the fleet hears of its receipts."""
+
+    fleet: "Fleet"
     room: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(IN_FLIGHT))
     due_s: dict[int, float] = field(default_factory=dict)  # sequence → when it was to be sent
 
-    @property
-    def id(self) -> bytes:
-        return keys.agent_id(self.signer.public)
-
-    @property
-    def metadata(self) -> tuple[tuple[str, str], ...]:
-        return (("x-forwarded-for", self.address),)
+    async def _read_messages(self, call: "Call") -> None:
+        while isinstance(message := await call.read(), pb.CollectorMessage):
+            self.heard_s = asyncio.get_running_loop().time()
+            for receipt in message.ack.receipts:
+                self.fleet.note_receipt(self, receipt)
 
 
 class Fleet:
@@ -127,32 +127,31 @@ class Fleet:
         self._left = 0
         self._all = asyncio.Event()
         self._tasks: list[asyncio.Task[None]] = []
-        self._agents = [
-            Agent(actor, order.addresses[actor.number], derive_key(order.seed, actor.number)[0])
-            for actor in order.actors
-        ]
+        self._agents: list[Agent] = []
 
     async def enrol(self, door: CollectorEndpoint) -> None:
-        channels = Channels(door)
-        gate = asyncio.Semaphore(16)
+        order = self._order
+        context = WorkerContext(
+            tokens=(door.token, order.control_token), clock=CLOCK, tally=AgentCounters(),
+            workload=self._workload, start_time=asyncio.get_running_loop().create_future(),
+            handshakes=asyncio.Semaphore(AT_ONCE),
+        )  # fmt: skip
+        self._agents.clear()
+        connections = open_connections(len(order.actors), Channels(door), is_shared=False)
         async with asyncio.TaskGroup() as group:
-            for agent in self._agents:
-                group.create_task(self._enrol(agent, channels, door, gate))
+            for actor, connection in zip(order.actors, connections, strict=True):
+                signer, rng = derive_key(order.seed, actor.number)
+                agent = Agent(
+                    actor, order.addresses[actor.number], connection, signer, rng, context,
+                    Schedule((), rng), fleet=self,
+                )  # fmt: skip
+                self._agents.append(agent)
+                group.create_task(self._enrol(agent))
 
-    async def _enrol(
-        self, agent: Agent, channels: Channels, door: CollectorEndpoint, gate: asyncio.Semaphore
-    ) -> None:
-        token = self._order.control_token if agent.actor.control else door.token
-        request = pb.EnrolRequest(
-            token=token,
-            public_key=agent.signer.public,
-            proof=agent.signer.sign(keys.ENROL, token),
-            agent_version=VERSION,
-        )
-        async with gate, channels.open() as channel:
-            stub = intake_pb2_grpc.IntakeStub(channel)
-            answer = await stub.Enrol(request, timeout=60, metadata=agent.metadata)
-        agent.sealing = answer.sealing_key
+    async def _enrol(self, agent: Agent) -> None:
+        async with agent.context.handshakes:
+            await agent.enroll()
+            await agent.connection.drop()
 
     def seal(self, order: Seal) -> Report:
         """Everything at its time, which begins when this is done. Takes a while."""
@@ -201,7 +200,7 @@ class Fleet:
         result = workload.measure(agent.actor, chance, 0.0, ended_us, CLOCK.monotonic_us())
         result = replace(result, started_us=ended_us - result.runtime_us)
         batch = build_batch(agent.id, VERSION, agent.sequence, result, ended_us, agent.actor)
-        sealed = envelope.seal_batch(batch, agent.signer, agent.sealing)
+        sealed = envelope.seal_batch(batch, agent.signer, agent.sealing_key)
         report.bytes += len(sealed)
         report.observations += len(result.observations)
         message = envelope_pb2.Envelope.FromString(sealed)
@@ -214,32 +213,13 @@ class Fleet:
                 body = each.message.SerializeToString()
                 output.write(len(body).to_bytes(4, "big") + body)
 
-    async def connect(self, door: CollectorEndpoint, group: asyncio.TaskGroup) -> None:
+    async def connect(self, group: asyncio.TaskGroup) -> None:
         """A session each, on a connection of its own, with heartbeats."""
-        channels = Channels(door)
-        gate = asyncio.Semaphore(16)
-        async with asyncio.TaskGroup() as joining:
-            for agent in self._agents:
-                joining.create_task(self._greet(agent, channels, group, gate))
-
-    async def _greet(
-        self, agent: Agent, channels: Channels, group: asyncio.TaskGroup, gate: asyncio.Semaphore
-    ) -> None:
-        async with gate:
-            agent.channel = channels.open()
-            stub = intake_pb2_grpc.IntakeStub(agent.channel)
-            call = agent.call = stub.Session(metadata=agent.metadata)
-            challenge = await call.read()
-            assert isinstance(challenge, pb.CollectorMessage), await call.details()
-            signature = agent.signer.sign(keys.HELLO, challenge.challenge.nonce)
-            actor = agent.actor
-            hello = pb.Hello(
-                agent=agent.id, signature=signature, agent_version=VERSION, epoch="e1", boot="b1",
-                country=actor.country, region=actor.region, access=actor.access,
-            )  # fmt: skip
-            await call.write(pb.AgentMessage(hello=hello))
-        self._tasks.append(group.create_task(self._listen(agent, call)))
-        self._tasks.append(group.create_task(_beat(agent, call)))
+        for agent in self._agents:
+            agent.context.heartbeat_s = BEAT_S
+            self._tasks.append(group.create_task(agent.run_until(math.inf)))
+        for agent in self._agents:
+            await agent.arrived.wait()
 
     async def leave(self) -> None:
         """End all sessions without a word."""
@@ -247,22 +227,15 @@ class Fleet:
             task.cancel()
         self._tasks.clear()
         for agent in self._agents:
-            if agent.channel is not None:
-                await agent.channel.close()
+            await agent.connection.drop()
 
-    async def _listen(self, agent: Agent, call: Call) -> None:
-        while isinstance(message := await call.read(), pb.CollectorMessage):
-            for receipt in message.ack.receipts:
-                status = pb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
-                self._acknowledge(agent, receipt.sequence, status)
-
-    def _acknowledge(self, agent: Agent, sequence: int, status: str) -> None:
+    def note_receipt(self, agent: Agent, receipt: pb.Receipt) -> None:
         report = self._report
+        status = pb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
         report.receipts[status] = report.receipts.get(status, 0) + 1
-        due_s = agent.due_s.pop(sequence, None)
+        due_s = agent.due_s.pop(receipt.sequence, None)
         if due_s is not None:
             report.latencies_ms.append(1e3 * (time.monotonic() - due_s))
-        report.acknowledged_us.append(CLOCK.wall_us())
         agent.room.release()
         self._left -= 1
         if self._left == 0:
@@ -271,7 +244,7 @@ class Fleet:
     async def send(self, order: Send) -> Report:
         """Until all of it is answered."""
         report = self._report
-        report.receipts, report.latencies_ms, report.acknowledged_us = {}, [], []
+        report.receipts, report.latencies_ms = {}, []
         self._left = len(self._sealed)
         self._all.clear()
         wait_s = (report.begun_us - CLOCK.wall_us()) / 1e6
@@ -305,14 +278,6 @@ class Fleet:
                 await agent.call.write(pb.AgentMessage(envelope=each.message))
 
 
-async def _beat(agent: Agent, call: Call) -> None:
-    while True:
-        await asyncio.sleep(15)
-        heartbeat = pb.Heartbeat(sent_us=CLOCK.wall_us(), link="online")
-        async with agent.writing:
-            await call.write(pb.AgentMessage(heartbeat=heartbeat))
-
-
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
@@ -335,7 +300,7 @@ async def obey(fleet: Fleet, line: bytes, group: asyncio.TaskGroup) -> Report:
         case b"keep":
             fleet.keep(rest.decode().strip())
         case b"connect":
-            await fleet.connect(msgspec.json.decode(rest, type=CollectorEndpoint), group)
+            await fleet.connect(group)
         case b"leave":
             await fleet.leave()
         case b"join":  # another server has to know the agents as well

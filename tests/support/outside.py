@@ -5,8 +5,8 @@ The shapes are those of IODA's API v2, Cloudflare's API v4 and RIS Live, as docu
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from random import Random
@@ -17,6 +17,7 @@ from aiohttp import ClientSession, WSMsgType, web
 from heliograph_collector.corroborate import SourceContext
 from support.hand_clock import HandClock
 from support.waiting import until_true
+from support.web_app import serve_app
 
 TOKEN = "radar-token-0123456789"
 Manner = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -164,8 +165,12 @@ class Outside:
     acknowledge: bool = True
     url: str = ""
 
-    def serve(self) -> AbstractAsyncContextManager["Outside"]:
-        return _Served(self)
+    @asynccontextmanager
+    async def serve(self) -> AsyncIterator["Outside"]:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self.answer)
+        async with serve_app(app) as self.url:
+            yield self
 
     async def answer(self, request: web.Request) -> web.StreamResponse:
         self.asked.append(request)
@@ -204,24 +209,6 @@ class Outside:
     async def tell(self, *frames: Mapping[str, Any]) -> None:
         for frame in frames:
             await self.sockets[-1].send_json(frame)
-
-
-class _Served:
-    def __init__(self, outside: Outside) -> None:
-        self._outside = outside
-        app = web.Application()
-        app.router.add_route("*", "/{path:.*}", outside.answer)
-        self._runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-
-    async def __aenter__(self) -> Outside:
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
-        host, port = self._runner.addresses[0][:2]
-        self._outside.url = f"http://{host}:{port}"
-        return self._outside
-
-    async def __aexit__(self, *_: object) -> None:
-        await self._runner.cleanup()
 
 
 @dataclass

@@ -11,6 +11,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TypeVar
 
+from heliograph_lab.simulate.report import Cost, read_cost
+from support.values import present
+
 _T = TypeVar("_T")
 _STRIPPED = ("COVERAGE", "PYTHONDONTWRITEBYTECODE")  # neither is how a user runs them
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith(_STRIPPED)}
@@ -57,6 +60,11 @@ def started(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
             yield process
         finally:
             kill(process)
+
+
+def cost_of(pid: int) -> Cost:
+    """Read CPU and RSS of a process that must be there."""
+    return present(read_cost(pid, time.monotonic))
 
 
 def kill(process: subprocess.Popen[bytes]) -> None:

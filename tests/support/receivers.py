@@ -8,6 +8,8 @@ from typing import Any
 
 from aiohttp import web
 
+from support.web_app import serve_app
+
 
 @dataclass
 class Receiving:
@@ -39,11 +41,5 @@ async def receiving(**ways: Any) -> AsyncIterator[Receiving]:
     found = Receiving(**ways)
     app = web.Application()
     app.router.add_route("*", "/{rest:.*}", found.answer)
-    runner = web.AppRunner(app, access_log=None, shutdown_timeout=0.1)
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        found.origin = f"http://127.0.0.1:{runner.addresses[0][1]}"
+    async with serve_app(app) as found.origin:
         yield found
-    finally:
-        await runner.cleanup()

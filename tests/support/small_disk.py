@@ -1,5 +1,6 @@
-"""Runs a module of tests/support where it may mount a small disk that nobody else sees."""
+"""A small disk that nobody else sees, and modules of tests/support that run where they mount it."""
 
+import contextlib
 import json
 import os
 import shutil
@@ -33,6 +34,19 @@ def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]
     told: dict[str, Any] = json.loads(done.stdout)
     print(f"\nfull disk: {told}")
     return told
+
+
+def mount(size: str, folder: Path) -> bool:
+    """Mount an empty disk; return whether this process may."""
+    command = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    return subprocess.run(command, check=False, capture_output=True).returncode == 0
+
+
+def fill_up(path: Path) -> None:
+    """Let a file take all the room that is left."""
+    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
+        while True:
+            file.write(bytes(4_096))
 
 
 def _require() -> None:

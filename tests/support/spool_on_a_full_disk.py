@@ -5,17 +5,16 @@ Run as a program, as root, in a mount namespace of its own, with an empty folder
 """
 
 import asyncio
-import contextlib
 import json
-import subprocess
 import sys
 from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph_agent.spool import Priority, Spool, SpoolFullError
 from support.results import EPOCH, deliver_all, measurement
+from support.small_disk import fill_up, mount
 
-DISK = "size=3m"
+DISK = "3m"
 TRIES = 4_000
 LONG = "x" * 1_500
 
@@ -32,12 +31,6 @@ async def fill(spool: Spool, priority: Priority) -> tuple[list[int], int]:
             if refused > 20:
                 break
     return taken, refused
-
-
-def fill_up(path: Path) -> None:
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(4_096))
 
 
 async def story(path: Path) -> dict[str, object]:
@@ -74,7 +67,7 @@ async def story(path: Path) -> dict[str, object]:
 
 def main() -> None:
     folder = Path(sys.argv[1])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", folder], check=True)
+    assert mount(DISK, folder)
     print(json.dumps(asyncio.run(story(folder / "spool.db"))))
 
 

@@ -5,10 +5,8 @@ Run as a program, as root, in a mount namespace of its own, with an empty folder
 """
 
 import asyncio
-import contextlib
 import json
 import random
-import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,9 +17,10 @@ from heliograph_collector.model.records import JudgedMeasurement, ReceivedMeasur
 from heliograph_collector.store.journal.journal import Journal, JournalFullError
 from heliograph_collector.store.store import Store
 from support.rows import NAMES, envelope_row, measurement_pb, reachable
+from support.small_disk import fill_up, mount
 from support.stores import build_store
 
-DISK = "size=96m"
+DISK = "96m"
 ROOM = 400_000  # bytes left when the other files have taken the rest
 DEADLINE_S = 120
 
@@ -29,12 +28,6 @@ DEADLINE_S = 120
 class Judge:
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         return [(one, (reachable(),)) for one in block]
-
-
-def fill_up(path: Path) -> None:
-    with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
-        while True:
-            file.write(bytes(65_536))
 
 
 async def append(journal: Journal, numbers: range) -> tuple[list[int], int]:
@@ -103,7 +96,7 @@ async def story(place: Path) -> dict[str, object]:
 
 def main() -> None:
     place = Path(sys.argv[1])
-    subprocess.run(["mount", "-t", "tmpfs", "-o", DISK, "tmpfs", place], check=True)
+    assert mount(DISK, place)
     print(json.dumps(asyncio.run(story(place))))
 
 

@@ -15,6 +15,7 @@ from support.fake_net import World
 from support.ports import HOST, free_port
 from support.probe_command import Command
 from support.process import server_process
+from support.programs import eventually
 from support.real_run import Opening, really
 from support.udp_server import udp_server
 from support.values import present
@@ -32,7 +33,9 @@ def coturn(directory: Path) -> Iterator[int]:
     def command(ports: Sequence[int]) -> Sequence[str]:
         return (*COTURN, *ONLY_STUN, *files, "-p", str(ports[0]))
 
-    with server_process(command, 1, directory / "log") as (port,):
+    log = directory / "log"
+    with server_process(command, 1, log) as (port,):
+        eventually(lambda: "Total General servers" in log.read_text(), "coturn's port for UDP")
         yield port
 
 

@@ -1,5 +1,6 @@
 """vpn: servers as people name them, and the makers' own that answer."""
 
+import base64
 import ipaddress
 import os
 import subprocess

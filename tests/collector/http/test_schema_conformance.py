@@ -1,21 +1,19 @@
 """schemathesis asks the running application what its OpenAPI document says may be asked, and what
 may not: no answer is a bug, none has a status or a shape that the document does not name."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from concurrent.futures import Future
 from contextlib import suppress
 from typing import Any
 
 import pytest
-from aiohttp import web
 
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.basic_auth import hash_password
+from support.background import in_background
 from support.every_answer import everything
 from support.fake_feed import NOW_US
 from support.hand_clock import HandClock
+from support.web_app import serve_app
 
 EXAMPLES = 3  # of each kind for each operation; the seed is fixed
 ENDLESS = "/api/v1/stream"
@@ -33,30 +31,10 @@ def clock() -> HandClock:
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory, clock: HandClock) -> Iterator[str]:
     """The application on loopback, in a thread of its own: schemathesis does not await."""
-    opened: Future[int] = Future()
-    stop = asyncio.Event()
-    loop = asyncio.new_event_loop()
-
-    async def serve() -> None:
-        folder = tmp_path_factory.mktemp("dumps")
-        runner = web.AppRunner(
-            build_app(everything(folder, clock=clock, operator_hash=hash_password("pass", b"s"))),
-            access_log=None,
-        )
-        await runner.setup()
-        try:
-            await web.TCPSite(runner, "127.0.0.1", 0).start()
-            opened.set_result(runner.addresses[0][1])
-            await stop.wait()
-        finally:
-            await runner.cleanup()
-
-    thread = threading.Thread(target=lambda: loop.run_until_complete(serve()))
-    thread.start()
-    yield f"http://127.0.0.1:{opened.result(20)}"
-    loop.call_soon_threadsafe(stop.set)
-    thread.join(20)
-    loop.close()
+    folder = tmp_path_factory.mktemp("dumps")
+    feed = everything(folder, clock=clock, operator_hash=hash_password("pass", b"s"))
+    with in_background(serve_app)(build_app(feed)) as origin:
+        yield origin
 
 
 @pytest.mark.slow  # every operation over HTTP

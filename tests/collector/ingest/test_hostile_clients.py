@@ -75,7 +75,7 @@ class Target:
 @pytest.fixture(scope="module")
 def target(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Target]:
     data = tmp_path_factory.mktemp("hostile")
-    command = [sys.executable, "-m", "support.door_alone", str(data)]
+    command = [sys.executable, "-m", "support.intake", str(data)]
     pipe = subprocess.PIPE
     with subprocess.Popen(
         command, cwd=TESTS, env=ENV, stdin=pipe, stdout=pipe, text=True
