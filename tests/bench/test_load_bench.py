@@ -51,8 +51,6 @@ STAGES = ("open", "count", "journal", "decode", "judge", "columns and insert", "
 
 @dataclass
 class Measured:
-    """All that the table shows."""
-
     bare: Report
     bare_cpu_us: float
     flood: Phase

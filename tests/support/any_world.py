@@ -64,8 +64,6 @@ TROUBLES = (*TARGET_ONLY, *(replace(t, name=f"all {t.name}", everywhere=True) fo
 
 
 class _Answers(dict[Any, Any]):
-    """Whatever is asked for, it is made."""
-
     def __init__(self, made: Callable[[Any], Any]) -> None:
         super().__init__()
         self._made = made

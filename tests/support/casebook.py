@@ -67,7 +67,6 @@ def blocking(id_: str = TELEGRAM, minutes: float = 38, **changes: Any) -> Incide
 
 
 def closed(incident: Incident, minutes: float) -> Incident:
-    """The same, over so many minutes before now."""
     over = ago(minutes) + 90_000_000
     return replace(incident, state=IncidentState.CLOSED, ended=bracket(minutes), closed_us=over)
 

@@ -50,7 +50,6 @@ class Condition:
 
 
 def conditions(folder: Path = CONDITIONS) -> tuple[Condition, ...]:
-    """Every row of every file, in order."""
     rows = [
         (path.stem, entry)
         for path in sorted(folder.glob("*.yml"))

@@ -34,8 +34,6 @@ KEY = SigningKey(b"k" * 32)
 
 @dataclass
 class FakeStore:
-    """What the store would remember."""
-
     stored: list[StoredVote] = field(default_factory=list)
     world: list[WorldTally] = field(default_factory=list)
     asked: list[tuple[str, str, int, int]] = field(default_factory=list)

@@ -30,7 +30,6 @@ _BUILD_S, _ANSWER_S = 120, 20
 
 
 def encode_config_list(configs: Sequence[bytes]) -> bytes:
-    """An ECHConfigList of these structures."""
     joined = b"".join(configs)
     return len(joined).to_bytes(2, "big") + joined
 

@@ -147,7 +147,6 @@ class FakeFeed(Feed):
 
 
 def published(titles: dict[str, str] = TITLES) -> PublishedIncidents:
-    """Incidents as readers see them."""
     return PublishedIncidents(World().feed(services=titles))
 
 

@@ -296,8 +296,6 @@ class FakeNet:
 
 @dataclass(frozen=True, slots=True)
 class FakeQuic:
-    """An open connection that carries nothing."""
-
     step_result: StepResult
 
     def close(self) -> None:

@@ -36,8 +36,6 @@ SETTLED = {
 
 @dataclass(frozen=True, slots=True)
 class Agent:
-    """Who it is, and where its things are."""
-
     signer: keys.SigningKey
     sealing: bytes
     spool: Path
@@ -87,7 +85,6 @@ class Life:
         await spool.close()
 
     async def _all_closed(self, spool: Spool, *, dark: bool) -> bool:
-        """Whether there was room for it."""
         with suppress(SpoolFullError):
             while await spool.close_batch(self, SMALL, is_offline=dark) is not None:
                 pass
@@ -95,7 +92,6 @@ class Life:
         return False
 
     async def _all_out(self, spool: Spool) -> int:
-        """How many left."""
         count = 0
         while waiting := await spool.list_waiting(64):
             for number, body in waiting:

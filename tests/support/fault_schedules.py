@@ -43,8 +43,6 @@ Work = Callable[[], Coroutine[Any, Any, None]]
 
 @dataclass
 class Told:
-    """What an agent's lives said."""
-
     tried: set[str] = field(default_factory=set)
     took: set[str] = field(default_factory=set)
     sealed: dict[tuple[str, str], list[str]] = field(default_factory=dict)  # number, CRC → names
@@ -174,7 +172,6 @@ class Bench:
         subprocess.run(["mount", "-o", f"remount,{how}", str(self._disk)], check=True)
 
     def _flip(self, home: Path, rng: random.Random) -> bool:
-        """A few bits of one of its files."""
         files = sorted(p for p in home.iterdir() if p.stat().st_size and "shm" not in p.name)
         if not files:
             return False

@@ -57,7 +57,6 @@ def secured(line: socket.socket) -> ssl.SSLSocket:
 
 
 def opened(port: int) -> ssl.SSLSocket:
-    """A connection on which HTTP/2 has begun."""
     line = secured(socket.create_connection((HOST, port), timeout=20))
     line.sendall(PREFACE + frame(SETTINGS, 0, 0))
     return line
@@ -142,7 +141,6 @@ def slow(port: int) -> dict[str, object]:
 
 
 def until_closed(lines: list[socket.socket]) -> int:
-    """How many the server closed in time."""
     poll, left = select.poll(), {}
     for line in lines:
         line.setblocking(False)

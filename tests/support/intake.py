@@ -249,7 +249,6 @@ async def hear(call: Call) -> intake_pb2.CollectorMessage:
 
 
 async def greeted(stub: "intake_pb2_grpc.IntakeAsyncStub", caller: Caller) -> Call:
-    """A session whose hello was sent."""
     call = stub.Session()
     challenge = (await hear(call)).challenge
     await call.write(caller.hello(challenge.nonce))
@@ -299,7 +298,6 @@ async def open_session(data: Path, **options: Any) -> AsyncIterator[OpenSession]
 
 
 async def beat(call: Call, **heartbeat: Any) -> intake_pb2.CollectorMessage:
-    """What a heartbeat is answered with."""
     fields = {"sent_us": 1, **heartbeat}
     await call.write(intake_pb2.AgentMessage(heartbeat=intake_pb2.Heartbeat(**fields)))
     return await hear(call)
@@ -311,7 +309,6 @@ async def say_goodbye(call: Call) -> None:
 
 
 async def refusal(request: Awaitable[object]) -> grpc.aio.AioRpcError:
-    """The error with which a call ends."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await request
     return caught.value

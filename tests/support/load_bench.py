@@ -82,7 +82,6 @@ async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def answer_of(*words: str) -> dict[str, Any]:
-    """The JSON that such a program prints and ends with."""
     async with program(*words) as process:
         output, _ = await process.communicate()
         assert process.returncode == 0, words
@@ -131,8 +130,6 @@ def _us(moment: str) -> int:
 
 @dataclass
 class Phase:
-    """What was measured while one stretch of load was sent."""
-
     name: str
     sent: Report
     cpu_us: float = 0.0  # of the collector, a result

@@ -40,8 +40,6 @@ Call: TypeAlias = "grpc.aio.StreamStreamCall[pb.AgentMessage, pb.CollectorMessag
 
 @dataclass(frozen=True, kw_only=True)
 class Enrol:
-    """The first order."""
-
     door: CollectorEndpoint
     control_token: bytes
     actors: list[Actor]
@@ -70,8 +68,6 @@ class Send:
 
 @dataclass(kw_only=True)
 class Report:
-    """What came of an order."""
-
     results: int = 0
     volunteers: int = 0  # whose results they are, but for the controls'
     cpu_s: float = 0.0
@@ -90,8 +86,6 @@ class Report:
 
 @dataclass(slots=True)
 class Sealed:
-    """One envelope, ready."""
-
     at_s: float
     agent: "Agent"
     sequence: int
@@ -115,8 +109,6 @@ class Agent(VirtualAgent):
 
 
 class Fleet:
-    """All agents of one process."""
-
     def __init__(self, order: Enrol) -> None:
         self._order = order
         plan = plan_from_pb(plan_pb2.Plan.FromString(order.plan))
@@ -309,7 +301,6 @@ async def obey(fleet: Fleet, line: bytes, group: asyncio.TaskGroup) -> Report:
 
 
 async def main() -> None:
-    """Obeys until nobody orders any more."""
     reader = asyncio.StreamReader(limit=MAX_LINE)
     loop = asyncio.get_running_loop()
     await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)

@@ -39,7 +39,6 @@ class LoopbackCA:
         not_after: dt.datetime | None = None,
         common_name: str | None = None,
     ) -> Leaf:
-        """A certificate for names and address literals, signed by this CA."""
         issued = self._root.issue_cert(
             *names, common_name=common_name, not_before=not_before, not_after=not_after
         )

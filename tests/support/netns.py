@@ -28,7 +28,6 @@ class Namespace:
     name: str
 
     def command(self, argv: Sequence[str]) -> list[str]:
-        """`argv` as it is run inside."""
         return ["ip", "netns", "exec", self.name, *argv]
 
     def run(self, *argv: str, text: str = "", timeout: float = 60) -> str:

@@ -24,7 +24,6 @@ async def log_in(
 
 
 async def invite(seen: Reader, *, uses: int = 1) -> str:
-    """The line of a new invitation."""
     page = seen.page
     await seen.goto("/console/invites")
     await page.fill("input[name=uses]", str(uses))

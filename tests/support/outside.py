@@ -232,5 +232,4 @@ class Pauses:
         return SourceContext(session=session, clock=self.clock, rng=Random(1), pause=self)
 
     async def until(self, count: int) -> None:
-        """Wait for the pause with that number."""
         await until_true(lambda: len(self.taken) >= count)

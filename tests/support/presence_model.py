@@ -23,7 +23,11 @@ from heliograph_lab.evaluate.population import (
     LOST_S,
     OPERATORS,
     RETRY_S,
+    ReplayClock,
+    SilentSpan,
+    SimulatedVantage,
     draw_churn,
+    presence_signals,
     vantages_at,
 )
 
@@ -91,45 +95,20 @@ def live(
     cuts: Sequence[Cut] = (),
 ) -> Signals:
     """All that presence would write down from T0 on; `churn` in silences per vantage-day."""
-    end = hours * 3_600
-    signals: Signals = []
-    for witness in vantages:
-        signals.append(VantageArrival(T0, witness))
-        off = [(span.since_s, span.until_s) for span in draw_churn(rng, end, churn)] + [
-            (cut.since_s + rng.uniform(0, cut.jitter_s), cut.until_s)
-            for cut in cuts
-            if cut.where(witness)
-        ]
-        signals += silences_of(witness, rng, off, end, [c.until_s for c in cuts])
-    return signals
+    end_s = hours * 3_600
+    simulated = [SimulatedVantage(vantage) for vantage in vantages]
+    for each in simulated:
+        each.silences += draw_churn(rng, end_s, churn)
+        for cut in cuts:
+            if cut.where(each.ref):
+                since_s = cut.since_s + rng.uniform(0, cut.jitter_s)
+                each.silences.append(SilentSpan(since_s, cut.until_s, "cut"))
+    signals = presence_signals(simulated, rng, end_s, ReplayClock(T0))
+    return [signal for signal in signals if not isinstance(signal, OfflineReport)]
 
 
 def at(seconds: float) -> int:
-    return T0 + round(seconds * SECOND_US)
-
-
-def silences_of(
-    witness: VantageRef,
-    rng: Random,
-    off: list[tuple[float, float]],
-    end: float,
-    ends: Sequence[float],
-) -> Signals:
-    signals: Signals = []
-    merged: list[tuple[float, float]] = []
-    for since, until in sorted(off):
-        if merged and since <= merged[-1][1] + 1:
-            merged[-1] = merged[-1][0], max(merged[-1][1], until)
-        else:
-            merged.append((since, until))
-    for since, until in merged:
-        heard = max(0.0, since - rng.uniform(0, BEAT_S))
-        back = until + rng.uniform(0, RETRY_S if until in ends else 3.0)
-        if back > heard + LOST_S and heard + LOST_S < end:
-            signals.append(VantageLoss(at(heard + LOST_S), witness.nym, at(heard)))
-        if since > 0 and back < end:
-            signals.append(VantageArrival(at(back), witness))
-    return signals
+    return ReplayClock(T0).to_us(seconds)
 
 
 def drop(

@@ -25,7 +25,6 @@ PYTHONPATH = os.pathsep.join([str(TESTS), *filter(None, [os.environ.get("PYTHONP
 
 
 def module_command(module: str, *arguments: str) -> list[str]:
-    """Build the command that runs a module of the tests."""
     return ["env", f"PYTHONPATH={PYTHONPATH}", sys.executable, "-m", module, *arguments]
 
 
@@ -47,7 +46,6 @@ def ask(command: list[str], *, timeout_s: float = 60) -> str:
 
 
 def operator_header(data: Path) -> str:
-    """Build the header that lets a request act as the operator of a collector's data directory."""
     password = (data / "keys" / "operator.password").read_text().strip()
     return f"Authorization: Basic {base64.b64encode(f'operator:{password}'.encode()).decode()}"
 

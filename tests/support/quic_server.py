@@ -57,7 +57,6 @@ def leave(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
 
 
 def half_a_page(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """More is announced than comes."""
     h3.send_headers(stream, [(b":status", b"200"), (b"content-length", b"1000")])
     data = b"<title>Half of it</title>"
     connection.send_stream_data(stream, bytes((0, len(data))) + data, end_stream=True)
@@ -70,7 +69,6 @@ def no_http(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
 
 
 def nothing(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
-    """The request is heard and never answered."""
     del h3, connection, stream
 
 

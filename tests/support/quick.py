@@ -61,7 +61,6 @@ def _means(file: Path) -> bool:
 
 @cache
 def _imports(file: Path) -> frozenset[str]:
-    """Dotted names, of modules and of what is taken out of them."""
     return frozenset(_named(ast.parse(file.read_text())))
 
 

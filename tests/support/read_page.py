@@ -4,8 +4,6 @@ from html.parser import HTMLParser
 
 
 class Read(HTMLParser):
-    """Elements, and the text under each id."""
-
     def __init__(self, html: str) -> None:
         super().__init__()
         self.html = html

@@ -129,7 +129,6 @@ def blocked(endpoint: str = "", *, method: str = "reset_after_hello") -> Verdict
 
 
 def lost_row(**fields: Any) -> PresenceRow:
-    """The loss of one vantage in Kazakhstan."""
     row = PresenceRow(kind=RowKind.LOST, position=1, received_us=T0, vantage=KZ, pseudonym="a")
     return replace(row, **fields)
 

@@ -48,8 +48,6 @@ MINUTE_US = 60_000_000
 
 @dataclass(frozen=True)
 class Scenario:
-    """One entry of the catalogue."""
-
     name: str
     taken: ReceivedMeasurement
     control: ControlView
@@ -77,7 +75,6 @@ def listed(path: Path) -> list[dict[str, Any]]:
 
 
 def scenario(entry: Mapping[str, Any]) -> Scenario:
-    """One entry as it stands in the file."""
     experiment = entry.get("experiment", "web")
     here = measurement(entry.get("here", []), experiment=experiment)
     here = replace(here, target=entry.get("target", here.target))
@@ -241,7 +238,6 @@ def _quic(_: str, argument: str, outcome: object) -> Observation:
 
 
 def _exchange(_: str, argument: str, outcome: object) -> Observation:
-    """The outcome may be `{reply: …, differences: […]}`."""
     facts = outcome if isinstance(outcome, Mapping) else {}
     said = Exchange(
         protocol=argument,

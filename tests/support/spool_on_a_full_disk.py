@@ -20,7 +20,6 @@ LONG = "x" * 1_500
 
 
 async def fill(spool: Spool, priority: Priority) -> tuple[list[int], int]:
-    """Numbers taken, and how often there was no room."""
     taken, refused = [], 0
     for index in range(TRIES):
         try:

@@ -39,8 +39,6 @@ EXPORTED = "rows.json"
 
 
 class Meter:
-    """Microseconds of CPU, user and system, of all threads."""
-
     def __init__(self, results: int) -> None:
         self._results = results
         self.cpu_us: dict[str, float] = {}

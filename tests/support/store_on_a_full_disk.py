@@ -31,7 +31,6 @@ class Judge:
 
 
 async def append(journal: Journal, numbers: range) -> tuple[list[int], int]:
-    """What was acknowledged, and how often there was no room."""
     taken, refused = [], 0
     for number in numbers:
         try:

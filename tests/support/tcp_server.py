@@ -119,7 +119,6 @@ def reply(data: bytes, *, then: Handler | None = None) -> Handler:
 
 
 def alert(number: int) -> Handler:
-    """A fatal TLS alert in place of a ServerHello."""
     return reply(bytes((21, 3, 3, 0, 2, 2, number)))
 
 
@@ -129,7 +128,6 @@ async def reset_now(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) 
 
 
 def reset(writer: asyncio.StreamWriter) -> None:
-    """Close with a RST: linger zero seconds."""
     connection: socket.socket = writer.get_extra_info("socket")
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     writer.transport.abort()

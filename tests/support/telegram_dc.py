@@ -17,8 +17,6 @@ PQ = bytes.fromhex("17ed48941a08f981")  # the example of core.telegram.org/mtpro
 
 
 class Transport:
-    """Both keys of a connection, from its first 64 bytes."""
-
     def __init__(self, header: bytes) -> None:
         assert len(header) == HEADER
         mirrored = header[::-1]

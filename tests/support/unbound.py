@@ -24,7 +24,6 @@ class Unbound:
 
     @property
     def address(self) -> str:
-        """host:port, as `net.resolver` takes it."""
         return f"{HOST}:{self.port}"
 
 

@@ -137,14 +137,11 @@ class Agent:
         await self.empty()
 
     async def empty(self) -> None:
-        """Until nothing waits any more."""
         async with asyncio.timeout(DEADLINE_S):
             await self.uplink.wait_delivered()
 
 
 class CountedDelay(ReconnectDelay):
-    """Waits that an agent draws."""
-
     agent: Agent
 
     def draw_wait_s(self, failures: int) -> float:

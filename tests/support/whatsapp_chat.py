@@ -26,7 +26,6 @@ _FIELDS = {
 
 @cache
 def handshake_message() -> Any:
-    """The protobuf class HandshakeMessage."""
     file = descriptor_pb2.FileDescriptorProto(name="wa.proto", package="wa", syntax="proto2")
     for name, fields in _FIELDS.items():
         message = file.message_type.add(name=name)
@@ -71,7 +70,6 @@ def server_hello(opening: bytes) -> bytes:
 
 
 async def chat_server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """A handler for tcp_server."""
     writer.write(server_hello(await reader.readexactly(43)))
     await writer.drain()
 

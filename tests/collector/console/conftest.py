@@ -1,4 +1,4 @@
-"""A shop for the console; passwords are hashed at a small price, what they cost is not tested."""
+"""A backend of the console; passwords are hashed cheaply, since their cost is not tested."""
 
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.fleet import passwords
-from support.office import Caller, Shop, console
+from support.console_backend import Caller, FakeBackend, console
 
 
 @pytest.fixture(autouse=True)
@@ -18,13 +18,13 @@ def _cheap(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def shop(tmp_path: Path) -> Iterator[Shop]:
-    made = Shop(tmp_path)
+def backend(tmp_path: Path) -> Iterator[FakeBackend]:
+    made = FakeBackend(tmp_path)
     yield made
-    made.close()
+    made.fleet.close()
 
 
 @pytest.fixture
-async def caller(shop: Shop) -> AsyncIterator[Caller]:
-    async with console(shop.office()) as found:
+async def caller(backend: FakeBackend) -> AsyncIterator[Caller]:
+    async with console(backend) as found:
         yield found

@@ -6,7 +6,7 @@ from heliograph_collector.console.access import NOBODY, OPERATOR
 from heliograph_collector.console.access import VIEWER as VIEWERS
 from heliograph_collector.console.sessions import IDLE_US, LIFETIME_US
 from heliograph_collector.http.rate_limit import FREE_TRIES, LOCAL_ORIGIN, LoginThrottle
-from support.office import PASSWORD, VIEWER, Caller, Shop, console
+from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, console
 
 OPEN = {"/console/login", "/console/static/{name}"}
 
@@ -51,7 +51,7 @@ async def test_each_path_has_a_role_and_none_lets_a_stranger_in(caller: Caller) 
             assert (await caller.post(real, {}))[0] == 401, path
 
 
-async def test_a_viewer_is_refused_what_operators_do(caller: Caller, shop: Shop) -> None:
+async def test_a_viewer_is_refused_what_operators_do(caller: Caller, backend: FakeBackend) -> None:
     await caller.log_in(VIEWER)
     for route in caller.app.router.routes():
         if getattr(route.handler, "role", "") != OPERATOR or route.resource is None:
@@ -98,21 +98,21 @@ async def test_an_id_that_was_brought_along_is_not_taken_over(caller: Caller) ->
     assert caller.gate.sessions.find_session(first) is None
 
 
-async def test_sessions_end(caller: Caller, shop: Shop) -> None:
+async def test_sessions_end(caller: Caller, backend: FakeBackend) -> None:
     await caller.log_in()
     for _ in range(3):
-        shop.clock.advance_us(IDLE_US)
+        backend.clock.advance_us(IDLE_US)
         assert (await caller.get("/console"))[0] == 200
-    shop.clock.advance_us(IDLE_US - 1)
+    backend.clock.advance_us(IDLE_US - 1)
     live = {"X-Heliograph-Live": "1"}  # a page left open renews itself, and keeps nobody in
     assert (await caller.get("/console", **live))[0] == 200
-    shop.clock.advance_us(2)
+    backend.clock.advance_us(2)
     assert (await caller.get("/console"))[0] == 303
     await caller.log_in()
     for _ in range(LIFETIME_US // IDLE_US):
-        shop.clock.advance_us(IDLE_US)
+        backend.clock.advance_us(IDLE_US)
         await caller.get("/console")
-    shop.clock.advance_us(1)
+    backend.clock.advance_us(1)
     assert (await caller.get("/console"))[0] == 303
 
 
@@ -165,7 +165,9 @@ async def test_refusals_say_nothing_about_who_there_is(caller: Caller) -> None:
     assert (deed.about, deed.outcome) == ("unknown name", "refused")
 
 
-async def test_strangers_slow_down_and_lock_nobody_out(caller: Caller, shop: Shop) -> None:
+async def test_strangers_slow_down_and_lock_nobody_out(
+    caller: Caller, backend: FakeBackend
+) -> None:
     await caller.log_in()  # from now on this browser is known
     known = cookies(caller)["heliograph-known"]
     await caller.post("/console/logout", {})
@@ -175,7 +177,7 @@ async def test_strangers_slow_down_and_lock_nobody_out(caller: Caller, shop: Sho
     status, page = await try_login(caller, password=PASSWORD)
     assert status == 429, "not even the right one, from there"
     assert "Wait" in page
-    shop.clock.advance_us(2_000_001)
+    backend.clock.advance_us(2_000_001)
     assert await caller.log_in() == 303
     caller.client.session.cookie_jar.clear()
     caller.client.session.cookie_jar.update_cookies({"heliograph-known": known})
@@ -211,23 +213,22 @@ def test_who_may_in_by_one_name_cannot_guess_at_another_for_ever() -> None:
     assert guesses == FREE_TRIES
 
 
-async def test_a_code_counts_once(caller: Caller, shop: Shop) -> None:
+async def test_a_code_counts_once(caller: Caller, backend: FakeBackend) -> None:
     import pyotp
 
     secret = pyotp.random_base32()
     caller.gate.backend.operators.set_totp("operator", secret)
-    code = pyotp.TOTP(secret).at(shop.clock.wall_us() // 1_000_000)
+    code = pyotp.TOTP(secret).at(backend.clock.wall_us() // 1_000_000)
     assert (await caller.log_in(), await caller.log_in(code="000000")) == (403, 403)
     assert await caller.log_in(code=code) == 303
     assert await caller.log_in(code=code) == 403, "somebody looked over the shoulder"
-    shop.clock.advance_us(30_000_000)
-    code = pyotp.TOTP(secret).at(shop.clock.wall_us() // 1_000_000)
+    backend.clock.advance_us(30_000_000)
+    code = pyotp.TOTP(secret).at(backend.clock.wall_us() // 1_000_000)
     assert await caller.log_in(code=code) == 303
 
 
-async def test_without_a_trail_nobody_comes_in(shop: Shop) -> None:
-    office = shop.office()
-    trail = shop.data / "audit.jsonl"
+async def test_without_a_trail_nobody_comes_in(backend: FakeBackend) -> None:
+    trail = backend.data / "audit.jsonl"
     trail.mkdir()
-    async with console(office) as caller:
+    async with console(backend) as caller:
         assert await caller.log_in() == 503

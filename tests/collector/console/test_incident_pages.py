@@ -43,9 +43,9 @@ from support.casebook import (
     part,
     silence,
 )
+from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, open_console
 from support.evening import evening
 from support.fake_feed import NOW_US, TITLES, World, published
-from support.office import PASSWORD, VIEWER, Caller, Shop, open_console
 from support.operator_journey import log_in
 
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")
@@ -71,7 +71,7 @@ class Scene:
     _now_us: int = NOW_US - MINUTE
 
     def __post_init__(self) -> None:
-        self.shop = Shop(self.data, clock=self.world.clock)
+        self.backend = FakeBackend(self.data, clock=self.world.clock)
         file = self.data / LOG_FILE_NAME
         file.write_bytes(b"".join(entry.line + b"\n" for entry in evening_book().entries))
         self.world.judged += [
@@ -98,7 +98,7 @@ class Scene:
         return entry
 
     def _publish(self, id_: str) -> None:
-        self.shop.pulse = {"log": self.ledger.book.head}
+        self.backend.change_markers = {"log": self.ledger.book.head}
         IncidentEvents(self.bus, TITLES, 5).publish_incident(self.ledger.book, id_)
 
     async def resend(self, id_: str) -> bool:
@@ -131,13 +131,13 @@ class Scene:
 async def opened(data: Path) -> AsyncIterator[Scene]:
     scene = Scene(data)
     app = build_app(scene.feed)
-    gate = add_routes(app, scene.shop.office())
+    gate = add_routes(app, scene.backend)
     add = gate.route_adder(app)
     IncidentPages(gate, scene.feed, scene).routes(add)
     AlertPages(gate, scene).routes(add)
     async with open_console(app, gate) as scene.caller:
         yield scene
-    scene.shop.close()
+    scene.backend.fleet.close()
 
 
 CASES = "/console/incidents"

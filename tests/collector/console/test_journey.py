@@ -11,8 +11,8 @@ from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
 from support.browser_reader import Open, Reader
+from support.console_backend import INGEST, PASSWORD, PLAN, VIEWER, FakeBackend, console, live_agent
 from support.loopback_plan import prepare
-from support.office import INGEST, PASSWORD, PLAN, VIEWER, Shop, console, here
 from support.operator_journey import agents_join, invite, log_in
 from support.serve_process import served
 from support.tcp_server import say_nothing, serving
@@ -26,56 +26,57 @@ PATHS = (
 
 
 @contextmanager
-def busy_shop(data: Path) -> Iterator[Shop]:
-    shop = Shop(data)
+def fill_backend(data: Path) -> Iterator[FakeBackend]:
+    backend = FakeBackend(data)
     try:
-        _enrol(shop)
-        _plans(shop)
-        shop.standing = {"confirmed": 2, "suspected": 1}
-        shop.ingest = replace(INGEST, lag_entries=312)
+        _enrol(backend)
+        _plans(backend)
+        backend.open_incidents = {"confirmed": 2, "suspected": 1}
+        backend.ingest_status = replace(INGEST, lag_entries=312)
         moved = VerdictChangeCount(
             country="KZ", service="telegram", before="tls.reset", after="tls.reset_after_hello",
             state_before="blocked", state_after="unknown", count=31,
         )  # fmt: skip
-        now_us = shop.clock.wall_us()
-        shop.rehearsal = DryRun(
+        now_us = backend.clock.wall_us()
+        backend.dry_run_result = DryRun(
             since_us=now_us - 86_400_000_000, until_us=now_us, judged_count=48_211,
             changed_count=35, is_complete=True,
             changes=[moved, replace(moved, service="whatsapp", count=4)],
         )  # fmt: skip
-        yield shop
+        yield backend
     finally:
-        shop.close()
+        backend.fleet.close()
 
 
-def _enrol(shop: Shop) -> None:
+def _enrol(backend: FakeBackend) -> None:
     for number in range(1, 64):
         country, asn = PLACES[number % len(PLACES)]
         role = "control" if number == 9 else "volunteer"
-        agent = shop.enrol(number, country=country, asn=asn, role=role)
+        agent = backend.enrol(number, country=country, asn=asn, role=role)
         if number % 3 == 0:
             queued = 412 if number == 12 else number % 5
             link = "domestic_only" if number % 7 == 0 else "online"
             region = f"{country}-75" if number % 2 else ""
-            shop.here[agent] = replace(here(link, queued), country=country, region=region)
+            backend.live_agents[agent] = replace(
+                live_agent(link, queued), country=country, region=region
+            )
         if number == 5:
-            shop.fleet.revoke_agent(agent, shop.now_s())
-    with shop.fleet.transaction() as db:
+            backend.fleet.revoke_agent(agent, backend.now_s())
+    with backend.fleet.transaction() as db:
         db.execute("UPDATE agents SET access = 'mobile' WHERE country = 'IR'")
         db.execute("UPDATE agents SET trial_s = 1641000000 WHERE country = 'BY'")
-        db.execute("UPDATE agents SET created_s = ?", (shop.now_s() - 400_000,))
+        db.execute("UPDATE agents SET created_s = ?", (backend.now_s() - 400_000,))
 
 
-def _plans(shop: Shop) -> None:
-    office = shop.office()
+def _plans(backend: FakeBackend) -> None:
     for text in (PLAN, PLAN.replace("600", "300")):
-        office.issue_plan(office.read_plan(text, "plan"))
+        backend.issue_plan(backend.read_plan(text, "plan"))
     for uses, role in ((20, "volunteer"), (1, "control")):
-        office.create_invite(role, uses, 604_800)
+        backend.create_invite(role, uses, 604_800)
     for number in range(64):
         did = ("login", "invite.make", "agent.revoke", "plan.send")[number % 4]
-        office.trail.add(
-            shop.clock.wall_us() + number * 1_000_000,
+        backend.trail.add(
+            backend.clock.wall_us() + number * 1_000_000,
             ("operator", "vera")[number % 3 == 0],
             did,
             "" if did == "login" else f"{number:032x}",
@@ -183,27 +184,28 @@ async def _finds_it_written(seen: Reader) -> None:
         assert await row.locator(f"td:text-is('{who}')").count() == 1
 
 
-async def test_a_session_ends_under_an_open_page(reader: Open, shop: Shop) -> None:
-    async with console(shop.office()) as caller, reader(caller.origin) as seen:
+async def test_a_session_ends_under_an_open_page(reader: Open, backend: FakeBackend) -> None:
+    async with console(backend) as caller, reader(caller.origin) as seen:
         await log_in(seen, PASSWORD)
         await seen.live()
-        shop.clock.advance_us(31 * 60_000_000)
+        backend.clock.advance_us(31 * 60_000_000)
         await seen.page.wait_for_selector('#live[data-state="lost"]')
         assert "Logged out" in await seen.text("#live-word")
         await seen.page.click("text=Fleet")
         assert await seen.text("h1") == SESSION_OVER
 
 
-async def test_a_form_of_a_session_that_is_over_does_nothing(reader: Open, shop: Shop) -> None:
-    office = shop.office()
-    office.issue_plan(office.read_plan(PLAN, "plan"))
-    async with console(office) as caller, reader(caller.origin, expected=("401",)) as seen:
+async def test_a_form_of_a_session_that_is_over_does_nothing(
+    reader: Open, backend: FakeBackend
+) -> None:
+    backend.issue_plan(backend.read_plan(PLAN, "plan"))
+    async with console(backend) as caller, reader(caller.origin, expected=("401",)) as seen:
         await log_in(seen, PASSWORD)
         await seen.goto("/console/plan/edit")
         await seen.page.fill("#plan", PLAN.replace("600", "300"))
         await seen.page.click("text=Preview")
         assert "every 10 min → every 5 min" in await seen.text(".changes")
-        shop.clock.advance_us(31 * 60_000_000)
+        backend.clock.advance_us(31 * 60_000_000)
         await seen.page.click("text=Sign and send")
         assert await seen.text("h1") == SESSION_OVER
         await log_in(seen, PASSWORD)
@@ -216,9 +218,9 @@ async def test_pages_hold_on_each_screen(
     reader: Open, tmp_path: Path, width: int, dark: bool
 ) -> None:
     """Axe clean and nothing too wide; half the pages on each of the two screens."""
-    with busy_shop(tmp_path) as shop:
+    with fill_backend(tmp_path) as backend:
         async with (
-            console(shop.office()) as caller,
+            console(backend) as caller,
             reader(caller.origin, width=width, dark=dark) as seen,
         ):
             await log_in(seen, PASSWORD)

@@ -11,7 +11,7 @@ from heliograph_collector.console import plans
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.fleet.invites import list_invites
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
-from support.office import PLAN, VIEWER, Caller, Shop, here
+from support.console_backend import PLAN, VIEWER, Caller, FakeBackend, live_agent
 
 
 def did(caller: Caller) -> list[tuple[str, str]]:
@@ -19,26 +19,26 @@ def did(caller: Caller) -> list[tuple[str, str]]:
     return [(deed.did, deed.outcome) for deed in deeds]
 
 
-async def test_revoking_wants_the_id_again(caller: Caller, shop: Shop) -> None:
-    agent = shop.enrol(1)
-    shop.here[agent] = here(queued=3)
+async def test_revoking_wants_the_id_again(caller: Caller, backend: FakeBackend) -> None:
+    agent = backend.enrol(1)
+    backend.live_agents[agent] = live_agent(queued=3)
     await caller.log_in()
     path = f"/console/fleet/{agent.hex()}"
     _, page = await caller.get(path)
     assert "3 envelopes in its spool" in page
     assert "KZ-75" in page
     assert (await caller.post(f"{path}/revoke", {"again": "000000"}))[0] == 400
-    assert shop.fleet.list_agents()[0].revoked_s is None
+    assert backend.fleet.list_agents()[0].revoked_s is None
     assert await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}) == (303, path)
-    assert shop.fleet.list_agents()[0].revoked_s == shop.now_s()
+    assert backend.fleet.list_agents()[0].revoked_s == backend.now_s()
     assert (await caller.post(f"{path}/revoke", {"again": agent.hex()[:6]}))[0] == 409
     assert ("agent.revoke", "done") in did(caller)
 
 
-async def test_ten_thousand_are_searched_and_paged(caller: Caller, shop: Shop) -> None:
-    token = shop.fleet.create_invite(role="volunteer", uses=100_000, now_s=0, expires_s=9)
+async def test_ten_thousand_are_searched_and_paged(caller: Caller, backend: FakeBackend) -> None:
+    token = backend.fleet.create_invite(role="volunteer", uses=100_000, now_s=0, expires_s=9)
     assert token
-    with shop.fleet.transaction() as db:
+    with backend.fleet.transaction() as db:
         db.executemany(
             "INSERT INTO agents (id, public_key, role, version, created_s, country, asn)"
             " VALUES (?, ?, 'volunteer', '1.0', ?, ?, ?)",
@@ -60,7 +60,9 @@ async def test_ten_thousand_are_searched_and_paged(caller: Caller, shop: Shop) -
     assert "AS6" in page
 
 
-async def test_an_invitation_is_shown_once_and_withdrawn(caller: Caller, shop: Shop) -> None:
+async def test_an_invitation_is_shown_once_and_withdrawn(
+    caller: Caller, backend: FakeBackend
+) -> None:
     await caller.log_in()
     await caller.get("/console/invites")
     status, page = await caller.post(
@@ -72,11 +74,11 @@ async def test_an_invitation_is_shown_once_and_withdrawn(caller: Caller, shop: S
     _, page = await caller.get("/console/invites")
     assert "heliograph1:" not in page
     assert "20 of 20" in page
-    (offer,) = list_invites(shop.fleet)
+    (offer,) = list_invites(backend.fleet)
     path = f"/console/invites/{offer.id}/withdraw"
     assert ((await caller.post(path, {}))[0], (await caller.post(path, {}))[0]) == (303, 404)
-    assert not list_invites(shop.fleet)[0].is_open(shop.now_s())
-    assert "heliograph1:" not in (shop.data / "audit.jsonl").read_text()
+    assert not list_invites(backend.fleet)[0].is_open(backend.now_s())
+    assert "heliograph1:" not in (backend.data / "audit.jsonl").read_text()
 
 
 @pytest.mark.parametrize(
@@ -91,9 +93,11 @@ async def test_an_invitation_that_cannot_be(caller: Caller, fields: dict[str, st
     assert "is wanted" in page
 
 
-async def test_a_plan_is_previewed_signed_and_taken_back(caller: Caller, shop: Shop) -> None:
-    shop.enrol(1)
-    shop.enrol(2, role="control", country="NL")
+async def test_a_plan_is_previewed_signed_and_taken_back(
+    caller: Caller, backend: FakeBackend
+) -> None:
+    backend.enrol(1)
+    backend.enrol(2, role="control", country="NL")
     await caller.log_in()
     status, page = await caller.post("/console/plan/preview", {"plan": PLAN})
     assert status == 200
@@ -109,7 +113,7 @@ async def test_a_plan_is_previewed_signed_and_taken_back(caller: Caller, shop: S
     await caller.post("/console/plan/send", {"plan": narrower, "version": "1"})
     _, page = await caller.get("/console/plan/edit?from=1")
     assert "interval_s: 600" in page
-    found = load_current_plan(shop.fleet)
+    found = load_current_plan(backend.fleet)
     assert found is not None
     assert (found[0].version, found[0].tasks[1].interval_s) == (2, 1_200)
     assert did(caller).count(("plan.send", "done")) == 2
@@ -150,19 +154,19 @@ def test_what_volunteers_are_asked_is_what_agents_ask() -> None:
     assert plans.consent_scope(plan) == consent_scope(plan)
 
 
-async def test_health_in_one_line_each(caller: Caller, shop: Shop) -> None:
+async def test_health_in_one_line_each(caller: Caller, backend: FakeBackend) -> None:
     await caller.log_in()
     _, page = await caller.get("/console/health")
     assert "nothing can be judged blocked" in page
     assert "bad signature" in page
-    shop.here[shop.enrol(1, role="control")] = here()
-    shop.here[shop.enrol(2)] = here(queued=400)
+    backend.live_agents[backend.enrol(1, role="control")] = live_agent()
+    backend.live_agents[backend.enrol(2)] = live_agent(queued=400)
     _, page = await caller.get("/console/health")
     assert "1 of 1 connected control online" in page
     assert "1 agent has a backlog, 400 envelopes in all" in page
 
 
-async def test_what_the_rules_of_today_would_move(caller: Caller, shop: Shop) -> None:
+async def test_what_the_rules_of_today_would_move(caller: Caller, backend: FakeBackend) -> None:
     await caller.log_in()
     status, page = await caller.post("/console/rules", {})
     assert status == 409
@@ -171,7 +175,7 @@ async def test_what_the_rules_of_today_would_move(caller: Caller, shop: Shop) ->
         country="KZ", service="telegram", before="tls.reset", after="tls.reset_twice",
         state_before="blocked", state_after="unknown", count=31,
     )  # fmt: skip
-    shop.rehearsal = DryRun(
+    backend.dry_run_result = DryRun(
         since_us=0, until_us=1, judged_count=9_000, changed_count=31, is_complete=False,
         changes=[moved],
     )  # fmt: skip
@@ -181,25 +185,29 @@ async def test_what_the_rules_of_today_would_move(caller: Caller, shop: Shop) ->
     assert "There were more" in page
 
 
-async def test_a_code_is_understood_before_it_is_stored(caller: Caller, shop: Shop) -> None:
+async def test_a_code_is_understood_before_it_is_stored(
+    caller: Caller, backend: FakeBackend
+) -> None:
     await caller.log_in()
     status, page = await caller.post("/console/code", {"code": "54321"})
     assert status == 400
     assert "second group" in page
     _, page = await caller.post("/console/code", {"code": "12345"})
     assert "foreign sites: fail" in page
-    assert shop.kept == 0
+    assert backend.stored_codes == 0
     _, page = await caller.post("/console/code/keep", {"code": "12345"})
     assert "taken in, once" in page
-    assert shop.kept == 1
+    assert backend.stored_codes == 1
     assert did(caller)[0] == ("code.keep", "done")
 
 
-async def test_the_trail_is_read_backwards_page_by_page(caller: Caller, shop: Shop) -> None:
+async def test_the_trail_is_read_backwards_page_by_page(
+    caller: Caller, backend: FakeBackend
+) -> None:
     trail = caller.gate.backend.trail
     for number in range(119):
         trail.add(number * 1_000_000, "ann", f"deed {number}", "<b>")
-    with (shop.data / "audit.jsonl").open("a") as file:
+    with (backend.data / "audit.jsonl").open("a") as file:
         file.write('{"at": "2022-\n')  # a crash cut it off
     await caller.log_in()
     seen, path = 0, "/console/trail"
@@ -213,14 +221,14 @@ async def test_the_trail_is_read_backwards_page_by_page(caller: Caller, shop: Sh
 
 
 async def test_the_stream_says_what_changed_and_ends_with_the_session(
-    caller: Caller, shop: Shop
+    caller: Caller, backend: FakeBackend
 ) -> None:
     await caller.log_in(VIEWER)
-    shop.pulse = {"fleet": 1, "health": 1}
+    backend.change_markers = {"fleet": 1, "health": 1}
     async with caller.client.get("/console/stream") as answer:
         assert answer.content_type == "text/event-stream"
         await answer.content.readuntil(b"welcome\n\n")
-        shop.pulse = {"fleet": 2, "health": 1}
+        backend.change_markers = {"fleet": 2, "health": 1}
         event = await answer.content.readuntil(b"\n\n")
         assert json.loads(event.partition(b"data: ")[2]) == {"topics": ["fleet"]}
         caller.gate.backend.operators.remove(VIEWER)
@@ -228,28 +236,29 @@ async def test_the_stream_says_what_changed_and_ends_with_the_session(
     assert (await caller.get("/console/stream", Accept="text/event-stream"))[0] == 401
 
 
-def test_the_trail_is_for_its_owner_alone(shop: Shop, tmp_path: Path) -> None:
-    office = shop.office()
-    office.trail.add(0, "ann", "login")
+def test_the_trail_is_for_its_owner_alone(backend: FakeBackend, tmp_path: Path) -> None:
+    backend.trail.add(0, "ann", "login")
     for name in ("audit.jsonl", "operators.json", "operators.lock"):
         assert (tmp_path / name).stat().st_mode & 0o077 == 0, name
 
 
-async def test_the_first_page_says_what_is_cut_before_all_else(caller: Caller, shop: Shop) -> None:
+async def test_the_first_page_says_what_is_cut_before_all_else(
+    caller: Caller, backend: FakeBackend
+) -> None:
     await caller.log_in()
     for found, told in (
         ({}, "No incident is open."),
         ({"suspected": 1}, "1 suspected incident, none confirmed."),
         ({"confirmed": 2, "suspected": 1}, "2 confirmed incidents open, 1 suspected."),
     ):
-        shop.standing = found
+        backend.open_incidents = found
         _, page = await caller.get("/console")
         assert told in page
         assert page.index(told) < page.index("volunteer")
 
 
-async def test_codes_are_told_as_words(caller: Caller, shop: Shop) -> None:
-    shop.here[shop.enrol(1)] = here(link="domestic_only")
+async def test_codes_are_told_as_words(caller: Caller, backend: FakeBackend) -> None:
+    backend.live_agents[backend.enrol(1)] = live_agent(link="domestic_only")
     await caller.log_in()
     _, page = await caller.get("/console/fleet")
     assert "domestic only" in page

@@ -3,8 +3,8 @@
 from msgspec import to_builtins
 
 from support.casebook import book, silence
+from support.evening import IODA
 from support.fake_feed import World
-from support.long_evening import IODA
 from support.site import Serve
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from support.browser_reader import Open, Reader
 from support.casebook import ALMATY, DOUBT, MOBILE, TELEGRAM
-from support.long_evening import feed, long_evening
+from support.evening import feed, long_evening
 from support.site import Serve
 
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")

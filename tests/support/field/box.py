@@ -225,7 +225,6 @@ def _serving(act: Callable[[Line], Awaitable[None]]) -> Served:
 
 
 def _seen(rule: Does, first: bytes) -> bool:
-    """The text it looks for, or any of these bytes in hex."""
     looked_for = [bytes.fromhex(one) for one in rule.get("sees_hex", ())]
     return rule.get("sees", "").encode().lower() in first.lower() and (
         not looked_for or any(one in first for one in looked_for)

@@ -37,8 +37,6 @@ ANCHORS = (("resolver-a", "dns", at.ANCHOR_NAME, 53, "/"),
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """What one place saw of one row."""
-
     measurement: Measurement
     link: Link
 
@@ -101,7 +99,6 @@ class Field:
         eventually(self._listening, f"the field's servers, see {folder}", 20)
 
     def _serve_protocols(self) -> None:
-        """What is no web server and no resolver."""
         stands: dict[str, list[tuple[str, int]]] = {}
         for row in self._rows:
             for one in row.said.get("stands", ()):
@@ -123,7 +120,6 @@ class Field:
                 self._start(at.ABROAD, f"openvpn-{transport}", command)
 
     def _places(self, key: str) -> Iterator[tuple[str, str]]:
-        """Addresses at which rows want this served, and the rows' names."""
         for row in self._rows:
             for address in row.said.get(key, ()):
                 yield address, row.host_at(address)

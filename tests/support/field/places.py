@@ -32,7 +32,6 @@ def address_of(place: str) -> str:
 
 
 def placeholders(number: int) -> Mapping[str, str]:
-    """What `$word` means in the row of this number."""
     words = {
         "name": f"t{number:03}.example",
         "site": f"45.91.{number}.1",

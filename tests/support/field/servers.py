@@ -151,7 +151,6 @@ def coturn(addresses: Iterable[str], folder: Path) -> list[str]:
 
 
 def openvpn(transport: str, certificates: Certificates) -> list[str]:
-    """On every address, port 1194, over udp or tcp-server."""
     chain, key = certificates.files("good", "vpn.example")
     network = {"udp": "10.200.0.0", "tcp-server": "10.201.0.0"}[transport]
     return [

@@ -63,8 +63,6 @@ FEW = {"options", "net", "deadline_s", "endpoints"}
 
 
 class Row:
-    """One row with its placeholders filled."""
-
     def __init__(self, condition: Condition) -> None:
         assert condition.live is not None
         self.name = condition.name
@@ -91,7 +89,6 @@ class Row:
         return {self.host: self.truth, **self.said.get("names", {})}
 
     def host_at(self, address: str) -> str:
-        """Whose address it is."""
         return next((n for n, some in self.names.items() if address in some), self.host)
 
     def job(self, *, control: bool = False) -> dict[str, Any]:

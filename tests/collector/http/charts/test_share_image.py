@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from heliograph_collector.http.charts import share_image
 from support.casebook import ALMATY, DOUBT, MOBILE, TELEGRAM
-from support.long_evening import feed, long_evening
+from support.evening import feed, long_evening
 from support.site import Serve
 
 SVG = "{http://www.w3.org/2000/svg}"

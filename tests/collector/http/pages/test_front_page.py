@@ -15,10 +15,9 @@ from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.model.records import VerdictState
 from support import casebook
-from support.evening import evening
+from support.evening import evening, long_evening
+from support.evening import feed as long_evening_feed
 from support.fake_feed import NOW_US, World, crowd
-from support.long_evening import feed as long_evening_feed
-from support.long_evening import long_evening
 from support.read_page import Read
 from support.site import Headers, Serve
 

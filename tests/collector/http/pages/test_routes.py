@@ -11,8 +11,8 @@ from heliograph_collector.http.charts import incident_chart
 from heliograph_collector.http.incident_document import build_state
 from heliograph_collector.model.records import VerdictState
 from support.casebook import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part, silence
+from support.evening import IODA, feed, long_evening
 from support.fake_feed import NOW_US, World, crowd
-from support.long_evening import IODA, feed, long_evening
 from support.site import Serve
 
 

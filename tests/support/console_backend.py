@@ -1,9 +1,8 @@
-"""An Office whose people, clock and fleet a test makes, and the console that stands on it."""
+"""A backend of the console whose people, clock and fleet a test makes, and its pages."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -65,29 +64,29 @@ INGEST = IngestStatus(
 Client = TestClient[web.Request, web.Application]
 
 
-@dataclass
-class Shop:
-    """What the console stands on here; `place` is where all requests come from."""
+class FakeBackend(ConsoleBackend):
+    """The console's data: a real fleet, and what a test sets; `origin` is that of all requests."""
 
-    data: Path
-    clock: HandClock = field(default_factory=HandClock)
-    place: str = "somewhere"
-    here: dict[bytes, LiveAgent] = field(default_factory=dict)
-    ingest: IngestStatus = INGEST
-    rehearsal: DryRun | None = None
-    kept: int = 0  # codes
-    pulse: dict[str, object] = field(default_factory=dict)
-    standing: dict[str, int] = field(default_factory=dict)  # open incidents
+    services = SERVICES
+    services_source = "made up"
+    secret = b"s" * 32
+    rules_version = "7"
 
-    def office(self) -> ConsoleBackend:
-        return ShopBackend(self)
-
-    @cached_property
-    def fleet(self) -> Fleet:
-        return Fleet(self.data)
-
-    def close(self) -> None:
-        self.fleet.close()
+    def __init__(self, data: Path, clock: HandClock | None = None) -> None:
+        self.clock: HandClock = clock or HandClock()
+        self.origin = "somewhere"
+        self.live_agents: dict[bytes, LiveAgent] = {}
+        self.ingest_status = INGEST
+        self.dry_run_result: DryRun | None = None
+        self.stored_codes = 0
+        self.change_markers: dict[str, object] = {}
+        self.open_incidents: dict[str, int] = {}
+        self.data = data
+        self.fleet = Fleet(data)
+        self.trail = AuditLog(data)
+        self.operators = Operators(data, PASSWORD)
+        if VIEWER not in self.operators.read_people():
+            self.operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
 
     def now_s(self) -> int:
         return self.clock.wall_us() // 1_000_000
@@ -95,42 +94,25 @@ class Shop:
     def enrol(
         self, number: int, *, role: str = "volunteer", country: str = "KZ", asn: int = 9198
     ) -> bytes:
-        """One more agent, seen an hour ago; its id."""
+        """Enrol an agent that was seen an hour ago; return its id."""
         token = self.fleet.create_invite(role=role, uses=1, now_s=0, expires_s=1)
         key = SigningKey(number.to_bytes(32, "big")).public
         agent = self.fleet.enrol_agent(token, key, "0.9.1", 0).id
-        self.fleet.record_sightings([
-            AgentSighting(agent=agent, at_s=self.now_s() - 3_000, version="0.9.1", country=country,
-                     asn=asn, access="fixed")
-        ])  # fmt: skip
+        sighting = AgentSighting(
+            agent=agent, at_s=self.now_s() - 3_000, version="0.9.1", country=country, asn=asn,
+            access="fixed",
+        )  # fmt: skip
+        self.fleet.record_sightings([sighting])
         return agent
 
-
-class ShopBackend(ConsoleBackend):
-    """The console's data from a Shop."""
-
-    services = SERVICES
-    services_source = "made up"
-    secret = b"s" * 32
-    rules_version = "7"
-
-    def __init__(self, shop: Shop) -> None:
-        self.shop = shop
-        self.clock = shop.clock
-        self.fleet = shop.fleet
-        self.trail = AuditLog(shop.data)
-        self.operators = Operators(shop.data, PASSWORD)
-        if VIEWER not in self.operators.read_people():
-            self.operators.add(VIEWER, "viewer", hash_password(PASSWORD), 0)
-
     def name_origin(self, forwarded_for: str) -> str:
-        return self.shop.place
+        return self.origin
 
     def list_live_agents(self) -> dict[bytes, LiveAgent]:
-        return self.shop.here
+        return self.live_agents
 
     def create_invite(self, role: str, uses: int, lifetime_s: int) -> str:
-        now_s = self.shop.now_s()
+        now_s = self.now_s()
         token = self.fleet.create_invite(
             role=role, uses=uses, now_s=now_s, expires_s=now_s + lifetime_s
         )
@@ -143,30 +125,30 @@ class ShopBackend(ConsoleBackend):
             raise InvalidInputError(str(error)) from error
 
     def issue_plan(self, plan: Plan) -> Plan:
-        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.shop.now_s())
+        return issue_plan(self.fleet, SigningKey(b"k" * 32), plan, self.now_s())
 
     def read_ingest_status(self) -> IngestStatus:
-        return self.shop.ingest
+        return self.ingest_status
 
     async def dry_run(self) -> DryRun:
-        if self.shop.rehearsal is None:
+        if self.dry_run_result is None:
             raise InvalidInputError("The store does not answer.")
-        return self.shop.rehearsal
+        return self.dry_run_result
 
     def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
         if voice_text.strip() != "12345":
             raise InvalidInputError("The code is wrong in its second group.")
-        self.shop.kept += is_kept
+        self.stored_codes += is_kept
         return ProvenReport(
             agent="ab" * 16, created="2022-01-05 10:00 UTC", is_stored=False,
             lines=("foreign sites: fail", "resolver: answers"),
         )  # fmt: skip
 
     def read_change_markers(self) -> dict[str, object]:
-        return self.shop.pulse
+        return self.change_markers
 
     def count_incidents(self) -> dict[str, int]:
-        return self.shop.standing
+        return self.open_incidents
 
 
 @dataclass
@@ -212,7 +194,7 @@ class Caller:
         return status
 
 
-def here(link: str = "online", queued: int = 0) -> LiveAgent:
+def live_agent(link: str = "online", queued: int = 0) -> LiveAgent:
     return LiveAgent(
         country="KZ", region="KZ-75", access="fixed", link=link, queued_envelopes=queued,
         remaining_batches=240,
@@ -220,9 +202,9 @@ def here(link: str = "online", queued: int = 0) -> LiveAgent:
 
 
 @asynccontextmanager
-async def console(office: ConsoleBackend) -> AsyncIterator[Caller]:
+async def console(backend: ConsoleBackend) -> AsyncIterator[Caller]:
     app = build_app(World().feed())
-    async with open_console(app, add_routes(app, office)) as caller:
+    async with open_console(app, add_routes(app, backend)) as caller:
         yield caller
 
 
