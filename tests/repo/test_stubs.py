@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from support.requirements import require
 
 ROOT = Path(__file__).parents[2]
 V1 = ROOT / "proto" / "heliograph" / "v1"
@@ -13,11 +13,8 @@ PROGRAMS = ROOT / ".venv-stubs" / "bin"  # what make stubs makes: the generator 
 
 
 def test_stubs_are_fresh(tmp_path: Path) -> None:
-    if not (PROGRAMS / "python").exists():
-        reason = "needs the generator in .venv-stubs (make .venv-stubs/ready)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    is_there = (PROGRAMS / "python").exists()
+    require(is_there, "needs the generator in .venv-stubs (make .venv-stubs/ready)")
     fresh = tmp_path / "proto" / "heliograph" / "v1"
     fresh.mkdir(parents=True)
     for proto in V1.glob("*.proto"):

@@ -10,17 +10,15 @@ from pathlib import Path
 import pytest
 import yaml
 
+from support.requirements import require
+
 AGENT = Path(__file__).parents[2] / "deploy" / "agent"
 UNIT, DOCKERFILE = AGENT / "heliograph-agent.service", AGENT / "Dockerfile"
 WORST = 15  # tenths: 1.5
 
 
 def test_the_unit_is_as_hardened_as_systemd_can_say() -> None:
-    if shutil.which("systemd-analyze") is None:
-        reason = "needs systemd-analyze (Debian: systemd)"
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason)
-        pytest.skip(reason)
+    require(shutil.which("systemd-analyze"), "needs systemd-analyze (Debian: systemd)")
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={WORST}", str(UNIT)]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     said = re.findall(r"exposure level.*: ([0-9.]+)", done.stdout)

@@ -4,7 +4,6 @@ All rows are played at once in one world (support/field): every row has a name, 
 interference of its own. The control runs the same experiment from abroad.
 """
 
-import os
 import shutil
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,6 +16,7 @@ from heliograph_collector.model.records import ControlView
 from lab.country.world import require_for_test
 from support.condition import Condition, check_verdicts, conditions
 from support.field.field import Played, play
+from support.requirements import require
 from support.scenario import taken
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("conditions")]
@@ -28,10 +28,7 @@ TOLD = ("rule", "state", "layer", "method", "reachable_endpoints", "endpoints")
 @pytest.fixture(scope="module")
 def played(tmp_path_factory: pytest.TempPathFactory) -> Mapping[str, Played]:
     require_for_test()
-    missing = [program for program in PROGRAMS if shutil.which(program) is None]
-    if missing:
-        reason = f"needs {', '.join(missing)}"
-        pytest.fail(reason) if os.environ.get("CI") == "true" else pytest.skip(reason)
+    require(all(map(shutil.which, PROGRAMS)), f"needs {', '.join(PROGRAMS)}")
     return play(ROWS, tmp_path_factory.mktemp("field"))
 
 

@@ -5,8 +5,6 @@
 
 import json
 import os
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,41 +12,33 @@ from typing import Any
 
 import pytest
 
-from support.programs import CLEAN
+from support.programs import ask, module_command, started
 from support.quick_disk import quick_folder
-from support.small_disk import UNSHARED
+from support.small_disk import UNSHARED, can_unshare
 from support.waiting import until_now
 
 SCHEDULES = int(os.environ.get("HELIOGRAPH_SCHEDULES", "60"))
 SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
-TESTS = Path(__file__).parents[1]
-ENV = {**CLEAN, "PYTHONPATH": str(TESTS)}
 
 
 @contextmanager
 def door(folder: Path) -> Iterator[Path]:
     socket = folder / "socket"
-    command = [sys.executable, "-m", "support.fault_door", str(folder / "collector"), str(socket)]
-    with subprocess.Popen(command, cwd=TESTS, env=ENV) as process:
-        try:
-            until_now(lambda: socket.exists() or process.poll() is not None)
-            yield socket
-        finally:
-            process.terminate()
+    command = module_command("support.fault_door", str(folder / "collector"), str(socket))
+    with started(command, folder / "door.log") as process:
+        until_now(lambda: socket.exists() or process.poll() is not None)
+        yield socket
 
 
 def played(folder: Path, socket: Path) -> dict[str, Any]:
     """Where nobody may mount, the disk is neither full nor read-only, and the rest is as told."""
     (folder / "agents").mkdir()
-    may = not subprocess.run([*UNSHARED, "true"], check=False, capture_output=True).returncode
-    done = subprocess.run(
-        [*(UNSHARED if may else ()), sys.executable, "-m", "support.fault_schedules",
-         folder / "agents", socket, str(SEED), str(SCHEDULES)],
-        cwd=TESTS, env=ENV, capture_output=True, text=True, timeout=120 + 2 * SCHEDULES,
-        check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
+    words = (str(folder / "agents"), str(socket), str(SEED), str(SCHEDULES))
+    command = [
+        *(UNSHARED if can_unshare() else ()),
+        *module_command("support.fault_schedules", *words),
+    ]
+    told: dict[str, Any] = json.loads(ask(command, timeout_s=120 + 2 * SCHEDULES))
     return told
 
 

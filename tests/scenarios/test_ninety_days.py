@@ -8,8 +8,6 @@ import asyncio
 import os
 import random
 import shutil
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
@@ -32,6 +30,7 @@ from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.agent_host import RecordingHost
 from support.hand_clock import HandClock
 from support.intake import IngestServer, ingest_server
+from support.programs import ask, module_command
 from support.quick_disk import quick_folder
 
 DAY_S, HOUR_S = 86_400, 3_600
@@ -171,7 +170,6 @@ WHOLE = os.environ.get("HELIOGRAPH_DARK") == "whole"
 STEP_S = 180 if WHOLE else 7_200
 LIMIT = 67_108_864 if WHOLE else 1_572_864
 WAY = "198.51.100.7"
-TESTS = Path(__file__).parents[1]
 MIB = 1_048_576
 
 
@@ -252,12 +250,7 @@ def on_disk(folder: Path) -> int:
 
 
 def peak_kib(spool: Path) -> int:
-    done = subprocess.run(
-        [sys.executable, "-m", "support.spool_memory", spool],
-        cwd=TESTS, env={**os.environ, "PYTHONPATH": str(TESTS)}, check=True, capture_output=True,
-        text=True, timeout=120,
-    )  # fmt: skip
-    return int(done.stdout)
+    return int(ask(module_command("support.spool_memory", str(spool)), timeout_s=120))
 
 
 @pytest.mark.slow

@@ -6,7 +6,6 @@ machine; that a page tries to is a failure of its own, and so is an error in its
 is also where the browser complains of a broken Content-Security-Policy.
 """
 
-import os
 import shutil
 import subprocess
 import tempfile
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-import pytest
+from support.requirements import require
 
 FLAGS = [
     "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
@@ -85,12 +84,8 @@ Open = Callable[..., AbstractAsyncContextManager[Reader]]
 def chromium() -> str:
     """The program, or the end of the test: a failure in CI, a skip with the reason elsewhere."""
     program = shutil.which("chromium")
-    if program:
-        return program
-    reason = "chromium is not installed (Debian package chromium)"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    require(program, "chromium is not installed (Debian package chromium)")
+    return str(program)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ import msgspec
 from heliograph_lab.simulate.channel import CollectorEndpoint
 from heliograph_lab.simulate.subscriber import IncidentSubscriber
 from support.load_sender import Enrol, Report, Seal, Send
-from support.programs import cost_of
+from support.programs import ask, cost_of, module_command
 
 TESTS = Path(__file__).parents[1]
 LINE = 256 * 1_048_576
@@ -82,11 +82,9 @@ async def program(*words: str) -> AsyncIterator[asyncio.subprocess.Process]:
 
 
 async def answer_of(*words: str) -> dict[str, Any]:
-    async with program(*words) as process:
-        output, _ = await process.communicate()
-        assert process.returncode == 0, words
-        found: dict[str, Any] = json.loads(output)
-        return found
+    output = await asyncio.to_thread(ask, module_command(*words), timeout_s=3_600)
+    found: dict[str, Any] = json.loads(output)
+    return found
 
 
 @dataclass

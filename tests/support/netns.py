@@ -18,7 +18,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-import pytest
+from support.requirements import require
 
 _numbers = itertools.count(1)
 
@@ -64,12 +64,8 @@ def namespace() -> Iterator[Namespace]:
 
 def _require() -> None:
     missing = [program for program in ("ip", "nft") if shutil.which(program) is None]
-    if os.geteuid() == 0 and not missing:
-        return
     reason = f"needs root, ip and nft (missing: {', '.join(missing) or 'root'})"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)
+    require(os.geteuid() == 0 and not missing, reason)
 
 
 def _run(argv: Sequence[str], text: str = "", timeout: float = 30) -> str:

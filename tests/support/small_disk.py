@@ -2,17 +2,21 @@
 
 import contextlib
 import json
-import os
 import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from support.programs import TESTS, module_command
+from support.programs import ask, module_command
+from support.requirements import require
 
 UNSHARED = ("unshare", "--mount", "--propagation", "private")
+
+
+def can_unshare() -> bool:
+    if shutil.which("unshare") is None:
+        return False
+    return not subprocess.run([*UNSHARED, "true"], check=False, capture_output=True).returncode
 
 
 def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]:
@@ -21,17 +25,9 @@ def told_by(module: str, directory: Path, *, timeout_s: float) -> dict[str, Any]
     Needs root and unshare: without them the test is skipped with the reason, and fails under
     CI=true.
     """
-    _require()
-    done = subprocess.run(
-        [*UNSHARED, *module_command(module, str(directory))],
-        cwd=TESTS,
-        capture_output=True,
-        text=True,
-        timeout=timeout_s,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    told: dict[str, Any] = json.loads(done.stdout)
+    require(can_unshare(), "needs root and unshare (util-linux) to mount a small disk")
+    command = [*UNSHARED, *module_command(module, str(directory))]
+    told: dict[str, Any] = json.loads(ask(command, timeout_s=timeout_s))
     print(f"\nfull disk: {told}")
     return told
 
@@ -47,12 +43,3 @@ def fill_up(path: Path) -> None:
     with path.open("wb", buffering=0) as file, contextlib.suppress(OSError):
         while True:
             file.write(bytes(4_096))
-
-
-def _require() -> None:
-    if shutil.which("unshare") and not subprocess.run([*UNSHARED, "true"], check=False).returncode:
-        return
-    reason = "needs root and unshare (util-linux) to mount a small disk"
-    if os.environ.get("CI") == "true":
-        pytest.fail(reason)
-    pytest.skip(reason)

@@ -16,6 +16,7 @@ from heliograph_agent.net.system_net import SystemNet
 from heliograph_agent.net.tor import _bridge_config
 from support.net_fixtures import Opening
 from support.netns import namespace
+from support.requirements import require
 from support.values import present
 
 Installing = Callable[..., Path]
@@ -193,13 +194,11 @@ async def test_the_real_one_gets_nowhere_where_there_is_no_way_out(
     opening: Opening, installed: Installing, tmp_path: Path
 ) -> None:
     real = shutil.which("tor", path="/usr/sbin:/usr/bin:/sbin:/bin")
-    if real is None:
-        assert os.environ.get("CI") != "true", "needs the package tor"
-        pytest.skip("needs the package tor")
+    require(real, "needs the package tor")
     with pytest.MonkeyPatch.context() as patched:
         patched.setenv("PATH", "/usr/sbin:/usr/bin:/sbin:/bin")
         with namespace() as nowhere:
-            inside = nowhere.command([real])
+            inside = nowhere.command([str(real)])
             rest = installed(
                 "import os", f"os.execv({shutil.which('ip')!r}, {inside} + sys.argv[1:])"
             )
