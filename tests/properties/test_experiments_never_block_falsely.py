@@ -23,10 +23,10 @@ from heliograph_agent.net.probe_message import TlsProbeMessage
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
-from support.any_world import NOTHING, TARGET, TROUBLES, Trouble, world
 from support.fake_net import FakeNet
 from support.fake_world import World
 from support.hand_clock import HandClock
+from support.interference_world import NOTHING, TARGET, TROUBLES, Trouble, world
 from support.scenario import MINUTE_US, measurement, taken
 
 ALL = pytest.mark.parametrize("experiment", REGISTRY, ids=lambda e: e.name)

@@ -24,7 +24,7 @@ SEED = int(os.environ.get("HELIOGRAPH_SEED", "1"))
 @contextmanager
 def door(folder: Path) -> Iterator[Path]:
     socket = folder / "socket"
-    command = module_command("support.fault_door", str(folder / "collector"), str(socket))
+    command = module_command("support.fault_collector", str(folder / "collector"), str(socket))
     with started(command, folder / "door.log") as process:
         until_now(lambda: socket.exists() or process.poll() is not None)
         yield socket

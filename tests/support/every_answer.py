@@ -6,9 +6,9 @@ from typing import Any
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.model.records import BlindTime
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
-from support.casebook import KEY, evening_book
-from support.evening import evening
 from support.fake_feed import NOW_US
+from support.incident_book import KEY, evening_book
+from support.kazakhstan_votes import evening
 
 VALUES: dict[str, str | int] = {  # what an axis may show
     "measurement_start_day": "2022-01-05", "probe_cc": "KZ", "probe_asn": 9198,

@@ -29,8 +29,8 @@ from pathlib import Path
 from typing import Any
 
 from heliograph import keys
-from support.fault_door import framed
-from support.fault_life import Agent, Life
+from support.fault_agent import Agent, Life
+from support.fault_collector import framed
 from support.small_disk import fill_up, mount
 
 DISK = "5m"

@@ -8,9 +8,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
-from support.casebook import KEY, evening_book
-from support.evening import evening
 from support.fake_feed import World
+from support.incident_book import KEY, evening_book
+from support.kazakhstan_votes import evening
 from support.read_page import Read
 
 Headers = Mapping[str, str] | None

@@ -25,9 +25,9 @@ from heliograph_collector.config.receivers import (
 )
 from heliograph_collector.http.incident_document import build_document
 from heliograph_collector.incidents.state import IncidentBook
-from support.casebook import blocking, book, closed, evening_book, silence
 from support.fake_feed import published
 from support.hand_clock import HandClock
+from support.incident_book import blocking, book, closed, evening_book, silence
 from support.receivers import receiving
 from support.waiting import until_true
 

@@ -17,8 +17,8 @@ from heliograph_collector.alerting.http_client import DeliveryError
 from heliograph_collector.alerting.message import Message
 from heliograph_collector.alerting.service import collect_alerts
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
-from support.casebook import book, silence
 from support.fake_feed import NOW_US, published
+from support.incident_book import book, silence
 from support.loopback_ca import LoopbackCA
 from support.ports import free_port
 

@@ -21,10 +21,10 @@ from heliograph_collector.corroborate.service import (
 )
 from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.published_incidents import PublishedIncidents
-from support import outside as o
-from support.casebook import book, part, silence
+from support import source_servers as o
 from support.fake_feed import World
 from support.hand_clock import HandClock
+from support.incident_book import book, part, silence
 
 
 def shown(**votes: float) -> PublishedIncidents:

@@ -14,7 +14,7 @@ from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.server import IDLE_ROUNDS, STALLED_ROUNDS, SlowClientGuard
-from support.evening import evening
+from support.kazakhstan_votes import evening
 from support.waiting import until_true
 
 IDLE, ROOM = 100, 400

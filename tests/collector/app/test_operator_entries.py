@@ -33,8 +33,8 @@ from heliograph_collector.incidents.operator_entries import (
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument, OperatorStatements
 from heliograph_collector.incidents.state import LogEntry, OperatorAct
-from support.casebook import KEY, MINUTE, ago, part, silence
 from support.fake_feed import NOW_US
+from support.incident_book import KEY, MINUTE, ago, part, silence
 
 ID = "5e1f" * 4
 SUSPECTED = IncidentState.SUSPECTED

@@ -17,9 +17,9 @@ from heliograph_collector.cli.top.model import CellEvent, OpenIncident, WorldMod
 from heliograph_collector.cli.top.screen import Top
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
-from support.casebook import KEY, evening_book
-from support.evening import evening
 from support.hand_clock import HandClock
+from support.incident_book import KEY, evening_book
+from support.kazakhstan_votes import evening
 from support.ports import refusing_port
 from support.receivers import receiving
 from support.waiting import until

@@ -31,7 +31,9 @@ from heliograph_collector.incidents.state import LogEntry, OperatorAct
 from heliograph_collector.model.records import Vantage
 from support import rows
 from support.browser_reader import Open
-from support.casebook import (
+from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, open_console
+from support.fake_feed import NOW_US, TITLES, World, published
+from support.incident_book import (
     DOUBT,
     KEY,
     MINUTE,
@@ -43,9 +45,7 @@ from support.casebook import (
     part,
     silence,
 )
-from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, open_console
-from support.evening import evening
-from support.fake_feed import NOW_US, TITLES, World, published
+from support.kazakhstan_votes import evening
 from support.operator_journey import log_in
 
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")

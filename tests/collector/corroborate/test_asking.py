@@ -31,7 +31,7 @@ from heliograph_collector.corroborate.source import (
     compute_backoff_s,
     open_session,
 )
-from support import outside as o
+from support import source_servers as o
 from support.hand_clock import HandClock
 
 KZ, TELECOM = Entity("KZ"), Entity("KZ", 9198)

@@ -30,7 +30,7 @@ from heliograph_collector.corroborate.series import (
     SeriesEvidence,
     SourceEvidence,
 )
-from support import outside as o
+from support import source_servers as o
 
 KZ = Entity("KZ")
 ADDRESS = {"url": "https://example.org", "attribution": "somebody"}

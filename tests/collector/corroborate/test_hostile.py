@@ -14,7 +14,7 @@ from aiohttp import web
 from heliograph_collector.corroborate import SourceContext, SourceError, open_session
 from heliograph_collector.corroborate.fetch import MAX_BYTES, SourceRequest, fetch_body
 from heliograph_collector.corroborate.radar import RadarConfig
-from support import outside as o
+from support import source_servers as o
 from support.hand_clock import HandClock
 
 NOW_US = HandClock().wall_us()

@@ -25,7 +25,7 @@ from heliograph_collector.corroborate.ris import (
     parse_update,
 )
 from heliograph_collector.corroborate.series import SeriesEvidence
-from support import outside as o
+from support import source_servers as o
 from support.hand_clock import HandClock
 from support.waiting import until_true
 

@@ -35,7 +35,7 @@ from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.diff import diff_incidents
 from heliograph_collector.incidents.log_file import AlertLog, EntryBasis, entry_body
 from heliograph_collector.incidents.record import incident_record
-from support import outside as o
+from support import source_servers as o
 from support.hand_clock import HandClock
 from support.presence_model import KZ as IN_KZ
 from support.presence_model import Cut, at, country, live, world

@@ -4,8 +4,8 @@ from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
-from support.casebook import KEY, blocking, book, closed, evening_book, silence
 from support.fake_feed import World
+from support.incident_book import KEY, blocking, book, closed, evening_book, silence
 from support.site import Serve
 
 NS = {"a": "http://www.w3.org/2005/Atom"}

@@ -2,9 +2,9 @@
 
 from msgspec import to_builtins
 
-from support.casebook import book, silence
-from support.evening import IODA
 from support.fake_feed import World
+from support.incident_book import book, silence
+from support.kazakhstan_votes import IODA
 from support.site import Serve
 
 

@@ -15,8 +15,8 @@ from heliograph_collector.http.incident_document import build_state
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import BlindTime, VerdictState
 from heliograph_collector.model.scope import AffectedCell
-from support.casebook import book, part, silence
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+from support.incident_book import book, part, silence
 from support.site import Serve
 
 ALL = 10**6

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from support.evening import evening
+from support.kazakhstan_votes import evening
 from support.read_page import Read
 from support.site import Serve
 

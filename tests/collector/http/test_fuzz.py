@@ -8,8 +8,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from heliograph_collector.http import basic_auth
-from support.casebook import KEY, evening_book
-from support.evening import evening
+from support.incident_book import KEY, evening_book
+from support.kazakhstan_votes import evening
 from support.site import Serve, raising
 
 PATHS = (

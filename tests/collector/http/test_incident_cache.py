@@ -4,8 +4,8 @@ import threading
 
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
-from support.casebook import book, silence
 from support.fake_feed import World
+from support.incident_book import book, silence
 
 
 def test_reading_while_another_thread_writes() -> None:

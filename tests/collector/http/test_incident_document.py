@@ -12,8 +12,9 @@ from hypothesis import strategies as st
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.published.incident import BracketDocument
 from heliograph_collector.model.scope import Scope
-from support import casebook
-from support.casebook import (
+from support import incident_book
+from support.fake_feed import World
+from support.incident_book import (
     ALMATY,
     DOUBT,
     GONE,
@@ -27,7 +28,6 @@ from support.casebook import (
     part,
     silence,
 )
-from support.fake_feed import World
 from support.site import Serve
 
 
@@ -125,7 +125,7 @@ SENTENCES = [
          f"Kazakhstan between 13:03:20 and 13:05:20 {DAY} and is ongoing."),
     ),
     (
-        closed(silence(minutes=30, started=casebook.bracket(30, 600)), 10),
+        closed(silence(minutes=30, started=incident_book.bracket(30, 600)), 10),
         (f"Kazakhstan fell silent between 13:03 and 13:14 {DAY} and came back between "
          "13:32:40 and 13:33:20 UTC."),
     ),
@@ -150,7 +150,7 @@ async def test_one_plain_sentence_with_its_uncertainty(
 
 
 async def test_numbers_are_bands_and_times_are_whole_seconds(serve: Serve) -> None:
-    odd = casebook.bracket(30.00012, 41.5)
+    odd = incident_book.bracket(30.00012, 41.5)
     incident = silence(
         parts=(part(23.0, "KZ", share=0.957),), started=odd, turns=(opening(20, part(7.0, "KZ")),)
     )

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from support.browser_reader import Open, Reader
-from support.casebook import ALMATY, DOUBT, MOBILE, TELEGRAM
-from support.evening import feed, long_evening
+from support.incident_book import ALMATY, DOUBT, MOBILE, TELEGRAM
+from support.kazakhstan_votes import feed, long_evening
 from support.site import Serve
 
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")

@@ -9,9 +9,9 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.model.records import VerdictState
 from support.browser_reader import Open, Reader
-from support.casebook import KEY, blocking, book, closed, silence
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, crowd
+from support.incident_book import KEY, blocking, book, closed, silence
+from support.kazakhstan_votes import evening
 from support.site import Serve
 
 pytestmark = pytest.mark.slow

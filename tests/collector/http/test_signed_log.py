@@ -13,8 +13,8 @@ from heliograph_collector.incidents.log_file import (
     verify_lines,
 )
 from heliograph_collector.incidents.state import EMPTY_HEAD
-from support.casebook import KEY, blocking, book, evening_book, silence
 from support.fake_feed import World
+from support.incident_book import KEY, blocking, book, evening_book, silence
 from support.site import Serve
 
 Capture = pytest.CaptureFixture[str]

@@ -3,7 +3,7 @@
 import asyncio
 
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from support.evening import evening
+from support.kazakhstan_votes import evening
 
 
 async def test_what_all_readers_share_is_made_once_though_they_come_together() -> None:

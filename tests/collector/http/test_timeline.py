@@ -6,8 +6,8 @@ import pytest
 
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import TooMuchError
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.kazakhstan_votes import evening
 from support.site import Serve, raising
 
 FIELDS = ["start", "vantages", "reachable", "blocked", "down", "unknown", "silent"]

@@ -6,7 +6,7 @@ import pytest
 
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook
-from support.casebook import book, silence
+from support.incident_book import book, silence
 
 SUSPECTED = silence("late", 10, state=IncidentState.SUSPECTED, confirmed_us=None)
 CONFIRMED = silence("early", 30)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from heliograph_collector.incidents.diff import coarsen, diff_incidents
 from heliograph_collector.incidents.incident import Bracket
 from heliograph_collector.incidents.record import incident_record, parse_incident
-from support.casebook import opening, part, silence
+from support.incident_book import opening, part, silence
 
 
 def test_numbers_are_steps_and_times_whole_seconds() -> None:

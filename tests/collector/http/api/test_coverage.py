@@ -4,9 +4,9 @@ from dataclasses import replace
 from typing import Any
 
 from heliograph_collector.model.records import BlindTime, VerdictState
-from support.casebook import book, silence
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.incident_book import book, silence
+from support.kazakhstan_votes import evening
 from support.site import Serve
 
 MINUTE = 60_000_000

@@ -11,9 +11,9 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.model.records import BlindTime, VerdictState
 from heliograph_collector.store.clickhouse import StoreError
-from support.casebook import TELEGRAM, book, evening_book, part, silence
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, TITLES, World, crowd
+from support.incident_book import TELEGRAM, book, evening_book, part, silence
+from support.kazakhstan_votes import evening
 from support.site import Serve, raising
 
 

@@ -19,9 +19,9 @@ from heliograph_collector.http.api import (
 )
 from heliograph_collector.http.api.openapi import build_document
 from heliograph_collector.http.app import build_app
-from support.casebook import ALMATY
 from support.every_answer import everything
 from support.fake_feed import World
+from support.incident_book import ALMATY
 from support.site import Serve
 
 DOCUMENT: dict[str, Any] = json.loads(msgspec.json.encode(build_document()))

@@ -4,8 +4,8 @@ from typing import Any
 
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.kazakhstan_votes import evening
 from support.site import Serve, raising
 
 

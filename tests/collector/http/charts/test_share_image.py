@@ -11,8 +11,8 @@ import pytest
 from markupsafe import Markup
 
 from heliograph_collector.http.charts import share_image
-from support.casebook import ALMATY, DOUBT, MOBILE, TELEGRAM
-from support.evening import feed, long_evening
+from support.incident_book import ALMATY, DOUBT, MOBILE, TELEGRAM
+from support.kazakhstan_votes import feed, long_evening
 from support.site import Serve
 
 SVG = "{http://www.w3.org/2000/svg}"

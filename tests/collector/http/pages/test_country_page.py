@@ -7,9 +7,9 @@ import pytest
 from heliograph_collector.incidents.incident import IncidentState as Doubt
 from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
-from support.casebook import book, silence
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.incident_book import book, silence
+from support.kazakhstan_votes import evening
 from support.site import Serve, open_page, raising
 
 HOUR = 3_600_000_000

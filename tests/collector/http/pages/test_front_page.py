@@ -14,10 +14,10 @@ from heliograph_collector.http.pages import world_map
 from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.model.records import VerdictState
-from support import casebook
-from support.evening import evening, long_evening
-from support.evening import feed as long_evening_feed
+from support import incident_book
 from support.fake_feed import NOW_US, World, crowd
+from support.kazakhstan_votes import evening, long_evening
+from support.kazakhstan_votes import feed as long_evening_feed
 from support.read_page import Read
 from support.site import Headers, Serve
 
@@ -45,18 +45,18 @@ def all_unknown() -> World:
 
 
 async def test_a_confirmed_incident_is_the_headline_whatever_can_be_judged(serve: Serve) -> None:
-    book = casebook.book(casebook.silence())
+    book = incident_book.book(incident_book.silence())
     page = await read(serve, all_unknown().feed(book=book, public_key=KEY))
     assert page.text["headline"].startswith("Kazakhstan fell silent between")
     assert "judged" not in page.text["headline"] + page.text.get("below", "")
-    page = await read(serve, evening().feed(book=casebook.evening_book(), public_key=KEY))
+    page = await read(serve, evening().feed(book=incident_book.evening_book(), public_key=KEY))
     assert page.text["headline"] == "2 confirmed incidents are ongoing in Kazakhstan."
     assert page.text["below"].startswith("Telegram is blocked in 1 of 4 networks")
 
 
 async def test_what_is_only_suspected_is_not_told_as_if_it_were_sure(serve: Serve) -> None:
-    doubt = replace(casebook.silence(), state=How.SUSPECTED, confirmed_us=None)
-    feed = evening().feed(book=casebook.book(doubt), public_key=KEY)
+    doubt = replace(incident_book.silence(), state=How.SUSPECTED, confirmed_us=None)
+    feed = evening().feed(book=incident_book.book(doubt), public_key=KEY)
     page = await read(serve, feed)
     assert page.text["headline"] == ("No confirmed incident; 1 suspected incident in Kazakhstan.")
 
@@ -72,7 +72,7 @@ async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:
 
 
 async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) -> None:
-    feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
+    feed = evening().feed(book=incident_book.evening_book(), public_key=KEY)
     page = await read(serve, feed)
     drawn = on_map(page)
     assert set(drawn) == set(world_map.list_outlines())
@@ -103,7 +103,7 @@ async def test_doubt_is_hatched_on_the_map_and_never_green(serve: Serve) -> None
 async def test_each_language_is_told_in_its_own_words_and_kept(
     serve: Serve, lang: str, direction: str, place: str
 ) -> None:
-    feed = evening().feed(book=casebook.evening_book(), public_key=KEY)
+    feed = evening().feed(book=incident_book.evening_book(), public_key=KEY)
     by_browser = await read(serve, feed, headers={"Accept-Language": f"{lang}-XX,en;q=0.5"})
     page = await read(serve, feed, f"/?lang={lang}")
     html = next(a for tag, a in page.elements if tag == "html")
@@ -146,9 +146,9 @@ async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
 async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
     """Under a long list of what is open half a page beside it would be empty."""
     for many, after in ((1, "incidents"), (4, "map-title")):
-        openings = [casebook.silence(f"{n}" * 16, 10 + n) for n in range(many)]
-        over = casebook.closed(casebook.blocking(minutes=90), 60)
-        book = casebook.book(*openings, over)
+        openings = [incident_book.silence(f"{n}" * 16, 10 + n) for n in range(many)]
+        over = incident_book.closed(incident_book.blocking(minutes=90), 60)
+        book = incident_book.book(*openings, over)
         page = await read(serve, evening().feed(book=book, public_key=KEY))
         order = [
             a["id"] for _, a in page.elements if a.get("id") in ("incidents", "map-title", "ended")

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.store.clickhouse import StoreError
-from support.casebook import (
+from support.incident_book import (
     ALMATY,
     DOUBT,
     GONE,
@@ -18,7 +18,7 @@ from support.casebook import (
     evening_book,
     silence,
 )
-from support.evening import evening
+from support.kazakhstan_votes import evening
 from support.read_page import Read
 from support.site import Serve, open_page, raising
 

@@ -10,9 +10,9 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.charts import incident_chart
 from heliograph_collector.http.incident_document import build_state
 from heliograph_collector.model.records import VerdictState
-from support.casebook import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part, silence
-from support.evening import IODA, feed, long_evening
 from support.fake_feed import NOW_US, World, crowd
+from support.incident_book import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part, silence
+from support.kazakhstan_votes import IODA, feed, long_evening
 from support.site import Serve
 
 

@@ -9,9 +9,9 @@ from heliograph.observation import Link
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError
-from support.casebook import ALMATY, DOUBT, GONE, MOBILE, TELEGRAM
-from support.evening import evening
 from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.incident_book import ALMATY, DOUBT, GONE, MOBILE, TELEGRAM
+from support.kazakhstan_votes import evening
 from support.read_page import Read
 from support.site import Serve, open_page, raising
 

@@ -14,8 +14,8 @@ from heliograph_collector.incidents.published.annotation import (
     ComparedWindow,
 )
 from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
-from support.casebook import KEY, MOBILE, ago, evening_book
 from support.fake_feed import BIN_US, World, crowd
+from support.incident_book import KEY, MOBILE, ago, evening_book
 
 _OK, _NO, _UNKNOWN = VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.UNKNOWN
 _WIKI = "https://www.wikipedia.org/"

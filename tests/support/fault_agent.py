@@ -21,7 +21,7 @@ from heliograph.observation import Epoch, Measurement, Observation
 from heliograph.v1 import envelope_pb2, intake_pb2, observation_pb2
 from heliograph_agent.spool import Priority, Spool, SpoolError
 from heliograph_agent.spool.priority import SpoolFullError
-from support.fault_door import frame, framed
+from support.fault_collector import frame, framed
 from support.hand_clock import HandClock
 from support.results import EPOCH, measurement
 

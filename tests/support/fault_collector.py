@@ -1,9 +1,10 @@
 """A real collector's door behind a Unix socket, for agents that are killed too often for gRPC.
 
-Run as a program: `python -m support.fault_door FOLDER SOCKET`. One frame asks, one answers, each
-with four bytes of length before it. "E" and a public key enrols and answers the sealing key; "A",
-two bytes of network and an envelope answers a serialized receipt; "D" and an agent's id answers as
-JSON what the journal holds of it: envelope number and its measurements as [target, runs].
+Run as a program: `python -m support.fault_collector FOLDER SOCKET`. One frame asks, one answers,
+each with four bytes of length before it. "E" and a public key enrols and answers the sealing key;
+"A", two bytes of network and an envelope answers a serialized receipt; "D" and an agent's id
+answers as JSON what the journal holds of it: envelope number and its measurements as
+[target, runs].
 """
 
 import asyncio
