@@ -80,11 +80,12 @@ async def quic_server(
     *,
     host: str = HOST,
     alpn: Sequence[str] = ("h3",),
-    versions: Sequence[int] = (QuicProtocolVersion.VERSION_1,),
 ) -> AsyncIterator[int]:
     """Yield the port."""
     configuration = QuicConfiguration(
-        is_client=False, alpn_protocols=list(alpn), supported_versions=list(versions)
+        is_client=False,
+        alpn_protocols=list(alpn),
+        supported_versions=[QuicProtocolVersion.VERSION_1],
     )
     configuration.load_cert_chain(leaf.chain, leaf.key)
 

@@ -44,6 +44,7 @@ CATALOGUE = Path(__file__).parents[1] / "scenarios"
 HOST = "www.target.example"
 NOON_US = 1_700_000_000_000_000
 MINUTE_US = 60_000_000
+_SAME_IN_HTTP = ("title", "server", "location", "truncated", "text")
 
 
 @dataclass(frozen=True)
@@ -266,22 +267,13 @@ def _certificate(key: str, issuer: str, owner: str) -> Certificate:
 def _http(word: str, argument: str, outcome: object) -> Observation:
     facts = outcome if isinstance(outcome, Mapping) else {}
     status = outcome if isinstance(outcome, int) else facts.get("status", 0)
+    arrivals = (Arrival(at_us=int(s * 1e6), bytes=n) for s, n in facts.get("arrivals", ()))
+    same = {name: facts[name] for name in _SAME_IN_HTTP if name in facts}
     page = Http(
-        method="GET",
-        url=argument or f"https://{HOST}/",
-        status=status,
-        title=facts.get("title", ""),
-        server=facts.get("server", ""),
-        location=facts.get("location", ""),
-        body_bytes=facts.get("bytes", 0),
-        body_sha256=facts.get("sha256", ""),
-        truncated=facts.get("truncated", False),
-        header_names=tuple(facts.get("headers", ())),
-        text=facts.get("text", ""),
-        arrivals=tuple(
-            Arrival(at_us=int(s * 1e6), bytes=count) for s, count in facts.get("arrivals", ())
-        ),
-    )
+        method="GET", url=argument or f"https://{HOST}/", status=status,
+        body_bytes=facts.get("bytes", 0), body_sha256=facts.get("sha256", ""),
+        header_names=tuple(facts.get("headers", ())), arrivals=tuple(arrivals), **same,
+    )  # fmt: skip
     operation = Operation.HTTP_ROUND_TRIP if word == "http" else Operation.READ_BODY
     duration_us = int(facts.get("seconds", 0) * 1e6) or 1
     outcome = facts.get("failure", outcome)

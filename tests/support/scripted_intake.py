@@ -66,18 +66,12 @@ def plan_of(
     version: int = 1,
     services: tuple[Service, ...] = (),
     heartbeat_s: int = 1,
-    pause_s: int = 0,
 ) -> Plan:
     return Plan(
-        version=version,
-        issued_s=1_700_000_000,
-        expires_s=4_000_000_000,
-        services_version="test",
-        services=services,
-        tasks=tasks,
-        limits=Limits(target_pause_s=pause_s),
-        heartbeat_s=heartbeat_s,
-    )
+        version=version, issued_s=1_700_000_000, expires_s=4_000_000_000,
+        services_version="test", services=services, tasks=tasks,
+        limits=Limits(target_pause_s=0), heartbeat_s=heartbeat_s,
+    )  # fmt: skip
 
 
 def make_receipt(
