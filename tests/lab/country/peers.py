@@ -3,25 +3,17 @@
 `start(country, …)` starts them all; OpenVPN, wireguard-go and coturn are the real ones.
 """
 
-import asyncio
 import base64
-import contextlib
 import json
-import sys
-from collections.abc import AsyncIterator, Iterable
-from pathlib import Path
+from collections.abc import Iterable
 
-from aioquic.asyncio.server import serve
-from aioquic.quic.configuration import QuicConfiguration
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 from heliograph.plan import EndpointKind
-from heliograph_collector.control.echo_server import EchoServer
 from lab.country.country import Country
 from lab.country.topology import ABROAD, ECHO
 from lab.country.wiring import ABROAD_WIRE
-from support.programs import eventually
-from support.quic_server import conversation, page
+from support.programs import eventually, module_command
 
 OPENVPN, WIREGUARD = 1194, 51820
 TUNNEL = ABROAD_WIRE[0]  # WireGuard answers from its machine's first address, whoever was asked
@@ -47,8 +39,11 @@ def start(made: Country, vpn: str, quic: Iterable[str], peers: Iterable[Keys]) -
     for transport in ("udp", "tcp-server"):
         made.start(ABROAD, f"openvpn-{transport}", _openvpn(made, vpn, address, transport))
     places = {name: made.abroad.names[name] for name in quic}
-    _write_quic(made, places)
-    made.start_program(ABROAD, "peers", str(made.folder / "quic.json"))
+    leaves = {address: made.ca.leaf(name) for name, address in places.items()}
+    quic_sites = [(address, str(leaf.chain), str(leaf.key)) for address, leaf in leaves.items()]
+    file = made.folder / "peers.json"
+    file.write_text(json.dumps({"quic": quic_sites, "echo": [ECHO]}))
+    made.start(ABROAD, "peers", module_command("support.field.peers", str(file)))
     for number, command in enumerate(_stun(made)):
         made.start(ABROAD, f"stun-{number}", command)
     key = _wireguard(made, peers)
@@ -115,35 +110,3 @@ def _stun(made: Country) -> list[list[str]]:
         ]
         for port in sorted({port for _, port in places})
     ]  # fmt: skip
-
-
-def _write_quic(made: Country, places: dict[str, str]) -> None:
-    leaves = {address: made.ca.leaf(name) for name, address in places.items()}
-    told = {address: [str(leaf.chain), str(leaf.key)] for address, leaf in leaves.items()}
-    (made.folder / "quic.json").write_text(json.dumps(told))
-
-
-async def main(places: dict[str, list[str]]) -> None:
-    """HTTP/3 pages by address, with chain and key; and the collector's own echo service."""
-    async with contextlib.AsyncExitStack() as stack:
-        for address, (chain, key) in places.items():
-            await stack.enter_async_context(_pages(address, chain, key))
-        async with asyncio.TaskGroup() as group, EchoServer().open(ECHO, 80, group):
-            await asyncio.Event().wait()
-
-
-@contextlib.asynccontextmanager
-async def _pages(address: str, chain: str, key: str) -> AsyncIterator[None]:
-    configuration = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
-    configuration.load_cert_chain(chain, key)
-    server = await serve(
-        address, 443, configuration=configuration, create_protocol=conversation(page())
-    )
-    try:
-        yield
-    finally:
-        server.close()
-
-
-if __name__ == "__main__":
-    asyncio.run(main(json.loads(Path(sys.argv[1]).read_text())))

@@ -1,4 +1,4 @@
-"""Servers abroad that only some experiments talk to: QUIC, and the collector's own echo service.
+"""Servers abroad that only some experiments talk to: HTTP/3, and the collector's own echo service.
 
 python -m support.field.peers PLAN      {"quic": [[ADDRESS, CHAIN, KEY], …], "echo": [ADDRESS, …]}
 """
@@ -14,6 +14,7 @@ from aioquic.asyncio.server import serve
 from aioquic.quic.configuration import QuicConfiguration
 
 from heliograph_collector.control.echo_server import EchoServer
+from support.quic_server import conversation, page
 
 
 async def main(plan: dict[str, Any]) -> None:
@@ -22,7 +23,9 @@ async def main(plan: dict[str, Any]) -> None:
         for address, chain, key in plan["quic"]:
             settings = QuicConfiguration(is_client=False, alpn_protocols=["h3"])
             settings.load_cert_chain(chain, key)
-            stack.callback((await serve(address, 443, configuration=settings)).close)
+            pages = conversation(page())
+            server = await serve(address, 443, configuration=settings, create_protocol=pages)
+            stack.callback(server.close)
         for address in plan["echo"]:
             await stack.enter_async_context(EchoServer().open(address, 80, group))
         sys.stdout.write("ready\n")
