@@ -13,11 +13,11 @@ from heliograph.plan import EndpointKind
 from lab.country.country import Country
 from lab.country.topology import ABROAD, ECHO
 from lab.country.wiring import ABROAD_WIRE
+from support.field import servers
 from support.programs import eventually, module_command
 
 OPENVPN, WIREGUARD = 1194, 51820
 TUNNEL = ABROAD_WIRE[0]  # WireGuard answers from its machine's first address, whoever was asked
-_TUNNELS = ("10.200.0.0", "255.255.0.0")
 
 
 class Keys:
@@ -37,7 +37,8 @@ def start(made: Country, vpn: str, quic: Iterable[str], peers: Iterable[Keys]) -
     """
     address = made.abroad.names[vpn]
     for transport in ("udp", "tcp-server"):
-        made.start(ABROAD, f"openvpn-{transport}", _openvpn(made, vpn, address, transport))
+        command = servers.openvpn(transport, made.ca, made.ca.leaf(vpn), "--local", address)
+        made.start(ABROAD, f"openvpn-{transport}", command)
     places = {name: made.abroad.names[name] for name in quic}
     leaves = {address: made.ca.leaf(name) for name, address in places.items()}
     quic_sites = [(address, str(leaf.chain), str(leaf.key)) for address, leaf in leaves.items()]
@@ -56,18 +57,6 @@ def _listening(made: Country, wanted: Iterable[str]) -> bool:
     heard = made.world.run(ABROAD, "ss", "-Hltun")
     stun = (f"{a}:{p}" for a, p in _stun_places(made))
     return all(place in heard for place in (*wanted, *stun))
-
-
-def _openvpn(made: Country, name: str, address: str, transport: str) -> list[str]:
-    leaf, device = made.ca.leaf(name), transport[:3]
-    network = _TUNNELS if device == "udp" else ("10.201.0.0", _TUNNELS[1])
-    return [
-        "/usr/sbin/openvpn", "--mode", "server", "--dev", f"vpn{device}", "--dev-type", "tun",
-        "--topology", "subnet", "--server", *network,
-        "--local", address, "--port", str(OPENVPN), "--proto", transport, "--dh", "none",
-        "--ca", str(made.ca.ca_file), "--cert", str(leaf.chain), "--key", str(leaf.key),
-        "--duplicate-cn",
-    ]  # fmt: skip
 
 
 def _wireguard(made: Country, peers: Iterable[Keys]) -> str:
@@ -102,11 +91,6 @@ def _stun(made: Country) -> list[list[str]]:
     """One coturn for each port."""
     places = _stun_places(made)
     return [
-        [
-            "/usr/bin/turnserver", "-n", "-p", str(port), "--log-file", "stdout", "--stun-only",
-            "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780", "--no-tcp", "--relay-threads", "1",
-            "--userdb", f"{made.folder}/stun-{port}.db", "--pidfile", f"{made.folder}/stun-{port}",
-            *(word for address, p in places if p == port for word in ("-L", address)),
-        ]
+        servers.coturn([address for address, p in places if p == port], made.folder, port)
         for port in sorted({port for _, port in places})
-    ]  # fmt: skip
+    ]

@@ -115,8 +115,9 @@ class Field:
         if stun := [address for address, _ in self._places("stun")]:
             self._start(at.ABROAD, "stun", servers.coturn(stun, self._folder))
         if any(row.experiment == "vpn" for row in self._rows):
+            good = self._certificates.good
             for transport in ("udp", "tcp-server"):
-                command = servers.openvpn(transport, self._certificates)
+                command = servers.openvpn(transport, good, good.leaf("vpn.example"), "--multihome")
                 self._start(at.ABROAD, f"openvpn-{transport}", command)
 
     def _places(self, key: str) -> Iterator[tuple[str, str]]:

@@ -16,6 +16,7 @@ from support.field.places import (
     RESOLVER,
 )
 from support.field.setup import Certificates, Row
+from support.loopback_ca import Leaf, LoopbackCA
 
 LARGE = 300_000  # bytes of the file /large
 
@@ -141,21 +142,22 @@ http {{
 """
 
 
-def coturn(addresses: Iterable[str], folder: Path) -> list[str]:
+def coturn(addresses: Iterable[str], folder: Path, port: int = 3478) -> list[str]:
     listens = (word for address in addresses for word in ("-L", address))
     return [
-        "/usr/bin/turnserver", "-n", "-p", "3478", "--log-file", "stdout", "--stun-only",
+        "/usr/bin/turnserver", "-n", "-p", str(port), "--log-file", "stdout", "--stun-only",
         "--no-tls", "--no-dtls", "--no-cli", "--no-rfc5780", "--no-tcp", "--relay-threads", "1",
-        "--userdb", f"{folder}/stun.db", "--pidfile", f"{folder}/stun.pid", *listens,
+        "--userdb", f"{folder}/stun-{port}.db", "--pidfile", f"{folder}/stun-{port}.pid", *listens,
     ]  # fmt: skip
 
 
-def openvpn(transport: str, certificates: Certificates) -> list[str]:
-    chain, key = certificates.files("good", "vpn.example")
+def openvpn(transport: str, ca: LoopbackCA, leaf: Leaf, *where: str) -> list[str]:
+    """Port 1194, over udp or tcp-server, at the addresses that the options `where` name."""
     network = {"udp": "10.200.0.0", "tcp-server": "10.201.0.0"}[transport]
     return [
         "/usr/sbin/openvpn", "--mode", "server", "--dev", f"vpn{transport[:3]}",
         "--dev-type", "tun", "--topology", "subnet", "--server", network, "255.255.0.0",
-        "--multihome", "--port", "1194", "--proto", transport, "--dh", "none",
-        "--ca", str(certificates.good.ca_file), "--cert", chain, "--key", key, "--duplicate-cn",
+        *where, "--port", "1194", "--proto", transport, "--dh", "none",
+        "--ca", str(ca.ca_file), "--cert", str(leaf.chain), "--key", str(leaf.key),
+        "--duplicate-cn",
     ]  # fmt: skip
