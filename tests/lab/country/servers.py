@@ -29,6 +29,7 @@ from lab.country.topology import (
     Network,
     Topology,
 )
+from support.field.servers import nginx_conf
 from support.loopback_ca import LoopbackCA
 
 DOH_NAMES = ("cloudflare-dns.com", "dns.google")
@@ -248,19 +249,7 @@ def _site(names: str, address: str, chain: Path, key: Path, six: str = "") -> st
 
 
 def nginx(name: str, folder: Path, servers: str) -> str:
-    return f"""daemon off;
-master_process off;
-user root;
-worker_rlimit_nofile 4096;
-pid {folder}/{name}.nginx.pid;
-events {{ worker_connections 2048; }}
-http {{
-  access_log off;
-  server_names_hash_bucket_size 128;
-  client_body_temp_path {folder}/{name}.temp;
-  http2 on;
-{servers}}}
-"""
+    return nginx_conf(name, folder, f"  http2 on;\n{servers}")
 
 
 def nginx_command(folder: Path, name: str) -> list[str]:
