@@ -12,9 +12,7 @@ import argparse
 import asyncio
 import contextlib
 import re
-import socket
 import ssl
-import struct
 import sys
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -23,8 +21,8 @@ from pathlib import Path
 import trustme
 
 from lab.country.interference import PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS
+from support.field.box import answer_tls, copy, find_destination
 
-SO_ORIGINAL_DST = 80
 FIRST_BYTES = 16_384
 BLOCK_PAGE = (
     b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nConnection: close\r\n"
@@ -118,24 +116,11 @@ async def intercepted(
     reader: asyncio.StreamReader,
     writer: asyncio.StreamWriter,
 ) -> bool:
-    """Speaks TLS in the server's place, over a memory BIO since the ClientHello is read already."""
     name = next((name for name in names if name in first), None)
     if name is None:
         return False
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    incoming.write(first)
-    tls = made[name].wrap_bio(incoming, outgoing, server_side=True)
-    while True:
-        try:
-            tls.do_handshake()
-        except ssl.SSLWantReadError:
-            writer.write(outgoing.read())
-            more = await reader.read(FIRST_BYTES)
-            if not more:
-                return True
-            incoming.write(more)
-            continue
-        return await _answer(writer, outgoing.read())
+    await answer_tls(made[name], first, reader, writer)
+    return True
 
 
 async def tidied(first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
@@ -157,27 +142,12 @@ async def tidied(first: bytes, reader: asyncio.StreamReader, writer: asyncio.Str
 async def _pass_on(
     first: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 ) -> None:
-    address, port = _meant(writer)
+    address, port = find_destination(writer)
     theirs, ours = await asyncio.open_connection(address, port)
     ours.write(first)
     async with asyncio.TaskGroup() as group:
-        group.create_task(_copy(reader, ours))
-        group.create_task(_copy(theirs, writer))
-
-
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-    with contextlib.suppress(OSError):
-        while data := await source.read(FIRST_BYTES):
-            target.write(data)
-            await target.drain()
-        target.write_eof()
-
-
-def _meant(writer: asyncio.StreamWriter) -> tuple[str, int]:
-    """Where the connection was going before it was turned over."""
-    raw: socket.socket = writer.get_extra_info("socket")
-    _, port, address = struct.unpack("!HH4s8x", raw.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16))
-    return socket.inet_ntoa(address), port
+        group.create_task(copy(reader, ours))
+        group.create_task(copy(theirs, writer))
 
 
 if __name__ == "__main__":

@@ -44,12 +44,12 @@ class Line:
         self.writer.write(data)
         await self.writer.drain()
 
-    def meant(self) -> None:
-        """Where it was going before it was turned over."""
-        raw: socket.socket = self.writer.get_extra_info("socket")
-        said = raw.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16)
-        _, self.port, packed = struct.unpack("!HH4s8x", said)
-        self.to = socket.inet_ntoa(packed)
+
+def find_destination(writer: asyncio.StreamWriter) -> tuple[str, int]:
+    """Return where a connection was going before it was turned over."""
+    raw: socket.socket = writer.get_extra_info("socket")
+    _, port, address = struct.unpack("!HH4s8x", raw.getsockopt(socket.SOL_IP, SO_ORIGINAL_DST, 16))
+    return socket.inet_ntoa(address), port
 
 
 def page(said: Does) -> bytes:
@@ -111,22 +111,32 @@ async def _say(line: Line, does: Does) -> None:
 
 
 async def _intercept(line: Line, does: Does) -> None:
-    """Speaks TLS in the server's place, over a memory BIO since the ClientHello is read already."""
+    await answer_tls(_context(does["intercept"]), line.first, line.reader, line.writer)
+
+
+async def answer_tls(
+    context: ssl.SSLContext,
+    first: bytes,
+    reader: asyncio.StreamReader,
+    writer: asyncio.StreamWriter,
+) -> None:
+    """Speak TLS in the server's place, over a memory BIO since the ClientHello is read already."""
     incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    incoming.write(line.first)
-    tls = _context(does["intercept"]).wrap_bio(incoming, outgoing, server_side=True)
-    while True:
+    incoming.write(first)
+    tls = context.wrap_bio(incoming, outgoing, server_side=True)
+    is_open = True
+    while is_open:
         try:
             tls.do_handshake()
+            is_open = False
         except ssl.SSLWantReadError:
-            await line.say(outgoing.read())
-            more = await line.reader.read(CHUNK)
-            if not more:
-                return
+            pass
+        writer.write(outgoing.read())
+        await writer.drain()
+        if is_open:
+            more = await reader.read(CHUNK)
             incoming.write(more)
-        else:
-            await line.say(outgoing.read())
-            return
+            is_open = bool(more)
 
 
 async def _pass(line: Line, does: Does) -> None:
@@ -136,7 +146,7 @@ async def _pass(line: Line, does: Does) -> None:
         line.first = _normal(line.first)
     ours.write(line.first)
     back = asyncio.ensure_future(_answer(theirs, line, does))
-    there = asyncio.ensure_future(_copy(line.reader, ours))
+    there = asyncio.ensure_future(copy(line.reader, ours))
     await asyncio.wait({back, there}, return_when=asyncio.ALL_COMPLETED)
     ours.close()
 
@@ -175,7 +185,7 @@ async def _end(line: Line, then: str) -> None:
         await asyncio.Event().wait()
 
 
-async def _copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+async def copy(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
     with contextlib.suppress(OSError):
         while data := await source.read(CHUNK):
             target.write(data)
@@ -235,7 +245,7 @@ def turned(rules: list[Does]) -> Callable[[Line], Awaitable[None]]:
     """A rule for where it was going decides, then what was said."""
 
     async def act(line: Line) -> None:
-        line.meant()
+        line.to, line.port = find_destination(line.writer)
         first = await line.hear()
         if not first:
             return
