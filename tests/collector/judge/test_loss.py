@@ -2,8 +2,8 @@
 
 That a step succeeded is evidence for the target: where it contradicts a failure the verdict is
 unknown, and who takes it away is left with the failure. So successes stay, here, and so do
-interruptions, which forbid any blame. The catalogue, where nothing contradicts itself, is tried
-with any loss at all (test_doubt.py).
+interruptions and bodies that broke off or stalled, which forbid any blame. The catalogue, where
+nothing contradicts itself, is tried with any loss at all (test_doubt.py).
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Link, Measurement
+from heliograph.observation import Link, Measurement, Observation
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
@@ -42,10 +42,16 @@ def visits(draw: st.DrawFn) -> tuple[Measurement, ControlView, list[int]]:
     kind = draw(st.sampled_from(sorted(KINDS)))
     here = measurement(draw(visit(kind, fails=True)))
     there = measurement(draw(visit(kind, fails=draw(st.booleans()))))
-    stays = (None, Failure.INTERRUPTED)
-    kept = [i for i, x in enumerate(here.observations) if x.failure in stays or draw(st.booleans())]
+    kept = [i for i, x in enumerate(here.observations) if forbids_blame(x) or draw(st.booleans())]
     view = ControlView(measurement=there, age_us=0, link=Link.ONLINE)
     return here, view, kept
+
+
+def forbids_blame(step: Observation) -> bool:
+    """A poor link cuts and stalls bodies as a censor does: that is doubt at every endpoint."""
+    if step.operation is Operation.READ_BODY:
+        return step.failure is not Failure.CONNECTION_RESET
+    return step.failure in (None, Failure.INTERRUPTED)
 
 
 @st.composite
