@@ -5,11 +5,13 @@ BIN := $(VENV)/bin
 PYTEST = $(BIN)/python -m pytest
 # The generator holds protobuf at its own old version, so it is kept away from what users get.
 STUBS := .venv-stubs
+# The same holds for what makes deploy/locks and the bills of materials.
+RELEASE := .venv-release
 
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test quick pure soak coverage check compiled fmt stubs translations bench lab drill plays clean
+.PHONY: help run test quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
 
 run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -78,6 +80,19 @@ plays: $(VENV)/ready-dev ## every experiment against every interference, and Jan
 drill: $(VENV)/ready-dev ## Kazakhstan, January 2022, one minute for each turn; SCRIPT=FILE.yml plays another
 	@PYTHONPATH=tests $(BIN)/python -m lab.country drill $(SCRIPT)
 
+locks: $(RELEASE)/ready ## deploy/locks: the newest libraries that pyproject.toml allows, with their hashes
+	printf 'hatchling>=1.27\n' | $(LOCK)build.txt -
+	$(LOCK)agent.txt pyproject.toml
+	$(LOCK)collector.txt --extra collector pyproject.toml
+LOCK = $(RELEASE)/bin/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --custom-compile-command "make locks" --output-file deploy/locks/
+
+sbom: $(RELEASE)/ready ## dist/*.cdx.json: what deploy/locks installs, as CycloneDX
+	mkdir -p dist
+	for role in agent collector; do \
+	  PYTHON=$(PYTHON) deploy/install $$role $(RELEASE)/$$role && \
+	  $(RELEASE)/bin/cyclonedx-py environment $(RELEASE)/$$role/bin/python --mc-type application \
+	    --output-reproducible --output-file dist/heliograph-$$role.cdx.json || exit 1; done
+
 clean: ## everything made here, but not heliograph-data
 	rm -rf .venv .venv-* .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage* dist build
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
@@ -93,6 +108,12 @@ $(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
 	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic]" -e agent/raw --group dev
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
+	@touch $@
+
+$(RELEASE)/ready: pyproject.toml
+	$(PYTHON) -m venv --clear $(RELEASE)
+	$(RELEASE)/bin/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(RELEASE)/bin/python -m pip install --quiet --group release
 	@touch $@
 
 $(STUBS)/ready: pyproject.toml

@@ -42,11 +42,11 @@ def test_ooni_s_tests_are_each_one_experiment_s_and_can_be_imported() -> None:
 
 
 @ENTRIES
-def test_required_distribution_is_one_of_this_repository(entry: ExperimentEntry) -> None:
+def test_required_distribution_is_a_path_in_this_repository(entry: ExperimentEntry) -> None:
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    helper = tomllib.loads((ROOT / "agent/raw/pyproject.toml").read_text())["project"]["name"]
-    extras = [f"heliograph[{extra}]" for extra in project["optional-dependencies"]]
-    assert entry.requires in ("", helper, *extras)
+    extras = [f".[{extra}]" for extra in project["optional-dependencies"]]
+    assert entry.requires in ("", "./agent/raw", *extras)
+    assert (ROOT / entry.requires.partition("[")[0] / "pyproject.toml").exists()
 
 
 def test_shipped_services_and_default_targets_belong_together() -> None:

@@ -1,7 +1,5 @@
-"""The agent in the sandbox that volunteers run it in: user 65532, a root that is read-only but for
-its state, no capabilities, no new privileges, no memory that is writable and executable.
-
-The container has this sandbox, and so has the unit, but for its system-call filter.
+"""Agent and collector in the sandbox that they are deployed in: user 65532, a read-only root
+but for their state, no capabilities, and the limits of their units (support/unit_limits.py).
 """
 
 import json
@@ -9,6 +7,7 @@ import os
 import shutil
 import signal
 import site
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -50,18 +49,7 @@ mount -o remount,ro "$root"
 exec chroot "$root" setpriv --reuid {user} --regid {user} --clear-groups --no-new-privs \\
   --bounding-set=-all --inh-caps=-all --ambient-caps=-all "$@"
 """  # noqa: E501 - lines of a shell
-# PR_SET_MDWE, refuse exec gain: what MemoryDenyWriteExecute asks for, kept over exec. Kernel 6.3.
-LOCKED_AGENT = """
-import ctypes, mmap, os, sys
-if ctypes.CDLL(None).prctl(65, 1, 0, 0, 0) == 0:
-    try:
-        mmap.mmap(-1, 4096, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
-        sys.exit("memory that is written and run was given")
-    except PermissionError:
-        pass
-os.chdir("/state")
-os.execv(sys.executable, [sys.executable, "-m", "heliograph_agent", *sys.argv[1:]])
-"""
+UNDER_UNIT = REPO / "tests" / "support" / "unit_limits.py"
 INSPECT = """
 import os
 for place in ("/usr", "/etc", "/", "/state/.."):
@@ -86,8 +74,8 @@ class Sandbox:
         self.root.mkdir()
         local_targets.allow(self.state.root)
 
-    def python(self, code: str, *arguments: str) -> list[str]:
-        """Build the command that runs this code inside."""
+    def python(self, *arguments: str) -> list[str]:
+        """Build the command that runs Python inside."""
         paths = dict.fromkeys([sys.base_prefix, str(REPO), *site.getsitepackages()])
         present = (path for path in paths if not path.startswith("/usr") and Path(path).is_dir())
         mounted = " ".join(present)  # Debian names a folder that no venv has
@@ -97,10 +85,16 @@ class Sandbox:
                 *("unshare", "--mount", "--pid", "--fork", "--kill-child"),
                 *("sh", "-c", script, "sandbox"),
                 *(str(self.root), str(self.state.root)),
-                *("env", "-i", "HOME=/state", "PYTHONDONTWRITEBYTECODE=1"),
-                *(sys.executable, "-c", code, *arguments),
+                *("env", "-i", "HOME=/state", "TMPDIR=/state", "PYTHONDONTWRITEBYTECODE=1"),
+                *(sys.executable, *arguments),
             ]
         )
+
+    def program(self, role: str, *arguments: str) -> list[str]:
+        """Build the command that runs a program inside, under its unit's limits."""
+        unit = REPO / "deploy" / role / f"heliograph-{role}.service"
+        module = ("-m", f"heliograph_{role}")
+        return self.python(str(UNDER_UNIT), str(unit), sys.executable, *module, *arguments)
 
     def join(self, *tasks: PlannedTask) -> None:
         """Leave the state as `join` does, of a collector that does not exist."""
@@ -135,7 +129,7 @@ def sandbox(tmp_path: Path) -> Iterator[Sandbox]:
 
 def test_sandbox_grants_no_file_and_no_capability(sandbox: Sandbox) -> None:
     os.chown(sandbox.state.root, USER, USER)
-    done = subprocess.run(sandbox.python(INSPECT), capture_output=True, text=True, timeout=60)
+    done = subprocess.run(sandbox.python("-c", INSPECT), capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr
     nothing = "0" * 16
     assert done.stdout.split() == [str(USER), "[]", nothing, nothing, "1"]
@@ -147,7 +141,7 @@ def test_agent_measures_in_sandbox_as_container_starts_it(sandbox: Sandbox, tmp_
     dockerfile = (REPO / "deploy" / "agent" / "Dockerfile").read_text()
     arguments = yaml.safe_load(dockerfile.partition("\nCMD ")[2].partition("\n")[0])
     log = tmp_path / "agent.log"
-    with started(sandbox.python(LOCKED_AGENT, *arguments), log) as process:
+    with started(sandbox.program("agent", *arguments), log) as process:
         eventually(lambda: queued(sandbox.state) or process.poll() is not None, "a result", 30)
         assert process.poll() is None, log.read_text()
         (pid,) = user_processes(USER)
@@ -158,6 +152,36 @@ def test_agent_measures_in_sandbox_as_container_starts_it(sandbox: Sandbox, tmp_
         assert int(status["Threads"]) < 64
         os.kill(pid, signal.SIGTERM)
         assert process.wait(timeout=20) == 0
+    assert "Traceback" not in log.read_text(), log.read_text()
+
+
+def test_collector_serves_in_sandbox_as_its_unit_starts_it(
+    sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Its own `doctor`, which the health check of the container runs, finds nothing wrong.
+
+    The store's engine needs a place for temporary files: unit and image give it a /tmp, as here
+    TMPDIR does.
+    """
+    os.chown(sandbox.state.root, USER, USER)
+    sandbox.state.root.chmod(0o700)
+    places = ("--data", "/state", "--config", str(REPO / "deploy/collector/collector.yml"))
+    log = tmp_path / "collector.log"
+    with started(sandbox.program("collector", "serve", *places), log) as process:
+        doctor = sandbox.python("-m", "heliograph_collector", "doctor", *places)
+        eventually(
+            lambda: (
+                subprocess.run(doctor, capture_output=True).returncode == 0
+                or process.poll() is not None
+            ),
+            "a healthy collector",
+            60,
+        )
+        assert process.poll() is None, log.read_text()
+        assert stat.S_IMODE((sandbox.state.root / "fleet.db").stat().st_mode) == 0o600
+        server, *_ = user_processes(USER)
+        os.kill(server, signal.SIGTERM)
+        assert process.wait(timeout=60) == 0
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

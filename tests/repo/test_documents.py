@@ -23,10 +23,12 @@ FOREIGN = re.compile(
     "|".join(["/wo" + "rk/", "farm" + "-studio", "pypi" + r"\.org", "npmjs" + r"\.org"])
 )
 COLLECTOR = "collector/heliograph_collector"
-FOLDERS = ["agent", "agent/raw", "collector", "proto", "tests", "deploy/agent", "deploy/collector"]
+FOLDERS = ["agent", "agent/raw", "collector", "proto", "tests"]
+FOLDERS += ["deploy", "deploy/agent", "deploy/collector"]
 FOLDERS += [f"{COLLECTOR}/{stage}" for stage in ("store", "judge", "http", "detect")]
 FOLDERS += [f"collector/heliograph_lab/{part}" for part in ("evaluate", "simulate")]
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "SECURITY.md", "deploy/collector/README.md"]
+DOCUMENTS += ["deploy/README.md"]
 PROGRAMS = {"heliograph-agent": MODULES, "heliograph-collector": COMMANDS}
 # Where a path of a document may begin, besides the root.
 BASES = ["", "agent/heliograph_agent", COLLECTOR, "proto/heliograph", "tests", f"{COLLECTOR}/judge"]
@@ -53,6 +55,18 @@ def test_no_file_names_the_workplace() -> None:
         for path in texts
         if path.is_file()
         for match in FOREIGN.finditer(path.read_text())
+    ]
+    assert not matches
+
+
+def test_nothing_tells_anybody_to_install_us_by_name() -> None:
+    """Whoever registers the name first would run code on volunteers' machines."""
+    by_name = re.compile(r"install(?: -\S+)* ['\"`]?heliograph(?:-raw)?(?:\[|['\"`.]|\s|$)", re.M)
+    matches = [
+        f"{name}: {match.group(0)!r}"
+        for name in COMMITTED
+        if (ROOT / name).is_file() and Path(name).suffix not in (".bin", ".png", ".ttf")
+        for match in by_name.finditer((ROOT / name).read_text())
     ]
     assert not matches
 

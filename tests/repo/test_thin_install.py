@@ -69,14 +69,14 @@ def test_a_probe_runs_from_the_bare_install(bare: Path) -> None:
 def test_the_collector_says_what_is_missing(bare: Path) -> None:
     answer = run(bare / "heliograph-collector", "serve")
     assert answer.returncode == 1
-    assert "heliograph[collector]" in answer.stderr
+    assert "pip install '.[collector]'" in answer.stderr
     assert "Traceback" not in answer.stderr
 
 
 @pytest.mark.xdist_group("install")
 def test_a_test_with_raw_packets_says_what_to_install(bare: Path) -> None:
     probed = run(bare / "heliograph-agent", "probe", "path", "127.0.0.1:9")
-    assert "pip install heliograph-raw" in probed.stdout + probed.stderr
+    assert "pip install ./agent/raw" in probed.stdout + probed.stderr
     assert "Traceback" not in probed.stderr
     assert "No module" not in probed.stderr
 

@@ -75,6 +75,8 @@ class FakeFeed(Feed):
         self.dumps = None
         self.requests_a_minute = 0
         self.metrics_open = True
+        self.public_url = ""
+        self.security_contact = ""
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
         rows = self.world.votes

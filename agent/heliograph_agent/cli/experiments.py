@@ -38,7 +38,7 @@ def _print_experiment(experiment: "Experiment") -> None:
     print(f"{experiment.name} {target}".rstrip())
     print(f"    {experiment.title}")
     if experiment.requires:
-        print(f"    needs {experiment.requires}")
+        print(f"    needs pip install '{experiment.requires}' in a checkout of Heliograph")
     options = options_of(experiment.config)
     settings = [f"{option.key}={_format_default(option.default)}" for option in options]
     width = max(map(len, settings), default=0)

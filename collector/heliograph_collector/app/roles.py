@@ -185,6 +185,8 @@ class PublishRole:
                 k_anonymity=config.k_anonymity,
                 requests_a_minute=config.requests_a_minute,
                 metrics_open=config.metrics == "open",
+                public_url=config.public_url,
+                security_contact=config.security_contact,
                 dumps=config.data / "dumps" if config.dumps_days else None,
             ),
             store=store,

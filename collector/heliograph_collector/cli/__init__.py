@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 
 COMMANDS = (
     "serve",
+    "doctor",
     "simulate",
     "invite",
     "operator",
@@ -193,7 +194,8 @@ def _check_libraries(command: str) -> None:
             else "collector"
         )
         raise CommandError(
-            f"this installation has only the agent's libraries: install heliograph[{extra_name}]."
+            "this installation has only the agent's libraries: run "
+            f"pip install '.[{extra_name}]' in a checkout of Heliograph."
         )
 
 

@@ -64,6 +64,7 @@ class Config:
     control_endpoints: tuple[str, ...] = ("local",)
     k_anonymity: int = 5
     public_url: str = ""  # address of the public pages, for links in notifications
+    security_contact: str = ""  # mailto: or https:, for security.txt
     dumps_days: int = 3_650  # 0 for no daily files
     requests_a_minute: int = 1_200  # per network of readers; 0 for no limit
     metrics: str = "operator"  # its counts are exact, so the public does not see them
@@ -245,6 +246,12 @@ def _parse_source_url(entry: YamlEntry) -> str:
     )
 
 
+def _parse_contact(entry: YamlEntry) -> str:
+    if not re.fullmatch(r"(mailto:[^\s@]+@|https://)[^\s@]+", entry.parse_text()):
+        raise entry.error("must begin with mailto: or https://, like mailto:security@example.org")
+    return entry.parse_text()
+
+
 def _parse_strangers(entry: YamlEntry) -> bool:
     return entry.parse_choice(("refuse", "quarantine")) == "quarantine"
 
@@ -272,6 +279,7 @@ SETTINGS_KEYS = (
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
     SettingsKey("feed.url", "public_url", _parse_source_url),
+    SettingsKey("feed.security_contact", "security_contact", _parse_contact),
     SettingsKey("feed.requests_per_minute", "requests_a_minute", _integer(0, 1_000_000)),
     SettingsKey("feed.metrics", "metrics", _choice(("open", "operator"))),
     SettingsKey("log", "log", _choice(("text", "json"))),

@@ -35,6 +35,7 @@ from heliograph_collector.http.rate_limit import (
     build_limiter,
     client_prefix,
 )
+from heliograph_collector.http.site_files import SiteFiles
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 
 _STATIC = {
@@ -46,7 +47,8 @@ _STATIC = {
 }
 
 
-_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes")  # paths that show no incident
+# Names of the routes that show no incident; they cost a reader nothing.
+_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes", "security", "robots")
 
 
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
@@ -104,6 +106,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/healthz", health_api.alive, name="healthz")
     app.router.add_get("/readyz", health_api.ready, name="readyz")
     app.router.add_get("/metrics", health_api.metrics, name="metrics")
+    SiteFiles(feed).add_routes(app.router)
     openapi_document = openapi.build_document()
     app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
     app.router.add_get("/docs", DocsPage(openapi_document, assets).page)

@@ -124,6 +124,8 @@ class Feed(Protocol):
     dumps: Path | None  # the folder of daily files
     requests_a_minute: int  # per network; 0: no limit
     metrics_open: bool  # /metrics needs no password
+    public_url: str  # address of the pages, "" if not configured
+    security_contact: str  # mailto: or https:, for security.txt; "" if not configured
 
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any

@@ -105,6 +105,8 @@ class FeedSettings:
     k_anonymity: int = 5
     requests_a_minute: int = 0
     metrics_open: bool = False
+    public_url: str = ""
+    security_contact: str = ""
     dumps: Path | None = None
 
 
@@ -135,6 +137,8 @@ class LiveFeed(Feed):
         self.dumps = settings.dumps
         self.requests_a_minute = settings.requests_a_minute
         self.metrics_open = settings.metrics_open
+        self.public_url = settings.public_url
+        self.security_contact = settings.security_contact
         self.cell_queries = CellQueryCache(store, clock)
         self._start_problem = ""  # the reason if the store is not open yet
         self._store = store

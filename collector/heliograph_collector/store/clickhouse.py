@@ -147,6 +147,10 @@ class ClickHouse:
                 self._lock = DirectoryLock(Path(location), "store")
             database = _Handle(self._engine, {}, "")
             database.run(_run_command, f"CREATE DATABASE IF NOT EXISTS {DATABASE}{on_cluster}")
+            if self._engine.embedded:
+                interpreted = database.run(_list_compiler_settings)
+                for handle in (self._writer, *self._readers):
+                    handle.prepend_settings(interpreted)
             self.command("SELECT 1")
             database.close()
         except StoreError:
@@ -213,6 +217,10 @@ class _Handle:
         self._database = database
         self._client: Client | None = None
 
+    def prepend_settings(self, settings: _Settings) -> None:
+        """Put settings before those of this handle, from the next connection on."""
+        self._settings = {**settings, **self._settings}
+
     def run(self, operation: "Callable[[Client, *_Args], _T]", *args: *_Args) -> _T:
         """Run an operation, once more if the engine was wedged. Raises StoreError."""
         from clickhouse_connect.driver.exceptions import Error
@@ -237,6 +245,18 @@ class _Handle:
         self._client = None
         if client is not None:
             client.close()
+
+
+def _list_compiler_settings(client: "Client") -> dict[str, int]:
+    """Return the settings that keep the engine from making machine code; it knows which it has.
+
+    The whole engine compiles what it is asked three times. Where no memory may be written and then
+    executed (MemoryDenyWriteExecute) such a query fails, with CANNOT_MPROTECT.
+    """
+    rows = _run_query(
+        client, "SELECT name FROM system.settings WHERE startsWith(name, 'compile_')", {}, ()
+    )
+    return {name: 0 for (name,) in rows}
 
 
 def _run_command(client: "Client", statement: str, parameters: Parameters | None = None) -> None:

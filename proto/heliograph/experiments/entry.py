@@ -30,7 +30,7 @@ class ExperimentEntry:
     target_kind: Wants  # the kind of its target
     default_target: str = ""  # the service that is tested when no target is named
     function: str = ""  # the agent's function that runs it, where it is not named `name`
-    requires: str = ""  # an extra package that the agent needs, as a pip requirement
+    requires: str = ""  # what else pip installs for the agent, as a path in a checkout
     interval_s: int = 600  # in the default plan
     planned: bool = True  # whether its services are in the default plan
     planned_targets: tuple[str, ...] = ()  # further targets in the default plan

@@ -180,7 +180,7 @@ ENTRIES = (
         category=Category.NETWORK,
         config=PathConfig,
         target_kind="endpoint",
-        requires="heliograph-raw",
+        requires="./agent/raw",
         replies={
             "time_exceeded": "router",
             "synack": "SYN-ACK",
@@ -207,7 +207,7 @@ ENTRIES = (
         category=Category.NETWORK,
         config=QuicConfig,
         target_kind="endpoint",
-        requires="heliograph[quic]",
+        requires=".[quic]",
     ),
     ExperimentEntry(
         name="throttling",

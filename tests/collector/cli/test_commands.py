@@ -218,7 +218,7 @@ def test_missing_extra_is_named(run: Command, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(cli, "find_spec", lambda name: None)
     ran = run("agents", "list")
     assert ran.code == 1
-    assert "install heliograph[collector]" in ran.err
+    assert "pip install '.[collector]'" in ran.err
     assert ran.err.count("\n") == 1
 
 

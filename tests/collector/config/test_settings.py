@@ -27,7 +27,7 @@ store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml}
 control: {endpoints: []}
 feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
-  requests_per_minute: 0, metrics: open}
+  requests_per_minute: 0, metrics: open, security_contact: "mailto:ops@sun.example.org"}
 log: json
 alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
 console: {password_file: /etc/password}

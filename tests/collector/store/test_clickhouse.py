@@ -42,6 +42,15 @@ async def test_hostile_text_stays_data(store: Store, text: str) -> None:
     assert len((await store.measurements(MeasurementFilter())).items) == 2
 
 
+async def test_embedded_engine_makes_no_machine_code(store: Store) -> None:
+    """A unit with MemoryDenyWriteExecute ends such a query with CANNOT_MPROTECT."""
+    query = "SELECT name, value FROM system.settings WHERE startsWith(name, 'compile_')"
+    for ask in (store._clickhouse.query, store._clickhouse.query_written):
+        settings = dict(ask(query, {}))
+        assert "compile_expressions" in settings
+        assert set(settings.values()) == {"0"}
+
+
 @pytest.mark.parametrize(
     "statement",
     [

@@ -148,7 +148,9 @@ def require_aioquic() -> None:
     try:
         import aioquic.quic.connection  # noqa: F401 - the import is the test
     except ImportError as error:
-        raise ValueError("QUIC needs aioquic: install heliograph[quic].") from error
+        raise ValueError(
+            "QUIC needs aioquic: run pip install '.[quic]' in a checkout of Heliograph."
+        ) from error
 
 
 @dataclass(frozen=True, slots=True)

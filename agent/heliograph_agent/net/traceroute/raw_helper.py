@@ -121,7 +121,8 @@ async def start_raw_helper(command: Sequence[str] = COMMAND) -> AsyncIterator[Ra
     """Start the helper and stop it at the end. Raises RawUnavailable with the fix."""
     if PROGRAM in command and importlib.util.find_spec(PROGRAM) is None:
         raise RawUnavailable(
-            "Raw packets need a separate program: pip install heliograph-raw beside the agent."
+            "Raw packets need a separate program: run pip install ./agent/raw in a checkout of "
+            "Heliograph."
         )
     process = await asyncio.create_subprocess_exec(
         *command, stdin=PIPE, stdout=PIPE, limit=MAX_LINE

@@ -174,6 +174,10 @@ def _list_operator_data() -> dict[str, OperationObject]:
             responses={"404": _refusal("Not known, or no longer.")},
             is_operator=True,
         ),
+        "/.well-known/security.txt": _get(
+            "getSecurityTxt", "Whom to tell of a vulnerability.", _media("text/plain")
+        ),
+        "/robots.txt": _get("getRobotsTxt", "What crawlers may read.", _media("text/plain")),
         "/healthz": _get("getHealth", "Alive.", _json(files.AliveDocument)),
         "/readyz": _get(
             "getReadiness",

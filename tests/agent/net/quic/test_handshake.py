@@ -195,4 +195,4 @@ def test_without_aioquic_the_cure_is_named(tmp_path: Path) -> None:
         "require_aioquic()"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
-    assert "ValueError: QUIC needs aioquic: install heliograph[quic]." in done.stderr
+    assert "ValueError: QUIC needs aioquic: run pip install '.[quic]'" in done.stderr

@@ -1,0 +1,186 @@
+"""Command `heliograph-collector doctor`: check an installation and say how to repair it.
+
+Each check reads, none writes. It returns one finding; a sentence of a warning or a failure names
+the place and the remedy.
+"""
+
+import argparse
+import os
+import stat
+from dataclasses import dataclass
+from enum import Enum
+from ipaddress import ip_address
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from heliograph_collector.cli import add_common_options, load_cli_config
+
+if TYPE_CHECKING:
+    from heliograph_collector.config.settings import Config
+
+_TIMEOUT_S = 5.0  # assumed; of one check that asks the running collector
+_MAX_BODY_BYTES = 65_536  # of /readyz, which lists a few sentences
+
+
+class Level(Enum):
+    OK = "ok"
+    WARNING = "warning"
+    FAILURE = "FAILURE"
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    level: Level
+    subject: str
+    sentence: str
+
+
+def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
+    command = commands.add_parser(
+        "doctor",
+        help="check this installation",
+        description="Checks files, listeners and settings of a collector on this machine, as the "
+        "user that runs it. Exit code 1 when one check fails; warnings do not fail.",
+        epilog="Example: heliograph-collector doctor --config /etc/heliograph/collector.yml",
+        allow_abbrev=False,
+    )
+    add_common_options(command)
+
+
+def run(args: argparse.Namespace) -> int:
+    findings = examine(load_cli_config(args))
+    for finding in findings:
+        print(f"{finding.level.value:8} {finding.subject:15} {finding.sentence}")
+    return 1 if any(finding.level is Level.FAILURE for finding in findings) else 0
+
+
+def examine(config: "Config") -> list[Finding]:
+    """Run all checks; without a data directory that can be read, only the first."""
+    data_finding = check_data_directory(config.data)
+    if data_finding.level is Level.FAILURE:
+        return [data_finding]
+    return [
+        data_finding,
+        check_readiness(config.data),
+        check_intake(config.data),
+        check_invites(config),
+        check_pages(config),
+        check_contact(config),
+    ]
+
+
+def check_data_directory(data: Path) -> Finding:
+    """Check that no other user reads the data directory or its keys."""
+    subject = "data directory"
+    if not data.is_dir():
+        sentence = f"{data} is missing: start `serve` once, with the same --config or --data."
+        return Finding(Level.FAILURE, subject, sentence)
+    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+        sentence = f"{data} is closed to this user: run doctor as the user that runs `serve`."
+        return Finding(Level.FAILURE, subject, sentence)
+    secret_files = [path for path in (data / "keys").glob("*") if path.is_file()]
+    for path in (data, *secret_files):
+        mode = stat.S_IMODE(path.stat().st_mode)
+        if mode & 0o077:
+            private_mode = "700" if path.is_dir() else "600"
+            sentence = f"other users may read {path} ({mode:o}): chmod {private_mode} {path}"
+            return Finding(Level.FAILURE, subject, sentence)
+    return Finding(Level.OK, subject, f"{data} and its keys are private.")
+
+
+def check_readiness(data: Path) -> Finding:
+    """Check that `serve` runs and calls itself ready."""
+    import json
+    from http.client import HTTPConnection, HTTPException
+
+    from heliograph_collector.config.endpoint_file import read_endpoint
+
+    address = read_endpoint(data, "http")
+    if not address:
+        sentence = f"`serve` does not run on {data}: start it."
+        return Finding(Level.FAILURE, "readiness", sentence)
+    connection = HTTPConnection(address, timeout=_TIMEOUT_S)
+    try:
+        connection.request("GET", "/readyz")
+        problems = list(json.loads(connection.getresponse().read(_MAX_BODY_BYTES))["problems"])
+    except (OSError, HTTPException, ValueError, LookupError, TypeError):
+        sentence = f"http://{address}/readyz does not answer: restart `serve`."
+        return Finding(Level.FAILURE, "readiness", sentence)
+    finally:
+        connection.close()
+    if problems:
+        return Finding(Level.FAILURE, "readiness", " ".join(map(str, problems)))
+    return Finding(Level.OK, "readiness", f"http://{address}/readyz reports no problem.")
+
+
+def check_intake(data: Path) -> Finding:
+    """Check that the entrance for agents shows the certificate that invites pin."""
+    from ssl import SSLError, get_server_certificate
+
+    from heliograph_collector.config.endpoint_file import read_endpoint
+    from heliograph_collector.config.settings import split_endpoint
+    from heliograph_collector.fleet.certificate import encode_public_key
+    from heliograph_collector.fleet.keyring import tls_file
+
+    address = read_endpoint(data, "grpc")
+    if not address:
+        sentence = "no entrance is open, because `serve` does not run: start it."
+        return Finding(Level.FAILURE, "intake", sentence)
+    try:
+        certificate = get_server_certificate(split_endpoint(address), timeout=_TIMEOUT_S)
+        pinned_key = encode_public_key(_select_certificate(tls_file(data).read_bytes()))
+        is_own = encode_public_key(certificate.encode()) == pinned_key
+    except (OSError, SSLError, ValueError):
+        sentence = f"{address} completes no TLS handshake: restart `serve`."
+        return Finding(Level.FAILURE, "intake", sentence)
+    if not is_own:
+        sentence = f"{address} shows another key than {tls_file(data)}: restart `serve`."
+        return Finding(Level.FAILURE, "intake", sentence)
+    return Finding(Level.OK, "intake", f"{address} shows the key that invites pin.")
+
+
+def check_invites(config: "Config") -> Finding:
+    """Check that invites name an address that other machines can dial."""
+    endpoint = config.endpoint or config.grpc
+    if _is_local(endpoint):
+        sentence = f"invites name {endpoint}, which is this machine alone: set the key endpoint."
+        return Finding(Level.WARNING, "invites", sentence)
+    return Finding(Level.OK, "invites", f"agents dial {endpoint}.")
+
+
+def check_pages(config: "Config") -> Finding:
+    """Check that no password travels as plain text."""
+    if not _is_local(config.http, wildcard=False) and not config.trusted_proxies:
+        sentence = (
+            f"pages and console are open without TLS at {config.http}: set http to 127.0.0.1 "
+            "behind a proxy, or name the proxy in intake.trusted_proxies."
+        )
+        return Finding(Level.WARNING, "pages", sentence)
+    if not config.public_url.startswith("https://"):
+        sentence = "readers have no address with TLS: set feed.url to that of the proxy."
+        return Finding(Level.WARNING, "pages", sentence)
+    return Finding(Level.OK, "pages", f"readers come by {config.public_url}.")
+
+
+def check_contact(config: "Config") -> Finding:
+    """Check that security.txt names an address that somebody reads."""
+    if not config.security_contact:
+        sentence = "security.txt names a mailbox that nobody chose: set feed.security_contact."
+        return Finding(Level.WARNING, "contact", sentence)
+    return Finding(Level.OK, "contact", f"security.txt names {config.security_contact}.")
+
+
+def _is_local(endpoint: str, *, wildcard: bool = True) -> bool:
+    """Return whether only this machine can dial an endpoint; `wildcard`: as an address to dial."""
+    from heliograph_collector.config.settings import split_endpoint
+
+    host = split_endpoint(endpoint)[0]
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or (wildcard and address.is_unspecified)
+
+
+def _select_certificate(pem: bytes) -> bytes:
+    return pem[pem.index(b"-----BEGIN CERTIFICATE") :]

@@ -1,0 +1,112 @@
+"""`doctor` finds what would leave volunteers, readers or secrets outside or open."""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from socket import create_server
+from threading import Thread
+
+import pytest
+
+from heliograph_collector import cli
+from heliograph_collector.cli.doctor import (
+    Level,
+    check_contact,
+    check_data_directory,
+    check_intake,
+    check_invites,
+    check_pages,
+    check_readiness,
+)
+from heliograph_collector.config.endpoint_file import EndpointFile
+from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet import open_keyring
+from heliograph_collector.fleet.certificate import make_certificate
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    folder = tmp_path / "data"
+    folder.mkdir(mode=0o700)
+    open_keyring(folder, [])
+    return folder
+
+
+@contextmanager
+def tls_listener(folder: Path, pem: bytes) -> Iterator[str]:
+    """One handshake with this key and certificate; yields the address."""
+    file = folder / "listener.pem"
+    file.write_bytes(pem)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    with create_server(("127.0.0.1", 0)) as listener:
+
+        def shake() -> None:
+            plain, _ = listener.accept()
+            with plain, suppress(OSError):  # the caller leaves once it has the certificate
+                context.wrap_socket(plain, server_side=True).close()
+
+        thread = Thread(target=shake)
+        thread.start()
+        yield f"127.0.0.1:{listener.getsockname()[1]}"
+        thread.join(10)
+
+
+def test_a_directory_that_others_read_fails_with_its_remedy(data: Path) -> None:
+    assert check_data_directory(data).level is Level.OK
+    for path, remedy in ((data, "chmod 700"), (data / "keys" / "tls.pem", "chmod 600")):
+        mode = path.stat().st_mode
+        path.chmod(mode | 0o044)
+        finding = check_data_directory(data)
+        assert finding.level is Level.FAILURE
+        assert finding.sentence.endswith(f"{remedy} {path}")
+        path.chmod(mode)
+
+
+def test_a_collector_that_does_not_run_fails(
+    tmp_path: Path, data: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.main(["doctor", "--data", str(data)]) == 1
+    assert "FAILURE  readiness       `serve` does not run" in capsys.readouterr().out
+    assert cli.main(["doctor", "--data", str(tmp_path / "none")]) == 1
+    assert "is missing: start `serve` once" in capsys.readouterr().out
+
+
+def test_what_a_killed_collector_left_behind_fails(data: Path) -> None:
+    with create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    EndpointFile(Config(data=data)).publish(http=address, grpc=address)
+    assert "restart `serve`" in check_readiness(data).sentence
+    assert "restart `serve`" in check_intake(data).sentence
+
+
+def test_intake_must_show_the_key_that_invites_pin(data: Path, tmp_path: Path) -> None:
+    own = (data / "keys" / "tls.pem").read_bytes()
+    for pem, level in ((own, Level.OK), (make_certificate([]), Level.FAILURE)):
+        with tls_listener(tmp_path, pem) as address:
+            EndpointFile(Config(data=data)).publish(grpc=address)
+            assert check_intake(data).level is level
+
+
+@pytest.mark.parametrize(
+    ("config", "level"),
+    [
+        (Config(), Level.WARNING),
+        (Config(grpc="0.0.0.0:7443"), Level.WARNING),
+        (Config(endpoint="localhost:7443"), Level.WARNING),
+        (Config(grpc="0.0.0.0:7443", endpoint="sun.example:7443"), Level.OK),
+        (Config(grpc="192.0.2.1:7443"), Level.OK),
+    ],
+)
+def test_invites_that_lead_nowhere_warn(config: Config, level: Level) -> None:
+    assert check_invites(config).level is level
+
+
+def test_pages_without_tls_and_a_contact_that_nobody_chose_warn() -> None:
+    url = "https://sun.example"
+    assert check_pages(Config(http="0.0.0.0:8080", public_url=url)).level is Level.WARNING
+    assert check_pages(Config()).level is Level.WARNING
+    assert check_pages(Config(public_url=url)).level is Level.OK
+    assert check_contact(Config()).level is Level.WARNING
+    assert check_contact(Config(security_contact="mailto:a@sun.example")).level is Level.OK
