@@ -255,6 +255,7 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
         access=Access(args.access),
         network=args.network or "unasked",
         bytes_per_month=offered_plan.limits.bytes_per_month,
+        tier=c.find_tier(country),
     )
     if previous is not None and not c.narrow_plan(offered_plan, previous)[1]:
         return _update_declared(state, collector, previous, consent)

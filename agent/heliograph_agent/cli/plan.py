@@ -67,6 +67,8 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(asdict(plan) | extra, ensure_ascii=False))
     else:
         _print_plan(plan, missing_units, config)
+        if consent is not None and c.is_risk_new(consent):
+            print(c.describe_risk(consent.country))
     return 0
 
 
@@ -90,6 +92,7 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
         plan_version=plan.version,
         scope=previous.scope | c.consent_scope(plan),
         bytes_per_month=max(previous.bytes_per_month, plan.limits.bytes_per_month),
+        tier=c.find_tier(previous.country),
     )
     state.write_json(CONSENT, consent.to_json())
     return consent

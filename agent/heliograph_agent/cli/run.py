@@ -27,6 +27,11 @@ def add_parser(commands: "cli.Subparsers") -> None:
     p.add_argument(
         "--once", action="store_true", help="run the whole plan one time, deliver, and exit"
     )
+    p.add_argument(
+        "--yes",
+        action="store_true",
+        help="for an operator's own agent: agree to all of its plan, whatever was agreed before",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -35,7 +40,7 @@ def run(args: argparse.Namespace) -> int:
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)
     state = cli.get_state(args)
-    settings = read_settings(state, cli.read_config(args))
+    settings = read_settings(state, cli.read_config(args), is_agreed=args.yes)
     with state.hold_lock():
         agent = Agent(settings, SystemClock(), random.SystemRandom())
         return run_main(_run_agent(agent, is_once=args.once))

@@ -21,7 +21,7 @@ from heliograph.observation import Access
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
 from heliograph.yaml_document import parse_yaml
 
-VERSION = 2  # of the text below; a change of its promises raises it
+VERSION = 2  # of consent.json
 EVERYTHING = "*"
 # Tests and hosts differ in form, so that consent to one is none to the other, and nothing in a
 # plan looks like consent to everything.
@@ -48,6 +48,15 @@ Stopping
   What you never want to run, and hours to keep free, stand in config.yml (opt_out); they win."""
 
 
+class RiskTier(IntEnum):
+    """Rank the risk of measuring in a country; an unknown risk ranks highest."""
+
+    LOW = 0
+    WATCHED = 1
+    PUNISHED = 2
+    NOT_LOOKED_AT = 3
+
+
 class StoredConsent(TypedDict):
     """Describe consent.json."""
 
@@ -60,6 +69,7 @@ class StoredConsent(TypedDict):
     access: str
     network: str
     bytes_per_month: int
+    tier: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,11 +84,11 @@ class Consent:
     access: Access = Access.UNKNOWN
     network: str = "unasked"  # one of NETWORKS
     bytes_per_month: int = 0  # the limit shown at the time; 0 where it was not recorded
-    version: int = VERSION
+    tier: RiskTier = RiskTier.NOT_LOOKED_AT  # the risk that the terms named
 
     def to_json(self) -> StoredConsent:
         return {
-            "version": self.version,
+            "version": VERSION,
             "given_us": self.given_us,
             "plan_version": self.plan_version,
             "scope": sorted(self.scope),
@@ -87,26 +97,44 @@ class Consent:
             "access": self.access.value,
             "network": self.network,
             "bytes_per_month": self.bytes_per_month,
+            "tier": self.tier.value,
         }
 
 
+# The operator who runs an agent agrees by running it.
+OPERATORS_CONSENT = Consent(given_us=0, plan_version=0, scope=frozenset({EVERYTHING}))
+
+
 def read_consent(stored: Mapping[str, Any] | None) -> Consent | None:
-    """Read the consent; None without one, or with one to an older text."""
+    """Read the consent, to whichever text it was given; None without one.
+
+    A text in other words asks for no new consent: what is run, and the risk that was named, decide.
+    """
     try:
-        if stored is None or stored["version"] != VERSION:
+        if stored is None:
             return None
+        country = str(stored["country"])
         return Consent(
             given_us=int(stored["given_us"]),
             plan_version=int(stored["plan_version"]),
             scope=frozenset(str(name) for name in stored["scope"]),
-            country=str(stored["country"]),
+            country=country,
             region=str(stored["region"]),
             access=Access(stored["access"]),
             network=str(stored.get("network", "unasked")),
             bytes_per_month=int(stored.get("bytes_per_month", 0)),
+            tier=RiskTier(stored["tier"])
+            if "tier" in stored
+            else _infer_tier(stored["version"], country),
         )
     except (KeyError, TypeError, ValueError):
         return None
+
+
+def _infer_tier(version: int, country: str) -> RiskTier:
+    """Return the risk that the terms named to a volunteer whose consent does not record it."""
+    # The first text named no country's risk, only that measuring may be punished somewhere.
+    return RiskTier.WATCHED if version < VERSION else find_tier(country)
 
 
 def consent_scope(plan: Plan) -> frozenset[str]:
@@ -117,8 +145,12 @@ def consent_scope(plan: Plan) -> frozenset[str]:
 
 def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
     """Return the agreed part of the plan, and the other units in sorted order."""
+    missing_units = {_task_unit(task) for task in plan.tasks}
+    if is_risk_new(consent):
+        plan = restrict_to_basics(plan)
+    missing_units -= {_task_unit(task) for task in plan.tasks}
     if EVERYTHING in consent.scope:
-        return plan, ()
+        return plan, tuple(sorted(missing_units))
     agreed_units = consent_scope(plan) & consent.scope
     tests = set(filter(_TEST.fullmatch, agreed_units))
     hosts = set(filter(_HOST.fullmatch, agreed_units))
@@ -131,7 +163,7 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
         ),
     )
     all_units = {*map(_task_unit, plan.tasks), *_iter_hosts(plan)}
-    missing_units = all_units - agreed_units
+    missing_units |= all_units - agreed_units
     if 0 < consent.bytes_per_month < plan.limits.bytes_per_month:
         limits = replace(plan.limits, bytes_per_month=consent.bytes_per_month)
         allowed = replace(allowed, limits=limits)
@@ -185,15 +217,6 @@ def _format_interval(seconds: int) -> str:
     return f"{seconds // 60} min" if seconds >= 60 and not seconds % 60 else f"{seconds} s"
 
 
-class RiskTier(IntEnum):
-    """Rank the risk of measuring in a country; an unknown risk ranks highest."""
-
-    LOW = 0
-    WATCHED = 1
-    PUNISHED = 2
-    NOT_LOOKED_AT = 3
-
-
 DESCRIPTIONS = {
     RiskTier.LOW: "In {place}, as far as is known, nobody was punished for measuring a network.",
     RiskTier.WATCHED: "In {place} the network is censored and watched. That anybody was punished "
@@ -242,6 +265,11 @@ def exclude_tests(plan: Plan, unwanted: Collection[str]) -> Plan:
 
 def list_excluded(plan: Plan, unwanted: Collection[str]) -> tuple[PlannedTask, ...]:
     return tuple(task for task in plan.tasks if not opt_out_names(task).isdisjoint(unwanted))
+
+
+def is_risk_new(consent: Consent) -> bool:
+    """Return whether measuring is punished in that country, which the terms did not say."""
+    return consent.tier < RiskTier.PUNISHED and is_grave(consent.country)
 
 
 def restrict_to_basics(plan: Plan) -> Plan:

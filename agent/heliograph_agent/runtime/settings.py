@@ -19,7 +19,14 @@ from heliograph.plan import Plan
 from heliograph.units import MINUTE_US
 from heliograph.v1 import plan_pb2
 from heliograph_agent.config import AgentConfigError, Config
-from heliograph_agent.consent import Consent, exclude_tests, local_hour, narrow_plan, read_consent
+from heliograph_agent.consent import (
+    OPERATORS_CONSENT,
+    Consent,
+    exclude_tests,
+    local_hour,
+    narrow_plan,
+    read_consent,
+)
 from heliograph_agent.runtime.vantage import DeclaredVantage
 from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, not_joined_error
 from heliograph_agent.uplink.signed_documents import (
@@ -55,6 +62,7 @@ class AgentSettings:
     collector: Collector
     consent: Consent
     plan: Plan  # as the collector signed it
+    is_agreed: bool = False  # by the operator, who runs this agent; the file is not asked
 
     def effective_plan(self) -> tuple[Plan, tuple[str, ...]]:
         """Return the plan to run, and the units that wait for consent.
@@ -91,7 +99,7 @@ class AgentSettings:
         return hmac.digest(self.state.private_key() or b"", machine, hashlib.sha256)[:8].hex()
 
 
-def read_settings(state: State, config: Config) -> AgentSettings:
+def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> AgentSettings:
     """Read all settings. Raises StateError, whose text names the cure."""
     collector = state.collector()
     stored = state.read(PLAN)
@@ -105,12 +113,21 @@ def read_settings(state: State, config: Config) -> AgentSettings:
             "again."
         ) from error
     return AgentSettings(
-        state=state, config=config, collector=collector, consent=_read_consent(state), plan=plan
+        state=state,
+        config=config,
+        collector=collector,
+        consent=_read_consent(state, is_agreed=is_agreed),
+        plan=plan,
+        is_agreed=is_agreed,
     )
 
 
-def _read_consent(state: State) -> Consent:
+def _read_consent(state: State, *, is_agreed: bool) -> Consent:
+    """Return the consent; where the operator agreed, only the place is taken from the file."""
     consent = read_consent(state.read_json(CONSENT))
+    if is_agreed:
+        declared = consent or OPERATORS_CONSENT
+        return replace(declared, scope=OPERATORS_CONSENT.scope, tier=OPERATORS_CONSENT.tier)
     if consent is None:
         raise StateError(
             "You have not agreed to what this agent runs: run `heliograph-agent join INVITE` again "
@@ -194,7 +211,7 @@ class PlanUpdater:
         if mtime_ns != self._consent_mtime_ns:
             self._consent_mtime_ns = mtime_ns
             try:
-                consent = _read_consent(self.settings.state)
+                consent = _read_consent(self.settings.state, is_agreed=self.settings.is_agreed)
             except StateError as error:
                 log.warning("%s", error)
             else:

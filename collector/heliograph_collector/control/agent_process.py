@@ -25,6 +25,9 @@ _STOP_S = 1.5
 _MIN_WAIT_S = 1.0
 _RESTARTS = Backoff(_MIN_WAIT_S, 60.0)
 _STEADY_S = 60.0  # assumed: a run this long shows that the start succeeded
+# Starts in a row that end early until the agent joins again, once: its files may be damaged, or of
+# a version that it cannot read. Assumed; a restart for another reason seldom fails thrice.
+_REJOIN_AFTER = 3
 # On Linux the kernel ends the child whenever its parent dies. The parent check covers a parent
 # that dies before prctl. Then the child becomes the requested program.
 _TIED_CHILD_CODE = """
@@ -59,21 +62,28 @@ def build_tied_command(*arguments: str) -> list[str]:
 
 
 async def keep_control(control: ControlAgent) -> None:
-    """Join once and keep the agent running; restart it after a pause. Never return."""
+    """Join once and keep the agent running; restart it after a pause. Never return.
+
+    An agent that fails at each start joins again: without a control nothing is judged blocked.
+    """
     loop = asyncio.get_running_loop()
     failures = 0
     while True:
         started_s = loop.time()
         if await _ensure_joined(control):
-            code = await _run_agent(control, "run", "--state", str(control.state_directory))
+            # Its operator runs it, so it never waits for a consent that nobody would give.
+            arguments = ("run", "--yes", "--state", str(control.state_directory))
+            code = await _run_agent(control, *arguments)
             log.warning("The control agent ended (exit %s); see %s.", code, control.log_file)
         failures = 1 if loop.time() - started_s > _STEADY_S else failures + 1
+        if failures == _REJOIN_AFTER:
+            _endpoint_file(control).unlink(missing_ok=True)
         await asyncio.sleep(max(_MIN_WAIT_S, _RESTARTS.draw_s(failures + 1, control.rng)))
 
 
 async def _ensure_joined(control: ControlAgent) -> bool:
     """Join this endpoint unless already joined; return False when joining failed."""
-    endpoint_file = control.state_directory.with_suffix(".endpoint")
+    endpoint_file = _endpoint_file(control)
     if (
         control.state_directory.is_dir()
         and endpoint_file.exists()
@@ -94,6 +104,11 @@ async def _ensure_joined(control: ControlAgent) -> bool:
         return False
     endpoint_file.write_text(control.endpoint)
     return True
+
+
+def _endpoint_file(control: ControlAgent) -> Path:
+    """Return the file that names the endpoint which the agent has joined."""
+    return control.state_directory.with_suffix(".endpoint")
 
 
 async def _run_agent(control: ControlAgent, *arguments: str) -> int:

@@ -149,3 +149,37 @@ def test_consent_round_trips_through_json() -> None:
 )  # fmt: skip
 def test_read_consent_refuses_invalid_file(stored: dict[str, object] | None) -> None:
     assert c.read_consent(stored) is None
+
+
+def store_first_version(country: str) -> dict[str, object]:
+    """Return a consent.json of the first version, whose text named no country's risk."""
+    stored: dict[str, object] = {**replace(AGREED, country=country).to_json(), "version": 1}
+    for name in ("network", "bytes_per_month", "tier"):
+        del stored[name]
+    return stored
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_new_wording_asks_for_no_new_consent(version: int) -> None:
+    agreed = c.read_consent({**store_first_version("KZ"), "version": version})
+    assert agreed is not None
+    assert c.narrow_plan(PLAN, agreed) == (PLAN, ())
+
+
+@pytest.mark.parametrize("scope", [AGREED.scope, {c.EVERYTHING}])
+def test_new_risk_of_country_stops_only_what_it_endangers(scope: frozenset[str]) -> None:
+    agreed = c.read_consent({**store_first_version("IR"), "scope": sorted(scope)})
+    assert agreed is not None
+    allowed, waiting = c.narrow_plan(PLAN, agreed)
+    assert [task.experiment for task in allowed.tasks] == ["telegram"]
+    assert allowed.services == PLAN.services
+    assert waiting == ("web https://news.example/",)
+    again = replace(agreed, tier=c.find_tier("IR"))
+    assert c.narrow_plan(PLAN, again) == (PLAN, ()), "told and agreed to"
+
+
+def test_risk_that_rose_since_the_consent_is_new() -> None:
+    low = replace(AGREED, country="IR", tier=c.RiskTier.LOW)
+    assert c.is_risk_new(low)
+    assert c.read_consent(low.to_json()) == low
+    assert not c.is_risk_new(replace(low, tier=c.RiskTier.NOT_LOOKED_AT)), "told to fear the worst"

@@ -1,5 +1,6 @@
 """The effective plan, as plans and keys are replaced and age, and opt-outs."""
 
+import json
 import os
 from dataclasses import replace
 from pathlib import Path
@@ -16,7 +17,7 @@ from heliograph_agent.config import Config
 from heliograph_agent.consent import local_hour
 from heliograph_agent.runtime.settings import PlanUpdater, read_settings
 from heliograph_agent.runtime.signing import answer_renewal
-from heliograph_agent.state import CONSENT, KEY, PLAN, Collector, State
+from heliograph_agent.state import CONSENT, KEY, PLAN, Collector, State, StateError
 from support.agent_host import RecordingHost
 from support.hand_clock import HandClock
 from support.scripted_intake import plan_of
@@ -156,3 +157,15 @@ def test_key_renewal_replaces_key_after_confirmation(
     assert agent.state.signer().public == offered.public_key
     assert agent.state.root.stat().st_ino in synced, "a rename is durable once its directory is"
     assert [p.name for p in agent.state.root.glob(f"{KEY}*")] == [KEY]
+
+
+def test_operators_own_agent_waits_for_no_consent(agent: JoinedAgent) -> None:
+    """A control in a collector has nobody to ask; a file that says less does not stop it."""
+    given = {"version": 0, "scope": [], "country": "KZ"}
+    for content in (b"{}", json.dumps(given).encode()):
+        agent.state.write(CONSENT, content)
+        with pytest.raises(StateError):
+            read_settings(agent.state, Config())
+        settings = read_settings(agent.state, Config(), is_agreed=True)
+        plan = replace(settings.plan, tasks=(TCP, WEB))
+        assert replace(settings, plan=plan).effective_plan()[1] == ()
