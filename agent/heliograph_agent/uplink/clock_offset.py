@@ -9,8 +9,11 @@ from dataclasses import dataclass, field
 from functools import partial
 from operator import attrgetter
 
+from heliograph.units import MINUTE_US
+
 WINDOW = 8  # exchanges, as NTP's clock filter
 MAX_DELAY_US = 10_000_000  # a slower exchange is too inaccurate
+MAX_STEP_US = MINUTE_US  # more than delays explain; assumed
 MAX_WALL_US = 1 << 62  # a clock beyond it gives an offset that no message can hold
 
 
@@ -41,8 +44,11 @@ class ClockFilter:
 
     def add(self, exchange: ClockExchange) -> None:
         is_plausible = abs(exchange.received_us) < MAX_WALL_US
-        if is_plausible and 0 <= exchange.delay_us <= MAX_DELAY_US:
-            self.exchanges.append(exchange)
+        if not (is_plausible and 0 <= exchange.delay_us <= MAX_DELAY_US):
+            return
+        if self.exchanges and abs(exchange.ahead_us - self.exchanges[-1].ahead_us) > MAX_STEP_US:
+            self.exchanges.clear()  # one of the clocks was set: what was measured before is void
+        self.exchanges.append(exchange)
 
     def offset_us(self, wall_us: int, monotonic_us: int) -> int | None:
         """Return collector minus agent now; None before the first exchange."""

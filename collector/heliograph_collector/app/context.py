@@ -9,7 +9,6 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from heliograph.clock import Clock, SystemClock
 from heliograph.services import Services, load_services, load_shipped_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.endpoint_file import EndpointFile
@@ -23,6 +22,7 @@ from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
@@ -39,7 +39,7 @@ class AppContext:
     renewal: KeyRenewal
     endpoint_file: EndpointFile
     bus: EventBus
-    clock: Clock = field(default_factory=SystemClock)
+    clock: GuardedClock
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -71,7 +71,7 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         raise explain_unusable_database(config.data / "fleet.db", error) from error
     except KeysError as error:
         raise CannotServeError(str(error)) from error
-    clock = SystemClock()
+    clock = GuardedClock(BootClock(), journal.alive_before_us)
     renewal = KeyRenewal(config.data, fleet, keyring, services, clock)
     try:
         password_file = find_password_file(config.data, config.password_file)

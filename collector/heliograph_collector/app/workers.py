@@ -73,7 +73,13 @@ class Workers:
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 
     async def _open_store(self, stack: AsyncExitStack) -> None:
-        parts = (self._judge.writer, self._detector, self._control.echo, self._readiness)
+        parts = (
+            self._context.clock,
+            self._judge.writer,
+            self._detector,
+            self._control.echo,
+            self._readiness,
+        )
         try:
             await self._publish.feed.open_store(parts)
         except (DirectoryInUseError, SchemaError) as error:

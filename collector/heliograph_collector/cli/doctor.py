@@ -7,18 +7,25 @@ the place and the remedy.
 import argparse
 import os
 import stat
+from contextlib import closing
 from dataclasses import dataclass
 from enum import Enum
 from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from heliograph.clock import Clock, SystemClock
 from heliograph_collector.cli import add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
 
 _TIMEOUT_S = 5.0  # assumed; of one check that asks the running collector
+_MAX_AHEAD_S = 60  # as the collector's clock; smaller steps are NTP's
+# Of the last entries alone, because there is no index on the time; assumed to be enough for days.
+_NEWEST_TIME_SQL = (
+    "SELECT max(received_us) FROM (SELECT received_us FROM log ORDER BY position DESC LIMIT 100000)"
+)
 _MAX_BODY_BYTES = 65_536  # of /readyz, which lists a few sentences
 
 
@@ -62,6 +69,7 @@ def examine(config: "Config") -> list[Finding]:
     return [
         data_finding,
         check_readiness(config.data),
+        check_clock(config.data, SystemClock()),
         check_intake(config.data),
         check_invites(config),
         check_pages(config),
@@ -111,6 +119,31 @@ def check_readiness(data: Path) -> Finding:
     if problems:
         return Finding(Level.FAILURE, "readiness", " ".join(map(str, problems)))
     return Finding(Level.OK, "readiness", f"http://{address}/readyz reports no problem.")
+
+
+def check_clock(data: Path, clock: Clock) -> Finding:
+    """Compare the clock with the times in the journal, which an earlier run may have ahead."""
+    import sqlite3
+
+    try:
+        journal = sqlite3.connect(f"{(data / 'journal.db').as_uri()}?mode=ro", uri=True)
+        with closing(journal):
+            ((newest_us,),) = journal.execute(_NEWEST_TIME_SQL)
+    except (sqlite3.Error, ValueError):
+        return Finding(
+            Level.WARNING,
+            "clock",
+            f"{data / 'journal.db'} cannot be read: run doctor as the user that runs `serve`.",
+        )
+    ahead_s = ((newest_us or 0) - clock.wall_us()) // 1_000_000
+    if ahead_s > _MAX_AHEAD_S:
+        sentence = (
+            f"entries of the journal are up to {ahead_s} s ahead of the clock: it was ahead once, "
+            "or is behind now. If it is right, nothing is to be done: detection begins again "
+            "within two minutes."
+        )
+        return Finding(Level.WARNING, "clock", sentence)
+    return Finding(Level.OK, "clock", "the journal has no time ahead of the clock.")
 
 
 def check_intake(data: Path) -> Finding:

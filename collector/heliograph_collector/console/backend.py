@@ -39,6 +39,7 @@ class IngestStatus:
     problems: Sequence[str]
     envelopes: Sequence[tuple[str, str, str, int]]  # carrier, status, reason, count
     measurements: Mapping[str, int]  # by outcome: kept, bad, time_bad
+    notices: Sequence[str] = ()  # what went wrong in the last day and is over
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -81,6 +81,8 @@ def summarize_ingest(ingest_status: IngestStatus) -> StatusLine:
         return StatusLine("bad", " ".join(ingest_status.problems))
     if ingest_status.lag_entries is None:
         return StatusLine("doubt", "The store is starting; agents are acknowledged meanwhile.")
+    if ingest_status.notices:
+        return StatusLine("doubt", " ".join(ingest_status.notices))
     if ingest_status.free_bytes < LOW_DISK_BYTES:
         return StatusLine(
             "doubt",

@@ -12,11 +12,10 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Plan
 from heliograph.services import Services
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.config.settings import (
@@ -33,6 +32,7 @@ from heliograph_collector.console.backend import (
     LiveAgent,
     VoiceReport,
 )
+from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
@@ -44,6 +44,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
+from heliograph_collector.model.guarded_clock import GuardedClock
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
@@ -128,7 +129,7 @@ class ConsoleSources:
     services: Services
     password_file: Path
     rules_version: str
-    clock: Clock
+    clock: GuardedClock
     registry: CollectorRegistry
     feed: Feed
     ingest: LiveIngest
@@ -245,7 +246,18 @@ class LiveConsoleBackend(ConsoleBackend):
             problems=sources.feed.problems(),
             envelopes=envelopes,
             measurements=measurements,
+            notices=[*sources.clock.notices(), *self._list_lost_times()],
         )
+
+    def _list_lost_times(self) -> list[str]:
+        """Return a sentence on each time of the last day that a wrong clock cost."""
+        now_us = self.clock.wall_us()
+        return [
+            f"From {format_second(gap.since_us)} UTC nothing was judged for "
+            f"{((gap.until_us or now_us) - gap.since_us) // SECOND_US} s: the clock had been ahead."
+            for gap in self._sources.feed.list_gaps(now_us - DAY_US, now_us)
+            if gap.reason == "clock"
+        ]
 
     def _count_intake(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:
         envelopes = []

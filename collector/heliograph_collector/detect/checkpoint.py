@@ -52,6 +52,14 @@ def save_state(folder: Path, engine: DetectorEngine) -> SavedState:
     return saved_state
 
 
+def age_other_states(folder: Path, newest: SavedState) -> None:
+    """Make the newest state the youngest file, where a wrong clock wrote others. Raises OSError."""
+    modified_ns = newest.file.stat().st_mtime_ns
+    for file in folder.glob("*.state"):
+        if file != newest.file and file.stat().st_mtime_ns >= modified_ns:
+            os.utime(file, ns=(modified_ns - 1, modified_ns - 1))
+
+
 def list_states(folder: Path) -> list[Path]:
     """List state files, newest first."""
     return sorted(folder.glob("*.state"), key=_age_key, reverse=True) if folder.is_dir() else []

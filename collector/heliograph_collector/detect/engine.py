@@ -120,22 +120,42 @@ class DetectorEngine:
                 self.advance_to(known_us)
             self.silence.advance_to(row.received_us)
             for signal in self.reader.read_row(row):
-                self.silence.on_signal(signal)
-                self._update_coverage(signal)
+                self.on_signal(signal)
             self.position = row.position
             self.received_us = row.received_us
+
+    def on_signal(self, signal: VantageSignal) -> None:
+        self.silence.on_signal(signal)
+        self._update_coverage(signal)
 
     def advance_to(self, now_us: int) -> None:
         """Advance the clock and fire due timers; times only rise."""
         self._now_us = max(now_us, self._now_us)
         self.silence.advance_to(now_us)
 
-    def ahead_us(self, now_us: int) -> int:
-        """Return the lead of the evaluated time over now in microseconds, or 0.
+    @property
+    def evaluated_us(self) -> int:
+        """Return the evaluated time; nothing is evaluated while it is ahead of the clock."""
+        return max(self.silence.fired_us, self.blocking.since_us)
 
-        A clock that was set back causes it. Nothing is evaluated until the clock catches up.
+    def create_successor(self, gap: CoverageGap) -> "DetectorEngine":
+        """Return an engine without times beyond the end of the gap, which knows who is live.
+
+        Learned churn and open candidates are lost, because their times may lie ahead.
         """
-        return max(0, self.silence.fired_us - now_us, self.blocking.since_us - now_us)
+        now_us = gap.until_us
+        engine = DetectorEngine.create(self.journal, self.reader.secret, now_us)
+        engine.position = self.position
+        engine.received_us = now_us
+        engine.reader.take_over(self.reader, now_us)
+        engine.silence.coverage_gaps = [
+            *(other for other in self.silence.coverage_gaps if other.until_us <= gap.since_us),
+            gap,
+        ]
+        engine.coverage.spells = [s for s in self.coverage.spells if s.until_us <= now_us]
+        for witness in self.silence.list_live():
+            engine.on_signal(VantageArrival(now_us, witness))
+        return engine
 
     def add_vote(self, vote: ServiceVote) -> bool:
         """Add a vote; return whether it came in time to count."""

@@ -110,7 +110,12 @@ class LateVotes:
 
     def pop_due(self, now_us: int, incidents: Sequence[Incident]) -> ReopenedWindow | None:
         """Return the oldest due window; drop due windows that change nothing."""
-        due_windows = [window for window in self._windows.values() if window.due_us <= now_us]
+        due_windows = [
+            window
+            for window in self._windows.values()
+            # A window due later than any can be was made while the clock was ahead.
+            if not now_us < window.due_us <= now_us + SETTLE_US
+        ]
         for window in sorted(due_windows, key=attrgetter("due_us")):
             del self._windows[window.country, window.service]
             if window.is_worthwhile(incidents):

@@ -12,6 +12,8 @@ from typing import Protocol
 from prometheus_client import CollectorRegistry, Gauge
 
 from heliograph.clock import Clock
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.clock_lead import GAP_REASON, ClockLead
 from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, VoteHistory, reevaluate
 from heliograph_collector.detect.recovery import RecoveredVotes
 from heliograph_collector.detect.signal_reader import read_votes
@@ -33,7 +35,6 @@ _ROWS_PER_READ = 1_000  # rows in one read
 _MAX_PENDING_VOTES = 200_000  # before an evaluation: a minute of a very large collector
 _RETRY_S = 5.0
 _STALLED_S = 180  # without a round, which takes some seconds after a long silence
-_CLOCK_AHEAD_S = 60.0  # the clock behind the last evaluation
 _LAG_S = 300.0  # age of the oldest row that the detectors have not read
 _IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 
@@ -114,7 +115,7 @@ class DetectorRunner:
         self._problem = ""
         self._last_step_us = clock.monotonic_us()
         self._lag_s = 0.0
-        self._ahead_s = 0.0
+        self._clock_lead = ClockLead()
         self._incident_gauge = Gauge(
             "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
         )
@@ -137,12 +138,7 @@ class DetectorRunner:
             sentences.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
         if self._lag_s > _LAG_S:
             sentences.append(f"The detectors are {self._lag_s:.0f} s behind the journal.")
-        if self._ahead_s > _CLOCK_AHEAD_S:
-            sentences.append(
-                f"The clock was set back: the detectors judge nothing for {self._ahead_s:.0f} s, "
-                "until it is where it was."
-            )
-        return sentences
+        return [*sentences, *self._clock_lead.problems()]
 
     def on_block(self, block: Block) -> None:
         """Buffer the votes of a block; drop the oldest above the limit."""
@@ -185,6 +181,7 @@ class DetectorRunner:
             rows = await self._read_rows(last)
             if rows:
                 await asyncio.to_thread(self._state.read_rows, rows)
+                self._clock_lead.note_row(max(row.received_us for row in rows))
             if rows and rows[-1].position < last:
                 self._set_lag((now_us - rows[-1].received_us) / 1e6)
                 return False
@@ -200,11 +197,24 @@ class DetectorRunner:
                 raise
             for vote in late_votes:
                 self._late_data.add(vote, now_us, self._evaluated_through)
-            self._ahead_s = self._state.detectors.ahead_us(now_us) / 1e6
+            await self._end_clock_lead(now_us)
             self._publish_entries(await asyncio.to_thread(self._state.write_entries, now_us))
             await asyncio.to_thread(self._save_position, self._evaluated_through)
             self._evaluated_through = through
         return True
+
+    async def _end_clock_lead(self, now_us: int) -> None:
+        """Begin again at the present time when the clock stays behind. Raises OSError."""
+        lead = self._clock_lead
+        evaluated_us = self._state.detectors.evaluated_us
+        if not lead.update(evaluated_us, now_us, self._clock.monotonic_us()):
+            return
+        gap = CoverageGap(now_us - lead.held_us, now_us, GAP_REASON, "")
+        log.warning(
+            "The clock was set back by %d s: the detectors begin again.", lead.lead_us // SECOND_US
+        )
+        await asyncio.to_thread(self._state.replace_engine, gap)
+        lead.end()
 
     def _save_position(self, through: int) -> None:
         """Store the position up to which a crash loses nothing. Raises OSError."""

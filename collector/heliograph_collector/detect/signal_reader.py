@@ -10,7 +10,7 @@ import json
 from collections import deque
 from collections.abc import Iterable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError
 
@@ -88,6 +88,13 @@ class SignalReader:
             yield from _parse_fault(row)
         elif row.role is AgentRole.VOLUNTEER:
             yield from self._read_vantage(row)
+
+    def take_over(self, other: "SignalReader", now_us: int) -> None:
+        """Go on with another reader's silences, none of which begins after now."""
+        for pseudonym, gap in other.gaps.items():
+            if gap.back_us == 0:
+                self.gaps[pseudonym] = replace(gap, since_us=min(gap.since_us, now_us))
+        self.post_only.update(dict.fromkeys(other.post_only, now_us))
 
     def derive_pseudonym(self, agent: bytes) -> str:
         """Return the pseudonym of an agent, 16 hex digits."""

@@ -16,6 +16,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.detect.late_data import apply_amendments
+from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, IncidentLogWriter
@@ -89,6 +90,14 @@ class DetectorState:
         self._saved_state = checkpoint.save_state(self._folder, self.detectors)
         self._unwritten_batches.clear()  # the state includes their results
         self._saved_us = now_us
+
+    def replace_engine(self, gap: CoverageGap) -> None:
+        """Begin again at the end of the gap, and save that. Raises OSError."""
+        self.detectors = self.detectors.create_successor(gap)
+        self.detectors.restore(self.log.last_logged.values())
+        self._last_written = 0, ()
+        self.save(gap.until_us)
+        checkpoint.age_other_states(self._folder, self._saved_state)
 
     def read_rows(self, rows: Sequence[JournalRow]) -> None:
         self.detectors.read_rows(rows)

@@ -175,8 +175,9 @@ class LiveFeed(Feed):
                 return
 
     def on_block(self, block: Block) -> None:
+        # The last block's, not the latest ever: the clock may have been ahead.
         newest_us = max((record.received_us for record, _ in block.judged), default=0)
-        self._last_received_us = max(newest_us, self._last_received_us or 0) or None
+        self._last_received_us = newest_us or self._last_received_us
 
     def problems(self) -> list[str]:
         if self._parts is None:

@@ -149,7 +149,8 @@ class IncidentLogWriter:
             return False
         return (
             revision.change is not IncidentChange.REVISED
-            or at_us - self._logged_at_us[id_] >= MIN_REVISION_INTERVAL_US
+            # A later entry was logged while the clock was ahead.
+            or not 0 <= at_us - self._logged_at_us[id_] < MIN_REVISION_INTERVAL_US
         )
 
     def _append_entries(self, bodies: Sequence[EntryBody]) -> Sequence[LogEntry]:

@@ -128,6 +128,10 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
 
 def _build_start_row(clock: Clock, alive_before_us: int) -> JournalRow:
     """Build the row of a start; the detector finds agents that do not return."""
+    now_us = clock.wall_us()
     return JournalRow(
-        kind=RowKind.START, agent=COLLECTOR, received_us=clock.wall_us(), heard_us=alive_before_us
+        kind=RowKind.START,
+        agent=COLLECTOR,
+        received_us=now_us,
+        heard_us=min(alive_before_us, now_us),  # the clock may have been ahead
     )

@@ -14,6 +14,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.units import MINUTE_US
 from heliograph_collector.ingest.presence import ConnectionTable
+from heliograph_collector.model.guarded_clock import MAX_AHEAD_US
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
@@ -46,9 +47,10 @@ def read_clocks(clock: Clock) -> ClockReading:
 
 def detect_stall(previous: ClockReading, current: ClockReading) -> TimeSpan | None:
     """Return the time between two readings if it is at least MIN_STALL_US, else None."""
-    elapsed_us = max(
-        current.monotonic_us - previous.monotonic_us, current.wall_us - previous.wall_us
-    )
+    elapsed_us = current.monotonic_us - previous.monotonic_us
+    wall_us = current.wall_us - previous.wall_us
+    if wall_us - elapsed_us <= MAX_AHEAD_US:  # else a clock without a battery was set at last
+        elapsed_us = max(elapsed_us, wall_us)
     if elapsed_us < MIN_STALL_US:
         return None
     return TimeSpan(current.wall_us - elapsed_us, current.wall_us)

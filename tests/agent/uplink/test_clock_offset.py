@@ -26,6 +26,14 @@ def test_wall_clock_jump_changes_offset() -> None:
     assert clock.offset_us(wall_us=5_000_000 - 3_600_000_000, monotonic_us=0) == 3_600_000_000
 
 
+def test_jump_of_collectors_clock_is_over_with_its_next_answer() -> None:
+    two_years = 2 * 365 * 86_400_000_000
+    clock = ClockFilter()
+    clock.add(exchange(two_years, 1, 1))  # by chance the fastest
+    clock.add(exchange(5_000_000, 10_000, 10_000))
+    assert clock.offset_us(wall_us=5_000_000, monotonic_us=0) == 0
+
+
 @pytest.mark.parametrize(
     "impossible",
     [

@@ -12,6 +12,7 @@ import pytest
 from heliograph_collector import cli
 from heliograph_collector.cli.doctor import (
     Level,
+    check_clock,
     check_contact,
     check_data_directory,
     check_intake,
@@ -23,6 +24,10 @@ from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import open_keyring
 from heliograph_collector.fleet.certificate import make_certificate
+from heliograph_collector.model.signals import Goodbye
+from heliograph_collector.store.journal.journal import Journal
+from support.hand_clock import HandClock
+from support.journal_rows import row_of
 
 
 @pytest.fixture
@@ -71,6 +76,18 @@ def test_a_collector_that_does_not_run_fails(
     assert "FAILURE  readiness       `serve` does not run" in capsys.readouterr().out
     assert cli.main(["doctor", "--data", str(tmp_path / "none")]) == 1
     assert "is missing: start `serve` once" in capsys.readouterr().out
+
+
+async def test_journal_ahead_of_the_clock_is_a_warning(data: Path) -> None:
+    clock = HandClock()
+    journal = Journal(data / "journal.db")
+    await journal.append([row_of(Goodbye(clock.wall, "nym"))])
+    assert check_clock(data, clock).level is Level.OK
+    await journal.append([row_of(Goodbye(clock.wall + 63_072_000_000_000, "nym"))])
+    finding = check_clock(data, clock)
+    await journal.close()
+    assert finding.level is Level.WARNING
+    assert "up to 63072000 s ahead of the clock" in finding.sentence
 
 
 def test_what_a_killed_collector_left_behind_fails(data: Path) -> None:

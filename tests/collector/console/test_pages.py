@@ -1,6 +1,7 @@
 """What an operator does at the console, over plain HTTP: fleet, invitations, plan, codes, trail."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -164,6 +165,11 @@ async def test_health_in_one_line_each(caller: Caller, backend: FakeBackend) -> 
     _, page = await caller.get("/console/health")
     assert "1 of 1 connected control online" in page
     assert "1 agent has a backlog, 400 envelopes in all" in page
+    backend.ingest_status = replace(
+        backend.ingest_status, notices=["The machine's clock jumped ahead by 9 s."]
+    )
+    _, page = await caller.get("/console/health")
+    assert "clock jumped ahead by 9 s" in page
 
 
 async def test_what_the_rules_of_today_would_move(caller: Caller, backend: FakeBackend) -> None:

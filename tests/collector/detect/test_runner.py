@@ -1,6 +1,7 @@
 """The detectors at work: rows come into the journal, incidents go into the log and the stream."""
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -101,17 +102,58 @@ async def test_absence_of_the_collector_is_no_incident(tmp_path: Path) -> None:
         assert run.detector.book.incidents() == []
 
 
-async def test_clock_set_back_is_reported_until_it_catches_up(tmp_path: Path) -> None:
+YEARS_S = 2 * 365 * 86_400.0
+
+
+def later(rows: Iterable[JournalRow], by_s: float) -> list[JournalRow]:
+    by_us = at(by_s) - at(0)
+    return [
+        replace(r, received_us=r.received_us + by_us, heard_us=r.heard_us and r.heard_us + by_us)
+        for r in rows
+    ]
+
+
+async def test_clock_set_back_is_reported_and_left_behind(tmp_path: Path) -> None:
     """Till then no minute is closed and no silence found: that nothing is said is no good news."""
     async with DetectorRun(tmp_path) as run:
-        await run.play(quiet(), 1_800, tick_s=60)
+        await run.play(later(quiet(), 3_600), ONSET + 3_600, tick_s=60)
         assert run.detector.problems() == []
-        run.clock.wall -= 900_000_000
-        await run.play([], 1_000, tick_s=10)
-        (told,) = run.detector.problems()
-        assert told.startswith("The clock was set back: the detectors judge nothing for 7")
-        await run.play([], 1_800, tick_s=60)
+        run.clock.wall -= at(3_600) - at(0)
+        began_s = (run.clock.wall - at(0)) / 1e6
+        await run.play([], began_s + 30, tick_s=5)
+        (sentence,) = run.detector.problems()
+        assert sentence.startswith("The clock was set back by 3")
+        await run.play([], began_s + 120, tick_s=5)
         assert run.detector.problems() == []
+        (gap,) = run.detector.list_gaps(0, run.clock.wall)
+        assert gap.reason == "clock"
+        lost = [r for r in cut() if at(ONSET) <= r.received_us]
+        await run.play(later(lost, began_s + 120 - ONSET), began_s + 120 + UNTIL - ONSET)
+        assert len(run.confirmed()) == 1, "who was here before is known"
+
+
+async def test_run_with_clock_ahead_blinds_no_later_run(tmp_path: Path) -> None:
+    """A collector ran for 25 s two years ahead, and was started again with the right time."""
+    everybody = [*country(), *world()]
+    async with DetectorRun(tmp_path, start_s=YEARS_S) as run:
+        rows = restart(YEARS_S, YEARS_S, everybody, 5)
+        await run.play([r for r in rows if r.received_us <= at(YEARS_S + 25)], YEARS_S + 25, 1)
+    async with DetectorRun(tmp_path) as run:
+        rows = [row_of(Fault(at(0), at(0), FaultReason.RESTART)), *restart(0, 0, everybody, 6)[1:]]
+        run.clock.monotonic += 10**11  # the machine has run for a day
+        await run.play(rows, 50, tick_s=1)
+        assert "judge nothing" in str(run.detector.problems())
+        await run.play([r for r in rows if r.received_us > at(50)], 180, tick_s=1)
+        assert run.detector.problems() == []
+        (gap,) = run.detector.list_gaps(0, at(180))
+        assert (gap.reason, gap.country) == ("clock", "")
+        assert at(0) <= gap.since_us < (gap.until_us or 0) <= at(62)
+    async with DetectorRun(tmp_path, start_s=190) as run:  # the newest state is the one to read
+        await run.play(restart(185, 190, everybody, 6), 300, tick_s=5)
+        assert run.detector.problems() == []
+        await run.play([row for row in cut() if row.received_us > at(300)], UNTIL)
+        assert [incident.state for incident in run.confirmed()] == ["closed"]
+        assert all(0 <= seconds(incident.started.earliest) < UNTIL for incident in run.confirmed())
 
 
 async def test_goodbyes_of_all_are_a_coverage_gap_and_no_incident(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ silence during a fault proves nothing. The time of the blackout is a coverage ga
 
 import heapq
 from collections import defaultdict, deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
@@ -24,6 +24,7 @@ from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceStatus,
     PresenceTracker,
     VantagePresence,
     affects,
@@ -38,6 +39,7 @@ from heliograph_collector.model.signals import (
     OfflineReport,
     VantageArrival,
     VantageLoss,
+    VantageRef,
     VantageSignal,
     sort_signals,
 )
@@ -116,7 +118,7 @@ class SilenceDetector:
         self._outages: list[OutageEpisode] = []
         self._recent_silences: defaultdict[str, deque[VantagePresence]] = defaultdict(deque)
         self._blackouts: list[_Blackout] = []
-        self._coverage_gaps: list[CoverageGap] = []
+        self.coverage_gaps: list[CoverageGap] = []
         self._timers: list[tuple[int, int, str, object]] = []
         self._scheduled: set[tuple[str, str]] = set()
         self._timer_number = 0
@@ -149,7 +151,7 @@ class SilenceDetector:
 
     def findings(self) -> Findings:
         return Findings(
-            tuple(outage.to_incident() for outage in self._outages), tuple(self._coverage_gaps)
+            tuple(outage.to_incident() for outage in self._outages), tuple(self.coverage_gaps)
         )
 
     def restore(self, incident: Incident) -> None:
@@ -159,11 +161,12 @@ class SilenceDetector:
     def forget(self, before_us: int, gaps_before_us: int) -> None:
         """Drop incidents and coverage gaps that ended before these times."""
         self._outages = [d for d in self._outages if d.is_open or (d.closed_us or 0) >= before_us]
-        self._coverage_gaps = [b for b in self._coverage_gaps if b.until_us >= gaps_before_us]
+        self.coverage_gaps = [b for b in self.coverage_gaps if b.until_us >= gaps_before_us]
 
-    @property
-    def coverage_gaps(self) -> Sequence[CoverageGap]:
-        return self._coverage_gaps
+    def list_live(self) -> list[VantageRef]:
+        """List the vantages that are here."""
+        vantages = self._presence.vantages.values()
+        return [v.witness for v in vantages if v.status is PresenceStatus.LIVE]
 
     def country_of(self, pseudonym: str) -> str:
         """Return the country of a vantage, "" if it is unknown."""
@@ -183,7 +186,7 @@ class SilenceDetector:
             ],
             darks=self._outages,
             cases=[(c, outage_index.get(id(c.dark), -1)) for c in self._candidates.values()],
-            blind=self._coverage_gaps,
+            blind=self.coverage_gaps,
             timers=[
                 (at_us, number, name, target, -1)
                 if isinstance(target, str)
@@ -209,7 +212,7 @@ class SilenceDetector:
             for fault, until_us, pseudonyms in state.blackouts
         ]
         detector._outages = state.darks
-        detector._coverage_gaps = state.blind
+        detector.coverage_gaps = state.blind
         for candidate, index in state.cases:
             candidate.dark = state.darks[index] if index >= 0 else None
             detector._candidates[candidate.country] = candidate
@@ -279,10 +282,10 @@ class SilenceDetector:
         if blackout is None:
             blackout = _Blackout(fault, until_us, self._presence.suspend(fault))
             self._blackouts.append(blackout)
-            self._coverage_gaps.append(gap)
+            self.coverage_gaps.append(gap)
         else:
             previous_gap = replace(gap, until_us=blackout.until_us)
-            self._coverage_gaps = [gap if b == previous_gap else b for b in self._coverage_gaps]
+            self.coverage_gaps = [gap if b == previous_gap else b for b in self.coverage_gaps]
             blackout.until_us = max(until_us, blackout.until_us)
         for silences in self._recent_silences.values():
             self._defer_silences(silences, blackout)
@@ -321,7 +324,7 @@ class SilenceDetector:
                 self._add_timer(due_us, "look", country)
         outcome = candidate.evaluate(self._presence, self._outages, now_us)
         if outcome is CandidateOutcome.GATED:
-            self._coverage_gaps.append(
+            self.coverage_gaps.append(
                 CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
             )
         if outcome is not CandidateOutcome.PENDING:
