@@ -1,7 +1,8 @@
 """Seal and open a batch: protobuf → zstd → Ed25519 → padding → HPKE.
 
-Padding is inside the seal, so that a carrier sees one of few sizes and cannot change the
-padding. HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
+The signature covers the collector's sealing key, so that a collector cannot seal what it opened to
+another one. Padding is inside the seal, so that a carrier sees one of few sizes and cannot change
+the padding. HPKE is RFC 9180 base mode, DHKEM(X25519, HKDF-SHA256), HKDF-SHA256, ChaCha20-Poly1305.
 """
 
 from collections.abc import Callable
@@ -22,8 +23,12 @@ from heliograph.zstd_frame import (
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.hpke import Suite
 
-VERSION = 1
-INFO = b"heliograph envelope v1"
+VERSION = 2
+INFO = b"heliograph envelope v2"
+# Version 1, of agents up to 0.1.0, was signed without the collector's key. It is opened until
+# 0.3.0, because spools of agents in the dark hold it for 120 days.
+UNBOUND_VERSION = 1
+_INFO_BY_VERSION = {VERSION: INFO, UNBOUND_VERSION: b"heliograph envelope v1"}
 SIZES = (
     512,
     2_048,
@@ -84,7 +89,9 @@ def seal_batch(batch: pb.Batch, signer: keys.SigningKey, collector: bytes) -> by
         raise EnvelopeError("too_large")
     compressed = compress_frame(raw, level=9)
     signed = pb.SignedBatch(
-        agent=batch.agent, batch=compressed, signature=signer.sign(keys.BATCH, compressed)
+        agent=batch.agent,
+        batch=compressed,
+        signature=signer.sign(keys.BATCH, collector + compressed),
     ).SerializeToString()
     sealed = hpke_suite().encrypt(_pad(signed), X25519PublicKey.from_public_bytes(collector), INFO)
     return pb.Envelope(
@@ -104,12 +111,19 @@ def open_envelope(
     public = public_key_of(signed.agent)
     if public is None:
         raise EnvelopeError("unknown_agent")
-    if not keys.verify(public, signed.signature, keys.BATCH, signed.batch):
+    if not _is_signed(signed, public, key, envelope.version):
         raise EnvelopeError("bad_signature")
     batch = decompress_batch(signed.batch)
     if batch.agent != signed.agent:
         raise EnvelopeError("bad_batch")
     return VerifiedBatch(signed.agent, batch.sequence, batch, signed.batch)
+
+
+def _is_signed(signed: pb.SignedBatch, public: bytes, key: keys.SealingKey, version: int) -> bool:
+    """Verify the signature in the form of the envelope's version."""
+    if version == UNBOUND_VERSION:
+        return keys.verify(public, signed.signature, keys.UNBOUND_BATCH, signed.batch)
+    return keys.verify(public, signed.signature, keys.BATCH, key.public + signed.batch)
 
 
 def decompress_batch(compressed: bytes) -> pb.Batch:
@@ -124,18 +138,25 @@ def decompress_batch(compressed: bytes) -> pb.Batch:
         raise EnvelopeError("bad_batch") from error
 
 
+def find_info(envelope: pb.Envelope) -> bytes:
+    """Return the HPKE info of the envelope's version. Raises EnvelopeError."""
+    info = _INFO_BY_VERSION.get(envelope.version)
+    if info is None:
+        raise EnvelopeError("unknown_version")
+    return info
+
+
 def _unseal(envelope: pb.Envelope, key: keys.SealingKey) -> pb.SignedBatch:
     from cryptography.exceptions import InvalidTag
 
-    if envelope.version != VERSION:
-        raise EnvelopeError("unknown_version")
+    info = find_info(envelope)
     if envelope.key_id != key.id:
         raise EnvelopeError("unknown_key")
     if len(envelope.sealed) not in SIZES:
         raise EnvelopeError("bad_size")
     try:
         return pb.SignedBatch.FromString(
-            _unpad(hpke_suite().decrypt(envelope.sealed, key.private, INFO))
+            _unpad(hpke_suite().decrypt(envelope.sealed, key.private, info))
         )
     except (InvalidTag, ValueError) as error:
         raise EnvelopeError("bad_seal") from error

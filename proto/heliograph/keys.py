@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
 # Contexts of signatures: a signature for one purpose is invalid for every other purpose.
-BATCH = b"heliograph batch v1\0"
+BATCH = b"heliograph batch v2\0"  # over the collector's sealing key and the batch
+UNBOUND_BATCH = b"heliograph batch v1\0"  # over the batch alone: envelopes of version 1
 HELLO = b"heliograph hello v1\0"
 ENROL = b"heliograph enrol v1\0"
 PLAN = b"heliograph plan v1\0"

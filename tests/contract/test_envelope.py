@@ -20,6 +20,7 @@ from support.zstd_library import zstd
 SIGNER = keys.SigningKey(bytes(range(32)))
 COLLECTOR = keys.SealingKey(bytes(range(32, 64)))
 AGENT = keys.agent_id(SIGNER.public)
+INFO_BY_VERSION = {2: envelope.INFO, 1: b"heliograph envelope v1"}
 GOLDEN = Path(__file__).with_name("golden")
 
 
@@ -47,7 +48,7 @@ def encrypted(padded: bytes) -> pb.Envelope:
     suite = hpke.Suite(hpke.KEM.X25519, hpke.KDF.HKDF_SHA256, hpke.AEAD.CHACHA20_POLY1305)
     public = X25519PublicKey.from_public_bytes(COLLECTOR.public)
     inner = suite.encrypt(padded, public, envelope.INFO)
-    return pb.Envelope(version=1, key_id=COLLECTOR.id, sealed=inner)
+    return pb.Envelope(version=envelope.VERSION, key_id=COLLECTOR.id, sealed=inner)
 
 
 def sealed(signed: bytes) -> pb.Envelope:
@@ -57,7 +58,7 @@ def sealed(signed: bytes) -> pb.Envelope:
 
 
 def signed(compressed: bytes, agent: bytes = AGENT) -> pb.Envelope:
-    signature = SIGNER.sign(keys.BATCH, compressed)
+    signature = SIGNER.sign(keys.BATCH, COLLECTOR.public + compressed)
     return sealed(
         pb.SignedBatch(agent=agent, batch=compressed, signature=signature).SerializeToString()
     )
@@ -128,7 +129,29 @@ def test_one_agent_cannot_speak_for_another() -> None:
     assert reason(signed(compressed)) == "bad_batch"
 
 
-@pytest.mark.parametrize("version", [0, 2, 2**32 - 1])
+def reseal_envelope(wire: pb.Envelope, version: int, to: keys.SealingKey) -> pb.Envelope:
+    """Open an envelope as its collector, and seal the signed batch in it to another one."""
+    padded = envelope.hpke_suite().decrypt(
+        wire.sealed, COLLECTOR.private, INFO_BY_VERSION[wire.version]
+    )
+    resealed = envelope.hpke_suite().encrypt(
+        padded, X25519PublicKey.from_public_bytes(to.public), INFO_BY_VERSION[version]
+    )
+    return pb.Envelope(version=version, key_id=to.id, sealed=resealed)
+
+
+@pytest.mark.parametrize("version", INFO_BY_VERSION)
+def test_collector_cannot_seal_a_batch_to_another(version: int) -> None:
+    """Also not under the older version, whose signature does not cover the collector's key."""
+    wire = pb.Envelope.FromString(envelope.seal_batch(batch(), SIGNER, COLLECTOR.public))
+    other = keys.SealingKey(bytes(range(64, 96)))
+    with pytest.raises(envelope.EnvelopeError, match="bad_signature"):
+        envelope.open_envelope(reseal_envelope(wire, version, other), other, known)
+    back = reseal_envelope(wire, envelope.VERSION, COLLECTOR)
+    assert envelope.open_envelope(back, COLLECTOR, known).sequence == 7
+
+
+@pytest.mark.parametrize("version", [0, 3, 2**32 - 1])
 def test_a_version_we_do_not_speak_is_named(version: int) -> None:
     wire = pb.Envelope.FromString(envelope.seal_batch(batch(), SIGNER, COLLECTOR.public))
     wire.version = version

@@ -107,6 +107,7 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
     from heliograph import bundle
     from heliograph.keys import key_id
     from heliograph_agent.spool import iter_numbered_envelopes, record_receipts
+    from heliograph_agent.uplink.session import needs_newer_collector
 
     try:
         with file.open("rb") as stream:
@@ -124,6 +125,7 @@ def _take_receipts(file: Path, state: State, collector: Collector) -> int:
         sequence: (receipts[digest].status, receipts[digest].reason)
         for sequence, envelope in iter_numbered_envelopes(spool_path)
         if (digest := bundle.digest_envelope(envelope)) in receipts
+        and not needs_newer_collector(receipts[digest].status, receipts[digest].reason)
     }
     record_receipts(spool_path, matching, SystemClock())
     refused_count = sum(status == "rejected" for status, _ in matching.values())

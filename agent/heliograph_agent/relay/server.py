@@ -87,6 +87,7 @@ class TlsServerStream:
 
 
 # connections: of all peers, and of one peer
+MAX_VERSION = 127  # of an envelope: one byte, so that agents of other versions pass and no data
 MAX_CONNECTIONS = 32
 MAX_PEER_CONNECTIONS = 8
 # seconds: for a complete request, and for the collector's answer
@@ -204,10 +205,10 @@ class Relay:
         except DecodeError:
             return False
         self._note_sealing_key()
-        if message.key_id not in self._sealing_key_ids:
+        if message.key_id not in self._sealing_key_ids or message.version > MAX_VERSION:
             return False
         canonical = envelope_pb2.Envelope(
-            version=envelope.VERSION, key_id=message.key_id, sealed=message.sealed
+            version=message.version, key_id=message.key_id, sealed=message.sealed
         )
         return len(message.sealed) in envelope.SIZES and canonical.SerializeToString() == raw
 

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from heliograph.v1.intake_pb2_grpc import IntakeAsyncStub
 
 RETRY_S = 30  # when a `retry` of the collector names no time
+UPGRADE_RETRY_S = 3_600  # assumed; until a collector of an earlier version is asked again
 MAX_REASON = 64
 STATUS_NAMES = {
     intake_pb2.STATUS_STORED: "stored",
@@ -39,19 +40,26 @@ STATUS_NAMES = {
 }
 
 
+def needs_newer_collector(status: str, reason: str) -> bool:
+    """Return whether a collector refused an envelope that a later version of it takes."""
+    return status == "rejected" and reason == "unknown_version"
+
+
 async def record_receipt(
     context: "UplinkContext", sequence: int, receipt: intake_pb2.Receipt
-) -> bool:
-    """Record a receipt; return whether it settled the envelope. Raises UplinkError."""
+) -> int:
+    """Record a receipt; return 0, or the seconds after which to send again. Raises UplinkError."""
     status = STATUS_NAMES.get(receipt.status)
     if status is None:
-        return False
+        return receipt.retry_after_s or RETRY_S
+    if needs_newer_collector(status, receipt.reason):
+        return UPGRADE_RETRY_S
     reason = receipt.reason[:MAX_REASON]
     with convert_spool_errors():
         await context.spool.record_receipt(sequence, status, reason)
     if status == "rejected":
         context.agent.note_rejection(sequence, reason)
-    return True
+    return 0
 
 
 @contextmanager
@@ -256,8 +264,9 @@ class UplinkSession:
         if sequence not in self._window:
             return
         # Remove it from the spool first, because `_send_batch` could list it again.
-        if not await record_receipt(self._context, sequence, receipt):
-            self._pause_sending(receipt.retry_after_s or RETRY_S)
+        wait_s = await record_receipt(self._context, sequence, receipt)
+        if wait_s:
+            self._pause_sending(wait_s)
         self._window.remove(sequence)
 
     def _handle_clock(self, clock: intake_pb2.Clock) -> None:

@@ -32,7 +32,6 @@ from heliograph_agent.uplink.dialer import PinnedConnection
 from heliograph_agent.uplink.plan_download import PlanDownload, read_relayed_receipt
 from heliograph_agent.uplink.send_window import MAX_HOLD_S
 from heliograph_agent.uplink.session import (
-    RETRY_S,
     STATUS_NAMES,
     ReplyListener,
     UplinkContext,
@@ -291,6 +290,6 @@ class PostTransport:
         if not self._unsettled_count:
             with convert_spool_errors():
                 await self._context.reconnect_delay.record_reply(self._context.spool)
-        if not await record_receipt(self._context, sequence, receipt):
-            wait_s = min(receipt.retry_after_s or RETRY_S, MAX_HOLD_S)
+        wait_s = min(await record_receipt(self._context, sequence, receipt), MAX_HOLD_S)
+        if wait_s:
             self._hold_until_us = self._clock.monotonic_us() + wait_s * 1_000_000

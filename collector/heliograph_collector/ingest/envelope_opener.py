@@ -47,8 +47,7 @@ class EnvelopeOpener:
         self._threads.shutdown(wait=False, cancel_futures=True)
 
     def _open(self, message: pb.Envelope, received_us: int) -> OpenedEnvelope:
-        if message.version != envelope.VERSION:
-            raise envelope.EnvelopeError("unknown_version")
+        envelope.find_info(message)  # an unknown version is refused before any file is read
         key = self._sealing_keys.find(message.key_id)
         if key is None:
             raise envelope.EnvelopeError("unknown_key")

@@ -74,7 +74,7 @@ class SignedBatch(_message.Message):
     batch: _builtins.bytes
     """zstd frame of Batch, content size declared"""
     signature: _builtins.bytes
-    """Ed25519 over context and batch"""
+    """Ed25519 over context, the collector's sealing key, and batch"""
     def __init__(
         self,
         *,

@@ -14,7 +14,7 @@ import pytest_asyncio
 
 from heliograph import codec, plan_chunks, relay_line
 from heliograph.clock import SystemClock
-from heliograph.envelope import SIZES
+from heliograph.envelope import SIZES, VERSION
 from heliograph.keys import SealingKey, key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
@@ -181,9 +181,11 @@ async def say(port: int, body: bytes, record_bytes: int = 16_384) -> bytes:
             writer.transport.abort()
 
 
-def sealed_for(collector: Identity, size: int = SIZES[0], more: bytes = b"") -> bytes:
+def sealed_for(
+    collector: Identity, size: int = SIZES[0], more: bytes = b"", version: int = VERSION
+) -> bytes:
     envelope_message = envelope_pb2.Envelope(
-        version=1, key_id=key_id(collector.sealing.public), sealed=bytes(size)
+        version=version, key_id=key_id(collector.sealing.public), sealed=bytes(size)
     )
     return envelope_message.SerializeToString() + more
 
@@ -199,6 +201,7 @@ async def test_relay_refuses_other_requests(agent: Agent, who: Identity, tmp_pat
             sealed_for(stranger),
             sealed_for(who, SIZES[0] + 1),
             sealed_for(who, more=b"\x7a\x03abc"),
+            sealed_for(who, version=MAX_VERSION + 1),
         ):
             assert (await say(server.port, sent)).startswith(b"HTTP/1.1 422 ")
         answer = await say(server.port, b"CONNECT 192.0.2.1:443 HTTP/1.1\r\n\r\n")
@@ -215,7 +218,9 @@ async def test_relay_without_collector_asks_for_retry(
     gone = Collector(who, plan_of())
     gone.port = free_port()
     async with relay(agent, gone, tmp_path / "relay") as (server, _):
-        answer = await say(server.port, sealed_for(who))
+        for version in (VERSION, VERSION - 1, VERSION + 1):  # of other agents, who upgrade alone
+            answer = await say(server.port, sealed_for(who, version=version))
+            assert answer.startswith(b"HTTP/1.1 503 ")
     response = intake_pb2.SubmitResponse.FromString(answer.partition(b"\r\n\r\n")[2])
     assert response.receipt.status == intake_pb2.STATUS_RETRY
     assert response.receipt.retry_after_s > 0

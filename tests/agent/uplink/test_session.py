@@ -122,6 +122,27 @@ async def test_duplicate_is_settled_and_rejected_batch_is_quarantined(
         assert len(collector.batches) == 4, "and is not sent again"
 
 
+async def test_collector_of_an_earlier_version_loses_no_results(
+    agent: Agent, who: Identity
+) -> None:
+    """It refuses what it cannot open, and takes it once it was upgraded."""
+    offered: list[int] = []
+
+    def refuse(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
+        offered.append(batch.sequence)
+        return make_receipt(batch, REJECTED, "unknown_version")
+
+    async with intake(who=who) as collector, running(agent, collector):
+        collector.answer = refuse
+        await agent.put()
+        await collector.until(lambda: offered == [1])
+        await collector.hang_up()
+        collector.answer = stored
+        await agent.empty()
+        assert agent.rejected == []
+        assert collector.stored == {1}
+
+
 async def test_retry_sends_again_later(agent: Agent, who: Identity) -> None:
     refused: list[int] = []
 

@@ -21,7 +21,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
 from heliograph import keys
-from heliograph.envelope import INFO, SIZES, hpke_suite
+from heliograph.envelope import INFO, SIZES, VERSION, hpke_suite
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
@@ -233,14 +233,14 @@ def sealed(
     signer: Caller, batch: bytes, agent: bytes, key: bytes | None = None
 ) -> envelope_pb2.Envelope:
     """An envelope as `envelope.seal` makes them, with anything inside."""
-    signature = signer.signer.sign(keys.BATCH, batch)
-    signed = envelope_pb2.SignedBatch(agent=agent, batch=batch, signature=signature)
     ours = signer.keyring.sealing.public
+    signature = signer.signer.sign(keys.BATCH, ours + batch)
+    signed = envelope_pb2.SignedBatch(agent=agent, batch=batch, signature=signature)
     to = X25519PrivateKey.from_private_bytes(key).public_key() if key else None
     content = hpke_suite().encrypt(
         padded(signed.SerializeToString()), to or X25519PublicKey.from_public_bytes(ours), INFO
     )
-    return envelope_pb2.Envelope(version=1, key_id=keys.key_id(ours), sealed=content)
+    return envelope_pb2.Envelope(version=VERSION, key_id=keys.key_id(ours), sealed=content)
 
 
 def padded(signed: bytes) -> bytes:
