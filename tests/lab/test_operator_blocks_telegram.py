@@ -19,7 +19,7 @@ from lab.country.country import Country, country
 from lab.country.topology import FIRST_ASN, small_country
 from lab.country.world import require_for_test
 from support.browser_reader import Open, Reader
-from support.operator_journey import invite, log_in
+from support.operator_journey import invite, log_in, publish
 from support.programs import ask, collector
 
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
@@ -110,8 +110,7 @@ async def _the_operator_confirms(seen: Reader, public: Reader) -> None:
     await seen.page.click("#case-list .case a")
     assert f"AS{KCELL_ASN} mobile" in await seen.text("#case-votes")
     await seen.page.fill("#text", REASON)
-    async with seen.page.expect_navigation():
-        await seen.page.click("button[value=confirmed]")
+    await publish(seen, "confirmed")
     assert (await seen.text("h1")).startswith("Confirmed by the operator")
     assert REASON in await seen.text("#case-said")
     await public.page.wait_for_selector("text=confirmed by the operator")

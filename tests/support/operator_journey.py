@@ -23,6 +23,13 @@ async def log_in(
         assert "not right" in await seen.text("[role=alert]")
 
 
+async def publish(seen: Reader, act: str) -> None:
+    """Choose an act on an incident's page, read what it publishes, and publish it."""
+    for button in (f"button[value={act}]", "button[name=publish]"):
+        async with seen.page.expect_navigation():
+            await seen.page.click(button)
+
+
 async def invite(seen: Reader, *, uses: int = 1) -> str:
     page = seen.page
     await seen.goto("/console/invites")

@@ -136,6 +136,18 @@ def _list_allowed_acts(incident: IncidentDocument) -> list[str]:
     return allowed_acts
 
 
+def describe_publication(incident: IncidentDocument) -> list[tuple[str, str]]:
+    """Describe scope and times of an incident, as its public page does."""
+    facts = [
+        ("Where", incident_text.describe_place(incident.parts, incident.scope)),
+        ("What", incident.title or "all traffic"),
+        ("Began", incident_text.describe_bracket(incident.started)),
+        ("Ended", incident_text.describe_bracket(incident.ended) if incident.ended else ""),
+        ("How", labels.describe_method(incident.layer, incident.method)),
+    ]
+    return [(name, value) for name, value in facts if value]
+
+
 def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
     confirmed_at = (
         incident_text.format_timestamp(incident.confirmed)
@@ -143,11 +155,7 @@ def _build_facts(incident: IncidentDocument) -> list[tuple[str, str]]:
         else "not confirmed"
     )
     facts = [
-        ("Where", incident_text.describe_place(incident.parts, incident.scope)),
-        ("What", incident.title or "all traffic"),
-        ("Began", incident_text.describe_bracket(incident.started)),
-        ("Ended", incident_text.describe_bracket(incident.ended) if incident.ended else ""),
-        ("How", labels.describe_method(incident.layer, incident.method)),
+        *describe_publication(incident),
         ("Detector", f"{incident.detected}; {confirmed_at}"),
         ("Operator", _describe_operator(incident)),
         ("How sure", incident_text.describe_confidence(incident)),

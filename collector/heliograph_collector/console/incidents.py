@@ -1,4 +1,4 @@
-"""Incident pages of the console: evidence, and the four acts of an operator."""
+"""Incident pages of the console: evidence, and an operator's acts, each reviewed first."""
 
 import asyncio
 from typing import Protocol
@@ -13,23 +13,31 @@ from heliograph_collector.console.incident_views import (
     build_detail,
     build_row,
 )
+from heliograph_collector.console.reviews import Publication, Reviews, build_publication
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import EvidenceReader, IncidentEvidence
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry, OperatorEntryError
+from heliograph_collector.incidents.published.log import OperatorBody
 from heliograph_collector.incidents.state import LogEntry, OperatorAct
 
 PATH = "/console/incidents"
 ACTS = ("acknowledged", "annotated", "confirmed", "withdrawn")
 FILTERS = ("open", "over", "all")
 _MAX_ROWS = 200  # rows of the list
+_USED_REVIEW = "This was published, or its page is too old: nothing was published now."
+_CHANGED = "It has changed since you looked: read again what would be published."
 _EVIDENCE_TIMEOUT_S = 10.0  # after this time the page is shown without the store's data
 
 
 class OperatorLog(Protocol):
     """The incident log, to which an operator adds entries."""
+
+    async def preview_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        """Return the entry that would be written now. Raises OperatorEntryError."""
+        ...
 
     async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
         """Write an entry. Raises OperatorEntryError, OSError, AlertLogError."""
@@ -44,13 +52,15 @@ class IncidentPages:
     ) -> None:
         self._access_control = access_control
         self._operator_log = operator_log
+        self._reviews = Reviews(access_control.backend.clock)
         self._incident_cache = IncidentCache(feed)
         self._evidence_reader = EvidenceReader(feed)
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", PATH, VIEWER, self.show_list)
         add_route("GET", PATH + "/{id}", VIEWER, self.show_incident)
-        add_route("POST", PATH + "/{id}", OPERATOR, self.record_act)
+        add_route("POST", PATH + "/{id}", OPERATOR, self.review_act)
+        add_route("POST", PATH + "/{id}/publish", OPERATOR, self.publish_act)
 
     async def show_list(self, request: web.Request) -> web.StreamResponse:
         query = {name: request.query.get(name, "")[:64] for name in ("show", "country", "service")}
@@ -81,44 +91,94 @@ class IncidentPages:
         )
 
     async def show_incident(self, request: web.Request) -> web.StreamResponse:
-        return await self._render_incident(request, self._find_incident(request))
+        return await self._render_incident(request)
 
-    async def record_act(self, request: web.Request) -> web.StreamResponse:
+    async def review_act(self, request: web.Request) -> web.StreamResponse:
+        """Show what an act would publish; nothing is written yet."""
         incident = self._find_incident(request)
         form = self._access_control.checked_form(request)
         act = form.get("act", "")
         if act not in ACTS:
             raise Problem(400, "No such act", f"It is one of {', '.join(ACTS)}.")
-        comment = form.get("text", "")
         session = templates.session_of(request)
-        name = session.name if session and form.get("named") else ""
-        await self._access_control.record_audit(request, f"incident.{act}", incident.row.id)
-        seen_number = forms.parse_number(form.get("seen", ""), 9) or 0
-        refusal = await self._write_entry(
-            OperatorEntry(
-                incident=incident.row.id,
-                act=OperatorAct(f"operator_{act}"),
-                seen_number=seen_number,
-                note=comment,
-                name=name,
-            )
+        operator_entry = OperatorEntry(
+            incident=incident.row.id,
+            act=OperatorAct(f"operator_{act}"),
+            seen_number=forms.parse_number(form.get("seen", ""), 9) or 0,
+            note=form.get("text", ""),
+            name=session.name if session and form.get("named") else "",
         )
-        if refusal:
-            current = self._find_incident(request)
-            return await self._render_incident(
-                request, current, status=409, error_text=refusal, act=act, comment=comment
-            )
-        return templates.redirect(f"{PATH}/{incident.row.id}")
-
-    async def _write_entry(self, operator_entry: OperatorEntry) -> str:
-        """Write the entry; return the reason in a sentence if the log refuses it."""
         try:
-            await self._operator_log.record_operator_entry(operator_entry)
+            return await self._render_review(request, operator_entry)
         except OperatorEntryError as error:
-            return str(error)
+            return await self._render_incident(request, str(error), operator_entry.note)
+
+    async def publish_act(self, request: web.Request) -> web.StreamResponse:
+        """Write the entry of a review, if it still publishes what its page showed."""
+        incident = self._find_incident(request)
+        session = templates.session_of(request)
+        token = self._access_control.checked_form(request).get("review", "")
+        review = self._reviews.take(token, session.token if session else "", incident.row.id)
+        if review is None:
+            return await self._render_incident(request, _USED_REVIEW)
+        entry = review.operator_entry
+        try:
+            if await self._preview(entry) != review.publication:
+                return await self._render_review(request, entry, status=409, error_text=_CHANGED)
+            action = f"incident.{entry.act.removeprefix('operator_')}"
+            await self._access_control.record_audit(request, action, entry.incident)
+            await self._operator_log.record_operator_entry(entry)
+        except OperatorEntryError as error:
+            return await self._render_incident(request, str(error), entry.note)
         except (OSError, AlertLogError) as error:
-            return f"The log cannot be written, so nothing was said: {error}."
-        return ""
+            refusal = f"The log cannot be written, so nothing was said: {error}."
+            return await self._render_incident(request, refusal, entry.note)
+        return templates.redirect(f"{PATH}/{entry.incident}")
+
+    async def _preview(self, operator_entry: OperatorEntry) -> Publication:
+        """Build what the entry would publish now. Raises OperatorEntryError."""
+        entry = await self._operator_log.preview_operator_entry(operator_entry)
+        incident = self._incident_cache.preview_incident(entry)
+        if incident is None or not isinstance(entry.body, OperatorBody):
+            raise OperatorEntryError("The incident has too few vantages to be published.")
+        return build_publication(incident, entry.body)
+
+    async def _render_review(
+        self,
+        request: web.Request,
+        operator_entry: OperatorEntry,
+        *,
+        status: int = 200,
+        error_text: str = "",
+    ) -> web.StreamResponse:
+        """Show a review under a new token. Raises OperatorEntryError."""
+        publication = await self._preview(operator_entry)
+        session = templates.session_of(request)
+        token = self._reviews.add(session.token if session else "", operator_entry, publication)
+        return templates.render(
+            request,
+            "review.html",
+            status=status,
+            id=operator_entry.incident,
+            publication=publication,
+            review=token,
+            wrong=error_text,
+        )
+
+    async def _render_incident(
+        self, request: web.Request, error_text: str = "", comment: str = ""
+    ) -> web.StreamResponse:
+        """Show the incident as it is now; after a refusal with its reason and what was typed."""
+        incident = self._find_incident(request)
+        return templates.render(
+            request,
+            "incident.html",
+            status=409 if error_text else 200,
+            case=incident,
+            evidence=await self._get_evidence(incident.row.id),
+            wrong=error_text,
+            text=comment,
+        )
 
     def _list_incidents(self) -> list[IncidentRow]:
         """List the incidents, confirmed before suspected before closed ones."""
@@ -131,27 +191,6 @@ class IncidentPages:
         if incident is None:
             raise Problem(404, "No such incident", f"Those that there are, are at {PATH}.")
         return build_detail(incident)
-
-    async def _render_incident(
-        self,
-        request: web.Request,
-        incident: IncidentDetail,
-        *,
-        status: int = 200,
-        error_text: str = "",
-        act: str = "",
-        comment: str = "",
-    ) -> web.StreamResponse:
-        return templates.render(
-            request,
-            "incident.html",
-            status=status,
-            case=incident,
-            evidence=await self._get_evidence(incident.row.id),
-            wrong=error_text,
-            act=act,
-            text=comment,
-        )
 
     async def _get_evidence(self, id_: str) -> IncidentEvidence:
         """Read the evidence; on failure the page shows the reason instead."""

@@ -272,6 +272,11 @@ class DetectorRunner:
             self._publish_entries([entry])
         return entry
 
+    async def preview_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        """Return the entry that would be written now. Raises OperatorEntryError."""
+        async with self._lock:
+            return self._state.preview_operator_entry(operator_entry, self._clock.wall_us())
+
     async def recheck_late_window(self) -> bool:
         """Evaluate a late window again and return whether one was due. Raises OSError."""
         now_us = self._clock.wall_us()

@@ -150,6 +150,10 @@ class DetectorState:
         """Write an entry of an operator. Raises OperatorEntryError, OSError."""
         return self.log.write_operator_entry(operator_entry, now_us)
 
+    def preview_operator_entry(self, operator_entry: OperatorEntry, now_us: int) -> LogEntry:
+        """Return the entry that would be written. Raises OperatorEntryError."""
+        return self.log.preview_operator_entry(operator_entry, now_us)
+
     def amend(self, amendments: Mapping[str, Incident]) -> None:
         """Store amendments, which override the live detector. Raises OSError."""
         if amendments:

@@ -17,6 +17,7 @@ from heliograph_collector.http.incident_document import (
     sort_key,
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.incidents.state import LogEntry
 
 RECENT_US = 7 * DAY_US
 
@@ -55,6 +56,12 @@ class IncidentCache:
     def get_incident(self, id_: str) -> IncidentDocument | None:
         logged = self._feed.book.get(id_)
         return self._build_document(id_, logged.entries[-1]) if logged else None
+
+    def preview_incident(self, entry: LogEntry) -> IncidentDocument | None:
+        """Build the document as it would be after an entry that is not in the log yet."""
+        feed = self._feed
+        entries = [*feed.book.entries_of(entry.incident), entry]
+        return build_document(entries, feed.services, feed.k_anonymity)
 
     def list_incidents(self, incident_filter: IncidentFilter) -> list[IncidentDocument]:
         """List the incidents that match a filter, newest start first."""

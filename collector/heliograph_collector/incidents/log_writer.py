@@ -22,7 +22,7 @@ from heliograph_collector.incidents.operator_entries import (
     check_entry,
     operator_body,
 )
-from heliograph_collector.incidents.published.log import DetectorBody, EntryBody
+from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
 from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
 from heliograph_collector.incidents.state import (
     IncidentBook,
@@ -81,6 +81,14 @@ class IncidentLogWriter:
 
     def write_operator_entry(self, operator_entry: OperatorEntry, at_us: int) -> LogEntry:
         """Write an operator's entry. Raises OperatorEntryError, OSError."""
+        return self._append_entries([self._build_operator_body(operator_entry, at_us)])[0]
+
+    def preview_operator_entry(self, operator_entry: OperatorEntry, at_us: int) -> LogEntry:
+        """Return the entry that would be written, unsigned. Raises OperatorEntryError."""
+        body = self._build_operator_body(operator_entry, at_us)
+        return LogEntry(len(self.book.entries) + 1, "", b"", body)
+
+    def _build_operator_body(self, operator_entry: OperatorEntry, at_us: int) -> OperatorBody:
         history = self.book.history_of(operator_entry.incident)
         accepted = check_entry(operator_entry, history)
         entries = self.book.entries_of(operator_entry.incident)
@@ -89,9 +97,7 @@ class IncidentLogWriter:
         ):
             raise ChangedError("It has changed since you looked: look again, then say so.")
         detector_entry = next(e for e in reversed(entries) if isinstance(e.body, DetectorBody))
-        return self._append_entries(
-            [operator_body(accepted, detector_entry, at_us, self._is_alerting(accepted))]
-        )[0]
+        return operator_body(accepted, detector_entry, at_us, self._is_alerting(accepted))
 
     def _is_alerting(self, operator_entry: OperatorEntry) -> bool:
         """Return whether an operator's entry alerts subscribers: verdicts do, once each.

@@ -14,7 +14,7 @@ from heliograph_collector.cli import main
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, body_of, read_lines
 from heliograph_collector.incidents.published.log import OperatorBody
 from support.browser_reader import Open, Reader
-from support.operator_journey import log_in
+from support.operator_journey import log_in, publish
 from support.receivers import Receiving, receiving
 from support.serve_process import NO_CONTROL, Served, served
 from support.two_cuts import history, incidents, written
@@ -96,8 +96,7 @@ async def _confirms(seen: Reader, id_: str, password: str) -> None:
     await public.evaluate("window.stayed = true")
     await seen.goto(f"/console/incidents/{id_}")
     await page.fill("#text", "Two providers say so by telephone.")
-    async with page.expect_navigation():
-        await page.click("button[value=confirmed]")
+    await publish(seen, "confirmed")
     await public.wait_for_selector("text=confirmed by the operator")
     assert await public.evaluate("window.stayed")
     assert "Two providers" in await public.inner_text("main")
@@ -109,6 +108,5 @@ async def _withdraws(seen: Reader, id_: str) -> None:
     await seen.goto(f"/console/incidents/{id_}")
     await page.fill("#text", "Our carrier failed there.")
     await page.check("input[name=named]")
-    async with page.expect_navigation():
-        await page.click("button[value=withdrawn]")
+    await publish(seen, "withdrawn")
     assert (await seen.text("h1")).startswith("Withdrawn by the operator")

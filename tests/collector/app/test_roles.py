@@ -79,6 +79,9 @@ class QuietDetector:
     def list_annotations(self, incident: str) -> list[Any]:
         return []
 
+    async def preview_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        raise NotImplementedError
+
     async def record_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
         raise NotImplementedError
 

@@ -14,6 +14,7 @@ from heliograph_collector.console.alerts import AlertPages
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.incident_views import count_open
 from heliograph_collector.console.incidents import IncidentPages
+from heliograph_collector.console.reviews import LIFETIME_US
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.incident_cache import IncidentCache
@@ -46,7 +47,7 @@ from support.incident_book import (
     silence,
 )
 from support.kazakhstan_votes import evening
-from support.operator_journey import log_in
+from support.operator_journey import log_in, publish
 
 FIXED = Vantage(country="KZ", asn=9198, access="fixed")
 RECEIVERS = (
@@ -96,6 +97,9 @@ class Scene:
         entry = self.ledger.write_operator_entry(operator_entry, self._now_us)
         self._publish(entry.incident)
         return entry
+
+    async def preview_operator_entry(self, operator_entry: OperatorEntry) -> LogEntry:
+        return self.ledger.preview_operator_entry(operator_entry, self._now_us)
 
     def _publish(self, id_: str) -> None:
         self.backend.change_markers = {"log": self.ledger.book.head}
@@ -167,8 +171,7 @@ async def test_an_operator_confirms_what_appears_without_reload(
         await seen.check()
         assert "power cut" in await seen.text("#case-known")
         await page.fill("#text", "Two providers in Berlin say so by telephone.")
-        async with page.expect_navigation():
-            await page.click("button[value=confirmed]")
+        await publish(seen, "confirmed")
         assert (await seen.text("h1")).startswith("Confirmed by the operator: fixed lines")
         assert "Two providers" in await seen.text("#case-said")
         assert await page.locator("button[value=confirmed]").count() == 0
@@ -211,17 +214,87 @@ async def test_what_it_rests_on_is_shown_and_filters_narrow(scene: Scene) -> Non
     assert (await browser.get(f"{CASES}/nothing"))[0] == 404
 
 
+async def read_seen(browser: Caller, id_: str) -> str:
+    """The newest entry of the incident, as its page states it."""
+    _, page = await browser.get(f"{CASES}/{id_}")
+    return page.partition('name="seen" value="')[2].partition('"')[0]
+
+
+async def review(browser: Caller, id_: str, act: str, text: str = "") -> tuple[str, str]:
+    """The page that shows what an act would publish, and its token."""
+    fields = {"act": act, "seen": await read_seen(browser, id_), "text": text, "named": "yes"}
+    status, page = await browser.post(f"{CASES}/{id_}", fields)
+    assert status == 200, page
+    return page, page.partition('name="review" value="')[2].partition('"')[0]
+
+
+@pytest.mark.parametrize("act", ["confirmed", "withdrawn", "annotated", "acknowledged"])
+async def test_one_click_signs_nothing(scene: Scene, act: str) -> None:
+    """The second page shows what readers will see, and publishes that, once."""
+    browser, entries = scene.caller, scene.ledger.book.entries
+    await browser.log_in()
+    before = len(entries)
+    page, token = await review(browser, DOUBT, act, "Two providers say so.")
+    assert "Two providers say so." in page
+    assert "the operator, operator" in page
+    assert "Germany" in page
+    assert "UTC on" in page
+    assert len(entries) == before
+    other = {"review": token, "act": "withdrawn", "text": "other words"}
+    assert (await browser.post(f"{CASES}/{MOBILE}/publish", other))[0] == 409, "of another incident"
+    assert (await browser.post(f"{CASES}/{DOUBT}/publish", other))[0] == 303
+    assert [getattr(e.body, "text", "") for e in entries[before:]] == ["Two providers say so."]
+    for used in (token, "", "x" * 43):
+        status, page = await browser.post(f"{CASES}/{DOUBT}/publish", {"review": used})
+        assert (status, "nothing was published now" in page) == (409, True)
+    assert len(entries) == before + 1
+
+
+async def test_headline_after_the_act_is_the_one_that_was_read(scene: Scene) -> None:
+    browser = scene.caller
+    await browser.log_in()
+    page, token = await review(browser, DOUBT, "confirmed")
+    assert "Confirmed by the operator: fixed lines" in page
+    assert "are notified" in page
+    await browser.post(f"{CASES}/{DOUBT}/publish", {"review": token})
+    _, public = await browser.get(f"/incidents/{DOUBT}")
+    headline = page.partition('<strong dir="auto">')[2].partition("<")[0]
+    assert headline in public
+
+
+async def test_review_is_read_again_after_a_change_and_by_its_own_session(scene: Scene) -> None:
+    browser, entries = scene.caller, scene.ledger.book.entries
+    await browser.log_in()
+    page, token = await review(browser, TELEGRAM, "withdrawn", "Our carrier failed.")
+    first, *_ = (known := scene.ledger.last_logged[TELEGRAM]).parts
+    scene.log_incidents(replace(known, parts=(replace(first, votes=first.votes + 90),), method=""))
+    before = len(entries)
+    status, page = await browser.post(f"{CASES}/{TELEGRAM}/publish", {"review": token})
+    assert (status, "read again" in page, len(entries)) == (409, True, before)
+    token = page.partition('name="review" value="')[2].partition('"')[0]
+    await browser.log_in()  # another session
+    await browser.get(f"{CASES}/{TELEGRAM}")
+    stolen = await browser.post(f"{CASES}/{TELEGRAM}/publish", {"review": token})
+    assert (stolen[0], len(entries)) == (409, before)
+    _, token = await review(browser, TELEGRAM, "withdrawn", "Our carrier failed.")
+    scene.world.clock.advance_us(LIFETIME_US + 1)
+    late = await browser.post(f"{CASES}/{TELEGRAM}/publish", {"review": token})
+    assert (late[0], len(entries)) == (409, before)
+
+
 async def test_refusals_keep_what_was_typed(scene: Scene) -> None:
     browser = scene.caller
     await browser.log_in()
-    _, page = await browser.get(f"{CASES}/{TELEGRAM}")
-    seen = page.partition('name="seen" value="')[2].partition('"')[0]
+    seen = await read_seen(browser, TELEGRAM)
     here = f"{CASES}/{TELEGRAM}"
     status, page = await browser.post(here, {"act": "withdrawn", "seen": seen, "text": ""})
     assert (status, "wants a reason" in page) == (409, True)
     scene.log_incidents(replace(scene.ledger.last_logged[TELEGRAM], confidence=0.7))
     withdrawn = {"act": "withdrawn", "seen": seen, "text": "<b>ours</b>"}
-    assert (await browser.post(here, withdrawn))[0] == 303, "particulars are no other state"
+    status, page = await browser.post(here, withdrawn)
+    assert status == 200, "particulars are no other state"
+    token = page.partition('name="review" value="')[2].partition('"')[0]
+    assert (await browser.post(f"{here}/publish", {"review": token}))[0] == 303
     _, page = await browser.get(here)
     assert "&lt;b&gt;ours&lt;/b&gt;" in page
     assert "Withdrawn by the operator" in page
