@@ -3,36 +3,71 @@
 import asyncio
 import hmac
 import secrets
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from enum import StrEnum
 
 from aiohttp import web
 
 from heliograph_collector.console import access, templates
 from heliograph_collector.console.access import NOBODY, VIEWER, AccessControl, AddRoute
-from heliograph_collector.console.forms import forwarded_for, request_scheme
+from heliograph_collector.console.forms import forwarded_for, parse_number, request_scheme
 from heliograph_collector.fleet import passwords
 from heliograph_collector.fleet.operators import OperatorsError, Person
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.rate_limit import LoginThrottle
+from heliograph_collector.http.rate_limit import LOCAL_ORIGIN, LoginThrottle
 
 _STEP_S = 30  # step of the second factor (RFC 6238)
 _BROWSER_COOKIE_S = 180 * 86_400  # seconds in which a browser is recognized after a login
-_MAX_WAITING = 8  # tries by unknown browsers that may wait
+_MAX_WAITING = 8  # tries by strangers that may wait for the hash
+_MAX_WAITING_PER_NETWORK = 2  # of them, so that one network does not fill the queue
+LOCKED_REPLY_S = 0.5  # assumed; over the 75 ms of a hash, which would tell that a code was right
+_MAX_DELAYED = 64  # answers that wait for it; further ones are given at once
+_NO_SECRET = "A" * 32  # base 32, in place of the second factor of a user who has none
 _WRONG_LOGIN = "Name, password or code is not right."
 _LOCAL_HOSTS = ("localhost", "127.0.0.1", "[::1]")
+
+
+class LoginKind(StrEnum):
+    """What a try proves before its password is checked; each kind has a hashing slot."""
+
+    KNOWN_BROWSER = "known browser"
+    LOCAL = "local"  # from the collector's own machine
+    SECOND_FACTOR = "second factor"  # of an account or network that is locked
+    STRANGER = "stranger"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoginTry:
+    """One try; `wait_s` is over 0 where its account or network is locked."""
+
+    name: str
+    password: str
+    code: str
+    person: Person | None
+    origin: str
+    browser: str
+    wait_s: int
+    kind: LoginKind
 
 
 class LoginPages:
     """Login pages; passwords are hashed in threads.
 
-    Known and unknown browsers have a slot each, so that a crowd of unknown ones delays nobody else.
+    Strangers' wrong tries lock an account and a network. A lock does not hold for a browser that
+    logged in before, and not for a right second factor: its password is checked, in a slot that
+    strangers cannot fill.
     """
 
     def __init__(self, access_control: AccessControl) -> None:
         self._access_control = access_control
         self._backend = access_control.backend
         self._throttle = LoginThrottle()
-        self._hashing_slots = {is_stranger: asyncio.Semaphore(1) for is_stranger in (False, True)}
-        self._waiting_count = 0
+        self._hashing_slots = {kind: asyncio.Semaphore(1) for kind in LoginKind}
+        self._waiting_by_origin: Counter[str] = Counter()
+        self._delayed_count = 0
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", access.LOGIN, NOBODY, self.show)
@@ -48,24 +83,67 @@ class LoginPages:
         password = form.get("password", "")
         if len(password) > passwords.MAX_LENGTH:
             return self._render_form(request, status=403, error_text=_WRONG_LOGIN)
+        login_try = self._read_try(request, name, password, form.get("code", ""))
+        began_s = asyncio.get_running_loop().time()
+        is_right = not (login_try.wait_s and login_try.kind is LoginKind.STRANGER) and (
+            await self._check_credentials(login_try)
+        )
+        if not is_right or login_try.person is None:
+            return await self._refuse(request, login_try, began_s)
+        if not login_try.wait_s:
+            self._throttle.forget_tries(name, login_try.origin, login_try.browser)
+        return await self._start_session(request, login_try.person)
+
+    def _read_try(self, request: web.Request, name: str, password: str, code: str) -> LoginTry:
+        """Count a try, and find what it proves."""
         origin = self._backend.name_origin(forwarded_for(request))
         browser = self._known_browser(request, name)
-        person = self._access_control.find_person(name)
-        person_name = person.name if person else ""
         now_us = self._backend.clock.monotonic_us()
-        wait_s = self._throttle.count_try(person_name, origin, browser, now_us)
+        wait_s = self._throttle.count_try(name, origin, browser, now_us)
+        person = self._access_control.find_person(name)
+        kind = LoginKind.STRANGER
         if wait_s:
-            return self._render_too_many(request, wait_s)
-        if not await self._check_credentials(
-            person, password, form.get("code", ""), is_stranger=not browser
-        ):
-            await self._access_control.record_audit(
-                request, "login", person_name or "unknown name", is_refused=True
+            if self._passes_by_code(person, code):
+                kind = LoginKind.SECOND_FACTOR
+        elif browser:
+            kind = LoginKind.KNOWN_BROWSER
+        elif origin == LOCAL_ORIGIN:
+            kind = LoginKind.LOCAL
+        return LoginTry(
+            name=name, password=password, code=code, person=person, origin=origin,
+            browser=browser, wait_s=wait_s, kind=kind,
+        )  # fmt: skip
+
+    def _passes_by_code(self, person: Person | None, code: str) -> bool:
+        """Return whether a right second factor, not used yet, passes the lock.
+
+        A name without one takes as long.
+        """
+        secret = person.totp if person and person.totp else _NO_SECRET
+        step = find_matching_step(secret, code, self._now_s())
+        if person is None or not person.totp or step is None or step <= person.used_step:
+            return False
+        return self._throttle.count_code(person.name, step)
+
+    async def _refuse(
+        self, request: web.Request, login_try: LoginTry, began_s: float
+    ) -> web.StreamResponse:
+        """Refuse a try; where a lock holds, by the same answer after the same time."""
+        if not login_try.wait_s or login_try.kind is not LoginKind.STRANGER:
+            subject = login_try.person.name if login_try.person else "unknown name"
+            await self._access_control.record_audit(request, "login", subject, is_refused=True)
+        if not login_try.wait_s:
+            return self._render_form(
+                request, status=403, error_text=_WRONG_LOGIN, name=login_try.name
             )
-            return self._render_form(request, status=403, error_text=_WRONG_LOGIN, name=name)
-        assert person is not None  # noqa: S101 -- an unknown name has no right password
-        self._throttle.forget_tries(person_name, origin, browser)
-        return await self._start_session(request, person)
+        if self._delayed_count < _MAX_DELAYED:
+            self._delayed_count += 1
+            try:
+                left_s = began_s + LOCKED_REPLY_S - asyncio.get_running_loop().time()
+                await asyncio.sleep(max(0.0, left_s))
+            finally:
+                self._delayed_count -= 1
+        return self._render_too_many(request, login_try.wait_s)
 
     async def log_out(self, request: web.Request) -> web.StreamResponse:
         self._access_control.sessions.end_session(
@@ -88,8 +166,8 @@ class LoginPages:
         response = templates.redirect("/console")
         access.set_cookie(request, response, "session", id_, access.SESSION_S)
         access.set_cookie(request, response, "door", "", 0)
-        nonce = secrets.token_hex(16)
-        proof = f"{nonce}.{self._sign_browser(person.name, nonce)}"
+        proof = f"{self._now_s() + _BROWSER_COOKIE_S}.{secrets.token_hex(16)}"
+        proof = f"{proof}.{self._sign_browser(person.name, proof)}"
         access.set_cookie(request, response, "known", proof, _BROWSER_COOKIE_S)
         return response
 
@@ -118,29 +196,45 @@ class LoginPages:
         response.headers["Retry-After"] = str(wait_s)
         return response
 
-    async def _check_credentials(
-        self, person: Person | None, password: str, code: str, *, is_stranger: bool
-    ) -> bool:
+    async def _check_credentials(self, login_try: LoginTry) -> bool:
         """Check password and code; an unknown name takes as long as a known one.
 
         The result does not reveal whether the password or the code was wrong.
         """
-        if is_stranger and self._waiting_count >= _MAX_WAITING:
+        person = login_try.person
+        stored_hash = person.hash if person else ""
+        with self._queue_place(login_try):
+            async with self._hashing_slots[login_try.kind]:
+                is_right = await asyncio.to_thread(
+                    passwords.verify_password, stored_hash, login_try.password
+                )
+        return (
+            person is not None
+            and is_right
+            and await self._check_second_factor(person, login_try.code)
+        )
+
+    @contextmanager
+    def _queue_place(self, login_try: LoginTry) -> Iterator[None]:
+        """Hold a stranger's place in the queue for hashing. Raises Problem 503."""
+        if login_try.kind is not LoginKind.STRANGER:
+            yield
+            return
+        waiting = self._waiting_by_origin
+        if waiting.total() >= _MAX_WAITING or waiting[login_try.origin] >= _MAX_WAITING_PER_NETWORK:
             raise Problem(503, "Busy", "Many try to log in.", headers={"Retry-After": "5"})
-        self._waiting_count += is_stranger
+        waiting[login_try.origin] += 1
         try:
-            async with self._hashing_slots[is_stranger]:
-                stored_hash = person.hash if person else ""
-                is_right = await asyncio.to_thread(passwords.verify_password, stored_hash, password)
+            yield
         finally:
-            self._waiting_count -= is_stranger
-        return person is not None and is_right and await self._check_second_factor(person, code)
+            waiting[login_try.origin] -= 1
+            if not waiting[login_try.origin]:
+                del waiting[login_try.origin]
 
     async def _check_second_factor(self, person: Person, code: str) -> bool:
         if not person.totp:
             return True
-        now_s = self._backend.clock.wall_us() // 1_000_000
-        step = find_matching_step(person.totp, code, now_s)
+        step = find_matching_step(person.totp, code, self._now_s())
         try:
             return step is not None and await asyncio.to_thread(
                 self._backend.operators.use_step, person.name, step
@@ -149,17 +243,23 @@ class LoginPages:
             raise Problem(503, "No second factor", "operators.json cannot be written.") from None
 
     def _known_browser(self, request: web.Request, name: str) -> str:
-        """Return the proof of an earlier login by this name; "" without one."""
+        """Return the proof of an earlier login by this name; "" without one that still holds."""
         browser_cookie = request.cookies.get(access.cookie_name(request, "known"), "")[:256]
-        nonce, _, proof = browser_cookie.partition(".")
-        expected_proof = self._sign_browser(name, nonce)
-        return (
-            nonce if nonce and hmac.compare_digest(proof.encode(), expected_proof.encode()) else ""
-        )
+        proof, _, signature = browser_cookie.rpartition(".")
+        expected_signature = self._sign_browser(name, proof)
+        if not hmac.compare_digest(
+            signature.encode("utf-8", "surrogateescape"), expected_signature.encode()
+        ):
+            return ""
+        expires_s = parse_number(proof.partition(".")[0], 12) or 0
+        return proof if self._now_s() < expires_s else ""
 
-    def _sign_browser(self, name: str, nonce: str) -> str:
-        message = f"was in\0{name}\0{nonce}".encode("utf-8", "surrogateescape")
+    def _sign_browser(self, name: str, proof: str) -> str:
+        message = f"known browser v2\0{name}\0{proof}".encode("utf-8", "surrogateescape")
         return hmac.digest(self._backend.secret, message, "sha256").hex()
+
+    def _now_s(self) -> int:
+        return self._backend.clock.wall_us() // 1_000_000
 
 
 def find_matching_step(secret: str, code: str, now_s: int) -> int | None:

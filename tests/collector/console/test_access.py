@@ -1,13 +1,22 @@
 """Who comes into the console, by which cookie, and what a foreign page cannot do."""
 
+import re
+
 import pytest
 
+from heliograph_collector.console import login
 from heliograph_collector.console.access import NOBODY, OPERATOR
 from heliograph_collector.console.access import VIEWER as VIEWERS
 from heliograph_collector.console.sessions import IDLE_US, LIFETIME_US
-from heliograph_collector.http.rate_limit import FREE_TRIES, LOCAL_ORIGIN, LoginThrottle
+from heliograph_collector.http.rate_limit import (
+    FREE_TRIES,
+    LOCAL_ORIGIN,
+    TRIES_PER_CODE,
+    LoginThrottle,
+)
 from support.console_backend import PASSWORD, VIEWER, Caller, FakeBackend, console
 
+SECRET = "JBSWY3DPEHPK3PXP" * 2
 OPEN = {"/console/login", "/console/static/{name}"}
 
 
@@ -182,6 +191,109 @@ async def test_strangers_slow_down_and_lock_nobody_out(
     caller.client.session.cookie_jar.clear()
     caller.client.session.cookie_jar.update_cookies({"heliograph-known": known})
     assert await caller.log_in() == 303
+
+
+def code_at(backend: FakeBackend, secret: str) -> str:
+    import pyotp
+
+    return pyotp.TOTP(secret).at(backend.clock.wall_us() // 1_000_000)
+
+
+async def lock_by_strangers(caller: Caller, backend: FakeBackend, name: str = "operator") -> None:
+    """Strangers guess from many networks, until a name is locked everywhere."""
+    caller.client.session.cookie_jar.clear()
+    for number in range(60):
+        backend.origin = f"{name} {number // 4}"
+        await try_login(caller, name=name, password="wrong")
+    backend.origin = "a hotel"
+    assert (await try_login(caller, name=name, password=PASSWORD))[0] == 429
+
+
+async def test_second_factor_passes_a_lock_by_strangers(caller: Caller, backend: FakeBackend) -> None:
+    """On a new device, from a network that is new or that strangers locked as well."""
+    caller.gate.backend.operators.set_totp("operator", SECRET)
+    await lock_by_strangers(caller, backend)
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 303
+    caller.client.session.cookie_jar.clear()
+    backend.origin = "operator 0"
+    for _ in range(2):
+        await try_login(caller, name="nobody", password="wrong")
+    assert (await try_login(caller, password=PASSWORD))[0] == 429
+    backend.clock.advance_us(30_000_000)
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 303
+    caller.client.session.cookie_jar.clear()
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 429, "the code was used"
+
+
+async def test_strangers_in_the_queue_hold_up_no_second_factor(
+    caller: Caller, backend: FakeBackend, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    caller.gate.backend.operators.set_totp("operator", SECRET)
+    await lock_by_strangers(caller, backend)
+    monkeypatch.setattr(login, "_MAX_WAITING", 0)  # the queue is full
+    assert (await try_login(caller, name=VIEWER, password=PASSWORD))[0] in (429, 503)
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 303
+
+
+async def test_lock_is_no_oracle_for_codes_names_or_passwords(caller: Caller, backend: FakeBackend) -> None:
+    """A right code with a wrong password is answered as a wrong code, and guesses no password."""
+    caller.gate.backend.operators.set_totp("operator", SECRET)
+    await lock_by_strangers(caller, backend)
+    await lock_by_strangers(caller, backend, "nobody-of-that-name")
+    answers = set()
+    for fields in (
+        {"code": "000000", "password": PASSWORD},
+        {"code": code_at(backend, SECRET), "password": "wrong"},
+        {"name": "nobody-of-that-name", "code": "000000", "password": "wrong"},
+    ):
+        status, page = await try_login(caller, **fields)
+        answers.add((status, re.sub(r'name="token" value="\w+"', "", page)))
+    assert len(answers) == 1
+    for _ in range(TRIES_PER_CODE - 1):
+        assert (await try_login(caller, code=code_at(backend, SECRET), password="wrong"))[0] == 429
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 429, "the code is used up"
+    backend.clock.advance_us(30_000_000)
+    assert await caller.log_in(code=code_at(backend, SECRET)) == 303
+
+
+async def test_known_device_passes_a_lock_until_its_cookie_ends(caller: Caller, backend: FakeBackend) -> None:
+    await caller.log_in()
+    known = cookies(caller)["heliograph-known"]
+    expires, nonce, signature = known.split(".")
+    for cookie, status in (
+        (known, 303),
+        (f"{int(expires) + 1}.{nonce}.{signature}", 429),
+        (f".{signature}", 429),
+        ("", 429),
+    ):
+        await lock_by_strangers(caller, backend)
+        caller.client.session.cookie_jar.update_cookies({"heliograph-known": cookie})
+        assert await caller.log_in() == status, cookie
+        backend.clock.advance_us(3_700_000_000)
+    backend.clock.advance_us(180 * 86_400 * 1_000_000)
+    await lock_by_strangers(caller, backend)
+    caller.client.session.cookie_jar.update_cookies({"heliograph-known": known})
+    assert await caller.log_in() == 429
+
+
+def test_unknown_names_are_counted_as_known_ones_are() -> None:
+    """Else a stranger learns who there is: tries at all unknown names would lock at once."""
+    attempts = LoginThrottle()
+    for number in range(60):
+        assert attempts.count_try("", f"place {number}", "", number) == 0
+    waits = [attempts.count_try(name, f"at {name}", "", 100) for name in map(str, range(200))]
+    assert waits.count(0) > 150
+
+
+def test_right_login_of_one_name_forgets_no_tries_at_another() -> None:
+    """All names share a few counters, and a viewer must not reset an operator's."""
+    attempts, guesses = LoginThrottle(), 0
+    for turn in range(2_000):
+        guesses += attempts.count_try("operator", f"place {turn}", "", turn) == 0
+        name = f"viewer {turn % 64}"
+        if attempts.count_try(name, "viewers", "", turn) == 0:
+            attempts.forget_tries(name, "viewers", "")
+    assert guesses == 60
 
 
 def test_who_tries_from_everywhere_keeps_out_neither_the_known_nor_the_machine_itself() -> None:
