@@ -73,7 +73,8 @@ def main(argv: Sequence[str]) -> int:
     args = build_parser().parse_args(argv)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses
     try:
-        _check_libraries(args.command)
+        if not getattr(args, "is_offline", False):  # the agent's libraries are enough there
+            _check_libraries(args.command)
         code: int = _import_command(args.command).run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:

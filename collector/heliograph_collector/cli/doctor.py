@@ -68,6 +68,7 @@ def examine(config: "Config") -> list[Finding]:
         return [data_finding]
     return [
         data_finding,
+        check_root(config.data),
         check_readiness(config.data),
         check_clock(config.data, SystemClock()),
         check_intake(config.data),
@@ -94,6 +95,29 @@ def check_data_directory(data: Path) -> Finding:
             sentence = f"other users may read {path} ({mode:o}): chmod {private_mode} {path}"
             return Finding(Level.FAILURE, subject, sentence)
     return Finding(Level.OK, subject, f"{data} and its keys are private.")
+
+
+def check_root(data: Path) -> Finding:
+    """Check that the root keys are elsewhere, and that one of them alone signs nothing."""
+    from contextlib import closing
+
+    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.fleet.root_custody import find_root_risks
+    from heliograph_collector.fleet.trust_chain import load_current_charter
+
+    charter = None
+    if (data / "fleet.db").exists():  # opening it would make one
+        with closing(Fleet(data)) as fleet:
+            charter = load_current_charter(fleet)
+    if charter is None:
+        sentence = "there is no charter yet: start `serve` once."
+        return Finding(Level.WARNING, "root of trust", sentence)
+    risks = find_root_risks(data, charter)
+    if risks:
+        return Finding(Level.WARNING, "root of trust", " ".join(risks))
+    root = charter.root
+    sentence = f"{root.threshold} of {len(root.keys)} root shares sign, and none is here."
+    return Finding(Level.OK, "root of trust", sentence)
 
 
 def check_readiness(data: Path) -> Finding:

@@ -81,6 +81,19 @@ def create_next_pair(data: Path) -> tuple[SigningKey, SealingKey]:
     return signing, SealingKey(_read_or_create(folder / "sealing.key", secrets.token_bytes(32)))
 
 
+def names_next_pair(data: Path, sealing_key: bytes, plan_keys: Sequence[bytes]) -> bool:
+    """Return whether a charter with these keys replaces the present pair by the next one.
+
+    After an interruption one of the two files may be the present one already.
+    """
+    folder = data / "keys" / "next"
+    sealing_file = folder / "sealing.key"
+    signing_file = folder / "signing.key"
+    if sealing_file.exists():
+        return SealingKey(sealing_file.read_bytes()).public == sealing_key
+    return signing_file.exists() and load_signing_key(signing_file).public in plan_keys
+
+
 def promote_next_pair(data: Path, number: int) -> None:
     """Make the next pair the present one, and keep the present one under `number`.
 

@@ -42,8 +42,8 @@ class KeyRenewal:
         left_s = charter.expires_s - now_s
         if left_s < WARN_BEFORE_S:
             log.warning(
-                "The charter ends in %d days; then agents take no new plan. Bring the root keys "
-                "and say `heliograph-collector keys renew`.",
+                "The charter ends in %d days; then agents take no new plan. Say "
+                "`heliograph-collector keys renew --draft FILE`, and have root shares sign FILE.",
                 max(0, left_s // 86_400),
             )
         refresh_plan(self._fleet, self._keyring.signing, self._services, now_s)

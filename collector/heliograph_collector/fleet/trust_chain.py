@@ -11,7 +11,15 @@ from pathlib import Path
 from heliograph import trust_chain as c
 from heliograph.keys import CHARTER, SigningKey
 from heliograph.v1 import plan_pb2 as pb
-from heliograph_collector.fleet.keyring import Keyring, KeysError, load_signing_key, root_key_file
+from heliograph_collector.fleet.charter_draft import CharterDraft, sign_draft
+from heliograph_collector.fleet.keyring import (
+    Keyring,
+    KeysError,
+    create_next_pair,
+    load_signing_key,
+    names_next_pair,
+    root_key_file,
+)
 from heliograph_collector.fleet.registry import Fleet
 
 WARN_BEFORE_S = 60 * 86_400  # assumed; warning before a charter ends that cannot be renewed here
@@ -39,21 +47,68 @@ def add_charter(
     fleet: Fleet, charter: c.TrustRoot, signers: Sequence[SigningKey]
 ) -> pb.SignedCharter:
     """Sign and store a charter that follows the previous one. Raises KeysError."""
-    charters = load_charters(fleet)
     signed = c.sign_trust_root(charter, signers)
+    install_charter(fleet, signed)
+    return signed
+
+
+def install_charter(fleet: Fleet, signed: pb.SignedCharter) -> None:
+    """Store a charter that follows the previous one, and has enough signatures.
+
+    Raises KeysError.
+    """
+    charters = load_charters(fleet)
     trusted_charter = charters[-1].charter if charters else signed.charter
     try:
-        newest_charter = c.follow_chain(trusted_charter, [signed])
-        # The first charter follows none, so it must be signed by its own root keys.
-        is_self_signed = charter.root.is_signed(signed.signatures, CHARTER, signed.charter)
-        if newest_charter != signed.charter or not is_self_signed:
-            raise KeysError("The charter is not signed by enough of the root keys.")
+        charter = c.decode_trust_root(signed.charter)
+        followed = c.follow_chain(trusted_charter, [signed])
     except c.TrustRootError as error:
-        raise KeysError(f"The charter {error}: name every root key that is needed.") from error
+        raise KeysError(f"The charter {error}: have it signed by more shares.") from error
+    if followed != signed.charter:
+        raise KeysError(
+            f"The charter {charter.version} is not newer than the current one: draft again."
+        )
+    if not charter.root.is_signed(signed.signatures, CHARTER, signed.charter):
+        raise KeysError("The charter is not signed by enough of its root keys.")
     sql = "INSERT INTO charters VALUES (?, ?) ON CONFLICT DO NOTHING"
     if not fleet.change_row(sql, charter.version, signed.SerializeToString()):
         raise KeysError("Another command made a charter meanwhile: try again.")
-    return signed
+
+
+def draft_charter(fleet: Fleet, data: Path, charter: c.TrustRoot) -> CharterDraft:
+    """Draft a charter for root shares; a root key of this machine signs at once."""
+    charters = load_charters(fleet)
+    draft = CharterDraft(charters[-1] if charters else None, c.sign_trust_root(charter, []))
+    if not root_key_file(data).exists():
+        return draft
+    root_key = load_signing_key(root_key_file(data))
+    is_root = any(root_key.public in role.keys for role in draft.list_roles())
+    return sign_draft(draft, root_key) if is_root else draft
+
+
+def check_own_keys(charter: c.TrustRoot, data: Path, keyring: Keyring) -> None:
+    """Check that this collector has the keys that the charter names. Raises KeysError."""
+    signing_key = keyring.signing.public
+    if names_next_pair(data, charter.sealing_key, charter.plan.keys):
+        signing_key = create_next_pair(data)[0].public
+    elif charter.sealing_key != keyring.sealing.public:
+        raise KeysError("The charter names a sealing key that is not on this machine: draft again.")
+    for role in (charter.plan, charter.receipts):
+        if role.threshold != 1 or signing_key not in role.keys:
+            raise KeysError("The charter names a signing key that is not on this machine.")
+
+
+def build_first_charter(keyring: Keyring, root: c.KeyRole, now_s: int) -> c.TrustRoot:
+    signing_role = c.KeyRole(1, (keyring.signing.public,))
+    return c.TrustRoot(
+        version=1,
+        issued_s=now_s,
+        expires_s=now_s + c.LIFE_S,
+        root=root,
+        plan=signing_role,
+        receipts=signing_role,
+        sealing_key=keyring.sealing.public,
+    )
 
 
 def ensure_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.TrustRoot:
@@ -64,16 +119,7 @@ def ensure_charter(fleet: Fleet, data: Path, keyring: Keyring, now_s: int) -> c.
     charter = load_current_charter(fleet)
     if charter is None:
         root_key = load_signing_key(root_key_file(data), make=True)
-        signing_role = c.KeyRole(1, (keyring.signing.public,))
-        charter = c.TrustRoot(
-            version=1,
-            issued_s=now_s,
-            expires_s=now_s + c.LIFE_S,
-            root=c.KeyRole(1, (root_key.public,)),
-            plan=signing_role,
-            receipts=signing_role,
-            sealing_key=keyring.sealing.public,
-        )
+        charter = build_first_charter(keyring, c.KeyRole(1, (root_key.public,)), now_s)
         add_charter(fleet, charter, [root_key])
     elif charter.expires_s - now_s < c.LIFE_S // 2 and root_key_file(data).exists():
         root_key = load_signing_key(root_key_file(data))

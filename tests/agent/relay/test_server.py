@@ -19,7 +19,7 @@ from heliograph.keys import SealingKey, key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
 from heliograph_agent.relay.key import compute_pin, load_relay_pem
-from heliograph_agent.relay.server import MAX_CONNECTIONS, Relay
+from heliograph_agent.relay.server import MAX_CONNECTIONS, MAX_VERSION, Relay
 from heliograph_agent.state import Collector as StoredCollector
 from heliograph_agent.state import State
 from heliograph_agent.uplink.dial_context import DialContext

@@ -209,7 +209,9 @@ async def lock_by_strangers(caller: Caller, backend: FakeBackend, name: str = "o
     assert (await try_login(caller, name=name, password=PASSWORD))[0] == 429
 
 
-async def test_second_factor_passes_a_lock_by_strangers(caller: Caller, backend: FakeBackend) -> None:
+async def test_second_factor_passes_a_lock_by_strangers(
+    caller: Caller, backend: FakeBackend
+) -> None:
     """On a new device, from a network that is new or that strangers locked as well."""
     caller.gate.backend.operators.set_totp("operator", SECRET)
     await lock_by_strangers(caller, backend)
@@ -235,7 +237,9 @@ async def test_strangers_in_the_queue_hold_up_no_second_factor(
     assert await caller.log_in(code=code_at(backend, SECRET)) == 303
 
 
-async def test_lock_is_no_oracle_for_codes_names_or_passwords(caller: Caller, backend: FakeBackend) -> None:
+async def test_lock_is_no_oracle_for_codes_names_or_passwords(
+    caller: Caller, backend: FakeBackend
+) -> None:
     """A right code with a wrong password is answered as a wrong code, and guesses no password."""
     caller.gate.backend.operators.set_totp("operator", SECRET)
     await lock_by_strangers(caller, backend)
@@ -256,7 +260,9 @@ async def test_lock_is_no_oracle_for_codes_names_or_passwords(caller: Caller, ba
     assert await caller.log_in(code=code_at(backend, SECRET)) == 303
 
 
-async def test_known_device_passes_a_lock_until_its_cookie_ends(caller: Caller, backend: FakeBackend) -> None:
+async def test_known_device_passes_a_lock_until_its_cookie_ends(
+    caller: Caller, backend: FakeBackend
+) -> None:
     await caller.log_in()
     known = cookies(caller)["heliograph-known"]
     expires, nonce, signature = known.split(".")

@@ -163,21 +163,6 @@ async def test_relayed_receipt_for_an_old_key_is_believed_after_rotation(tmp_pat
             assert found == pb.Receipt(status=pb.STATUS_STORED)
 
 
-def test_root_keys_leave_the_machine(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    data = ("--data", str(tmp_path / "data"))
-    files = [str(tmp_path / f"{name}.key") for name in "abc"]
-    assert cli.main(["keys", "root", *files, "--threshold", "2", *data]) == 0
-    assert not (tmp_path / "data" / "keys" / "root.key").exists()
-    assert cli.main(["keys", "rotate", "--root", files[0], *data]) == 1
-    assert "not signed by enough of its root keys" in capsys.readouterr().err
-    both = ("--root", files[0], "--root", files[2])
-    assert cli.main(["keys", "rotate", *both, *data]) == 0
-    assert cli.main(["keys", "show", *data]) == 0
-    shown = capsys.readouterr().out
-    assert "Charter 3" in shown
-    assert "Root: 2 of 3 keys" in shown
-
-
 async def test_two_machines_with_one_key_go_into_quarantine(tmp_path: Path) -> None:
     """Both speak by sessions that overlap; then what either sends is kept in quarantine."""
     clock = HandClock()
