@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from heliograph import codec, plan
 from heliograph import observation as o
+from heliograph.failure import Operation
 from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1 import plan_pb2
 
-text = st.text(alphabet=st.characters(codec="utf-8"), max_size=40)
+text = st.text(alphabet=st.characters(codec="utf-8", exclude_categories=("Cc", "Cs")), max_size=40)
 word = st.text(alphabet=string.ascii_lowercase, max_size=8)
 u32 = st.integers(0, 2**32 - 1)
 u64 = st.integers(0, 2**63 - 1)
@@ -135,6 +136,10 @@ def test_codec_names_refusal_of_random_bytes(data: bytes) -> None:
     [
         ({"link": "sideways"}, "link"),
         ({"target": "x" * 2_049}, "target"),
+        ({"target": "\x1b[2J"}, "target"),
+        ({"service": "a\nb"}, "service"),
+        ({"experiment": "\0"}, "experiment"),
+        ({"observations": [{"operation": "connect", "http": {"title": "\x9b"}}]}, "http.title"),
         ({"observations": [{"operation": "guess"}]}, "observation.operation"),
         ({"observations": [{"operation": "resolve", "failure": "censored"}]},
          "observation.failure"),
@@ -155,6 +160,16 @@ def test_codec_refuses_bad_field_by_name(change: dict[str, object], field: str) 
     with pytest.raises(codec.CodecError) as caught:
         codec.measurement_from_pb(message)
     assert caught.value.field_name == field
+
+
+def test_what_a_hostile_page_sends_spoils_no_measurement() -> None:
+    page = o.Http(method="GET", url="/", title="a\x1b[2J", text="one\n\0two")
+    empty = codec.measurement_from_pb(opb.Measurement(link="online"))
+    step = o.Observation(operation=Operation.CONNECT, started_us=0, duration_us=0, http=page)
+    wire = codec.measurement_to_pb(replace(empty, observations=(step,)))
+    seen = codec.measurement_from_pb(wire).observations[0].http
+    assert seen is not None
+    assert (seen.title, seen.text) == ("a\ufffd[2J", "one\n\ufffdtwo")
 
 
 NO_HOSTS = ("a..b", "x" * 64, ".", "a b", "a\r\nb: c", "\0", "*.a", "ü" * 80, "[::1", "a:1",

@@ -1,5 +1,6 @@
 """Crowds that all say the same, and what is asked of the aggregation about them."""
 
+from dataclasses import replace
 from zlib import crc32
 
 from heliograph_collector.model.records import JudgedMeasurement, Vantage, Verdict, VerdictState
@@ -43,5 +44,5 @@ def said(
             name = f"{vantage.country}{vantage.asn}-{first + who}"
             number = crc32(f"{name} {turn} {at_us} {service}".encode())
             one = taken(number, at_us=at_us + turn * US, who=name, service=service, vantage=vantage)
-            rows.append((one, (verdict,)))
+            rows.append((replace(one, established=True), (verdict,)))
     return rows

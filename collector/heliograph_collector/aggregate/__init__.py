@@ -3,5 +3,5 @@
 Example: turn the votes of a window into cells that may be published.
 
     cells = roll_up(votes, silences, since_us, until_us, bin_s=300)
-    shown_cells = merge_small_cells(cells, k=5)
+    public_cells = Disclosure(5, services, now_us).release(cells)
 """

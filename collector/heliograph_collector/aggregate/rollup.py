@@ -5,7 +5,7 @@ Rows of votes are counted here (`count_votes`); a long window is counted by the 
 from the counts, as the thresholds and the confidence, is here alone.
 
 A cell is (country, region, ASN, access, service) in one time bin. Every cell of the window has a
-row in every bin, including bins without a measurement. `k_anonymity` hides small cells.
+row in every bin, including bins without a measurement. `disclosure` decides what is public.
 """
 
 from collections import Counter, defaultdict
@@ -57,9 +57,11 @@ class _Voter:
     counts: StateCounts
     causes: Counter[tuple[str, str]]
     last_seen: tuple[int, str] = (0, "")
+    established: bool = False
 
     def add(self, vote: Vote) -> None:
         self.last_seen = max(self.last_seen, (vote.start_us, vote.prefix))
+        self.established = self.established or vote.established
         self.counts[VerdictState.REACHABLE] += vote.reachable
         self.counts[VerdictState.BLOCKED] += vote.blocked
         self.counts[VerdictState.DOWN] += vote.down
@@ -147,7 +149,7 @@ def changed_cells(stored: Iterable[Cell], cells: Iterable[Cell]) -> list[Cell]:
     stored_by_bin = {(cell_key(c), c.start_us): c for c in stored}
     cells_by_bin = {(cell_key(c), c.start_us): c for c in cells}
     emptied = [
-        empty_cell(c, "")
+        empty_cell(c)
         for cell_bin, c in stored_by_bin.items()
         if cell_bin not in cells_by_bin and person_count(c)
     ]
@@ -203,6 +205,7 @@ def _count_voters(key: CellKey, start_us: int, voters: Sequence[_Voter]) -> Coun
         start_us=start_us,
         vantages=Counter(votes),
         networks=_network_votes(voters, votes),
+        established=sum(v.established for v in voters),
         causes=Counter(
             (s, *cause) for s, cause in causes if s in (VerdictState.BLOCKED, VerdictState.DOWN)
         ),
@@ -286,6 +289,7 @@ def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, sil
         layer=layer,
         method=method,
         prefixes=networks.total(),
+        established=0 if count is None else count.established,
         layers=sum_layers((layer, n) for (_, layer, _), n in causes.items()),
     )
 
@@ -309,9 +313,9 @@ def most_common_cause(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
     return max(sorted(causes), key=causes.__getitem__, default=("", ""))
 
 
-def empty_cell(cell: Cell, method: str) -> Cell:
+def empty_cell(cell: Cell) -> Cell:
     """Return the row without its numbers."""
-    return replace(build_cell(cell_key(cell), cell.start_us, cell.bin_s, None, 0), method=method)
+    return build_cell(cell_key(cell), cell.start_us, cell.bin_s, None, 0)
 
 
 def person_count(cell: Cell) -> int:
@@ -349,6 +353,7 @@ def _merge_votes(first: Vote, second: Vote) -> Vote:
         blocked=first.blocked + second.blocked,
         down=first.down + second.down,
         unknown=first.unknown + second.unknown,
+        established=first.established or second.established,
     )
 
 

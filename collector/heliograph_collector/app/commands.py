@@ -1,6 +1,7 @@
 """Operations of one-shot commands; each imports only the stages that it needs."""
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -39,10 +40,23 @@ async def export_days(
     try:
         await store.open()
         return await dump_writer.export_days(
-            store, folder, config.k_anonymity, *window_us, now_us, on_day
+            store, folder, config.k_anonymity, _list_names(config), *window_us, now_us, on_day
         )
     finally:
         await store.close()
+
+
+def _list_names(config: Config) -> set[str]:
+    """List the services and targets that a public file may name."""
+    from heliograph.services import load_services, load_shipped_services
+    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.fleet.plans import list_targets
+
+    services = (
+        load_services(config.services_file) if config.services_file else load_shipped_services()
+    )
+    with closing(Fleet(config.data)) as fleet:
+        return {*(service.name for service in services.services), *list_targets(fleet)}
 
 
 async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:

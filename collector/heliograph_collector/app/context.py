@@ -20,6 +20,7 @@ from heliograph_collector.config.errors import (
 from heliograph_collector.config.settings import Config, split_endpoint
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
+from heliograph_collector.fleet.plans import list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
@@ -47,6 +48,16 @@ class AppContext:
     def titles(self) -> dict[str, str]:
         """Return the title of each service."""
         return {service.name: service.title for service in self.services.services}
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Return the single targets that the plan lists."""
+        return list_targets(self.fleet)
+
+    @property
+    def public_names(self) -> set[str]:
+        """Return the services and targets that public files may name."""
+        return {*self.titles, *self.targets}
 
 
 async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:

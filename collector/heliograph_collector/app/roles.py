@@ -125,6 +125,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
             "services": context.services.version,
         },
         k_anonymity=config.k_anonymity,
+        services=frozenset(context.titles),
     )
     try:
         return DetectorRunner(
@@ -182,6 +183,7 @@ class PublishRole:
                 password=read_password(context.password_file),
                 public_key=context.keyring.log.public,
                 method=describe_method(),
+                targets=context.targets,
                 k_anonymity=config.k_anonymity,
                 requests_a_minute=config.requests_a_minute,
                 metrics_open=config.metrics == "open",
@@ -237,7 +239,12 @@ class JobsRole:
             store, clock, AnonymityRule(config.k_anonymity, CONFIRMED_METHODS)
         )
         self._dump_writer = DumpWriter(
-            store, config.data / "dumps", clock, config.k_anonymity, config.dumps_days
+            store,
+            config.data / "dumps",
+            clock,
+            k_anonymity=config.k_anonymity,
+            retention_days=config.dumps_days,
+            services=context.public_names,
         )
         self._quarantine_review = QuarantineReview(
             context.fleet, clock, Pseudonyms(context.keyring.secret)

@@ -89,7 +89,12 @@ class Workers:
     async def _recover_pending(self) -> None:
         """Replay what the previous process held only in memory."""
         context = self._context
-        recovery = VerdictRecovery(context.journal, self._store, Pseudonyms(context.keyring.secret))
+        recovery = VerdictRecovery(
+            context.journal,
+            self._store,
+            Pseudonyms(context.keyring.secret),
+            frozenset(context.titles),
+        )
         cell_updater = self._jobs.cell_updater
         after, recovered = await self._detector.recover_verdicts(recovery, (cell_updater,))
         cell_updater.touch(recovered.minutes_us, after)

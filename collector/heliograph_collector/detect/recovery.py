@@ -49,9 +49,10 @@ class RecoveredVotes:
     through: int
     votes: list[ServiceVote] = field(default_factory=list)
     minutes_us: set[int] = field(default_factory=set)
+    services: frozenset[str] | None = None  # that may be named; None: any
 
     def add_verdicts(self, judgements: Sequence[JudgedMeasurement]) -> None:
-        self.votes += read_votes(judgements)
+        self.votes += read_votes(judgements, services=self.services)
         del self.votes[:-_MAX_VOTES]
         self.minutes_us |= {
             measurement.started_us // MINUTE_US * MINUTE_US for measurement, _ in judgements
@@ -61,10 +62,17 @@ class RecoveredVotes:
 class VerdictRecovery:
     """Reads verdicts again from the journal and the store."""
 
-    def __init__(self, journal: JournalReader, store: VerdictStore, names: Pseudonyms) -> None:
+    def __init__(
+        self,
+        journal: JournalReader,
+        store: VerdictStore,
+        names: Pseudonyms,
+        services: frozenset[str] | None = None,
+    ) -> None:
         self._journal = journal
         self._store = store
         self._names = names
+        self._services = services
 
     async def since(self, position: int | None) -> RecoveredVotes:
         """Return the stored verdicts of envelopes after `position`.
@@ -72,7 +80,9 @@ class VerdictRecovery:
         The result covers rows whose blocks are in the store; the writer delivers later ones.
         Without a position there are no votes. Raises JournalError, StoreError.
         """
-        recovered = RecoveredVotes(await self._store.cursor(self._journal.id))
+        recovered = RecoveredVotes(
+            await self._store.cursor(self._journal.id), services=self._services
+        )
         if position is None:
             return recovered
         while rows := await self._journal.read(position, _ROWS, kinds=(RowKind.ENVELOPE,)):

@@ -98,6 +98,7 @@ class DetectorRunner:
                 "from one backup, or move alerts.jsonl away to begin a new log."
             ) from error
         self._journal = journal
+        self._services = config.services
         self._past = late_source
         self._clock = clock
         self._publisher = publisher
@@ -142,7 +143,7 @@ class DetectorRunner:
 
     def on_block(self, block: Block) -> None:
         """Buffer the votes of a block; drop the oldest above the limit."""
-        self._pending_votes.extend(read_votes(block.judged))
+        self._pending_votes.extend(read_votes(block.judged, services=self._services))
         del self._pending_votes[:-_MAX_PENDING_VOTES]
         self._received_through = block.last
 

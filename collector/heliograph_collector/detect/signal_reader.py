@@ -8,7 +8,7 @@ import hashlib
 import hmac
 import json
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 
@@ -221,14 +221,19 @@ def _measurement_times(row: JournalRow) -> list[int]:
     return [m.started_us + m.clock_offset_us for m in batch.measurements]
 
 
-def read_votes(judged: Iterable[JudgedMeasurement]) -> Iterator[ServiceVote]:
+def read_votes(
+    judged: Iterable[JudgedMeasurement], services: Collection[str] | None = None
+) -> Iterator[ServiceVote]:
     """Yield votes of whole-target verdicts by volunteers, in order.
 
-    Measurements without a country or service, or with an impossible time, have no vote.
+    Measurements without a country, of a service that is not in `services` (None: any), or with an
+    impossible time, have no vote: a measurement may name any text, and an incident repeats it.
     """
     for measurement, verdicts in judged:
         overall = next((v for v in verdicts if v.endpoint == ""), None)
-        if overall and _has_vote(measurement) and not overall.rule.startswith(LINK_RULES):
+        is_listed = services is None or measurement.measurement.service in services
+        is_counted = is_listed and _has_vote(measurement)
+        if overall and is_counted and not overall.rule.startswith(LINK_RULES):
             yield _service_vote(measurement, overall)
 
 

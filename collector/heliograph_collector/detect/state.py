@@ -41,6 +41,7 @@ class DetectorConfig:
     key: SigningKey
     versions: Mapping[str, str]
     k_anonymity: int
+    services: frozenset[str] | None = None  # that may be named; None: any
 
 
 class _VerdictPosition(msgspec.Struct):

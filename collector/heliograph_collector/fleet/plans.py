@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.experiments import REGISTRY, entry_of
+from heliograph.experiments import REGISTRY, entry_of, is_for_controls
 from heliograph.plan import Entrance, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
@@ -50,6 +50,15 @@ def load_current_plan(fleet: Fleet) -> tuple[Plan, pb.SignedPlan] | None:
         return None
     signed = pb.SignedPlan(plan=plan_row[0], signature=plan_row[1])
     return plan_from_pb(pb.Plan.FromString(signed.plan)), signed
+
+
+def list_targets(fleet: Fleet) -> tuple[str, ...]:
+    """List the single targets of the current plan that volunteers measure."""
+    current = load_current_plan(fleet)
+    tasks = current[0].tasks if current else ()
+    return tuple(
+        sorted({t.target for t in tasks if t.target and not is_for_controls(t.experiment)})
+    )
 
 
 def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:

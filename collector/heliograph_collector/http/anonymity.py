@@ -1,6 +1,8 @@
-"""Public counts of volunteers: bands, so that no number identifies few people."""
+"""Public counts of volunteers as text."""
 
-_BANDS = ((0, 0), (1, 4), (5, 9), (10, 19), (20, 49))
+from heliograph_collector.aggregate.bands import band_bounds, band_floor, floor_tenths
+
+__all__ = ("band_bounds", "band_floor", "floor_tenths", "format_band")
 
 
 def format_band(count: int, k: int) -> str:
@@ -12,23 +14,3 @@ def format_band(count: int, k: int) -> str:
     if high is None:
         return f"{low}+"
     return str(low) if low == high else f"{low}-{high}"
-
-
-def band_floor(count: int, k: int) -> int:
-    """Return the lower bound of the count's band; the count itself if k is at most 1."""
-    return count if k <= 1 else band_bounds(count, k)[0]
-
-
-def floor_tenths(share: float) -> float:
-    """Round down to tenths, because an exact share reveals exact counts."""
-    return round(share * 1_000) // 100 / 10
-
-
-def band_bounds(count: int, k: int) -> tuple[int, int | None]:
-    below = max((high for low, high in _BANDS if 0 < low < k), default=-1)
-    if count <= below:
-        return 0, below
-    for low, high in _BANDS:
-        if low <= count <= high:
-            return low, high
-    return 50, None

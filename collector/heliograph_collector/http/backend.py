@@ -8,6 +8,7 @@ from typing import Any, Protocol
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
+from heliograph.experiments import REGISTRY
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
@@ -25,6 +26,9 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 
+DEFAULT_TARGETS = tuple(
+    target for entry in REGISTRY.values() for target in entry.planned_targets if not entry.role
+)
 Number = float | str | tuple[float, ...]
 
 
@@ -104,6 +108,11 @@ def build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
     ]
 
 
+def list_public(feed: "Feed") -> set[str]:
+    """Return the services and targets that the plan lists: nothing public names any other."""
+    return {*feed.services, *feed.targets}
+
+
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 
@@ -116,6 +125,7 @@ class Feed(Protocol):
     bus: EventBus
     registry: CollectorRegistry
     services: Mapping[str, str]  # name → title, in the page's order
+    targets: Collection[str] = DEFAULT_TARGETS  # single targets that the plan lists
     k_anonymity: int
     operator_hash: str  # from basic_auth.hash_password; "" disables access
     book: IncidentBook  # the incident log read so far

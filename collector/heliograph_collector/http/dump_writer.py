@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,7 +11,7 @@ import msgspec
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.aggregate.k_anonymity import merge_small_cells
+from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.api.dumps import INDEX_FILE, DumpIndex, read_index
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.parquet import (
@@ -40,11 +40,12 @@ class DumpStore:
 
     folder: Path
     k_anonymity: int
+    services: Collection[str]  # that the plan lists; no other is named
     files: dict[str, DumpFile] = field(default_factory=dict)  # by day
     changed_us_by_day: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def open(cls, folder: Path, k_anonymity: int) -> "DumpStore":
+    def open(cls, folder: Path, k_anonymity: int, services: Collection[str]) -> "DumpStore":
         """Open a folder. Raises OSError.
 
         Files of another k or another schema are due again.
@@ -53,7 +54,7 @@ class DumpStore:
         for leftover in folder.glob("cells-*.parquet.new"):
             leftover.unlink()
         index = read_index(folder)
-        store = cls(folder, k_anonymity, {file.day: file for file in index.files})
+        store = cls(folder, k_anonymity, services, {file.day: file for file in index.files})
         if (index.k_anonymity, index.schema) == (k_anonymity, SCHEMA):
             store.changed_us_by_day = index.seen
         return store
@@ -128,11 +129,12 @@ async def write_day(
     """
     day = write_time(day_us)[:10]
     file = DayFile(dump_store.folder / dump_name(day), day_us, dump_store.k_anonymity)
+    disclosure = Disclosure(dump_store.k_anonymity, dump_store.services, now_us)
     try:
         for since_us in range(day_us, day_us + DAY_US, HOUR_US):
             window = CellFilter(since_us=since_us, until_us=since_us + HOUR_US, bin_s=BIN_S)
             cells = await store.cells(window)
-            await asyncio.to_thread(_add_cells, file, cells, dump_store.k_anonymity)
+            await asyncio.to_thread(_add_cells, file, cells, disclosure)
         written = await asyncio.to_thread(file.close)
     finally:
         file.abandon()
@@ -141,8 +143,8 @@ async def write_day(
     )
 
 
-def _add_cells(file: DayFile, cells: Sequence[Cell], k_anonymity: int) -> None:
-    file.add(merge_small_cells(cells, k_anonymity))
+def _add_cells(file: DayFile, cells: Sequence[Cell], disclosure: Disclosure) -> None:
+    file.add(disclosure.release(cells))
 
 
 class DumpWriter:
@@ -152,12 +154,20 @@ class DumpWriter:
     """
 
     def __init__(
-        self, store: Store, folder: Path, clock: Clock, k_anonymity: int, retention_days: int
+        self,
+        store: Store,
+        folder: Path,
+        clock: Clock,
+        *,
+        k_anonymity: int,
+        retention_days: int,
+        services: Collection[str],
     ) -> None:
         self._store = store
         self._clock = clock
         self._folder = folder
         self._k_anonymity = k_anonymity
+        self._services = services
         self._retention_us = retention_days * DAY_US
         self._dump_store: DumpStore | None = None
         self._has_checked_all = False  # the days before this process were checked
@@ -178,7 +188,7 @@ class DumpWriter:
     async def _write_due_days(self) -> bool:
         if self._dump_store is None:
             self._dump_store = await asyncio.to_thread(
-                DumpStore.open, self._folder, self._k_anonymity
+                DumpStore.open, self._folder, self._k_anonymity, self._services
             )
         dump_store = self._dump_store
         now_us = self._clock.wall_us()
@@ -200,6 +210,7 @@ async def export_days(
     store: Store,
     folder: Path,
     k_anonymity: int,
+    services: Collection[str],
     since_us: int,
     until_us: int,
     now_us: int,
@@ -209,7 +220,7 @@ async def export_days(
 
     The README.json describes the columns. Raises StoreError, OSError.
     """
-    dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity)
+    dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity, services)
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
     written_files: list[DumpFile] = []
     for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):

@@ -16,6 +16,7 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.diff import choose_step_us
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     BracketDocument,
@@ -96,6 +97,7 @@ def build_state(
     if not parts and k > 1:
         return None
     turns = (_build_turn(phase, k) for phase in record.turns)
+    step_us = choose_step_us((cell.votes for cell in record.parts), k)
     summary = IncidentSummary(
         id=record.id,
         kind=record.kind,
@@ -108,11 +110,11 @@ def build_state(
         scope=record.scope,
         title=labels.service_title(record.scope.service, titles) if record.scope.service else "",
         sentence="",
-        started=_widen_bracket(record.started),
-        ended=_widen_bracket(record.ended) if record.ended else None,
-        suspected=_floor_second(record.suspected),
-        confirmed=_floor_optional(record.confirmed),
-        closed=_floor_optional(record.closed),
+        started=_widen_bracket(record.started, step_us),
+        ended=_widen_bracket(record.ended, step_us) if record.ended else None,
+        suspected=_floor_time(record.suspected, step_us),
+        confirmed=_floor_optional(record.confirmed, step_us),
+        closed=_floor_optional(record.closed, step_us),
         layer=record.layer,
         method=record.method,
         confidence=record.confidence if k <= 1 else floor_tenths(record.confidence),
@@ -155,11 +157,12 @@ def _build_parts(cells: Iterable[CellRecord], k: int) -> tuple[PartDocument, ...
 
 
 def _build_turn(phase: PhaseRecord, k: int) -> TurnDocument:
+    step_us = choose_step_us((cell.votes for cell in phase.parts), k)
     return TurnDocument(
         way=phase.way,
         parts=_build_parts(phase.parts, k),
-        when=_widen_bracket(phase.when),
-        seen=_floor_second(phase.seen),
+        when=_widen_bracket(phase.when, step_us),
+        seen=_floor_time(phase.seen, step_us),
     )
 
 
@@ -188,17 +191,21 @@ def _build_alert(entry: LogEntry) -> AlertDocument:
     )
 
 
-def _widen_bracket(bracket: BracketDocument) -> BracketDocument:
-    latest = -(-parse_us(bracket.latest) // SECOND_US) * SECOND_US
-    return BracketDocument(_floor_second(bracket.earliest), write_time(latest))
+def _widen_bracket(bracket: BracketDocument, step_us: int) -> BracketDocument:
+    latest = -(-parse_us(bracket.latest) // step_us) * step_us
+    return BracketDocument(_floor_time(bracket.earliest, step_us), write_time(latest))
 
 
 def _floor_second(timestamp: str) -> str:
-    return write_time(parse_us(timestamp) // SECOND_US * SECOND_US)
+    return _floor_time(timestamp, SECOND_US)
 
 
-def _floor_optional(timestamp: str | None) -> str | None:
-    return None if timestamp is None else _floor_second(timestamp)
+def _floor_time(timestamp: str, step_us: int) -> str:
+    return write_time(parse_us(timestamp) // step_us * step_us)
+
+
+def _floor_optional(timestamp: str | None, step_us: int) -> str | None:
+    return None if timestamp is None else _floor_time(timestamp, step_us)
 
 
 def parse_us(timestamp: str) -> int:

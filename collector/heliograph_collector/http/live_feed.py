@@ -19,7 +19,13 @@ from heliograph.plan import Service
 from heliograph.services import Services
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.aggregate.query_cache import CellQueryCache
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method
+from heliograph_collector.http.backend import (
+    DEFAULT_TARGETS,
+    AgentCounts,
+    Feed,
+    LinkCount,
+    Method,
+)
 from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
@@ -102,6 +108,7 @@ class FeedSettings:
     password: str
     public_key: bytes
     method: Method
+    targets: tuple[str, ...] = DEFAULT_TARGETS  # single targets of the plan
     k_anonymity: int = 5
     requests_a_minute: int = 0
     metrics_open: bool = False
@@ -129,6 +136,7 @@ class LiveFeed(Feed):
         self.bus = bus
         self.registry = registry
         self.services = {s.name: s.title for s in _order_services(settings.services)}
+        self.targets = settings.targets
         self.k_anonymity = settings.k_anonymity
         self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
         self.book = detector.book

@@ -62,7 +62,6 @@ class NetworkColumn:
 class SnapshotCoverage:
     agents: AgentCounts
     vantages: int  # in the shown groups
-    withheld_groups: int  # groups of fewer vantages than k, not shown
     first_us: int | None  # first vote in the window
     gaps: tuple[tuple[int, int], ...]  # (from, until) after it without any vote
 
@@ -93,18 +92,14 @@ def compose_snapshot(
     k: int,
     titles: Mapping[str, str],
     shown_cells: Sequence[Cell],
-    measured: Sequence[Cell],
     links: Sequence[LinkCount],
     agents: AgentCounts,
 ) -> Snapshot:
-    """Build a snapshot; `shown_cells` passed k-anonymity, `measured` did not.
-
-    `measured` is used only for counts.
-    """
+    """Build a snapshot of released cells (`aggregate.disclosure`)."""
     since_us, until_us = history_window(at_us)
     bins = range(since_us, until_us, BIN_S * 1_000_000)
     groups = sorted({_group_of(c) for c in shown_cells if c.vantages or c.silent})
-    links_by_group, merged_groups = _merge_links(links, groups, k)
+    links_by_group = _count_links(links, groups, k)
     groups = sorted({*groups, *links_by_group}, key=_group_order)
     by_key = _index_cells(shown_cells)
     services = _list_services(titles, shown_cells)
@@ -112,12 +107,10 @@ def compose_snapshot(
         _build_column(g, services, by_key, bins, links_by_group.get(g, Counter()), k)
         for g in groups
     )
-    voted_cells = [c for c in measured if c.vantages]
-    voted_starts = {c.start_us for c in voted_cells}
+    voted_starts = {c.start_us for c in shown_cells if c.vantages}
     coverage = SnapshotCoverage(
         agents=agents,
         vantages=sum(column.vantages for column in columns),
-        withheld_groups=len(({_group_of(c) for c in voted_cells} | merged_groups) - set(groups)),
         first_us=min(voted_starts, default=None),
         gaps=_find_gaps(bins, voted_starts),
     )
@@ -148,24 +141,19 @@ def _list_services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tu
     )
 
 
-def _merge_links(
+def _count_links(
     counts: Iterable[LinkCount], shown_groups: Sequence[NetworkGroup], k: int
-) -> tuple[dict[NetworkGroup, Counter[Link]], set[NetworkGroup]]:
-    """Merge links into shown groups; also return groups that were merged or dropped."""
+) -> dict[NetworkGroup, Counter[Link]]:
+    """Count links by group; a group without a released cell only if k is 1.
+
+    A session costs nothing, so connected vantages alone do not make a network public.
+    """
     links_by_group: dict[NetworkGroup, Counter[Link]] = {}
     for row in counts:
         group = NetworkGroup(row.country, row.asn, row.access)
-        links_by_group.setdefault(group, Counter())[row.link] += row.vantages
-    merged_groups: set[NetworkGroup] = set()
-    for group in [
-        g for g in links_by_group if g not in shown_groups and links_by_group[g].total() < k
-    ]:
-        links = links_by_group.pop(group)
-        parent_group = NetworkGroup(group.country, 0, "")
-        merged_groups.add(group)
-        if parent_group in shown_groups:
-            links_by_group.setdefault(parent_group, Counter()).update(links)
-    return links_by_group, merged_groups
+        if k <= 1 or group in shown_groups:
+            links_by_group.setdefault(group, Counter())[row.link] += row.vantages
+    return links_by_group
 
 
 def _build_column(

@@ -6,14 +6,15 @@ by late data, or due for a full refresh.
 
 import asyncio
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, TypeVar, cast
 
 from heliograph.units import MINUTE_US
-from heliograph_collector.aggregate import k_anonymity, rollup
+from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.http import snapshot
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, list_public
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
@@ -39,12 +40,6 @@ _CACHE_SIZE = 48  # entries of `page_cache`
 _T = TypeVar("_T")
 
 
-@dataclass(frozen=True, slots=True)
-class _BinCells:
-    measured_cells: Sequence[Cell]  # cells with votes, before k-anonymity
-    shown_cells: Sequence[Cell]
-
-
 class SnapshotCache:
     """The current snapshot, shared by all readers.
 
@@ -58,7 +53,7 @@ class SnapshotCache:
         self._lock = asyncio.Lock()
         self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
-        self._bins: dict[int, _BinCells] = {}  # ended bins by start
+        self._bins: dict[int, Sequence[Cell]] = {}  # released cells of ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
         self._touched_bins: set[int] = set()
         self.is_polled = False
@@ -120,15 +115,16 @@ class SnapshotCache:
         )
 
     def _compose(
-        self, at_us: int, bins: Sequence[_BinCells], links: Sequence[LinkCount], agents: AgentCounts
+        self,
+        at_us: int,
+        bins: Sequence[Sequence[Cell]],
+        links: Sequence[LinkCount],
+        agents: AgentCounts,
     ) -> Snapshot:
         feed = self._feed
         k = self._feed.k_anonymity
-        shown_cells = [cell for bin_cells in bins for cell in bin_cells.shown_cells]
-        measured_cells = [cell for bin_cells in bins for cell in bin_cells.measured_cells]
-        return snapshot.compose_snapshot(
-            at_us, k, feed.services, shown_cells, measured_cells, links, agents
-        )
+        shown_cells = [cell for bin_cells in bins for cell in bin_cells]
+        return snapshot.compose_snapshot(at_us, k, feed.services, shown_cells, links, agents)
 
     async def _refresh_past(self, since_us: int, cut_us: int) -> None:
         """Read the ended bins that are missing, touched, or due for a full refresh."""
@@ -151,7 +147,7 @@ class SnapshotCache:
             least_us = _REPORTED_HISTORY_US if self.is_polled else _HISTORY_US
             self._full_refresh_us = self._stale_us(began_us, least_us)
 
-    async def _read_bins(self, since_us: int, until_us: int) -> dict[int, _BinCells]:
+    async def _read_bins(self, since_us: int, until_us: int) -> dict[int, Sequence[Cell]]:
         """Read bins merged over regions, because the page shows whole networks."""
         votes, silences = await _query_store(
             self._feed, since_us, until_us, snapshot.BIN_S, ScopeFilter()
@@ -160,19 +156,21 @@ class SnapshotCache:
 
     def _split_by_bin(
         self, votes: Sequence[Vote], silences: Sequence[SilenceCount], since_us: int, until_us: int
-    ) -> dict[int, _BinCells]:
-        cells_by_bin: dict[int, _BinCells] = {}
+    ) -> dict[int, Sequence[Cell]]:
+        cells_by_bin: dict[int, Sequence[Cell]] = {}
+        disclosure = feed_disclosure(self._feed)
         for at_us in range(since_us, until_us, _WIDTH_US):
             window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
             cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
-            measured_cells = [cell for cell in cells if cell.vantages]
-            shown_cells = k_anonymity.merge_small_cells(cells, self._feed.k_anonymity)
-            cells_by_bin[at_us] = _BinCells(
-                measured_cells, [cell for cell in shown_cells if cell.vantages or cell.silent]
-            )
+            shown_cells = disclosure.release(cells)
+            cells_by_bin[at_us] = [cell for cell in shown_cells if cell.vantages or cell.silent]
         return cells_by_bin
+
+
+def feed_disclosure(feed: Feed) -> Disclosure:
+    return Disclosure(feed.k_anonymity, list_public(feed), feed.clock.wall_us())
 
 
 def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -219,7 +217,7 @@ async def query_cells(
     *,
     keep_empty: bool = True,
 ) -> list[Cell]:
-    """Query cells under a filter, merged over `merged_fields`, before k-anonymity.
+    """Query cells under a filter, merged over `merged_fields`, before their release.
 
     Args:
         since_us: Start of the window, microseconds UTC; `until_us` is its end.
@@ -239,26 +237,40 @@ async def query_cells(
 
 async def query_series(
     feed: Feed, since_us: int, until_us: int, bin_s: int, scope_filter: ScopeFilter
-) -> list[Cell | None]:
-    """Query one cell per bin over all that the filter leaves open.
-
-    None where k-anonymity withholds it.
-    """
+) -> list[Cell]:
+    """Query the released cell of each bin, over all that the filter leaves open."""
     filters = scope_filter.keywords()
-    merged_fields = {name: value for name, value in _TOTALS.items() if name not in filters}
-    measured = await query_cells(feed, since_us, until_us, bin_s, scope_filter, merged_fields)
-    service = scope_filter.service or ""
-    # Silence has no service: it counts for every requested service.
-    measured = [replace(c, service=service) if not c.service else c for c in measured]
+    totals = {name: value for name, value in _TOTALS.items() if name not in filters}
     key = rollup.CellKey(
         country=scope_filter.country or "",
         region=scope_filter.region or "",
         asn=scope_filter.asn or 0,
         access=scope_filter.access or "",
-        service=service,
+        service=scope_filter.service or "",
     )
     blank = rollup.blank_cell(key, bin_s)
-    shown_cells = k_anonymity.merge_small_cells(measured, feed.k_anonymity)
-    return k_anonymity.fill_starts(
-        blank, measured, shown_cells, range(since_us, until_us, bin_s * 1_000_000)
+    starts = range(since_us, until_us, bin_s * 1_000_000)
+    disclosure = feed_disclosure(feed)
+    is_exact = disclosure.k <= 1  # then the store adds up, which counts a network once
+    cells = await query_cells(
+        feed,
+        since_us,
+        until_us,
+        bin_s,
+        scope_filter if is_exact else _widen_filter(scope_filter),
+        totals if is_exact else {n: v for n, v in totals.items() if n in ("region", "service")},
+        keep_empty=False,
     )
+    # Silence has no service: it counts for every requested service.
+    cells = [replace(c, service=blank.service) if not c.service else c for c in cells]
+    totals.pop("service", None)
+    return await asyncio.to_thread(disclosure.release_series, blank, cells, starts, totals)
+
+
+def _widen_filter(scope_filter: ScopeFilter) -> ScopeFilter:
+    """Return the filter of the cells that decide on a release.
+
+    That of a region depends on its whole network, that of the other networks (ASN 0) on the
+    country, and that of a network on itself.
+    """
+    return replace(scope_filter, region=None, asn=scope_filter.asn or None)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from heliograph.units import SECOND_US
+from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -17,6 +17,8 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
+FINE_FACTOR = 2  # times k: the votes that allow times to the second; assumed
+ROUGH_US = 5 * MINUTE_US  # the step of times that fewer votes support; the bin of the timeline
 _STEP_TOLERANCE = 1e-3  # votes are written with three digits
 
 
@@ -28,17 +30,28 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
     """
     if min_votes <= 1:
         return incident
+    parts = tuple(_coarsen_cell(part, min_votes) for part in incident.parts)
+    step_us = choose_step_us((part.votes for part in parts), min_votes)
     return replace(
         incident,
-        parts=tuple(_coarsen_cell(part, min_votes) for part in incident.parts),
+        parts=parts,
         turns=tuple(_coarsen_phase(turn, min_votes) for turn in incident.turns),
-        started=_coarsen_bracket(incident.started),
-        ended=_coarsen_bracket(incident.ended) if incident.ended else None,
-        suspected_us=_floor_second(incident.suspected_us),
-        confirmed_us=_floor_optional_second(incident.confirmed_us),
-        closed_us=_floor_optional_second(incident.closed_us),
+        started=_coarsen_bracket(incident.started, step_us),
+        ended=_coarsen_bracket(incident.ended, step_us) if incident.ended else None,
+        suspected_us=_floor(incident.suspected_us, step_us),
+        confirmed_us=_floor_optional(incident.confirmed_us, step_us),
+        closed_us=_floor_optional(incident.closed_us, step_us),
         confidence=_floor_tenths(incident.confidence),
     )
+
+
+def choose_step_us(votes: Iterable[float], k: float) -> int:
+    """Return the step of an incident's times: seconds, or minutes if few support them.
+
+    The second at which a few vantages fell silent is that of each of them.
+    """
+    is_fine = k <= 1 or sum(votes) >= FINE_FACTOR * k - _STEP_TOLERANCE
+    return SECOND_US if is_fine else ROUGH_US
 
 
 def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
@@ -51,27 +64,31 @@ def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
 
 def _coarsen_phase(phase: PhaseChange, min_votes: float) -> PhaseChange:
     cells = tuple(_coarsen_cell(cell, min_votes) for cell in phase.parts)
+    step_us = choose_step_us((cell.votes for cell in cells), min_votes)
     return replace(
-        phase, parts=cells, when=_coarsen_bracket(phase.when), seen_us=_floor_second(phase.seen_us)
+        phase,
+        parts=cells,
+        when=_coarsen_bracket(phase.when, step_us),
+        seen_us=_floor(phase.seen_us, step_us),
     )
 
 
-def _coarsen_bracket(bracket: Bracket) -> Bracket:
-    latest_us = -(-bracket.latest_us // SECOND_US) * SECOND_US
-    return Bracket(_floor_second(bracket.earliest_us), latest_us)
+def _coarsen_bracket(bracket: Bracket, step_us: int) -> Bracket:
+    latest_us = -(-bracket.latest_us // step_us) * step_us
+    return Bracket(_floor(bracket.earliest_us, step_us), latest_us)
 
 
-def _floor_second(at_us: int) -> int:
-    """Round down to a second.
+def _floor(at_us: int, step_us: int) -> int:
+    """Round down to a step.
 
     The collector's own times are rounded too, because a silence is detected a fixed time after the
     last heartbeat.
     """
-    return at_us // SECOND_US * SECOND_US
+    return at_us // step_us * step_us
 
 
-def _floor_optional_second(at_us: int | None) -> int | None:
-    return None if at_us is None else _floor_second(at_us)
+def _floor_optional(at_us: int | None, step_us: int) -> int | None:
+    return None if at_us is None else _floor(at_us, step_us)
 
 
 def _floor_tenths(share: float) -> float:

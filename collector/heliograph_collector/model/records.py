@@ -191,6 +191,12 @@ class Cell:
     prefixes: int = 0
     # (layer, number of vantages) over the vantages that found it blocked or down
     layers: tuple[tuple[str, int], ...] = ()
+    established: int | None = None  # vantages known for ten days; None: not known
+
+    @property
+    def counted(self) -> int:
+        """Return the vantages that k-anonymity counts."""
+        return self.vantages if self.established is None else self.established
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,6 +235,7 @@ class Count:
     start_us: int
     vantages: Mapping[VerdictState, int]
     networks: Mapping[VerdictState, int]
+    established: int
     causes: Mapping[
         tuple[VerdictState, str, str], int
     ]  # (blocked or down, layer, method) → vantages

@@ -46,13 +46,16 @@ class AggregationQuery:
 
     `since_us` and `until_us` are at midnight UTC. `axes` are from AXES, `grain` is from GRAINS.
     `known_methods` are methods of known signatures: blocked by one of them counts as confirmed, by
-    any other as an anomaly.
+    any other as an anomaly. Only listed targets and experiments are counted: a measurement may name
+    any text.
     """
 
     since_us: int
     until_us: int
     k: int
     known_methods: Sequence[str]
+    listed_targets: Sequence[str] | None = None  # None: any
+    listed_experiments: Sequence[str] | None = None
     countries: Sequence[str] = ()
     asns: Sequence[int] = ()
     experiments: Sequence[str] = ()
@@ -137,6 +140,10 @@ def _add_filters(clause: WhereClause, request: AggregationQuery) -> WhereClause:
     )
     clause.add_condition(
         "experiment IN {experiments:Array(String)}", experiments=_list_or_none(request.experiments)
+    )
+    clause.add_condition("target IN {listed:Array(String)}", listed=request.listed_targets)
+    clause.add_condition(
+        "experiment IN {methods:Array(String)}", methods=request.listed_experiments
     )
     clause.add_condition(
         "domain(target) IN {domains:Array(String)}", domains=_list_or_none(request.domains)

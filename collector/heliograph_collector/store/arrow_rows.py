@@ -21,7 +21,7 @@ Column = tuple[str, str, str]
 
 _ABSENT = -1
 _MAX_CODE = 65_535  # of DNS response codes and TLS alerts, which are 16 bits at most
-_DEFAULT_BY_KIND = {"text": "", "code": _ABSENT, "bool": False}  # others: 0
+_DEFAULT_BY_KIND = {"text": "", "code": _ABSENT, "bool": False, "optional": None}  # others: 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,6 +166,7 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         *_same_names("text", "", *_PLACE, "service", "state", "layer", "method"),
         *_same_names("uint32", "", "asn", "bin_s", "vantages", "reachable", "blocked", "down"),
         *_same_names("uint32", "", "unknown", "silent", "prefixes"),
+        ("established", "optional", "established"),
         *_same_names("float64", "", "confidence"),
         *_same_names("counts", "", "layers"),
     ],
@@ -242,6 +243,7 @@ def _find_arrow_type(kind: str) -> "pa.DataType":
         "uint16": pa.uint16(),
         "uint16s": pa.list_(pa.uint16()),
         "uint32": pa.uint32(),
+        "optional": pa.uint32(),
         "uint64": pa.uint64(),
         "float64": pa.float64(),
         "counts": pa.map_(pa.string(), pa.uint32()),

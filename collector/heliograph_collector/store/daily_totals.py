@@ -35,7 +35,7 @@ class AnonymityRule:
 
     @property
     def signature(self) -> str:
-        return f"{self.k} {','.join(sorted(self.known_methods))}"
+        return f"established {self.k} {','.join(sorted(self.known_methods))}"
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -110,9 +110,9 @@ def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[
 def build_cells_sql(clause: WhereClause) -> str:
     """Count the verdicts that `clause` selects, by k-anonymous cells.
 
-    k and known are parameters (`AnonymityRule`). Networks of fewer than k vantages become network
-    0. A count of fewer than k vantages becomes 0, any other the next lower multiple of k. Blocking
-    that too few vantages confirm is an anomaly.
+    k and known are parameters (`AnonymityRule`). k counts established vantages; if it is 1, any.
+    Networks of fewer than k vantages become network 0. A count of fewer than k vantages becomes 0,
+    any other the next lower multiple of k. Blocking that too few vantages confirm is an anomaly.
     """
     sums = [f"sum({n}0) AS {n}" for n in (*_COUNT_CONDITIONS, *_VANTAGE_CONDITIONS)]
     return f"""
@@ -129,6 +129,7 @@ FROM (
 
 _BLOCKED_SQL = "state = 'blocked'"
 _CONFIRMED_SQL = "state = 'blocked' AND method IN {known:Array(String)}"
+_COUNTED_SQL = "(established OR {k:UInt32} <= 1)"
 _COUNT_CONDITIONS = {
     "a": f"{_BLOCKED_SQL} AND NOT ({_CONFIRMED_SQL})",
     "c": _CONFIRMED_SQL,
@@ -145,12 +146,12 @@ def _build_network_sql(clause: WhereClause) -> str:
     clause.add_volunteer_verdicts()
     counts = [f"countIf({condition}) AS {name}0" for name, condition in _COUNT_CONDITIONS.items()]
     counts += [
-        f"uniqExactIf(nym, {condition}) AS {name}0"
+        f"uniqExactIf(nym, ({condition}) AND {_COUNTED_SQL}) AS {name}0"
         for name, condition in _VANTAGE_CONDITIONS.items()
     ]
     return f"""
     SELECT country, asn, toDate(started, 'UTC') AS day, experiment, target,
-      uniqExact(nym) AS people, {", ".join(counts)}
+      uniqExactIf(nym, {_COUNTED_SQL}) AS people, {", ".join(counts)}
     FROM verdicts FINAL WHERE {clause.sql} GROUP BY country, asn, day, experiment, target"""  # noqa: S608 fixed text, values are parameters
 
 

@@ -220,7 +220,7 @@ def query_cells(filters: CellFilter) -> Query:
     sql = f"""
 SELECT country, region, asn, access, service, toUnixTimestamp64Micro(start) AS start_us, bin_s,
   vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes,
-  layers
+  layers, established
 FROM {table} FINAL WHERE {clause.sql}
 ORDER BY country, service, region, asn, access, start"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters)

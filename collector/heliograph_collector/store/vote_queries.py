@@ -139,14 +139,15 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     sql = f"""
 SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), countIf(said = 'reachable'),
   countIf(said = 'blocked'), countIf(said = 'down'), countIf(said = 'unknown'),
-  sumMap(whys)
+  sumMap(whys), sum(olds)
 FROM (
   SELECT {_CELL_COLUMNS}, net, countIf(own = 'reachable') AS r, countIf(own = 'blocked') AS b,
-    countIf(own = 'down') AS d, countIf(own = 'unknown') AS u, {_MAJORITY_SQL} AS said,
+    countIf(own = 'down') AS d, countIf(own = 'unknown') AS u, countIf(old) AS olds,
+    {_MAJORITY_SQL} AS said,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
   FROM (
-    SELECT {_CELL_COLUMNS}, net, how, {_MAJORITY_SQL} AS own
+    SELECT {_CELL_COLUMNS}, net, how, old, {_MAJORITY_SQL} AS own
     FROM ({_build_vantage_sql(clause, merged_fields)})
   )
   GROUP BY {_CELL_COLUMNS}, net
@@ -197,6 +198,7 @@ def parse_count(row: tuple[Any, ...]) -> Count:
         vantages=dict(zip(STATES, row[6:10], strict=True)),
         networks=dict(zip(STATES, row[10:14], strict=True)),
         causes={_parse_cause(cause): n for cause, n in row[14].items()},
+        established=row[15],
     )
 
 

@@ -9,6 +9,10 @@ from heliograph.address import parse_literal
 
 MAX_HOST = 253  # characters of a name
 _LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
+# Unicode's category Cc: a terminal, a page or a log would obey them. Text that the network sent may
+# have lines.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_CONTROL_IN_LINES = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
 MAX_TEXT = 2_048  # characters of any one text field
 
 Word = TypeVar("Word", bound=StrEnum)
@@ -25,7 +29,23 @@ class CodecError(ValueError):
 def check_text(field_name: str, value: str, limit: int = MAX_TEXT) -> str:
     if len(value) > limit:
         raise CodecError(field_name, f"longer than {limit} characters")
+    if not value.isprintable() and _CONTROL.search(value):
+        raise CodecError(field_name, "has a control character")
     return value
+
+
+def check_lines(field_name: str, value: str, limit: int = MAX_TEXT) -> str:
+    """Check a text that the network sent: it may have tabs and line ends."""
+    if not value.isprintable() and _CONTROL_IN_LINES.search(value):
+        raise CodecError(field_name, "has a control character")
+    if len(value) > limit:
+        raise CodecError(field_name, f"longer than {limit} characters")
+    return value
+
+
+def replace_controls(value: str) -> str:
+    """Replace what `check_lines` refuses, so that a hostile page cannot spoil a measurement."""
+    return value if value.isprintable() else _CONTROL_IN_LINES.sub("\ufffd", value)
 
 
 def check_host(field_name: str, value: str) -> str:

@@ -4,6 +4,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
+from heliograph.codec.checks import replace_controls
+
 _Message = TypeVar("_Message")
 _names_by_kind: dict[type[Any], tuple[str, ...]] = {}  # () for what is no dataclass
 
@@ -20,6 +22,8 @@ def build_message(make: Callable[..., _Message], value: Any, **replaced: object)
 
 
 def _encode_value(value: Any) -> object:
+    if type(value) is str:
+        return replace_controls(value)
     names = _list_field_names(type(value))
     return _encode_fields(value, names) if names else value
 

@@ -4,11 +4,9 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from heliograph_collector.aggregate.k_anonymity import INSUFFICIENT, merge_small_cells
 from heliograph_collector.aggregate.rollup import (
     changed_cells,
     compute_confidence,
@@ -189,11 +187,6 @@ def test_a_cell_tells_how_many_met_it_in_which_layer() -> None:
     odd = vote("d", B, layer="dns", method="nxdomain")
     (cell,) = roll([vote("a", B), vote("b", B, times=5), odd, *(vote(f"r{n}") for n in range(9))])
     assert (cell.state, cell.layer, cell.layers) == (R, "", (("dns", 1), ("tls", 2)))
-    small = [*_network(1, 3, B), *_network(2, 4, B), *_network(3, 2)]
-    (merged,) = merge_small_cells(roll(small), 5)
-    assert merged.layers == (("tls", 7),)
-    (hidden,) = merge_small_cells(roll(_network(1, 3, B)), 5)
-    assert hidden.layers == ()
 
 
 def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> None:
@@ -207,86 +200,3 @@ def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> Non
 def test_confidence_keeps_its_bounds(votes: dict[VerdictState, int], state: VerdictState) -> None:
     sure = compute_confidence(state, Counter(votes), sum(votes.values()))
     assert 0.0 <= sure <= 0.99
-
-
-def _network(asn: int, count: int, state: VerdictState = R, bin_: int = 0) -> list[Vote]:
-    return [vote(f"{asn}-{i}", state, asn=asn, bin_=bin_) for i in range(count)]
-
-
-def test_small_networks_are_merged() -> None:
-    """Two alone could be had by subtraction, so the smallest of the big ones joins them."""
-    votes = [*_network(1, 9), *_network(2, 3), *_network(3, 4, B)]
-    shown = {c.asn: c for c in merge_small_cells(roll(votes), 5)}
-    assert set(shown) == {0, 1}
-    assert (shown[0].vantages, shown[0].access, shown[0].blocked) == (7, "", 4)
-    assert shown[1].vantages == 9
-    votes = [*_network(1, 9), *_network(2, 6), *_network(3, 2)]
-    assert {c.asn: c.vantages for c in merge_small_cells(roll(votes), 5)} == {0: 8, 1: 9}
-    assert sorted(merge_small_cells(roll(votes), 1), key=lambda c: c.asn) == roll(votes)
-
-
-def test_a_country_under_k_says_insufficient() -> None:
-    (cell,) = merge_small_cells(roll([*_network(1, 2), *_network(2, 2, B)]), 5)
-    assert (cell.asn, cell.vantages, cell.blocked, cell.silent) == (0, 0, 0, 0)
-    assert (cell.state, cell.method, cell.confidence) == (U, INSUFFICIENT, 0.0)
-
-
-def test_confidence_does_not_tell_how_many_networks_there_are() -> None:
-    cells = [roll(_network(1, people)) for people in (10, 13, 16)]
-    exact = [cell.confidence for (cell,) in cells]
-    assert len(set(exact)) == 3
-    assert [merge_small_cells(cell, 5)[0].confidence for cell in cells] == [0.9] * 3
-    (whole,) = merge_small_cells(roll([*_network(1, 4), *_network(2, 4)]), 5)
-    assert (whole.asn, whole.vantages, whole.confidence) == (0, 8, 0.8)
-    assert merge_small_cells(roll(_network(1, 10)), 1)[0].confidence == exact[0]
-
-
-def test_silent_network_stays_in_sight() -> None:
-    """Those who fell silent are people too, and an empty row of a shown cell stays."""
-    rows = roll(_network(9198, 6), [silence(6, bin_=1)], bins=3)
-    assert [(c.asn, c.vantages, c.silent) for c in merge_small_cells(rows, 5)] == [
-        (9198, 6, 0), (9198, 0, 6), (9198, 0, 0),
-    ]  # fmt: skip
-
-
-@pytest.mark.parametrize("state", [R, B])
-def test_who_is_left_in_the_dark_does_not_speak_for_those_who_fell_silent(
-    state: VerdictState,
-) -> None:
-    """Enough fell silent to be told; one who still measures is no verdict, and is nobody's."""
-    rows = roll(_network(9198, 1, state), [silence(19)])
-    (cell,) = merge_small_cells(rows, 5)
-    assert (cell.asn, cell.vantages, cell.silent) == (9198, 1, 19)
-    assert (cell.state, cell.confidence, cell.layer, cell.method) == (U, 0.0, "", INSUFFICIENT)
-    assert (cell.reachable, cell.blocked, cell.unknown, cell.layers) == (0, 0, 1, ())
-    (exact,) = merge_small_cells(rows, 1)
-    assert exact.state is state
-
-
-@settings(deadline=None)
-@given(
-    st.lists(
-        st.tuples(st.sampled_from(("KZ", "IR")), st.integers(0, 5), st.integers(0, 9), states),
-        max_size=8,
-        unique_by=lambda n: n[:2],
-    ),
-    st.integers(1, 6),
-)
-def test_nothing_under_k_is_shown(
-    networks: list[tuple[str, int, int, VerdictState]], k: int
-) -> None:
-    """Nor can it be had by subtracting what is shown from the country's total."""
-    votes = [
-        vote(f"{country}{asn}-{i}", state, country=country, asn=asn, access="")
-        for country, asn, count, state in networks
-        for i in range(count)
-    ]
-    rows = roll(votes)
-    shown = merge_small_cells(rows, k)
-    assert all(c.vantages >= k or c.vantages == 0 for c in shown)
-    places = [(c.country, c.region, c.asn, c.access, c.service, c.start_us) for c in shown]
-    assert len(set(places)) == len(places)
-    for country in ("KZ", "IR"):
-        total = sum(r.vantages for r in rows if r.country == country)
-        seen = sum(c.vantages for c in shown if c.country == country)
-        assert seen == total or (seen == 0 and total < k)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from heliograph.units import DAY_US
 from heliograph_collector import cli
-from heliograph_collector.aggregate.k_anonymity import merge_small_cells
+from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.api.parquet import COLUMNS, DayFile
 from heliograph_collector.http.dump_writer import (
     DAYS_PER_ROUND,
@@ -27,7 +27,7 @@ from heliograph_collector.http.dump_writer import (
 )
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.store import Store, StoreError
-from support.fake_feed import World
+from support.fake_feed import TITLES, World
 from support.hand_clock import HandClock
 from support.rows import T0
 from support.serve_process import served
@@ -69,7 +69,8 @@ def fill_store(data: Path, *cells: Cell) -> None:
 
 
 def keeper(store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99) -> DumpWriter:
-    return DumpWriter(store, folder, HandClock(wall=now_us), k, days)
+    clock = HandClock(wall=now_us)
+    return DumpWriter(store, folder, clock, k_anonymity=k, retention_days=days, services=TITLES)
 
 
 def table(folder: Path, name: str = FILE) -> list[dict[str, Any]]:
@@ -92,7 +93,7 @@ async def test_a_day_is_written_when_it_is_over_and_again_when_late_data_changed
     running = keeper(store, folder, NEXT)
     assert await running.run_round()
     rows = [(row["vantages"], row["blocked"], row["confidence"]) for row in table(folder)]
-    assert rows == [(10, 10, 0.8), (20, 20, 0.8)]
+    assert rows == [(10, 10, 0.9), (20, 20, 0.9)]
     (first,) = listed(folder)
     content = (folder / FILE).read_bytes()
     assert (first["day"], first["revision"], first["rows"]) == ("2022-01-05", 1, 2)
@@ -114,10 +115,11 @@ async def test_a_day_is_written_when_it_is_over_and_again_when_late_data_changed
 
 async def test_what_few_saw_is_in_no_file(store: Store, tmp_path: Path) -> None:
     small = cell(3, asn=21_299, access="mobile")
-    await store.replace_cells([cell(20), small, cell(4, country="UZ", asn=1)])
+    named = cell(20, service="=cmd|'/C calc'!A0")
+    await store.replace_cells([cell(20), small, cell(4, country="UZ", asn=1), named])
     await keeper(store, tmp_path / "five", NEXT).run_round()
     rows = table(tmp_path / "five")
-    assert [(r["country"], r["asn"], r["vantages"]) for r in rows] == [("KZ", 0, 20)]
+    assert [(r["country"], r["asn"], r["vantages"]) for r in rows] == [("KZ", 9198, 20)]
     await keeper(store, tmp_path / "one", NEXT, k=1).run_round()
     assert len(table(tmp_path / "one")) == 3
 
@@ -156,7 +158,7 @@ async def test_the_schema_is_stable_and_says_what_it_means(store: Store, tmp_pat
     found = pq.read_schema(tmp_path / "dumps" / FILE)
     assert [(field.name, str(field.type)) for field in found] == SCHEMA
     told = {key.decode(): value.decode() for key, value in found.metadata.items()}
-    assert told["heliograph.schema"] == "1"
+    assert told["heliograph.schema"] == "2"
     assert (told["heliograph.day"], told["heliograph.k_anonymity"]) == ("2022-01-05", "5")
     assert found.field("asn").metadata[b"unit"] == b"autonomous system number"
     assert [column.name for column in COLUMNS] == [name for name, _ in SCHEMA]
@@ -275,7 +277,7 @@ def test_a_file_is_the_same_whoever_of_few_was_there(
     found = []
     for cells in (crowd, [*crowd, alone]):
         file = DayFile(folder / FILE, MIDNIGHT, k)
-        file.add(merge_small_cells(cells, k))
+        file.add(Disclosure(k, TITLES, NEXT).release(cells))
         found.append(file.close())
     assert found[0] == found[1]
     if found[1] is not None:
@@ -288,7 +290,7 @@ async def test_days_are_told_with_their_last_change(store: Store, tmp_path: Path
     days = await store.cell_days(0)
     assert [day for day, _ in days] == [MIDNIGHT, MIDNIGHT + DAY_US]
     assert await store.cell_days(MIDNIGHT + DAY_US) == days[1:]
-    shelf = DumpStore.open(tmp_path / "dumps", 5)
+    shelf = DumpStore.open(tmp_path / "dumps", 5, TITLES)
     assert await write_day(store, shelf, *days[0], NEXT)
     assert not await write_day(store, shelf, *days[0], NEXT)
     await store.replace_cells([cell(8)])

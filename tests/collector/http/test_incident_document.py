@@ -131,7 +131,7 @@ SENTENCES = [
     ),
     (
         silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
-        f"KZ-ALA, Kazakhstan except AS7 {SILENCE_AT} {DAY}; still offline.",
+        f"KZ-ALA, Kazakhstan except AS7 fell silent between 13:10 and 13:15 {DAY}; still offline.",
     ),
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),

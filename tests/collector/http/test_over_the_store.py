@@ -22,7 +22,8 @@ def judged(number: int, minutes: int, verdict: Verdict) -> JudgedMeasurement:
     at_us = NOW_US - minutes * MINUTE
     vantage = Vantage(country="KZ", asn=9198, access="fixed")
     record = taken(number, position=number, at_us=at_us, who=f"{number % 6:016x}", vantage=vantage)
-    return replace(record, id=f"{number:032x}", received_us=at_us + 1), (verdict,)
+    row = replace(record, id=f"{number:032x}", received_us=at_us + 1, established=True)
+    return row, (verdict,)
 
 
 def build_block(first: int, rows: list[JudgedMeasurement]) -> Block:

@@ -3,7 +3,8 @@
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.aggregate import k_anonymity, rollup
+from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.snapshot import ChangeBracket, NetworkGroup, Snapshot, find_bracket
@@ -13,6 +14,7 @@ from support.fake_feed import BIN_US, NOW_US, TITLES, crowd
 OK, NO, DOWN, DOUBT = map(VerdictState, ("reachable", "blocked", "down", "unknown"))
 LETTERS = {"r": OK, "b": NO, "d": DOWN, "?": DOUBT, ".": None}
 CURRENT = NOW_US // BIN_US * BIN_US
+LONE_TARGET = "https://example.org/"
 
 
 def strip(text: str) -> list[VerdictState | None]:
@@ -21,15 +23,8 @@ def strip(text: str) -> list[VerdictState | None]:
 
 def take(votes: list[Vote], k: int = 5, links: list[LinkCount] | None = None) -> Snapshot:
     cells = rollup.roll_up(votes, [], *snapshot.history_window(NOW_US), 300)
-    return snapshot.compose_snapshot(
-        NOW_US,
-        k,
-        TITLES,
-        k_anonymity.merge_small_cells(cells, k),
-        cells,
-        links or [],
-        AgentCounts(),
-    )
+    shown = Disclosure(k, {*TITLES, LONE_TARGET}, NOW_US).release(cells)
+    return snapshot.compose_snapshot(NOW_US, k, TITLES, shown, links or [], AgentCounts())
 
 
 @pytest.mark.parametrize(
@@ -80,11 +75,11 @@ def test_what_is_old_is_no_reading() -> None:
     assert OK in reading.strip
 
 
-def test_few_are_not_shown_and_counted_as_withheld() -> None:
+def test_few_are_not_shown_and_not_counted() -> None:
     few = crowd(4, NO, CURRENT, CURRENT + 1, country="BY", asn=1)
     seen = take([*few, *crowd(5, OK, CURRENT, CURRENT + 1, asn=2)])
     assert [column.group.asn for column in seen.columns] == [2]
-    assert (seen.coverage.withheld_groups, seen.coverage.vantages) == (1, 5)
+    assert seen.coverage.vantages == 5
 
 
 def test_few_are_shown_among_their_country_s_other_networks() -> None:
@@ -95,18 +90,15 @@ def test_few_are_shown_among_their_country_s_other_networks() -> None:
     assert shown.group.asn == 2
 
 
-def test_links_of_few_vantages_join_the_other_networks_or_nobody() -> None:
+def test_links_alone_make_no_network_public() -> None:
+    """A session costs nothing, and few people's link is their own affair."""
     few = LinkCount(country="KZ", asn=1, access="fixed", link=Link.OFFLINE, vantages=2)
     many = LinkCount(country="KZ", asn=2, access="fixed", link=Link.ONLINE, vantages=9)
-    votes = crowd(6, OK, CURRENT, CURRENT + 1, asn=0, access="")
-    _, others = take(votes, links=[few, many]).columns
-    assert others.link is Link.UNKNOWN  # two people's link is their own affair
-    more = LinkCount(country="KZ", asn=3, access="fixed", link=Link.OFFLINE, vantages=3)
-    shown, others = take(votes, links=[few, more, many]).columns
-    assert (others.group, others.link) == (NetworkGroup("KZ", 0, ""), Link.OFFLINE)
+    votes = crowd(6, OK, CURRENT, CURRENT + 1, asn=2)
+    (shown,) = take(votes, links=[few, many]).columns
     assert (shown.group.asn, shown.link, shown.vantages) == (2, Link.ONLINE, 9)
-    alone = take([], links=[few])
-    assert (alone.columns, alone.coverage.withheld_groups) == ((), 1)
+    assert take([], links=[few, many]).columns == ()
+    assert len(take([], k=1, links=[few, many]).columns) == 2
 
 
 def test_blind_spots_are_told_once_somebody_has_looked() -> None:
@@ -119,5 +111,6 @@ def test_blind_spots_are_told_once_somebody_has_looked() -> None:
 
 
 def test_services_stand_in_the_plan_s_order_and_lone_targets_after_them() -> None:
-    votes = crowd(6, OK, CURRENT, CURRENT + 1, service="https://example.org/")
-    assert take(votes).services == (*TITLES.items(), ("https://example.org/", "example.org"))
+    votes = crowd(6, OK, CURRENT, CURRENT + 1, service=LONE_TARGET)
+    votes += crowd(6, OK, CURRENT, CURRENT + 1, service="=cmd|'/C calc'!A0")
+    assert take(votes).services == (*TITLES.items(), (LONE_TARGET, "example.org"))

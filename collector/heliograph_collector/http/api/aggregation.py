@@ -3,14 +3,14 @@
 Reachable is ok. Blocked is confirmed if the method is a known signature of blocking (a known block
 page, status 451), else an anomaly. Down and unknown are failures: OONI's failure is a measurement
 without information on blocking. The result has whole days. For each country, network, day, test and
-target it has only counts of at least `feed.k_anonymity` vantages, in multiples of that number.
+target it has only counts of at least `feed.k_anonymity` established vantages, in multiples of that
+number, and only of targets that the plan lists.
 """
 
 import asyncio
 import csv
 import io
-from collections.abc import Sequence
-from operator import attrgetter
+from collections.abc import Collection, Sequence
 
 from aiohttp import web
 
@@ -19,7 +19,7 @@ from heliograph.units import DAY_US
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameter_types import choice_parameter
 from heliograph_collector.http.api.parameters import QueryValues, parse, write_time
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import Feed, list_public
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.problem import Problem, bad_parameter
 from heliograph_collector.model.published.status import AggregationDocument, AggregationTotals
@@ -34,6 +34,7 @@ CONFIRMED_METHODS = (
 COUNT_NAMES = ("anomaly_count", "confirmed_count", "failure_count", "ok_count", "measurement_count")
 MAX_DAYS = 1_100
 CSV = "text/csv"
+_FORMULA_STARTS = ("=", "+", "-", "@", "\t", "\r")
 _MAX_AGE_S = 60
 _DEFAULT_DAYS = 30
 _MAX_WAITING = 16  # queries that may wait: each is costly, so one runs at a time
@@ -76,7 +77,8 @@ class AggregationApi:
 
     async def __call__(self, request: web.Request) -> web.Response:
         values = parse(request.query, AGGREGATION)
-        query = build_query(values, self._feed.clock.wall_us(), self._feed.k_anonymity)
+        feed = self._feed
+        query = build_query(values, feed.clock.wall_us(), feed.k_anonymity, list_public(feed))
         rows = tuple(_build_row(query.axes, total) for total in await self._query_totals(query))
         if values.get(FORMAT) == "CSV":
             return respond_text(request, _format_csv(query.axes, rows), CSV, max_age_s=_MAX_AGE_S)
@@ -104,7 +106,9 @@ class AggregationApi:
             self._waiting_count -= 1
 
 
-def build_query(values: QueryValues, now_us: int, k: int) -> AggregationQuery:
+def build_query(
+    values: QueryValues, now_us: int, k: int, listed_targets: Collection[str]
+) -> AggregationQuery:
     """Build the query, widened to whole days. Raises Problem."""
     until_us = -(-values.get(parameters.UNTIL_DAY, now_us + 1) // DAY_US) * DAY_US
     since_us = (
@@ -117,6 +121,8 @@ def build_query(values: QueryValues, now_us: int, k: int) -> AggregationQuery:
         until_us=until_us,
         k=k,
         known_methods=CONFIRMED_METHODS,
+        listed_targets=sorted(listed_targets),
+        listed_experiments=sorted(REGISTRY),
         countries=values.get(parameters.PROBE_CC, ()),
         asns=values.get(parameters.PROBE_ASN, ()),
         experiments=[_EXPERIMENTS_BY_TEST.get(name, name) for name in test_names],
@@ -175,5 +181,11 @@ def _format_csv(axes: Sequence[str], rows: Sequence[AggregationTotals]) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\r\n")
     writer.writerow(columns)
-    writer.writerows(map(attrgetter(*columns), rows))
+    for row in rows:
+        writer.writerow(_quote_formula(getattr(row, name)) for name in columns)
     return out.getvalue()
+
+
+def _quote_formula(value: object) -> object:
+    """Keep a spreadsheet from running a text as a formula (OWASP, CSV Injection)."""
+    return f"'{value}" if isinstance(value, str) and value.startswith(_FORMULA_STARTS) else value

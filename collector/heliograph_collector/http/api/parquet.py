@@ -1,8 +1,8 @@
 """Cells of one day as a Parquet file; each column is declared once.
 
-A declaration holds type, unit, meaning and source. Cells of fewer than `k` vantages have no row,
-and a count is the lower bound of its band, as in the timeline. So a file reveals no more than the
-API.
+A declaration holds type, unit, meaning and source. Its rows are the atoms of
+`aggregate.disclosure`, and a count is the lower bound of its band, as in the timeline. So a file
+reveals no more than the API.
 """
 
 import os
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
     import pyarrow.parquet as pq  # type: ignore[import-untyped] # it ships no types
 
-SCHEMA = 1  # increases when a column changes; new columns come last
+SCHEMA = 2  # increases when a column changes; new columns come last
 BIN_S = 300
 _SORT_KEY = attrgetter("country", "service", "region", "asn", "access", "start_us")
 _COUNT = "the least number of its band (0, 5, 10, 20, 50; exact where k_anonymity is 1)"
@@ -85,7 +85,7 @@ COLUMNS = tuple(
             "confidence",
             "float64",
             "0 to 1",
-            "of the state; in tenths, rounded down, unless k_anonymity is 1",
+            "of the state; in tenths, from the bands of the counts, unless k_anonymity is 1",
         ),
         (
             "layer",
@@ -123,8 +123,10 @@ def build_dictionary(k: int) -> DictionaryDocument:
         title="Heliograph: daily cells",
         about="One file a UTC day, one row for each place, service and five minutes in which "
         "at least k_anonymity vantages measured or fell silent. Where there is no row nobody "
-        "looked, or too few to be shown: that is not known, and never good. Places of too few "
-        "are together as network 0 of their country. No measurement and no vantage is in here.",
+        "looked, or too few to be shown: that is not known, and never good. Networks of too few "
+        "are together as network 0 of their country, regions of too few as the network without a "
+        "region; who cannot hide there is counted nowhere. No measurement and no vantage is in "
+        "here.",
         revisions="A file is written when its day is over and again when late data changed it: "
         "revision, bytes and sha256 in index.json say so.",
         schema=SCHEMA,
@@ -166,7 +168,7 @@ class DayFile:
         self._rows = 0
 
     def add(self, cells: Sequence[Cell]) -> None:
-        """Add cells of some bins, after k-anonymity (`merge_small_cells`). Raises OSError."""
+        """Add released cells of some bins. Raises OSError."""
         import pyarrow as pa
         import pyarrow.parquet as pq
 

@@ -1,7 +1,7 @@
 """The current state as JSON with its live events, and the health of the collector."""
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 from aiohttp import web
 from msgspec.structs import asdict
@@ -51,7 +51,6 @@ def build_coverage(snapshot: Snapshot) -> CoverageDocument:
     return CoverageDocument(
         vantages=format_total(snapshot_coverage.vantages, snapshot.k),
         groups=len(snapshot.columns),
-        withheld_groups=snapshot_coverage.withheld_groups,
         controls=snapshot_coverage.agents.controls,
         blind=tuple(
             UnmeasuredTime(write_time(since_us), write_time(until_us))
@@ -123,26 +122,18 @@ def _build_bracket(since: ChangeBracket | None) -> ChangeBracketDocument | None:
     return ChangeBracketDocument(earliest, write_time(since.latest_us))
 
 
-def build_rows(
-    cells: Sequence[Cell | None], since_us: int, bin_s: int, k: int
-) -> list[CellDocument]:
-    """Build a timeline from one cell for each bin since `since_us`."""
-    width_us = bin_s * 1_000_000
-    return [_build_row(cell, since_us + index * width_us, k) for index, cell in enumerate(cells)]
-
-
-def _build_row(cell: Cell | None, start_us: int, k: int) -> CellDocument:
-    """Build one bin of a timeline; None: it was measured, but by too few to be shown."""
+def build_row(cell: Cell, k: int) -> CellDocument:
+    """Build one bin of a timeline."""
     return CellDocument(
-        start=write_time(start_us),
-        vantages=band_floor(cell.vantages, k) if cell else None,
-        reachable=band_floor(cell.reachable, k) if cell else None,
-        blocked=band_floor(cell.blocked, k) if cell else None,
-        down=band_floor(cell.down, k) if cell else None,
-        unknown=band_floor(cell.unknown, k) if cell else None,
-        silent=band_floor(cell.silent, k) if cell else None,
-        state=cell.state if cell else VerdictState.UNKNOWN,
-        confidence=cell.confidence if cell else 0.0,
+        start=write_time(cell.start_us),
+        vantages=band_floor(cell.vantages, k),
+        reachable=band_floor(cell.reachable, k),
+        blocked=band_floor(cell.blocked, k),
+        down=band_floor(cell.down, k),
+        unknown=band_floor(cell.unknown, k),
+        silent=band_floor(cell.silent, k),
+        state=cell.state,
+        confidence=cell.confidence,
     )
 
 

@@ -2,7 +2,7 @@
 
 from aiohttp import web
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.parameter_types import BINS
 from heliograph_collector.http.api.parameters import (
@@ -33,6 +33,7 @@ from heliograph_collector.model.scope import ScopeFilter
 STATUS_PARAMETERS = (COUNTRY,)
 TIMELINE_PARAMETERS = (COUNTRY, REGION, ASN, ACCESS, SERVICE, SINCE, UNTIL, BIN)
 MAX_ROWS = 2_016  # a week in bins of five minutes
+MAX_WORLD_ROWS = 300  # of all countries together, whose networks are released one by one; assumed
 
 
 class TimelineApi:
@@ -54,6 +55,8 @@ class TimelineApi:
     async def timeline(self, request: web.Request) -> web.Response:
         values = parse(request.query, TIMELINE_PARAMETERS)
         since_us, until_us, bin_s = parse_span(values, self._feed.clock.wall_us())
+        if not values.get(COUNTRY) and not values.get(ASN):
+            _check_world_rows((until_us - since_us) // (bin_s * SECOND_US))
         scope_filter = ScopeFilter(
             country=values.get(COUNTRY),
             region=values.get(REGION),
@@ -69,9 +72,19 @@ class TimelineApi:
             bin_s=bin_s,
             k_anonymity=k,
             scope=scope_filter,
-            cells=tuple(status.build_rows(cells, since_us, bin_s, k)),
+            cells=tuple(status.build_row(cell, k) for cell in cells),
         )
         return respond_json(request, document, max_age_s=30)
+
+
+def _check_world_rows(rows: int) -> None:
+    if rows > MAX_WORLD_ROWS:
+        raise bad_parameter(
+            "country",
+            f"All countries together have at most {MAX_WORLD_ROWS} rows; name a country, or take "
+            "a wider bin or a shorter time.",
+            "a country, such as KZ",
+        )
 
 
 def parse_span(values: QueryValues, now_us: int) -> tuple[int, int, int]:

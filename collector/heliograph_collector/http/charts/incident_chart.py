@@ -26,7 +26,7 @@ _BINS_S = (300, 3_600, 86_400)
 _MAX_BINS = 300
 _VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from bottom to top
 _SILENCE_BARS = ("heard", "silent")  # for a silence: every verdict counts as a sign of life
-_FILLS = {"unknown": "url(#hatch)", "few": "url(#dots)", "bracket": "url(#hatch)"}
+_FILLS = {"unknown": "url(#hatch)", "bracket": "url(#hatch)"}
 _STEPS_US = tuple(m * MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
 _MAX_TICKS = 6
 
@@ -119,12 +119,13 @@ def draw_chart(
 
 def row_count(row: CellDocument, name: str) -> int:
     """Return a count of a row; for "heard", the vantages with any verdict."""
-    return getattr(row, "vantages" if name == "heard" else name) or 0
+    count: int = getattr(row, "vantages" if name == "heard" else name)
+    return count
 
 
 def _count_total(row: CellDocument, names: Sequence[str]) -> int:
     counts = (row_count(row, name) for name in names)
-    return max(sum(counts), (row.vantages or 0) + (row.silent or 0))
+    return max(sum(counts), row.vantages + row.silent)
 
 
 def _iter_runs(rows: Sequence[CellDocument], names: Sequence[str]) -> Iterator[tuple[int, int]]:
@@ -148,9 +149,6 @@ def _draw_stack(
     width = frame.bin_s * 1_000_000
     since = frame.since_us + first * width
     until = frame.since_us + after * width
-    if row.vantages is None or row.silent is None:
-        yield _draw_rect("few", frame, since, until, (0, 6))
-        return
     low = 0.0
     for name in names:
         high = low + HEIGHT * row_count(row, name) / top
@@ -286,7 +284,6 @@ def _median_counts(
         for index, row in enumerate(rows)
         if frame.since_us + index * width >= since_us
         and frame.since_us + (index + 1) * width <= until_us
-        and row.vantages is not None
     ]
     if not inner_rows:
         return None

@@ -26,7 +26,7 @@ from heliograph_collector.model.records import Cell, VerdictState
 
 DEFAULT_WINDOW = "day"
 _YOUNG_BIN_US = FRESH_BINS * BIN_S * 1_000_000  # for this long the status includes older votes
-_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅", "few": "…"}
+_SYMBOLS = {**{s.value: labels.SYMBOLS[s] for s in VerdictState}, "silent": "∅"}
 _DASH = "\N{EN DASH}"
 
 
@@ -248,7 +248,7 @@ def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
     It is the one before if the bin has only begun and has too few vantages.
     """
     *_, previous, current = track.marks
-    return previous if is_young and current in (None, BinMark.FEW) and previous else current
+    return previous if is_young and current is None and previous else current
 
 
 def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:

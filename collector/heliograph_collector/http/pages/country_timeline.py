@@ -1,14 +1,14 @@
 """A country over time, by services, networks and regions. Pure.
 
-Each of the three is rolled up and passes k-anonymity on its own, as in the timeline API, and shows
-no more than that: a state for each bin, silence, and that too few vantages measured.
+All three are sums of the same released atoms (`aggregate.disclosure`), as in the timeline API. A
+bin shows a state or a silence, and nobody and too few look the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 
-from heliograph_collector.aggregate.k_anonymity import merge_small_cells
+from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -21,7 +21,6 @@ class BinMark(StrEnum):
     DOWN = "down"
     UNKNOWN = "unknown"
     SILENT = "silent"  # enough fell silent, and no verdict remains
-    FEW = "few"  # measured, but by too few to be shown
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -65,12 +64,9 @@ class CountryTimeline:
 
 
 _FRESH_BINS = 2  # bins
-MERGED_FIELDS: Sequence[
-    Mapping[str, str | int]
-] = (  # the fields over which each of the three is merged
-    {"region": "", "asn": 0, "access": ""},
+MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
     {"region": ""},
-    {"asn": 0, "access": ""},
+    {},
 )
 
 
@@ -79,78 +75,54 @@ def empty_timeline(starts: range) -> CountryTimeline:
 
 
 def compose_timeline(
-    k_anonymity: int,
-    measured: Sequence[Sequence[Cell]],
+    disclosure: Disclosure,
+    network_cells: Sequence[Cell],
+    region_cells: Sequence[Cell],
     starts: range,
     names: Iterable[str],
 ) -> CountryTimeline:
-    """Compose the rows of one country.
+    """Compose the rows of one country, in bins that begin at `starts`.
 
-    `measured` has cells for each of `MERGED_FIELDS`, in bins that begin at `starts`. The services
-    in `names` come first.
+    Args:
+        network_cells: All cells of the country, merged over regions.
+        region_cells: The same, by region.
+        names: The services whose rows come first.
     """
-    country_cells, networks, regions = (
-        (cells, merge_small_cells(cells, k_anonymity)) for cells in measured
-    )
+    k = disclosure.k
+    country = disclosure.release(network_cells, ("asn", "access"))
+    regions = disclosure.release(region_cells, ("asn", "access"))
     return CountryTimeline(
         starts=starts,
-        services=_build_service_rows(*country_cells, starts, names, k_anonymity),
+        services=_build_service_rows(country, starts, names, k),
         networks={
             NetworkGroup(c.country, c.asn, c.access): track
-            for c, track in _build_place_rows(*networks, starts, k_anonymity)
+            for c, track in _build_place_rows(disclosure.release(network_cells), starts, k)
         },
-        regions={
-            c.region: track
-            for c, track in _build_place_rows(*regions, starts, k_anonymity)
-            if c.region
-        },
+        regions={c.region: track for c, track in _build_place_rows(regions, starts, k) if c.region},
     )
 
 
 def _build_service_rows(
-    measured: Sequence[Cell],
-    shown_cells: Sequence[Cell],
-    starts: range,
-    names: Iterable[str],
-    k: int,
+    shown_cells: Sequence[Cell], starts: range, names: Iterable[str], k: int
 ) -> dict[str, TimelineRow]:
     shown_services = {c.service for c in shown_cells if c.service and c.vantages >= max(k, 1)}
     silent_bins = _silent_bins(shown_cells, k)
-    order = [*names, *sorted(shown_services - set(names))]
     return {
-        name: _build_row(
-            [c for c in measured if c.service == name],
-            [c for c in shown_cells if c.service == name],
-            silent_bins,
-            starts,
-            k,
-        )
-        for name in order
+        name: _build_row([c for c in shown_cells if c.service == name], silent_bins, starts, k)
+        for name in (*names, *sorted(shown_services - set(names)))
     }
 
 
 def _build_place_rows(
-    measured: Sequence[Cell], shown_cells: Sequence[Cell], starts: range, k: int
+    shown_cells: Sequence[Cell], starts: range, k: int
 ) -> list[tuple[Cell, TimelineRow]]:
     """Build a row for each shown place, with one of its cells."""
     by_place: dict[tuple[str, int, str], list[Cell]] = {}
     for cell in shown_cells:
         by_place.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
-    measured_by_place: dict[tuple[str, int, str], list[Cell]] = {}
-    for cell in measured:
-        measured_by_place.setdefault((cell.region, cell.asn, cell.access), []).append(cell)
     return [
-        (
-            place_cells[0],
-            _build_row(
-                measured_by_place.get(place_key, []),
-                place_cells,
-                _silent_bins(place_cells, k),
-                starts,
-                k,
-            ),
-        )
-        for place_key, place_cells in sorted(by_place.items())
+        (place_cells[0], _build_row(place_cells, _silent_bins(place_cells, k), starts, k))
+        for _, place_cells in sorted(by_place.items())
         if any(c.vantages or c.silent >= max(k, 1) for c in place_cells)
     ]
 
@@ -160,19 +132,12 @@ def _silent_bins(shown_cells: Iterable[Cell], k: int) -> set[int]:
     return {c.start_us for c in shown_cells if c.silent >= max(k, 1)}
 
 
-def _build_row(
-    measured: Iterable[Cell], shown_cells: Iterable[Cell], silent: set[int], starts: range, k: int
-) -> TimelineRow:
+def _build_row(shown_cells: Iterable[Cell], silent: set[int], starts: range, k: int) -> TimelineRow:
     by_start: dict[int, list[Cell]] = {}
     for cell in shown_cells:  # a cell shown only for its silence has no verdict
         if cell.vantages >= max(k, 1) and cell.service:
             by_start.setdefault(cell.start_us, []).append(cell)
-    # If no bin is shown, bins without and with too few vantages look the same.
-    measured_bins = {c.start_us for c in measured if c.vantages} if by_start else set()
-    bins = [
-        _classify_bin(by_start.get(start, ()), start in silent, start in measured_bins)
-        for start in starts
-    ]
+    bins = [_classify_bin(by_start.get(start, ()), start in silent) for start in starts]
     fresh_cells = next(
         (by_start[at] for at in reversed(starts[-_FRESH_BINS:]) if at in by_start), []
     )
@@ -188,9 +153,7 @@ def _build_row(
     )
 
 
-def _classify_bin(
-    cells: Sequence[Cell], is_silent: bool, is_measured: bool
-) -> tuple[BinMark | None, float]:
+def _classify_bin(cells: Sequence[Cell], is_silent: bool) -> tuple[BinMark | None, float]:
     states = [cell.state for cell in cells]
     judged = [state for state in states if state is not VerdictState.UNKNOWN]
     for bad_state in (VerdictState.BLOCKED, VerdictState.DOWN):  # in the order of the map
@@ -199,6 +162,4 @@ def _classify_bin(
     for state in (VerdictState.REACHABLE, VerdictState.UNKNOWN):
         if state in states:
             return BinMark(state.value), 1.0
-    if is_silent:
-        return BinMark.SILENT, 1.0
-    return (BinMark.FEW, 1.0) if is_measured else (None, 1.0)
+    return BinMark.SILENT if is_silent else None, 1.0

@@ -195,7 +195,7 @@ def _list_badges(incident: IncidentSummary, t: Locale) -> list[tuple[str, str]]:
 
 def list_legend(incident: IncidentSummary, drawn: Markup, t: Locale) -> list[tuple[str, str]]:
     """List (class, label) of the bars in a chart of votes; none for a chart of phases."""
-    names = [(name, f"chart.is_{name}") for name in (*incident_chart.bar_kinds(incident), "few")]
+    names = [(name, f"chart.is_{name}") for name in incident_chart.bar_kinds(incident)]
     bar_keys = [*names, ("back", "incident.key_opening")]
     return [
         (name, t(label_key)) for name, label_key in bar_keys if f'<rect class="{name}"' in drawn

@@ -32,7 +32,12 @@ from heliograph_collector.http.pages.country_timeline import WINDOWS, CountryTim
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.http.snapshot_cache import SnapshotCache, query_cells, query_series
+from heliograph_collector.http.snapshot_cache import (
+    SnapshotCache,
+    feed_disclosure,
+    query_cells,
+    query_series,
+)
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
@@ -185,7 +190,7 @@ class PageRoutes:
             cells = await query_series(
                 self._feed, frame.since_us, frame.until_us, frame.bin_s, scope_filter
             )
-            return status.build_rows(cells, frame.since_us, frame.bin_s, k)
+            return [status.build_row(cell, k) for cell in cells]
 
         try:
             rows = await self._snapshot_cache.page_cache.get(
@@ -203,14 +208,15 @@ class PageRoutes:
         async def read() -> CountryTimeline:
             window = (starts.start, starts.stop, starts.step // 1_000_000)
             scope_filter = ScopeFilter(country=country)
-            measured = [
+            network_cells, region_cells = [
                 await query_cells(feed, *window, scope_filter, merged_fields, keep_empty=False)
                 for merged_fields in panorama.MERGED_FIELDS
             ]
             return await asyncio.to_thread(
                 panorama.compose_timeline,
-                feed.k_anonymity,
-                measured,
+                feed_disclosure(feed),
+                network_cells,
+                region_cells,
                 starts,
                 tuple(feed.services),
             )

@@ -11,15 +11,21 @@ HexHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]
 Asn = Annotated[int, Meta(description="0: all")]
 CountBand = Annotated[str, Meta(examples=["0", "5-9", "10-19", "20-49", "50+"])]
 CountFloor = Annotated[
-    Annotated[int, Meta(ge=0)] | None,
+    int,
     Meta(
-        description="Lower bound of the count's band (0, 1, 5, 10, 20, 50); exact if k_anonymity "
-        "is 1; null if some measured, but too few to be shown, while another row has enough. If "
-        "no row has enough, nobody and too few look the same."
+        ge=0,
+        description="Lower bound of the count's band (0, 5, 10, 20, 50); exact if k_anonymity is "
+        "1. 0: nobody, or too few to be shown; the two look the same.",
     ),
 ]
 Confidence = Annotated[
-    float, Meta(ge=0, le=1, description="In tenths, rounded down, unless k_anonymity is 1.")
+    float,
+    Meta(
+        ge=0,
+        le=1,
+        description="In tenths, unless k_anonymity is 1. That of a cell follows from the bands of "
+        "its counts.",
+    ),
 ]
 IncidentStateName = Annotated[
     str, Meta(extra_json_schema={"enum": ["suspected", "confirmed", "closed", "withdrawn"]})

@@ -87,7 +87,6 @@ class CoverageDocument(Struct, frozen=True, kw_only=True):
 
     vantages: CountBand
     groups: int
-    withheld_groups: int
     controls: int
     blind: tuple[UnmeasuredTime, ...]
 

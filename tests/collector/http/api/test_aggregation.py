@@ -23,7 +23,7 @@ DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
 def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[JudgedMeasurement]:
     rows: list[JudgedMeasurement] = []
     for number in range(first, first + people):
-        one = taken(number, **what)
+        one = replace(taken(number, **what), established=True)
         if number >= 100:
             page = replace(one.measurement, experiment="web", service="", target=URL)
             one = replace(one, measurement=page)
@@ -47,7 +47,7 @@ async def judged(store: Store) -> Store:
 
 
 async def ask(serve: Serve, judged: Store, query: str, k: int = 5) -> Any:
-    client = await serve(World().feed(totals=judged.totals, k_anonymity=k))
+    client = await serve(World().feed(totals=judged.totals, k_anonymity=k, targets=(URL,)))
     answer = await client.get(f"/api/v1/aggregation?{query}")
     assert answer.status == 200, await answer.text()
     assert answer.headers["Access-Control-Allow-Origin"] == "*"
@@ -124,6 +124,29 @@ async def test_csv(serve: Serve, judged: Store) -> None:
     ]
     lone = await ask(serve, judged, f"{JANUARY}&format=CSV")
     assert (await lone.text()).splitlines() == [",".join(COUNT_NAMES), "5,5,5,20,35"]
+
+
+async def test_a_text_is_no_formula_and_an_unlisted_one_nowhere(serve: Serve, store: Store) -> None:
+    """Ten collude: the plan lists one of the two targets, and CSV quotes it."""
+    listed, unlisted = "=1+1|x", "@SUM(1)"
+    rows = [
+        *crowd(reachable(), 0, 10, service=listed),
+        *crowd(reachable(), 50, 10, service=unlisted),
+    ]
+    await store.insert_block(block(1, 1, *rows))
+    client = await serve(World().feed(totals=store.totals, targets=(listed,)))
+    for form in ("CSV", "JSON"):
+        answer = await client.get(f"/api/v1/aggregation?{JANUARY}&axis_x=input&format={form}")
+        told = await answer.text()
+        assert unlisted not in told
+        assert ("'=1+1|x" if form == "CSV" else f'"{listed}"') in told
+
+
+async def test_keys_of_yesterday_count_for_nothing(serve: Serve, store: Store) -> None:
+    rows = [(replace(one, established=False), v) for one, v in crowd(blocked(), 0, 40)]
+    await store.insert_block(block(1, 1, *rows))
+    body = await (await ask(serve, store, JANUARY)).json()
+    assert counts(body["result"]) == [0] * 5
 
 
 async def test_an_answer_that_is_known_is_not_sent_again(serve: Serve, judged: Store) -> None:

@@ -1,0 +1,218 @@
+"""Disclosure: decide which cells the public may see. Pure; all that is public passes it.
+
+Theory. Thresholds on single scopes do not suffice: a reader subtracts nested scopes. So no scope is
+public by itself; all are sums of *atoms*. In each bin and service the vantages of a country are
+partitioned once:
+
+    country ─┬─ network (ASN, access) of k or more ─┬─ region of k or more
+             │                                      └─ rest: other regions and undeclared, k or more
+             ├─ other networks together, if they are k or more (ASN 0, no access), split likewise
+             └─ fewer than k: counted nowhere
+
+1. Every atom has k established vantages or more, and every published scope is a union of atoms. So
+   all that is won by adding and subtracting scopes is a union of atoms too: nobody, or k and more.
+2. The vantages counted nowhere change nothing that is public: release(all) = release(those kept).
+   So "nobody" and "too few" are the same answer, at each moment and between two of them.
+3. A region is shown only with a rest of nobody or k and more; else the smallest shown region joins
+   the rest. Who declares no region is in the rest, so the rest points at no region.
+4. Counts are published in bands, and confidence is computed from the bands alone.
+5. A wide bin says no more than its five-minute bins could hide: m bins of fewer than k each,
+   without any one of them, hold (m - 1)(k - 1) vantages. Bins under five minutes need 2k vantages,
+   and appear when their five minutes are over.
+
+k counts established vantages (`model.records.is_established`): keys are free, ten days are not.
+Silences count by vantage, because presence does not keep the enrollment.
+"""
+
+from collections import Counter
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import groupby
+from operator import attrgetter
+
+from heliograph.units import SECOND_US
+from heliograph_collector.aggregate.bands import band_floor, floor_tenths
+from heliograph_collector.aggregate.rollup import (
+    THRESHOLDS,
+    cell_key,
+    decide_state,
+    empty_cell,
+    most_common_cause,
+    sum_layers,
+)
+from heliograph_collector.model.records import Cell, VerdictState
+
+BIN_S = 300  # the narrowest bin for k vantages; assumed
+FINE_FACTOR = 2  # times k in narrower bins; assumed
+_STATES = tuple(VerdictState)
+_bin_of = attrgetter("country", "service", "start_us", "bin_s")
+_scope_of = attrgetter("country", "region", "asn", "access", "service", "start_us")
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """The rule of what is public at a time: k, and the services that the plan lists."""
+
+    k: int
+    services: Collection[str]
+    now_us: int
+
+    def release(self, cells: Iterable[Cell], merged_fields: Collection[str] = ()) -> list[Cell]:
+        """Return the cells that the public may see, as sums over `merged_fields`.
+
+        Args:
+            cells: All cells of their countries, or of single networks; not of single regions.
+            merged_fields: Names of place fields; none: the atoms themselves.
+        """
+        listed_cells = [c for c in cells if not c.service or c.service in self.services]
+        atoms = listed_cells if self.k <= 1 else self._list_atoms(listed_cells)
+        if merged_fields:
+            atoms = [_merge_fields(atom, merged_fields) for atom in atoms]
+            atoms.sort(key=_scope_of)
+            atoms = [_sum_cells(list(group)) for _, group in groupby(atoms, key=_scope_of)]
+        return atoms if self.k <= 1 else [self._coarsen(atom) for atom in atoms]
+
+    def release_series(
+        self,
+        blank: Cell,
+        cells: Iterable[Cell],
+        starts: Iterable[int],
+        merged_fields: Collection[str],
+    ) -> list[Cell]:
+        """Return one cell for each start: what is public of the scope of `blank`.
+
+        The other cells of its network and country are needed too: they decide with it.
+        """
+        cells_by_start = {
+            cell.start_us: cell
+            for cell in self.release(cells, merged_fields)
+            if cell_key(cell) == cell_key(blank)
+        }
+        return [cells_by_start.get(start) or replace(blank, start_us=start) for start in starts]
+
+    def _list_atoms(self, cells: Iterable[Cell]) -> list[Cell]:
+        measured_cells = sorted((c for c in cells if _persons([c])), key=_bin_of)
+        atoms: list[Cell] = []
+        for (_, _, start_us, bin_s), group in groupby(measured_cells, key=_bin_of):
+            limit = self._limit(start_us, bin_s)
+            if limit is None or limit >= self.k:
+                least = self.k * FINE_FACTOR if bin_s < BIN_S else self.k
+                atoms += _split_country(list(group), least)
+        return atoms
+
+    def _limit(self, start_us: int, bin_s: int) -> int | None:
+        """Return the largest number that a bin may tell (theory 5); None without a limit."""
+        elapsed_us = min(self.now_us - start_us, bin_s * SECOND_US)
+        if bin_s < BIN_S:
+            width_us = BIN_S * SECOND_US
+            return None if start_us // width_us * width_us + width_us <= self.now_us else 0
+        parts = -(-elapsed_us // (BIN_S * SECOND_US))
+        return None if bin_s == BIN_S else (parts - 1) * (self.k - 1)
+
+    def _coarsen(self, cell: Cell) -> Cell:
+        limit = self._limit(cell.start_us, cell.bin_s)
+        names = ("vantages", "silent", *(state.value for state in _STATES))
+        counts = {
+            name: getattr(cell, name) if limit is None else min(limit, getattr(cell, name))
+            for name in names
+        }
+        agreeing = cell.confidence * (cell.prefixes + 1)
+        floor = band_floor(round(agreeing), self.k)
+        confidence = floor / (band_floor(cell.vantages, self.k) + 1)
+        return replace(cell, **counts, confidence=floor_tenths(min(confidence, THRESHOLDS.most)))
+
+
+def _split_country(cells: Sequence[Cell], k: int) -> list[Cell]:
+    """Partition one country's cells of a service and bin into atoms of k persons or more."""
+    networks = _group_cells(cells, "asn", "access")
+    large = [network for network in networks if _persons(network) >= k]
+    small = [cell for network in networks if _persons(network) < k for cell in network]
+    others = [replace(cell, asn=0, access="") for cell in small]
+    groups = [*large, others] if _persons(others) >= k else large
+    return [atom for group in groups for atom in _split_regions(group, k)]
+
+
+def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
+    """Partition a network of k persons or more into regions, with a rest that has no name."""
+    regions = _group_cells(cells, "region")
+    large_regions = [r for r in regions if r[0].region and _persons(r) >= k]
+    large_regions.sort(key=_persons, reverse=True)
+    rest_cells = [cell for region in regions if region not in large_regions for cell in region]
+    while large_regions and 0 < _persons(rest_cells) < k:
+        rest_cells += large_regions.pop()
+    groups = [*large_regions, [replace(cell, region="") for cell in rest_cells]]
+    return [_hide_verdict(_sum_cells(group), k) for group in groups if group]
+
+
+def _hide_verdict(cell: Cell, k: int) -> Cell:
+    """Show a silence of k without the verdict of the few who still measure."""
+    return cell if cell.counted >= k else replace(empty_cell(cell), silent=cell.silent)
+
+
+def _merge_fields(cell: Cell, names: Collection[str]) -> Cell:
+    return replace(
+        cell,
+        country="" if "country" in names else cell.country,
+        region="" if "region" in names else cell.region,
+        asn=0 if "asn" in names else cell.asn,
+        access="" if "access" in names else cell.access,
+    )
+
+
+def _group_cells(cells: Iterable[Cell], *fields: str) -> list[list[Cell]]:
+    groups: dict[object, list[Cell]] = {}
+    for cell in cells:
+        groups.setdefault(attrgetter(*fields)(cell), []).append(cell)
+    return [groups[key] for key in sorted(groups, key=str)]
+
+
+def _persons(cells: Iterable[Cell]) -> int:
+    """Return a lower bound of the persons: who fell silent may have measured before."""
+    return sum(max(cell.counted, cell.silent) for cell in cells)
+
+
+def _sum_cells(cells: Sequence[Cell]) -> Cell:
+    """Sum cells of different vantages under the place of the first."""
+    first = cells[0]
+    if len(cells) == 1:
+        return first
+    networks: Counter[VerdictState] = Counter()
+    for cell in cells:
+        networks.update(_estimate_networks(cell))
+    state = decide_state(networks)
+    causes = [(c.layer, c.method) for c in cells if c.state is state for _ in range(c.vantages)]
+    has_cause = state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    layer, method = most_common_cause(Counter(causes)) if has_cause else ("", "")
+    total = networks.total()
+    return replace(
+        first,
+        **{s.value: sum(getattr(c, s.value) for c in cells) for s in _STATES},
+        vantages=sum(c.vantages for c in cells),
+        silent=sum(c.silent for c in cells),
+        established=sum(c.counted for c in cells),
+        state=state,
+        confidence=0.0 if state is VerdictState.UNKNOWN else networks[state] / (total + 1),
+        layer=layer,
+        method=method,
+        prefixes=sum(c.prefixes for c in cells),
+        layers=sum_layers(pair for c in cells for pair in c.layers),
+    )
+
+
+def _estimate_networks(cell: Cell) -> dict[VerdictState, float]:
+    """Return the network votes by state: of the cell's own state exactly, else in proportion.
+
+    Confidence is agreeing networks over all of them plus one (`compute_confidence`).
+    """
+    agreeing = min(cell.confidence * (cell.prefixes + 1), cell.prefixes)
+    counts = {s: getattr(cell, s.value) for s in _STATES}
+    if cell.state is VerdictState.UNKNOWN:
+        agreeing = 0.0
+    else:
+        counts[cell.state] = 0
+    total = sum(counts.values())
+    left = cell.prefixes - agreeing
+    shares = {s: left * count / total if total else 0.0 for s, count in counts.items()}
+    if cell.state is not VerdictState.UNKNOWN:
+        shares[cell.state] = agreeing
+    return shares
