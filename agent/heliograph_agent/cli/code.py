@@ -17,14 +17,14 @@ if TYPE_CHECKING:
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "code",
-        help="print a code that says over the telephone what answers here",
+        help="print a code to read out over the telephone: which services answer here",
         description="Print thirty digits that say who you are to the collector, what time it is, "
         "and which kinds of service answered in the last three hours. Read them to the collector's "
-        "operator within three days (`heliograph-collector import code`). Nobody can make one in "
-        "your name, but who listens can tell that two codes are from one agent, and what answers.",
+        "operator within three days (`heliograph-collector import code`). Nobody else can make "
+        "your code, but a listener can tell that two codes are from one agent, and what answers.",
         epilog="Example: heliograph-agent code --words",
     )
-    p.add_argument("--words", action="store_true", help="eighteen English words in place of digits")
+    p.add_argument("--words", action="store_true", help="eighteen English words instead of digits")
     p.add_argument("--json", action="store_true", help="one JSON object")
 
 

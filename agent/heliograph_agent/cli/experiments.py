@@ -12,7 +12,7 @@ def add_parser(subparsers: "Subparsers") -> None:
     parser = subparsers.add_parser(
         "experiments",
         help="list the experiments and their options",
-        description="Lists the experiments, what each wants as its target, and its options.",
+        description="Lists the experiments, the kind of target each takes, and its options.",
         epilog="Example: heliograph-agent experiments --json",
     )
     parser.add_argument("--json", action="store_true", help="one JSON object per experiment")

@@ -18,16 +18,17 @@ def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "export",
         help="write results to a file for the collector, or read its receipts",
-        description="Write everything that waits for the collector to FILE, sealed: bring it to "
-        "the collector's operator by any way (`heliograph-collector import bundle FILE`). Nothing "
-        "is removed here until a receipt says that it was taken in; twice is once.",
+        description="Write everything that waits for the collector to FILE, sealed. Bring it "
+        "to the collector's operator in any way (`heliograph-collector import bundle FILE`). "
+        "Nothing is removed here until a receipt says that it was taken in. Importing the file "
+        "twice changes nothing.",
         epilog="Example: heliograph-agent export /media/stick/results.bundle",
     )
     p.add_argument("file", metavar="FILE", type=Path, help="the file to write")
     p.add_argument(
         "--receipts",
         action="store_true",
-        help="FILE is what came back from the collector: forget what it has taken in",
+        help="FILE holds the collector's receipts: remove what it has taken in",
     )
 
 

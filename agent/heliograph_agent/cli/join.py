@@ -67,8 +67,8 @@ def _read_line() -> str:
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "join",
-        help="enrol with a collector, by the invite you were sent",
-        description="Enrol this machine with a collector, and agree to what it will run.",
+        help="enroll with a collector, using the invite you were sent",
+        description="Enroll this machine with a collector, and agree to what it will run.",
         epilog="Example: heliograph-agent join heliograph1:… --country KZ --access mobile",
     )
     p.add_argument(
@@ -78,40 +78,43 @@ def add_parser(commands: "cli.Subparsers") -> None:
         "--request",
         metavar="FILE",
         type=Path,
-        help="where nothing leads to the collector: write what its operator is to be brought",
+        help="no connection to the collector: write a request file to bring to its operator",
     )
     p.add_argument(
-        "--response", metavar="FILE", type=Path, help="go on with what came back from there"
+        "--response",
+        metavar="FILE",
+        type=Path,
+        help="finish joining with the operator's answer file",
     )
     p.add_argument(
         "--network",
         choices=("own", "allowed"),
-        help="whose this network is: yours, or somebody's who has allowed it; else you are asked",
+        help="whether this network is your own, or its owner allowed this; asked if not given",
     )
     p.add_argument(
         "--yes",
         action="store_true",
-        help="agree without being asked, also to whatever this collector's plan holds later",
+        help="agree without being asked, also to everything that later plans contain",
     )
     p.add_argument(
         "--country",
         type=_make_code_parser("country_code"),
         default=None,
         metavar="CC",
-        help="where this machine stands, ISO 3166-1; else told from your address",
+        help="country of this machine, ISO 3166-1; by default derived from your address",
     )
     p.add_argument(
         "--region",
         type=_make_code_parser("region_code"),
         default=None,
         metavar="CODE",
-        help="the part of the country, ISO 3166-2, such as KZ-75",
+        help="region within the country, ISO 3166-2, such as KZ-75",
     )
     p.add_argument(
         "--access",
         choices=("mobile", "fixed", "hosting"),
         default="unknown",
-        help="how this machine reaches its provider",
+        help="how this machine is connected to the Internet",
     )
 
 

@@ -22,15 +22,15 @@ POLL_S = 0.1
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "leave",
-        help="stop measuring for this collector and tell it so",
-        description="Stop a running agent, deliver what waits if that is possible, say goodbye, "
+        help="stop measuring for this collector and notify it",
+        description="Stop a running agent, deliver what waits if possible, say goodbye, "
         "and withdraw your consent. Key and spool stay, so that you can join again.",
         epilog="Example: heliograph-agent leave --erase",
     )
     p.add_argument(
         "--erase",
         action="store_true",
-        help="also remove key, spool and configuration: what was not delivered is lost",
+        help="also remove key, spool and configuration; undelivered results are lost",
     )
 
 

@@ -24,12 +24,12 @@ def add_parser(commands: "cli.Subparsers") -> None:
         metavar="T",
         type=parse_until,
         default=FOREVER_US,
-        help="go on by itself: after 30m, 2h, 7d, or at a UTC time like 2026-01-31T18:00",
+        help="resume automatically: after 30m, 2h, 7d, or at a UTC time like 2026-01-31T18:00",
     )
     commands.add_parser(
         "resume",
-        help="go on after `pause`",
-        description="Go on measuring and sending after `pause`.",
+        help="continue after `pause`",
+        description="Continue measuring and sending after `pause`.",
         epilog="Example: heliograph-agent resume",
     )
 

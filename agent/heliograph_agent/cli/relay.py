@@ -11,11 +11,11 @@ from heliograph_agent import cli
 def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "relay",
-        help="print the line by which other volunteers send by this agent",
-        description="Print one line that names this agent as a relay. Who puts it into their "
-        "configuration (`uplink.relays`) sends sealed results by this machine when nothing else "
-        "is open to them: you can read none of it, they learn this address, and an observer of "
-        "either line sees that the two talk. It answers once `relay.listen` is configured.",
+        help="print the line with which other volunteers send through this agent",
+        description="Print one line that names this agent as a relay. Volunteers who put it "
+        "into their configuration (`uplink.relays`) send sealed results through this machine when "
+        "nothing else works. You can read none of it, they learn this address, and an observer of "
+        "either side sees the connection. Relaying begins once `relay.listen` is configured.",
         epilog="Example: heliograph-agent relay 203.0.113.7:7446",
     )
     p.add_argument("place", metavar="HOST:PORT", help="where others reach this machine")

@@ -20,8 +20,8 @@ def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "run",
         help="measure, store and send, until Ctrl-C or SIGTERM",
-        description="Measure what the plan says, store every result, send it when there is a way. "
-        "Works without any network for as long as need be.",
+        description="Measure what the plan says, store every result, and send it when a transport "
+        "works. Runs without any network for as long as necessary.",
         epilog="Example: heliograph-agent run --once",
     )
     p.add_argument(

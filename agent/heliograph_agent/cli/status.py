@@ -52,7 +52,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
     p = commands.add_parser(
         "status",
         help="show what the agent holds and when it last reached the collector",
-        description="Show whether the agent runs, what waits, and how the way to the collector is.",
+        description="Show whether the agent runs, what waits, and which transport works.",
         epilog="Example: heliograph-agent status --json",
     )
     p.add_argument("--json", action="store_true", help="one JSON object")

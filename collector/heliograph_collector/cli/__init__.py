@@ -100,7 +100,7 @@ def build_parser() -> argparse.ArgumentParser:
     """Build the parser without loading any command's libraries."""
     top = argparse.ArgumentParser(
         prog="heliograph-collector",
-        description="Takes in what agents saw, judges it, publishes what is cut, where and when.",
+        description="Judges what agents observe and publishes what is cut, where and when.",
         epilog="Example: heliograph-collector serve",
         allow_abbrev=False,
     )
@@ -135,7 +135,7 @@ def add_command(
 def add_common_options(command: argparse.ArgumentParser) -> None:
     """Add the options that most commands share."""
     command.add_argument(
-        "--data", metavar="DIR", help="where the collector keeps its files (./heliograph-data)"
+        "--data", metavar="DIR", help="the collector's data directory (./heliograph-data)"
     )
     command.add_argument("--config", metavar="FILE", help="configuration file, YAML")
 

@@ -15,22 +15,22 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "agents",
-        "list agents, or revoke one",
+        "list agents, revoke one, or clear its quarantine",
         "agents list",
-        description="Lists the enrolled agents, or revokes one, which loses its session at once.",
+        description="Lists enrolled agents, revokes one at once, or clears its quarantine.",
     )
     actions = command.add_subparsers(dest="action", metavar="list|revoke|clear", required=True)
     listing = add_command(actions, "list", "print the agents", "agents list --json")
     listing.add_argument("--json", action="store_true", help="print a JSON array")
-    revoking = add_command(actions, "revoke", "turn one away from now on", "agents revoke 3f9a")
-    revoking.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    revoking = add_command(actions, "revoke", "revoke an agent for good", "agents revoke 3f9a")
+    revoking.add_argument("id", metavar="ID", help="the agent's id, or its first characters")
     clearing = add_command(
         actions,
         "clear",
-        "let one count that is in quarantine, or was found on two machines",
+        "give a vote to an agent that is in quarantine or was seen on two machines",
         "agents clear 3f9a",
     )
-    clearing.add_argument("id", metavar="ID", help="its id, or the beginning of it")
+    clearing.add_argument("id", metavar="ID", help="the agent's id, or its first characters")
     for action in (listing, revoking, clearing):
         add_common_options(action)
 

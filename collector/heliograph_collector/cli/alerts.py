@@ -14,9 +14,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "alerts",
-        "list the receivers of alerts, or send one a sample",
+        "list the receivers of alerts, or send a test message",
         "alerts test newsroom --config collector.yml",
-        description="Works on the receivers that the configuration lists under alerts.",
+        description="Lists and tests the receivers that the configuration has under `alerts`.",
     )
     actions = command.add_subparsers(dest="action", metavar="list|test|secret", required=True)
     listing = add_command(
@@ -26,9 +26,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     testing = add_command(
         actions,
         "test",
-        "send a sample, and say what came of it",
+        "send a test message and print the result",
         "alerts test newsroom --config collector.yml",
-        description="Sends a message that says it is a test, once, by the way that is configured.",
+        description="Sends one message, marked as a test, in the configured way.",
     )
     testing.add_argument("name", metavar="NAME", help="the receiver's name")
     making = add_command(

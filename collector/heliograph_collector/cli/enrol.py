@@ -22,9 +22,9 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "enrol",
-        "let an agent in whose request came by file",
+        "enroll an agent whose request came as a file",
         "enrol request.bin",
-        description="Reads what `heliograph-agent join --request` wrote, uses its invite up, and "
+        description="Reads what `heliograph-agent join --request` wrote, uses up its invite, and "
         "writes the answer for `heliograph-agent join --response`, whether `serve` runs or not.",
     )
     command.add_argument("file", metavar="FILE", type=Path, help="the request")

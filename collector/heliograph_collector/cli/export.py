@@ -28,10 +28,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "export",
-        "write what is known into files for others",
+        "write published data to files",
         "export parquet /mnt/open-data --since 2022-01-01",
         description="Writes daily Parquet files of cells (never measurements or vantages), within "
-        "feed.k_anonymity, with their list (index.json) and what they hold (README.json).",
+        "feed.k_anonymity, with a list of them (index.json) and a data dictionary (README.json).",
     )
     kinds = command.add_subparsers(dest="kind", metavar="FORMAT", required=True)
     parquet = add_command(
@@ -43,12 +43,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "has one owner at a time; agents keep their results meanwhile. (`serve` offers the same "
         "files under /dumps/.)",
     )
-    parquet.add_argument("directory", metavar="DIR", type=Path, help="made where it is not there")
+    parquet.add_argument("directory", metavar="DIR", type=Path, help="made if it does not exist")
+    parquet.add_argument("--since", metavar="DAY", type=parse_day, help="first day, UTC (all)")
     parquet.add_argument(
-        "--since", metavar="DAY", type=parse_day, help="from that day on, UTC (all)"
-    )
-    parquet.add_argument(
-        "--until", metavar="DAY", type=parse_day, help="up to the day before (today)"
+        "--until", metavar="DAY", type=parse_day, help="the day after the last one (today)"
     )
     parquet.add_argument("--json", action="store_true", help="print one JSON object")
     add_common_options(parquet)

@@ -31,10 +31,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "import",
-        "read results that came by another way",
+        "import results that came by file, by telephone or from OONI",
         "import ooni --json measurements/",
-        description="Reads measurements of another system, or what our agents sent by file or "
-        "said by voice.",
+        description="Imports what our agents exported to a file or read out over the telephone, "
+        "and reads OONI's measurements.",
     )
     kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
     bundle.add_parser(kinds)

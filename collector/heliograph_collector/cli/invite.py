@@ -31,19 +31,23 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     add_common_options(command)
     command.add_argument(
-        "--uses", type=parse_uses, default=1, metavar="N", help="how many agents it lets in (1)"
+        "--uses",
+        type=parse_uses,
+        default=1,
+        metavar="N",
+        help="how many agents may join with it (1)",
     )
     command.add_argument(
         "--expires",
         type=parse_duration_s,
         default="7d",
         metavar="TIME",
-        help="as 30m, 12h or 7d (7d)",
+        help="lifetime, such as 30m, 12h or 7d (7d)",
     )
     command.add_argument(
         "--open",
         action="store_true",
-        help="a line for everybody, without a token: who joins by it is in quarantine at first "
+        help="a line for everybody, without a token; agents that join with it start in quarantine "
         "(needs intake.without_invite: quarantine)",
     )
     command.add_argument(

@@ -27,13 +27,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "log",
         "verify an alert log",
         "log verify",
-        description="Works on the signed, hash-chained log of alerts.",
+        description="Verifies the signed, hash-chained log of alerts.",
     )
     actions = command.add_subparsers(dest="action", metavar="verify", required=True)
     verifying = add_command(
         actions,
         "verify",
-        "prove every entry of it",
+        "verify every entry of a log",
         "log verify alerts.jsonl --key 9f0c… --head 77ab…; "
         "all three are published at /api/v1/log, and no data directory is needed for them.",
         description="Checks every entry's hash, number and signature; names the first bad one.",
@@ -49,7 +49,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     verifying.add_argument(
         "--again",
         action="store_true",
-        help="also make each entry again from the checkpoint and rows of DATA that it names",
+        help="also compute each entry again from the checkpoint and rows in DATA that it names",
     )
     verifying.add_argument("--json", action="store_true", help="print a JSON object")
     add_common_options(verifying)

@@ -18,11 +18,11 @@ if TYPE_CHECKING:
     from heliograph_collector.fleet.operators import Operators
 
 ACTIONS = {
-    "add": ("let one more person in", "operator add vera --role viewer"),
-    "list": ("print who there is", "operator list"),
-    "remove": ("turn somebody away, at once", "operator remove vera"),
-    "passwd": ("set somebody's password", "operator passwd vera"),
-    "totp": ("give somebody a second factor, or take it away", "operator totp vera"),
+    "add": ("add a user", "operator add vera --role viewer"),
+    "list": ("list the users", "operator list"),
+    "remove": ("remove a user, at once", "operator remove vera"),
+    "passwd": ("set a user's password", "operator passwd vera"),
+    "totp": ("set up or remove a user's second factor", "operator totp vera"),
 }
 
 
@@ -30,10 +30,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "operator",
-        "who may come into the console",
+        "manage console users",
         "operator add vera --role viewer",
-        description="Lists, adds and removes people of the console. The person `operator` is "
-        "always there, with the password of the password file. What is changed holds at once.",
+        description="Lists, adds and removes users of the console. The user `operator` always "
+        "exists, with the password of the password file. Changes take effect at once.",
     )
     actions = command.add_subparsers(dest="action", metavar="|".join(ACTIONS), required=True)
     for name, (help_text, example) in ACTIONS.items():
@@ -47,10 +47,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
                 "--role",
                 choices=("viewer", "operator"),
                 default="operator",
-                help="viewer looks, operator acts (operator)",
+                help="a viewer reads, an operator also acts (operator)",
             )
         if name == "totp":
-            action.add_argument("--off", action="store_true", help="take it away")
+            action.add_argument("--off", action="store_true", help="remove it")
         add_common_options(action)
 
 

@@ -33,19 +33,26 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "rejudge",
-        "judge stored measurements by the rules of today",
+        "judge stored measurements again by the current rules",
         "rejudge --since 2022-01-05 --country KZ --dry-run",
-        description="Judges what is stored again, after a rule changed, writes the verdicts that "
-        "are others now and says what moved. Stop serve first: the embedded store has one owner "
+        description="Judges stored measurements again after a rule changed, writes the verdicts "
+        "that changed and lists them. Stop serve first: the embedded store has one owner "
         "at a time; agents keep their results meanwhile.",
     )
     command.add_argument(
-        "--since", metavar="TIME", type=parse_time, help="from then on, UTC (a week before --until)"
+        "--since",
+        metavar="TIME",
+        type=parse_time,
+        help="from this time, UTC (a week before --until)",
     )
-    command.add_argument("--until", metavar="TIME", type=parse_time, help="up to then, UTC (now)")
-    command.add_argument("--country", metavar="CC", type=parse_country, help="only there")
-    command.add_argument("--service", metavar="NAME", default="", help="only this one, or target")
-    command.add_argument("--dry-run", action="store_true", help="only say what would move")
+    command.add_argument(
+        "--until", metavar="TIME", type=parse_time, help="up to this time, UTC (now)"
+    )
+    command.add_argument("--country", metavar="CC", type=parse_country, help="only this country")
+    command.add_argument(
+        "--service", metavar="NAME", default="", help="only this service or target"
+    )
+    command.add_argument("--dry-run", action="store_true", help="only list what would change")
     command.add_argument("--json", action="store_true", help="print one JSON object")
     add_common_options(command)
 

@@ -19,14 +19,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "serve",
         "run the collector",
         "serve --data /var/lib/heliograph --grpc 0.0.0.0:7443",
-        description="Runs the collector: the door for agents, the store, the page and its API.",
+        description="Runs the collector: entrances for agents, store, pages and API.",
     )
     add_common_options(command)
     command.add_argument(
-        "--grpc", type=parse_endpoint, metavar="HOST:PORT", help="door for agents (127.0.0.1:7443)"
+        "--grpc", type=parse_endpoint, metavar="HOST:PORT", help="gRPC for agents (127.0.0.1:7443)"
     )
     command.add_argument(
-        "--http", type=parse_endpoint, metavar="HOST:PORT", help="page and API (127.0.0.1:8080)"
+        "--http", type=parse_endpoint, metavar="HOST:PORT", help="pages and API (127.0.0.1:8080)"
     )
     command.add_argument(
         "--echo",
@@ -38,7 +38,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--post",
         type=parse_endpoint,
         metavar="HOST:PORT",
-        help="door for one envelope at a time (none)",
+        help="HTTPS for agents, one envelope per connection (none)",
     )
 
 

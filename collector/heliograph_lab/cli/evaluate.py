@@ -22,9 +22,9 @@ MAX_SEEDS = 100_000
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "evaluate",
-        help="score the detectors on replays whose truth is known",
-        description="Plays scenarios in virtual time, lets the detectors and those of others look "
-        "at the same replay, and prints the scorecard. Without a file: the shipped corpus. "
+        help="score the detectors on replays with known outages",
+        description="Plays scenarios in virtual time, runs our detectors and published ones on "
+        "the same replay, and prints the scorecard. Without a file: the shipped corpus. "
         "Nothing is measured, nothing leaves the machine.",
         epilog=EXAMPLE,
         allow_abbrev=False,
@@ -40,10 +40,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--entity",
         metavar="WHO",
         default="",
-        help="of whom a real event is: IR, IR/Tehran, AS44244",
+        help="the place or network of a real event: IR, IR/Tehran, AS44244",
     )
     command.add_argument(
-        "--truth", metavar="FILE", type=Path, help="what happened, to hold a real event against"
+        "--truth",
+        metavar="FILE",
+        type=Path,
+        help="a file of what happened, to compare a real event with",
     )
     command.add_argument("--json", action="store_true", help="print one JSON object")
     command.add_argument(
@@ -56,7 +59,7 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--half",
         choices=("tuning", "reporting"),
         default="reporting",
-        help="which seeds: thresholds may be tuned on one half alone (reporting)",
+        help="which seeds; thresholds may be tuned on one half only (reporting)",
     )
 
 

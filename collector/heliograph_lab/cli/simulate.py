@@ -21,10 +21,10 @@ MOST_PROCESSES = 64
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = commands.add_parser(
         "simulate",
-        help="play a scenario with virtual agents over the real door",
+        help="play a scenario with virtual agents against a real collector",
         description="Plays a scenario in real time with virtual agents: real keys, TLS, sessions, "
-        "heartbeats, sealed envelopes. Unless an invite is given, it starts a collector of its "
-        "own, in a temporary directory, and tells its costs. Prints what was found, and when.",
+        "heartbeats, sealed envelopes. Unless an invite is given, it starts its own collector "
+        "in a temporary directory and reports its costs. Prints what was found, and when.",
         epilog="Example: heliograph-collector simulate cut-in-five.yml --agents 10000 | "
         "Exit code: 0 all agents came in, each cut was confirmed and nothing else; 1 not so; "
         "2 wrong usage.",
@@ -35,14 +35,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     command.add_argument(
         "--agents", type=_integer_parser(MOST_AGENTS), default=0, metavar="N",
-        help="so many in all, spread as in the scenario (as many as it names)",
+        help="number of agents, spread as in the scenario (as many as it names)",
     )  # fmt: skip
     command.add_argument(
         "--speed",
         type=_parse_speed,
         default=1.0,
         metavar="X",
-        help="the scenario's clock, times X (1)",
+        help="run the scenario X times as fast (1)",
     )
     command.add_argument(
         "--processes", type=_integer_parser(MOST_PROCESSES), default=0, metavar="N",
@@ -58,16 +58,22 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--load", choices=("plan", "scenario", "none"), default="plan", help="what agents measure: "
         "the default plan, a page of each of the scenario's services, or nothing (plan)",
     )  # fmt: skip
-    command.add_argument("--seed", type=_integer_parser(10**9), default=0, metavar="N", help="(0)")
-    command.add_argument("--invite", default="", metavar="INVITE", help="of the collector to try")
     command.add_argument(
-        "--to", type=parse_endpoint, metavar="HOST:PORT", help="its door, if not as invited"
+        "--seed", type=_integer_parser(10**9), default=0, metavar="N", help="of random numbers (0)"
     )
     command.add_argument(
-        "--http", type=parse_endpoint, metavar="HOST:PORT", help="where it publishes"
+        "--invite", default="", metavar="INVITE", help="an invite of the collector to test"
     )
-    command.add_argument("--log", type=Path, metavar="FILE", help="what our own collector says")
-    command.add_argument("--json", action="store_true", help="the account as JSON")
+    command.add_argument(
+        "--to", type=parse_endpoint, metavar="HOST:PORT", help="its address, if not as invited"
+    )
+    command.add_argument(
+        "--http", type=parse_endpoint, metavar="HOST:PORT", help="address of its pages and API"
+    )
+    command.add_argument(
+        "--log", type=Path, metavar="FILE", help="where to write our own collector's log"
+    )
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def run(args: argparse.Namespace) -> int:

@@ -16,16 +16,18 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "top",
         "watch countries, incidents and ingest in a terminal",
         "top --url https://sun.example.org",
-        description="Shows what a collector's public API tells, live: countries and services, open "
-        "incidents, how fresh it is. It asks little, so that it works over a bad line. q quits.",
+        description="Shows live data of a collector's public API: countries, services, open "
+        "incidents and their age. It needs little data, so it works on a slow line. q quits.",
     )
     command.add_argument(
         "--url", default="http://127.0.0.1:8080", metavar="URL", help="the collector's page"
     )
     command.add_argument(
-        "--password-file", metavar="FILE", help="the operator's password, for figures of ingest"
+        "--password-file", metavar="FILE", help="the operator's password, to show ingest figures"
     )
-    command.add_argument("--json", action="store_true", help="print one look as JSON, and end")
+    command.add_argument(
+        "--json", action="store_true", help="print the data once as JSON, and exit"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
