@@ -36,7 +36,7 @@ OfflineDigests = tuple[Sequence[Measurement], Epoch]  # the finest first
 
 
 class BatchHost(Protocol):
-    """Declare what the batcher needs of the agent."""
+    """Declare what the batcher needs. Implemented by runtime.agent.Agent."""
 
     @property
     def is_offline(self) -> bool:

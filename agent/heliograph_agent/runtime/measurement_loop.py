@@ -46,7 +46,7 @@ class VantageState:
 
 
 class MeasurementHost(Protocol):
-    """Declare what the loop needs of the agent."""
+    """Declare what the loop needs. Implemented by runtime.agent.Agent."""
 
     @property
     def clock_offset_us(self) -> int | None:

@@ -10,7 +10,10 @@ from heliograph_agent.spool.priority import SealError
 
 
 class BatchSealer(Protocol):
-    """Seal measurements so that only the collector can read them."""
+    """Seal measurements so that only the collector can read them.
+
+    Implemented by runtime.batcher.CollectorSealer.
+    """
 
     def seal_batch(
         self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]

@@ -148,7 +148,10 @@ class UplinkContext:
 
 
 class UplinkSession:
-    """Run one session on one channel."""
+    """Run one session on one channel.
+
+    The collector's side is heliograph_collector.ingest.grpc.service.IntakeService.
+    """
 
     def __init__(self, context: UplinkContext, listener: ReplyListener, heartbeat_s: int) -> None:
         self._context = context

@@ -29,7 +29,7 @@ class CellThresholds:
     most: float = 0.99
 
 
-THRESHOLDS = CellThresholds()
+CELL_THRESHOLDS = CellThresholds()
 
 
 class CellKey(NamedTuple):
@@ -160,9 +160,9 @@ def decide_state(counts: StateCounts) -> VerdictState:
     """Return the state whose share of the known votes is large enough."""
     known_count = counts.total() - counts[VerdictState.UNKNOWN]
     needed_shares = {
-        VerdictState.BLOCKED: THRESHOLDS.blocked,
-        VerdictState.DOWN: THRESHOLDS.down,
-        VerdictState.REACHABLE: THRESHOLDS.reachable,
+        VerdictState.BLOCKED: CELL_THRESHOLDS.blocked,
+        VerdictState.DOWN: CELL_THRESHOLDS.down,
+        VerdictState.REACHABLE: CELL_THRESHOLDS.reachable,
     }
     reached_states = (
         s for s, share in needed_shares.items() if known_count and counts[s] / known_count >= share
@@ -178,7 +178,7 @@ def compute_confidence(state: VerdictState, counts: StateCounts, vantages: int) 
     if state is VerdictState.UNKNOWN:
         return 0.0
     agreement = counts[state] / (counts.total() + 1)
-    cap = THRESHOLDS.low if vantages < THRESHOLDS.vantages else THRESHOLDS.most
+    cap = CELL_THRESHOLDS.low if vantages < CELL_THRESHOLDS.vantages else CELL_THRESHOLDS.most
     return round(min(cap, agreement), 3)
 
 

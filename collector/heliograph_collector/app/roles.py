@@ -159,7 +159,7 @@ def describe_method() -> Method:
             "stale_min": STALE_US // MINUTE_US,
             "at_stale": STALE_FACTOR,
         },
-        cells=asdict(rollup.THRESHOLDS),
+        cells=asdict(rollup.CELL_THRESHOLDS),
         detect=asdict(THRESHOLDS),
     )
 

@@ -4,5 +4,5 @@ Example: add the console to the HTTP application.
 
     access_control = add_routes(app, backend)
     add_route = access_control.route_adder(app)
-    alerts.routes(add_route, access_control, alerts_backend)
+    AlertPages(access_control, alerts).routes(add_route)
 """

@@ -10,7 +10,7 @@ Example:
         print(record.id, verdicts[-1].state)
 """
 
-from heliograph_collector.control.assessor import Assessor, ControlContext, Judge
+from heliograph_collector.control.assessor import Assessor, ControlContext
 from heliograph_collector.control.cache import ControlCache
 from heliograph_collector.control.peer_baseline import PeerBaseline, extract_outcomes
 from heliograph_collector.control.target_key import STALE_US, WINDOW_US, make_target_key
@@ -21,7 +21,6 @@ __all__ = [
     "Assessor",
     "ControlCache",
     "ControlContext",
-    "Judge",
     "PeerBaseline",
     "extract_outcomes",
     "make_target_key",

@@ -10,7 +10,7 @@ open. This is why a verdict made before its control arrived is corrected without
 
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -25,6 +25,7 @@ from heliograph_collector.control.target_key import (
     make_target_key,
     weigh_measurement,
 )
+from heliograph_collector.model.judging import Judge
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -73,8 +74,6 @@ class ControlContext:
 
 REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
 FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
-
-Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
 
 
 class Assessor:

@@ -40,7 +40,10 @@ _IDLE_RATIO = 4  # rechecks of late data use a fifth of the time at most
 
 
 class EntryPublisher(Protocol):
-    """The receiver of what changes, for live readers."""
+    """The receiver of what changes, for live readers.
+
+    Implemented by http.published_incidents.IncidentEvents.
+    """
 
     def publish_incident(self, book: IncidentBook, id_: str) -> None: ...
     def publish_gap(self, book: IncidentBook, coverage_gap: BlindTime) -> None: ...

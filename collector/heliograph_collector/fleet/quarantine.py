@@ -58,7 +58,7 @@ def record_fork(fleet: Fleet, agent: bytes, now_s: int) -> bool:
         return db.execute(_MARK_CLONED_SQL, (now_s, agent, MAX_FORKS)).rowcount == 1
 
 
-def record_duplicate(fleet: Fleet, agent: bytes, now_s: int) -> bool:
+def record_clone(fleet: Fleet, agent: bytes, now_s: int) -> bool:
     """Mark an agent with two sessions at once as cloned; return whether it is new."""
     return fleet.change_row(_MARK_CLONED_SQL, now_s, agent, 0)
 

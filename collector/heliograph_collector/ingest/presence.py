@@ -54,7 +54,7 @@ class AgentConnection:
     plan_version: int = 0
     charter_version: int = 0
     arrived_us: int = field(init=False)
-    is_duplicate: bool = False  # already reported: another machine uses the key at the same time
+    is_cloned: bool = False  # already reported: another machine uses the key at the same time
     silence_from_us: int = 0  # earliest start of its silence: the collector was stalled before
     end_reason: DisconnectReason | None = None
     read_timeout: asyncio.Timeout | None = None  # of the present read
@@ -147,22 +147,22 @@ class ConnectionTable:
             self._missing[connection.agent.id] = connection
         return None
 
-    def find_duplicates(self, heartbeat_s: int) -> list[AgentConnection]:
+    def find_cloned(self, heartbeat_s: int) -> list[AgentConnection]:
         """Find sessions of agents that use two at once; report each only once.
 
         An older session that is heard two heartbeats after a newer one began is in use: a half-open
         session never is.
         """
-        duplicates = []
+        cloned = []
         for connections in self._connections.values():
             for older, newer in pairwise(connections):
                 late_us = older.last_heard_us - newer.arrived_us
                 if late_us > 2 * heartbeat_s * 1_000_000 and not (
-                    older.is_duplicate and newer.is_duplicate
+                    older.is_cloned and newer.is_cloned
                 ):
-                    older.is_duplicate = newer.is_duplicate = True
-                    duplicates += [older, newer]
-        return duplicates
+                    older.is_cloned = newer.is_cloned = True
+                    cloned += [older, newer]
+        return cloned
 
     def find_lost(self, now_us: int, heartbeat_s: int) -> list[AgentConnection]:
         """List agents that are silent too long, until `confirm_lost` or their return."""

@@ -46,7 +46,7 @@ class OutageThresholds:
     majority: int = 2  # failing countries for each country that still reaches the target
 
 
-THRESHOLDS = OutageThresholds()
+OUTAGE_THRESHOLDS = OutageThresholds()
 
 WORLDWIDE = ComparisonRule(
     "down.worldwide",
@@ -88,9 +88,9 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
 def _is_worldwide(comparison: PeerComparison | None) -> bool:
     return (
         comparison is not None
-        and comparison.fell_vantages >= THRESHOLDS.vantages
-        and comparison.fell_countries >= THRESHOLDS.countries
-        and comparison.fell_countries >= THRESHOLDS.majority * comparison.reached_countries
+        and comparison.fell_vantages >= OUTAGE_THRESHOLDS.vantages
+        and comparison.fell_countries >= OUTAGE_THRESHOLDS.countries
+        and comparison.fell_countries >= OUTAGE_THRESHOLDS.majority * comparison.reached_countries
     )
 
 

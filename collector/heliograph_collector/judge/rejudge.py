@@ -12,6 +12,7 @@ from typing import Protocol
 
 from heliograph.units import HOUR_US
 from heliograph_collector.judge import judge as standard_judge
+from heliograph_collector.model.judging import Judge
 from heliograph_collector.model.records import (
     TIME_BAD,
     ControlView,
@@ -20,8 +21,6 @@ from heliograph_collector.model.records import (
     Verdict,
 )
 from heliograph_collector.store.store import Store
-
-Judge = Callable[[ReceivedMeasurement, ControlView], tuple[Verdict, ...]]
 
 
 class ControlHistory(Protocol):

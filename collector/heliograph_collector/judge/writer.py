@@ -52,7 +52,10 @@ _P = ParamSpec("_P")
 
 
 class BlockAssessor(Protocol):
-    """Judge of blocks, which keeps state from block to block."""
+    """Judge of blocks, which keeps state from block to block.
+
+    Implemented by control.assessor.Assessor.
+    """
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
         """Judge a block; may add older measurements that it judged again."""
@@ -60,13 +63,16 @@ class BlockAssessor(Protocol):
 
 
 class BlockListener(Protocol):
-    """Reader of stored blocks, called in the event loop."""
+    """Reader of stored blocks, called in the event loop.
+
+    Listeners are listed in app/workers.py.
+    """
 
     def on_block(self, block: Block) -> None: ...
 
 
 class BlockStore(Protocol):
-    """Store operations that the writer needs."""
+    """Store operations that the writer needs. Implemented by store.store.Store."""
 
     async def cursor(self, journal: str) -> int: ...
     async def pending(self, journal: str) -> tuple[int, int] | None: ...

@@ -40,7 +40,7 @@ class RowKind(StrEnum):
     ENVELOPE = "envelope"
     ARRIVAL = "arrival"
     GOODBYE = "goodbye"
-    LOST = "lost"  # a session that ended without goodbye
+    LOST = "lost"  # silent for 2.5 heartbeats without goodbye (ingest/presence.py)
     START = "start"  # of the collector itself, which explains silences just before it
     FAULT = "fault"  # of the collector, which explains silences of that time
 

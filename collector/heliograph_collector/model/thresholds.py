@@ -29,7 +29,7 @@ class Thresholds:
     scan_factor: float = 8.0  # evaluations of a sliding window for one of a fixed one; assumed
     burst: int = 3  # fewer new silences are never tested; assumed
     suspect_share: float = 0.5  # assumed
-    confirm_share: float = 0.6  # above what a third of colluding vantages can show; README.md
+    confirm_share: float = 0.6  # why: detect/README.md, "What this resists"
     hold_s: float = 30.0  # still silent so long after the burst began …; assumed
     hold_low_s: float = 60.0  # … and so long in a cell with fewer votes than `few`; assumed
     give_up_s: float = 180.0  # a suspicion that does not hold by then is withdrawn; assumed

@@ -677,7 +677,7 @@ class Digest(_message.Message):
     """one byte for each class of each span: 0 not known, 1 answers, 2 fails, 3 both"""
     @_builtins.property
     def classes(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
-        """heliograph.spoken.CLASSES"""
+        """heliograph.voice_code.CLASSES"""
 
     def __init__(
         self,

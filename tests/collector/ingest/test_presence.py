@@ -87,10 +87,10 @@ def test_half_open_session_is_no_second_machine() -> None:
     older, newer = connection(), connection(heard_us=1_000_000)
     presence = table(older, newer)
     older.last_heard_us = newer.arrived_us + 2 * BEAT_S * 1_000_000
-    assert presence.find_duplicates(BEAT_S) == []
+    assert presence.find_cloned(BEAT_S) == []
     older.last_heard_us += 1
-    assert presence.find_duplicates(BEAT_S) == [older, newer]
-    assert presence.find_duplicates(BEAT_S) == [], "reported once"
+    assert presence.find_cloned(BEAT_S) == [older, newer]
+    assert presence.find_cloned(BEAT_S) == [], "reported once"
 
 
 def test_half_open_session_of_returned_agent_is_no_loss() -> None:

@@ -2,7 +2,8 @@
 
 Theory of operation. A vantage is live from its arrival. A goodbye makes it away, and a loss makes
 it silent. A restart of the collector makes live vantages awaited, because their losses cannot be
-seen; an arrival makes them live, and `resolve_fault` makes the missing ones silent.
+seen; an arrival makes them live, and `resolve_fault` makes the missing ones silent. It receives
+losses; ingest/presence.py notices them.
 """
 
 from collections import Counter, defaultdict

@@ -4,7 +4,6 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import cast
 
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
@@ -38,10 +37,7 @@ async def serve_grpc(
         options=rate_limits.build_server_options(sessions),
         maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions),
     )
-    # The generated type has streams as generators; this one uses its context.
-    intake_pb2_grpc.add_IntakeServicer_to_server(
-        cast("intake_pb2_grpc.IntakeServicer", service), server
-    )
+    intake_pb2_grpc.add_IntakeServicer_to_server(service, server)
     health_status = health.HealthServicer()
     health_pb2_grpc.add_HealthServicer_to_server(health_status, server)
     reflection.enable_server_reflection(

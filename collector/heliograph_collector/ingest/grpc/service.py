@@ -15,6 +15,7 @@ import grpc
 from heliograph import keys
 from heliograph.http_envelope import INTERMEDIARY_HEADER, EnvelopeRequest, parse_intermediary
 from heliograph.v1 import intake_pb2 as pb
+from heliograph.v1.intake_pb2_grpc import IntakeServicer
 from heliograph_collector.fleet import agent_keys, quarantine
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import EnrolmentRefusedError
@@ -51,8 +52,11 @@ _MAX_ROWS_PER_COMMIT = 500  # presence rows in one commit
 log = logging.getLogger("heliograph.intake")
 
 
-class IntakeService:
-    """gRPC servicer; `max_sessions` limits the connected agents."""
+class IntakeService(IntakeServicer):
+    """Serve heliograph.v1.Intake; `max_sessions` limits the connected agents.
+
+    The agent's side is heliograph_agent.uplink.session.
+    """
 
     def __init__(
         self,
@@ -147,7 +151,8 @@ class IntakeService:
         except TimeoutError:
             return retry_response
 
-    async def Session(  # noqa: N802
+    # The generated type has streams as iterators; this one uses its context.
+    async def Session(  # type: ignore[override]  # noqa: N802
         self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
     ) -> None:
         metrics = self._receiver.metrics
@@ -219,7 +224,7 @@ class IntakeService:
                 rows.append(self._goodbye_rows.get_nowait())  # a whole country may leave at once
             await self._write_presence(rows)
             await self._record_faults()
-            await self._report_duplicates()
+            await self._report_clones()
 
     async def _write_presence(self, rows: list[JournalRow]) -> None:
         """Write presence rows; only failed losses are repeated, because silence is data."""
@@ -258,19 +263,19 @@ class IntakeService:
             self._network_fault = fault
             del self.stall_monitor.spans[: len(stalls)]
 
-    async def _report_duplicates(self) -> None:
-        """Report duplicate agents in the log, in fleet.db and in their sessions."""
+    async def _report_clones(self) -> None:
+        """Report cloned agents in fleet.db and in their sessions."""
         directory = self._receiver.directory
         now_s = self._receiver.clock.wall_us() // 1_000_000
-        for connection in self._connections.find_duplicates(directory.heartbeat_s):
+        for connection in self._connections.find_cloned(directory.heartbeat_s):
             if not connection.outbox.full():
                 advice = pb.Advice(reason="cloned")
                 connection.outbox.put_nowait(pb.CollectorMessage(advice=advice))
             try:
-                await directory.quarantine(quarantine.record_duplicate, connection.agent, now_s)
+                await directory.quarantine(quarantine.record_clone, connection.agent, now_s)
                 connection.agent = directory.get(connection.agent.id) or connection.agent
             except sqlite3.Error as error:
-                connection.is_duplicate = False
+                connection.is_cloned = False
                 log.warning("fleet.db: %s", error)
 
     def on_fleet_change(self) -> None:

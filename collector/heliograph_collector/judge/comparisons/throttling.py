@@ -35,7 +35,7 @@ class GoodputThresholds:
     frozen: int = 2  # transfers; every one that was made must be frozen
 
 
-THRESHOLDS = GoodputThresholds()
+GOODPUT_THRESHOLDS = GoodputThresholds()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +76,11 @@ def _parse_transfer(step: ObservedStep) -> Transfer | None:
 
 def select_settled(samples: Sequence[Transfer]) -> list[Transfer]:
     """Select transfers with enough bytes or time for a valid rate."""
-    return [t for t in samples if t.bytes >= THRESHOLDS.bytes or t.waited_us >= THRESHOLDS.span_us]
+    return [
+        t
+        for t in samples
+        if t.bytes >= GOODPUT_THRESHOLDS.bytes or t.waited_us >= GOODPUT_THRESHOLDS.span_us
+    ]
 
 
 def is_slower(target: Sequence[Transfer], neutral: Sequence[Transfer]) -> bool | None:
@@ -86,33 +90,36 @@ def is_slower(target: Sequence[Transfer], neutral: Sequence[Transfer]) -> bool |
         None when the transfers are too few, too slow or too close to decide.
     """
     target_rates, neutral_rates = (
-        sorted(min(t.rate, THRESHOLDS.plenty) for t in select_settled(s)) for s in (target, neutral)
+        sorted(min(t.rate, GOODPUT_THRESHOLDS.plenty) for t in select_settled(s))
+        for s in (target, neutral)
     )
     if (
-        min(len(target_rates), len(neutral_rates)) < THRESHOLDS.transfers
-        or median(neutral_rates) < THRESHOLDS.fast
+        min(len(target_rates), len(neutral_rates)) < GOODPUT_THRESHOLDS.transfers
+        or median(neutral_rates) < GOODPUT_THRESHOLDS.fast
     ):
         return None
-    is_far_below = median(target_rates) <= THRESHOLDS.ratio * median(neutral_rates)
-    if is_far_below and target_rates[-1] <= THRESHOLDS.apart * neutral_rates[0]:
+    is_far_below = median(target_rates) <= GOODPUT_THRESHOLDS.ratio * median(neutral_rates)
+    if is_far_below and target_rates[-1] <= GOODPUT_THRESHOLDS.apart * neutral_rates[0]:
         return True
-    return False if median(target_rates) > THRESHOLDS.apart * median(neutral_rates) else None
+    return (
+        False if median(target_rates) > GOODPUT_THRESHOLDS.apart * median(neutral_rates) else None
+    )
 
 
 def is_frozen(target: Sequence[Transfer]) -> bool:
     """Return whether all transfers stopped within the window and stayed silent."""
-    return len(target) >= THRESHOLDS.frozen and all(
+    return len(target) >= GOODPUT_THRESHOLDS.frozen and all(
         t.timed_out
-        and THRESHOLDS.freeze_from <= t.bytes <= THRESHOLDS.freeze_to
-        and t.waited_us - t.last_us >= THRESHOLDS.silence_us
+        and GOODPUT_THRESHOLDS.freeze_from <= t.bytes <= GOODPUT_THRESHOLDS.freeze_to
+        and t.waited_us - t.last_us >= GOODPUT_THRESHOLDS.silence_us
         for t in target
     )
 
 
 def has_run_on(samples: Sequence[Transfer]) -> bool:
     """Return whether most transfers got past the window in which bodies freeze."""
-    past_window = [t for t in samples if t.bytes > THRESHOLDS.freeze_to and not t.timed_out]
-    return len(samples) >= THRESHOLDS.frozen and 2 * len(past_window) > len(samples)
+    past_window = [t for t in samples if t.bytes > GOODPUT_THRESHOLDS.freeze_to and not t.timed_out]
+    return len(samples) >= GOODPUT_THRESHOLDS.frozen and 2 * len(past_window) > len(samples)
 
 
 RULES = (
@@ -172,7 +179,7 @@ class ThrottlingComparison(Comparison):
         if has_run_on(control_transfers):
             facts["control_runs"] = ()
         settled = select_settled(control_transfers)
-        if settled and all(t.rate >= THRESHOLDS.fast for t in settled):
+        if settled and all(t.rate >= GOODPUT_THRESHOLDS.fast for t in settled):
             facts["control_fast"] = ()
         return facts
 

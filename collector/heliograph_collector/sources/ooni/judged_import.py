@@ -1,12 +1,13 @@
 """Judge OONI measurement files by rules, file by file."""
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Literal
 
-from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
+from heliograph_collector.model.judging import Judge
+from heliograph_collector.model.records import Verdict
 from heliograph_collector.sources.ooni import (
     Complaint,
     Document,
@@ -35,9 +36,6 @@ class JudgedImport:
 
     def describe(self) -> str:
         return format_sentence(self.imported, self.verdicts)
-
-
-Judge = Callable[[ReceivedMeasurement, ControlView], Sequence[Verdict]]
 
 
 def judge_files(paths: Sequence[Path], judge: Judge) -> Iterator[JudgedImport | Complaint]:

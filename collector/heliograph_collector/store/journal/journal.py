@@ -42,7 +42,10 @@ _Args = TypeVarTuple("_Args")
 
 
 class Journal:
-    """Journal file; it opens at once without the store, so entrances can open first."""
+    """Journal file; it opens at once without the store, so entrances can open first.
+
+    Read by judge.writer.StoreWriter and detect.runner.DetectorRunner.
+    """
 
     def __init__(self, path: Path, *, limit_bytes: int = 0) -> None:
         """Open the journal; `limit_bytes` bounds the file, 0 means no bound.

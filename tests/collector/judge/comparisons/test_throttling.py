@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from heliograph.failure import Failure
 from heliograph_collector.judge.comparisons.throttling import (
-    THRESHOLDS,
+    GOODPUT_THRESHOLDS,
     Transfer,
     extract_transfers,
     has_run_on,
@@ -95,7 +95,7 @@ def test_both_sides_are_never_slower_than_each_other(ours: list[int], others: li
     one, other = ([t for r in rates for t in at(r, times=1)] for rates in (ours, others))
     assert not (is_slower(one, other) and is_slower(other, one))
     if is_slower(one, other):
-        assert max(t.rate for t in one) <= THRESHOLDS.apart * min(t.rate for t in other)
+        assert max(t.rate for t in one) <= GOODPUT_THRESHOLDS.apart * min(t.rate for t in other)
 
 
 def test_transfers_are_told_by_their_connections() -> None:
