@@ -13,6 +13,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -153,7 +154,7 @@ class State:
         secret = self.private_key(create=create)
         if secret is None:
             raise not_joined_error(self)
-        return keys.SigningKey(secret)
+        return _load_signing_key(secret)
 
     def save_collector(self, collector: Collector) -> None:
         self.write_json(
@@ -221,6 +222,12 @@ class State:
                 return _read_lock_holder(file.fileno())
         except OSError:
             return None
+
+
+@lru_cache(maxsize=1)
+def _load_signing_key(secret: bytes) -> keys.SigningKey:
+    """Derive the public key only once, because every result is signed."""
+    return keys.SigningKey(secret)
 
 
 def not_joined_error(state: State) -> StateError:

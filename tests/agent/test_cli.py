@@ -18,6 +18,7 @@ import pytest
 from heliograph.plan import PlannedTask
 from heliograph_agent import cli
 from heliograph_agent.cli import pause
+from heliograph_agent.consent import digest_unit
 from heliograph_agent.state import COLLECTOR, CONSENT, KEY, STATUS, State
 from heliograph_agent.state import PLAN as PLAN_FILE
 from support.hand_clock import HandClock
@@ -123,7 +124,8 @@ async def test_join_shows_what_will_run_and_asks(
         assert await call("join", collector.invite(), "--state", str(state.root)) == 0
     stored = state.read_json(CONSENT)
     assert stored
-    assert stored["scope"] == ["tcp 192.0.2.1:9"]
+    assert stored["scope"] == [digest_unit("tcp 192.0.2.1:9")]
+    assert b"192.0.2.1" not in (state.read(CONSENT) or b""), "it names no target"
     assert (stored["network"], stored["country"], stored["version"]) == ("allowed", "KZ", 2)
     assert state.path(KEY).stat().st_mode & 0o777 == 0o600
 
@@ -238,7 +240,7 @@ async def test_a_yes_is_to_the_plan_that_was_shown(
     assert cli.main(["plan", "--state", str(state.root)]) == 0
     assert "To agree: heliograph-agent plan --agree 8\n" in capsys.readouterr().out
     assert cli.main(["plan", "--agree", "8", "--state", str(state.root)]) == 0
-    assert "tcp 192.0.2.2:9" in (state.read_json(CONSENT) or {})["scope"]
+    assert digest_unit("tcp 192.0.2.2:9") in (state.read_json(CONSENT) or {})["scope"]
 
 
 def test_nothing_that_it_makes_is_for_others_to_read(state: State) -> None:

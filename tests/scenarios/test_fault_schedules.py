@@ -53,7 +53,8 @@ def test_acknowledged_is_stored_once_and_stored_was_issued() -> None:
     assert told["wrong"] == {}
     assert told["schedules"] == SCHEDULES
     least = SCHEDULES // 10
-    assert min(acts["flipped"], acts["short"], acts["results in sums"]) >= least
+    assert min(acts["flipped"], acts["short"]) >= least
+    assert acts["results in sums"] > 0, "copies of killed lives are in no sum, and leave few"
     assert acts["killed"] >= SCHEDULES // 2
     assert acts["envelopes acknowledged"] > 5 * SCHEDULES, "too little went on to prove anything"
     if told["own_disk"]:

@@ -81,14 +81,15 @@ class OfflineAgent:
         self, folder: Path, collector: Collector, clock: HandClock, limit_bytes: int, seed: int
     ) -> None:
         self.clock = clock
-        self.spool = Spool(State(folder).path(SPOOL), limit_bytes=limit_bytes, clock=clock)
+        sealer = CollectorSealer(State(folder), collector, clock)
+        path = State(folder).path(SPOOL)
+        self.spool = Spool(path, sealer, limit_bytes=limit_bytes, clock=clock)
         self.darkness = OfflineDigest(clock, "boot")
         self.issued = Issued()
         self._triage = PriorityClassifier()
         self._rng = random.Random(seed)
-        sealer = CollectorSealer(State(folder), collector, clock)
         host = RecordingHost(is_offline=True, digest=self._telling)
-        self._sealing = Batcher(sealer, self.spool, clock, host)
+        self._sealing = Batcher(self.spool, clock, host)
 
     async def live(self, days: int, step_s: int) -> None:
         """So many days; what is due is measured and sealed once every `step_s`."""

@@ -86,7 +86,7 @@ class Life:
 
     async def _all_closed(self, spool: Spool, *, dark: bool) -> bool:
         with suppress(SpoolFullError):
-            while await spool.close_batch(self, SMALL, is_offline=dark) is not None:
+            while await spool.close_batch(SMALL, is_offline=dark) is not None:
                 pass
             return True
         return False
@@ -101,7 +101,9 @@ class Life:
         return count
 
     def _open(self) -> Spool:
-        return Spool(self._agent.spool, limit_bytes=self._agent.limit_bytes, clock=self._clock)
+        return Spool(
+            self._agent.spool, self, limit_bytes=self._agent.limit_bytes, clock=self._clock
+        )
 
     async def _end(self, spool: Spool) -> None:
         if self._rng.random() < 0.5:  # else it just stops, as when the battery is empty
@@ -134,10 +136,10 @@ class Life:
 
     async def _close(self, spool: Spool) -> None:
         dark = self._cut or self._rng.random() < 0.7
-        while await spool.close_batch(self, SMALL, is_offline=dark) is not None:
+        while await spool.close_batch(SMALL, is_offline=dark) is not None:
             pass
         if self._rng.random() < 0.2:
-            await spool.write_digest([measurement("digest")], EPOCH, self, SMALL)
+            await spool.write_digest([measurement("digest")], EPOCH, SMALL)
 
     async def _send(self, spool: Spool) -> None:
         """Reordered, some twice, some without hearing the answer."""

@@ -11,6 +11,7 @@ from heliograph.codec import epoch_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph.v1 import envelope_pb2, observation_pb2
 from heliograph_agent.spool import LIMIT_BYTES, Priority, Spool
+from heliograph_agent.spool.sealing import BatchSealer
 from support.hand_clock import HandClock
 
 EPOCH = Epoch(id="epoch-1", started_us=1_641_380_400_000_000, country="KZ")
@@ -56,6 +57,18 @@ class ConstantSealer:
         return self.envelope
 
 
+@dataclass
+class ReplaceableSealer:
+    """Seals as another does, which a test replaces."""
+
+    current: BatchSealer
+
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        return self.current.seal_batch(sequence, measurements, epochs)
+
+
 PLAIN = PlainSealer()
 
 
@@ -67,10 +80,13 @@ def contents(envelope: bytes) -> dict[int, str]:
 
 @asynccontextmanager
 async def open_spool(
-    path: Path, clock: Clock | None = None, limit_bytes: int = LIMIT_BYTES
+    path: Path,
+    clock: Clock | None = None,
+    limit_bytes: int = LIMIT_BYTES,
+    sealer: BatchSealer = PLAIN,
 ) -> AsyncIterator[Spool]:
     """A spool that is closed with the block."""
-    spool = Spool(path, limit_bytes=limit_bytes, clock=clock or HandClock())
+    spool = Spool(path, sealer, limit_bytes=limit_bytes, clock=clock or HandClock())
     try:
         yield spool
     finally:
@@ -88,7 +104,7 @@ async def append(
 async def close_all(spool: Spool) -> list[int]:
     """Close batches until nothing is open; return the envelopes' numbers."""
     numbers = []
-    while (number := await spool.close_batch(PLAIN)) is not None:
+    while (number := await spool.close_batch()) is not None:
         numbers.append(number)
     return numbers
 

@@ -9,12 +9,13 @@ from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph_agent.spool import Spool
+from support.results import PLAIN
 
 ROUNDS, WINDOW = 40, 16
 
 
 async def main(path: Path) -> None:
-    spool = Spool(path, clock=SystemClock())
+    spool = Spool(path, PLAIN, clock=SystemClock())
     await spool.read_counts()
     for _ in range(ROUNDS):
         waiting = await spool.list_waiting(WINDOW)

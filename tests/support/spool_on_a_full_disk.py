@@ -11,7 +11,7 @@ from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph_agent.spool import Priority, Spool, SpoolFullError
-from support.results import EPOCH, deliver_all, measurement
+from support.results import EPOCH, PLAIN, deliver_all, measurement
 from support.small_disk import fill_up, mount
 
 DISK = "3m"
@@ -33,14 +33,14 @@ async def fill(spool: Spool, priority: Priority) -> tuple[list[int], int]:
 
 
 async def story(path: Path) -> dict[str, object]:
-    spool = Spool(path, clock=SystemClock())
+    spool = Spool(path, PLAIN, clock=SystemClock())
     routine, _ = await fill(spool, Priority.P3)
     ballast = path.with_name("other-files")
     fill_up(ballast)  # somebody else takes what is left
     changes, refused = await fill(spool, Priority.P1)
     full = await spool.read_counts()
     await spool.close()
-    again = Spool(path, clock=SystemClock())  # a start on a full disk
+    again = Spool(path, PLAIN, clock=SystemClock())  # a start on a full disk
     started = await again.read_counts()
     ballast.unlink()
     late, _ = await fill(again, Priority.P1) if refused else ([], 0)

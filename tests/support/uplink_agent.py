@@ -28,6 +28,26 @@ SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
 DEADLINE_S = 20.0
 
 
+def number_of(batch: int) -> int:
+    """The envelope number of the batch that `put` made as such, from 1: each follows a copy."""
+    return 2 * batch
+
+
+@dataclass
+class UplinkSealer:
+    """Seals with the agent's key."""
+
+    who: Identity
+
+    def seal_batch(
+        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
+    ) -> bytes:
+        told = [observation_pb2.Measurement.FromString(m) for m in measurements]
+        agent = keys.agent_id(SIGNER.public)
+        batch = envelope_pb2.Batch(agent=agent, sequence=sequence, measurements=told)
+        return seal_batch(batch, SIGNER, self.who.sealing.public)
+
+
 @dataclass
 class Agent:
     """The uplink with its spool; it is the agent, policy, store and status file of the uplink."""
@@ -122,15 +142,8 @@ class Agent:
         """`count` batches of one measurement each, waiting for a receipt; `note` makes it long."""
         for _ in range(count):
             await self.spool.append(measurement(not_measured=note), EPOCH, Priority.P3)
-            await self.spool.close_batch(self)
+            await self.spool.close_batch()
         self.uplink.wake()
-
-    def seal_batch(
-        self, sequence: int, measurements: Sequence[bytes], epochs: Sequence[Epoch]
-    ) -> bytes:
-        told = [observation_pb2.Measurement.FromString(m) for m in measurements]
-        batch = envelope_pb2.Batch(agent=self.agent_id, sequence=sequence, measurements=told)
-        return seal_batch(batch, SIGNER, self.who.sealing.public)
 
     async def deliver(self, count: int = 1) -> None:
         await self.put(count)

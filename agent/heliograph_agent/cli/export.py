@@ -76,12 +76,12 @@ async def _close_batches(state: State) -> None:
     clock = SystemClock()
     with suppress(StateError), state.hold_lock():
         collector = read_settings(state, Config()).collector
-        spool = Spool(state.path(SPOOL), clock=clock)
+        sealer = CollectorSealer(state, collector, clock)
+        spool = Spool(state.path(SPOOL), sealer, clock=clock)
         try:
-            sealer = CollectorSealer(state, collector, clock)
             with suppress(TimeoutError):
                 async with asyncio.timeout(CLOSE_S):
-                    while await close_next_batch(spool, sealer, is_offline=False):
+                    while await close_next_batch(spool, is_offline=False):
                         pass
         except (SpoolError, StateError) as error:
             print(error, file=sys.stderr)

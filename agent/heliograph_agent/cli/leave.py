@@ -12,7 +12,18 @@ from pathlib import Path
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import COLLECTOR, CONSENT, OWN_FILES, PAUSED, PLAN, SPOOL, STATUS, State
+from heliograph_agent.runtime.volatile_file import VolatileFile
+from heliograph_agent.state import (
+    COLLECTOR,
+    CONSENT,
+    OWN_FILES,
+    PAUSED,
+    PLAN,
+    SPOOL,
+    STATUS,
+    State,
+    StateError,
+)
 
 STOP_S = 10.0
 GOODBYE_S = 10.0
@@ -44,6 +55,9 @@ def run(args: argparse.Namespace) -> int:
     if state.root.exists():
         with state.hold_lock():
             is_notified = asyncio.run(_say_goodbye(state, cli.get_config_path(args), SystemClock()))
+            with suppress(StateError):
+                collector = state.collector()
+                VolatileFile(collector.agent if collector else b"").remove()
             for name in (CONSENT, COLLECTOR, PLAN, STATUS, PAUSED):
                 state.remove(name)
     if args.erase:
@@ -91,7 +105,6 @@ async def _say_goodbye(state: State, config: Path, clock: Clock) -> bool:
     """
     from heliograph_agent.config import AgentConfigError, load_config
     from heliograph_agent.runtime.agent import Agent, read_settings
-    from heliograph_agent.state import StateError
 
     try:
         agent = Agent(read_settings(state, load_config(config)), clock, random.SystemRandom())

@@ -4,6 +4,7 @@ import argparse
 import asyncio
 import logging
 import random
+import resource
 import signal
 import sys
 from typing import TYPE_CHECKING
@@ -39,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of memory would show results
     state = cli.get_state(args)
     settings = read_settings(state, cli.read_config(args), is_agreed=args.yes)
     with state.hold_lock():

@@ -15,7 +15,7 @@ from heliograph_agent.runtime.status_file import (
     describe_queue,
     read_status,
 )
-from heliograph_agent.state import CONSENT, PAUSED, SPOOL, State, StateLockedError
+from heliograph_agent.state import CONSENT, PAUSED, SPOOL, Collector, State, StateLockedError
 
 # Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
@@ -61,7 +61,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
     collector = state.joined_collector()
-    queue = _count_spool(state)
+    queue = _count_spool(state, collector)
     last_status = read_status(state)
     is_running = queue is None
     status: CommandStatus = {
@@ -81,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _count_spool(state: State) -> QueueStatus | None:
+def _count_spool(state: State, collector: Collector) -> QueueStatus | None:
     """Count the spool; None while an agent has it open."""
     if state.running_pid() is not None:
         return None
@@ -90,15 +90,17 @@ def _count_spool(state: State) -> QueueStatus | None:
 
     try:
         with state.hold_lock():
-            return asyncio.run(_describe_queue(state))
+            return asyncio.run(_describe_queue(state, collector))
     except StateLockedError:  # an agent has just started
         return None
 
 
-async def _describe_queue(state: State) -> QueueStatus:
+async def _describe_queue(state: State, collector: Collector) -> QueueStatus:
+    from heliograph_agent.runtime.batcher import CollectorSealer
     from heliograph_agent.spool import Spool
 
-    spool = Spool(state.path(SPOOL), clock=SystemClock())
+    clock = SystemClock()
+    spool = Spool(state.path(SPOOL), CollectorSealer(state, collector, clock), clock=clock)
     try:
         return describe_queue(await spool.read_counts())
     finally:

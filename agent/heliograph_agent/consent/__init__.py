@@ -13,16 +13,19 @@ from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import IntEnum
+from hashlib import sha256
 from importlib.resources import files
 from textwrap import fill
 from typing import Any, TypedDict
 
 from heliograph.observation import Access
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+from heliograph.units import minute_of
 from heliograph.yaml_document import parse_yaml
 
 VERSION = 2  # of consent.json
 EVERYTHING = "*"
+DIGEST_DIGITS = 32  # 128 bits, so that no plan finds another unit with an agreed digest
 # Tests and hosts differ in form, so that consent to one is none to the other, and nothing in a
 # plan looks like consent to everything.
 _TEST = re.compile(r"[a-z0-9_]+(?: .+)?", re.DOTALL)
@@ -78,13 +81,18 @@ class Consent:
 
     given_us: int
     plan_version: int
-    scope: frozenset[str]  # units of consent_scope, or EVERYTHING
+    scope: frozenset[str]  # digests of units of consent_scope, or EVERYTHING
     country: str = ""
     region: str = ""
     access: Access = Access.UNKNOWN
     network: str = "unasked"  # one of NETWORKS
     bytes_per_month: int = 0  # the limit shown at the time; 0 where it was not recorded
     tier: RiskTier = RiskTier.NOT_LOOKED_AT  # the risk that the terms named
+
+    def __post_init__(self) -> None:
+        """Keep only what a seized disk may show: digests of the units, and the minute."""
+        object.__setattr__(self, "scope", frozenset(map(digest_unit, self.scope)))
+        object.__setattr__(self, "given_us", minute_of(self.given_us))
 
     def to_json(self) -> StoredConsent:
         return {
@@ -99,6 +107,17 @@ class Consent:
             "bytes_per_month": self.bytes_per_month,
             "tier": self.tier.value,
         }
+
+
+def digest_unit(unit: str) -> str:
+    """Return what consent.json has in place of a unit, so that it names no target.
+
+    A digest begins with EVERYTHING, which no unit contains, and is its own digest.
+    """
+    if unit.startswith(EVERYTHING):
+        return unit
+    digest = sha256(b"heliograph consent v1\0" + unit.encode()).hexdigest()
+    return f"{EVERYTHING}{digest[:DIGEST_DIGITS]}"
 
 
 # The operator who runs an agent agrees by running it.
@@ -151,7 +170,7 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
     missing_units -= {_task_unit(task) for task in plan.tasks}
     if EVERYTHING in consent.scope:
         return plan, tuple(sorted(missing_units))
-    agreed_units = consent_scope(plan) & consent.scope
+    agreed_units = {unit for unit in consent_scope(plan) if digest_unit(unit) in consent.scope}
     tests = set(filter(_TEST.fullmatch, agreed_units))
     hosts = set(filter(_HOST.fullmatch, agreed_units))
     allowed = replace(

@@ -29,6 +29,7 @@ from heliograph_agent.runtime.status_file import (
     read_status,
 )
 from heliograph_agent.runtime.vantage import VantageTracker
+from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.schedule import Allowance
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import PAUSED, SPOOL, StateError
@@ -60,13 +61,16 @@ class Agent:
         self._rng = rng
         self._is_cloned = False
         self._boot = settings.boot_id()
-        self.spool = Spool(settings.state.path(SPOOL), clock=clock)
+        self._sealer = CollectorSealer(settings.state, settings.collector, clock)
+        self.spool = Spool(settings.state.path(SPOOL), self._sealer, clock=clock)
         self._vantage_tracker = VantageTracker(
             read_local_view(), clock, settings.declared_vantage()
         )
         self.plan_updater = PlanUpdater(settings, clock, self)
         plan = self.plan_updater.plan
-        self.status = StatusFile(settings.state, self.spool, self)
+        self.status = StatusFile(
+            settings.state, self.spool, VolatileFile(settings.collector.agent), self
+        )
         status = read_status(settings.state)  # of an earlier run, so that a restart keeps it
         self.offline_digest = OfflineDigest(clock, self._boot)
         self.measurement_loop = MeasurementLoop(
@@ -81,8 +85,7 @@ class Agent:
             allowance=self._restore_allowance(status.get("allowance"), plan),
             host=self,
         )
-        self._batch_sealer = CollectorSealer(settings.state, settings.collector, clock)
-        self.batcher = Batcher(self._batch_sealer, self.spool, clock, self)
+        self.batcher = Batcher(self.spool, clock, self)
 
     @property
     def settings(self) -> AgentSettings:
@@ -278,7 +281,7 @@ class Agent:
         self.status.mark_changed()
 
     def apply_plan(self, plan: Plan) -> None:
-        self._batch_sealer.collector = self.settings.collector
+        self._sealer.collector = self.settings.collector
         self.measurement_loop.change_plan(plan)
         self.status.mark_changed()
 

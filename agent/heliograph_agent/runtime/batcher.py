@@ -1,7 +1,8 @@
 """Close batches every 30 s, after 200 results, and at once when something changed.
 
-Until then a result is readable in the spool; afterwards only the collector can read it. Batches are
-small enough for every transport, also on a network that freezes a flow after two dozen packets.
+Until then this process alone can read a result in the spool; afterwards only the collector can. If
+the process is killed before, each result's own sealed copy is sent. Batches are small enough for
+every transport, also on a network that freezes a flow after two dozen packets.
 While the agent is offline, batches are merged, summaries are kept in case room runs short, and
 every ten minutes a digest of the whole offline time is sealed. The digest is sent first.
 """
@@ -54,7 +55,7 @@ class BatchHost(Protocol):
 
 @dataclass(slots=True)
 class CollectorSealer:
-    """Seal batches with the agent's key to `collector`, whose keys may be replaced."""
+    """Seal results with the agent's key to `collector`, whose keys may be replaced."""
 
     state: State
     collector: Collector
@@ -81,10 +82,7 @@ class CollectorSealer:
 class Batcher:
     """Close the spool's open measurements into sealed batches."""
 
-    def __init__(
-        self, sealer: CollectorSealer, spool: Spool, clock: Clock, host: BatchHost
-    ) -> None:
-        self._sealer = sealer
+    def __init__(self, spool: Spool, clock: Clock, host: BatchHost) -> None:
         self._spool = spool
         self._clock = clock
         self._host = host
@@ -114,7 +112,7 @@ class Batcher:
             is_offline = self._host.is_offline
             if not is_offline and not (await self._spool.read_counts()).waiting:
                 self._host.note_all_delivered()
-            while await close_next_batch(self._spool, self._sealer, is_offline=is_offline):
+            while await close_next_batch(self._spool, is_offline=is_offline):
                 self._host.note_batch_closed()
             if is_offline:
                 await self._seal_digest()
@@ -131,12 +129,12 @@ class Batcher:
         offline_digests = self._host.build_offline_digest()
         if offline_digests is not None:
             self._digested_us = now_us
-            await self._spool.write_digest(*offline_digests, self._sealer, SMALL_ENVELOPE_BYTES)
+            await self._spool.write_digest(*offline_digests, SMALL_ENVELOPE_BYTES)
 
 
-async def close_next_batch(spool: Spool, sealer: CollectorSealer, *, is_offline: bool) -> bool:
+async def close_next_batch(spool: Spool, *, is_offline: bool) -> bool:
     """Close one batch; return False without open results. Raises SpoolError, StateError."""
-    number = await spool.close_batch(sealer, SMALL_ENVELOPE_BYTES, is_offline=is_offline)
+    number = await spool.close_batch(SMALL_ENVELOPE_BYTES, is_offline=is_offline)
     return number is not None
 
 

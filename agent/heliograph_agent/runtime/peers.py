@@ -122,5 +122,5 @@ class BeaconContents:
         return settings.plan.beacon_zone if settings.config.beacon else ""
 
     def get_service_states(self) -> Mapping[str, ServiceState]:
-        """Return the states as in status.json."""
+        """Return the states as `code` has them."""
         return recent_states(self._vantage.service_states, self._clock.wall_us())

@@ -1,7 +1,7 @@
 """Derive for `code` which kinds of service answered when last tested. Pure.
 
 A state is no verdict: it does not say why a test failed. An agent keeps only the newest state of
-each class, so that a seized disk shows no history.
+each class, and in memory alone, so that a seized disk shows none.
 """
 
 from heliograph.observation import Link, Measurement
@@ -42,7 +42,7 @@ def service_states_of(measurement: Measurement, service: Service | None) -> Serv
 
 
 def restore_service_states(stored: object) -> ServiceStates:
-    """Read `lives` of status.json, which a power cut may have damaged."""
+    """Read `lives` of a status that is not this program's own."""
     if not isinstance(stored, dict):
         return {}
     states: ServiceStates = {}

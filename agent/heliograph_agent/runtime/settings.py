@@ -123,8 +123,15 @@ def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> A
 
 
 def _read_consent(state: State, *, is_agreed: bool) -> Consent:
-    """Return the consent; where the operator agreed, only the place is taken from the file."""
-    consent = read_consent(state.read_json(CONSENT))
+    """Return the consent; where the operator agreed, only the place is taken from the file.
+
+    A file of an earlier version, which names targets, is written anew.
+    """
+    stored = state.read_json(CONSENT)
+    consent = read_consent(stored)
+    if stored is not None and consent is not None and stored["scope"] != consent.to_json()["scope"]:
+        with suppress(StateError):  # a full or read-only disk
+            state.write_json(CONSENT, consent.to_json())
     if is_agreed:
         declared = consent or OPERATORS_CONSENT
         return replace(declared, scope=OPERATORS_CONSENT.scope, tier=OPERATORS_CONSENT.tier)

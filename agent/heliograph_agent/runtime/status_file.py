@@ -1,4 +1,8 @@
-"""Write status.json as a whole after a change, at most once a second."""
+"""Write the status as a whole after a change, at most once a second.
+
+The status is written to the machine's memory. The disk gets status.json: the part without tests,
+results and the state of the link, with its times in whole minutes.
+"""
 
 import asyncio
 import logging
@@ -6,6 +10,8 @@ from collections.abc import Mapping
 from contextlib import suppress
 from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
+from heliograph.units import minute_of
+from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import STATUS, State, StateError
 
 if TYPE_CHECKING:
@@ -38,7 +44,7 @@ class TransportFailure(TypedDict):
 
 
 class AgentStatus(QueueStatus, total=False):
-    """Describe status.json, which may be missing or older than this version."""
+    """Describe the status, which may be missing, partial or older than this version."""
 
     written_us: int
     connected: bool
@@ -56,12 +62,38 @@ class AgentStatus(QueueStatus, total=False):
     allowance: Mapping[str, float]
 
 
+# The parts of the status that the disk gets, beside those of the queue.
+ON_DISK = frozenset(
+    {
+        "written_us", "connected", "way", "last_success_us", "last_word_us", "epoch",
+        "plan_version", "cloned", "allowance",
+    }
+)  # fmt: skip
+_TIMES = frozenset({"written_us", "last_success_us", "last_word_us", "oldest_us", "wall_us"})
+
+
 def read_status(state: State) -> AgentStatus:
-    """Read the last status; a power cut may leave half a file."""
-    try:
-        return cast("AgentStatus", state.read_json(STATUS) or {})
-    except StateError:
-        return {}
+    """Read the last status; after a restart of the machine only the part on the disk."""
+    status: dict[str, object] = {}
+    with suppress(StateError):  # a power cut may leave half a file
+        status.update(state.read_json(STATUS) or {})
+    with suppress(StateError, OSError):
+        collector = state.collector()
+        if collector is not None:
+            status.update(VolatileFile(collector.agent).read(state.root.stat().st_uid))
+    return cast("AgentStatus", status)
+
+
+def describe_for_disk(status: AgentStatus) -> dict[str, object]:
+    """Return the part of a status that a seized disk may show."""
+    kept = ON_DISK | QueueStatus.__annotations__.keys()
+    return {name: _coarsen(name, value) for name, value in status.items() if name in kept}
+
+
+def _coarsen(name: str, value: object) -> object:
+    if isinstance(value, Mapping):
+        return {key: _coarsen(str(key), member) for key, member in value.items()}
+    return minute_of(value) if name in _TIMES and isinstance(value, int) else value
 
 
 class StatusSource(Protocol):
@@ -88,8 +120,11 @@ def describe_queue(counts: "SpoolCounts") -> QueueStatus:
 class StatusFile:
     """Write the file after `mark_changed`; the queue is read from the spool."""
 
-    def __init__(self, state: State, spool: "Spool", source: StatusSource) -> None:
+    def __init__(
+        self, state: State, spool: "Spool", volatile: VolatileFile, source: StatusSource
+    ) -> None:
         self._state = state
+        self._volatile = volatile
         self._spool = spool
         self._source = source
         self._wake_event = asyncio.Event()
@@ -108,11 +143,12 @@ class StatusFile:
             await asyncio.sleep(MIN_INTERVAL_S)
 
     async def write(self) -> None:
-        """Write the file now; log an error once and never raise it."""
+        """Write both files now; log an error once and never raise it."""
         queue = describe_queue(await self._spool.read_counts())
         status: AgentStatus = {**self._source.describe_status(), **queue}
         try:
-            self._state.write_json(STATUS, status, durable=False)
+            self._volatile.write(cast("Mapping[str, object]", status))
+            self._state.write_json(STATUS, describe_for_disk(status), durable=False)
             self._has_warned = False
         except StateError as error:
             if not self._has_warned:

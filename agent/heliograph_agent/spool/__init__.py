@@ -1,15 +1,16 @@
 """Keep the agent's durable queue of results within a size limit.
 
-    spool = Spool(state.path(SPOOL), clock=SystemClock())
+    spool = Spool(state.path(SPOOL), sealer, clock=SystemClock())
     await spool.append(measurement, epoch, Priority.P3)  # on the disk when it returns
-    await spool.close_batch(sealer, SMALL_ENVELOPE_BYTES)  # until it returns None
+    await spool.close_batch(SMALL_ENVELOPE_BYTES)  # until it returns None
     waiting = await spool.list_waiting(16)
     offered = await spool.mark_offered([sequence for sequence, _ in waiting])
     await spool.record_receipt(sequence, "stored")  # after the collector's receipt
 
 SQLite in WAL mode has one writer thread with group commit. A measurement is open until its batch is
-sealed into an envelope. An envelope is sent, always with the same bytes, until a receipt settles
-it. A damaged file is repaired at the start. `export`, a second process, reads envelopes and records
+sealed into an envelope. Until then the disk has it encrypted, and sealed as a copy for the case of
+a kill (open_rows.py). An envelope is sent, always with the same bytes, until a receipt settles it.
+A damaged file is repaired at the start. `export`, a second process, reads envelopes and records
 receipts; it closes and repairs nothing.
 """
 
@@ -19,9 +20,10 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
-from heliograph.codec import epoch_to_pb, measurement_to_pb
+from heliograph.codec import measurement_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph_agent.spool.database import SpoolDatabase
+from heliograph_agent.spool.ledger import Ledger
 from heliograph_agent.spool.operations import SpoolCounts, SpoolOperations
 from heliograph_agent.spool.priority import (
     Priority,
@@ -31,7 +33,7 @@ from heliograph_agent.spool.priority import (
     SpoolFullError,
 )
 from heliograph_agent.spool.schema import HIDDEN, checksum
-from heliograph_agent.spool.sealing import BatchSealer, EnvelopeSealer
+from heliograph_agent.spool.sealing import BatchSealer
 from heliograph_agent.spool.writer_thread import SpoolWriter
 
 __all__ = ["Priority", "PriorityClassifier", "Spool", "SpoolCounts", "SpoolError", "SpoolFullError"]
@@ -46,9 +48,11 @@ RECEIPT_STATUSES = frozenset({"stored", "duplicate", "rejected", "retry"})
 class Spool:
     """Queue results in one file; after a method's SpoolError nothing has changed."""
 
-    def __init__(self, path: Path, *, limit_bytes: int = LIMIT_BYTES, clock: Clock) -> None:
+    def __init__(
+        self, path: Path, sealer: BatchSealer, *, limit_bytes: int = LIMIT_BYTES, clock: Clock
+    ) -> None:
         self._limit = limit_bytes
-        self._writer = SpoolWriter(SpoolDatabase(path, clock, limit_bytes))
+        self._writer = SpoolWriter(SpoolDatabase(path, sealer, clock, limit_bytes))
 
     async def append(self, measurement: Measurement, epoch: Epoch, priority: Priority) -> int:
         """Store a measurement and return its sequence.
@@ -58,26 +62,24 @@ class Spool:
             SpoolError: The measurement is larger than MAX_MEASUREMENT, or the disk failed.
         """
         message = measurement_to_pb(measurement)
-        epoch_message = epoch_to_pb(epoch)
         if message.ByteSize() > MAX_MEASUREMENT:
             raise SpoolError(
                 f"A measurement of {message.ByteSize()} bytes fits no envelope: "
                 f"test fewer endpoints at once (at most {MAX_MEASUREMENT} bytes)."
             )
         return await self._writer.execute(
-            priority, SpoolOperations.append, message, epoch_message, priority
+            priority, SpoolOperations.append, message, epoch, priority
         )
 
     async def close_batch(
-        self, sealer: BatchSealer, max_bytes: int = MAX_ENVELOPE, *, is_offline: bool = False
+        self, max_bytes: int = MAX_ENVELOPE, *, is_offline: bool = False
     ) -> int | None:
         """Seal the next open measurements, of one class, into an envelope.
 
         Call again until None. While `is_offline`, batches are merged, and summaries are kept in
-        case room runs short.
+        case room runs short. Errors of the sealer are raised here, and nothing has changed.
 
         Args:
-            sealer: Its errors are raised here, and nothing has changed.
             max_bytes: Size limit of the envelope.
 
         Returns:
@@ -87,29 +89,25 @@ class Spool:
             return await self._writer.execute(
                 Priority.P0,
                 SpoolOperations.close_batch,
-                EnvelopeSealer(sealer, max_bytes),
+                max_bytes,
                 is_offline=is_offline,
             )
         except SealError as failed:
             raise failed.error from None
 
     async def write_digest(
-        self, digests: Sequence[Measurement], epoch: Epoch, sealer: BatchSealer, max_bytes: int
+        self, digests: Sequence[Measurement], epoch: Epoch, max_bytes: int
     ) -> None:
         """Store the first of `digests` that fits into `max_bytes`; it is sent first.
 
-        It replaces the previous one. Errors of `sealer` are raised here.
+        It replaces the previous one. Errors of the sealer are raised here.
         """
         bodies = [
             measurement_to_pb(digest).SerializeToString(deterministic=True) for digest in digests
         ]
         try:
             await self._writer.execute(
-                Priority.P0,
-                SpoolOperations.write_digest,
-                bodies,
-                epoch,
-                EnvelopeSealer(sealer, max_bytes),
+                Priority.P0, SpoolOperations.write_digest, bodies, epoch, max_bytes
             )
         except SealError as failed:
             raise failed.error from None
@@ -196,10 +194,10 @@ def iter_numbered_envelopes(path: Path) -> Iterator[tuple[int, bytes]]:
 def record_receipts(path: Path, receipts: Mapping[int, tuple[str, str]], clock: Clock) -> None:
     """Record (status, reason) by sequence, all or nothing. Raises SpoolError."""
     with _open_spool(path) as db:
-        operations = SpoolOperations(db, path, clock, 0)
+        ledger = Ledger(db, clock)
         db.execute("BEGIN IMMEDIATE")
         for sequence, (status, reason) in receipts.items():
-            operations.record_receipt(sequence, status, reason)
+            ledger.record_receipt(sequence, status, reason)
         db.execute("COMMIT")
 
 

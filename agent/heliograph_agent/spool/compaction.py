@@ -32,7 +32,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
-from heliograph.units import HOUR_US
+from heliograph.units import HOUR_US, minute_of
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, DIGEST, HIDDEN, HOUR, checksum
 from heliograph_agent.spool.sealing import EnvelopeSealer, OpenRow
@@ -59,7 +59,6 @@ class GrowableEnvelope:
 
     envelope_row: EnvelopeRow
     rows: list[OpenRow]
-    epochs: dict[str, Epoch]
     version: int  # PRAGMA data_version, which changes when another process writes
     cover: int = 0
 
@@ -89,7 +88,7 @@ class Compaction:
 
     def write_envelope(self, envelope_row: EnvelopeRow) -> None:
         """Write a row, in place of one with the same number."""
-        self._sequence_marks.record_envelope(envelope_row.number)
+        self._sequence_marks.reserve_envelopes(envelope_row.number)
         body = envelope_row.body
         self._db.execute(
             "INSERT OR REPLACE INTO envelope VALUES (?, ?, ?, ?, ?, ?, ?, 0)",
@@ -120,22 +119,19 @@ class Compaction:
         """Delete an envelope whose results are in a newer one."""
         self._db.execute("DELETE FROM envelope WHERE sequence = ?", (number,))
 
-    def set_growable(
-        self, envelope_row: EnvelopeRow, rows: list[OpenRow], epochs: dict[str, Epoch], cover: int
-    ) -> None:
+    def set_growable(self, envelope_row: EnvelopeRow, rows: list[OpenRow], cover: int) -> None:
         """Record an envelope as the youngest of its class."""
         self._db.execute(
             "UPDATE envelope SET cover = ? WHERE sequence = ?", (cover, envelope_row.number)
         )
         self._growable[Priority(envelope_row.rank)] = GrowableEnvelope(
-            envelope_row, rows, epochs, self._data_version(), cover
+            envelope_row, rows, self._data_version(), cover
         )
 
     def add_to_hour(
         self,
         priority: Priority,
-        bodies: Sequence[bytes],
-        epochs: dict[str, Epoch],
+        rows: Sequence[OpenRow],
         sealer: EnvelopeSealer,
         *,
         is_grown: bool,
@@ -154,9 +150,9 @@ class Compaction:
             hour = None
         if hour is None:
             hour = self._hours[priority] = self._begin_summary(key, priority + HOUR)
-        for body in bodies:
-            hour.summary.add(body)
-        hour.epochs |= epochs
+        for row in rows:
+            hour.summary.add(row.body)
+            hour.epochs[row.epoch.id] = row.epoch
         hour.members += not is_grown
         self._seal_summary(hour, sealer)
         return hour.envelope_row.number
@@ -169,10 +165,14 @@ class Compaction:
         if previous is not None and self._is_unchanged(previous):
             self.delete_envelope(previous.envelope_row.number)
         envelope_row = EnvelopeRow(
-            number=number, rank=DIGEST, stored_us=self._clock.wall_us(), measurements=0, body=sealed
+            number=number,
+            rank=DIGEST,
+            stored_us=minute_of(self._clock.wall_us()),
+            measurements=0,
+            body=sealed,
         )
         self.write_envelope(envelope_row)
-        self._digest = GrowableEnvelope(envelope_row, [], {}, self._data_version())
+        self._digest = GrowableEnvelope(envelope_row, [], self._data_version())
 
     def mark_offered(self, numbers: Collection[int]) -> None:
         """End the growth of envelopes before they are sent, and drop their summaries."""
@@ -203,7 +203,7 @@ class Compaction:
         )
 
     def _begin_summary(self, key: int, rank: int) -> RunningSummary:
-        stored_us = self._clock.wall_us()
+        stored_us = minute_of(self._clock.wall_us())
         empty = EnvelopeRow(number=0, rank=rank, stored_us=stored_us, measurements=0, body=b"")
         return RunningSummary(key, empty, 0)
 
@@ -229,6 +229,13 @@ class Compaction:
         ).fetchone()
         return row is not None and row == (envelope_row.rank, envelope_row.body)
 
+    def take_number(self) -> int:
+        """Take a number that no later envelope gets, for a copy that may never be sent."""
+        number = self.next_number()
+        self._sequence_marks.reserve_envelopes(number)
+        raise_sequence(self._db, "envelope", number)
+        return number
+
     def next_number(self) -> int:
         row = self._db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'envelope'").fetchone()
         return int(row[0]) + 1 if row else 1
@@ -239,6 +246,12 @@ class Compaction:
 
     def _current_hour(self) -> int:
         return self._clock.wall_us() // HOUR_US
+
+
+def raise_sequence(db: sqlite3.Connection, table: str, number: int) -> None:
+    """Continue a table's numbers above `number`."""
+    db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
+    db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, number))
 
 
 def drop_summaries_of(db: sqlite3.Connection, number: int) -> None:

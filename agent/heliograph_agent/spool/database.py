@@ -4,7 +4,8 @@ During a shutdown nobody is there to delete a damaged file, so the agent must st
 
 An intact file is opened. A damaged one is moved to `.salvaging`; its intact rows are copied to
 `.copy`, which takes the place of the file; then `.salvaging` becomes `.damaged`. A start after a
-kill that finds `.salvaging` alone continues from there.
+kill that finds `.salvaging` alone continues from there. A file of an earlier version is copied in
+the same way, and then erased with its `.damaged`, because these show results.
 """
 
 import fcntl
@@ -20,8 +21,17 @@ from heliograph_agent.spool import schema
 from heliograph_agent.spool.operations import SpoolOperations
 from heliograph_agent.spool.priority import SpoolError
 from heliograph_agent.spool.quota import journal_pages
-from heliograph_agent.spool.salvage import COLUMNS, DAMAGE, has_own_header, salvage_rows
-from heliograph_agent.spool.schema import PAGE
+from heliograph_agent.spool.row_cipher import RowCipher
+from heliograph_agent.spool.salvage import (
+    COLUMNS,
+    DAMAGE,
+    ClearRow,
+    erase_file,
+    has_own_header,
+    salvage_rows,
+)
+from heliograph_agent.spool.schema import PAGE, VERSION
+from heliograph_agent.spool.sealing import BatchSealer
 
 BUSY_S = 5.0
 # Errors of the disk, the lock or the process, never of the file itself.
@@ -53,8 +63,10 @@ LACKS_SHARED_MEMORY = frozenset(
 class SpoolDatabase:
     """Open the database file, which other processes may read and one may repair."""
 
-    def __init__(self, path: Path, clock: Clock, limit_bytes: int) -> None:
+    def __init__(self, path: Path, sealer: BatchSealer, clock: Clock, limit_bytes: int) -> None:
         self.path = path
+        self._sealer = sealer
+        self._cipher = RowCipher()  # of this process, however often the file is opened
         self._clock = clock
         self._limit_bytes = limit_bytes
         self._lock: int | None = None
@@ -76,7 +88,9 @@ class SpoolDatabase:
         salvaging = self._sibling_path("salvaging")
         is_new = not self.path.exists() and not salvaging.exists()
         if not is_new and (
-            is_suspect or not self.path.exists() or not self._is_sound(is_exclusive=is_exclusive)
+            is_suspect
+            or not self.path.exists()
+            or _find_sound_version(self.path, is_exclusive=is_exclusive) != VERSION
         ):
             self._repair(salvaging)
         db = _connect(self.path, self._limit_bytes, is_exclusive=is_exclusive)
@@ -93,22 +107,25 @@ class SpoolDatabase:
 
     def _prepare(self, db: sqlite3.Connection, *, is_new: bool) -> SpoolOperations:
         """Prepare tables and sequences in one transaction, so that a kill undoes all."""
-        operations = SpoolOperations(db, self.path, self._clock, self._limit_bytes)
+        operations = self._make_operations(db)
         operations.quota.limit_pages()
         db.execute("BEGIN IMMEDIATE")
-        version = _read_version(db)
-        if not version:
+        if not _read_version(db):
             schema.create_tables(db)
-        elif version < schema.VERSION:
-            schema.upgrade_tables(db)
         operations.drop_doubtful()
         operations.raise_sequences(
             is_doubtful=is_new and operations.sequence_marks.read_marks() is not None
         )
+        operations.open_rows.may_send_orphans = self._is_alone()
         db.execute("COMMIT")
         if is_new:
             sync_folder(self.path.parent)
         return operations
+
+    def _make_operations(self, db: sqlite3.Connection) -> SpoolOperations:
+        return SpoolOperations(
+            db, self.path, self._clock, self._limit_bytes, self._cipher, self._sealer
+        )
 
     def _take_shared_lock(self) -> int:
         if self._lock is None:
@@ -121,22 +138,11 @@ class SpoolDatabase:
             self._lock = handle
         return self._lock
 
-    def _is_sound(self, *, is_exclusive: bool) -> bool:
-        if not has_own_header(self.path):
-            return False
-        try:
-            with closing(_open_connection(self.path, is_exclusive=is_exclusive)) as db:
-                ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
-                tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
-                names = {name for (name,) in tables} - {"sqlite_sequence"}
-                version = _read_version(db)
-        except DAMAGE as error:
-            if isinstance(error, sqlite3.Error) and _sqlite_code(error) in ENVIRONMENT_ERRORS:
-                raise
-            return False
-        is_known_version = 0 < version <= schema.VERSION
-        has_own_tables = names == set(COLUMNS) if is_known_version else not (names or version)
-        return bool(verdict == "ok" and has_own_tables)
+    def _is_alone(self) -> bool:
+        """Return whether no other process has the file open, whose rows are no orphans."""
+        with suppress(SpoolError), self._take_exclusive_lock():
+            return True
+        return False
 
     def _repair(self, salvaging: Path) -> None:
         """Move the damaged file aside and replace it with a copy of its intact rows.
@@ -148,22 +154,50 @@ class SpoolDatabase:
             copy = self._sibling_path("copy")
             for leftover in ("", "-journal", "-wal", "-shm"):
                 Path(f"{copy}{leftover}").unlink(missing_ok=True)
-            self._salvage(salvaging, copy)
+            version = _find_sound_version(salvaging)
+            has_clear_rows = self._salvage(salvaging, copy, is_damaged=not 0 < version < VERSION)
             move_file(copy, self.path)
-            _move_database(salvaging, self._sibling_path("damaged"))
+            damaged = self._sibling_path("damaged")
+            if has_clear_rows or 0 < version < VERSION:
+                for leftover in ("", "-wal", "-shm"):
+                    erase_file(Path(f"{damaged}{leftover}"))
+                    erase_file(Path(f"{salvaging}{leftover}"))
+            else:
+                _move_database(salvaging, damaged)
 
-    def _salvage(self, damaged: Path, copy: Path) -> None:
+    def _salvage(self, damaged: Path, copy: Path, *, is_damaged: bool) -> bool:
+        """Copy the intact rows; return whether some of them were readable."""
         os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
         with closing(_open_connection(copy)) as target:
             target.execute(f"PRAGMA page_size = {PAGE}")
             target.execute("BEGIN")
             schema.create_tables(target)
-            salvage_rows(damaged, self._sibling_path("head"), target)
-            operations = SpoolOperations(target, self.path, self._clock, self._limit_bytes)
-            operations.drop_doubtful()
+            clear_rows = salvage_rows(damaged, self._sibling_path("head"), target)
+            operations = self._make_operations(target)
+            doubtful_through = operations.drop_doubtful()
             operations.raise_sequences(is_doubtful=True)
-            operations.count_gap("damaged", 1)
+            self._encrypt_rows(operations, clear_rows, doubtful_through)
+            operations.count_gap("damaged", int(is_damaged))
             target.execute("COMMIT")
+        return bool(clear_rows)
+
+    def _encrypt_rows(
+        self, operations: SpoolOperations, clear_rows: list[ClearRow], doubtful_through: int
+    ) -> None:
+        """Insert the rows of an earlier version; those that may have arrived are dropped."""
+        for row, priority, stored_us in clear_rows:
+            if row.sequence <= doubtful_through:
+                operations.count_gap("unreadable", 1)
+                continue
+            try:
+                operations.open_rows.insert(row, priority, stored_us, self._sealer)
+            except sqlite3.Error:
+                raise
+            except Exception as error:
+                raise SpoolError(
+                    f"Cannot seal what an earlier version left in {self.path} ({error}): "
+                    "make the agent's key readable."
+                ) from error
 
     @contextmanager
     def _take_exclusive_lock(self) -> Iterator[None]:
@@ -171,6 +205,7 @@ class SpoolDatabase:
         try:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
+            fcntl.flock(handle, fcntl.LOCK_SH)  # the attempt has given it up
             raise SpoolError(
                 f"{self.path} is damaged and another process has it open: stop that one first."
             ) from None
@@ -181,6 +216,31 @@ class SpoolDatabase:
 
     def _sibling_path(self, ending: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{ending}")
+
+
+def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
+    """Return the version of an intact file; VERSION for an empty one, 0 for a damaged one."""
+    if not (path.exists() and has_own_header(path)):
+        return 0
+    try:
+        with closing(_open_connection(path, is_exclusive=is_exclusive)) as db:
+            ((verdict,),) = db.execute("PRAGMA integrity_check(1)").fetchall()
+            tables = db.execute("SELECT name FROM sqlite_schema WHERE type = 'table'")
+            names = {name for (name,) in tables} - {"sqlite_sequence"}
+            version = _read_version(db)
+            if version == VERSION:
+                for table, columns in COLUMNS.items():  # a flipped bit may rename one
+                    db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
+    except DAMAGE as error:
+        if isinstance(error, sqlite3.Error) and _sqlite_code(error) in ENVIRONMENT_ERRORS:
+            raise
+        return 0
+    if verdict != "ok":
+        return 0
+    if not (names or version):
+        return VERSION
+    is_known_version = 0 < version <= VERSION
+    return version if is_known_version and names - {"epoch"} == set(COLUMNS) else 0
 
 
 def is_damage(error: sqlite3.Error) -> bool:

@@ -10,21 +10,24 @@ from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph.observation import Epoch
+from heliograph.units import minute_of
 from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.batching import BatchCloser
-from heliograph_agent.spool.compaction import Compaction, drop_summaries_of
+from heliograph_agent.spool.compaction import Compaction, raise_sequence
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
+from heliograph_agent.spool.ledger import ACKED, Ledger
+from heliograph_agent.spool.open_rows import OpenRows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
+from heliograph_agent.spool.row_cipher import RowCipher
 from heliograph_agent.spool.schema import HIDDEN, PAGE, checksum
-from heliograph_agent.spool.sealing import EnvelopeSealer
+from heliograph_agent.spool.sealing import BatchSealer, EnvelopeSealer, OpenRow
 from heliograph_agent.spool.send_order import order_waiting
 from heliograph_agent.spool.sequence_marks import BLOCK, SequenceMarks
 from heliograph_agent.spool.summarize import ENDS, roll_up_days, roll_up_hours
 
+BUSY_MS = 5_000  # for which a statement waits for another process
 WAITING_BYTES = 2_097_152  # listed at once, so that a long backlog stays on disk
-QUARANTINED = 64  # refused envelopes that the volunteer can inspect
-ACKED = "acked"  # a kind in the ledger, beside the missing ones
 SUMMED = {f"summed_p{int(priority)}": f"p{int(priority)}" for priority in SHEDDABLE}
 
 
@@ -54,16 +57,28 @@ class SpoolCounts:
 class SpoolOperations:
     """Run operations on a database, all but `make_room` in the caller's transaction."""
 
-    def __init__(self, db: sqlite3.Connection, path: Path, clock: Clock, limit_bytes: int) -> None:
+    def __init__(
+        self,
+        db: sqlite3.Connection,
+        path: Path,
+        clock: Clock,
+        limit_bytes: int,
+        cipher: RowCipher,
+        sealer: BatchSealer,
+    ) -> None:
         self.db = db
+        self._sealer = sealer
+        self.ledger = Ledger(db, clock)
+        self.has_closed_batch = False  # since the journal was last emptied
         self.sequence_marks = SequenceMarks(path.with_name(f"{path.name}.floor"))
         self._offer_marks = SequenceMarks(path.with_name(f"{path.name}.offered"))
         self._clock = clock
         self.quota = Quota(db, path, limit_bytes)
         self.compaction = Compaction(db, clock, self.sequence_marks)
-        self._batch_closer = BatchCloser(db, clock, self.compaction, self)
+        self.open_rows = OpenRows(db, cipher, self.compaction, self)
+        self._batch_closer = BatchCloser(db, clock, self.compaction, self.open_rows)
 
-    def append(self, measurement: pb.Measurement, epoch: pb.Epoch, priority: Priority) -> int:
+    def append(self, measurement: pb.Measurement, epoch: Epoch, priority: Priority) -> int:
         """Store a measurement. Raises BoundError if only P0 and P1 may use the room."""
         self.quota.limit_pages()
         if priority in SHEDDABLE and self.quota.used_bytes() > self.quota.soft_limit:
@@ -72,23 +87,24 @@ class SpoolOperations:
         self.sequence_marks.reserve_measurements(sequence)
         measurement.sequence = sequence
         body = measurement.SerializeToString(deterministic=True)
-        self._keep_epoch(epoch)
-        self.db.execute(
-            "INSERT INTO measurement VALUES (?, ?, ?, ?, ?, ?, ?)",
-            (
-                sequence, int(priority), len(body), self._clock.wall_us(), epoch.id,
-                checksum(body, sequence, int(priority), epoch.id), body,
-            ),
-        )  # fmt: skip
+        self.open_rows.insert_or_hold(
+            OpenRow(sequence, epoch, body),
+            int(priority),
+            minute_of(self._clock.wall_us()),
+            self._sealer,
+        )
         return sequence
 
-    def close_batch(self, sealer: EnvelopeSealer, *, is_offline: bool) -> int | None:
+    def close_batch(self, max_bytes: int, *, is_offline: bool) -> int | None:
         """Close the next batch, or return None. The caller rolls back after an error."""
-        return self._batch_closer.close_next(sealer, is_offline=is_offline)
+        sealer = EnvelopeSealer(self._sealer, max_bytes)
+        number = self._batch_closer.close_next(sealer, is_offline=is_offline)
+        self.has_closed_batch |= number is not None
+        return number
 
-    def write_digest(self, bodies: Sequence[bytes], epoch: Epoch, sealer: EnvelopeSealer) -> None:
+    def write_digest(self, bodies: Sequence[bytes], epoch: Epoch, max_bytes: int) -> None:
         """Write the first digest that fits, in place of a previous unsent one."""
-        self.compaction.write_digest(bodies, epoch, sealer)
+        self.compaction.write_digest(bodies, epoch, EnvelopeSealer(self._sealer, max_bytes))
 
     def mark_offered(self, numbers: Sequence[int]) -> set[int]:
         """Mark envelopes before sending; return those that were not merged meanwhile."""
@@ -105,17 +121,17 @@ class SpoolOperations:
         query = "SELECT 1 FROM envelope WHERE sequence = ?"
         return {number for number in numbers if self.db.execute(query, (number,)).fetchone()}
 
-    def drop_doubtful(self) -> None:
+    def drop_doubtful(self) -> int:
         """Drop results that may have arrived in envelopes that a disk lost.
 
         An envelope is on the disk before it is sent. If this file does not know its number, the
         disk lost commits. Then its measurements are open here again, or in an older version of the
-        last envelopes.
+        last envelopes. Returns the highest measurement that may have arrived so, or 0.
         """
         marks = self._offer_marks.read_marks()
         last = self._last_sequence("envelope")
         if marks is None or marks.envelope <= last:
-            return
+            return 0
         open_rows = self.db.execute(
             "DELETE FROM measurement WHERE sequence <= ?", (marks.measurement,)
         ).rowcount
@@ -126,6 +142,7 @@ class SpoolOperations:
             (HIDDEN,),
         ).fetchall()
         self.count_gap("unreadable", open_rows + sum(measurements for (measurements,) in youngest))
+        return marks.measurement
 
     def read_backlog(self) -> tuple[int, int | None]:
         """Return the newest envelope's number, and the oldest result's time or None."""
@@ -148,26 +165,7 @@ class SpoolOperations:
         return envelopes
 
     def record_receipt(self, sequence: int, status: str, reason: str) -> None:
-        """Delete a stored or duplicate envelope; quarantine a rejected one."""
-        drop_summaries_of(self.db, sequence)
-        if status == "rejected":
-            self.db.execute(
-                "INSERT OR REPLACE INTO quarantine SELECT sequence, ?, ?, measurements, crc, body"
-                " FROM envelope WHERE sequence = ?",
-                (reason, self._clock.wall_us(), sequence),
-            )
-            evicted = self.db.execute(
-                "DELETE FROM quarantine WHERE sequence NOT IN"
-                " (SELECT sequence FROM quarantine ORDER BY sequence DESC LIMIT ?)"
-                " RETURNING measurements",
-                (QUARANTINED,),
-            ).fetchall()
-            self.count_gap("rejected", sum(measurements for (measurements,) in evicted))
-        deleted = self.db.execute(
-            "DELETE FROM envelope WHERE sequence = ? RETURNING measurements", (sequence,)
-        ).fetchall()
-        if status != "rejected":
-            self.count_gap(ACKED, sum(measurements for (measurements,) in deleted))
+        self.ledger.record_receipt(sequence, status, reason)
 
     def read_counts(self) -> SpoolCounts:
         open_row = self.db.execute(
@@ -238,14 +236,18 @@ class SpoolOperations:
         with suppress(sqlite3.OperationalError):  # then the pages stay in the journal
             self.db.execute("PRAGMA wal_checkpoint(RESTART)").fetchall()
 
+    def truncate_journal(self) -> None:
+        """Empty the journal after a batch, unless another process reads it just now."""
+        self.has_closed_batch = False
+        with suppress(sqlite3.Error):  # the batch is committed, and must not be closed again
+            self.db.execute("PRAGMA busy_timeout = 0")
+            self.db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+        with suppress(sqlite3.Error):
+            self.db.execute(f"PRAGMA busy_timeout = {BUSY_MS}")
+
     def count_gap(self, kind: str, count: int) -> None:
         """Add to the ledger of missing results."""
-        if count:
-            self.db.execute(
-                "INSERT INTO gap VALUES (?, ?, ?) ON CONFLICT (kind)"
-                " DO UPDATE SET count = count + excluded.count, last_us = excluded.last_us",
-                (kind, count, self._clock.wall_us()),
-            )
+        self.ledger.count_gap(kind, count)
 
     def raise_sequences(self, is_doubtful: bool) -> None:
         """Raise the sequences above all numbers that a lost database may have given."""
@@ -263,20 +265,11 @@ class SpoolOperations:
             if table == "envelope" and offer_marks is not None:
                 minimum = max(minimum, offer_marks.envelope)
             if minimum > last:
-                self.db.execute("DELETE FROM sqlite_sequence WHERE name = ?", (table,))
-                self.db.execute("INSERT INTO sqlite_sequence VALUES (?, ?)", (table, minimum))
+                raise_sequence(self.db, table, minimum)
 
     def _last_sequence(self, table: str) -> int:
         row = self.db.execute("SELECT seq FROM sqlite_sequence WHERE name = ?", (table,)).fetchone()
         return int(row[0]) if row else 0
-
-    def _keep_epoch(self, epoch: pb.Epoch) -> None:
-        body = epoch.SerializeToString(deterministic=True)
-        self.db.execute(
-            "INSERT INTO epoch VALUES (?, ?, ?) ON CONFLICT (id)"
-            " DO UPDATE SET crc = excluded.crc, body = excluded.body WHERE body <> excluded.body",
-            (epoch.id, checksum(body, epoch.id), body),
-        )
 
     def _read_envelope(self, sequence: int) -> bytes | None:
         crc, measurements, body = self.db.execute(

@@ -1,29 +1,40 @@
 """Read a damaged database row by row, and copy only intact rows.
 
 In a file whose first page is ruined only the names of the tables are lost. They begin on the same
-pages in every spool, so the first page of an empty spool replaces the ruined one.
+pages in every spool, so the first page of an empty spool replaces the ruined one. Versions 1 and 2
+kept open measurements readable; the caller encrypts these.
 """
 
+import os
 import shutil
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from pathlib import Path
+from typing import NamedTuple
 
+from heliograph.codec import epoch_from_pb
+from heliograph.observation import Epoch
+from heliograph.units import minute_of
+from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool import schema
 from heliograph_agent.spool.eviction import SHEDDABLE
+from heliograph_agent.spool.open_rows import checksum_row
 from heliograph_agent.spool.priority import Priority
 from heliograph_agent.spool.schema import DAY, DIGEST, HOUR, PAGE, checksum
+from heliograph_agent.spool.sealing import OpenRow
 
 # SQLite's message may quote flipped bits that are no valid text.
 DAMAGE = (sqlite3.DatabaseError, UnicodeDecodeError)
 COLUMNS = {
-    "measurement": "sequence, priority, size, stored_us, epoch, crc, body",
+    "measurement": "sequence, priority, size, stored_us, life, number, crc, body, copy",
     "envelope": "sequence, priority, size, stored_us, measurements, crc, body, cover",
     "quarantine": "sequence, reason, stored_us, measurements, crc, body",
-    "epoch": "rowid, id, crc, body",
     "gap": "rowid, kind, count, last_us",
 }
+CLEAR_COLUMNS = "sequence, priority, stored_us, epoch, crc, body"
+CLEAR_COLUMNS_BORROWED = "sequence, priority, stored_us, life, number, crc"  # the same by place
+EPOCH_COLUMNS = "rowid, id, crc, body"
 CAUSES = frozenset(
     {
         "acked",
@@ -54,31 +65,84 @@ def has_own_header(path: Path) -> bool:
     )
 
 
-def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> None:
-    """Copy every intact row of `damaged` to `new`; `borrowed` is a temporary path."""
-    if _copy_all(damaged, new):
-        return
+class ClearRow(NamedTuple):
+    """Hold an open measurement of a version that kept it readable."""
+
+    row: OpenRow
+    priority: int
+    stored_us: int
+
+
+def salvage_rows(damaged: Path, borrowed: Path, new: sqlite3.Connection) -> list[ClearRow]:
+    """Copy every intact row of `damaged` to `new`, and return the readable measurements.
+
+    `borrowed` is a temporary path.
+    """
+    clear_rows, has_all_tables = _copy_all(damaged, new)
+    if has_all_tables:
+        return clear_rows
     with suppress(OSError):  # the disk has no room for the copy
         _borrow_header(damaged, borrowed)
-        _copy_all(borrowed, new)
+        clear_rows += _copy_all(borrowed, new)[0]
     for leftover in ("", "-wal", "-shm", "-journal"):
-        Path(f"{borrowed}{leftover}").unlink(missing_ok=True)
+        erase_file(Path(f"{borrowed}{leftover}"))
+    return list({clear.row.sequence: clear for clear in clear_rows}.values())
 
 
-def _copy_all(source: Path, new: sqlite3.Connection) -> bool:
+def erase_file(path: Path) -> None:
+    """Overwrite a file that may show results, as far as its disk does that, and remove it."""
+    with suppress(FileNotFoundError):
+        with path.open("r+b") as file:
+            for _ in range(0, path.stat().st_size, PAGE):
+                file.write(bytes(PAGE))
+            file.flush()
+            os.fsync(file.fileno())
+        path.unlink()
+
+
+def _copy_all(source: Path, new: sqlite3.Connection) -> tuple[list[ClearRow], bool]:
+    """Copy all tables; return the readable rows, and whether every table was whole."""
     has_all_tables = True
     with closing(sqlite3.connect(source, isolation_level=None)) as old:
         budget = iter(range(PATIENCE))
         old.set_progress_handler(lambda: next(budget, None) is None, STEPS)
         for table, columns in COLUMNS.items():
-            try:
-                old.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
-            except DAMAGE:
-                has_all_tables = False
-            for row in _iter_readable(old, table, columns):
+            names = _read_column_names(old, table)
+            wanted = columns.split(", ")
+            has_all_tables &= set(wanted) <= names or "epoch" in names
+            # A column that an earlier version lacks reads as 0.
+            present = ", ".join(column if column in names else "0" for column in wanted)
+            for row in _iter_readable(old, table, present):
                 marks = ", ".join("?" * len(row))
                 new.execute(f"INSERT OR IGNORE INTO {table} VALUES ({marks})", row)  # noqa: S608
-    return has_all_tables
+        return _read_clear_rows(old), has_all_tables
+
+
+def _read_column_names(db: sqlite3.Connection, table: str) -> set[str]:
+    """Read the names of a table's columns; the empty set if it cannot be found."""
+    try:
+        names = {row[1] for row in db.execute(f"PRAGMA table_info({table})")}
+    except DAMAGE:
+        return set()
+    return names | {"rowid"} if names else names
+
+
+def _read_clear_rows(db: sqlite3.Connection) -> list[ClearRow]:
+    """Read the measurements that version 1 or 2 left readable; a lost epoch has only its id."""
+    is_own_header = "epoch" in _read_column_names(db, "measurement")
+    columns = CLEAR_COLUMNS if is_own_header else CLEAR_COLUMNS_BORROWED
+    epochs: dict[str, Epoch] = {}
+    clear_rows: list[ClearRow] = []
+    for record in _iter_readable(db, "epoch", EPOCH_COLUMNS):
+        match record:
+            case (str(name), _, bytes(body)):
+                epochs[name] = epoch_from_pb(pb.Epoch.FromString(body))
+    for record in _iter_readable(db, "measurement", columns):
+        match record:
+            case (int(sequence), int(priority), int(at_us), str(name), _, bytes(body)):
+                row = OpenRow(sequence, epochs.get(name, Epoch(id=name, started_us=0)), body)
+                clear_rows.append(ClearRow(row, priority, minute_of(at_us)))
+    return clear_rows
 
 
 def _borrow_header(damaged: Path, borrowed: Path) -> None:
@@ -96,7 +160,12 @@ def _borrow_header(damaged: Path, borrowed: Path) -> None:
 def _is_intact(table: str, row: Row) -> bool:
     """Check a row's checksum; the ledger has none and must be plausible."""
     match (table, *row):
-        case ("measurement", int(n), int(priority), int(), int(), str(epoch), int(crc), bytes(b)):
+        case (
+            "measurement", int(n), int(priority), int(), int(), int(), int(number), int(crc),
+            bytes(body), bytes(copy),
+        ):  # fmt: skip
+            return crc == checksum_row(n, priority, number, body, copy)
+        case ("measurement", int(n), int(priority), int(), str(epoch), int(crc), bytes(b)):  # clear
             return crc == checksum(b, n, priority, epoch)
         case ("envelope", int(n), int(p), int(), int(), int(), int(crc), bytes(b), int()):
             return crc == checksum(b, n) and p in RANKS

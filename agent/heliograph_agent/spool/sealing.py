@@ -1,7 +1,7 @@
 """Seal results into envelopes of a limited size, within a transaction."""
 
 import sqlite3
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
@@ -25,7 +25,7 @@ class OpenRow(NamedTuple):
     """Hold a measurement that is not sealed yet."""
 
     sequence: int
-    epoch: str
+    epoch: Epoch
     body: bytes
 
 
@@ -43,10 +43,10 @@ class EnvelopeSealer:
         except (OSError, sqlite3.Error) as error:
             raise SealError(error) from error
 
-    def seal_rows(self, number: int, rows: Sequence[OpenRow], epochs: Mapping[str, Epoch]) -> bytes:
-        """Seal open rows with the epochs that they name."""
-        names = dict.fromkeys(row.epoch for row in rows)
-        return self.seal(number, [row.body for row in rows], [epochs[name] for name in names])
+    def seal_rows(self, number: int, rows: Sequence[OpenRow]) -> bytes:
+        """Seal open rows with their epochs, each epoch once and as the newest row has it."""
+        epochs = {row.epoch.id: row.epoch for row in rows}
+        return self.seal(number, [row.body for row in rows], list(epochs.values()))
 
     def seal_first_fitting(
         self, number: int, variants: Iterable[Sequence[bytes]], epochs: Sequence[Epoch]

@@ -2,7 +2,7 @@
 
 A database that lost its last commits, by a bad disk or a restored backup, would give numbers twice,
 and the collector would treat new results as duplicates. So the highest number is written here
-first: for measurements in blocks, for envelopes one by one. Two slots are written in turn and in
+first, in blocks. Two slots are written in turn and in
 place. An interrupted write leaves the other slot intact, and a full disk changes nothing.
 """
 
@@ -14,6 +14,7 @@ from operator import itemgetter
 from pathlib import Path
 
 BLOCK = 1_024  # measurement numbers reserved at a time
+ENVELOPE_BLOCK = 64  # fewer, because each start skips the rest
 _SLOT = struct.Struct(">QQQ")  # turn, measurement, envelope
 _SIZE = _SLOT.size + 4  # and a CRC-32
 _SLOT_OFFSETS = (0, 512)  # one slot per sector
@@ -44,11 +45,11 @@ class SequenceMarks:
         if measurement > marks.measurement:
             self._write_slot(turn + 1, replace(marks, measurement=measurement + BLOCK))
 
-    def record_envelope(self, envelope: int) -> None:
-        """Record `envelope` before it is given. Raises OSError."""
+    def reserve_envelopes(self, envelope: int) -> None:
+        """Reserve a block before `envelope` is given. Raises OSError."""
         turn, marks = self._read_newest()
         if envelope > marks.envelope:
-            self._write_slot(turn + 1, replace(marks, envelope=envelope))
+            self._write_slot(turn + 1, replace(marks, envelope=envelope + ENVELOPE_BLOCK))
 
     def record_offer(self, measurement: int, envelope: int) -> None:
         """Record the highest envelope and measurement before an envelope is sent.

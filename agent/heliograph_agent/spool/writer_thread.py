@@ -169,6 +169,8 @@ class SpoolWriter:
                 changes_before = -1
             operations.db.execute("COMMIT")
             self.refused_count = 0 if changes_before < 0 else self.refused_count
+            if operations.has_closed_batch:
+                operations.truncate_journal()
         finally:
             if operations.db.in_transaction:
                 operations.db.execute("ROLLBACK")

@@ -27,7 +27,7 @@ from support.ports import HOST, free_port
 from support.post_entrance import post_entrance
 from support.results import open_spool
 from support.scripted_intake import Collector, Identity, identity, intake, plan_of
-from support.uplink_agent import Agent, running
+from support.uplink_agent import Agent, UplinkSealer, running
 
 CLOCK = SystemClock()
 DEADLINE_S = 20.0
@@ -41,7 +41,7 @@ def who() -> Identity:
 @pytest_asyncio.fixture
 async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
     (tmp_path / "dark").mkdir()
-    async with open_spool(tmp_path / "dark" / "spool.db", CLOCK) as spool:
+    async with open_spool(tmp_path / "dark" / "spool.db", CLOCK, sealer=UplinkSealer(who)) as spool:
         yield Agent(State(tmp_path / "dark"), spool, who)
 
 

@@ -283,7 +283,7 @@ async def test_rejected_batch_is_logged_and_quarantined(state: Path, log: Path) 
             collector.answer = refuse_first
             await joined(collector, state)
             async with running(state, log) as process:
-                await written(log, "the collector refused batch 1 (bad_batch)")
+                await written(log, "(bad_batch); it is kept apart")
                 target.close()  # a change, so that the next result is delivered at once
                 await collector.until(lambda: len(collector.batches) > 1)
                 await end(process)

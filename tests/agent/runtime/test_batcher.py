@@ -26,13 +26,14 @@ COLLECTOR = Collector(
 
 @pytest.fixture
 async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
-    async with open_spool(tmp_path / "spool.db") as spool:
+    sealer = CollectorSealer(State(tmp_path), COLLECTOR, HandClock())
+    async with open_spool(tmp_path / "spool.db", sealer=sealer) as spool:
         yield spool
 
 
-def make_batcher(state: State, spool: Spool, host: RecordingHost) -> Batcher:
+def make_batcher(spool: Spool, host: RecordingHost) -> Batcher:
     clock = HandClock()
-    return Batcher(CollectorSealer(state, COLLECTOR, clock), spool, clock, host)
+    return Batcher(spool, clock, host)
 
 
 async def test_unreadable_key_is_logged_once_and_retried(
@@ -40,7 +41,7 @@ async def test_unreadable_key_is_logged_once_and_retried(
 ) -> None:
     state = State(tmp_path)
     host = RecordingHost()
-    batcher = make_batcher(state, spool, host)
+    batcher = make_batcher(spool, host)
     await append(spool, "a", priority=Priority.P1)
     state.path(KEY).mkdir()  # stands in for a disk that fails to read
     with caplog.at_level(logging.WARNING, "heliograph"):
@@ -62,7 +63,7 @@ async def test_batches_fit_a_network_that_freezes_long_flows(spool: Spool, tmp_p
     targets = [noise.randbytes(40).hex() for _ in range(150)]
     await append(spool, *targets, priority=Priority.P1)
     await append(spool, "large", priority=Priority.P1, not_measured=noise.randbytes(9_000).hex())
-    await make_batcher(state, spool, RecordingHost()).close_batches()
+    await make_batcher(spool, RecordingHost()).close_batches()
     waiting = await spool.list_waiting(64)
     envelopes = [envelope_pb2.Envelope.FromString(sealed) for _, sealed in waiting]
     opened = [open_envelope(e, WHO.sealing, agents.get).batch for e in envelopes]

@@ -21,7 +21,7 @@ from heliograph_agent.spool import Spool
 from support.agent_host import RecordingHost
 from support.fake_net import FakeDoor, Page, World
 from support.hand_clock import HandClock
-from support.results import deliver_all
+from support.results import PLAIN, deliver_all
 from support.scripted_intake import plan_of
 
 ENDPOINTS = tuple(
@@ -46,7 +46,7 @@ class LoopBench:
     def __init__(self, directory: Path, world: World) -> None:
         self.clock = HandClock()
         self.world = world
-        self.spool = Spool(directory / "spool.db", clock=self.clock)
+        self.spool = Spool(directory / "spool.db", PLAIN, clock=self.clock)
         self.host = RecordingHost(
             clock_offset_us=-7, net_factory=FakeDoor(world, self.clock), clock=self.clock
         )

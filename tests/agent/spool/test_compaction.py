@@ -17,7 +17,6 @@ from support.hand_clock import HandClock
 from support.quick_disk import quick_folder
 from support.results import (
     EPOCH,
-    PLAIN,
     append,
     contents,
     deliver_all,
@@ -47,7 +46,7 @@ def run(
 
 
 async def close_offline(spool: Spool) -> None:
-    while await spool.close_batch(PLAIN, SMALL, is_offline=True) is not None:
+    while await spool.close_batch(SMALL, is_offline=True) is not None:
         pass
 
 
@@ -156,8 +155,8 @@ async def test_digest_goes_first_and_is_replaced_until_sent(tmp_path: Path) -> N
     async with open_spool(tmp_path / "spool.db", clock, LIMIT) as spool:
         await append_offline(spool, "change")
         long, short = measurement("digest", not_measured="x" * 2_000), measurement("digest 1")
-        await spool.write_digest([long, short], EPOCH, PLAIN, 1_000)
-        await spool.write_digest([measurement("digest 2")], EPOCH, PLAIN, 1_000)
+        await spool.write_digest([long, short], EPOCH, 1_000)
+        await spool.write_digest([measurement("digest 2")], EPOCH, 1_000)
         batches = await deliver_all(spool)
     measurements = [[m.target for m in batch.measurements] for batch in batches]
     assert measurements == [["digest 2"], ["change"]]
@@ -167,10 +166,10 @@ async def test_list_waiting_skips_backlog_but_not_changes(tmp_path: Path) -> Non
     async with open_spool(tmp_path / "spool.db", HandClock(), LIMIT) as spool:
         for name, worth in (("old", Priority.P3), ("change", Priority.P1), ("worse", Priority.P2)):
             await append(spool, name, priority=worth)
-            await spool.close_batch(PLAIN)
+            await spool.close_batch()
         newest, oldest_us = await spool.read_backlog()
         await append(spool, "new")
-        await spool.close_batch(PLAIN)
+        await spool.close_batch()
         free = [contents(e) for _, e in await spool.list_waiting(9, skip_through=newest)]
         assert [[*c.values()] for c in free] == [["change"], ["new"]]
         assert oldest_us == HandClock().wall_us()

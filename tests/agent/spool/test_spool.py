@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 
 from heliograph.observation import Epoch
 from heliograph_agent.spool import Priority, Spool, SpoolError
-from heliograph_agent.spool.operations import QUARANTINED
+from heliograph_agent.spool.ledger import QUARANTINED
 from heliograph_agent.spool.send_order import alternate_ends
 from support.hand_clock import HandClock
 from support.results import (
@@ -23,6 +23,7 @@ from support.results import (
     PLAIN,
     ConstantSealer,
     PlainSealer,
+    ReplaceableSealer,
     append,
     close_all,
     contents,
@@ -31,8 +32,13 @@ from support.results import (
 
 
 @pytest.fixture
-async def spool(tmp_path: Path) -> AsyncIterator[Spool]:
-    async with open_spool(tmp_path / "spool.db") as spool:
+def sealer() -> ReplaceableSealer:
+    return ReplaceableSealer(PLAIN)
+
+
+@pytest.fixture
+async def spool(tmp_path: Path, sealer: ReplaceableSealer) -> AsyncIterator[Spool]:
+    async with open_spool(tmp_path / "spool.db", sealer=sealer) as spool:
         yield spool
 
 
@@ -40,9 +46,10 @@ def files(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-async def append_batch(spool: Spool, target: str, priority: Priority = Priority.P3) -> None:
+async def append_batch(spool: Spool, target: str, priority: Priority = Priority.P3) -> int:
     await append(spool, target, priority=priority)
-    await spool.close_batch(PLAIN)
+    (number,) = await close_all(spool)
+    return number
 
 
 async def test_append_is_visible_to_another_process(spool: Spool, tmp_path: Path) -> None:
@@ -55,14 +62,17 @@ async def test_sequences_continue_after_restart(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
     async with open_spool(path) as spool:
         await append(spool, "a", "b")
-        assert await close_all(spool) == [1]
-        await spool.record_receipt(1, "stored")
+        (first,) = await close_all(spool)
+        await spool.record_receipt(first, "stored")
     async with open_spool(path) as spool:
         assert await append(spool, "c") == [3]
-        assert await close_all(spool) == [2]
+        (second,) = await close_all(spool)
+        assert second > first
 
 
-async def test_appends_during_commit_share_next_commit(spool: Spool) -> None:
+async def test_appends_during_commit_share_next_commit(
+    spool: Spool, sealer: ReplaceableSealer
+) -> None:
     await append(spool, "first")
     statements: list[str] = []
     await spool._writer.execute(
@@ -74,43 +84,50 @@ async def test_appends_during_commit_share_next_commit(spool: Spool) -> None:
         busy.set()
         assert go_on.wait(10)
 
+    sealer.current = PlainSealer(wait)
     async with asyncio.TaskGroup() as group:
-        group.create_task(spool.close_batch(PlainSealer(wait)))
+        group.create_task(spool.close_batch())
         assert await asyncio.to_thread(busy.wait, 10)
         appends = [group.create_task(append(spool, f"t{i}")) for i in range(100)]
         await asyncio.sleep(0)  # all of them have asked
+        sealer.current = PLAIN
         go_on.set()
     assert sorted(n for append in appends for n in append.result()) == list(range(2, 102))
     assert statements.count("COMMIT") == 3, "the trace's own, the batch's, and one for all appends"
 
 
-async def test_close_batch_seals_rows_with_epochs(spool: Spool) -> None:
+async def test_close_batch_seals_rows_with_epochs(spool: Spool, sealer: ReplaceableSealer) -> None:
     await append(spool, "a", "b")
     given_to_seal: list[tuple[int, Sequence[Epoch]]] = []
 
     def record(number: int, epochs: Sequence[Epoch]) -> None:
         given_to_seal.append((number, epochs))
 
-    assert await spool.close_batch(PlainSealer(record)) == 1
-    assert given_to_seal == [(1, [EPOCH])]
-    ((number, envelope),) = await spool.list_waiting(10)
-    assert number == 1
+    sealer.current = PlainSealer(record)
+    number = await spool.close_batch()
+    assert given_to_seal == [(number, [EPOCH])]
+    ((waiting, envelope),) = await spool.list_waiting(10)
+    assert waiting == number
     assert contents(envelope) == {1: "a", 2: "b"}
-    assert await spool.close_batch(PLAIN) is None
+    assert await spool.close_batch() is None
 
 
 @pytest.mark.parametrize("error", [RuntimeError("no key"), PermissionError("no key")])
-async def test_failing_seal_changes_nothing(spool: Spool, error: Exception) -> None:
+async def test_failing_seal_changes_nothing(
+    spool: Spool, sealer: ReplaceableSealer, error: Exception
+) -> None:
     await append(spool, "a")
     before = await spool.read_counts()
 
     def fail(number: int, epochs: Sequence[Epoch]) -> None:
         raise error
 
+    sealer.current = PlainSealer(fail)
     with pytest.raises(type(error), match="no key"):
-        await spool.close_batch(PlainSealer(fail))
+        await spool.close_batch()
     assert await spool.read_counts() == before
-    assert await close_all(spool) == [1]
+    sealer.current = PLAIN
+    assert len(await close_all(spool)) == 1
 
 
 async def test_batch_is_limited_in_rows_and_bytes(spool: Spool) -> None:
@@ -133,22 +150,22 @@ async def test_batches_do_not_mix_classes(spool: Spool) -> None:
 
 async def test_envelope_is_unchanged_until_settled(tmp_path: Path) -> None:
     path = tmp_path / "spool.db"
-    async with open_spool(path) as spool:
+    async with open_spool(path, sealer=ConstantSealer(os.urandom(500))) as spool:
         await append(spool, "a")
-        await spool.close_batch(ConstantSealer(os.urandom(500)))
+        number = await spool.close_batch()
+        assert number is not None
         first = await spool.list_waiting(1)
     async with open_spool(path) as spool:
-        await spool.record_receipt(1, "retry")
+        await spool.record_receipt(number, "retry")
         assert await spool.list_waiting(1) == first
-        await spool.record_receipt(1, "duplicate")
+        await spool.record_receipt(number, "duplicate")
         assert await spool.list_waiting(1) == []
-        await spool.record_receipt(1, "stored")  # a late second word on it changes nothing
+        await spool.record_receipt(number, "stored")  # a late second word on it changes nothing
 
 
 async def test_rejected_envelopes_are_quarantined(spool: Spool) -> None:
-    for index in range(QUARANTINED + 3):
-        await append_batch(spool, f"t{index}")
-    for number in range(1, QUARANTINED + 3):
+    numbers = [await append_batch(spool, f"t{index}") for index in range(QUARANTINED + 3)]
+    for number in numbers[:-1]:
         await spool.record_receipt(number, "rejected", "bad_batch")
     counts = await spool.read_counts()
     assert (counts.waiting, counts.quarantined) == (1, QUARANTINED)
@@ -168,7 +185,7 @@ async def test_counts_after_close_batch(tmp_path: Path) -> None:
         assert (empty.open, empty.waiting, empty.oldest_us) == (0, 0, None)
         await append(spool, "a", "b")
         clock.advance_us(60_000_000)
-        await spool.close_batch(PLAIN)
+        await spool.close_batch()
         await append(spool, "c")
         counts = await spool.read_counts()
     assert (counts.open, counts.waiting, counts.waiting_measurements) == (1, 1, 2)
@@ -184,22 +201,21 @@ async def test_wall_clock_jump_keeps_order(tmp_path: Path, years: int) -> None:
         await append(spool, "before")
         clock.wall += years * 365 * 86_400 * 1_000_000
         assert await append(spool, "after") == [2]
-        await spool.close_batch(PLAIN)
+        await spool.close_batch()
         ((_, envelope),) = await spool.list_waiting(1)
     assert list(contents(envelope).values()) == ["before", "after"]
 
 
 async def test_urgent_envelopes_first_then_both_ends(spool: Spool) -> None:
-    for index in range(6):
-        await append_batch(spool, f"routine{index}")  # 1 … 6
-    for index in range(2):
-        await append_batch(spool, f"change{index}", Priority.P1)  # 7, 8
-    assert [number for number, _ in await spool.list_waiting(20)] == [7, 8, 6, 1, 5, 2, 4, 3]
+    routine = [await append_batch(spool, f"routine{index}") for index in range(6)]
+    changes = [await append_batch(spool, f"change{index}", Priority.P1) for index in range(2)]
+    order = [*changes, *(routine[index] for index in (5, 0, 4, 1, 3, 2))]
+    assert [number for number, _ in await spool.list_waiting(20)] == order
     sent = []
     while waiting := await spool.list_waiting(1):
         sent.append(waiting[0][0])
         await spool.record_receipt(sent[-1], "stored")
-    assert sent == [7, 8, 6, 1, 5, 2, 4, 3], "one at a time, neither end waits for the other"
+    assert sent == order, "one at a time, neither end waits for the other"
 
 
 @given(st.lists(st.integers(), unique=True).map(sorted), st.integers(1, 50), st.booleans())
@@ -210,10 +226,11 @@ def test_backlog_order_has_each_envelope_once(rest: list[int], limit: int, newes
     assert len(order) >= min(limit, len(rest))
 
 
-async def test_list_waiting_is_limited_in_bytes(spool: Spool) -> None:
+async def test_list_waiting_is_limited_in_bytes(spool: Spool, sealer: ReplaceableSealer) -> None:
+    sealer.current = ConstantSealer(bytes(253_952))
     for _ in range(12):
         await append(spool, "a")
-        await spool.close_batch(ConstantSealer(bytes(253_952)))
+        await spool.close_batch()
     assert 8 <= len(await spool.list_waiting(1_000)) < 12
 
 
@@ -229,9 +246,9 @@ async def test_files_are_private(spool: Spool, tmp_path: Path) -> None:
 
 
 async def test_sealed_rows_are_erased_from_free_pages(tmp_path: Path) -> None:
-    async with open_spool(tmp_path / "spool.db") as spool:
+    async with open_spool(tmp_path / "spool.db", sealer=ConstantSealer(b"sealed")) as spool:
         await append(spool, *["secret-target"] * 50)
-        while await spool.close_batch(ConstantSealer(b"sealed")) is not None:
+        while await spool.close_batch() is not None:
             pass
     for path in files(tmp_path):
         assert b"secret-target" not in path.read_bytes(), path
@@ -254,7 +271,7 @@ async def test_cancelled_append_blocks_no_other(spool: Spool) -> None:
 
 
 async def test_append_after_close_is_refused(tmp_path: Path) -> None:
-    spool = Spool(tmp_path / "spool.db", clock=HandClock())
+    spool = Spool(tmp_path / "spool.db", PLAIN, clock=HandClock())
     await spool.close()
     await spool.close()
     with pytest.raises(SpoolError, match="closed"):

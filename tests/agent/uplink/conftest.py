@@ -11,7 +11,7 @@ from heliograph_agent.state import State
 from support.ports import free_port
 from support.results import open_spool
 from support.scripted_intake import Collector, Identity, identity, plan_of
-from support.uplink_agent import Agent
+from support.uplink_agent import Agent, UplinkSealer
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def who() -> Identity:
 
 @pytest_asyncio.fixture
 async def agent(tmp_path: Path, who: Identity) -> AsyncIterator[Agent]:
-    async with open_spool(tmp_path / "spool.db", SystemClock()) as spool:
+    async with open_spool(tmp_path / "spool.db", SystemClock(), sealer=UplinkSealer(who)) as spool:
         yield Agent(State(tmp_path), spool, who)
 
 

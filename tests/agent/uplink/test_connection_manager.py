@@ -28,14 +28,14 @@ from support.scripted_intake import (
     serving,
     stored,
 )
-from support.uplink_agent import Agent, running
+from support.uplink_agent import Agent, UplinkSealer, number_of, running
 
 RNG = random.Random(5)
 
 
 def assert_once_each(collector: Collector, count: int) -> None:
     numbers = [batch.sequence for batch in collector.batches]
-    assert sorted(numbers) == list(range(1, count + 1))
+    assert sorted(numbers) == [number_of(batch) for batch in range(1, count + 1)]
 
 
 def name_of(entrance: Entrance) -> str:
@@ -130,9 +130,9 @@ async def test_posted_receipts_settle_envelopes(
     asked_again: list[int] = []
 
     def answer(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
-        if batch.sequence == 1:
+        if batch.sequence == number_of(1):
             return make_receipt(batch, intake_pb2.STATUS_REJECTED, reason="bad_batch")
-        if batch.sequence == 2 and not asked_again:
+        if batch.sequence == number_of(2) and not asked_again:
             asked_again.append(2)
             return make_receipt(batch, intake_pb2.STATUS_RETRY, retry_after_s=1)
         return stored(batch)
@@ -140,10 +140,10 @@ async def test_posted_receipts_settle_envelopes(
     away.answer = answer
     async with post_entrance(away, tmp_path) as entrance, running(agent, away, entrance):
         await agent.deliver(3)
-    assert agent.rejected == [(1, "bad_batch")]
+    assert agent.rejected == [(number_of(1), "bad_batch")]
     counts = await agent.spool.read_counts()
     assert (counts.waiting, counts.quarantined) == (0, 1)
-    assert [batch.sequence for batch in away.batches].count(2) == 2
+    assert [batch.sequence for batch in away.batches].count(number_of(2)) == 2
 
 
 async def test_small_envelopes_are_posted_first(
@@ -154,7 +154,7 @@ async def test_small_envelopes_are_posted_first(
     await agent.put(3)
     async with post_entrance(away, tmp_path) as entrance, running(agent, away, entrance):
         await agent.empty()
-    assert [batch.sequence for batch in away.batches][-1] == 1, "and it still goes, last"
+    assert [batch.sequence for batch in away.batches][-1] == number_of(1), "and it still goes, last"
     assert_once_each(away, 4)
 
 
@@ -206,8 +206,8 @@ def clock() -> HandClock:
 
 
 @pytest_asyncio.fixture
-async def aged_spool(tmp_path: Path, clock: HandClock) -> AsyncIterator[Spool]:
-    async with open_spool(tmp_path / "aged.db", clock) as spool:
+async def aged_spool(tmp_path: Path, clock: HandClock, who: Identity) -> AsyncIterator[Spool]:
+    async with open_spool(tmp_path / "aged.db", clock, sealer=UplinkSealer(who)) as spool:
         yield spool
 
 

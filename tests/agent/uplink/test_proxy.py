@@ -28,7 +28,7 @@ from support.post_entrance import post_entrance
 from support.proxy_server import Proxying, proxying
 from support.scripted_intake import Collector, Identity, intake, plan_of, serving
 from support.tcp_server import reply, tcp_server
-from support.uplink_agent import SIGNER, Agent, running
+from support.uplink_agent import SIGNER, Agent, UplinkSealer, number_of, running
 
 NAME = "collector.invalid"  # no resolver knows it: only a proxy can lead there
 EXIT = "127.0.0.9"  # where the proxy dials from
@@ -122,7 +122,7 @@ class Exits:
 
     def __init__(self, folder: Path, who: Identity) -> None:
         self.folder, self.who = folder, who
-        self.spool = Spool(folder / "spool.db", clock=SystemClock())
+        self.spool = Spool(folder / "spool.db", UplinkSealer(who), clock=SystemClock())
 
     def agent(self, server: Proxying, use: ProxyUse, resolver: str) -> Agent:
         proxy = parse_proxy(server.url)
@@ -172,7 +172,7 @@ async def test_envelopes_are_posted_through_proxy(exits: Exits, who: Identity, s
             agent.entrances = [Entrance(carrier=Carrier.POST, host=NAME, port=7_444)]
             async with running(agent, away):
                 await agent.deliver(3)
-    assert sorted(batch.sequence for batch in away.batches) == [1, 2, 3]
+    assert sorted(batch.sequence for batch in away.batches) == [number_of(n) for n in (1, 2, 3)]
     assert peers == [""] * 3, "where a proxy stands says nothing of who is behind it"
     assert agent.steps_of(f"post://{NAME}:7444 by proxy") == [
         ("connect", ""), ("exchange", ""), ("tls_handshake", ""), ("http_round_trip", ""),

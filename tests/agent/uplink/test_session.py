@@ -21,7 +21,7 @@ from support.scripted_intake import (
     serving,
     stored,
 )
-from support.uplink_agent import SIGNER, Agent, running
+from support.uplink_agent import SIGNER, Agent, number_of, running
 
 
 async def test_acknowledged_envelopes_leave_spool(agent: Agent, who: Identity) -> None:
@@ -95,10 +95,10 @@ DUPLICATE, REJECTED = intake_pb2.STATUS_DUPLICATE, intake_pb2.STATUS_REJECTED
 @pytest.mark.parametrize(
     ("status", "sequence", "rejected"),
     [
-        (DUPLICATE, 2, []),
-        (REJECTED, 2, [(2, "bad_batch")]),
+        (DUPLICATE, number_of(2), []),
+        (REJECTED, number_of(2), [(number_of(2), "bad_batch")]),
         # A receipt without a sequence, as for an unknown key, means the oldest one in flight.
-        (REJECTED, 0, [(2, "bad_batch")]),
+        (REJECTED, 0, [(number_of(2), "bad_batch")]),
     ],
 )
 async def test_duplicate_is_settled_and_rejected_batch_is_quarantined(
@@ -109,7 +109,7 @@ async def test_duplicate_is_settled_and_rejected_batch_is_quarantined(
     rejected: list[tuple[int, str]],
 ) -> None:
     def answer(batch: envelope_pb2.Batch) -> intake_pb2.Receipt:
-        if batch.sequence != 2:
+        if batch.sequence != number_of(2):
             return stored(batch)
         return intake_pb2.Receipt(sequence=sequence, status=status, reason="bad_batch")
 
@@ -135,7 +135,7 @@ async def test_collector_of_an_earlier_version_loses_no_results(
     async with intake(who=who) as collector, running(agent, collector):
         collector.answer = refuse
         await agent.put()
-        await collector.until(lambda: offered == [1])
+        await collector.until(lambda: offered == [number_of(1)])
         await collector.hang_up()
         collector.answer = stored
         await agent.empty()
@@ -155,7 +155,7 @@ async def test_retry_sends_again_later(agent: Agent, who: Identity) -> None:
     async with intake(who=who) as collector, running(agent, collector):
         collector.answer = answer
         await agent.deliver(2)
-        assert sorted(refused) == [1, 2]
+        assert sorted(refused) == [number_of(1), number_of(2)]
         assert len(collector.batches) == 4
 
 

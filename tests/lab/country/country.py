@@ -20,7 +20,8 @@ import yaml
 from heliograph import bundle
 from heliograph.v1.envelope_pb2 import Envelope
 from heliograph_agent import spool
-from heliograph_agent.state import SPOOL, STATUS, State
+from heliograph_agent.runtime.status_file import read_status
+from heliograph_agent.state import SPOOL, State
 from heliograph_collector.ingest.geo.asn_table import write_table
 from lab.country import servers, wiring
 from lab.country.gate import Gate
@@ -209,9 +210,7 @@ class Country:
 
     def told(self, name: str) -> dict[str, Any]:
         """What `status` would show of a running agent; a process to ask it costs a second."""
-        with contextlib.suppress(FileNotFoundError, json.JSONDecodeError):
-            return dict(json.loads((self.folder / name / STATUS).read_text()))
-        return {}
+        return dict(read_status(State(self.folder / name)))
 
     def power_cut(self, names: list[str]) -> None:
         """Agents of these names die at once, with nothing said."""
