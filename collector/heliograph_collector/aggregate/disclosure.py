@@ -33,7 +33,7 @@ from operator import attrgetter
 from heliograph.units import SECOND_US
 from heliograph_collector.aggregate.bands import band_floor, floor_tenths
 from heliograph_collector.aggregate.rollup import (
-    THRESHOLDS,
+    CELL_THRESHOLDS,
     cell_key,
     decide_state,
     empty_cell,
@@ -119,7 +119,9 @@ class Disclosure:
         agreeing = cell.confidence * (cell.prefixes + 1)
         floor = band_floor(round(agreeing), self.k)
         confidence = floor / (band_floor(cell.vantages, self.k) + 1)
-        return replace(cell, **counts, confidence=floor_tenths(min(confidence, THRESHOLDS.most)))
+        return replace(
+            cell, **counts, confidence=floor_tenths(min(confidence, CELL_THRESHOLDS.most))
+        )
 
 
 def _split_country(cells: Sequence[Cell], k: int) -> list[Cell]:

@@ -30,7 +30,8 @@ class BootClock(SystemClock):
 
     def monotonic_us(self) -> int:
         clock_id = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
-        return time.clock_gettime_ns(clock_id) // 1_000
+        suspended_ns = time.clock_gettime_ns(clock_id) - time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        return super().monotonic_us() + suspended_ns // 1_000
 
 
 @dataclass(frozen=True, slots=True)
