@@ -14,8 +14,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Protocol
 
-import aiohttp
-from aiohttp.abc import AbstractResolver
 from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
@@ -24,18 +22,17 @@ from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.message import build_alert, build_sample
 from heliograph_collector.alerting.outbox import Delivery, Outbox
-from heliograph_collector.alerting.ssrf_guard import build_connector
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
 from heliograph_collector.config.receivers import IncidentAlert, Receiver
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
+from heliograph_collector.outgoing_http import open_session
 
 log = logging.getLogger("heliograph.courier")
 
 _HEARTBEAT_S = 30.0
 _RETRY_S = 5.0
-_MAX_HEADER_BYTES = 16_384
 _ENTRIES_PER_READ = 200
 
 
@@ -210,22 +207,6 @@ async def open_transports(base: str, secrets: Mapping[str, str]) -> AsyncIterato
             base=base,
             secrets=secrets,
         )
-
-
-def open_session(
-    *, is_private: bool, resolver: AbstractResolver | None = None
-) -> aiohttp.ClientSession:
-    """Open a session without cookies or environment settings.
-
-    Only a session with `is_private` may connect to private addresses.
-    """
-    return aiohttp.ClientSession(
-        connector=build_connector(is_private=is_private, resolver=resolver),
-        cookie_jar=aiohttp.DummyCookieJar(),
-        max_line_size=_MAX_HEADER_BYTES,
-        max_field_size=_MAX_HEADER_BYTES,
-        trust_env=False,
-    )
 
 
 async def send_sample(receiver: Receiver, base: str, now_us: int) -> str:

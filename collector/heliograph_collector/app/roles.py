@@ -274,6 +274,7 @@ def build_source_settings(config: Config) -> CorroborationSettings:
             url=config.radar_url or RadarConfig().url,
             token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
         ),
+        private_hosts=config.source_private_hosts,
     )
 
 

@@ -84,6 +84,7 @@ class Config:
     ris_url: str = ""  # "" for the source's own address
     ioda_url: str = ""
     radar_url: str = ""
+    source_private_hosts: tuple[str, ...] = ()  # hosts of these URLs in private networks
     alerts: tuple[Receiver, ...] = ()
 
     @property
@@ -252,6 +253,10 @@ def _parse_contact(entry: YamlEntry) -> str:
     return entry.parse_text()
 
 
+def _parse_hosts(entry: YamlEntry) -> tuple[str, ...]:
+    return tuple(item.parse_text().lower() for item in entry.items())
+
+
 def _parse_strangers(entry: YamlEntry) -> bool:
     return entry.parse_choice(("refuse", "quarantine")) == "quarantine"
 
@@ -303,6 +308,7 @@ SETTINGS_KEYS = (
     SettingsKey("corroborate.ris_url", "ris_url", _parse_source_url),
     SettingsKey("corroborate.ioda_url", "ioda_url", _parse_source_url),
     SettingsKey("corroborate.radar_url", "radar_url", _parse_source_url),
+    SettingsKey("corroborate.private_hosts", "source_private_hosts", _parse_hosts),
     SettingsKey("alerts", "alerts", parse_receivers),
 )
 

@@ -72,6 +72,7 @@ class CorroborationSettings:
     ris: RisConfig = field(default_factory=RisConfig)
     ioda: IodaConfig = field(default_factory=IodaConfig)
     radar: RadarConfig = field(default_factory=RadarConfig)
+    private_hosts: tuple[str, ...] = ()  # of source URLs that may lead into private networks
 
 
 class PublishedFeed(Protocol):

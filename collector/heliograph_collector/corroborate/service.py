@@ -46,7 +46,7 @@ class Corroboration:
         """Query the sources until cancelled; return at once if none is configured."""
         if not self._names:
             return
-        async with open_session() as session:
+        async with open_session(self._settings.private_hosts) as session:
             context = SourceContext(session=session, clock=self._clock, rng=self._rng, pause=pause)
             await Corroborator(
                 [build_source(name, self._settings, context) for name in self._names],

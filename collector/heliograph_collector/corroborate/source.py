@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,6 +10,7 @@ import aiohttp
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
+from heliograph_collector import outgoing_http
 from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import SourceEvidence
 
@@ -55,33 +56,14 @@ class EvidenceSource(Protocol):
         ...
 
 
-class RedirectError(aiohttp.ClientError):
-    """A source redirected the query to another address."""
+def open_session(private_hosts: Collection[str] = ()) -> aiohttp.ClientSession:
+    """Open the session of all sources, which may connect to public addresses and loopback.
 
-
-async def _refuse_redirect(
-    _session: aiohttp.ClientSession,
-    _context: object,
-    params: aiohttp.TraceRequestRedirectParams,
-) -> None:
-    params.response.close()
-    raise RedirectError
-
-
-def open_session() -> aiohttp.ClientSession:
-    """Open a session without cookies, environment proxies, redirects or decompression.
-
-    The WebSocket client has no option against redirects, so the session refuses them all.
+    A source's URL comes from the configuration alone, so loopback in it is the operator's wish.
+    `private_hosts` may lead into private networks too.
     """
-    trace_config = aiohttp.TraceConfig()
-    trace_config.on_request_redirect.append(_refuse_redirect)
-    return aiohttp.ClientSession(
-        cookie_jar=aiohttp.DummyCookieJar(),
-        auto_decompress=False,
-        trust_env=False,
-        headers={"User-Agent": "heliograph-collector", "Accept-Encoding": "identity"},
-        connector=aiohttp.TCPConnector(limit=4),
-        trace_configs=[trace_config],
+    return outgoing_http.open_session(
+        allowed_hosts=(*outgoing_http.LOOPBACK_HOSTS, *private_hosts), connections=4
     )
 
 

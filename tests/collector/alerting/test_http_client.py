@@ -4,20 +4,23 @@ import base64
 import hashlib
 import hmac
 import json
+import resource
 import socket
+import zlib
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
+from heliograph_collector import outgoing_http
 from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.message import build_sample
-from heliograph_collector.alerting.service import open_session, open_transports
-from heliograph_collector.alerting.ssrf_guard import is_public
+from heliograph_collector.alerting.service import open_transports
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
+from heliograph_collector.outgoing_http import is_public, open_session
 from support.fake_feed import NOW_US
 from support.receivers import receiving
 
@@ -92,6 +95,17 @@ async def test_bad_receivers_are_told_in_a_sentence(ways: dict[str, Any], said: 
         assert len(desk.came) == 1, "and nothing is followed"
 
 
+async def test_a_packed_bomb_in_thanks_is_not_unpacked() -> None:
+    """300 kB that unpack to 300 MB; they are read as what they are, bytes."""
+    squeezer = zlib.compressobj(9, wbits=31)
+    bomb = b"".join(squeezer.compress(bytes(1_000_000)) for _ in range(300)) + squeezer.flush()
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    async with receiving(headers={"Content-Encoding": "gzip"}, content=bomb) as desk:
+        assert await deliver(to(desk.origin)) == "answered 200"
+    assert desk.came[0][2]["accept-encoding"] == "identity"
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32_000, "KiB"
+
+
 async def test_long_thanks_are_not_read_and_a_closed_port_is_told() -> None:
     async with receiving(body=10_000_000) as desk:
         assert await deliver(to(desk.origin)) == "answered 200"
@@ -100,15 +114,18 @@ async def test_long_thanks_are_not_read_and_a_closed_port_is_told() -> None:
 
 
 class Rebinding(AbstractResolver):
-    """Tells whatever address it likes."""
+    """Tells whatever addresses it likes, one after the other, the last for ever."""
 
-    def __init__(self, address: str) -> None:
-        self._address = address
+    def __init__(self, *addresses: str) -> None:
+        self.asked = 0
+        self._addresses = addresses
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
-        found = {"hostname": host, "host": self._address, "port": port}
+        address = self._addresses[min(self.asked, len(self._addresses) - 1)]
+        self.asked += 1
+        found = {"hostname": host, "host": address, "port": port}
         return [ResolveResult(**found, family=socket.AF_INET, proto=0, flags=0)]  # type: ignore[typeddict-item]  # built in two steps
 
     async def close(self) -> None:
@@ -130,6 +147,21 @@ async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:
         assert inside.came == []
 
 
+async def test_a_name_that_changes_after_the_check_leads_nowhere_new(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """The address that was checked is connected to: the second answer is never asked for."""
+    monkeypatch.setattr(outgoing_http, "is_public", lambda host: host == "127.0.0.2")
+    async with receiving() as inside:
+        rebinding = Rebinding("127.0.0.2", "127.0.0.1")
+        receiver = to(inside.origin.replace("127.0.0.1", "a.example"), private=False)
+        async with open_session(resolver=rebinding) as public:
+            ways = transports(HttpSender(public, public, deadline_s=0.3))
+            with pytest.raises(DeliveryError, match="no connection"):
+                await ways.deliver(receiver, SAMPLE, NOW_US)
+        assert (rebinding.asked, inside.came) == (1, [])
+
+
 @pytest.mark.parametrize(
     ("address", "public"),
     [
@@ -140,7 +172,7 @@ async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:
             for one in (
                 "10.1.2.3", "169.254.169.254", "100.64.0.1", "0.0.0.0", "224.0.0.1", "::1",
                 "fe80::1%eth0", "fd00::1", "::ffff:10.0.0.1", "64:ff9b::a00:1", "2002:a00:1::1",
-                "240.0.0.1", "ff02::1", "192.0.2.1", "", "localhost",
+                "240.0.0.1", "ff02::1", "fec0::1", "192.0.2.1", "", "localhost",
             )
         ],
     ],

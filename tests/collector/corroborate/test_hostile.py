@@ -4,13 +4,16 @@ import asyncio
 import gzip
 import logging
 import resource
+import socket
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from random import Random
 
 import pytest
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
+from heliograph_collector import outgoing_http
 from heliograph_collector.corroborate import SourceContext, SourceError, open_session
 from heliograph_collector.corroborate.fetch import MAX_BYTES, SourceRequest, fetch_body
 from heliograph_collector.corroborate.radar import RadarConfig
@@ -131,3 +134,53 @@ async def test_nobody_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> No
             await fetch_body(session, request, now_us=NOW_US)
         means = SourceContext(session=session, clock=HandClock(), rng=Random(1))
     assert o.TOKEN not in f"{caplog.text}{request}{RadarConfig(token=o.TOKEN)}{means}"
+
+
+class Rebound(AbstractResolver):
+    """Whatever is asked leads to this machine."""
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        return [
+            ResolveResult(
+                hostname=host, host="127.0.0.1", port=port, family=family, proto=0, flags=0
+            )
+        ]
+
+    async def close(self) -> None:
+        return None
+
+
+@pytest.mark.parametrize("allowed", [(), ("mirror.example",)], ids=["stranger", "allowed"])
+async def test_a_source_leads_into_private_networks_only_where_the_operator_says(
+    allowed: tuple[str, ...],
+) -> None:
+    outside = o.Outside(manner=answer)
+    async with (
+        outside.serve(),
+        outgoing_http.open_session(allowed_hosts=allowed, resolver=Rebound()) as session,
+    ):
+        port = outside.url.rpartition(":")[2]
+        for host in ("mirror.example", "other.example"):
+            request = SourceRequest(name="X", url=f"http://{host}:{port}/{host}", params={})
+            with suppress(SourceError):
+                await fetch_body(session, request, now_us=NOW_US)
+    reached = {asked.path for asked in outside.asked}
+    assert reached == {f"/{host}" for host in allowed}
+
+
+async def answer(request: web.Request) -> web.StreamResponse:
+    return web.Response(body=b"{}")
+
+
+async def test_sources_of_the_collector_may_not_lead_to_a_private_address() -> None:
+    """As `serve` opens it; 0.0.0.0 and a mapped address reach this machine too."""
+    outside = o.Outside(manner=answer)
+    async with outside.serve(), open_session() as session:
+        port = outside.url.rpartition(":")[2]
+        for host in ("0.0.0.0", "127.0.0.2", "[::ffff:127.0.0.1]", "2130706433"):
+            request = SourceRequest(name="X", url=f"http://{host}:{port}/", params={})
+            with pytest.raises(SourceError, match="cannot be read"):
+                await fetch_body(session, request, now_us=NOW_US)
+    assert not outside.asked

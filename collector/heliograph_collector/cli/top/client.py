@@ -122,7 +122,11 @@ def _parse_data(json_text: str) -> Any:
 async def open_client(url: str, password: str) -> AsyncIterator[ApiClient]:
     timeout = aiohttp.ClientTimeout(total=None)
     async with aiohttp.ClientSession(
-        timeout=timeout, trust_env=True, read_bufsize=_MAX_LINE_BYTES
+        timeout=timeout,
+        trust_env=True,
+        read_bufsize=_MAX_LINE_BYTES,
+        auto_decompress=False,  # a small answer could unpack to any size
+        headers={"Accept-Encoding": "identity"},
     ) as session:
         yield ApiClient(session, url, password)
 
