@@ -57,7 +57,7 @@ def detect_stall(previous: ClockReading, current: ClockReading) -> TimeSpan | No
 
 
 class StallMonitor:
-    """Monitor of the event loop; after a stall all silence timers restart.
+    """Monitor of the event loop; a stall does not count for any silence timer.
 
     `spans` are the stalls to record, and `lag_s` is how late the loop ran its last check.
     """
@@ -75,7 +75,8 @@ class StallMonitor:
         self._last_reading = read_clocks(self._clock)
         stall_span = detect_stall(previous, self._last_reading)
         if stall_span is not None:
-            self._connections.restart_silence(self._last_reading.monotonic_us)
+            stalled_us = stall_span.until_us - stall_span.since_us
+            self._connections.pause_silence(stalled_us, self._last_reading.monotonic_us)
             self.spans.append(stall_span)
         return self._last_reading
 

@@ -4,7 +4,7 @@ States of an agent: *connected* (at least one session), *missing* (its last sess
 by a final goodbye, a revocation or the collector's stop), *lost* (missing and silent for 2.5
 heartbeats; a row records it), *gone* (final goodbye; a row records it). A new session returns any
 of them to *connected*. A missing agent that returns in time is never lost, whatever ended its
-session. `restart_silence` restarts all timers after a stall of the collector. The module is pure
+session. `pause_silence` extends all timers by a stall of the collector. The module is pure
 except that it wakes sessions that must end.
 """
 
@@ -168,10 +168,14 @@ class ConnectionTable:
         """List agents that are silent too long, until `confirm_lost` or their return."""
         return [c for c in self._missing.values() if c.silent_at_us(heartbeat_s) <= now_us]
 
-    def restart_silence(self, now_us: int) -> None:
-        """Restart all silence timers after a stall of the collector."""
+    def pause_silence(self, stalled_us: int, now_us: int) -> None:
+        """Extend all silence timers by a stall of the collector, in which it heard nobody.
+
+        They are not restarted: whoever can stall the collector again and again would blind it.
+        """
         for connection in (*self, *self._missing.values()):
-            connection.silence_from_us = now_us
+            since_us = max(connection.last_heard_us, connection.silence_from_us)
+            connection.silence_from_us = min(since_us + stalled_us, now_us)
 
     def confirm_lost(self, lost: Sequence[AgentConnection]) -> None:
         """Forget missing agents whose losses are recorded."""

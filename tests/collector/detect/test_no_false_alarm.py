@@ -86,6 +86,21 @@ def test_declared_fault_is_no_incident(why: FaultReason) -> None:
     assert detect(signals) == []
 
 
+@pytest.mark.parametrize("stall_s", [35, 120, 900])
+def test_agents_that_gave_up_on_a_stalled_collector_are_no_incident(stall_s: float) -> None:
+    """They have as long to come back as it stood still, up to three minutes."""
+    rng = Random(5)
+    signals = live(everybody(), rng, 4, churn=1.0)
+    woke_s = ONSET + stall_s
+    signals.append(Fault(at(ONSET), at(woke_s), FaultReason.STALLED))
+    for w in country(each=3):
+        lost_s = woke_s + rng.uniform(15, 30)
+        signals.append(VantageLoss(at(lost_s), w.nym, at(ONSET - rng.uniform(0, 15))))
+        back_s = max(lost_s + 1, woke_s + rng.uniform(0, min(stall_s, 170)))
+        signals.append(VantageArrival(at(back_s), w))
+    assert detect(signals) == []
+
+
 def test_undeclared_fault_everywhere_is_common_mode() -> None:
     rng = Random(4)
     signals = live(everybody(), rng, 4, churn=1.0)

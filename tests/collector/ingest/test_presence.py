@@ -82,6 +82,19 @@ def test_returning_agent_is_not_lost() -> None:
     assert lost(presence, 5 * GONE_US) == []
 
 
+def test_stalls_are_taken_off_a_silence_and_do_not_restart_it() -> None:
+    """Whoever stalls the collector every minute cannot keep it from ever missing an agent."""
+    missing = connection()
+    presence = table(missing)
+    presence.remove(missing, DisconnectReason.CLOSED, "", 0)
+    stall_us, now_us = 20_000_000, 0
+    while not lost(presence, now_us):
+        presence.pause_silence(stall_us, now_us := now_us + stall_us)
+        now_us += 5_000_000  # in which it listens
+    listened_us = now_us // (stall_us + 5_000_000) * 5_000_000
+    assert GONE_US <= listened_us < GONE_US + 5_000_000
+
+
 def test_half_open_session_is_no_second_machine() -> None:
     """It is not heard after the new session began, except for what was on its way."""
     older, newer = connection(), connection(heard_us=1_000_000)

@@ -43,7 +43,7 @@ from heliograph_collector.model.signals import (
     VantageSignal,
     sort_signals,
 )
-from heliograph_collector.model.thresholds import THRESHOLDS
+from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 
@@ -82,6 +82,14 @@ class _Blackout:
     fault: Fault
     until_us: int
     affected: list[VantagePresence]
+
+    def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
+        """Return whether the fault explains a loss; a stall only of one not heard since."""
+        is_heard_since = (
+            self.fault.why is FaultReason.STALLED and signal.heard_us > self.fault.until_us
+        )
+        is_in_time = signal.at_us <= self.until_us and not is_heard_since
+        return is_in_time and affects(self.fault, vantage)
 
     def is_continued_by(self, fault: Fault) -> bool:
         """Return whether this is the same fault, reported again because it continues."""
@@ -248,7 +256,7 @@ class SilenceDetector:
         if vantage is None:
             return
         for blackout in self._blackouts:
-            if signal.at_us <= blackout.until_us and affects(blackout.fault, vantage):
+            if blackout.explains(signal, vantage):
                 vantage.deferred = True
                 blackout.affected.append(vantage)
                 return
@@ -275,8 +283,10 @@ class SilenceDetector:
             and not self._presence.vantages
         ):
             return  # the first start ever: no vantage is expected
-        until_us = fault.until_us + int(self._limits.grace_s * SECOND_US)
-        gap = CoverageGap(fault.at_us, until_us, fault.why.value, fault.country)
+        until_us = fault.until_us + _compute_grace_us(fault, self._limits)
+        is_stall = fault.why is FaultReason.STALLED
+        gap_end_us = fault.until_us if is_stall else until_us
+        gap = CoverageGap(fault.at_us, gap_end_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
@@ -284,8 +294,9 @@ class SilenceDetector:
             self._blackouts.append(blackout)
             self.coverage_gaps.append(gap)
         else:
-            previous_gap = replace(gap, until_us=blackout.until_us)
-            self.coverage_gaps = [gap if b == previous_gap else b for b in self.coverage_gaps]
+            self.coverage_gaps = [
+                gap if replace(b, until_us=gap_end_us) == gap else b for b in self.coverage_gaps
+            ]
             blackout.until_us = max(until_us, blackout.until_us)
         for silences in self._recent_silences.values():
             self._defer_silences(silences, blackout)
@@ -349,6 +360,21 @@ class SilenceDetector:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
             is_nearby = vantage is not None and outage.holds(vantage.place)
             outage.add_replay(signal, is_nearby and signal.since_us <= over_us)
+
+
+def _compute_grace_us(fault: Fault, limits: Thresholds) -> int:
+    """Return the time that agents have to reconnect after a fault, in microseconds.
+
+    A stall shorter than two heartbeats ends no session: an agent gives up after three heartbeats
+    without a message, and it heard one at most a heartbeat before the stall. After a longer stall
+    agents have as long to return as they tried in vain. A stall that cost more than its length
+    would let whoever can cause short ones blind the detector for good.
+    """
+    grace_us = int(limits.grace_s * SECOND_US)
+    if fault.why is not FaultReason.STALLED:
+        return grace_us
+    stalled_us = fault.until_us - fault.at_us
+    return min(grace_us, stalled_us) if stalled_us >= 2 * limits.beat_s * SECOND_US else 0
 
 
 def _list_pseudonyms(vantages: Iterable[VantagePresence]) -> list[str]:

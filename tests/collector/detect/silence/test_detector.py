@@ -88,6 +88,26 @@ def test_cut_of_two_dozen_vantages_is_confirmed_within_a_minute(seed: int) -> No
     assert incident.label == "national"
 
 
+STALLS = {
+    "just before the cut": [(ONSET - 25, ONSET - 5)],
+    "during its first silence": [(ONSET + 5, ONSET + 20)],
+    "again and again": [(ONSET + s, ONSET + s + 11) for s in range(-3_600, 600, 20)],
+    "longer than sessions last": [(ONSET - 70, ONSET - 16)],
+}
+
+
+@pytest.mark.parametrize("spans", STALLS.values(), ids=STALLS)
+def test_stall_blinds_for_its_length_and_no_more(spans: list[tuple[float, float]]) -> None:
+    """Losses here are of a full silence, as the collector counts it without its stalls."""
+    signals: Signals = live(country(each=4) + world(), Random(2), 4, cuts=[Cut(ONSET, END, KZ)])
+    signals += [Fault(at(since), at(until), FaultReason.STALLED) for since, until in spans]
+    findings = detect_silence(signals, at(4 * 3_600))
+    (incident,) = confirmed(findings.incidents)
+    assert seconds(incident.confirmed_us) - ONSET <= 75
+    blind = [(b.since_us, b.until_us) for b in findings.coverage_gaps if b.why == "stalled"]
+    assert blind == [(at(since), at(until)) for since, until in spans]
+
+
 def test_cut_that_rolls_out_is_one_incident() -> None:
     networks = enumerate((101, 201, 102, 202, 103, 203))
     cuts = [Cut(ONSET + 500 * i, END, of(asn=asn), 5.0) for i, asn in networks]
