@@ -3,6 +3,7 @@
 import asyncio
 import random
 import struct
+import sys
 from collections.abc import AsyncIterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -182,6 +183,56 @@ async def test_other_zones_are_refused(at: DnsEntrance) -> None:
 )
 def test_malformed_query_gets_no_answer(wire: bytes) -> None:
     assert parse_query(wire, ZONE) is None
+
+
+def _crafted(counts: tuple[int, int, int, int], name: bytes, record: bytes) -> bytes:
+    """As many records as fit a query, each of which points to a name of 100 labels."""
+    head = struct.pack(">HH4H", 1, 0x100, *counts) + name + struct.pack(">HH", 28, 1)
+    return (head + record * MAX_QUERY_BYTES)[:MAX_QUERY_BYTES]
+
+
+LONG_NAME = b"\1a" * 100 + b"\0"
+CNAME = b"\xc0\x0c" + struct.pack(">HHIH", 5, 1, 0, 2) + b"\xc0\x0c"
+OPT = b"\0" + struct.pack(">HHIH", 41, 1_232, 0, 480) + bytes((253, 233, 0, 0)) * 120
+
+
+@pytest.mark.parametrize(
+    "wire",
+    [
+        _crafted((1, 21, 0, 0), LONG_NAME, CNAME),
+        _crafted((1, 0, 0, 21), LONG_NAME, CNAME),
+        _crafted((50, 0, 0, 0), LONG_NAME, b"\xc0\x0c" + struct.pack(">HH", 28, 1)),
+        _crafted((1, 0, 0, 1), b"\0", b"\0" + struct.pack(">HHIH", 55, 1, 0, 470)),
+        _crafted((1, 0, 0, 1), b"\0", OPT),
+        _crafted((1, 0, 0, 0), b"\1a" * 126 + b"\0", b""),
+        _crafted((1, 0, 0, 0), b"\xc0\x04", b""),
+    ],
+    ids=["answers", "extras", "questions", "another extra", "options", "labels", "pointer"],
+)
+def test_no_query_costs_more_than_its_question(wire: bytes) -> None:
+    """Counted in calls; the first cost 55,000, which is 60 ms of the event loop."""
+    calls = 0
+
+    def count(_frame: object, event: str, _argument: object) -> None:
+        nonlocal calls
+        calls += event in ("call", "c_call")
+
+    sys.setprofile(count)
+    try:
+        query = parse_query(wire, ZONE)
+        if query is not None:
+            query.build_answer("")
+    finally:
+        sys.setprofile(None)
+    assert calls < 3_000
+
+
+def test_edns_is_answered_in_kind() -> None:
+    for edns in (True, False):
+        query = dns.message.make_query(f"a.{ZONE}", "TXT", use_edns=edns)
+        asked = parse_query(query.to_wire(), ZONE)
+        assert asked is not None
+        assert (dns.message.from_wire(asked.build_answer("")).edns >= 0) is edns
 
 
 def test_answer_is_hardly_longer_than_the_query() -> None:
