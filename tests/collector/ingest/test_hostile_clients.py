@@ -156,6 +156,9 @@ async def test_forged_envelopes_are_rejected_at_no_cost(target: Target) -> None:
             assert await said(envelope) == ("REJECTED", reason), name
         large = await refusal(said(envelope_pb2.Envelope(version=1, sealed=bytes(4 * MIB + 1))))
         assert large.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        bomb = intake_pb2.SubmitRequest(envelope=envelope_pb2.Envelope(sealed=bytes(200 * MIB)))
+        squeezed = await refusal(stub.Submit(bomb, timeout=60, compression=grpc.Compression.Gzip))
+        assert squeezed.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "200 kB that unpack to 200 MB"
         assert await said(caller.envelope(2)) == ("STORED", ""), "and honest ones go on"
     peak = target.mib("VmHWM")
     print(f"\nforged envelopes: RSS at most {before:.0f} MiB before, {peak:.0f} after")
@@ -182,15 +185,19 @@ async def test_floods_hold_no_honest_agent_up(target: Target) -> None:
         weights.append(target.mib())
         reset = await attacked(target, "resets")
         weights.append(target.mib())
+        endless = await attacked(target, "continuations")
+        packed = await attacked(target, "bombs")
+        weights.append(target.mib())
         held = await attacked(target, "slow", newcomer)
         weights += [target.mib(), target.mib("VmHWM")]
     print(
-        f"\npings {pinged}; resets {reset}; slow {held}; a newcomer was in after "
-        f"{came_in[0]:.1f} s; honest: {len(target.waits_s)} envelopes, p99 "
+        f"\npings {pinged}; resets {reset}; head {endless}; HPACK {packed}; "
+        f"slow {held}; a newcomer was in after {came_in[0]:.1f} s; honest: {len(target.waits_s)} envelopes, p99 "
         f"{p99(target.waits_s) * 1_000:.0f} ms, most {max(target.waits_s) * 1_000:.0f} ms; "
         f"RSS {' → '.join(f'{mib:.0f}' for mib in weights[:-1])} MiB, {weights[-1]:.0f} at most"
     )
     assert pinged["ended"], "too many pings end the connection"
+    assert endless["ended"], "a head without end ends the connection"
     assert held["closed"] == held["of"], "who says nothing loses the place"
     assert weights[-1] - weights[0] < MOST_MIB
     assert set(target.statuses) == {intake_pb2.STATUS_STORED}
