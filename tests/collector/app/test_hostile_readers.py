@@ -2,18 +2,25 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from typing import Any
 
 import pytest
 from aiohttp import ClientSession, ClientTimeout, web
+from aiohttp.web_protocol import RequestHandler
 
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import EventBus
-from heliograph_collector.http.server import IDLE_ROUNDS, STALLED_ROUNDS, SlowClientGuard
+from heliograph_collector.http.server import (
+    IDLE_ROUNDS,
+    READ_BYTES,
+    STALLED_ROUNDS,
+    SlowClientGuard,
+)
 from support.kazakhstan_votes import evening
 from support.waiting import until_true
 
@@ -82,6 +89,30 @@ async def test_an_honest_reader_is_answered_among_all_of_them() -> None:
                 assert answer.status == 200, path
                 assert json.loads(await answer.read()), path
         assert guard.dropped_count == 0
+
+
+async def test_no_turn_of_the_loop_parses_more_than_a_piece(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A read of asyncio's own size holds 43,000 chunks of one byte."""
+    parse, turn = RequestHandler.data_received, 0
+    pieces: Counter[int] = Counter()
+
+    def count(handler: RequestHandler, data: bytes) -> None:
+        pieces[turn] += len(data)
+        parse(handler, data)
+
+    monkeypatch.setattr(RequestHandler, "data_received", count)
+    head = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    sent = head + b"1\r\nx\r\n" * 5_000
+    async with AsyncExitStack() as stack:
+        _, port = await stack.enter_async_context(served(evening().feed()))
+        await hold(stack, port, sent)
+        async with asyncio.timeout(20):
+            while pieces.total() < len(sent):
+                turn += 1
+                await asyncio.sleep(0)
+    assert max(pieces.values()) <= READ_BYTES
 
 
 async def test_who_asks_nothing_is_let_go_and_who_reads_is_not() -> None:

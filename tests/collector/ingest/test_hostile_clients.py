@@ -192,7 +192,8 @@ async def test_floods_hold_no_honest_agent_up(target: Target) -> None:
         weights += [target.mib(), target.mib("VmHWM")]
     print(
         f"\npings {pinged}; resets {reset}; head {endless}; HPACK {packed}; "
-        f"slow {held}; a newcomer was in after {came_in[0]:.1f} s; honest: {len(target.waits_s)} envelopes, p99 "
+        f"slow {held}; a newcomer was in after {came_in[0]:.1f} s; "
+        f"honest: {len(target.waits_s)} envelopes, p99 "
         f"{p99(target.waits_s) * 1_000:.0f} ms, most {max(target.waits_s) * 1_000:.0f} ms; "
         f"RSS {' → '.join(f'{mib:.0f}' for mib in weights[:-1])} MiB, {weights[-1]:.0f} at most"
     )
