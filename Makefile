@@ -35,6 +35,7 @@ soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
+soak: export HELIOGRAPH_FUZZ_S ?= 300
 soak: export HELIOGRAPH_FLEET ?= 10000
 soak: export HELIOGRAPH_BENCH_ROWS ?= 10000000
 soak: export HELIOGRAPH_BENCH_AGENTS ?= 3000

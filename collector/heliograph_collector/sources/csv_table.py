@@ -9,7 +9,7 @@ import csv
 import io
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from itertools import chain, pairwise
 from pathlib import Path
 
 from heliograph.units import SECOND_US
@@ -83,7 +83,7 @@ def _open_table(path: Path) -> tuple[list[str], Iterator[tuple[int, list[str]]]]
         raise ImportRefusedError(f"{path} is no table ({error}).") from error
     if has_no_header:  # the first row is data
         names = ["time", *(f"value {i}" if i > 1 else "value" for i in range(1, len(header)))]
-        return names, _number_rows(path, iter([header, *reader]), 1)
+        return names, _number_rows(path, chain((header,), reader), 1)
     return header[:_MAX_COLUMNS], _number_rows(path, reader, 2)
 
 

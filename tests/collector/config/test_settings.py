@@ -42,6 +42,7 @@ corroborate:
   ris_url: ws://127.0.0.1:9/v1/ws/
   ioda_url: https://mirror.example/v2/
   radar_url: "http://[::1]:9/client/v4"
+  private_hosts: [mirror.example]
 """
 
 

@@ -1,0 +1,89 @@
+"""Files of strangers, mutated: each importer reads or refuses them, in bounded steps.
+
+HELIOGRAPH_FUZZ_S is how long for each importer (`make soak`); without it a few hundred inputs.
+"""
+
+import json
+import os
+import random
+import time
+from collections.abc import Callable
+from functools import partial
+from importlib.resources import files
+from pathlib import Path
+
+import pytest
+
+from heliograph.services import parse_services
+from heliograph.yaml_document import YamlError, parse_yaml
+from heliograph_collector.app.commands import judge_files
+from heliograph_collector.config.plan_file import parse_plan
+from heliograph_collector.sources.complaints import ImportRefusedError
+from heliograph_lab.evaluate.event.formats import load_event
+from support.fuzzing import Fuzzer
+
+FIXTURES = Path(__file__).parents[1] / "heliograph_lab/evaluate/event/fixtures"
+SERVICES = files("heliograph").joinpath("services.yml").read_bytes()
+PLAN = b"""tasks:
+- {experiment: dns, target: "example.org", every_s: 600}
+- {experiment: web, target: "https://example.org/", every_s: 600}
+limits: {bytes_per_day: 1000000}
+"""
+OONI = {
+    "test_name": "web_connectivity", "input": "https://www.example.com/", "probe_cc": "KZ",
+    "probe_asn": "AS9198", "measurement_start_time": "2022-01-05 12:00:00",
+    "report_id": "20220105T120000Z_x", "test_keys": {
+        "queries": [{"hostname": "www.example.com", "query_type": "A", "engine": "system",
+                     "failure": None, "answers": [{"answer_type": "A", "ipv4": "93.184.216.34"}]}],
+        "tcp_connect": [{"ip": "93.184.216.34", "port": 443,
+                         "status": {"success": False, "failure": "generic_timeout_error"}}],
+        "requests": [{"failure": None, "request": {"url": "https://www.example.com/"},
+                      "response": {"code": 200, "body": "<title>x</title>", "headers": {}}}],
+        "control": {"tcp_connect": {"93.184.216.34:443": {"status": True, "failure": None}},
+                    "dns": {"addrs": ["93.184.216.34"], "failure": None}},
+    },
+}  # fmt: skip
+SECONDS = float(os.environ.get("HELIOGRAPH_FUZZ_S", "0"))
+INPUTS = 150
+MAX_STEPS = 2_000_000  # lines of ours for 16 KiB; the seeds take up to 100,000
+
+
+def _read_event(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    load_event(file)
+
+
+def _read_ooni(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    for _ in judge_files([file]):
+        pass
+
+
+def _read_services(_file: Path, data: bytes) -> None:
+    parse_services(data, "services.yml")
+
+
+def _read_plan(_file: Path, data: bytes) -> None:
+    parse_plan(parse_yaml(data, "plan.yml"), parse_services(SERVICES, "services.yml"))
+
+
+IMPORTERS: dict[str, tuple[Callable[[Path, bytes], None], str, bytes]] = {
+    "ioda": (_read_event, "x.json", (FIXTURES / "ioda-signals.json").read_bytes()),
+    "csv": (_read_event, "ioda-export-IR.csv", (FIXTURES / "ioda-export-IR.csv").read_bytes()),
+    "atlas": (_read_event, "x.jsonl", (FIXTURES / "atlas-connections.jsonl").read_bytes()),
+    "ooni": (_read_ooni, "x.json", json.dumps(OONI).encode()),
+    "services": (_read_services, "", SERVICES[:3_000]),
+    "plan": (_read_plan, "", PLAN),
+}
+
+
+@pytest.mark.parametrize("name", IMPORTERS)
+def test_mutated_files_are_read_or_refused(tmp_path: Path, name: str) -> None:
+    read, file, seed = IMPORTERS[name]
+    refusals = (ImportRefusedError, YamlError)
+    fuzzer = Fuzzer(partial(read, tmp_path / file), refusals, random.Random(1))
+    end_s = time.monotonic() + SECONDS
+    count = fuzzer.run([seed], lambda done: time.monotonic() < end_s if SECONDS else done < INPUTS)
+    print(f"\n{name}: {count} inputs, {len(fuzzer.corpus)} reach new lines, {fuzzer.steps} steps")
+    assert len(fuzzer.corpus) > 2, "the seed is understood, and what is near it goes elsewhere"
+    assert fuzzer.steps < MAX_STEPS
