@@ -125,7 +125,7 @@ def read_settings(state: State, config: Config, *, is_agreed: bool = False) -> A
 def _read_consent(state: State, *, is_agreed: bool) -> Consent:
     """Return the consent; where the operator agreed, only the place is taken from the file.
 
-    A file of an earlier version, which names targets, is written anew.
+    A file of an earlier version, which names targets, is rewritten.
     """
     stored = state.read_json(CONSENT)
     consent = read_consent(stored)

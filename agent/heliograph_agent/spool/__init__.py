@@ -23,7 +23,7 @@ from heliograph.clock import Clock
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph_agent.spool.database import SpoolDatabase
-from heliograph_agent.spool.ledger import Ledger
+from heliograph_agent.spool.loss_counts import LossCounts
 from heliograph_agent.spool.operations import SpoolCounts, SpoolOperations
 from heliograph_agent.spool.priority import (
     Priority,
@@ -194,10 +194,10 @@ def iter_numbered_envelopes(path: Path) -> Iterator[tuple[int, bytes]]:
 def record_receipts(path: Path, receipts: Mapping[int, tuple[str, str]], clock: Clock) -> None:
     """Record (status, reason) by sequence, all or nothing. Raises SpoolError."""
     with _open_spool(path) as db:
-        ledger = Ledger(db, clock)
+        loss_counts = LossCounts(db, clock)
         db.execute("BEGIN IMMEDIATE")
         for sequence, (status, reason) in receipts.items():
-            ledger.record_receipt(sequence, status, reason)
+            loss_counts.record_receipt(sequence, status, reason)
         db.execute("COMMIT")
 
 

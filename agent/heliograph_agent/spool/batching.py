@@ -34,7 +34,7 @@ class BatchCloser:
     def close_next(self, sealer: EnvelopeSealer, *, is_offline: bool) -> int | None:
         """Close the next batch; return the envelope's number, or None without open rows.
 
-        Rows of a killed process come first, each in an envelope of its own.
+        Rows of a killed process come first, one envelope each.
 
         While `is_offline`, the batch is merged with the previous one if both fit into one envelope,
         and sheddable results are summarized. Errors of `sealer` pass, and the caller rolls back.

@@ -15,7 +15,7 @@ from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.batching import BatchCloser
 from heliograph_agent.spool.compaction import Compaction, raise_sequence
 from heliograph_agent.spool.eviction import SHEDDABLE, evict_rows
-from heliograph_agent.spool.ledger import ACKED, Ledger
+from heliograph_agent.spool.loss_counts import ACKED, LossCounts
 from heliograph_agent.spool.open_rows import OpenRows
 from heliograph_agent.spool.priority import BoundError, FreedRoom, Priority
 from heliograph_agent.spool.quota import Quota
@@ -68,7 +68,7 @@ class SpoolOperations:
     ) -> None:
         self.db = db
         self._sealer = sealer
-        self.ledger = Ledger(db, clock)
+        self.loss_counts = LossCounts(db, clock)
         self.has_closed_batch = False  # since the journal was last emptied
         self.sequence_marks = SequenceMarks(path.with_name(f"{path.name}.floor"))
         self._offer_marks = SequenceMarks(path.with_name(f"{path.name}.offered"))
@@ -165,7 +165,7 @@ class SpoolOperations:
         return envelopes
 
     def record_receipt(self, sequence: int, status: str, reason: str) -> None:
-        self.ledger.record_receipt(sequence, status, reason)
+        self.loss_counts.record_receipt(sequence, status, reason)
 
     def read_counts(self) -> SpoolCounts:
         open_row = self.db.execute(
@@ -247,7 +247,7 @@ class SpoolOperations:
 
     def count_gap(self, kind: str, count: int) -> None:
         """Add to the ledger of missing results."""
-        self.ledger.count_gap(kind, count)
+        self.loss_counts.count_gap(kind, count)
 
     def raise_sequences(self, is_doubtful: bool) -> None:
         """Raise the sequences above all numbers that a lost database may have given."""

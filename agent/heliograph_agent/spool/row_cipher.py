@@ -25,7 +25,7 @@ class RowCipher:
     def encrypt(self, plaintext: bytes, *labels: int) -> bytes:
         """Encrypt; `labels` are authenticated and must be given again to decrypt.
 
-        The nonce is a counter of its own, because a rolled back row gives its sequence away anew.
+        The nonce is a separate counter: a rolled back row frees its sequence for another row.
         """
         self._count += 1
         nonce = self._count.to_bytes(_NONCE_BYTES, "big")

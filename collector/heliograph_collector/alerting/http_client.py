@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import aiohttp
 
 from heliograph_collector.alerting.payloads import AlertRequest
-from heliograph_collector.outgoing_http import PrivateTargetError
+from heliograph_collector.config.outgoing_http import PrivateTargetError
 
 DEADLINE_S = 20.0
 MAX_BYTES = 65_536  # of an answer; its content is not used

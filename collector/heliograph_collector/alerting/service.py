@@ -24,10 +24,10 @@ from heliograph_collector.alerting.message import build_alert, build_sample
 from heliograph_collector.alerting.outbox import Delivery, Outbox
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.named_files import read_secret
+from heliograph_collector.config.outgoing_http import open_session
 from heliograph_collector.config.receivers import IncidentAlert, Receiver
 from heliograph_collector.incidents.published.incident import IncidentDocument
 from heliograph_collector.incidents.state import EMPTY_HEAD, IncidentBook, LogEntry
-from heliograph_collector.outgoing_http import open_session
 
 log = logging.getLogger("heliograph.courier")
 

@@ -19,6 +19,7 @@ from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
 from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.rejudge import StoreDryRunner
+from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
     CannotServeError,
     explain_taken_port,
@@ -287,6 +288,7 @@ def build_corroboration(context: AppContext) -> Corroboration:
         build_source_settings(config),
         clock=context.clock,
         rng=context.rng,
+        sessions=outgoing_http,
     )
 
 

@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from ipaddress import ip_network
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Plan
 from heliograph.services import Services
@@ -44,12 +45,17 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
-from heliograph_collector.model.guarded_clock import GuardedClock
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
+
+
+class NotedClock(Clock, Protocol):
+    """A clock that notes what happened to the machine's time."""
+
+    def notices(self) -> Sequence[str]: ...
 
 
 class LiveSession(Protocol):
@@ -129,7 +135,7 @@ class ConsoleSources:
     services: Services
     password_file: Path
     rules_version: str
-    clock: GuardedClock
+    clock: NotedClock
     registry: CollectorRegistry
     feed: Feed
     ingest: LiveIngest

@@ -39,8 +39,8 @@ from heliograph_collector.corroborate.source import (
     EvidenceSource,
     SourceContext,
     SourceError,
+    SourceSessions,
     compute_backoff_s,
-    open_session,
 )
 
 __all__ = [
@@ -60,9 +60,9 @@ __all__ = [
     "RisConfig",
     "SourceContext",
     "SourceError",
+    "SourceSessions",
     "build_source",
     "compare_incident",
-    "open_session",
     "read_incident",
 ]
 

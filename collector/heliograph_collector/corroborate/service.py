@@ -13,8 +13,8 @@ from heliograph_collector.corroborate import (
     Corroborator,
     PublishedFeed,
     SourceContext,
+    SourceSessions,
     build_source,
-    open_session,
 )
 
 
@@ -29,11 +29,13 @@ class Corroboration:
         *,
         clock: Clock,
         rng: Random,
+        sessions: SourceSessions,
     ) -> None:
         self._names = names
         self._settings = settings
         self._clock = clock
         self._rng = rng
+        self._sessions = sessions
         self._notes = AnnotationLog(data)
 
     def list_annotations(self, incident: str) -> Sequence[AnnotationRecord]:
@@ -46,7 +48,7 @@ class Corroboration:
         """Query the sources until cancelled; return at once if none is configured."""
         if not self._names:
             return
-        async with open_session(self._settings.private_hosts) as session:
+        async with self._sessions.open_source_session(self._settings.private_hosts) as session:
             context = SourceContext(session=session, clock=self._clock, rng=self._rng, pause=pause)
             await Corroborator(
                 [build_source(name, self._settings, context) for name in self._names],

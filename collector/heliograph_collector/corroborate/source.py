@@ -10,7 +10,6 @@ import aiohttp
 
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
-from heliograph_collector import outgoing_http
 from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import SourceEvidence
 
@@ -39,6 +38,12 @@ class SourceContext:
     pause: Callable[[float], Awaitable[None]] = asyncio.sleep
 
 
+class SourceSessions(Protocol):
+    """Opens the session of all sources, guarded against private networks."""
+
+    def open_source_session(self, private_hosts: Collection[str]) -> aiohttp.ClientSession: ...
+
+
 class EvidenceSource(Protocol):
     name: str
     every_s: float  # the shortest time between two queries about one entity
@@ -54,17 +59,6 @@ class EvidenceSource(Protocol):
     def follow(self, entities: Sequence[Entity]) -> None:
         """Set the entities of later queries, for sources that must listen beforehand."""
         ...
-
-
-def open_session(private_hosts: Collection[str] = ()) -> aiohttp.ClientSession:
-    """Open the session of all sources, which may connect to public addresses and loopback.
-
-    A source's URL comes from the configuration alone, so loopback in it is the operator's wish.
-    `private_hosts` may lead into private networks too.
-    """
-    return outgoing_http.open_session(
-        allowed_hosts=(*outgoing_http.LOOPBACK_HOSTS, *private_hosts), connections=4
-    )
 
 
 def compute_backoff_s(failures: int, retry_s: float | None, rng: random.Random) -> float:

@@ -171,7 +171,7 @@ class ConnectionTable:
     def pause_silence(self, stalled_us: int, now_us: int) -> None:
         """Extend all silence timers by a stall of the collector, in which it heard nobody.
 
-        They are not restarted: whoever can stall the collector again and again would blind it.
+        They are not restarted: an attacker who stalls the collector repeatedly would blind it.
         """
         for connection in (*self, *self._missing.values()):
             since_us = max(connection.last_heard_us, connection.silence_from_us)

@@ -13,14 +13,14 @@ from urllib.parse import unquote
 import pytest
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from heliograph_collector import outgoing_http
 from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.email import SmtpSender
 from heliograph_collector.alerting.http_client import DeliveryError, HttpSender
 from heliograph_collector.alerting.message import build_sample
 from heliograph_collector.alerting.service import open_transports
+from heliograph_collector.config import outgoing_http
+from heliograph_collector.config.outgoing_http import is_public, open_session
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
-from heliograph_collector.outgoing_http import is_public, open_session
 from support.fake_feed import NOW_US
 from support.receivers import receiving
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from heliograph_collector.config.outgoing_http import open_source_session
 from heliograph_collector.corroborate import (
     Entity,
     IodaConfig,
@@ -29,7 +30,6 @@ from heliograph_collector.corroborate.source import (
     MAX_DELAY_S,
     RequestPacer,
     compute_backoff_s,
-    open_session,
 )
 from support import source_servers as o
 from support.hand_clock import HandClock
@@ -64,7 +64,7 @@ def radar_answers(values: Sequence[float]) -> dict[str, Any]:
 async def ask(
     outside: o.Outside, entity: Entity, pauses: o.Pauses, name: str
 ) -> list[SourceEvidence]:
-    async with outside.serve(), open_session() as session:
+    async with outside.serve(), open_source_session() as session:
         means = pauses.context(session)
         if name == "ioda":
             source: Ioda | Radar = Ioda(IodaConfig(url=f"{outside.url}/v2"), means)
@@ -212,7 +212,7 @@ def test_retry_after_is_read_as_seconds_or_a_date(text: str, seconds: float | No
 
 async def test_a_pace_keeps_its_gap_and_no_more() -> None:
     pauses = o.Pauses()
-    async with open_session() as session:
+    async with open_source_session() as session:
         pacer = RequestPacer(5.0, pauses.context(session))
         for elapsed_us in (0, 2_000_000, 9_000_000):
             pauses.clock.advance_us(elapsed_us)

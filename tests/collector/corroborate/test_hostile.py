@@ -13,8 +13,9 @@ import pytest
 from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-from heliograph_collector import outgoing_http
-from heliograph_collector.corroborate import SourceContext, SourceError, open_session
+from heliograph_collector.config import outgoing_http
+from heliograph_collector.config.outgoing_http import open_source_session
+from heliograph_collector.corroborate import SourceContext, SourceError
 from heliograph_collector.corroborate.fetch import MAX_BYTES, SourceRequest, fetch_body
 from heliograph_collector.corroborate.radar import RadarConfig
 from support import source_servers as o
@@ -27,7 +28,7 @@ NOW_US = HandClock().wall_us()
 async def asked(manner: o.Manner, deadline_s: float = 20.0) -> AsyncIterator[o.Outside]:
     """What comes of one GET with a token: it must be a SourceError."""
     outside = o.Outside(manner=manner)
-    async with outside.serve(), open_session() as session:
+    async with outside.serve(), open_source_session() as session:
         headers = {"Authorization": f"Bearer {o.TOKEN}"}
         request = SourceRequest(name="X", url=f"{outside.url}/a", params={}, headers=headers)
         with pytest.raises(SourceError) as caught:
@@ -115,7 +116,7 @@ async def test_a_cookie_is_not_kept() -> None:
         return web.Response(body=b"{}", headers={"Set-Cookie": "id=1"})
 
     outside = o.Outside(manner=cookie)
-    async with outside.serve(), open_session() as session:
+    async with outside.serve(), open_source_session() as session:
         request = SourceRequest(name="X", url=f"{outside.url}/a", params={})
         for _ in range(2):
             await fetch_body(session, request, now_us=NOW_US)
@@ -127,7 +128,7 @@ async def test_nobody_there_is_a_failure(caplog: pytest.LogCaptureFixture) -> No
     outside = o.Outside()
     async with outside.serve():
         pass
-    async with open_session() as session:
+    async with open_source_session() as session:
         headers = {"Authorization": f"Bearer {o.TOKEN}"}
         request = SourceRequest(name="X", url=f"{outside.url}/a", params={}, headers=headers)
         with pytest.raises(SourceError, match="cannot be read"):
@@ -177,7 +178,7 @@ async def answer(request: web.Request) -> web.StreamResponse:
 async def test_sources_of_the_collector_may_not_lead_to_a_private_address() -> None:
     """As `serve` opens it; 0.0.0.0 and a mapped address reach this machine too."""
     outside = o.Outside(manner=answer)
-    async with outside.serve(), open_session() as session:
+    async with outside.serve(), open_source_session() as session:
         port = outside.url.rpartition(":")[2]
         for host in ("0.0.0.0", "127.0.0.2", "[::ffff:127.0.0.1]", "2130706433"):
             request = SourceRequest(name="X", url=f"http://{host}:{port}/", params={})

@@ -12,11 +12,11 @@ import pytest
 from aiohttp import web
 
 from heliograph.units import MINUTE_US
+from heliograph_collector.config.outgoing_http import open_source_session
 from heliograph_collector.corroborate import (
     Entity,
     RisConfig,
     SourceError,
-    open_session,
 )
 from heliograph_collector.corroborate.ris import (
     RisLive,
@@ -65,7 +65,7 @@ async def running(
     outside: o.Outside, config: RisConfig = CALM, most_pauses: int = 3
 ) -> AsyncIterator[Run]:
     pauses = o.Pauses(most=most_pauses)
-    async with outside.serve(), open_session() as session, asyncio.TaskGroup() as group:
+    async with outside.serve(), open_source_session() as session, asyncio.TaskGroup() as group:
         source = RisLive(replace(config, url=f"{outside.url}/v1/ws/"), pauses.context(session))
         source.follow([TELECOM, KZ])
         task = group.create_task(source.run())

@@ -14,6 +14,7 @@ from msgspec import to_builtins
 
 from heliograph.keys import SigningKey
 from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.config.outgoing_http import open_source_session
 from heliograph_collector.corroborate import (
     SOURCES,
     AnnotationLog,
@@ -25,7 +26,6 @@ from heliograph_collector.corroborate import (
     RisConfig,
     SourceError,
     build_source,
-    open_session,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.corroborate.incident import format_timestamp
@@ -112,7 +112,7 @@ class World:
 async def run_rounds(
     folder: Path, sources: Sequence[Fake], most: int, told: list[dict[str, Any]] | None = None
 ) -> World:
-    async with open_session() as session:
+    async with open_source_session() as session:
         world = World(folder, session, sources, most)
         world.told = world.told if told is None else told
         await world.run()
@@ -194,7 +194,7 @@ async def corroborated(
     folder: Path, outside: o.Outside, told: list[dict[str, Any]]
 ) -> AnnotationLog:
     """Every source of the registry against `outside`, hours after the incident."""
-    async with outside.serve(), open_session() as session:
+    async with outside.serve(), open_source_session() as session:
         world = World(folder, session, [], most=40)
         world.pauses.clock.advance_us(6 * HOUR_US)
         settings = CorroborationSettings(

@@ -368,7 +368,7 @@ def _compute_grace_us(fault: Fault, limits: Thresholds) -> int:
     A stall shorter than two heartbeats ends no session: an agent gives up after three heartbeats
     without a message, and it heard one at most a heartbeat before the stall. After a longer stall
     agents have as long to return as they tried in vain. A stall that cost more than its length
-    would let whoever can cause short ones blind the detector for good.
+    would let an attacker who causes short ones blind the detector for good.
     """
     grace_us = int(limits.grace_s * SECOND_US)
     if fault.why is not FaultReason.STALLED:

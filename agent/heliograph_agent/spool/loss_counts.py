@@ -10,7 +10,7 @@ QUARANTINED = 64  # refused envelopes that the volunteer can inspect
 ACKED = "acked"  # a kind in the ledger, beside the missing ones
 
 
-class Ledger:
+class LossCounts:
     """Write the tables `quarantine` and `gap`, in the caller's transaction."""
 
     def __init__(self, db: sqlite3.Connection, clock: Clock) -> None:

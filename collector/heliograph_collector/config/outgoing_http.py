@@ -149,3 +149,12 @@ async def _refuse_redirect(
     """Refuse a redirect, also of a WebSocket, whose client has no option against them."""
     params.response.close()
     raise RedirectError
+
+
+def open_source_session(private_hosts: Collection[str] = ()) -> aiohttp.ClientSession:
+    """Open the session of public sources, which may connect to public addresses and loopback.
+
+    A source's URL comes from the configuration alone, so loopback in it is the operator's wish.
+    `private_hosts` may lead into private networks too.
+    """
+    return open_session(allowed_hosts=(*LOOPBACK_HOSTS, *private_hosts), connections=4)
