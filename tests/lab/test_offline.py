@@ -10,7 +10,7 @@ import yaml
 
 from support import local_targets
 from support.netns import Namespace, namespace
-from support.programs import agent, ask, collector, eventually, operator_header, started
+from support.programs import age_agents, agent, ask, collector, eventually, operator_header, started
 
 pytestmark = pytest.mark.lab
 DOOR, PAGES = "127.0.0.1:7443", "127.0.0.1:8080"
@@ -57,6 +57,7 @@ def test_offline_vantage_is_shown_offline_and_nothing_blocked(
         invite = ask(collector("invite", "--data", data, "--endpoint", DOOR)).strip()
         local_targets.allow(state)
         ask(island.command(agent("join", invite, "--yes", "--state", state, "--country", "KZ")))
+        age_agents(data)
         with started(
             island.command(agent("run", "--once", "--state", state)), tmp_path / "agent.log"
         ) as once:

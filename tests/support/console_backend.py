@@ -135,7 +135,7 @@ class FakeBackend(ConsoleBackend):
             raise InvalidInputError("The store does not answer.")
         return self.dry_run_result
 
-    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
+    def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
         if voice_text.strip() != "12345":
             raise InvalidInputError("The code is wrong in its second group.")
         self.stored_codes += is_kept

@@ -4,6 +4,7 @@ from dataclasses import replace
 from zlib import crc32
 
 from heliograph_collector.model.records import JudgedMeasurement, Vantage, Verdict, VerdictState
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.aggregation import AggregationQuery
 from heliograph_collector.store.store import Store
 from support.rows import DAY, KZ, T0, US, block, blocked, taken
@@ -44,5 +45,5 @@ def said(
             name = f"{vantage.country}{vantage.asn}-{first + who}"
             number = crc32(f"{name} {turn} {at_us} {service}".encode())
             one = taken(number, at_us=at_us + turn * US, who=name, service=service, vantage=vantage)
-            rows.append((replace(one, established=True), (verdict,)))
+            rows.append((replace(one, seniority=Seniority.ESTABLISHED), (verdict,)))
     return rows

@@ -13,6 +13,7 @@ from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
@@ -23,6 +24,7 @@ from heliograph_collector.model.records import (
     VerdictState,
     Vote,
 )
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 from support.hand_clock import HandClock
 
@@ -132,6 +134,10 @@ class FakeFeed(Feed):
     def client_address(self, forwarded_for: str) -> str:
         return forwarded_for.rpartition(",")[2]
 
+    def client_networks(self, forwarded_for: str) -> tuple[NetworkKey, ...]:
+        address = self.client_address(forwarded_for)
+        return () if address == "127.0.0.1" else (NetworkKey("24", address.rpartition(".")[0]),)
+
     def problems(self) -> list[str]:
         return self.world.problems
 
@@ -186,7 +192,7 @@ def vote(
         prefix=nym,
         layer=how[0],
         method=how[1],
-        established=True,
+        seniority=Seniority.ESTABLISHED,
         **counts,
     )
 

@@ -4,6 +4,7 @@ import base64
 import contextlib
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -34,6 +35,13 @@ def agent(*arguments: str | Path) -> list[str]:
 
 def collector(*arguments: str | Path) -> list[str]:
     return [sys.executable, "-m", "heliograph_collector", *map(str, arguments)]
+
+
+def age_agents(data: Path, days: float = 30.0) -> None:
+    """Date every enrollment back, so that the agents' votes count and confirm."""
+    created_s = int(time.time() - days * 86_400)
+    with contextlib.closing(sqlite3.connect(data / "fleet.db", timeout=10)) as db, db:
+        db.execute("UPDATE agents SET created_s = min(created_s, ?)", (created_s,))
 
 
 def ask(command: list[str], *, timeout_s: float = 60) -> str:

@@ -32,6 +32,7 @@ from heliograph_collector.model.records import (
     Verdict,
     VerdictState,
 )
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
 US = 1_000_000
@@ -97,6 +98,7 @@ def taken(
         prefix=f"net-{who or number}",
         role=role,
         vantage=vantage,
+        seniority=Seniority.ESTABLISHED,
         measurement=Measurement(
             experiment="telegram",
             experiment_version=1,

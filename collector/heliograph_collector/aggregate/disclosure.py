@@ -20,7 +20,7 @@ partitioned once:
    without any one of them, hold (m - 1)(k - 1) vantages. Bins under five minutes need 2k vantages,
    and appear when their five minutes are over.
 
-k counts established vantages (`model.records.is_established`): keys are free, ten days are not.
+k counts established vantages (`model.seniority`): keys are free, two weeks are not.
 Silences count by vantage, because presence does not keep the enrollment.
 """
 

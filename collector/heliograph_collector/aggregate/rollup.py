@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.vote_queries import decide_majority
 
 
@@ -57,11 +58,11 @@ class _Voter:
     counts: StateCounts
     causes: Counter[tuple[str, str]]
     last_seen: tuple[int, str] = (0, "")
-    established: bool = False
+    is_established: bool = False
 
     def add(self, vote: Vote) -> None:
+        self.is_established |= vote.seniority is Seniority.ESTABLISHED
         self.last_seen = max(self.last_seen, (vote.start_us, vote.prefix))
-        self.established = self.established or vote.established
         self.counts[VerdictState.REACHABLE] += vote.reachable
         self.counts[VerdictState.BLOCKED] += vote.blocked
         self.counts[VerdictState.DOWN] += vote.down
@@ -170,16 +171,25 @@ def decide_state(counts: StateCounts) -> VerdictState:
     return next(reached_states, VerdictState.UNKNOWN)
 
 
-def compute_confidence(state: VerdictState, counts: StateCounts, vantages: int) -> float:
+def compute_confidence(
+    state: VerdictState, counts: StateCounts, established: StateCounts, vantages: int
+) -> float:
     """Return agreeing networks over all votes plus one; 0 if the state is unknown.
 
-    An agreeing vantage never lowers it: (a + 1) / (n + 2) is at least a / (n + 1).
+    An agreeing vantage never lowers it: (a + 1) / (n + 2) is at least a / (n + 1). Young vantages
+    raise it to `low` at most, however many they are.
+
+    Args:
+        counts: Votes of networks.
+        established: Those of established vantages alone.
+        vantages: The number of established vantages.
     """
     if state is VerdictState.UNKNOWN:
         return 0.0
-    agreement = counts[state] / (counts.total() + 1)
-    cap = CELL_THRESHOLDS.low if vantages < CELL_THRESHOLDS.vantages else CELL_THRESHOLDS.most
-    return round(min(cap, agreement), 3)
+    agreement = min(CELL_THRESHOLDS.low, counts[state] / (counts.total() + 1))
+    if vantages >= CELL_THRESHOLDS.vantages:
+        agreement = max(agreement, established[state] / (established.total() + 1))
+    return round(min(CELL_THRESHOLDS.most, agreement), 3)
 
 
 def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int) -> list[Count]:
@@ -199,13 +209,16 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
 
 def _count_voters(key: CellKey, start_us: int, voters: Sequence[_Voter]) -> Count:
     votes = [decide_majority(v.counts) for v in voters]
+    seniors = [v for v in voters if v.is_established]
+    senior_votes = [decide_majority(v.counts) for v in seniors]
     causes = zip(votes, (v.cause for v in voters), strict=True)
     return Count(
         **key._asdict(),
         start_us=start_us,
         vantages=Counter(votes),
         networks=_network_votes(voters, votes),
-        established=sum(v.established for v in voters),
+        established_vantages=Counter(senior_votes),
+        established_networks=_network_votes(seniors, senior_votes),
         causes=Counter(
             (s, *cause) for s, cause in causes if s in (VerdictState.BLOCKED, VerdictState.DOWN)
         ),
@@ -268,6 +281,8 @@ def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, sil
     """Build a cell from the votes in it; None for no votes."""
     vantages = Counter({} if count is None else count.vantages)
     networks = Counter({} if count is None else count.networks)
+    seniors = Counter({} if count is None else count.established_vantages)
+    senior_networks = Counter({} if count is None else count.established_networks)
     causes = {} if count is None else count.causes
     state = decide_state(networks)
     state_causes = Counter(
@@ -285,11 +300,11 @@ def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, sil
         unknown=vantages[VerdictState.UNKNOWN],
         silent=silent,
         state=state,
-        confidence=compute_confidence(state, networks, vantages.total()),
+        confidence=compute_confidence(state, networks, senior_networks, seniors.total()),
         layer=layer,
         method=method,
         prefixes=networks.total(),
-        established=0 if count is None else count.established,
+        established=seniors.total(),
         layers=sum_layers((layer, n) for (_, layer, _), n in causes.items()),
     )
 
@@ -353,7 +368,7 @@ def _merge_votes(first: Vote, second: Vote) -> Vote:
         blocked=first.blocked + second.blocked,
         down=first.down + second.down,
         unknown=first.unknown + second.unknown,
-        established=first.established or second.established,
+        seniority=max(first.seniority, second.seniority, key=list(Seniority).index),
     )
 
 

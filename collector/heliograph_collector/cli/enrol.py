@@ -17,6 +17,8 @@ REQUEST_HEADER = b"heliograph request 1\n"
 RESPONSE_HEADER = b"heliograph response 1\n"
 MAX_BYTES = 4_096
 
+FILE_GRACE_S = 30 * 86_400  # for a file that travels by hand; assumed
+
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
@@ -82,7 +84,7 @@ def _enrol_agent(request: "EnrolRequest", fleet: "Fleet", config: "Config") -> "
             return fleet.enrol_agent(request.token, request.public_key, version, now_s)
         if not config.strangers:
             raise EnrolmentRefusedError("invite_wanted")
-        return enrol_without_invite(fleet, request.public_key, version, now_s)
+        return enrol_without_invite(fleet, request.public_key, version, now_s, grace_s=FILE_GRACE_S)
     except EnrolmentRefusedError as refused:
         raise CommandError(
             f"the request is refused ({refused.reason}): send its owner a new invite."

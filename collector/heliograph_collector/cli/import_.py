@@ -111,6 +111,16 @@ def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
         "no vote on what is blocked.",
     )
     command.add_argument("code", metavar="CODE", nargs="+", help="its groups, with or without gaps")
+    command.add_argument(
+        "--caller",
+        metavar="WORD",
+        default="",
+        help="a word for who says it, so that wrong codes of others close nothing for them; kept "
+        "for an hour, as a hash",
+    )
+    command.add_argument(
+        "--force", action="store_true", help="check it in spite of the hour's wrong codes"
+    )
     command.add_argument("--json", action="store_true", help="one JSON object")
     add_common_options(command)
 
@@ -124,7 +134,14 @@ def _import_code(args: argparse.Namespace) -> int:
     clock = SystemClock()
     with closing(Fleet(config.data)) as fleet:
         try:
-            agent, report = verify_code(" ".join(args.code), config.data, fleet, clock)
+            agent, report = verify_code(
+                " ".join(args.code),
+                config.data,
+                fleet,
+                clock,
+                f"caller {args.caller}",
+                is_forced=args.force,
+            )
             store_code(agent, report, fleet, clock)
         except UnprovenError as error:
             raise CommandError(f"{error}.") from error

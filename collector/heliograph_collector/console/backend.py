@@ -124,8 +124,8 @@ class ConsoleBackend(Protocol):
         """Judge the last day again and store nothing. Raises InvalidInputError."""
         ...
 
-    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
-        """Verify a code, and store it if `is_kept`. Raises InvalidInputError."""
+    def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
+        """Verify a code of a source, and store it if `is_kept`. Raises InvalidInputError."""
         ...
 
     def read_change_markers(self) -> Mapping[str, object]:

@@ -120,7 +120,9 @@ class DryRunner(Protocol):
 
 
 class VoiceCodes(Protocol):
-    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> VoiceReport:
+    def prove_code(
+        self, voice_text: str, fleet: Fleet, source: str, *, is_kept: bool
+    ) -> VoiceReport:
         """Verify a code, and store it if `is_kept`. Raises ValueError with the reason."""
         ...
 
@@ -300,9 +302,11 @@ class LiveConsoleBackend(ConsoleBackend):
             except OSError as error:
                 raise InvalidInputError(f"The store does not answer: {error}") from error
 
-    def prove_voice_code(self, voice_text: str, *, is_kept: bool) -> VoiceReport:
+    def prove_voice_code(self, voice_text: str, source: str, *, is_kept: bool) -> VoiceReport:
         try:
-            return self._sources.voice_codes.prove_code(voice_text, self.fleet, is_kept=is_kept)
+            return self._sources.voice_codes.prove_code(
+                voice_text, self.fleet, source, is_kept=is_kept
+            )
         except ValueError as error:
             sentence = str(error)
             raise InvalidInputError(f"{sentence[0].upper()}{sentence[1:]}.") from error

@@ -34,18 +34,24 @@ class VoiceCodePage:
     async def _process_code(self, request: web.Request, *, is_stored: bool) -> web.StreamResponse:
         code_text = self._access_control.checked_form(request).get("code", "")[:_MAX_CODE_CHARS]
         try:
-            report = await self._prove_code(code_text, is_kept=False)
+            report = await self._prove_code(request, code_text, is_kept=False)
             if is_stored:
                 await self._access_control.record_audit(
                     request, "code.keep", report.agent, note=f"made {report.created}"
                 )
-                report = await self._prove_code(code_text, is_kept=True)
+                report = await self._prove_code(request, code_text, is_kept=True)
         except InvalidInputError as error:
             return self._render_page(request, code_text, status=400, error_text=str(error))
         return self._render_page(request, code_text, report=report, is_stored=is_stored)
 
-    async def _prove_code(self, code_text: str, *, is_kept: bool) -> VoiceReport:
-        return await asyncio.to_thread(self._backend.prove_voice_code, code_text, is_kept=is_kept)
+    async def _prove_code(
+        self, request: web.Request, code_text: str, *, is_kept: bool
+    ) -> VoiceReport:
+        session = templates.session_of(request)
+        source = f"operator {session.name if session else ''}"
+        return await asyncio.to_thread(
+            self._backend.prove_voice_code, code_text, source, is_kept=is_kept
+        )
 
     def _render_page(
         self,

@@ -31,6 +31,7 @@ from heliograph_collector.model.records import (
     PeerComparison,
     ReceivedMeasurement,
 )
+from heliograph_collector.model.seniority import Seniority
 
 BIN_US = 5 * MINUTE_US
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has
@@ -64,6 +65,7 @@ class _PeerResult:
     prefix: str
     country: str
     started_us: int
+    is_established: bool
     reached_by_endpoint: Mapping[str, bool]
     last_success_us: Mapping[str, int]
 
@@ -106,6 +108,7 @@ class PeerBaseline:
             record.role is not AgentRole.VOLUNTEER
             or record.link is not Link.ONLINE
             or record.is_time_bad
+            or not record.seniority.has_vote
         ):
             return False
         key = make_target_key(record.measurement)
@@ -312,6 +315,7 @@ def _make_result(record: ReceivedMeasurement, previous: _PeerResult | None) -> _
         prefix=record.prefix,
         country=record.vantage.country,
         started_us=record.started_us,
+        is_established=record.seniority is Seniority.ESTABLISHED,
         reached_by_endpoint=reached_by_endpoint,
         last_success_us={**previous.last_success_us, **worked} if previous else worked,
     )
@@ -328,6 +332,8 @@ def _distance_us(result: _PeerResult, at_us: int) -> int:
 
 
 def _summarize(results: Sequence[_PeerResult]) -> _Summary:
+    established = [s for s in results if s.is_established]
+    results = established if min(_count_spread(established)) >= MIN_PEERS else results
     good = tuple(s for s in results if s.is_good)
     return _Summary(tuple(results), good if min(_count_spread(good)) >= MIN_PEERS else ())
 

@@ -29,6 +29,7 @@ from heliograph_collector.model.records import (
     Verdict,
     VerdictState,
 )
+from heliograph_collector.model.seniority import latest_enrollment_us
 from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
@@ -201,7 +202,8 @@ def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
     vantage = Vantage.from_peer(row.country, row.asn, _parse_hello(row))
     if vantage.country == UNPLACED:
         return None
-    first_us = row.since_s * SECOND_US or row.received_us
+    seniority = row.seniority_at(row.received_us)
+    first_us = row.since_s * SECOND_US or latest_enrollment_us(seniority, row.received_us)
     carrier = row.carrier or "session"
     return VantageRef(pseudonym, row.prefix, _location(vantage), first_us, carrier)
 
@@ -240,7 +242,7 @@ def read_votes(
 def read_stored_votes(stored_votes: Iterable[StoredVote], service: str) -> Iterator[ServiceVote]:
     """Yield votes of stored verdicts, in their order."""
     for stored in stored_votes:
-        first_us = 0 if stored.established else stored.started_us
+        first_us = latest_enrollment_us(stored.seniority, stored.started_us)
         vantage = VantageRef(stored.pseudonym, stored.prefix, _location(stored.vantage), first_us)
         value = _vote_value(stored)
         yield ServiceVote(stored.started_us, vantage, service, value, stored.layer, stored.method)
@@ -252,12 +254,13 @@ def _has_vote(measurement: ReceivedMeasurement) -> bool:
         and measurement.vantage.country != UNPLACED
         and bool(measurement.measurement.service)
         and not measurement.is_time_bad
+        and measurement.seniority.has_vote
     )
 
 
 def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> ServiceVote:
     at_us = min(measurement.started_us, measurement.received_us)
-    first_us = 0 if measurement.established else at_us  # the enrollment date is not stored
+    first_us = latest_enrollment_us(measurement.seniority, at_us)
     location = _location(measurement.vantage)
     return ServiceVote(
         at_us,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from heliograph_collector.fleet.registry import Fleet
 
-FAILURES_KEPT_S = 86_400  # how long a failed try counts
+FAILURES_KEPT_S = 3_600  # how long a failed try counts, and its source is known
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,15 +28,15 @@ class VoiceCodeStore:
     def __init__(self, fleet: Fleet) -> None:
         self._fleet = fleet
 
-    def count_failures(self, since_s: int) -> int:
-        """Count the codes without proof since then."""
-        sql = "SELECT count(*) FROM unproven WHERE at_s >= ?"
-        return int(self._fleet.read_rows(sql, since_s)[0][0])
-
-    def record_failure(self, now_s: int) -> None:
+    def count_failures(self, source: str, now_s: int) -> int:
+        """Count the codes of a source without proof within the hour, and forget older ones."""
         with self._fleet.transaction() as db:
             db.execute("DELETE FROM unproven WHERE at_s < ?", (now_s - FAILURES_KEPT_S,))
-            db.execute("INSERT INTO unproven VALUES (?)", (now_s,))
+            cursor = db.execute("SELECT count(*) FROM unproven WHERE source = ?", (source,))
+            return int(cursor.fetchone()[0])
+
+    def record_failure(self, source: str, now_s: int) -> None:
+        self._fleet.change_row("INSERT INTO unproven (at_s, source) VALUES (?, ?)", now_s, source)
 
     def add(self, code: ProvenCode) -> bool:
         """Add a code; return False when this agent and minute already has one."""

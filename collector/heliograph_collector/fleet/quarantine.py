@@ -1,40 +1,127 @@
 """Quarantine of agents whose results are stored and shown, but not counted.
 
+Places are limited, in all and for each network (`network_shares`). A place expires after PLACE_S
+without an accepted result. Its agent is deleted as soon as another needs the place, and not before:
+a volunteer who was offline for a week stays enrolled. Networks are stored as keyed hashes of the
+day of the enrollment, and no address is.
+
 Transitions: an agent without invite enters on enrollment and leaves after TRIAL_S with at least
 MIN_AGREEMENTS hours of agreement with others. An agent whose key two machines use enters by a
 duplicate session or MAX_FORKS forks. The operator can clear both states.
 """
 
-from collections.abc import Mapping
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
 
 from heliograph.keys import agent_id
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
+from heliograph_collector.model.network_shares import NetworkKey, share_of
 
 TRIAL_S = 7 * 86_400
 MIN_AGREEMENTS = 10
 MAX_IN_QUARANTINE = 10_000
+PLACE_S = 48 * 3_600  # assumed; a place without an accepted result for so long is free again
+NAMED_DAYS = 31  # a network's name changes daily; its places of so many days count together
+MAX_EXPIRED = 100  # places that one enrollment frees, so that its work is bounded
 MAX_FORKS = 3  # assumed; one fork may come from a power failure that damaged the spool
 _MARK_CLONED_SQL = "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?"
 
 
 def enrol_without_invite(
-    fleet: Fleet, public_key: bytes, version: str, now_s: int
+    fleet: Fleet,
+    public_key: bytes,
+    version: str,
+    now_s: int,
+    networks: Sequence[Sequence[NetworkKey]] = (),
+    grace_s: int = 0,
 ) -> EnrolledAgent:
-    """Enroll into quarantine, once per key. Raises EnrolmentRefusedError."""
+    """Enroll into quarantine, once per key. Raises EnrolmentRefusedError.
+
+    Args:
+        networks: The networks of the agent's address, named as on each of the last days, today
+            first; none for an operator, who enrolls by file.
+        grace_s: How much later the place may expire, for a response that travels by hand.
+    """
     agent = agent_id(public_key)
-    count_sql = "SELECT count(*) FROM agents WHERE trial_s IS NOT NULL"
+    make_room(fleet, now_s, networks)
     with fleet.transaction() as db:
         existing = db.execute("SELECT revoked_s FROM agents WHERE id = ?", (agent,)).fetchone()
         if existing is not None and existing[0] is not None:
             raise EnrolmentRefusedError("revoked")
-        if existing is None and db.execute(count_sql).fetchone()[0] >= MAX_IN_QUARANTINE:
-            raise EnrolmentRefusedError("no_room")
-        db.execute(
-            "INSERT INTO agents (id, public_key, role, version, created_s, trial_s)"
-            " VALUES (?, ?, 'volunteer', ?, ?, ?) ON CONFLICT DO NOTHING",
-            (agent, public_key, version, now_s, now_s),
+        if existing is None:
+            _check_room(db, networks)
+            db.execute(
+                "INSERT INTO agents (id, public_key, role, version, created_s, trial_s, result_s)"
+                " VALUES (?, ?, 'volunteer', ?, ?, ?, ?)",
+                (agent, public_key, version, now_s, now_s, now_s + grace_s),
+            )
+            names = ["", *map(_name_network, networks[0] if networks else ())]
+            db.executemany(
+                "INSERT OR IGNORE INTO quarantine_networks VALUES (?, ?)",
+                [(name, agent) for name in names],
+            )
+    enrolled = fleet.get_agent(agent)
+    if enrolled is None:
+        raise EnrolmentRefusedError("no_room")  # its place expired meanwhile
+    return enrolled
+
+
+def record_results(fleet: Fleet, result_s_by_agent: Mapping[bytes, int]) -> None:
+    """Record when agents in quarantine had a result accepted, which keeps their places."""
+    with fleet.transaction() as db:
+        db.executemany(
+            "UPDATE agents SET result_s = ? WHERE id = ? AND trial_s IS NOT NULL",
+            [(at_s, agent) for agent, at_s in result_s_by_agent.items()],
         )
-    return next(record for record in fleet.list_agents() if record.id == agent)
+
+
+def make_room(
+    fleet: Fleet, now_s: int, networks: Sequence[Sequence[NetworkKey]] = ()
+) -> list[bytes]:
+    """Delete agents whose places expired where all places are taken; return their ids.
+
+    Such an agent may enroll again. A revoked one has no place and stays, so that it may not.
+    """
+    with fleet.transaction() as db:
+        full_names = [n for n, limit in _limits(networks) if _count_places(db, n) >= limit]
+        deleted: list[bytes] = []
+        for names in full_names:
+            expired_sql = f"""
+SELECT id FROM quarantine_networks JOIN agents ON id = agent
+WHERE network IN ({_mark(names)}) AND result_s < ? LIMIT ?"""  # noqa: S608 only marks
+            rows = db.execute(
+                f"DELETE FROM agents WHERE id IN ({expired_sql}) RETURNING id",  # noqa: S608 as above
+                (*names, now_s - PLACE_S, MAX_EXPIRED),
+            )
+            deleted += [row[0] for row in rows.fetchall()]
+        return deleted
+
+
+def _limits(networks: Sequence[Sequence[NetworkKey]]) -> Iterator[tuple[list[str], int]]:
+    """Yield the names of each network on all days, the widest last, and its places."""
+    for keys in zip(*networks, strict=True):
+        yield sorted(set(map(_name_network, keys))), share_of(MAX_IN_QUARANTINE, keys[0].width)
+    yield [""], MAX_IN_QUARANTINE
+
+
+def _check_room(db: sqlite3.Connection, networks: Sequence[Sequence[NetworkKey]]) -> None:
+    """Raise EnrolmentRefusedError if a network's share, or all places, are taken."""
+    for names, limit in _limits(networks):
+        if _count_places(db, names) >= limit:
+            raise EnrolmentRefusedError("network_full" if names != [""] else "no_room")
+
+
+def _count_places(db: sqlite3.Connection, names: Sequence[str]) -> int:
+    sql = "SELECT coalesce(sum(agents), 0) FROM quarantine_counts WHERE network IN"
+    return int(db.execute(f"{sql} ({_mark(names)})", names).fetchone()[0])
+
+
+def _mark(names: Sequence[str]) -> str:
+    return ", ".join("?" * len(names))
+
+
+def _name_network(key: NetworkKey) -> str:
+    return f"{key.width} {key.name}"
 
 
 def add_agreements(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:

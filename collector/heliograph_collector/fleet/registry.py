@@ -43,6 +43,13 @@ CREATE TABLE IF NOT EXISTS codes (
   handed INTEGER NOT NULL DEFAULT 0, PRIMARY KEY (agent, minute)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS unproven (at_s INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS quarantine_networks (
+  network TEXT NOT NULL, agent BLOB NOT NULL, PRIMARY KEY (network, agent)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS quarantine_networks_by_agent ON quarantine_networks (agent);
+CREATE TABLE IF NOT EXISTS quarantine_counts (
+  network TEXT PRIMARY KEY, agents INTEGER NOT NULL
+) WITHOUT ROWID;
 """
 # Columns added by later versions.
 _ADDED_COLUMNS = {
@@ -53,7 +60,36 @@ _ADDED_COLUMNS = {
     ("agents", "cloned_s"): "INTEGER",
     ("agents", "forks"): "INTEGER NOT NULL DEFAULT 0",
     ("codes", "carrier"): "TEXT NOT NULL DEFAULT 'code'",
+    ("agents", "result_s"): "INTEGER NOT NULL DEFAULT 0",
+    ("unproven", "source"): "TEXT NOT NULL DEFAULT ''",
 }
+# What needs those columns. Triggers count places, so that an enrollment reads one row for each of
+# its networks, however many agents there are. Agents of an earlier version enter by their AS.
+_SCHEMA_OF_PLACES = """
+CREATE INDEX IF NOT EXISTS agents_in_quarantine ON agents (result_s) WHERE trial_s IS NOT NULL;
+CREATE TRIGGER IF NOT EXISTS place_taken AFTER INSERT ON quarantine_networks BEGIN
+  INSERT INTO quarantine_counts VALUES (new.network, 1)
+  ON CONFLICT (network) DO UPDATE SET agents = agents + 1;
+END;
+CREATE TRIGGER IF NOT EXISTS place_left AFTER DELETE ON quarantine_networks BEGIN
+  UPDATE quarantine_counts SET agents = agents - 1 WHERE network = old.network;
+  DELETE FROM quarantine_counts WHERE network = old.network AND agents <= 0;
+END;
+CREATE TRIGGER IF NOT EXISTS quarantine_left AFTER UPDATE OF trial_s, revoked_s ON agents
+WHEN new.trial_s IS NULL OR new.revoked_s IS NOT NULL BEGIN
+  DELETE FROM quarantine_networks WHERE agent = new.id;
+END;
+CREATE TRIGGER IF NOT EXISTS agent_deleted AFTER DELETE ON agents BEGIN
+  DELETE FROM quarantine_networks WHERE agent = old.id;
+  DELETE FROM agent_keys WHERE agent = old.id;
+END;
+INSERT OR IGNORE INTO quarantine_networks
+  SELECT '', id FROM agents WHERE trial_s IS NOT NULL AND result_s = 0 AND revoked_s IS NULL
+  UNION ALL SELECT 'asn ' || asn, id FROM agents
+  WHERE trial_s IS NOT NULL AND result_s = 0 AND revoked_s IS NULL AND asn > 0;
+UPDATE agents SET result_s = coalesce(last_seen_s, created_s)
+  WHERE trial_s IS NOT NULL AND result_s = 0;
+"""
 _SELECT_AGENTS = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
   key_since_s, charter, trial_s, agreements, cloned_s
@@ -126,6 +162,7 @@ class Fleet:
             self._db.execute("PRAGMA synchronous = FULL")
             self._db.executescript(_SCHEMA)
             _add_columns(self._db)
+            self._db.executescript(_SCHEMA_OF_PLACES)
         except (OSError, sqlite3.Error):
             self._db.close()
             raise
@@ -170,6 +207,10 @@ class Fleet:
             return _select_agents(db, "WHERE id = ?", (agent,))[0]
 
     # agents
+
+    def get_agent(self, agent: bytes) -> EnrolledAgent | None:
+        with self._lock:
+            return next(iter(_select_agents(self._db, "WHERE id = ?", (agent,))), None)
 
     def list_agents(self) -> list[EnrolledAgent]:
         with self._lock:

@@ -101,7 +101,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/dumps/index.json", dump_routes.index)
     app.router.add_get("/dumps/README.json", dump_routes.dictionary)
     app.router.add_get("/dumps/{name}", dump_routes.file)
-    app.router.add_get("/api/v1/stream", EventStream(feed.bus).__call__, allow_head=False)
+    app.router.add_get("/api/v1/stream", EventStream(feed.bus, feed).__call__, allow_head=False)
     app.router.add_post("/v1/envelopes", EnvelopeApi(feed).__call__, name="envelopes")
     app.router.add_get("/healthz", health_api.alive, name="healthz")
     app.router.add_get("/readyz", health_api.ready, name="readyz")

@@ -14,6 +14,7 @@ from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
@@ -178,6 +179,10 @@ class Feed(Protocol):
 
     def client_address(self, forwarded_for: str) -> str:
         """Return the reader's address from those of a request's path, the peer last."""
+        ...
+
+    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]:
+        """Return the reader's networks, of which each has a share of the seats."""
         ...
 
     def problems(self) -> Sequence[str]:

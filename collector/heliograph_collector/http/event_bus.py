@@ -2,9 +2,11 @@
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+
+from heliograph_collector.model.network_shares import NetworkKey, NetworkShares
 
 RESYNC = "resync"  # "events are missing: read the current state"
 
@@ -17,7 +19,7 @@ class BusEvent:
 
 
 class BusFullError(Exception):
-    """The number of readers has reached the limit of this process."""
+    """The readers, or those of one network, have reached the limit of this process."""
 
 
 class Subscription:
@@ -65,7 +67,7 @@ class EventBus:
         self._boot = boot
         self._recent: deque[BusEvent] = deque(maxlen=memory)
         self._queue = queue
-        self._readers = readers
+        self._seats = NetworkShares(readers)
         self._next = 1
         self._subscriptions: set[Subscription] = set()
 
@@ -91,12 +93,14 @@ class EventBus:
         return f"{self._boot}-{self._next - 1}"
 
     @contextmanager
-    def subscribe(self, last_id: str = "") -> Iterator[Subscription]:
+    def subscribe(
+        self, last_id: str = "", networks: Sequence[NetworkKey] = ()
+    ) -> Iterator[Subscription]:
         """Subscribe; after `last_id`, first get missed events or a resync.
 
-        Raises BusFullError.
+        Raises BusFullError when all seats, or the share of one of `networks`, are taken.
         """
-        if len(self._subscriptions) >= self._readers:
+        if not self._seats.take(networks):
             raise BusFullError
         missed = self._missed_events(last_id)
         resumed = bool(missed) and missed[0].name != RESYNC
@@ -108,6 +112,7 @@ class EventBus:
             yield subscription
         finally:
             self._subscriptions.discard(subscription)
+            self._seats.give_back(networks)
 
     def _missed_events(self, last_id: str) -> list[BusEvent]:
         if not last_id:

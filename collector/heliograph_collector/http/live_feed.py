@@ -30,6 +30,7 @@ from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Block,
@@ -52,7 +53,9 @@ log = logging.getLogger("heliograph")
 class ConnectionCounts(Protocol):
     """Counts of the agents with a live session."""
 
-    def count_links(self) -> Mapping[tuple[str, int, str, Link], int]: ...
+    def count_links(
+        self, now_us: int | None = None
+    ) -> Mapping[tuple[str, int, str, Link], int]: ...
     def count_by_role(self) -> Mapping[str, int]: ...
 
 
@@ -60,10 +63,17 @@ class EnrolledAgents(Protocol):
     def count_enrolled(self) -> int: ...
 
 
+class Origin(Protocol):
+    @property
+    def networks(self) -> Sequence[NetworkKey]: ...
+
+
 class OriginFinder(Protocol):
     def find_origin(self, address_chain: str) -> IPv4Address | IPv6Address | None:
         """Find the last address of the chain that is not one of our own proxies."""
         ...
+
+    def locate(self, address_chain: str, now_us: int) -> Origin: ...
 
 
 class AgentSessions(Protocol):
@@ -240,6 +250,12 @@ class LiveFeed(Feed):
         caller = self._sessions.geo.find_origin(forwarded_for)
         return "" if caller is None or caller.is_loopback else str(caller)
 
+    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]:
+        """Return the client's networks, of which each has a share of the seats; () for loopback."""
+        if not self.client_address(forwarded_for):
+            return ()
+        return self._sessions.geo.locate(forwarded_for, self.clock.wall_us()).networks
+
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         return self._detector.list_gaps(since_us, until_us)
 
@@ -248,6 +264,7 @@ class LiveFeed(Feed):
         return msgspec.convert(records, list[AnnotationDocument])
 
     def links(self) -> list[LinkCount]:
+        counts = self._sessions.connections.count_links(self.clock.wall_us())
         return [
             LinkCount(country=country, asn=asn, access=access, link=link, vantages=count)
             for (
@@ -255,7 +272,7 @@ class LiveFeed(Feed):
                 asn,
                 access,
                 link,
-            ), count in self._sessions.connections.count_links().items()
+            ), count in counts.items()
         ]
 
     def agents(self) -> AgentCounts:

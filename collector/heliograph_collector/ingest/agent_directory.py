@@ -6,15 +6,21 @@ Commands write fleet.db while `serve` runs.
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from heliograph import trust_chain
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.plans import load_current_plan
+from heliograph_collector.fleet.quarantine import (
+    enrol_without_invite,
+    make_room,
+    record_results,
+)
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet
 from heliograph_collector.fleet.trust_chain import load_charters
+from heliograph_collector.model.network_shares import NetworkKey
 
 log = logging.getLogger("heliograph.intake")
 
@@ -34,6 +40,7 @@ class AgentDirectory:
         self.fleet = fleet
         self._agents: dict[bytes, EnrolledAgent] = {}
         self._sightings: dict[bytes, AgentSighting] = {}
+        self._results: dict[bytes, int] = {}  # last accepted results of agents in quarantine
         self._data_version = -1
         self.plan = pb.SignedPlan()
         self.plan_version = self.charter_version = 0
@@ -60,7 +67,19 @@ class AgentDirectory:
                 "See `agents list`, then `agents revoke` or `agents clear`.",
                 agent.id.hex(),
             )
-            await asyncio.to_thread(self.reload_fleet, force=True)
+            await asyncio.to_thread(self._reload_agent, agent.id)
+
+    def enrol_stranger(
+        self,
+        public_key: bytes,
+        version: str,
+        now_s: int,
+        networks: Sequence[Sequence[NetworkKey]],
+    ) -> EnrolledAgent:
+        """Enroll an agent into quarantine. Raises EnrolmentRefusedError, sqlite3.Error."""
+        for expired in make_room(self.fleet, now_s, networks):
+            self._agents.pop(expired, None)
+        return enrol_without_invite(self.fleet, public_key, version, now_s, networks)
 
     def offer_next_key(self, agent: EnrolledAgent, public_key: bytes, now_s: int) -> None:
         """Record the agent's next key. Raises EnrolmentRefusedError, sqlite3.Error."""
@@ -71,8 +90,14 @@ class AgentDirectory:
         """Make the next key the present one; return False if it was not the next key."""
         if not agent_keys.confirm_key(self.fleet, agent.id, public_key, now_s):
             return False
-        self.reload_fleet(force=True)
+        self._reload_agent(agent.id)
+        self._other_keys = agent_keys.list_other_keys(self.fleet)
         return True
+
+    def _reload_agent(self, agent: bytes) -> None:
+        record = self.fleet.get_agent(agent)
+        if record is not None:
+            self._agents[agent] = record
 
     def count_enrolled(self) -> int:
         return sum(1 for agent in self._agents.values() if agent.revoked_s is None)
@@ -84,12 +109,17 @@ class AgentDirectory:
     def record_sighting(self, sighting: AgentSighting) -> None:
         self._sightings[sighting.agent] = sighting
 
+    def record_result(self, agent: EnrolledAgent, at_s: int) -> None:
+        """Record an accepted result, which keeps an agent's place in quarantine."""
+        if agent.trial_s is not None:
+            self._results[agent.id] = at_s
+
     def reload_fleet(self, *, force: bool = False) -> bool:
         """Reload if another process has written, or if `force`; return whether it did."""
         changes = self.fleet.data_version()
         if changes == self._data_version and not force:
             return False
-        # In place, because an agent may enroll during the read, and no agent is ever removed.
+        # In place, because an agent may enroll during the read.
         self._agents.update({agent.id: agent for agent in self.fleet.list_agents()})
         self._other_keys = agent_keys.list_other_keys(self.fleet)
         standing_plan = load_current_plan(self.fleet)
@@ -111,6 +141,10 @@ class AgentDirectory:
         self._sightings = {}
         if sightings:
             self.fleet.record_sightings(list(sightings.values()))
+        results = self._results
+        self._results = {}
+        if results:
+            record_results(self.fleet, results)
 
     async def watch_fleet(self, observer: FleetObserver) -> None:
         """Poll every second; never return."""

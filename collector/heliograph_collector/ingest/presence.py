@@ -16,10 +16,12 @@ from enum import StrEnum
 from itertools import chain, pairwise
 
 from heliograph.observation import Link
+from heliograph.units import SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
+from heliograph_collector.model.seniority import find_seniority
 
 SILENCE_HEARTBEATS = 2.5
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
@@ -183,12 +185,16 @@ class ConnectionTable:
             if self._missing.get(connection.agent.id) is connection:
                 del self._missing[connection.agent.id]
 
-    def count_links(self) -> Counter[tuple[str, int, str, Link]]:
-        """Count volunteers' vantages by (country, network, access, link state)."""
+    def count_links(self, now_us: int | None = None) -> Counter[tuple[str, int, str, Link]]:
+        """Count volunteers' vantages by (country, network, access, link state).
+
+        With the time of the wall clock, those that are new then do not count, as in any cell.
+        """
         return Counter(
             (c.vantage.country, c.vantage.asn, c.vantage.access, c.link)
             for c in self._newest_connections()
             if c.agent.result_role == AgentRole.VOLUNTEER
+            and (now_us is None or find_seniority(c.agent.created_s * SECOND_US, now_us).has_vote)
         )
 
     def control_links(self) -> list[Link]:

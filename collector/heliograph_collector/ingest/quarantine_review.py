@@ -54,7 +54,8 @@ class QuarantineReview:
     def on_block(self, block: Block) -> None:
         for record, verdicts in block.judged:
             state = next((v.state for v in verdicts if v.endpoint == ""), VerdictState.UNKNOWN)
-            if state not in _INFORMATIVE_STATES or record.role is AgentRole.CONTROL:
+            is_voter = record.role is not AgentRole.CONTROL and record.seniority.has_vote
+            if state not in _INFORMATIVE_STATES or not is_voter:
                 continue
             vantage = record.vantage
             measurement = record.measurement

@@ -34,6 +34,9 @@ MAX_SESSION_S = (
 )  # ±10 %: the collector ends it with advice before gRPC's 30 min (±10 %) would
 CREDIT_S = 90 * 86_400  # silence that counts as credit for a backlog
 NEWCOMERS_PER_HOUR = 60  # per network, without invite: at once, and again per hour
+_WIDTH_FACTORS = {"24": 1, "48": 1, "32": 2, "asn": 4}  # for wider networks; assumed
+MAX_PENDING = 1_000  # sessions without hello; assumed
+STRANGER_SESSIONS = 0.25  # share of the sessions for agents in quarantine; assumed
 MAX_RATE_KEYS = 65_536  # keys per rate table
 
 
@@ -52,7 +55,7 @@ def build_server_options(sessions: int) -> list[tuple[str, int]]:
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 8_192),
         ("grpc.max_concurrent_streams", 8),
-        ("grpc.max_allowed_incoming_connections", sessions),
+        ("grpc.max_allowed_incoming_connections", max_concurrent_rpcs(sessions) + MAX_PENDING),
         ("grpc.server_handshake_timeout_ms", 5_000),
         ("grpc.max_connection_idle_ms", 20_000),  # for connections without session
         ("grpc.max_connection_age_ms", 1_800_000),
@@ -80,13 +83,18 @@ def build_stranger_rates() -> TokenBuckets[str]:
     return TokenBuckets(per_s=50.0, capacity=2_000.0, max_keys=MAX_RATE_KEYS)
 
 
-def build_newcomer_rates() -> TokenBuckets[str]:
-    """Build the rates of enrollments in quarantine, by prefix.
+def build_newcomer_rates() -> dict[str, TokenBuckets[str]]:
+    """Build the rates of enrollments in quarantine, by width of network.
 
     They are low, because the number of agents in quarantine is limited for everybody.
     """
-    per_s = NEWCOMERS_PER_HOUR / HOUR_S
-    return TokenBuckets(per_s=per_s, capacity=NEWCOMERS_PER_HOUR, max_keys=MAX_RATE_KEYS)
+    rates = {}
+    for width, factor in _WIDTH_FACTORS.items():
+        count = NEWCOMERS_PER_HOUR * factor
+        rates[width] = TokenBuckets[str](
+            per_s=count / HOUR_S, capacity=count, max_keys=MAX_RATE_KEYS
+        )
+    return rates
 
 
 PREFIX_PER_S = 20.0

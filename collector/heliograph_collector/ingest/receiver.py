@@ -72,8 +72,16 @@ class EnvelopeReceiver:
         return ceil(self._stranger_rates.take(location.prefix, self.clock.monotonic_us()))
 
     def newcomer_wait_s(self, location: PeerLocation) -> int:
-        """Return the seconds until this network may enroll another agent without invite."""
-        return ceil(self._newcomer_rates.take(location.prefix, self.clock.monotonic_us()))
+        """Return the seconds until these networks may enroll another agent without invite.
+
+        The narrowest comes first, so that a flooding one does not use up the rate of those around.
+        """
+        now_us = self.clock.monotonic_us()
+        for key in location.networks:
+            wait_s = ceil(self._newcomer_rates[key.width].take(key.name, now_us))
+            if wait_s:
+                return wait_s
+        return 0
 
     async def receive(
         self,
@@ -158,6 +166,7 @@ class EnvelopeReceiver:
             return _build_retry(sequence, _JOURNAL_RETRY_S), "journal"
         if position is None:
             return await self._resolve_duplicate(agent, sequence, row.body)
+        self.directory.record_result(agent, received_us // 1_000_000)
         self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
         return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
 

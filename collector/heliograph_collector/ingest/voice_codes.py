@@ -1,5 +1,7 @@
 """Verification of codes read out by telephone: agent, content and validity."""
 
+import hashlib
+import hmac
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -9,7 +11,6 @@ from pathlib import Path
 from heliograph import keys, voice_code
 from heliograph.clock import Clock
 from heliograph.keys import SealingKey
-from heliograph.units import HOUR_S
 from heliograph.voice_code import InvalidCodeError, ParsedCode, StatusReport
 from heliograph_collector.fleet import (
     EnrolledAgent,
@@ -21,7 +22,8 @@ from heliograph_collector.fleet import (
 from heliograph_collector.fleet.keyring import load_replaced_pairs
 from heliograph_collector.ingest.voice_reports import build_code
 
-MAX_FAILED_TRIES = 20  # per hour, of all callers together
+# Per hour and source. A guess proves itself once in 10^9, so even a thousand sources guess none.
+MAX_FAILED_TRIES = 20
 
 
 class UnprovenError(ValueError):
@@ -29,22 +31,30 @@ class UnprovenError(ValueError):
 
 
 def verify_code(
-    code: str, data: Path, fleet: Fleet, clock: Clock
+    code: str, data: Path, fleet: Fleet, clock: Clock, source: str, *, is_forced: bool = False
 ) -> tuple[EnrolledAgent, StatusReport]:
-    """Return the agent and content of a code. Raises UnprovenError, counting failures."""
+    """Return the agent and content of a code. Raises UnprovenError, counting failures.
+
+    Args:
+        source: The person or caller who gave the code, whose failures count together.
+        is_forced: Whether the operator has it checked in spite of earlier failures.
+    """
     try:
         parsed_code = voice_code.parse_code(code)
     except InvalidCodeError as error:
         raise UnprovenError(f"the code {error}") from error
     code_store = VoiceCodeStore(fleet)
     now_s = clock.wall_us() // 1_000_000
-    if code_store.count_failures(now_s - HOUR_S) >= MAX_FAILED_TRIES:
+    keyring = open_keyring(data, [])
+    source_hash = hmac.digest(keyring.secret, b"code source " + source.encode(), hashlib.sha256)
+    source_name = source_hash[:8].hex()
+    if code_store.count_failures(source_name, now_s) >= MAX_FAILED_TRIES and not is_forced:
         raise UnprovenError(
-            f"{MAX_FAILED_TRIES} codes of the last hour proved nothing, so somebody may be guessing"
-            ": try again in an hour"
+            f"{MAX_FAILED_TRIES} codes from there proved nothing in the last hour, so somebody may "
+            "be guessing: try again in an hour, or let `import code --force` check it now"
         )
     sealing_keys = [
-        open_keyring(data, []).sealing,
+        keyring.sealing,
         *(sealing for sealing, _ in load_replaced_pairs(data)),
     ]
     other_keys = agent_keys.list_other_keys(fleet)
@@ -55,7 +65,7 @@ def verify_code(
             if report is not None:
                 _check_age(report, agent, now_s // 60)
                 return agent, report
-    code_store.record_failure(now_s)
+    code_store.record_failure(source_name, now_s)
     raise UnprovenError(
         "the code adds up, but no agent of this collector made it in the last week: ask whether "
         "it was made for this collector, whether that machine's clock is right, and for a new one"
@@ -124,9 +134,11 @@ class VoiceCodeProver:
         self._data = data
         self._clock = clock
 
-    def prove_code(self, voice_text: str, fleet: Fleet, *, is_kept: bool) -> ProvenReport:
+    def prove_code(
+        self, voice_text: str, fleet: Fleet, source: str, *, is_kept: bool
+    ) -> ProvenReport:
         """Verify a code, and store it if `is_kept`. Raises UnprovenError."""
-        agent, report = verify_code(voice_text, self._data, fleet, self._clock)
+        agent, report = verify_code(voice_text, self._data, fleet, self._clock, source)
         if is_kept:
             store_code(agent, report, fleet, self._clock)
         return ProvenReport(

@@ -8,10 +8,10 @@ from enum import StrEnum
 from heliograph.observation import Access, Epoch, Link, Measurement
 from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.model.seniority import Seniority, find_seniority
 
 MAX_AGE_US = 120 * DAY_US  # as long as an agent's spool keeps measurements
 MAX_AHEAD_US = DAY_US  # assumed
-ESTABLISHED_US = 10 * DAY_US  # as Thresholds.standing_days: younger vantages confirm nothing
 UNPLACED = "ZZ"  # an unknown country
 _COUNTRY = re.compile(r"[A-Z]{2}")
 # ISO 3166-2, with its country or without; free text of a volunteer is never published.
@@ -60,11 +60,9 @@ class Vantage:
 
         The declared country counts only if the address has none.
         """
-        country_or_unknown = (
-            declaration.country if _COUNTRY.fullmatch(declaration.country) else UNPLACED
-        )
+        declared = declaration.country if _COUNTRY.fullmatch(declaration.country) else UNPLACED
         return cls(
-            country=country_or_unknown if country == UNPLACED else country,
+            country=declared if country == UNPLACED else country,
             asn=asn,
             access=declaration.access if declaration.access in set(Access) else Access.UNKNOWN,
             region=declaration.region if _REGION.fullmatch(declaration.region) else "",
@@ -93,12 +91,18 @@ class JournalRow:
     heard_us: int = 0
     since_s: int = 0  # enrollment of the agent; 0 if unknown or not an agent's row
 
+    def seniority_at(self, at_us: int) -> Seniority:
+        """Return the seniority at a time, or at the arrival: a clock ahead makes nobody older.
+
+        A row without a date is from before dates were kept; its agent may confirm nothing.
+        """
+        if not self.since_s:
+            return Seniority.YOUNG
+        return find_seniority(self.since_s * 1_000_000, min(at_us, self.received_us))
+
 
 def time_is_sane(measurement: Measurement, received_us: int) -> bool:
-    """Return whether the time is at most 120 days old and at most a day ahead.
-
-    A measurement with another time is stored and gets no verdict.
-    """
+    """Return whether the time is possible; a measurement with another one gets no verdict."""
     return -MAX_AGE_US <= _corrected_us(measurement) - received_us <= MAX_AHEAD_US
 
 
@@ -107,16 +111,7 @@ def effective_time_us(measurement: Measurement, received_us: int) -> int:
 
     Otherwise the store would create a partition for any week that a clock can name.
     """
-    sane = time_is_sane(measurement, received_us)
-    return _corrected_us(measurement) if sane else received_us
-
-
-def is_established(since_s: int, at_us: int) -> bool:
-    """Return whether a vantage enrolled at `since_s` was known for ten days then.
-
-    An unknown date (0) is not established: a row without its date must not let a stranger confirm.
-    """
-    return since_s > 0 and at_us - since_s * 1_000_000 >= ESTABLISHED_US
+    return _corrected_us(measurement) if time_is_sane(measurement, received_us) else received_us
 
 
 def _corrected_us(measurement: Measurement) -> int:
@@ -135,7 +130,7 @@ class ReceivedMeasurement:
     role: AgentRole
     vantage: Vantage
     measurement: Measurement
-    established: bool = False  # enrolled ten days before the start; the date is not stored
+    seniority: Seniority = Seniority.YOUNG  # at the start; the date of enrollment is not stored
 
     @property
     def started_us(self) -> int:
@@ -191,7 +186,7 @@ class Cell:
     prefixes: int = 0
     # (layer, number of vantages) over the vantages that found it blocked or down
     layers: tuple[tuple[str, int], ...] = ()
-    established: int | None = None  # vantages known for ten days; None: not known
+    established: int | None = None  # vantages; None: not known
 
     @property
     def counted(self) -> int:
@@ -220,7 +215,7 @@ class Vote:
     unknown: int
     layer: str = ""  # the commonest among the blocked verdicts
     method: str = ""
-    established: bool = False
+    seniority: Seniority = Seniority.YOUNG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -235,10 +230,9 @@ class Count:
     start_us: int
     vantages: Mapping[VerdictState, int]
     networks: Mapping[VerdictState, int]
-    established: int
-    causes: Mapping[
-        tuple[VerdictState, str, str], int
-    ]  # (blocked or down, layer, method) → vantages
+    causes: Mapping[tuple[VerdictState, str, str], int]  # (state, layer, method) → vantages
+    established_vantages: Mapping[VerdictState, int]  # as above, without young ones
+    established_networks: Mapping[VerdictState, int]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -264,7 +258,7 @@ class StoredVote:
     pseudonym: str  # changes every month
     prefix: str
     vantage: Vantage
-    established: bool
+    seniority: Seniority
     state: VerdictState
     layer: str
     method: str
@@ -306,6 +300,7 @@ class PresenceRow:
     role: AgentRole = AgentRole.VOLUNTEER
     heard_us: int = 0  # as in JournalRow
     reason: str = ""  # of a fault
+    seniority: Seniority = Seniority.YOUNG
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -364,9 +359,8 @@ class ControlView:
     age_us: int | None = None  # distance in time from the compared measurement
     link: Link = Link.UNKNOWN  # the control's own
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group in the plan
-    peer_comparisons: Mapping[str, PeerComparison] = field(
-        default_factory=dict
-    )  # by endpoint; "" is a page
+    # By endpoint; "" is a page.
+    peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)
     is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
 
 

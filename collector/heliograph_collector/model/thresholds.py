@@ -6,7 +6,7 @@ lists the sources and the false alarms measured with these numbers.
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 4  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 5  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +59,8 @@ class Thresholds:
     low: float = 0.5  # low confidence; assumed
     unwitnessed: float = 0.7  # confidence at most, without other countries; assumed
     most: float = 0.99  # confidence at most; assumed
-    standing_days: float = 10.0  # younger vantages confirm nothing; assumed
+    new_days: float = 1.0  # younger vantages have no vote; assumed
+    established_days: float = 14.0  # younger vantages confirm nothing; assumed
     networks: int = 2  # ASNs that must see a country-wide incident; assumed
 
     # Localization (stats/localization.py)

@@ -89,7 +89,7 @@ _SHARED_COLUMNS = [
 _VOTER_COLUMNS = [
     ("nym", "text", "record.pseudonym"),
     *_same_names("text", "record", "prefix", "link"),
-    *_same_names("bool", "record", "established"),
+    *_same_names("text", "record", "seniority"),
     *_same_names("text", "record.measurement", "target"),
 ]
 _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
@@ -149,7 +149,7 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         ("why", "text", "reason"),
         ("nym", "text", "pseudonym"),
         *_same_names("uint64", "", "position"),
-        *_same_names("text", "", "kind", "prefix", "role", "journal"),
+        *_same_names("text", "", "kind", "prefix", "role", "journal", "seniority"),
         *_same_names("text", "vantage", *_PLACE),
         *_same_names("uint32", "vantage", "asn"),
     ],

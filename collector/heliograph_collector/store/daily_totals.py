@@ -129,7 +129,7 @@ FROM (
 
 _BLOCKED_SQL = "state = 'blocked'"
 _CONFIRMED_SQL = "state = 'blocked' AND method IN {known:Array(String)}"
-_COUNTED_SQL = "(established OR {k:UInt32} <= 1)"
+_COUNTED_SQL = "(seniority = 'established' OR {k:UInt32} <= 1)"
 _COUNT_CONDITIONS = {
     "a": f"{_BLOCKED_SQL} AND NOT ({_CONFIRMED_SQL})",
     "c": _CONFIRMED_SQL,

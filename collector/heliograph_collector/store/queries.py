@@ -21,6 +21,7 @@ from heliograph_collector.model.records import (
     Verdict,
     VerdictState,
 )
+from heliograph_collector.model.seniority import Seniority
 
 CELL_TABLES = {60: "minute_cells"}  # seconds per bin → table, for bins that are not in `cells`
 
@@ -54,9 +55,16 @@ class WhereClause:
         return self.add_condition("service = {service:String}", service=service)
 
     def add_volunteer_verdicts(self) -> "WhereClause":
-        """Select what has a vote: whole-target verdicts of volunteers with a valid time."""
-        self.add_condition("endpoint = ''").add_condition("role = 'volunteer'")
+        """Select what has a vote: whole-target verdicts of volunteers with a valid time.
+
+        A vantage that was new then has none.
+        """
+        self.add_condition("endpoint = ''").add_volunteers()
         return self.add_condition("rule != {bad:String}", bad=TIME_BAD)
+
+    def add_volunteers(self) -> "WhereClause":
+        self.add_condition("role = 'volunteer'")
+        return self.add_condition("seniority != {new:String}", new=Seniority.NEW.value)
 
     def add_time_range(
         self, column: str, since_us: int | None, until_us: int | None
@@ -114,9 +122,7 @@ class Query:
 
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
     """Count losses of vantages in each bin that ended before the vantage returned."""
-    clause.add_condition("role = 'volunteer'").add_condition(
-        "kind IN ('arrival', 'goodbye', 'lost')"
-    )
+    clause.add_volunteers().add_condition("kind IN ('arrival', 'goodbye', 'lost')")
     clause.add_time_range("received", since_us - DAY_US, until_us)
     sql = f"""
 SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages FROM (
@@ -139,7 +145,7 @@ SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS v
 
 _RECORD_COLUMNS = (
     "id, position, toUnixTimestamp64Micro(received) AS received_us, nym, prefix, role, country, "
-    "asn, access, region, body, established"
+    "asn, access, region, body, seniority"
 )
 
 
@@ -273,10 +279,10 @@ def build_record(record_type: Callable[..., _Record], values: Sequence[Any]) -> 
 
 
 def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
-    *identity, role, country, asn, access, region, body, established = row
+    *identity, role, country, asn, access, region, body, seniority = row
     vantage = Vantage(country=country, asn=asn, access=access, region=region)
     measurement = measurement_from_pb(MeasurementPb.FromString(body))
-    values = (*identity, AgentRole(role), vantage, measurement, established)
+    values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority))
     return build_record(ReceivedMeasurement, values)
 
 

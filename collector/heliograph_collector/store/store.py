@@ -148,7 +148,7 @@ class Store:
         """
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
         query = vote_queries.query_votes(clause, bin_s)
-        return await self._run_query(query, partial(queries.build_record, Vote))
+        return await self._run_query(query, vote_queries.parse_vote)
 
     async def counts(
         self,

@@ -17,7 +17,10 @@ from heliograph_collector.model.records import (
     StoredVote,
     Vantage,
     VerdictState,
+    Vote,
 )
+from heliograph_collector.model.seniority import Seniority
+from heliograph_collector.model.thresholds import THRESHOLDS
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.queries import Query, WhereClause, build_record
 
@@ -34,9 +37,9 @@ def decide_majority(counts: Counter[VerdictState]) -> VerdictState:
     return leaders[0] if len(leaders) == 1 else VerdictState.UNKNOWN
 
 
-def _build_majority_sql() -> str:
+def _build_majority_sql(suffix: str = "") -> str:
     """Build the rule of `decide_majority` over columns named by the states' first letters."""
-    columns = [state[0] for state in STATES]
+    columns = [state[0] + suffix for state in STATES]
     cases = [
         f"{column} > greatest({', '.join(c for c in columns if c != column)}), '{state.value}'"
         for column, state in zip(columns, STATES, strict=True)
@@ -54,7 +57,7 @@ def query_single_votes(service: str, country: str, since_us: int, until_us: int)
     clause.add_condition("country = {country:String}", country=country)
     sql = f"""
 SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
-  established, state, layer, method, reachable_endpoints, endpoints
+  seniority, state, layer, method, reachable_endpoints, endpoints
 FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1})
 
@@ -74,20 +77,26 @@ def query_world_tally(
 ) -> Query:
     """Count networks by their vantages' newest votes within `fresh_s` of a bin's end.
 
-    A vantage in doubt abstains. A network fails when more than half of its vantages do. Raises
-    TooMuchError over MAX_BINS.
+    A vantage in doubt abstains. A network fails when more than half of its vantages do. Young
+    vantages count only in a bin with fewer established networks than a comparison needs
+    (`Thresholds.witnesses`). Raises TooMuchError over MAX_BINS.
     """
     if until_us - since_us > MAX_BINS * bin_s * SECOND_US:
         raise TooMuchError(f"More than {MAX_BINS} bins: ask for a shorter time, or wider bins.")
     clause = _build_clause(service, since_us - fresh_s * SECOND_US, until_us)
     clause.add_condition("country != {country:String}", country=not_country)
     sql = f"""
-SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_ FROM (
-  SELECT bin, country, net, count() AS known, countIf(fails) AS bad FROM (
+SELECT bin, if(countIf(old1) >= {{few:UInt32}}, countIf(good1), countIf(good0)) AS good_,
+  if(countIf(old1) >= {{few:UInt32}}, countIf(old1), count()) - good_ AS bad_
+FROM (
+  SELECT bin, country, net, 2 * countIf(fails) <= count() AS good0, countIf(old) > 0 AS old1,
+    old1 AND 2 * countIf(fails AND old) <= countIf(old) AS good1
+  FROM (
     SELECT bin, country, argMax(prefix, (at, id)) AS net, argMax(state, (at, id)) AS said,
-      said != 'reachable' OR argMax(partly, (at, id)) AS fails
+      said != 'reachable' OR argMax(partly, (at, id)) AS fails, max(long) AS old
     FROM (
       SELECT id, nym, country, prefix, state, toUnixTimestamp64Micro(started) AS at,
+        seniority = 'established' AS long,
         state = 'reachable' AND reachable_endpoints < endpoints AS partly,
         arrayJoin(range(greatest(intDiv(at, {{bin:Int64}}), intDiv({{from:Int64}}, {{bin:Int64}}))
             * {{bin:Int64}}, least(at + {{fresh:Int64}} - {{bin:Int64}} + 1, {{to:Int64}}),
@@ -96,13 +105,14 @@ SELECT bin, countIf(2 * bad <= known) AS good_, countIf(2 * bad > known) AS bad_
     ) GROUP BY bin, country, nym HAVING said != 'unknown'
   ) GROUP BY bin, country, net
 ) GROUP BY bin ORDER BY bin"""  # noqa: S608 fixed text, values are parameters
-    times = {
+    numbers = {
+        "few": THRESHOLDS.witnesses,
         "from": since_us,
         "to": until_us,
         "bin": bin_s * SECOND_US,
         "fresh": fresh_s * SECOND_US,
     }
-    return Query(sql, clause.parameters | times)
+    return Query(sql, clause.parameters | numbers)
 
 
 def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
@@ -112,9 +122,9 @@ def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
 
 
 def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:
-    *identity, country, region, asn, access, established, state = row[:9]
+    *identity, country, region, asn, access, seniority, state = row[:9]
     vantage = Vantage(country=country, region=region, asn=asn, access=access)
-    values = (*identity, vantage, established, VerdictState(state), *row[9:])
+    values = (*identity, vantage, Seniority(seniority), VerdictState(state), *row[9:])
     return build_record(StoredVote, values)
 
 
@@ -126,7 +136,7 @@ def query_votes(clause: WhereClause, bin_s: int) -> Query:
     """Select a row per cell, bin and vantage, from volunteers' whole-target verdicts."""
     sql = f"""
 SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
-  tupleElement(how, 2) AS by_method, old
+  tupleElement(how, 2) AS by_method, if(old, 'established', 'young') AS age
 FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
@@ -134,52 +144,77 @@ FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S6
 def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str] = ()) -> Query:
     """Select one row per cell and bin: vantages and networks by state, and causes.
 
-    `merged_fields` of place and service are merged, and a vantage votes once in the merged cell.
+    Both are counted twice, with young vantages and without them. `merged_fields` of place and
+    service are merged, and a vantage votes once in the merged cell.
     """
     sql = f"""
-SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), countIf(said = 'reachable'),
-  countIf(said = 'blocked'), countIf(said = 'down'), countIf(said = 'unknown'),
-  sumMap(whys), sum(olds)
+SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
+  sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")}, sumMap(whys)
 FROM (
-  SELECT {_CELL_COLUMNS}, net, countIf(own = 'reachable') AS r, countIf(own = 'blocked') AS b,
-    countIf(own = 'down') AS d, countIf(own = 'unknown') AS u, countIf(old) AS olds,
-    {_MAJORITY_SQL} AS said,
+  SELECT {_CELL_COLUMNS}, net, {_count_voters("")}, {_MAJORITY_SQL} AS said,
+    {_count_voters("1", " AND old")}, if(countIf(old) = 0, '', {_build_majority_sql("1")}) AS said1,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
-  FROM (
-    SELECT {_CELL_COLUMNS}, net, how, old, {_MAJORITY_SQL} AS own
-    FROM ({_build_vantage_sql(clause, merged_fields)})
-  )
+  FROM ({_build_vantage_sql(clause, merged_fields)})
   GROUP BY {_CELL_COLUMNS}, net
 ) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
-def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
-    """Count each vantage's verdicts, with its last network and its most common cause.
+def _count_states(column: str) -> str:
+    return ", ".join(f"countIf({column} = '{state.value}')" for state in STATES)
 
-    Measurements with an invalid time have no bin and so no vote.
+
+def _count_voters(suffix: str, condition: str = "") -> str:
+    return ", ".join(f"countIf(own = '{s.value}'{condition}) AS {s[0]}{suffix}" for s in STATES)
+
+
+def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
+    """Select each vantage that is heard, with its vote, last network and main cause.
+
+    A young vantage has no vote in a cell where an established one reports another state. Cells
+    differ in access, so a mobile network does not contradict a fixed one, and merged cells are
+    merged from what is heard in their parts. Measurements with an invalid time have no bin and so
+    no vote.
     """
     clause.add_volunteer_verdicts()
-    place_columns = ", ".join(
+    heard_sql = f"""
+SELECT {_CELL_COLUMNS}, nym, net, last, old, r, b, d, u, how, {_MAJORITY_SQL} AS own,
+  groupUniqArrayIf(own, old AND own != 'unknown') OVER (PARTITION BY {_CELL_COLUMNS}) AS seniors
+FROM ({_build_tally_sql(clause)}) QUALIFY old OR seniors = [] OR seniors = [own]"""  # noqa: S608 fixed text, values are parameters
+    if not merged_fields:
+        return heard_sql
+    columns = ", ".join(
         f"{wildcard if name in merged_fields else name} AS {name}_"
         for name, wildcard in _WILDCARDS.items()
     )
+    aliases = ", ".join(f"{name}_ AS {name}" for name in _WILDCARDS)
     return f"""
-SELECT {_CELL_COLUMNS}, nym, argMax(last_net, last) AS net, max(long) AS old, sum(rr) AS r,
-  sum(bb) AS b, sum(dd) AS d, sum(uu) AS u,
+SELECT {aliases}, start, nym, argMax(net0, last0) AS net, max(old0) AS old, sum(r0) AS r,
+  sum(b0) AS b, sum(d0) AS d, sum(u0) AS u, {_MAJORITY_SQL} AS own,
+  argMinIf(how0, (-toInt64(b0 + d0), how0), b0 + d0 > 0) AS how
+FROM (
+  SELECT {columns}, start, nym, net AS net0, last AS last0, old AS old0, r AS r0, b AS b0,
+    d AS d0, u AS u0, how AS how0
+  FROM ({heard_sql})
+) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, no value
+
+
+def _build_tally_sql(clause: WhereClause) -> str:
+    """Count verdicts by cell and vantage."""
+    return f"""
+SELECT {_CELL_COLUMNS}, nym, argMax(last_net, at) AS net, max(at) AS last, max(long) AS old,
+  sum(rr) AS r, sum(bb) AS b, sum(dd) AS d, sum(uu) AS u,
   argMinIf((layer, method), (-toInt64(bb + dd), layer, method), bb + dd > 0) AS how
 FROM (
-  SELECT country_ AS country, region_ AS region, asn_ AS asn, access_ AS access,
-    service_ AS service,
+  SELECT country, region, asn, access, service,
     intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym, layer,
     method, countIf(state = 'reachable') AS rr, countIf(state = 'blocked') AS bb,
-    countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu, max(established) AS long,
-    max((started, id)) AS last, argMax(prefix, (started, id)) AS last_net
-  FROM (
-    SELECT {place_columns}, started, id, nym, prefix, layer, method, state, established
-    FROM verdicts FINAL WHERE {clause.sql}
-  ) GROUP BY {_CELL_COLUMNS}, nym, layer, method
+    countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu,
+    max(seniority = 'established') AS long, max((started, id)) AS at,
+    argMax(prefix, (started, id)) AS last_net
+  FROM verdicts FINAL WHERE {clause.sql}
+  GROUP BY {_CELL_COLUMNS}, nym, layer, method
 ) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
 
 
@@ -192,13 +227,18 @@ _WILDCARDS = {
 }  # values that stand for a merged field
 
 
+def parse_vote(row: tuple[Any, ...]) -> Vote:
+    return build_record(Vote, (*row[:-1], Seniority(row[-1])))
+
+
 def parse_count(row: tuple[Any, ...]) -> Count:
     return Count(
         **dict(zip(_CELL_FIELDS, row[:6], strict=True)),
         vantages=dict(zip(STATES, row[6:10], strict=True)),
         networks=dict(zip(STATES, row[10:14], strict=True)),
-        causes={_parse_cause(cause): n for cause, n in row[14].items()},
-        established=row[15],
+        established_vantages=dict(zip(STATES, row[14:18], strict=True)),
+        established_networks=dict(zip(STATES, row[18:22], strict=True)),
+        causes={_parse_cause(cause): n for cause, n in row[22].items()},
     )
 
 

@@ -124,7 +124,7 @@ async def test_old_bins_that_are_rolled_up_hold_nothing_back(
     assert keeper.oldest_position == 7
     running = asyncio.create_task(keeper.run())
     try:
-        await until_true(lambda: keeper.oldest_position is None)
+        await until_true(lambda: keeper.oldest_position is None, deadline_s=60.0)
     finally:
         running.cancel()
 

@@ -16,6 +16,7 @@ from heliograph_collector.aggregate.rollup import CellKey, blank_cell, roll_up
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.status import build_row
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
+from heliograph_collector.model.seniority import Seniority
 from support.fake_feed import BIN_US, vote
 
 K = 5
@@ -63,7 +64,7 @@ def test_small_networks_are_together_and_too_few_nowhere() -> None:
 
 
 def test_keys_of_yesterday_hide_nobody() -> None:
-    keys = [replace(v, established=False) for v in network(1, 40)]
+    keys = [replace(v, seniority=Seniority.YOUNG) for v in network(1, 40)]
     assert show([*keys, *network(2, 9)]) == {2: (9, 0)}
     assert show([*keys[:4], *network(1, 1)]) == {}
 

@@ -18,6 +18,7 @@ from heliograph_collector.http.pages.country_timeline import MERGED_FIELDS
 from heliograph_collector.http.snapshot_cache import query_cells, query_series
 from heliograph_collector.model.records import JudgedMeasurement, Vantage
 from heliograph_collector.model.scope import ScopeFilter
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.store import Store
 from support.crowds import UNKNOWN, keep
@@ -45,7 +46,9 @@ def rows() -> list[JudgedMeasurement]:
         service, place = rng.choice(["telegram", "signal"]), PLACES[min(rng.randrange(6), 3)]
         one = taken(number, at_us=at_us, who=f"nym{who}", service=service, vantage=place)
         verdict = rng.choice((blocked(), reachable(), reachable(), UNKNOWN))
-        found.append((replace(one, prefix=f"net{who % 8}", established=True), (verdict,)))
+        found.append(
+            (replace(one, prefix=f"net{who % 8}", seniority=Seniority.ESTABLISHED), (verdict,))
+        )
     return found
 
 

@@ -17,6 +17,7 @@ from heliograph_collector.aggregate.rollup import (
     roll_up_bins,
 )
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.vote_queries import decide_majority
 
 BIN_S = 300
@@ -32,7 +33,10 @@ def vote(nym: str, state: VerdictState = R, *, times: int = 1, bin_: int = 0, **
     counts = {s.value: times if s is state else 0 for s in VerdictState}
     place = {"country": "KZ", "region": "", "asn": 9198, "access": "mobile", "service": "telegram"}
     cause = {"layer": "tls", "method": "reset_after_hello"} if state is B else {}
-    fields: dict[str, Any] = {"prefix": f"p-{nym}", **place, **cause, **counts, **where}
+    fields: dict[str, Any] = {
+        "prefix": f"p-{nym}", "seniority": Seniority.ESTABLISHED,
+        **place, **cause, **counts, **where,
+    }  # fmt: skip
     return Vote(start_us=NOON_US + bin_ * BIN_US, pseudonym=nym, **fields)
 
 
@@ -198,5 +202,5 @@ def test_a_vantage_that_moved_counts_in_the_network_of_its_last_verdict() -> Non
 
 @given(st.dictionaries(states, st.integers(0, 50)), states)
 def test_confidence_keeps_its_bounds(votes: dict[VerdictState, int], state: VerdictState) -> None:
-    sure = compute_confidence(state, Counter(votes), sum(votes.values()))
+    sure = compute_confidence(state, Counter(votes), Counter(votes), sum(votes.values()))
     assert 0.0 <= sure <= 0.99

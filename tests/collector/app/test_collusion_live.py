@@ -8,10 +8,11 @@ from typing import Any
 import pytest
 
 from heliograph_collector.model.records import JournalRow, JudgedMeasurement, Verdict
+from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageRef
 from support.detector_run import DetectorRun, rows_of, seconds
 from support.journal_rows import place_of
-from support.presence_model import KZ, OLD_US, Cut, Signals, at, drop, live, two_networks, world
+from support.presence_model import KZ, Cut, Signals, at, drop, live, two_networks, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, UNTIL = 3_600.0, 4_500.0
@@ -70,7 +71,8 @@ def judge(vantage: VantageRef, minute: int, number: int, verdict: Verdict) -> Ju
     measurement = taken(
         number, at_us=at(60 * minute), service="signal", who=vantage.nym, vantage=place_of(vantage)
     )
-    return replace(measurement, established=vantage.first_us == OLD_US), (verdict,)
+    seniority = find_seniority(vantage.first_us, at(60 * minute))
+    return replace(measurement, seniority=seniority), (verdict,)
 
 
 async def judged(data: Path, late: dict[str, Verdict], everybody: list[VantageRef]) -> list[Any]:

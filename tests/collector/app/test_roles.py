@@ -60,7 +60,7 @@ class Sessions:
 
 
 class NoConnections(list[Any]):
-    def count_links(self) -> Counter[Any]:
+    def count_links(self, now_us: int | None = None) -> Counter[Any]:
         return Counter()
 
     def count_by_role(self) -> Counter[str]:

@@ -97,6 +97,49 @@ def test_crowd_of_new_vantages_neither_raises_nor_hides_a_cut(seed: int) -> None
     assert incident.scope == Scope("KZ")
 
 
+YOUNG_COUNTRY = 2 * DAY_US, ["suspected"]
+TWO_HOURS = DAY_US // 12, list[str]()
+
+
+@pytest.mark.parametrize(("age_us", "states"), [TWO_HOURS, YOUNG_COUNTRY])
+def test_keys_without_age_confirm_nothing_where_nobody_is_older(
+    age_us: int, states: list[str]
+) -> None:
+    """In a country that has just begun to measure, everybody is as young as the liars."""
+    rng = Random(1)
+    crowd = newcomers(100, 25, at(ONSET) - age_us)
+    signals = live(world(), rng, 4) + present(crowd) + drop(crowd, ONSET, rng)
+    found = detect_silence(signals, at(ONSET + 900)).incidents
+    assert [i.state for i in found if i.scope.country == "KZ"] == states
+    assert all(i.confidence <= 0.5 for i in found)
+    votes = lying_votes(crowd, [])
+    found = detect_blocking(votes, at(0), at(2_700))
+    assert [i.state for i in found] == states
+    assert all(i.confidence <= 0.5 for i in found)
+
+
+def test_new_keys_abroad_do_not_explain_a_cut_away() -> None:
+    rng = Random(1)
+    honest, _ = two_networks(rng)
+    crowd = [
+        VantageRef(f"s{i}", f"p{i}", VantageLocation(f"Y{i % 5}", "", 1, "fixed"), at(0))
+        for i in range(200)
+    ]
+    signals = live(honest + world(), rng, 4, cuts=CUTS) + present(crowd)
+    (incident,) = detect(signals + drop(crowd, ONSET, rng))
+    assert incident.scope == Scope("KZ")
+
+
+def test_new_keys_inside_do_not_end_a_cut() -> None:
+    rng = Random(1)
+    honest, _ = two_networks(rng)
+    signals = live(honest + world(), rng, 4, cuts=CUTS)
+    late = newcomers(300, 300, at(0) - 2 * DAY_US)
+    signals += [VantageArrival(at(ONSET + 600), w) for w in late]
+    (incident,) = confirmed(detect_silence(signals, at(END - 60)).incidents)
+    assert incident.closed_us is None
+
+
 def test_two_hundred_vantages_of_one_prefix_are_one_vote() -> None:
     rng = Random(1)
     honest, _ = two_networks(rng)

@@ -18,11 +18,12 @@ from heliograph_collector.model.records import (
     VerdictState,
     WorldTally,
 )
+from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import VantageRef
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.detector_run import DetectorRun, holds
 from support.journal_rows import place_of
-from support.presence_model import OLD_US, at, country, world
+from support.presence_model import at, country, world
 from support.rows import block, blocked, reachable, taken
 
 ONSET, END, BACK, UNTIL = 7_200.0, 10_800.0, 14_400.0, 14_700.0
@@ -33,8 +34,8 @@ def said(witness: VantageRef, second: float, received_s: float, number: int) -> 
     where: dict[str, Any] = {"who": witness.nym, "vantage": place_of(witness)}
     one = taken(number, at_us=at(second), service="signal", **where)
     hit = witness.place.country == "KZ" and ONSET <= second < END
-    old = witness.first_us == OLD_US
-    one = replace(one, received_us=at(received_s), established=old)
+    age = find_seniority(witness.first_us, at(second))
+    one = replace(one, received_us=at(received_s), seniority=age)
     return one, (BLOCKED if hit else reachable(),)
 
 
@@ -43,7 +44,7 @@ def kept(judged: JudgedMeasurement) -> StoredVote:
     one, (verdict,) = judged
     return StoredVote(
         started_us=one.started_us, pseudonym=one.pseudonym, prefix=one.prefix, vantage=one.vantage,
-        established=one.established, state=verdict.state, layer=verdict.layer,
+        seniority=one.seniority, state=verdict.state, layer=verdict.layer,
         method=verdict.method, reachable_endpoints=0, endpoints=0,
     )  # fmt: skip
 

@@ -53,7 +53,7 @@ def test_arrival_has_pseudonym_place_and_age() -> None:
     assert signal == VantageArrival(at(10), replace(ANNA, nym=KEY))
     assert SignalReader(b"t" * 32).derive_pseudonym(agent("anna")) != KEY
     assert len(KEY) == 16
-    young = replace(ANNA, nym=KEY, first_us=at(10))  # for it is unknown since when
+    young = replace(ANNA, nym=KEY, first_us=at(10 - 86_400))  # it is unknown since when
     assert told(replace(here(10), since_s=0)) == [VantageArrival(at(10), young)]
     placed = replace(ANNA, nym=KEY, place=VantageLocation("KZ", "", 9198, ""))
     assert told(replace(here(10), body=b"\xff\xff")) == [VantageArrival(at(10), placed)]

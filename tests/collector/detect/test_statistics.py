@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import product
 from random import Random
 
@@ -18,7 +19,7 @@ from heliograph_collector.detect.stats.tails import chernoff_bound, log_beta_bin
 from heliograph_collector.detect.stats.voting import (
     count_votes,
     established_votes,
-    seniority_weight,
+    select_voters,
     sum_votes,
 )
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label, scopes_of
@@ -99,7 +100,20 @@ def test_the_young_confirm_nothing_where_there_are_old() -> None:
     assert sum_votes(ballot).hits == 0
     ballot, sure = established_votes(young, NOW, THRESHOLDS)
     assert not sure
-    assert seniority_weight(young[0][0], NOW) == pytest.approx(1 - 1 / 9)
+    assert sum_votes(ballot).votes == 50
+    new = [(replace(w, first_us=NOW - DAY_US + 1), hit) for w, hit in young]
+    assert established_votes(new, NOW, THRESHOLDS) == ({}, False)
+
+
+def test_the_young_are_heard_where_nobody_established_contradicts() -> None:
+    there = VantageLocation("KZ", "ALA", 1, "mobile")
+    (old, *young) = (w for w in people(there, 4))
+    young = [replace(w, first_us=NOW - 2 * DAY_US) for w in young]
+    votes = [(old, True), *zip(young, (True, False, False), strict=True)]
+    assert [hit for _, hit in select_voters(votes, NOW, THRESHOLDS)] == [True, True]
+    fixed = replace(old, place=there._replace(access="fixed"))
+    elsewhere = [(fixed, True), *votes[1:]]
+    assert select_voters(elsewhere, NOW, THRESHOLDS) == elsewhere
 
 
 Votes = list[tuple[VantageRef, bool]]

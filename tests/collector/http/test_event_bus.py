@@ -1,5 +1,7 @@
 """The bus: nobody can make it grow, nobody misses anything without being told."""
 
+from contextlib import ExitStack
+
 import pytest
 
 from heliograph_collector.http.event_bus import (
@@ -9,6 +11,7 @@ from heliograph_collector.http.event_bus import (
     EventBus,
     Subscription,
 )
+from heliograph_collector.model.network_shares import NetworkKey, share_of
 
 
 async def heard(subscription: Subscription, n: int) -> list[BusEvent]:
@@ -85,6 +88,19 @@ async def test_there_is_room_for_so_many_and_no_more() -> None:
     with bus.subscribe(), pytest.raises(BusFullError), bus.subscribe():
         pass
     with bus.subscribe():
+        assert bus.readers == 1
+
+
+async def test_a_network_has_its_share_of_the_seats_and_another_gets_in() -> None:
+    bus = EventBus("b", readers=1_000)
+    site, elsewhere = [NetworkKey("24", "a")], [NetworkKey("24", "b"), NetworkKey("asn", "1")]
+    with ExitStack() as seats:
+        for _ in range(share_of(1_000, "24")):
+            seats.enter_context(bus.subscribe("", site))
+        with pytest.raises(BusFullError):
+            seats.enter_context(bus.subscribe("", site))
+        seats.enter_context(bus.subscribe("", elsewhere))
+    with bus.subscribe("", site):
         assert bus.readers == 1
 
 

@@ -8,6 +8,7 @@ from heliograph_collector.http import basic_auth
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.backend import Feed, LinkCount
 from heliograph_collector.model.records import Block, JudgedMeasurement, Vantage, Verdict
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.store import Store
 from support.fake_feed import NOW_US, World
 from support.rows import block, blocked, reachable, taken
@@ -22,7 +23,9 @@ def judged(number: int, minutes: int, verdict: Verdict) -> JudgedMeasurement:
     at_us = NOW_US - minutes * MINUTE
     vantage = Vantage(country="KZ", asn=9198, access="fixed")
     record = taken(number, position=number, at_us=at_us, who=f"{number % 6:016x}", vantage=vantage)
-    row = replace(record, id=f"{number:032x}", received_us=at_us + 1, established=True)
+    row = replace(
+        record, id=f"{number:032x}", received_us=at_us + 1, seniority=Seniority.ESTABLISHED
+    )
     return row, (verdict,)
 
 

@@ -19,6 +19,7 @@ from heliograph_collector.model.records import (
     Verdict,
     VerdictState,
 )
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.store import Store, StoreError
 from heliograph_collector.store.writers import CellWriter
 from support.crowds import RU, keep
@@ -216,29 +217,33 @@ async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
     assert [s.vantages for s in later] == [1]
 
 
-async def test_established_is_kept_with_vote_and_measurement(store: Store) -> None:
-    old, young = (replace(taken(n, who=f"n{n}"), established=n == 1) for n in (1, 2))
-    await keep(store, (old, (blocked(),)), (young, (reachable(),)))
+async def test_seniority_is_kept_with_vote_and_measurement(store: Store) -> None:
+    ages = {"n1": Seniority.ESTABLISHED, "n2": Seniority.YOUNG, "n3": Seniority.NEW}
+    ones = [replace(taken(int(n[1]), who=n), seniority=age) for n, age in ages.items()]
+    await keep(store, *((one, (blocked(),)) for one in ones))
     votes = await store.votes(T0, T0 + HOUR, 300)
-    assert {vote.pseudonym: vote.established for vote in votes} == {"n1": True, "n2": False}
-    kept = [j.measurement.established for j in await store.list_judgements(T0, T0 + HOUR)]
-    assert kept == [one.established for one in sorted((old, young), key=lambda t: t.id)]
+    assert {vote.pseudonym: vote.seniority for vote in votes} == dict(list(ages.items())[:2])
+    kept = [j.measurement for j in await store.list_judgements(T0, T0 + HOUR)]
+    assert {one.pseudonym: one.seniority for one in kept} == ages
 
 
 async def test_rows_of_older_schema_are_not_established(store: Store, tmp_path: Path) -> None:
     there = lost_row(heard_us=T0 - US)
-    told = replace(taken(1), established=True)
+    told = taken(1)
     await store.insert_block(replace(block(1, 1, (told, (blocked(),))), presence=(there,)))
-    newer = "measurements.established verdicts.established presence.heard presence.why"
+    newer = "presence.heard presence.why presence.seniority cells.established"
+    newer += " minute_cells.established"
+    newer += " measurements.seniority verdicts.seniority"
+    newer += " measurements.established verdicts.established"
     for table, column in (name.split(".") for name in newer.split()):
         store._clickhouse.command(f"ALTER TABLE {table} DROP COLUMN {column}")
     store._clickhouse.command("ALTER TABLE migrations DELETE WHERE version >= 5")
     await store.close()
     async with open_store(tmp_path) as again:
         (vote,) = await again.votes(T0, T0 + HOUR, 300)
-        assert (vote.blocked, vote.established) == (1, False)
+        assert (vote.blocked, vote.seniority) == (1, Seniority.YOUNG)
         ((found, _),) = (await again.measurements(MeasurementFilter())).items
-        assert found == taken(1)
+        assert found == replace(told, seniority=Seniority.YOUNG)
 
 
 def build_cell(**changes: Any) -> Cell:

@@ -6,19 +6,25 @@ from dataclasses import replace
 
 import pytest
 
+from heliograph.observation import Measurement
+from heliograph_collector.aggregate.rollup import roll_up, roll_up_bins
 from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
+    Cell,
+    JudgedMeasurement,
     ReceivedMeasurement,
     VerdictState,
     WorldTally,
 )
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store import vote_queries
 from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import DOWN, RU, UNKNOWN, keep
 from support.rows import KZ, T0, US, blocked, reachable, taken
 
 MINUTE = 60 * US
+HOUR = 60 * MINUTE
 
 
 async def test_engine_and_memory_agree_on_every_majority(store: Store) -> None:
@@ -38,7 +44,7 @@ async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> 
     bad_time = replace(reachable(), rule=TIME_BAD)
     await keep(
         store,
-        (replace(taken(1, at_us=T0 + 9), established=True), (blocked(), reachable("dc1"))),
+        (taken(1, at_us=T0 + 9), (blocked(), reachable("dc1"))),
         (taken(2, at_us=T0 + 3), (UNKNOWN,)),
         (taken(3, vantage=RU), (blocked(),)),
         (control, (blocked(),)),
@@ -50,9 +56,47 @@ async def test_opinions_are_volunteers_whole_verdicts_in_order(store: Store) -> 
     unknown, blocked_ = VerdictState.UNKNOWN, VerdictState.BLOCKED
     assert (early.started_us, early.pseudonym, early.state) == (T0 + 3, "nym2", unknown)
     assert (late.pseudonym, late.prefix, late.vantage) == ("nym1", "net-1", KZ)
-    assert late.established
+    assert late.seniority is Seniority.ESTABLISHED
     assert (late.state, late.layer, late.method) == (blocked_, "tls", "reset_after_hello")
     assert (late.reachable_endpoints, late.endpoints) == (1, 4)
+
+
+async def test_only_age_gives_a_vote_and_young_vantages_one_of_low_confidence(
+    store: Store,
+) -> None:
+    """Two-hour-old Sybils change no cell; two-day-old ones none in which somebody is older."""
+    old = [(taken(n), (reachable(),)) for n in range(3)]
+    crowd = [(taken(n), (blocked(),)) for n in range(10, 60)]
+
+    async def cell(age: Seniority, crowd: Sequence[JudgedMeasurement], number: int) -> Cell:
+        at_us = T0 + number * HOUR
+        judged = [
+            (replace(t, id=f"{number}-{t.id}", measurement=moved(t, at_us)), verdicts)
+            for t, verdicts in [
+                *(old if number % 2 else []),
+                *((replace(t, seniority=age), verdicts) for t, verdicts in crowd),
+            ]
+        ]
+        await keep(store, *judged)
+        window = (at_us, at_us + 300 * US, 300)
+        (cell,) = roll_up_bins(await store.counts(*window), [], *window)
+        votes = await store.votes(*window)
+        assert roll_up(votes, [], *window) == [cell], "engine and memory agree"
+        return cell
+
+    for age in (Seniority.NEW, Seniority.YOUNG):
+        here = await cell(age, crowd, 1 if age is Seniority.NEW else 3)
+        assert (here.vantages, here.state, here.confidence) == (3, VerdictState.REACHABLE, 0.75)
+    alone = await cell(Seniority.YOUNG, crowd, 4)
+    assert (alone.vantages, alone.state, alone.confidence) == (50, VerdictState.BLOCKED, 0.5)
+    assert alone.established == 0
+    agreeing = [(t, (reachable(),)) for t, _ in crowd]
+    here = await cell(Seniority.YOUNG, agreeing, 5)
+    assert (here.vantages, here.confidence, here.established) == (53, 0.75, 3)
+
+
+def moved(record: ReceivedMeasurement, at_us: int) -> Measurement:
+    return replace(record.measurement, started_us=at_us)
 
 
 async def test_too_many_opinions_raise(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:

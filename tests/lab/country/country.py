@@ -39,6 +39,7 @@ from lab.country.world import World, world
 from support.loopback_ca import LoopbackCA
 from support.programs import (
     PYTHONPATH,
+    age_agents,
     agent,
     ask,
     collector,
@@ -146,6 +147,7 @@ class Country:
             "--access", access, *where,
         )  # fmt: skip
         ask(self.world.command(space, joining))
+        age_agents(self.folder / "data")
 
     def populate(self, leave: Container[str] = ()) -> None:
         """Every agent but those to `leave` out joins, some side by side, and starts."""

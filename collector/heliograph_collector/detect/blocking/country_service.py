@@ -21,6 +21,8 @@ from heliograph_collector.detect.stats.voting import (
     VotesByPlace,
     count_votes,
     established_votes,
+    is_established,
+    select_voters,
     sum_votes,
 )
 from heliograph_collector.incidents.incident import IncidentState
@@ -41,6 +43,15 @@ def log_likelihood_ratio(votes: VoteCount, rate: float, limits: Thresholds) -> f
     return blocked - log_beta_binomial(
         votes.hits, votes.votes, min(rate, limits.p_bad), limits.spread
     )
+
+
+def select_votes(
+    votes: Sequence[ServiceVote], now_us: int, limits: Thresholds
+) -> list[ServiceVote]:
+    """Select the votes that count; a young one only if no established one contradicts."""
+    hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
+    pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
+    return [o for o in votes if o.witness.nym in pseudonyms]
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +89,8 @@ class OtherCountries:
         """Return whether a cell of the country failed alike.
 
         Cells of several dimensions do not count, because they are too many for so few votes. As in
-        a confirmation, a third of a cell that colludes changes nothing.
+        a confirmation, a third of a cell that colludes changes nothing, and young vantages do not
+        count.
         """
         apart_us = int(self.limits.fresh_s * SECOND_US)
         since_us = episode.started.earliest_us - apart_us
@@ -93,15 +105,19 @@ class OtherCountries:
                 and since_us <= first_failure.at_us <= until_us
             )
 
-        hits = [(o.witness, is_alike(o)) for o in country.votes if o.standing is not VoteValue.DOWN]
+        hits = [
+            (o.witness, is_alike(o))
+            for o in country.votes
+            if o.standing is not VoteValue.DOWN
+            and is_established(o.witness, self.now_us, self.limits)
+        ]
         if sum(failing for _, failing in hits) < _MIN_VOTES:
             return False
-        votes, _ = established_votes(hits, self.now_us, self.limits)
         return any(
             scope.named_fields <= 1
             and vote_count.hits >= _MIN_VOTES
             and vote_count.share >= self.limits.confirm_share
-            for scope, vote_count in count_by_cell(votes).items()
+            for scope, vote_count in count_by_cell(count_votes(hits)).items()
         )
 
 
@@ -274,8 +290,12 @@ class CountryService:
         ]
         all_votes = count_votes(hits)
         loud_cells = self._cells_over_threshold(all_votes, limits.burst, threshold)
-        votes_by_place, is_established = established_votes(hits, now_us, limits)
-        confirmed_cells = self._cells_over_threshold(votes_by_place, limits.votes, threshold)
+        votes_by_place, has_established = established_votes(hits, now_us, limits)
+        confirmed_cells = (
+            self._cells_over_threshold(votes_by_place, limits.votes, threshold)
+            if has_established
+            else ()
+        )
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = self._steady_cells()
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
@@ -289,7 +309,7 @@ class CountryService:
             if others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
             elif not episode.is_doubted(now_us):
-                episode.confirm(touched, now_us, is_established=is_established)
+                episode.confirm(touched, now_us)
 
     def _cells_over_threshold(
         self, votes: VotesByPlace, min_votes: float, threshold: float

@@ -16,10 +16,17 @@ from heliograph_collector.detect.blocking.country_service import (
     CountryServiceState,
     CountryVotes,
     OtherCountries,
+    select_votes,
 )
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
 from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -138,6 +145,8 @@ class BlockingDetector:
 
         A vote older than `fresh_s` at the end of the open bin is too old.
         """
+        if not find_seniority(vote.witness.first_us, vote.at_us, self.limits).has_vote:
+            return True  # it has no vote, now or later
         until_us = self.since_us + self.width_us
         if vote.at_us < until_us - int(self.limits.fresh_s * SECOND_US):
             return False
@@ -242,9 +251,17 @@ class BlockingDetector:
             for country, country_votes in by_country.items()
         }
         counts = {c: sum_votes(count_votes(map(_vote_hit, v))) for c, v in by_country.items()}
-        total = sum_votes(counts)
+        established = {
+            c: sum_votes(
+                count_votes(_vote_hit(o) for o in v if is_established(o.witness, end_us, limits))
+            )
+            for c, v in by_country.items()
+        }
         for country, front in sorted(service.countries.items()):
-            world_count = total.without(counts.get(country, VoteCount()))
+            # Young vantages count only if the established ones are too few for a comparison.
+            world_count = _sum_others(established, country)
+            if world_count.votes < limits.witnesses:
+                world_count = _sum_others(counts, country)
             if self._world is not None:
                 world_count = self._world.count_bin(end_us)
             front.judge_bin(
@@ -267,7 +284,12 @@ class BlockingDetector:
         by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
         for vote in _worst_per_vantage(service.latest, newcomers):
             by_country[vote.witness.place.country].append(vote)
-        return by_country, {pseudonym for pseudonym, _ in newcomers}
+        votes_by_country = {c: select_votes(v, now_us, self.limits) for c, v in by_country.items()}
+        return votes_by_country, {pseudonym for pseudonym, _ in newcomers}
+
+
+def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
+    return sum_votes(counts).without(counts.get(country, VoteCount()))
 
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:

@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.tails import quantile
-from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import VoteCount, established_votes, sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -34,6 +34,7 @@ from heliograph_collector.model.signals import (
     FAILING_VALUES,
     ServiceVote,
     VantageLocation,
+    VantageRef,
     VoteValue,
 )
 from heliograph_collector.model.thresholds import Thresholds
@@ -153,16 +154,14 @@ class BlockingEpisode:
         ]
         self.parts = (*cells, *outside)
 
-    def confirm(
-        self, cells: tuple[AffectedCell, ...], now_us: int, *, is_established: bool
-    ) -> None:
+    def confirm(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
         self.parts = cells
         self.held = ()
         self.state = IncidentState.CONFIRMED
         self.confirmed_us = now_us
         votes = sum(part.votes for part in self.parts)
         agreement = sum(part.votes * part.share for part in self.parts) / (votes + 1)
-        is_low = votes < self.limits.few or not is_established
+        is_low = votes < self.limits.few
         self.confidence = round(min(self.limits.low if is_low else self.limits.most, agreement), 3)
 
     def judge_bin(
@@ -186,7 +185,7 @@ class BlockingEpisode:
             self._withdraw(now_us, DOWN)
             return
         self._record_votes(votes_inside)
-        vote_count = _count_failures(votes_inside)
+        vote_count = self._count_failures(votes_inside, now_us)
         new_votes = [o for o in votes_inside if o.witness.nym in voters]
         self._lately = self._recent_tests(new_votes, now_us)
         if vote_count.votes < self.limits.witnesses:
@@ -196,7 +195,7 @@ class BlockingEpisode:
             self.kind, self.layer, self.method = dominant_cause(failing)
         self._clear = self._clear + 1 if vote_count.share <= self.limits.clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
-        is_quick = self._clear and not self.wary and self._has_recovered(self._lately)
+        is_quick = self._clear and not self.wary and self._has_recovered(self._lately, now_us)
         if self._clear >= needed_bins or is_quick:
             self._close(now_us)
 
@@ -205,14 +204,14 @@ class BlockingEpisode:
     ) -> None:
         """Close the episode between two bins if the newest tests alone show its end."""
         votes_inside = self._votes_inside(country_votes)
-        vote_count = _count_failures(votes_inside)
+        vote_count = self._count_failures(votes_inside, now_us)
         if (
             self.wary
             or vote_count.votes < self.limits.witnesses
             or vote_count.share > self.limits.clear_share
         ):
             return
-        if self._has_recovered(self._recent_tests(self._votes_inside(tests), now_us)):
+        if self._has_recovered(self._recent_tests(self._votes_inside(tests), now_us), now_us):
             self._record_votes(votes_inside)
             self._close(now_us)
 
@@ -268,7 +267,7 @@ class BlockingEpisode:
             if o.standing is not VoteValue.DOWN and o.at_us >= since_us
         ]
 
-    def _has_recovered(self, tests: Sequence[ServiceVote]) -> bool:
+    def _has_recovered(self, tests: Sequence[ServiceVote], now_us: int) -> bool:
         """Return whether the newest tests alone show recovery.
 
         Their likelihood ratio must reach `clear_nats`: a service that fails one time in 25 against
@@ -276,10 +275,24 @@ class BlockingEpisode:
         """
         limits = self.limits
         failing = {o.witness.nym for o in tests if o.standing in FAILING_VALUES}
-        recent_count = sum_votes(count_votes((o.witness, o.witness.nym in failing) for o in tests))
+        recent_count = self._count_votes(
+            ((o.witness, o.witness.nym in failing) for o in tests), now_us
+        )
         rate = limits.prior_bad / (limits.prior_bad + limits.prior_good)
         success_nats = (recent_count.votes - recent_count.hits) * math.log((1 - rate) / 0.5)
         return success_nats + recent_count.hits * math.log(rate / 0.5) >= limits.clear_nats
+
+    def _count_failures(self, votes_inside: Iterable[ServiceVote], now_us: int) -> VoteCount:
+        hits = (
+            (o.witness, o.standing in FAILING_VALUES)
+            for o in votes_inside
+            if o.standing is not VoteValue.DOWN
+        )
+        return self._count_votes(hits, now_us)
+
+    def _count_votes(self, hits: Iterable[tuple[VantageRef, bool]], now_us: int) -> VoteCount:
+        """Count votes, by the established vantages if they suffice to end an episode."""
+        return sum_votes(established_votes(hits, now_us, self.limits, self.limits.witnesses)[0])
 
     def _record_votes(self, votes_inside: Iterable[ServiceVote]) -> None:
         for vote in votes_inside:
@@ -299,15 +312,6 @@ class BlockingEpisode:
         self.closed_us = now_us
         was_confirmed = self.confirmed_us is not None
         self.state = IncidentState.CLOSED if was_confirmed else IncidentState.WITHDRAWN
-
-
-def _count_failures(votes_inside: Iterable[ServiceVote]) -> VoteCount:
-    hits = (
-        (o.witness, o.standing in FAILING_VALUES)
-        for o in votes_inside
-        if o.standing is not VoteValue.DOWN
-    )
-    return sum_votes(count_votes(hits))
 
 
 def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, str]:

@@ -28,9 +28,10 @@ from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     VantagePresence,
     count_silent,
+    select_established,
+    select_voting,
 )
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
-from heliograph_collector.detect.stats.voting import established_votes
 from heliograph_collector.incidents.incident import IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.thresholds import Thresholds
@@ -122,11 +123,16 @@ class _Evaluation:
             o for o in self._others if o.is_open and max(o.grown_us, o.suspected_us) >= since_us
         ]
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
-        self._vantages = [
+        vantages = [
             s
             for s in presence.list_country(candidate.country)
             if s.is_live or (s.is_silent and not s.deferred and s.lost_us >= candidate.from_us)
         ]
+        # All vantages with a vote make a suspicion; only established ones confirm.
+        self._vantages = select_voting(vantages, now_us, self._limits)
+        self._deciding, self._is_established = select_established(
+            self._vantages, now_us, self._limits, self._limits.votes
+        )
 
     def decide(self) -> CandidateOutcome:
         candidate = self._candidate
@@ -134,21 +140,19 @@ class _Evaluation:
         elapsed_s = (self._now_us - candidate.hold_us(limits)) / SECOND_US
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         common_fault = confounders.has_common_mode(self._presence, candidate.country, since_us)
-        candidate.gated = common_fault is True or confounders.is_one_carrier(self._vantages, limits)
+        candidate.gated = common_fault is True or confounders.is_one_carrier(self._deciding, limits)
         if candidate.gated:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        votes, is_established = established_votes(
-            ((s.witness, s.is_silent) for s in self._vantages), self._now_us, limits
-        )
-        if elapsed_s >= limits.hold_s and self._is_confined():
+        if self._is_established and elapsed_s >= limits.hold_s and self._is_confined():
+            votes = count_silent(self._deciding)
             cells = localize(votes, limits.confirm_share, limits.votes, limits)
             is_low = any(cell.votes < limits.few for cell in cells)
-            cells = self._select_significant(cells)
+            cells = self._select_significant(cells, self._deciding)
             if cells and (elapsed_s >= limits.hold_low_s or not is_low):
-                confidence = self._compute_confidence(cells, common_fault, is_established)
-                outage = self._update_outage(cells, confidence)
-                self._presence.exclude_from_churn(self._list_silent(cells))
-                is_power = confounders.is_power_failure(cells, self._vantages, limits)
+                confidence = self._compute_confidence(cells, common_fault)
+                outage = self._update_outage(cells, confidence, self._deciding)
+                self._presence.exclude_from_churn(_list_silent(cells, self._vantages))
+                is_power = confounders.is_power_failure(cells, self._deciding, limits)
                 self._settle_outage(outage, narrow_cells(cells, votes), is_power)
                 return CandidateOutcome.SETTLED
         return self._suspect()
@@ -164,14 +168,15 @@ class _Evaluation:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
         cells = self._select_significant(
-            localize(count_silent(self._vantages), share, limits.burst, limits)
+            localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
         )
         if not cells or any(o.is_open and o.contains(cells) for o in self._others):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
-        outage = self._update_outage(cells, limits.low)
+        outage = self._update_outage(cells, limits.low, self._vantages)
         if not self._is_late:
             return CandidateOutcome.PENDING
-        outage.held = (confounders.FEW,)
+        is_few = any(cell.votes < limits.votes for cell in cells)
+        outage.held = (confounders.FEW if is_few else confounders.YOUNG,)
         return CandidateOutcome.SETTLED
 
     def _withdraw_if_late(self, outcome: CandidateOutcome) -> CandidateOutcome:
@@ -183,7 +188,9 @@ class _Evaluation:
             outage.closed_us = self._now_us
         return outcome
 
-    def _select_significant(self, affected: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
+    def _select_significant(
+        self, affected: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
+    ) -> tuple[AffectedCell, ...]:
         """Return the cells that stand out by this burst.
 
         Cells of the candidate's own outage have stood out before and are not tested again.
@@ -191,9 +198,7 @@ class _Evaluation:
         candidate = self._candidate
         if candidate.dark is not None and candidate.dark.contains(affected):
             return tuple(affected)
-        new_silences = [
-            s for s in self._vantages if s.is_silent and s.lost_us >= candidate.burst_us
-        ]
+        new_silences = [s for s in vantages if s.is_silent and s.lost_us >= candidate.burst_us]
         cell_count = self._presence.live_cell_counts[candidate.country]
         window_s = candidate.window_s + (self._now_us - candidate.found_us) / SECOND_US
         return tuple(
@@ -204,27 +209,25 @@ class _Evaluation:
         )
 
     def _compute_confidence(
-        self, cells: Sequence[AffectedCell], common_fault: bool | None, is_established: bool
+        self, cells: Sequence[AffectedCell], common_fault: bool | None
     ) -> float:
         limits = self._limits
         votes = sum(cell.votes for cell in cells)
         agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
         caps = [limits.most, agreement]
-        caps += [limits.low] if votes < limits.few or not is_established else []
+        caps += [limits.low] if votes < limits.few else []
         caps += [limits.unwitnessed] if common_fault is None else []
         return round(min(caps), 3)
 
-    def _list_silent(self, cells: Sequence[AffectedCell]) -> list[VantagePresence]:
-        return [
-            s
-            for s in self._vantages
-            if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
-        ]
-
-    def _update_outage(self, cells: tuple[AffectedCell, ...], confidence: float) -> OutageEpisode:
+    def _update_outage(
+        self,
+        cells: tuple[AffectedCell, ...],
+        confidence: float,
+        vantages: Sequence[VantagePresence],
+    ) -> OutageEpisode:
         """Update the candidate's outage, or open it."""
         candidate = self._candidate
-        silent = self._list_silent(cells)
+        silent = _list_silent(cells, vantages)
         burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]
         started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
         outage = candidate.dark
@@ -281,6 +284,14 @@ class _Evaluation:
             )
         ]
         return max(enclosing, key=_narrowness, default=None)
+
+
+def _list_silent(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
+) -> list[VantagePresence]:
+    return [
+        s for s in vantages if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
+    ]
 
 
 def _narrowness(outage: OutageEpisode) -> tuple[int, int]:

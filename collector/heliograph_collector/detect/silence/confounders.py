@@ -10,7 +10,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     VantagePresence,
     count_silent,
 )
-from heliograph_collector.detect.stats.voting import VoteCount, sum_votes
+from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -18,6 +18,7 @@ COMMON = "common_mode"
 CARRIER = "carrier"
 POWER = "power"
 FEW = "few_votes"
+YOUNG = "young_vantages"
 
 
 def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> bool | None:
@@ -28,12 +29,13 @@ def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> b
     limits = presence.limits
     shares = []
     world_count = VoteCount()
-    for other in presence.countries:
-        if other == country:
-            continue
-        country_count = _sum_silent(
-            [s for s in presence.list_country(other) if _is_recent(s, since_us)]
-        )
+    others = [
+        [s for s in presence.list_country(other) if _is_recent(s, since_us)]
+        for other in presence.countries
+        if other != country
+    ]
+    for vantages in _prefer_established(others, since_us, limits):
+        country_count = _sum_silent(vantages)
         world_count.add(country_count)
         if country_count.votes >= limits.witnesses:
             shares.append(country_count.share)
@@ -98,6 +100,15 @@ def _is_recent(vantage: VantagePresence, since_us: int) -> bool:
     return vantage.is_live or (
         vantage.is_silent and (vantage.lost_us >= since_us or vantage.deferred)
     )
+
+
+def _prefer_established(
+    groups: Sequence[Sequence[VantagePresence]], at_us: int, limits: Thresholds
+) -> Sequence[Sequence[VantagePresence]]:
+    """Leave out young vantages if the established ones of all groups suffice for a comparison."""
+    established = [[v for v in g if is_established(v.witness, at_us, limits)] for g in groups]
+    is_enough = sum(_sum_silent(group).votes for group in established) >= limits.witnesses
+    return established if is_enough else groups
 
 
 def _sum_silent(vantages: Sequence[VantagePresence]) -> VoteCount:

@@ -3,7 +3,8 @@
 Theory of operation. Time advances from signal to signal and from timer to timer, and nothing is
 evaluated in between: the same signals give the same incidents. In each country:
 
-1. A loss without goodbye is a new silence. `burst` of them schedule an evaluation ("look").
+1. A loss without goodbye is a new silence, but new vantages have no vote. `burst` of them schedule
+   an evaluation ("look").
 2. If chance does not explain them, an OutageCandidate opens. It is evaluated at its deadlines and
    after each change, until it is settled, dropped or gated (candidate.py).
 3. The candidate's OutageEpisode is evaluated ("follow") 10 s after each change while it is open:
@@ -269,7 +270,9 @@ class SilenceDetector:
             self._schedule(vantage.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
         self._on_change(vantage, vantage.lost_us)
 
-    def _on_change(self, vantage: VantagePresence, at_us: int) -> None:
+    def _on_change(self, vantage: VantagePresence | None, at_us: int) -> None:
+        if vantage is None:
+            return
         country = vantage.place.country
         if country in self._candidates:
             self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
@@ -355,7 +358,7 @@ class SilenceDetector:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _on_replay(self, signal: OfflineReport) -> None:
-        vantage = self._presence.vantages.get(signal.nym)
+        vantage = self._presence.find_established(signal.nym, signal.at_us)
         for outage in self._outages:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
             is_nearby = vantage is not None and outage.holds(vantage.place)

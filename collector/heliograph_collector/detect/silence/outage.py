@@ -22,6 +22,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     VantagePresence,
     count_live,
     count_silent,
+    select_established,
 )
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.detect.stats.tails import quantile, upper_tail
@@ -140,7 +141,8 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
-        voters = [s for s in vantages if s.place.access != "hosting"]
+        candidates = [s for s in vantages if s.place.access != "hosting"]
+        voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
         dark_cells = localize(
             count_silent(voters), self.limits.confirm_share, min_votes, self.limits
@@ -236,7 +238,9 @@ class OutageEpisode:
         self._back = None
         phase = self._opening_phase(vantages, first_us, now_us)
         if phase is not None:
-            cells = tuple(_exclude_outages(cell, other_outages, presence) for cell in phase.parts)
+            cells = tuple(
+                _exclude_outages(cell, other_outages, presence, now_us) for cell in phase.parts
+            )
             self.turns.append(replace(phase, parts=cells))
         return False
 
@@ -244,7 +248,8 @@ class OutageEpisode:
         self, vantages: Sequence[VantagePresence], first_us: int, now_us: int
     ) -> PhaseChange | None:
         members = [s for s in vantages if s.is_silent or s.back_us >= first_us]
-        votes = count_live(members)
+        deciding, _ = select_established(members, now_us, self.limits, self.limits.witnesses)
+        votes = count_live(deciding)
         cells = localize(votes, self.limits.back_share, self.limits.witnesses, self.limits)
         if not cells:
             return None
@@ -272,7 +277,10 @@ class OutageEpisode:
 
 
 def _exclude_outages(
-    cell: AffectedCell, other_outages: Sequence[OutageEpisode], presence: PresenceTracker
+    cell: AffectedCell,
+    other_outages: Sequence[OutageEpisode],
+    presence: PresenceTracker,
+    now_us: int,
 ) -> AffectedCell:
     """Exclude cells that another outage keeps dark, because they have no vote here."""
     limits = presence.limits
@@ -281,7 +289,9 @@ def _exclude_outages(
         scope = cell.scope.intersect(other_cell.scope)
         if scope is None or scope == cell.scope:
             continue  # the cell's own votes show its return
-        silent_count = sum_votes(count_silent(_voters_in(presence, scope)))
+        voters = _voters_in(presence, scope)
+        deciding, _ = select_established(voters, now_us, limits, limits.witnesses)
+        silent_count = sum_votes(count_silent(deciding))
         if silent_count.votes >= limits.votes and silent_count.share >= limits.confirm_share:
             excluded.add(scope)
     return replace(cell, beyond=tuple(sorted(excluded)))

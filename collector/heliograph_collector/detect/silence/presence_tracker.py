@@ -7,7 +7,7 @@ losses; ingest/presence.py notices them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 from functools import partial
@@ -17,8 +17,15 @@ from heliograph_collector.detect.stats.churn import (
     silence_chance,
     silences_per_day,
 )
-from heliograph_collector.detect.stats.voting import VotesByPlace, count_votes
+from heliograph_collector.detect.stats.voting import (
+    VotesByPlace,
+    count_votes,
+    established_votes,
+    is_established,
+    select_voters,
+)
 from heliograph_collector.model.scope import Scope, scopes_of
+from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import (
     Fault,
     FaultReason,
@@ -93,9 +100,21 @@ class PresenceTracker:
             if vantage.is_expected:
                 self._count_live(vantage, +1)
 
-    def on_arrival(self, signal: VantageArrival) -> VantagePresence:
-        """Record an arrival; another location starts a new presence."""
+    def find_established(self, pseudonym: str, at_us: int) -> VantagePresence | None:
+        vantage = self.vantages.get(pseudonym)
+        if vantage is None or not is_established(vantage.witness, at_us, self.limits):
+            return None
+        return vantage
+
+    def on_arrival(self, signal: VantageArrival) -> VantagePresence | None:
+        """Record an arrival; another location starts a new presence.
+
+        A new vantage has no presence until it arrives again, after 24 minutes at most
+        (`MAX_SESSION_S`), as an older one.
+        """
         witness = signal.witness
+        if not find_seniority(witness.first_us, signal.at_us, self.limits).has_vote:
+            return None
         vantage = self.vantages.get(witness.nym)
         if vantage is None:
             vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
@@ -219,6 +238,27 @@ def affects(fault: Fault, vantage: VantagePresence) -> bool:
     """Return whether a fault of the collector affects this vantage."""
     is_in_country = fault.country in ("", vantage.place.country)
     return is_in_country and fault.carrier in ("", vantage.witness.carrier)
+
+
+def select_voting(
+    vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds
+) -> list[VantagePresence]:
+    """Select the vantages that are heard; a young one only where nobody established differs."""
+    pseudonyms = {w.nym for w, _ in select_voters(_list_votes(vantages), now_us, limits)}
+    return [s for s in vantages if s.witness.nym in pseudonyms]
+
+
+def select_established(
+    vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds, min_votes: float
+) -> tuple[list[VantagePresence], bool]:
+    """Return (the established vantages, True) if they have `min_votes`, else (the heard, False)."""
+    if established_votes(_list_votes(vantages), now_us, limits, min_votes)[1]:
+        return [s for s in vantages if is_established(s.witness, now_us, limits)], True
+    return select_voting(vantages, now_us, limits), False
+
+
+def _list_votes(vantages: Iterable[VantagePresence]) -> list[tuple[VantageRef, bool]]:
+    return [(s.witness, s.is_silent) for s in vantages]
 
 
 def count_silent(vantages: Iterable[VantagePresence]) -> VotesByPlace:

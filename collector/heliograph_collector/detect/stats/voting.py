@@ -1,10 +1,14 @@
-"""Voting: one vote per network, and only established vantages if they suffice."""
+"""Voting: one vote per network, and only established vantages if they suffice.
+
+Whatever ends, explains or contradicts an incident is counted by the same rule as what confirms it,
+or a crowd of new keys could talk an outage away.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from heliograph.units import DAY_US
+from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -68,25 +72,39 @@ def sum_votes(
     return overall
 
 
-def seniority_weight(vantage: VantageRef, at_us: int) -> float:
-    """Return 1 - 1/days for a vantage known for so many days; at least 0."""
-    days = (at_us - vantage.first_us) / DAY_US
-    return max(0.0, 1.0 - 1.0 / days) if days > 0 else 0.0
+def select_voters(
+    votes: Iterable[tuple[VantageRef, bool]], at_us: int, limits: Thresholds
+) -> list[tuple[VantageRef, bool]]:
+    """Return the votes that count: none of new vantages, and few of young ones.
+
+    A young vantage counts where no established one of the same place and access contradicts.
+    """
+    ages = [(voter, hit, find_seniority(voter.first_us, at_us, limits)) for voter, hit in votes]
+    stated = {(voter.place, hit) for voter, hit, age in ages if age is Seniority.ESTABLISHED}
+    return [
+        (voter, hit)
+        for voter, hit, age in ages
+        if age is Seniority.ESTABLISHED or (age.has_vote and (voter.place, not hit) not in stated)
+    ]
+
+
+def is_established(voter: VantageRef, at_us: int, limits: Thresholds) -> bool:
+    return find_seniority(voter.first_us, at_us, limits) is Seniority.ESTABLISHED
 
 
 def established_votes(
-    votes: Iterable[tuple[VantageRef, bool]], at_us: int, limits: Thresholds
+    votes: Iterable[tuple[VantageRef, bool]],
+    at_us: int,
+    limits: Thresholds,
+    min_votes: float | None = None,
 ) -> tuple[VotesByPlace, bool]:
     """Return (votes, True if they are of established vantages only).
 
-    A vantage is established after `standing_days`. If established vantages have too few votes to
-    confirm anything, all vantages vote, and the caller reports low confidence.
+    If established vantages have fewer than `min_votes` (`limits.votes`), all that are heard vote.
+    The caller then confirms nothing.
     """
-    all_votes = list(votes)
-    needed = 1.0 - 1.0 / limits.standing_days
-    established_only = count_votes(
-        (w, hit) for w, hit in all_votes if seniority_weight(w, at_us) >= needed
-    )
-    if sum_votes(established_only).votes >= limits.votes:
-        return established_only, True
-    return count_votes(all_votes), False
+    voters = select_voters(votes, at_us, limits)
+    counted = count_votes((v, hit) for v, hit in voters if is_established(v, at_us, limits))
+    if sum_votes(counted).votes >= (limits.votes if min_votes is None else min_votes):
+        return counted, True
+    return count_votes(voters), False

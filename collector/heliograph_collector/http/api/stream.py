@@ -2,13 +2,15 @@
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Protocol
 
 import msgspec
 from aiohttp import web
 
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
+from heliograph_collector.http.api.envelopes import forwarded_for
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusEvent, BusFullError, EventBus
@@ -16,6 +18,7 @@ from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import Block
 from heliograph_collector.store.clickhouse import StoreError
 
@@ -28,15 +31,26 @@ MIN_PAUSE_S = 2.0  # between two evaluations, so that many blocks cost no more t
 MAX_PAUSE_S = 15.0  # readings age and links change without a block
 
 
+class ReaderOrigins(Protocol):
+    def client_networks(self, forwarded_for: str) -> Sequence[NetworkKey]: ...
+
+
 class EventStream:
-    def __init__(self, bus: EventBus, heartbeat_s: float = HEARTBEAT_S) -> None:
+    """Stream of events; `origins` names the networks of readers, whose seats are limited."""
+
+    def __init__(
+        self, bus: EventBus, origins: ReaderOrigins, heartbeat_s: float = HEARTBEAT_S
+    ) -> None:
         self._bus = bus
+        self._origins = origins
         self._heartbeat_s = heartbeat_s
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         parse(request.query, ())
+        last_id = request.headers.get("Last-Event-ID", "")[:64]
+        networks = self._origins.client_networks(forwarded_for(request))
         try:
-            with self._bus.subscribe(request.headers.get("Last-Event-ID", "")[:64]) as subscription:
+            with self._bus.subscribe(last_id, networks) as subscription:
                 # Send an id first: a client cut off before the first event can resume.
                 prologue = f"id: {subscription.since}\nretry: {RETRY_MS}\n: welcome\n\n"
                 response = await start_event_stream(request, prologue)
@@ -52,7 +66,8 @@ class EventStream:
             raise Problem(
                 503,
                 "Too many readers",
-                "As many readers as we can serve are listening; try again in a minute.",
+                "As many readers as we can serve, or as one network may have, are listening; try "
+                "again in a minute.",
                 headers={"Retry-After": "60"},
             ) from None
         return response

@@ -7,6 +7,7 @@ import hashlib
 import hmac
 import ipaddress
 import logging
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from urllib.parse import unquote
 
 from heliograph.units import DAY_US
 from heliograph_collector.ingest.geo.asn_table import AsnTable
+from heliograph_collector.model.network_shares import NetworkKey
 
 log = logging.getLogger("heliograph")
 
@@ -31,6 +33,7 @@ class PeerLocation:
     country: str = "ZZ"
     asn: int = 0
     prefix: str = ""  # keyed hash of the /24 or /48; the key changes every day
+    networks: tuple[NetworkKey, ...] = ()  # narrowest first; never stored, for shares in memory
 
 
 UNKNOWN_LOCATION = PeerLocation()
@@ -61,6 +64,8 @@ class GeoLookup:
         self._asn_table = _open_table(asn_file)
         self._secret = secret
         self._trusted_proxies = trusted_proxies
+        # Of names in memory: a place may be held over midnight, when the day's key changes.
+        self._process_key = os.urandom(32)
 
     @property
     def missing_tables(self) -> list[str]:
@@ -88,18 +93,44 @@ class GeoLookup:
         if address is None:
             return UNKNOWN_LOCATION
         ip_address = str(address)
+        asn = _parse_asn(None if self._asn_table is None else self._asn_table.get(ip_address))
         return PeerLocation(
             country=_parse_country(
                 None if self._country_table is None else self._country_table.get(ip_address)
             ),
-            asn=_parse_asn(None if self._asn_table is None else self._asn_table.get(ip_address)),
-            prefix=self._hash_prefix(address, now_us),
+            asn=asn,
+            prefix=_name_networks(address, 0, self._day_key(now_us // DAY_US))[0].name,
+            networks=_name_networks(address, asn, self._process_key),
         )
 
-    def _hash_prefix(self, address: Address, now_us: int) -> str:
-        network = ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
-        day_key = hmac.digest(self._secret, b"prefix day %d" % (now_us // DAY_US), hashlib.sha256)
-        return hmac.digest(day_key, network.network_address.packed, hashlib.sha256)[:8].hex()
+    def list_past_networks(
+        self, address_chain: str, now_us: int, days: int
+    ) -> list[tuple[NetworkKey, ...]]:
+        """Name the networks of the origin as on each of the last days, today first.
+
+        The names of a day are keyed hashes, as `PeerLocation.prefix`, and may be stored.
+        """
+        address = self.find_origin(address_chain)
+        if address is None:
+            return []
+        asn = self.locate(address_chain, now_us).asn
+        today = now_us // DAY_US
+        return [_name_networks(address, asn, self._day_key(today - n)) for n in range(days)]
+
+    def _day_key(self, day: int) -> bytes:
+        return hmac.digest(self._secret, b"prefix day %d" % day, hashlib.sha256)
+
+
+def _name_networks(address: Address, asn: int, key: bytes) -> tuple[NetworkKey, ...]:
+    """Name the networks around an address, the narrowest first; an unknown AS is none."""
+    widths = (24,) if address.version == 4 else (48, 32)
+    networks = (ipaddress.ip_network((address, width), strict=False) for width in widths)
+    names = [NetworkKey(str(n.prefixlen), _hash_network(n, key)) for n in networks]
+    return (*names, NetworkKey("asn", str(asn))) if asn else tuple(names)
+
+
+def _hash_network(network: Network, key: bytes) -> str:
+    return hmac.digest(key, network.network_address.packed, hashlib.sha256)[:8].hex()
 
 
 def find_origin(address_chain: str, trusted_proxies: Sequence[Network]) -> Address | None:

@@ -35,7 +35,7 @@ async def serve_grpc(
         )
     server = grpc.aio.server(
         options=rate_limits.build_server_options(sessions),
-        maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions),
+        maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions) + rate_limits.MAX_PENDING,
     )
     intake_pb2_grpc.add_IntakeServicer_to_server(service, server)
     health_status = health.HealthServicer()

@@ -7,7 +7,9 @@ import asyncio
 import logging
 import random
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import TypeAlias
 
 import grpc
@@ -27,6 +29,7 @@ from heliograph_collector.ingest.collector_faults import (
     is_cut_off,
     update_fault,
 )
+from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION
 from heliograph_collector.ingest.grpc.session import (
     STATUS_BY_REASON,
     AgentSession,
@@ -36,8 +39,10 @@ from heliograph_collector.ingest.grpc.session import (
     build_sighting,
     offer_plan,
 )
+from heliograph_collector.ingest.pending_sessions import PendingSessions
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
+from heliograph_collector.model.network_shares import NetworkShares
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 
@@ -76,6 +81,8 @@ class IntakeService(IntakeServicer):
         self._max_sessions = max_sessions
         self._allows_strangers = allows_strangers
         self._rng = rng
+        self._pending = PendingSessions(rate_limits.MAX_PENDING)
+        self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
         self._goodbye_rows: asyncio.Queue[JournalRow] = asyncio.Queue(max_sessions)
         self.stall_monitor = StallMonitor(responder.receiver.clock, connections)
@@ -95,7 +102,7 @@ class IntakeService(IntakeServicer):
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
         try:
             async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
-                response = await self._enrol_agent(request)
+                response = await self._enrol_agent(request, _address_chain(context))
         except EnrolmentRefusedError as refused:
             enrolments.labels(refused.reason).inc()
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
@@ -105,7 +112,7 @@ class IntakeService(IntakeServicer):
         enrolments.labels("enrolled").inc()
         return response
 
-    async def _enrol_agent(self, request: pb.EnrolRequest) -> pb.EnrolResponse:
+    async def _enrol_agent(self, request: pb.EnrolRequest, address_chain: str) -> pb.EnrolResponse:
         """Enroll an agent. Raises EnrolmentRefusedError."""
         if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
             raise EnrolmentRefusedError("bad_proof")
@@ -117,8 +124,12 @@ class IntakeService(IntakeServicer):
                 directory.fleet.enrol_agent, request.token, request.public_key, version, now_s
             )
         elif self._allows_strangers:
+            wall_us = self._receiver.clock.wall_us()
+            networks = self._receiver.geo.list_past_networks(
+                address_chain, wall_us, quarantine.NAMED_DAYS
+            )
             agent = await asyncio.to_thread(
-                quarantine.enrol_without_invite, directory.fleet, request.public_key, version, now_s
+                directory.enrol_stranger, request.public_key, version, now_s, networks
             )
         else:
             raise EnrolmentRefusedError("invite_wanted")
@@ -165,17 +176,36 @@ class IntakeService(IntakeServicer):
             metrics.hellos.labels("busy").inc()
             wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
-        # An intermediary's address locates nobody.
-        address_chain = "" if _declared_place(context) else _address_chain(context)
-        location = self._receiver.geo.locate(address_chain, self._receiver.clock.wall_us())
+        origin = self._receiver.geo.locate(_address_chain(context), self._receiver.clock.wall_us())
+        # An intermediary's address locates nobody, but it holds the places that it takes.
+        location = replace(UNKNOWN_LOCATION, networks=origin.networks)
+        location = location if _declared_place(context) else origin
         try:
-            connection = await accept_hello(context, self._receiver, location)
-            reason = await self._run_session(context, connection)
+            connection = await accept_hello(context, self._receiver, location, self._pending)
+            with self._hold_stranger_seat(connection):
+                reason = await self._run_session(context, connection)
         except HelloRefusedError as refused:
             metrics.hellos.labels(refused.outcome).inc()
             await context.abort(refused.status, refused.outcome)
         if reason in STATUS_BY_REASON:
             await context.abort(STATUS_BY_REASON[reason], reason.value)
+
+    @contextmanager
+    def _hold_stranger_seat(self, connection: AgentConnection) -> Iterator[None]:
+        """Count a session of an agent in quarantine, so that volunteers always find room.
+
+        Raises HelloRefusedError when the strangers' share, or that of a network, is taken.
+        """
+        if connection.agent.trial_s is None:
+            yield
+            return
+        networks = connection.location.networks
+        if not self._stranger_seats.take(networks):
+            raise HelloRefusedError("full", grpc.StatusCode.RESOURCE_EXHAUSTED)
+        try:
+            yield
+        finally:
+            self._stranger_seats.give_back(networks)
 
     async def _run_session(self, context: Context, connection: AgentConnection) -> DisconnectReason:
         """Run a session. Raises HelloRefusedError when its arrival cannot be recorded."""

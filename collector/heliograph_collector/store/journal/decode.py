@@ -24,7 +24,6 @@ from heliograph_collector.model.records import (
     RowKind,
     Vantage,
     effective_time_us,
-    is_established,
 )
 from heliograph_collector.store.pseudonyms import Pseudonyms
 
@@ -167,7 +166,7 @@ def _build_record(
         role=row.role,
         vantage=vantage,
         measurement=measurement,
-        established=is_established(row.since_s, effective_us),
+        seniority=row.seniority_at(effective_us),
     )
 
 
@@ -193,6 +192,7 @@ def _build_presence(row: JournalRow, pseudonyms: Pseudonyms) -> PresenceRow:
         role=row.role,
         heard_us=row.heard_us,
         reason=_parse_fault_reason(row.body) if row.kind is RowKind.FAULT else "",
+        seniority=row.seniority_at(row.received_us),
     )
 
 

@@ -9,6 +9,7 @@ import pytest
 
 from heliograph_collector.http.api.aggregation import COUNT_NAMES
 from heliograph_collector.model.records import JudgedMeasurement, Verdict, VerdictState
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.store import Store
 from support.fake_feed import NOW_US, World
@@ -23,7 +24,7 @@ DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
 def crowd(verdict: Verdict, first: int, people: int, **what: Any) -> list[JudgedMeasurement]:
     rows: list[JudgedMeasurement] = []
     for number in range(first, first + people):
-        one = replace(taken(number, **what), established=True)
+        one = replace(taken(number, **what), seniority=Seniority.ESTABLISHED)
         if number >= 100:
             page = replace(one.measurement, experiment="web", service="", target=URL)
             one = replace(one, measurement=page)
@@ -143,7 +144,7 @@ async def test_a_text_is_no_formula_and_an_unlisted_one_nowhere(serve: Serve, st
 
 
 async def test_keys_of_yesterday_count_for_nothing(serve: Serve, store: Store) -> None:
-    rows = [(replace(one, established=False), v) for one, v in crowd(blocked(), 0, 40)]
+    rows = [(replace(one, seniority=Seniority.YOUNG), v) for one, v in crowd(blocked(), 0, 40)]
     await store.insert_block(block(1, 1, *rows))
     body = await (await ask(serve, store, JANUARY)).json()
     assert counts(body["result"]) == [0] * 5

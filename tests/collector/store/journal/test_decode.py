@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from heliograph.v1 import intake_pb2
 from heliograph.v1 import observation_pb2 as opb
 from heliograph_collector.model.records import JournalRow, RowKind
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.rows import ANNA, DAY, NAMES, T0, US, envelope_row, measurement_pb
@@ -100,16 +101,20 @@ def test_presence_keeps_time_of_hearing_and_fault_its_reason() -> None:
     assert [(one.pseudonym, one.reason, one.vantage.country) for one in odd] == [("", "", "ZZ")] * 2
 
 
-def test_established_agent_enrolled_ten_days_before() -> None:
-    def established(since_us: int, at_us: int = T0) -> bool:
+def test_seniority_is_of_the_time_of_measuring() -> None:
+    def seniority(since_us: int, at_us: int = T0) -> Seniority:
         row = replace(envelope_row(measurement_pb(at_us)), since_s=since_us // US)
         (one,) = read_rows([row], NAMES).records
-        return one.established
+        return one.seniority
 
-    assert established(T0 - 10 * DAY)
-    assert not established(T0 - 10 * DAY + US)
-    assert not established(T0 - 10 * DAY, at_us=T0 - DAY), "it counts when it was made"
-    assert not established(0), "of a journal from before nobody knows"
+    assert seniority(T0 - 14 * DAY) is Seniority.ESTABLISHED
+    assert seniority(T0 - 14 * DAY + US) is Seniority.YOUNG
+    assert seniority(T0 - 14 * DAY, at_us=T0 - DAY) is Seniority.YOUNG
+    assert seniority(T0 - DAY) is Seniority.YOUNG
+    assert seniority(T0 - DAY + US) is Seniority.NEW
+    assert seniority(T0 - DAY // 2, at_us=T0 - 60 * DAY) is Seniority.NEW, "before it enrolled"
+    assert seniority(T0 - US, at_us=T0 + DAY) is Seniority.NEW, "a clock ahead makes nobody older"
+    assert seniority(0) is Seniority.YOUNG, "of a journal from before nobody knows"
 
 
 @given(st.binary(max_size=200))

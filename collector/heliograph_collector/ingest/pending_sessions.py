@@ -1,0 +1,64 @@
+"""Sessions whose agents have not proved themselves yet, limited in all and by network.
+
+Theory of operation. A session waits from the challenge to the hello. When the places of a network,
+or all places, are taken, the newest session is let in and the oldest of that network, or of the
+largest, has to go. An agent with a known key answers within one round trip, so a flood from its own
+carrier's network does not lock it out; who holds places and says nothing loses them.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager, suppress
+
+from heliograph_collector.model.network_shares import NetworkKey, share_of
+
+_SHARE_FACTOR = 4  # of `share_of`; one /24 may be a carrier's, whose agents all return at once
+
+Waiting = dict[asyncio.Timeout, Sequence[NetworkKey]]  # oldest first
+
+
+class PendingSessions:
+    def __init__(self, capacity: int) -> None:
+        self._capacity = capacity
+        self._all: Waiting = {}
+        self._by_network: dict[NetworkKey, Waiting] = {}
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    @asynccontextmanager
+    async def wait_for_hello(
+        self, networks: Sequence[NetworkKey], timeout_s: float
+    ) -> AsyncIterator[None]:
+        """Hold a place inside the block. Raises TimeoutError when it is late or has to go."""
+        async with asyncio.timeout(timeout_s) as timeout:
+            self._make_room(networks)
+            self._all[timeout] = networks
+            for key in networks:
+                self._by_network.setdefault(key, {})[timeout] = networks
+            try:
+                yield
+            finally:
+                self._remove(timeout)
+
+    def _make_room(self, networks: Sequence[NetworkKey]) -> None:
+        for key in networks:
+            waiting = self._by_network.get(key, {})
+            if len(waiting) >= _SHARE_FACTOR * share_of(self._capacity, key.width):
+                self._evict_oldest(waiting)
+        if len(self._all) >= self._capacity:
+            largest = max(self._by_network.values(), key=len, default=self._all)
+            self._evict_oldest(largest)
+
+    def _evict_oldest(self, waiting: Waiting) -> None:
+        timeout = next(iter(waiting))
+        self._remove(timeout)
+        with suppress(RuntimeError):  # it has just ended by itself
+            timeout.reschedule(asyncio.get_running_loop().time())
+
+    def _remove(self, timeout: asyncio.Timeout) -> None:
+        for key in self._all.pop(timeout, ()):
+            waiting = self._by_network[key]
+            del waiting[timeout]
+            if not waiting:
+                del self._by_network[key]

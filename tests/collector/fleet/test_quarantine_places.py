@@ -1,0 +1,129 @@
+"""Places in quarantine: they cannot be stuffed by one network, nor held by nobody."""
+
+import hashlib
+import sqlite3
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.fleet import EnrolmentRefusedError, Fleet, quarantine
+from heliograph_collector.model.network_shares import NetworkKey
+
+NOW_S = 1_700_000_000
+SITE, ELSEWHERE = "203.0.113", "198.51.100"
+Names = list[tuple[NetworkKey, ...]]
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    registry = Fleet(tmp_path)
+    yield registry
+    registry.close()
+
+
+@pytest.fixture
+def few_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(quarantine, "MAX_IN_QUARANTINE", 100)  # so a /24 has 5
+
+
+def names(site: str, day: int = 0, asn: int = 0) -> Names:
+    """The names of a network on this day and the one before."""
+    wide = (NetworkKey("asn", str(asn)),) if asn else ()
+    return [(NetworkKey("24", f"{site} on {d}"), *wide) for d in (day, day - 1)]
+
+
+def enrol(fleet: Fleet, number: int, networks: Names, now_s: int = NOW_S) -> bytes:
+    key = hashlib.sha256(b"%d" % number).digest()
+    return quarantine.enrol_without_invite(fleet, key, "", now_s, networks).id
+
+
+def refused(fleet: Fleet, number: int, networks: Names, now_s: int = NOW_S) -> str:
+    with pytest.raises(EnrolmentRefusedError) as error:
+        enrol(fleet, number, networks, now_s)
+    return error.value.reason
+
+
+@pytest.mark.usefixtures("few_places")
+def test_a_network_takes_its_share_and_a_newcomer_elsewhere_gets_in(fleet: Fleet) -> None:
+    for number in range(5):
+        enrol(fleet, number, names(SITE))
+    assert refused(fleet, 5, names(SITE)) == "network_full"
+    assert refused(fleet, 5, names(SITE, day=1)) == "network_full", "its new name is no new network"
+    enrol(fleet, 3, names(SITE))  # who has a place keeps it
+    enrol(fleet, 6, names(ELSEWHERE))
+
+
+@pytest.mark.usefixtures("few_places")
+def test_an_operator_of_many_networks_has_a_share_too(fleet: Fleet) -> None:
+    for number in range(20):
+        enrol(fleet, number, names(f"10.0.{number}", asn=64_500))
+    assert refused(fleet, 20, names("10.0.20", asn=64_500)) == "network_full"
+    enrol(fleet, 20, names("10.0.20", asn=64_501))
+
+
+@pytest.mark.usefixtures("few_places")
+def test_places_without_results_expire_and_those_with_results_do_not(fleet: Fleet) -> None:
+    agents = [enrol(fleet, n, names(f"10.0.{n}")) for n in range(100)]
+    assert refused(fleet, 100, names(ELSEWHERE)) == "no_room"
+    kept = agents[:99]
+    quarantine.record_results(fleet, dict.fromkeys(kept, NOW_S + 3_600))
+    late_s = NOW_S + quarantine.PLACE_S + 1
+    enrol(fleet, 100, names(ELSEWHERE), late_s)
+    assert {a.id for a in fleet.list_agents()} >= set(kept)
+    assert agents[99] not in {a.id for a in fleet.list_agents()}
+    assert refused(fleet, 101, names(ELSEWHERE), late_s) == "no_room"
+    assert quarantine.clear_quarantine(fleet, kept[0]), "who leaves makes room"
+    enrol(fleet, 101, names(ELSEWHERE), late_s)
+
+
+def test_nobody_loses_a_place_that_nobody_needs(fleet: Fleet) -> None:
+    """A volunteer who was offline for a week goes on."""
+    agent = enrol(fleet, 1, names(SITE))
+    enrol(fleet, 2, names(SITE), NOW_S + 7 * 86_400)
+    assert fleet.get_agent(agent) is not None
+
+
+def test_work_of_an_enrollment_does_not_grow_with_the_fleet(fleet: Fleet) -> None:
+    def count_steps(number: int) -> int:
+        steps = 0
+
+        def count() -> int:
+            nonlocal steps
+            steps += 1
+            return 0
+
+        fleet._db.set_progress_handler(count, 1)  # one instruction of SQLite's machine
+        enrol(fleet, number, names(ELSEWHERE))
+        fleet._db.set_progress_handler(None, 0)
+        return steps
+
+    before = count_steps(1_000_000)
+    with fleet.transaction() as db:
+        db.executemany(
+            "INSERT INTO agents (id, public_key, role, version, created_s, trial_s, result_s)"
+            " VALUES (?, x'', 'volunteer', '', 1, 1, ?)",
+            [(n.to_bytes(16, "big"), NOW_S) for n in range(5_000)],
+        )
+        db.execute("INSERT INTO quarantine_networks SELECT '', id FROM agents WHERE created_s = 1")
+    assert count_steps(1_000_001) < before + 200
+
+
+def test_agents_of_an_earlier_version_keep_their_places(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "fleet.db") as db:
+        db.execute(
+            "CREATE TABLE agents (id BLOB PRIMARY KEY, public_key BLOB NOT NULL,"
+            " role TEXT NOT NULL, version TEXT NOT NULL, created_s INTEGER NOT NULL,"
+            " revoked_s INTEGER, last_seen_s INTEGER, country TEXT NOT NULL DEFAULT 'ZZ',"
+            " asn INTEGER NOT NULL DEFAULT 0, access TEXT NOT NULL DEFAULT 'unknown',"
+            " trial_s INTEGER) WITHOUT ROWID"
+        )
+        db.execute(
+            "INSERT INTO agents (id, public_key, role, version, created_s, asn, trial_s)"
+            " VALUES (x'01', x'02', 'volunteer', '', 5, 64500, 5)"
+        )
+    for _ in range(2):
+        fleet = Fleet(tmp_path)
+        counts = dict(fleet.read_rows("SELECT network, agents FROM quarantine_counts"))
+        fleet.close()
+        assert counts == {"": 1, "asn 64500": 1}

@@ -1,0 +1,100 @@
+"""Sessions without a hello: a flood ends with the flooders, known keys get in beside it."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.pending_sessions import PendingSessions
+from heliograph_collector.model.network_shares import NetworkKey
+from support.intake import Caller, beat, channel, enrolled, greeted, hear, ingest_server, refusal
+
+SITE, OTHER = [NetworkKey("24", "site")], [NetworkKey("24", "other")]
+
+
+async def wait_in(
+    pending: PendingSessions, networks: list[NetworkKey], entered: asyncio.Event
+) -> str:
+    try:
+        async with pending.wait_for_hello(networks, 60.0):
+            entered.set()
+            await asyncio.Event().wait()
+    except TimeoutError:
+        return "evicted"
+    return ""
+
+
+@pytest.fixture
+async def tasks() -> AsyncIterator[list[asyncio.Task[str]]]:
+    started: list[asyncio.Task[str]] = []
+    yield started
+    for task in started:
+        task.cancel()
+    await asyncio.gather(*started, return_exceptions=True)
+
+
+async def enter(
+    tasks: list[asyncio.Task[str]], pending: PendingSessions, networks: list[NetworkKey]
+) -> asyncio.Task[str]:
+    entered = asyncio.Event()
+    tasks.append(asyncio.create_task(wait_in(pending, networks, entered)))
+    async with asyncio.timeout(10):
+        await entered.wait()
+    return tasks[-1]
+
+
+async def test_a_network_over_its_share_loses_its_oldest(tasks: list[asyncio.Task[str]]) -> None:
+    pending = PendingSessions(20)  # so a /24 has 4
+    other = await enter(tasks, pending, OTHER)
+    oldest, *rest = [await enter(tasks, pending, SITE) for _ in range(5)]
+    assert await oldest == "evicted"
+    assert not any(task.done() for task in (other, *rest))
+    assert len(pending) == 5
+
+
+async def test_when_all_is_full_the_largest_network_pays(tasks: list[asyncio.Task[str]]) -> None:
+    pending = PendingSessions(4)
+    other = await enter(tasks, pending, OTHER)
+    first = await enter(tasks, pending, [])
+    for number in range(9):
+        await enter(tasks, pending, [NetworkKey("asn", "1"), NetworkKey("48", str(number))])
+    assert len(pending) == 4
+    assert not other.done()
+    assert not first.done()
+
+
+async def test_a_known_agent_behind_a_flooded_nat_connects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(rate_limits, "MAX_PENDING", 10)
+    async with ingest_server(tmp_path) as server, AsyncExitStack() as stack:
+        caller = await enrolled(server)
+        for _ in range(3):
+            stub = await stack.enter_async_context(channel(server))
+            for _ in range(8):  # as many as one connection may have
+                await hear(stub.Session())
+        stub = await stack.enter_async_context(channel(server))
+        call = await greeted(stub, caller)
+        assert (await beat(call)).HasField("clock")
+        call.cancel()
+
+
+async def test_agents_in_quarantine_leave_room_for_volunteers(tmp_path: Path) -> None:
+    async with (
+        ingest_server(tmp_path, allows_strangers=True, sessions=4) as server,
+        channel(server) as stub,
+    ):
+        strangers = [Caller(server.keyring) for _ in range(2)]
+        for stranger in strangers:
+            await stub.Enrol(stranger.enrol_request(b""), timeout=10)
+        first = await greeted(stub, strangers[0])
+        assert (await beat(first)).HasField("clock")
+        second = await greeted(stub, strangers[1])
+        assert (await refusal(second.read())).details() == "full"
+        volunteer = await greeted(stub, await enrolled(server))
+        assert (await beat(volunteer)).HasField("clock")
+        first.cancel()
+        volunteer.cancel()
