@@ -206,7 +206,7 @@ def test_the_control_comes_back_when_killed_and_goes_when_we_do(tmp_path: Path) 
         config = prepare(tmp_path, port).read_text()
         with served(tmp_path / "data", config=config) as home:
             home.wait_for("http")
-            until_now(lambda: '"controls": 1' in home.get("/api/v1/status")[1])
+            until_now(lambda: '"controls":1' in home.get("/api/v1/status")[1])
             first = control_of(home.data)
             os.kill(first, signal.SIGKILL)
             until_now(lambda: control_of(home.data) not in (0, first))
