@@ -6,20 +6,23 @@ from datetime import UTC, datetime
 from typing import Any
 
 from heliograph.clock import SystemClock
+from heliograph.units import SECOND_US
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.fleet import EnrolledAgent, Fleet
-from heliograph_collector.fleet.quarantine import clear_quarantine
+from heliograph_collector.fleet.quarantine import clear_quarantine, vouch_for
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "agents",
-        "list agents, revoke one, or clear its quarantine",
+        "list agents, revoke one, clear its quarantine, or vouch for it",
         "agents list",
-        description="Lists enrolled agents, revokes one at once, or clears its quarantine.",
+        description="Lists enrolled agents, revokes one, clears its quarantine, or vouches for it.",
     )
-    actions = command.add_subparsers(dest="action", metavar="list|revoke|clear", required=True)
+    actions = command.add_subparsers(
+        dest="action", metavar="list|revoke|clear|vouch", required=True
+    )
     listing = add_command(actions, "list", "print the agents", "agents list --json")
     listing.add_argument("--json", action="store_true", help="print a JSON array")
     revoking = add_command(actions, "revoke", "revoke an agent for good", "agents revoke 3f9a")
@@ -31,7 +34,14 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "agents clear 3f9a",
     )
     clearing.add_argument("id", metavar="ID", help="the agent's id, or its first characters")
-    for action in (listing, revoking, clearing):
+    vouching = add_command(
+        actions,
+        "vouch",
+        "give a full vote to an agent whose volunteer you know, without two weeks of waiting",
+        "agents vouch 3f9a",
+    )
+    vouching.add_argument("id", metavar="ID", help="the agent's id, or its first characters")
+    for action in (listing, revoking, clearing, vouching):
         add_common_options(action)
 
 
@@ -42,6 +52,8 @@ def run(args: argparse.Namespace) -> int:
             return _revoke_agent(fleet, args.id)
         if args.action == "clear":
             return _clear_agent(fleet, args.id)
+        if args.action == "vouch":
+            return _vouch_for_agent(fleet, args.id)
         agents = fleet.list_agents()
     finally:
         fleet.close()
@@ -59,6 +71,13 @@ def _clear_agent(fleet: Fleet, id_prefix: str) -> int:
     if not clear_quarantine(fleet, agent.id):
         raise CommandError(f"{agent.id.hex()} counts already.")
     print(f"{agent.id.hex()} counts from now on.")
+    return 0
+
+
+def _vouch_for_agent(fleet: Fleet, id_prefix: str) -> int:
+    agent = _find_agent(fleet, id_prefix)
+    vouch_for(fleet, agent.id, SystemClock().wall_us() // SECOND_US)
+    print(f"{agent.id.hex()} counts as established from its next session on.")
     return 0
 
 

@@ -14,6 +14,7 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from heliograph.keys import agent_id
+from heliograph.units import DAY_S
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
 from heliograph_collector.model.network_shares import NetworkKey, share_of
 
@@ -23,6 +24,7 @@ MAX_IN_QUARANTINE = 10_000
 PLACE_S = 48 * 3_600  # assumed; a place without an accepted result for so long is free again
 NAMED_DAYS = 31  # a network's name changes daily; its places of so many days count together
 MAX_EXPIRED = 100  # places that one enrollment frees, so that its work is bounded
+VOUCHED_S = 30 * DAY_S  # assumed: above the age at which a vantage is established
 MAX_FORKS = 3  # assumed; one fork may come from a power failure that damaged the spool
 _MARK_CLONED_SQL = "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?"
 
@@ -157,3 +159,12 @@ def clear_quarantine(fleet: Fleet, agent: bytes) -> bool:
         " WHERE id = ? AND (trial_s IS NOT NULL OR cloned_s IS NOT NULL)"
     )
     return fleet.change_row(sql, agent)
+
+
+def vouch_for(fleet: Fleet, agent: bytes, now_s: int) -> None:
+    """Let an agent count as an old one, because the operator knows who runs it."""
+    with fleet.transaction() as db:
+        db.execute(
+            "UPDATE agents SET created_s = min(created_s, ?), trial_s = NULL WHERE id = ?",
+            (now_s - VOUCHED_S, agent),
+        )
