@@ -23,6 +23,7 @@ from heliograph.v1 import intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, open_keyring
 from support.intake import CLOCK, Caller, greeted, measurement, receipts
 from support.loopback_plan import prepare
+from support.programs import ask, collector
 from support.serve_process import NO_CONTROL, Served, served, start
 from support.tcp_server import say_nothing, tcp_server
 from support.waiting import until_now
@@ -98,6 +99,44 @@ def test_nobody_else_on_the_machine_can_read_what_it_keeps(home: Served) -> None
                 modes[name] = (Path(folder) / name).lstat().st_mode
     assert {name for name, mode in modes.items() if stat.S_ISREG(mode) and mode & 0o077} == set()
     assert "journal.db" in modes
+
+
+def test_damaged_fleet_is_told_in_a_sentence(tmp_path: Path) -> None:
+    Fleet(tmp_path).close()
+    content = bytearray((tmp_path / "fleet.db").read_bytes())
+    content[8_192:12_288] = os.urandom(4_096)  # a page that no query of the start reads
+    (tmp_path / "fleet.db").write_bytes(content)
+    assert "fleet.db cannot be used (it is damaged): restore a backup" in refused(start(tmp_path))
+
+
+async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
+    """Anybody can send them, to each service, without a login."""
+    before = len(home.log.read_text().splitlines())
+    async with grpc.aio.secure_channel(*channel_arguments(home)) as channel:
+        for method in ("heliograph.v1.Intake/Enrol", "grpc.health.v1.Health/Check") * 10:
+            unary: Any = channel.unary_unary(f"/{method}")
+            with pytest.raises(grpc.aio.AioRpcError):
+                await unary(b"\xff\xff", timeout=10)
+        session: Any = channel.stream_stream("/heliograph.v1.Intake/Session")
+        call = session(timeout=10)
+        await call.write(b"\xff\xff")
+        with pytest.raises(grpc.aio.AioRpcError):
+            [_ async for _ in call]  # its challenge, and then the refusal
+    (line,) = home.log.read_text().splitlines()[before:]
+    assert line.startswith("Malformed requests refused: 1 ")
+
+
+def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: Path) -> None:
+    """The proof is a restore; the second collector has the first one's keys and page."""
+    saved, data = tmp_path / "saved", tmp_path / "again"
+    assert "proved by a restore" in ask(collector("backup", saved, "--data", home.data))
+    ask(collector("restore", saved, "--data", data))
+    assert not list(home.data.glob("backup.scratch"))
+    with served(data) as again:
+        again.wait_for("http")
+        assert open_keyring(data, []).pin == open_keyring(home.data, []).pin
+    (data / "restore.unfinished").touch()
+    assert "did not end" in refused(start(data))
 
 
 def refused(collector: Served) -> str:

@@ -13,7 +13,10 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+
+import msgspec
 
 from heliograph import envelope
 from heliograph.clock import SystemClock
@@ -31,6 +34,7 @@ from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store
+from heliograph_collector.store.table_snapshot import TableSummary
 
 BLOCK = 64  # as the writer takes them at most
 AT_ONCE = 16  # appends that wait for one commit
@@ -146,25 +150,32 @@ async def _store(
         await update_bins(store, since_us, until_us, 60)
     exported = folder / "exported"
     exported.mkdir()
-    counts = await store.export(exported)
-    del counts["blocks"]  # marks of the blocks, which merge as they please
-    (exported / EXPORTED).write_text(json.dumps(counts))
+    async with store.open_snapshot() as snapshot:
+        (exported / EXPORTED).write_bytes(msgspec.json.encode(snapshot.tables))
+        for table in snapshot.tables:
+            with (exported / f"{table.name}.native").open("wb") as file:
+                async for piece in store.read_table(table.name):
+                    file.write(piece)
     await store.close()
     return {
         "observations": sum(len(t.measurement.observations) for each in judged for t, _ in each),
         "verdicts": sum(len(verdicts) for each in judged for _, verdicts in each),
-        "rows": sum(counts.values()),
+        "rows": sum(table.rows for table in snapshot.tables),
     }
 
 
 async def bulk(folder: Path) -> dict[str, object]:
     exported = folder / "exported"
-    rows = json.loads((exported / EXPORTED).read_text())
+    content = (exported / EXPORTED).read_bytes()
+    tables = msgspec.json.decode(content, type=tuple[TableSummary, ...])
+    rows = {table.name: table.rows for table in tables}
     store = Store(f"chdb://{folder}/bulk")
     await store.open()
     meter = Meter(rows["measurements"])
     with meter.stage("bulk"):
-        await store.load(exported, rows)
+        for table in tables:
+            with (exported / f"{table.name}.native").open("rb") as file:
+                await store.load_table(table, iter(partial(file.read, 1_048_576), b""), exported)
     await store.close()
     return {"cpu_us": meter.cpu_us, "wall_s": meter.wall_s}
 

@@ -10,12 +10,23 @@ import asyncio
 import json
 import logging
 import signal
+import sqlite3
 import sys
 from datetime import UTC, datetime
+from pathlib import Path
 
-from heliograph.error_group import find_first_error
-from heliograph_collector.config.errors import CannotServeError
+from heliograph.clock import SystemClock
+from heliograph.error_group import flatten_errors
+from heliograph_collector.config.errors import (
+    CannotServeError,
+    describe_database_error,
+    describe_os_error,
+)
 from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet import KeysError
+from heliograph_collector.ingest.grpc.malformed_requests import LOGGER as GRPC_LOGGER
+from heliograph_collector.ingest.grpc.malformed_requests import MalformedRequestFilter
+from heliograph_collector.store.journal.journal import JournalError
 
 _QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
@@ -42,6 +53,7 @@ def configure_logging(log_format: str) -> None:
     logging.basicConfig(level=logging.INFO, handlers=[handler])
     for name in _QUIET_LOGGERS:
         logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger(GRPC_LOGGER).addFilter(MalformedRequestFilter(SystemClock()))
     logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name client addresses
 
 
@@ -50,11 +62,20 @@ def serve(config: Config) -> int:
     configure_logging(config.log)
     try:
         return asyncio.run(_run_until_stopped(config))
-    except BaseExceptionGroup as group:
-        refused, others = group.split(CannotServeError)
-        if refused is None or others is not None:
+    except Exception as error:
+        sentences = [_describe_cause(leaf, config.data) for leaf in flatten_errors(error)]
+        if not all(sentences):
             raise
-        raise CannotServeError(str(find_first_error(refused))) from group
+        raise CannotServeError(sentences[0]) from error
+
+
+def _describe_cause(error: BaseException, data: Path) -> str:
+    """Describe what an operator can remove; "" for a bug."""
+    if isinstance(error, OSError):
+        return describe_os_error(error.filename or data, error) if error.errno else ""
+    if isinstance(error, sqlite3.Error):
+        return describe_database_error(f"A database in {data}", error)
+    return str(error) if isinstance(error, (CannotServeError, JournalError, KeysError)) else ""
 
 
 async def _run_until_stopped(config: Config) -> int:

@@ -24,6 +24,7 @@ from heliograph_collector.fleet.plans import list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
+from heliograph_collector.store.backup import RESTORE_MARK
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
@@ -64,6 +65,10 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
     """Open what the roles share; `stack` closes it. Raises CannotServeError."""
     try:
         config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if (config.data / RESTORE_MARK).exists():
+            raise CannotServeError(
+                f"{config.data} holds a restore that did not end: remove it, and restore again."
+            )
         services = (
             load_services(config.services_file) if config.services_file else load_shipped_services()
         )
@@ -80,6 +85,8 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         keyring = open_keyring(config.data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
     except sqlite3.Error as error:
         raise explain_unusable_database(config.data / "fleet.db", error) from error
+    except OSError as error:
+        raise explain_unusable_directory(config.data, error) from error
     except KeysError as error:
         raise CannotServeError(str(error)) from error
     clock = GuardedClock(BootClock(), journal.alive_before_us)

@@ -77,6 +77,7 @@ from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARIS
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
+from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import Store, StoreError
@@ -228,7 +229,7 @@ class PublishRole:
 
 
 class JobsRole:
-    """Rollups, daily files, corroboration, and reviews of the fleet."""
+    """Rollups, daily files, corroboration, reviews of the fleet, and backups."""
 
     def __init__(self, context: AppContext, store: Store, corroboration: Corroboration) -> None:
         config = context.config
@@ -250,6 +251,7 @@ class JobsRole:
         self._quarantine_review = QuarantineReview(
             context.fleet, clock, Pseudonyms(context.keyring.secret)
         )
+        self._backup_server = BackupServer(store, config.data)
         self.listeners: Sequence[BlockListener] = (self.cell_updater, self._quarantine_review)
 
     async def run(self, feed: PublishedFeed) -> None:
@@ -258,6 +260,7 @@ class JobsRole:
             group.create_task(self.cell_updater.run())
             group.create_task(self._daily_totals.run())
             group.create_task(self._quarantine_review.run())
+            group.create_task(self._backup_server.run())
             if self._context.config.dumps_days:
                 group.create_task(self._dump_writer.run())
             group.create_task(self._corroboration.run(feed))

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from heliograph_collector.config.errors import describe_database_error, describe_os_error
 from heliograph_collector.fleet import KeysError
 
 if TYPE_CHECKING:
@@ -83,9 +84,9 @@ def main(argv: Sequence[str]) -> int:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except OSError as error:
-        return _print_failure(f"{error.filename or 'a file'} cannot be used ({error.strerror}).")
+        return _print_failure(describe_os_error(error.filename or "a file", error))
     except sqlite3.Error as error:
-        return _print_failure(f"fleet.db cannot be used ({error}): restore it from a backup.")
+        return _print_failure(describe_database_error("fleet.db", error))
     except KeyboardInterrupt:
         return _print_failure("stopped.")
     return code

@@ -1,14 +1,28 @@
-"""Command `heliograph-collector backup`: save all data of a collector."""
+"""Command `heliograph-collector backup`: save all data of a collector, which may run."""
 
 import argparse
 import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+import os
+import shutil
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
+from heliograph_collector.config.endpoint_file import read_endpoint
 from heliograph_collector.config.settings import Config
+
+if TYPE_CHECKING:
+    from heliograph_collector.store.backup.archive import Manifest
+    from heliograph_collector.store.backup.encryption import BackupKey, SealedKey
+    from heliograph_collector.store.backup.save import TableSource
+    from heliograph_collector.store.store import Store
+    from heliograph_collector.store.table_snapshot import StoreSnapshot
+
+SCRATCH = "backup.scratch"  # in the data directory
+_SPACE_FACTOR = 2  # a proof needs the tables again, and a spool file of one; assumed
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -16,26 +30,24 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         commands,
         "backup",
         "save everything into a new directory",
-        "backup /mnt/backup/heliograph-1",
-        description="Saves store, journal, fleet, alert log and keys into a new directory. "
-        "Stop serve first: the embedded store has one owner at a time; agents keep their results "
-        "meanwhile.",
+        "backup /mnt/backup/heliograph-1 --to recipient.pub",
+        description="Saves store, journal, fleet, logs and keys into a new directory, also while "
+        "serve runs, and proves it by restoring it into a scratch directory. Encryption: `openssl "
+        "genpkey -algorithm X25519 -out backup.key` makes a private key, to be kept elsewhere, and "
+        "`openssl pkey -in backup.key -pubout -out recipient.pub` its public key.",
     )
     command.add_argument("directory", metavar="DIR", type=Path, help="made by this command")
+    command.add_argument(
+        "--to", metavar="FILE", type=Path, help="encrypt to this X25519 public key, PEM (clear)"
+    )
+    command.add_argument(
+        "--scratch",
+        metavar="DIR",
+        type=Path,
+        help=f"where the proof is made, and removed again (DATA/{SCRATCH})",
+    )
+    command.add_argument("--no-proof", action="store_true", help="do not restore it for proof")
     add_common_options(command)
-
-
-# The alert log and the data for its reproduction; the daily files, to continue their revisions;
-# the console users, and their audit log.
-_EXTRA_FILES = (
-    "fleet.db",
-    "keys",
-    "alerts.jsonl",
-    "detect",
-    "dumps",
-    "operators.json",
-    "audit.jsonl",
-)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,36 +55,134 @@ def run(args: argparse.Namespace) -> int:
     directory = args.directory.expanduser()
     if not (config.data / "journal.db").exists():
         raise CommandError(f"{config.data} holds no collector: name its --data directory.")
-    with report_as_command_error():
-        asyncio.run(_save_backup(config, directory))
-    print(f"Saved in {directory}. The keys are in it: keep it as safe as them.")
+    with report_as_command_error(), keep_files_private():
+        manifest = asyncio.run(_save(config, directory, args))
+    rows = sum(table.rows for table in manifest.tables)
+    proof = "not proved" if args.no_proof else "proved by a restore"
+    keys = "It is encrypted" if args.to else "The keys are in it: keep it as safe as them"
+    print(
+        f"Saved in {directory}: {rows} rows, journal up to {manifest.last_position}, {proof}. "
+        f"{keys}."
+    )
     return 0
 
 
-async def _save_backup(config: Config, directory: Path) -> None:
-    from heliograph_collector.app.commands import build_store
-    from heliograph_collector.store.backup import snapshot
-    from heliograph_collector.store.journal.journal import Journal
+async def _save(config: Config, directory: Path, args: argparse.Namespace) -> "Manifest":
+    from heliograph_collector.store.backup.encryption import BackupKey
+    from heliograph_collector.store.backup.save import save_backup
 
-    journal = Journal(config.data / "journal.db")
-    store = build_store(config)
+    key: tuple[BackupKey, SealedKey] | None = BackupKey.create(args.to) if args.to else None
+    with (
+        _open_scratch(args.scratch or config.data / SCRATCH) as scratch,
+        _open_source(config) as source,
+    ):
+        proof = None if args.no_proof else RestoreProof(config, scratch)
+        return await save_backup(source, config.data, directory, scratch, proof=proof, key=key)
+
+
+@contextmanager
+def _open_scratch(scratch: Path) -> Iterator[Path]:
+    """Create a directory for one backup, in place of what a kill left; remove it at the end."""
+    from heliograph_collector.store.backup.archive import make_private_folder
+    from heliograph_collector.store.directory_lock import DirectoryLock
+
+    make_private_folder(scratch)
+    lock = DirectoryLock(scratch, "backup")
+    work = scratch / "work"
+    shutil.rmtree(work, ignore_errors=True)
+    work.mkdir(mode=0o700)
     try:
-        await store.open()
-        extra_paths = [config.data / name for name in _EXTRA_FILES]
-        await snapshot(journal, store, directory, [path for path in extra_paths if path.exists()])
+        yield work
     finally:
-        await store.close()
-        await journal.close()
+        shutil.rmtree(work, ignore_errors=True)
+        lock.release()
+        if scratch.name == SCRATCH:
+            shutil.rmtree(scratch, ignore_errors=True)
+
+
+@contextmanager
+def _open_source(config: Config) -> "Iterator[TableSource]":
+    """Yield the store of a running collector, or our own while no collector may start."""
+    from heliograph_collector.app.commands import build_store
+    from heliograph_collector.store.backup.live import LiveTables
+    from heliograph_collector.store.directory_lock import DirectoryInUseError, DirectoryLock
+
+    try:
+        lock = DirectoryLock(config.data, "journal")
+    except DirectoryInUseError:
+        if not read_endpoint(config.data, "pid"):  # another command has it
+            raise
+        yield LiveTables(config.data)
+        return
+    try:
+        yield _StoppedStore(build_store(config))
+    finally:
+        lock.release()
+
+
+class _StoppedStore:
+    """Store that is open only while it is read: the engine takes one directory at a time."""
+
+    def __init__(self, store: "Store") -> None:
+        self._store = store
+
+    @asynccontextmanager
+    async def open_snapshot(self) -> "AsyncIterator[StoreSnapshot]":
+        try:
+            await self._store.open()
+            async with self._store.open_snapshot() as snapshot:
+                yield snapshot
+        finally:
+            await self._store.close()
+
+    def read_table(self, table: str) -> AsyncGenerator[bytes, None]:
+        return self._store.read_table(table)
+
+
+class RestoreProof:
+    """Restores a backup into a scratch directory, which compares every count and hash."""
+
+    def __init__(self, config: Config, scratch: Path) -> None:
+        self._config = config
+        self._scratch = scratch
+
+    async def prove(self, directory: Path, key: "BackupKey | None") -> None:
+        from heliograph_collector.app.commands import build_store
+        from heliograph_collector.store.backup.archive import ArchiveReader
+        from heliograph_collector.store.backup.restore import restore_backup
+
+        reader = ArchiveReader(directory, key=key)
+        needed = _SPACE_FACTOR * sum(file.bytes for file in reader.manifest.files)
+        if shutil.disk_usage(self._scratch).free < needed:
+            raise CommandError(
+                f"{self._scratch} has too little room to restore the backup for proof "
+                f"({needed // 1_000_000 + 1} MB): name another place with --scratch, or say "
+                "--no-proof."
+            )
+        data = self._scratch / "proof"
+        store = build_store(replace(self._config, data=data, store_url=""))
+        await restore_backup(reader, data, store)
+
+
+@contextmanager
+def keep_files_private() -> Iterator[None]:
+    """Create files that only their owner reads, the engine's too, whatever the umask was."""
+    mask = os.umask(0o077)
+    try:
+        yield
+    finally:
+        os.umask(mask)
 
 
 @contextmanager
 def report_as_command_error() -> Iterator[None]:
     """Convert errors of store and journal, which are sentences, to CommandError."""
+    from heliograph_collector.store.backup import BackupError
     from heliograph_collector.store.journal.journal import JournalError
     from heliograph_collector.store.migrations import SchemaError
     from heliograph_collector.store.store import DirectoryInUseError, StoreError
 
     try:
         yield
-    except (DirectoryInUseError, JournalError, SchemaError, StoreError) as error:
+    except (BackupError, DirectoryInUseError, JournalError, SchemaError, StoreError) as error:
         raise CommandError(str(error)) from error

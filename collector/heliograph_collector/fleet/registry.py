@@ -163,6 +163,7 @@ class Fleet:
             self._db.executescript(_SCHEMA)
             _add_columns(self._db)
             self._db.executescript(_SCHEMA_OF_PLACES)
+            _check_intact(self._db)
         except (OSError, sqlite3.Error):
             self._db.close()
             raise
@@ -258,6 +259,13 @@ class Fleet:
         with self._lock, self._db:
             self._db.execute("BEGIN IMMEDIATE")
             yield self._db
+
+
+def _check_intact(db: sqlite3.Connection) -> None:
+    """Find damage at the start and not in the middle of an answer. Raises sqlite3.Error."""
+    ((answer,),) = db.execute("PRAGMA quick_check(1)")
+    if answer != "ok":
+        raise sqlite3.DatabaseError("it is damaged")
 
 
 def _add_columns(db: sqlite3.Connection) -> None:

@@ -11,10 +11,12 @@ Calls block: the store runs them in its own threads. The libraries are imported 
 
 import queue
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+import tempfile
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar, TypeVarTuple
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, TypeVarTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from heliograph_collector.store.directory_lock import DirectoryLock
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
     from clickhouse_connect.driver.exceptions import Error
 
 DATABASE = "heliograph"
+CLONES = "heliograph_backup"  # database of the clones that a backup reads
 READERS = 2
 _MIB = 1_048_576
 _WEDGED_CODE = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
@@ -32,6 +35,7 @@ _LIMIT_BY_CODE = dict.fromkeys((159, 160), "time") | dict.fromkeys((307, 158), "
 _LIMIT_BY_CODE |= {241: "memory", 396: "rows"}
 _NO_SPACE_CODES = (243, 76)  # NOT_ENOUGH_SPACE, CANNOT_OPEN_FILE
 _NO_DEDUPLICATION = {"insert_deduplicate": "0"}
+_LOAD_SETTINGS = {**_NO_DEDUPLICATION, "max_partitions_per_insert_block": "0"}  # years of months
 
 Parameters = Mapping[str, object]
 _Settings = Mapping[str, int]
@@ -125,6 +129,15 @@ class ClickHouse:
         self._engine = _Engine.from_url(url, limits)
         self._lock: DirectoryLock | None = None
         self._writer = _Handle(self._engine, {"async_insert": 0, "max_threads": limits.threads})
+        # One thread: agents and readers matter more than the speed of a backup.
+        self._exporter = _Handle(
+            self._engine,
+            {
+                "max_threads": 1,
+                "max_memory_usage": limits.query_mib * _MIB,
+                "do_not_merge_across_partitions_select_final": 1,
+            },
+        )
         reader_settings = self._engine.build_reader_settings()
         self._readers = [_Handle(self._engine, reader_settings) for _ in range(READERS)]
         self._idle_readers: queue.SimpleQueue[_Handle] = queue.SimpleQueue()
@@ -161,7 +174,7 @@ class ClickHouse:
             raise StoreError(f"The store {location} cannot be made: {error.strerror}.") from error
 
     def close(self) -> None:
-        for handle in (self._writer, *self._readers):
+        for handle in (self._writer, self._exporter, *self._readers):
             handle.close()
         if self._lock is not None:
             self._lock.release()
@@ -179,14 +192,19 @@ class ClickHouse:
         if rows.num_rows:
             self._writer.run(_insert_rows, table, rows, settings)
 
-    def export(self, table: str, file: Path) -> None:
-        """Stream all rows to a file in the engine's Native format."""
-        self._writer.run(_export_table, table, file)
+    def export(self, sql: str) -> Generator[bytes, None, None]:
+        """Stream the rows of a query in the engine's Native format, all in one thread."""
+        yield from self._exporter.stream(sql)
 
-    def load(self, table: str, file: Path) -> None:
-        """Load a file that `export` wrote."""
-        if file.stat().st_size:
-            self._writer.run(_load_table, table, file)
+    def query_export(self, sql: str) -> list[tuple[Any, ...]]:
+        """Query without a limit of time, in the thread of `export`."""
+        return self._exporter.run(_run_query, sql, {}, ())
+
+    def load(
+        self, table: str, columns: Sequence[str], pieces: Iterable[bytes], spool: Path
+    ) -> None:
+        """Load what `export` streamed; the embedded engine reads it from a file in `spool`."""
+        self._writer.run(_load_table, table, columns, pieces, spool)
 
     def query_written(self, sql: str, parameters: Parameters) -> list[tuple[Any, ...]]:
         """Query through the writing handle, which surely sees the latest writes."""
@@ -240,6 +258,18 @@ class _Handle:
                 raise StoreError(f"The store cannot be reached or written: {reason}.") from error
         raise AssertionError("unreachable")
 
+    def stream(self, sql: str) -> Generator[bytes, None, None]:
+        """Stream a query's rows. Raises StoreError."""
+        from clickhouse_connect.driver.exceptions import Error
+
+        try:
+            with self.run(_open_stream, sql) as rows:
+                while piece := rows.read(_MIB):
+                    yield piece
+        except Error as error:
+            self.close()
+            raise _translate_error(error) from error
+
     def close(self) -> None:
         client = self._client
         self._client = None
@@ -275,15 +305,30 @@ def _insert_rows(client: "Client", table: str, rows: "pa.Table", settings: dict[
     client.insert_arrow(table, rows, settings=settings)
 
 
-def _export_table(client: "Client", table: str, file: Path) -> None:
-    sql = f"SELECT * FROM {table}"  # noqa: S608 the table is one of store.TABLES
-    with file.open("wb") as stream, client.raw_stream(sql, fmt="Native") as rows:
-        shutil.copyfileobj(rows, stream, _MIB)
+def _open_stream(client: "Client", sql: str) -> BinaryIO:
+    return cast("BinaryIO", client.raw_stream(sql, fmt="Native"))
 
 
-def _load_table(client: "Client", table: str, file: Path) -> None:
-    with file.open("rb") as rows:
-        client.raw_insert(table, insert_block=rows, fmt="Native", settings=_NO_DEDUPLICATION)
+def _load_table(
+    client: "Client", table: str, columns: Sequence[str], pieces: Iterable[bytes], spool: Path
+) -> None:
+    rows = iter(pieces)
+    first = next(rows, b"")  # nothing comes from an empty table
+    if first:
+        previous = tempfile.tempdir
+        tempfile.tempdir = str(
+            spool
+        )  # the library's own spool file, which is as secret as the rows
+        try:
+            client.raw_insert(
+                table,
+                list(columns) or None,
+                (piece for piece in chain((first,), rows)),
+                fmt="Native",
+                settings=_LOAD_SETTINGS,
+            )
+        finally:
+            tempfile.tempdir = previous
 
 
 def _translate_error(error: "Error") -> StoreError:

@@ -1,8 +1,16 @@
 """Store: all writes and queries, each kind in its own threads."""
 
 import asyncio
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import (
+    AsyncGenerator,
+    AsyncIterator,
+    Callable,
+    Collection,
+    Iterable,
+    Sequence,
+)
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import date
 from functools import partial
@@ -38,8 +46,10 @@ from heliograph_collector.store.daily_totals import (
     find_uncached,
     query_marks,
 )
+from heliograph_collector.store.deadline import run_with_deadline
 from heliograph_collector.store.directory_lock import DirectoryInUseError
 from heliograph_collector.store.queries import PlaceFilter, Query
+from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
 from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWriter, CellWriter
 
 __all__ = ["DirectoryInUseError", "Store", "StoreError", "StoreLimits", "TooMuchError"]
@@ -95,8 +105,10 @@ class Store:
         self._daily_totals = DailyTotals(self._clickhouse)
         self._cell_writer = CellWriter(self._clickhouse)
         self._block_writer = BlockWriter(self._clickhouse, self._daily_totals)
+        self._snapshot = TableSnapshot(self._clickhouse, TABLES)
         self.is_closed = False
         self._writer_pool = ThreadPoolExecutor(1, thread_name_prefix="store-writer")
+        self._export_pool = ThreadPoolExecutor(1, thread_name_prefix="store-export")
         self._reader_pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
@@ -112,7 +124,8 @@ class Store:
             return
         self.is_closed = True
         await asyncio.to_thread(self._reader_pool.shutdown)  # running queries hold handles
-        await _run_with_deadline(self._writer_pool, WRITE_TIMEOUT_S, self._clickhouse.close)
+        await asyncio.to_thread(self._export_pool.shutdown)
+        await run_with_deadline(self._writer_pool, WRITE_TIMEOUT_S, self._clickhouse.close)
         self._writer_pool.shutdown()
 
     async def cursor(self, journal: str) -> int:
@@ -299,43 +312,45 @@ class Store:
         free = self._clickhouse.free_bytes()
         return StoreHealth(engine=row[0], rows=row[1], bytes=row[2], parts=row[3], free_bytes=free)
 
-    async def export(self, directory: Path) -> dict[str, int]:
-        """Write every table to its own file at one moment; return their numbers of rows."""
-        return await self._run_write(self._export_tables, directory, deadline_s=BACKUP_TIMEOUT_S)
+    @asynccontextmanager
+    async def open_snapshot(self) -> AsyncIterator[StoreSnapshot]:
+        """Snapshot all tables between two blocks, for `read_table`. Raises StoreError."""
+        await self._run_write(self._snapshot.create)
+        try:
+            yield await self._run_export(self._snapshot.summarize, deadline_s=BACKUP_TIMEOUT_S)
+        finally:
+            await self._run_write(self._snapshot.drop)
 
-    async def load(self, directory: Path, rows: Mapping[str, int]) -> None:
-        """Fill empty tables from `export`. Raises StoreError when rows are missing."""
-        await self._run_write(self._load_tables, directory, rows, deadline_s=BACKUP_TIMEOUT_S)
+    async def read_table(self, table: str) -> AsyncGenerator[bytes, None]:
+        """Read a table of the open snapshot in the engine's Native format. Raises StoreError."""
+        pieces = self._snapshot.read(table)
+        try:
+            while piece := await self._run_export(next, pieces, b""):
+                yield piece
+        finally:
+            await self._run_export(pieces.close)
+
+    async def load_table(self, summary: TableSummary, pieces: Iterable[bytes], spool: Path) -> None:
+        """Fill an empty table; `spool` is a directory for a temporary file.
+
+        Raises StoreError when the table does not come out as `summary` says.
+        """
+        load = self._snapshot.load
+        await self._run_write(load, summary, pieces, spool, deadline_s=BACKUP_TIMEOUT_S)
 
     async def is_empty(self) -> bool:
-        """Return whether all tables are empty."""
-        return await self._run_write(self._is_empty)
+        """Return whether all tables are empty. Raises StoreError."""
+        return await self._run_write(self._snapshot.count_rows) == 0
 
-    def _export_tables(self, directory: Path) -> dict[str, int]:
-        for table in TABLES:
-            self._clickhouse.export(table, directory / f"{table}.native")
-        return {table: self._count_rows(table) for table in TABLES}
-
-    def _load_tables(self, directory: Path, rows: Mapping[str, int]) -> None:
-        for table in TABLES:
-            if table in rows:  # an older snapshot may lack the table
-                self._clickhouse.load(table, directory / f"{table}.native")
-                if self._count_rows(table) != rows[table]:
-                    raise StoreError(
-                        f"{directory}: {table} has not the {rows[table]} rows it was written with."
-                    )
-
-    def _is_empty(self) -> bool:
-        return not any(self._count_rows(table) for table in TABLES)
-
-    def _count_rows(self, table: str) -> int:
-        sql = f"SELECT count() AS rows_ FROM {table}"  # noqa: S608 the table is one of TABLES
-        return int(self._clickhouse.query_written(sql, {})[0][0])
+    async def clear(self) -> None:
+        """Delete all rows."""
+        await self._run_write(self._snapshot.clear)
 
     def _open_engine(self) -> None:
         self._clickhouse.open()
         try:
             migrations.prepare_schema(self._clickhouse, self._retention_days)
+            self._snapshot.drop()
         except (StoreError, migrations.SchemaError):
             self._clickhouse.close()
             raise
@@ -349,7 +364,7 @@ class Store:
     ) -> list[_T]:
         """Run a query and parse its rows in a reading thread. Raises StoreError."""
         self._check_open()
-        return await _run_with_deadline(
+        return await run_with_deadline(
             self._reader_pool, READ_TIMEOUT_S, self._fetch_rows, query, parse_row
         )
 
@@ -365,25 +380,17 @@ class Store:
     ) -> _T:
         """Run a write in the writing thread. Raises StoreError."""
         self._check_open()
-        return await _run_with_deadline(self._writer_pool, deadline_s, operation, *args)
+        return await run_with_deadline(self._writer_pool, deadline_s, operation, *args)
+
+    async def _run_export(
+        self,
+        operation: Callable[[*_Args], _T],
+        *args: *_Args,
+        deadline_s: float = WRITE_TIMEOUT_S,
+    ) -> _T:
+        """Run a part of an export in the exporting thread. Raises StoreError."""
+        return await run_with_deadline(self._export_pool, deadline_s, operation, *args)
 
     def _check_open(self) -> None:
         if self.is_closed:
             raise StoreError("The store is closed.")
-
-
-async def _run_with_deadline(
-    pool: ThreadPoolExecutor,
-    deadline_s: float,
-    operation: Callable[[*_Args], _T],
-    *args: *_Args,
-) -> _T:
-    """Await an operation; after the deadline its thread continues.
-
-    A query has its own limit, and a block is inserted again.
-    """
-    try:
-        async with asyncio.timeout(deadline_s):
-            return await asyncio.get_running_loop().run_in_executor(pool, operation, *args)
-    except TimeoutError:
-        raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None

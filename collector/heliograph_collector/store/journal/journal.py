@@ -13,6 +13,7 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
+from heliograph_collector.config.errors import describe_database_error, describe_os_error
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.directory_lock import DirectoryInUseError, DirectoryLock
 from heliograph_collector.store.journal import tables as table
@@ -55,7 +56,7 @@ class Journal:
         try:
             self._lock = DirectoryLock(path.parent, "journal")
         except OSError as error:
-            raise JournalError(f"{path.parent} cannot be made: {error.strerror}.") from error
+            raise JournalError(describe_os_error(path.parent, error)) from error
         try:
             with ExitStack() as undo:
                 undo.callback(self._lock.release)
@@ -66,10 +67,11 @@ class Journal:
                 self.alive_before_us = table.read_last_alive_us(self._reader)
                 self._committer = GroupCommitter(path, limit_bytes)
                 undo.pop_all()
-        except (sqlite3.Error, TypeError) as error:
+        except sqlite3.Error as error:
+            raise JournalError(describe_database_error(f"The journal {path}", error)) from error
+        except TypeError as error:  # it has no id
             raise JournalError(
-                f"The journal {path} cannot be opened ({error}): restore it from a snapshot, "
-                "or move it away to start an empty one."
+                f"The journal {path} is damaged: restore a backup into an empty --data directory."
             ) from error
         self._pool = ThreadPoolExecutor(1, thread_name_prefix="journal-reader")
 

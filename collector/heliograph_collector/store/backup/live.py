@@ -1,0 +1,191 @@
+"""Backups of a running collector: the store's tables by a Unix socket in its data directory.
+
+The embedded store has one owner, so the collector itself reads the tables, and `backup` does the
+rest from the files. Whoever connects gets one snapshot, as frames of a kind, a length and a body:
+
+    S  StoreSnapshot as JSON, first
+    D  bytes of the present table
+    E  end of the present table; the tables come in the order of the snapshot
+    X  a sentence: the backup failed
+
+Only the collector's own user (and root) can connect: the socket has mode 0600. One backup runs at a
+time; a second caller waits for its end.
+"""
+
+import asyncio
+import logging
+import os
+import socket
+import struct
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator
+from contextlib import aclosing, asynccontextmanager, contextmanager, suppress
+from pathlib import Path
+
+import msgspec
+
+from heliograph_collector.store.backup import BackupError
+from heliograph_collector.store.backup.save import TableSource
+from heliograph_collector.store.store import StoreError
+from heliograph_collector.store.table_snapshot import StoreSnapshot
+
+SOCKET_FILE = "backup.sock"
+START_TIMEOUT_S = 120.0  # assumed: a collector opens its store within seconds
+_PART_TIMEOUT_S = 300.0  # of a frame, as of a write of the store
+_FRAME = struct.Struct(">cI")
+_SNAPSHOT = b"S"
+_DATA = b"D"
+_END = b"E"
+_ERROR = b"X"
+_PIECE_BYTES = 1_048_576
+_MAX_FRAME_BYTES = 16 * _PIECE_BYTES
+_PAUSE_S = 1.0
+log = logging.getLogger("heliograph.backup")
+
+
+class BackupServer:
+    """Gives snapshots of the open store to `backup`, one after the other."""
+
+    def __init__(self, source: TableSource, data: Path) -> None:
+        self._source = source
+        self._data = data
+
+    async def run(self) -> None:
+        """Serve until cancelled."""
+        loop = asyncio.get_running_loop()
+        try:
+            with _listen(self._data) as listener:
+                while True:
+                    connection, _ = await loop.sock_accept(listener)
+                    with connection:
+                        connection.setblocking(False)
+                        await self._serve(connection)
+        except OSError as error:
+            log.error("Backups need serve to be stopped: %s (%s).", SOCKET_FILE, error.strerror)
+
+    async def _serve(self, connection: socket.socket) -> None:
+        try:
+            await self._send_tables(connection)
+        except StoreError as error:
+            log.error("A backup failed: %s", error)
+            with suppress(OSError, TimeoutError):
+                await _send(connection, _ERROR, str(error).encode())
+        except (OSError, TimeoutError):
+            log.warning("A backup was broken off by its command.")
+
+    async def _send_tables(self, connection: socket.socket) -> None:
+        async with self._source.open_snapshot() as snapshot:
+            await _send(connection, _SNAPSHOT, msgspec.json.encode(snapshot))
+            for table in snapshot.tables:
+                async with aclosing(self._source.read_table(table.name)) as pieces:
+                    async for piece in pieces:
+                        await _send(connection, _DATA, piece)
+                await _send(connection, _END)
+        log.info("A backup has read the store.")
+
+
+class LiveTables:
+    """The tables of a collector that runs on a data directory, for `save_backup`."""
+
+    def __init__(self, data: Path) -> None:
+        self._data = data
+        self._reader = asyncio.StreamReader()  # that of the connection, while a snapshot is open
+
+    @asynccontextmanager
+    async def open_snapshot(self) -> AsyncIterator[StoreSnapshot]:
+        """Connect and read the summary. Raises BackupError."""
+        connection = await _connect(self._data)
+        self._reader, writer = await asyncio.open_unix_connection(
+            sock=connection, limit=_PIECE_BYTES
+        )
+        try:
+            # The collector counts and hashes all rows before its first frame.
+            body = await self._receive(_SNAPSHOT, timeout_s=3_600.0)
+            yield msgspec.json.decode(body or b"", type=StoreSnapshot)
+        finally:
+            writer.close()
+
+    async def read_table(self, table: str) -> AsyncGenerator[bytes, None]:
+        """Read the next table; the collector sends them in order. Raises BackupError."""
+        while (piece := await self._receive(_DATA)) is not None:
+            yield piece
+
+    async def _receive(self, kind: bytes, timeout_s: float = _PART_TIMEOUT_S) -> bytes | None:
+        """Receive a frame of this kind, None for the end of a table. Raises BackupError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                found, length = _FRAME.unpack(await self._reader.readexactly(_FRAME.size))
+                if length > _MAX_FRAME_BYTES:
+                    raise BackupError("The collector's answer is of another version: restart it.")
+                body = await self._reader.readexactly(length)
+        except (OSError, TimeoutError, asyncio.IncompleteReadError) as error:
+            raise BackupError(
+                "The collector broke the backup off: see its log, and run the backup again."
+            ) from error
+        if found == _ERROR:
+            raise BackupError(f"The collector could not read its store: {body.decode()}")
+        if found not in (kind, _END):
+            raise BackupError("The collector's answer is of another version: restart it.")
+        return None if found == _END else body
+
+
+async def _send(connection: socket.socket, kind: bytes, body: bytes = b"") -> None:
+    async with asyncio.timeout(_PART_TIMEOUT_S):
+        frame = _FRAME.pack(kind, len(body)) + body
+        await asyncio.get_running_loop().sock_sendall(connection, frame)
+
+
+@contextmanager
+def _listen(data: Path) -> Iterator[socket.socket]:
+    """Listen in `data`, which this process has locked, so an older socket is a dead one."""
+    with _open_folder(data) as folder, socket.socket(socket.AF_UNIX) as listener:
+        file = folder / SOCKET_FILE
+        file.unlink(missing_ok=True)
+        mask = os.umask(0o177)  # the socket is never open to others, not for a moment
+        try:
+            listener.bind(str(file))
+        finally:
+            os.umask(mask)
+        listener.listen(4)
+        listener.setblocking(False)
+        try:
+            yield listener
+        finally:
+            file.unlink(missing_ok=True)
+
+
+async def _connect(data: Path) -> socket.socket:
+    """Connect, and wait for a collector that is just starting. Raises BackupError."""
+    problem: OSError | None = None
+    try:
+        async with asyncio.timeout(START_TIMEOUT_S):
+            while True:
+                connection = socket.socket(socket.AF_UNIX)
+                try:
+                    with _open_folder(data) as folder:
+                        connection.connect(str(folder / SOCKET_FILE))
+                except (FileNotFoundError, ConnectionError) as error:
+                    connection.close()
+                    problem = error
+                    await asyncio.sleep(_PAUSE_S)
+                else:
+                    connection.setblocking(False)
+                    return connection
+    except (OSError, TimeoutError) as error:
+        reason = problem or error
+        raise BackupError(
+            f"The collector on {data} takes no backup ({reason}): run this command as its user, "
+            "or stop it first."
+        ) from error
+
+
+@contextmanager
+def _open_folder(data: Path) -> Iterator[Path]:
+    """Yield a short path of the folder: a socket's path has at most 107 bytes (unix(7))."""
+    if not Path("/proc/self/fd").exists():
+        yield data
+        return
+    handle = os.open(data, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield Path(f"/proc/self/fd/{handle}")
+    finally:
+        os.close(handle)
