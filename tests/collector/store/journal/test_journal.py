@@ -226,7 +226,7 @@ async def test_journal_refuses_second_process_and_damaged_file(tmp_path: Path) -
         Journal(tmp_path / "journal.db")
     await journal.close()
     (tmp_path / "journal.db").write_bytes(b"no database" * 1_000)
-    with pytest.raises(JournalError, match="restore it from a snapshot"):
+    with pytest.raises(JournalError, match="restore a backup into an empty --data"):
         Journal(tmp_path / "journal.db")
 
 
