@@ -138,16 +138,20 @@ def _is_contradicted(step: ObservedStep) -> bool:
 
 
 def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
-    """Return whether the name no longer exists and the system still has addresses.
+    """Return whether the name no longer exists and a censor still gives it addresses.
 
-    A control that does not know the name is not enough: many providers answer every missing name
-    with a search page. So an encrypted lookup must deny the name too, or a second reply must
-    contradict, or the page must refuse access, which a site that no longer exists cannot do.
+    The name is gone if every lookup of the control denies it and no encrypted lookup here has
+    addresses. A denial, encrypted or not, is no sign of a censor, because many providers answer
+    every missing name with a search page. A second reply that contradicts is one, or a page that
+    refuses access, which a site that no longer exists cannot do.
     """
-    failures = {s.observation.failure for s in control.counted_lookups}
-    is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not control.own_addresses
+    failures = {s.observation.failure for s in control.lookups}
+    is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not collect_addresses(
+        _select_encrypted_lookups(vantage)
+    )
     is_refused = vantage.page is not None and is_refusal(vantage.page[1])
-    return is_gone and bool(vantage.own_addresses) and (is_refused or _has_contradiction(vantage))
+    is_injected = is_refused or any(map(_is_contradicted, vantage.lookups))
+    return is_gone and bool(vantage.own_addresses) and is_injected
 
 
 def _select_validated(vantage: EndpointView, control: EndpointView) -> list[ConnectionAttempt]:

@@ -187,8 +187,8 @@ CONTROL_CONTRADICTED = (
     Rule(
         "dns.ghost",
         BLOCKED,
-        "The name no longer exists, and yet the resolver gives an address; another answer here or "
-        "the page at that address shows that the blocking outlived its target.",
+        "The name no longer exists, and yet the resolver gives an address; a second reply or a "
+        "page that refuses access shows that the blocking outlived its target.",
         0.7,
         needs={Feature.NAME_GONE},
         lacks={Feature.VERIFIED},
