@@ -2,8 +2,9 @@
 
 OONI's measurements become votes on services, read and judged as by `import ooni`. A run of a probe
 (its report) is one voter in a separate network, because OONI publishes neither the probe nor the
-network prefix. A voter is as young as its measurement, so its alarms have low confidence. The
-service of a web page is its host.
+network prefix. Nor does OONI publish an age: a voter counts as established, because whoever ran a
+recorded probe did not mean to mislead this detector. So such a replay says nothing about floods of
+new keys. The service of a web page is its host.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import ReceivedMeasurement, Verdict
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources import csv_table, ioda, ripe_atlas
 from heliograph_collector.sources.complaints import (
@@ -191,7 +193,13 @@ def _judge_as_voter(
     voter_id = _derive_voter_id(measurement)
     record = imported.record
     measured = replace(record.measurement, service=_service_name(imported))
-    voter_record = replace(record, pseudonym=voter_id, prefix=voter_id, measurement=measured)
+    voter_record = replace(
+        record,
+        pseudonym=voter_id,
+        prefix=voter_id,
+        measurement=measured,
+        seniority=Seniority.ESTABLISHED,
+    )
     return voter_record, judge(record, imported.control)
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VoteValue
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_lab.evaluate.baselines.ooni import ooni
@@ -45,14 +46,15 @@ def write(folder: Path, documents: Iterator[Json]) -> Path:
     return path
 
 
-def test_each_run_is_one_young_voter(tmp_path: Path) -> None:
+def test_each_run_is_one_established_voter(tmp_path: Path) -> None:
     made = load_event(write(tmp_path, runs("UG", 20294, range(2), 1, each=2)))
     assert made.format == "ooni"
     said = [(o.service, o.standing, o.witness.place.country) for o in made.replay.opinions]
     values = [VoteValue.GOOD] * 2 + [VoteValue.BLOCKED] * 2
     assert said == [("telegram", value, "UG") for value in values]
     assert len(made.replay.vantages) == 4
-    assert all(o.witness.first_us == o.at_us for o in made.replay.opinions)
+    ages = {find_seniority(o.witness.first_us, o.at_us) for o in made.replay.opinions}
+    assert ages == {Seniority.ESTABLISHED}
     assert made.replay.opinions[0].layer == ""
     assert made.replay.opinions[-1].layer == "tcp"
 
