@@ -16,9 +16,9 @@ CONDITIONS = CATALOGUE / "conditions"
 README = CONDITIONS / "README.md"
 HEAD = """# Conditions of the network
 
-One row each: what is seen here and at the control, and the verdict that must come of it.
+Each row says what is seen here and at the control, and which verdict must follow.
 `test_conditions.py` feeds the observations of a row to the judge. `test_conditions_live.py` sets
-the same up on real traffic, lets the real experiment look from both sides, and judges what it saw.
+up the same with real traffic, runs the real experiment on both sides, and judges what it saw.
 
 Rows are written in the `.yml` files beside this page: steps as in `tests/support/scenario.py`,
 `live` as in `tests/support/field/setup.py`, where `$name`, `$site` … are the row's own name and
