@@ -7,7 +7,6 @@ a change is a draft, which root shares sign on other machines (`keys root`).
 import argparse
 from contextlib import closing
 from dataclasses import replace
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from heliograph_collector.cli import CommandError, add_command, add_common_optio
 from heliograph_collector.cli.keys_root import (
     add_root_parser,
     complete_rotation,
+    format_day,
     run_root,
     write_draft,
 )
@@ -176,7 +176,3 @@ def _retire_keys(
     count = len(load_replaced_pairs(config.data))
     delete_replaced_pairs(config.data)
     print(f"Deleted {count} replaced keys.")
-
-
-def format_day(at_s: int) -> str:
-    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"

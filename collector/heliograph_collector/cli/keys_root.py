@@ -8,6 +8,7 @@ import argparse
 import sys
 from contextlib import closing
 from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -240,7 +241,6 @@ def write_draft(draft: "CharterDraft", file: Path) -> None:
 
 def _describe_draft(draft: "CharterDraft", own_key: bytes) -> None:
     """Print what a draft changes, before its holder of a share signs."""
-    from heliograph_collector.cli.keys import format_day
     from heliograph_collector.fleet.root_shares import format_fingerprint
 
     charter = draft.charter
@@ -261,3 +261,7 @@ def _describe_draft(draft: "CharterDraft", own_key: bytes) -> None:
             print(f"  {format_fingerprint(key)}  (OUT)")
     same = previous.sealing_key == charter.sealing_key and previous.plan == charter.plan
     print(f"Keys of plans and envelopes: {'as before' if same else 'NEW'}.")
+
+
+def format_day(at_s: int) -> str:
+    return f"{datetime.fromtimestamp(at_s, UTC):%Y-%m-%d}"

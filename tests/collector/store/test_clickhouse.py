@@ -22,7 +22,7 @@ HOSTILE = (
     "x') UNION ALL SELECT * FROM file('/etc/passwd', 'LineAsString') --",
     "{service:String}",
     "%s %(service)s $1 ?",
-    "\x00\t\n\\N",
+    "\\N\\t\\n\\0",  # escapes of TabSeparated; the codec refuses the characters themselves
     "Ж" * 2_000,
 )
 
@@ -40,6 +40,15 @@ async def test_hostile_text_stays_data(store: Store, text: str) -> None:
     assert await store.cells(CellFilter(since_us=T0, until_us=T0 + 1, service=text)) == []
     assert (await store.measurements(MeasurementFilter(state=text))).items == ()
     assert len((await store.measurements(MeasurementFilter())).items) == 2
+
+
+async def test_control_characters_in_a_filter_stay_data(store: Store) -> None:
+    """The codec lets none of them be stored, but anybody can ask for them."""
+    text = "\x00\t\n\\N"
+    await store.insert_block(block(1, 1, (taken(1), (reachable(),))))
+    assert (await store.measurements(MeasurementFilter(service=text))).items == ()
+    assert await store.votes(T0, T0 + HOUR, 300, service=text, country=text) == []
+    assert await store.measurement(text) is None
 
 
 async def test_embedded_engine_makes_no_machine_code(store: Store) -> None:
