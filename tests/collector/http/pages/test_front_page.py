@@ -138,9 +138,12 @@ async def test_the_page_of_methods_names_every_rule_and_number_at_work(
 
 
 async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
-    other = replace(describe_method(), detect={**asdict(THRESHOLDS), "confirm_share": 0.77})
+    changed = {"confirm_share": 0.77, "new_days": 3.0, "established_days": 44.0}
+    other = replace(describe_method(), detect={**asdict(THRESHOLDS), **changed})
     page = await read(serve, World().feed(method=other), "/methodology")
     assert "when 77% are still silent" in page.html
+    assert "joined less than 72 hours ago have no vote" in page.html
+    assert "joined less than 44 days ago confirm nothing" in page.html
 
 
 async def test_what_ended_stands_where_there_is_room(serve: Serve) -> None:
