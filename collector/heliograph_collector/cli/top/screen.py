@@ -109,7 +109,8 @@ class Top(App[None]):
                     if name:
                         self.draw_all()
             except ApiClientError as error:
-                self._problem = str(error)
+                if self._last_known_us is not None:  # before that, the poll says what is wrong
+                    self._problem = str(error)
                 self._is_live = False
             self._draw_head()
             await asyncio.sleep(_RETRY_DELAYS_S[min(tries, len(_RETRY_DELAYS_S) - 1)])
