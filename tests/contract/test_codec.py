@@ -216,3 +216,19 @@ def test_plan_skips_entrance_of_unknown_carrier() -> None:
 def test_plan_refuses_entrance_out_of_bounds(entrances: list[plan_pb2.Entrance]) -> None:
     with pytest.raises(codec.CodecError, match="entrance"):
         codec.plan_from_pb(plan_pb2.Plan(entrances=entrances))
+
+
+def test_stored_text_of_earlier_versions_is_cleaned_and_read() -> None:
+    step = opb.Observation(operation="resolve")
+    step.dns.name = "a\x1bb"
+    step.dns.answers.add(type="A", data="1.2.3.4\x00")
+    stored = opb.Measurement(experiment="web", service="=cmd\x00|", link="online")
+    stored.observations.append(step)
+    with pytest.raises(codec.CodecError):
+        codec.measurement_from_pb(stored)
+    codec.replace_controls_in(stored)
+    measurement = codec.measurement_from_pb(stored)
+    dns = measurement.observations[0].dns
+    assert dns is not None
+    assert (measurement.service, dns.name) == ("=cmd\ufffd|", "a\ufffdb")
+    assert dns.answers[0].data == "1.2.3.4\ufffd"

@@ -6,7 +6,7 @@ from datetime import date
 from functools import cache
 from typing import Any, TypedDict, TypeVar, cast
 
-from heliograph.codec import measurement_from_pb
+from heliograph.codec import CodecError, measurement_from_pb, replace_controls_in
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.model.records import (
@@ -281,7 +281,12 @@ def build_record(record_type: Callable[..., _Record], values: Sequence[Any]) -> 
 def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
     *identity, role, country, asn, access, region, body, seniority = row
     vantage = Vantage(country=country, asn=asn, access=access, region=region)
-    measurement = measurement_from_pb(MeasurementPb.FromString(body))
+    message = MeasurementPb.FromString(body)
+    try:
+        measurement = measurement_from_pb(message)
+    except CodecError:  # stored before control characters were refused
+        replace_controls_in(message)
+        measurement = measurement_from_pb(message)
     values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority))
     return build_record(ReceivedMeasurement, values)
 

@@ -7,7 +7,7 @@ that is too long.
 True
 """
 
-from heliograph.codec.checks import MAX_TEXT, CodecError
+from heliograph.codec.checks import MAX_TEXT, CodecError, replace_controls_in
 from heliograph.codec.measurement import (
     MAX_OBSERVATIONS,
     epoch_from_pb,
@@ -41,4 +41,5 @@ __all__ = [
     "measurement_to_pb",
     "plan_from_pb",
     "plan_to_pb",
+    "replace_controls_in",
 ]

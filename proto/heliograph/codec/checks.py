@@ -5,6 +5,8 @@ from collections.abc import Sized
 from enum import StrEnum
 from typing import TypeVar
 
+from google.protobuf.message import Message
+
 from heliograph.address import parse_literal
 
 MAX_HOST = 253  # characters of a name
@@ -87,3 +89,18 @@ def check_count(field_name: str, values: Sized, limit: int) -> None:
     """Raise CodecError when there are more than `limit` values."""
     if len(values) > limit:
         raise CodecError(field_name, f"more than {limit}")
+
+
+def replace_controls_in(message: Message) -> None:
+    """Replace control characters in every text of a message that older versions let in."""
+    for field, value in message.ListFields():
+        if isinstance(value, str):
+            setattr(message, field.name, _CONTROL.sub("\ufffd", value))
+        elif isinstance(value, Message):
+            replace_controls_in(value)
+        elif not isinstance(value, bytes | int | float):
+            for index, item in enumerate(value):
+                if isinstance(item, Message):
+                    replace_controls_in(item)
+                elif isinstance(item, str):
+                    value[index] = _CONTROL.sub("\ufffd", item)
