@@ -3,6 +3,7 @@
 import hashlib
 import sqlite3
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -110,7 +111,7 @@ def test_work_of_an_enrollment_does_not_grow_with_the_fleet(fleet: Fleet) -> Non
 
 
 def test_agents_of_an_earlier_version_keep_their_places(tmp_path: Path) -> None:
-    with sqlite3.connect(tmp_path / "fleet.db") as db:
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as db, db:
         db.execute(
             "CREATE TABLE agents (id BLOB PRIMARY KEY, public_key BLOB NOT NULL,"
             " role TEXT NOT NULL, version TEXT NOT NULL, created_s INTEGER NOT NULL,"
