@@ -1,7 +1,7 @@
 """Ninety days without a way out, in virtual time, and then the real collector's door.
 
 `HELIOGRAPH_DARK=whole` plays it at the shipped plan's own pace with the shipped bound, in a quarter
-of an hour; without it each test is due every other hour and the bound is 1.5 MiB.
+of an hour; without it each test is due every sixth hour and the bound is 1 MiB.
 """
 
 import asyncio
@@ -97,11 +97,11 @@ class OfflineAgent:
             async with asyncio.TaskGroup() as group:
                 for errand in PLAN:
                     if at_s % errand.every_s < step_s:
-                        group.create_task(self._measure(errand, at_s))
+                        group.create_task(self._measure(errand, at_s, step_s))
             await self._sealing.close_batches()
             self.clock.advance_us(step_s * 1_000_000)
 
-    async def _measure(self, errand: Errand, at_s: int) -> None:
+    async def _measure(self, errand: Errand, at_s: int, step_s: int) -> None:
         dead = errand.abroad and at_s >= ONSET_S and not self._is_open(at_s)
         one = self._measurement(errand, dead=dead)
         planned = Priority.P0 if errand.service == "anchors" else Priority.P3
@@ -111,7 +111,7 @@ class OfflineAgent:
             self.issued.kept[number] = one.target
         else:
             self.issued.runs[one.target, dead] += 1
-        if ONSET_S - HOUR_S <= at_s < ONSET_S + 6 * HOUR_S:
+        if ONSET_S - HOUR_S <= at_s < ONSET_S + max(6 * HOUR_S, 3 * step_s):
             self.issued.onset.add(number)
         life = ServiceState.FAILS if dead else ServiceState.ANSWERS
         name = "foreign" if errand.service == "anchors" else errand.service
@@ -121,7 +121,7 @@ class OfflineAgent:
     def _is_open(self, at_s: int) -> bool:
         """An hour of every third day, at another time each."""
         day, hour = divmod(at_s // HOUR_S, 24)
-        return day % 3 == 2 and hour == (day * 7) % 24
+        return day % 3 == 2 and hour == day // 3 * 6 % 24
 
     def _measurement(self, errand: Errand, *, dead: bool) -> Measurement:
         steps: list[Observation] = []
@@ -168,8 +168,8 @@ class OfflineAgent:
 
 DAYS = 90
 WHOLE = os.environ.get("HELIOGRAPH_DARK") == "whole"
-STEP_S = 180 if WHOLE else 7_200
-LIMIT = 67_108_864 if WHOLE else 1_572_864
+STEP_S = 180 if WHOLE else 21_600
+LIMIT = 67_108_864 if WHOLE else 1_048_576
 WAY = "198.51.100.7"
 MIB = 1_048_576
 
