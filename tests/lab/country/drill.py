@@ -47,6 +47,8 @@ KNOWN = ("reachable", "blocked", "down")
 
 Say = Callable[[str], None]
 
+Rows = dict[str, list[dict[str, Any]]]  # cells by service
+
 
 @dataclass(frozen=True, slots=True)
 class Word:
@@ -87,12 +89,25 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
     ended_s = country.pace.now_s()
     say("waiting for what was measured in the dark")
     wait_for_backlog(country, ended_s)
-    for one in played:
-        places = list(one.step.states)
-        said = words(country, places, one.began_s, one.step.lasts_s)
-        for place, later in zip(places, said, strict=True):
-            one.words[place] = Word(one.words[place].live, later)
+    _read_later_words(country, played)
     return played
+
+
+def _read_later_words(country: Country, played: Sequence[Played]) -> None:
+    """One question a place and service, for all steps: each costs the collector a query."""
+    first_s = played[0].began_s
+    lasts_s = played[-1].began_s + played[-1].step.lasts_s - first_s
+    series: dict[Place, Rows] = {}
+    for one in played:
+        until = _iso(one.began_s + one.step.lasts_s)
+        for place, word in one.words.items():
+            if place not in series:
+                series[place] = _read_rows(country, place, first_s, lasts_s)
+            rows = {
+                service: [cell for cell in cells if _iso(one.began_s) <= cell["start"] < until]
+                for service, cells in series[place].items()
+            }
+            one.words[place] = Word(word.live, told(rows))
 
 
 def _next_minute(pace: Pace) -> int:
@@ -141,16 +156,18 @@ def _look(country: Country, one: Played, say: Say) -> None:
 
 def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) -> list[str]:
     """One for each place: from the one-minute timelines of its anchors, site and messengers."""
-    said = []
-    for place in places:
-        queries = [_query(country, place, service, began_s, step_s) for service in SERVICES]
-        answers = country.get_many([("/api/v1/timeline", query) for query in queries])
-        cells = [list(answer["cells"]) for answer in answers]
-        said.append(told(dict(zip(SERVICES, cells, strict=True))))
-    return said
+    return [told(_read_rows(country, place, began_s, step_s)) for place in places]
 
 
-def told(rows: dict[str, list[dict[str, Any]]]) -> str:
+def _read_rows(country: Country, place: Place, began_s: int, lasts_s: int) -> Rows:
+    queries = [_query(country, place, service, began_s, lasts_s) for service in SERVICES]
+    answers = country.get_many([("/api/v1/timeline", query) for query in queries])
+    return {
+        service: list(answer["cells"]) for service, answer in zip(SERVICES, answers, strict=True)
+    }
+
+
+def told(rows: Rows) -> str:
     """Pure: ok, messengers, degraded, silent, dark (late data: alive and without the world)."""
     silent = bool(rows["anchors"]) and bool(rows["anchors"][-1]["silent"])
     site, anchors = _state(rows[SITE]), _state(rows["anchors"])
