@@ -6,6 +6,7 @@ from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
 
+from heliograph.network_shares import NetworkKey
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method
 from heliograph_collector.http.event_bus import EventBus
@@ -13,7 +14,6 @@ from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,

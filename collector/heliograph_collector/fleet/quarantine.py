@@ -14,9 +14,9 @@ import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 
 from heliograph.keys import agent_id
+from heliograph.network_shares import NetworkKey, share_of
 from heliograph.units import DAY_S
 from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError, Fleet
-from heliograph_collector.model.network_shares import NetworkKey, share_of
 
 TRIAL_S = 7 * 86_400
 MIN_AGREEMENTS = 10

@@ -9,12 +9,12 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.clock import Clock
 from heliograph.experiments import REGISTRY
+from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from heliograph_collector.model.network_shares import NetworkKey, NetworkShares
+from heliograph.network_shares import NetworkKey, NetworkShares
 
 RESYNC = "resync"  # "events are missing: read the current state"
 

@@ -14,6 +14,7 @@ from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from heliograph.clock import Clock
 from heliograph.experiments import is_for_controls
+from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph.services import Services
@@ -30,7 +31,6 @@ from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import (
     BlindTime,
     Block,

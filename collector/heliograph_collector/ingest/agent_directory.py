@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from heliograph import trust_chain
+from heliograph.network_shares import NetworkKey
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.plans import load_current_plan
@@ -20,7 +21,6 @@ from heliograph_collector.fleet.quarantine import (
 )
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet
 from heliograph_collector.fleet.trust_chain import load_charters
-from heliograph_collector.model.network_shares import NetworkKey
 
 log = logging.getLogger("heliograph.intake")
 

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager, suppress
 
-from heliograph_collector.model.network_shares import NetworkKey, share_of
+from heliograph.network_shares import NetworkKey, share_of
 
 _SHARE_FACTOR = 4  # of `share_of`; one /24 may be a carrier's, whose agents all return at once
 

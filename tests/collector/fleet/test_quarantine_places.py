@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.network_shares import NetworkKey
 from heliograph_collector.fleet import EnrolmentRefusedError, Fleet, quarantine
-from heliograph_collector.model.network_shares import NetworkKey
 
 NOW_S = 1_700_000_000
 SITE, ELSEWHERE = "203.0.113", "198.51.100"

@@ -4,6 +4,7 @@ from contextlib import ExitStack
 
 import pytest
 
+from heliograph.network_shares import NetworkKey, share_of
 from heliograph_collector.http.event_bus import (
     RESYNC,
     BusEvent,
@@ -11,7 +12,6 @@ from heliograph_collector.http.event_bus import (
     EventBus,
     Subscription,
 )
-from heliograph_collector.model.network_shares import NetworkKey, share_of
 
 
 async def heard(subscription: Subscription, n: int) -> list[BusEvent]:

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.network_shares import NetworkKey
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.pending_sessions import PendingSessions
-from heliograph_collector.model.network_shares import NetworkKey
 from support.intake import Caller, beat, channel, enrolled, greeted, hear, ingest_server, refusal
 
 SITE, OTHER = [NetworkKey("24", "site")], [NetworkKey("24", "other")]

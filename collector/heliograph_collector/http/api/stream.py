@@ -8,6 +8,7 @@ from typing import Protocol
 import msgspec
 from aiohttp import web
 
+from heliograph.network_shares import NetworkKey
 from heliograph_collector.aggregate.cell_updater import list_cell_times
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.envelopes import forwarded_for
@@ -18,7 +19,6 @@ from heliograph_collector.http.headers import start_event_stream
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.model.network_shares import NetworkKey
 from heliograph_collector.model.records import Block
 from heliograph_collector.store.clickhouse import StoreError
 

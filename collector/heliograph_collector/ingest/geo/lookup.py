@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
 
+from heliograph.network_shares import NetworkKey
 from heliograph.units import DAY_US
 from heliograph_collector.ingest.geo.asn_table import AsnTable
-from heliograph_collector.model.network_shares import NetworkKey
 
 log = logging.getLogger("heliograph")
 

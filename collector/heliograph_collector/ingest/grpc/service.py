@@ -16,6 +16,7 @@ import grpc
 
 from heliograph import keys
 from heliograph.http_envelope import INTERMEDIARY_HEADER, EnvelopeRequest, parse_intermediary
+from heliograph.network_shares import NetworkShares
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.intake_pb2_grpc import IntakeServicer
 from heliograph_collector.fleet import agent_keys, quarantine
@@ -42,7 +43,6 @@ from heliograph_collector.ingest.grpc.session import (
 from heliograph_collector.ingest.pending_sessions import PendingSessions
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
-from heliograph_collector.model.network_shares import NetworkShares
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 

@@ -1,7 +1,7 @@
-"""Encryption of a backup's files to the key of whoever may restore it.
+"""Encryption of a backup's files to a recipient's key.
 
 A random key per backup is sealed to the recipient's X25519 key by HPKE (RFC 9180), with the suite
-of envelopes. Each file has a key of its own, derived from that and its name, and is a sequence of
+of envelopes. Each file has its own key, derived from that and its name, and is a sequence of
 chunks under ChaCha20-Poly1305 (RFC 8439). A nonce is the chunk's number and whether it is the last
 (the STREAM construction, Hoang et al., CRYPTO 2015), so that a file that was cut, reordered or
 renamed does not open.

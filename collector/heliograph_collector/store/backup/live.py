@@ -1,7 +1,7 @@
 """Backups of a running collector: the store's tables by a Unix socket in its data directory.
 
 The embedded store has one owner, so the collector itself reads the tables, and `backup` does the
-rest from the files. Whoever connects gets one snapshot, as frames of a kind, a length and a body:
+rest from the files. Each client gets one snapshot, as frames of a kind, a length and a body:
 
     S  StoreSnapshot as JSON, first
     D  bytes of the present table

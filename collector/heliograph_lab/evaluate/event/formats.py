@@ -2,9 +2,9 @@
 
 OONI's measurements become votes on services, read and judged as by `import ooni`. A run of a probe
 (its report) is one voter in a separate network, because OONI publishes neither the probe nor the
-network prefix. Nor does OONI publish an age: a voter counts as established, because whoever ran a
-recorded probe did not mean to mislead this detector. So such a replay says nothing about floods of
-new keys. The service of a web page is its host.
+network prefix. Nor does OONI publish an age: a voter counts as established, because nobody who ran
+a recorded probe meant to mislead this detector. So such a replay says nothing about floods of new
+keys. The service of a web page is its host.
 """
 
 import hashlib
