@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Measurement, Observation
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.failure_semantics import METHOD_BY_FAILURE
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, METHOD_BY_FAILURE
 from heliograph_collector.model.records import ControlView, VerdictState
 from support.scenario import keep_observations, measurement, taken
 
@@ -51,6 +51,8 @@ def forbids_blame(step: Observation) -> bool:
     """A poor link cuts and stalls bodies as a censor does: that is doubt at every endpoint."""
     if step.operation is Operation.READ_BODY:
         return step.failure is not Failure.CONNECTION_RESET
+    if step.tls is not None and step.failure in CERTIFICATE_FAILURES and not step.tls.chain:
+        return True  # a bad certificate that nobody kept: it cannot be told whose it was
     return step.failure in (None, Failure.INTERRUPTED)
 
 
