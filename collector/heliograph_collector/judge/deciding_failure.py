@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, ObservedStep
-from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +86,8 @@ def _build_deciding_failure(
     failure_counts = Counter(
         s.observation.failure for s in deepest_steps if s.observation.failure is not None
     )
-    return DecidingFailure(
-        deepest, failure_counts.most_common(1)[0][0], tuple(deepest_steps), attempts
-    )
+    # Equally many: a bad certificate goes first, because without its chain it is doubt, and the
+    # order of the addresses must not decide between doubt and blame.
+    certificate_counts = Counter({f: failure_counts[f] for f in CERTIFICATE_FAILURES})
+    failure = (certificate_counts | failure_counts).most_common(1)[0][0]
+    return DecidingFailure(deepest, failure, tuple(deepest_steps), attempts)
