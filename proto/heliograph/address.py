@@ -1,4 +1,4 @@
-"""Parse addresses, address:port pairs and resolver URLs as users write them."""
+"""Parse addresses, address:port pairs and resolver URLs as users write them; widen addresses."""
 
 import ipaddress
 import re
@@ -61,6 +61,20 @@ def parse_literal(value: str) -> str:
         return str(ipaddress.ip_address(value.removeprefix("[").removesuffix("]")))
     except ValueError:
         return ""
+
+
+def enclosing_network(address: str) -> str:
+    """Return the /24 of an IPv4 address, the /48 of an IPv6 address, "" for anything else.
+
+    That is about one site or one carrier's pool (RFC 6177), too wide to name a person. An IPv4
+    address mapped into IPv6 counts as IPv4, and a zone is left out.
+    """
+    try:
+        parsed = ipaddress.ip_address(address.partition("%")[0])
+    except ValueError:
+        return ""
+    mapped = getattr(parsed, "ipv4_mapped", None) or parsed
+    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
 def _is_sendable(value: str) -> bool:

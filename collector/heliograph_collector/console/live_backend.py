@@ -6,12 +6,12 @@ import hmac
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from ipaddress import ip_network
 from pathlib import Path
 from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
+from heliograph.address import enclosing_network
 from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Plan
@@ -186,7 +186,7 @@ class LiveConsoleBackend(ConsoleBackend):
         if is_own_proxy and len(hops) == 1:
             return LOCAL_ORIGIN
         caller = self._sources.ingest.geo.find_origin(",".join(hops[:-1] if is_own_proxy else hops))
-        prefix = _network_prefix(str(caller)) if caller else "-"
+        prefix = enclosing_network(str(caller)) if caller else "-"
         return hashlib.sha256(self.secret + prefix.encode()).hexdigest()[:16]
 
     def list_live_agents(self) -> Mapping[bytes, LiveAgent]:
@@ -329,7 +329,3 @@ class LiveConsoleBackend(ConsoleBackend):
             "alerts": self._sources.alerts.change_count,
             "health": (tuple(self._sources.feed.problems()), clock.monotonic_us() // _PULSE_US),
         }
-
-
-def _network_prefix(address: str) -> str:
-    return str(ip_network(f"{address}/{48 if ':' in address else 24}", strict=False))

@@ -4,13 +4,13 @@ It limits bytes, time, all connections, and the connections of one network.
 """
 
 import asyncio
-import ipaddress
 import json
 import re
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
+from heliograph.address import enclosing_network
 from heliograph_collector.model.errors import PortTakenError
 
 MAX_HEAD = 8_192
@@ -144,11 +144,7 @@ class EchoServer:
 def _get_network(writer: asyncio.StreamWriter) -> str:
     """Return the client's /24 or /48, kept only while it is connected."""
     name = writer.get_extra_info("peername")
-    if not name:
-        return ""
-    address = ipaddress.ip_address(str(name[0]).partition("%")[0])
-    mapped = getattr(address, "ipv4_mapped", None) or address
-    return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
+    return enclosing_network(str(name[0])) if name else ""
 
 
 async def _answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -7,7 +7,6 @@ Logins have a separate throttle, whose wait doubles after each wrong try.
 """
 
 import hashlib
-import ipaddress
 import math
 import os
 from collections import OrderedDict
@@ -17,6 +16,7 @@ from dataclasses import dataclass
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
+from heliograph.address import enclosing_network
 from heliograph.clock import Clock
 from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_US, SECOND_US
@@ -90,13 +90,7 @@ class RateLimiter:
 
 def client_prefix(address: str) -> str:
     """Return the /24 or /48 of an address; "-" if it is invalid."""
-    try:
-        ip_address = ipaddress.ip_address(address)
-    except ValueError:
-        return "-"
-    return str(
-        ipaddress.ip_network((ip_address, 24 if ip_address.version == 4 else 48), strict=False)
-    )
+    return enclosing_network(address) or "-"
 
 
 def build_limiter(

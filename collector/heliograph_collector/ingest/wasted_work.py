@@ -13,6 +13,7 @@ served.
 import ipaddress
 from dataclasses import dataclass
 
+from heliograph.address import enclosing_network
 from heliograph.token_bucket import TokenBucket, TokenBuckets
 
 # Microseconds of one core, measured on a 2.4 GHz core with ECDSA P-256: they only have to be of the
@@ -75,13 +76,5 @@ def network_of(address: str) -> str:
 
     A private or loopback peer is a balancer of our own, which speaks for everybody behind it.
     """
-    try:
-        parsed = ipaddress.ip_address(address.partition("%")[0])
-    except ValueError:
-        return ""
-    if isinstance(parsed, ipaddress.IPv6Address) and parsed.ipv4_mapped is not None:
-        parsed = parsed.ipv4_mapped
-    if not parsed.is_global:
-        return ""
-    bits = 24 if parsed.version == 4 else 48
-    return str(ipaddress.ip_network((parsed, bits), strict=False))
+    network = enclosing_network(address)
+    return network if network and ipaddress.ip_network(network).is_global else ""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import urlsplit
 
+from heliograph.address import enclosing_network
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Observation
 from heliograph_collector.judge.failure_semantics import (
@@ -255,11 +256,7 @@ def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> b
 @lru_cache(CACHE_SIZE)
 def get_prefix(address: str) -> str:
     """Return the /24 or /48 of an address, or the input if it is no address."""
-    try:
-        size = 48 if ":" in address else 24
-        return str(ipaddress.ip_network(f"{address}/{size}", strict=False))
-    except ValueError:
-        return address
+    return enclosing_network(address) or address
 
 
 def parse_host(url: str) -> str:

@@ -7,6 +7,7 @@ volunteer's own. The network identifies the resolver, and no address is kept.
 import ipaddress
 from dataclasses import replace
 
+from heliograph.address import enclosing_network
 from heliograph.observation import DnsAnswer
 
 _KEPT_BITS = {4: 24, 6: 48}
@@ -24,15 +25,6 @@ def coarsen_answer(answer: DnsAnswer) -> DnsAnswer:
     if not network:
         return answer
     return replace(answer, data=f'"{network}"' if answer.type == "TXT" else network)
-
-
-def enclosing_network(address_text: str) -> str:
-    """Return the /24 or /48 of an address; "" when `address_text` is not an address."""
-    try:
-        address = ipaddress.ip_address(address_text)
-    except ValueError:
-        return ""
-    return str(ipaddress.ip_network((address_text, _KEPT_BITS[address.version]), strict=False))
 
 
 def is_network(network_text: str) -> bool:

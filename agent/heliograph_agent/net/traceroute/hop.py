@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
+from heliograph.address import enclosing_network
 from heliograph.failure import Failure
 from heliograph.observation import Hop
 from heliograph_agent.net.dns.message import DnsQuestion
-from heliograph_agent.net.dns.truncate import enclosing_network
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tls.openssl import make_client_context

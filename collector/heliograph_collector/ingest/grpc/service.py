@@ -143,7 +143,7 @@ class IntakeService(IntakeServicer):
             key_expires_s=agent_keys.key_expires_s(agent),
         )
 
-    async def Submit(  # noqa: N802
+    async def Submit(  # noqa: N802 gRPC's name
         self, request: pb.SubmitRequest, context: SubmitContext
     ) -> pb.SubmitResponse:
         """Answer one envelope with a receipt for any content; `retry` is a receipt too."""
@@ -163,7 +163,7 @@ class IntakeService(IntakeServicer):
             return retry_response
 
     # The generated type has streams as iterators; this one uses its context.
-    async def Session(  # type: ignore[override]  # noqa: N802
+    async def Session(  # type: ignore[override]  # noqa: N802 gRPC's name
         self, request_iterator: AsyncIterator[pb.AgentMessage], context: Context
     ) -> None:
         metrics = self._receiver.metrics
