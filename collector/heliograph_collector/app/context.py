@@ -9,22 +9,21 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from heliograph.services import Services, load_services, load_shipped_services
+from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.errors import (
     CannotServeError,
-    explain_unusable_database,
-    explain_unusable_directory,
 )
 from heliograph_collector.config.settings import Config, split_endpoint
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
-from heliograph_collector.fleet.plans import list_targets
+from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import RESTORE_MARK
+from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
@@ -58,7 +57,7 @@ class AppContext:
     @property
     def public_names(self) -> set[str]:
         """Return the services and targets that public files may name."""
-        return {*self.titles, *self.targets}
+        return list_public_names(self.fleet, self.services)
 
 
 async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
@@ -69,12 +68,10 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
             raise CannotServeError(
                 f"{config.data} holds a restore that did not end: remove it, and restore again."
             )
-        services = (
-            load_services(config.services_file) if config.services_file else load_shipped_services()
-        )
+        services = load_services(config.services_file)
         journal = Journal(config.data / "journal.db")
     except OSError as error:
-        raise explain_unusable_directory(config.data, error) from error
+        raise CannotServeError(describe_os_error(config.data, error)) from error
     except (DirectoryInUseError, JournalError, YamlError) as error:
         raise CannotServeError(str(error)) from error
     stack.push_async_callback(journal.close)
@@ -84,9 +81,9 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         endpoints = [endpoint for endpoint in (config.grpc, config.endpoint) if endpoint]
         keyring = open_keyring(config.data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
     except sqlite3.Error as error:
-        raise explain_unusable_database(config.data / "fleet.db", error) from error
+        raise CannotServeError(describe_database_error(config.data / "fleet.db", error)) from error
     except OSError as error:
-        raise explain_unusable_directory(config.data, error) from error
+        raise CannotServeError(describe_os_error(config.data, error)) from error
     except KeysError as error:
         raise CannotServeError(str(error)) from error
     clock = GuardedClock(BootClock(), journal.alive_before_us)

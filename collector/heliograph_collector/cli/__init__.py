@@ -18,8 +18,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from heliograph_collector.config.errors import describe_database_error, describe_os_error
 from heliograph_collector.fleet import KeysError
+from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config

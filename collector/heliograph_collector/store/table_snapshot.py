@@ -63,7 +63,10 @@ class TableSnapshot:
 
     def summarize(self) -> StoreSnapshot:
         """Count and hash what was cloned. Raises StoreError."""
-        sql = f"SELECT journal, max(last) FROM {CLONES}.blocks WHERE kind = '{DONE_MARK}' GROUP BY journal"  # noqa: S608, E501 fixed names
+        sql = (
+            f"SELECT journal, max(last) FROM {CLONES}.blocks"  # noqa: S608 fixed names
+            f" WHERE kind = '{DONE_MARK}' GROUP BY journal"
+        )
         positions = {str(row[0]): int(row[1]) for row in self._clickhouse.query_export(sql)}
         tables = [self._summarize(CLONES, table, ()) for table in self._tables]
         return StoreSnapshot(tuple(tables), positions)
@@ -105,12 +108,18 @@ class TableSnapshot:
         names = columns or self._list_columns(database, table)
         row = ", ".join(f"`{name}`" for name in names)
         # A sum of 64-bit hashes does not depend on the order of rows; it finds damage, not malice.
-        sql = f"SELECT count() AS rows_, sum(cityHash64({row})) AS hash_ FROM {database}.{table} FINAL"  # noqa: S608, E501 names of ours
+        sql = (
+            f"SELECT count() AS rows_, sum(cityHash64({row})) AS hash_"  # noqa: S608 names of ours
+            f" FROM {database}.{table} FINAL"
+        )
         ((count, hash_),) = self._clickhouse.query_export(sql)
         return TableSummary(table, int(count), str(hash_), names)
 
     def _list_columns(self, database: str, table: str) -> tuple[str, ...]:
-        sql = f"SELECT name FROM system.columns WHERE database = '{database}' AND table = '{table}' ORDER BY position"  # noqa: S608, E501 fixed names
+        sql = (
+            f"SELECT name FROM system.columns WHERE database = '{database}'"  # noqa: S608 fixed names
+            f" AND table = '{table}' ORDER BY position"
+        )
         return tuple(str(row[0]) for row in self._clickhouse.query_export(sql))
 
 

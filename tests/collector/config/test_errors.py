@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from heliograph_collector import app
-from heliograph_collector.config.errors import CannotServeError, describe_database_error
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config
+from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.journal.journal import JournalFullError
 
 

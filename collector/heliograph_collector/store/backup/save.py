@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from heliograph import __version__
-from heliograph_collector.config.errors import describe_database_error
 from heliograph_collector.store.backup import JOURNAL, BackupError
 from heliograph_collector.store.backup.archive import (
     PIECE_BYTES,
@@ -20,6 +19,7 @@ from heliograph_collector.store.backup.archive import (
     open_private,
 )
 from heliograph_collector.store.backup.encryption import BackupKey, SealedKey
+from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.journal.tables import read_last_position
 from heliograph_collector.store.table_snapshot import StoreSnapshot
 

@@ -13,9 +13,9 @@ from contextlib import ExitStack, closing
 from pathlib import Path
 from typing import TypeVar, TypeVarTuple
 
-from heliograph_collector.config.errors import describe_database_error, describe_os_error
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.directory_lock import DirectoryInUseError, DirectoryLock
+from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 from heliograph_collector.store.journal import tables as table
 from heliograph_collector.store.journal.group_commit import (
     GroupCommitter,
