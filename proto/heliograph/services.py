@@ -51,9 +51,9 @@ def load_shipped_services() -> Services:
     return parse_services(file.read_bytes(), "services.yml")
 
 
-def load_services(path: Path) -> Services:
-    """Load the version in a file. Raises YamlError."""
-    return _parse_document(read_yaml(path))
+def load_services(path: Path | None) -> Services:
+    """Load the version in a file, without one the shipped version. Raises YamlError."""
+    return load_shipped_services() if path is None else _parse_document(read_yaml(path))
 
 
 def merge_services(base: Services, overrides: Services) -> Services:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from heliograph_agent.config import Config
 
     # argparse gives no public name to what add_subparsers() returns.
-    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001
+    Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 no public name
 
 MODULES = (
     "join",

@@ -28,7 +28,7 @@ from heliograph_agent.net import Net, StepTrace
 FAILED = 1
 USAGE = 2
 DEADLINE_S = 300.0  # each step has its own deadline; this one is for very many steps
-PROGRESS_S = 0.2
+PROGRESS_S = 0.2  # assumed: between two lines
 PLAIN = str.maketrans("✓✗…→“”└├│", '+x~>""`||')
 MAX_SENTENCE = 2_000
 # columns of the explanation

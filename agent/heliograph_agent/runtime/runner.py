@@ -187,7 +187,7 @@ async def run_attempt(
         await experiment.run(target, config, net)
     # A bug, or input that the net calls impossible, costs this result and no other: during a
     # shutdown an agent that dies of one odd answer is worse than one missing result.
-    except Exception as error:  # noqa: BLE001
+    except Exception as error:  # noqa: BLE001 as said above
         return _describe_error(error)
     finally:
         await net.close()

@@ -17,7 +17,7 @@ from heliograph_agent.state import STATUS, State, StateError
 if TYPE_CHECKING:
     from heliograph_agent.spool import Spool, SpoolCounts
 
-MIN_INTERVAL_S = 1.0
+MIN_INTERVAL_S = 1.0  # each writing counts the queue
 REFRESH_S = 60.0  # at least this often, so that the counts are never old
 log = logging.getLogger("heliograph.agent")
 

@@ -172,7 +172,7 @@ def iter_envelopes(path: Path) -> Iterator[bytes]:
     with _open_spool(path) as db:
         _mark_all_offered(db)
         order = (
-            f"SELECT sequence FROM envelope WHERE priority < {HIDDEN:d}"  # noqa: S608
+            f"SELECT sequence FROM envelope WHERE priority < {HIDDEN:d}"  # noqa: S608 names of ours
             " ORDER BY priority > 1, sequence"
         )
         for (sequence,) in db.execute(order).fetchall():

@@ -230,7 +230,7 @@ def _find_sound_version(path: Path, *, is_exclusive: bool = False) -> int:
             version = _read_version(db)
             if version == VERSION:
                 for table, columns in COLUMNS.items():  # a flipped bit may rename one
-                    db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608
+                    db.execute(f"SELECT {columns} FROM {table} LIMIT 0")  # noqa: S608 names of ours
     except DAMAGE as error:
         if isinstance(error, sqlite3.Error) and _sqlite_code(error) in ENVIRONMENT_ERRORS:
             raise

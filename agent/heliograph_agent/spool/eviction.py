@@ -47,9 +47,9 @@ def evict_rows(db: sqlite3.Connection, priority: Priority, want_bytes: int) -> F
 def _evict_from_table(
     db: sqlite3.Connection, table: str, priority: Priority, want_bytes: int
 ) -> int:
-    select = f"SELECT sequence, size FROM {table} WHERE priority = ? ORDER BY sequence"  # noqa: S608
+    select = f"SELECT sequence, size FROM {table} WHERE priority = ? ORDER BY sequence"  # noqa: S608 names of ours
     (total,) = db.execute(
-        f"SELECT coalesce(sum(size), 0) FROM {table} WHERE priority = ?",  # noqa: S608
+        f"SELECT coalesce(sum(size), 0) FROM {table} WHERE priority = ?",  # noqa: S608 names of ours
         (priority,),
     ).fetchone()
     run_bytes = min(RUN_BYTES, total // KEPT_FRACTION)
@@ -60,7 +60,7 @@ def _evict_from_table(
     dropped = 0
     for first in choose_evicted(firsts, 1 + want_bytes * len(firsts) // total):
         deleted = db.execute(
-            f"DELETE FROM {table} WHERE priority = ? AND sequence BETWEEN ? AND ?"  # noqa: S608
+            f"DELETE FROM {table} WHERE priority = ? AND sequence BETWEEN ? AND ?"  # noqa: S608 names of ours
             f" RETURNING {returned_columns}",
             (priority, first, lasts[firsts.index(first)]),
         ).fetchall()

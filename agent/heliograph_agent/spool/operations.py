@@ -283,4 +283,4 @@ class SpoolOperations:
     def drop_unreadable(self, table: str, sequence: int, measurements: int) -> None:
         """Delete a corrupt row, and count its measurements as lost."""
         self.count_gap("unreadable", measurements)
-        self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608
+        self.db.execute(f"DELETE FROM {table} WHERE sequence = ?", (sequence,))  # noqa: S608 names of ours

@@ -23,7 +23,7 @@ from heliograph_agent.spool.schema import DIGEST
 def order_waiting(db: sqlite3.Connection, limit: int, skip_through: int) -> Iterator[int]:
     """Yield the numbers of waiting envelopes; P2 and P3 only above `skip_through`."""
     rest = f"priority IN ({Priority.P2:d}, {Priority.P3:d}) AND sequence > {skip_through:d}"
-    ((count,),) = db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608
+    ((count,),) = db.execute(f"SELECT count(*) FROM envelope WHERE {rest}").fetchall()  # noqa: S608 names of ours
     changes = f"priority IN ({Priority.P0:d}, {Priority.P1:d})"
     yield from _list_ends(db, f"priority = {DIGEST:d}", "DESC", limit)
     yield from _list_ends(db, changes, "ASC", limit)
@@ -52,7 +52,7 @@ def alternate_ends(
 
 def _list_ends(db: sqlite3.Connection, rank: str, direction: str, limit: int) -> list[int]:
     rows = db.execute(
-        f"SELECT sequence FROM envelope INDEXED BY envelope_by_priority WHERE {rank}"  # noqa: S608
+        f"SELECT sequence FROM envelope INDEXED BY envelope_by_priority WHERE {rank}"  # noqa: S608 names of ours
         f" ORDER BY sequence {direction} LIMIT ?",
         (limit,),
     )

@@ -7,59 +7,27 @@ Example: run a collector until SIGTERM.
 """
 
 import asyncio
-import json
 import logging
 import signal
 import sqlite3
-import sys
-from datetime import UTC, datetime
 from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph.error_group import flatten_errors
-from heliograph_collector.config.errors import (
-    CannotServeError,
-    describe_database_error,
-    describe_os_error,
-)
+from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.log_output import configure_logging
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.ingest.grpc.malformed_requests import LOGGER as GRPC_LOGGER
 from heliograph_collector.ingest.grpc.malformed_requests import MalformedRequestFilter
+from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 from heliograph_collector.store.journal.journal import JournalError
-
-_QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
-
-
-class JsonLines(logging.Formatter):
-    """One JSON object per event: time (UTC), level, logger, message and error."""
-
-    def format(self, record: logging.LogRecord) -> str:
-        fields = {
-            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
-            "level": record.levelname.lower(),
-            "logger": record.name,
-            "message": record.getMessage(),
-        }
-        if record.exc_info:
-            fields["error"] = self.formatException(record.exc_info)
-        return json.dumps(fields, ensure_ascii=False)
-
-
-def configure_logging(log_format: str) -> None:
-    """Set up logging; `log_format` is text or json."""
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
-    logging.basicConfig(level=logging.INFO, handlers=[handler])
-    for name in _QUIET_LOGGERS:
-        logging.getLogger(name).setLevel(logging.ERROR)
-    logging.getLogger(GRPC_LOGGER).addFilter(MalformedRequestFilter(SystemClock()))
-    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name client addresses
 
 
 def serve(config: Config) -> int:
     """Run until SIGTERM or Ctrl-C. Raises CannotServeError."""
     configure_logging(config.log)
+    logging.getLogger(GRPC_LOGGER).addFilter(MalformedRequestFilter(SystemClock()))
     try:
         return asyncio.run(_run_until_stopped(config))
     except Exception as error:

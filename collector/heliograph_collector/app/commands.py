@@ -48,15 +48,13 @@ async def export_days(
 
 def _list_names(config: Config) -> set[str]:
     """List the services and targets that a public file may name."""
-    from heliograph.services import load_services, load_shipped_services
+    from heliograph.services import load_services
     from heliograph_collector.fleet import Fleet
-    from heliograph_collector.fleet.plans import list_targets
+    from heliograph_collector.fleet.plans import list_public_names
 
-    services = (
-        load_services(config.services_file) if config.services_file else load_shipped_services()
-    )
+    services = load_services(config.services_file)
     with closing(Fleet(config.data)) as fleet:
-        return {*(service.name for service in services.services), *list_targets(fleet)}
+        return list_public_names(fleet, services)
 
 
 async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:

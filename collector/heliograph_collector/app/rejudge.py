@@ -1,6 +1,7 @@
 """The judge over stored measurements, for the command and for the console's dry run."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import asdict
 
 from heliograph.plan import Service
 from heliograph_collector.aggregate.cell_updater import CellRefresher
@@ -60,15 +61,7 @@ class StoreDryRunner:
             changed_count=report.changed_count,
             is_complete=report.is_complete,
             changes=[
-                VerdictChangeCount(
-                    country=change.country,
-                    service=change.service,
-                    before=change.before,
-                    after=change.after,
-                    state_before=change.state_before,
-                    state_after=change.state_after,
-                    count=count,
-                )
+                VerdictChangeCount(**asdict(change), count=count)
                 for change, count in report.changes.most_common(_MAX_CHANGES)
             ],
         )

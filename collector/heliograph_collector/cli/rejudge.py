@@ -99,15 +99,13 @@ def run(args: argparse.Namespace) -> int:
 
 
 async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) -> "RejudgeReport":
-    from heliograph.services import load_services, load_shipped_services
+    from heliograph.services import load_services
     from heliograph.yaml_document import YamlError
     from heliograph_collector.app.commands import build_store
     from heliograph_collector.app.rejudge import rejudge_store
 
     try:
-        services = (
-            load_services(config.services_file) if config.services_file else load_shipped_services()
-        )
+        services = load_services(config.services_file)
     except YamlError as error:
         raise CommandError(str(error)) from error
     store = build_store(config)

@@ -42,7 +42,7 @@ def split_endpoint(address: str) -> tuple[str, int]:
 
 def format_dial_address(host: str, port: int) -> str:
     """Format the address by which this machine reaches its listener, even a wildcard."""
-    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104
+    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 replaced, not bound
     return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 

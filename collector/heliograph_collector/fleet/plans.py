@@ -61,6 +61,11 @@ def list_targets(fleet: Fleet) -> tuple[str, ...]:
     )
 
 
+def list_public_names(fleet: Fleet, services: Services) -> set[str]:
+    """List the services, and the single targets of the plan, that public files may name."""
+    return {*(service.name for service in services.services), *list_targets(fleet)}
+
+
 def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:
     """Sign `draft` as the next version. Raises KeysError for a replaced key."""
     charter = load_current_charter(fleet)

@@ -222,5 +222,5 @@ class TlsSession:
 
 def _chain_before_3_13(connection: ssl.SSLObject) -> list[bytes]:
     """Make the same call as `get_unverified_chain`, which was private before 3.13."""
-    inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001
+    inner = connection._sslobj  # type: ignore[attr-defined]  # noqa: SLF001 no public way
     return [certificate.public_bytes(_DER) for certificate in inner.get_unverified_chain() or ()]
