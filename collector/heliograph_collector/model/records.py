@@ -8,6 +8,7 @@ from enum import StrEnum
 from heliograph.observation import Access, Epoch, Link, Measurement
 from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.model.control_look import ControlLook, VantageProfile
 from heliograph_collector.model.seniority import Seniority, find_seniority
 
 MAX_AGE_US = 120 * DAY_US  # as long as an agent's spool keeps measurements
@@ -362,6 +363,9 @@ class ControlView:
     # By endpoint; "" is a page.
     peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)
     is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
+    network: str = ""  # the control's own, as prefix or ASN; "" unknown
+    looks: tuple[ControlLook, ...] = ()  # newest first, at most MAX_LOOKS
+    profile: VantageProfile = field(default_factory=VantageProfile)  # of the compared vantage
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,30 @@
+"""What a verdict may draw on besides its control: further looks, and the vantage's own profile."""
+
+from dataclasses import dataclass
+
+from heliograph.observation import Link, Measurement
+
+MAX_LOOKS = 16  # assumed; further control results in one view, so that a verdict stays cheap
+
+
+@dataclass(frozen=True, slots=True)
+class ControlLook:
+    """A further fresh control result on the same target, by another control or by a visit."""
+
+    measurement: Measurement
+    age_us: int  # distance in time from the compared measurement
+    link: Link  # the control's own
+    network: str  # the control's own, as prefix or ASN; "" unknown
+    is_visit: bool = False  # asked for later, at the endpoints that vantages met
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VantageProfile:
+    """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""
+
+    resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
+    own_filter: bool | None = None  # it or its house chose a resolver that filters
+    own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
+    fake_addresses: bool | None = None  # a local tunnel answers with addresses of its own
+    sealed_disagrees: bool | None = None  # sealed and plain lookups differ for neutral names
+    portal: bool | None = None  # a captive portal answers in place of servers
