@@ -1,8 +1,12 @@
 """Conversion of the test helper's `control` to a control view.
 
-The helper fetches the URL to its end and reports only that end. Where the vantage was redirected,
-the helper is assumed to have followed the same redirects, as OONI assumes. Its addresses there are
-not recorded.
+The helper fetches the URL to its end and reports only that end. Where both arrived and the vantage
+was redirected, the helper is assumed to have followed the same redirects, as OONI assumes. Its
+addresses there are not recorded.
+
+A step that the helper did not report is no step here. Before October 2022 (ooni/probe-cli 3.17) it
+reported lookups, connections and the fetch, and called most failures of the fetch `unknown_error`
+(ooni/backend, oonib/testhelpers/http_helpers.py): such a fetch failed at an unknown step.
 """
 
 from collections import defaultdict
@@ -34,7 +38,11 @@ from heliograph_collector.sources.ooni.http_facts import (
     list_header_names,
     parse_scheme,
 )
-from heliograph_collector.sources.ooni.steps_builder import HopRows
+from heliograph_collector.sources.ooni.steps_builder import (
+    NAME_FAILURES,
+    TLS_FAILURES,
+    HopRows,
+)
 
 WINDOW_US = 3 * 3600 * 1_000_000  # assumed; relevant outages last longer than a run
 MIN_COUNTRIES = 2  # assumed; other countries that must fail alike for an outage
@@ -152,10 +160,6 @@ def _is_related(host: str, other_host: str) -> bool:
     return host == other_host or host.endswith("." + other_host) or other_host.endswith("." + host)
 
 
-TLS_FAILURES = frozenset(w for w in Failure if w.startswith("ssl_"))
-DNS_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
-
-
 def has_helper_answer(keys: OoniKeys) -> bool:
     control = keys.control
     is_empty = control.http_request is None and control.dns is None and not control.tcp_connect
@@ -172,9 +176,7 @@ def build_control_view(hops: Hops, document: OoniMeasurement) -> ControlView:
         _add_lookups(steps, control.dns, hops[0][0])
     _add_connections(steps, control, hops[0][0])
     if control.http_request is not None:
-        hops = select_common_pages(hops, control.http_request)
-        _add_redirects(steps, hops)
-        _add_last_page(steps, control.http_request, hops)
+        _add_fetch(steps, control.http_request, hops)
     helper_measurement = build_measurement(
         document, steps.observations, experiment="web", target=hops[0][0]
     )
@@ -228,7 +230,7 @@ def _add_redirects(steps: Steps, hops: Hops) -> None:
         reply = next((x.http for x in page_observations if x.http and x.http.status), None)
         if depth:
             _add_resolution(steps, url, page_observations)
-        parent = _add_path(steps, url, fresh=depth > 0)
+        parent = _add_path(steps, url, page_observations, fresh=depth > 0)
         redirect_page = reply or Http(method="GET", url=url, status=302)
         steps.add(
             presume_step(Operation.HTTP_ROUND_TRIP, http=replace(redirect_page, url=url)),
@@ -236,17 +238,22 @@ def _add_redirects(steps: Steps, hops: Hops) -> None:
         )
 
 
-def _add_last_page(steps: Steps, helper_page: HelperPage, hops: Hops) -> None:
-    depth = len(hops) - 1
-    (url, page_observations) = hops[-1]
-    steps.label = make_label(depth)
+def _add_fetch(steps: Steps, helper_page: HelperPage, hops: Hops) -> None:
+    """Add the fetch: its whole path if it arrived, or only its failure."""
     if helper_page.failure:
-        if depth or not _has_failed_rows(steps):
-            _add_failure(steps, url, page_observations, helper_page.failure, fresh=depth > 0)
+        if len(hops) > 1 or not _has_failed_rows(steps):
+            steps.label = make_label(len(hops) - 1)
+            _add_failure(steps, hops[-1][0], helper_page.failure)
     elif helper_page.status_code > 0:
+        hops = select_common_pages(hops, helper_page)
+        _add_redirects(steps, hops)
+        depth = len(hops) - 1
+        (url, page_observations) = hops[-1]
+        steps.label = make_label(depth)
         if depth:
             _add_resolution(steps, url, page_observations)
-        _add_page(steps, helper_page, url, fresh=depth > 0)
+        path = _add_path(steps, url, page_observations, fresh=depth > 0)
+        _add_page(steps, helper_page, url, path)
 
 
 def _has_failed_rows(steps: Steps) -> bool:
@@ -260,43 +267,26 @@ def _has_failed_rows(steps: Steps) -> bool:
     )
 
 
-def _add_failure(
-    steps: Steps,
-    url: str,
-    page_observations: Sequence[Observation],
-    failure_code: Failure,
-    *,
-    fresh: bool,
-) -> None:
-    if failure_code in DNS_FAILURES:
-        steps.add(presume_lookup(_get_host(url), failure_code))
-        return
-    if fresh:
-        _add_resolution(steps, url, page_observations)
-    if failure_code in (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE):
+def _add_failure(steps: Steps, url: str, failure_code: Failure) -> None:
+    """Add the failure at the step that its name tells, or else as a fetch without a path."""
+    host = _get_host(url)
+    if failure_code in NAME_FAILURES:
+        steps.add(presume_lookup(host, failure_code))
+    elif failure_code in (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE):
         steps.add(presume_step(Operation.CONNECT, failure_code))
-        return
-    if failure_code in TLS_FAILURES:
+    elif failure_code in TLS_FAILURES:
         connection = steps.add(presume_step(Operation.CONNECT))
-        steps.add(
-            presume_step(
-                Operation.TLS_HANDSHAKE, failure_code, tls=Tls(server_name=_get_host(url))
-            ),
-            connection,
-        )
-        return
-    # "unknown_error" is the helper's name for all other failures without a page
-    failure_code = (
-        Failure.HTTP_REQUEST_FAILED if failure_code is Failure.UNKNOWN_FAILURE else failure_code
-    )
-    http = Http(method="GET", url=url)
-    steps.add(
-        presume_step(Operation.HTTP_ROUND_TRIP, failure_code, http=http),
-        _add_path(steps, url, fresh=fresh),
-    )
+        tls = Tls(server_name=host)
+        steps.add(presume_step(Operation.TLS_HANDSHAKE, failure_code, tls=tls), connection)
+    else:
+        # the helper's "unknown_error" is any failure without a name of its own
+        is_unnamed = failure_code is Failure.UNKNOWN_FAILURE
+        fetch_failure = Failure.HTTP_REQUEST_FAILED if is_unnamed else failure_code
+        http = Http(method="GET", url=url)
+        steps.add(presume_step(Operation.HTTP_ROUND_TRIP, fetch_failure, http=http))
 
 
-def _add_page(steps: Steps, helper_page: HelperPage, url: str, *, fresh: bool) -> None:
+def _add_page(steps: Steps, helper_page: HelperPage, url: str, path: int) -> None:
     headers = decode_headers(helper_page.headers)
     http = Http(
         method="GET",
@@ -308,29 +298,40 @@ def _add_page(steps: Steps, helper_page: HelperPage, url: str, *, fresh: bool) -
         body_bytes=max(0, helper_page.body_length),
         header_names=list_header_names(headers),
     )
-    parent = steps.add(
-        presume_step(Operation.HTTP_ROUND_TRIP, http=http),
-        _add_path(steps, url, fresh=fresh),
-    )
+    parent = steps.add(presume_step(Operation.HTTP_ROUND_TRIP, http=http), path)
     steps.add(presume_step(Operation.READ_BODY, http=http), parent)
 
 
-def _add_path(steps: Steps, url: str, *, fresh: bool) -> int:
-    """Add the steps below a request; `fresh` means at unrecorded addresses."""
+def _add_path(
+    steps: Steps, url: str, page_observations: Sequence[Observation], *, fresh: bool
+) -> int:
+    """Add the steps below a request that was answered; `fresh` means at unrecorded addresses.
+
+    The helper does not tell at which of its connections it got the page. A recorded handshake that
+    passed is likely. Without one, an answer over HTTPS still shows that one took place at one of
+    its connections: at one that the vantage did not try, where there is such a one, because the
+    vantage's endpoints are blamed only for what surely works there.
+    """
     secure = parse_scheme(url) == "https"
     connections = [] if fresh else _find_open_connections(steps, HopRows(url).port)
-    handshakes = [
-        i for i, x in enumerate(steps.observations) if x.parent in connections and x.failure is None
-    ]
-    if secure and handshakes:
-        return handshakes[0]
-    index = connections[0] if connections else steps.add(presume_step(Operation.CONNECT))
-    if secure:
-        index = steps.add(
-            presume_step(Operation.TLS_HANDSHAKE, tls=Tls(server_name=_get_host(url))),
-            index,
-        )
-    return index
+    if not secure:
+        return connections[0] if connections else steps.add(presume_step(Operation.CONNECT))
+    rows = [(i, x) for i, x in enumerate(steps.observations) if x.parent in connections]
+    passed = [i for i, x in rows if x.failure is None]
+    if passed:
+        return passed[0]
+    failed = {x.parent for _, x in rows}
+    untested = [i for i in connections if i not in failed]
+    tried = {x.tcp.address for x in page_observations if x.tcp}
+    elsewhere = [i for i in untested if _get_address(steps, i) not in tried]
+    chosen = (elsewhere or untested)[:1] or [steps.add(presume_step(Operation.CONNECT))]
+    tls = Tls(server_name=_get_host(url))
+    return steps.add(presume_step(Operation.TLS_HANDSHAKE, tls=tls), chosen[0])
+
+
+def _get_address(steps: Steps, index: int) -> str:
+    tcp = steps.observations[index].tcp
+    return tcp.address if tcp else ""
 
 
 def _find_open_connections(steps: Steps, port: int) -> list[int]:

@@ -18,6 +18,7 @@ from heliograph_collector.sources.ooni.document import (
 from heliograph_collector.sources.ooni.http_facts import parse_scheme
 
 NAME_FAILURES = frozenset(w for w in Failure if w.startswith("dns_"))
+TLS_FAILURES = frozenset(w for w in Failure if w.startswith("ssl_"))
 CONNECT_FAILURES = frozenset(
     (Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE)
 )
@@ -103,6 +104,8 @@ class _StepBuilder:
             parent = self._find_page_connection()
         if parent is not None and self._steps.observations[parent].failure is not None:
             return  # the failed step is already recorded
+        if self._add_failed_handshake(parent, observations[0].failure):
+            return
         if parent is None:
             if self._add_presumed_failure(observations[0].failure):
                 return
@@ -111,6 +114,30 @@ class _StepBuilder:
             parent = self._add_unrecorded_handshake(parent)
         for observation in observations:
             parent = self._steps.add(observation, parent)
+
+    def _add_failed_handshake(self, parent: int | None, failure_code: Failure | None) -> bool:
+        """Add a request's failure at its handshake; return False if it failed elsewhere.
+
+        A certificate fails in a handshake. Where none is recorded for a request over HTTPS, none
+        is known to have passed either.
+        """
+        if parent is None or failure_code is None:
+            return False
+        has_handshake = self._steps.observations[parent].operation is Operation.TLS_HANDSHAKE
+        is_insecure = not self._hop.is_secure
+        if failure_code not in TLS_FAILURES and (has_handshake or is_insecure):
+            return False
+        if has_handshake or is_insecure:  # so it was over another connection
+            parent = self._add_connection(self._find_end(parent) if has_handshake else ("", 0))
+        self._add_unrecorded_handshake(parent, failure_code)
+        return True
+
+    def _find_end(self, index: int) -> tuple[str, int]:
+        """Find the address and port of a step's connection, ("", 0) if unrecorded."""
+        step = self._steps.observations[index]
+        while step.tcp is None and step.parent is not None:
+            step = self._steps.observations[step.parent]
+        return (step.tcp.address, step.tcp.port) if step.tcp else ("", 0)
 
     def _add_presumed_failure(self, failure_code: Failure | None) -> bool:
         """Add the failure of a request at its likely step; return True if nothing is left."""
