@@ -1,6 +1,7 @@
 """DNS server for beacons: it answers only for its zone, with short answers.
 
-UDP and TCP share one port. Both are limited in number, time and rate.
+UDP and TCP share one port. Both are limited in number, time and rate; over TCP each network has a
+share of the connections, and the newest displaces the oldest.
 """
 
 import asyncio
@@ -30,6 +31,7 @@ from heliograph.units import MINUTE_US
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest.agent_directory import AgentDirectory
+from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
 from heliograph_collector.model.errors import PortTakenError
@@ -225,7 +227,7 @@ class _QueryHandler:
         self._zone = zone
         self.group: asyncio.TaskGroup | None = None  # of beacons in work
         self._tasks: set[asyncio.Task[None]] = set()
-        self._tcp_count = 0
+        self._tcp_connections = PendingConnections(MAX_TCP_CONNECTIONS)
 
     def parse_allowed(self, wire: bytes, address: str) -> DnsQuery | None:
         return parse_query(wire, self._zone) if self._limit.allows(address) else None
@@ -246,19 +248,17 @@ class _QueryHandler:
             return
         if query.sealed is None:
             transport.sendto(query.build_answer(""), peer)
-        elif self.group is not None and len(self._tasks) < MAX_BEACONS_IN_WORK:
+        elif self.group is not None and self._count_datagrams() < MAX_BEACONS_IN_WORK:
             self._start_task(self.group, self._reply_datagram(transport, query, peer))
 
     def on_connection(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        if (
-            self.group is None
-            or self._tcp_count >= MAX_TCP_CONNECTIONS
-            or len(self._tasks) >= MAX_BEACONS_IN_WORK
-        ):
+        if self.group is None or len(self._tasks) >= MAX_BEACONS_IN_WORK + MAX_TCP_CONNECTIONS:
             writer.transport.abort()
         else:
-            self._tcp_count += 1
             self._start_task(self.group, self._serve_connection(reader, writer))
+
+    def _count_datagrams(self) -> int:
+        return len(self._tasks) - len(self._tcp_connections)
 
     def close(self) -> None:
         for task in self._tasks:
@@ -280,20 +280,20 @@ class _QueryHandler:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
         """Answer one length-prefixed query (RFC 7766)."""
+        address = str((writer.get_extra_info("peername") or ("",))[0])
+        networks = self._limit.list_networks(address)
         try:
             with suppress(OSError, EOFError, TimeoutError):
-                async with asyncio.timeout(TCP_TIMEOUT_S):
+                async with self._tcp_connections.hold_place(networks, TCP_TIMEOUT_S):
                     size = int.from_bytes(await reader.readexactly(2), "big")
                     if size > MAX_QUERY_BYTES:
                         return
-                    address = (writer.get_extra_info("peername") or ("",))[0]
-                    query = self.parse_allowed(await reader.readexactly(size), str(address))
+                    query = self.parse_allowed(await reader.readexactly(size), address)
                     answer = await self.answer_query(query) if query else None
                     if answer is not None:
                         writer.write(len(answer).to_bytes(2, "big") + answer)
                         await writer.drain()
         finally:
-            self._tcp_count -= 1
             writer.close()
 
 

@@ -1,6 +1,7 @@
 """Rate and size limits for strangers, agents and connections; pure."""
 
 from heliograph.clock import Clock
+from heliograph.network_shares import NetworkKey
 from heliograph.token_bucket import TokenBucket, TokenBuckets
 from heliograph.units import HOUR_S
 from heliograph_collector.ingest.geo.lookup import GeoLookup
@@ -113,6 +114,10 @@ class QueryRateLimit:
         )
         burst = ALL_PER_S * BURST_S
         self._total_rate = TokenBucket(ALL_PER_S, burst, level=burst, at_us=clock.monotonic_us())
+
+    def list_networks(self, address: str) -> tuple[NetworkKey, ...]:
+        """List the networks whose share of the connections an address uses."""
+        return self._geo.locate(address, self._clock.wall_us()).networks
 
     def allows(self, address: str) -> bool:
         now_us = self._clock.monotonic_us()

@@ -5,7 +5,7 @@ import random
 import struct
 import sys
 from collections.abc import AsyncIterator
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,6 +25,7 @@ from heliograph_agent.uplink.dns_beacon import DnsBeacon, StatesByClass
 from heliograph_collector.ingest.dns_server import (
     MAX_EXTRA_BYTES,
     MAX_QUERY_BYTES,
+    MAX_TCP_CONNECTIONS,
     parse_query,
     serve_dns,
 )
@@ -261,6 +262,34 @@ def test_query_rate_is_limited_per_prefix(tmp_path: Path) -> None:
     assert limit.allows("198.51.100.1"), "others are"
     clock.advance_us(1_000_000)
     assert sum(limit.allows("192.0.2.9") for _ in range(100)) == int(PREFIX_PER_S)
+
+
+async def test_idle_tcp_connections_of_some_networks_shut_nobody_out(at: DnsEntrance) -> None:
+    """Whole sites hold all places and ask nothing; others come in all the same."""
+    idle = []
+    async with asyncio.timeout(DEADLINE_S):
+        for number in range(MAX_TCP_CONNECTIONS + 8):
+            source = (f"127.0.{number % 5}.1", 0)
+            idle.append(await asyncio.open_connection(HOST, at.port, local_addr=source))
+        soa = await at.ask(ZONE, "SOA", tcp=True)
+    assert soa.answer
+    for _, writer in idle:
+        writer.close()
+
+
+async def test_one_network_has_a_share_of_the_tcp_connections(at: DnsEntrance) -> None:
+    """Those of others stay, however many it opens."""
+    async with asyncio.timeout(DEADLINE_S):
+        other = await asyncio.open_connection(HOST, at.port, local_addr=("127.0.9.1", 0))
+        flood = [await asyncio.open_connection(HOST, at.port) for _ in range(MAX_TCP_CONNECTIONS)]
+        for reader, _ in flood[: MAX_TCP_CONNECTIONS // 2]:
+            with suppress(ConnectionError):
+                assert await reader.read() == b""
+        wire = dns.message.make_query(ZONE, "SOA").to_wire()
+        other[1].write(len(wire).to_bytes(2, "big") + wire)
+        assert await other[0].readexactly(2), "its place was not taken"
+    for _, writer in (other, *flood):
+        writer.close()
 
 
 async def test_idle_tcp_connection_is_closed_and_taken_port_raises(at: DnsEntrance) -> None:

@@ -40,7 +40,7 @@ from heliograph_collector.ingest.grpc.session import (
     build_sighting,
     offer_plan,
 )
-from heliograph_collector.ingest.pending_sessions import PendingSessions
+from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.model.records import JournalRow, RowKind
@@ -81,7 +81,7 @@ class IntakeService(IntakeServicer):
         self._max_sessions = max_sessions
         self._allows_strangers = allows_strangers
         self._rng = rng
-        self._pending = PendingSessions(rate_limits.MAX_PENDING)
+        self._pending = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
         self._goodbye_rows: asyncio.Queue[JournalRow] = asyncio.Queue(max_sessions)

@@ -26,7 +26,7 @@ from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import StallMonitor
 from heliograph_collector.ingest.geo.lookup import PeerLocation
-from heliograph_collector.ingest.pending_sessions import PendingSessions
+from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
@@ -60,12 +60,15 @@ class _SlowReaderError(Exception):
 
 
 async def accept_hello(
-    context: Context, receiver: EnvelopeReceiver, location: PeerLocation, pending: PendingSessions
+    context: Context,
+    receiver: EnvelopeReceiver,
+    location: PeerLocation,
+    pending: PendingConnections,
 ) -> AgentConnection:
     """Send a challenge and verify the hello that answers it. Raises HelloRefusedError."""
     nonce = secrets.token_bytes(32)
     try:
-        async with pending.wait_for_hello(location.networks, rate_limits.HELLO_S):
+        async with pending.hold_place(location.networks, rate_limits.HELLO_S):
             await context.write(pb.CollectorMessage(challenge=pb.Challenge(nonce=nonce)))
             message: object = await context.read()
     except TimeoutError:

@@ -9,17 +9,17 @@ import pytest
 
 from heliograph.network_shares import NetworkKey
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.pending_sessions import PendingSessions
+from heliograph_collector.ingest.pending_connections import PendingConnections
 from support.intake import Caller, beat, channel, enrolled, greeted, hear, ingest_server, refusal
 
 SITE, OTHER = [NetworkKey("24", "site")], [NetworkKey("24", "other")]
 
 
 async def wait_in(
-    pending: PendingSessions, networks: list[NetworkKey], entered: asyncio.Event
+    pending: PendingConnections, networks: list[NetworkKey], entered: asyncio.Event
 ) -> str:
     try:
-        async with pending.wait_for_hello(networks, 60.0):
+        async with pending.hold_place(networks, 60.0):
             entered.set()
             await asyncio.Event().wait()
     except TimeoutError:
@@ -37,7 +37,7 @@ async def tasks() -> AsyncIterator[list[asyncio.Task[str]]]:
 
 
 async def enter(
-    tasks: list[asyncio.Task[str]], pending: PendingSessions, networks: list[NetworkKey]
+    tasks: list[asyncio.Task[str]], pending: PendingConnections, networks: list[NetworkKey]
 ) -> asyncio.Task[str]:
     entered = asyncio.Event()
     tasks.append(asyncio.create_task(wait_in(pending, networks, entered)))
@@ -47,7 +47,7 @@ async def enter(
 
 
 async def test_a_network_over_its_share_loses_its_oldest(tasks: list[asyncio.Task[str]]) -> None:
-    pending = PendingSessions(20)  # so a /24 has 4
+    pending = PendingConnections(20)  # so a /24 has 4
     other = await enter(tasks, pending, OTHER)
     oldest, *rest = [await enter(tasks, pending, SITE) for _ in range(5)]
     assert await oldest == "evicted"
@@ -56,7 +56,7 @@ async def test_a_network_over_its_share_loses_its_oldest(tasks: list[asyncio.Tas
 
 
 async def test_when_all_is_full_the_largest_network_pays(tasks: list[asyncio.Task[str]]) -> None:
-    pending = PendingSessions(4)
+    pending = PendingConnections(4)
     other = await enter(tasks, pending, OTHER)
     first = await enter(tasks, pending, [])
     for number in range(9):

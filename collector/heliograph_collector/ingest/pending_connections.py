@@ -1,9 +1,9 @@
-"""Sessions whose agents have not proved themselves yet, limited in all and by network.
+"""Connections whose peers have not proved themselves yet, limited in all and by network.
 
-Theory of operation. A session waits from the challenge to the hello. When the places of a network,
-or all places, are taken, the newest session is let in and the oldest of that network, or of the
-largest, has to go. An agent with a known key answers within one round trip, so a flood from its own
-carrier's network does not lock it out; who holds places and says nothing loses them.
+Theory of operation. A gRPC session waits from the challenge to the hello, a DNS connection for its
+query. When the places of a network, or all places, are taken, the newest is let in and the oldest
+of that network, or of the largest, has to go. An honest peer needs a round trip, so a flood from
+its own carrier's network does not lock it out; who holds places and says nothing loses them.
 """
 
 import asyncio
@@ -17,7 +17,7 @@ _SHARE_FACTOR = 4  # of `share_of`; one /24 may be a carrier's, whose agents all
 Waiting = dict[asyncio.Timeout, Sequence[NetworkKey]]  # oldest first
 
 
-class PendingSessions:
+class PendingConnections:
     def __init__(self, capacity: int) -> None:
         self._capacity = capacity
         self._all: Waiting = {}
@@ -27,7 +27,7 @@ class PendingSessions:
         return len(self._all)
 
     @asynccontextmanager
-    async def wait_for_hello(
+    async def hold_place(
         self, networks: Sequence[NetworkKey], timeout_s: float
     ) -> AsyncIterator[None]:
         """Hold a place inside the block. Raises TimeoutError when it is late or has to go."""
