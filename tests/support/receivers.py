@@ -1,12 +1,14 @@
 """Receivers of alerts on loopback that take, fail, hang, redirect or answer too much."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
 from aiohttp import web
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from support.web_app import serve_app
 
@@ -47,3 +49,22 @@ async def receiving(**ways: Any) -> AsyncIterator[Receiving]:
     app.router.add_route("*", "/{rest:.*}", found.answer)
     async with serve_app(app) as found.origin:
         yield found
+
+
+class Rebinding(AbstractResolver):
+    """Tells whatever addresses it likes, one after the other, the last for ever."""
+
+    def __init__(self, *addresses: str) -> None:
+        self.asked = 0
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        address = self._addresses[min(self.asked, len(self._addresses) - 1)]
+        self.asked += 1
+        found = {"hostname": host, "host": address, "port": port}
+        return [ResolveResult(**found, family=socket.AF_INET, proto=0, flags=0)]  # type: ignore[typeddict-item]  # built in two steps
+
+    async def close(self) -> None:
+        return None

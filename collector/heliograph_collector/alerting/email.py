@@ -10,6 +10,8 @@ from email.policy import SMTP
 from email.utils import format_datetime
 from urllib.parse import urlsplit
 
+from aiohttp.abc import AbstractResolver
+
 from heliograph_collector.alerting.http_client import DeliveryError, DeliveryResult
 from heliograph_collector.alerting.message import (
     Message,
@@ -17,6 +19,7 @@ from heliograph_collector.alerting.message import (
     format_title,
     list_threads,
 )
+from heliograph_collector.config.outgoing_http import PrivateTargetError, connect_socket
 from heliograph_collector.config.receivers import Receiver
 
 DEADLINE_S = 60.0  # greylisting servers answer slowly
@@ -33,6 +36,7 @@ class OutgoingMail:
     scheme: str  # smtp: STARTTLS required; smtps: TLS from the first byte; smtp+plain: no TLS
     user: str
     password: str
+    is_private: bool  # the server may be in a private network
 
 
 def build_mail(
@@ -47,6 +51,7 @@ def build_mail(
         scheme=address.scheme,
         user=receiver.user,
         password=secret,
+        is_private=receiver.private,
     )
 
 
@@ -79,13 +84,17 @@ def _clean_subject(title: str) -> str:
 
 
 class SmtpSender:
-    """Sender of e-mails; `context` verifies certificates."""
+    """Sender of e-mails; `context` verifies certificates, `resolver` replaces the system's."""
 
     def __init__(
-        self, context: ssl.SSLContext | None = None, deadline_s: float = DEADLINE_S
+        self,
+        context: ssl.SSLContext | None = None,
+        deadline_s: float = DEADLINE_S,
+        resolver: AbstractResolver | None = None,
     ) -> None:
         self._context = context
         self._deadline_s = deadline_s
+        self._resolver = resolver
 
     async def send_mail(self, mail: OutgoingMail) -> DeliveryResult:
         """Send an e-mail once. Raises DeliveryError."""
@@ -95,8 +104,10 @@ class SmtpSender:
             async with asyncio.timeout(self._deadline_s):
                 await aiosmtplib.send(
                     mail.message,
-                    hostname=mail.host,
-                    port=mail.port,
+                    hostname=mail.host,  # which the certificate must name
+                    sock=await connect_socket(
+                        mail.host, mail.port, is_private=mail.is_private, resolver=self._resolver
+                    ),
                     username=mail.user or None,
                     password=mail.password or None,
                     use_tls=mail.scheme == "smtps",
@@ -106,6 +117,8 @@ class SmtpSender:
                 )
         except TimeoutError:
             raise DeliveryError(f"no whole answer in {self._deadline_s:g} s") from None
+        except PrivateTargetError as error:
+            raise DeliveryError(f"{error}; `private: true` would allow it") from None
         except aiosmtplib.SMTPAuthenticationError:
             raise DeliveryError("it does not know the user and password") from None
         except aiosmtplib.SMTPResponseException as error:
@@ -125,5 +138,8 @@ def _describe_failure(error: BaseException) -> str:
         "SMTPServerDisconnected": "it hung up",
         "SMTPRecipientsRefused": "it refuses every recipient",
         "SMTPNotSupported": "it offers no STARTTLS",
+        "gaierror": "its name leads nowhere",
     }
+    if kind not in descriptions and isinstance(error, OSError):
+        return "no connection"
     return descriptions.get(kind, f"no answer that can be read ({kind})")

@@ -1,4 +1,4 @@
-"""Sessions for the collector's outgoing HTTP: no path into private networks (SSRF), no bombs.
+"""Outgoing HTTP and mail of the collector: no path into private networks (SSRF), no bombs.
 
 A name can resolve to any address and can change between two queries. So the addresses from the
 resolver are checked, and the address of the connection is checked again. Each request resolves
@@ -11,6 +11,7 @@ from collections.abc import Collection
 from typing import Any
 
 import aiohttp
+from aiohappyeyeballs import start_connection
 from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
@@ -18,6 +19,7 @@ _NAT64_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("6
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _MAX_HEADER_BYTES = 16_384
 _MAX_CONNECTIONS = 100  # assumed; aiohttp's own default
+_NEXT_ADDRESS_S = 0.25  # until the next address is tried too (RFC 8305 section 5)
 
 
 class PrivateTargetError(OSError):
@@ -138,6 +140,30 @@ def _build_connector(
         limit=connections,
         force_close=True,
         use_dns_cache=False,
+    )
+
+
+async def connect_socket(
+    host: str,
+    port: int,
+    *,
+    is_private: bool = False,
+    resolver: AbstractResolver | None = None,
+) -> socket.socket:
+    """Connect to a server that speaks no HTTP, as a session does: resolve once, check, connect.
+
+    Raises OSError, of which PrivateTargetError is one. The caller limits the time.
+    """
+    allowed_hosts = (host,) if is_private or host in LOOPBACK_HOSTS else ()
+    public_resolver = PublicResolver(resolver, allowed_hosts)
+    answers = await public_resolver.resolve(host, port, socket.AF_UNSPEC)
+    return await start_connection(
+        [
+            (a["family"], socket.SOCK_STREAM, a["proto"], "", (a["host"], a["port"]))
+            for a in answers
+        ],
+        happy_eyeballs_delay=_NEXT_ADDRESS_S,
+        socket_factory=public_resolver.open_socket,
     )
 
 

@@ -132,13 +132,13 @@ _COMMON_KEYS = (
     "name", "kind", "secret_file", "countries", "kinds", "services", "states", "suspected",
     "per_hour", "gather_s",
 )  # fmt: skip
-_WEB_KEYS = ("url", "private")
+_URL_KEYS = ("url", "private")
 _KEYS_BY_KIND = {
-    ReceiverKind.WEBHOOK: _WEB_KEYS,
-    ReceiverKind.NTFY: _WEB_KEYS,
-    ReceiverKind.SLACK: _WEB_KEYS,
-    ReceiverKind.MATRIX: (*_WEB_KEYS, "room"),
-    ReceiverKind.EMAIL: ("url", "from", "to", "user"),
+    ReceiverKind.WEBHOOK: _URL_KEYS,
+    ReceiverKind.NTFY: _URL_KEYS,
+    ReceiverKind.SLACK: _URL_KEYS,
+    ReceiverKind.MATRIX: (*_URL_KEYS, "room"),
+    ReceiverKind.EMAIL: (*_URL_KEYS, "from", "to", "user"),
 }
 _REQUIRED_BY_KIND = {
     ReceiverKind.WEBHOOK: ("url", "secret_file"),

@@ -4,6 +4,7 @@ import email
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from email import policy
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,17 @@ import pytest
 from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import SMTP, AuthResult, Envelope
 
-from heliograph_collector.alerting.email import SmtpSender, build_mail
+from heliograph_collector.alerting.email import OutgoingMail, SmtpSender, build_mail
 from heliograph_collector.alerting.http_client import DeliveryError
 from heliograph_collector.alerting.message import Message
 from heliograph_collector.alerting.service import collect_alerts
+from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.fake_feed import NOW_US, published
 from support.incident_book import book, silence
 from support.loopback_ca import LoopbackCA
-from support.ports import free_port
+from support.ports import free_port, refusing_port
+from support.receivers import Rebinding
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore::ResourceWarning"),
@@ -122,6 +125,52 @@ async def test_nobody_is_there(tmp_path: Path) -> None:
     assert one.message["Importance"] is None
     with pytest.raises(DeliveryError, match="no connection"):
         await SmtpSender().send_mail(one)
+
+
+def letter(url: str, *, private: bool = False) -> OutgoingMail:
+    receiver = replace(to(1, "smtp"), url=url, private=private)
+    return build_mail(receiver, "", LETTER, is_quiet=False, base="", now_us=NOW_US)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        ("10.0.0.5", ""),
+        ("169.254.169.254", ""),
+        ("[::ffff:127.0.0.1]", ""),
+        ("2130706433", ""),
+        ("mail.example", "127.0.0.1"),
+        ("mail.example", "192.168.1.1"),
+    ],
+)
+async def test_mail_goes_into_no_private_network(host: str, address: str) -> None:
+    """Neither by its address, however it is written, nor by a name that leads there."""
+    sender = SmtpSender(resolver=Rebinding(address) if address else None)
+    with pytest.raises(DeliveryError, match="no public address; `private: true` would allow it"):
+        await sender.send_mail(letter(f"smtp://{host}:25"))
+
+
+async def test_a_mail_server_s_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The address that was checked is connected to: the second answer is never asked for."""
+    monkeypatch.setattr(outgoing_http, "is_public", lambda host: host == "127.0.0.2")
+    with refusing_port() as port:
+        rebinding = Rebinding("127.0.0.2", "127.0.0.1")
+        with pytest.raises(DeliveryError, match="no connection"):
+            await SmtpSender(resolver=rebinding).send_mail(letter(f"smtp://mail.example:{port}"))
+    assert rebinding.asked == 1
+
+
+@pytest.mark.parametrize("host", ["localhost", "mail.internal.example"])
+async def test_a_private_mail_server_is_used_where_configured(host: str, tmp_path: Path) -> None:
+    """Loopback by its own name, anything else by `private: true`."""
+    ca, box = LoopbackCA(tmp_path), Box()
+    sender = SmtpSender(
+        ssl.create_default_context(cafile=ca.ca_file), 15, resolver=Rebinding("127.0.0.1")
+    )
+    with server(box, ca.leaf(host).server_context(), starttls=True) as port:
+        mail = letter(f"smtp://{host}:{port}", private=host != "localhost")
+        await sender.send_mail(replace(mail, password="right"))
+    assert len(box.came) == 1
 
 
 def test_no_name_in_a_subject_begins_a_header_of_its_own() -> None:

@@ -5,13 +5,11 @@ import hashlib
 import hmac
 import json
 import resource
-import socket
 import zlib
 from typing import Any
 from urllib.parse import unquote
 
 import pytest
-from aiohttp.abc import AbstractResolver, ResolveResult
 
 from heliograph_collector.alerting.dispatcher import Transports
 from heliograph_collector.alerting.email import SmtpSender
@@ -22,7 +20,7 @@ from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.outgoing_http import is_public, open_session
 from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from support.fake_feed import NOW_US
-from support.receivers import receiving
+from support.receivers import Rebinding, receiving
 
 KEY = b"s" * 32
 SECRET = "whsec_" + base64.b64encode(KEY).decode()
@@ -111,25 +109,6 @@ async def test_long_thanks_are_not_read_and_a_closed_port_is_told() -> None:
         assert await deliver(to(desk.origin)) == "answered 200"
     with pytest.raises(DeliveryError, match="no connection"):
         await deliver(to(desk.origin))
-
-
-class Rebinding(AbstractResolver):
-    """Tells whatever addresses it likes, one after the other, the last for ever."""
-
-    def __init__(self, *addresses: str) -> None:
-        self.asked = 0
-        self._addresses = addresses
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
-    ) -> list[ResolveResult]:
-        address = self._addresses[min(self.asked, len(self._addresses) - 1)]
-        self.asked += 1
-        found = {"hostname": host, "host": address, "port": port}
-        return [ResolveResult(**found, family=socket.AF_INET, proto=0, flags=0)]  # type: ignore[typeddict-item]  # built in two steps
-
-    async def close(self) -> None:
-        return None
 
 
 async def test_a_receiver_may_not_lead_into_our_own_networks() -> None:

@@ -29,6 +29,7 @@ alerts:
     suspected: quiet
     per_hour: 6
     gather_s: 300
+    private: true
   - {name: phone, kind: ntfy, url: "http://10.0.0.5/alarms", private: true}
   - {name: room, kind: matrix, url: "https://m.example.org/", room: "!a:example.org",
      secret_file: t}
@@ -51,6 +52,7 @@ def test_every_kind_of_receiver_is_read(tmp_path: Path) -> None:
     assert (night.suspected, night.per_hour) == (SuspectedPolicy.QUIET, 6)
     assert night.to == ("night@example.org",)
     assert phone.private
+    assert night.private
     assert room.url == "https://m.example.org"
     assert (chat.kind, chat.url) == (ReceiverKind.SLACK, "")
 
