@@ -13,6 +13,7 @@ from pathlib import Path
 
 from heliograph.clock import SystemClock
 from heliograph_collector.judge.writer import StoreWriter
+from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import JudgedMeasurement, ReceivedMeasurement
 from heliograph_collector.store.journal.journal import Journal, JournalFullError
 from heliograph_collector.store.store import Store
@@ -59,7 +60,14 @@ async def story(place: Path) -> dict[str, object]:
     store = build_store(place)
     await store.open()
     writer = StoreWriter(
-        journal, store, Judge(), NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
+        journal,
+        store,
+        Judge(),
+        NAMES,
+        clock=SystemClock(),
+        expiry=ExpiryClock(SystemClock(), 0, 0),
+        rng=random.Random(1),
+        linger_s=0,
     )
     async with asyncio.TaskGroup() as group:
         running = group.create_task(writer.run())

@@ -21,6 +21,7 @@ from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import RESTORE_MARK
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
@@ -41,6 +42,7 @@ class AppContext:
     endpoint_file: EndpointFile
     bus: EventBus
     clock: GuardedClock
+    expiry: ExpiryClock
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
@@ -105,4 +107,5 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         # A random id, different after each restart: readers resume by it.
         bus=EventBus(secrets.token_hex(4)),
         clock=clock,
+        expiry=ExpiryClock(clock, journal.expiry_before_us, journal.alive_before_us),
     )

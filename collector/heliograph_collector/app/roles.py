@@ -80,6 +80,7 @@ from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
 
 log = logging.getLogger("heliograph")
@@ -105,6 +106,7 @@ class JudgeRole:
             Assessor(judge, context.services.services),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
+            expiry=context.expiry,
             rng=context.rng,
             listeners=listeners,
         )
@@ -229,7 +231,7 @@ class PublishRole:
 
 
 class JobsRole:
-    """Rollups, daily files, corroboration, reviews of the fleet, and backups."""
+    """Rollups, daily files, corroboration, reviews of the fleet, retention, and backups."""
 
     def __init__(self, context: AppContext, store: Store, corroboration: Corroboration) -> None:
         config = context.config
@@ -244,6 +246,7 @@ class JobsRole:
             store,
             config.data / "dumps",
             clock,
+            expiry=context.expiry,
             k_anonymity=config.k_anonymity,
             retention_days=config.dumps_days,
             services=context.public_names,
@@ -252,6 +255,7 @@ class JobsRole:
             context.fleet, clock, Pseudonyms(context.keyring.secret)
         )
         self._backup_server = BackupServer(store, config.data)
+        self._retention = RetentionJob(store, context.journal, context.expiry)
         self.listeners: Sequence[BlockListener] = (self.cell_updater, self._quarantine_review)
 
     async def run(self, feed: PublishedFeed) -> None:
@@ -261,6 +265,7 @@ class JobsRole:
             group.create_task(self._daily_totals.run())
             group.create_task(self._quarantine_review.run())
             group.create_task(self._backup_server.run())
+            group.create_task(self._retention.run())
             if self._context.config.dumps_days:
                 group.create_task(self._dump_writer.run())
             group.create_task(self._corroboration.run(feed))

@@ -15,12 +15,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.units import DAY_US
 from heliograph_collector.cli import add_common_options, load_cli_config
 
 if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
 
 _TIMEOUT_S = 5.0  # assumed; of one check that asks the running collector
+_MAX_BEHIND_DAYS = 1  # assumed; a weekend's rest is no doubt for long
 _MAX_AHEAD_S = 60  # as the collector's clock; smaller steps are NTP's
 # Of the last entries alone, because there is no index on the time; assumed to be enough for days.
 _NEWEST_TIME_SQL = (
@@ -149,10 +151,13 @@ def check_clock(data: Path, clock: Clock) -> Finding:
     """Compare the clock with the times in the journal, which an earlier run may have ahead."""
     import sqlite3
 
+    from heliograph_collector.store.journal.tables import read_expiry_us
+
     try:
         journal = sqlite3.connect(f"{(data / 'journal.db').as_uri()}?mode=ro", uri=True)
         with closing(journal):
             ((newest_us,),) = journal.execute(_NEWEST_TIME_SQL)
+            expiry_us = read_expiry_us(journal)
     except (sqlite3.Error, ValueError):
         return Finding(
             Level.WARNING,
@@ -165,6 +170,14 @@ def check_clock(data: Path, clock: Clock) -> Finding:
             f"entries of the journal are up to {ahead_s} s ahead of the clock: it was ahead once, "
             "or is behind now. If it is right, nothing is to be done: detection begins again "
             "within two minutes."
+        )
+        return Finding(Level.WARNING, "clock", sentence)
+    behind_days = (clock.wall_us() - expiry_us) // DAY_US
+    if expiry_us and behind_days > _MAX_BEHIND_DAYS:
+        sentence = (
+            f"the clock is {behind_days} days after the last deletion of old data: it is ahead, or "
+            f"`serve` rested. If it is right, nothing is to be done: `serve` keeps old data longer "
+            f"for {behind_days} days."
         )
         return Finding(Level.WARNING, "clock", sentence)
     return Finding(Level.OK, "clock", "the journal has no time ahead of the clock.")

@@ -21,6 +21,7 @@ from heliograph_collector.http.api.parquet import (
     WrittenDump,
     build_dictionary,
 )
+from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.published.files import DumpFile
 from heliograph_collector.model.records import MAX_AGE_US, Cell, CellFilter
 from heliograph_collector.store.store import Store, StoreError
@@ -116,7 +117,7 @@ def list_due_days(
         for day_us, changed_us in sorted(days, reverse=True)
         if day_us >= oldest_us
         and day_us + DAY_US + GRACE_US <= now_us
-        and changed_us > changed_us_by_day.get(write_time(day_us)[:10], -1)
+        and changed_us != changed_us_by_day.get(write_time(day_us)[:10])
     ]
 
 
@@ -159,12 +160,14 @@ class DumpWriter:
         folder: Path,
         clock: Clock,
         *,
+        expiry: ExpiryTime,
         k_anonymity: int,
         retention_days: int,
         services: Collection[str],
     ) -> None:
         self._store = store
         self._clock = clock
+        self._expiry = expiry
         self._folder = folder
         self._k_anonymity = k_anonymity
         self._services = services
@@ -192,7 +195,7 @@ class DumpWriter:
             )
         dump_store = self._dump_store
         now_us = self._clock.wall_us()
-        oldest_us = (now_us - self._retention_us) // DAY_US * DAY_US
+        oldest_us = (self._expiry.expiry_us() - self._retention_us) // DAY_US * DAY_US
         since_us = max(oldest_us, now_us - _MAX_LATENESS_US) if self._has_checked_all else oldest_us
         due_days = list_due_days(
             await self._store.cell_days(since_us), dump_store.changed_us_by_day, oldest_us, now_us

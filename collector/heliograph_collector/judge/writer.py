@@ -16,6 +16,7 @@ from typing import ParamSpec, Protocol, TypeVar
 from heliograph.backoff import Backoff
 from heliograph.clock import Clock
 from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.records import (
     TIME_BAD,
     Block,
@@ -94,6 +95,7 @@ class StoreWriter:
         pseudonyms: Pseudonyms,
         *,
         clock: Clock,
+        expiry: ExpiryTime,
         rng: random.Random,
         listeners: Sequence[BlockListener] = (),
         linger_s: float = LINGER_S,
@@ -103,6 +105,7 @@ class StoreWriter:
         self._assessor = assessor
         self._pseudonyms = pseudonyms
         self._clock = clock
+        self._expiry = expiry
         self._rng = rng
         self._listeners = listeners
         self._linger_s = linger_s
@@ -200,9 +203,9 @@ class StoreWriter:
         if now_us - self._trimmed_us < TRIM_EVERY_US:
             return
         self._trimmed_us = now_us
-        wall_us = self._clock.wall_us()
+        expiry_us = self._expiry.expiry_us()
         await self._retry_forever(
-            self._journal.trim, cursor, wall_us - ENVELOPES_KEPT_US, wall_us - PRESENCE_KEPT_US
+            self._journal.trim, cursor, expiry_us - ENVELOPES_KEPT_US, expiry_us - PRESENCE_KEPT_US
         )
 
     async def _retry_forever(

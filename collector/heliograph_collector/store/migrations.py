@@ -13,7 +13,7 @@ from heliograph_collector.store.clickhouse import ClickHouse
 
 _DURABLE = (
     "fsync_after_insert = 1, fsync_part_directory = 1, min_rows_to_fsync_after_merge = 1, "
-    "ttl_only_drop_parts = 1, old_parts_lifetime = 30"  # merged parts are synced, so 30 s is enough
+    "old_parts_lifetime = 30"  # merged parts are synced, so 30 s is enough
 )
 
 LOCAL_SUBSTITUTIONS = {
@@ -21,17 +21,6 @@ LOCAL_SUBSTITUTIONS = {
     "replacing": "ReplacingMergeTree",
     "settings": f"SETTINGS {_DURABLE}",
 }
-
-MAX_RETENTION_DAYS = 18_250  # the engine's DateTime ends in 2106 and would overflow
-RETENTION_COLUMNS = {
-    "measurements": "started",
-    "observations": "started",
-    "quarantine": "received",
-    "verdicts": "started",
-    "presence": "received",
-    "minute_cells": "start",
-    "days": "day",
-}  # table → time from which retention counts; other cells are kept permanently
 
 
 class SchemaError(Exception):
@@ -48,25 +37,22 @@ def cluster_substitutions(name: str) -> Mapping[str, str]:
     }
 
 
-def prepare_schema(clickhouse: ClickHouse, retention_days: Mapping[str, int]) -> None:
-    """Bring the schema up to date and set retention. Raises StoreError, SchemaError."""
+def prepare_schema(clickhouse: ClickHouse) -> None:
+    """Bring the schema up to date. Raises StoreError, SchemaError."""
     cluster = clickhouse.cluster
+    _remove_ttl(clickhouse)
     apply_migrations(clickhouse, cluster_substitutions(cluster) if cluster else LOCAL_SUBSTITUTIONS)
-    for table, days in retention_days.items():
-        _set_retention(clickhouse, table, days)
 
 
-def _set_retention(clickhouse: ClickHouse, table: str, days: int) -> None:
-    """Set a table's retention unless it is set already: setting rewrites parts."""
-    days = min(days, MAX_RETENTION_DAYS)
+def _remove_ttl(clickhouse: ClickHouse) -> None:
+    """Remove the TTL of tables of earlier versions, which the engine's own clock would apply."""
     sql = (
-        "SELECT create_table_query FROM system.tables WHERE database = currentDatabase() "
-        "AND name = {name:String}"
+        "SELECT name FROM system.tables WHERE database = currentDatabase() "
+        "AND position(engine_full, ' TTL ') > 0"
     )
-    ((create_sql,),) = clickhouse.query_written(sql, {"name": table})
-    rule = f"toDateTime({RETENTION_COLUMNS[table]}) + toIntervalDay({days:d})"
-    if rule not in create_sql:
-        clickhouse.command(f"ALTER TABLE {table} MODIFY TTL {rule}")
+    for (table,) in clickhouse.query_written(sql, {}):
+        clickhouse.command(f"SYSTEM STOP TTL MERGES {table}")
+        clickhouse.command(f"ALTER TABLE {table} REMOVE TTL")
 
 
 class SchemaTarget(Protocol):

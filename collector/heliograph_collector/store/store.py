@@ -49,6 +49,7 @@ from heliograph_collector.store.daily_totals import (
 from heliograph_collector.store.deadline import run_with_deadline
 from heliograph_collector.store.directory_lock import DirectoryInUseError
 from heliograph_collector.store.queries import PlaceFilter, Query
+from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention
 from heliograph_collector.store.table_snapshot import StoreSnapshot, TableSnapshot, TableSummary
 from heliograph_collector.store.writers import BEGUN_MARK, DONE_MARK, BlockWriter, CellWriter
 
@@ -59,9 +60,8 @@ MAX_PAGE_SIZE = 500
 READ_TIMEOUT_S = 60.0
 WRITE_TIMEOUT_S = 300.0
 BACKUP_TIMEOUT_S = 6 * 3_600.0
-_VERDICT_TABLES = ("verdicts", "presence", "days")
 TABLES = (
-    *sorted(migrations.RETENTION_COLUMNS.keys() - {"days"}),
+    *sorted(PARTITION_BY_TABLE.keys() - {"days"}),
     "cells",
     "blocks",
 )  # `days` is computed from verdicts
@@ -95,13 +95,8 @@ class Store:
     ) -> None:
         """Prepare the store without connecting. Raises StoreError for an invalid `url`."""
         self._clickhouse = ClickHouse(url, limits or StoreLimits())
-        # A measurement is never kept longer than its verdicts.
-        days_by_table = dict.fromkeys(_VERDICT_TABLES, max(verdicts_days, observations_days))
-        days_by_table["minute_cells"] = minutes_days
-        self._retention_days = {
-            table: days_by_table.get(table, observations_days)
-            for table in migrations.RETENTION_COLUMNS
-        }
+        days_by_table = choose_retention(observations_days, verdicts_days, minutes_days)
+        self._retention = Retention(self._clickhouse, days_by_table)
         self._daily_totals = DailyTotals(self._clickhouse)
         self._cell_writer = CellWriter(self._clickhouse)
         self._block_writer = BlockWriter(self._clickhouse, self._daily_totals)
@@ -112,7 +107,7 @@ class Store:
         self._reader_pool = ThreadPoolExecutor(READERS, thread_name_prefix="store-reader")
 
     async def open(self) -> None:
-        """Start the engine, bring the schema up to date, set retention.
+        """Start the engine and bring the schema up to date.
 
         Raises StoreError, DirectoryInUseError, SchemaError.
         """
@@ -338,6 +333,13 @@ class Store:
         load = self._snapshot.load
         await self._run_write(load, summary, pieces, spool, deadline_s=BACKUP_TIMEOUT_S)
 
+    async def delete_expired(self, expiry_us: int) -> int:
+        """Delete what retention does not cover at a time; return the number of partitions.
+
+        Raises StoreError.
+        """
+        return await self._run_write(self._retention.delete_expired, expiry_us)
+
     async def is_empty(self) -> bool:
         """Return whether all tables are empty. Raises StoreError."""
         return await self._run_write(self._snapshot.count_rows) == 0
@@ -349,7 +351,7 @@ class Store:
     def _open_engine(self) -> None:
         self._clickhouse.open()
         try:
-            migrations.prepare_schema(self._clickhouse, self._retention_days)
+            migrations.prepare_schema(self._clickhouse)
             self._snapshot.drop()
         except (StoreError, migrations.SchemaError):
             self._clickhouse.close()

@@ -45,7 +45,7 @@ class TableSnapshot:
         for table in self._tables:
             clone = f"{CLONES}.{table}"
             self._clickhouse.command(f"CREATE TABLE {clone} AS {DATABASE}.{table}")
-            # Rows beyond their retention are dropped by merges, and would change the count.
+            # A clone is read once: merges would be for nothing.
             self._clickhouse.command(f"SYSTEM STOP MERGES {clone}")
             attach = f"ALTER TABLE {clone} ATTACH PARTITION ALL FROM {DATABASE}.{table}"
             self._clickhouse.command(attach)

@@ -21,15 +21,18 @@ if TYPE_CHECKING:
 
 BEGUN_MARK = "begun"
 DONE_MARK = "done"
-_NOW = "SELECT toUnixTimestamp64Micro(now64(6))"
 
 
 class CellWriter:
-    """Replace cells by key, with a write time that rises with every write."""
+    """Replace cells by key, with a version that rises with every write.
+
+    The column `written` has the version. It was the machine's time in earlier versions, and no
+    clock is asked now, so that one that was ahead or goes back cannot decide which cell counts.
+    """
 
     def __init__(self, clickhouse: ClickHouse) -> None:
         self._clickhouse = clickhouse
-        self._last_written_us: dict[str, int] = {}  # by table, in µs
+        self._versions: dict[str, int] = {}  # the last one of each table
 
     def put(self, cells: Sequence[Cell]) -> None:
         """Write cells. Raises StoreError."""
@@ -37,20 +40,15 @@ class CellWriter:
         for cell in cells:
             by_table.setdefault(CELL_TABLES.get(cell.bin_s, "cells"), []).append(cell)
         for table, table_cells in by_table.items():
-            written_us = max(self._query_number(_NOW), self._last_written(table) + 1)
-            self._last_written_us[table] = written_us
-            self._clickhouse.insert(
-                table, build_table("cells", table_cells, written=written_us), ""
-            )
+            version = self._read_version(table) + 1
+            self._versions[table] = version
+            self._clickhouse.insert(table, build_table("cells", table_cells, written=version), "")
 
-    def _last_written(self, table: str) -> int:
-        if table not in self._last_written_us:
+    def _read_version(self, table: str) -> int:
+        if table not in self._versions:
             sql = f"SELECT toUnixTimestamp64Micro(max(written)) FROM {table}"  # noqa: S608 the table is one of CELL_TABLES or "cells"
-            return self._query_number(sql)
-        return self._last_written_us[table]
-
-    def _query_number(self, sql: str) -> int:
-        return int(self._clickhouse.query_written(sql, {})[0][0])
+            return int(self._clickhouse.query_written(sql, {})[0][0])
+        return self._versions[table]
 
 
 class BlockWriter:

@@ -90,6 +90,17 @@ async def test_journal_ahead_of_the_clock_is_a_warning(data: Path) -> None:
     assert "up to 63072000 s ahead of the clock" in finding.sentence
 
 
+async def test_a_clock_that_is_years_after_the_last_deletion_is_named(data: Path) -> None:
+    journal = Journal(data / "journal.db")
+    clock = HandClock()
+    await journal.mark_expiry(clock.wall)
+    clock.advance_us(9 * 86_400_000_000)
+    finding = check_clock(data, clock)
+    await journal.close()
+    assert finding.level is Level.WARNING
+    assert "9 days after the last deletion of old data: it is ahead" in finding.sentence
+
+
 def test_what_a_killed_collector_left_behind_fails(data: Path) -> None:
     with create_server(("127.0.0.1", 0)) as closed:
         address = f"127.0.0.1:{closed.getsockname()[1]}"

@@ -25,6 +25,7 @@ from heliograph_collector.http.dump_writer import (
     list_due_days,
     write_day,
 )
+from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.store.store import Store, StoreError
 from support.fake_feed import TITLES, World
@@ -70,7 +71,10 @@ def fill_store(data: Path, *cells: Cell) -> None:
 
 def keeper(store: Store, folder: Path, now_us: int, k: int = 5, days: int = 99) -> DumpWriter:
     clock = HandClock(wall=now_us)
-    return DumpWriter(store, folder, clock, k_anonymity=k, retention_days=days, services=TITLES)
+    expiry = ExpiryClock(clock, now_us, 0)
+    return DumpWriter(
+        store, folder, clock, expiry=expiry, k_anonymity=k, retention_days=days, services=TITLES
+    )
 
 
 def table(folder: Path, name: str = FILE) -> list[dict[str, Any]]:

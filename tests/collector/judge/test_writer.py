@@ -11,6 +11,7 @@ import pytest
 
 from heliograph.clock import Clock, SystemClock
 from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, StoreWriter
+from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import (
     MAX_AGE_US,
     MAX_AHEAD_US,
@@ -87,12 +88,14 @@ class WriterHarness:
                 self._changed.clear()
 
     def writer(self, judge: Judge | None = None, clock: Clock | None = None) -> StoreWriter:
+        clock = clock or SystemClock()
         return StoreWriter(
             self.journal,
             self.store,
             judge or Judge(),
             NAMES,
-            clock=clock or SystemClock(),
+            clock=clock,
+            expiry=ExpiryClock(clock, clock.wall_us(), 0),
             rng=random.Random(1),
             listeners=[self],
             linger_s=0,

@@ -27,6 +27,7 @@ import pyarrow as pa  # type: ignore[import-untyped]
 
 from heliograph.clock import SystemClock
 from heliograph_collector.judge.writer import StoreWriter
+from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import (
     JournalRow,
     JudgedMeasurement,
@@ -51,7 +52,14 @@ class Judge:
 
 def writer(journal: Journal, store: Store) -> StoreWriter:
     return StoreWriter(
-        journal, store, Judge(), NAMES, clock=SystemClock(), rng=random.Random(1), linger_s=0
+        journal,
+        store,
+        Judge(),
+        NAMES,
+        clock=SystemClock(),
+        expiry=ExpiryClock(SystemClock(), 0, 0),
+        rng=random.Random(1),
+        linger_s=0,
     )
 
 

@@ -65,6 +65,7 @@ class Journal:
                 self._reader = undo.enter_context(closing(reader))
                 self.id: str = self._reader.execute("SELECT id FROM journal").fetchone()[0]
                 self.alive_before_us = table.read_last_alive_us(self._reader)
+                self.expiry_before_us = table.read_expiry_us(self._reader)
                 self._committer = GroupCommitter(path, limit_bytes)
                 undo.pop_all()
         except sqlite3.Error as error:
@@ -126,6 +127,13 @@ class Journal:
         JournalError.
         """
         await self._run_on_reader(table.mark_alive, at_us)
+
+    async def mark_expiry(self, at_us: int) -> None:
+        """Record the expiry time, for `expiry_before_us` after a restart; not synced.
+
+        Raises JournalError.
+        """
+        await self._run_on_reader(table.mark_expiry, at_us)
 
     async def trim(
         self, max_position: int, received_before_us: int, presence_before_us: int | None = None

@@ -32,7 +32,7 @@ PRESENCE_CONDITION = "kind <> 'envelope'"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS journal (
-  id TEXT PRIMARY KEY, alive_us INTEGER NOT NULL DEFAULT 0
+  id TEXT PRIMARY KEY, alive_us INTEGER NOT NULL DEFAULT 0, expiry_us INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE TABLE IF NOT EXISTS log (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -51,7 +51,12 @@ CREATE TABLE IF NOT EXISTS forgotten (
 """
 
 # (table, column) that older journals lack. Each is added with the default above.
-_ADDED_COLUMNS = (("journal", "alive_us"), ("log", "heard_us"), ("log", "since_s"))
+_ADDED_COLUMNS = (
+    ("journal", "alive_us"),
+    ("journal", "expiry_us"),
+    ("log", "heard_us"),
+    ("log", "since_s"),
+)
 
 # A test before the insert, because ON CONFLICT DO NOTHING would use up a position.
 APPEND_SQL = """
@@ -154,6 +159,14 @@ def read_last_position(db: sqlite3.Connection) -> int:
 
 def mark_alive(db: sqlite3.Connection, at_us: int) -> None:
     db.execute("UPDATE journal SET alive_us = ?", (at_us,))
+
+
+def mark_expiry(db: sqlite3.Connection, at_us: int) -> None:
+    db.execute("UPDATE journal SET expiry_us = ?", (at_us,))
+
+
+def read_expiry_us(db: sqlite3.Connection) -> int:
+    return int(db.execute("SELECT expiry_us FROM journal").fetchone()[0])
 
 
 def read_last_alive_us(db: sqlite3.Connection) -> int:

@@ -1,0 +1,47 @@
+"""Expiry clock: the time by which stored data grow old, which a wrong clock cannot push ahead.
+
+Data that were deleted do not come back when the machine's clock is set right, so this time trusts
+no clock that is ahead. It follows the collector's time, but from one reading to the next it gains
+at most `PACE` times what the collector has lived through. Hence a clock that is ahead by years
+for a time T makes data at most `PACE` · T older, whether it jumped at once, in small steps, or
+before the collector started. After a rest of N days the expiry time is as far behind, and has
+caught up N days later. A clock that goes back takes the expiry time with it.
+"""
+
+from typing import Protocol
+
+from heliograph.clock import Clock
+
+PACE = 2  # assumed: the least whole number that catches up
+
+
+class ExpiryTime(Protocol):
+    """Define the time before which a stage deletes what it keeps for so many days."""
+
+    def expiry_us(self) -> int:
+        """Return the time, in µs; at most the present one."""
+        ...
+
+
+class ExpiryClock:
+    """The expiry time of this process; `store.retention` writes it to the journal."""
+
+    def __init__(self, clock: Clock, stored_us: int, record_us: int) -> None:
+        """Continue at the time of an earlier process.
+
+        Args:
+            stored_us: The expiry time that the journal has, 0 without any.
+            record_us: The newest time that the journal records, 0 without any. It stands in for
+                `stored_us` in data of earlier versions.
+        """
+        self._clock = clock
+        now_us = clock.wall_us()
+        self._expiry_us = min(stored_us or record_us or now_us, now_us)
+        self._read_us = clock.monotonic_us()
+
+    def expiry_us(self) -> int:
+        monotonic_us = self._clock.monotonic_us()
+        limit_us = self._expiry_us + PACE * (monotonic_us - self._read_us)
+        self._read_us = monotonic_us
+        self._expiry_us = min(limit_us, self._clock.wall_us())
+        return self._expiry_us
