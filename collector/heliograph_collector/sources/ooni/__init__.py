@@ -14,9 +14,15 @@ from typing import TypedDict
 
 from heliograph.observation import Observation
 from heliograph_collector.model.records import Verdict, VerdictState
-from heliograph_collector.sources.ooni import messengers, other_tests, web
+from heliograph_collector.sources.ooni import (
+    fetches,
+    messengers,
+    name_tests,
+    other_tests,
+    tunnels,
+    web,
+)
 from heliograph_collector.sources.ooni.blocking_only import UNNAMED_ADDRESS
-from heliograph_collector.sources.ooni.control import PeerOutcomes
 from heliograph_collector.sources.ooni.document import OoniMeasurement
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, UnreadableError
 from heliograph_collector.sources.ooni.files import (
@@ -25,6 +31,7 @@ from heliograph_collector.sources.ooni.files import (
     parse_measurement,
     read_documents,
 )
+from heliograph_collector.sources.ooni.peers import PeerOutcomes
 
 __all__ = [
     "TEST_READERS",
@@ -157,12 +164,29 @@ TEST_READERS: Mapping[str, Callable[[OoniMeasurement], ImportedMeasurement]] = {
     "tor": other_tests.read_tor,
     "http_header_field_manipulation": other_tests.read_header_fields,
     "http_invalid_request_line": other_tests.read_request_lines,
+    "vanilla_tor": tunnels.read_tor_bootstrap,
+    "torsf": tunnels.read_tor_bootstrap,
+    "psiphon": tunnels.read_psiphon,
+    "riseupvpn": tunnels.read_riseupvpn,
+    "openvpn": tunnels.read_openvpn,
+    "urlgetter": fetches.read_urlgetter,
+    "browser_web": fetches.read_browser_web,
+    "http_requests": fetches.read_http_requests,
+    "sni_blocking": name_tests.read_sni_blocking,
+    "echcheck": name_tests.read_echcheck,
+    "dns_consistency": name_tests.read_dns_consistency,
 }
+OWN_CONTROL = frozenset(("web_connectivity", "http_requests", "browser_web", "dns_consistency"))
 
 
 def has_control(measurement: OoniMeasurement) -> bool:
     """Return whether it contains its own control, so that countries are not compared."""
-    return measurement.test_name == "web_connectivity"
+    return normalize_test_name(measurement.test_name) in OWN_CONTROL
+
+
+def normalize_test_name(name: str) -> str:
+    """Convert a name of ooniprobe 1.x, as `HTTP Requests Test`, to today's."""
+    return "_".join(name.lower().split()).removesuffix("_test")
 
 
 def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:
@@ -170,7 +194,7 @@ def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:
     name = measurement.test_name
     if not name:
         raise UnreadableError("it has no test_name, so it is no measurement of OONI's")
-    test = TEST_READERS.get(name)
+    test = TEST_READERS.get(name) or TEST_READERS.get(normalize_test_name(name))
     if test is None:
         raise UnreadableError(f"the test {name[:40]!r} is not known here")
     try:

@@ -16,10 +16,12 @@ from heliograph.observation import (
     Dns,
     DnsAnswer,
     DnsReply,
+    Exchange,
     Http,
     Observation,
     Tcp,
     Tls,
+    Udp,
 )
 from heliograph_collector.sources.ooni.document import (
     ConnectRow,
@@ -108,10 +110,12 @@ def presume_step(
     tcp: Tcp | None = None,
     tls: Tls | None = None,
     http: Http | None = None,
+    exchange: Exchange | None = None,
+    udp: Udp | None = None,
 ) -> Observation:
     """Build a step that no row records, without times."""
     step = build_step(operation, Row(), failure_code)
-    return replace(step, dns=dns, tcp=tcp, tls=tls, http=http)
+    return replace(step, dns=dns, tcp=tcp, tls=tls, http=http, exchange=exchange, udp=udp)
 
 
 def presume_lookup(
@@ -161,7 +165,7 @@ def _parse_dns(
     engine = ENGINES.get(row.engine, "system")
     return Dns(
         engine=engine,
-        resolver="" if engine == "system" else row.resolver_address,
+        resolver="" if engine == "system" else row.resolver_address or row.resolver_hostname,
         name=normalize_host(row.hostname),
         query_type=record,
         rcode=row.rcode,
@@ -220,7 +224,10 @@ def parse_handshake(row: HandshakeRow, *, trusted: bool) -> Observation:
         chain=chain,
         outer_name=row.outer_server_name,
     )
-    return replace(build_step(Operation.TLS_HANDSHAKE, row, row.failure), tls=tls)
+    # a certificate that was not verified shows nothing
+    is_unverified = row.no_tls_verify is True and row.failure is None
+    failure_code = Failure.UNKNOWN_FAILURE if is_unverified else row.failure
+    return replace(build_step(Operation.TLS_HANDSHAKE, row, failure_code), tls=tls)
 
 
 def parse_certificates(row: HandshakeRow | HelperRow) -> tuple[Certificate, ...]:

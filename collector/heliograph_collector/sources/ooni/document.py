@@ -23,12 +23,14 @@ from heliograph_collector.sources.typed_reader import (
     Text32,
     Text64,
     Text256,
+    as_bytes,
     as_integer,
     as_microseconds,
     as_text,
     read_struct,
 )
 
+MAX_LOG = 1 << 16  # characters; assumed
 _MAX_TAG_CHARS = 3  # of a depth; longer numbers are none
 
 
@@ -71,13 +73,43 @@ def _read_tampering(value: object) -> dict[str, bool]:
 
 
 def _read_keys(value: object) -> "OoniKeys":
-    return msgspec.structs.replace(read_struct(OoniKeys, value), flags=_read_flags(value))
+    keys = read_struct(OoniKeys, value)
+    if not isinstance(value, Mapping) or "target" not in value:
+        return msgspec.structs.replace(keys, flags=_read_flags(value))
+    neutral = value.get("control")
+    return msgspec.structs.replace(
+        keys,
+        flags=_read_flags(value),
+        neutral=read_struct(NameResult, neutral),
+        plain=read_struct(HandshakeRow, neutral),
+        hidden=read_struct(HandshakeRow, value["target"]),
+    )
 
 
 Port = Annotated[int, read_port]
 FailureCode = Annotated[Failure | None, parse_failure]
 # UNSET where the probe did not write the key: null means success, and no key that nothing is known
 RecordedFailure = Annotated[Failure | msgspec.UnsetType | None, parse_failure]
+
+
+def _read_headers(value: object) -> dict[str, bytes]:
+    """Read headers; ooniprobe 1.x wrote lists of values, or pairs."""
+    entries = value.items() if isinstance(value, Mapping) else _read_pairs(value)
+    return {str(name): as_bytes(_get_first(text)) for name, text in entries}
+
+
+def _read_pairs(value: object) -> list[tuple[str, object]]:
+    pairs = value[:MAX_ROWS] if isinstance(value, list) else []
+    return [(as_text(p[0]), p[1]) for p in pairs if isinstance(p, list) and len(p) == 2]
+
+
+def _get_first(value: object) -> object:
+    return value[0] if isinstance(value, list) and value else value
+
+
+def _read_lines(value: object) -> list[str]:
+    """Read lines of a log, which vanilla_tor before 2022 wrote as one text."""
+    return value[:MAX_LOG].splitlines() if isinstance(value, str) else _read_texts(value) or []
 
 
 class Row(msgspec.Struct, frozen=True):
@@ -114,6 +146,7 @@ class QueryRow(Row, frozen=True):
     engine: Text32 = ""
     query_type: Annotated[str, partial(as_text, limit=16)] = ""
     resolver_address: Text256 = ""
+    resolver_hostname: Text256 = ""  # before 2019, with resolver_port
     rcode: Annotated[int | None, _read_rcode] = None
     answers: list[Answer] = []
 
@@ -143,6 +176,8 @@ class HandshakeRow(Row, frozen=True):
     failure: FailureCode = None
     address: Text256 = ""
     outer_server_name: Text256 = ""
+    echconfig: Text256 = ""
+    no_tls_verify: bool | None = None
     tls_version: Text32 = ""
     cipher_suite: Text64 = ""
     negotiated_protocol: Text32 = ""
@@ -150,7 +185,12 @@ class HandshakeRow(Row, frozen=True):
     x_peer_certificates: list[NamedCertificate] = []
 
 
+class TorUse(msgspec.Struct, frozen=True):
+    is_tor: bool | None = None
+
+
 class RequestFacts(msgspec.Struct, frozen=True):
+    tor: TorUse = TorUse()
     method: Annotated[str, partial(as_text, limit=16)] = ""
     url: str = ""
 
@@ -159,7 +199,7 @@ class Response(msgspec.Struct, frozen=True):
     code: int = 0
     body: bytes = b""
     body_is_truncated: bool | None = None
-    headers: dict[str, bytes] = {}
+    headers: Annotated[dict[str, bytes], _read_headers] = {}
     headers_list: list[list[bytes]] = []  # pairs
     x_body_sha256: Text64 = ""
     x_body_length: int = 0
@@ -229,6 +269,22 @@ class TorTarget(msgspec.Struct, frozen=True):
     tcp_connect: list[ConnectRow] = []
 
 
+class OpenvpnRow(Row, frozen=True):
+    failure: FailureCode = None
+    port: Port = 0
+    transport: Text32 = ""
+
+
+class NameResult(msgspec.Struct, frozen=True):
+    """One side of sni_blocking: a name at the test helper; of echcheck: one handshake."""
+
+    failure: RecordedFailure = msgspec.UNSET
+    sni: Text256 = ""
+    queries: list[QueryRow] = []
+    tcp_connect: list[ConnectRow] = []
+    tls_handshakes: list[HandshakeRow] = []
+
+
 class OoniKeys(msgspec.Struct, frozen=True):
     """The `test_keys` of all tests; each test writes its own ones."""
 
@@ -268,6 +324,23 @@ class OoniKeys(msgspec.Struct, frozen=True):
     sent: list[bytes] = []
     received: list[bytes] = []
     failure_list: list[FailureCode] = []
+    # tunnels
+    bootstrap_time: Microseconds = 0
+    error: Text64 = ""
+    tor_progress: int = 0
+    tor_log: Annotated[list[str], _read_lines] = []
+    tor_logs: Annotated[list[str], _read_lines] = []
+    tunnel: Text32 = ""
+    openvpn_handshake: list[OpenvpnRow] = []
+    # sni_blocking, and echcheck before 0.2.0; `neutral` and `plain` are its `control`
+    target: NameResult = NameResult()
+    neutral: NameResult = NameResult()
+    plain: HandshakeRow = HandshakeRow()
+    hidden: HandshakeRow = HandshakeRow()
+    start_time: Microseconds = 0  # Unix time, before 2016
+    # dns_consistency, browser_web
+    control_resolver: Text64 = ""
+    result: Text32 = ""
 
 
 class Annotations(msgspec.Struct, frozen=True):

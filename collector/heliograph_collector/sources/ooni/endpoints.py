@@ -101,8 +101,13 @@ def import_steps(
     *,
     is_expected: Callable[[Observation], bool] | None = None,
     causeless_labels: frozenset[str] = frozenset(),
+    needs_peers: bool = False,
 ) -> ImportedMeasurement:
-    """Build the imported measurement; `is_expected` selects failures that everybody gets."""
+    """Build the imported measurement; `is_expected` selects failures that everybody gets.
+
+    With `needs_peers` the service is not presumed to work: what failed here was seen by nobody
+    else, unless other countries were imported.
+    """
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
     target = document.input or name
@@ -113,7 +118,11 @@ def import_steps(
         service_measurement,
         link=Link.ONLINE,
         observations=tuple(
-            x if is_expected is not None and x.failure and is_expected(x) else _presume_passed(x)
+            x
+            if is_expected is not None and x.failure and is_expected(x)
+            else _presume_unseen(x)
+            if needs_peers
+            else presume_passed(x)
             for x in steps.observations
         ),
     )
@@ -151,7 +160,16 @@ def _is_verified(observation: Observation) -> bool:
     return observation.operation is Operation.TLS_HANDSHAKE and observation.failure is None
 
 
-def _presume_passed(observation: Observation) -> Observation:
+def _presume_unseen(observation: Observation) -> Observation:
+    """Return the step as nobody else saw it; a page in clear may be anybody's."""
+    http = observation.http
+    is_cleartext = http is not None and http.url.startswith("http:")
+    if observation.failure is None and not is_cleartext:
+        return presume_passed(observation)
+    return replace(observation, failure=Failure.UNKNOWN_FAILURE)
+
+
+def presume_passed(observation: Observation) -> Observation:
     """Return the step without its failure, as the service answers when unblocked."""
     tls = replace(observation.tls, chain=()) if observation.tls else None
     exchange = replace(observation.exchange, differences=()) if observation.exchange else None

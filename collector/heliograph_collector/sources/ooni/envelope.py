@@ -52,12 +52,12 @@ class UnreadableError(ValueError):
 
 
 def parse_started_us(document: OoniMeasurement) -> int:
-    """Parse the start time, 0 if it is not in the expected form."""
+    """Parse the start time, 0 if the document has none in an expected form."""
     start_text = document.measurement_start_time or document.test_start_time
     try:
         started = datetime.fromisoformat(start_text.rstrip("Z").replace("T", " ")[:19] + "+00:00")
     except ValueError:
-        return 0
+        return document.test_keys.start_time
     return int(started.timestamp()) * 1_000_000
 
 

@@ -48,7 +48,12 @@ class Complaint:
 
 
 def parse_measurement(document: object) -> OoniMeasurement:
-    """Read the fields of a measurement; what is missing or of a wrong type is empty."""
+    """Read the fields of a measurement; what is missing or of a wrong type is empty.
+
+    Data format 0.1 (until 2015) had no `test_keys`: the test's own keys lay beside the others.
+    """
+    if isinstance(document, dict) and "test_keys" not in document:
+        document = {**document, "test_keys": document}
     return read_struct(OoniMeasurement, document)
 
 

@@ -1,6 +1,5 @@
 """Import of dnscheck, stunreachability, tor and the two middlebox tests."""
 
-from dataclasses import replace
 from itertools import islice, zip_longest
 
 from msgspec import UNSET
@@ -83,8 +82,7 @@ def _build_exchange(
     )
     if is_dns_failure:
         failure_code = Failure.UNEXPECTED_REPLY  # it came over an encrypted connection
-    step = archival.presume_step(Operation.EXCHANGE, failure_code)
-    return replace(step, udp=udp, exchange=exchange)
+    return archival.presume_step(Operation.EXCHANGE, failure_code, udp=udp, exchange=exchange)
 
 
 def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:

@@ -1,0 +1,85 @@
+"""Outcomes of other countries as the control of tests that have none."""
+
+from collections import defaultdict
+from dataclasses import replace
+
+from heliograph.observation import Observation
+from heliograph_collector.sources.ooni.endpoints import presume_passed
+from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
+
+WINDOW_US = 3 * 3600 * 1_000_000  # assumed; relevant outages last longer than a run
+MIN_COUNTRIES = 2  # assumed; other countries that must fail alike for an outage
+Key = tuple[str, str, int]  # service, endpoint, time window
+
+
+class PeerOutcomes:
+    """Outcomes by country: `add` every measurement first, then use `compare_peers`."""
+
+    def __init__(self) -> None:
+        self._passed: defaultdict[Key, set[str]] = defaultdict(set)
+        self._failed: defaultdict[Key, set[str]] = defaultdict(set)
+
+    def add(self, imported: ImportedMeasurement) -> None:
+        if not imported.presumed:
+            return
+        for label, failed in _extract_outcomes(imported).items():
+            (self._failed if failed else self._passed)[_make_key(imported, label)].add(
+                imported.probe_cc
+            )
+
+    def compare_peers(self, imported: ImportedMeasurement) -> ImportedMeasurement:
+        """Let the presumed control fail where other countries fail and none succeeds."""
+        if not imported.presumed or imported.control.measurement is None:
+            return imported
+        labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
+        down_labels = {label for label in labels if self._is_down(imported, label)}
+        proven_labels = {
+            label for label in labels if self._list_other_countries(self._passed, imported, label)
+        }
+        is_proven = bool(labels) and proven_labels == labels
+        own_observations = imported.record.measurement.observations
+        control_observations = imported.control.measurement.observations
+        mixed = tuple(
+            _mix_steps(own, presumed, down_labels, proven_labels)
+            for own, presumed in zip(own_observations, control_observations, strict=True)
+        )
+        measured = replace(imported.control.measurement, observations=mixed)
+        return replace(
+            imported,
+            presumed=not is_proven,
+            control=replace(imported.control, measurement=measured),
+        )
+
+    def _is_down(self, imported: ImportedMeasurement, label: str) -> bool:
+        if self._list_other_countries(self._passed, imported, label):
+            return False
+        return len(self._list_other_countries(self._failed, imported, label)) >= MIN_COUNTRIES
+
+    def _list_other_countries(
+        self,
+        countries_by_key: defaultdict[Key, set[str]],
+        imported: ImportedMeasurement,
+        label: str,
+    ) -> set[str]:
+        return countries_by_key.get(_make_key(imported, label), set()) - {imported.probe_cc, "ZZ"}
+
+
+def _mix_steps(
+    own: Observation, presumed: Observation, down_labels: set[str], proven_labels: set[str]
+) -> Observation:
+    """Select the control's step: failed where it is down, passed where others passed it."""
+    if own.endpoint in down_labels:
+        return own
+    return presume_passed(own) if own.endpoint in proven_labels else presumed
+
+
+def _extract_outcomes(imported: ImportedMeasurement) -> dict[str, bool]:
+    last: dict[str, Observation] = {}
+    for observation in imported.record.measurement.observations:
+        last[observation.endpoint] = observation
+    return {label: observation.failure is not None for label, observation in last.items()}
+
+
+def _make_key(imported: ImportedMeasurement, label: str) -> Key:
+    own_measurement = imported.record.measurement
+    return own_measurement.service, label, own_measurement.started_us // WINDOW_US
