@@ -77,5 +77,40 @@ def enclosing_network(address: str) -> str:
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
+# Beyond what `ipaddress` calls not global. IANA's special-purpose registries (RFC 6890) hold them
+# all, but for 64:ff9b::/96 and 2002::/16 in part: those stand for an IPv4 address (RFC 6052, 3056).
+_SPECIAL_NETWORKS = tuple(
+    ipaddress.ip_network(network)
+    for network in (
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.175.48.0/24",  # AS112
+        "64:ff9b::/96",  # NAT64
+        "64:ff9b:1::/48",  # NAT64 of one network
+        "2001::/23",  # IETF protocols, Teredo among them
+        "2002::/16",  # 6to4
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",  # documentation
+        "5f00::/16",  # segment routing
+    )
+)
+
+
+@lru_cache(maxsize=4_096)
+def is_special_purpose(literal: str) -> bool:
+    """Tell whether this is anything but a plain public unicast address.
+
+    That includes an IPv4 address inside an IPv6 address, an address with a zone, and a name.
+    """
+    try:
+        address = ipaddress.ip_address(literal)
+    except ValueError:
+        return True
+    is_wrapped = "%" in literal or getattr(address, "ipv4_mapped", None) is not None
+    is_listed = any(address in network for network in _SPECIAL_NETWORKS)
+    return is_wrapped or is_listed or not address.is_global or address.is_multicast
+
+
 def _is_sendable(value: str) -> bool:
     return value.isascii() and value.isprintable() and " " not in value

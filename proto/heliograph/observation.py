@@ -246,3 +246,4 @@ class Measurement:
     clock_offset_us: int | None = None
     summary: Summary | None = None  # in place of observations
     digest: Digest | None = None  # in place of observations
+    is_visit: bool = False  # by a control, at addresses that its collector named (visits.py)

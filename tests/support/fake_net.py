@@ -44,12 +44,24 @@ class FakeDoor:
         self._world = world
         self._clock = clock
 
-    def bind(self, trace: StepTrace) -> "FakeNet":
-        return FakeNet(self._world, self._clock, trace)
+    def bind(
+        self, trace: StepTrace, addresses: Mapping[str, tuple[str, ...]] | None = None
+    ) -> "FakeNet":
+        return FakeNet(self._world, self._clock, trace, addresses)
+
+    def is_forbidden(self, literal: str) -> bool:
+        return literal in self._world.forbidden
 
 
 class FakeNet:
-    def __init__(self, world: World, clock: HandClock, trace: StepTrace) -> None:
+    def __init__(
+        self,
+        world: World,
+        clock: HandClock,
+        trace: StepTrace,
+        addresses: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
+        self._addresses = addresses
         self._world = world
         self._clock = clock
         self._trace = trace
@@ -213,6 +225,9 @@ class FakeNet:
         reply = "progress_10" if failure else "progress_100"
         facts = Exchange(protocol="tor_bootstrap", reply=reply)
         return await self._step(Operation.EXCHANGE, None, endpoint, failure, exchange=facts)
+
+    def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
+        return None if self._addresses is None else self._addresses.get(endpoint, ())
 
     def random(self, size: int) -> bytes:
         return bytes(index % 251 for index in range(size))

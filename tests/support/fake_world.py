@@ -56,6 +56,7 @@ class World:
     tor: Failure | None = None
     without: frozenset[str] = frozenset()  # quic, raw, tor: what this machine does not have
     later: dict[str, tuple[DnsReply, ...]] = field(default_factory=dict)  # by name
+    forbidden: frozenset[str] = frozenset()  # addresses of this machine's networks
     closed: int = 0  # nets that were closed
     asked: list[Hop] = field(default_factory=list)
     hangs: frozenset[Operation] = frozenset()  # steps that never end: for cancellation

@@ -56,6 +56,7 @@ class Agent:
     spool: Spool
     who: Identity
     plans: list[plan_pb2.SignedPlan] = field(default_factory=list)
+    orders: list[intake_pb2.SignedVisitOrder] = field(default_factory=list)
     rejected: list[tuple[int, str]] = field(default_factory=list)
     waits: list[int] = field(default_factory=list)
     patient_from: int = 0  # after so many failures it waits an hour
@@ -116,6 +117,10 @@ class Agent:
 
     def take_plan(self, plan: plan_pb2.SignedPlan) -> None:
         self.plans.append(plan)
+        self.changed.set()
+
+    def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
+        self.orders.append(signed)
         self.changed.set()
 
     async def until(self, is_done: Callable[[], bool]) -> None:

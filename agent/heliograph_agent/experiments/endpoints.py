@@ -114,7 +114,10 @@ async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED
 async def find_addresses(
     host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED
 ) -> tuple[Address, ...]:
-    """Return `host` itself when it is a literal, else what the system resolves."""
+    """Return a visit's addresses, `host` itself when it is one, or what the system resolves."""
+    visit_addresses = list_visit_addresses(net, label)
+    if visit_addresses is not None:
+        return visit_addresses
     if is_literal(host):
         return (Address(host),)
     async with asyncio.TaskGroup() as group:
@@ -124,6 +127,12 @@ async def find_addresses(
         *extract_addresses(a.result(), ipv4),
         *extract_addresses(aaaa.result(), IPV6_TRIED),
     )
+
+
+def list_visit_addresses(net: Net, label: str) -> tuple[Address, ...] | None:
+    """Return the addresses that a visit contacts in place of a lookup; None outside visits."""
+    literals = net.list_visit_addresses(label)
+    return None if literals is None else tuple(Address(literal) for literal in literals)
 
 
 def extract_addresses(result: StepResult, limit: int) -> tuple[Address, ...]:

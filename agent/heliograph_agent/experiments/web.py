@@ -9,7 +9,7 @@ secret.
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import zip_longest
 from urllib.parse import SplitResult, urljoin, urlsplit
 
@@ -21,6 +21,7 @@ from heliograph_agent.experiments.endpoints import (
     extract_addresses,
     is_literal,
     is_public,
+    list_visit_addresses,
     open_stream,
     parse_page,
     try_handshake,
@@ -137,6 +138,10 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
     page = parse_page(target.value)
     if page is None:
         raise CannotRun(f"{target.value!r} is no URL of a web page: give http://… or https://….")
+    visit_addresses = list_visit_addresses(net, page.label)
+    if visit_addresses is not None:  # a visit, which goes nowhere that the plan does not name
+        await _load_page(page, visit_addresses, "", replace(config, validate=False), net)
+        return
     jar = CookieJar()
     visited: set[tuple[str, str]] = set()
     is_local = False  # the URL itself resolves to a private network, as in tests and on intranets

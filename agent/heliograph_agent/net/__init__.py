@@ -175,6 +175,13 @@ class Net(Protocol):
         """Start the installed tor and await its bootstrap. Raises ValueError without tor."""
         ...
 
+    def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
+        """Return the addresses of an endpoint that a visit contacts; None outside visits.
+
+        During a visit no other address is contacted, and nothing is looked up.
+        """
+        ...
+
     def random(self, size: int) -> bytes:
         """Return `size` random bytes from this net's own source."""
         ...

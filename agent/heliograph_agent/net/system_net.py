@@ -32,7 +32,12 @@ from heliograph_agent.net.tcp import TcpConnection, open_tcp
 from heliograph_agent.net.tls.step import TlsHandshake
 from heliograph_agent.net.tls.trust_store import TrustStore
 from heliograph_agent.net.tor import make_bootstrap
-from heliograph_agent.net.trace import ByteReader, ByteStream, ByteWriter, StepResult, StepTrace
+from heliograph_agent.net.trace import (
+    ByteStream,
+    StepResult,
+    StepTrace,
+    make_stream,
+)
 from heliograph_agent.net.traceroute.hop import HopProbe, SharedRawHelper, make_payload
 from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawHelper, start_raw_helper
 
@@ -75,18 +80,28 @@ class SystemNetFactory:
     def start_raw_helper(self) -> AbstractAsyncContextManager[RawHelper]:
         return start_raw_helper(self.raw_command)
 
-    def bind(self, trace: StepTrace) -> "SystemNet":
-        return SystemNet(self, trace, self.local_machine.get_scrubber())
+    def bind(
+        self, trace: StepTrace, addresses: Mapping[str, tuple[str, ...]] | None = None
+    ) -> "SystemNet":
+        """Make the net of one task; `addresses` are those of a visit, by endpoint."""
+        return SystemNet(self, trace, self.local_machine.get_scrubber(), addresses)
 
 
 class SystemNet:
     """Implement `Net` over the sockets of this machine."""
 
-    def __init__(self, factory: SystemNetFactory, trace: StepTrace, scrubber: Scrubber) -> None:
+    def __init__(
+        self,
+        factory: SystemNetFactory,
+        trace: StepTrace,
+        scrubber: Scrubber,
+        addresses: Mapping[str, tuple[str, ...]] | None = None,
+    ) -> None:
         self._factory = factory
         self._config = factory.config
         self._trace = trace
         self._scrubber = scrubber
+        self._addresses = addresses
         self._shared_helper = SharedRawHelper(factory)
 
     async def resolve(
@@ -106,6 +121,8 @@ class SystemNet:
         """
         if not name:
             raise ValueError("an empty name cannot be asked for")
+        if self._addresses is not None:
+            raise ValueError("a visit looks nothing up")
         if engine == "doh":
             resolver = resolver or next(iter(self._config.doh), "")
         lookup = Lookup(
@@ -134,7 +151,7 @@ class SystemNet:
         with self._make_step(Operation.CONNECT, deadline_s, on, endpoint, facts=facts) as step:
             connection = await open_tcp(address, port, self._trace)
         buffer = None if connection is None else connection.receive_buffer
-        return step.result, _make_stream(step.result, buffer, connection)
+        return step.result, make_stream(step.result, buffer, connection)
 
     async def handshake(
         self,
@@ -164,7 +181,7 @@ class SystemNet:
         finally:
             if plaintext is None:
                 stream.close()
-        return step.result, _make_stream(step.result, plaintext, tls_handshake.session)
+        return step.result, make_stream(step.result, plaintext, tls_handshake.session)
 
     async def http(
         self,
@@ -312,6 +329,9 @@ class SystemNet:
             await bootstrap.run(self._trace)
         return step.result
 
+    def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
+        return None if self._addresses is None else self._addresses.get(endpoint, ())
+
     def random(self, size: int) -> bytes:
         return self._factory.rng.randbytes(size)
 
@@ -341,9 +361,13 @@ class SystemNet:
         """Return a failed result for a forbidden address, None for an allowed one.
 
         The result records no observation, because nothing was sent. After a lookup it refers to
-        that lookup; without one, raises ForbiddenAddressError.
+        that lookup; without one, raises ForbiddenAddressError. A visit may contact its own
+        addresses alone.
         """
-        if not self._factory.is_forbidden(address):
+        is_elsewhere = self._addresses is not None and not any(
+            address in addresses for addresses in self._addresses.values()
+        )
+        if not is_elsewhere and not self._factory.is_forbidden(address):
             return None
         if on is None:
             raise ForbiddenAddressError
@@ -373,16 +397,3 @@ class SystemNet:
 
     def _now_s(self) -> int:
         return self._factory.clock.wall_us() // 1_000_000
-
-
-def _make_stream(
-    result: StepResult, reader: ByteReader | None, writer: ByteWriter | None
-) -> ByteStream | None:
-    """Create a handle for a successful step; close a connection that came too late."""
-    if reader is None or writer is None:
-        return None
-    stream = ByteStream(result, reader, writer)
-    if result.is_success:
-        return stream
-    stream.close()
-    return None

@@ -86,3 +86,16 @@ class StepTrace:
     def add(self, observation: Observation) -> StepResult:
         self.observations.append(observation)
         return StepResult(len(self.observations) - 1, observation)
+
+
+def make_stream(
+    result: StepResult, reader: ByteReader | None, writer: ByteWriter | None
+) -> ByteStream | None:
+    """Create a handle for a successful step; close a connection that came too late."""
+    if reader is None or writer is None:
+        return None
+    stream = ByteStream(result, reader, writer)
+    if result.is_success:
+        return stream
+    stream.close()
+    return None

@@ -29,12 +29,14 @@ from heliograph_agent.runtime.status_file import (
     read_status,
 )
 from heliograph_agent.runtime.vantage import VantageTracker
+from heliograph_agent.runtime.visits import VisitQueue
 from heliograph_agent.runtime.volatile_file import VolatileFile
-from heliograph_agent.schedule import Allowance
+from heliograph_agent.schedule import Allowance, Task
 from heliograph_agent.spool import Spool
 from heliograph_agent.state import PAUSED, SPOOL, StateError
 
 if TYPE_CHECKING:
+    from heliograph_agent.net.system_net import SystemNetFactory
     from heliograph_agent.runtime.runner import Runner
     from heliograph_agent.uplink.connection_manager import Uplink
     from heliograph_agent.uplink.session import SessionFacts
@@ -86,6 +88,7 @@ class Agent:
             host=self,
         )
         self.batcher = Batcher(self.spool, clock, self)
+        self.visit_queue = VisitQueue(self, self.plan_updater, clock)
 
     @property
     def settings(self) -> AgentSettings:
@@ -146,6 +149,7 @@ class Agent:
                 group.create_task(self.measurement_loop.run()),
                 group.create_task(self.batcher.run()),
                 group.create_task(self._follow_network()),
+                group.create_task(self.visit_queue.run()),
                 group.create_task(peers.run_relay(self.plan_updater, self._clock, self._rng)),
             ]
             self.status.mark_changed()
@@ -224,13 +228,24 @@ class Agent:
             beacon=DnsBeacon(state, beacon),
         )
 
-    def make_runner(self, plan: Plan) -> "Runner":
+    def make_net_source(self) -> "SystemNetFactory":
+        """Make the network of the plan's tests, and load its libraries."""
         from heliograph_agent.net.system_net import SystemNetFactory
-        from heliograph_agent.runtime.runner import Runner
 
         net_config = self.settings.config.planned_net_config()
-        net_factory = SystemNetFactory(net_config, self._clock, self._rng)
-        return Runner(net_factory, self._clock, plan.limits, self._boot)
+        return SystemNetFactory(net_config, self._clock, self._rng)
+
+    def make_runner(self, plan: Plan) -> "Runner":
+        from heliograph_agent.runtime.runner import Runner
+
+        return Runner(self.make_net_source(), self._clock, plan.limits, self._boot)
+
+    async def run_visit(self, task: Task) -> None:
+        await self.measurement_loop.measure_visit(task)
+
+    def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
+        """Queue an order for visits, which only a control follows."""
+        self.visit_queue.take_order(signed)
 
     @property
     def agent_id(self) -> bytes:

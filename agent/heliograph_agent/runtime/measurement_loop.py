@@ -157,6 +157,16 @@ class MeasurementLoop:
                         group.create_task(measure(task))
         return done
 
+    async def measure_visit(self, task: Task) -> None:
+        """Run a visit now, unless this control is not online or has spent its bytes."""
+        now_us = self._clock.monotonic_us()
+        limit = self.plan.limits.bytes_per_month
+        if self.vantage.link is Link.ONLINE and (
+            self.history.allowance.from_us(now_us, limit) <= now_us
+        ):
+            self.history = self.history.record_start(task, now_us)
+            await self._measure_task(task)
+
     def _filter_allowed(self, tasks: tuple[Task, ...]) -> list[Task]:
         if self.vantage.link_known or not any(_is_anchor(t) for t in make_tasks(self.plan)):
             return list(tasks)
@@ -186,6 +196,7 @@ class MeasurementLoop:
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
             clock_offset_us=self._host.clock_offset_us,
+            addresses=task.addresses,
         )
         try:
             return await runner.run(task, context)
@@ -244,10 +255,12 @@ class MeasurementLoop:
     async def _store_measurement(
         self, task: Task, measurement: Measurement, epoch: Epoch, *, changed: bool
     ) -> None:
-        service_states = service_states_of(measurement, task.service)
-        self.vantage.service_states |= service_states
-        self._host.note_service_states(service_states)
-        priority = self._classifier.classify(measurement, task.priority)
+        priority = Priority.P1  # of a visit, for which a verdict waits
+        if not measurement.is_visit:  # one endpoint shows neither a service's state nor a change
+            service_states = service_states_of(measurement, task.service)
+            self.vantage.service_states |= service_states
+            self._host.note_service_states(service_states)
+            priority = self._classifier.classify(measurement, task.priority)
         if changed:
             priority = min(priority, Priority.P1)
         try:

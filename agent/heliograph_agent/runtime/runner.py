@@ -8,6 +8,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from traceback import walk_tb
 from typing import Any, Protocol
@@ -35,7 +36,9 @@ log = logging.getLogger("heliograph.runner")
 class NetFactory(Protocol):
     """Give each task a Net that writes into its trace (SystemNetFactory)."""
 
-    def bind(self, trace: StepTrace) -> Net: ...
+    def bind(
+        self, trace: StepTrace, addresses: Mapping[str, tuple[str, ...]] | None = None
+    ) -> Net: ...
 
 
 class TaskSpec(Protocol):
@@ -62,6 +65,7 @@ class TaskContext:
     plan_version: int = 0
     services_version: str = ""
     clock_offset_us: int | None = None
+    addresses: Mapping[str, tuple[str, ...]] | None = None  # of a visit, by endpoint
 
 
 class Runner:
@@ -98,7 +102,8 @@ class Runner:
             try:
                 trace = StepTrace(self._clock)
                 began_us = self._clock.wall_us()
-                reason = await self._run_experiment(experiment, target, config, trace)
+                bind = partial(self._net_factory.bind, addresses=context.addresses)
+                reason = await self._run_experiment(experiment, target, config, bind, trace)
             finally:
                 _release_locks(locks)
         except _QueueTimeoutError:
@@ -110,12 +115,17 @@ class Runner:
         return self._build_measurement(task, context, trace, version, began_us, reason)
 
     async def _run_experiment(
-        self, experiment: Experiment, target: Target, config: Any, trace: StepTrace
+        self,
+        experiment: Experiment,
+        target: Target,
+        config: Any,
+        bind: Callable[[StepTrace], Net],
+        trace: StepTrace,
     ) -> str:
         """Run to the end or to the deadline; return why it could not run, or ""."""
         try:
             with Deadline(self._deadline_s):
-                return await run_attempt(experiment, target, config, self._net_factory.bind, trace)
+                return await run_attempt(experiment, target, config, bind, trace)
         except TimeoutError:
             return ""  # from the Deadline, because an attempt raises no TimeoutError
         finally:
@@ -171,6 +181,7 @@ class Runner:
             not_measured=reason[:MAX_REASON],
             observations=tuple(trace.observations[:MAX_OBSERVATIONS]),
             clock_offset_us=context.clock_offset_us,
+            is_visit=context.addresses is not None,
         )
 
 

@@ -200,7 +200,7 @@ class PlanUpdater:
         try:
             self._follow_trust_chain(signed)
             previous = StoredPlan(stored_plan, self.settings.plan.version)
-            now_s = self._now_us() // 1_000_000
+            now_s = self.now_us() // 1_000_000
             plan = open_plan(signed, self.settings.collector, now_s, previous)
             self.settings.state.write(PLAN, signed.SerializeToString())
         except (PlanError, StateError) as error:
@@ -209,7 +209,7 @@ class PlanUpdater:
             return
         log.info("plan %d taken", plan.version)
         self.settings = replace(self.settings, plan=plan)
-        self._check_calendar(self._now_us())
+        self._check_calendar(self.now_us())
         self._apply_settings()
 
     def poll(self) -> None:
@@ -227,7 +227,7 @@ class PlanUpdater:
         now_us = self._clock.monotonic_us()
         if now_us - self._checked_us >= CALENDAR_CHECK_US:
             self._checked_us = now_us
-            if self._check_calendar(self._now_us()):
+            if self._check_calendar(self.now_us()):
                 self._apply_settings()
 
     def _follow_trust_chain(self, signed: plan_pb2.SignedPlan) -> None:
@@ -269,7 +269,7 @@ class PlanUpdater:
         self._is_quiet_hour = is_quiet_hour
         return changed
 
-    def _now_us(self) -> int:
+    def now_us(self) -> int:
         """Return the collector's time if known, because this clock may be years off."""
         return self._clock.wall_us() + (self._host.clock_offset_us or 0)
 

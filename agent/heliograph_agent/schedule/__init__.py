@@ -44,14 +44,16 @@ class Task:
     options: Mapping[str, str] = field(default_factory=dict)
     priority: Priority = Priority.P3
     interval_s: int = 0  # 0 when no plan contains it
+    # Of a visit: by endpoint ("" for a single target), contacted in place of a lookup's answers.
+    addresses: Mapping[str, tuple[str, ...]] | None = None
 
     @cached_property
     def key(self) -> str:
         """Return a key of the task that is equal for equal lines of any plan."""
         options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
-        return (
-            f"{self.experiment} {self.service.name if self.service else ''} {self.target} {options}"
-        )
+        kind = "" if self.addresses is None else "visit "
+        service = self.service.name if self.service else ""
+        return f"{kind}{self.experiment} {service} {self.target} {options}"
 
     @cached_property
     def hosts(self) -> frozenset[str]:

@@ -110,6 +110,10 @@ class SessionAgent(Protocol):
         """Verify and store a plan that the collector sent."""
         ...
 
+    def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
+        """Verify an order for visits, and queue them; a volunteer's agent ignores it."""
+        ...
+
     def note_advice(self, reason: str) -> None: ...
 
     def note_rejection(self, sequence: int, reason: str) -> None:
@@ -252,14 +256,19 @@ class UplinkSession:
                 self._work_event.set()
             case "plan":
                 self._agent.take_plan(message.plan)
+            case "visits":
+                self._agent.take_visits(message.visits)
             case "clock":
                 self._handle_clock(message.clock)
             case "advice":
                 self._handle_advice(message.advice)
             case "renewed":
-                renewal = await asyncio.to_thread(self._agent.answer_renewal, message.renewed)
-                if renewal is not None:
-                    await stream.send(intake_pb2.AgentMessage(renewal=renewal))
+                await self._answer_renewal(message.renewed, stream)
+
+    async def _answer_renewal(self, renewed: intake_pb2.Renewed, stream: GrpcStream) -> None:
+        renewal = await asyncio.to_thread(self._agent.answer_renewal, renewed)
+        if renewal is not None:
+            await stream.send(intake_pb2.AgentMessage(renewal=renewal))
 
     async def _process_receipt(self, receipt: intake_pb2.Receipt) -> None:
         # 0 means an envelope that could not be opened. Receipts come in the order of sending.

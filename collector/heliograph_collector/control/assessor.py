@@ -68,6 +68,7 @@ class ControlContext:
             measurement=substitute.measurement,
             age_us=abs(substitute.started_us - record.started_us),
             link=Link.ONLINE,
+            network="",
             is_substitute=True,
         )
 

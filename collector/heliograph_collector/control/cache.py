@@ -1,14 +1,16 @@
 """Cache of the controls' recent measurements, with selection by time and quality."""
 
-from bisect import bisect_right, insort
+from bisect import bisect_left, bisect_right, insort
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import partial
+from itertools import islice
 from operator import itemgetter
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Service
+from heliograph_collector.control.looks import choose_looks, find_day, name_network
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     STALE_US,
@@ -23,17 +25,22 @@ _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)
 _by_time = itemgetter(0)
 
 
+_Entry = tuple[int, int, ReceivedMeasurement]  # start, number, result
+_Source = tuple[bool, str]  # whether they are visits, and the control's pseudonym
+
+
 class ControlCache:
-    """Latest results of every control, bounded by their number of observations."""
+    """Latest results of every control, bounded by their number of observations.
+
+    Visits are kept apart, because one looks at a few addresses and not at the target.
+    """
 
     def __init__(
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
     ) -> None:
         self._groups = {s.name: {e.id: e.group for e in s.endpoints if e.group} for s in services}
-        self._entries_by_target: dict[
-            Key, dict[str, list[tuple[int, int, ReceivedMeasurement]]]
-        ] = {}
-        self._order: deque[tuple[Key, str, tuple[int, int, ReceivedMeasurement]]] = deque()
+        self._entries_by_target: dict[Key, dict[_Source, list[_Entry]]] = {}
+        self._order: deque[tuple[Key, _Source, _Entry]] = deque()
         self._remaining_weight = observations
         self._count = 0
 
@@ -42,40 +49,53 @@ class ControlCache:
         if not _is_usable(record):
             return False
         key = make_target_key(record.measurement)
-        pseudonym = record.pseudonym
+        source = (record.measurement.is_visit, record.pseudonym)
         self._count += 1
         entry = (record.started_us, self._count, record)
         insort(
-            self._entries_by_target.setdefault(key, {}).setdefault(pseudonym, []),
+            self._entries_by_target.setdefault(key, {}).setdefault(source, []),
             entry,
             key=_by_time,
         )
-        self._order.append((key, pseudonym, entry))
+        self._order.append((key, source, entry))
         self._remaining_weight -= weigh_measurement(record.measurement)
         while self._remaining_weight < 0 and len(self._order) > 1:
             self._forget(*self._order.popleft())
         return True
 
     def find_view(self, measurement: Measurement, at_us: int) -> ControlView:
-        """Return the best control result for this target near this time.
+        """Return the best control result for this target near this time, and further looks.
 
         Returns:
             A view without measurement when no control is within STALE_US.
         """
-        controls = self._entries_by_target.get(make_target_key(measurement), {})
+        sources = self._entries_by_target.get(make_target_key(measurement), {})
         groups = self._groups.get(measurement.service, {})
-        nearest = [_find_nearest(entries, at_us) for entries in controls.values() if entries]
         nearest = [
-            candidate for candidate in nearest if abs(candidate.started_us - at_us) <= STALE_US
+            _find_nearest(entries, at_us)
+            for (is_visit, _), entries in sources.items()
+            if not is_visit
         ]
-        if not nearest:
-            return ControlView(groups=groups)
-        best = max(nearest, key=partial(_rank_control, at_us=at_us))
+        nearest = [record for record in nearest if abs(record.started_us - at_us) <= STALE_US]
+        best = max(nearest, key=partial(_rank_control, at_us=at_us), default=None)
+        fresh = [r for r in nearest if r is not best and abs(r.started_us - at_us) <= WINDOW_US]
+        visits = [
+            record
+            for (is_visit, _), entries in sources.items()
+            if is_visit
+            for record in _list_fresh(entries, at_us)
+        ]
+        day = find_day((*nearest, *visits))
+        looks = choose_looks((*fresh, *visits), measurement, at_us, day)
+        if best is None:
+            return ControlView(groups=groups, looks=looks)
         return ControlView(
             measurement=best.measurement,
             age_us=abs(best.started_us - at_us),
             link=best.link,
             groups=groups,
+            network=name_network(best, day),
+            looks=looks,
         )
 
     def view_of(self, record: ReceivedMeasurement) -> ControlView:
@@ -86,14 +106,12 @@ class ControlCache:
             return ControlView(measurement=measurement, age_us=0, link=record.link, groups=groups)
         return self.find_view(measurement, record.started_us)
 
-    def _forget(
-        self, key: Key, pseudonym: str, entry: tuple[int, int, ReceivedMeasurement]
-    ) -> None:
+    def _forget(self, key: Key, source: _Source, entry: _Entry) -> None:
         self._remaining_weight += weigh_measurement(entry[2].measurement)
-        entries = self._entries_by_target[key][pseudonym]
+        entries = self._entries_by_target[key][source]
         entries.remove(entry)
         if not entries:
-            del self._entries_by_target[key][pseudonym]
+            del self._entries_by_target[key][source]
         if not self._entries_by_target[key]:
             del self._entries_by_target[key]
 
@@ -104,9 +122,16 @@ def _is_usable(record: ReceivedMeasurement) -> bool:
     return record.role is AgentRole.CONTROL and record.link is Link.ONLINE and has_run
 
 
-def _find_nearest(
-    entries: Sequence[tuple[int, int, ReceivedMeasurement]], at_us: int
-) -> ReceivedMeasurement:
+def _list_fresh(entries: Sequence[_Entry], at_us: int) -> Iterator[ReceivedMeasurement]:
+    """Yield the results within WINDOW_US of a time."""
+    first = bisect_left(entries, at_us - WINDOW_US, key=_by_time)
+    for started_us, _, record in islice(entries, first, None):
+        if started_us > at_us + WINDOW_US:
+            return
+        yield record
+
+
+def _find_nearest(entries: Sequence[_Entry], at_us: int) -> ReceivedMeasurement:
     """Return the entry nearest in time; of two equally near, the later."""
     at = bisect_right(entries, at_us, key=_by_time)
     near = entries[max(0, at - 1) : at + 1]
@@ -114,7 +139,7 @@ def _find_nearest(
     return min(reversed(near), key=partial(_distance_us, at_us=at_us))[2]
 
 
-def _distance_us(entry: tuple[int, int, ReceivedMeasurement], at_us: int) -> int:
+def _distance_us(entry: _Entry, at_us: int) -> int:
     return abs(entry[0] - at_us)
 
 

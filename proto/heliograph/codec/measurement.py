@@ -79,6 +79,7 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         clock_offset_us=m.clock_offset_us if m.HasField("clock_offset_us") else None,
         summary=_summary_from_pb(m.summary) if m.HasField("summary") else None,
         digest=_digest_from_pb(m.digest) if m.HasField("digest") else None,
+        is_visit=m.is_visit,
     )
 
 

@@ -22,6 +22,7 @@ __all__ = [
     "category_of",
     "entry_of",
     "is_for_controls",
+    "is_visitable",
     "ooni_name",
 ]
 
@@ -53,6 +54,12 @@ def is_for_controls(name: str) -> bool:
     """Tell whether only controls run it, so that it shows no vantage's state."""
     entry = REGISTRY.get(name)
     return entry is not None and entry.role == "control"
+
+
+def is_visitable(name: str) -> bool:
+    """Tell whether a control may repeat it at one address of one endpoint."""
+    entry = REGISTRY.get(name)
+    return entry is not None and entry.visitable
 
 
 def ooni_name(name: str) -> str:

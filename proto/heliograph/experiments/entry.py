@@ -35,6 +35,7 @@ class ExperimentEntry:
     planned: bool = True  # whether its services are in the default plan
     planned_targets: tuple[str, ...] = ()  # further targets in the default plan
     role: str = ""  # role of the agents in the default plan; "" for all
+    visitable: bool = False  # whether a control may repeat it at an address (heliograph.visits)
     visit_bytes: int = 0  # bytes of one visit beyond its endpoints; 0 when unknown
     ooni_test: str = ""  # OONI's name of the same test, where there is one
     protocols: Mapping[str, str] = field(default_factory=dict, hash=False)  # Exchange.protocol

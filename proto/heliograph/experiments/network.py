@@ -128,6 +128,7 @@ ENTRIES = (
         category=Category.NETWORK,
         config=TcpConfig,
         target_kind="endpoint",
+        visitable=True,
         visit_bytes=900,
     ),
     ExperimentEntry(
@@ -137,6 +138,7 @@ ENTRIES = (
         category=Category.NETWORK,
         config=TlsConfig,
         target_kind="endpoint",
+        visitable=True,
     ),
     ExperimentEntry(
         name="stun",
@@ -145,6 +147,7 @@ ENTRIES = (
         category=Category.NETWORK,
         config=StunConfig,
         target_kind="endpoint",
+        visitable=True,
         default_target="stun",
         interval_s=3_600,
         ooni_test="stunreachability",

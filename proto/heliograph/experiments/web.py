@@ -60,6 +60,7 @@ ENTRIES = (
         category=Category.WEB,
         config=WebConfig,
         target_kind="url",
+        visitable=True,
         planned_targets=("https://www.wikipedia.org/", "https://www.example.com/"),
         visit_bytes=60_000,
         ooni_test="web_connectivity",

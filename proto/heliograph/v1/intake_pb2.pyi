@@ -229,6 +229,7 @@ class CollectorMessage(_message.Message):
     CLOCK_FIELD_NUMBER: _builtins.int
     ADVICE_FIELD_NUMBER: _builtins.int
     RENEWED_FIELD_NUMBER: _builtins.int
+    VISITS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def challenge(self) -> Global___Challenge: ...
     @_builtins.property
@@ -241,6 +242,8 @@ class CollectorMessage(_message.Message):
     def advice(self) -> Global___Advice: ...
     @_builtins.property
     def renewed(self) -> Global___Renewed: ...
+    @_builtins.property
+    def visits(self) -> Global___SignedVisitOrder: ...
     def __init__(
         self,
         *,
@@ -250,16 +253,107 @@ class CollectorMessage(_message.Message):
         clock: Global___Clock | None = ...,
         advice: Global___Advice | None = ...,
         renewed: Global___Renewed | None = ...,
+        visits: Global___SignedVisitOrder | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed", "visits"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___CollectorMessage: _TypeAlias = CollectorMessage  # noqa: Y015
+
+@_typing.final
+class SignedVisitOrder(_message.Message):
+    """Sent to controls alone: no volunteer's agent follows one."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ORDER_FIELD_NUMBER: _builtins.int
+    SIGNATURE_FIELD_NUMBER: _builtins.int
+    order: _builtins.bytes
+    """VisitOrder"""
+    signature: _builtins.bytes
+    """Ed25519 by a key of the charter's role "receipts" over context and order"""
+    def __init__(
+        self,
+        *,
+        order: _builtins.bytes = ...,
+        signature: _builtins.bytes = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["order", b"order", "signature", b"signature"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___SignedVisitOrder: _TypeAlias = SignedVisitOrder  # noqa: Y015
+
+@_typing.final
+class VisitOrder(_message.Message):
+    """Addresses at which a control repeats tasks of its own plan, which gives names, ports and paths."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    AGENT_FIELD_NUMBER: _builtins.int
+    ISSUED_S_FIELD_NUMBER: _builtins.int
+    VISITS_FIELD_NUMBER: _builtins.int
+    agent: _builtins.bytes
+    """whom it is for"""
+    issued_s: _builtins.int
+    @_builtins.property
+    def visits(self) -> _containers.RepeatedCompositeFieldContainer[Global___Visit]: ...
+    def __init__(
+        self,
+        *,
+        agent: _builtins.bytes = ...,
+        issued_s: _builtins.int = ...,
+        visits: _abc.Iterable[Global___Visit] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["agent", b"agent", "issued_s", b"issued_s", "visits", b"visits"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___VisitOrder: _TypeAlias = VisitOrder  # noqa: Y015
+
+@_typing.final
+class Visit(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    ENDPOINT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.str
+    service: _builtins.str
+    """"" when the target stands alone"""
+    target: _builtins.str
+    """"" when the service is the target"""
+    endpoint: _builtins.str
+    """id in the service; "" when the target stands alone"""
+    address: _builtins.str
+    """a literal"""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.str = ...,
+        service: _builtins.str = ...,
+        target: _builtins.str = ...,
+        endpoint: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "endpoint", b"endpoint", "experiment", b"experiment", "service", b"service", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Visit: _TypeAlias = Visit  # noqa: Y015
 
 @_typing.final
 class Challenge(_message.Message):

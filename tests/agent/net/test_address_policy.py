@@ -97,3 +97,17 @@ async def test_a_planned_address_there_is_refused_in_words() -> None:
         with pytest.raises(ForbiddenAddressError):
             await attempt
     assert [step for step in trace.observations if step.operation is Operation.CONNECT] == []
+
+
+async def test_net_of_a_visit_goes_to_its_addresses_alone() -> None:
+    trace = StepTrace(SystemClock())
+    factory = SystemNetFactory(NetConfig(), SystemClock(), Random(1))
+    net = factory.bind(trace, {"": ("127.0.0.1",)})
+    with pytest.raises(ForbiddenAddressError):
+        await net.connect("127.0.0.2", 9)
+    with pytest.raises(ValueError, match="looks nothing up"):
+        await net.resolve("www.example.test")
+    assert net.list_visit_addresses("other") == ()
+    assert factory.bind(trace).list_visit_addresses("") is None
+    await net.connect("127.0.0.1", 9)
+    assert [x.tcp.address for x in trace.observations if x.tcp] == ["127.0.0.1"]

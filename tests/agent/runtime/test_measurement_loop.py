@@ -13,10 +13,11 @@ import pytest_asyncio
 
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement
-from heliograph.plan import Endpoint, EndpointKind, PlannedTask, Service
+from heliograph.plan import Endpoint, EndpointKind, Limits, PlannedTask, Service
 from heliograph.v1 import observation_pb2
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
+from heliograph_agent.schedule import Task
 from heliograph_agent.spool import Spool
 from support.agent_host import RecordingHost
 from support.fake_net import FakeDoor, Page, World
@@ -100,6 +101,27 @@ async def test_offline_link_is_logged_once_and_results_are_stored(
     assert len(results) == 6
     assert (results[1].plan_version, results[1].services_version) == (5, "test")
     assert results[1].clock_offset_us == -7
+
+
+async def test_visit_is_urgent_and_changes_no_state(bench: LoopBench) -> None:
+    """A verdict waits for it, and one address shows neither a service's state nor a change."""
+    target = "tcp.example:443"
+    bench.world.ports["5.6.7.8", 443] = None
+    visit = Task(experiment="tcp", target=target, addresses={"": ("5.6.7.8",)})
+    await bench.loop.measure_visit(visit)
+    assert await bench.results() == [], "the link is not known yet"
+    bench.loop.vantage.link = Link.ONLINE
+    bench.host.stored.clear()
+    states = dict(bench.loop.vantage.service_states)
+    for _ in range(2):
+        await bench.loop.measure_visit(visit)
+    visits = [m for m in await bench.results() if m.is_visit]
+    assert [m.observations[0].tcp.address for m in visits] == ["5.6.7.8"] * 2
+    assert bench.host.stored == [True, True]
+    assert bench.loop.vantage.service_states == states
+    bench.loop.change_plan(replace(PLAN, limits=Limits(bytes_per_month=0)))
+    await bench.loop.measure_visit(visit)
+    assert not any(m.is_visit for m in await bench.results()), "the month's bytes are spent"
 
 
 async def test_restored_link_is_urgent(bench: LoopBench) -> None:

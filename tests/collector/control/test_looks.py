@@ -1,0 +1,98 @@
+"""Further looks: which other controls and visits a verdict gets beside the best control."""
+
+from dataclasses import replace
+
+import pytest
+
+from heliograph_collector.control import Assessor, ControlCache
+from heliograph_collector.judge import judge
+from heliograph_collector.model.control_look import MAX_LOOKS
+from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
+from support.control_records import RESET, WORKS, Steps, build_control, build_record
+from support.scenario import MINUTE_US
+
+EDGE: Steps = [{"system A": "9.8.7.6"}, {"connect 9.8.7.6": "ok"}, {"tls": "connection_reset"}]
+AT_EDGE: Steps = [{"connect 9.8.7.6": "ok"}, {"tls": "ok"}, {"http": 200}]
+ELSEWHERE: Steps = [{"connect 9.9.9.9": "ok"}, {"tls": "ok"}, {"http": 200}]
+DAY_MIN = 24 * 60
+
+
+def build_visit(
+    steps: Steps, minute: float, nym: str = "control", asn: int = 1
+) -> ReceivedMeasurement:
+    record = build_control(steps, minute, nym=nym, is_visit=True)
+    return replace(record, vantage=replace(record.vantage, asn=asn))
+
+
+def view(*controls: ReceivedMeasurement, steps: Steps = EDGE, minute: float = 0) -> ControlView:
+    cache = ControlCache()
+    for control in controls:
+        cache.update(control)
+    return cache.view_of(build_record(steps, minute))
+
+
+def test_visit_is_a_look_and_never_the_control() -> None:
+    full = build_control(WORKS, -10)
+    visit = build_visit(AT_EDGE, 3)
+    seen = view(full, visit)
+    assert seen.measurement == full.measurement
+    (look,) = seen.looks
+    assert (look.measurement, look.is_visit, look.network) == (visit.measurement, True, "AS1")
+    assert look.age_us == 3 * MINUTE_US
+    assert view(visit).measurement is None
+    assert view(visit).looks
+
+
+@pytest.mark.parametrize(
+    ("case", "control"),
+    [
+        ("at an address that the vantage did not meet", build_visit(ELSEWHERE, 3)),
+        ("too long ago", build_visit(AT_EDGE, -16)),
+        ("of another target", replace(
+            build_visit(AT_EDGE, 3),
+            measurement=replace(build_visit(AT_EDGE, 3).measurement, target="https://o.example/"),
+        )),
+        ("claimed by a volunteer", build_record(AT_EDGE, 3, is_visit=True)),
+        ("by a control that is cut off", build_control(AT_EDGE, 3, is_visit=True, link="offline")),
+    ],
+)  # fmt: skip
+def test_no_look_comes_of_what_proves_nothing(case: str, control: ReceivedMeasurement) -> None:
+    assert view(build_control(WORKS), control).looks == (), case
+
+
+def test_other_controls_are_looks_newest_first() -> None:
+    best = build_control(WORKS, 0, nym="a")
+    others = [build_control(RESET, minute, nym=f"n{minute}") for minute in (2, 9, 5)]
+    seen = view(best, *others)
+    assert [look.age_us // MINUTE_US for look in seen.looks] == [9, 5, 2]
+    assert seen.network == "AS1"
+    assert not any(look.is_visit for look in seen.looks)
+
+
+def test_looks_are_few_and_a_further_network_comes_before_a_repetition() -> None:
+    repeated = [build_visit(AT_EDGE, 5 + minute / 10) for minute in range(2 * MAX_LOOKS)]
+    seen = view(build_control(WORKS), build_visit(AT_EDGE, 1, nym="b", asn=2), *repeated)
+    assert len(seen.looks) == MAX_LOOKS
+    assert {look.network for look in seen.looks} == {"AS1", "AS2"}
+
+
+def test_prefixes_of_two_days_are_no_two_networks() -> None:
+    """The hash of a prefix changes at midnight, and the control is where it was."""
+    late = build_visit(AT_EDGE, 1, asn=0)
+    early = replace(late, id="x" * 32, prefix="of yesterday", pseudonym="old")
+    early = replace(early, received_us=late.received_us - DAY_MIN * MINUTE_US)
+    assert [look.network for look in view(late, early).looks].count("") == 1
+
+
+def test_visit_that_arrives_later_judges_the_waiting_measurement_again() -> None:
+    views: dict[str, list[ControlView]] = {}
+
+    def judge_noting_view(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, ...]:
+        views.setdefault(record.id, []).append(control)
+        return judge(record, control)
+
+    assessor = Assessor(judge_noting_view)
+    waiting = build_record(EDGE, 0)
+    assessor.assess([build_control(WORKS, -1), waiting])
+    assessor.assess([build_visit(AT_EDGE, 3)])
+    assert [len(control.looks) for control in views[waiting.id]] == [0, 1]
