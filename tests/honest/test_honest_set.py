@@ -1,0 +1,103 @@
+"""The honest set: cases by people who have not read the judge, by the production path.
+
+A case that fails is listed in known_failures.yml; a listed case that does not fail is an error, so
+that the list only shrinks.
+"""
+
+from collections import Counter
+from random import Random
+
+import msgspec
+import pytest
+
+from support.honest import mutation
+from support.honest.case import HONEST, Case, read_cases
+from support.honest.score import (
+    BADNESS,
+    Outcome,
+    build_documents,
+    format_table,
+    judge_case,
+    judge_documents,
+    read_known_failures,
+    score,
+)
+
+CASES = read_cases()
+SEED = 16
+MIN_CASES = 150
+MIN_OF_KIND = 8
+MIN_BLOCKS = 40
+
+
+@pytest.fixture(scope="module")
+def outcomes() -> list[Outcome]:
+    return score(CASES)
+
+
+def test_nobody_is_blocked_falsely_and_no_block_is_missed(outcomes: list[Outcome]) -> None:
+    failing = {outcome.case.case for outcome in outcomes if outcome.grade != "right"}
+    known = read_known_failures(HONEST)
+    table = format_table(outcomes)
+    assert failing - known == set(), f"new failures:\n{table}"
+    assert known - failing == set(), "take these out of known_failures.yml: they are right now"
+
+
+def test_the_set_is_large_and_each_case_names_its_source() -> None:
+    kinds = Counter(case.kind for case in CASES)
+    blocks = [case for case in CASES if case.right == ("blocked",)]
+    assert len({case.case for case in CASES}) == len(CASES) >= MIN_CASES
+    assert [kind for kind, count in kinds.items() if count < MIN_OF_KIND] == []
+    assert len(blocks) >= MIN_BLOCKS
+    assert [case.case for case in CASES if len(case.source) < 8 or not case.right] == []
+    bases = {case.no_worse_than for case in CASES} - {""}
+    assert len(bases) >= 10
+    assert bases <= {case.case for case in CASES}
+
+
+def test_documents_are_of_the_format_that_oonis_own_reader_takes() -> None:
+    """Imported when needed, because it takes long and each worker collects this file."""
+    from oonidata.models.nettests import (  # type: ignore[import-untyped] # it ships no types
+        NETTEST_MODELS,
+    )
+
+    for case in (case for case in CASES if case.native is None):
+        for document in build_documents(case):
+            loaded = NETTEST_MODELS[document["test_name"]].from_dict(document)
+            assert loaded.probe_cc == document["probe_cc"]
+
+
+@pytest.mark.parametrize("change", mutation.CHANGES, ids=lambda change: change.__name__)
+def test_names_addresses_and_order_decide_nothing(
+    change: mutation.Change, outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("changed")
+    moved = []
+    for outcome in outcomes:
+        changed = change(outcome.case, Random(f"{SEED} {outcome.case.case}"))
+        if changed is None:
+            continue
+        state = judge_documents(outcome.case, changed, folder).state
+        if state != outcome.state:
+            moved.append(f"{outcome.case.case}: {outcome.state} became {state}")
+    assert moved == []
+
+
+def test_one_more_address_that_works_makes_nothing_worse(
+    outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    folder = tmp_path_factory.mktemp("favored")
+    worse = []
+    for outcome in outcomes:
+        favored = mutation.add_working_address(outcome.case)
+        if favored is None:
+            continue
+        state = judge_case(favored, folder).state
+        if BADNESS.get(state, 2) > BADNESS.get(outcome.state, 2):
+            worse.append(f"{outcome.case.case}: {outcome.state} became {state}")
+    assert worse == []
+
+
+def test_a_case_of_another_form_is_refused() -> None:
+    with pytest.raises(msgspec.ValidationError):
+        msgspec.convert({"case": "x", "source": "y", "world": "z", "wrong": []}, Case)
