@@ -6,115 +6,26 @@ and nobody is reported as silent.
 Sequences are given without gaps by the spool's own transactions, so the store must hold 1 … last.
 """
 
-import base64
-import collections
-import contextlib
 import json
 import os
 import random
-import socket
-import sqlite3
 import threading
 import time
-import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-import yaml
 
-from support import local_targets
-from support.ports import free_port
-from support.programs import agent, ask, collector, eventually, kill, started
+from support.programs import eventually, kill, started
+from support.volunteer_world import World, listening_targets
 
 KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "24"))
 
 
-class World:
-    """One data directory and one state directory, and how to start what works on them."""
-
-    def __init__(self, home: Path, targets: list[str]) -> None:
-        self.home = home
-        self.grpc, self.http = free_port(), free_port()
-        self.config = home / "collector.yml"
-        # An agent that starts 200 times in five minutes closes more than an hour's batches.
-        limits = {"batches_per_hour": 100_000}
-        config = {"control": {"endpoints": []}, "feed": {"k_anonymity": 1}, "limits": limits}
-        self.config.write_text(yaml.safe_dump(config))
-        self.plan = home / "plan.yml"
-        tasks = [{"experiment": "tcp", "target": t, "interval_s": 10} for t in targets]
-        plan = {"limits": {"target_pause_s": 1, "concurrency": 8}, "tasks": tasks}
-        self.plan.write_text(yaml.safe_dump(plan))
-
-    def serve(self) -> list[str]:
-        return collector(
-            "serve", "--data", self.home / "data", "--config", self.config,
-            "--grpc", f"127.0.0.1:{self.grpc}", "--http", f"127.0.0.1:{self.http}",
-        )  # fmt: skip
-
-    def measure(self) -> list[str]:
-        return agent("run", "--state", self.home / "agent")
-
-    def prepare(self) -> None:
-        """Set the plan first, so that no agent ever gets the default one; then join."""
-        data = ("--data", self.home / "data")
-        ask(collector("plan", "set", self.plan, *data))
-        with started(self.serve(), self.home / "serve.log"):
-            eventually(self.up, "the collector's first start")
-            invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
-            state = local_targets.allow(self.home / "agent")
-            ask(agent("join", invite.strip(), "--yes", "--state", state))
-
-    def get(self, path: str) -> bytes:
-        password = (self.home / "data" / "keys" / "operator.password").read_text().strip()
-        token = base64.b64encode(f"operator:{password}".encode()).decode()
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.http}{path}", headers={"Authorization": f"Basic {token}"}
-        )
-        with urllib.request.urlopen(request, timeout=10) as answer:
-            body: bytes = answer.read()
-            return body
-
-    def up(self) -> bool:
-        try:
-            self.get("/healthz")
-        except OSError:
-            return False
-        return True
-
-    def waiting(self) -> int:
-        """Measurements and envelopes that the agent still holds."""
-        counts = json.loads(ask(agent("status", "--json", "--state", self.home / "agent")))
-        return int(counts["queued_measurements"]) + int(counts["queued_envelopes"])
-
-    def stored(self) -> collections.Counter[int]:
-        """How often each sequence is in the store, by the API's own listing."""
-        seen: collections.Counter[int] = collections.Counter()
-        cursor = ""
-        while True:
-            page = json.loads(self.get(f"/api/v1/measurements?limit=500{cursor}"))
-            seen.update(int(row["sequence"]) for row in page["measurements"])
-            if not page["next"]:
-                return seen
-            cursor = f"&cursor={page['next']}"
-
-    def given(self) -> int:
-        """The last sequence the spool ever gave."""
-        with contextlib.closing(sqlite3.connect(self.home / "agent" / "spool.db")) as spool:
-            query = "SELECT MAX(seq) FROM sqlite_sequence WHERE name LIKE 'measurement%'"
-            (last,) = spool.execute(query).fetchone()
-        return int(last)
-
-
 @pytest.fixture
 def world(tmp_path: Path) -> Iterator[World]:
-    """Many hosts, since one host is visited once a second; they accept by backlog alone."""
-    with contextlib.ExitStack() as stack:
-        targets = [
-            stack.enter_context(socket.create_server((f"127.0.1.{n}", 0), backlog=4_096))
-            for n in range(1, 241)
-        ]
-        yield World(tmp_path, ["{}:{}".format(*target.getsockname()) for target in targets])
+    with listening_targets(240) as targets:
+        yield World(tmp_path, targets)
 
 
 def kill_again_and_again(

@@ -28,6 +28,7 @@ _MAX_AHEAD_S = 60  # as the collector's clock; smaller steps are NTP's
 _NEWEST_TIME_SQL = (
     "SELECT max(received_us) FROM (SELECT received_us FROM log ORDER BY position DESC LIMIT 100000)"
 )
+_MAX_NAMES = 5  # of agents in one sentence
 _MAX_BODY_BYTES = 65_536  # of /readyz, which lists a few sentences
 
 
@@ -73,6 +74,7 @@ def examine(config: "Config") -> list[Finding]:
         check_root(config.data),
         check_readiness(config.data),
         check_clock(config.data, SystemClock()),
+        check_agents(config.data),
         check_intake(config.data),
         check_invites(config),
         check_pages(config),
@@ -181,6 +183,25 @@ def check_clock(data: Path, clock: Clock) -> Finding:
         )
         return Finding(Level.WARNING, "clock", sentence)
     return Finding(Level.OK, "clock", "the journal has no time ahead of the clock.")
+
+
+def check_agents(data: Path) -> Finding:
+    """Check that no key of an agent is used by two machines."""
+    from heliograph_collector.fleet import Fleet
+
+    agents = []
+    if (data / "fleet.db").exists():  # opening it would make one
+        with closing(Fleet(data)) as fleet:
+            agents = [a for a in fleet.list_agents() if a.cloned_s and a.revoked_s is None]
+    if not agents:
+        return Finding(Level.OK, "agents", "no key is used by two machines.")
+    names = ", ".join(agent.id.hex()[:12] for agent in agents[:_MAX_NAMES])
+    sentence = (
+        f"{len(agents)} agents seem to run on two machines ({names}), and do not count: ask their "
+        "volunteers to `leave --erase` on one, then `agents clear ID`; if they know of no second "
+        "machine, the key is stolen: `agents revoke ID` and a new invite."
+    )
+    return Finding(Level.WARNING, "agents", sentence)
 
 
 def check_intake(data: Path) -> Finding:

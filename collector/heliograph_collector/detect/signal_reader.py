@@ -89,6 +89,12 @@ class SignalReader:
             yield from _parse_fault(row)
         elif row.role is AgentRole.VOLUNTEER:
             yield from self._read_vantage(row)
+        elif row.role is AgentRole.QUARANTINE and row.kind is not RowKind.ENVELOPE:
+            # It may have counted before: what does not count is neither present nor silent.
+            pseudonym = self.derive_pseudonym(row.agent)
+            self.gaps.pop(pseudonym, None)
+            self.post_only.pop(pseudonym, None)
+            yield Goodbye(row.received_us, pseudonym)
 
     def take_over(self, other: "SignalReader", now_us: int) -> None:
         """Go on with another reader's silences, none of which begins after now."""

@@ -41,6 +41,7 @@ class AgentDirectory:
         self._agents: dict[bytes, EnrolledAgent] = {}
         self._sightings: dict[bytes, AgentSighting] = {}
         self._results: dict[bytes, int] = {}  # last accepted results of agents in quarantine
+        self._changed: set[bytes] = set()  # agents that this process put into quarantine
         self._data_version = -1
         self.plan = pb.SignedPlan()
         self.plan_version = self.charter_version = 0
@@ -68,6 +69,13 @@ class AgentDirectory:
                 agent.id.hex(),
             )
             await asyncio.to_thread(self._reload_agent, agent.id)
+            self._changed.add(agent.id)
+
+    def take_changed(self) -> set[bytes]:
+        """Return the agents whose sessions do not know yet that they are in quarantine."""
+        changed = self._changed
+        self._changed = set()
+        return changed
 
     def enrol_stranger(
         self,
@@ -98,6 +106,9 @@ class AgentDirectory:
         record = self.fleet.get_agent(agent)
         if record is not None:
             self._agents[agent] = record
+
+    def list_agents(self) -> list[EnrolledAgent]:
+        return list(self._agents.values())
 
     def count_enrolled(self) -> int:
         return sum(1 for agent in self._agents.values() if agent.revoked_s is None)

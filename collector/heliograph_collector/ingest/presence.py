@@ -10,7 +10,7 @@ except that it wakes sessions that must end.
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from itertools import chain, pairwise
@@ -110,6 +110,9 @@ class ConnectionTable:
     def __iter__(self) -> Iterator[AgentConnection]:
         return iter(list(chain.from_iterable(self._connections.values())))
 
+    def list_of_agents(self, agents: Iterable[bytes]) -> list[AgentConnection]:
+        return list(chain.from_iterable(self._connections.get(agent, ()) for agent in agents))
+
     def add(self, connection: AgentConnection) -> None:
         connections = self._connections.setdefault(connection.agent.id, [])
         if len(connections) >= MAX_CONNECTIONS_PER_AGENT:
@@ -128,7 +131,8 @@ class ConnectionTable:
         """Remove a session and return the row of its goodbye, if it was one.
 
         The newest session decides for the agent. Its goodbye also ends older half-open sessions,
-        say from another network, so that they do not become silent later.
+        say from another network, so that they do not become silent later. A session of another
+        machine that uses the key (`find_cloned`) goes on: nobody says goodbye in its place.
         """
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:
@@ -137,7 +141,8 @@ class ConnectionTable:
         connections.remove(connection)
         self._count -= 1
         is_final = reason is DisconnectReason.GOODBYE and goodbye_reason != _RETURNING_REASON
-        if connections and not (is_final and is_newest):
+        is_used_elsewhere = any(c.is_cloned for c in connections)
+        if connections and (is_used_elsewhere or not (is_final and is_newest)):
             return None
         del self._connections[connection.agent.id]
         self._count -= len(connections)

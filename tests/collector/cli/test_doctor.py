@@ -2,7 +2,7 @@
 
 import ssl
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 from socket import create_server
 from threading import Thread
@@ -12,6 +12,7 @@ import pytest
 from heliograph_collector import cli
 from heliograph_collector.cli.doctor import (
     Level,
+    check_agents,
     check_clock,
     check_contact,
     check_data_directory,
@@ -22,8 +23,9 @@ from heliograph_collector.cli.doctor import (
 )
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.settings import Config
-from heliograph_collector.fleet import open_keyring
+from heliograph_collector.fleet import Fleet, open_keyring
 from heliograph_collector.fleet.certificate import make_certificate
+from heliograph_collector.fleet.quarantine import enrol_without_invite, record_clone
 from heliograph_collector.model.signals import Goodbye
 from heliograph_collector.store.journal.journal import Journal
 from support.hand_clock import HandClock
@@ -138,3 +140,17 @@ def test_pages_without_tls_and_a_contact_that_nobody_chose_warn() -> None:
     assert check_pages(Config(public_url=url)).level is Level.OK
     assert check_contact(Config()).level is Level.WARNING
     assert check_contact(Config(security_contact="mailto:a@sun.example")).level is Level.OK
+
+
+def test_a_key_on_two_machines_is_named_with_the_cure(data: Path) -> None:
+    assert check_agents(data).level is Level.OK
+    with closing(Fleet(data)) as fleet:
+        agent = enrol_without_invite(fleet, bytes(32), "1", 5)
+        assert check_agents(data).level is Level.OK
+        record_clone(fleet, agent.id, 9)
+        finding = check_agents(data)
+        fleet.revoke_agent(agent.id, 10)
+    assert finding.level is Level.WARNING
+    assert agent.id.hex()[:12] in finding.sentence
+    assert "`agents revoke ID`" in finding.sentence
+    assert check_agents(data).level is Level.OK

@@ -48,6 +48,16 @@ def later(second: float) -> JournalRow:
     return row_of(Goodbye(at(second), "somebody"))
 
 
+def test_what_goes_into_quarantine_is_neither_present_nor_silent() -> None:
+    """An agent on two machines: its arrivals and losses count no more, nor does its last one."""
+    quarantined = replace(here(20), role=AgentRole.QUARANTINE)
+    goodbye = Goodbye(at(20), KEY)
+    assert told(here(10), quarantined)[1:] == [goodbye]
+    gone = replace(lost(90, 30), role=AgentRole.QUARANTINE)
+    assert told(here(10), quarantined, gone)[1:] == [goodbye, Goodbye(at(90), KEY)]
+    assert told(replace(upload("anna", at(20), [at(20)]), role=AgentRole.QUARANTINE)) == []
+
+
 def test_arrival_has_pseudonym_place_and_age() -> None:
     (signal,) = told(here(10))
     assert signal == VantageArrival(at(10), replace(ANNA, nym=KEY))

@@ -124,6 +124,16 @@ def test_goodbye_ends_older_half_open_sessions() -> None:
     assert lost(presence, 9 * GONE_US) == []
 
 
+def test_goodbye_of_one_machine_does_not_end_the_other() -> None:
+    """A copy of the key cannot take its owner off the air."""
+    owner, copy = connection(), connection(heard_us=1_000_000)
+    presence = table(owner, copy)
+    owner.last_heard_us = copy.arrived_us + 2 * BEAT_S * 1_000_000 + 1
+    assert presence.find_cloned(BEAT_S) == [owner, copy]
+    assert presence.remove(copy, DisconnectReason.GOODBYE, "shutdown", 5) is None
+    assert (owner.end_reason, len(presence)) == (None, 1)
+
+
 def test_goodbye_of_replaced_session_ends_nothing() -> None:
     presence = table(old := connection(), new := connection())
     assert presence.remove(old, DisconnectReason.GOODBYE, "shutdown", 5) is None

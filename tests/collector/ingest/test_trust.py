@@ -1,5 +1,6 @@
 """Key rotation on both sides, cloned machines, and agents without an invite, over real TLS."""
 
+from contextlib import closing
 from pathlib import Path
 
 import grpc
@@ -10,11 +11,12 @@ from heliograph.http_envelope import EnvelopeRequest
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import cli
-from heliograph_collector.fleet import agent_keys, quarantine
+from heliograph_collector.fleet import Fleet, agent_keys, quarantine
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.model.records import AgentRole, RowKind
 from support.hand_clock import HandClock
 from support.intake import (
+    CLOCK,
     Call,
     Caller,
     IngestServer,
@@ -24,6 +26,7 @@ from support.intake import (
     greeted,
     hear,
     ingest_server,
+    open_session,
     receipts,
     refusal,
     second_fleet,
@@ -206,6 +209,30 @@ async def test_another_batch_under_a_used_number_is_forked(session: OpenSession)
         flagged = session.server.fleet.list_agents()[0].cloned_s is not None
         assert flagged is (turn == quarantine.MAX_FORKS)
     assert len(await session.server.rows(RowKind.ENVELOPE)) == 1
+
+
+async def test_sessions_of_a_forked_agent_count_no_more_at_once(session: OpenSession) -> None:
+    """Else its last arrival would stand for a vantage that is present, and later for a silence."""
+    for _ in range(quarantine.MAX_FORKS + 1):
+        await session.send(1)
+        await session.receipts()
+    _, changed = await session.server.wait_rows(RowKind.ARRIVAL, 2)
+    assert changed.role is AgentRole.QUARANTINE
+
+
+async def test_revoked_agent_is_gone_and_not_silent(tmp_path: Path) -> None:
+    """Also when it was revoked while nobody served, or a restart would miss it."""
+    async with open_session(tmp_path) as session:
+        other = await enrolled(session.server, keys.SigningKey(b"o" * 32))
+        with second_fleet(session.server) as fleet:
+            fleet.revoke_agent(session.caller.id, 1)
+        (gone,) = await session.server.wait_rows(RowKind.GOODBYE)
+        assert (gone.agent, gone.role) == (session.caller.id, AgentRole.VOLUNTEER)
+    with closing(Fleet(tmp_path)) as fleet:
+        fleet.revoke_agent(other.id, CLOCK.wall_us() // 1_000_000)
+    async with ingest_server(tmp_path) as server:
+        rows = await server.wait_rows(RowKind.GOODBYE, 2)
+    assert [row.agent for row in rows] == [session.caller.id, other.id]
 
 
 async def test_newcomers_of_one_network_are_limited_per_hour(tmp_path: Path) -> None:

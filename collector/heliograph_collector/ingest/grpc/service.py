@@ -22,7 +22,7 @@ from heliograph.v1.intake_pb2_grpc import IntakeServicer
 from heliograph_collector.fleet import agent_keys, quarantine
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.fleet.registry import EnrolmentRefusedError
-from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest import rate_limits, role_changes
 from heliograph_collector.ingest.collector_faults import (
     StallMonitor,
     SuspectedFault,
@@ -84,7 +84,11 @@ class IntakeService(IntakeServicer):
         self._pending = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
-        self._goodbye_rows: asyncio.Queue[JournalRow] = asyncio.Queue(max_sessions)
+        # What is lost beyond the capacity is known again by the next arrival.
+        self._presence_rows: asyncio.Queue[JournalRow] = asyncio.Queue(2 * max_sessions)
+        self._revocations = role_changes.RevocationRecorder(
+            responder.receiver.directory.list_agents(), responder.receiver.journal.alive_before_us
+        )
         self.stall_monitor = StallMonitor(responder.receiver.clock, connections)
         self._network_fault: SuspectedFault | None = None
 
@@ -237,21 +241,25 @@ class IntakeService(IntakeServicer):
         """Queue the goodbye for `write_presence_loop`: the handler may be cancelled."""
         wall_us = self._receiver.clock.wall_us()
         row = self._connections.remove(connection, reason, goodbye_reason, wall_us)
-        if row is not None and not self._goodbye_rows.full():
-            self._goodbye_rows.put_nowait(row)
+        self._queue_row(row)
         self._receiver.metrics.sessions.set(len(self._connections))
         self._receiver.metrics.disconnects.labels(reason).inc()
 
+    def _queue_row(self, row: JournalRow | None) -> None:
+        if row is not None and not self._presence_rows.full():
+            self._presence_rows.put_nowait(row)
+
     async def write_presence_loop(self) -> None:
-        """Write goodbyes, losses and faults as they occur; never return."""
+        """Write goodbyes, losses, changed roles and faults as they occur; never return."""
+        self.on_fleet_change()  # agents may have been revoked while the collector was down
         while True:
             try:
                 async with asyncio.timeout(1.0):
-                    rows = [await self._goodbye_rows.get()]
+                    rows = [await self._presence_rows.get()]
             except TimeoutError:
                 rows = []
-            while len(rows) < _MAX_ROWS_PER_COMMIT and not self._goodbye_rows.empty():
-                rows.append(self._goodbye_rows.get_nowait())  # a whole country may leave at once
+            while len(rows) < _MAX_ROWS_PER_COMMIT and not self._presence_rows.empty():
+                rows.append(self._presence_rows.get_nowait())  # a whole country may leave at once
             await self._write_presence(rows)
             await self._record_faults()
             await self._report_clones()
@@ -303,20 +311,30 @@ class IntakeService(IntakeServicer):
                 connection.outbox.put_nowait(pb.CollectorMessage(advice=advice))
             try:
                 await directory.quarantine(quarantine.record_clone, connection.agent, now_s)
-                connection.agent = directory.get(connection.agent.id) or connection.agent
             except sqlite3.Error as error:
                 connection.is_cloned = False
                 log.warning("fleet.db: %s", error)
+        for connection in self._connections.list_of_agents(directory.take_changed()):
+            self._follow_agent(connection)
 
     def on_fleet_change(self) -> None:
         """Offer the plan and end revoked sessions after another process wrote fleet.db."""
         for connection in self._connections:
-            agent = self._receiver.directory.get(connection.agent.id)
-            if agent is None or agent.revoked_s is not None:
-                connection.end(DisconnectReason.REVOKED)
-            else:
-                connection.agent = agent
-                offer_plan(connection, self._receiver)
+            self._follow_agent(connection)
+            offer_plan(connection, self._receiver)
+        now_us = self._receiver.clock.wall_us()
+        agents = self._receiver.directory.list_agents()
+        for row in self._revocations.build_rows(agents, now_us):
+            self._queue_row(row)
+
+    def _follow_agent(self, connection: AgentConnection) -> None:
+        """Give a session the newest record of its agent, and end it if that was revoked."""
+        agent = self._receiver.directory.get(connection.agent.id)
+        if agent is None or agent.revoked_s is not None:
+            connection.end(DisconnectReason.REVOKED)
+        else:
+            now_us = self._receiver.clock.wall_us()
+            self._queue_row(role_changes.change_agent(connection, agent, now_us))
 
     def end_all_sessions(self) -> None:
         for connection in self._connections:
