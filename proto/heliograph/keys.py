@@ -25,6 +25,7 @@ VISITS = b"heliograph visits v1\0"
 ENROLLED = b"heliograph enrolled v1\0"
 CODE = b"heliograph code v1\0"  # derives a shared key, signs nothing
 BEACON = b"heliograph beacon v1\0"  # derives a shared key, signs nothing
+_BOUND = b"heliograph bound v2\0"  # see bind_context
 
 _P = 2**255 - 19  # the field that both curves are over
 
@@ -76,6 +77,28 @@ def verify(public: bytes, signature: bytes, context: bytes, message: bytes) -> b
     except (InvalidSignature, ValueError):
         return False
     return True
+
+
+def bind_context(context: bytes, pin: bytes) -> bytes:
+    """Return `context` for one collector alone, so that no other one can use the signature.
+
+    `pin` is the SHA-256 of the collector's public TLS key, which the agent verified on the very
+    connection. A collector between an agent and another collector has another key.
+    """
+    return _BOUND + pin + context
+
+
+def verify_bound(
+    public: bytes, signature: bytes, context: bytes, pin: bytes, message: bytes
+) -> bool:
+    """Tell whether `public` signed `message` for the collector with this pin.
+
+    Until 0.3.0 a signature that names no collector is accepted too, from agents up to 0.1.0. Later
+    agents never make one, so that nobody can ask them for it.
+    """
+    return verify(public, signature, bind_context(context, pin), message) or verify(
+        public, signature, context, message
+    )
 
 
 class SealingKey:

@@ -32,6 +32,17 @@ def test_a_private_key_of_the_wrong_size_is_an_error() -> None:
         keys.SigningKey(b"short")
 
 
+def test_a_bound_signature_is_for_one_purpose_at_one_collector() -> None:
+    here, elsewhere = bytes(32), bytes(range(32))
+    bound = KEY.sign(keys.bind_context(keys.HELLO, here), b"nonce")
+    assert keys.verify_bound(KEY.public, bound, keys.HELLO, here, b"nonce")
+    assert not keys.verify_bound(KEY.public, bound, keys.HELLO, elsewhere, b"nonce")
+    assert not keys.verify_bound(KEY.public, bound, keys.RENEWAL, here, b"nonce")
+    assert not keys.verify(KEY.public, bound, keys.HELLO, b"nonce")
+    older = KEY.sign(keys.HELLO, b"nonce")
+    assert keys.verify_bound(KEY.public, older, keys.HELLO, elsewhere, b"nonce")
+
+
 @given(st.binary(min_size=32, max_size=32), st.binary(min_size=32, max_size=32))
 @settings(deadline=None, max_examples=40)
 def test_both_sides_derive_one_secret_and_nothing_is_sent(mine: bytes, theirs: bytes) -> None:

@@ -139,17 +139,22 @@ class Caller:
     def id(self) -> bytes:
         return keys.agent_id(self.signer.public)
 
+    def bind(self, context: bytes) -> bytes:
+        """The context as an agent of this version signs it, for this collector alone."""
+        return keys.bind_context(context, self.keyring.pin)
+
     def enrol_request(self, token: bytes) -> intake_pb2.EnrolRequest:
         return intake_pb2.EnrolRequest(
             token=token,
             public_key=self.signer.public,
-            proof=self.signer.sign(keys.ENROL, token),
+            proof=self.signer.sign(self.bind(keys.ENROL), token),
             agent_version="test",
         )
 
     def hello(self, nonce: bytes) -> intake_pb2.AgentMessage:
         hello = intake_pb2.Hello(
-            agent=self.id, signature=self.signer.sign(keys.HELLO, nonce), agent_version="test",
+            agent=self.id, signature=self.signer.sign(self.bind(keys.HELLO), nonce),
+            agent_version="test",
             plan_version=1, country="KZ", access="mobile",
         )  # fmt: skip
         return intake_pb2.AgentMessage(hello=hello)

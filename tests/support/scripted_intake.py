@@ -110,6 +110,7 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         self.answers_heartbeats = True
         self.skew_us = 0
         self.full_for_s = 0  # no room for sessions: come back then
+        self.nonce = bytes(range(32))
         self.knocks = 0
         self.news = (0, b"")  # version and packed form of a plan that lone envelopes bring back
         self.places: list[str] = []  # what each call said of where it came from
@@ -159,7 +160,8 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         known = request.public_key in self.agents.values()
         if request.token != TOKEN or (self.used_token and not known):
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, "invite")
-        assert keys.verify(request.public_key, request.proof, keys.ENROL, request.token)
+        context_of_proof = keys.bind_context(keys.ENROL, self.who.pin)
+        assert keys.verify(request.public_key, request.proof, context_of_proof, request.token)
         self.used_token = True
         agent = keys.agent_id(request.public_key)
         self.agents[agent] = request.public_key
@@ -180,11 +182,12 @@ class Collector(intake_pb2_grpc.IntakeServicer):
         if self.full_for_s:
             again = (("retry-after-s", str(self.full_for_s)),)
             await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "full", again)
-        nonce = bytes(range(32))
+        nonce = self.nonce
         yield intake_pb2.CollectorMessage(challenge=intake_pb2.Challenge(nonce=nonce))
         first = await anext(aiter(request_iterator))
         public = self.agents.get(first.hello.agent, b"")
-        if not keys.verify(public, first.hello.signature, keys.HELLO, nonce):
+        context_of_hello = keys.bind_context(keys.HELLO, self.who.pin)
+        if not keys.verify(public, first.hello.signature, context_of_hello, nonce):
             await context.abort(grpc.StatusCode.UNAUTHENTICATED, "hello")
         await self._note(self.hellos, first.hello)
         answers: Answers = asyncio.Queue(64)

@@ -24,7 +24,8 @@ from heliograph_agent.uplink.session import SessionFacts
 from support.results import EPOCH, measurement
 from support.scripted_intake import Collector, Identity
 
-SIGNER = keys.SigningKey(b"agent private key of thirty two b"[:32])
+SECRET = b"agent private key of thirty two b"[:32]
+SIGNER = keys.SigningKey(SECRET)
 DEADLINE_S = 20.0
 
 

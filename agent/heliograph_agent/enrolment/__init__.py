@@ -153,7 +153,7 @@ def make_enrol_request(invite: Invite, signer: keys.SigningKey) -> intake_pb2.En
     return intake_pb2.EnrolRequest(
         token=invite.token,
         public_key=signer.public,
-        proof=signer.sign(keys.ENROL, invite.token),
+        proof=signer.sign(keys.bind_context(keys.ENROL, invite.pin), invite.token),
         agent_version=__version__,
     )
 

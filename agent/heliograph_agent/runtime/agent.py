@@ -257,7 +257,7 @@ class Agent:
 
     def answer_renewal(self, renewed: intake_pb2.Renewed) -> intake_pb2.Renewal | None:
         """Answer a message about this agent's key, as SessionAgent asks."""
-        return signing.answer_renewal(self.settings.state, self.agent_id, renewed)
+        return signing.answer_renewal(self.settings.state, self.settings.collector, renewed)
 
     def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
         """Verify and store a plan that the collector sent."""

@@ -13,13 +13,13 @@ from contextlib import suppress
 
 from heliograph import keys
 from heliograph.v1 import intake_pb2
-from heliograph_agent.state import KEY, NEXT_KEY, State, StateError
+from heliograph_agent.state import KEY, NEXT_KEY, Collector, State, StateError
 
 log = logging.getLogger("heliograph.agent")
 
 
 def answer_renewal(
-    state: State, agent: bytes, renewed: intake_pb2.Renewed
+    state: State, collector: Collector, renewed: intake_pb2.Renewed
 ) -> intake_pb2.Renewal | None:
     """Answer the collector's `renewed` message about this agent's key.
 
@@ -38,11 +38,12 @@ def answer_renewal(
         return None
     if renewed.public_key != current_key.public:
         return None
-    message = agent + next_key.public
+    context = keys.bind_context(keys.RENEWAL, collector.pin)
+    message = collector.agent + next_key.public
     return intake_pb2.Renewal(
         public_key=next_key.public,
-        by_present=current_key.sign(keys.RENEWAL, message),
-        by_next=next_key.sign(keys.RENEWAL, message),
+        by_present=current_key.sign(context, message),
+        by_next=next_key.sign(context, message),
     )
 
 

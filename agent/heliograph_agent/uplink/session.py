@@ -1,10 +1,11 @@
 """Run one session with the collector: hello, heartbeats, envelopes and receipts.
 
-The collector sends a challenge, and the hello signs it. Then one loop receives, one sends
-heartbeats, and one sends envelopes within the SendWindow. `leave` delivers what it can in bounded
-time and sends a goodbye, and `run` returns. Every other end raises UplinkError: an error of the
-stream, MAX_SILENT_HEARTBEATS without a message, an overdue receipt, or an unusable spool. Only a
-receipt settles an envelope in the spool, so the next session sends unsettled ones again.
+The collector sends a challenge, and the hello signs it for this collector alone. Then one loop
+receives, one sends heartbeats, and one sends envelopes within the SendWindow. `leave` delivers what
+it can in bounded time and sends a goodbye, and `run` returns. Every other end raises UplinkError:
+an error of the stream, MAX_SILENT_HEARTBEATS without a message, an overdue receipt, or an unusable
+spool. Only a receipt settles an envelope in the spool, so the next session sends unsettled ones
+again.
 """
 
 import asyncio
@@ -206,9 +207,10 @@ class UplinkSession:
 
     async def _make_hello(self, nonce: bytes) -> intake_pb2.Hello:
         facts = self._agent.session_facts()
+        context = keys.bind_context(keys.HELLO, self._context.read_collector().pin)
         return intake_pb2.Hello(
             agent=self._agent.agent_id,
-            signature=await self._agent.sign(keys.HELLO, nonce),
+            signature=await self._agent.sign(context, nonce),
             agent_version=__version__,
             plan_version=facts.plan_version,
             epoch=facts.epoch,

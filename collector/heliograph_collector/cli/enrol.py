@@ -37,10 +37,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.fleet import Fleet
+    from heliograph_collector.fleet import Fleet, open_keyring
 
     config = load_cli_config(args)
-    request = _read_request(args.file)
+    request = _read_request(args.file, open_keyring(config.data, []).pin)
     with closing(Fleet(config.data)) as fleet:
         agent = _enrol_agent(request, fleet, config)
         answer = _build_response(agent, fleet, config)
@@ -50,8 +50,8 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _read_request(file: Path) -> "EnrolRequest":
-    """Read a request. Raises CommandError, OSError."""
+def _read_request(file: Path, pin: bytes) -> "EnrolRequest":
+    """Read a request to the collector with this pin. Raises CommandError, OSError."""
     from google.protobuf.message import DecodeError
 
     from heliograph import keys
@@ -67,8 +67,10 @@ def _read_request(file: Path) -> "EnrolRequest":
         raise CommandError(
             f"{file} is no request: name the file that `heliograph-agent join --request` wrote."
         ) from None
-    if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
-        raise CommandError(f"{file} was changed on the way: have it copied again.")
+    if not keys.verify_bound(request.public_key, request.proof, keys.ENROL, pin, request.token):
+        raise CommandError(
+            f"{file} was changed on the way, or goes to another collector: have it copied again."
+        )
     return request
 
 

@@ -102,7 +102,7 @@ class VirtualAgent:
         request = pb.EnrolRequest(
             token=token,
             public_key=self.signer.public,
-            proof=self.signer.sign(keys.ENROL, token),
+            proof=self.signer.sign(keys.bind_context(keys.ENROL, self.connection.pin), token),
             agent_version=VERSION,
         )
         failures = 0
@@ -233,9 +233,10 @@ class VirtualAgent:
 
     def _build_hello(self, nonce: bytes) -> pb.AgentMessage:
         actor = self.actor
+        context = keys.bind_context(keys.HELLO, self.connection.pin)
         hello = pb.Hello(
             agent=self.id,
-            signature=self.signer.sign(keys.HELLO, nonce),
+            signature=self.signer.sign(context, nonce),
             agent_version=VERSION,
             plan_version=self.plan_version,
             epoch="e1",

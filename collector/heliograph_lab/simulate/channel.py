@@ -71,11 +71,16 @@ def connect_endpoint(invite: pb.Invite, endpoint: str = "") -> CollectorEndpoint
         raise EndpointError(
             f"Nobody answers on {address} ({error}): is the collector up?"
         ) from error
-    if hashlib.sha256(encode_public_key(pem.encode())).digest() != invite.pin:
+    if compute_pin(pem) != invite.pin:
         raise EndpointError(
             f"{address} is another collector than the invite's: ask it for an invite."
         )
     return CollectorEndpoint(address, pem, invite.token)
+
+
+def compute_pin(certificate: str) -> bytes:
+    """Return the SHA-256 of a certificate's SubjectPublicKeyInfo, as in an invite."""
+    return hashlib.sha256(encode_public_key(certificate.encode())).digest()
 
 
 class Channels:
@@ -86,6 +91,7 @@ class Channels:
         import grpc
 
         self._endpoint = collector.endpoint
+        self.pin = compute_pin(collector.certificate)
         self._credentials = grpc.ssl_channel_credentials(collector.certificate.encode())
 
     def open(self) -> "grpc.aio.Channel":
@@ -102,6 +108,10 @@ class IntakeConnection:
         self._channels = channels
         self._is_shared = is_shared
         self._channel: grpc.aio.Channel | None = None
+
+    @property
+    def pin(self) -> bytes:
+        return self._channels.pin
 
     def stub(self) -> "IntakeAsyncStub":
         if self._channel is None:

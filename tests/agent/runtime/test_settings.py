@@ -140,20 +140,24 @@ def test_opt_out_overrides_plan_and_consent(tmp_path: Path) -> None:
 def test_key_renewal_replaces_key_after_confirmation(
     agent: JoinedAgent, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    agent_id = b"a" * 16
+    collector = agent.state.collector()
+    assert collector is not None
     before = agent.state.signer()
-    offered = answer_renewal(agent.state, agent_id, ipb.Renewed(public_key=before.public))
+    offered = answer_renewal(agent.state, collector, ipb.Renewed(public_key=before.public))
     assert offered is not None
-    again = answer_renewal(agent.state, agent_id, ipb.Renewed(public_key=before.public))
+    again = answer_renewal(agent.state, collector, ipb.Renewed(public_key=before.public))
     assert again == offered, "a crash, or a lost answer, offers the same one"
-    signed_message = agent_id + offered.public_key
-    assert keys.verify(before.public, offered.by_present, keys.RENEWAL, signed_message)
-    assert keys.verify(offered.public_key, offered.by_next, keys.RENEWAL, signed_message)
-    assert answer_renewal(agent.state, agent_id, ipb.Renewed(public_key=b"x" * 32)) is None
+    signed_message = collector.agent + offered.public_key
+    context = keys.bind_context(keys.RENEWAL, collector.pin)
+    assert keys.verify(before.public, offered.by_present, context, signed_message)
+    assert keys.verify(offered.public_key, offered.by_next, context, signed_message)
+    assert answer_renewal(agent.state, collector, ipb.Renewed(public_key=b"x" * 32)) is None
     assert agent.state.signer().public == before.public
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda handle: synced.append(os.fstat(handle).st_ino))
-    assert answer_renewal(agent.state, agent_id, ipb.Renewed(public_key=offered.public_key)) is None
+    assert (
+        answer_renewal(agent.state, collector, ipb.Renewed(public_key=offered.public_key)) is None
+    )
     assert agent.state.signer().public == offered.public_key
     assert agent.state.root.stat().st_ino in synced, "a rename is durable once its directory is"
     assert [p.name for p in agent.state.root.glob(f"{KEY}*")] == [KEY]

@@ -48,8 +48,8 @@ def renewal(caller: Caller, following: keys.SigningKey) -> pb.AgentMessage:
     return pb.AgentMessage(
         renewal=pb.Renewal(
             public_key=following.public,
-            by_present=caller.signer.sign(keys.RENEWAL, said),
-            by_next=following.sign(keys.RENEWAL, said),
+            by_present=caller.signer.sign(caller.bind(keys.RENEWAL), said),
+            by_next=following.sign(caller.bind(keys.RENEWAL), said),
         )
     )
 

@@ -78,6 +78,7 @@ class IntakeService(IntakeServicer):
         self._responder = responder
         self._connections = connections
         self._keyring = keyring
+        self._pin = keyring.pin
         self._max_sessions = max_sessions
         self._allows_strangers = allows_strangers
         self._rng = rng
@@ -118,7 +119,9 @@ class IntakeService(IntakeServicer):
 
     async def _enrol_agent(self, request: pb.EnrolRequest, address_chain: str) -> pb.EnrolResponse:
         """Enroll an agent. Raises EnrolmentRefusedError."""
-        if not keys.verify(request.public_key, request.proof, keys.ENROL, request.token):
+        if not keys.verify_bound(
+            request.public_key, request.proof, keys.ENROL, self._pin, request.token
+        ):
             raise EnrolmentRefusedError("bad_proof")
         directory = self._receiver.directory
         now_s = self._receiver.clock.wall_us() // 1_000_000
@@ -185,7 +188,9 @@ class IntakeService(IntakeServicer):
         location = replace(UNKNOWN_LOCATION, networks=origin.networks)
         location = location if _declared_place(context) else origin
         try:
-            connection = await accept_hello(context, self._receiver, location, self._pending)
+            connection = await accept_hello(
+                context, self._receiver, location, self._pending, self._pin
+            )
             with self._hold_stranger_seat(connection):
                 reason = await self._run_session(context, connection)
         except HelloRefusedError as refused:
@@ -213,7 +218,9 @@ class IntakeService(IntakeServicer):
 
     async def _run_session(self, context: Context, connection: AgentConnection) -> DisconnectReason:
         """Run a session. Raises HelloRefusedError when its arrival cannot be recorded."""
-        session = AgentSession(context, connection, self._receiver, self._rng, self.stall_monitor)
+        session = AgentSession(
+            context, connection, self._receiver, self._rng, self.stall_monitor, self._pin
+        )
         # Add it before its row, or a loss could be recorded after the row of its return.
         self._connections.add(connection)
         reason = DisconnectReason.CLOSED

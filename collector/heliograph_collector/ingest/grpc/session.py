@@ -12,6 +12,7 @@ import random
 import secrets
 import sqlite3
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TypeAlias, TypeGuard
 
 import grpc
@@ -59,11 +60,25 @@ class _SlowReaderError(Exception):
     """The agent did not read a message in time."""
 
 
+@dataclass(frozen=True, slots=True)
+class _AnsweredChallenge:
+    """A hello, and what it must sign: this nonce, for the collector with this pin."""
+
+    hello: pb.Hello
+    nonce: bytes
+    pin: bytes
+
+    def is_signed_by(self, public_key: bytes) -> bool:
+        signature = self.hello.signature
+        return keys.verify_bound(public_key, signature, keys.HELLO, self.pin, self.nonce)
+
+
 async def accept_hello(
     context: Context,
     receiver: EnvelopeReceiver,
     location: PeerLocation,
     pending: PendingConnections,
+    pin: bytes,
 ) -> AgentConnection:
     """Send a challenge and verify the hello that answers it. Raises HelloRefusedError."""
     nonce = secrets.token_bytes(32)
@@ -75,8 +90,10 @@ async def accept_hello(
         raise HelloRefusedError("late", grpc.StatusCode.DEADLINE_EXCEEDED) from None
     if not _is_message(message) or not message.HasField("hello"):
         raise HelloRefusedError("no_hello", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = authenticate_hello(
-        message.hello, nonce, receiver.directory, receiver.clock.wall_us() // 1_000_000
+    agent = _authenticate_hello(
+        _AnsweredChallenge(message.hello, nonce, pin),
+        receiver.directory,
+        receiver.clock.wall_us() // 1_000_000,
     )
     return AgentConnection(
         agent=agent,
@@ -89,17 +106,17 @@ async def accept_hello(
     )
 
 
-def authenticate_hello(
-    hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
+def _authenticate_hello(
+    answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
-    """Return the agent that signed this nonce, or raise HelloRefusedError."""
-    if hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
+    """Return the agent that signed the challenge, or raise HelloRefusedError."""
+    if answer.hello.ByteSize() > rate_limits.MAX_HELLO_BYTES:
         raise HelloRefusedError("too_large", grpc.StatusCode.INVALID_ARGUMENT)
-    agent = directory.get(hello.agent)
+    agent = directory.get(answer.hello.agent)
     if agent is None:
         raise HelloRefusedError("unknown_agent")
-    if not keys.verify(agent.public_key, hello.signature, keys.HELLO, nonce):
-        return _authenticate_other_key(agent, hello, nonce, directory, now_s)
+    if not answer.is_signed_by(agent.public_key):
+        return _authenticate_other_key(agent, answer, directory, now_s)
     if agent.revoked_s is not None:
         raise HelloRefusedError("revoked")
     if agent_keys.is_too_old(agent, now_s):
@@ -108,14 +125,14 @@ def authenticate_hello(
 
 
 def _authenticate_other_key(
-    agent: EnrolledAgent, hello: pb.Hello, nonce: bytes, directory: AgentDirectory, now_s: int
+    agent: EnrolledAgent, answer: _AnsweredChallenge, directory: AgentDirectory, now_s: int
 ) -> EnrolledAgent:
     """Confirm the next key by its first hello, and refuse an earlier key.
 
     A hello by an earlier key comes from a copy of the agent's state.
     """
     for key in directory.list_keys(agent.id)[1:]:
-        if not keys.verify(key, hello.signature, keys.HELLO, nonce):
+        if not answer.is_signed_by(key):
             continue
         if agent.revoked_s is not None:
             raise HelloRefusedError("revoked")
@@ -135,8 +152,10 @@ class AgentSession:
         receiver: EnvelopeReceiver,
         rng: random.Random,
         stall_monitor: StallMonitor,
+        pin: bytes,
     ) -> None:
         """Create the session; a stall is checked for before the agent counts as silent."""
+        self._pin = pin
         self._context = context
         self._stall_monitor = stall_monitor
         self._connection = connection
@@ -266,7 +285,8 @@ class AgentSession:
         signed_bytes = agent.id + renewal.public_key
         signatures = ((agent.public_key, renewal.by_present), (renewal.public_key, renewal.by_next))
         if not all(
-            keys.verify(key, signature, keys.RENEWAL, signed_bytes) for key, signature in signatures
+            keys.verify_bound(key, signature, keys.RENEWAL, self._pin, signed_bytes)
+            for key, signature in signatures
         ):
             return
         with suppress(EnrolmentRefusedError, sqlite3.Error):
