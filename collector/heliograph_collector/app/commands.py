@@ -64,9 +64,11 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
     return await service.send_sample(receiver, base_url, now_us)
 
 
-def judge_files(paths: Sequence[Path]) -> "Iterator[JudgedImport | Complaint]":
+def judge_files(
+    paths: Sequence[Path], max_expanded: int | None = None
+) -> "Iterator[JudgedImport | Complaint]":
     """Judge each document of OONI files and folders by our own rules."""
     from heliograph_collector.judge import judge
     from heliograph_collector.sources.ooni import judged_import
 
-    return judged_import.judge_files(paths, judge)
+    return judged_import.judge_files(paths, judge, max_expanded=max_expanded)

@@ -5,6 +5,7 @@ import asyncio
 import json
 import sys
 from contextlib import closing
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -51,6 +52,17 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     )
     ooni.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file or a folder")
     ooni.add_argument("--json", action="store_true", help="one JSON object a line")
+    ooni.add_argument(
+        "--max-expanded",
+        metavar="BYTES",
+        type=parse_byte_count,
+        help="read no more of one file, unpacked (default 1 GiB)",
+    )
+    ooni.add_argument(
+        "--summary",
+        action="store_true",
+        help="end with a line of JSON on stderr: read, left_out, read_in_part",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -58,34 +70,46 @@ def run(args: argparse.Namespace) -> int:
     return run_by_kind.get(args.kind, _import_ooni)(args)
 
 
+def parse_byte_count(text: str) -> int:
+    """Parse a positive number of bytes. Raises argparse.ArgumentTypeError."""
+    if not text.isdecimal() or int(text[:20]) == 0:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes; write, say, 2000000000")
+    return int(text[:20])
+
+
 def _import_ooni(args: argparse.Namespace) -> int:
     from heliograph_collector.app.commands import judge_files
 
     count = _ImportCount()
-    for result in judge_files(args.paths):
+    for result in judge_files(args.paths, args.max_expanded):
         if not result.is_readable:
             count.left_out += 1
-            _print_unreadable(result.path, result.line, result.reason)
+            _print_complaint(result.path, result.line, result.reason)
             continue
         count.read += 1
-        line = json.dumps(result.to_document()) if args.json else result.describe()
+        if result.cut_rows:
+            count.read_in_part += 1
+            reason = f"read in part: {result.cut_rows} of its rows are beyond the limit of a list"
+            _print_complaint(result.path, result.line, reason)
+        line = json.dumps(result.row) if args.json else result.sentence
         print(_sanitize_line(line, sys.stdout.encoding))
         if count.read % PROGRESS_STEP == 0:
             print_progress(f"{count.read} read")
-    _print_total(count)
-    return 1 if count.left_out else 0
+    _print_total(count, is_summary=args.summary)
+    return 1 if count.left_out or count.read_in_part else 0
 
 
-def _print_unreadable(path: Path, line: int, reason: str) -> None:
+def _print_complaint(path: Path, line: int, reason: str) -> None:
     position = f"{path}, line {line}" if line else str(path)
     message = f"heliograph-collector: {position}: {reason}."
     print(_sanitize_line(message, sys.stderr.encoding), file=sys.stderr)
 
 
+@dataclass(slots=True)
 class _ImportCount:
-    def __init__(self) -> None:
-        self.read = 0
-        self.left_out = 0
+    read: int = 0
+    left_out: int = 0
+    read_in_part: int = 0
 
 
 def _sanitize_line(line: str, encoding: str | None) -> str:
@@ -94,9 +118,12 @@ def _sanitize_line(line: str, encoding: str | None) -> str:
     return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
 
 
-def _print_total(count: _ImportCount) -> None:
-    if sys.stderr.isatty():
-        print(f"\r{count.read} read, {count.left_out} left out.", file=sys.stderr)
+def _print_total(count: _ImportCount, *, is_summary: bool) -> None:
+    if is_summary:
+        print(json.dumps(asdict(count)), file=sys.stderr)
+    elif sys.stderr.isatty():
+        total = f"{count.read} read ({count.read_in_part} in part), {count.left_out} left out."
+        print(f"\r{total}", file=sys.stderr)
 
 
 def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:

@@ -14,15 +14,18 @@ Example:
 import base64
 import binascii
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from functools import cache, partial
 from typing import Annotated, TypeVar, cast, get_args, get_origin
 
 import msgspec
 
 MAX_ROWS = 512  # per list; a measurement of ours has at most as many steps
+CUT_ROWS: ContextVar[list[int] | None] = ContextVar("CUT_ROWS", default=None)
 MAX_TEXT = 2048
 MAX_BODY_BYTES = 1 << 20  # of a page
 _Struct = TypeVar("_Struct", bound=msgspec.Struct)
+_Item = TypeVar("_Item")
 _Reader = Callable[[object], object]
 
 
@@ -125,13 +128,23 @@ def _find_item_type(kind: object) -> type:
 
 
 def _read_list(read: _Reader, item_type: type, value: object) -> list[object]:
-    items = value[:MAX_ROWS] if isinstance(value, list) else []
+    items = cut_list(value) if isinstance(value, list) else ()
     return [read(item) for item in items if isinstance(item, item_type)]
 
 
 def _read_dict(read: _Reader, value: object) -> dict[str, object]:
-    entries = value.items() if isinstance(value, Mapping) else ()
+    entries = cut_list(list(value.items())) if isinstance(value, Mapping) else ()
     return {str(key): read(entry) for key, entry in entries}
+
+
+def cut_list(items: list[_Item]) -> list[_Item]:
+    """Return at most MAX_ROWS items; `CUT_ROWS`, where it is set, counts what is left out."""
+    if len(items) <= MAX_ROWS:
+        return items
+    cut_rows = CUT_ROWS.get()
+    if cut_rows is not None:
+        cut_rows.append(len(items) - MAX_ROWS)
+    return items[:MAX_ROWS]
 
 
 def _read_present(shape: type[msgspec.Struct], value: object) -> msgspec.Struct | None:

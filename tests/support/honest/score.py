@@ -88,7 +88,7 @@ def judge_documents(case: Case, documents: Sequence[Json], folder: Path) -> Outc
     result = next(iter(judge_files([file])))
     if not isinstance(result, JudgedImport):
         return Outcome(case, "unreadable", 0.0, result.reason)
-    row = result.to_document()
+    row = result.row
     state = row["verdict"].partition(":")[0]
     return Outcome(case, state, row["confidence"], f"{row['layer']} {row['method']}".strip())
 

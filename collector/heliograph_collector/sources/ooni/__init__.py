@@ -24,7 +24,12 @@ from heliograph_collector.sources.ooni import (
 )
 from heliograph_collector.sources.ooni.blocking_only import UNNAMED_ADDRESS
 from heliograph_collector.sources.ooni.document import OoniMeasurement
-from heliograph_collector.sources.ooni.envelope import ImportedMeasurement, UnreadableError
+from heliograph_collector.sources.ooni.envelope import (
+    OWN_CONTROL,
+    ImportedMeasurement,
+    UnreadableError,
+    normalize_test_name,
+)
 from heliograph_collector.sources.ooni.files import (
     Complaint,
     Document,
@@ -69,6 +74,9 @@ class ImportRow(TypedDict):
     blocking: str | bool | None
     confidence: float
     rule: str
+    reachable_endpoints: int  # k …
+    endpoints: int  # … of n
+    function: str  # of the service that does not work; "" where it is not known
 
 
 def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> ImportRow:
@@ -85,6 +93,9 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
         "blocking": map_blocking(imported, overall),
         "confidence": compute_confidence(imported, overall),
         "rule": overall.rule,
+        "reachable_endpoints": overall.reachable_endpoints,
+        "endpoints": overall.endpoints,
+        "function": "",
     }
 
 
@@ -176,17 +187,11 @@ TEST_READERS: Mapping[str, Callable[[OoniMeasurement], ImportedMeasurement]] = {
     "echcheck": name_tests.read_echcheck,
     "dns_consistency": name_tests.read_dns_consistency,
 }
-OWN_CONTROL = frozenset(("web_connectivity", "http_requests", "browser_web", "dns_consistency"))
 
 
 def has_control(measurement: OoniMeasurement) -> bool:
     """Return whether it contains its own control, so that countries are not compared."""
     return normalize_test_name(measurement.test_name) in OWN_CONTROL
-
-
-def normalize_test_name(name: str) -> str:
-    """Convert a name of ooniprobe 1.x, as `HTTP Requests Test`, to today's."""
-    return "_".join(name.lower().split()).removesuffix("_test")
 
 
 def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:

@@ -5,8 +5,10 @@ Formats: df-001 (HTTP), df-002 (DNS), df-005 (TCP), df-006 (TLS), github.com/oon
 
 import hashlib
 import ipaddress
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import lru_cache
 
 from msgspec import UNSET, structs
 
@@ -37,7 +39,8 @@ from heliograph_collector.sources.ooni.http_facts import parse_reply
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 MAX_CERTIFICATES = 10
-MAX_ANSWERS = 64  # per lookup
+CERTIFICATE_CACHE_SIZE = 1024  # chains of one service are the same for everybody; assumed
+CACHE_SIZE = 4096  # names and addresses; measurements name the same ones again and again; assumed
 UNKEPT_CERTIFICATE = Certificate(
     sha256="", spki_sha256="", subject="", issuer="", not_before_s=0, not_after_s=0
 )
@@ -91,7 +94,16 @@ class Steps:
                 self._system_lookups.setdefault(key, index)
 
 
-def build_step(operation: Operation, row: Row, failure_code: Failure | None) -> Observation:
+def build_step(
+    operation: Operation,
+    row: Row,
+    failure_code: Failure | None,
+    *,
+    dns: Dns | None = None,
+    tcp: Tcp | None = None,
+    tls: Tls | None = None,
+    http: Http | None = None,
+) -> Observation:
     """Build an observation with the row's times, if it has any."""
     started_us = row.t if row.t0 is None else row.t0
     return Observation(
@@ -99,6 +111,10 @@ def build_step(operation: Operation, row: Row, failure_code: Failure | None) -> 
         started_us=started_us,
         duration_us=max(0, row.t - started_us),
         failure=failure_code,
+        dns=dns,
+        tcp=tcp,
+        tls=tls,
+        http=http,
     )
 
 
@@ -114,8 +130,18 @@ def presume_step(
     udp: Udp | None = None,
 ) -> Observation:
     """Build a step that no row records, without times."""
-    step = build_step(operation, Row(), failure_code)
-    return replace(step, dns=dns, tcp=tcp, tls=tls, http=http, exchange=exchange, udp=udp)
+    return Observation(
+        operation=operation,
+        started_us=0,
+        duration_us=0,
+        failure=failure_code,
+        dns=dns,
+        tcp=tcp,
+        tls=tls,
+        http=http,
+        exchange=exchange,
+        udp=udp,
+    )
 
 
 def presume_lookup(
@@ -145,10 +171,7 @@ def parse_queries(row: QueryRow, later: Sequence[QueryRow] = ()) -> list[Observa
         record_types = ["A"] if has_ipv4 or row.failure or not has_ipv6 else []
         record_types += ["AAAA"] if has_ipv6 else []
     return [
-        replace(
-            build_step(Operation.RESOLVE, row, row.failure),
-            dns=_parse_dns(row, record, answers, later),
-        )
+        build_step(Operation.RESOLVE, row, row.failure, dns=_parse_dns(row, record, answers, later))
         for record in record_types
     ]
 
@@ -185,7 +208,7 @@ def _parse_later_reply(reply_row: QueryRow, row: QueryRow) -> DnsReply:
 
 def _parse_answers(row: QueryRow) -> tuple[DnsAnswer, ...]:
     answers = []
-    for answer in row.answers[:MAX_ANSWERS]:
+    for answer in row.answers:
         ttl_s = max(0, answer.ttl)
         for address in filter(is_address, (answer.ipv4, answer.ipv6)):
             kind = "AAAA" if ":" in address else "A"
@@ -201,9 +224,7 @@ def parse_connect(row: ConnectRow) -> Observation:
         failure_code = Failure.UNKNOWN_FAILURE
     if failure_code is Failure.EOF_ERROR:
         failure_code = Failure.CONNECTION_RESET  # the connection ended before it was established
-    return replace(
-        build_step(Operation.CONNECT, row, failure_code), tcp=Tcp(address=row.ip, port=row.port)
-    )
+    return build_step(Operation.CONNECT, row, failure_code, tcp=Tcp(address=row.ip, port=row.port))
 
 
 def parse_handshake(row: HandshakeRow, *, trusted: bool) -> Observation:
@@ -227,7 +248,7 @@ def parse_handshake(row: HandshakeRow, *, trusted: bool) -> Observation:
     # a certificate that was not verified shows nothing
     is_unverified = row.no_tls_verify is True and row.failure is None
     failure_code = Failure.UNKNOWN_FAILURE if is_unverified else row.failure
-    return replace(build_step(Operation.TLS_HANDSHAKE, row, failure_code), tls=tls)
+    return build_step(Operation.TLS_HANDSHAKE, row, failure_code, tls=tls)
 
 
 def parse_certificates(row: HandshakeRow | HelperRow) -> tuple[Certificate, ...]:
@@ -237,8 +258,15 @@ def parse_certificates(row: HandshakeRow | HelperRow) -> tuple[Certificate, ...]
     return tuple(certificate for certificate in parsed if certificate is not None)
 
 
+@lru_cache(CERTIFICATE_CACHE_SIZE)
 def parse_certificate(der: bytes) -> Certificate | None:
-    """Parse a DER certificate, None if invalid."""
+    """Parse a DER certificate, None if invalid; the parser's warnings about it are not shown."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return _parse_der(der)
+
+
+def _parse_der(der: bytes) -> Certificate | None:
     from cryptography import x509
     from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
@@ -268,14 +296,12 @@ def parse_page(row: RequestRow, url: str) -> list[Observation]:
     if not http.status:
         if row.failure is UNSET:  # neither a reply nor a failure
             failure_code = Failure.UNKNOWN_FAILURE
-        step = build_step(Operation.HTTP_ROUND_TRIP, row, failure_code)
-        return [replace(step, http=Http(method=http.method, url=url))]
-    round_trip = replace(
-        build_step(Operation.HTTP_ROUND_TRIP, row, None), http=replace(http, body_bytes=0)
-    )
+        unanswered = Http(method=http.method, url=url)
+        return [build_step(Operation.HTTP_ROUND_TRIP, row, failure_code, http=unanswered)]
+    round_trip = build_step(Operation.HTTP_ROUND_TRIP, row, None, http=replace(http, body_bytes=0))
     if failure_code in (Failure.UNKNOWN_FAILURE, Failure.HTTP_INVALID_REDIRECT_LOCATION_HOST):
         failure_code = None  # it refers to the redirect that follows and not to this page
-    return [round_trip, replace(build_step(Operation.READ_BODY, row, failure_code), http=http)]
+    return [round_trip, build_step(Operation.READ_BODY, row, failure_code, http=http)]
 
 
 def split_endpoint(endpoint: str) -> tuple[str, int]:
@@ -285,6 +311,7 @@ def split_endpoint(endpoint: str) -> tuple[str, int]:
     return (address, read_port(port)) if is_address(address) else ("", 0)
 
 
+@lru_cache(CACHE_SIZE)
 def is_address(value: str) -> bool:
     try:
         ipaddress.ip_address(value)
@@ -293,12 +320,14 @@ def is_address(value: str) -> bool:
     return True
 
 
+@lru_cache(CACHE_SIZE)
 def is_public(value: str) -> bool:
     """Return whether a public host, or a local proxy, can have this address."""
     address = ipaddress.ip_address(value)
     return address.is_global or (address.version == 4 and address in OWN_PROXY)
 
 
+@lru_cache(CACHE_SIZE)
 def normalize_host(name: str) -> str:
     """Convert a host name to lower case and to its IDNA form."""
     name = name.strip().rstrip(".").lower()

@@ -135,7 +135,7 @@ def _add_connections(steps: Steps, control: Control, url: str) -> None:
     """Add connections to the helper's own addresses and to those of the vantage."""
     connects = control.tcp_connect
     handshakes = control.tls_handshake
-    for end in sorted({*connects, *handshakes})[:128]:
+    for end in sorted({*connects, *handshakes}):
         address, port = archival.split_endpoint(end)
         if not address:
             continue

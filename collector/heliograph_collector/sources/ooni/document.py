@@ -18,7 +18,6 @@ import msgspec
 from heliograph.failure import Failure
 from heliograph_collector.sources.ooni.failures import parse_failure
 from heliograph_collector.sources.typed_reader import (
-    MAX_ROWS,
     Microseconds,
     Text32,
     Text64,
@@ -27,6 +26,7 @@ from heliograph_collector.sources.typed_reader import (
     as_integer,
     as_microseconds,
     as_text,
+    cut_list,
     read_struct,
 )
 
@@ -54,7 +54,7 @@ def _read_asn(value: object) -> str:
 
 
 def _read_texts(value: object) -> list[str] | None:
-    items = value[:MAX_ROWS] if isinstance(value, list) else []
+    items = cut_list(value) if isinstance(value, list) else []
     return None if value is None else [as_text(item) for item in items if isinstance(item, str)]
 
 
@@ -99,7 +99,7 @@ def _read_headers(value: object) -> dict[str, bytes]:
 
 
 def _read_pairs(value: object) -> list[tuple[str, object]]:
-    pairs = value[:MAX_ROWS] if isinstance(value, list) else []
+    pairs = cut_list(value) if isinstance(value, list) else []
     return [(as_text(p[0]), p[1]) for p in pairs if isinstance(p, list) and len(p) == 2]
 
 
@@ -362,3 +362,4 @@ class OoniMeasurement(msgspec.Struct, frozen=True):
     test_start_time: Text32 = ""
     test_runtime: Microseconds = 0
     test_keys: Annotated[OoniKeys, _read_keys] = OoniKeys()
+    cut_rows: int = 0  # rows that were too many to be read; set by the reader

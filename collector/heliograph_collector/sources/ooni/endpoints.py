@@ -4,8 +4,9 @@ OONI has no control for these tests. The service is presumed to be up, which hal
 `PeerOutcomes` (control.py) uses the outcomes of other countries instead, if imported.
 """
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
 from msgspec import UNSET
@@ -16,8 +17,11 @@ from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import (
+    ConnectRow,
+    HandshakeRow,
     OoniKeys,
     OoniMeasurement,
+    QueryRow,
     RecordedFailure,
     RequestRow,
     Response,
@@ -30,8 +34,9 @@ from heliograph_collector.sources.ooni.envelope import (
     parse_vantage,
 )
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
+from heliograph_collector.sources.typed_reader import MAX_ROWS
 
-MAX_ENDPOINTS = 128
+MAX_ENDPOINTS = MAX_ROWS  # as many as rows are read
 CAUSELESS_LABELS = frozenset(("dc", "endpoint"))  # summary labels without a recorded failure
 EARLY_OPERATIONS = {
     "resolve": Operation.RESOLVE,
@@ -48,12 +53,24 @@ class ServiceEndpoint:
     url: str
 
 
-@dataclass(slots=True)
 class EndpointRows:
-    """Rows of a measurement and its endpoints."""
+    """Rows of a measurement by host, and its endpoints."""
 
-    keys: OoniKeys
-    endpoints: dict[str, ServiceEndpoint] = field(default_factory=dict)
+    def __init__(self, keys: OoniKeys) -> None:
+        self.keys = keys
+        self.endpoints: dict[str, ServiceEndpoint] = {}
+        self._queries: defaultdict[str, list[QueryRow]] = defaultdict(list)
+        self._connects: defaultdict[int, list[ConnectRow]] = defaultdict(list)
+        self._handshakes: defaultdict[str, list[HandshakeRow]] = defaultdict(list)
+        self._requests: defaultdict[tuple[str, str, int], list[RequestRow]] = defaultdict(list)
+        for query in keys.queries:
+            self._queries[normalize_host(query.hostname)].append(query)
+        for connect in keys.tcp_connect:
+            self._connects[connect.port].append(connect)
+        for handshake in keys.tls_handshakes:
+            self._handshakes[normalize_host(handshake.server_name)].append(handshake)
+        for request in keys.requests:
+            self._requests[_parse_origin(request.request.url)].append(request)
 
     def add(self, endpoint: ServiceEndpoint) -> None:
         if len(self.endpoints) < MAX_ENDPOINTS:
@@ -62,17 +79,16 @@ class EndpointRows:
     def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
         """Select the endpoint's rows; hosts share addresses, so rows may count repeatedly."""
         hop = HopRows(endpoint.url)
-        hop.queries = [q for q in self.keys.queries if _is_host(q.hostname, hop.host)]
-        own_addresses = archival.list_addresses(hop.queries)
-        own_addresses |= {hop.host} if archival.is_address(hop.host) else set()
-        hop.connects = [
-            row for row in self.keys.tcp_connect if row.ip in own_addresses and row.port == hop.port
-        ]
+        host = hop.host
+        hop.queries = self._queries.get(host, []) if host else []
+        addresses = archival.list_addresses(hop.queries)
+        addresses |= {host} if archival.is_address(host) else set()
+        rows = self._connects.get(hop.port, ())
+        hop.connects = [row for row in rows if row.ip in addresses]
         if endpoint.url.startswith("tcp:"):
             return hop
-        hop.handshakes = [h for h in self.keys.tls_handshakes if _is_host(h.server_name, hop.host)]
-        origin = _parse_origin(endpoint.url)
-        hop.requests = [r for r in self.keys.requests if _parse_origin(r.request.url) == origin]
+        hop.handshakes = self._handshakes.get(host, []) if host else []
+        hop.requests = self._requests.get(_parse_origin(endpoint.url), [])
         return hop
 
 
@@ -171,6 +187,9 @@ def _presume_unseen(observation: Observation) -> Observation:
 
 def presume_passed(observation: Observation) -> Observation:
     """Return the step without its failure, as the service answers when unblocked."""
+    has_chain = observation.tls is not None and observation.tls.chain
+    if observation.failure is None and observation.exchange is None and not has_chain:
+        return observation
     tls = replace(observation.tls, chain=()) if observation.tls else None
     exchange = replace(observation.exchange, differences=()) if observation.exchange else None
     return replace(observation, failure=None, tls=tls, exchange=exchange)
@@ -202,10 +221,6 @@ def add_outcome(steps: Steps, operation: Operation, failure_code: Failure | None
     if operation is Operation.CONNECT and failure_code is Failure.EOF_ERROR:
         failure_code = Failure.CONNECTION_RESET
     steps.add(archival.presume_step(operation, failure_code))
-
-
-def _is_host(name: str, host: str) -> bool:
-    return normalize_host(name) == host != ""
 
 
 def _parse_origin(url: str) -> tuple[str, str, int]:

@@ -13,6 +13,7 @@ from heliograph_collector.model.records import AgentRole, ControlView, ReceivedM
 from heliograph_collector.sources.ooni.document import OoniMeasurement
 
 ACCESS = {"mobile": Access.MOBILE, "wifi": Access.FIXED, "wired_ethernet": Access.FIXED}
+OWN_CONTROL = frozenset(("web_connectivity", "http_requests", "browser_web", "dns_consistency"))
 NO_LINK = frozenset(
     {
         Failure.NETWORK_UNREACHABLE,
@@ -49,6 +50,11 @@ class ImportedMeasurement:
 
 class UnreadableError(ValueError):
     """Error for an unreadable measurement; the message is the reason."""
+
+
+def normalize_test_name(name: str) -> str:
+    """Convert a name of ooniprobe 1.x, as `HTTP Requests Test`, to today's."""
+    return "_".join(name.lower().split()).removesuffix("_test")
 
 
 def parse_started_us(document: OoniMeasurement) -> int:

@@ -15,7 +15,7 @@ from heliograph_collector.sources.ooni.document import (
     OoniMeasurement,
     QueryRow,
 )
-from heliograph_collector.sources.ooni.endpoints import MAX_ENDPOINTS, import_steps
+from heliograph_collector.sources.ooni.endpoints import import_steps
 from heliograph_collector.sources.ooni.envelope import (
     ImportedMeasurement,
     build_measurement,
@@ -63,7 +63,7 @@ def read_echcheck(document: OoniMeasurement) -> ImportedMeasurement:
     rows += [keys.plain, structs.replace(keys.hidden, echconfig="GREASE")] if is_old else []
     host = HopRows(document.input).host
     steps = Steps()
-    for row in rows[:MAX_ENDPOINTS]:
+    for row in rows:
         is_hidden = bool(row.echconfig or row.outer_server_name)
         steps.label = "grease" if is_hidden else "none"
         handshake = structs.replace(_name_handshake(row, host), transaction_id=0)
@@ -85,7 +85,7 @@ def read_dns_consistency(document: OoniMeasurement) -> ImportedMeasurement:
     control_rows = [row for row in keys.queries if _is_control(row, keys.control_resolver)]
     steps = Steps()
     control_steps = Steps()
-    for row in own_rows[:MAX_ENDPOINTS]:
+    for row in own_rows:
         steps.label = f"resolver-{row.resolver_hostname or row.resolver_address}"[:200]
         control_steps.label = steps.label
         steps.add_all(map(_weaken_failure, _parse_resolver_row(row)))

@@ -1,6 +1,6 @@
 """Import of dnscheck, stunreachability, tor and the two middlebox tests."""
 
-from itertools import islice, zip_longest
+from itertools import zip_longest
 
 from msgspec import UNSET
 
@@ -18,8 +18,6 @@ from heliograph_collector.sources.ooni.endpoints import add_outcome, import_step
 from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
 from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_steps
 
-MAX_TARGETS = 128  # per measurement
-MAX_LINES = 16  # per measurement
 TOR_KINDS = ("dir_port", "or_port", "or_port_dirauth", "obfs4")
 TAMPERED = (
     "header_field_name",
@@ -43,7 +41,7 @@ def read_dnscheck(document: OoniMeasurement) -> ImportedMeasurement:
         add_outcome(steps, Operation.RESOLVE, keys.bootstrap_failure)
     if steps.observations:
         groups["bootstrap"] = "bootstrap"
-    for url, lookup in list(keys.lookups.items())[:MAX_TARGETS]:
+    for url, lookup in keys.lookups.items():
         steps.label = label = f"lookup-{url}"[:200]
         _add_resolver(steps, url, lookup)
         if steps.select_current():
@@ -119,7 +117,7 @@ def read_tor(document: OoniMeasurement) -> ImportedMeasurement:
     keys = document.test_keys
     steps = Steps()
     groups = {}
-    for name, target in list(keys.targets.items())[:MAX_TARGETS]:
+    for name, target in keys.targets.items():
         kind = target.target_protocol
         if kind not in TOR_KINDS:
             continue
@@ -159,7 +157,7 @@ def read_request_lines(document: OoniMeasurement) -> ImportedMeasurement:
     """Import http_invalid_request_line: malformed lines that are echoed as sent."""
     keys = document.test_keys
     steps = Steps()
-    lines = islice(zip_longest(keys.sent, keys.received, keys.failure_list), MAX_LINES)
+    lines = zip_longest(keys.sent, keys.received, keys.failure_list)
     for number, (sent, received, failure_code) in enumerate(lines, 1):
         steps.label = f"line-{number}"
         is_same = sent is not None and sent == received

@@ -1,31 +1,64 @@
 """Outcomes of other countries as the control of tests that have none."""
 
 from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from heliograph.observation import Observation
 from heliograph_collector.sources.ooni.endpoints import presume_passed
-from heliograph_collector.sources.ooni.envelope import ImportedMeasurement
+from heliograph_collector.sources.ooni.envelope import (
+    OWN_CONTROL,
+    ImportedMeasurement,
+    normalize_test_name,
+)
 
 WINDOW_US = 3 * 3600 * 1_000_000  # assumed; relevant outages last longer than a run
 MIN_COUNTRIES = 2  # assumed; other countries that must fail alike for an outage
+_DAY_CHARS = len("2024-02-12")
 Key = tuple[str, str, int]  # service, endpoint, time window
+Place = tuple[str, str, str]  # test, day, country
+
+
+def get_place(document: Mapping[str, object]) -> Place:
+    """Get a document's test, day and country, without reading all of it."""
+    started = document.get("measurement_start_time") or document.get("test_start_time")
+    name = normalize_test_name(str(document.get("test_name")))
+    return name, str(started)[:_DAY_CHARS], str(document.get("probe_cc"))
+
+
+def find_crowded_places(places: Iterable[Place]) -> frozenset[Place]:
+    """Find the places without an own control that other countries measured on the same day.
+
+    A day has whole windows of hours.
+    """
+    countries: defaultdict[tuple[str, str], set[str]] = defaultdict(set)
+    for name, day, country in places:
+        if name not in OWN_CONTROL:
+            countries[name, day].add(country)
+    return frozenset(
+        (*key, country) for key, found in countries.items() if len(found) > 1 for country in found
+    )
 
 
 class PeerOutcomes:
     """Outcomes by country: `add` every measurement first, then use `compare_peers`."""
 
     def __init__(self) -> None:
-        self._passed: defaultdict[Key, set[str]] = defaultdict(set)
-        self._failed: defaultdict[Key, set[str]] = defaultdict(set)
+        self.passed: defaultdict[Key, set[str]] = defaultdict(set)
+        self.failed: defaultdict[Key, set[str]] = defaultdict(set)
 
     def add(self, imported: ImportedMeasurement) -> None:
         if not imported.presumed:
             return
         for label, failed in _extract_outcomes(imported).items():
-            (self._failed if failed else self._passed)[_make_key(imported, label)].add(
+            (self.failed if failed else self.passed)[_make_key(imported, label)].add(
                 imported.probe_cc
             )
+
+    def merge(self, other: "PeerOutcomes") -> None:
+        for own, more in ((self.passed, other.passed), (self.failed, other.failed)):
+            for key, countries in more.items():
+                own[key] |= countries
 
     def compare_peers(self, imported: ImportedMeasurement) -> ImportedMeasurement:
         """Let the presumed control fail where other countries fail and none succeeds."""
@@ -34,7 +67,7 @@ class PeerOutcomes:
         labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
         down_labels = {label for label in labels if self._is_down(imported, label)}
         proven_labels = {
-            label for label in labels if self._list_other_countries(self._passed, imported, label)
+            label for label in labels if self._list_other_countries(self.passed, imported, label)
         }
         is_proven = bool(labels) and proven_labels == labels
         own_observations = imported.record.measurement.observations
@@ -51,9 +84,9 @@ class PeerOutcomes:
         )
 
     def _is_down(self, imported: ImportedMeasurement, label: str) -> bool:
-        if self._list_other_countries(self._passed, imported, label):
+        if self._list_other_countries(self.passed, imported, label):
             return False
-        return len(self._list_other_countries(self._failed, imported, label)) >= MIN_COUNTRIES
+        return len(self._list_other_countries(self.failed, imported, label)) >= MIN_COUNTRIES
 
     def _list_other_countries(
         self,

@@ -13,7 +13,6 @@ from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
 from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, OpenvpnRow, Row
 from heliograph_collector.sources.ooni.endpoints import (
-    MAX_ENDPOINTS,
     EndpointRows,
     ServiceEndpoint,
     import_steps,
@@ -116,7 +115,7 @@ def read_openvpn(document: OoniMeasurement) -> ImportedMeasurement:
     keys = document.test_keys
     steps = Steps()
     rows = keys.openvpn_handshake or _presume_handshake(document)
-    for row in rows[:MAX_ENDPOINTS]:
+    for row in rows:
         steps.label = f"{row.ip}-{row.port}-{row.transport}"
         _add_openvpn(steps, keys, row)
     groups = dict.fromkeys((x.endpoint for x in steps.observations), "server")

@@ -28,7 +28,7 @@ ROW = {
 }
 KEYS = {
     "input", "test_name", "probe_cc", "probe_asn", "verdict", "layer", "method", "accessible",
-    "blocking", "confidence", "rule",
+    "blocking", "confidence", "rule", "reachable_endpoints", "endpoints", "function",
 }  # fmt: skip
 
 
@@ -62,7 +62,7 @@ def test_import_prints_a_row_for_each_measurement(tmp_path: Path, run: Run) -> N
         "input": "https://www.example.com/", "test_name": "web_connectivity", "probe_cc": "IT",
         "probe_asn": "AS137", "verdict": "blocked", "layer": "tls", "method": "reset_after_hello",
         "accessible": False, "blocking": "http-failure", "confidence": 0.85,
-        "rule": "tls.reset_after_hello",
+        "rule": "tls.reset_after_hello", "reachable_endpoints": 0, "endpoints": 0, "function": "",
     }  # fmt: skip
 
 
