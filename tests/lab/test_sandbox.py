@@ -29,7 +29,8 @@ from support.netns import Namespace, namespace
 from support.programs import eventually, started
 from support.scripted_intake import plan_of
 
-pytestmark = pytest.mark.lab
+# One after another: each looks for the processes of the same user.
+pytestmark = [pytest.mark.lab, pytest.mark.xdist_group("sandbox")]
 REPO = Path(__file__).parents[2]
 USER = 65_532
 NEEDED = ("unshare", "setpriv", "mount", "chroot")
