@@ -5,6 +5,8 @@ from enum import StrEnum
 
 from heliograph.failure import Failure, Operation
 
+NOT_ENCODED = {"encoded": False}  # metadata of a field that is never sent and never stored
+
 
 class Link(StrEnum):
     """Name the vantage's own connectivity when a task began, as its anchors show it."""
@@ -129,6 +131,8 @@ class Http:
     header_names: tuple[str, ...] = ()  # of the reply, in lower case and sorted; never the values
     text: str = ""  # the first visible text of a cleartext page, without addresses
     arrivals: tuple[Arrival, ...] = ()  # progress of the body, where the step recorded it
+    # beginning of a cleartext page's source, where an import has it
+    markup: str = field(default="", repr=False, compare=False, metadata=NOT_ENCODED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

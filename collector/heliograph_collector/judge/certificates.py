@@ -8,7 +8,7 @@ from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.signatures import find_interceptor
+from heliograph_collector.judge.fingerprints import find_interceptor
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 

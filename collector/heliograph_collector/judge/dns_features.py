@@ -16,7 +16,7 @@ from heliograph_collector.judge.endpoint_view import (
     has_near_pair,
 )
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.signatures import is_refusal
+from heliograph_collector.judge.fingerprints import is_refusal
 
 ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it

@@ -9,7 +9,13 @@ from enum import StrEnum
 from heliograph.failure import Operation
 from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
-from heliograph_collector.judge.signatures import match_block_page, match_look_alike
+from heliograph_collector.judge.fingerprints import (
+    Fingerprint,
+    PageText,
+    Scope,
+    match_block_page,
+    match_look_alike,
+)
 
 # Bytes. Freezes in the field start after 15 to 25 KB (net4people/bbs#490, dpi-checkers#46), at
 # times 64 KB; the lower bound is assumed.
@@ -89,26 +95,47 @@ LIKENESS_BY_KIND = {
     "challenge": Likeness.ANTIBOT,
     "edge_error": Likeness.SERVER_ERROR,
     "parked": Likeness.PARKED,
-    "filter": Likeness.FILTER,
     "consent": Likeness.DYNAMIC,
+    "portal": Likeness.FILTER,
 }
 
 
 def compare_pages(page: Http, control: Http) -> Likeness:
     """Classify the vantage's answer against the control's answer."""
-    block_page = match_block_page(page)
-    if block_page is not None and not block_page.matches(control):
+    if find_block_page(page, control) is not None:
         return Likeness.BLOCK
     if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
     look_alike = match_look_alike(page)
-    if look_alike is not None and not look_alike.matches(control):
-        return LIKENESS_BY_KIND[look_alike.kind]
+    if look_alike is not None and not look_alike.matches(PageText(control)):
+        return classify_look_alike(look_alike)
     if match_look_alike(control) is not None:  # the control's answer is no reference
         return Likeness.DYNAMIC
     if page.status == control.status:
         return _compare_same_status(page, control)
     return _compare_other_status(page, control)
+
+
+def find_block_page(page: Http, control: Http | None) -> Fingerprint | None:
+    """Find the fingerprint of a block page that is not what the control got as well."""
+    fingerprint = match_block_page(page)
+    if fingerprint is None or control is None:
+        return fingerprint
+    is_same = page.status == control.status and _has_same_content(page, control)
+    return None if is_same or fingerprint.matches(PageText(control)) else fingerprint
+
+
+def _has_same_content(page: Http, control: Http) -> bool:
+    """Return whether body or whole title are equal: an article may quote a block page."""
+    if page.body_sha256 and page.body_sha256 == control.body_sha256:
+        return True
+    return bool(page.title) and page.title.split() == control.title.split()
+
+
+def classify_look_alike(fingerprint: Fingerprint) -> Likeness:
+    if fingerprint.scope in (Scope.PRODUCT, Scope.INSTITUTION):
+        return Likeness.FILTER
+    return LIKENESS_BY_KIND.get(fingerprint.kind_of_page, Likeness.DYNAMIC)
 
 
 def _is_same_page(page: Http, control: Http) -> bool:

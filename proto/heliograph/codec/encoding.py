@@ -5,6 +5,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any, TypeVar
 
 from heliograph.codec.checks import replace_controls
+from heliograph.observation import NOT_ENCODED
 
 _Message = TypeVar("_Message")
 _names_by_kind: dict[type[Any], tuple[str, ...]] = {}  # () for what is no dataclass
@@ -44,6 +45,7 @@ def _list_field_names(kind: type[Any]) -> tuple[str, ...]:
     """List them once: dataclasses.asdict, which does it each time, takes five times as long."""
     names = _names_by_kind.get(kind)
     if names is None:
-        names = tuple(field.name for field in fields(kind)) if is_dataclass(kind) else ()
+        kept = (f for f in fields(kind) if f.metadata != NOT_ENCODED) if is_dataclass(kind) else ()
+        names = tuple(f.name for f in kept)
         _names_by_kind[kind] = names
     return names

@@ -22,6 +22,12 @@ _TAG = re.compile(r"<!--|</?([a-zA-Z]{1,16})|<[!?/]")
 _HIDDEN = {
     name: re.compile(f"</{name}", re.IGNORECASE) for name in ("script", "style", "head", "noscript")
 }
+_CHARSET = re.compile(r"charset\s{0,8}=\s{0,8}[\"']?([a-z0-9_-]{1,40})", re.IGNORECASE)
+# Charsets of web pages without UTF-8; Python's other codecs are no charsets.
+_CHARSETS = re.compile(
+    "big5|gb2312|gbk|gb18030|euc-(?:jp|kr)|iso-2022-jp|shift_jis|koi8-[ru]|cp866|ibm866|tis-620"
+    "|iso-8859-(?:[1-9]|1[03-6])|windows-125[0-8]"
+)
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
@@ -30,10 +36,9 @@ def parse_reply(row: RequestRow, url: str) -> Http:
     response = row.response
     body = response.body
     headers = _merge_headers(response)
-    beginning = body[:LOOKED_AT].decode("utf-8", "replace")
-    visible_text = ""
-    if parse_scheme(url) == "http":
-        visible_text = extract_text(beginning) or response.x_text[:MAX_TEXT]
+    beginning = decode_page(body[:LOOKED_AT], headers.get("content-type", ""))
+    is_cleartext = parse_scheme(url) == "http"
+    visible_text = extract_text(beginning) or response.x_text[:MAX_TEXT] if is_cleartext else ""
     return Http(
         method=row.request.method or "GET",
         url=url,
@@ -46,7 +51,20 @@ def parse_reply(row: RequestRow, url: str) -> Http:
         truncated=response.body_is_truncated is True,
         header_names=list_header_names(headers),
         text=visible_text,
+        markup=beginning if is_cleartext else "",
     )
+
+
+def decode_page(body: bytes, content_type: str) -> str:
+    """Decode a page as UTF-8, or else by the charset that its header or its markup names."""
+    decoded = body.decode("utf-8", "replace")
+    if "\ufffd" not in decoded[:-1]:
+        return decoded
+    for declaration in (content_type, decoded[:2048]):
+        match = _CHARSET.search(declaration)
+        if match is not None and _CHARSETS.fullmatch(match[1].lower()):
+            return body.decode(match[1], "replace")
+    return decoded
 
 
 def extract_title(page: str) -> str:

@@ -1,0 +1,180 @@
+"""Model of a fingerprint: what identifies a page, an address or a certificate, and whose it is."""
+
+import ipaddress
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+from typing import assert_never
+
+from heliograph_collector.judge.fingerprints.page_text import PageText, extract_words
+from heliograph_collector.judge.fingerprints.pattern import Pattern, PatternType
+
+# A line without a country confirms only by an address or by this much text; assumed.
+MIN_UNPLACED = 40
+REPEATED_MARKUP = ("<html><head></head><body></body></html>", "<html></html>")
+
+
+class Scope(StrEnum):
+    """Who shows the page; the first two block, the others leave doubt."""
+
+    NATIONAL = "national"
+    PROVIDER = "provider"
+    PRODUCT = "product"  # that schools, offices and households run as well
+    INSTITUTION = "institution"
+    INNOCENT = "innocent"  # a page that only resembles a block page
+    VAGUE = "vague"  # words that block pages and others have
+
+
+class Surface(StrEnum):
+    """Part of an answer that a pattern is searched in."""
+
+    BODY = "body"
+    TITLE = "title"
+    LOCATION = "location"
+    SERVER = "server"
+    HEADER = "header"  # any other; measurements keep no values of it
+    DNS = "dns"
+    ISSUER = "issuer"
+
+
+class Kind(StrEnum):
+    BLOCK_PAGE = "block page"
+    BLOCK_ADDRESS = "block address"
+    ISSUER = "certificate issuer"
+    FALSE_POSITIVE = "false positive page"
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    surface: Surface
+    any_of: tuple[Pattern, ...]
+
+    def holds_for(self, page: PageText) -> bool:
+        return any(_find_on_page(self.surface, pattern, page) for pattern in self.any_of)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprint:
+    """One line of a list; a page has it if every condition holds."""
+
+    name: str
+    scope: Scope
+    conditions: tuple[Condition, ...]
+    kind_of_page: str = ""  # of an innocent page: challenge, parked, edge_error, filter, consent
+    countries: tuple[str, ...] = ()  # ISO 3166-1 alpha-2; empty: not known
+    source: str = ""
+    date: str = ""  # YYYY-MM-DD, of the measurement that shows it; "" if unknown
+    status: tuple[int, ...] = ()
+    headers: tuple[str, ...] = ()  # names, all of which are present
+
+    @property
+    def kind(self) -> Kind:
+        surfaces = {condition.surface for condition in self.conditions}
+        if Surface.DNS in surfaces:
+            return Kind.BLOCK_ADDRESS
+        if Surface.ISSUER in surfaces:
+            return Kind.ISSUER
+        return Kind.FALSE_POSITIVE if self.scope is Scope.INNOCENT else Kind.BLOCK_PAGE
+
+    @property
+    def is_blocking(self) -> bool:
+        return self.scope in (Scope.NATIONAL, Scope.PROVIDER)
+
+    @cached_property
+    def weight(self) -> int:
+        """Return how much the fingerprint asks for: characters of its longest pattern."""
+        patterns = [p for condition in self.conditions for p in condition.any_of]
+        return max((len(p.literal) for p in patterns), default=0)
+
+    @cached_property
+    def has_address(self) -> bool:
+        return any(p.host for condition in self.conditions for p in condition.any_of)
+
+    def matches(self, page: PageText) -> bool:
+        if self.status and page.http.status not in self.status:
+            return False
+        if not set(self.headers) <= set(page.http.header_names):
+            return False
+        return all(condition.holds_for(page) for condition in self.conditions)
+
+    def is_expected_in(self, country: str) -> bool:
+        """Return whether the country is one of its own, or nothing speaks against it."""
+        return not self.countries or country in self.countries
+
+
+def is_attributed(pattern: Pattern, surface: Surface, countries: tuple[str, ...]) -> bool:
+    """Return whether a pattern says enough to blame a state or a provider.
+
+    A list may call "Access denied" a national block page. Without a country, only an address of
+    a page or a longer text counts. Empty pages and the vantage's own machine never do.
+    """
+    if surface is Surface.DNS:
+        return not _is_unspecific(pattern.literal)
+    if pattern.literal in REPEATED_MARKUP or _is_unspecific(pattern.host):
+        return False
+    return bool(countries or pattern.host or len(pattern.literal) >= MIN_UNPLACED)
+
+
+def _is_unspecific(host: str) -> bool:
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return host == "localhost"
+    return address.is_loopback or address.is_unspecified or host == "1.2.3.4"
+
+
+def _find_on_page(surface: Surface, pattern: Pattern, page: PageText) -> bool:
+    match surface:
+        case Surface.BODY:
+            return _find_in_body(pattern, page)
+        case Surface.TITLE:
+            return _find_in_title(pattern, page)
+        case Surface.LOCATION:
+            return not _is_own_host(pattern, page) and _find_in_location(pattern, page.location)
+        case Surface.SERVER:
+            return pattern.find_in(page.server)
+        case Surface.HEADER | Surface.DNS | Surface.ISSUER:
+            return False
+        case _:
+            assert_never(surface)
+
+
+def _find_in_body(pattern: Pattern, page: PageText) -> bool:
+    """Find a pattern in the markup, or what of it an excerpt shows: title, words, redirect."""
+    if pattern.required_word and pattern.required_word not in page.word_set:
+        return False  # most patterns end here
+    if _is_own_host(pattern, page):
+        return False
+    if page.markup and pattern.find_in(page.markup):
+        return True
+    if pattern.host:
+        return pattern.find_in(page.location)
+    if pattern.title:
+        return pattern.title in page.title_words
+    return bool(pattern.words) and pattern.words in page.words
+
+
+def _find_in_title(pattern: Pattern, page: PageText) -> bool:
+    if pattern.type is PatternType.FULL:
+        return extract_words(pattern.literal) in page.title_words
+    return any(pattern.find_in(title) for title in page.titles)
+
+
+def _find_in_location(pattern: Pattern, location: str) -> bool:
+    if not location:
+        return False
+    if pattern.type is PatternType.PREFIX and pattern.host:
+        return (
+            location.removeprefix("http:")
+            .removeprefix("//")
+            .startswith(pattern.literal.removeprefix("http:").removeprefix("//"))
+        )
+    return pattern.find_in(location)
+
+
+def _is_own_host(pattern: Pattern, page: PageText) -> bool:
+    """Return whether the address is the measured site's own, which may well show it."""
+    host = pattern.host.lstrip(".").removeprefix("www.")
+    if not host or not page.host:
+        return False
+    return host == page.host or host.endswith("." + page.host) or page.host.endswith("." + host)

@@ -1,0 +1,180 @@
+"""The lists in use: shipped ones and those that the operator imported, reloaded when they change.
+
+`LIBRARY` is the process's own. A verdict depends on it as it does on the rules; each verdict names
+the line that decided it.
+"""
+
+import ipaddress
+import logging
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+
+from heliograph.observation import Dns, Http
+from heliograph_collector.judge.fingerprints.fingerprint import (
+    Fingerprint,
+    Kind,
+    Scope,
+    Surface,
+)
+from heliograph_collector.judge.fingerprints.list_reader import (
+    SUFFIXES,
+    FingerprintError,
+    parse_list,
+    read_list,
+)
+from heliograph_collector.judge.fingerprints.page_text import PageText
+
+SHIPPED = "heliograph"  # name of the lists that come with the program
+MAX_LISTS = 64
+
+_LOG = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class FingerprintList:
+    """One list by its name."""
+
+    name: str
+    fingerprints: tuple[Fingerprint, ...]
+
+
+@dataclass(frozen=True)
+class FingerprintIndex:
+    """Fingerprints by kind, ready to match."""
+
+    lists: tuple[FingerprintList, ...]
+    pages: tuple[Fingerprint, ...] = field(init=False)
+    issuers: tuple[Fingerprint, ...] = field(init=False)
+    answers: dict[str, Fingerprint] = field(init=False)
+    last_page: tuple[Http | None, Fingerprint | None] = (None, None)
+
+    def __post_init__(self) -> None:
+        every = [f for list_ in self.lists for f in list_.fingerprints]
+        page_kinds = (Kind.BLOCK_PAGE, Kind.FALSE_POSITIVE)
+        # Most specific first: the first match decides.
+        pages = sorted((f for f in every if f.kind in page_kinds), key=_rank, reverse=True)
+        object.__setattr__(self, "pages", tuple(pages))
+        object.__setattr__(self, "issuers", tuple(f for f in every if f.kind is Kind.ISSUER))
+        answers: dict[str, Fingerprint] = {}
+        for fingerprint in every:
+            for answer in _list_answers(fingerprint):
+                answers.setdefault(answer, fingerprint)
+        object.__setattr__(self, "answers", answers)
+
+    def find_page(self, http: Http) -> Fingerprint | None:
+        """Return the most specific fingerprint of a page, None if it has none."""
+        last_http, last_fingerprint = self.last_page
+        if last_http is http:  # several rules ask for the same page, one after the other
+            return last_fingerprint
+        page = PageText(http)
+        fingerprint = next((f for f in self.pages if f.matches(page)), None)
+        object.__setattr__(self, "last_page", (http, fingerprint))
+        return fingerprint
+
+    def find_answer(self, dns: Dns) -> Fingerprint | None:
+        """Return the fingerprint of the addresses and aliases that a lookup gave."""
+        values = (canonicalize_answer(answer.data) for answer in dns.answers)
+        return next((self.answers[v] for v in values if v in self.answers), None)
+
+    def find_issuer(self, issuer: str) -> Fingerprint | None:
+        name = issuer.casefold()
+        return next((f for f in self.issuers if _names_issuer(f, name)), None)
+
+
+class FingerprintLibrary:
+    """Index that is replaced as a whole, so that a judging thread never sees half of one."""
+
+    def __init__(self) -> None:
+        self._index: FingerprintIndex | None = None
+        self._directory: Path | None = None
+        self._stamp: tuple[tuple[str, int, int], ...] = ()
+
+    @property
+    def index(self) -> FingerprintIndex:
+        """Return the index; the first call reads the lists."""
+        if self._index is None:
+            self._index = FingerprintIndex(load_shipped())
+        return self._index
+
+    def watch(self, directory: Path) -> None:
+        """Use the directory's lists from now on."""
+        self._directory = directory
+        self._stamp = ()
+        self.refresh()
+
+    def refresh(self) -> None:
+        """Reload the lists if a file changed; a bad file is logged and left out."""
+        if self._directory is None:
+            return
+        stamp = _read_stamp(self._directory)
+        if stamp != self._stamp:
+            self._stamp = stamp
+            self._index = FingerprintIndex((*load_shipped(), *_load_imported(self._directory)))
+
+
+def load_shipped() -> tuple[FingerprintList, ...]:
+    """Load the lists that come with the program. Raises FingerprintError."""
+    folder = resources.files(__package__ or "").joinpath("lists")
+    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    return tuple(
+        FingerprintList(f"{SHIPPED}/{file.name}", parse_list(file.name, file.read_bytes()))
+        for file in files
+        if file.name.endswith(SUFFIXES)
+    )
+
+
+def list_files(directory: Path) -> Sequence[Path]:
+    """List the imported files, sorted by name."""
+    if not directory.is_dir():
+        return ()
+    return sorted(p for p in directory.iterdir() if p.name.endswith(SUFFIXES))[:MAX_LISTS]
+
+
+def _load_imported(directory: Path) -> Iterable[FingerprintList]:
+    for path in list_files(directory):
+        try:
+            yield FingerprintList(path.name, read_list(path))
+        except (FingerprintError, OSError) as error:
+            _LOG.error("A list of fingerprints is left out: %s", error)
+
+
+def _read_stamp(directory: Path) -> tuple[tuple[str, int, int], ...]:
+    try:
+        stats = [(path.name, path.stat()) for path in list_files(directory)]
+    except OSError:  # removed in between; the next call reads again
+        return ()
+    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
+    """Rank a block page's own address first, then the longest pattern; vague words last."""
+    if fingerprint.scope is Scope.VAGUE:
+        return 0, fingerprint.weight, False
+    is_address = fingerprint.is_blocking and fingerprint.has_address
+    return 2 if is_address else 1, fingerprint.weight, not fingerprint.is_blocking
+
+
+def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
+    for condition in fingerprint.conditions:
+        if condition.surface is Surface.DNS:
+            yield from (canonicalize_answer(pattern.literal) for pattern in condition.any_of)
+
+
+def canonicalize_answer(data: str) -> str:
+    """Return an address in its shortest form, or a name in lower case without its last dot."""
+    try:
+        return str(ipaddress.ip_address(data))
+    except ValueError:
+        return data.casefold().rstrip(".")
+
+
+def _names_issuer(fingerprint: Fingerprint, issuer: str) -> bool:
+    return all(
+        any(pattern.literal in issuer for pattern in condition.any_of)
+        for condition in fingerprint.conditions
+    )
+
+
+LIBRARY = FingerprintLibrary()

@@ -1,0 +1,90 @@
+"""Normal form of a page's markup, words, title and addresses.
+
+Block pages change in white space, case, quotation marks, entities, years and http to https. The
+normal form is the same before and after such a change, for pages and patterns alike.
+"""
+
+import html
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from urllib.parse import urlsplit
+
+from heliograph.observation import Http
+
+MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earlier; assumed
+_SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
+# A year alone, as in a copyright line; never a part of an address, a date or a number.
+_YEAR = re.compile(r"(?<![\w.:/-])(?:19|20)\d\d(?![\w:/-]|\.\d)")
+_TAG = re.compile(r"<[^<>]*>")
+_WORD = re.compile(r"\w+")
+_TITLE = re.compile(r"<title[^<>]*>([^<>]*)")
+# Quotation marks, the letters I of Turkish, which machines fold differently, and invisible signs.
+_CHARACTERS = str.maketrans(
+    dict.fromkeys("\u201c\u201d\u201e\u00ab\u00bb", '"')
+    | dict.fromkeys("\u2019\u2018\u0060", "'")
+    | {"\u0131": "i"}
+    | dict.fromkeys("\u0307\u00ad\u200b\u200c\u200d\u200e\u200f\ufeff")
+)
+
+
+def normalize_markup(markup: str) -> str:
+    """Return markup without differences of case, space, quotes, entities, years and scheme."""
+    plain = html.unescape(markup).casefold().translate(_CHARACTERS)
+    single_spaced = _SPACE_AROUND_TAGS.sub(r"\1", " ".join(plain.split()))
+    return _YEAR.sub("0000", single_spaced.replace("https://", "http://"))
+
+
+def extract_words(markup: str) -> str:
+    """Return the words of normalized markup, single-spaced, without tags and punctuation."""
+    return " ".join(_WORD.findall(_TAG.sub(" ", _drop_scripts(markup))))
+
+
+def _drop_scripts(markup: str) -> str:
+    first, *others = markup.split("<script")
+    return first + " ".join(part.partition("</script")[2] for part in others)
+
+
+@dataclass(frozen=True)
+class PageText:
+    """An HTTP answer in normal form; markup is empty where only an excerpt was kept."""
+
+    http: Http
+
+    @cached_property
+    def markup(self) -> str:
+        return normalize_markup(self.http.markup[:MAX_MARKUP])
+
+    @cached_property
+    def words(self) -> str:
+        visible = normalize_markup(f"{self.http.title} <br> {self.http.text}")
+        return extract_words(f"{self.markup}<br>{visible}")
+
+    @cached_property
+    def word_set(self) -> frozenset[str]:
+        """Return all words of the page, its address of redirection and its tags."""
+        return frozenset(_WORD.findall(f"{self.markup} {self.words} {self.location}"))
+
+    @cached_property
+    def titles(self) -> frozenset[str]:
+        return frozenset((normalize_markup(self.http.title), *_TITLE.findall(self.markup)[:2]))
+
+    @cached_property
+    def title_words(self) -> frozenset[str]:
+        return frozenset(extract_words(title) for title in self.titles)
+
+    @cached_property
+    def location(self) -> str:
+        return normalize_markup(self.http.location)
+
+    @cached_property
+    def server(self) -> str:
+        return normalize_markup(self.http.server)
+
+    @cached_property
+    def host(self) -> str:
+        """Return the requested host without `www.`, "" if unknown."""
+        try:
+            return (urlsplit(self.http.url).hostname or "").lower().removeprefix("www.")
+        except ValueError:
+            return ""
