@@ -107,7 +107,10 @@ def _describe_state(agent: EnrolledAgent) -> str:
         return "revoked"
     if agent.cloned_s is not None:
         return "on two machines"
-    return "" if agent.trial_s is None else f"in quarantine, {agent.agreements} agreements"
+    if agent.trial_s is None:
+        return ""
+    place = "" if agent.has_place else ", its place is free"
+    return f"in quarantine, {agent.agreements} agreements{place}"
 
 
 def _format_table(agents: list[EnrolledAgent]) -> list[str]:
@@ -142,6 +145,7 @@ def _format_json(agents: list[EnrolledAgent]) -> str:
             "cloned": _format_time(agent.cloned_s),
             "quarantined": _format_time(agent.trial_s),
             "agreements": agent.agreements,
+            "has_place": bool(agent.has_place),
             "charter": agent.charter,
         }
         for agent in agents

@@ -1,9 +1,11 @@
 """Quarantine of agents whose results are stored and shown, but not counted.
 
-Places are limited, in all and for each network (`network_shares`). A place expires after PLACE_S
-without an accepted result. Its agent is deleted as soon as another needs the place, and not before:
-a volunteer who was offline for a week stays enrolled. Networks are stored as keyed hashes of the
-day of the enrollment, and no address is.
+Places are limited, in all and for each network (`network_shares`). A place is free again after
+PLACE_S without an accepted result, by `free_places`, which runs regularly and before an enrollment
+where places are short. Its agent stays enrolled without a place, so that a volunteer who was
+offline for a week delivers what it measured, and can still leave quarantine. Of agents without a
+place at most MAX_WITHOUT_PLACE stay, those with the latest results. Networks are stored as keyed
+hashes of the day of the enrollment, and no address is.
 
 Transitions: an agent without invite enters on enrollment and leaves after TRIAL_S with at least
 MIN_AGREEMENTS hours of agreement with others. An agent whose key two machines use enters by a
@@ -23,9 +25,16 @@ MIN_AGREEMENTS = 10
 MAX_IN_QUARANTINE = 10_000
 PLACE_S = 48 * 3_600  # assumed; a place without an accepted result for so long is free again
 NAMED_DAYS = 31  # a network's name changes daily; its places of so many days count together
-MAX_EXPIRED = 100  # places that one enrollment frees, so that its work is bounded
+MAX_FREED = 100  # places that one enrollment frees, so that its work is bounded
+MAX_WITHOUT_PLACE = MAX_IN_QUARANTINE  # assumed; as many again as can have a place
 VOUCHED_S = 30 * DAY_S  # assumed: above the age at which a vantage is established
 MAX_FORKS = 3  # assumed; one fork may come from a power failure that damaged the spool
+_FORGET_SQL = """
+DELETE FROM agents WHERE id IN (
+  SELECT id FROM agents WHERE trial_s IS NOT NULL AND revoked_s IS NULL AND NOT EXISTS (
+    SELECT 1 FROM quarantine_networks WHERE network = '' AND agent = agents.id
+  ) ORDER BY result_s DESC LIMIT -1 OFFSET ?
+) RETURNING id"""
 _MARK_CLONED_SQL = "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?"
 
 
@@ -45,8 +54,8 @@ def enrol_without_invite(
         grace_s: How much later the place may expire, for a response that travels by hand.
     """
     agent = agent_id(public_key)
-    make_room(fleet, now_s, networks)
     with fleet.transaction() as db:
+        _make_room(db, now_s, networks)
         existing = db.execute("SELECT revoked_s FROM agents WHERE id = ?", (agent,)).fetchone()
         if existing is not None and existing[0] is not None:
             raise EnrolmentRefusedError("revoked")
@@ -77,26 +86,35 @@ def record_results(fleet: Fleet, result_s_by_agent: Mapping[bytes, int]) -> None
         )
 
 
-def make_room(
-    fleet: Fleet, now_s: int, networks: Sequence[Sequence[NetworkKey]] = ()
-) -> list[bytes]:
-    """Delete agents whose places expired where all places are taken; return their ids.
+def free_places(fleet: Fleet, now_s: int) -> tuple[int, list[bytes]]:
+    """Free each place without a result for PLACE_S.
 
-    Such an agent may enroll again. A revoked one has no place and stays, so that it may not.
+    Returns their number, and the agents without a place that were deleted because there were too
+    many. Those may enroll again; a revoked agent stays, so that it may not.
     """
     with fleet.transaction() as db:
-        full_names = [n for n, limit in _limits(networks) if _count_places(db, n) >= limit]
-        deleted: list[bytes] = []
-        for names in full_names:
-            expired_sql = f"""
+        freed = _free_places(db, now_s, [""], -1)
+        rows = db.execute(_FORGET_SQL, (MAX_WITHOUT_PLACE,))
+        return freed, [row[0] for row in rows.fetchall()]
+
+
+def _make_room(
+    db: sqlite3.Connection, now_s: int, networks: Sequence[Sequence[NetworkKey]]
+) -> None:
+    """Free places where all of them are taken."""
+    for names, limit in _limits(networks):
+        if _count_places(db, names) >= limit:
+            _free_places(db, now_s, names, MAX_FREED)
+
+
+def _free_places(db: sqlite3.Connection, now_s: int, names: Sequence[str], limit: int) -> int:
+    """Free places in the networks of these names; return how many. `limit`: -1 for all."""
+    sql = f"""
 SELECT id FROM quarantine_networks JOIN agents ON id = agent
 WHERE network IN ({_mark(names)}) AND result_s < ? LIMIT ?"""  # noqa: S608 only marks
-            rows = db.execute(
-                f"DELETE FROM agents WHERE id IN ({expired_sql}) RETURNING id",  # noqa: S608 as above
-                (*names, now_s - PLACE_S, MAX_EXPIRED),
-            )
-            deleted += [row[0] for row in rows.fetchall()]
-        return deleted
+    agents = db.execute(sql, (*names, now_s - PLACE_S, limit)).fetchall()
+    db.executemany("DELETE FROM quarantine_networks WHERE agent = ?", agents)
+    return len(agents)
 
 
 def _limits(networks: Sequence[Sequence[NetworkKey]]) -> Iterator[tuple[list[str], int]]:

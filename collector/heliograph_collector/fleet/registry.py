@@ -92,7 +92,8 @@ UPDATE agents SET result_s = coalesce(last_seen_s, created_s)
 """
 _SELECT_AGENTS = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,
-  key_since_s, charter, trial_s, agreements, cloned_s
+  key_since_s, charter, trial_s, agreements, cloned_s,
+  EXISTS (SELECT 1 FROM quarantine_networks WHERE network = '' AND agent = id) AS has_place
 FROM agents
 """
 _SIGHTING_VALUES = ("at_s", "version", "country", "asn", "access", "charter", "agent")
@@ -125,6 +126,7 @@ class EnrolledAgent:
     trial_s: int | None = None  # start of quarantine, for an agent without invite
     agreements: int = 0  # hours of agreement with other agents while in quarantine
     cloned_s: int | None = None  # when two machines were found to use the key
+    has_place: int = 0  # 1 while it takes one of the places in quarantine
 
     @property
     def result_role(self) -> str:

@@ -16,7 +16,6 @@ from heliograph_collector.fleet import agent_keys
 from heliograph_collector.fleet.plans import load_current_plan
 from heliograph_collector.fleet.quarantine import (
     enrol_without_invite,
-    make_room,
     record_results,
 )
 from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet
@@ -85,8 +84,6 @@ class AgentDirectory:
         networks: Sequence[Sequence[NetworkKey]],
     ) -> EnrolledAgent:
         """Enroll an agent into quarantine. Raises EnrolmentRefusedError, sqlite3.Error."""
-        for expired in make_room(self.fleet, now_s, networks):
-            self._agents.pop(expired, None)
         return enrol_without_invite(self.fleet, public_key, version, now_s, networks)
 
     def offer_next_key(self, agent: EnrolledAgent, public_key: bytes, now_s: int) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from heliograph.clock import Clock
-from heliograph.units import HOUR_US
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.fleet import Fleet, quarantine
 from heliograph_collector.model.records import AgentRole, Block, VerdictState
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -73,16 +73,28 @@ class QuarantineReview:
 
     async def run(self) -> None:
         while True:
-            await asyncio.sleep(REVIEW_INTERVAL_S)
             finished_cells = self._pop_finished()
             try:
                 await asyncio.to_thread(self._count_agreements, finished_cells)
+                await asyncio.to_thread(self.free_places)
             except sqlite3.Error as error:
                 log.warning("fleet.db: %s; who is on trial has to wait.", error)
+            await asyncio.sleep(REVIEW_INTERVAL_S)
 
     def count_finished_hours(self) -> int:
         """Count finished hours; return the released agents. Raises sqlite3.Error."""
         return self._count_agreements(self._pop_finished())
+
+    def free_places(self) -> None:
+        """Free the places of agents without results. Raises sqlite3.Error."""
+        now_s = self._clock.wall_us() // SECOND_US
+        freed, deleted = quarantine.free_places(self._fleet, now_s)
+        if freed or deleted:
+            log.info(
+                "%d places in quarantine are free again; %d agents without one were forgotten.",
+                freed,
+                len(deleted),
+            )
 
     def _pop_finished(self) -> list[tuple[Cell, CellReports]]:
         first_open_hour = (self._clock.wall_us() - LATE_DATA_US) // HOUR_US

@@ -45,6 +45,10 @@ def refused(fleet: Fleet, number: int, networks: Names, now_s: int = NOW_S) -> s
     return error.value.reason
 
 
+def list_placed(fleet: Fleet) -> set[bytes]:
+    return {agent.id for agent in fleet.list_agents() if agent.has_place}
+
+
 @pytest.mark.usefixtures("few_places")
 def test_a_network_takes_its_share_and_a_newcomer_elsewhere_gets_in(fleet: Fleet) -> None:
     for number in range(5):
@@ -71,18 +75,41 @@ def test_places_without_results_expire_and_those_with_results_do_not(fleet: Flee
     quarantine.record_results(fleet, dict.fromkeys(kept, NOW_S + 3_600))
     late_s = NOW_S + quarantine.PLACE_S + 1
     enrol(fleet, 100, names(ELSEWHERE), late_s)
-    assert {a.id for a in fleet.list_agents()} >= set(kept)
-    assert agents[99] not in {a.id for a in fleet.list_agents()}
+    assert list_placed(fleet) >= set(kept)
+    assert agents[99] not in list_placed(fleet)
     assert refused(fleet, 101, names(ELSEWHERE), late_s) == "no_room"
     assert quarantine.clear_quarantine(fleet, kept[0]), "who leaves makes room"
     enrol(fleet, 101, names(ELSEWHERE), late_s)
 
 
-def test_nobody_loses_a_place_that_nobody_needs(fleet: Fleet) -> None:
-    """A volunteer who was offline for a week goes on."""
-    agent = enrol(fleet, 1, names(SITE))
-    enrol(fleet, 2, names(SITE), NOW_S + 7 * 86_400)
-    assert fleet.get_agent(agent) is not None
+def test_a_place_without_a_result_for_48_h_is_free_though_nobody_asks_for_it(fleet: Fleet) -> None:
+    """What the operator sees is true; and a volunteer who was offline for a week goes on."""
+    silent = enrol(fleet, 1, names(SITE))
+    heard = enrol(fleet, 2, names(SITE))
+    quarantine.record_results(fleet, {heard: NOW_S + 3_600})
+    assert quarantine.free_places(fleet, NOW_S + quarantine.PLACE_S) == (0, [])
+    assert list_placed(fleet) == {silent, heard}
+    assert quarantine.free_places(fleet, NOW_S + quarantine.PLACE_S + 1) == (1, [])
+    assert list_placed(fleet) == {heard}
+    counts = dict(fleet.read_rows("SELECT network, agents FROM quarantine_counts"))
+    assert set(counts.values()) == {1}
+    assert {agent.id for agent in fleet.list_agents()} == {silent, heard}
+    quarantine.add_agreements(fleet, {silent: 10}, NOW_S + quarantine.TRIAL_S)
+    agent = fleet.get_agent(silent)
+    assert agent is not None
+    assert agent.trial_s is None
+
+
+def test_agents_without_a_place_do_not_pile_up(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(quarantine, "MAX_WITHOUT_PLACE", 2)
+    agents = [enrol(fleet, n, names(f"10.0.{n}"), NOW_S + n) for n in range(4)]
+    revoked = enrol(fleet, 9, names(SITE), NOW_S - 9)
+    fleet.revoke_agent(revoked, NOW_S)
+    freed, deleted = quarantine.free_places(fleet, NOW_S + quarantine.PLACE_S + 9)
+    assert (freed, set(deleted)) == (4, set(agents[:2]))
+    assert {agent.id for agent in fleet.list_agents()} == {*agents[2:], revoked}
 
 
 def test_work_of_an_enrollment_does_not_grow_with_the_fleet(fleet: Fleet) -> None:

@@ -34,7 +34,9 @@ events:
   - {event}
 """
 CUT = "{do: cut, at: 2026-01-01T00:00:30Z, who: {country: KZ}, jitter: 3s}"
-RESTART = "{do: restart, at: 2026-01-01T00:00:10Z, for: 15s}"
+RESTART = "{{do: restart, at: 2026-01-01T00:{:02}:{:02}Z, for: 15s}}"
+RESTARTS = min(int(os.environ.get("HELIOGRAPH_KILLS", "1")), 30)
+APART_S = 60  # between two kills, in the scenario's time
 
 
 def simulate(folder: Path, event: str, minutes: int, load: str) -> dict[str, Any]:
@@ -68,8 +70,10 @@ def test_cut_country_is_confirmed_and_no_other(tmp_path: Path) -> None:
 def test_killed_collector_reports_no_agent_silent(tmp_path: Path) -> None:
     """By kill -9. All come back, and what they were silent in the meantime is not told: nor when
     the time is over (180 s) that the detectors allow them for it."""
-    report = simulate(tmp_path, RESTART, minutes=4 * SPEED, load="none")
-    (restart,) = report["restarts"]
-    assert restart["back_s"] is not None, "they did not come back"
+    times_s = [10 + APART_S * number for number in range(RESTARTS)]
+    events = "\n  - ".join(RESTART.format(*divmod(at_s, 60)) for at_s in times_s)
+    minutes = 4 * SPEED + times_s[-1] // 60
+    report = simulate(tmp_path, events, minutes=minutes, load="none")
+    assert [r["back_s"] is not None for r in report["restarts"]] == [True] * RESTARTS
     assert report["published"]
     assert not report["incidents"]
