@@ -10,6 +10,7 @@ Example:
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import TypedDict
 
 from heliograph.observation import Observation
@@ -28,6 +29,7 @@ from heliograph_collector.sources.ooni.envelope import (
     OWN_CONTROL,
     ImportedMeasurement,
     UnreadableError,
+    build_profile,
     normalize_test_name,
 )
 from heliograph_collector.sources.ooni.files import (
@@ -203,7 +205,9 @@ def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:
     if test is None:
         raise UnreadableError(f"the test {name[:40]!r} is not known here")
     try:
-        return test(measurement)
+        imported = test(measurement)
+        profile = build_profile(measurement, imported.record.link)
+        return replace(imported, control=replace(imported.control, profile=profile))
     except UnreadableError:
         raise
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:

@@ -355,6 +355,7 @@ class OoniMeasurement(msgspec.Struct, frozen=True):
     report_id: Text256 = ""
     probe_id: Text256 = ""
     probe_asn: Annotated[str, _read_asn] = ""
+    resolver_asn: Annotated[str, _read_asn] = ""
     probe_cc: Annotated[str, partial(as_text, limit=2)] = ""
     annotations: Annotations = Annotations()
     software_name: Text64 = ""

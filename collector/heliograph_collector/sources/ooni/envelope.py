@@ -9,8 +9,11 @@ from operator import attrgetter
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Access, Link, Measurement, Observation
+from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement, Vantage
+from heliograph_collector.sources.ooni.clock import estimate_offset_us
 from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.ooni.portal import detect_portal
 
 ACCESS = {"mobile": Access.MOBILE, "wifi": Access.FIXED, "wired_ethernet": Access.FIXED}
 OWN_CONTROL = frozenset(("web_connectivity", "http_requests", "browser_web", "dns_consistency"))
@@ -77,15 +80,27 @@ def parse_vantage(document: OoniMeasurement) -> Vantage:
     )
 
 
+def build_profile(document: OoniMeasurement, link: Link) -> VantageProfile:
+    """Build what the document says of the vantage itself."""
+    asn = _ASN.fullmatch(document.resolver_asn)
+    number = int(asn.group(1)) % 2**32 if asn else 0
+    return VantageProfile(
+        resolver_network=f"AS{number}" if number else "",
+        portal=True if link is Link.CAPTIVE else None,
+    )
+
+
 def detect_link(
     document: OoniMeasurement, observations: Sequence[Observation], *, helper: bool = False
 ) -> Link:
-    """Return ONLINE if anything was answered or the run surely began online.
+    """Return CAPTIVE behind a portal, ONLINE if anything was answered or the run began online.
 
     OONI's probe tests no anchors. It looks up its own address before it measures and stops if that
     fails, so an AS number or a report id proves a link at the start. If even lookups were not
     answered later, the link may be lost.
     """
+    if detect_portal(document.test_keys):
+        return Link.CAPTIVE
     if helper or any(_is_answered(x) for x in observations):
         return Link.ONLINE
     if any(x.operation is Operation.RESOLVE for x in observations):
@@ -111,12 +126,14 @@ def build_measurement(
     service: str = "",
     online: Link = Link.ONLINE,
 ) -> Measurement:
+    started_us = parse_started_us(document)
     return Measurement(
         experiment=experiment,
         experiment_version=1,
         target=target,
         service=service,
-        started_us=parse_started_us(document),
+        started_us=started_us,
+        clock_offset_us=estimate_offset_us(document, started_us),
         monotonic_us=0,
         boot="",
         runtime_us=document.test_runtime,
@@ -132,7 +149,7 @@ def build_record(document: OoniMeasurement, ooni_measurement: Measurement) -> Re
     return ReceivedMeasurement(
         id=hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32],
         position=0,
-        received_us=ooni_measurement.started_us,
+        received_us=ooni_measurement.started_us + (ooni_measurement.clock_offset_us or 0),
         pseudonym="",
         prefix="",
         role=AgentRole.VOLUNTEER,

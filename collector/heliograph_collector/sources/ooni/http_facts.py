@@ -117,6 +117,11 @@ def decode_headers(headers: dict[str, bytes]) -> dict[str, str]:
     return {name.lower(): _decode(value) for name, value in headers.items()}
 
 
+def get_header(response: Response, name: str) -> str:
+    """Get the value of a reply's header, "" if it has none."""
+    return _merge_headers(response).get(name, "")
+
+
 def _merge_headers(response: Response) -> dict[str, str]:
     pairs = [pair for pair in response.headers_list if len(pair) == 2]
     listed = {_decode(name).lower(): _decode(value) for name, value in reversed(pairs)}
