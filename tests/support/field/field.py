@@ -11,13 +11,16 @@ import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from heliograph.address import is_special_purpose
 from heliograph.codec import measurement_from_pb
+from heliograph.experiments import is_visitable
 from heliograph.observation import Link, Measurement
 from heliograph.v1 import observation_pb2
+from heliograph_collector.control.met_endpoints import list_met_endpoints
 from lab.country.world import World, world
 from support.condition import Condition
 from support.field import box, servers
@@ -45,9 +48,12 @@ class Seen:
 class Played:
     here: Seen
     control: Seen
+    visit: Seen | None = None  # the control at the endpoints that were met here
 
 
-def play(conditions: Iterable[Condition], folder: Path) -> Mapping[str, Played]:
+def play(
+    conditions: Iterable[Condition], folder: Path, *, visits: bool = False
+) -> Mapping[str, Played]:
     """By the rows' names. Raises Missing where namespaces cannot be had."""
     rows = [Row(condition) for condition in conditions if condition.live is not None]
     with world() as where, ExitStack() as stack:
@@ -55,7 +61,8 @@ def play(conditions: Iterable[Condition], folder: Path) -> Mapping[str, Played]:
         field.wire()
         field.serve()
         field.interfere()
-        return field.look()
+        played = field.look()
+        return field.visit(played) if visits else played
 
 
 class Field:
@@ -92,11 +99,20 @@ class Field:
                 "port": 443,
                 "does": {"intercept": self._certificates.files("stranger", "portal.example")},
             },
+            {
+                "source": at.address_of("office"),
+                "port": 443,
+                "does": {"intercept": self._certificates.office_files(self._office_names())},
+            },
         ]
         gate = [h for h in hosts if h["address"].startswith("77.")]
         self._box("box", at.GATE, gate, turned)
         self._serve_protocols()
         eventually(self._listening, f"the field's servers, see {folder}", 20)
+
+    def _office_names(self) -> list[str]:
+        names = [row.host for row in self._rows if row.place == "office"]
+        return [*names, at.ANCHOR_NAME, at.NEUTRAL_NAME, at.DOMESTIC_NAME]
 
     def _serve_protocols(self) -> None:
         stands: dict[str, list[tuple[str, int]]] = {}
@@ -153,13 +169,27 @@ class Field:
         for row in self._rows:
             jobs.setdefault(row.place, []).append(row.job())
             jobs.setdefault(row.control_place, []).append(row.job(control=True))
+        seen = self._run(jobs)
+        return {r.name: Played(seen[r.name], seen[f"control {r.name}"]) for r in self._rows}
+
+    def visit(self, played: Mapping[str, Played]) -> Mapping[str, Played]:
+        """Let the control repeat each row at the public addresses that were met."""
+        jobs = []
+        for row in self._rows:
+            addresses = _list_met(played[row.name].here.measurement)
+            if addresses and is_visitable(row.experiment):
+                jobs.append({**row.job(control=True), "id": row.name, "addresses": addresses})
+        seen = self._run({at.CONTROL: jobs})
+        return {name: replace(one, visit=seen.get(name)) for name, one in played.items()}
+
+    def _run(self, jobs: Mapping[str, Sequence[Mapping[str, Any]]]) -> dict[str, Seen]:
         running = {place: self._vantage(place, some) for place, some in jobs.items()}
         seen: dict[str, Seen] = {}
         for place, process in running.items():
             code = process.wait(timeout=DEADLINE_S)
             assert code == 0, f"{place}: {(self._folder / f'{place}.log').read_text()[-2_000:]}"
             seen |= dict(_results((self._folder / f"{place}.out").read_bytes()))
-        return {r.name: Played(seen[r.name], seen[f"control {r.name}"]) for r in self._rows}
+        return seen
 
     def _vantage(self, place: str, jobs: Sequence[Mapping[str, Any]]) -> "subprocess.Popen[bytes]":
         resolver = at.RESOLVER if place == at.CONTROL else at.PROVIDER
@@ -234,8 +264,8 @@ class Field:
             for rule in row.turned():
                 yield _turn(f"-d {rule['to']} -p tcp --dport {rule['port']}")
             yield from (f"-A PREROUTING {rule}" for rule in row.said.get("turn", ()))
-        for port in (80, 443):
-            yield _turn(f"-s {at.address_of('captive')} -p tcp --dport {port}")
+        for place, port in (("captive", 80), ("captive", 443), ("office", 443)):
+            yield _turn(f"-s {at.address_of(place)} -p tcp --dport {port}")
         yield "COMMIT"
         yield "*filter"
         yield f"-A FORWARD -s {at.address_of('domestic')} -j DROP"
@@ -257,6 +287,15 @@ def _results(out: bytes) -> Iterator[tuple[str, Seen]]:
         said = json.loads(line)
         message = observation_pb2.Measurement.FromString(base64.b64decode(said["measurement"]))
         yield said["id"], Seen(measurement_from_pb(message), Link(said["link"]))
+
+
+def _list_met(measurement: Measurement) -> dict[str, list[str]]:
+    """By endpoint, what an order for visits would name."""
+    addresses: dict[str, list[str]] = {}
+    for end in sorted(list_met_endpoints(measurement)):
+        if not (is_special_purpose(end.address) or end.label.startswith("redirect-")):
+            addresses.setdefault(end.label, []).append(end.address)
+    return {label: list(dict.fromkeys(some)) for label, some in addresses.items()}
 
 
 def _stop(program: "subprocess.Popen[bytes]") -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from string import Template
 from typing import TypeVar
 
-PLACES = ("home", "offline", "domestic", "captive", "mute", "six")
+PLACES = ("home", "offline", "domestic", "captive", "mute", "six", "office")
 GATE, BORDER, ABROAD, CONTROL = "gate", "border", "abroad", "control"
 PROVIDER, DOMESTIC = "5.9.0.53", "5.2.0.10"  # the provider's resolver, a host of the country
 RESOLVER, PUBLIC, DOH = "45.90.2.53", "9.9.9.9", "45.90.2.54"  # abroad

@@ -3,13 +3,13 @@
 says          the set-up in words
 target        what is tested; by default the row's own name, as the experiment wants it
 options, net, deadline_s, clock_s   of the job
-place         home, offline, domestic, captive, mute, six; control_place for the control
+place         home, offline, domestic, captive, mute, six, office; control_place for the control
 endpoints     of a service, as in services.yml
 resolver      what the provider's resolver says: addresses, or an unbound zone type
 asks          abroad: the vantage's system asks the resolver abroad
 truth         what the name's records are: addresses, or nothing
 names         further names, by their addresses
-site          the name's own web server (nginx): good, expired, other_host, stranger, none
+site          the name's own web server (nginx): good, expired, other_host, stranger, nobody, none
 hosts         servers by script: {at, port, tls, does}, see box.py; tls is whose certificate
 fails, resolver_fails   nobody's resolver, or not the provider's, gets an answer for the name
 gate6, site_gate   rules of the gate for IPv6, of the hosts abroad; own_route of the vantage
@@ -17,7 +17,7 @@ gate          packet filter: {kind: …} of the lab's interference, or a rule of
 box           what the censor's box does: {to, port, sees, does}
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -163,8 +163,12 @@ class Certificates:
         self.good, self._other = good, other
         self.trusted = folder / "trusted.pem"
         self.trusted.write_bytes(good.ca_file.read_bytes() + other.ca_file.read_bytes())
-        self._censor = LoopbackCA(folder / "censor", "Qaznet Trust Network, a test's")
-        self._gateway = LoopbackCA(folder / "gateway", "Fortinet, a test's")
+        self._untrusted = {
+            "stranger": LoopbackCA(folder / "censor", "Qaznet Trust Network, a test's"),
+            "gateway": LoopbackCA(folder / "gateway", "Fortinet, a test's"),
+            "nobody": LoopbackCA(folder / "nobody", "Nobody in particular"),
+        }
+        self._office = LoopbackCA(folder / "office", "Acme Industries Forward Trust")
 
     def of(self, kind: str, name: str) -> Leaf:
         """Any other kind is the name that a good certificate is for."""
@@ -174,11 +178,15 @@ class Certificates:
             return self._other.expired(name)
         if kind == "other_host":
             return self.good.leaf("elsewhere.example")
-        if kind in ("stranger", "gateway"):
-            authority = self._censor if kind == "stranger" else self._gateway
-            return authority.leaf(name, common_name=name)
+        if kind in self._untrusted:
+            return self._untrusted[kind].leaf(name, common_name=name)
         return self.good.leaf(name if kind == "good" else kind)
 
     def files(self, kind: str, name: str) -> list[str]:
         leaf = self.of(kind, name)
+        return [str(leaf.chain), str(leaf.key)]
+
+    def office_files(self, names: Iterable[str]) -> list[str]:
+        """One certificate of the office's CA for all names, where a real gateway makes many."""
+        leaf = self._office.leaf(*names)
         return [str(leaf.chain), str(leaf.key)]

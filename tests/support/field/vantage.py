@@ -11,7 +11,7 @@ import dataclasses
 import json
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -45,6 +45,7 @@ class Job:
     deadline_s: float = 60.0
     clock_s: int = 0  # how wrong the vantage's clock is
     net: Mapping[str, float] = field(default_factory=dict)
+    addresses: Mapping[str, tuple[str, ...]] | None = None  # of a visit, by endpoint
 
 
 class WrongClock:
@@ -81,7 +82,8 @@ async def main(plan: Mapping[str, Any]) -> None:
 
     async def one(said: Mapping[str, Any]) -> None:
         async with places:
-            made = await _run(job(said), plan["ca_file"], context)
+            task = job(said)
+            made = await _run(task, plan["ca_file"], replace(context, addresses=task.addresses))
         _print(said["id"], made, str(context.link))
 
     async with asyncio.TaskGroup() as group:

@@ -14,6 +14,7 @@ import yaml
 
 HONEST = Path(__file__).parents[2] / "honest"
 PACKETS = "packets.yml"  # played in the lab
+KNOWN_PACKET_FAILURES = "known_packet_failures.yml"
 PEERS: Mapping[str, Mapping[str, str]] = {"DE": {}, "FR": {}, "US": {}}  # where all works
 KNOWN_FAILURES = "known_failures.yml"
 Grade: TypeAlias = Literal["right", "wrong", "grave"]
@@ -87,7 +88,7 @@ class Messenger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One case: exactly one of `web`, `messenger`, `native` holds its facts."""
+    """One case: exactly one of `web`, `messenger`, `native`, `live` holds its facts."""
 
     case: str
     source: str
@@ -98,6 +99,8 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     web: Web | None = None
     messenger: Messenger | None = None
     native: Facts | None = None
+    experiment: str = "web"  # of a case on packets, whose facts are `live`
+    live: Facts | None = None
 
     def grade(self, state: str) -> Grade:
         """Blocked where nobody blocks and reachable where somebody does are grave."""
@@ -109,9 +112,15 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 def read_cases(folder: Path = HONEST) -> tuple[Case, ...]:
     """Raises msgspec.ValidationError where a case is not of the form."""
-    files = [p for p in sorted(folder.glob("*.yml")) if p.name not in (PACKETS, KNOWN_FAILURES)]
+    others = {PACKETS, KNOWN_FAILURES, KNOWN_PACKET_FAILURES}
+    files = [path for path in sorted(folder.glob("*.yml")) if path.name not in others]
     entries = [(path.stem, entry) for path in files for entry in _expand(read_yaml(path))]
     return tuple(msgspec.convert({**entry, "kind": kind}, Case) for kind, entry in entries)
+
+
+def read_packet_cases(folder: Path = HONEST) -> tuple[Case, ...]:
+    entries = [entry for entry in read_yaml(folder / PACKETS) if "case" in entry]
+    return tuple(msgspec.convert({**entry, "kind": "packets"}, Case) for entry in entries)
 
 
 def read_yaml(path: Path) -> list[Facts]:

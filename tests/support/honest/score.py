@@ -15,7 +15,7 @@ from tempfile import TemporaryDirectory
 from heliograph_collector.app.commands import judge_files
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni.judged_import import JudgedImport
-from support.honest.case import KNOWN_FAILURES, Case, Grade, read_cases, read_yaml
+from support.honest.case import Case, Grade, read_cases, read_yaml
 from support.honest.messenger_document import write_documents
 from support.honest.ooni_frame import Json
 from support.honest.web_document import write_document
@@ -100,8 +100,8 @@ def _judge_native(case: Case) -> Outcome:
     return Outcome(case, whole.state.value, whole.confidence, f"{whole.layer} {whole.method}")
 
 
-def read_known_failures(folder: Path) -> frozenset[str]:
-    return frozenset(str(name) for name in read_yaml(folder / KNOWN_FAILURES))
+def read_known_failures(file: Path) -> frozenset[str]:
+    return frozenset(str(name) for name in read_yaml(file))
 
 
 def format_table(outcomes: Iterable[Outcome]) -> str:

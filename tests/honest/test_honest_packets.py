@@ -1,0 +1,33 @@
+"""The honest set on real packets: real agents, servers and filters in namespaces, no simulation."""
+
+import shutil
+
+import pytest
+
+from lab.country.world import require_for_test
+from support.honest.case import HONEST, KNOWN_PACKET_FAILURES, read_packet_cases
+from support.honest.packets import play_cases
+from support.honest.score import format_table, read_known_failures
+from support.requirements import require
+
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("conditions")]
+CASES = read_packet_cases()
+MIN_CASES = 30
+
+
+def test_nobody_is_blocked_on_real_packets(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    require_for_test()
+    require(all(map(shutil.which, ("unbound", "nginx"))), "needs unbound, nginx")
+    outcomes = play_cases(CASES, tmp_path_factory.mktemp("packets"))
+    failing = {outcome.case.case for outcome in outcomes if outcome.grade != "right"}
+    known = read_known_failures(HONEST / KNOWN_PACKET_FAILURES)
+    table = format_table(outcomes)
+    assert failing - known == set(), f"new failures:\n{table}"
+    assert known - failing == set(), f"right now, take them out of {KNOWN_PACKET_FAILURES}"
+
+
+def test_there_are_enough_cases_of_unique_names() -> None:
+    assert len({case.case for case in CASES}) == len(CASES) >= MIN_CASES
+    assert [case.case for case in CASES if case.live is None] == []

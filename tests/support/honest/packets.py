@@ -1,0 +1,82 @@
+"""Play cases on real packets in the field and judge what vantage, control and visit saw."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from heliograph.observation import Observation
+from heliograph_collector.judge import judge
+from heliograph_collector.model.control_look import ControlLook
+from heliograph_collector.model.records import ControlView
+from support.condition import Condition
+from support.field.field import Played, play
+from support.honest.case import Case
+from support.honest.score import Outcome
+from support.scenario import scenario, taken
+
+CONTROL_NETWORK = "AS64500"  # the network from abroad that all controls of the field are in
+
+
+def play_cases(cases: Sequence[Case], folder: Path) -> list[Outcome]:
+    conditions = [_make_condition(case, number) for number, case in enumerate(cases, 1)]
+    played = play(conditions, folder, visits=True)
+    return [_judge_case(case, played[case.case]) for case in cases]
+
+
+def _make_condition(case: Case, number: int) -> Condition:
+    facts = {"name": case.case, "experiment": case.experiment, "verdict": {"state": ""}}
+    return Condition(
+        number=number,
+        family=case.kind,
+        stands_for=case.source,
+        scenario=scenario(facts),
+        says=case.world,
+        live=case.live,
+    )
+
+
+def _judge_case(case: Case, played: Played) -> Outcome:
+    here = played.here.measurement
+    if here.not_measured:
+        return Outcome(case, "not measured", 0.0, here.not_measured)
+    verdicts = judge(taken(here), _view_control(case, played))
+    whole = next(v for v in reversed(verdicts) if v.endpoint == "")
+    detail = f"{whole.layer} {whole.method}, link {played.here.link}; {_describe(played)}"
+    return Outcome(case, whole.state.value, whole.confidence, detail)
+
+
+def _view_control(case: Case, played: Played) -> ControlView:
+    assert case.live is not None
+    endpoints = case.live.get("endpoints", ())
+    looks: tuple[ControlLook, ...] = ()
+    if played.visit is not None:
+        look = ControlLook(
+            measurement=played.visit.measurement,
+            age_us=1,
+            link=played.visit.link,
+            network=CONTROL_NETWORK,
+            is_visit=True,
+        )
+        looks = (look,)
+    return ControlView(
+        measurement=played.control.measurement,
+        age_us=1,
+        link=played.control.link,
+        network=CONTROL_NETWORK,
+        groups={e["id"]: e["group"] for e in endpoints if "group" in e},
+        looks=looks,
+    )
+
+
+def _describe(played: Played) -> str:
+    """The failures that each side met."""
+    sides = {"here": played.here, "control": played.control, "visit": played.visit}
+    return "; ".join(
+        f"{side}: {_list_failures(seen.measurement.observations)}"
+        for side, seen in sides.items()
+        if seen is not None
+    )
+
+
+def _list_failures(observations: Iterable[Observation]) -> str:
+    failures = (str(x.failure) for x in observations if x.failure)
+    return ", ".join(dict.fromkeys(failures)) or "none"
