@@ -5,13 +5,16 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph.clock import Clock
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.model.imported import ImportedResult
     from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
+    from heliograph_collector.store.imported_results import ImportedResults
     from heliograph_collector.store.store import Store
 
 
@@ -72,3 +75,27 @@ def judge_files(
     from heliograph_collector.sources.ooni import judged_import
 
     return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
+
+
+class ImportKeeper:
+    """Keeper of imported results, which knows the time and the rules' version."""
+
+    def __init__(self, imported: "ImportedResults", clock: Clock, rules_version: int) -> None:
+        self._imported = imported
+        self._clock = clock
+        self._rules_version = rules_version
+
+    def keep(self, results: "Sequence[ImportedResult]") -> int:
+        """Keep results; return how many are new. Raises ImportedResultsError."""
+        return self._imported.add(results, self._clock.wall_us(), self._rules_version)
+
+    def close(self) -> None:
+        self._imported.close()
+
+
+def open_import_keeper(config: Config, clock: Clock) -> ImportKeeper:
+    """Open the file of imported results. Raises ImportedResultsError."""
+    from heliograph_collector.judge import RULES_VERSION
+    from heliograph_collector.store.imported_results import FILE, ImportedResults
+
+    return ImportKeeper(ImportedResults(config.data / FILE), clock, RULES_VERSION)

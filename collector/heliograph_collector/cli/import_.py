@@ -3,10 +3,7 @@
 import argparse
 import asyncio
 import json
-import sys
 from contextlib import closing
-from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import (
@@ -15,7 +12,7 @@ from heliograph_collector.cli import (
     add_common_options,
     bundle,
     load_cli_config,
-    print_progress,
+    ooni,
 )
 
 if TYPE_CHECKING:
@@ -23,7 +20,6 @@ if TYPE_CHECKING:
     from heliograph_collector.config.settings import Config
     from heliograph_collector.fleet import EnrolledAgent, Fleet, VoiceCodeStore
 
-PROGRESS_STEP = 500  # measurements between two updates of the progress line
 MAX_WAIT_S = 15.0  # for a running `serve`, which polls every second
 POLL_S = 0.25
 
@@ -40,90 +36,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
     bundle.add_parser(kinds)
     _add_code_parser(kinds)
-    ooni = add_command(
-        kinds,
-        "ooni",
-        "OONI's measurement files",
-        "import ooni --json measurements/ | "
-        "Exit code: 0 all read, 1 something was left out, 2 wrong usage.",
-        description="Judges OONI's measurements by our rules; what OONI concluded is not read. "
-        "Files are .json (one, or a list) or .jsonl (one a line), plain or .gz; folders are "
-        "walked. What cannot be read gets a line on stderr, and the import continues.",
-    )
-    ooni.add_argument("paths", nargs="+", metavar="PATH", type=Path, help="a file or a folder")
-    ooni.add_argument("--json", action="store_true", help="one JSON object a line")
-    ooni.add_argument(
-        "--max-expanded",
-        metavar="BYTES",
-        type=parse_byte_count,
-        help="read no more of one file, unpacked (default 1 GiB)",
-    )
-    ooni.add_argument(
-        "--summary",
-        action="store_true",
-        help="end with a line of JSON on stderr: read, left_out, read_in_part",
-    )
+    ooni.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
-    run_by_kind = {"bundle": bundle.run, "code": _import_code}
-    return run_by_kind.get(args.kind, _import_ooni)(args)
-
-
-def parse_byte_count(text: str) -> int:
-    """Parse a positive number of bytes. Raises argparse.ArgumentTypeError."""
-    if not text.isdecimal() or int(text[:20]) == 0:
-        raise argparse.ArgumentTypeError(f"{text!r} is no number of bytes; write, say, 2000000000")
-    return int(text[:20])
-
-
-def _import_ooni(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.commands import judge_files
-
-    count = _ImportCount()
-    for result in judge_files(args.paths, args.max_expanded):
-        if not result.is_readable:
-            count.left_out += 1
-            _print_complaint(result.path, result.line, result.reason)
-            continue
-        count.read += 1
-        if result.cut_rows:
-            count.read_in_part += 1
-            reason = f"read in part: {result.cut_rows} of its rows are beyond the limit of a list"
-            _print_complaint(result.path, result.line, reason)
-        line = json.dumps(result.row) if args.json else result.sentence
-        print(_sanitize_line(line, sys.stdout.encoding))
-        if count.read % PROGRESS_STEP == 0:
-            print_progress(f"{count.read} read")
-    _print_total(count, is_summary=args.summary)
-    return 1 if count.left_out or count.read_in_part else 0
-
-
-def _print_complaint(path: Path, line: int, reason: str) -> None:
-    position = f"{path}, line {line}" if line else str(path)
-    message = f"heliograph-collector: {position}: {reason}."
-    print(_sanitize_line(message, sys.stderr.encoding), file=sys.stderr)
-
-
-@dataclass(slots=True)
-class _ImportCount:
-    read: int = 0
-    left_out: int = 0
-    read_in_part: int = 0
-
-
-def _sanitize_line(line: str, encoding: str | None) -> str:
-    """Replace what could control the terminal or what it cannot show."""
-    printable = "".join(c if c.isprintable() else "\ufffd" for c in line)
-    return printable.encode(encoding or "utf-8", "replace").decode(encoding or "utf-8")
-
-
-def _print_total(count: _ImportCount, *, is_summary: bool) -> None:
-    if is_summary:
-        print(json.dumps(asdict(count)), file=sys.stderr)
-    elif sys.stderr.isatty():
-        total = f"{count.read} read ({count.read_in_part} in part), {count.left_out} left out."
-        print(f"\r{total}", file=sys.stderr)
+    run_by_kind = {"bundle": bundle.run, "code": _import_code, "ooni": ooni.run}
+    return run_by_kind[args.kind](args)
 
 
 def _add_code_parser(kinds: "argparse._SubParsersAction[Any]") -> None:

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TypedDict
 
 from heliograph.observation import Observation
+from heliograph_collector.model.imported import OONI, ImportedResult
 from heliograph_collector.model.records import Verdict, VerdictState
 from heliograph_collector.sources.ooni import (
     fetches,
@@ -49,6 +50,7 @@ __all__ = [
     "OoniMeasurement",
     "PeerOutcomes",
     "UnreadableError",
+    "build_result",
     "format_row",
     "format_sentence",
     "has_control",
@@ -99,6 +101,28 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
         "endpoints": overall.endpoints,
         "function": "",
     }
+
+
+def build_result(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> ImportedResult:
+    """Build what is kept of a measurement."""
+    overall = next(v for v in reversed(verdicts) if v.endpoint == "")
+    record = imported.record
+    return ImportedResult(
+        source=OONI,
+        key=record.id,
+        country=imported.probe_cc,
+        asn=record.vantage.asn,
+        test=imported.test_name,
+        target=imported.input,
+        started_us=record.started_us,
+        state=overall.state,
+        layer=overall.layer,
+        method=overall.method,
+        rule=overall.rule,
+        confidence=compute_confidence(imported, overall),
+        reachable_endpoints=overall.reachable_endpoints,
+        endpoints=overall.endpoints,
+    )
 
 
 def map_accessible(overall: Verdict) -> bool | None:

@@ -30,8 +30,10 @@ NO_LINK = frozenset(
 )  # failures that also occur without any network
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _CC = re.compile(r"[A-Z]{2}")
-_IDENTITY = attrgetter(
-    *("measurement_uid", "id", "report_id", "input"),
+# The same measurement has no uid in OONI's files, and has one in the answers of its API.
+_IDENTITY = attrgetter("report_id", "test_name", "input", "measurement_start_time")
+_LONE_IDENTITY = attrgetter(
+    *("measurement_uid", "id", "input"),
     *("measurement_start_time", "probe_asn", "test_name"),
 )
 
@@ -145,7 +147,8 @@ def build_measurement(
 
 def build_record(document: OoniMeasurement, ooni_measurement: Measurement) -> ReceivedMeasurement:
     """Build a record with an id that is equal at every import."""
-    name = "\0".join(_IDENTITY(document))
+    identity = _IDENTITY if document.report_id else _LONE_IDENTITY
+    name = "\0".join(identity(document))
     return ReceivedMeasurement(
         id=hashlib.sha256(name.encode("utf-8", "replace")).hexdigest()[:32],
         position=0,

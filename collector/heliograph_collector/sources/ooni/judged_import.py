@@ -20,11 +20,13 @@ from multiprocessing import get_context
 from pathlib import Path
 from typing import Any, ClassVar, Literal, TypeVar
 
+from heliograph_collector.model.imported import ImportedResult
 from heliograph_collector.model.judging import Judge
 from heliograph_collector.sources.ooni import (
     ImportRow,
     PeerOutcomes,
     UnreadableError,
+    build_result,
     format_row,
     format_sentence,
     has_control,
@@ -60,6 +62,7 @@ class JudgedImport:
 
     row: ImportRow
     sentence: str
+    result: ImportedResult
     path: Path
     line: int
     cut_rows: int  # too many to be read
@@ -193,6 +196,7 @@ def _judge_document(
     return JudgedImport(
         row=format_row(imported, verdicts),
         sentence=format_sentence(imported, verdicts),
+        result=build_result(imported, verdicts),
         path=document.path,
         line=document.line,
         cut_rows=document.measurement.cut_rows,

@@ -68,7 +68,7 @@ def test_max_expanded_stops_a_file_with_a_clear_word(
     complaint, summary = err.splitlines()
     assert f"line 4: the file is too large: what follows {3 * size} bytes" in complaint
     assert "--max-expanded" in complaint
-    assert json.loads(summary) == {"read": 3, "left_out": 1, "read_in_part": 0}
+    assert json.loads(summary) == {"read": 3, "left_out": 1, "read_in_part": 0, "stored": 0}
 
 
 @pytest.mark.parametrize("wrong", ["0", "-1", "1 GiB", ""])
@@ -89,7 +89,7 @@ def test_a_list_that_is_cut_is_told(tmp_path: Path, capsys: pytest.CaptureFixtur
     assert len(out.splitlines()) == 2
     cut, summary = err.splitlines()
     assert "line 1: read in part: 96 of its rows" in cut, "88 connections and 8 of the helper"
-    assert json.loads(summary) == {"read": 2, "left_out": 0, "read_in_part": 1}
+    assert json.loads(summary) == {"read": 2, "left_out": 0, "read_in_part": 1, "stored": 0}
 
 
 def test_odd_certificates_bring_no_warnings_of_libraries(national_root: Json) -> None:

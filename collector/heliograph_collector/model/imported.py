@@ -1,0 +1,92 @@
+"""Results of other projects that an operator imported: shown beside ours, never counted with them.
+
+They are no votes: nobody here knows their vantages. Each source keeps its origin and license.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from heliograph_collector.model.records import VerdictState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportSource:
+    """The project that measured and published."""
+
+    name: str
+    origin: str  # URL
+    license: str  # SPDX
+    license_url: str
+
+
+# License: https://github.com/ooni/license, data/LICENSE.md
+OONI = "ooni"
+IMPORT_SOURCES: Mapping[str, ImportSource] = {
+    OONI: ImportSource(
+        name="OONI",
+        origin="https://ooni.org/data",
+        license="CC-BY-NC-SA-4.0",
+        license_url="https://creativecommons.org/licenses/by-nc-sa/4.0/",
+    )
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedResult:
+    """What our rules say of one measurement of a source."""
+
+    source: str  # a key of IMPORT_SOURCES
+    key: str  # the same at every import of the measurement
+    country: str
+    asn: int
+    test: str
+    target: str  # URL or name; "" where the test has only one
+    started_us: int
+    state: VerdictState
+    layer: str
+    method: str
+    rule: str
+    confidence: float
+    reachable_endpoints: int
+    endpoints: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedFilter:
+    """What to count; an empty field matches everything."""
+
+    since_us: int
+    until_us: int
+    source: str = ""
+    country: str = ""
+    asn: int | None = None
+    test: str = ""
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImportedCell:
+    """Measurements of a source in one network, on one target, in one bin, by state."""
+
+    source: str
+    country: str
+    asn: int
+    test: str
+    target: str
+    start_us: int  # of the bin
+    bin_s: int
+    reachable: int
+    blocked: int
+    down: int
+    unknown: int
+    newest_us: int  # start of the newest measurement
+    imported_us: int  # latest import
+
+    @property
+    def measurements(self) -> int:
+        return self.reachable + self.blocked + self.down + self.unknown
+
+    @property
+    def lag_us(self) -> int:
+        """Return how old the newest measurement was when it was imported."""
+        return max(0, self.imported_us - self.newest_us)

@@ -1,0 +1,131 @@
+"""Results imported from other projects, in a file of their own: DATA/imported.db.
+
+They are apart from the store, so that no query of votes, cells or daily files can reach them, and
+so that a command adds to them while `serve` runs.
+
+Example:
+    with closing(ImportedResults(data / FILE)) as imported:
+        imported.add(results, now_us, RULES_VERSION)
+        cells = imported.count_cells(ImportedFilter(since_us=0, until_us=now_us), bin_s=86_400)
+"""
+
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from pathlib import Path
+
+from heliograph.units import SECOND_US
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedResult
+from heliograph_collector.store.disk_errors import describe_database_error
+
+FILE = "imported.db"
+MAX_CELLS = 10_000  # of one question; assumed
+_BUSY_TIMEOUT_S = 10.0
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS results (
+  source TEXT NOT NULL, key TEXT NOT NULL, country TEXT NOT NULL, asn INTEGER NOT NULL,
+  test TEXT NOT NULL, target TEXT NOT NULL, started_us INTEGER NOT NULL, state TEXT NOT NULL,
+  layer TEXT NOT NULL, method TEXT NOT NULL, rule TEXT NOT NULL, confidence REAL NOT NULL,
+  reachable_endpoints INTEGER NOT NULL, endpoints INTEGER NOT NULL, imported_us INTEGER NOT NULL,
+  rules_version INTEGER NOT NULL, PRIMARY KEY (source, key)
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS results_by_time ON results (started_us);
+"""
+_COLUMNS = (
+    *("source", "key", "country", "asn", "test", "target", "started_us", "state", "layer"),
+    *("method", "rule", "confidence", "reachable_endpoints", "endpoints"),
+)
+# Of the second import of a measurement, only what the rules say now is new.
+_ADD = f"""
+INSERT INTO results ({", ".join(_COLUMNS)}, imported_us, rules_version)
+VALUES ({", ".join(f":{name}" for name in _COLUMNS)}, :imported_us, :rules_version)
+ON CONFLICT (source, key) DO UPDATE SET
+  state = excluded.state, layer = excluded.layer, method = excluded.method, rule = excluded.rule,
+  confidence = excluded.confidence, reachable_endpoints = excluded.reachable_endpoints,
+  endpoints = excluded.endpoints, rules_version = excluded.rules_version
+WHERE excluded.rules_version >= results.rules_version
+"""  # noqa: S608 fixed names, no value
+_COUNT = """
+SELECT source, country, asn, test, target, started_us - started_us % :bin_us AS start_us,
+  :bin_s AS bin_s, sum(state = 'reachable') AS reachable, sum(state = 'blocked') AS blocked,
+  sum(state = 'down') AS down, sum(state = 'unknown') AS unknown, max(started_us) AS newest_us,
+  max(imported_us) AS imported_us
+FROM results
+WHERE started_us >= :since_us AND started_us < :until_us
+  AND :source IN ('', source) AND :country IN ('', country) AND :test IN ('', test)
+  AND (:asn IS NULL OR asn = :asn) AND (:target IS NULL OR target = :target)
+GROUP BY source, country, asn, test, target, start_us
+ORDER BY start_us, country, asn, test, target, source LIMIT :most
+"""
+
+
+class ImportedResultsError(Exception):
+    """The file cannot be used; str() is a sentence with the cure."""
+
+
+class ImportedResults:
+    """The imported results; commands write them while `serve` reads."""
+
+    def __init__(self, file: Path) -> None:
+        """Open the file, and make it if it is missing. Raises ImportedResultsError."""
+        self._file = file
+        try:
+            file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            file.touch(mode=0o600)
+            self._db = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(_SCHEMA)
+        except OSError as error:
+            raise ImportedResultsError(f"{file} cannot be written ({error.strerror}).") from error
+        except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(file, error)) from error
+
+    def close(self) -> None:
+        self._db.close()
+
+    def add(self, results: Iterable[ImportedResult], imported_us: int, rules_version: int) -> int:
+        """Add results in one transaction, and judge again those that are here already.
+
+        Returns:
+            How many are new.
+
+        Raises:
+            ImportedResultsError: Nothing of them was added.
+        """
+        shared = {"imported_us": imported_us, "rules_version": rules_version}
+        rows = [{name: getattr(x, name) for name in _COLUMNS} | shared for x in results]
+        try:
+            with self._db:
+                before = self._count()
+                self._db.executemany(_ADD, rows)
+                return self._count() - before
+        except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(self._file, error)) from error
+
+    def _count(self) -> int:
+        ((count,),) = self._db.execute("SELECT count(*) FROM results")
+        return int(count)
+
+    def count_cells(self, filters: ImportedFilter, bin_s: int) -> list[ImportedCell]:
+        """Count measurements by network, target and bin, oldest first, at most MAX_CELLS.
+
+        Raises ImportedResultsError.
+        """
+        values = {
+            "since_us": filters.since_us,
+            "until_us": filters.until_us,
+            "source": filters.source,
+            "country": filters.country,
+            "asn": filters.asn,
+            "test": filters.test,
+            "target": filters.target,
+            "bin_s": bin_s,
+            "bin_us": bin_s * SECOND_US,
+            "most": MAX_CELLS,
+        }
+        try:
+            with closing(self._db.execute(_COUNT, values)) as cursor:
+                names = [column[0] for column in cursor.description]
+                return [ImportedCell(**dict(zip(names, row, strict=True))) for row in cursor]
+        except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(self._file, error)) from error

@@ -1,0 +1,120 @@
+"""What was imported from others is kept once, apart, and is counted for its source alone."""
+
+import json
+import os
+from contextlib import closing
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from heliograph.units import DAY_US
+from heliograph_collector.cli import main
+from heliograph_collector.model.imported import (
+    IMPORT_SOURCES,
+    OONI,
+    ImportedCell,
+    ImportedFilter,
+    ImportedResult,
+)
+from heliograph_collector.model.records import VerdictState
+from heliograph_collector.store.imported_results import (
+    FILE,
+    ImportedResults,
+    ImportedResultsError,
+)
+from heliograph_collector.store.store import TABLES
+from support.ooni import RST, Json, web
+
+START_US = 1_707_770_027_000_000  # 2024-02-12 20:33:47
+ALL = ImportedFilter(since_us=0, until_us=2 * START_US)
+DAY_S = 86_400
+RESULT = ImportedResult(
+    source=OONI, key="k", country="KZ", asn=9198, test="web_connectivity",
+    target="https://www.example.com/", started_us=START_US, state=VerdictState.BLOCKED,
+    layer="tls", method="reset_after_hello", rule="tls.reset_after_hello", confidence=0.85,
+    reachable_endpoints=0, endpoints=0,
+)  # fmt: skip
+
+
+def document(number: int, **base: object) -> Json:
+    """One measurement; numbers are seconds of its start."""
+    end = "93.184.216.34:443"
+    here = [{"system": "93.184.216.34"}, {f"connect {end}": "ok"}, {f"tls {end}": RST}]
+    control = {"dns": "93.184.216.34", "ends": {end: "ok ok"}, "page": 200}
+    start = {"measurement_start_time": f"2024-02-12 20:33:{number:02d}"}
+    return web({"url": RESULT.target, "here": here, "control": control, "base": start | base})
+
+
+def import_documents(folder: Path, *documents: Json) -> int:
+    path = folder / "m.jsonl"
+    path.write_text("".join(json.dumps(d) + "\n" for d in documents))
+    return main(["import", "ooni", "--json", "--store", "--data", str(folder / "data"), str(path)])
+
+
+def count(folder: Path, filters: ImportedFilter = ALL) -> list[ImportedCell]:
+    with closing(ImportedResults(folder / "data" / FILE)) as imported:
+        return imported.count_cells(filters, DAY_S)
+
+
+def test_an_import_is_kept_once(tmp_path: Path) -> None:
+    """The file of the API has a uid, the file of the bucket has none: it is one measurement."""
+    assert import_documents(tmp_path, document(1), document(2)) == 0
+    with_uid = document(2, measurement_uid="20240212203350.1_IT_webconnectivity_0")
+    assert import_documents(tmp_path, with_uid, document(3)) == 0
+    (cell,) = count(tmp_path)
+    assert (cell.source, cell.country, cell.asn, cell.target) == (OONI, "IT", 137, RESULT.target)
+    assert (cell.measurements, cell.blocked) == (3, 3)
+    assert cell.start_us == START_US // DAY_US * DAY_US
+    assert cell.lag_us > 0
+
+
+def test_without_store_nothing_is_kept(tmp_path: Path) -> None:
+    path = tmp_path / "m.json"
+    path.write_text(json.dumps(document(1)))
+    assert main(["import", "ooni", "--data", str(tmp_path / "data"), str(path)]) == 0
+    assert not (tmp_path / "data").exists()
+
+
+def test_newer_rules_replace_a_verdict_and_older_ones_do_not(tmp_path: Path) -> None:
+    doubted = replace(RESULT, state=VerdictState.UNKNOWN)
+    with closing(ImportedResults(tmp_path / FILE)) as imported:
+        assert imported.add([RESULT, RESULT], START_US + 60, 4) == 1
+        assert imported.add([doubted], START_US + DAY_US, 5) == 0
+        assert imported.add([RESULT], START_US + DAY_US, 4) == 0
+        (cell,) = imported.count_cells(ALL, DAY_S)
+    assert (cell.unknown, cell.blocked) == (1, 0)
+    assert cell.lag_us == 60, "how late it came first"
+
+
+FILTERS = [
+    ({"country": "KZ"}, 1), ({"country": "IT"}, 0), ({"asn": 9198}, 1), ({"asn": 1}, 0),
+    ({"test": "web_connectivity"}, 1), ({"target": ""}, 0), ({"source": OONI}, 1),
+    ({"source": "x"}, 0), ({"until_us": START_US}, 0), ({"since_us": START_US}, 1),
+    ({"country": "' OR 1 --"}, 0),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("changed", "found"), FILTERS, ids=str)
+def test_filters(tmp_path: Path, changed: Json, found: int) -> None:
+    with closing(ImportedResults(tmp_path / FILE)) as imported:
+        imported.add([RESULT], START_US, 4)
+        assert len(imported.count_cells(replace(ALL, **changed), DAY_S)) == found
+
+
+def test_each_source_names_its_license_and_is_in_no_table_of_ours() -> None:
+    assert IMPORT_SOURCES[OONI].license == "CC-BY-NC-SA-4.0"
+    assert not any("import" in table for table in TABLES), "daily files and cells come from these"
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_unwritable_data_is_a_sentence(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(ImportedResultsError, match="cannot be"):
+        ImportedResults(tmp_path / FILE)
+
+
+def test_damaged_file_is_a_sentence(tmp_path: Path) -> None:
+    (tmp_path / FILE).write_bytes(b"no database at all" * 100)
+    with pytest.raises(ImportedResultsError, match="restore a backup"):
+        ImportedResults(tmp_path / FILE)
