@@ -16,7 +16,6 @@ import pytest
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
 from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.api import status
-from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.headers import prepare_json
@@ -157,16 +156,11 @@ async def _month(store: Store, clock: HandClock) -> None:
     """A month by day and country, the day in progress counted live; the raw engine counts it all
     from the verdicts, as was done before."""
     began = time.perf_counter()
-    assert (
-        await DailyUpdater(store, clock, AnonymityRule(K, CONFIRMED_METHODS)).update_due_days()
-        == DAYS
-    )
+    assert await DailyUpdater(store, clock, AnonymityRule(K)).update_due_days() == DAYS
     print(f"{DAYS} days summed in {time.perf_counter() - began:.1f} s")
     since_us = FIRST // DAY * DAY
     axes = ("measurement_start_day", "probe_cc")
-    wanted = AggregationQuery(
-        since_us=since_us, until_us=END + DAY // 2, k=K, known_methods=CONFIRMED_METHODS, axes=axes
-    )
+    wanted = AggregationQuery(since_us=since_us, until_us=END + DAY // 2, k=K, axes=axes)
     whole = tuple(daily_totals.day_at(since_us + n * DAY) for n in range(DAYS + 1))
     counted = aggregation.query_totals(wanted, UncachedDays(whole_days=whole))
     ours = await timed(lambda: store.totals(wanted), 11)

@@ -116,7 +116,9 @@ def taken(
     )
 
 
-def blocked(endpoint: str = "", *, method: str = "reset_after_hello") -> Verdict:
+def blocked(
+    endpoint: str = "", *, method: str = "reset_after_hello", confirmed: bool = False
+) -> Verdict:
     return Verdict(
         state=VerdictState.BLOCKED,
         rule="tls.reset",
@@ -127,6 +129,7 @@ def blocked(endpoint: str = "", *, method: str = "reset_after_hello") -> Verdict
         evidence=(2, 3),
         reachable_endpoints=1,
         endpoints=4,
+        confirmed=confirmed,
     )
 
 

@@ -55,7 +55,6 @@ from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.renewal import ControlInvites
-from heliograph_collector.http.api.aggregation import CONFIRMED_METHODS
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed, Method, build_method_rules
@@ -239,9 +238,7 @@ class JobsRole:
         self._context = context
         self._corroboration = corroboration
         self.cell_updater = CellUpdater(store, clock)
-        self._daily_totals = DailyUpdater(
-            store, clock, AnonymityRule(config.k_anonymity, CONFIRMED_METHODS)
-        )
+        self._daily_totals = DailyUpdater(store, clock, AnonymityRule(config.k_anonymity))
         self._dump_writer = DumpWriter(
             store,
             config.data / "dumps",

@@ -20,6 +20,7 @@ from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARIS
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
 from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.features import ComparisonInput, extract_features
+from heliograph_collector.judge.fingerprint_evidence import name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
 from heliograph_collector.judge.service_verdict import SERVICE_RULES, judge_service
@@ -56,6 +57,7 @@ WORLDWIDE = ComparisonRule(
     0.7,
 )
 GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
+FINGERPRINT_RULES = frozenset(("dns.fingerprint", "http.fingerprint", "http.block_page"))
 
 
 def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
@@ -65,8 +67,11 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
     that replace the control prove less than a control: their failure does not show that the target
     is down, so `down` becomes `unknown`.
     """
-    if verdict.state is VerdictState.BLOCKED and _is_worldwide(
-        control.peer_comparisons.get(verdict.endpoint)
+    is_explained = verdict.rule in FINGERPRINT_RULES  # no outage answers so
+    if (
+        verdict.state is VerdictState.BLOCKED
+        and not is_explained
+        and _is_worldwide(control.peer_comparisons.get(verdict.endpoint))
     ):
         return replace(
             verdict,
@@ -165,7 +170,7 @@ def judge(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, .
         return judge_report(record.measurement)
     return tuple(
         apply_interruption(verdict, record.measurement)
-        for verdict in _judge_endpoints(record, control)
+        for verdict in name_fingerprints(_judge_endpoints(record, control), record)
     )
 
 

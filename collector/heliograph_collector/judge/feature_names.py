@@ -46,6 +46,8 @@ class Feature(Enum):
     SHARED_ADDRESS = auto()  # the control connected to a failed address or a near one
     CONTROL_ADDRESS_UNKNOWN = auto()  # the control connected, but does not report its address
     UNTRIED_ADDRESS = auto()  # an address was returned and not tried to a conclusion
+    BLOCK_ANSWER = auto()  # a known block address, which neither control nor sealed lookup got
+    FILTER_ANSWER = auto()  # the same, of a product or an institution
     # certificates
     NO_CHAIN = auto()
     SAME_KEY = auto()  # the leaf has the key that verified at the control
@@ -69,6 +71,7 @@ class Feature(Enum):
     PAGE_LEGAL = auto()
     PAGE_BROKEN = auto()  # a redirect without a host
     PAGE_BLOCK = auto()  # a known block page
+    BLOCK_PAGE_ALONE = auto()  # a known block page, and no control's page to compare it with
     PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, LEGAL or BLOCK
     PAGE_PARKED = auto()
     PAGE_FILTER = auto()  # of a product that schools and offices use too

@@ -24,6 +24,7 @@ from heliograph_collector.judge.endpoint_view import (
 )
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 
 FEATURE_BY_LINK = {
@@ -87,6 +88,7 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *extract_address_features(vantage, control, deciding_failure),
         *extract_certificate_features(control, deciding_failure),
         *_find_page_features(vantage, control),
+        *extract_fingerprint_features(vantage, control),
     }
     contradicting_indices = tuple(
         s.index for s in vantage.other_lookups if s.has_succeeded and collect_addresses((s,))

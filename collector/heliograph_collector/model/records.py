@@ -161,6 +161,8 @@ class Verdict:
     reachable_endpoints: int = 0  # k …
     endpoints: int = 0  # … of n that work or are blocked; 0 for one endpoint
     issuer: str = ""  # of the certificate that did not verify, if that is the evidence
+    fingerprint: str = ""  # name of the line that the evidence has: page, answer or issuer
+    confirmed: bool = False  # blocked by a fingerprint of a state or a provider
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

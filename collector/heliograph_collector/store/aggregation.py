@@ -45,15 +45,12 @@ class AggregationQuery:
     """Aggregation request; the empty value of a filter selects all.
 
     `since_us` and `until_us` are at midnight UTC. `axes` are from AXES, `grain` is from GRAINS.
-    `known_methods` are methods of known signatures: blocked by one of them counts as confirmed, by
-    any other as an anomaly. Only listed targets and experiments are counted: a measurement may name
-    any text.
+    Only listed targets and experiments are counted: a measurement may name any text.
     """
 
     since_us: int
     until_us: int
     k: int
-    known_methods: Sequence[str]
     listed_targets: Sequence[str] | None = None  # None: any
     listed_experiments: Sequence[str] | None = None
     countries: Sequence[str] = ()
@@ -66,7 +63,7 @@ class AggregationQuery:
 
     @property
     def anonymity_rule(self) -> AnonymityRule:
-        return AnonymityRule(self.k, tuple(self.known_methods))
+        return AnonymityRule(self.k)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

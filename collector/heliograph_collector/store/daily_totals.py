@@ -25,21 +25,17 @@ DayMark = tuple[date, str, str, int]  # day, country, signature, version
 
 @dataclass(frozen=True, slots=True)
 class AnonymityRule:
-    """Rule of cells: counts of fewer than `k` vantages are 0.
-
-    Blocking by one of `known_methods` is confirmed.
-    """
+    """Rule of cells: counts of fewer than `k` vantages are 0."""
 
     k: int
-    known_methods: tuple[str, ...]
 
     @property
     def signature(self) -> str:
-        return f"established {self.k} {','.join(sorted(self.known_methods))}"
+        return f"established {self.k} confirmed"
 
     @property
     def parameters(self) -> dict[str, object]:
-        return {"k": self.k, "known": list(self.known_methods)}
+        return {"k": self.k}
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +106,7 @@ def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[
 def build_cells_sql(clause: WhereClause) -> str:
     """Count the verdicts that `clause` selects, by k-anonymous cells.
 
-    k and known are parameters (`AnonymityRule`). k counts established vantages; if it is 1, any.
+    k is a parameter (`AnonymityRule`). k counts established vantages; if it is 1, any.
     Networks of fewer than k vantages become network 0. A count of fewer than k vantages becomes 0,
     any other the next lower multiple of k. Blocking that too few vantages confirm is an anomaly.
     """
@@ -128,7 +124,7 @@ FROM (
 
 
 _BLOCKED_SQL = "state = 'blocked'"
-_CONFIRMED_SQL = "state = 'blocked' AND method IN {known:Array(String)}"
+_CONFIRMED_SQL = "state = 'blocked' AND confirmed"
 _COUNTED_SQL = "(seniority = 'established' OR {k:UInt32} <= 1)"
 _COUNT_CONDITIONS = {
     "a": f"{_BLOCKED_SQL} AND NOT ({_CONFIRMED_SQL})",

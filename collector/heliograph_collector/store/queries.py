@@ -209,7 +209,7 @@ def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
     clause.add_condition("id IN {ids:Array(String)}", ids=[t.id for t in records])
     sql = f"""
 SELECT id, judged, state, rule, layer, method, confidence, endpoint, evidence, reachable_endpoints,
-  endpoints, issuer FROM verdicts FINAL WHERE {clause.sql}
+  endpoints, issuer, fingerprint, confirmed FROM verdicts FINAL WHERE {clause.sql}
 ORDER BY id, judged DESC, endpoint
 LIMIT 512 BY id"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters)

@@ -73,7 +73,8 @@ def test_every_interference_has_a_rule() -> None:
 
 
 def test_blocking_rules_need_a_control() -> None:
-    """No row that blocks stands alone, and none is without strength."""
+    """No row that blocks stands alone but a fingerprint's, and none is without strength."""
     for rule in JUDGING_RULES:
-        assert not (rule.needs_no_control and rule.state is VerdictState.BLOCKED), rule.id
+        is_alone = rule.needs_no_control and rule.state is VerdictState.BLOCKED
+        assert is_alone == rule.id.endswith(".fingerprint"), rule.id
         assert (rule.strength > 0) == (rule.state is not VerdictState.UNKNOWN), rule.id

@@ -8,14 +8,15 @@ import pytest
 
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
 from heliograph_collector.model.records import Judgement
+from heliograph_collector.store.aggregation import parse_total, query_totals
 from heliograph_collector.store.clickhouse import ClickHouse
-from heliograph_collector.store.daily_totals import AnonymityRule
+from heliograph_collector.store.daily_totals import AnonymityRule, UncachedDays, day_at
 from heliograph_collector.store.store import Store, StoreError
 from support.crowds import DOWN, MIDNIGHT, PAGE, RU, SMALL, asked, keep, said
 from support.hand_clock import HandClock
 from support.rows import DAY, T0, blocked, reachable
 
-BY = AnonymityRule(2, ("block_page",))
+BY = AnonymityRule(2)
 QUESTIONS = [
     asked(k=2, axes=axes, **where)
     for axes in ([], ["measurement_start_day", "probe_asn"])
@@ -32,9 +33,14 @@ async def answers(store: Store) -> list[Any]:
 
 
 async def counted_live(store: Store) -> list[Any]:
-    """No day is summed by this signature, so all is counted."""
-    others = [replace(q, known_methods=["block_page", "no such"]) for q in QUESTIONS]
-    return [await store.totals(question) for question in others]
+    """Count all from the verdicts, as if no day were summed."""
+    rows = []
+    for question in QUESTIONS:
+        span = range((question.until_us - question.since_us) // DAY)
+        days = tuple(day_at(question.since_us + n * DAY) for n in span)
+        query = query_totals(question, UncachedDays(days))
+        rows.append(await store._run_query(query, parse_total))
+    return rows
 
 
 async def test_summed_days_answer_as_counted_ones(store: Store) -> None:
@@ -84,12 +90,12 @@ async def test_current_day_and_other_signatures_are_counted_live(store: Store) -
     soon = keeper(store, MIDNIGHT + DAY + 60_000_000)
     assert await soon.update_due_days() == 0, "late data is coming"
     await keeper(store).update_due_days()
-    (unknown,) = await store.totals(asked(k=2, known_methods=[]))
-    assert (unknown.anomaly, unknown.confirmed) == (2, 0)
-    other = keeper(store, by=AnonymityRule(2, ("status_451",)))
-    assert await other.update_due_days() == 1, "summed again by what is known now"
-    (known,) = await store.totals(asked(k=2, known_methods=["status_451"]))
-    assert (known.anomaly, known.confirmed) == (2, 0)
+    (lower,) = await store.totals(asked(k=1))
+    assert (lower.anomaly, lower.confirmed) == (0, 3)
+    other = keeper(store, by=AnonymityRule(3))
+    assert await other.update_due_days() == 1, "summed again by the rule of now"
+    (higher,) = await store.totals(asked(k=3))
+    assert (higher.anomaly, higher.confirmed) == (0, 3)
 
 
 async def test_crash_between_writes_keeps_answers_right(

@@ -25,12 +25,6 @@ from heliograph_collector.http.problem import Problem, bad_parameter
 from heliograph_collector.model.published.status import AggregationDocument, AggregationTotals
 from heliograph_collector.store.aggregation import AXES, GRAINS, AggregationQuery, AggregationRow
 
-CONFIRMED_METHODS = (
-    "block_page",
-    "host_block_page",
-    "status_451",
-    "host_legal",
-)  # these methods prove blocking by themselves
 COUNT_NAMES = ("anomaly_count", "confirmed_count", "failure_count", "ok_count", "measurement_count")
 MAX_DAYS = 1_100
 CSV = "text/csv"
@@ -120,7 +114,6 @@ def build_query(
         since_us=since_us,
         until_us=until_us,
         k=k,
-        known_methods=CONFIRMED_METHODS,
         listed_targets=sorted(listed_targets),
         listed_experiments=sorted(REGISTRY),
         countries=values.get(parameters.PROBE_CC, ()),

@@ -10,7 +10,7 @@ Example:
 
 from heliograph.observation import Dns, Http
 from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, Kind, Scope
-from heliograph_collector.judge.fingerprints.library import LIBRARY
+from heliograph_collector.judge.fingerprints.library import LIBRARY, canonicalize_answer
 from heliograph_collector.judge.fingerprints.page_text import PageText
 
 __all__ = [
@@ -20,8 +20,10 @@ __all__ = [
     "Scope",
     "find_interceptor",
     "is_refusal",
-    "match_block_answer",
+    "list_answers",
+    "match_answer",
     "match_block_page",
+    "match_issuer",
     "match_look_alike",
     "match_page",
 ]
@@ -55,14 +57,22 @@ def is_refusal(http: Http) -> bool:
     return fingerprint is not None and (fingerprint.is_blocking or fingerprint.scope is Scope.VAGUE)
 
 
-def match_block_answer(dns: Dns) -> Fingerprint | None:
-    """Return the fingerprint of a national or provider block address that a lookup gave."""
-    fingerprint = LIBRARY.index.find_answer(dns)
-    return fingerprint if fingerprint is not None and fingerprint.is_blocking else None
+def match_answer(dns: Dns) -> Fingerprint | None:
+    """Return the fingerprint of the addresses and aliases that a lookup gave, or None."""
+    return LIBRARY.index.find_answer(dns)
+
+
+def list_answers(dns: Dns) -> tuple[str, ...]:
+    """List the addresses and aliases that a lookup gave, in their shortest form."""
+    return tuple(canonicalize_answer(answer.data) for answer in dns.answers)
+
+
+def match_issuer(issuer: str) -> Fingerprint | None:
+    """Return the fingerprint of a certificate's issuer, or None."""
+    return LIBRARY.index.find_issuer(issuer)
 
 
 def find_interceptor(issuer: str) -> str:
     """Return the local software or middlebox with this issuer, "" when it is none."""
-    fingerprint = LIBRARY.index.find_issuer(issuer)
-    is_local = fingerprint is not None and not fingerprint.is_blocking
-    return fingerprint.name if fingerprint is not None and is_local else ""
+    fingerprint = match_issuer(issuer)
+    return "" if fingerprint is None or fingerprint.is_blocking else fingerprint.name

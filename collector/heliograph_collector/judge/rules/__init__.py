@@ -22,7 +22,7 @@ from heliograph_collector.judge.rules.tls import TLS
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
 LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *MISDIRECTION, *TLS, *QUIC, *PROTOCOL, *HTTP)
-RULES_VERSION = 4
+RULES_VERSION = 5
 RULES: tuple[Rule, ...] = (
     *PRECONDITIONS,
     *LAYERS,

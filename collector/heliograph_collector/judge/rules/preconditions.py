@@ -92,6 +92,40 @@ LINK_CHECKS = (
     ),
 )
 
+# Whoever answers so is known, with or without a control.
+FINGERPRINTS = (
+    Rule(
+        "dns.fingerprint",
+        BLOCKED,
+        "The resolver gives an address or alias that a state or a provider answers for blocked "
+        "names; neither the control nor a sealed lookup gets it.",
+        0.9,
+        needs={Feature.BLOCK_ANSWER},
+        lacks={Feature.VERIFIED, Feature.VALIDATED},
+        layer="dns",
+        method="block_address",
+        needs_no_control=True,
+    ),
+    Rule(
+        "dns.filter",
+        UNKNOWN,
+        "The resolver gives an address of a filter that schools, offices and households choose.",
+        needs={Feature.FILTER_ANSWER},
+        lacks={Feature.VERIFIED, Feature.VALIDATED},
+    ),
+    Rule(
+        "http.fingerprint",
+        BLOCKED,
+        "A known block page of a state or a provider; there is no control's page.",
+        0.7,
+        needs={Feature.BLOCK_PAGE_ALONE},
+        lacks={Feature.VERIFIED},
+        layer="http",
+        method="block_page",
+        needs_no_control=True,
+    ),
+)
+
 CONTROL_CHECKS = (
     doubt_rule("control.missing", "No control to compare with.", Feature.CONTROL_MISSING),
     doubt_rule(
@@ -222,6 +256,7 @@ PRECONDITIONS: tuple[Rule, ...] = (
     *NOT_RUN_CHECKS,
     *PROVEN,
     *LINK_CHECKS,
+    *FINGERPRINTS,
     *CONTROL_CHECKS,
     *DOUBT,
     *CONTROL_AGREED,

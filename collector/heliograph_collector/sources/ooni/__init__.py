@@ -78,6 +78,8 @@ class ImportRow(TypedDict):
     blocking: str | bool | None
     confidence: float
     rule: str
+    confirmed: bool  # by a fingerprint of a state or a provider
+    fingerprint: str  # name of the line that the evidence has, "" for none
     reachable_endpoints: int  # k …
     endpoints: int  # … of n
     function: str  # of the service that does not work; "" where it is not known
@@ -97,6 +99,8 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
         "blocking": map_blocking(imported, overall),
         "confidence": compute_confidence(imported, overall),
         "rule": overall.rule,
+        "confirmed": overall.confirmed,
+        "fingerprint": overall.fingerprint,
         "reachable_endpoints": overall.reachable_endpoints,
         "endpoints": overall.endpoints,
         "function": "",

@@ -29,6 +29,7 @@ ROW = {
 KEYS = {
     "input", "test_name", "probe_cc", "probe_asn", "verdict", "layer", "method", "accessible",
     "blocking", "confidence", "rule", "reachable_endpoints", "endpoints", "function",
+    "confirmed", "fingerprint",
 }  # fmt: skip
 
 
@@ -63,6 +64,7 @@ def test_import_prints_a_row_for_each_measurement(tmp_path: Path, run: Run) -> N
         "probe_asn": "AS137", "verdict": "blocked", "layer": "tls", "method": "reset_after_hello",
         "accessible": False, "blocking": "http-failure", "confidence": 0.85,
         "rule": "tls.reset_after_hello", "reachable_endpoints": 0, "endpoints": 0, "function": "",
+        "confirmed": False, "fingerprint": "",
     }  # fmt: skip
 
 

@@ -1,0 +1,109 @@
+"""Fingerprints as evidence: features of known addresses and pages, and their names in verdicts."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+
+from heliograph.observation import Dns, Observation
+from heliograph_collector.judge.endpoint_view import (
+    ENCRYPTED_ENGINES,
+    EndpointView,
+    ObservedStep,
+)
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.fingerprints import (
+    Fingerprint,
+    Scope,
+    list_answers,
+    match_answer,
+    match_issuer,
+    match_page,
+)
+from heliograph_collector.judge.page_comparison import find_block_page
+from heliograph_collector.model.records import ReceivedMeasurement, Verdict, VerdictState
+
+ANSWER_RULES = frozenset(("dns.fingerprint", "dns.filter"))
+
+
+def extract_fingerprint_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
+    """Yield features of known answers, and of a known block page without a control's page."""
+    for fingerprint in _match_answers(vantage, control):
+        if fingerprint.is_blocking:
+            yield Feature.BLOCK_ANSWER
+        elif fingerprint.scope in (Scope.PRODUCT, Scope.INSTITUTION):
+            yield Feature.FILTER_ANSWER
+    is_lone_page = vantage.is_cleartext and vantage.page is not None and control.page is None
+    if is_lone_page and vantage.page and find_block_page(vantage.page[1], None) is not None:
+        yield Feature.BLOCK_PAGE_ALONE
+
+
+def _match_answers(vantage: EndpointView, control: EndpointView) -> Iterator[Fingerprint]:
+    """Yield the fingerprints of own answers that neither control nor sealed lookup got as well."""
+    sealed_lookups = (s for s in vantage.other_lookups if _is_sealed(s))
+    elsewhere = {a for s in (*control.lookups, *sealed_lookups) for a in _list_answers(s)}
+    for step in vantage.own_lookups:
+        if elsewhere.isdisjoint(_list_answers(step)):
+            fingerprint = match_answer(step.observation.dns) if step.observation.dns else None
+            if fingerprint is not None:
+                yield fingerprint
+
+
+def _is_sealed(step: ObservedStep) -> bool:
+    dns = step.observation.dns
+    return dns is not None and dns.engine in ENCRYPTED_ENGINES
+
+
+def _list_answers(step: ObservedStep) -> tuple[str, ...]:
+    return list_answers(step.observation.dns) if step.observation.dns else ()
+
+
+def name_fingerprints(
+    verdicts: Sequence[Verdict], record: ReceivedMeasurement
+) -> tuple[Verdict, ...]:
+    """Return the verdicts with the lines that their evidence has.
+
+    Blocked by a state's or a provider's line, in a country of its own, is confirmed. A service is
+    blocked by the line of an endpoint that decided it.
+    """
+    *parts, overall = (_name_fingerprint(verdict, record) for verdict in verdicts)
+    is_blocked = overall.state is VerdictState.BLOCKED
+    if parts and is_blocked and not overall.endpoint and not overall.fingerprint:
+        deciding = (v for v in parts if v.fingerprint and {*v.evidence} <= {*overall.evidence})
+        part = next((v for v in deciding if v.state is VerdictState.BLOCKED), overall)
+        overall = replace(overall, fingerprint=part.fingerprint, confirmed=part.confirmed)
+    return (*parts, overall)
+
+
+def _name_fingerprint(verdict: Verdict, record: ReceivedMeasurement) -> Verdict:
+    observations = record.measurement.observations
+    evidence = [observations[i] for i in verdict.evidence if i < len(observations)]
+    fingerprint = _find_evidence(verdict, evidence, observations)
+    if fingerprint is None:
+        return verdict
+    is_blocked = verdict.state is VerdictState.BLOCKED and fingerprint.is_blocking
+    return replace(
+        verdict,
+        fingerprint=fingerprint.name,
+        confirmed=is_blocked and fingerprint.is_expected_in(record.vantage.country),
+    )
+
+
+def _find_evidence(
+    verdict: Verdict, evidence: list[Observation], observations: tuple[Observation, ...]
+) -> Fingerprint | None:
+    if verdict.rule in ANSWER_RULES:
+        return _find_answer(x.dns for x in observations if x.endpoint == verdict.endpoint)
+    if verdict.issuer:
+        return match_issuer(verdict.issuer)
+    if verdict.state is VerdictState.REACHABLE:
+        return None
+    pages = (match_page(x.http) for x in evidence if x.http is not None and _is_cleartext(x))
+    return next((page for page in pages if page is not None), None)
+
+
+def _find_answer(lookups: Iterator[Dns | None]) -> Fingerprint | None:
+    fingerprints = (match_answer(dns) for dns in lookups if dns is not None)
+    return next((fingerprint for fingerprint in fingerprints if fingerprint is not None), None)
+
+
+def _is_cleartext(observation: Observation) -> bool:
+    return observation.http is not None and observation.http.url.lower().startswith("http://")
