@@ -6,7 +6,8 @@ the line that decided it.
 
 import ipaddress
 import logging
-from collections.abc import Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from importlib import resources
 from pathlib import Path
@@ -48,6 +49,8 @@ class FingerprintIndex:
     pages: tuple[Fingerprint, ...] = field(init=False)
     issuers: tuple[Fingerprint, ...] = field(init=False)
     answers: dict[str, Fingerprint] = field(init=False)
+    by_word: dict[str, list[int]] = field(init=False)  # positions in `pages`
+    by_surface: dict[Surface, list[int]] = field(init=False)
     last_page: tuple[Http | None, Fingerprint | None] = (None, None)
 
     def __post_init__(self) -> None:
@@ -56,6 +59,16 @@ class FingerprintIndex:
         # Most specific first: the first match decides.
         pages = sorted((f for f in every if f.kind in page_kinds), key=_rank, reverse=True)
         object.__setattr__(self, "pages", tuple(pages))
+        by_word: defaultdict[str, list[int]] = defaultdict(list)
+        by_surface: defaultdict[Surface, list[int]] = defaultdict(list)
+        for position, fingerprint in enumerate(pages):
+            surface, words = _find_key(fingerprint)
+            for word in words:
+                by_word[word].append(position)
+            if not words:
+                by_surface[surface].append(position)
+        object.__setattr__(self, "by_word", dict(by_word))
+        object.__setattr__(self, "by_surface", dict(by_surface))
         object.__setattr__(self, "issuers", tuple(f for f in every if f.kind is Kind.ISSUER))
         answers: dict[str, Fingerprint] = {}
         for fingerprint in every:
@@ -69,9 +82,24 @@ class FingerprintIndex:
         if last_http is http:  # several rules ask for the same page, one after the other
             return last_fingerprint
         page = PageText(http)
-        fingerprint = next((f for f in self.pages if f.matches(page)), None)
+        fingerprint = next((f for f in self._select_candidates(page) if f.matches(page)), None)
         object.__setattr__(self, "last_page", (http, fingerprint))
         return fingerprint
+
+    def _select_candidates(self, page: PageText) -> Iterator[Fingerprint]:
+        """Select what may match, by the page's words and parts; a thousand lines never do."""
+        parts = {
+            Surface.LOCATION: page.location,
+            Surface.SERVER: page.server,
+            Surface.TITLE: any(page.titles),
+        }
+        surfaces = (s for s in self.by_surface if parts.get(s, True))
+        words = page.word_set & self.by_word.keys()
+        positions = {
+            *(p for surface in surfaces for p in self.by_surface[surface]),
+            *(p for word in words for p in self.by_word[word]),
+        }
+        return (self.pages[position] for position in sorted(positions))
 
     def find_answer(self, dns: Dns) -> Fingerprint | None:
         """Return the fingerprint of the addresses and aliases that a lookup gave."""
@@ -146,6 +174,16 @@ def _read_stamp(directory: Path) -> tuple[tuple[str, int, int], ...]:
     except OSError:  # removed in between; the next call reads again
         return ()
     return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
+
+
+def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
+    """Find words of which a page has one if it matches, or a part that it has."""
+    for condition in fingerprint.conditions:
+        words = frozenset(pattern.required_word for pattern in condition.any_of)
+        if condition.surface is Surface.BODY and "" not in words:
+            return Surface.BODY, words
+    surfaces = (condition.surface for condition in fingerprint.conditions)
+    return next((s for s in surfaces if s is not Surface.BODY), Surface.BODY), frozenset()
 
 
 def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
