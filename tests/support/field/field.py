@@ -177,7 +177,8 @@ class Field:
         jobs = []
         for row in self._rows:
             addresses = _list_met(played[row.name].here.measurement)
-            if addresses and is_visitable(row.experiment):
+            is_asked = row.control_place == at.CONTROL and is_visitable(row.experiment)
+            if addresses and is_asked:
                 jobs.append({**row.job(control=True), "id": row.name, "addresses": addresses})
         seen = self._run({at.CONTROL: jobs})
         return {name: replace(one, visit=seen.get(name)) for name, one in played.items()}

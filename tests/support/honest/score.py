@@ -16,6 +16,7 @@ from heliograph_collector.app.commands import judge_files
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni.judged_import import JudgedImport
 from support.honest.case import Case, Grade, read_cases, read_yaml
+from support.honest.derived import derive_cases
 from support.honest.messenger_document import write_documents
 from support.honest.ooni_frame import Json
 from support.honest.web_document import write_document
@@ -56,6 +57,12 @@ class Outcome:
 def _rank(outcome: Outcome) -> tuple[int, float]:
     badness = BADNESS.get(outcome.state, 2)
     return badness, outcome.confidence if badness == 2 else 0.0
+
+
+def list_cases() -> tuple[Case, ...]:
+    """Return all cases, and those that follow from the real blocks among them."""
+    cases = read_cases()
+    return (*cases, *derive_cases(cases))
 
 
 def score(cases: Sequence[Case]) -> list[Outcome]:
@@ -140,9 +147,9 @@ def format_known_failures(outcomes: Iterable[Outcome]) -> str:
 
 def main(arguments: Sequence[str]) -> None:
     if "--list" in arguments:
-        sys.stdout.write(HEAD + format_known_failures(score(read_cases())))
+        sys.stdout.write(HEAD + format_known_failures(score(list_cases())))
         return
-    outcomes = score([c for c in read_cases() if c.kind in arguments or not arguments])
+    outcomes = score([c for c in list_cases() if c.kind in arguments or not arguments])
     print(format_table(outcomes))
     print(summarize(outcomes))
 
