@@ -13,6 +13,7 @@ from grpc_reflection.v1alpha import reflection
 from heliograph.v1 import intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet.keyring import Keyring
 from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.grpc.request_guard import RequestGuard
 from heliograph_collector.ingest.grpc.service import IntakeService
 from heliograph_collector.ingest.rate_limits import raise_file_limit
 from heliograph_collector.model.errors import PortTakenError
@@ -34,6 +35,7 @@ async def serve_grpc(
             "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
         )
     server = grpc.aio.server(
+        interceptors=[RequestGuard(service.pending, service)],
         options=rate_limits.build_server_options(sessions),
         maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions) + rate_limits.MAX_PENDING,
     )

@@ -15,7 +15,7 @@ from typing import TypeAlias
 import grpc
 
 from heliograph import keys
-from heliograph.http_envelope import INTERMEDIARY_HEADER, EnvelopeRequest, parse_intermediary
+from heliograph.http_envelope import EnvelopeRequest
 from heliograph.network_shares import NetworkShares
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.intake_pb2_grpc import IntakeServicer
@@ -30,7 +30,8 @@ from heliograph_collector.ingest.collector_faults import (
     is_cut_off,
     update_fault,
 )
-from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION
+from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, PeerLocation
+from heliograph_collector.ingest.grpc import call_metadata
 from heliograph_collector.ingest.grpc.session import (
     STATUS_BY_REASON,
     AgentSession,
@@ -50,7 +51,6 @@ EnrolContext: TypeAlias = "grpc.aio.ServicerContext[pb.EnrolRequest, pb.EnrolRes
 SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.SubmitResponse]"
 
 _MAX_VERSION_LENGTH = 64
-_FORWARDED = "x-forwarded-for"
 _BUSY_RETRY_S = 5
 _FULL_RETRY_S = 60
 _MAX_ROWS_PER_COMMIT = 500  # presence rows in one commit
@@ -82,7 +82,7 @@ class IntakeService(IntakeServicer):
         self._max_sessions = max_sessions
         self._allows_strangers = allows_strangers
         self._rng = rng
-        self._pending = PendingConnections(rate_limits.MAX_PENDING)
+        self.pending = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
         # What is lost beyond the capacity is known again by the next arrival.
@@ -98,22 +98,30 @@ class IntakeService(IntakeServicer):
     ) -> pb.EnrolResponse:
         receiver = self._receiver
         enrolments = receiver.metrics.enrolments
-        location = receiver.geo.locate(_address_chain(context), receiver.clock.wall_us())
+        location = self.locate_call(call_metadata.list_addresses(context))
         is_busy = self._unary_slots.locked()
         wait_s = _BUSY_RETRY_S if is_busy else receiver.stranger_wait_s(location)
         if not wait_s and not request.token and self._allows_strangers:
             wait_s = receiver.newcomer_wait_s(location)
         if wait_s:
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "busy",
+                call_metadata.build_retry_metadata(wait_s),
+            )
         try:
             async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
-                response = await self._enrol_agent(request, _address_chain(context))
+                response = await self._enrol_agent(request, call_metadata.list_addresses(context))
         except EnrolmentRefusedError as refused:
             enrolments.labels(refused.reason).inc()
             await context.abort(grpc.StatusCode.PERMISSION_DENIED, refused.reason)
         except (TimeoutError, sqlite3.Error):
             enrolments.labels("late").inc()
-            await context.abort(grpc.StatusCode.UNAVAILABLE, "late", _retry_metadata(_BUSY_RETRY_S))
+            await context.abort(
+                grpc.StatusCode.UNAVAILABLE,
+                "late",
+                call_metadata.build_retry_metadata(_BUSY_RETRY_S),
+            )
         enrolments.labels("enrolled").inc()
         return response
 
@@ -160,12 +168,14 @@ class IntakeService(IntakeServicer):
             return retry_response
         submission = EnvelopeRequest(
             envelope=request.envelope.SerializeToString(),
-            intermediary=_declared_place(context),
+            intermediary=call_metadata.read_declared_place(context),
             plan=request.plan if request.HasField("plan") else None,
         )
         try:
             async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
-                return await self._responder.respond(submission, _address_chain(context), "submit")
+                return await self._responder.respond(
+                    submission, call_metadata.list_addresses(context), "submit"
+                )
         except TimeoutError:
             return retry_response
 
@@ -177,19 +187,25 @@ class IntakeService(IntakeServicer):
         if len(self._connections) >= self._max_sessions:
             metrics.hellos.labels("full").inc()
             await context.abort(
-                grpc.StatusCode.RESOURCE_EXHAUSTED, "full", _retry_metadata(_FULL_RETRY_S)
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "full",
+                call_metadata.build_retry_metadata(_FULL_RETRY_S),
             )
         if self.stall_monitor.lag_s > rate_limits.MAX_LAG_S:  # a late hello would only be repeated
             metrics.hellos.labels("busy").inc()
             wait_s = self._rng.randint(_BUSY_RETRY_S, _FULL_RETRY_S)
-            await context.abort(grpc.StatusCode.RESOURCE_EXHAUSTED, "busy", _retry_metadata(wait_s))
-        origin = self._receiver.geo.locate(_address_chain(context), self._receiver.clock.wall_us())
+            await context.abort(
+                grpc.StatusCode.RESOURCE_EXHAUSTED,
+                "busy",
+                call_metadata.build_retry_metadata(wait_s),
+            )
+        origin = self.locate_call(call_metadata.list_addresses(context))
         # An intermediary's address locates nobody, but it holds the places that it takes.
         location = replace(UNKNOWN_LOCATION, networks=origin.networks)
-        location = location if _declared_place(context) else origin
+        location = location if call_metadata.read_declared_place(context) else origin
         try:
             connection = await accept_hello(
-                context, self._receiver, location, self._pending, self._pin
+                context, self._receiver, location, self.pending, self._pin
             )
             with self._hold_stranger_seat(connection):
                 reason = await self._run_session(context, connection)
@@ -343,25 +359,9 @@ class IntakeService(IntakeServicer):
             now_us = self._receiver.clock.wall_us()
             self._queue_row(role_changes.change_agent(connection, agent, now_us))
 
+    def locate_call(self, address_chain: str) -> PeerLocation:
+        return self._receiver.geo.locate(address_chain, self._receiver.clock.wall_us())
+
     def end_all_sessions(self) -> None:
         for connection in self._connections:
             connection.end(DisconnectReason.STOPPED)
-
-
-def _address_chain(context: "Context | EnrolContext | SubmitContext") -> str:
-    """Return the addresses that a call passed, including intermediaries."""
-    forwarded = [
-        str(value) for key, value in context.invocation_metadata() or () if key == _FORWARDED
-    ]
-    return ",".join([*forwarded, context.peer()])
-
-
-def _declared_place(context: "Context | EnrolContext | SubmitContext") -> str:
-    return parse_intermediary(
-        str(v) for key, v in context.invocation_metadata() or () if key == INTERMEDIARY_HEADER
-    )
-
-
-def _retry_metadata(wait_s: int) -> tuple[tuple[str, str]]:
-    """Return trailing metadata of a refusal for lack of capacity."""
-    return (("retry-after-s", str(wait_s)),)
