@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from typing import Any, TypeVar
 
 from prometheus_client import CollectorRegistry
@@ -87,8 +88,13 @@ class FakeFeed(Feed):
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        rows = self.world.silences
-        return [_rebin(s, bin_s) for s in rows if _within(s, since_us, until_us, filters)]
+        largest: dict[tuple[object, ...], SilenceCount] = {}  # nobody is silent twice in a bin
+        for row in self.world.silences:
+            if _within(row, since_us, until_us, filters):
+                silent = _rebin(row, bin_s)
+                at = (silent.country, silent.region, silent.asn, silent.access, silent.start_us)
+                largest[at] = max(silent, largest.get(at, silent), key=attrgetter("vantages"))
+        return list(largest.values())
 
     async def wide(
         self,

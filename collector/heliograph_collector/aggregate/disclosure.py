@@ -1,7 +1,7 @@
 """Disclosure: decide which cells the public may see. Pure; all that is public passes it.
 
 Theory. Thresholds on single scopes do not suffice: a reader subtracts nested scopes. So no scope is
-public by itself; all are sums of *atoms*. In each bin and service the vantages of a country are
+public by itself; all are sums of *atoms*. In each bin and service the persons of a country are
 partitioned once:
 
     country ─┬─ network (ASN, access) of k or more ─┬─ region of k or more
@@ -9,19 +9,27 @@ partitioned once:
              ├─ other networks together, if they are k or more (ASN 0, no access), split likewise
              └─ fewer than k: counted nowhere
 
-1. Every atom has k established vantages or more, and every published scope is a union of atoms. So
-   all that is won by adding and subtracting scopes is a union of atoms too: nobody, or k and more.
-2. The vantages counted nowhere change nothing that is public: release(all) = release(those kept).
-   So "nobody" and "too few" are the same answer, at each moment and between two of them.
+1. Every atom has k persons or more, and every published scope is a union of atoms. So all that is
+   won by adding and subtracting scopes is a union of atoms too: nobody, or k and more.
+2. Those counted nowhere change nothing that is public: release(all) = release(those kept). So
+   "nobody" and "too few" are the same answer, at each moment and between two of them.
 3. A region is shown only with a rest of nobody or k and more; else the smallest shown region joins
    the rest. Who declares no region is in the rest, so the rest points at no region.
 4. Counts are published in bands, and confidence is computed from the bands alone.
 5. A wide bin says no more than its five-minute bins could hide: m bins of fewer than k each,
-   without any one of them, hold (m - 1)(k - 1) vantages. Bins under five minutes need 2k vantages,
-   and appear when their five minutes are over.
+   without any one of them, hold (m - 1)(k - 1) vantages. Bins under five minutes need 2k persons,
+   and have no other networks: whom they count must be counted in the five minutes too.
+6. Votes and silences are two partitions. A silence has no service, and whether a place has votes
+   depends on the window and the service that a reader asks for, so one partition of both would
+   differ from question to question. A row of silence names a service only where its votes are
+   released too.
+7. The public changes at fixed instants, five minutes apart. It sees what had arrived at the last
+   instant, in bins that were over then. So no cell appears or vanishes when a vantage joins or
+   leaves; a bin that grows while it is read would tell in which minute its k-th vantage came.
 
-k counts established vantages (`model.seniority`): keys are free, two weeks are not.
-Silences count by vantage, because presence does not keep the enrollment.
+A person is a network prefix with an established vantage (`model.seniority`): keys are free, two
+weeks and another line are not. The regions of one prefix are one person, and so are its types of
+access, which its keys only declare.
 """
 
 from collections import Counter
@@ -34,24 +42,33 @@ from heliograph.units import SECOND_US
 from heliograph_collector.aggregate.bands import band_floor, floor_tenths
 from heliograph_collector.aggregate.rollup import (
     CELL_THRESHOLDS,
+    SilentCount,
+    build_cell,
     cell_key,
     decide_state,
-    empty_cell,
     most_common_cause,
     sum_layers,
 )
 from heliograph_collector.model.records import Cell, VerdictState
 
-BIN_S = 300  # the narrowest bin for k vantages; assumed
+BIN_S = 300  # the narrowest bin for k persons, and the time between two instants; assumed
 FINE_FACTOR = 2  # times k in narrower bins; assumed
+SETTLE_US = 30 * SECOND_US  # from the arrival of an envelope until its votes are stored; assumed
 _STATES = tuple(VerdictState)
 _bin_of = attrgetter("country", "service", "start_us", "bin_s")
+_place_of = attrgetter("country", "region", "asn", "access", "start_us", "bin_s")
 _scope_of = attrgetter("country", "region", "asn", "access", "service", "start_us")
+
+
+def find_instant(now_us: int, k: int) -> int:
+    """Return the last instant of publication; now, if k is 1 and everything is public."""
+    width_us = BIN_S * SECOND_US
+    return now_us if k <= 1 else (now_us - SETTLE_US) // width_us * width_us
 
 
 @dataclass(frozen=True, slots=True)
 class Disclosure:
-    """The rule of what is public at a time: k, and the services that the plan lists."""
+    """The rule of what is public at an instant: k, and the services that the plan lists."""
 
     k: int
     services: Collection[str]
@@ -65,12 +82,13 @@ class Disclosure:
             merged_fields: Names of place fields; none: the atoms themselves.
         """
         listed_cells = [c for c in cells if not c.service or c.service in self.services]
-        atoms = listed_cells if self.k <= 1 else self._list_atoms(listed_cells)
-        if merged_fields:
-            atoms = [_merge_fields(atom, merged_fields) for atom in atoms]
-            atoms.sort(key=_scope_of)
-            atoms = [_sum_cells(list(group)) for _, group in groupby(atoms, key=_scope_of)]
-        return atoms if self.k <= 1 else [self._coarsen(atom) for atom in atoms]
+        if self.k <= 1:
+            return _merge_cells(listed_cells, merged_fields)
+        votes, silences = [
+            [self._coarsen(c) for c in _merge_cells(self._list_atoms(part), merged_fields)]
+            for part in (listed_cells, _list_silences(listed_cells))
+        ]
+        return _join_silences(votes, silences)
 
     def release_series(
         self,
@@ -83,31 +101,30 @@ class Disclosure:
 
         The other cells of its network and country are needed too: they decide with it.
         """
-        cells_by_start = {
-            cell.start_us: cell
-            for cell in self.release(cells, merged_fields)
-            if cell_key(cell) == cell_key(blank)
-        }
-        return [cells_by_start.get(start) or replace(blank, start_us=start) for start in starts]
+        released = self.release(cells, merged_fields)
+        key = cell_key(blank)
+        # Silence has no service: it counts for every requested service.
+        rows = {c.start_us: c for c in released if cell_key(c) == key._replace(service="")}
+        rows |= {c.start_us: c for c in released if cell_key(c) == key}
+        return [replace(rows.get(at, blank), service=blank.service, start_us=at) for at in starts]
 
     def _list_atoms(self, cells: Iterable[Cell]) -> list[Cell]:
-        measured_cells = sorted((c for c in cells if _persons([c])), key=_bin_of)
+        counted_cells = sorted((c for c in cells if c.counted), key=_bin_of)
         atoms: list[Cell] = []
-        for (_, _, start_us, bin_s), group in groupby(measured_cells, key=_bin_of):
+        for (_, _, start_us, bin_s), group in groupby(counted_cells, key=_bin_of):
             limit = self._limit(start_us, bin_s)
             if limit is None or limit >= self.k:
-                least = self.k * FINE_FACTOR if bin_s < BIN_S else self.k
-                atoms += _split_country(list(group), least)
+                is_fine = bin_s < BIN_S
+                least = self.k * FINE_FACTOR if is_fine else self.k
+                atoms += _split_country(list(group), least, has_others=not is_fine)
         return atoms
 
     def _limit(self, start_us: int, bin_s: int) -> int | None:
         """Return the largest number that a bin may tell (theory 5); None without a limit."""
-        elapsed_us = min(self.now_us - start_us, bin_s * SECOND_US)
-        if bin_s < BIN_S:
-            width_us = BIN_S * SECOND_US
-            return None if start_us // width_us * width_us + width_us <= self.now_us else 0
-        parts = -(-elapsed_us // (BIN_S * SECOND_US))
-        return None if bin_s == BIN_S else (parts - 1) * (self.k - 1)
+        width_us = max(bin_s, BIN_S) * SECOND_US
+        if start_us // width_us * width_us + width_us > self.now_us:
+            return 0
+        return None if bin_s <= BIN_S else (bin_s // BIN_S - 1) * (self.k - 1)
 
     def _coarsen(self, cell: Cell) -> Cell:
         limit = self._limit(cell.start_us, cell.bin_s)
@@ -124,14 +141,15 @@ class Disclosure:
         )
 
 
-def _split_country(cells: Sequence[Cell], k: int) -> list[Cell]:
+def _split_country(cells: Sequence[Cell], k: int, *, has_others: bool) -> list[Cell]:
     """Partition one country's cells of a service and bin into atoms of k persons or more."""
     networks = _group_cells(cells, "asn", "access")
     large = [network for network in networks if _persons(network) >= k]
     small = [cell for network in networks if _persons(network) < k for cell in network]
-    others = [replace(cell, asn=0, access="") for cell in small]
-    groups = [*large, others] if _persons(others) >= k else large
-    return [atom for group in groups for atom in _split_regions(group, k)]
+    atoms = [atom for network in large for atom in _split_regions(network, k)]
+    if has_others and _persons(small) >= k:
+        atoms += [replace(atom, asn=0, access="") for atom in _split_regions(small, k)]
+    return atoms
 
 
 def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
@@ -143,12 +161,50 @@ def _split_regions(cells: Sequence[Cell], k: int) -> list[Cell]:
     while large_regions and 0 < _persons(rest_cells) < k:
         rest_cells += large_regions.pop()
     groups = [*large_regions, [replace(cell, region="") for cell in rest_cells]]
-    return [_hide_verdict(_sum_cells(group), k) for group in groups if group]
+    return [_sum_cells(group) for group in groups if group]
 
 
-def _hide_verdict(cell: Cell, k: int) -> Cell:
-    """Show a silence of k without the verdict of the few who still measure."""
-    return cell if cell.counted >= k else replace(empty_cell(cell), silent=cell.silent)
+def _persons(cells: Iterable[Cell]) -> int:
+    """Return a lower bound of the persons: one line may declare each of its types of access."""
+    by_access: Counter[tuple[int, str]] = Counter()
+    for cell in cells:
+        by_access[cell.asn, cell.access] += cell.counted
+    by_network: dict[int, int] = {}
+    for (asn, _), count in by_access.items():
+        by_network[asn] = max(count, by_network.get(asn, 0))
+    return sum(by_network.values())
+
+
+def _list_silences(cells: Iterable[Cell]) -> list[Cell]:
+    """Return the silence of each place: its persons, without a service."""
+    largest: dict[object, Cell] = {}
+    for cell in cells:
+        place = _place_of(cell)
+        largest[place] = max(cell, largest.get(place, cell), key=attrgetter("counted_silent"))
+    return [_build_silence(cell) for cell in largest.values()]
+
+
+def _build_silence(cell: Cell) -> Cell:
+    persons = cell.counted_silent
+    key = cell_key(cell)._replace(service="")
+    silence = build_cell(key, cell.start_us, cell.bin_s, None, SilentCount(persons, persons))
+    return replace(silence, established=persons)
+
+
+def _join_silences(votes: Sequence[Cell], silences: Sequence[Cell]) -> list[Cell]:
+    """Give each row of votes the silence of its place, and the other silences a row."""
+    silent_by_place = {_place_of(c): c.silent for c in silences}
+    voted_places = {_place_of(c) for c in votes}
+    rows = [replace(c, silent=silent_by_place.get(_place_of(c), 0)) for c in votes]
+    return rows + [c for c in silences if _place_of(c) not in voted_places]
+
+
+def _merge_cells(cells: Sequence[Cell], merged_fields: Collection[str]) -> list[Cell]:
+    """Return the sums of cells over place fields."""
+    if not merged_fields:
+        return list(cells)
+    merged_cells = sorted((_merge_fields(c, merged_fields) for c in cells), key=_scope_of)
+    return [_sum_cells(list(group)) for _, group in groupby(merged_cells, key=_scope_of)]
 
 
 def _merge_fields(cell: Cell, names: Collection[str]) -> Cell:
@@ -166,11 +222,6 @@ def _group_cells(cells: Iterable[Cell], *fields: str) -> list[list[Cell]]:
     for cell in cells:
         groups.setdefault(attrgetter(*fields)(cell), []).append(cell)
     return [groups[key] for key in sorted(groups, key=str)]
-
-
-def _persons(cells: Iterable[Cell]) -> int:
-    """Return a lower bound of the persons: who fell silent may have measured before."""
-    return sum(max(cell.counted, cell.silent) for cell in cells)
 
 
 def _sum_cells(cells: Sequence[Cell]) -> Cell:

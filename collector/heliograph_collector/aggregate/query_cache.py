@@ -22,6 +22,7 @@ from typing import Any, Generic, Protocol, TypeVar, Unpack
 
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.queries import PlaceFilter
@@ -182,8 +183,10 @@ class CellQueryCache:
     `cache.run` belongs in the collector's TaskGroup.
     """
 
-    def __init__(self, store: CountStore, clock: Clock) -> None:
+    def __init__(self, store: CountStore, clock: Clock, k: int = 1) -> None:
+        """With `k` over 1, cells hold what had arrived at the last instant of publication."""
         self.cache = _CellCache(clock, _MAX_CELLS)
+        self._k = k
         self._store = store
         self._clock = clock
         self._query_lock = asyncio.Lock()  # one query at a time: the store has other work
@@ -219,6 +222,8 @@ class CellQueryCache:
     async def _query_cells(self, query: _DayQuery) -> Sequence[Cell]:
         window = (query.since_us, query.until_us, query.bin_s)
         filters = dict(query.filters)
+        if self._k > 1:
+            filters["received_before_us"] = find_instant(self._clock.wall_us(), self._k)
         async with self._query_lock:
             counts = await self._store.counts(*window, wider=query.merged_fields, **filters)
             filters.pop("service", None)

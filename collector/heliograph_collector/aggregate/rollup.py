@@ -9,7 +9,7 @@ row in every bin, including bins without a measurement. `disclosure` decides wha
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
@@ -48,6 +48,22 @@ class CellKey(NamedTuple):
 
 
 PlaceKey = tuple[str, str, int, str]
+PrefixKey = tuple[CellKey, int, str]  # a cell without its region, a bin and a network prefix
+
+
+class SilentCount(NamedTuple):
+    """Silent vantages of a place: all, and the established ones as persons (`Cell`)."""
+
+    vantages: int = 0
+    established: int = 0
+
+    def largest(self, other: "SilentCount") -> "SilentCount":
+        return SilentCount(
+            max(self.vantages, other.vantages), max(self.established, other.established)
+        )
+
+
+NOBODY_SILENT = SilentCount()
 StateCounts = Counter[VerdictState]
 
 
@@ -130,15 +146,18 @@ def fill_bins(
     cells_by_bin = {
         (cell_key(c), c.start_us): c for c in stored if since_us <= c.start_us < until_us
     }
-    silent_by_bin: Counter[tuple[PlaceKey, int]] = Counter()
+    silent_by_bin: defaultdict[tuple[PlaceKey, int], SilentCount] = defaultdict(SilentCount)
     for (key, start_us), cell in cells_by_bin.items():
         if cell.silent:
             place_bin = (key.place, start_us)
-            silent_by_bin[place_bin] = max(silent_by_bin[place_bin], cell.silent)
+            silent = SilentCount(cell.silent, cell.counted_silent)
+            silent_by_bin[place_bin] = silent_by_bin[place_bin].largest(silent)
     voted_cells = {cell_bin: cell for cell_bin, cell in cells_by_bin.items() if cell.vantages}
     return [
         voted_cells.get((key, start_us))
-        or build_cell(key, start_us, bin_s, None, silent_by_bin[key.place, start_us])
+        or build_cell(
+            key, start_us, bin_s, None, silent_by_bin.get((key.place, start_us), NOBODY_SILENT)
+        )
         for key in sorted(_cell_keys(voted_cells, silent_by_bin))
         for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
         if empty or (key, start_us) in voted_cells or (key.place, start_us) in silent_by_bin
@@ -201,13 +220,32 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
             key = CellKey(vote.country, vote.region, vote.asn, vote.access, vote.service)
             voters = voters_by_cell[key, vote.start_us // bin_us * bin_us]
             voters.setdefault(vote.pseudonym, _Voter(Counter(), Counter())).add(vote)
+    regions = _list_prefix_regions(voters_by_cell)
     return [
-        _count_voters(key, start_us, list(v.values()))
+        _count_voters(key, start_us, list(v.values()), regions)
         for (key, start_us), v in voters_by_cell.items()
     ]
 
 
-def _count_voters(key: CellKey, start_us: int, voters: Sequence[_Voter]) -> Count:
+def _list_prefix_regions(
+    voters_by_cell: Mapping[tuple[CellKey, int], Mapping[str, _Voter]],
+) -> dict[PrefixKey, str]:
+    """Return the one region of each network prefix: the first that established vantages declare.
+
+    Regions are the vantages' own words, so keys of one line could claim to be in many.
+    """
+    regions: dict[PrefixKey, str] = {}
+    for (key, start_us), voters in voters_by_cell.items():
+        for voter in voters.values():
+            if voter.is_established:
+                prefix_key = (key._replace(region=""), start_us, voter.last_seen[1])
+                regions[prefix_key] = min(key.region, regions.get(prefix_key, key.region))
+    return regions
+
+
+def _count_voters(
+    key: CellKey, start_us: int, voters: Sequence[_Voter], regions: Mapping[PrefixKey, str]
+) -> Count:
     votes = [decide_majority(v.counts) for v in voters]
     seniors = [v for v in voters if v.is_established]
     senior_votes = [decide_majority(v.counts) for v in seniors]
@@ -219,6 +257,10 @@ def _count_voters(key: CellKey, start_us: int, voters: Sequence[_Voter]) -> Coun
         networks=_network_votes(voters, votes),
         established_vantages=Counter(senior_votes),
         established_networks=_network_votes(seniors, senior_votes),
+        persons=sum(
+            regions[key._replace(region=""), start_us, prefix] == key.region
+            for prefix in {v.last_seen[1] for v in seniors}
+        ),
         causes=Counter(
             (s, *cause) for s, cause in causes if s in (VerdictState.BLOCKED, VerdictState.DOWN)
         ),
@@ -241,7 +283,7 @@ def _cells_in_window(
             start_us,
             bin_s,
             counts_by_bin.get((key, start_us)),
-            silent_by_bin[key.place, start_us],
+            silent_by_bin.get((key.place, start_us), NOBODY_SILENT),
         )
         for key in sorted(_cell_keys(counts_by_bin, silent_by_bin))
         for start_us in range(since_us // bin_us * bin_us, until_us, bin_us)
@@ -250,19 +292,17 @@ def _cells_in_window(
 
 def _silent_by_bin(
     silences: Iterable[SilenceCount], since_us: int, until_us: int, bin_us: int
-) -> Counter[tuple[PlaceKey, int]]:
+) -> Mapping[tuple[PlaceKey, int], SilentCount]:
     """Count silent vantages by place and bin, as the maximum of the finer bins.
 
     A sum would count a vantage once for each finer bin in which it is silent.
     """
-    silent_by_bin: Counter[tuple[PlaceKey, int]] = Counter()
-    silent_by_fine_bin: Counter[tuple[PlaceKey, int]] = Counter()
-    for silence in silences:
+    silent_by_bin: defaultdict[tuple[PlaceKey, int], SilentCount] = defaultdict(SilentCount)
+    for silence in widen_silences(silences):
         if since_us <= silence.start_us < until_us:
-            silent_by_fine_bin[_place_key(silence), silence.start_us] += silence.vantages
-    for (place_key, start_us), vantages in silent_by_fine_bin.items():
-        place_bin = (place_key, start_us // bin_us * bin_us)
-        silent_by_bin[place_bin] = max(silent_by_bin[place_bin], vantages)
+            place_bin = (_place_key(silence), silence.start_us // bin_us * bin_us)
+            silent = SilentCount(silence.vantages, silence.counted)
+            silent_by_bin[place_bin] = silent_by_bin[place_bin].largest(silent)
     return silent_by_bin
 
 
@@ -277,7 +317,13 @@ def _cell_keys(
     }
 
 
-def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, silent: int) -> Cell:
+def build_cell(
+    key: CellKey,
+    start_us: int,
+    bin_s: int,
+    count: Count | None,
+    silent: SilentCount = NOBODY_SILENT,
+) -> Cell:
     """Build a cell from the votes in it; None for no votes."""
     vantages = Counter({} if count is None else count.vantages)
     networks = Counter({} if count is None else count.networks)
@@ -298,13 +344,14 @@ def build_cell(key: CellKey, start_us: int, bin_s: int, count: Count | None, sil
         blocked=vantages[VerdictState.BLOCKED],
         down=vantages[VerdictState.DOWN],
         unknown=vantages[VerdictState.UNKNOWN],
-        silent=silent,
+        silent=silent.vantages,
         state=state,
         confidence=compute_confidence(state, networks, senior_networks, seniors.total()),
         layer=layer,
         method=method,
         prefixes=networks.total(),
-        established=seniors.total(),
+        established=0 if count is None else count.persons,
+        silent_established=silent.established,
         layers=sum_layers((layer, n) for (_, layer, _), n in causes.items()),
     )
 
@@ -330,7 +377,7 @@ def most_common_cause(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
 
 def empty_cell(cell: Cell) -> Cell:
     """Return the row without its numbers."""
-    return build_cell(cell_key(cell), cell.start_us, cell.bin_s, None, 0)
+    return build_cell(cell_key(cell), cell.start_us, cell.bin_s, None)
 
 
 def person_count(cell: Cell) -> int:
@@ -382,11 +429,15 @@ def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[Silen
     for silence in silences:
         wide = replace(silence, **wider)
         key = (wide.country, wide.region, wide.asn, wide.access, wide.start_us)
-        earlier_vantages = merged[key].vantages if key in merged else 0
-        merged[key] = replace(wide, vantages=earlier_vantages + wide.vantages)
+        earlier = merged.get(key) or replace(wide, vantages=0, established=0)
+        merged[key] = replace(
+            wide,
+            vantages=earlier.vantages + wide.vantages,
+            established=earlier.counted + wide.counted,
+        )
     return list(merged.values())
 
 
 def blank_cell(key: CellKey, bin_s: int) -> Cell:
     """Return the row of a cell without measurements."""
-    return build_cell(key, 0, bin_s, None, 0)
+    return build_cell(key, 0, bin_s, None)

@@ -64,6 +64,7 @@ from heliograph_collector.http.live_feed import (
     AnnotationSource,
     DetectorLog,
     FeedSettings,
+    LiveEvidence,
     LiveFeed,
 )
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
@@ -323,6 +324,7 @@ class ConsoleRole:
         alerts: Notifications,
         operator_log: OperatorLog,
     ) -> None:
+        self._store = store
         self._feed = feed
         self._alerts = alerts
         self._operator_log = operator_log
@@ -351,7 +353,8 @@ class ConsoleRole:
     def add_routes(self, app: web.Application) -> None:
         access_control = add_routes(app, self._backend)
         add_route = access_control.route_adder(app)
-        IncidentPages(access_control, self._feed, self._operator_log).routes(add_route)
+        evidence = LiveEvidence(self._store, self._feed)
+        IncidentPages(access_control, self._feed, self._operator_log, evidence).routes(add_route)
         AlertPages(access_control, self._alerts).routes(add_route)
 
     def close(self) -> None:

@@ -16,7 +16,11 @@ from heliograph_collector.console.incident_views import (
 from heliograph_collector.console.reviews import Publication, Reviews, build_publication
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
-from heliograph_collector.http.incident_evidence import EvidenceReader, IncidentEvidence
+from heliograph_collector.http.incident_evidence import (
+    EvidenceReader,
+    EvidenceSource,
+    IncidentEvidence,
+)
 from heliograph_collector.http.problem import Problem
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry, OperatorEntryError
@@ -48,13 +52,17 @@ class IncidentPages:
     """The incident pages; they read the feed and write to the log."""
 
     def __init__(
-        self, access_control: AccessControl, feed: Feed, operator_log: OperatorLog
+        self,
+        access_control: AccessControl,
+        feed: Feed,
+        operator_log: OperatorLog,
+        evidence: EvidenceSource | None = None,
     ) -> None:
         self._access_control = access_control
         self._operator_log = operator_log
         self._reviews = Reviews(access_control.backend.clock)
         self._incident_cache = IncidentCache(feed)
-        self._evidence_reader = EvidenceReader(feed)
+        self._evidence_reader = EvidenceReader(evidence or feed)
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", PATH, VIEWER, self.show_list)

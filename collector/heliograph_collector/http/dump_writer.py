@@ -230,6 +230,7 @@ async def export_days(
         day = write_time(day_us)[:10]
         on_day(day)
         await write_day(store, dump_store, day_us, changed_us, now_us)
+        dump_store.changed_us_by_day.clear()  # the folder may be published, and these are exact
         await asyncio.to_thread(dump_store.save_index)
         written_files += [dump_store.files[day]] if day in dump_store.files else []
     dictionary = msgspec.json.format(msgspec.json.encode(build_dictionary(k_anonymity)), indent=1)

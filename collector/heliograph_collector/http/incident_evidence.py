@@ -4,15 +4,18 @@ from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Protocol
 
+from heliograph.clock import Clock
 from heliograph.units import HOUR_US
 from heliograph_collector.http import labels
-from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import (
     JudgedMeasurement,
     MeasurementFilter,
+    MeasurementPage,
     SilenceCount,
     VerdictState,
     Vote,
@@ -67,10 +70,27 @@ class IncidentEvidence:
     problem: str = ""
 
 
-class EvidenceReader:
-    """Reader of the evidence, from the feed."""
+class EvidenceSource(Protocol):
+    """The data behind an incident, as it arrives; a public feed is some minutes behind."""
 
-    def __init__(self, feed: Feed) -> None:
+    clock: Clock
+
+    async def votes(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> Sequence[Vote]: ...
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> Sequence[SilenceCount]: ...
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage: ...
+    def links(self) -> Sequence[LinkCount]: ...
+
+
+class EvidenceReader:
+    """Reader of the evidence, for the operator."""
+
+    def __init__(self, feed: EvidenceSource) -> None:
         self._feed = feed
 
     async def read_evidence(self, incident: IncidentSummary) -> IncidentEvidence:

@@ -19,6 +19,7 @@ from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph.services import Services
 from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.backend import (
     DEFAULT_TARGETS,
@@ -56,6 +57,7 @@ class ConnectionCounts(Protocol):
     def count_links(
         self, now_us: int | None = None
     ) -> Mapping[tuple[str, int, str, Link], int]: ...
+    def count_established_links(self, now_us: int) -> Mapping[tuple[str, int, str, Link], int]: ...
     def count_by_role(self) -> Mapping[str, int]: ...
 
 
@@ -157,7 +159,7 @@ class LiveFeed(Feed):
         self.metrics_open = settings.metrics_open
         self.public_url = settings.public_url
         self.security_contact = settings.security_contact
-        self.cell_queries = CellQueryCache(store, clock)
+        self.cell_queries = CellQueryCache(store, clock, settings.k_anonymity)
         self._start_problem = ""  # the reason if the store is not open yet
         self._store = store
         self._sessions = sessions
@@ -203,12 +205,16 @@ class LiveFeed(Feed):
         return [problem for part in self._parts for problem in part.problems()]
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
-        return await self._open_store().votes(since_us, until_us, bin_s, **filters)
+        return await self._open_store().votes(
+            since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
+        )
 
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any
     ) -> list[SilenceCount]:
-        return await self._open_store().silences(since_us, until_us, bin_s, **filters)
+        return await self._open_store().silences(
+            since_us, until_us, bin_s, **filters, received_before_us=self._last_instant()
+        )
 
     async def wide(
         self,
@@ -264,7 +270,13 @@ class LiveFeed(Feed):
         return msgspec.convert(records, list[AnnotationDocument])
 
     def links(self) -> list[LinkCount]:
-        counts = self._sessions.connections.count_links(self.clock.wall_us())
+        connections = self._sessions.connections
+        now_us = self.clock.wall_us()
+        counts = (
+            connections.count_links(now_us)
+            if self.k_anonymity <= 1
+            else connections.count_established_links(now_us)
+        )
         return [
             LinkCount(country=country, asn=asn, access=access, link=link, vantages=count)
             for (
@@ -284,6 +296,11 @@ class LiveFeed(Feed):
             last_received_us=self._last_received_us,
         )
 
+    def _last_instant(self) -> int | None:
+        """Return the last instant of publication; None if readers see everything at once."""
+        k = self.k_anonymity
+        return find_instant(self.clock.wall_us(), k) if k > 1 else None
+
     def _open_store(self) -> Store:
         """Return the store. Raises StoreError while it is not open."""
         if self._parts is None:
@@ -295,6 +312,31 @@ class LiveFeed(Feed):
 
     def _count_problems(self) -> int:
         return len(self.problems())
+
+
+class LiveEvidence:
+    """What the operator sees of an incident: at once, as it is in the store."""
+
+    def __init__(self, store: Store, feed: Feed) -> None:
+        self.clock = feed.clock
+        self._store = store
+        self._feed = feed
+
+    async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
+        return await self._store.votes(since_us, until_us, bin_s, **filters)
+
+    async def silences(
+        self, since_us: int, until_us: int, bin_s: int, **filters: Any
+    ) -> list[SilenceCount]:
+        return await self._store.silences(since_us, until_us, bin_s, **filters)
+
+    async def measurements(
+        self, filters: MeasurementFilter, cursor: str, limit: int
+    ) -> MeasurementPage:
+        return await self._feed.measurements(filters, cursor, limit)
+
+    def links(self) -> Sequence[LinkCount]:
+        return self._feed.links()
 
 
 def _order_services(services: Services) -> list[Service]:

@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
-from heliograph_collector.http.api.coverage import build_gap
+from heliograph_collector.http.api.coverage import TOO_FEW, build_gap
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusFullError, EventBus
@@ -82,8 +82,11 @@ class IncidentEvents:
     def publish_gap(self, book: IncidentBook, blind: BlindTime) -> None:
         """Publish a gap as in `/api/v1/coverage`.
 
-        Only a country with a shown incident is named; other names would reveal a vantage.
+        Only a country with a shown incident is named; other names would reveal a vantage. A gap
+        that begins or ends with a single vantage is no event; the coverage shows it later.
         """
+        if self._k > 1 and blind.reason == TOO_FEW:
+            return
         country = blind.country
         is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)
         document = build_gap(blind) if is_named else GapHint(ask="/api/v1/coverage")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar, cast
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate import rollup
-from heliograph_collector.aggregate.disclosure import Disclosure
+from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, list_public
@@ -74,7 +74,8 @@ class SnapshotCache:
             began_us = self._monotonic_us()
             last_event = self._feed.bus.last
             cached = self._current
-            if cached is None or began_us >= cached[1] or cached[2] != last_event:
+            is_stale = cached is None or began_us >= cached[1] or cached[2] != last_event
+            if cached is None or (is_stale and not self._is_held(cached[3])):
                 new_snapshot = await self._read_snapshot()
                 cached = (
                     began_us,
@@ -95,6 +96,12 @@ class SnapshotCache:
             if key not in values:
                 values[key] = await asyncio.to_thread(make)
             return cast("_T", values[key])
+
+    def _is_held(self, snapshot: Snapshot) -> bool:
+        """Return whether a snapshot holds until the next instant of publication."""
+        k = self._feed.k_anonymity
+        now_us = self._feed.clock.wall_us()
+        return k > 1 and find_instant(snapshot.at_us, k) == find_instant(now_us, k)
 
     def _monotonic_us(self) -> int:
         return self._feed.clock.monotonic_us()
@@ -170,7 +177,8 @@ class SnapshotCache:
 
 
 def feed_disclosure(feed: Feed) -> Disclosure:
-    return Disclosure(feed.k_anonymity, list_public(feed), feed.clock.wall_us())
+    k = feed.k_anonymity
+    return Disclosure(k, list_public(feed), find_instant(feed.clock.wall_us(), k))
 
 
 def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -261,8 +269,6 @@ async def query_series(
         totals if is_exact else {n: v for n, v in totals.items() if n in ("region", "service")},
         keep_empty=False,
     )
-    # Silence has no service: it counts for every requested service.
-    cells = [replace(c, service=blank.service) if not c.service else c for c in cells]
     totals.pop("service", None)
     return await asyncio.to_thread(disclosure.release_series, blank, cells, starts, totals)
 

@@ -17,6 +17,7 @@ from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
+NETWORK_STEPS = (50, 20, 10, 5, 2, 1)  # published numbers of networks; assumed
 FINE_FACTOR = 2  # times k: the votes that allow times to the second; assumed
 ROUGH_US = 5 * MINUTE_US  # the step of times that fewer votes support; the bin of the timeline
 _STEP_TOLERANCE = 1e-3  # votes are written with three digits
@@ -57,8 +58,9 @@ def choose_step_us(votes: Iterable[float], k: float) -> int:
 def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
     step = next((s for s in STEPS if cell.votes >= s - _STEP_TOLERANCE), cell.votes)
     votes = max(step, min_votes)
-    # A network has about one vote, so more networks than votes would reveal the number of votes.
-    networks = min(cell.networks, int(votes))
+    # A network has about one vote, so more networks than votes would reveal the number of votes,
+    # and the exact number would reveal a network in which a single vantage is.
+    networks = next((n for n in NETWORK_STEPS if n <= min(cell.networks, votes)), 0)
     return replace(cell, votes=votes, share=_floor_tenths(cell.share), networks=networks)
 
 

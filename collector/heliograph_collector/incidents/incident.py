@@ -108,11 +108,18 @@ class Incident:
         )
 
 
-def incident_id(channel: str, service: str, scope: Scope, started: Bracket) -> str:
-    """Derive an id from the first scope and onset minute; 16 hex digits."""
+def incident_id(
+    channel: str, service: str, scope: Scope, started: Bracket, pseudonyms: Iterable[str]
+) -> str:
+    """Derive an id from the first scope and onset minute; 16 hex digits.
+
+    Scopes and minutes are few enough to try them all, and the first ones may be of too few to be
+    published. So a pseudonym is part of the id, which nobody but the collector can make.
+    """
     minute = started.latest_us // MINUTE_US
     identity_text = (
         f"{channel}\n{service}\n{scope.country}\n{scope.region}\n{scope.asn}\n{scope.access}\n"
+        f"{min(pseudonyms, default='')}\n"
     )
     return hashlib.sha256(f"{identity_text}{minute}".encode()).hexdigest()[:16]
 

@@ -21,7 +21,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
-from heliograph_collector.model.seniority import find_seniority
+from heliograph_collector.model.seniority import Seniority, find_seniority
 
 SILENCE_HEARTBEATS = 2.5
 MAX_CONNECTIONS_PER_AGENT = 4  # half-open sessions of one agent; the oldest is ended first
@@ -201,6 +201,19 @@ class ConnectionTable:
             if c.agent.result_role == AgentRole.VOLUNTEER
             and (now_us is None or find_seniority(c.agent.created_s * SECOND_US, now_us).has_vote)
         )
+
+    def count_established_links(self, now_us: int) -> Counter[tuple[str, int, str, Link]]:
+        """Count as `count_links`, but persons: network prefixes with an established vantage.
+
+        A prefix has the link state of one of its vantages.
+        """
+        links = {
+            ((c.vantage.country, c.vantage.asn, c.vantage.access), c.location.prefix): c.link
+            for c in self._newest_connections()
+            if c.agent.result_role == AgentRole.VOLUNTEER
+            and find_seniority(c.agent.created_s * SECOND_US, now_us) is Seniority.ESTABLISHED
+        }
+        return Counter((*place, link) for (place, _), link in links.items())
 
     def control_links(self) -> list[Link]:
         """Return the link state of each connected control."""

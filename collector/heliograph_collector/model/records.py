@@ -189,12 +189,20 @@ class Cell:
     prefixes: int = 0
     # (layer, number of vantages) over the vantages that found it blocked or down
     layers: tuple[tuple[str, int], ...] = ()
-    established: int | None = None  # vantages; None: not known
+    # Established vantages that measured and that are silent: one for each network prefix, which
+    # counts in one region of its network. None: not known.
+    established: int | None = None
+    silent_established: int | None = None
 
     @property
     def counted(self) -> int:
-        """Return the vantages that k-anonymity counts."""
+        """Return the measuring vantages that k-anonymity counts."""
         return self.vantages if self.established is None else self.established
+
+    @property
+    def counted_silent(self) -> int:
+        """Return the silent vantages that k-anonymity counts."""
+        return self.silent if self.silent_established is None else self.silent_established
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -236,6 +244,7 @@ class Count:
     causes: Mapping[tuple[VerdictState, str, str], int]  # (state, layer, method) → vantages
     established_vantages: Mapping[VerdictState, int]  # as above, without young ones
     established_networks: Mapping[VerdictState, int]
+    persons: int  # networks with an established vantage, each in one region
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -251,6 +260,11 @@ class SilenceCount:
     access: str
     start_us: int  # of the bin
     vantages: int
+    established: int | None = None  # as `Cell.silent_established`
+
+    @property
+    def counted(self) -> int:
+        return self.vantages if self.established is None else self.established
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

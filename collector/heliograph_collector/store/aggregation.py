@@ -53,6 +53,7 @@ class AggregationQuery:
     k: int
     listed_targets: Sequence[str] | None = None  # None: any
     listed_experiments: Sequence[str] | None = None
+    received_before_us: int | None = None  # what arrived later is counted only with its whole day
     countries: Sequence[str] = ()
     asns: Sequence[int] = ()
     experiments: Sequence[str] = ()
@@ -125,6 +126,7 @@ def _build_table_sql(
         day_clause.add_condition(f"NOT ({live_clause.sql})", **live_clause.parameters)
         live_clause = uncached.build_clause("toDate(started, 'UTC')", "country", "verdicts")
         verdict_clause.add_condition(f"({live_clause.sql})", **live_clause.parameters)
+        verdict_clause.add_arrival(request.received_before_us)
         parts.append(build_cells_sql(_add_filters(verdict_clause, request)))
     columns = ", ".join((*KEY_COLUMNS, *COUNT_COLUMNS))
     parts.append(f"SELECT {columns} FROM days FINAL WHERE {day_clause.sql}")  # noqa: S608 fixed text, no value

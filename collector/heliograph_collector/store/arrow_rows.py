@@ -137,6 +137,7 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
     "verdicts": [
         *_SHARED_COLUMNS,
         *_VOTER_COLUMNS,
+        ("received", "time", "record.received_us"),
         *_same_names("uint64", "", "judged"),
         *_same_names("text", "verdict", "endpoint", "state", "layer", "method", "rule", "issuer"),
         *_same_names("text", "verdict", "fingerprint"),
@@ -169,6 +170,7 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         *_same_names("uint32", "", "asn", "bin_s", "vantages", "reachable", "blocked", "down"),
         *_same_names("uint32", "", "unknown", "silent", "prefixes"),
         ("established", "optional", "established"),
+        ("silent_established", "optional", "silent_established"),
         *_same_names("float64", "", "confidence"),
         *_same_names("counts", "", "layers"),
     ],

@@ -31,7 +31,7 @@ class AnonymityRule:
 
     @property
     def signature(self) -> str:
-        return f"established {self.k} confirmed"
+        return f"persons {self.k} confirmed"
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -106,7 +106,8 @@ def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[
 def build_cells_sql(clause: WhereClause) -> str:
     """Count the verdicts that `clause` selects, by k-anonymous cells.
 
-    k is a parameter (`AnonymityRule`). k counts established vantages; if it is 1, any.
+    k is a parameter (`AnonymityRule`). k counts established vantages, and no more than their network
+    prefixes; if it is 1, any vantage.
     Networks of fewer than k vantages become network 0. A count of fewer than k vantages becomes 0,
     any other the next lower multiple of k. Blocking that too few vantages confirm is an anomaly.
     """
@@ -142,13 +143,17 @@ def _build_network_sql(clause: WhereClause) -> str:
     clause.add_volunteer_verdicts()
     counts = [f"countIf({condition}) AS {name}0" for name, condition in _COUNT_CONDITIONS.items()]
     counts += [
-        f"uniqExactIf(nym, ({condition}) AND {_COUNTED_SQL}) AS {name}0"
+        f"{_count_persons_sql(f'({condition}) AND {_COUNTED_SQL}')} AS {name}0"
         for name, condition in _VANTAGE_CONDITIONS.items()
     ]
     return f"""
     SELECT country, asn, toDate(started, 'UTC') AS day, experiment, target,
-      uniqExactIf(nym, {_COUNTED_SQL}) AS people, {", ".join(counts)}
+      {_count_persons_sql(_COUNTED_SQL)} AS people, {", ".join(counts)}
     FROM verdicts FINAL WHERE {clause.sql} GROUP BY country, asn, day, experiment, target"""  # noqa: S608 fixed text, values are parameters
+
+
+def _count_persons_sql(condition: str) -> str:
+    return f"least(uniqExactIf(nym, {condition}), uniqExactIf(prefix, {condition}))"
 
 
 def _build_floor_sql(measurements: str, vantages: str) -> str:

@@ -54,6 +54,10 @@ class WhereClause:
     def add_service(self, service: str | None) -> "WhereClause":
         return self.add_condition("service = {service:String}", service=service)
 
+    def add_arrival(self, before_us: int | None) -> "WhereClause":
+        time_sql = "fromUnixTimestamp64Micro({arrived:Int64}, 'UTC')"
+        return self.add_condition(f"received < {time_sql}", arrived=before_us)
+
     def add_volunteer_verdicts(self) -> "WhereClause":
         """Select what has a vote: whole-target verdicts of volunteers with a valid time.
 
@@ -90,13 +94,14 @@ class WhereClause:
 
 
 class PlaceFilter(TypedDict, total=False):
-    """Conditions on place and service; a missing one, or None, selects all."""
+    """Conditions on place, service and arrival; a missing one, or None, selects all."""
 
     country: str | None
     region: str | None
     asn: int | None
     access: str | None
     service: str | None
+    received_before_us: int | None  # what arrived later is not seen
 
 
 def filter_place(
@@ -105,10 +110,11 @@ def filter_place(
     asn: int | None = None,
     access: str | None = None,
     service: str | None = None,
+    received_before_us: int | None = None,
 ) -> WhereClause:
-    """Build conditions on place and service from the fields of a `PlaceFilter`."""
+    """Build conditions on place, service and arrival from the fields of a `PlaceFilter`."""
     clause = WhereClause().add_place(country, region, asn, access)
-    return clause.add_service(service)
+    return clause.add_service(service).add_arrival(received_before_us)
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,23 +127,32 @@ class Query:
 
 
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
-    """Count losses of vantages in each bin that ended before the vantage returned."""
+    """Count losses of vantages in each bin that ended before the vantage returned.
+
+    Established ones are counted as persons, as in `vote_queries.query_counts`.
+    """
     clause.add_volunteers().add_condition("kind IN ('arrival', 'goodbye', 'lost')")
     clause.add_time_range("received", since_us - DAY_US, until_us)
     sql = f"""
-SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages FROM (
-  SELECT country, region, asn, access, nym, arrayJoin(range(
+SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages,
+  toUInt32(uniqExactIf(prefix, is_home)) AS persons
+FROM (
+  SELECT *, old AND region = minIf(region, old)
+    OVER (PARTITION BY country, asn, access, bin, prefix) AS is_home
+FROM (
+  SELECT country, region, asn, access, nym, prefix, old, arrayJoin(range(
     intDiv(greatest(at, {{from:Int64}}), {{bin:Int64}}) * {{bin:Int64}},
     if(back = 0, least(at + {{day:Int64}}, {{to:Int64}}),
       intDiv(least(at + {{day:Int64}}, back), {{bin:Int64}}) * {{bin:Int64}}),
     {{bin:Int64}})) AS bin
   FROM (
-    SELECT country, region, asn, access, nym, kind, toUnixTimestamp64Micro(received) AS at,
+    SELECT country, region, asn, access, nym, prefix, seniority = 'established' AS old, kind,
+      toUnixTimestamp64Micro(received) AS at,
       leadInFrame(at, 1, toInt64(0)) OVER (PARTITION BY nym ORDER BY journal, position
         ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS back
     FROM presence FINAL WHERE {clause.sql}
   ) WHERE kind = 'lost'
-) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
+)) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
 """  # noqa: S608 fixed text, values are parameters
     bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
     return Query(sql, clause.parameters | bin_parameters)
@@ -226,7 +241,7 @@ def query_cells(filters: CellFilter) -> Query:
     sql = f"""
 SELECT country, region, asn, access, service, toUnixTimestamp64Micro(start) AS start_us, bin_s,
   vantages, reachable, blocked, down, unknown, silent, state, confidence, layer, method, prefixes,
-  layers, established
+  layers, established, silent_established
 FROM {table} FINAL WHERE {clause.sql}
 ORDER BY country, service, region, asn, access, start"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters)

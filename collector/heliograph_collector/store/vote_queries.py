@@ -145,14 +145,17 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     """Select one row per cell and bin: vantages and networks by state, and causes.
 
     Both are counted twice, with young vantages and without them. `merged_fields` of place and
-    service are merged, and a vantage votes once in the merged cell.
+    service are merged, and a vantage votes once in the merged cell. A network prefix with an
+    established vantage is one person, in the first of the regions that its vantages declare.
     """
     sql = f"""
 SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
-  sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")}, sumMap(whys)
+  sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")}, countIf(is_home), sumMap(whys)
 FROM (
   SELECT {_CELL_COLUMNS}, net, {_count_voters("")}, {_MAJORITY_SQL} AS said,
     {_count_voters("1", " AND old")}, if(countIf(old) = 0, '', {_build_majority_sql("1")}) AS said1,
+    said1 != '' AND region = minIf(region, said1 != '')
+      OVER (PARTITION BY country, asn, access, service, start, net) AS is_home,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
   FROM ({_build_vantage_sql(clause, merged_fields)})
@@ -238,7 +241,8 @@ def parse_count(row: tuple[Any, ...]) -> Count:
         networks=dict(zip(STATES, row[10:14], strict=True)),
         established_vantages=dict(zip(STATES, row[14:18], strict=True)),
         established_networks=dict(zip(STATES, row[18:22], strict=True)),
-        causes={_parse_cause(cause): n for cause, n in row[22].items()},
+        persons=row[22],
+        causes={_parse_cause(cause): n for cause, n in row[23].items()},
     )
 
 

@@ -68,7 +68,7 @@ def test_no_difference_points_at_few(people: dict[int, int], k: int, cut: set[in
         LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=count)
         for asn, count in people.items()
     ]
-    shown = Disclosure(k, TITLES, NOW_US).release(measured)
+    shown = Disclosure(k, TITLES, NOW_US + BIN_US).release(measured)
     world = snapshot.compose_snapshot(NOW_US, k, TITLES, shown, links, AgentCounts())
     table = {g.asn: read(g.vantages) for g in status.build_status(world).groups}
     total = sum(people.values())

@@ -55,7 +55,7 @@ async def test_a_cut_goes_from_the_store_to_every_reader(serve: Serve, store: St
     assert "1 service reachable" in await client.html()
     after = [judged(n, 0, BLOCKED) for n in range(100, 106)]
     await store.insert_block(build_block(100, after))
-    feed.clock.advance_us(2_000_000)  # type: ignore[attr-defined] # a HandClock
+    feed.clock.advance_us(150_000_000)  # type: ignore[attr-defined] # a HandClock
     await events.publish_changes()
     assert feed.bus.last == "t-1"
     page = await client.html()

@@ -23,7 +23,7 @@ def strip(text: str) -> list[VerdictState | None]:
 
 def take(votes: list[Vote], k: int = 5, links: list[LinkCount] | None = None) -> Snapshot:
     cells = rollup.roll_up(votes, [], *snapshot.history_window(NOW_US), 300)
-    shown = Disclosure(k, {*TITLES, LONE_TARGET}, NOW_US).release(cells)
+    shown = Disclosure(k, {*TITLES, LONE_TARGET}, CURRENT + BIN_US).release(cells)
     return snapshot.compose_snapshot(NOW_US, k, TITLES, shown, links or [], AgentCounts())
 
 

@@ -21,7 +21,7 @@ from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store import vote_queries
 from heliograph_collector.store.store import Store, TooMuchError
 from support.crowds import DOWN, RU, UNKNOWN, keep
-from support.rows import KZ, T0, US, blocked, reachable, taken
+from support.rows import KZ, T0, US, block, blocked, lost_row, reachable, taken
 
 MINUTE = 60 * US
 HOUR = 60 * MINUTE
@@ -155,3 +155,42 @@ async def test_world_tally_counts_votes_while_fresh(store: Store) -> None:
     ]  # at 3 the one is stale, the other in doubt
     later = await store.world_tally("telegram", "KZ", T0 + MINUTE, T0 + 2 * MINUTE, 60, fresh_s=180)
     assert by_minute(later) == [(1, 0, 1)]
+
+
+async def test_keys_of_one_line_are_one_person_whatever_region_they_claim(store: Store) -> None:
+    """Five keys behind one address in five regions, measuring and then silent; and a neighbor."""
+    names = ("a", "b", "c", "d", "e", "neighbor")
+    votes = []
+    lost = []
+    for number, name in enumerate(names):
+        place = replace(KZ, region=f"R{number}")
+        line = "other" if name == "neighbor" else "one"
+        record = replace(taken(number, who=name, vantage=place), prefix=line)
+        votes.append((record, (blocked(),)))
+        lost.append(
+            lost_row(
+                position=number + 1, vantage=place, pseudonym=name, prefix=line,
+                seniority=Seniority.YOUNG if name == "a" else Seniority.ESTABLISHED,
+            )
+        )  # fmt: skip
+    await store.insert_block(replace(block(1, 6, *votes), presence=tuple(lost)))
+    window = (T0 // MINUTE * MINUTE, T0 + HOUR, 300)
+    silences = await store.silences(*window)
+    last_us = max(s.start_us for s in silences)
+    last_silences = [s for s in silences if s.start_us == last_us]
+    assert sum(s.vantages for s in last_silences) == 6
+    assert {s.region: s.counted for s in last_silences if s.counted} == {"R1": 1, "R5": 1}
+    counts = await store.counts(*window)
+    assert {c.region: c.persons for c in counts if c.persons} == {"R0": 1, "R5": 1}
+    assert sum(cell.counted for cell in roll_up(await store.votes(*window), [], *window)) == 2
+
+
+async def test_what_arrived_after_an_instant_is_not_seen(store: Store) -> None:
+    await keep(
+        store, (taken(1), (blocked(),)), (replace(taken(2), received_us=T0 + HOUR), (blocked(),))
+    )
+    window = (T0 // MINUTE * MINUTE, T0 + HOUR, 300)
+    for before_us, seen in ((T0 + HOUR, 1), (T0 + HOUR + 1, 2), (T0, 0)):
+        votes = await store.votes(*window, received_before_us=before_us)
+        counts = await store.counts(*window, received_before_us=before_us)
+        assert (len(votes), sum(c.persons for c in counts)) == (seen, seen)

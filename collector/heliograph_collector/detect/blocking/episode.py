@@ -99,7 +99,7 @@ class BlockingEpisode:
         kind, layer, method = dominant_cause(failures)
         scope = enclosing_scope(p.scope for p in cells)
         return cls(
-            id=incident_id("reach", service, scope, started),
+            id=incident_id("reach", service, scope, started, (o.witness.nym for o in failures)),
             service=service,
             parts=cells,
             started=started,

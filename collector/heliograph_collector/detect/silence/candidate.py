@@ -232,8 +232,9 @@ class _Evaluation:
         started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
         outage = candidate.dark
         if outage is None:
+            scope = enclosing_scope(p.scope for p in cells)
             outage = candidate.dark = OutageEpisode(
-                id=incident_id("silence", "", enclosing_scope(p.scope for p in cells), started),
+                id=incident_id("silence", "", scope, started, (s.witness.nym for s in silent)),
                 country=candidate.country,
                 parts=cells,
                 started=started,

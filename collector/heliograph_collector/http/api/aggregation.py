@@ -16,6 +16,7 @@ from aiohttp import web
 
 from heliograph.experiments import REGISTRY, ooni_name
 from heliograph.units import DAY_US
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http.api import parameters
 from heliograph_collector.http.api.parameter_types import choice_parameter
 from heliograph_collector.http.api.parameters import QueryValues, parse, write_time
@@ -116,6 +117,7 @@ def build_query(
         k=k,
         listed_targets=sorted(listed_targets),
         listed_experiments=sorted(REGISTRY),
+        received_before_us=find_instant(now_us, k) if k > 1 else None,
         countries=values.get(parameters.PROBE_CC, ()),
         asns=values.get(parameters.PROBE_ASN, ()),
         experiments=[_EXPERIMENTS_BY_TEST.get(name, name) for name in test_names],

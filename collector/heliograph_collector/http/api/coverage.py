@@ -1,11 +1,13 @@
 """`/api/v1/coverage`: coverage gaps with reasons, and countries' coverage."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 from operator import attrgetter
 
 from aiohttp import web
 
 from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.aggregate.disclosure import BIN_S, find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
@@ -28,6 +30,7 @@ MAX_GAPS = 1_000
 _WEEK_US = 7 * DAY_US
 _MAX_SPAN_US = 366 * DAY_US
 UNMEASURED = "nobody_measured"
+TOO_FEW = "too_few_vantages"  # it begins when one vantage leaves, and ends when one comes
 
 
 class CoverageApi:
@@ -50,7 +53,7 @@ class CoverageApi:
             incident.scope.country for incident in self._incident_cache.all_incidents()
         }
         blind_times = [
-            *self._feed.list_gaps(since_us, until_us),
+            *hold_gaps(self._feed.list_gaps(since_us, until_us), now_us, snapshot.k),
             *_list_unmeasured(snapshot, since_us, until_us),
         ]
         gaps = list_gaps(blind_times, country, shown_countries if snapshot.k > 1 else None)
@@ -73,6 +76,27 @@ def _check_span(since_us: int, until_us: int) -> None:
             "The parameter since must be before until, by a year at most.",
             f"a time in the 366 days before {write_time(until_us)}",
         )
+
+
+def hold_gaps(blind_times: Iterable[BlindTime], now_us: int, k: int) -> list[BlindTime]:
+    """Hold gaps that begin and end with single vantages until the next instant of publication.
+
+    They are widened to whole steps between two instants.
+    """
+    if k <= 1:
+        return list(blind_times)
+    instant_us = find_instant(now_us, k)
+    step_us = BIN_S * SECOND_US
+    held = []
+    for blind in blind_times:
+        if blind.reason != TOO_FEW:
+            held.append(blind)
+        elif blind.since_us < instant_us:
+            is_over = blind.until_us is not None and blind.until_us <= instant_us
+            until_us = -(-(blind.until_us or 0) // step_us) * step_us if is_over else None
+            since_us = blind.since_us // step_us * step_us
+            held.append(replace(blind, since_us=since_us, until_us=until_us))
+    return held
 
 
 def list_gaps(

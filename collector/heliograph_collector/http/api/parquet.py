@@ -195,10 +195,22 @@ class DayFile:
             os.fsync(stream.fileno())
             digest = file_digest(stream, "sha256").hexdigest()
             size = stream.tell()
-        move_file(self._partial_path, self._path)
+        if _read_digest(self._path) == digest:  # its time would tell of a change that it hides
+            self._partial_path.unlink()
+        else:
+            move_file(self._partial_path, self._path)
         return WrittenDump(self._rows, size, digest)
 
     def abandon(self) -> None:
         if self._writer is not None:
             self._writer.close()
         self._partial_path.unlink(missing_ok=True)
+
+
+def _read_digest(path: Path) -> str:
+    """Return the digest of a file; "" if there is none."""
+    try:
+        with path.open("rb") as stream:
+            return file_digest(stream, "sha256").hexdigest()
+    except FileNotFoundError:
+        return ""

@@ -72,7 +72,9 @@ def render_country(
 ) -> str:
     country = view.country
     country_title = labels.country_name(view.country, t.lang)
-    timeline = replace(timeline, is_young=snapshot.at_us - timeline.starts[-1] < _YOUNG_BIN_US)
+    age_us = snapshot.at_us - timeline.starts[-1]
+    # Beyond k = 1 a bin is not public before it is over.
+    timeline = replace(timeline, is_young=snapshot.k > 1 or age_us < _YOUNG_BIN_US)
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
@@ -247,8 +249,8 @@ def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
 
     It is the one before if the bin has only begun and has too few vantages.
     """
-    *_, previous, current = track.marks
-    return previous if is_young and current is None and previous else current
+    *_, oldest, previous, current = track.marks
+    return current or previous or oldest if is_young else current
 
 
 def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:

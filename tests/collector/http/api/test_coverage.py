@@ -44,12 +44,12 @@ async def test_it_says_when_and_why(serve: Serve) -> None:
     assert asked == [(1641384000_000_000, NOW_US)]
 
 
-async def test_nobody_learns_to_the_microsecond_when_a_vantage_came_or_went(serve: Serve) -> None:
+async def test_nobody_learns_when_a_vantage_came_or_went(serve: Serve) -> None:
     """A country has too few from when the fifth left until another came."""
     few = gap(20, "too_few_vantages", "KZ")
     few = replace(few, since_us=few.since_us + 123_456, until_us=few.since_us + 300_654_321)
     (row,) = (await told(serve, evening(), list_gaps=lambda since_us, until_us: [few]))["blind"]
-    assert (row["from"], row["until"]) == ("2022-01-05T13:23:20Z", "2022-01-05T13:28:21Z")
+    assert (row["from"], row["until"]) == ("2022-01-05T13:20:00Z", "2022-01-05T13:30:00Z")
 
 
 async def test_hours_in_which_nobody_measured_are_blind_too(serve: Serve) -> None:

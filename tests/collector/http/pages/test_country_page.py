@@ -34,7 +34,7 @@ async def test_the_strip_tells_its_days(serve: Serve) -> None:
     world.votes += crowd(6, VerdictState.BLOCKED, NOW_US - 2 * HOUR, NOW_US, how=("dns", "bogon"))
     page = await open_page(serve, "/countries/KZ?window=week", world)
     labels = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
-    assert "reachable 4 Jan 07:00 to 5 Jan 11:00; blocked 5 Jan 11:00 to 5 Jan 14:00" in labels[0]
+    assert "reachable 4 Jan 07:00 to 5 Jan 11:00; blocked 5 Jan 11:00 to 5 Jan 13:00" in labels[0]
     assert "DNS: the name resolves to a private address" in page.text["service-telegram-now"]
     assert page.text["service-signal-now"].endswith("no data")
 
@@ -54,11 +54,11 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
     """Nor does anybody learn what that one found: on the page, in status and in the timeline."""
     dark_us = NOW_US // BIN_US * BIN_US
     world = World()
-    world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 3 * HOUR, dark_us - 4 * BIN_US)
-    world.votes += crowd(1, VerdictState.REACHABLE, dark_us - 4 * BIN_US, NOW_US)
+    world.votes += crowd(20, VerdictState.REACHABLE, NOW_US - 3 * HOUR, dark_us - 10 * BIN_US)
+    world.votes += crowd(1, VerdictState.REACHABLE, dark_us - 10 * BIN_US, NOW_US)
     world.silences += [
         SilenceCount(country="KZ", region="", asn=9198, access="fixed", start_us=at_us, vantages=19)
-        for at_us in range(dark_us - 4 * BIN_US, NOW_US, BIN_US)
+        for at_us in range(dark_us - 10 * BIN_US, NOW_US, BIN_US)
     ]
     page = await open_page(serve, "/countries/KZ", world, k_anonymity=5)
     assert page.text["service-telegram-now"].endswith("silent")
@@ -69,7 +69,7 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
         "unknown", 0, {"vantages": "0"},
     )  # fmt: skip
     asked = await client.get("/api/v1/timeline?country=KZ&service=telegram")
-    last = (await asked.json())["cells"][-1]
+    last = (await asked.json())["cells"][-2]  # the last bin that is over
     assert (last["state"], last["vantages"], last["silent"]) == ("unknown", 0, 10)
 
 

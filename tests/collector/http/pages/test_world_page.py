@@ -64,7 +64,7 @@ async def test_the_table_can_be_heard(serve: Serve) -> None:
     assert (scopes.count("col"), scopes.count("row")) == (5, 4)
     labels = [a["aria-label"] for tag, a in page.elements if a.get("class") == "strip"]
     assert len(labels) == 16
-    assert any("blocked 13:10 to 13:45" in (label or "") for label in labels)
+    assert any("blocked 13:10 to 13:40" in (label or "") for label in labels)
     assert any(a.get("aria-live") == "polite" for _, a in page.elements)
     assert next(a for tag, a in page.elements if tag == "html")["lang"] == "en"
 
