@@ -106,8 +106,8 @@ def _find_stale(marks: Sequence[DayMark], signature: str | None = None) -> dict[
 def build_cells_sql(clause: WhereClause) -> str:
     """Count the verdicts that `clause` selects, by k-anonymous cells.
 
-    k is a parameter (`AnonymityRule`). k counts established vantages, and no more than their network
-    prefixes; if it is 1, any vantage.
+    k is a parameter (`AnonymityRule`). k counts established vantages, and no more than their
+    network prefixes; if it is 1, any vantage.
     Networks of fewer than k vantages become network 0. A count of fewer than k vantages becomes 0,
     any other the next lower multiple of k. Blocking that too few vantages confirm is an anomaly.
     """

@@ -28,15 +28,15 @@ def test_missing_migrations_are_applied_and_recorded() -> None:
     apply_migrations(rest, LOCAL_SUBSTITUTIONS)
     assert len(rest.statements) < len(everything.statements)
     recorded = [s.split("(")[-1] for s in everything.statements if s.startswith("INSERT")]
-    assert recorded == [f"{n})" for n in range(1, 11)]
+    assert recorded == [f"{n})" for n in range(1, 12)]
     assert everything.statements[-1].startswith("INSERT INTO migrations")
     assert all("IF NOT EXISTS" in s or s.startswith("INSERT") for s in everything.statements)
     assert not any("$" in s for s in everything.statements)
 
 
 def test_newer_store_is_refused_untouched() -> None:
-    newer = Recorder(*range(1, 11), 999)
-    with pytest.raises(SchemaError, match="schema 999, this one knows 10"):
+    newer = Recorder(*range(1, 12), 999)
+    with pytest.raises(SchemaError, match="schema 999, this one knows 11"):
         apply_migrations(newer, LOCAL_SUBSTITUTIONS)
     assert len(newer.statements) == 1  # its own table of versions
 

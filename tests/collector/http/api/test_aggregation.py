@@ -17,7 +17,7 @@ from support.rows import T0, US, block, blocked, reachable, taken
 from support.site import Serve, raising
 
 URL = "https://www.news.example/"
-PAGE = blocked(method="block_page")
+PAGE = blocked(method="block_page", confirmed=True)
 DOWN = Verdict(state=VerdictState.DOWN, rule="x.down")
 
 
