@@ -6,6 +6,7 @@ read raises StateError, whose text names the cure.
 
 import base64
 import binascii
+import errno
 import fcntl
 import json
 import os
@@ -102,26 +103,30 @@ class State:
         try:
             replace_file(self.path(name), data, durable=durable)
         except OSError as error:
-            raise StateError(
-                f"Cannot write {self.path(name)} ({error.strerror}): make room, or let this user "
-                "write there."
-            ) from error
+            raise self._make_write_error(self.path(name), error) from error
+
+    @staticmethod
+    def _make_write_error(path: Path, error: OSError) -> StateError:
+        cure = "make room, or let this user write there"
+        if error.errno == errno.ENOTDIR:
+            cure = "choose another directory with --state"
+        return StateError(f"Cannot write {path} ({error.strerror}): {cure}.")
 
     def promote(self, name: str, target_name: str) -> None:
         """Replace one file by another, durably. Raises StateError."""
         try:
             move_file(self.path(name), self.path(target_name))
         except OSError as error:
-            raise StateError(
-                f"Cannot replace {self.path(target_name)} ({error.strerror})."
-            ) from error
+            raise self._make_write_error(self.path(target_name), error) from error
 
     def remove(self, name: str) -> None:
         """Remove a file if it exists. Raises StateError."""
         try:
             self.path(name).unlink(missing_ok=True)
         except OSError as error:
-            raise StateError(f"Cannot remove {self.path(name)} ({error.strerror}).") from error
+            raise StateError(
+                f"Cannot remove {self.path(name)} ({error.strerror}): let this user write there."
+            ) from error
 
     def read_json(self, name: str) -> dict[str, Any] | None:
         """Read a JSON object; return None without a file. Raises StateError."""
@@ -201,19 +206,28 @@ class State:
 
     @contextmanager
     def hold_lock(self) -> Iterator[None]:
-        """Lock the directory for this process alone. Raises StateLockedError."""
-        handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        """Lock the directory for this process alone. Raises StateLockedError, StateError."""
         try:
-            if not _acquire_lock(handle):
-                raise StateLockedError(
-                    f"Another heliograph-agent is running on {self.root}: stop it first, or use "
-                    "another --state."
-                )
-            os.ftruncate(handle, 0)
-            os.write(handle, f"{os.getpid()}\n".encode())
+            handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+        except OSError as error:
+            raise self._make_write_error(self.path(LOCK), error) from error
+        try:
+            self._take_lock(handle)
             yield
         finally:
             os.close(handle)
+
+    def _take_lock(self, handle: int) -> None:
+        if not _acquire_lock(handle):
+            raise StateLockedError(
+                f"Another heliograph-agent is running on {self.root}: stop it first, or use "
+                "another --state."
+            )
+        try:
+            os.ftruncate(handle, 0)
+            os.write(handle, f"{os.getpid()}\n".encode())
+        except OSError as error:
+            raise self._make_write_error(self.path(LOCK), error) from error
 
     def running_pid(self) -> int | None:
         """Return the process that holds the lock, or None."""

@@ -34,7 +34,8 @@ def replace_file(
             if durable:
                 os.fsync(stream.fileno())
         fresh.replace(path)
-    except OSError:
+    except OSError as error:
+        _name_file(error, path)
         with suppress(OSError):
             fresh.unlink(missing_ok=True)
         raise
@@ -46,16 +47,25 @@ def create_file(path: Path, content: bytes) -> bool:
     """Create a file of mode 0600 durably; False when another writer was first. Raises OSError."""
     from tempfile import NamedTemporaryFile  # an idle agent creates none
 
-    with NamedTemporaryFile(dir=path.parent, prefix=".new-") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-        try:
+    try:
+        with NamedTemporaryFile(dir=path.parent, prefix=".new-") as stream:
+            stream.write(content)
+            stream.flush()
+            os.fsync(stream.fileno())
             os.link(stream.name, path)
-        except FileExistsError:
-            return False
+    except FileExistsError:
+        return False
+    except OSError as error:
+        _name_file(error, path)
+        raise
     sync_folder(path.parent)
     return True
+
+
+def _name_file(error: OSError, path: Path) -> None:
+    """Let an error of the system name the file that the caller knows; a full disk names none."""
+    if error.errno is not None:
+        error.filename = str(path)
 
 
 def move_file(source: Path, target: Path) -> None:

@@ -86,7 +86,9 @@ def read_yaml(path: Path) -> YamlEntry:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
     except OSError as error:
-        raise YamlError(str(path), 0, f"cannot be read: {error.strerror}") from error
+        raise YamlError(
+            str(path), 0, f"cannot be read: {error.strerror}; name a file that this user may read"
+        ) from error
     return parse_yaml(content, str(path))
 
 

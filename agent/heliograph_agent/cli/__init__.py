@@ -59,11 +59,15 @@ def main(argv: Sequence[str]) -> int:
     except (AgentCommandError, StateError, AgentConfigError) as error:
         print_note(str(error))
         return 1
-    except KeyboardInterrupt:
-        print_note("stopped.")
-        return 1
     except BrokenPipeError:  # `heliograph-agent plan | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:  # that no command expected
+        place = error.filename or get_state(args).root
+        print_note(f"{place} cannot be used ({error.strerror}): make room, or let this user write.")
+        return 1
+    except KeyboardInterrupt:
+        print_note("stopped.")
         return 1
     return code
 

@@ -219,6 +219,15 @@ def _mark_all_offered(db: sqlite3.Connection) -> None:
         db.execute("ROLLBACK")
 
 
+# Of the disk, not of the file: the extra files beside a database need room and a writable place.
+_DISK_CODES = (
+    sqlite3.SQLITE_READONLY,
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+)
+
+
 @contextmanager
 def _open_spool(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.exists():
@@ -228,6 +237,8 @@ def _open_spool(path: Path) -> Iterator[sqlite3.Connection]:
             db.execute("PRAGMA secure_delete = ON")
             yield db
     except (sqlite3.Error, UnicodeDecodeError) as error:
-        raise SpoolError(
-            f"Cannot use {path} ({error}): start the agent once, which mends it, and try again."
-        ) from error
+        code = getattr(error, "sqlite_errorcode", 0) & 0xFF  # the primary code
+        cure = "start the agent once, which mends it, and try again"
+        if code in _DISK_CODES:
+            cure = "make room on that disk, and let this user write there"
+        raise SpoolError(f"Cannot use {path} ({error}): {cure}.") from error

@@ -86,10 +86,17 @@ def main(argv: Sequence[str]) -> int:
     except OSError as error:
         return _print_failure(describe_os_error(error.filename or "a file", error))
     except sqlite3.Error as error:
-        return _print_failure(describe_database_error("fleet.db", error))
+        return _print_failure(describe_database_error(_find_database(args), error))
     except KeyboardInterrupt:
         return _print_failure("stopped.")
     return code
+
+
+def _find_database(args: argparse.Namespace) -> Path:
+    """Return the database that commands open themselves, by its name alone if that is unknown."""
+    with suppress(CommandError):
+        return load_cli_config(args).data / "fleet.db"
+    return Path("fleet.db")
 
 
 def _print_failure(sentence: str) -> int:

@@ -88,8 +88,14 @@ def check_data_directory(data: Path) -> Finding:
     if not data.is_dir():
         sentence = f"{data} is missing: start `serve` once, with the same --config or --data."
         return Finding(Level.FAILURE, subject, sentence)
-    if not os.access(data, os.R_OK | os.W_OK | os.X_OK):
+    if not os.access(data, os.R_OK | os.X_OK):
         sentence = f"{data} is closed to this user: run doctor as the user that runs `serve`."
+        return Finding(Level.FAILURE, subject, sentence)
+    if not os.access(data, os.W_OK):
+        sentence = (
+            f"{data} cannot be written: run doctor as the user that runs `serve`, or mount and "
+            "make it writable."
+        )
         return Finding(Level.FAILURE, subject, sentence)
     secret_files = [path for path in (data / "keys").glob("*") if path.is_file()]
     for path in (data, *secret_files):

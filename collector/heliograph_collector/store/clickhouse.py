@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, TypeVar, TypeVarTuple, cast
 from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from heliograph_collector.store.directory_lock import DirectoryLock
+from heliograph_collector.store.disk_errors import describe_os_error
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -166,12 +167,15 @@ class ClickHouse:
                     handle.prepend_settings(interpreted)
             self.command("SELECT 1")
             database.close()
-        except StoreError:
+        except StoreError as error:
             self.close()
-            raise
+            if not self._engine.embedded or error.code in _NO_SPACE_CODES:
+                raise
+            cure = "move it away, then what the journal has comes back; or restore a backup"
+            raise StoreError(f"{error} If {location} is damaged, {cure}.", error.code) from error
         except OSError as error:
             self.close()
-            raise StoreError(f"The store {location} cannot be made: {error.strerror}.") from error
+            raise StoreError(describe_os_error(f"The store {location}", error)) from error
 
     def close(self) -> None:
         for handle in (self._writer, self._exporter, *self._readers):

@@ -33,4 +33,6 @@ def describe_database_error(file: Path | str, error: sqlite3.Error) -> str:
 def _find_cure(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return _FREE_SPACE
+    if number == errno.ENOENT:
+        return "name one that is there"
     return _MAKE_WRITABLE if number in (errno.EROFS, errno.EACCES, errno.EPERM) else _OTHER_PLACE

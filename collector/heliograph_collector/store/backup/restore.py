@@ -17,6 +17,7 @@ from heliograph_collector.store.backup.archive import (
     open_private,
 )
 from heliograph_collector.store.directory_lock import DirectoryLock
+from heliograph_collector.store.disk_errors import describe_os_error
 from heliograph_collector.store.journal.tables import read_last_position
 from heliograph_collector.store.store import Store, StoreError
 
@@ -37,10 +38,7 @@ async def restore_backup(reader: ArchiveReader, data: Path, store: Store) -> Non
                     await store.load_table(table, reader.read_table(table.name), data)
             await asyncio.to_thread(_restore_files, reader, files, data)
     except OSError as error:
-        raise BackupError(
-            f"{error.filename or data} cannot be written ({error.strerror}): free space, or name "
-            "another --data directory."
-        ) from error
+        raise BackupError(describe_os_error(error.filename or data, error)) from error
 
 
 def _build_refusal(reader: ArchiveReader, data: Path, *, is_whole: bool) -> BackupError:

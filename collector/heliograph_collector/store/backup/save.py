@@ -79,11 +79,14 @@ async def save_backup(
         if proof:
             await proof.prove(unfinished, key[0] if key else None)
         unfinished.rename(directory)
-    except (OSError, sqlite3.Error) as error:
-        reason = error.strerror if isinstance(error, OSError) else error
+    except OSError as error:
+        place = error.filename or directory
         raise BackupError(
-            f"{directory} cannot be written ({reason}): free space, or name another place."
+            f"{place} cannot be used ({error.strerror}): free space, let this user write there, or "
+            "name another place."
         ) from error
+    except sqlite3.Error as error:
+        raise BackupError(describe_database_error(f"A database in {data}", error)) from error
     finally:
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
     return manifest
