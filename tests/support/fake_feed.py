@@ -15,6 +15,7 @@ from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
@@ -52,6 +53,7 @@ class World:
     receipt: pb.Receipt = field(default_factory=lambda: pb.Receipt(status=pb.STATUS_STORED))
     problems: list[str] = field(default_factory=list)
     asked: list[MeasurementFilter] = field(default_factory=list)
+    imported: list[ImportedCell] = field(default_factory=list)
     clock: HandClock = field(default_factory=lambda: HandClock(wall=NOW_US))
 
     def feed(self, **changes: Any) -> Feed:
@@ -155,6 +157,10 @@ class FakeFeed(Feed):
 
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         return []
+
+    async def count_imported(self, filters: ImportedFilter) -> list[ImportedCell]:
+        cells = self.world.imported
+        return [c for c in cells if filters.country in ("", c.country)]
 
     def annotations(self, incident: str) -> list[AnnotationDocument]:
         return []

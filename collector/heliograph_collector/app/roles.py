@@ -79,6 +79,7 @@ from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
+from heliograph_collector.store.imported_results import FILE, ImportedReader
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
@@ -199,6 +200,7 @@ class PublishRole:
             sessions=sessions,
             detector=detector,
             annotations=annotations,
+            imported=ImportedReader(config.data / FILE),
             clock=context.clock,
             bus=context.bus,
             registry=context.registry,

@@ -13,6 +13,7 @@ from heliograph_collector.http.api.coverage import CoverageApi
 from heliograph_collector.http.api.docs_page import DocsPage
 from heliograph_collector.http.api.dumps import DumpRoutes
 from heliograph_collector.http.api.envelopes import MAX_BODY, EnvelopeApi, forwarded_for
+from heliograph_collector.http.api.imported import ImportedApi
 from heliograph_collector.http.api.incidents import IncidentApi
 from heliograph_collector.http.api.log import AlertLogApi
 from heliograph_collector.http.api.measurements import MeasurementApi
@@ -91,9 +92,9 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/api/v1/incidents", incident_api.list_incidents)
     app.router.add_get("/api/v1/incidents/{id}", incident_api.get_incident)
     app.router.add_get("/api/v1/log", AlertLogApi(feed).__call__)
-    app.router.add_get(
-        "/api/v1/coverage", CoverageApi(feed, incident_cache, snapshot_cache).__call__
-    )
+    coverage_api = CoverageApi(feed, incident_cache, snapshot_cache)
+    app.router.add_get("/api/v1/coverage", coverage_api.__call__)
+    app.router.add_get("/api/v1/imported", ImportedApi(feed).__call__)
     app.router.add_get("/feeds/incidents.atom", incident_api.get_atom)
     app.router.add_get("/feeds/incidents.json", incident_api.get_json_feed)
     dump_routes = DumpRoutes(feed, assets)

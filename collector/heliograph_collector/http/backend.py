@@ -15,6 +15,7 @@ from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
@@ -194,6 +195,10 @@ class Feed(Protocol):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         """List the times in which the collector was blind."""
+        ...
+
+    async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
+        """Count what was imported from other projects, by day."""
         ...
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:

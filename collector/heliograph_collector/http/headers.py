@@ -86,6 +86,7 @@ _PUBLIC_PATHS = frozenset(
         "/api/v1/incidents/{id}",
         "/api/v1/log",
         "/api/v1/coverage",
+        "/api/v1/imported",
         "/api/v1/stream",
         "/feeds/incidents.atom",
         "/feeds/incidents.json",

@@ -18,6 +18,7 @@ from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
 from heliograph.plan import Service
 from heliograph.services import Services
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.aggregate.query_cache import CellQueryCache
@@ -32,6 +33,7 @@ from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Block,
@@ -106,6 +108,12 @@ class AnnotationSource(Protocol):
         ...
 
 
+class ImportedSource(Protocol):
+    def count_cells(self, filters: ImportedFilter, bin_s: int) -> Sequence[ImportedCell]:
+        """Count what was imported from other projects. Raises StoreError."""
+        ...
+
+
 class ProblemSource(Protocol):
     def problems(self) -> Sequence[str]:
         """List reasons not to be ready, as sentences; empty if there are none."""
@@ -140,6 +148,7 @@ class LiveFeed(Feed):
         sessions: AgentSessions,
         detector: DetectorLog,
         annotations: AnnotationSource,
+        imported: ImportedSource,
         clock: Clock,
         bus: EventBus,
         registry: CollectorRegistry,
@@ -165,6 +174,7 @@ class LiveFeed(Feed):
         self._sessions = sessions
         self._detector = detector
         self._annotations = annotations
+        self._imported = imported
         self._parts: Sequence[ProblemSource] | None = None
         self._last_received_us: int | None = None
         Gauge(
@@ -264,6 +274,9 @@ class LiveFeed(Feed):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         return self._detector.list_gaps(since_us, until_us)
+
+    async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
+        return await asyncio.to_thread(self._imported.count_cells, filters, DAY_US // SECOND_US)
 
     def annotations(self, incident: str) -> Sequence[AnnotationDocument]:
         records = self._annotations.list_annotations(incident)

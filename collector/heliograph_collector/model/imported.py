@@ -21,6 +21,7 @@ class ImportSource:
 
 # License: https://github.com/ooni/license, data/LICENSE.md
 OONI = "ooni"
+MAX_CELLS = 10_000  # of one question; assumed
 IMPORT_SOURCES: Mapping[str, ImportSource] = {
     OONI: ImportSource(
         name="OONI",

@@ -15,11 +15,16 @@ from contextlib import closing
 from pathlib import Path
 
 from heliograph.units import SECOND_US
-from heliograph_collector.model.imported import ImportedCell, ImportedFilter, ImportedResult
+from heliograph_collector.model.imported import (
+    MAX_CELLS,
+    ImportedCell,
+    ImportedFilter,
+    ImportedResult,
+)
+from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.disk_errors import describe_database_error
 
 FILE = "imported.db"
-MAX_CELLS = 10_000  # of one question; assumed
 _BUSY_TIMEOUT_S = 10.0
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS results (
@@ -59,7 +64,7 @@ ORDER BY start_us, country, asn, test, target, source LIMIT :most
 """
 
 
-class ImportedResultsError(Exception):
+class ImportedResultsError(StoreError):
     """The file cannot be used; str() is a sentence with the cure."""
 
 
@@ -129,3 +134,17 @@ class ImportedResults:
                 return [ImportedCell(**dict(zip(names, row, strict=True))) for row in cursor]
         except sqlite3.Error as error:
             raise ImportedResultsError(describe_database_error(self._file, error)) from error
+
+
+class ImportedReader:
+    """Reader of the imported results, for one question at a time; without the file it has none."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+
+    def count_cells(self, filters: ImportedFilter, bin_s: int) -> list[ImportedCell]:
+        """Count as ImportedResults does. Raises ImportedResultsError."""
+        if not self._file.exists():
+            return []
+        with closing(ImportedResults(self._file)) as imported:
+            return imported.count_cells(filters, bin_s)

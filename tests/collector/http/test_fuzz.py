@@ -14,7 +14,13 @@ from support.site import Serve, raising
 
 PATHS = (
     *("/", "/api/v1/status", "/api/v1/timeline", "/api/v1/aggregation", "/api/v1/measurements"),
-    *("/api/v1/incidents", "/api/v1/log", "/api/v1/coverage", "/feeds/incidents.atom"),
+    *(
+        "/api/v1/incidents",
+        "/api/v1/log",
+        "/api/v1/coverage",
+        "/api/v1/imported",
+        "/feeds/incidents.atom",
+    ),
     *("/feeds/incidents.json", "/dumps/", "/dumps/index.json", "/openapi.json"),
 )
 NAMES = (

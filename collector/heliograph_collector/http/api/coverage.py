@@ -47,7 +47,7 @@ class CoverageApi:
         now_us = self._feed.clock.wall_us() // SECOND_US * SECOND_US
         until_us = values.get(UNTIL, now_us)
         since_us = values.get(SINCE, until_us - _WEEK_US)
-        _check_span(since_us, until_us)
+        check_span(since_us, until_us)
         snapshot = await self._snapshot_cache.current_snapshot()
         shown_countries = set(count_by_country(snapshot)) | {
             incident.scope.country for incident in self._incident_cache.all_incidents()
@@ -69,7 +69,8 @@ class CoverageApi:
         return respond_json(request, document, max_age_s=15)
 
 
-def _check_span(since_us: int, until_us: int) -> None:
+def check_span(since_us: int, until_us: int) -> None:
+    """Check that a window is in order and not too long. Raises Problem."""
     if not 0 < until_us - since_us <= _MAX_SPAN_US:
         raise bad_parameter(
             "since",

@@ -14,6 +14,7 @@ from heliograph_collector.http.api import (
     measurements,
     timeline,
 )
+from heliograph_collector.http.api import imported as imported_api
 from heliograph_collector.http.api.openapi_document import (
     ApiInfo,
     ApiServer,
@@ -35,7 +36,7 @@ from heliograph_collector.http.api.schemas import REF_PREFIX, build_schemas, sch
 from heliograph_collector.http.pages import front_page
 from heliograph_collector.incidents.published import feed, incident
 from heliograph_collector.incidents.published.log import LogDocument
-from heliograph_collector.model.published import files, measurement, status
+from heliograph_collector.model.published import files, imported, measurement, status
 
 Content = dict[str, MediaType]
 _TEXT = ValueSchema(type="string")
@@ -107,6 +108,13 @@ def _list_public_data() -> dict[str, OperationObject]:
             "Where and when we were blind, and why.",
             _json(status.BlindnessDocument),
             coverage.COVERAGE,
+        ),
+        "/api/v1/imported": _get(
+            "getImported",
+            "What other projects measured, by day, under their own licenses.",
+            _json(imported.ImportedDocument),
+            imported_api.IMPORTED,
+            responses={"503": _refusal("The file cannot be read.")},
         ),
         "/api/v1/stream": _get(
             "streamEvents",

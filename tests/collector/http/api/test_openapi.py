@@ -12,6 +12,7 @@ import pytest
 from heliograph_collector.http.api import (
     aggregation,
     coverage,
+    imported,
     incidents,
     log,
     measurements,
@@ -50,6 +51,7 @@ def test_it_names_each_route_and_no_other() -> None:
         *("/api/v1/status", "/api/v1/timeline", "/api/v1/timeline?asn=1", "/api/v1/aggregation"),
         *("/api/v1/aggregation?axis_x=domain&axis_y=probe_cc", "/api/v1/incidents"),
         *(f"/api/v1/incidents/{ALMATY}", "/api/v1/log", "/api/v1/coverage"),
+        *("/api/v1/imported", "/api/v1/imported?country=KZ"),
         *("/feeds/incidents.json", "/dumps/index.json", "/dumps/README.json"),
         *("/healthz", "/readyz"),
     ],
@@ -92,5 +94,6 @@ def test_examples_are_read_by_what_they_document() -> None:
         *incidents.FEED_PARAMETERS,
         *log.LOG_PARAMETERS,
         *coverage.COVERAGE,
+        *imported.IMPORTED,
     ):
         parameter.read(parameter.example)

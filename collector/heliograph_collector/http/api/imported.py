@@ -1,0 +1,77 @@
+"""`/api/v1/imported`: what other projects measured, by day, beside our own cells.
+
+It is their data, under their license, and all of it is public already; so no anonymity rule of ours
+applies. It is part of no cell, incident or daily file.
+"""
+
+from aiohttp import web
+
+from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.http.api.coverage import check_span
+from heliograph_collector.http.api.parameters import COUNTRY, SINCE, UNTIL, parse, write_time
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.headers import respond_json
+from heliograph_collector.model.imported import (
+    IMPORT_SOURCES,
+    MAX_CELLS,
+    ImportedCell,
+    ImportedFilter,
+)
+from heliograph_collector.model.published.imported import (
+    ImportedCellDocument,
+    ImportedDocument,
+    ImportSourceDocument,
+)
+
+IMPORTED = (COUNTRY, SINCE, UNTIL)
+_WEEK_US = 7 * DAY_US
+_MAX_AGE_S = 300
+
+
+class ImportedApi:
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    async def __call__(self, request: web.Request) -> web.Response:
+        values = parse(request.query, IMPORTED)
+        now_us = self._feed.clock.wall_us() // SECOND_US * SECOND_US
+        until_us = values.get(UNTIL, now_us)
+        since_us = values.get(SINCE, until_us - _WEEK_US)
+        check_span(since_us, until_us)
+        country = values.get(COUNTRY, "")
+        filters = ImportedFilter(since_us=since_us, until_us=until_us, country=country)
+        cells = await self._feed.count_imported(filters)
+        document = ImportedDocument(
+            since=write_time(since_us),
+            until=write_time(until_us),
+            sources=tuple(
+                ImportSourceDocument(
+                    id=id_,
+                    name=source.name,
+                    origin=source.origin,
+                    license=source.license,
+                    license_url=source.license_url,
+                )
+                for id_, source in IMPORT_SOURCES.items()
+            ),
+            cells=tuple(map(build_cell, cells)),
+            complete=len(cells) < MAX_CELLS,
+        )
+        return respond_json(request, document, max_age_s=_MAX_AGE_S)
+
+
+def build_cell(cell: ImportedCell) -> ImportedCellDocument:
+    return ImportedCellDocument(
+        source=cell.source,
+        country=cell.country,
+        asn=cell.asn,
+        test_name=cell.test,
+        target=cell.target,
+        start=write_time(cell.start_us),
+        reachable=cell.reachable,
+        blocked=cell.blocked,
+        down=cell.down,
+        unknown=cell.unknown,
+        newest=write_time(cell.newest_us),
+        lag_s=cell.lag_us // SECOND_US,
+    )

@@ -1,0 +1,42 @@
+"""What other projects measured, as published beside our own cells."""
+
+from msgspec import Struct
+
+from heliograph_collector.model.published.fields import Timestamp
+
+
+class ImportSourceDocument(Struct, frozen=True, kw_only=True):
+    """The project that measured, and the terms of its data."""
+
+    id: str
+    name: str
+    origin: str
+    license: str
+    license_url: str
+
+
+class ImportedCellDocument(Struct, frozen=True, kw_only=True):
+    """One day of a source's measurements on one target in one network, judged by our rules."""
+
+    source: str
+    country: str
+    asn: int
+    test_name: str
+    target: str
+    start: Timestamp
+    reachable: int
+    blocked: int
+    down: int
+    unknown: int
+    newest: Timestamp
+    lag_s: int  # age of the newest measurement when it was imported
+
+
+class ImportedDocument(Struct, frozen=True, kw_only=True):
+    """Measurements of other projects that the operator imported; none of them is a vote."""
+
+    since: Timestamp
+    until: Timestamp
+    sources: tuple[ImportSourceDocument, ...]
+    cells: tuple[ImportedCellDocument, ...]
+    complete: bool

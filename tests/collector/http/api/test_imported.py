@@ -1,0 +1,39 @@
+"""`/api/v1/imported`: other projects' results, under their names and licenses, and nowhere else."""
+
+from heliograph_collector.model.imported import ImportedCell
+from support.fake_feed import NOW_US, World
+from support.site import Serve
+
+HOUR_US = 3_600_000_000
+CELL = ImportedCell(
+    source="ooni", country="KZ", asn=9198, test="signal", target="", start_us=1_641_340_800_000_000,
+    bin_s=86_400, reachable=1, blocked=12, down=0, unknown=3, newest_us=NOW_US - 3 * HOUR_US,
+    imported_us=NOW_US - HOUR_US,
+)  # fmt: skip
+
+
+async def test_cells_name_their_source_and_lag(serve: Serve) -> None:
+    client = await serve(World(imported=[CELL]).feed())
+    body = await client.json("/api/v1/imported?country=KZ")
+    (source,) = body["sources"]
+    assert (source["id"], source["license"]) == ("ooni", "CC-BY-NC-SA-4.0")
+    assert body["cells"] == [{
+        "source": "ooni", "country": "KZ", "asn": 9198, "test_name": "signal", "target": "",
+        "start": "2022-01-05T00:00:00Z", "reachable": 1, "blocked": 12, "down": 0, "unknown": 3,
+        "newest": "2022-01-05T10:43:20Z", "lag_s": 7200,
+    }]  # fmt: skip
+    assert body["complete"] is True
+    assert (await client.json("/api/v1/imported?country=IT"))["cells"] == []
+
+
+async def test_imports_are_no_votes(serve: Serve) -> None:
+    """Twelve blocked measurements of others, and our status knows of nobody."""
+    client = await serve(World(imported=[CELL]).feed())
+    empty = await (await serve(World().feed())).json("/api/v1/status?country=KZ")
+    assert await client.json("/api/v1/status?country=KZ") == empty
+
+
+async def test_a_year_is_the_most(serve: Serve) -> None:
+    client = await serve(World().feed())
+    answer = await client.get("/api/v1/imported?since=2010-01-01T00:00:00Z")
+    assert answer.status == 400
