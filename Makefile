@@ -38,6 +38,7 @@ soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
 soak: export HELIOGRAPH_DISCLOSURE_WORLDS ?= 100
 soak: export HELIOGRAPH_FUZZ_S ?= 300
+soak: export HELIOGRAPH_ATTACK_S ?= 60
 soak: export HELIOGRAPH_FLEET ?= 10000
 soak: export HELIOGRAPH_BENCH_ROWS ?= 10000000
 soak: export HELIOGRAPH_BENCH_AGENTS ?= 3000

@@ -44,6 +44,7 @@ class CollectorProcess:
     grpc: str = f"{HOST}:0"
     http: str = f"{HOST}:0"
     process: asyncio.subprocess.Process | None = None
+    launcher: Sequence[str] = (sys.executable, "-m")  # before the module and its arguments
 
     @property
     def pid(self) -> int:
@@ -53,7 +54,7 @@ class CollectorProcess:
         """Start it on the same ports as before. Raises CollectorProcessError."""
         with self.log.open("ab") as output:
             self.process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "heliograph_collector", "serve"),
+                *(*self.launcher, "heliograph_collector", "serve"),
                 *("--data", str(self.data), "--config", str(self.data.with_suffix(".yml"))),
                 *("--grpc", self.grpc, "--http", self.http),
                 stdin=asyncio.subprocess.DEVNULL,
@@ -138,6 +139,7 @@ async def start_collector(
     clock: Clock,
     log: Path | None = None,
     settings: Mapping[str, object] | None = None,
+    launcher: Sequence[str] = (sys.executable, "-m"),
 ) -> AsyncIterator[tuple[CollectorProcess, InviteLines]]:
     """Start a collector with invites for all actors; kill it at the end of the block.
 
@@ -167,7 +169,7 @@ async def start_collector(
             )
             for role in ("volunteer", "control")
         ]
-    collector = CollectorProcess(data, log or folder / "collector.log")
+    collector = CollectorProcess(data, log or folder / "collector.log", launcher=launcher)
     try:
         await collector.start()
         yield (
