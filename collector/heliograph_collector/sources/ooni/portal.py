@@ -11,7 +11,7 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import parse_qsl, urljoin, urlsplit
 
-from heliograph_collector.sources.ooni.archival import is_address, is_public, parse_certificate
+from heliograph_collector.sources.ooni.archival import is_address, parse_certificate
 from heliograph_collector.sources.ooni.document import HandshakeRow, OoniKeys, RequestRow
 from heliograph_collector.sources.ooni.http_facts import extract_title, get_header, parse_scheme
 
@@ -33,10 +33,18 @@ _NAMES = re.compile(
     # words of their own
     r"(?<![a-z])(?:guests?|splash|top-?up|recharge|refill|unpaid|overdue|dues|debts?|invoices?|"
     r"(?:low|no|zero)?-?balance|no-?(?:money|credit)|bill(?:ing|s)?|pay(?:ments?)?|suspend(?:ed)?|"
-    r"oplata|balans|dolg)(?![a-z])",
+    # guest, invoice, debt, balance, payment and credit in Russian, Turkish, Spanish, Portuguese,
+    # French, German, Persian and Indonesian, as providers write them in names
+    r"oplata|balans|dolg|zadolzhennost|misafir|fatura|borc|odeme|bakiye|invitados?|factura|deuda|"
+    r"pago|saldo|recarga|visiteurs?|facture|solde|gast|rechnung|guthaben|bedehi|sharj|tamdid|"
+    r"tagihan|pulsa|kuota)(?![a-z])",
     re.IGNORECASE,
 )
-_LOGIN = re.compile(r"login|logon|auth|portal|guest|register|welcome", re.IGNORECASE)
+_LOGIN = re.compile(
+    r"log-?[io]n|sign-?in|auth|portal|guest|register|welcome|giris|anmeld|connexion|acceso|vhod|"
+    r"vojti|masuk",
+    re.IGNORECASE,
+)
 _TITLE = re.compile(
     r"captive portal|hotspot|(?:wi-?fi|wlan|guest|network) (?:log-?in|access|portal|sign)|"
     r"(?:log-?in|sign-?in|connect|welcome) to (?:the |our |your )?(?:free |guest )?"
@@ -93,7 +101,8 @@ def _leads_to_portal(url: str, target: str) -> bool:
     if parameters & PARAMETERS or _MAC.search(aim.query):
         return True
     place = f"{host}{aim.path}"
-    is_local = (is_address(host) and not is_public(host)) or host.endswith((".lan", ".local"))
+    # a gateway has no name in the public DNS; Cisco's calls itself 1.1.1.1 or 192.0.2.1
+    is_local = is_address(host) or "." not in host or host.endswith((".lan", ".local"))
     return bool(_NAMES.search(place)) or (is_local and bool(_LOGIN.search(aim.path)))
 
 
