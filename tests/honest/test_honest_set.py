@@ -73,14 +73,14 @@ def test_documents_are_of_the_format_that_oonis_own_reader_takes() -> None:
             assert loaded.probe_cc == document["probe_cc"]
 
 
-@pytest.mark.parametrize("change", mutation.CHANGES, ids=lambda change: change.__name__)
 def test_names_addresses_and_order_decide_nothing(
-    change: mutation.Change, outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
+    outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     folder = tmp_path_factory.mktemp("changed")
     moved = []
     for outcome in select_written(outcomes):
-        changed = change(outcome.case, Random(f"{SEED} {outcome.case.case}"))
+        random = Random(f"{SEED} {outcome.case.case}")
+        changed = mutation.change_immaterial_facts(outcome.case, random)
         if changed is None:
             continue
         state = judge_documents(outcome.case, changed, folder).state

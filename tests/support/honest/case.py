@@ -15,7 +15,7 @@ import yaml
 HONEST = Path(__file__).parents[2] / "honest"
 PACKETS = "packets.yml"  # played in the lab
 KNOWN_PACKET_FAILURES = "known_packet_failures.yml"
-PEERS: Mapping[str, Mapping[str, str]] = {"DE": {}, "FR": {}, "US": {}}  # where all works
+PEERS: dict[str, Mapping[str, str]] = {"DE": {}, "FR": {}, "US": {}}  # where all works
 KNOWN_FAILURES = "known_failures.yml"
 Grade: TypeAlias = Literal["right", "wrong", "grave"]
 Facts: TypeAlias = Mapping[str, Any]
@@ -79,7 +79,7 @@ class Messenger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     test: str
     fails: Mapping[str, str] = {}
-    peers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=lambda: dict(PEERS))
+    peers: Mapping[str, Mapping[str, str]] = msgspec.field(default_factory=PEERS.copy)
     cc: str = "IR"
     asn: int = 44244
     target: str = ""  # of stunreachability

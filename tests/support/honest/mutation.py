@@ -2,10 +2,10 @@
 
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from functools import partial
 from ipaddress import ip_address
 from random import Random
-from typing import TypeAlias
 
 import msgspec
 
@@ -14,36 +14,20 @@ from support.honest.ooni_frame import Json, host_of, is_failure
 from support.honest.score import build_documents
 from support.honest.web_document import is_bogon, list_ends
 
-Change: TypeAlias = Callable[[Case, Random], Sequence[Json] | None]
 LISTED = ("blocked_by_dns", "chosen_resolvers")  # their addresses are on public lists
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 ROWS = ("queries", "tcp_connect", "tls_handshakes")
 ANOTHER = "151.101.193.140"  # an address that no case uses
 
 
-def rename_site(case: Case, random: Random) -> Sequence[Json] | None:
-    """Give the site another name; certificates are made for it."""
-    if case.web is None or (case.web.cert and case.web.cert.file):
-        return None
-    old = host_of(case.web.url).removeprefix("www.")
-    new = f"{random.choice('abcdefgh')}{random.randrange(10**6)}-site.org"
-    return build_documents(_replace_text(case, old, new))
+def change_immaterial_facts(case: Case, random: Random) -> Sequence[Json] | None:
+    """Return documents with other names and addresses, and rows or peers in another order.
 
-
-def renumber_addresses(case: Case, random: Random) -> Sequence[Json] | None:
-    """Move public IPv4 addresses within their /16."""
-    if case.web is None or case.kind in LISTED:
-        return None
-    shift = random.randrange(1, 100)
-    text = ADDRESS.sub(lambda match: _renumber(match[0], shift), json.dumps(_builtins(case)))
-    return build_documents(msgspec.convert(json.loads(text), Case))
-
-
-def shuffle_rows(case: Case, random: Random) -> Sequence[Json] | None:
-    """Shuffle rows, or a messenger's peers; the order of redirects has a meaning."""
+    The order of redirects has a meaning and stays.
+    """
     if case.native is not None:
         return None
-    own, *peers = build_documents(case)
+    own, *peers = build_documents(renumber_addresses(rename_site(case, random), random))
     random.shuffle(peers)
     if case.web is not None:
         for name in ROWS:
@@ -51,7 +35,22 @@ def shuffle_rows(case: Case, random: Random) -> Sequence[Json] | None:
     return [own, *peers]
 
 
-CHANGES: tuple[Change, ...] = (rename_site, renumber_addresses, shuffle_rows)
+def rename_site(case: Case, random: Random) -> Case:
+    """Give the site another name; a certificate is made for it, unless it is a real one."""
+    if case.web is None or (case.web.cert and case.web.cert.file):
+        return case
+    old = host_of(case.web.url).removeprefix("www.")
+    new = f"{random.choice('abcdefgh')}{random.randrange(10**6)}-site.org"
+    return _replace_text(case, old, new)
+
+
+def renumber_addresses(case: Case, random: Random) -> Case:
+    """Move public IPv4 addresses within their /16, unless public lists name them."""
+    if case.web is None or case.kind in LISTED:
+        return case
+    shift = random.randrange(1, 100)
+    text = ADDRESS.sub(partial(_renumber, shift), json.dumps(_builtins(case)))
+    return msgspec.convert(json.loads(text), Case)
 
 
 def add_working_address(case: Case) -> Case | None:
@@ -89,11 +88,11 @@ def _builtins(case: Case) -> Json:
     return facts
 
 
-def _renumber(text: str, shift: int) -> str:
+def _renumber(shift: int, match: re.Match[str]) -> str:
     try:
-        ip_address(text)
+        ip_address(match[0])
     except ValueError:
-        return text
-    first, second, third, last = text.split(".")
+        return match[0]
+    first, second, third, last = match[0].split(".")
     moved = f"{first}.{second}.{(int(third) + shift) % 256}.{last}"
-    return text if is_bogon(text) or is_bogon(moved) else moved
+    return match[0] if is_bogon(match[0]) or is_bogon(moved) else moved
