@@ -8,19 +8,32 @@ import os
 import random
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from importlib.resources import files
 from pathlib import Path
 
 import pytest
 
+from heliograph.codec import epoch_to_pb, measurement_to_pb
+from heliograph.failure import Operation
+from heliograph.observation import Epoch, Observation
 from heliograph.services import parse_services
+from heliograph.v1 import envelope_pb2
 from heliograph.yaml_document import YamlError, parse_yaml
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.app.commands import judge_files
 from heliograph_collector.config.plan_file import parse_plan
-from heliograph_collector.sources.complaints import ImportRefusedError
-from heliograph_lab.evaluate.event.formats import load_event
+from heliograph_collector.detect.signal_reader import SignalReader
+from heliograph_collector.model.records import RowKind
+from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
+from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_lab.evaluate.event.formats import load_event, read_ooni_replay
+from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
+from support import results
 from support.fuzzing import Fuzzer
+from support.journal_rows import SECRET, upload
 
 FIXTURES = Path(__file__).parents[1] / "heliograph_lab/evaluate/event/fixtures"
 SERVICES = files("heliograph").joinpath("services.yml").read_bytes()
@@ -43,6 +56,14 @@ OONI = {
                     "dns": {"addrs": ["93.184.216.34"], "failure": None}},
     },
 }  # fmt: skip
+SCENARIO = min((path.read_bytes() for path in list_shipped()), key=len)
+STEP = Observation(operation=Operation.RESOLVE, started_us=0, duration_us=3)
+BATCH = envelope_pb2.Batch(
+    agent=bytes(16),
+    sequence=1,
+    epochs=[epoch_to_pb(Epoch(id="e1", started_us=1, country="KZ"))],
+    measurements=[measurement_to_pb(results.measurement("example.org", observations=(STEP,)))],
+).SerializeToString()
 SECONDS = float(os.environ.get("HELIOGRAPH_FUZZ_S", "0"))
 INPUTS = 150
 MAX_STEPS = 2_000_000  # lines of ours for 16 KiB; the seeds take up to 100,000
@@ -59,6 +80,28 @@ def _read_ooni(file: Path, data: bytes) -> None:
         pass
 
 
+def _read_replay(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    read_ooni_replay([file], Complaints())
+
+
+def _read_scenario(file: Path, data: bytes) -> None:
+    file.write_bytes(data)
+    load_scenario(file)
+
+
+def _read_journal(_file: Path, data: bytes) -> None:
+    """What replays and detectors read again of a row, by whatever version it was written."""
+    body = compress_frame(data)
+    row = upload("anna", 1, [])
+    for kind in (RowKind.ENVELOPE, RowKind.ARRIVAL, RowKind.FAULT):
+        content = body if kind is RowKind.ENVELOPE else data
+        changed = replace(row, kind=kind, body=content)
+        read_rows([changed], Pseudonyms(SECRET))
+        for _ in SignalReader(SECRET).read_row(changed):
+            pass
+
+
 def _read_services(_file: Path, data: bytes) -> None:
     parse_services(data, "services.yml")
 
@@ -72,6 +115,9 @@ IMPORTERS: dict[str, tuple[Callable[[Path, bytes], None], str, bytes]] = {
     "csv": (_read_event, "ioda-export-IR.csv", (FIXTURES / "ioda-export-IR.csv").read_bytes()),
     "atlas": (_read_event, "x.jsonl", (FIXTURES / "atlas-connections.jsonl").read_bytes()),
     "ooni": (_read_ooni, "x.json", json.dumps(OONI).encode()),
+    "replay": (_read_replay, "x.json", json.dumps(OONI).encode()),
+    "scenario": (_read_scenario, "x.yml", SCENARIO),
+    "journal": (_read_journal, "", BATCH),
     "services": (_read_services, "", SERVICES[:3_000]),
     "plan": (_read_plan, "", PLAN),
 }

@@ -22,6 +22,7 @@ from heliograph_collector.fleet import Fleet, format_invite, open_keyring
 from heliograph_collector.fleet.plans import issue_plan
 from heliograph_lab.simulate.addresses import write_tables
 from heliograph_lab.simulate.script import Actor
+from heliograph_lab.simulate.subscriber import open_plain_session
 
 HOST = "127.0.0.1"
 START_S = 60.0
@@ -90,12 +91,11 @@ class CollectorProcess:
 
     async def wait_until_ready(self) -> None:
         """Wait until the store is open. Raises CollectorProcessError."""
-        async with aiohttp.ClientSession(
-            timeout=aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
-        ) as session:
+        limits = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
+        async with open_plain_session(self.http, limits) as session:
             for _ in range(int(START_S / _READY_POLL_S)):
                 with suppress(aiohttp.ClientError, TimeoutError):
-                    async with session.get(f"http://{self.http}/readyz") as answer:
+                    async with session.get("/readyz") as answer:
                         if answer.status == 200:
                             return
                 await asyncio.sleep(_READY_POLL_S)

@@ -16,6 +16,17 @@ _MAX_EVENT = 1_048_576
 _UNMEASURED = "nobody_measured"  # the reason of gaps of services, irrelevant to silences
 
 
+def open_plain_session(http: str, limits: aiohttp.ClientTimeout) -> aiohttp.ClientSession:
+    """Open a session with a collector; its answers are never decompressed, so none is a bomb."""
+    return aiohttp.ClientSession(
+        f"http://{http}",
+        timeout=limits,
+        read_bufsize=_MAX_EVENT,
+        auto_decompress=False,
+        headers={"Accept-Encoding": "identity"},
+    )
+
+
 IncidentScope = Mapping[str, str | int | None]  # country, region, asn, access, service
 
 
@@ -73,9 +84,7 @@ class IncidentSubscriber:
     async def run(self) -> None:
         """Follow the stream and reconnect; never returns."""
         limits = aiohttp.ClientTimeout(total=None, sock_connect=_REQUEST_TIMEOUT_S, sock_read=60.0)
-        async with aiohttp.ClientSession(
-            f"http://{self.http}", timeout=limits, read_bufsize=_MAX_EVENT
-        ) as session:
+        async with open_plain_session(self.http, limits) as session:
             while True:
                 with suppress(aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError):
                     await self._follow_stream(session)
@@ -103,7 +112,7 @@ class IncidentSubscriber:
         limits = aiohttp.ClientTimeout(total=_REQUEST_TIMEOUT_S)
         try:
             async with (
-                aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session,
+                open_plain_session(self.http, limits) as session,
                 session.get("/api/v1/coverage") as answer,
             ):
                 body = await answer.read() if answer.status == 200 else b"{}"
