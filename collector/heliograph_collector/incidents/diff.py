@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 
 from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.incidents.incident import (
@@ -26,12 +27,15 @@ _STEP_TOLERANCE = 1e-3  # votes are written with three digits
 def coarsen(incident: Incident, min_votes: float) -> Incident:
     """Round votes down to steps, shares and confidence to tenths, and widen brackets.
 
+    Cells are in the order of their names.
+
     Networks are at most the votes. A second rounding changes nothing. With `min_votes` (the k of
     k-anonymity) of 1 or less the incident is unchanged.
     """
     if min_votes <= 1:
         return incident
-    parts = tuple(_coarsen_cell(part, min_votes) for part in incident.parts)
+    parts = _coarsen_cells(incident.parts, min_votes)
+    votes = sum(part.votes for part in parts)
     step_us = choose_step_us((part.votes for part in parts), min_votes)
     return replace(
         incident,
@@ -42,7 +46,8 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
         suspected_us=_floor(incident.suspected_us, step_us),
         confirmed_us=_floor_optional(incident.confirmed_us, step_us),
         closed_us=_floor_optional(incident.closed_us, step_us),
-        confidence=_floor_tenths(incident.confidence),
+        # Of rounded votes: nine agree with 0.9 and eight with 0.8, and both are "5-9".
+        confidence=_floor_tenths(min(incident.confidence, votes / (votes + 1))),
     )
 
 
@@ -55,6 +60,12 @@ def choose_step_us(votes: Iterable[float], k: float) -> int:
     return SECOND_US if is_fine else ROUGH_US
 
 
+def _coarsen_cells(cells: Iterable[AffectedCell], min_votes: float) -> tuple[AffectedCell, ...]:
+    """Coarsen cells, ordered by name: the detector's order tells which has more votes."""
+    coarse_cells = (_coarsen_cell(cell, min_votes) for cell in cells)
+    return tuple(sorted(coarse_cells, key=attrgetter("scope")))
+
+
 def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
     step = next((s for s in STEPS if cell.votes >= s - _STEP_TOLERANCE), cell.votes)
     votes = max(step, min_votes)
@@ -65,7 +76,7 @@ def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
 
 
 def _coarsen_phase(phase: PhaseChange, min_votes: float) -> PhaseChange:
-    cells = tuple(_coarsen_cell(cell, min_votes) for cell in phase.parts)
+    cells = _coarsen_cells(phase.parts, min_votes)
     step_us = choose_step_us((cell.votes for cell in cells), min_votes)
     return replace(
         phase,

@@ -39,6 +39,20 @@ def test_networks_tell_no_more_of_how_many_voted_than_votes_do() -> None:
     assert coarsen(cut, 1) is cut, "where nobody asks for anonymity all is told"
 
 
+def test_neither_confidence_nor_order_tells_more_than_the_bands() -> None:
+    """Five and nine of a band agree with 0.8 and 0.9; of two cells the larger one came first."""
+
+    def tell(*votes: float) -> object:
+        cells = tuple(part(n, "KZ", "", asn) for asn, n in enumerate(votes, 1))
+        agreement = sum(votes) / (sum(votes) + 1)
+        detected = sorted(cells, key=lambda cell: -cell.votes)
+        return coarsen(silence(parts=tuple(detected), confidence=agreement), 5)
+
+    assert tell(5) == tell(9)
+    assert tell(5, 9) == tell(9, 5)
+    assert tell(12, 31) == tell(19, 49)
+
+
 @given(st.floats(0, 99), st.floats(0, 1), st.integers(2, 60))
 def test_coarse_is_coarse_already(votes: float, share: float, least: int) -> None:
     """Else every restart would revise what was said."""
