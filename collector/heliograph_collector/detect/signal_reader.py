@@ -195,7 +195,7 @@ class SignalReader:
 
 def _parse_fault(row: JournalRow) -> Iterator[VantageSignal]:
     """Yield the fault of a row; skip malformed bodies and unknown reasons."""
-    with suppress(ValueError, TypeError, AttributeError):
+    with suppress(ValueError, TypeError, AttributeError, RecursionError):
         content = json.loads(row.body)
         reason = FaultReason(content.get("why", ""))
         country = str(content.get("country", ""))

@@ -200,7 +200,7 @@ def _parse_fault_reason(body: bytes) -> str:
     """Parse the reason of a collector fault, "" for another version's format."""
     try:
         fault = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return ""
     return str(fault.get("why", ""))[:32] if isinstance(fault, dict) else ""
 
