@@ -12,9 +12,9 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
 from heliograph_collector.incidents.published.incident import IncidentSummary
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
     JudgedMeasurement,
-    MeasurementFilter,
     MeasurementPage,
     SilenceCount,
     VerdictState,

@@ -23,7 +23,7 @@ from heliograph_collector.judge.features import ComparisonInput, extract_feature
 from heliograph_collector.judge.fingerprint_evidence import name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
-from heliograph_collector.judge.service_verdict import SERVICE_RULES, judge_service
+from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
 from heliograph_collector.model.records import (
     ControlView,
     PeerComparison,
@@ -128,12 +128,12 @@ def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
 
 
 def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
-    """Replace a blocked verdict by unknown where its endpoint was interrupted.
+    """Replace a blocked or partial verdict by unknown where its endpoint was interrupted.
 
     The verdict on the whole target (endpoint "") may depend on any endpoint, so an interruption of
     any endpoint counts for it.
     """
-    if verdict.state is not VerdictState.BLOCKED:
+    if verdict.state not in (VerdictState.BLOCKED, VerdictState.PARTIAL):
         return verdict
     interrupted_indices = find_interrupted(measurement, verdict.endpoint or None)
     if not interrupted_indices:
@@ -190,7 +190,8 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
         return (*verdicts, _judge_anchors(verdicts))
     if experiment in SERVICE_COMPARISONS:
         return SERVICE_COMPARISONS[experiment](record, control, verdicts)
-    return (*verdicts, judge_service(verdicts, control.groups))
+    verdicts = discount_flaky(verdicts, control.peer_comparisons)
+    return (*verdicts, judge_service(verdicts, control.groups, control.functions))
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:

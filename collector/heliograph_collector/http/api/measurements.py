@@ -38,10 +38,10 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import answer_json
 from heliograph_collector.http.problem import Problem, bad_parameter
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.published.measurement import MeasurementsDocument
 from heliograph_collector.model.records import (
     ControlView,
-    MeasurementFilter,
     ReceivedMeasurement,
     Verdict,
     VerdictState,

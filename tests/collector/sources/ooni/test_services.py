@@ -254,7 +254,7 @@ RETIRED, RARE = "textsecure-service.whispersystems.org", "api.backup.signal.org"
         (RETIRED, RESETS, OLD, "blocked"),
         (RETIRED, RESETS, NEW, "reachable"),
         (RARE, MUTE, NEW, "reachable"),
-        (RARE, RESETS, NEW, "blocked"),
+        (RARE, RESETS, NEW, "partial"),
         ("chat.signal.org", MUTE, NEW, "blocked"),
     ],
 )
