@@ -204,7 +204,7 @@ def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
         target=measurement.target,
         state=overall.state.value if overall else "",
         how=labels.describe_method(overall.layer, overall.method) if overall else "",
-        rule=overall.rule if overall else "",
+        rule=f"{overall.rule} {overall.fingerprint}".rstrip() if overall else "",
     )
 
 

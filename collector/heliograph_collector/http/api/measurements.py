@@ -89,6 +89,8 @@ def _add_conclusion(
     keys.blocking = _classify_blocking(record, overall)
     if overall:
         keys.x_heliograph_rule = overall.rule
+        keys.x_heliograph_fingerprint = overall.fingerprint or None
+        keys.x_heliograph_confirmed = overall.confirmed
         keys.x_heliograph_state = overall.state.value
         keys.x_heliograph_method = overall.method
     keys.x_heliograph_link = record.link.value

@@ -128,8 +128,12 @@ class FingerprintLibrary:
 
     def watch(self, directory: Path) -> None:
         """Use the directory's lists from now on."""
+        if directory == self._directory:
+            return
         self._directory = directory
-        self._stamp = ()
+        if self._stamp:  # the lists of another directory
+            self._index = None
+            self._stamp = ()
         self.refresh()
 
     def refresh(self) -> None:
@@ -187,11 +191,20 @@ def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
 
 
 def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
-    """Rank a block page's own address first, then the longest pattern; vague words last."""
+    """Rank a block page's own address first, then the longest pattern.
+
+    A block by words that no country's page is known for comes after all others, as it confirms
+    nothing; vague words come last.
+    """
     if fingerprint.scope is Scope.VAGUE:
-        return 0, fingerprint.weight, False
-    is_address = fingerprint.is_blocking and fingerprint.has_address
-    return 2 if is_address else 1, fingerprint.weight, not fingerprint.is_blocking
+        rank = 0
+    elif not fingerprint.is_blocking:
+        rank = 2
+    elif fingerprint.has_address:
+        rank = 3
+    else:
+        rank = 2 if fingerprint.countries else 1
+    return rank, fingerprint.weight, not fingerprint.is_blocking
 
 
 def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
