@@ -80,6 +80,7 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
     experiment = entry.get("experiment", "web")
     here = measurement(entry.get("here", []), experiment=experiment)
     here = replace(here, target=entry.get("target", here.target))
+    here = replace(here, started_us=int(entry.get("at_s", here.started_us / 1e6) * 1e6))
     here = replace(here, not_measured=entry.get("not_measured", ""), link=_link(entry, "link"))
     verdict = entry["verdict"]
     return Scenario(

@@ -65,6 +65,10 @@ class ConnectionAttempt:
     def is_ipv6(self) -> bool:
         return ":" in self.address
 
+    @property
+    def protocol(self) -> str:
+        return "udp" if any(s.observation.udp for s in self.steps) else "tcp"
+
     def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
@@ -219,19 +223,26 @@ EMPTY_VIEW = EndpointView((), ())
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
     """Build the view of all observations that carry this endpoint label."""
-    lookups: list[ObservedStep] = []
+    lookups = tuple(
+        ObservedStep(index, observation)
+        for index, observation in enumerate(observations)
+        if observation.endpoint == label and observation.operation is Operation.RESOLVE
+    )
+    return EndpointView(lookups, build_attempts(observations, label), url=url)
+
+
+def build_attempts(
+    observations: Sequence[Observation], label: str | None = None
+) -> tuple[ConnectionAttempt, ...]:
+    """Build the connections of one endpoint label, or of all when `label` is None."""
     connections: dict[int, list[ObservedStep]] = {}
     for index, observation in enumerate(observations):
-        if observation.endpoint != label:
+        if observation.operation is Operation.RESOLVE or label not in (None, observation.endpoint):
             continue
-        if observation.operation is Operation.RESOLVE:
-            lookups.append(ObservedStep(index, observation))
-        else:
-            connections.setdefault(_find_root(observations, index), []).append(
-                ObservedStep(index, observation)
-            )
-    attempts = tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
-    return EndpointView(tuple(lookups), attempts, url=url)
+        connections.setdefault(_find_root(observations, index), []).append(
+            ObservedStep(index, observation)
+        )
+    return tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
 
 
 def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:

@@ -208,7 +208,7 @@ def _reject_private(observation: Observation, observations: Sequence[Observation
     }
     if any(end and end.address in dns.addresses for end in proven):
         return observation
-    return replace(observation, failure=Failure.DNS_BOGON_ERROR, dns=replace(dns, answers=()))
+    return replace(observation, failure=Failure.DNS_BOGON_ERROR)
 
 
 def _is_verified(observation: Observation) -> bool:
@@ -229,9 +229,12 @@ def presume_passed(observation: Observation) -> Observation:
     has_chain = observation.tls is not None and observation.tls.chain
     if observation.failure is None and observation.exchange is None and not has_chain:
         return observation
+    dns = observation.dns
+    if dns is not None and observation.failure is not None:
+        dns = replace(dns, answers=())  # what the vantage rejected is no answer of the control
     tls = replace(observation.tls, chain=()) if observation.tls else None
     exchange = replace(observation.exchange, differences=()) if observation.exchange else None
-    return replace(observation, failure=None, tls=tls, exchange=exchange)
+    return replace(observation, failure=None, dns=dns, tls=tls, exchange=exchange)
 
 
 def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:
