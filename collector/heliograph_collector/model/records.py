@@ -288,6 +288,7 @@ class StoredVote:
     method: str
     reachable_endpoints: int
     endpoints: int
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -58,7 +58,7 @@ def query_single_votes(service: str, country: str, since_us: int, until_us: int)
     clause.add_condition("country = {country:String}", country=country)
     sql = f"""
 SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
-  seniority, state, layer, method, reachable_endpoints, endpoints
+  seniority, state, layer, method, reachable_endpoints, endpoints, function
 FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1})
 
