@@ -45,23 +45,23 @@ class ObservedStep:
         return self.observation.failure in LOCAL_FAILURES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConnectionAttempt:
     """One connection and all steps over it."""
 
     steps: tuple[ObservedStep, ...]
 
-    @property
+    @cached_property
     def address(self) -> str:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((canonicalize(end.address) for end in ends if end), "")
 
-    @property
+    @cached_property
     def port(self) -> int:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((end.port for end in ends if end), 0)
 
-    @property
+    @cached_property
     def is_ipv6(self) -> bool:
         return ":" in self.address
 
@@ -72,11 +72,11 @@ class ConnectionAttempt:
     def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
-    @property
+    @cached_property
     def passed_operations(self) -> frozenset[Operation]:
         return frozenset(s.operation for s in self.steps if s.has_succeeded)
 
-    @property
+    @cached_property
     def failed_step(self) -> ObservedStep | None:
         """Return the first step whose failure can be interference."""
         return next((s for s in self.steps if s.method), None)

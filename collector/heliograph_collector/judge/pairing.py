@@ -92,8 +92,11 @@ def _build_input(
 
 
 def _has_working_ipv6(observations: Sequence[Observation]) -> bool:
-    ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
-    return any(end is not None and ":" in end.address for _, end in ends)
+    for observation in observations:  # a plain loop: it runs for each endpoint
+        end = observation.tcp or observation.udp
+        if end is not None and observation.failure is None and ":" in end.address:
+            return True
+    return False
 
 
 def _get_control_observations(control: ControlView) -> Sequence[Observation]:

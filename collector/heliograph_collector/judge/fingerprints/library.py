@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from heliograph_collector.judge.fingerprints.page_text import PageText
 
 SHIPPED = "heliograph"  # name of the lists that come with the program
 MAX_LISTS = 64
+CACHE_SIZE = 4096  # answers; many measurements get the same few; assumed
 
 _LOG = logging.getLogger(__name__)
 
@@ -213,6 +215,7 @@ def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
             yield from (canonicalize_answer(pattern.literal) for pattern in condition.any_of)
 
 
+@lru_cache(CACHE_SIZE)
 def canonicalize_answer(data: str) -> str:
     """Return an address in its shortest form, or a name in lower case without its last dot."""
     try:
