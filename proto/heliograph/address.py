@@ -77,6 +77,7 @@ def enclosing_network(address: str) -> str:
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has assigned of IPv6
 # Beyond what `ipaddress` calls not global. IANA's special-purpose registries (RFC 6890) hold them
 # all, but for 64:ff9b::/96 and 2002::/16 in part: those stand for an IPv4 address (RFC 6052, 3056).
 _SPECIAL_NETWORKS = tuple(
@@ -109,7 +110,9 @@ def is_special_purpose(literal: str) -> bool:
         return True
     is_wrapped = "%" in literal or getattr(address, "ipv4_mapped", None) is not None
     is_listed = any(address in network for network in _SPECIAL_NETWORKS)
-    return is_wrapped or is_listed or not address.is_global or address.is_multicast
+    is_unicast = address.version == 4 or address in _GLOBAL_UNICAST
+    is_plain = is_unicast and address.is_global and not address.is_multicast
+    return is_wrapped or is_listed or not is_plain
 
 
 def _is_sendable(value: str) -> bool:

@@ -158,13 +158,9 @@ class MeasurementLoop:
         return done
 
     async def measure_visit(self, task: Task) -> None:
-        """Run a visit now, unless this control is not online or has spent its bytes."""
-        now_us = self._clock.monotonic_us()
-        limit = self.plan.limits.bytes_per_month
-        if self.vantage.link is Link.ONLINE and (
-            self.history.allowance.from_us(now_us, limit) <= now_us
-        ):
-            self.history = self.history.record_start(task, now_us)
+        """Run a visit now, unless this control is not online."""
+        if self.vantage.link is Link.ONLINE:
+            self.history = self.history.record_start(task, self._clock.monotonic_us())
             await self._measure_task(task)
 
     def _filter_allowed(self, tasks: tuple[Task, ...]) -> list[Task]:
@@ -231,6 +227,8 @@ class MeasurementLoop:
         if runner is self._runner:
             moved_bytes = runner.moved_bytes - self._accounted_bytes
             self._accounted_bytes = runner.moved_bytes
+        if task.addresses is not None:
+            moved_bytes = 0  # visits have a limit in VisitQueue: they must not starve the plan
         now_us = self._clock.monotonic_us()
         self.history = self.history.record_finish(task, now_us, moved_bytes, self.plan.limits)
         self._wake_event.set()

@@ -1,7 +1,7 @@
 """Follow orders for visits: a control repeats tasks of its plan at addresses that vantages met.
 
-Only an agent with the role `control` follows an order. Names, ports and paths are those of its own
-signed plan. An address is refused when it is not a plain public one, when it is of this machine's
+Only an agent with the role `control` follows an order. Names, ports and paths come from the signed
+plan. An address is refused when it is not a plain public one, when it is of this machine's
 networks, or when it is an entrance of the collector. Visits run one after the other.
 """
 
@@ -16,6 +16,8 @@ from heliograph.address import is_special_purpose, parse_literal
 from heliograph.clock import Clock
 from heliograph.experiments import is_visitable
 from heliograph.plan import EndpointKind, Plan, Service
+from heliograph.token_bucket import TokenBucket
+from heliograph.units import HOUR_S
 from heliograph.v1 import intake_pb2
 from heliograph.visits import Visit, VisitOrderError, open_order
 from heliograph_agent.experiments.endpoints import find_addresses
@@ -24,6 +26,7 @@ from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.schedule import Task, make_tasks
 
 CONTROL = "control"
+VISITS_PER_HOUR = 1_200  # assumed; addresses, of about 10 kB each, beside the plan's byte limit
 MAX_ORDERS = 16  # assumed; waiting for their turn, a later one is dropped
 OWN_ADDRESSES = 16  # of one entrance's name, which are refused
 log = logging.getLogger("heliograph.agent")
@@ -71,9 +74,14 @@ class VisitQueue:
     host: VisitHost
     plans: PlanSource
     clock: Clock
+    _rate: TokenBucket = field(init=False)
     _orders: asyncio.Queue[tuple[Visit, ...]] = field(
         default_factory=lambda: asyncio.Queue(MAX_ORDERS)
     )
+
+    def __post_init__(self) -> None:
+        now_us = self.clock.monotonic_us()
+        self._rate = TokenBucket(VISITS_PER_HOUR / HOUR_S, VISITS_PER_HOUR, VISITS_PER_HOUR, now_us)
 
     def take_order(self, signed: intake_pb2.SignedVisitOrder) -> None:
         """Queue an order for this control; log why one is refused."""
@@ -85,6 +93,9 @@ class VisitQueue:
             visits = open_order(signed, collector.signing_key, collector.agent, now_s)
         except VisitOrderError as error:
             log.warning("an order for visits was refused: %s", error)
+            return
+        if self._rate.take(len(visits), self.clock.monotonic_us()):
+            log.warning("more than %d visits an hour were asked for", VISITS_PER_HOUR)
             return
         self._orders.put_nowait(visits)
 

@@ -75,7 +75,6 @@ from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
-from heliograph_collector.judge.watching_judge import WatchingAssessor
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.backup.live import BackupServer
@@ -105,7 +104,7 @@ class JudgeRole:
         self.writer = StoreWriter(
             context.journal,
             store,
-            WatchingAssessor(Assessor(judge, context.services.services), context.config.data),
+            Assessor(judge, context.services.services),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
             expiry=context.expiry,
@@ -345,7 +344,7 @@ class ConsoleRole:
             journal=context.journal,
             writer=writer,
             alerts=alerts,
-            dry_runner=StoreDryRunner(store, context.services.services, context.config.data),
+            dry_runner=StoreDryRunner(store, context.services.services),
             voice_codes=VoiceCodeProver(context.config.data, context.clock),
         )
         try:

@@ -15,11 +15,13 @@ from heliograph_collector.app.roles import (
     build_detector,
     create_store,
 )
+from heliograph_collector.app.visits import build_visits
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.detect.recovery import VerdictRecovery
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
 from heliograph_collector.ingest.build import IngestServices
+from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.store import DirectoryInUseError
@@ -35,7 +37,13 @@ class Workers:
         corroboration = build_corroboration(context)
         self._publish = PublishRole(context, self._store, ingest, self._detector, corroboration)
         self._jobs = JobsRole(context, self._store, corroboration)
-        listeners = (self._detector, *self._publish.listeners, *self._jobs.listeners)
+        self._visits = build_visits(context, ingest)
+        listeners: tuple[BlockListener, ...] = (
+            self._detector,
+            self._visits,
+            *self._publish.listeners,
+            *self._jobs.listeners,
+        )
         self._judge = JudgeRole(context, self._store, listeners)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
@@ -69,6 +77,7 @@ class Workers:
                 group.create_task(self._recover_pending())
                 group.create_task(self._readiness.run())
                 group.create_task(self._judge.run())
+                group.create_task(self._visits.run())
                 group.create_task(self._publish.run())
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
 

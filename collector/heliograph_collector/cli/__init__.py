@@ -35,7 +35,6 @@ COMMANDS = (
     "plan",
     "keys",
     "geo",
-    "fingerprints",
     "backup",
     "restore",
     "import",

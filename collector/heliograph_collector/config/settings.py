@@ -62,6 +62,7 @@ class Config:
     store_url: str = ""
     services_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
+    visit_networks: tuple[Network, ...] = ()  # of a lab, that controls visit although not public
     k_anonymity: int = 5
     public_url: str = ""  # address of the public pages, for links in notifications
     security_contact: str = ""  # mailto: or https:, for security.txt
@@ -282,6 +283,7 @@ SETTINGS_KEYS = (
     SettingsKey("store.url", "store_url", _parse_store_url),
     SettingsKey("plan.services_file", "services_file", _parse_path),
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
+    SettingsKey("control.visit_networks", "visit_networks", _parse_networks),
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
     SettingsKey("feed.url", "public_url", _parse_source_url),
     SettingsKey("feed.security_contact", "security_contact", _parse_contact),

@@ -13,7 +13,6 @@ from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {
     VerdictState.REACHABLE: "✓",
-    VerdictState.PARTIAL: "◐",
     VerdictState.BLOCKED: "✕",
     VerdictState.DOWN: "▼",
     VerdictState.UNKNOWN: "?",

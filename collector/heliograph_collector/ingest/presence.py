@@ -197,7 +197,7 @@ class ConnectionTable:
         """
         return Counter(
             (c.vantage.country, c.vantage.asn, c.vantage.access, c.link)
-            for c in self._newest_connections()
+            for c in self.list_newest()
             if c.agent.result_role == AgentRole.VOLUNTEER
             and (now_us is None or find_seniority(c.agent.created_s * SECOND_US, now_us).has_vote)
         )
@@ -209,7 +209,7 @@ class ConnectionTable:
         """
         links = {
             ((c.vantage.country, c.vantage.asn, c.vantage.access), c.location.prefix): c.link
-            for c in self._newest_connections()
+            for c in self.list_newest()
             if c.agent.result_role == AgentRole.VOLUNTEER
             and find_seniority(c.agent.created_s * SECOND_US, now_us) is Seniority.ESTABLISHED
         }
@@ -217,13 +217,14 @@ class ConnectionTable:
 
     def control_links(self) -> list[Link]:
         """Return the link state of each connected control."""
-        return [c.link for c in self._newest_connections() if c.agent.role == AgentRole.CONTROL]
+        return [c.link for c in self.list_newest() if c.agent.role == AgentRole.CONTROL]
 
     def count_by_role(self) -> Counter[str]:
         """Count connected agents by role."""
-        return Counter(c.agent.role for c in self._newest_connections())
+        return Counter(c.agent.role for c in self.list_newest())
 
-    def _newest_connections(self) -> Iterator[AgentConnection]:
+    def list_newest(self) -> Iterator[AgentConnection]:
+        """Return the newest session of each connected agent."""
         return (connections[-1] for connections in self._connections.values())
 
 

@@ -45,38 +45,34 @@ class ObservedStep:
         return self.observation.failure in LOCAL_FAILURES
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class ConnectionAttempt:
     """One connection and all steps over it."""
 
     steps: tuple[ObservedStep, ...]
 
-    @cached_property
+    @property
     def address(self) -> str:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((canonicalize(end.address) for end in ends if end), "")
 
-    @cached_property
+    @property
     def port(self) -> int:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((end.port for end in ends if end), 0)
 
-    @cached_property
+    @property
     def is_ipv6(self) -> bool:
         return ":" in self.address
-
-    @property
-    def protocol(self) -> str:
-        return "udp" if any(s.observation.udp for s in self.steps) else "tcp"
 
     def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
-    @cached_property
+    @property
     def passed_operations(self) -> frozenset[Operation]:
         return frozenset(s.operation for s in self.steps if s.has_succeeded)
 
-    @cached_property
+    @property
     def failed_step(self) -> ObservedStep | None:
         """Return the first step whose failure can be interference."""
         return next((s for s in self.steps if s.method), None)
@@ -223,26 +219,19 @@ EMPTY_VIEW = EndpointView((), ())
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
     """Build the view of all observations that carry this endpoint label."""
-    lookups = tuple(
-        ObservedStep(index, observation)
-        for index, observation in enumerate(observations)
-        if observation.endpoint == label and observation.operation is Operation.RESOLVE
-    )
-    return EndpointView(lookups, build_attempts(observations, label), url=url)
-
-
-def build_attempts(
-    observations: Sequence[Observation], label: str | None = None
-) -> tuple[ConnectionAttempt, ...]:
-    """Build the connections of one endpoint label, or of all when `label` is None."""
+    lookups: list[ObservedStep] = []
     connections: dict[int, list[ObservedStep]] = {}
     for index, observation in enumerate(observations):
-        if observation.operation is Operation.RESOLVE or label not in (None, observation.endpoint):
+        if observation.endpoint != label:
             continue
-        connections.setdefault(_find_root(observations, index), []).append(
-            ObservedStep(index, observation)
-        )
-    return tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
+        if observation.operation is Operation.RESOLVE:
+            lookups.append(ObservedStep(index, observation))
+        else:
+            connections.setdefault(_find_root(observations, index), []).append(
+                ObservedStep(index, observation)
+            )
+    attempts = tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
+    return EndpointView(tuple(lookups), attempts, url=url)
 
 
 def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:

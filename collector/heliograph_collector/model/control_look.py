@@ -18,6 +18,14 @@ class ControlLook:
     is_visit: bool = False  # asked for later, at the endpoints that vantages met
 
 
+@dataclass(frozen=True, slots=True)
+class ControlSite:
+    """A connected control that can be asked for visits."""
+
+    agent: bytes
+    network: str  # as of a look
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageProfile:
     """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""
@@ -25,8 +33,6 @@ class VantageProfile:
     resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
     own_filter: bool | None = None  # it or its house chose a resolver that filters
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
-    # Issuers that several vantages of its network met at some targets, while others verified.
-    shared_issuers: frozenset[str] = frozenset()
     fake_addresses: bool | None = None  # a local tunnel answers with addresses of its own
     sealed_disagrees: bool | None = None  # sealed and plain lookups differ for neutral names
     portal: bool | None = None  # a captive portal answers in place of servers

@@ -13,7 +13,7 @@ import pytest_asyncio
 
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement
-from heliograph.plan import Endpoint, EndpointKind, Limits, PlannedTask, Service
+from heliograph.plan import Endpoint, EndpointKind, PlannedTask, Service
 from heliograph.v1 import observation_pb2
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
@@ -119,9 +119,8 @@ async def test_visit_is_urgent_and_changes_no_state(bench: LoopBench) -> None:
     assert [m.observations[0].tcp.address for m in visits] == ["5.6.7.8"] * 2
     assert bench.host.stored == [True, True]
     assert bench.loop.vantage.service_states == states
-    bench.loop.change_plan(replace(PLAN, limits=Limits(bytes_per_month=0)))
-    await bench.loop.measure_visit(visit)
-    assert not any(m.is_visit for m in await bench.results()), "the month's bytes are spent"
+    remaining = bench.loop.history.allowance.missing_bytes
+    assert remaining == 0, "visits leave the plan's bytes alone"
 
 
 async def test_restored_link_is_urgent(bench: LoopBench) -> None:

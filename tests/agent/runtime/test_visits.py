@@ -16,7 +16,7 @@ from heliograph_agent.config import Config
 from heliograph_agent.consent import OPERATORS_CONSENT
 from heliograph_agent.runtime.runner import Runner, TaskContext
 from heliograph_agent.runtime.settings import AgentSettings
-from heliograph_agent.runtime.visits import VisitQueue
+from heliograph_agent.runtime.visits import VISITS_PER_HOUR, VisitQueue
 from heliograph_agent.schedule import Task
 from heliograph_agent.state import Collector, State
 from support.fake_net import FakeDoor, Page, World
@@ -155,7 +155,8 @@ async def test_nothing_beyond_the_signed_plan_is_visited(visit: Visit) -> None:
         "10.0.0.1", "127.0.0.1", "169.254.1.1", "192.0.2.1", "198.18.0.1", "100.64.0.1", "0.0.0.0",
         "224.0.0.1", "255.255.255.255", "240.0.0.1", "192.88.99.1", "::1", "fe80::1", "fc00::1",
         "::ffff:5.6.7.8", "::ffff:10.0.0.1", "64:ff9b::506:708", "64:ff9b:1::1", "2002:506:708::1",
-        "2001::1", "2001:db8::1", "ff02::1", "2606:4700::1%eth0", "page.example", "5.6.7.8 ", "",
+        "2001::1", "2001:db8::1", "ff02::1", "4000::1", "fec0::1",
+        "2606:4700::1%eth0", "page.example", "5.6.7.8 ", "",
         "5.5.5.5",  # of this machine's own network
         "8.8.8.8", "8.8.4.4", "7.7.7.7", "7.7.7.8",  # entrances: as given, and as their names lead
     ],
@@ -195,6 +196,20 @@ async def test_order_that_is_forged_stale_or_for_another_is_refused() -> None:
         sign_order((SERVICE_VISIT,) * (MAX_VISITS + 1), AGENT, SIGNER, now_s)
     full = sign_order((SERVICE_VISIT,) * MAX_VISITS, AGENT, SIGNER, now_s)
     assert open_order(full, SIGNER.public, AGENT, now_s) == (SERVICE_VISIT,) * MAX_VISITS
+
+
+async def test_collector_that_asks_for_too_much_is_not_followed() -> None:
+    bench = ControlBench()
+    queue = VisitQueue(bench, bench, bench.clock)
+    full = bench.order(*(SERVICE_VISIT,) * MAX_VISITS)
+    rounds = VISITS_PER_HOUR // MAX_VISITS
+    running = asyncio.ensure_future(queue.run())
+    for _ in range(rounds + 3):
+        queue.take_order(full)
+        for _ in range(20):
+            await asyncio.sleep(0)
+    running.cancel()
+    assert len(bench.tasks) == rounds
 
 
 async def measure(bench: ControlBench, visit: Visit) -> Measurement:

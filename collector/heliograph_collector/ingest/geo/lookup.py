@@ -103,6 +103,10 @@ class GeoLookup:
             networks=_name_networks(address, asn, self._process_key),
         )
 
+    def find_asn(self, literal: str) -> int:
+        """Return the AS that announces an address, 0 when unknown."""
+        return _parse_asn(None if self._asn_table is None else self._asn_table.get(literal))
+
     def list_past_networks(
         self, address_chain: str, now_us: int, days: int
     ) -> list[tuple[NetworkKey, ...]]:

@@ -25,7 +25,6 @@ class ImportedCellDocument(Struct, frozen=True, kw_only=True):
     target: str
     start: Timestamp
     reachable: int
-    partial: int
     blocked: int
     down: int
     unknown: int

@@ -61,7 +61,6 @@ __all__ = [
 
 BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; all others are http-failure
 OTHER_PAGE = frozenset(("other_page", "redirect", "block_page", "status_451"))
-BLAMING_STATES = (VerdictState.BLOCKED, VerdictState.PARTIAL)
 PRESUMED_FACTOR = 0.5  # assumed; share of a confidence that remains without a measured control
 
 
@@ -104,7 +103,7 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
         "fingerprint": overall.fingerprint,
         "reachable_endpoints": overall.reachable_endpoints,
         "endpoints": overall.endpoints,
-        "function": overall.function,
+        "function": "",
     }
 
 
@@ -131,17 +130,17 @@ def build_result(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> 
 
 
 def map_accessible(overall: Verdict) -> bool | None:
-    """Return OONI's `accessible`: None when unknown, False where any function is blocked."""
+    """Return OONI's `accessible`: None when unknown."""
     if overall.state is VerdictState.UNKNOWN:
         return None
     return overall.state is VerdictState.REACHABLE
 
 
 def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool | None:
-    """Return OONI's `blocking`: False when nothing is blocked, None when unknown."""
+    """Return OONI's `blocking`: False when not blocked, None when unknown."""
     if overall.state is VerdictState.UNKNOWN:
         return None
-    if overall.state not in BLAMING_STATES:
+    if overall.state is not VerdictState.BLOCKED:
         return False
     if overall.method in OTHER_PAGE and overall.layer == "http":
         return "http-diff"
@@ -170,13 +169,12 @@ def _select_evidence(imported: ImportedMeasurement, overall: Verdict) -> list[Ob
 def _is_causeless(imported: ImportedMeasurement, overall: Verdict) -> bool:
     """Return whether the failed step is known, but not its failure."""
     labels = {observation.endpoint for observation in _select_evidence(imported, overall)}
-    is_blocked = overall.state in BLAMING_STATES
+    is_blocked = overall.state is VerdictState.BLOCKED
     return is_blocked and bool(labels) and labels <= imported.causeless_labels
 
 
 def compute_confidence(imported: ImportedMeasurement, overall: Verdict) -> float:
-    blaming_states = (*BLAMING_STATES, VerdictState.DOWN)
-    is_weak = imported.presumed and overall.state in blaming_states
+    is_weak = imported.presumed and overall.state in (VerdictState.BLOCKED, VerdictState.DOWN)
     return round(overall.confidence * (PRESUMED_FACTOR if is_weak else 1.0), 3)
 
 
@@ -185,8 +183,6 @@ def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) 
     row = format_row(imported, verdicts)
     probe_network = f"{row['probe_cc']} {row['probe_asn']}"
     verdict_text = row["verdict"]
-    if row["function"]:
-        verdict_text += f": {row['function'].replace(',', ', ')} blocked"
     if row["method"]:
         verdict_text += (
             f" ({row['layer']}, {row['method']})" if row["layer"] else f" ({row['method']})"

@@ -167,6 +167,7 @@ def _build_record(
         vantage=vantage,
         measurement=measurement,
         seniority=row.seniority_at(effective_us),
+        reporter=pseudonyms.reporter(row.agent, row.received_us),
     )
 
 

@@ -1,0 +1,104 @@
+"""Decide which addresses a control may be asked to visit: no tool against anybody.
+
+A state can hand one client an address that nobody else gets. A visit there would tell the state
+that this client is a volunteer. So an address is visited only in these cases:
+
+- two established vantages of different agents and networks reported it, or
+- a control's own lookup of the same endpoint gave it, or
+- it lies in the /24 (IPv4) or /48 (IPv6) of such an answer, or
+- it lies in the same AS as such an answer, and only its owner has servers there. In any other AS,
+  a cloud's above all, a state rents an address within minutes.
+
+Special-purpose addresses and the collector's own entrances are never visited.
+"""
+
+import ipaddress
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from heliograph.address import enclosing_network, is_special_purpose, parse_literal
+from heliograph.units import DAY_US, MINUTE_US
+from heliograph_collector.model.records import ReceivedMeasurement
+from heliograph_collector.model.seniority import Seniority
+
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+MIN_REPORTERS = 2  # established agents in different networks
+# The hash of a prefix changes with the UTC day at the start of a session, which ends after 24 min
+# ±10 % (ingest/rate_limits.py): earlier in the day, two hashes may be of one prefix.
+PREFIX_SETTLED_US = 30 * MINUTE_US
+# AS numbers whose owner rents out no servers: Telegram (RIPE), Meta (ARIN), Wikimedia (ARIN, RIPE;
+# wikitech.wikimedia.org/wiki/Network_design).
+OWNER_ASNS = frozenset({62041, 62014, 59930, 44907, 211157, 32934, 14907, 43821})
+
+
+class AsnSource(Protocol):
+    """Declare the ASN table. Implemented by ingest.geo.lookup.GeoLookup."""
+
+    def find_asn(self, literal: str) -> int:
+        """Return the AS that announces an address, 0 when unknown."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Reporter:
+    """One agent that met an address; nothing here outlives the process."""
+
+    name: str  # the same on every network of an agent, for a month
+    prefix: str  # hash of its network, "" when it cannot be compared
+    day: int  # of the hash
+
+
+def make_reporter(record: ReceivedMeasurement) -> Reporter:
+    """Make the reporter of a measurement."""
+    day = record.received_us // DAY_US
+    is_settled = record.received_us % DAY_US >= PREFIX_SETTLED_US
+    return Reporter(record.reporter or record.pseudonym, record.prefix if is_settled else "", day)
+
+
+@dataclass(slots=True)
+class VisitPolicy:
+    """Decide by address, reporters and the controls' own answers."""
+
+    asn_source: AsnSource
+    allowed_networks: Sequence[Network] = ()  # of a lab, although they are special
+    own_addresses: Collection[str] = field(default_factory=frozenset)
+
+    def is_public(self, address: str) -> bool:
+        """Tell whether the address may be visited at all."""
+        if address in self.own_addresses or not parse_literal(address):
+            return False
+        is_in_lab = any(ipaddress.ip_address(address) in n for n in self.allowed_networks)
+        return is_in_lab or not is_special_purpose(address)
+
+    def is_covered(self, address: str, control_answers: Collection[str]) -> bool:
+        """Tell whether the controls' own answers for the endpoint cover the address."""
+        networks = {enclosing_network(answer) for answer in control_answers}
+        if address in control_answers or enclosing_network(address) in networks:
+            return True
+        asn = self.asn_source.find_asn(address)
+        return asn in OWNER_ASNS and any(
+            self.asn_source.find_asn(answer) == asn for answer in control_answers
+        )
+
+
+def can_confirm(record: ReceivedMeasurement) -> bool:
+    """Tell whether a vantage counts as one of the reporters of an address."""
+    return record.seniority is Seniority.ESTABLISHED
+
+
+def are_independent(reporters: Collection[Reporter]) -> bool:
+    """Tell whether MIN_REPORTERS different agents in different networks are among them."""
+    for day in {reporter.day for reporter in reporters}:
+        same_day = [r for r in reporters if r.day == day and r.prefix]
+        names = {r.name for r in same_day}
+        prefixes = {r.prefix for r in same_day}
+        # Two agents that share all their prefixes, or one agent in two, are no two reporters.
+        if min(len(names), len(prefixes)) >= MIN_REPORTERS and _has_distinct_pair(same_day):
+            return True
+    return False
+
+
+def _has_distinct_pair(reporters: Sequence[Reporter]) -> bool:
+    return any(a.name != b.name and a.prefix != b.prefix for a in reporters for b in reporters)
