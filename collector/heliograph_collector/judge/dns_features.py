@@ -149,9 +149,10 @@ def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
     is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not collect_addresses(
         _select_encrypted_lookups(vantage)
     )
+    if not is_gone or not vantage.own_addresses:
+        return False
     is_refused = vantage.page is not None and is_refusal(vantage.page[1])
-    is_injected = is_refused or any(map(_is_contradicted, vantage.lookups))
-    return is_gone and bool(vantage.own_addresses) and is_injected
+    return is_refused or any(map(_is_contradicted, vantage.lookups))
 
 
 def _select_validated(vantage: EndpointView, control: EndpointView) -> list[ConnectionAttempt]:

@@ -118,11 +118,12 @@ def compare_pages(page: Http, control: Http) -> Likeness:
 
 def find_block_page(page: Http, control: Http | None) -> Fingerprint | None:
     """Find the fingerprint of a block page that is not what the control got as well."""
+    if control is not None and page.status == control.status and _has_same_content(page, control):
+        return None  # most pages end here, before any line is tried
     fingerprint = match_block_page(page)
     if fingerprint is None or control is None:
         return fingerprint
-    is_same = page.status == control.status and _has_same_content(page, control)
-    return None if is_same or fingerprint.matches(PageText(control)) else fingerprint
+    return None if fingerprint.matches(PageText(control)) else fingerprint
 
 
 def _has_same_content(page: Http, control: Http) -> bool:
