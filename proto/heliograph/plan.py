@@ -60,6 +60,24 @@ class Endpoint:
     trust: str = ""  # name of a shipped CA set, "" for the public one
 
 
+class ServiceFunction(StrEnum):
+    """What people use a service for. Without messaging, a messenger does not work."""
+
+    MESSAGING = "messaging"
+    REGISTRATION = "registration"
+    MEDIA = "media"
+    CALLS = "calls"
+    WEB = "web"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FunctionGroups:
+    """Name the groups of endpoints that a function needs, all of them."""
+
+    function: ServiceFunction
+    groups: tuple[str, ...]
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Name a set of endpoints that one experiment visits."""
@@ -68,6 +86,12 @@ class Service:
     title: str
     experiment: str
     endpoints: tuple[Endpoint, ...]
+    functions: tuple[FunctionGroups, ...] = ()
+
+    def map_functions(self) -> dict[str, ServiceFunction]:
+        """Return the function of each endpoint whose group has one, by the endpoint's id."""
+        by_group = {group: f.function for f in self.functions for group in f.groups}
+        return {e.id: by_group[e.group] for e in self.endpoints if e.group in by_group}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -5,11 +5,12 @@ Every error names the file, the line, the key and the values allowed there.
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
 from heliograph.address import parse_literal
-from heliograph.plan import Endpoint, EndpointKind, Service
+from heliograph.plan import Endpoint, EndpointKind, FunctionGroups, Service, ServiceFunction
 from heliograph.yaml_document import YamlEntry, parse_yaml, read_yaml
 
 MAX_SERVICES = 64
@@ -29,6 +30,7 @@ TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one,
 
 _NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _FILE_KEYS = ("version", "services")
+_SERVICE_KEYS = ("title", "endpoints", "experiment", "functions")
 _ENDPOINT_KEYS = ("id", "kind", "host", "port", "path", "method", "group", "trust")
 
 
@@ -79,7 +81,7 @@ def _parse_document(root: YamlEntry) -> Services:
 
 
 def _parse_service(name: str, entry: YamlEntry) -> Service:
-    keys = entry.mapping(("title", "endpoints", "experiment"), required=("title", "endpoints"))
+    keys = entry.mapping(_SERVICE_KEYS, required=("title", "endpoints"))
     items = keys["endpoints"].items()
     if not 0 < len(items) <= MAX_ENDPOINTS:
         raise keys["endpoints"].error(f"from 1 to {MAX_ENDPOINTS} are allowed")
@@ -94,7 +96,22 @@ def _parse_service(name: str, entry: YamlEntry) -> Service:
         title=_parse_text(keys["title"]),
         experiment=_parse_text(keys["experiment"]) if "experiment" in keys else name,
         endpoints=tuple(endpoints.values()),
+        functions=_parse_functions(keys["functions"], {e.group for e in endpoints.values()})
+        if "functions" in keys
+        else (),
     )
+
+
+def _parse_functions(
+    entry: YamlEntry, known_groups: AbstractSet[str]
+) -> tuple[FunctionGroups, ...]:
+    functions: list[FunctionGroups] = []
+    taken: set[str] = set()
+    for name, items in entry.mapping(tuple(ServiceFunction)).items():
+        groups = tuple(item.parse_choice(sorted(known_groups - taken)) for item in items.items())
+        taken.update(groups)
+        functions.append(FunctionGroups(function=ServiceFunction(name), groups=groups))
+    return tuple(functions)
 
 
 def _parse_endpoint(entry: YamlEntry) -> Endpoint:

@@ -65,7 +65,7 @@ def measure_cpu_s(work: Callable[[], object]) -> float:
 # Each limit is about twice the ratio measured; a page is cheap to import and long to decode.
 @pytest.mark.parametrize(
     ("document", "limit"),
-    [(whatsapp(), 140), (telegram(), 200), (page(), 80)],
+    [(whatsapp(), 160), (telegram(), 260), (page(), 110)],
     ids=["whatsapp", "telegram", "page"],
 )
 def test_import_costs_so_many_decodings(document: Json, limit: float) -> None:

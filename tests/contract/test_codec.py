@@ -96,6 +96,7 @@ BY_TYPE[plan.Endpoint] = made(
     plan.Endpoint, port=ports, path=st.just("/") | word.map(lambda w: f"/{w}"),
     method=st.sampled_from(["GET", "POST"]),
 )
+BY_TYPE[plan.FunctionGroups] = made(plan.FunctionGroups)
 BY_TYPE[plan.Service] = made(plan.Service, title=text)
 BY_TYPE[plan.PlannedTask] = made(
     plan.PlannedTask, target=text, options=st.dictionaries(word, text, max_size=3)

@@ -15,12 +15,12 @@ from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
     JudgedMeasurement,
-    MeasurementFilter,
     MeasurementPage,
     SilenceCount,
     VerdictState,
@@ -28,6 +28,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
+from heliograph_collector.store.vote_queries import STATES
 from support.hand_clock import HandClock
 
 _Row = TypeVar("_Row", Vote, SilenceCount)
@@ -192,7 +193,7 @@ def vote(
     service: str = "telegram",
     how: tuple[str, str] = ("", ""),
 ) -> Vote:
-    counts = {s.value: int(s is state) for s in VerdictState}
+    counts = {s.value: int(s is state) for s in STATES}
     return Vote(
         country=country,
         region="",

@@ -31,6 +31,7 @@ from heliograph.observation import (
     Tls,
     Udp,
 )
+from heliograph.plan import ServiceFunction
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -79,6 +80,7 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
     experiment = entry.get("experiment", "web")
     here = measurement(entry.get("here", []), experiment=experiment)
     here = replace(here, target=entry.get("target", here.target))
+    here = replace(here, started_us=int(entry.get("at_s", here.started_us / 1e6) * 1e6))
     here = replace(here, not_measured=entry.get("not_measured", ""), link=_link(entry, "link"))
     verdict = entry["verdict"]
     return Scenario(
@@ -91,13 +93,18 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
 
 def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
     groups = entry.get("groups", {})
+    functions = {
+        label: ServiceFunction(name)
+        for name, labels in entry.get("functions", {}).items()
+        for label in labels
+    }
     if "control" not in entry:
-        return ControlView(groups=groups)
+        return ControlView(groups=groups, functions=functions)
     seen = entry["here"] if entry["control"] == "the same" else entry["control"]
     return ControlView(
         measurement=measurement(seen, experiment=experiment),
         age_us=int(entry.get("control_age_min", 1) * MINUTE_US), link=_link(entry, "control_link"),
-        groups=groups, peer_comparisons=_contrast(entry.get("contrast", {})),
+        groups=groups, functions=functions, peer_comparisons=_contrast(entry.get("contrast", {})),
         is_substitute=entry.get("stand_in", False),
     )  # fmt: skip
 

@@ -15,7 +15,11 @@ from dataclasses import dataclass, field
 from heliograph.clock import Clock
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.aggregate.rollup import changed_cells, roll_up_bins
-from heliograph_collector.model.records import Block, Cell, CellFilter
+from heliograph_collector.model.filters import CellFilter
+from heliograph_collector.model.records import (
+    Block,
+    Cell,
+)
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 

@@ -50,11 +50,12 @@ from heliograph_collector.aggregate.rollup import (
     sum_layers,
 )
 from heliograph_collector.model.records import Cell, VerdictState
+from heliograph_collector.store.vote_queries import STATES
 
 BIN_S = 300  # the narrowest bin for k persons, and the time between two instants; assumed
 FINE_FACTOR = 2  # times k in narrower bins; assumed
 SETTLE_US = 30 * SECOND_US  # from the arrival of an envelope until its votes are stored; assumed
-_STATES = tuple(VerdictState)
+_STATES = STATES
 _bin_of = attrgetter("country", "service", "start_us", "bin_s")
 _place_of = attrgetter("country", "region", "asn", "access", "start_us", "bin_s")
 _scope_of = attrgetter("country", "region", "asn", "access", "service", "start_us")

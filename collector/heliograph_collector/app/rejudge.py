@@ -2,11 +2,14 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
+from pathlib import Path
 
 from heliograph.plan import Service
 from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.control import STALE_US, ControlContext
+from heliograph_collector.judge.fingerprints.imported_lists import DIRECTORY
+from heliograph_collector.judge.fingerprints.library import LIBRARY
 from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, VerdictChange, rejudge
 from heliograph_collector.store.store import Store, StoreError
 
@@ -21,11 +24,17 @@ async def rejudge_store(
     services: Sequence[Service],
     scope: RejudgeScope,
     *,
+    data: Path,
     is_written: bool,
     on_progress: Callable[[int], None] | None = None,
     max_judged: int = 0,
 ) -> RejudgeReport:
-    """Judge `scope` again by the current rules; see `judge.rejudge`. Raises StoreError."""
+    """Judge `scope` again by the current rules and lists. Raises StoreError.
+
+    See `judge.rejudge`; `data` is the collector's directory.
+    """
+    LIBRARY.watch(data / DIRECTORY)
+    LIBRARY.refresh()
     return await rejudge(
         store,
         ControlContext(services, observations=_MAX_OBSERVATIONS),
@@ -41,8 +50,9 @@ async def rejudge_store(
 class StoreDryRunner:
     """Dry runs of the current rules over the store, for the console."""
 
-    def __init__(self, store: Store, services: Sequence[Service]) -> None:
+    def __init__(self, store: Store, services: Sequence[Service], data: Path) -> None:
         self._store = store
+        self._data = data
         self._services = services
 
     async def run_dry(self, since_us: int, until_us: int, max_judged: int) -> DryRun:
@@ -50,7 +60,12 @@ class StoreDryRunner:
         scope = RejudgeScope(since_us=since_us, until_us=until_us)
         try:
             report = await rejudge_store(
-                self._store, self._services, scope, is_written=False, max_judged=max_judged
+                self._store,
+                self._services,
+                scope,
+                data=self._data,
+                is_written=False,
+                max_judged=max_judged,
             )
         except StoreError as error:
             raise OSError(str(error)) from error

@@ -75,6 +75,7 @@ from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
+from heliograph_collector.judge.watching_judge import WatchingAssessor
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.backup.live import BackupServer
@@ -104,7 +105,7 @@ class JudgeRole:
         self.writer = StoreWriter(
             context.journal,
             store,
-            Assessor(judge, context.services.services),
+            WatchingAssessor(Assessor(judge, context.services.services), context.config.data),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
             expiry=context.expiry,
@@ -344,7 +345,7 @@ class ConsoleRole:
             journal=context.journal,
             writer=writer,
             alerts=alerts,
-            dry_runner=StoreDryRunner(store, context.services.services),
+            dry_runner=StoreDryRunner(store, context.services.services, context.config.data),
             voice_codes=VoiceCodeProver(context.config.data, context.clock),
         )
         try:

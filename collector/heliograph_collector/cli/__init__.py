@@ -35,6 +35,7 @@ COMMANDS = (
     "plan",
     "keys",
     "geo",
+    "fingerprints",
     "backup",
     "restore",
     "import",

@@ -18,6 +18,7 @@ from heliograph_collector.cli import (
 
 if TYPE_CHECKING:
     from heliograph_collector.app.commands import ImportKeeper
+    from heliograph_collector.config.settings import Config
     from heliograph_collector.model.imported import ImportedResult
 
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
@@ -67,12 +68,12 @@ def run(args: argparse.Namespace) -> int:
     from heliograph_collector.app.commands import open_import_keeper
     from heliograph_collector.store.imported_results import ImportedResultsError
 
-    if not args.store:
-        return _import_files(args, None)
     config = load_cli_config(args)
+    if not args.store:
+        return _import_files(args, config, None)
     try:
         with closing(open_import_keeper(config, SystemClock())) as keeper:
-            return _import_files(args, keeper)
+            return _import_files(args, config, keeper)
     except ImportedResultsError as error:
         raise CommandError(str(error)) from error
 
@@ -85,12 +86,13 @@ class _ImportCount:
     stored: int = 0  # that were not there before
 
 
-def _import_files(args: argparse.Namespace, keeper: "ImportKeeper | None") -> int:
+def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKeeper | None") -> int:
     from heliograph_collector.app.commands import judge_files
+    from heliograph_collector.judge.fingerprints.imported_lists import DIRECTORY
 
     count = _ImportCount()
     pending: list[ImportedResult] = []
-    for result in judge_files(args.paths, args.max_expanded):
+    for result in judge_files(args.paths, args.max_expanded, fingerprints=config.data / DIRECTORY):
         if not result.is_readable:
             count.left_out += 1
             _print_complaint(result.path, result.line, result.reason)

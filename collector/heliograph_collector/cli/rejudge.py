@@ -112,7 +112,12 @@ async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) ->
     await _open_store(store.open)
     try:
         return await rejudge_store(
-            store, services.services, scope, is_written=write, on_progress=_print_progress
+            store,
+            services.services,
+            scope,
+            data=config.data,
+            is_written=write,
+            on_progress=_print_progress,
         )
     finally:
         await store.close()

@@ -3,6 +3,7 @@
 from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from operator import itemgetter
@@ -38,7 +39,9 @@ class ControlCache:
     def __init__(
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
     ) -> None:
+        services = tuple(services)
         self._groups = {s.name: {e.id: e.group for e in s.endpoints if e.group} for s in services}
+        self._functions = {s.name: s.map_functions() for s in services}
         self._entries_by_target: dict[Key, dict[_Source, list[_Entry]]] = {}
         self._order: deque[tuple[Key, _Source, _Entry]] = deque()
         self._remaining_weight = observations
@@ -70,7 +73,7 @@ class ControlCache:
             A view without measurement when no control is within STALE_US.
         """
         sources = self._entries_by_target.get(make_target_key(measurement), {})
-        groups = self._groups.get(measurement.service, {})
+        plain_view = self._make_view(measurement)
         nearest = [
             _find_nearest(entries, at_us)
             for (is_visit, _), entries in sources.items()
@@ -88,12 +91,12 @@ class ControlCache:
         day = find_day((*nearest, *visits))
         looks = choose_looks((*fresh, *visits), measurement, at_us, day)
         if best is None:
-            return ControlView(groups=groups, looks=looks)
-        return ControlView(
+            return replace(plain_view, looks=looks)
+        return replace(
+            plain_view,
             measurement=best.measurement,
             age_us=abs(best.started_us - at_us),
             link=best.link,
-            groups=groups,
             network=name_network(best, day),
             looks=looks,
         )
@@ -102,9 +105,15 @@ class ControlCache:
         """Return the control view; a control is its own, so it can never be blocked."""
         measurement = record.measurement
         if record.role is AgentRole.CONTROL:
-            groups = self._groups.get(measurement.service, {})
-            return ControlView(measurement=measurement, age_us=0, link=record.link, groups=groups)
+            view = self._make_view(measurement)
+            return replace(view, measurement=measurement, age_us=0, link=record.link)
         return self.find_view(measurement, record.started_us)
+
+    def _make_view(self, measurement: Measurement) -> ControlView:
+        service = measurement.service
+        return ControlView(
+            groups=self._groups.get(service, {}), functions=self._functions.get(service, {})
+        )
 
     def _forget(self, key: Key, source: _Source, entry: _Entry) -> None:
         self._remaining_weight += weigh_measurement(entry[2].measurement)

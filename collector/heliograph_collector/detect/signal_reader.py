@@ -250,8 +250,15 @@ def read_stored_votes(stored_votes: Iterable[StoredVote], service: str) -> Itera
     for stored in stored_votes:
         first_us = latest_enrollment_us(stored.seniority, stored.started_us)
         vantage = VantageRef(stored.pseudonym, stored.prefix, _location(stored.vantage), first_us)
-        value = _vote_value(stored)
-        yield ServiceVote(stored.started_us, vantage, service, value, stored.layer, stored.method)
+        yield ServiceVote(
+            stored.started_us,
+            vantage,
+            service,
+            _vote_value(stored),
+            stored.layer,
+            stored.method,
+            function=stored.function,
+        )
 
 
 def _has_vote(measurement: ReceivedMeasurement) -> bool:
@@ -276,6 +283,7 @@ def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> Service
         overall.layer,
         overall.method,
         measurement.measurement.experiment,
+        overall.function,
     )
 
 

@@ -22,8 +22,12 @@ from heliograph_collector.http.api.parquet import (
     build_dictionary,
 )
 from heliograph_collector.model.expiry_clock import ExpiryTime
+from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.published.files import DumpFile
-from heliograph_collector.model.records import MAX_AGE_US, Cell, CellFilter
+from heliograph_collector.model.records import (
+    MAX_AGE_US,
+    Cell,
+)
 from heliograph_collector.store.store import Store, StoreError
 
 log = logging.getLogger("heliograph.dumps")

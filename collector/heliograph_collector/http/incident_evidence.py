@@ -12,9 +12,9 @@ from heliograph_collector.http import labels
 from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
 from heliograph_collector.incidents.published.incident import IncidentSummary
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
     JudgedMeasurement,
-    MeasurementFilter,
     MeasurementPage,
     SilenceCount,
     VerdictState,
@@ -204,7 +204,7 @@ def _build_measurement(judged: JudgedMeasurement) -> MeasurementRow:
         target=measurement.target,
         state=overall.state.value if overall else "",
         how=labels.describe_method(overall.layer, overall.method) if overall else "",
-        rule=overall.rule if overall else "",
+        rule=f"{overall.rule} {overall.fingerprint}".rstrip() if overall else "",
     )
 
 

@@ -13,6 +13,7 @@ from heliograph_collector.model.records import VerdictState
 
 SYMBOLS = {
     VerdictState.REACHABLE: "✓",
+    VerdictState.PARTIAL: "◐",
     VerdictState.BLOCKED: "✕",
     VerdictState.DOWN: "▼",
     VerdictState.UNKNOWN: "?",

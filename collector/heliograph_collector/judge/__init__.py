@@ -19,11 +19,13 @@ from heliograph_collector.judge.certificates import get_issuer
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
 from heliograph_collector.judge.confidence import compute_confidence
-from heliograph_collector.judge.features import ComparisonInput, extract_features
+from heliograph_collector.judge.control_looks import list_sources
+from heliograph_collector.judge.feature_names import Feature
+from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
 from heliograph_collector.judge.fingerprint_evidence import name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
-from heliograph_collector.judge.rules import RULES, RULES_VERSION, decide
-from heliograph_collector.judge.service_verdict import SERVICE_RULES, judge_service
+from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
+from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
 from heliograph_collector.model.records import (
     ControlView,
     PeerComparison,
@@ -33,6 +35,8 @@ from heliograph_collector.model.records import (
 )
 
 __all__ = ["RULES", "RULES_VERSION", "SERVICE_RULES", "judge"]
+
+WEAK_STRENGTH = 0.5  # assumed; of a verdict whose control does not report the address it saw
 
 # Share of a verdict's strength that remains where volunteers replace the control; assumed.
 SUBSTITUTE_FACTOR = 0.75
@@ -56,6 +60,13 @@ WORLDWIDE = ComparisonRule(
     "least twice as many as reach it: an outage, even if the control got through.",
     0.7,
 )
+# Doubts about a step that failed: an outage elsewhere explains it.
+UNEXPLAINED = frozenset(
+    {
+        *("dns.trouble", "dns.sealed_agrees", "tcp.elsewhere"),
+        *("control.elsewhere", "control.dead_edge"),
+    }
+)
 GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
 FINGERPRINT_RULES = frozenset(("dns.fingerprint", "http.fingerprint", "http.block_page"))
 
@@ -67,12 +78,7 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
     that replace the control prove less than a control: their failure does not show that the target
     is down, so `down` becomes `unknown`.
     """
-    is_explained = verdict.rule in FINGERPRINT_RULES  # no outage answers so
-    if (
-        verdict.state is VerdictState.BLOCKED
-        and not is_explained
-        and _is_worldwide(control.peer_comparisons.get(verdict.endpoint))
-    ):
+    if _is_failure(verdict) and _is_worldwide(control.peer_comparisons.get(verdict.endpoint)):
         return replace(
             verdict,
             state=WORLDWIDE.state,
@@ -88,6 +94,12 @@ def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:
     if verdict.state is VerdictState.BLOCKED:
         return replace(verdict, confidence=round(verdict.confidence * SUBSTITUTE_FACTOR, 3))
     return verdict
+
+
+def _is_failure(verdict: Verdict) -> bool:
+    if verdict.rule in FINGERPRINT_RULES:  # no outage answers so
+        return False
+    return verdict.state is VerdictState.BLOCKED or verdict.rule in UNEXPLAINED
 
 
 def _is_worldwide(comparison: PeerComparison | None) -> bool:
@@ -128,12 +140,12 @@ def judge_report(measurement: Measurement) -> tuple[Verdict, ...]:
 
 
 def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
-    """Replace a blocked verdict by unknown where its endpoint was interrupted.
+    """Replace a blocked or partial verdict by unknown where its endpoint was interrupted.
 
     The verdict on the whole target (endpoint "") may depend on any endpoint, so an interruption of
     any endpoint counts for it.
     """
-    if verdict.state is not VerdictState.BLOCKED:
+    if verdict.state not in (VerdictState.BLOCKED, VerdictState.PARTIAL):
         return verdict
     interrupted_indices = find_interrupted(measurement, verdict.endpoint or None)
     if not interrupted_indices:
@@ -180,17 +192,22 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
         return (apply_global_context(COMPARISONS[experiment].decide(record, control), control),)
     own_labels = list_endpoint_labels(record.measurement)
     labels = dict.fromkeys((*own_labels, *list_endpoint_labels(control.measurement)))
+    sources = list_sources(control)
     if not labels or (record.measurement.not_measured and not own_labels):
-        return (apply_global_context(_judge_endpoint(pair_page(record, control)), control),)
+        page = pair_page(record, control, sources)
+        return (apply_global_context(_judge_endpoint(page), control),)
     verdicts = tuple(
-        apply_global_context(_judge_endpoint(pair_endpoint(record, control, label), label), control)
+        apply_global_context(
+            _judge_endpoint(pair_endpoint(record, control, label, sources), label), control
+        )
         for label in labels
     )
     if experiment == ANCHORS:
         return (*verdicts, _judge_anchors(verdicts))
     if experiment in SERVICE_COMPARISONS:
         return SERVICE_COMPARISONS[experiment](record, control, verdicts)
-    return (*verdicts, judge_service(verdicts, control.groups))
+    verdicts = discount_flaky(verdicts, control.peer_comparisons)
+    return (*verdicts, judge_service(verdicts, control.groups, control.functions))
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:
@@ -198,9 +215,8 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
     rule = decide(features)
     evidence = set(features.deepest_indices)
     if (
-        rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
-        and features.deciding_failure is not None
-    ):
+        rule.state in (VerdictState.BLOCKED, VerdictState.DOWN) or rule.id in UNEXPLAINED
+    ) and features.deciding_failure is not None:
         evidence = {s.index for s in features.deciding_failure.steps}
     if rule.support is not None and rule.support[0] in features.present:
         evidence |= set(features.contradicting_indices)
@@ -210,12 +226,19 @@ def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Ve
         layer=rule.select_layer(features),
         method=rule.select_method(features),
         confidence=compute_confidence(
-            rule.select_strength(features), comparison_input.age_us, alone=rule.needs_no_control
+            _select_strength(rule, features), comparison_input.age_us, alone=rule.needs_no_control
         ),
         endpoint=endpoint,
         evidence=tuple(sorted(evidence)),
         issuer=get_issuer(features.deciding_failure) if rule.state is VerdictState.BLOCKED else "",
     )
+
+
+def _select_strength(rule: Rule, features: Features) -> float:
+    """Return the rule's strength, less where the control's look is not at the very address."""
+    strength = rule.select_strength(features)
+    is_weak = rule.state is VerdictState.BLOCKED and Feature.WEAK_LOOK in features.present
+    return min(strength, WEAK_STRENGTH) if is_weak else strength
 
 
 def _judge_anchors(verdicts: tuple[Verdict, ...]) -> Verdict:

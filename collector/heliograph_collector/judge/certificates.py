@@ -3,35 +3,60 @@
 from collections.abc import Iterable, Iterator
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Certificate
+from heliograph.observation import Certificate, Tls
 from heliograph_collector.judge.deciding_failure import DecidingFailure
-from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep
+from heliograph_collector.judge.endpoint_view import ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.fingerprints import find_interceptor
+from heliograph_collector.judge.fingerprints import find_interceptor, match_issuer
+from heliograph_collector.judge.public_roots import ChainKind, find_chain_kind, is_valid_at
+from heliograph_collector.judge.sides import Sides
+from heliograph_collector.model.control_look import VantageProfile
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 
 
 def extract_certificate_features(
-    control: EndpointView, deciding_failure: DecidingFailure | None
+    sides: Sides, deciding_failure: DecidingFailure | None, clock_us: int
 ) -> Iterator[Feature]:
+    """Yield features of the certificates that failed; `clock_us` is the vantage's own clock."""
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return
-    leaves = _list_leaves(deciding_failure.steps)
-    control_steps = [s for operation in HANDSHAKES for s in control.find_steps(operation)]
-    control_leaves = _list_leaves(s for s in control_steps if s.has_succeeded)
+    chains = _list_chains(deciding_failure.steps)
+    verified = _list_verified(sides)
+    leaves = [chain[0] for chain in chains]
     if not leaves:
         yield Feature.NO_CHAIN
-    if any(a.spki_sha256 == b.spki_sha256 for a in leaves for b in control_leaves):
+    if any(a.spki_sha256 == chain[0].spki_sha256 for a in leaves for chain in verified):
         yield Feature.SAME_KEY
-    if any(_is_same_issuer(a.issuer, b.issuer) for a in leaves for b in control_leaves):
+    if any(_is_same_issuer(a.issuer, chain[0].issuer) for a in leaves for chain in verified):
         yield Feature.SAME_ISSUER
+    if verified and not any(is_valid_at(chain[:1], clock_us) for chain in verified):
+        yield Feature.CLOCK_OFF
     is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
         yield Feature.FORGED_FOR_HOST
-    if any(find_interceptor(leaf.issuer) for leaf in leaves):
+    yield from _find_issuer_features(sides, chains, is_untrusted=is_untrusted)
+
+
+def _find_issuer_features(
+    sides: Sides, chains: list[tuple[Certificate, ...]], *, is_untrusted: bool
+) -> Iterator[Feature]:
+    issuers = [chain[0].issuer for chain in chains]
+    own_issuer = sides.profile.own_interceptor_issuer
+    if any(find_interceptor(i) or (own_issuer and _is_same_issuer(i, own_issuer)) for i in issuers):
         yield Feature.OWN_INTERCEPTOR
+    elif any(_is_state_issuer(i, sides.profile) for i in issuers):
+        yield Feature.STATE_ISSUER
+    kinds = {find_chain_kind(chain) for chain in chains}
+    if ChainKind.PRIVATE in kinds or (is_untrusted and chains and ChainKind.PUBLIC not in kinds):
+        yield Feature.PRIVATE_ISSUER
+
+
+def _is_state_issuer(issuer: str, profile: VantageProfile) -> bool:
+    fingerprint = match_issuer(issuer)
+    is_known = fingerprint is not None and fingerprint.is_blocking
+    return is_known or issuer in profile.shared_issuers
 
 
 def _is_same_issuer(issuer: str, other_issuer: str) -> bool:
@@ -45,14 +70,20 @@ def get_issuer(deciding_failure: DecidingFailure | None) -> str:
     """Return the issuer of the certificate that did not verify, "" if unknown."""
     if deciding_failure is None or deciding_failure.failure not in CERTIFICATE_FAILURES:
         return ""
-    leaves = _list_leaves(deciding_failure.steps)
-    return next((leaf.issuer for leaf in leaves if leaf.issuer), "")
+    chains = _list_chains(deciding_failure.steps)
+    return next((chain[0].issuer for chain in chains if chain[0].issuer), "")
 
 
-def _list_leaves(steps: Iterable[ObservedStep]) -> list[Certificate]:
-    return [
-        s.observation.tls.chain[0] for s in steps if s.observation.tls and s.observation.tls.chain
-    ]
+def _list_chains(steps: Iterable[ObservedStep]) -> list[tuple[Certificate, ...]]:
+    """List the chains that were stored; a leaf without a digest stands for none."""
+    seen: list[Tls] = [s.observation.tls for s in steps if s.observation.tls]
+    return [tls.chain for tls in seen if tls.chain and tls.chain[0].sha256]
+
+
+def _list_verified(sides: Sides) -> list[tuple[Certificate, ...]]:
+    """List the chains of the name that verified for the control."""
+    steps = [s for operation in HANDSHAKES for s in sides.control.find_steps(operation)]
+    return _list_chains(s for s in steps if s.has_succeeded)
 
 
 def _names_requested_host(step: ObservedStep) -> bool:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
+from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
 
@@ -23,12 +24,22 @@ class DecidingFailure:
     attempts: tuple[ConnectionAttempt, ...] = ()
 
     @property
+    def deciding_attempts(self) -> tuple[ConnectionAttempt, ...]:
+        """Return the connections that failed at the deciding step."""
+        deciding = {step.index for step in self.steps}
+        return tuple(a for a in self.attempts if not deciding.isdisjoint(s.index for s in a.steps))
+
+    @property
     def depth(self) -> int:
         return OPERATION_DEPTH[self.operation]
 
 
-def find_deciding_failure(view: EndpointView, control: EndpointView) -> DecidingFailure | None:
+def find_deciding_failure(
+    view: EndpointView, control: EndpointView, looks: ControlLooks = NO_LOOKS
+) -> DecidingFailure | None:
     """Find the failure that decides the verdict on this endpoint.
+
+    Addresses that fail for the controls too do not decide while another one fails here.
 
     Returns:
         None when nothing failed, or when no failure can be interference.
@@ -37,12 +48,19 @@ def find_deciding_failure(view: EndpointView, control: EndpointView) -> Deciding
         steps = [s for s in view.counted_lookups if s.method]
         return _build_deciding_failure([] if has_only_ipv6(view, control) else steps, view, ())
     ipv6_counted = is_ipv6_counted(view, control)
-    attempts = tuple(
+    failed = tuple(
         a for a in view.own_attempts if a.failed_step and (ipv6_counted or not a.is_ipv6)
     )
+    attempts = tuple(a for a in failed if not is_dead(a, looks)) or failed
     return _build_deciding_failure(
         [a.failed_step for a in attempts if a.failed_step is not None], view, attempts
     )
+
+
+def is_dead(attempt: ConnectionAttempt, looks: ControlLooks) -> bool:
+    """Return whether the controls fail at this endpoint too, at the same step or before it."""
+    step = attempt.failed_step
+    return step is not None and looks.find_result(attempt, step.operation) is LookResult.FAILED
 
 
 def has_only_ipv6(view: EndpointView, control: EndpointView) -> bool:

@@ -15,74 +15,128 @@ from heliograph_collector.judge.endpoint_view import (
     collect_addresses,
     has_near_pair,
 )
+from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import is_refusal
+from heliograph_collector.judge.sides import Sides
 
 ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
+DENIALS = frozenset(  # of a name or of its address; who denies in other words denies alike
+    {
+        Failure.DNS_NXDOMAIN_ERROR,
+        Failure.DNS_NO_ANSWER,
+        Failure.DNS_REFUSED_ERROR,
+        Failure.DNS_SERVFAIL_ERROR,
+        Failure.DNS_BOGON_ERROR,
+    }
+)
 
 
-def extract_lookup_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
+def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     """Yield features of the lookups, which hold whether or not a later step failed."""
-    if collect_addresses(vantage.other_lookups):
-        yield Feature.OTHERS_RESOLVED
-    own_addresses = {a for a in vantage.own_addresses if ":" not in a}
-    control_addresses = control.own_addresses
+    vantage = sides.vantage
+    own_addresses = {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
+    control_addresses = sides.control.own_addresses
     if own_addresses and control_addresses and all(map(is_bogon, own_addresses)):
         if all(map(is_bogon, control_addresses)):
             yield Feature.BOGON_EVERYWHERE
         elif not any(map(is_bogon, control_addresses)):
             yield Feature.BOGON
-    if _is_name_gone(vantage, control):
+    if own_addresses and (all(map(is_fake, own_addresses)) or sides.profile.fake_addresses):
+        yield Feature.FAKE_ADDRESS
+    if _is_name_gone(sides):
         yield Feature.NAME_GONE
-    if _has_contradiction(vantage):
+    if any(map(_is_contradicted, vantage.lookups)):
         yield Feature.CONTRADICTED
     if _has_split_answers(vantage, control_addresses):
         yield Feature.SPLIT_ANSWERS
+    yield from _compare_resolvers(vantage)
+
+
+def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
+    """Yield whether the vantage's other lookups contradict its system, or agree with it."""
+    sealed = _select_encrypted_lookups(vantage)
+    sealed_addresses = {a for a in collect_addresses(sealed) if not is_bogon(a)}
+    others = sealed_addresses or {
+        a for a in collect_addresses(vantage.other_lookups) if not is_bogon(a)
+    }
+    if sealed_addresses:
+        yield Feature.SEALED_RESOLVED
+    plain = [s for s in vantage.other_lookups if s not in sealed]
+    if any(not is_bogon(a) for a in collect_addresses(plain)):
+        yield Feature.PLAIN_RESOLVED
+    if vantage.other_lookups and all(s.is_local for s in vantage.other_lookups):
+        yield Feature.NO_ROUTE
+    if any(_agrees(step, vantage) for step in sealed):
+        yield Feature.SEALED_AGREES
+    is_outside = any(_is_outside_service(step) for step in vantage.counted_lookups)
+    if is_outside or (others and not has_near_pair(others, vantage.own_addresses)):
+        yield Feature.OTHERS_CONTRADICT
+
+
+def _is_outside_service(step: ObservedStep) -> bool:
+    """Return whether the agent found a public answer outside the service's own networks.
+
+    It calls that a bogon. OONI's test of Facebook's Messenger knows the networks of its hosts.
+    """
+    is_bogon_error = step.observation.failure is Failure.DNS_BOGON_ERROR
+    return is_bogon_error and any(not is_bogon(a) for a in collect_addresses((step,)))
+
+
+def _agrees(step: ObservedStep, vantage: EndpointView) -> bool:
+    """Return whether an encrypted lookup says what the vantage's system says."""
+    if step.observation.dns is not None and step.observation.dns.query_type == "AAAA":
+        return False
+    own_addresses = vantage.own_addresses
+    if own_addresses:
+        addresses = collect_addresses((step,))
+        if has_near_pair(addresses, own_addresses):
+            return True
+        return bool(addresses) and all(map(is_bogon, (*addresses, *own_addresses)))
+    own_failures = {s.observation.failure for s in vantage.counted_lookups if s.method}
+    failure = step.observation.failure
+    return bool(own_failures) and (failure in DENIALS or failure in own_failures)
 
 
 def extract_address_features(
-    vantage: EndpointView, control: EndpointView, deciding_failure: DecidingFailure | None
+    sides: Sides, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
     """Yield features of the addresses used: their owner, and where others connect."""
+    vantage = sides.vantage
     attempts = vantage.own_attempts if deciding_failure is None else deciding_failure.attempts
     used_addresses = {a.address for a in attempts if a.address}
-    known_addresses = control.own_addresses | _select_independent_addresses(vantage, control)
+    known_addresses = sides.control.own_addresses | sides.looks.list_addresses(vantage.name)
+    known_addresses |= _select_independent_addresses(vantage, known_addresses)
     if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
         yield Feature.UNKNOWN_ADDRESS
-    if has_near_pair((a.address for a in _select_validated(vantage, control)), used_addresses):
+    if has_near_pair(_list_validated(sides), used_addresses):
         yield Feature.VALIDATED
+    if used_addresses and all(_is_false_address(address, sides) for address in used_addresses):
+        yield Feature.FALSE_ADDRESS
     if deciding_failure is not None:
-        yield from _extract_failure_features(vantage, control, deciding_failure, used_addresses)
+        yield from _extract_failure_features(sides, deciding_failure, used_addresses)
 
 
 def _extract_failure_features(
-    vantage: EndpointView,
-    control: EndpointView,
-    deciding_failure: DecidingFailure,
-    used_addresses: set[str],
+    sides: Sides, deciding_failure: DecidingFailure, used_addresses: set[str]
 ) -> Iterator[Feature]:
-    connected = [
-        a.address
-        for a in control.attempts
-        if a.address and Operation.CONNECT in a.passed_operations
-    ]
-    if has_near_pair(used_addresses, connected):
-        yield Feature.SHARED_ADDRESS
-    if not connected and Operation.CONNECT in control.passed_operations:
-        yield Feature.CONTROL_ADDRESS_UNKNOWN
-    if _has_untried_address(vantage, control, used_addresses):
-        yield Feature.UNTRIED_ADDRESS
-    if any(deciding_failure.operation in a.passed_operations for a in vantage.other_attempts):
-        yield Feature.OTHERS_WORK
-    if deciding_failure.operation is Operation.TLS_HANDSHAKE and _is_false_address(
-        used_addresses, vantage, control
-    ):
+    others = [a.passed_operations for a in sides.vantage.other_attempts]
+    if _is_foreign_host(sides, deciding_failure):
         yield Feature.FALSE_ADDRESS
+    if _has_untried_address(sides.vantage, sides.control, used_addresses):
+        yield Feature.UNTRIED_ADDRESS
+    if any(deciding_failure.operation in passed for passed in others):
+        yield Feature.OTHERS_WORK
+    is_connected = deciding_failure.operation is not Operation.RESOLVE
+    if is_connected and any(Operation.TLS_HANDSHAKE in passed for passed in others):
+        yield Feature.NAME_WORKS
 
 
-def _select_independent_addresses(vantage: EndpointView, control: EndpointView) -> frozenset[str]:
+def _select_independent_addresses(
+    vantage: EndpointView, known_addresses: frozenset[str]
+) -> frozenset[str]:
     """Return addresses from the vantage's other resolvers, without injected repeats.
 
     A plain lookup crosses the same path as the system's own lookup. Where the control or an
@@ -91,7 +145,7 @@ def _select_independent_addresses(vantage: EndpointView, control: EndpointView) 
     """
     encrypted = collect_addresses(_select_encrypted_lookups(vantage))
     others = collect_addresses(vantage.other_lookups)
-    if not (encrypted or control.own_addresses):
+    if not (encrypted or known_addresses):
         return others
     return others - vantage.own_addresses | encrypted
 
@@ -113,15 +167,6 @@ def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str])
     )
 
 
-def _has_contradiction(vantage: EndpointView) -> bool:
-    """Return whether a second reply or an encrypted denial contradicts an answer."""
-    denied = any(
-        s.observation.failure is Failure.DNS_NXDOMAIN_ERROR
-        for s in _select_encrypted_lookups(vantage)
-    )
-    return (denied and bool(vantage.own_addresses)) or any(map(_is_contradicted, vantage.lookups))
-
-
 def _is_contradicted(step: ObservedStep) -> bool:
     """Return whether one query got two replies that cannot both be true."""
     dns = step.observation.dns
@@ -137,7 +182,7 @@ def _is_contradicted(step: ObservedStep) -> bool:
     return False
 
 
-def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
+def _is_name_gone(sides: Sides) -> bool:
     """Return whether the name no longer exists and a censor still gives it addresses.
 
     The name is gone if every lookup of the control denies it and no encrypted lookup here has
@@ -145,7 +190,8 @@ def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
     every missing name with a search page. A second reply that contradicts is one, or a page that
     refuses access, which a site that no longer exists cannot do.
     """
-    failures = {s.observation.failure for s in control.lookups}
+    vantage = sides.vantage
+    failures = {s.observation.failure for s in sides.control.lookups}
     is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not collect_addresses(
         _select_encrypted_lookups(vantage)
     )
@@ -155,27 +201,43 @@ def _is_name_gone(vantage: EndpointView, control: EndpointView) -> bool:
     return is_refused or any(map(_is_contradicted, vantage.lookups))
 
 
-def _select_validated(vantage: EndpointView, control: EndpointView) -> list[ConnectionAttempt]:
-    """Return attempts, here or at the control, that showed the right certificate."""
-    tried = (*vantage.validations, *vantage.own_attempts, *control.attempts)
-    return [a for a in tried if a.address and Operation.TLS_HANDSHAKE in a.passed_operations]
+def _list_validated(sides: Sides) -> list[str]:
+    """List addresses that showed the right certificate, here or to a control."""
+    tried: list[ConnectionAttempt] = [*sides.vantage.validations, *sides.vantage.own_attempts]
+    tried += sides.control.attempts
+    tried += [a for source in sides.looks.sources for a in source.attempts]
+    name = sides.vantage.name
+    return [
+        attempt.address
+        for attempt in tried
+        for step in attempt.steps
+        if attempt.address and step.has_succeeded and step.observation.tls is not None
+        if step.observation.tls.server_name.lower().rstrip(".") in ("", name)
+    ]
 
 
-def _is_false_address(
-    used_addresses: set[str], vantage: EndpointView, control: EndpointView
-) -> bool:
-    """Return whether a wrong certificate is the host's own and not a local problem.
+def _is_false_address(address: str, sides: Sides) -> bool:
+    """Return whether a certificate of somebody else was shown at this address.
 
-    It is when the control's handshake fails at the same address too, or when the vantage verifies a
-    certificate at another address. Both rule out the vantage's trust store and clock.
+    To a control it was the host's own, whatever decrypts TLS here. What the vantage saw may be of a
+    machine in between, unless it is made out to another name, as only a real host's is.
     """
-    control_failed = any(
-        a.failed_step and a.failed_step.operation is Operation.TLS_HANDSHAKE
-        for a in control.attempts
-        if a.address in used_addresses
+    seen_here = any(
+        step.observation.failure is Failure.SSL_INVALID_HOSTNAME
+        for attempt in sides.vantage.attempts
+        if attempt.address == address
+        for step in attempt.steps
     )
-    return control_failed or any(
-        Operation.TLS_HANDSHAKE in a.passed_operations for a in vantage.other_attempts
+    return seen_here or sides.looks.has_foreign_certificate(address, sides.vantage.name)
+
+
+def _is_foreign_host(sides: Sides, deciding_failure: DecidingFailure) -> bool:
+    """Return whether a bad certificate is the host's own: another address shows a good one here.
+
+    So neither the vantage's trust store nor its clock nor a machine in between made it bad.
+    """
+    return deciding_failure.failure in CERTIFICATE_FAILURES and any(
+        Operation.TLS_HANDSHAKE in a.passed_operations for a in sides.vantage.other_attempts
     )
 
 
@@ -195,4 +257,14 @@ def is_bogon(address: str) -> bool:
         parsed = ipaddress.ip_address(address)
     except ValueError:
         return False
-    return not parsed.is_global and not (parsed.version == 4 and parsed in OWN_PROXY)
+    return not parsed.is_global and not is_fake(address)
+
+
+@lru_cache(CACHE_SIZE)
+def is_fake(address: str) -> bool:
+    """Return whether local tunnels make up such addresses and resolve the name elsewhere."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed.version == 4 and parsed in OWN_PROXY

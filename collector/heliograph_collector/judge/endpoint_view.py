@@ -45,34 +45,38 @@ class ObservedStep:
         return self.observation.failure in LOCAL_FAILURES
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class ConnectionAttempt:
     """One connection and all steps over it."""
 
     steps: tuple[ObservedStep, ...]
 
-    @property
+    @cached_property
     def address(self) -> str:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((canonicalize(end.address) for end in ends if end), "")
 
-    @property
+    @cached_property
     def port(self) -> int:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((end.port for end in ends if end), 0)
 
-    @property
+    @cached_property
     def is_ipv6(self) -> bool:
         return ":" in self.address
+
+    @property
+    def protocol(self) -> str:
+        return "udp" if any(s.observation.udp for s in self.steps) else "tcp"
 
     def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
-    @property
+    @cached_property
     def passed_operations(self) -> frozenset[Operation]:
         return frozenset(s.operation for s in self.steps if s.has_succeeded)
 
-    @property
+    @cached_property
     def failed_step(self) -> ObservedStep | None:
         """Return the first step whose failure can be interference."""
         return next((s for s in self.steps if s.method), None)
@@ -219,19 +223,26 @@ EMPTY_VIEW = EndpointView((), ())
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
     """Build the view of all observations that carry this endpoint label."""
-    lookups: list[ObservedStep] = []
+    lookups = tuple(
+        ObservedStep(index, observation)
+        for index, observation in enumerate(observations)
+        if observation.endpoint == label and observation.operation is Operation.RESOLVE
+    )
+    return EndpointView(lookups, build_attempts(observations, label), url=url)
+
+
+def build_attempts(
+    observations: Sequence[Observation], label: str | None = None
+) -> tuple[ConnectionAttempt, ...]:
+    """Build the connections of one endpoint label, or of all when `label` is None."""
     connections: dict[int, list[ObservedStep]] = {}
     for index, observation in enumerate(observations):
-        if observation.endpoint != label:
+        if observation.operation is Operation.RESOLVE or label not in (None, observation.endpoint):
             continue
-        if observation.operation is Operation.RESOLVE:
-            lookups.append(ObservedStep(index, observation))
-        else:
-            connections.setdefault(_find_root(observations, index), []).append(
-                ObservedStep(index, observation)
-            )
-    attempts = tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
-    return EndpointView(tuple(lookups), attempts, url=url)
+        connections.setdefault(_find_root(observations, index), []).append(
+            ObservedStep(index, observation)
+        )
+    return tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
 
 
 def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:

@@ -32,7 +32,14 @@ class Feature(Enum):
     REDIRECT_UNFOLLOWED = auto()  # the control followed this redirect and the vantage did not
     REDIRECT_ENDLESS = auto()  # the last page in the chain redirects again
     # lookups and addresses
-    OTHERS_RESOLVED = auto()  # the same vantage got addresses from another resolver
+    SEALED_RESOLVED = auto()  # an encrypted lookup of the same vantage got addresses
+    SEALED_AGREES = auto()  # an encrypted lookup of the same vantage says what the system says
+    # other lookups of the vantage got public addresses, and none near the system's
+    OTHERS_CONTRADICT = auto()
+    PLAIN_RESOLVED = auto()  # another plain lookup of the vantage got public addresses
+    NO_ROUTE = auto()  # all other lookups failed by the vantage's own system
+    OWN_FILTER = auto()  # the answer is of a resolver that its user or its house chose to filter
+    FAKE_ADDRESS = auto()  # of a local tunnel, which answers every name with an address of its own
     BOGON = auto()  # every address is private or reserved, and none of the control's is
     BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
     NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses
@@ -41,10 +48,9 @@ class Feature(Enum):
     SPLIT_ANSWERS = auto()
     UNKNOWN_ADDRESS = auto()  # neither the control nor an independent resolver gave a near address
     VALIDATED = auto()  # the right certificate was shown there, to the vantage or the control
-    FALSE_ADDRESS = auto()  # the wrong certificate is the host's own, no fault of local trust
+    FALSE_ADDRESS = auto()  # who answers there is somebody else, as a certificate shows
+    NAME_WORKS = auto()  # here, the right certificate was shown at another address of the name
     OTHERS_WORK = auto()  # here, an address from another resolver passes the failed step
-    SHARED_ADDRESS = auto()  # the control connected to a failed address or a near one
-    CONTROL_ADDRESS_UNKNOWN = auto()  # the control connected, but does not report its address
     UNTRIED_ADDRESS = auto()  # an address was returned and not tried to a conclusion
     BLOCK_ANSWER = auto()  # a known block address, which neither control nor sealed lookup got
     FILTER_ANSWER = auto()  # the same, of a product or an institution
@@ -52,17 +58,24 @@ class Feature(Enum):
     NO_CHAIN = auto()
     SAME_KEY = auto()  # the leaf has the key that verified at the control
     SAME_ISSUER = auto()
+    CLOCK_OFF = auto()  # the control's certificate is not valid at the vantage's own time
     FORGED_FOR_HOST = auto()  # issuer unknown, subject is the requested host
     OWN_INTERCEPTOR = auto()  # signed by local software or a local middlebox
+    PRIVATE_ISSUER = auto()  # no public authority signed it, as far as the chain shows
+    STATE_ISSUER = auto()  # several vantages of the network met this issuer, or it is known as such
     # the control
     CONTROL_MISSING = auto()
     CONTROL_STALE = auto()
     CONTROL_NOT_ONLINE = auto()
     CONTROL_REDIRECTED_AWAY = auto()  # the server redirected the control to another host
     CONTROL_RESOLVED = auto()
-    CONTROL_PASSED = auto()  # the step that failed at the vantage
-    # at the failed step or an earlier one; at any step if the vantage did not fail
+    CONTROL_PASSED = auto()  # the step that failed at the vantage, at the same endpoint
+    WEAK_LOOK = auto()  # it passed the step, and does not report that it was at this endpoint
+    CONTROL_WORKS = auto()  # the failed step passed for the same name and port, wherever
+    # the same endpoint, or all of the control's own, at the failed step or an earlier one; at any
+    # step if the vantage did not fail
     CONTROL_FAILED = auto()
+    DEAD_EDGE = auto()  # the endpoint fails for the control too, and another one works for it
     CONTROL_BODY = auto()  # the control read the whole body
     # cleartext pages
     PAGE_SAME = auto()
@@ -72,7 +85,8 @@ class Feature(Enum):
     PAGE_BROKEN = auto()  # a redirect without a host
     PAGE_BLOCK = auto()  # a known block page
     BLOCK_PAGE_ALONE = auto()  # a known block page, and no control's page to compare it with
-    PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, LEGAL or BLOCK
+    PAGE_INSIDE = auto()  # a redirect to an address in private space
+    PAGE_FOREIGN = auto()  # DIFFERENT, REDIRECTED, INSIDE, LEGAL or BLOCK
     PAGE_PARKED = auto()
     PAGE_FILTER = auto()  # of a product that schools and offices use too
     PAGE_ANTIBOT = auto()

@@ -7,6 +7,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.certificates import extract_certificate_features
 from heliograph_collector.judge.confidence import STALE_US
+from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.deciding_failure import (
     DecidingFailure,
     find_deciding_failure,
@@ -25,8 +26,12 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
+from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
+from heliograph_collector.judge.sides import Sides
+from heliograph_collector.model.control_look import VantageProfile
 
+NO_PROFILE = VantageProfile()
 FEATURE_BY_LINK = {
     Link.OFFLINE: Feature.OFFLINE,
     Link.CAPTIVE: Feature.CAPTIVE,
@@ -44,7 +49,10 @@ FEATURE_BY_OPERATION = {
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
 FOREIGN_PAGES = frozenset(
-    (Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_LEGAL, Feature.PAGE_BLOCK)
+    (
+        *(Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE),
+        *(Feature.PAGE_LEGAL, Feature.PAGE_BLOCK),
+    )
 )
 
 
@@ -61,6 +69,9 @@ class ComparisonInput:
     control_redirected_away: bool = False
     redirect_unfollowed: bool = False
     redirect_endless: bool = False
+    looks: ControlLooks = NO_LOOKS
+    profile: VantageProfile = NO_PROFILE
+    clock_us: int = 0  # of the vantage, as it believed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,25 +88,39 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     vantage = comparison_input.vantage
     control_doubts = set(_find_control_features(comparison_input))
     control = EMPTY_VIEW if control_doubts else comparison_input.control
-    deciding_failure = find_deciding_failure(vantage, control)
+    looks = NO_LOOKS if control_doubts else comparison_input.looks
+    deciding_failure = find_deciding_failure(vantage, control, looks)
+    sides = Sides(vantage, control, looks, comparison_input.profile)
     present = {
         *_find_vantage_features(comparison_input),
         *_find_ipv6_features(vantage, control),
         *_find_progress_features(vantage, control, deciding_failure),
         *control_doubts,
-        *_compare_with_control(control, deciding_failure),
-        *extract_lookup_features(vantage, control),
-        *extract_address_features(vantage, control, deciding_failure),
-        *extract_certificate_features(control, deciding_failure),
+        *_compare_with_control(sides, deciding_failure),
+        *extract_lookup_features(sides),
+        *extract_address_features(sides, deciding_failure),
+        *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control),
     }
+    if _is_own_answer(sides, present):
+        present.add(Feature.OWN_FILTER)
     contradicting_indices = tuple(
         s.index for s in vantage.other_lookups if s.has_succeeded and collect_addresses((s,))
     )
     return Features(
         frozenset(present), deciding_failure, _find_deepest_indices(vantage), contradicting_indices
     )
+
+
+def _is_own_answer(sides: Sides, present: set[Feature]) -> bool:
+    """Return whether the answer is odd and of a filter of the vantage's own.
+
+    An address at which the control gets through is no answer of a filter.
+    """
+    is_stray = Feature.UNKNOWN_ADDRESS in present and Feature.CONTROL_PASSED not in present
+    is_odd = is_stray or Feature.BOGON in present or not sides.vantage.is_resolved
+    return is_odd and has_own_filter(sides.vantage, sides.profile)
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
@@ -111,8 +136,9 @@ def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Featur
 
 def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
     vantage = comparison_input.vantage
-    if comparison_input.link is not Link.ONLINE:
-        yield FEATURE_BY_LINK[comparison_input.link]
+    link = Link.CAPTIVE if comparison_input.profile.portal else comparison_input.link
+    if link is not Link.ONLINE:
+        yield FEATURE_BY_LINK[link]
     if comparison_input.not_measured:
         yield Feature.NOT_MEASURED
     if comparison_input.redirect_unfollowed:
@@ -158,19 +184,55 @@ def _find_progress_features(
 
 
 def _compare_with_control(
-    control: EndpointView, deciding_failure: DecidingFailure | None
+    sides: Sides, deciding_failure: DecidingFailure | None
 ) -> Iterator[Feature]:
-    control_failure = find_deciding_failure(control, control)
-    if Operation.READ_BODY in control.passed_operations:
+    if Operation.READ_BODY in sides.control.passed_operations:
         yield Feature.CONTROL_BODY
-    if Operation.RESOLVE in control.passed_operations:
+    if Operation.RESOLVE in sides.control.passed_operations:
         yield Feature.CONTROL_RESOLVED
-    if deciding_failure is not None and deciding_failure.operation in control.passed_operations:
+    control_failure = find_deciding_failure(sides.control, sides.control)
+    if deciding_failure is None:
+        if control_failure is not None:
+            yield Feature.CONTROL_FAILED
+    elif deciding_failure.operation is Operation.RESOLVE:
+        yield from _compare_lookups(sides, control_failure)
+    else:
+        yield from _compare_endpoints(sides, deciding_failure, control_failure)
+
+
+def _compare_lookups(sides: Sides, control_failure: DecidingFailure | None) -> Iterator[Feature]:
+    result = sides.looks.find_lookup_result(sides.vantage.name)
+    if result is LookResult.UNSURE:
+        return
+    if Operation.RESOLVE in sides.control.passed_operations:
         yield Feature.CONTROL_PASSED
-    elif control_failure is not None and (
-        deciding_failure is None or control_failure.depth <= deciding_failure.depth
-    ):
+    elif control_failure is not None and control_failure.operation is Operation.RESOLVE:
         yield Feature.CONTROL_FAILED
+
+
+def _compare_endpoints(
+    sides: Sides, deciding_failure: DecidingFailure, control_failure: DecidingFailure | None
+) -> Iterator[Feature]:
+    """Compare each failed endpoint with the same endpoint at the controls."""
+    operation = deciding_failure.operation
+    attempts = deciding_failure.deciding_attempts
+    results = {sides.looks.find_result(a, operation) for a in attempts}
+    works = any(sides.looks.works_elsewhere(a, operation) for a in attempts)
+    if works:
+        yield Feature.CONTROL_WORKS
+    if LookResult.PASSED in results or LookResult.NEARLY in results:
+        yield Feature.CONTROL_PASSED
+        if LookResult.PASSED not in results:
+            yield Feature.WEAK_LOOK
+    elif results == {LookResult.FAILED}:
+        yield Feature.DEAD_EDGE if works else Feature.CONTROL_FAILED
+    elif (
+        LookResult.UNSURE not in results
+        and not works
+        and control_failure is not None
+        and control_failure.depth <= deciding_failure.depth
+    ):
+        yield Feature.CONTROL_FAILED  # at all addresses that the control's own lookup gave
 
 
 def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:

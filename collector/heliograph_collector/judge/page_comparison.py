@@ -4,6 +4,7 @@ Answers over verified TLS are not compared, because they come from the server. P
 the criteria of OONI's web_connectivity: size, uncommon headers and title.
 """
 
+import ipaddress
 from enum import StrEnum
 
 from heliograph.failure import Operation
@@ -50,6 +51,14 @@ def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
 
 
 ALIKE = 0.7  # ratio of body sizes above which pages are the same; OONI web_connectivity
+OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
+UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
+HOUSE_NETWORKS = tuple(
+    ipaddress.IPv4Network(network)
+    for network in ("192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16")
+)
+# Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
+LOGIN_WORDS = ("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi")
 LONG_WORD = 5  # letters; shorter words occur in every title; OONI web_connectivity
 OWN_LABEL = 4  # assumed: letters of a label that shows one owner: target in target.co.kz
 REGISTRIES = frozenset(("ac", "co", "com", "edu", "gob", "gov", "net", "or", "org"))  # in a country
@@ -81,6 +90,7 @@ class Likeness(StrEnum):
     SAME = "same"
     DIFFERENT = "different"
     REDIRECTED = "redirected"
+    INSIDE = "inside"  # a redirect to an address in private space
     LEGAL = "legal"  # status 451, RFC 7725
     BLOCK = "block"  # a known block page
     BROKEN = "broken"  # a redirect without a host
@@ -102,7 +112,7 @@ LIKENESS_BY_KIND = {
 
 def compare_pages(page: Http, control: Http) -> Likeness:
     """Classify the vantage's answer against the control's answer."""
-    if find_block_page(page, control) is not None:
+    if find_block_page(page, control) is not None and not _is_own(page, control):
         return Likeness.BLOCK
     if page.status == control.status and _is_same_page(page, control):
         return Likeness.SAME
@@ -149,7 +159,7 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
     if _is_redirect(page):
         if _get_redirect_host(page) == _get_redirect_host(control) or _stays_on_host(page):
             return Likeness.SAME
-        return Likeness.DYNAMIC if _has_same_owner(page) else Likeness.REDIRECTED
+        return _compare_redirect(page)
     if page.status >= 400 and not _has_new_title(page, control):
         return Likeness.SAME
     if _has_same_headers(page, control):
@@ -162,8 +172,17 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
     return Likeness.DIFFERENT if _has_new_title(page, control) else Likeness.DYNAMIC
 
 
+def _is_own(page: Http, control: Http) -> bool:
+    """Return whether the site's own server sent the page, so that even a ban is its own."""
+    shared = _list_shared_headers(page, control)
+    is_same_software = bool(page.server) and page.server == control.server
+    return len(shared) >= OWN_HEADERS or (bool(shared) and is_same_software)
+
+
 def _compare_other_status(page: Http, control: Http) -> Likeness:
-    if page.status == 451:
+    if _has_same_title(page, control) or _has_same_headers(page, control):
+        return Likeness.DYNAMIC  # the site's own server, whatever it says to this place
+    if page.status == UNAVAILABLE_FOR_LEGAL_REASONS:
         return Likeness.LEGAL
     if _is_antibot(page):
         return Likeness.ANTIBOT
@@ -175,15 +194,32 @@ def _compare_other_status(page: Http, control: Http) -> Likeness:
         return Likeness.DYNAMIC
     if _is_redirect(page):
         return _compare_redirect(page)
-    is_same_server = _has_same_title(page, control) or _has_same_headers(page, control)
-    return Likeness.DYNAMIC if is_same_server else Likeness.DIFFERENT
+    return Likeness.DIFFERENT
 
 
 def _compare_redirect(page: Http) -> Likeness:
     if "//" in page.location and not parse_host(page.location):
         return Likeness.BROKEN
+    if _leads_inside(page):
+        return Likeness.INSIDE
     has_same_owner = _stays_on_host(page) or _has_same_owner(page)
     return Likeness.DYNAMIC if has_same_owner else Likeness.REDIRECTED
+
+
+def _leads_inside(http: Http) -> bool:
+    """Return whether a redirect leads to an address in private space, as a network's notice does.
+
+    A house's router and a hotel's portal have such addresses too: in the ranges of houses
+    (192.168/16, 172.16/12, 169.254/16), and under the words of a login.
+    """
+    try:
+        address = ipaddress.ip_address(_get_redirect_host(http))
+    except ValueError:
+        return False
+    is_house = address.version == 6 or any(address in network for network in HOUSE_NETWORKS)
+    is_login = any(word in http.location.lower() for word in LOGIN_WORDS)
+    is_special = address.is_private and not (address.is_loopback or address.is_unspecified)
+    return is_special and not is_house and not is_login
 
 
 def _is_redirect(http: Http) -> bool:
@@ -235,7 +271,11 @@ def _is_antibot(http: Http) -> bool:
 
 
 def _has_same_headers(page: Http, control: Http) -> bool:
-    return bool({*page.header_names} & {*control.header_names} - COMMON_HEADERS)
+    return bool(_list_shared_headers(page, control))
+
+
+def _list_shared_headers(page: Http, control: Http) -> set[str]:
+    return {*page.header_names} & {*control.header_names} - COMMON_HEADERS
 
 
 def _split_title(title: str) -> set[str]:

@@ -7,10 +7,13 @@ from urllib.parse import urljoin
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement, Observation
+from heliograph_collector.judge.control_looks import ControlLooks, ControlSource
 from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView, build_view
 from heliograph_collector.judge.features import ComparisonInput
 from heliograph_collector.judge.page_comparison import is_related_host
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
+
+Sources = tuple[ControlSource, ...]
 
 MAX_HOPS = 10  # redirects that the web experiment follows at most
 
@@ -23,14 +26,18 @@ def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     return tuple(dict.fromkeys(x.endpoint for x in observations if not HOP.fullmatch(x.endpoint)))
 
 
-def pair_endpoint(record: ReceivedMeasurement, control: ControlView, label: str) -> ComparisonInput:
+def pair_endpoint(
+    record: ReceivedMeasurement, control: ControlView, label: str, sources: Sources = ()
+) -> ComparisonInput:
     """Pair one endpoint of a service with the same endpoint of the control."""
     vantage_view = build_view(record.measurement.observations, label)
     control_view = build_view(_get_control_observations(control), label)
-    return _build_input(record, control, vantage_view, control_view)
+    return _build_input(record, control, vantage_view, control_view, sources)
 
 
-def pair_page(record: ReceivedMeasurement, control: ControlView) -> ComparisonInput:
+def pair_page(
+    record: ReceivedMeasurement, control: ControlView, sources: Sources = ()
+) -> ComparisonInput:
     """Pair the last believable page of the redirect chain with the control's page.
 
     A cleartext redirect to a foreign host is believed only when the control was redirected there
@@ -49,7 +56,7 @@ def pair_page(record: ReceivedMeasurement, control: ControlView) -> ComparisonIn
     control_view = control_hops[hop_index] if hop_index < len(control_hops) else EMPTY_VIEW
     is_redirect = vantage_view.page is not None and 300 <= vantage_view.page[1].status < 400
     return replace(
-        _build_input(record, control, vantage_view, control_view),
+        _build_input(record, control, vantage_view, control_view, sources),
         control_redirected_away=control.measurement is not None
         and hop_index > 0
         and not _is_same_host(hop_index, vantage_hops, control_hops),
@@ -63,6 +70,7 @@ def _build_input(
     control: ControlView,
     vantage_view: EndpointView,
     control_view: EndpointView,
+    sources: Sources,
 ) -> ComparisonInput:
     control_has_ipv4 = any(":" not in address for address in control_view.own_addresses)
     return ComparisonInput(
@@ -73,6 +81,9 @@ def _build_input(
             ipv6_works=_has_working_ipv6(record.measurement.observations),
         ),
         control=replace(control_view, addresses_optional=True),
+        looks=ControlLooks(sources, control_view.attempts, control_view.own_addresses),
+        profile=control.profile,
+        clock_us=record.measurement.started_us,
         link=record.link,
         not_measured=bool(record.measurement.not_measured),
         age_us=control.age_us if control.measurement is not None else None,
@@ -81,8 +92,11 @@ def _build_input(
 
 
 def _has_working_ipv6(observations: Sequence[Observation]) -> bool:
-    ends = ((x, x.tcp or x.udp) for x in observations if x.failure is None)
-    return any(end is not None and ":" in end.address for _, end in ends)
+    for observation in observations:  # a plain loop: it runs for each endpoint
+        end = observation.tcp or observation.udp
+        if end is not None and observation.failure is None and ":" in end.address:
+            return True
+    return False
 
 
 def _get_control_observations(control: ControlView) -> Sequence[Observation]:

@@ -1,13 +1,20 @@
-"""Verdict on a whole service from its endpoints, by a k-of-n decision table."""
+"""Verdict on a whole service from its endpoints, by a k-of-n decision table.
+
+A service is judged by its functions, where the list of services names them. Messaging decides
+whether the service works. Where it is not blocked, another function that is makes it partial.
+"""
 
 from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TypedDict
 
+from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.confidence import MAX_CONFIDENCE
-from heliograph_collector.model.records import Verdict, VerdictState
+from heliograph_collector.model.records import PeerComparison, Verdict, VerdictState
 
 IPV6_ONLY_RULE = "none.ipv6"
+INTERRUPTED_RULE = "none.interrupted"
 MEASUREMENT_REASONS = ("link.", "control.", "none.")  # hold for a whole measurement
 
 
@@ -82,7 +89,33 @@ DOUBT = ServiceRule(
     VerdictState.UNKNOWN,
     "A group without a reachable endpoint, and not all of it is blocked.",
 )
-SERVICE_RULES = (GROUP_BLOCKED, DOWN, ALL_REACHABLE, PARTIAL, MOSTLY_OUT, DOUBT)
+FUNCTION_BLOCKED = ServiceRule(
+    "service.function_blocked",
+    VerdictState.PARTIAL,
+    "Every endpoint of a group is blocked that a function needs, and messaging is not known to be "
+    "blocked. The verdict names the function.",
+)
+MESSAGING_WORKS = ServiceRule(
+    "service.messaging_works",
+    VerdictState.REACHABLE,
+    "Messaging works, and no other function is known to be blocked.",
+)
+FLAKY_HOST = ServiceRule(
+    "service.flaky_host",
+    VerdictState.UNKNOWN,
+    "A silent host that is silent in a fifth of the other countries too, five at least.",
+)
+SERVICE_RULES = (
+    GROUP_BLOCKED,
+    DOWN,
+    ALL_REACHABLE,
+    PARTIAL,
+    MOSTLY_OUT,
+    DOUBT,
+    FUNCTION_BLOCKED,
+    MESSAGING_WORKS,
+    FLAKY_HOST,
+)
 
 
 def select_service_rule(tally: EndpointTally) -> ServiceRule:
@@ -98,33 +131,138 @@ def select_service_rule(tally: EndpointTally) -> ServiceRule:
     return DOUBT
 
 
-def judge_service(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
+def judge_service(
+    verdicts: Sequence[Verdict],
+    groups: Mapping[str, str],
+    functions: Mapping[str, ServiceFunction] | None = None,
+) -> Verdict:
     """Return the verdict with endpoint "" on a whole service.
 
     Args:
         verdicts: Verdicts on the endpoints; not empty.
         groups: Group by endpoint, from the plan.
+        functions: Function by endpoint. Where it knows any endpoint, the others decide nothing.
     """
+    by_function = _split_by_function(verdicts, functions or {})
+    if not by_function:
+        return _judge_groups(verdicts, groups)
+    messaging = by_function.pop(ServiceFunction.MESSAGING, ())
+    blocked = {
+        function: deciding
+        for function, members in by_function.items()
+        if (deciding := _list_blocked(_group_verdicts(members, groups)))
+    }
+    names = ",".join(function for function in ServiceFunction if function in blocked)
+    if not (messaging or blocked):
+        return _judge_groups(verdicts, groups)
+    core = _judge_groups(messaging, groups) if messaging else _NO_MESSAGING
+    overall = replace(core, function=names, **_count_states(verdicts))
+    if core.state is VerdictState.BLOCKED:
+        return replace(overall, function=",".join(filter(None, (_MESSAGING, names))))
+    if blocked and core.state is not VerdictState.DOWN:
+        deciding = [v for members in blocked.values() for v in members]
+        return _apply(overall, FUNCTION_BLOCKED, deciding)
+    is_everything_reachable = all(v.state is VerdictState.REACHABLE for v in verdicts)
+    if core.state is not VerdictState.REACHABLE or is_everything_reachable:
+        return overall
+    if any(v.rule == INTERRUPTED_RULE for v in verdicts):
+        return replace(overall, state=VerdictState.UNKNOWN, rule=INTERRUPTED_RULE, confidence=0.0)
+    return replace(overall, rule=MESSAGING_WORKS.id)
+
+
+_MESSAGING = ServiceFunction.MESSAGING.value
+_NO_MESSAGING = Verdict(state=VerdictState.UNKNOWN, rule=DOUBT.id)  # nothing of it was measured
+
+
+def _split_by_function(
+    verdicts: Sequence[Verdict], functions: Mapping[str, ServiceFunction]
+) -> dict[ServiceFunction, list[Verdict]]:
+    by_function: defaultdict[ServiceFunction, list[Verdict]] = defaultdict(list)
+    for verdict in verdicts:
+        if verdict.endpoint in functions:
+            by_function[functions[verdict.endpoint]].append(verdict)
+    return dict(by_function)
+
+
+def _judge_groups(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
     voting_groups = _group_verdicts(verdicts, groups)
     tally = _count_endpoints(verdicts, voting_groups)
     rule = select_service_rule(tally)
     deciding = [v for v in verdicts if v.state is rule.state]
     if rule is GROUP_BLOCKED:
-        deciding = [
-            v for group in voting_groups if all(v.state is rule.state for v in group) for v in group
-        ]
-    is_failing = rule.state in (VerdictState.BLOCKED, VerdictState.DOWN)
-    layer, method = _find_commonest(deciding) if is_failing else ("", "")
-    return Verdict(
+        deciding = _list_blocked(voting_groups)
+    overall = Verdict(
         state=rule.state,
         rule=(rule.state is VerdictState.UNKNOWN and tally.common_reason) or rule.id,
-        layer=layer,
-        method=method,
         confidence=_compute_service_confidence(rule.state, deciding, verdicts),
-        evidence=tuple(sorted({index for v in deciding for index in v.evidence})),
-        reachable_endpoints=tally.count(VerdictState.REACHABLE),
-        endpoints=tally.count(VerdictState.REACHABLE) + tally.count(VerdictState.BLOCKED),
+        **_count_states(verdicts),
     )
+    return _add_cause(overall, deciding)
+
+
+def _apply(overall: Verdict, rule: ServiceRule, deciding: Sequence[Verdict]) -> Verdict:
+    confidence = max(v.confidence for v in deciding)
+    changed = replace(overall, state=rule.state, rule=rule.id, confidence=confidence)
+    return _add_cause(changed, deciding)
+
+
+def _add_cause(overall: Verdict, deciding: Sequence[Verdict]) -> Verdict:
+    is_cause = overall.state not in (VerdictState.REACHABLE, VerdictState.UNKNOWN)
+    layer, method = _find_commonest(deciding) if is_cause else ("", "")
+    evidence = tuple(sorted({index for v in deciding for index in v.evidence}))
+    return replace(overall, layer=layer, method=method, evidence=evidence)
+
+
+class _Counts(TypedDict):
+    reachable_endpoints: int
+    endpoints: int
+
+
+def _count_states(verdicts: Sequence[Verdict]) -> _Counts:
+    """Count k of n: the endpoints that work, of those that work or are blocked."""
+    states = Counter(v.state for v in verdicts)
+    reachable = states[VerdictState.REACHABLE]
+    return {
+        "reachable_endpoints": reachable,
+        "endpoints": reachable + states[VerdictState.BLOCKED],
+    }
+
+
+def _list_blocked(voting_groups: Sequence[Sequence[Verdict]]) -> list[Verdict]:
+    """Return the verdicts of the groups that are blocked whole."""
+    return [
+        verdict
+        for group in voting_groups
+        if all(v.state is VerdictState.BLOCKED for v in group)
+        for verdict in group
+    ]
+
+
+# A host is no sign of anything where it fails in so many other countries and such a share of them:
+# more than block one service at a time. Both assumed.
+FLAKY_COUNTRIES = 5
+FLAKY_SHARE = 0.2
+
+
+def discount_flaky(
+    verdicts: Sequence[Verdict], peers: Mapping[str, PeerComparison]
+) -> tuple[Verdict, ...]:
+    """Leave the verdict on a silent host unknown that fails in much of the world on its own."""
+    return tuple(
+        replace(v, state=FLAKY_HOST.state, rule=FLAKY_HOST.id, layer="", method="", confidence=0.0)
+        if v.state is VerdictState.BLOCKED
+        and v.method.startswith("timeout")
+        and _is_flaky(peers.get(v.endpoint))
+        else v
+        for v in verdicts
+    )
+
+
+def _is_flaky(comparison: PeerComparison | None) -> bool:
+    if comparison is None:
+        return False
+    failed = comparison.failed_countries
+    return failed >= max(FLAKY_COUNTRIES, FLAKY_SHARE * (failed + comparison.reached_countries))
 
 
 def get_group(endpoint: str, groups: Mapping[str, str]) -> str:

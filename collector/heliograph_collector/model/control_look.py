@@ -33,6 +33,8 @@ class VantageProfile:
     resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
     own_filter: bool | None = None  # it or its house chose a resolver that filters
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
+    # Issuers that several vantages of its network met at some targets, while others verified.
+    shared_issuers: frozenset[str] = frozenset()
     fake_addresses: bool | None = None  # a local tunnel answers with addresses of its own
     sealed_disagrees: bool | None = None  # sealed and plain lookups differ for neutral names
     portal: bool | None = None  # a captive portal answers in place of servers

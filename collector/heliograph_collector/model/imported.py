@@ -77,6 +77,7 @@ class ImportedCell:
     start_us: int  # of the bin
     bin_s: int
     reachable: int
+    partial: int  # some functions of the service are blocked
     blocked: int
     down: int
     unknown: int
@@ -85,7 +86,7 @@ class ImportedCell:
 
     @property
     def measurements(self) -> int:
-        return self.reachable + self.blocked + self.down + self.unknown
+        return self.reachable + self.partial + self.blocked + self.down + self.unknown
 
     @property
     def lag_us(self) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.observation import Access, Epoch, Link, Measurement
+from heliograph.plan import ServiceFunction
 from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.model.control_look import ControlLook, VantageProfile
@@ -21,9 +22,14 @@ TIME_BAD = "time.bad"  # the rule of a measurement with an impossible time
 
 
 class VerdictState(StrEnum):
-    """The state of a verdict; down: the control fails too; unknown: in doubt."""
+    """The state of a verdict.
+
+    Partial: a function other than messaging is blocked. Down: the control fails too. Unknown: in
+    doubt.
+    """
 
     REACHABLE = "reachable"
+    PARTIAL = "partial"
     BLOCKED = "blocked"
     DOWN = "down"
     UNKNOWN = "unknown"
@@ -164,6 +170,7 @@ class Verdict:
     issuer: str = ""  # of the certificate that did not verify, if that is the evidence
     fingerprint: str = ""  # name of the line that the evidence has: page, answer or issuer
     confirmed: bool = False  # blocked by a fingerprint of a state or a provider
+    function: str = ""  # names of the blocked functions of a service, with commas
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,6 +289,7 @@ class StoredVote:
     method: str
     reachable_endpoints: int
     endpoints: int
+    function: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -377,6 +385,7 @@ class ControlView:
     age_us: int | None = None  # distance in time from the compared measurement
     link: Link = Link.UNKNOWN  # the control's own
     groups: Mapping[str, str] = field(default_factory=dict)  # endpoint id → group in the plan
+    functions: Mapping[str, ServiceFunction] = field(default_factory=dict)  # by endpoint id
     # By endpoint; "" is a page.
     peer_comparisons: Mapping[str, PeerComparison] = field(default_factory=dict)
     is_substitute: bool = False  # not a control, but a foreign vantage that others corroborate
@@ -386,35 +395,6 @@ class ControlView:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementFilter:
-    """An operator's filter; an empty field matches everything."""
-
-    country: str = ""
-    region: str = ""
-    asn: int | None = None
-    access: str = ""
-    service: str = ""
-    experiment: str = ""
-    state: str = ""
-    since_us: int | None = None
-    until_us: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class MeasurementPage:
     items: tuple[JudgedMeasurement, ...]  # newest first
     next: str = ""  # the cursor of the next page, "" at the end
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellFilter:
-    """A filter of cells; None matches every value, "" and 0 match the totals."""
-
-    since_us: int
-    until_us: int
-    bin_s: int = 300
-    country: str = ""  # "" matches every country
-    region: str | None = None
-    asn: int | None = None
-    access: str | None = None
-    service: str = ""  # "" matches every service

@@ -109,6 +109,7 @@ class ServiceVote:
     layer: str = ""
     method: str = ""
     source: str = ""  # the experiment; the worst vote counts if several test one service
+    function: str = ""  # names of the functions that are blocked, with commas
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss

@@ -140,7 +140,7 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         ("received", "time", "record.received_us"),
         *_same_names("uint64", "", "judged"),
         *_same_names("text", "verdict", "endpoint", "state", "layer", "method", "rule", "issuer"),
-        *_same_names("text", "verdict", "fingerprint"),
+        *_same_names("text", "verdict", "fingerprint", "function"),
         *_same_names("bool", "verdict", "confirmed"),
         *_same_names("float64", "verdict", "confidence"),
         *_same_names("uint16s", "verdict", "evidence"),

@@ -52,9 +52,9 @@ WHERE excluded.rules_version >= results.rules_version
 """  # noqa: S608 fixed names, no value
 _COUNT = """
 SELECT source, country, asn, test, target, started_us - started_us % :bin_us AS start_us,
-  :bin_s AS bin_s, sum(state = 'reachable') AS reachable, sum(state = 'blocked') AS blocked,
-  sum(state = 'down') AS down, sum(state = 'unknown') AS unknown, max(started_us) AS newest_us,
-  max(imported_us) AS imported_us
+  :bin_s AS bin_s, sum(state = 'reachable') AS reachable, sum(state = 'partial') AS partial,
+  sum(state = 'blocked') AS blocked, sum(state = 'down') AS down,
+  sum(state = 'unknown') AS unknown, max(started_us) AS newest_us, max(imported_us) AS imported_us
 FROM results
 WHERE started_us >= :since_us AND started_us < :until_us
   AND :source IN ('', source) AND :country IN ('', country) AND :test IN ('', test)

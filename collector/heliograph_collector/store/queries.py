@@ -9,13 +9,12 @@ from typing import Any, TypedDict, TypeVar, cast
 from heliograph.codec import CodecError, measurement_from_pb, replace_controls_in
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
     Cell,
-    CellFilter,
     JudgedMeasurement,
-    MeasurementFilter,
     ReceivedMeasurement,
     Vantage,
     Verdict,
@@ -224,7 +223,7 @@ def query_verdicts(records: Sequence[ReceivedMeasurement]) -> Query:
     clause.add_condition("id IN {ids:Array(String)}", ids=[t.id for t in records])
     sql = f"""
 SELECT id, judged, state, rule, layer, method, confidence, endpoint, evidence, reachable_endpoints,
-  endpoints, issuer, fingerprint, confirmed FROM verdicts FINAL WHERE {clause.sql}
+  endpoints, issuer, fingerprint, confirmed, function FROM verdicts FINAL WHERE {clause.sql}
 ORDER BY id, judged DESC, endpoint
 LIMIT 512 BY id"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters)

@@ -17,14 +17,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.records import (
     Block,
     Cell,
-    CellFilter,
     Count,
     JudgedMeasurement,
     Judgement,
-    MeasurementFilter,
     MeasurementPage,
     ReceivedMeasurement,
     SilenceCount,

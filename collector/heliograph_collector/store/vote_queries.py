@@ -4,7 +4,8 @@ A vantage's vote is the majority of its verdicts, a network's the majority of it
 state that more of them report than any other. A tie, or a lead of unknown, is unknown. This module
 states the rule once for both ways of counting: `decide_majority` for rows in memory
 (`aggregate/rollup.py`), and `_MAJORITY_SQL` for the engine, which need not send the rows. Both are
-made of `STATES`, and a property test compares them.
+made of `STATES`, and a property test compares them. A partial verdict counts as reachable here,
+because messaging works; the detectors read the verdicts themselves.
 """
 
 from collections import Counter
@@ -57,7 +58,7 @@ def query_single_votes(service: str, country: str, since_us: int, until_us: int)
     clause.add_condition("country = {country:String}", country=country)
     sql = f"""
 SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
-  seniority, state, layer, method, reachable_endpoints, endpoints
+  seniority, state, layer, method, reachable_endpoints, endpoints, function
 FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1})
 
@@ -212,7 +213,7 @@ SELECT {_CELL_COLUMNS}, nym, argMax(last_net, at) AS net, max(at) AS last, max(l
 FROM (
   SELECT country, region, asn, access, service,
     intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym, layer,
-    method, countIf(state = 'reachable') AS rr, countIf(state = 'blocked') AS bb,
+    method, countIf(state IN ('reachable', 'partial')) AS rr, countIf(state = 'blocked') AS bb,
     countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu,
     max(seniority = 'established') AS long, max((started, id)) AS at,
     argMax(prefix, (started, id)) AS last_net

@@ -17,6 +17,7 @@ from heliograph.v1 import plan_pb2 as ppb
 MAX_ENTRANCES = 16
 MAX_ADDRESSES = 8  # addresses of one entrance
 PIN = 32
+_FUNCTIONS = frozenset(p.ServiceFunction)
 
 
 def plan_to_pb(plan: p.Plan) -> ppb.Plan:
@@ -95,5 +96,13 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
                 trust=check_text("endpoint.trust", e.trust),
             )
             for e in s.endpoints
+        ),
+        functions=tuple(
+            p.FunctionGroups(
+                function=p.ServiceFunction(f.function),
+                groups=tuple(check_text("service.groups", group) for group in f.groups),
+            )
+            for f in s.functions
+            if f.function in _FUNCTIONS  # a later version may know others
         ),
     )

@@ -95,7 +95,7 @@ class EnrolRequest(_message.Message):
     public_key: _builtins.bytes
     """Ed25519, 32 bytes"""
     proof: _builtins.bytes
-    """signature over context and token by that key"""
+    """signature over context and token by that key (keys.verify_bound)"""
     agent_version: _builtins.str
     def __init__(
         self,
@@ -391,7 +391,7 @@ class Hello(_message.Message):
     CHARTER_VERSION_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signature: _builtins.bytes
-    """Ed25519 over context and the challenge's nonce"""
+    """Ed25519 over context and the challenge's nonce (keys.verify_bound)"""
     agent_version: _builtins.str
     plan_version: _builtins.int
     epoch: _builtins.str
@@ -434,7 +434,7 @@ class Renewal(_message.Message):
     public_key: _builtins.bytes
     """Ed25519, 32 bytes"""
     by_present: _builtins.bytes
-    """signature over context, agent and public_key"""
+    """signature over context, agent and public_key (keys.verify_bound)"""
     by_next: _builtins.bytes
     """the same by the next key"""
     def __init__(

@@ -16,10 +16,10 @@ from heliograph_collector.aggregate.cell_updater import (
     update_bins,
 )
 from heliograph_collector.aggregate.rollup import fill_bins, roll_up
+from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.records import (
     Block,
     Cell,
-    CellFilter,
     PresenceRow,
     ReceivedMeasurement,
     RowKind,

@@ -18,7 +18,7 @@ from heliograph_collector.aggregate.rollup import (
 )
 from heliograph_collector.model.records import Cell, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
-from heliograph_collector.store.vote_queries import decide_majority
+from heliograph_collector.store.vote_queries import STATES, decide_majority
 
 BIN_S = 300
 BIN_US = BIN_S * 1_000_000
@@ -30,7 +30,7 @@ Counts = list[tuple[dict[VerdictState, int], VerdictState]]
 
 
 def vote(nym: str, state: VerdictState = R, *, times: int = 1, bin_: int = 0, **where: Any) -> Vote:
-    counts = {s.value: times if s is state else 0 for s in VerdictState}
+    counts = {s.value: times if s is state else 0 for s in STATES}
     place = {"country": "KZ", "region": "", "asn": 9198, "access": "mobile", "service": "telegram"}
     cause = {"layer": "tls", "method": "reset_after_hello"} if state is B else {}
     fields: dict[str, Any] = {

@@ -83,10 +83,11 @@ class Cast:
         """The world in which the others of a place are nowhere, or somewhere else."""
         gone = self.crowds[place]
         crowds = {p: c for p, c in self.crowds.items() if p != place}
-        if gone.own:
-            crowds[place] = Crowd(own=gone.own, keys=gone.keys)
+        many = gone.silent if gone.silent >= K else 0  # k and more who fell silent are no few
+        if gone.own or many:
+            crowds[place] = Crowd(own=gone.own, keys=gone.keys, silent=many)
         if move_to:
-            crowds[move_to] = replace(gone, own=0, keys=1)
+            crowds[move_to] = replace(gone, own=0, keys=1, silent=gone.silent - many)
         return Cast(crowds)
 
 

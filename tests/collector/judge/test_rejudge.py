@@ -15,14 +15,13 @@ from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.control import STALE_US, Assessor, ControlContext
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, rejudge
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.judging import Judge
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
-    CellFilter,
     ControlView,
     JudgedMeasurement,
-    MeasurementFilter,
     ReceivedMeasurement,
     Vantage,
     Verdict,

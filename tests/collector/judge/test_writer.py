@@ -12,13 +12,13 @@ import pytest
 from heliograph.clock import Clock, SystemClock
 from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
     MAX_AGE_US,
     MAX_AHEAD_US,
     Block,
     JournalRow,
     JudgedMeasurement,
-    MeasurementFilter,
     ReceivedMeasurement,
     RowKind,
 )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
-from heliograph_collector.model.records import CellFilter, MeasurementFilter
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.store.clickhouse import ClickHouse, StoreLimits
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.rows import T0, US, block, reachable, taken

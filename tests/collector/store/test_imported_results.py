@@ -87,6 +87,13 @@ def test_newer_rules_replace_a_verdict_and_older_ones_do_not(tmp_path: Path) -> 
     assert cell.lag_us == 60, "how late it came first"
 
 
+def test_every_state_is_counted(tmp_path: Path) -> None:
+    with closing(ImportedResults(tmp_path / FILE)) as imported:
+        imported.add([replace(RESULT, key=s, state=s) for s in VerdictState], START_US, 4)
+        (cell,) = imported.count_cells(ALL, DAY_S)
+    assert cell.measurements == len(VerdictState)
+
+
 FILTERS = [
     ({"country": "KZ"}, 1), ({"country": "IT"}, 0), ({"asn": 9198}, 1), ({"asn": 1}, 0),
     ({"test": "web_connectivity"}, 1), ({"target": ""}, 0), ({"source": OONI}, 1),

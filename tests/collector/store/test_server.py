@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.model.records import CellFilter, MeasurementFilter
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.store.migrations import cluster_substitutions, split_statements
 from heliograph_collector.store.store import Store, StoreError
 from support.rows import T0, US, block, blocked, observations, reachable, taken

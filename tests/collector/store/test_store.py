@@ -7,13 +7,12 @@ from typing import Any
 
 import pytest
 
+from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.records import (
     TIME_BAD,
     AgentRole,
     Cell,
-    CellFilter,
     DecodeFailure,
-    MeasurementFilter,
     PresenceRow,
     RowKind,
     Verdict,

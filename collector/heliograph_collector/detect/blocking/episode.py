@@ -71,6 +71,7 @@ class BlockingEpisode:
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
     elsewhere_us: int | None = None  # last bin in which other countries failed alike
+    hints: tuple[str, ...] = ()  # the functions that alone are blocked
     wary: bool = False  # a block of these cells closed within wary_s before
     _clear: int = 0  # clear bins in a row
     _bad: dict[str, int] = field(default_factory=dict)  # last failure by vantage
@@ -109,6 +110,7 @@ class BlockingEpisode:
             layer=layer,
             method=method,
             confidence=limits.low,
+            hints=hint_functions(kind, failures),
         )
 
     @classmethod
@@ -193,6 +195,7 @@ class BlockingEpisode:
         if vote_count.share >= self.limits.confirm_share:
             failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
+            self.hints = hint_functions(self.kind, failing)
         self._clear = self._clear + 1 if vote_count.share <= self.limits.clear_share else 0
         needed_bins = self.limits.wary_bins if self.wary else self.limits.clear_bins
         is_quick = self._clear and not self.wary and self._has_recovered(self._lately, now_us)
@@ -252,7 +255,7 @@ class BlockingEpisode:
             layer=self.layer,
             method=self.method,
             held=self.held,
-            hints=hint_on_the_hour(self.started),
+            hints=(*hint_on_the_hour(self.started), *self.hints),
         )
 
     def _votes_inside(self, country_votes: Iterable[ServiceVote]) -> list[ServiceVote]:
@@ -322,3 +325,14 @@ def dominant_cause(failures: Iterable[ServiceVote]) -> tuple[IncidentKind, str, 
     cause_counts = Counter((o.layer, o.method) for o in failures if o.standing is worst)
     layer, method = max(sorted(cause_counts), key=cause_counts.__getitem__, default=("", ""))
     return _KINDS[worst], layer, method
+
+
+def hint_functions(kind: IncidentKind, failures: Sequence[ServiceVote]) -> tuple[str, ...]:
+    """Return a hint for each function that most votes of a partial blocking name."""
+    if kind is not IncidentKind.PARTIAL:
+        return ()
+    partial_votes = [o for o in failures if o.standing is VoteValue.PARTIAL]
+    names = Counter(name for o in partial_votes for name in o.function.split(",") if name)
+    return tuple(
+        f"blocked_{name}" for name in sorted(names) if 2 * names[name] > len(partial_votes)
+    )

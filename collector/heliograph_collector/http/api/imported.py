@@ -69,6 +69,7 @@ def build_cell(cell: ImportedCell) -> ImportedCellDocument:
         target=cell.target,
         start=write_time(cell.start_us),
         reachable=cell.reachable,
+        partial=cell.partial,
         blocked=cell.blocked,
         down=cell.down,
         unknown=cell.unknown,

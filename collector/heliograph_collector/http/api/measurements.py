@@ -38,10 +38,10 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import answer_json
 from heliograph_collector.http.problem import Problem, bad_parameter
+from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.published.measurement import MeasurementsDocument
 from heliograph_collector.model.records import (
     ControlView,
-    MeasurementFilter,
     ReceivedMeasurement,
     Verdict,
     VerdictState,
@@ -89,6 +89,8 @@ def _add_conclusion(
     keys.blocking = _classify_blocking(record, overall)
     if overall:
         keys.x_heliograph_rule = overall.rule
+        keys.x_heliograph_fingerprint = overall.fingerprint or None
+        keys.x_heliograph_confirmed = overall.confirmed
         keys.x_heliograph_state = overall.state.value
         keys.x_heliograph_method = overall.method
     keys.x_heliograph_link = record.link.value

@@ -23,10 +23,14 @@ from heliograph_collector.judge.dns_features import NXDOMAIN, is_bogon
 from heliograph_collector.judge.endpoint_view import ENCRYPTED_ENGINES as ENCRYPTED
 from heliograph_collector.judge.endpoint_view import has_near_pair
 from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, find_method
+from heliograph_collector.judge.own_filter import is_own_answer
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 PLAIN = ("system", "udp")
 GROUPS = {"plain": PLAIN, "sealed": ENCRYPTED, "other": ("udp", "tcp", *ENCRYPTED)}
+# A resolver that is slow, broken or bad at DNSSEC is no liar unless an encrypted one does better.
+FAULTS = ("servfail", "misbehaving", "timeout")
+DENIALS = ("nxdomain", "no_answer", "refused", "servfail", "bogon")
 SILENT_FAILURES = (
     Failure.GENERIC_TIMEOUT_ERROR,
     Failure.CONNECTION_REFUSED,
@@ -36,6 +40,15 @@ LIES = ("nxdomain", "bogon", "no_answer", "refused", "servfail", "misbehaving", 
 STRENGTHS = {"nxdomain": 0.9, "bogon": 0.95, "refused": 0.8, "no_answer": 0.8}
 
 RULES = (
+    ComparisonRule(
+        "dns_integrity.own_filter",
+        UNKNOWN,
+        "A filter of the user's or the house's own answers for the system: with an address that "
+        "is none, or from a table of hosts.",
+        needs="own_filter",
+        layer="dns",
+        method="own_filter",
+    ),
     ComparisonRule(
         "dns_integrity.nowhere",
         BLOCKED,
@@ -63,7 +76,7 @@ RULES = (
             f"A public resolver says {lie} in cleartext and gives addresses when encrypted.",
             STRENGTHS.get(lie, 0.7),
             needs=f"udp:{lie} sealed_resolved control_udp_resolved",
-            lacks="udp_resolved system_resolved nowhere_neutral_answered",
+            lacks="udp_resolved system_resolved nowhere_neutral_answered sealed_denied",
             layer="dns",
             method="injected" if lie != "timeout" else "dropped",
         )
@@ -75,8 +88,9 @@ RULES = (
             BLOCKED,
             f"The system's resolver says {lie}; others here and the control's give addresses.",
             STRENGTHS.get(lie, 0.7),
-            needs=f"system:{lie} other_resolved control_system_resolved",
-            lacks="system_resolved",
+            needs=f"system:{lie} {'sealed' if lie in FAULTS else 'other'}_resolved "
+            "control_system_resolved",
+            lacks="system_resolved sealed_denied",
             layer="dns",
             method=lie,
         )
@@ -135,12 +149,20 @@ class DnsIntegrityComparison(Comparison):
                 indices = [i for label in labels for i in facts.get(f"{label}_{end}", ())]
                 if indices:
                     facts[f"{group}_{end}"] = tuple(indices)
+        sealed_denied = [
+            i for label in ENCRYPTED for lie in DENIALS for i in facts.get(f"{label}:{lie}", ())
+        ]
+        if sealed_denied:
+            facts["sealed_denied"] = tuple(sealed_denied)
         for label in ("nowhere", "nowhere_neutral"):
             facts |= _collect_nowhere(label, _select_lookups(measurement, label))
         return facts
 
     def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
         facts = Comparison.extract_facts(self, measurement, control)
+        system, udp = ([x for _, x in select_observations(measurement, label)] for label in PLAIN)
+        if "system_failed" in facts and is_own_answer(system, udp):
+            facts["own_filter"] = facts["system_failed"]
         trusted = _select_addresses(measurement, ENCRYPTED) | (
             _select_addresses(control, (*PLAIN, *ENCRYPTED)) if control else set()
         )

@@ -64,15 +64,23 @@ CLOSED = ComparisonRule(
     0.7,
     method="closed_to_abroad",
 )
+LONE_SILENCE = ComparisonRule(
+    "stun.lone_silence",
+    UNKNOWN,
+    "Only one server was asked, and it was silent: a lost datagram looks the same.",
+)
 SERVICE_COMPARISON_RULES = (
     BOOTSTRAPPED,
     RELAYS,
     NO_BOOTSTRAP,
     SOME_RELAYS,
     SILENT_BY_NATURE,
+    LONE_SILENCE,
     CLOSED,
 )
 MIN_RELAYS = 3  # assumed
+MIN_SILENT_SERVERS = 2  # assumed
+SILENT_METHOD = "timeout_after_message"
 
 Verdicts = Sequence[Verdict]
 
@@ -80,9 +88,17 @@ Verdicts = Sequence[Verdict]
 def judge_stun(
     _record: ReceivedMeasurement, _control: ControlView, verdicts: Verdicts
 ) -> tuple[Verdict, ...]:
-    """Judge STUN servers as one group, because any single server is enough."""
+    """Judge STUN servers as one group, because any single server is enough.
+
+    Datagrams are lost every day, so that one silent server is no sign.
+    """
     groups = dict.fromkeys((v.endpoint for v in verdicts), "stun")
-    return (*verdicts, judge_service(verdicts, groups))
+    overall = judge_service(verdicts, groups)
+    blocked = [v for v in verdicts if v.state is BLOCKED]
+    is_silence = all(v.method == SILENT_METHOD for v in blocked)
+    if overall.state is BLOCKED and is_silence and len(blocked) < MIN_SILENT_SERVERS:
+        overall = Verdict(state=UNKNOWN, rule=LONE_SILENCE.id, evidence=overall.evidence)
+    return (*verdicts, overall)
 
 
 def judge_vpn(

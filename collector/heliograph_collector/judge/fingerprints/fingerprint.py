@@ -1,10 +1,10 @@
 """Model of a fingerprint: what identifies a page, an address or a certificate, and whose it is."""
 
 import ipaddress
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cached_property
-from typing import assert_never
 
 from heliograph_collector.judge.fingerprints.page_text import PageText, extract_words
 from heliograph_collector.judge.fingerprints.pattern import Pattern, PatternType
@@ -32,6 +32,9 @@ class Surface(StrEnum):
     TITLE = "title"
     LOCATION = "location"
     SERVER = "server"
+    WORDS = "words"  # visible text of a short page
+    REDIRECT_LABEL = "redirect label"  # of the host of a redirect away from the site
+    REDIRECT_END = "redirect end"  # last label of that host
     HEADER = "header"  # any other; measurements keep no values of it
     DNS = "dns"
     ISSUER = "issuer"
@@ -50,7 +53,7 @@ class Condition:
     any_of: tuple[Pattern, ...]
 
     def holds_for(self, page: PageText) -> bool:
-        return any(_find_on_page(self.surface, pattern, page) for pattern in self.any_of)
+        return any(_FINDERS[self.surface](pattern, page) for pattern in self.any_of)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,6 +69,7 @@ class Fingerprint:
     date: str = ""  # YYYY-MM-DD, of the measurement that shows it; "" if unknown
     status: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()  # names, all of which are present
+    max_words: int = 0  # of the whole page; 0: any
 
     @property
     def kind(self) -> Kind:
@@ -95,11 +99,13 @@ class Fingerprint:
             return False
         if not set(self.headers) <= set(page.http.header_names):
             return False
+        if self.max_words and page.word_count > self.max_words:
+            return False
         return all(condition.holds_for(page) for condition in self.conditions)
 
     def is_expected_in(self, country: str) -> bool:
-        """Return whether the country is one of its own, or nothing speaks against it."""
-        return not self.countries or country in self.countries
+        """Return whether the country is one of its own; a line without one confirms nothing."""
+        return country in self.countries
 
 
 def is_attributed(pattern: Pattern, surface: Surface, countries: tuple[str, ...]) -> bool:
@@ -123,22 +129,6 @@ def _is_unspecific(host: str) -> bool:
     return address.is_loopback or address.is_unspecified or host == "1.2.3.4"
 
 
-def _find_on_page(surface: Surface, pattern: Pattern, page: PageText) -> bool:
-    match surface:
-        case Surface.BODY:
-            return _find_in_body(pattern, page)
-        case Surface.TITLE:
-            return _find_in_title(pattern, page)
-        case Surface.LOCATION:
-            return not _is_own_host(pattern, page) and _find_in_location(pattern, page.location)
-        case Surface.SERVER:
-            return pattern.find_in(page.server)
-        case Surface.HEADER | Surface.DNS | Surface.ISSUER:
-            return False
-        case _:
-            assert_never(surface)
-
-
 def _find_in_body(pattern: Pattern, page: PageText) -> bool:
     """Find a pattern in the markup, or what of it an excerpt shows: title, words, redirect."""
     if pattern.required_word and pattern.required_word not in page.word_set:
@@ -160,8 +150,9 @@ def _find_in_title(pattern: Pattern, page: PageText) -> bool:
     return any(pattern.find_in(title) for title in page.titles)
 
 
-def _find_in_location(pattern: Pattern, location: str) -> bool:
-    if not location:
+def _find_in_location(pattern: Pattern, page: PageText) -> bool:
+    location = page.location
+    if not location or _is_own_host(pattern, page):
         return False
     if pattern.type is PatternType.PREFIX and pattern.host:
         return (
@@ -178,3 +169,38 @@ def _is_own_host(pattern: Pattern, page: PageText) -> bool:
     if not host or not page.host:
         return False
     return host == page.host or host.endswith("." + page.host) or page.host.endswith("." + host)
+
+
+def _find_words(pattern: Pattern, page: PageText) -> bool:
+    return extract_words(pattern.literal) in page.words
+
+
+def _find_redirect_label(pattern: Pattern, page: PageText) -> bool:
+    return pattern.literal in page.redirect_labels[:-1]
+
+
+def _find_redirect_end(pattern: Pattern, page: PageText) -> bool:
+    return pattern.literal in page.redirect_labels[-1:]
+
+
+def _find_in_server(pattern: Pattern, page: PageText) -> bool:
+    return pattern.find_in(page.server)
+
+
+def _find_nowhere(_pattern: Pattern, _page: PageText) -> bool:
+    """Find nothing: a page has neither answers nor issuers, and values of few headers."""
+    return False
+
+
+_FINDERS: Mapping[Surface, Callable[[Pattern, PageText], bool]] = {
+    Surface.BODY: _find_in_body,
+    Surface.TITLE: _find_in_title,
+    Surface.WORDS: _find_words,
+    Surface.LOCATION: _find_in_location,
+    Surface.REDIRECT_LABEL: _find_redirect_label,
+    Surface.REDIRECT_END: _find_redirect_end,
+    Surface.SERVER: _find_in_server,
+    Surface.HEADER: _find_nowhere,
+    Surface.DNS: _find_nowhere,
+    Surface.ISSUER: _find_nowhere,
+}

@@ -9,6 +9,7 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import resources
 from pathlib import Path
 
@@ -29,6 +30,7 @@ from heliograph_collector.judge.fingerprints.page_text import PageText
 
 SHIPPED = "heliograph"  # name of the lists that come with the program
 MAX_LISTS = 64
+CACHE_SIZE = 4096  # answers; many measurements get the same few; assumed
 
 _LOG = logging.getLogger(__name__)
 
@@ -128,8 +130,12 @@ class FingerprintLibrary:
 
     def watch(self, directory: Path) -> None:
         """Use the directory's lists from now on."""
+        if directory == self._directory:
+            return
         self._directory = directory
-        self._stamp = ()
+        if self._stamp:  # the lists of another directory
+            self._index = None
+            self._stamp = ()
         self.refresh()
 
     def refresh(self) -> None:
@@ -187,11 +193,20 @@ def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
 
 
 def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
-    """Rank a block page's own address first, then the longest pattern; vague words last."""
+    """Rank a block page's own address first, then the longest pattern.
+
+    A block by words that no country's page is known for comes after all others, as it confirms
+    nothing; vague words come last.
+    """
     if fingerprint.scope is Scope.VAGUE:
-        return 0, fingerprint.weight, False
-    is_address = fingerprint.is_blocking and fingerprint.has_address
-    return 2 if is_address else 1, fingerprint.weight, not fingerprint.is_blocking
+        rank = 0
+    elif not fingerprint.is_blocking:
+        rank = 2
+    elif fingerprint.has_address:
+        rank = 3
+    else:
+        rank = 2 if fingerprint.countries else 1
+    return rank, fingerprint.weight, not fingerprint.is_blocking
 
 
 def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
@@ -200,6 +215,7 @@ def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
             yield from (canonicalize_answer(pattern.literal) for pattern in condition.any_of)
 
 
+@lru_cache(CACHE_SIZE)
 def canonicalize_answer(data: str) -> str:
     """Return an address in its shortest form, or a name in lower case without its last dot."""
     try:

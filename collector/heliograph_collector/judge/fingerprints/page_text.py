@@ -13,6 +13,8 @@ from urllib.parse import urlsplit
 from heliograph.observation import Http
 
 MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earlier; assumed
+UNREAD_BYTES = 48 * 1024  # assumed: styles and scripts of a page with little text
+BYTES_PER_WORD = 8  # assumed
 _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
 _YEAR = re.compile(r"(?<![\w.:/-])(?:19|20)\d\d(?![\w:/-]|\.\d)")
@@ -78,13 +80,31 @@ class PageText:
         return normalize_markup(self.http.location)
 
     @cached_property
+    def word_count(self) -> int:
+        """Return the words of the page, at least as many as its bytes beyond the markup are."""
+        unread_bytes = max(0, self.http.body_bytes - max(len(self.markup), UNREAD_BYTES))
+        return self.words.count(" ") + 1 + unread_bytes // BYTES_PER_WORD
+
+    @cached_property
+    def redirect_labels(self) -> tuple[str, ...]:
+        """Return the labels of the host that a redirect leads to, () on the site's own domain."""
+        host = parse_host(self.http.location)
+        own_domain = self.host.rsplit(".", 2)[-2:]
+        is_own = not host or not self.host or host.rsplit(".", 2)[-2:] == own_domain
+        return () if is_own else tuple(host.split("."))
+
+    @cached_property
     def server(self) -> str:
         return normalize_markup(self.http.server)
 
     @cached_property
     def host(self) -> str:
         """Return the requested host without `www.`, "" if unknown."""
-        try:
-            return (urlsplit(self.http.url).hostname or "").lower().removeprefix("www.")
-        except ValueError:
-            return ""
+        return parse_host(self.http.url).removeprefix("www.")
+
+
+def parse_host(url: str) -> str:
+    try:
+        return (urlsplit(url).hostname or "").lower()
+    except ValueError:
+        return ""

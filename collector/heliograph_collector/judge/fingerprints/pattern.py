@@ -41,7 +41,8 @@ _ADDRESS = re.compile(
 )
 _TITLE = re.compile(r"<title>([^<>]+)</title>")
 _GAP = re.compile(r"(?<!\\)\.[*+]")
-_PIECE = re.compile(r"\\[ds]|\\\W|[^\\()\[\]{}|?*+^$]")
+_QUANTIFIER = re.compile(r"\{\d+(?:,\d*)?\}")
+_PIECE = re.compile(r"\\[ds]|\\\W|[^\\()\[\]|?*+^$]")
 _BEFORE_HOST = re.compile(r"[a-z0-9-]")
 _AFTER_HOST = re.compile(r"[a-z0-9-]|\.[a-z0-9]")
 
@@ -149,13 +150,16 @@ def _compile_pieces(expression: str) -> tuple[re.Pattern[str], ...]:
 
 
 def _compile_piece(piece: str) -> re.Pattern[str]:
+    tokens = []
     end = 0
     while end < len(piece):
-        token = _PIECE.match(piece, end)
+        token = None if _QUANTIFIER.match(piece, end) else _PIECE.match(piece, end)
         if token is None:
             raise PatternError(
                 f"{piece[end]!r} is not supported in a regexp; only literals, `.`, `.*`, `\\d`, "
                 "`\\s` and escaped signs are, so that no page can stall the judge"
             )
+        is_literal = token[0][0] not in ".\\"
+        tokens.append(re.escape(token[0]) if is_literal else token[0])
         end = token.end()
-    return re.compile(piece)
+    return re.compile("".join(tokens))

@@ -36,6 +36,10 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     location: Phrases = ()
     server: Phrases = ()
     issuer: Phrases = ()
+    words: tuple[tuple[str, ...], ...] = ()  # groups; each has a phrase of the visible text
+    max_words: int = 0
+    redirect_label: tuple[str, ...] = ()
+    redirect_end: tuple[str, ...] = ()
     status: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()
 
@@ -46,6 +50,9 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (Surface.LOCATION, self.location),
             (Surface.SERVER, self.server),
             (Surface.ISSUER, self.issuer),
+            (Surface.REDIRECT_LABEL, self.redirect_label),
+            (Surface.REDIRECT_END, self.redirect_end),
+            *((Surface.WORDS, group) for group in self.words),
         )
         conditions = tuple(
             Condition(surface, tuple(_compile_phrases(phrases)))
@@ -63,6 +70,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             source=self.source,
             date=self.date,
             status=self.status,
+            max_words=self.max_words,
             headers=tuple(name.lower() for name in self.headers),
         )
 

@@ -10,22 +10,38 @@ Example:
     print(rule.id, rule.state, rule.select_strength(features))
 """
 
+from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import Features
 from heliograph_collector.judge.rules.dns import DNS, MISDIRECTION
 from heliograph_collector.judge.rules.http import HTTP
-from heliograph_collector.judge.rules.preconditions import PRECONDITIONS
+from heliograph_collector.judge.rules.preconditions import FAILS_EVERYWHERE, PRECONDITIONS
 from heliograph_collector.judge.rules.protocols import PROTOCOL, QUIC
-from heliograph_collector.judge.rules.rule import UNKNOWN, Rule
+from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, doubt_rule
 from heliograph_collector.judge.rules.tcp import TCP
 from heliograph_collector.judge.rules.tls import TLS
 
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
-LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *MISDIRECTION, *TLS, *QUIC, *PROTOCOL, *HTTP)
+LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *TLS, *QUIC, *PROTOCOL, *HTTP)
 RULES_VERSION = 5
 RULES: tuple[Rule, ...] = (
     *PRECONDITIONS,
+    *MISDIRECTION,
+    *FAILS_EVERYWHERE,
+    Rule(
+        "name.works",
+        UNKNOWN,
+        "The address that the system gave fails, and another address of the name showed the right "
+        "certificate here: not the name is blocked, at most this address.",
+        needs={Feature.FAILED, Feature.NAME_WORKS, Feature.CONTROL_PASSED},
+    ),
     *LAYERS,
+    doubt_rule(
+        "control.elsewhere",
+        "No control looked at this address; the name works for it at another one.",
+        Feature.FAILED,
+        lacks={Feature.CONTROL_PASSED},
+    ),
     Rule("none.doubt", UNKNOWN, "No rule knows this case."),
 )
 

@@ -5,17 +5,179 @@ from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
 
-DNS = (
+_NOT_OWN = frozenset(
+    {Feature.VERIFIED, Feature.SEALED_AGREES, Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF}
+)
+_STRAY = frozenset({Feature.CONTROL_RESOLVED, Feature.UNKNOWN_ADDRESS, Feature.OTHERS_CONTRADICT})
+
+# A lie of the resolver is found by what cannot be geography. These come before "down": a false
+# address fails for the control too.
+MISDIRECTION = (
     Rule(
         "dns.bogon",
         BLOCKED,
-        "The resolver answers with private or reserved addresses, the control's with public ones.",
+        "The resolver answers with private or reserved addresses; another lookup of the vantage "
+        "and the control's give public ones.",
         0.8,
-        needs={Feature.BOGON, Feature.CONTROL_RESOLVED},
-        lacks={Feature.VERIFIED},
-        support=(Feature.OTHERS_RESOLVED, 0.9),
+        needs={Feature.BOGON, Feature.CONTROL_RESOLVED, Feature.OTHERS_CONTRADICT},
+        lacks=_NOT_OWN,
+        support=(Feature.SEALED_RESOLVED, 0.9),
         layer="dns",
         method="bogon",
+    ),
+    Rule(
+        "dns.bogon_alone",
+        UNKNOWN,
+        "The resolver answers with private or reserved addresses, and no other lookup of the "
+        "vantage says otherwise: a house or an office may mean its own host.",
+        needs={Feature.BOGON},
+        lacks={Feature.VERIFIED},
+    ),
+    Rule(
+        "dns.contradicted",
+        BLOCKED,
+        "One query got replies that cannot both be true, and the address that was used does not "
+        "serve the name.",
+        0.8,
+        needs={
+            Feature.FAILED,
+            Feature.CONTROL_RESOLVED,
+            Feature.CONTRADICTED,
+            Feature.UNKNOWN_ADDRESS,
+        },
+        lacks=_NOT_OWN,
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.contradicted_page",
+        BLOCKED,
+        "One query got replies that cannot both be true, and the address that was used serves "
+        "another page.",
+        0.75,
+        needs={Feature.PAGE_FOREIGN, Feature.CONTRADICTED, Feature.UNKNOWN_ADDRESS},
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.hijack_dead",
+        BLOCKED,
+        "The resolver gives an address that no other source gives and that does not answer here, "
+        "but does for the control; the addresses that others give work from here.",
+        0.65,
+        step=Op.CONNECT,
+        needs={
+            Feature.CONTROL_PASSED,
+            Feature.UNKNOWN_ADDRESS,
+            Feature.OTHERS_WORK,
+        },
+        lacks={*_NOT_OWN, Feature.UNTRIED_ADDRESS},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
+        "dns.split",
+        BLOCKED,
+        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
+        "gives, and that address does not serve the name here, but does for the control.",
+        0.7,
+        needs={Feature.FAILED, Feature.CONTROL_PASSED, Feature.SPLIT_ANSWERS},
+        lacks=_NOT_OWN,
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.split_page",
+        BLOCKED,
+        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
+        "gives, and a known block page is there.",
+        0.75,
+        needs={Feature.PAGE_BLOCK, Feature.SPLIT_ANSWERS},
+        lacks=_NOT_OWN,
+        layer="dns",
+        method="injected",
+    ),
+    Rule(
+        "dns.hijack_page",
+        BLOCKED,
+        "The resolver gives an address that no other source gives, and a known block page is "
+        "there.",
+        0.9,
+        needs={Feature.PAGE_BLOCK, Feature.UNKNOWN_ADDRESS},
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
+        "dns.hijack_host",
+        BLOCKED,
+        "The resolver gives an address that no other source gives; the host there shows the "
+        "certificate of somebody else, and another page.",
+        0.7,
+        needs={
+            *(Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS),
+            *(Feature.OTHERS_CONTRADICT, Feature.FALSE_ADDRESS),
+        },
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
+        "dns.hijack_unkept",
+        BLOCKED,
+        "The resolver gives an address that no other source gives, and its certificate, which was "
+        "not stored, is somebody else's for the control too, or the only one that fails.",
+        0.75,
+        step=Op.TLS_HANDSHAKE,
+        needs={*_STRAY, Feature.NO_CHAIN, Feature.FALSE_ADDRESS},
+        lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    *(
+        Rule(
+            f"dns.hijack_{name}",
+            BLOCKED,
+            f"The resolver gives an address that no other source gives; its certificate {says}, "
+            "and it is the host's own.",
+            0.85,
+            step=Op.TLS_HANDSHAKE,
+            failure=failure,
+            needs={*_STRAY, Feature.FALSE_ADDRESS},
+            lacks={*_NOT_OWN, *more, Feature.VALIDATED, Feature.NO_CHAIN, Feature.SAME_KEY},
+            support=(Feature.SEALED_RESOLVED, 0.9),
+            layer="dns",
+            method="hijack",
+        )
+        for name, failure, says, *more in (
+            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "has an untrusted issuer"),
+            ("hostname", Failure.SSL_INVALID_HOSTNAME, "is for another name"),
+            (
+                "certificate",
+                Failure.SSL_INVALID_CERTIFICATE,
+                "is not valid",
+                Feature.SAME_ISSUER,
+            ),
+        )
+    ),
+)
+
+DNS = (
+    Rule(
+        "dns.no_route",
+        UNKNOWN,
+        "The vantage's own system could ask no other resolver: it had no way out.",
+        step=Op.RESOLVE,
+        needs={Feature.NO_ROUTE},
+    ),
+    Rule(
+        "dns.sealed_agrees",
+        UNKNOWN,
+        "An encrypted lookup of the vantage, for which nobody on the path can answer, says the "
+        "same: the name's own servers answer this place so, or not at all.",
+        step=Op.RESOLVE,
+        needs={Feature.SEALED_AGREES},
     ),
     *(
         failed_step_rule(
@@ -24,13 +186,11 @@ DNS = (
             failure,
             strength,
             says,
-            support=(Feature.OTHERS_RESOLVED, backed),
+            support=(Feature.SEALED_RESOLVED, backed),
         )
         for name, failure, strength, backed, says in (
-            ("bogon_error", Failure.DNS_BOGON_ERROR, 0.8, 0.9, "The resolver returned a bogon."),
             ("nxdomain", Failure.DNS_NXDOMAIN_ERROR, 0.7, 0.9, "The resolver denies the name."),
             ("refused", Failure.DNS_REFUSED_ERROR, 0.7, 0.85, "The resolver refuses this name."),
-            ("servfail", Failure.DNS_SERVFAIL_ERROR, 0.5, 0.75, "The resolver fails on this name."),
             ("no_answer", Failure.DNS_NO_ANSWER, 0.6, 0.85, "The resolver knows no address."),
             (
                 "injected",
@@ -43,20 +203,42 @@ DNS = (
     ),
     *(
         failed_step_rule(
-            f"dns.{name}", Op.RESOLVE, failure, strength, says, Feature.OTHERS_RESOLVED
+            f"dns.{name}",
+            Op.RESOLVE,
+            failure,
+            strength,
+            says,
+            *needs,
+            lacks=frozenset({Feature.PLAIN_RESOLVED} if name == "timeout" else ()),
         )
-        for name, failure, strength, says in (
+        for name, failure, strength, says, *needs in (
+            (
+                "bogon_error",
+                Failure.DNS_BOGON_ERROR,
+                0.9,
+                "The resolver returned a bogon; another lookup gives public addresses.",
+                Feature.OTHERS_CONTRADICT,
+            ),
+            (
+                "servfail",
+                Failure.DNS_SERVFAIL_ERROR,
+                0.75,
+                "The resolver fails on this name and an encrypted one does not.",
+                Feature.SEALED_RESOLVED,
+            ),
             (
                 "timeout",
                 Failure.GENERIC_TIMEOUT_ERROR,
                 0.6,
-                "The resolver is silent on this name and another one is not.",
+                "Plain resolvers are silent on this name and an encrypted one is not.",
+                Feature.SEALED_RESOLVED,
             ),
             (
                 "misbehaving",
                 Failure.DNS_SERVER_MISBEHAVING,
                 0.5,
-                "The resolver's answer is malformed and another one's is not.",
+                "The resolver's answer is malformed and an encrypted one's is not.",
+                Feature.SEALED_RESOLVED,
             ),
         )
     ),
@@ -65,41 +247,5 @@ DNS = (
         UNKNOWN,
         "The resolver failed, and nothing shows that this name was the cause.",
         step=Op.RESOLVE,
-    ),
-)
-
-# These rules come after the connection rules, because a false address makes later steps fail.
-MISDIRECTION = (
-    Rule(
-        "dns.split",
-        BLOCKED,
-        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
-        "gives, and that address does not serve the name.",
-        0.7,
-        needs={Feature.FAILED, Feature.CONTROL_PASSED, Feature.SPLIT_ANSWERS},
-        lacks={Feature.VERIFIED},
-        layer="dns",
-        method="injected",
-    ),
-    Rule(
-        "dns.split_page",
-        BLOCKED,
-        "Plain lookups agree on an address that neither the control nor any encrypted lookup "
-        "gives, and that address serves another page.",
-        0.75,
-        needs={Feature.PAGE_FOREIGN, Feature.SPLIT_ANSWERS},
-        layer="dns",
-        method="injected",
-    ),
-    Rule(
-        "dns.hijack_page",
-        BLOCKED,
-        "The resolver gives an address that no other source gives, and it serves another page.",
-        0.65,
-        needs={Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS},
-        lacks={Feature.VALIDATED},
-        support=(Feature.PAGE_BLOCK, 0.9),
-        layer="dns",
-        method="hijack",
     ),
 )

@@ -68,11 +68,11 @@ HTTP = (
                 "A known block page, which the control does not get.",
             ),
             (
-                "redirect",
-                Feature.PAGE_REDIRECTED,
+                "redirect_inside",
+                Feature.PAGE_INSIDE,
                 0.65,
                 "redirect",
-                "A cleartext answer redirects to a host that the control is not redirected to.",
+                "A cleartext answer redirects to an address in private space.",
             ),
             (
                 "broken_redirect",
@@ -81,21 +81,24 @@ HTTP = (
                 "broken_redirect",
                 "A cleartext answer redirects to no host at all, and the control gets a page.",
             ),
-            (
-                "legal",
-                Feature.PAGE_LEGAL,
-                0.6,
-                "status_451",
-                "The answer is 451, unavailable for legal reasons; the control's is not.",
-            ),
-            (
-                "diff",
-                Feature.PAGE_DIFFERENT,
-                0.5,
-                "other_page",
-                "Another page than the control's: other status or other title, size and text.",
-            ),
         )
+    ),
+    doubt_rule(
+        "http.redirect",
+        "A cleartext answer redirects to a host that the control is not redirected to: the site's "
+        "own choice for this place, or a page that no list knows.",
+        Feature.PAGE_REDIRECTED,
+    ),
+    doubt_rule(
+        "http.legal",
+        "The answer is 451, unavailable for legal reasons; the site itself may say so.",
+        Feature.PAGE_LEGAL,
+    ),
+    doubt_rule(
+        "http.diff",
+        "Another page than the control's: other status or other title, size and text. A difference "
+        "alone does not tell who made it.",
+        Feature.PAGE_DIFFERENT,
     ),
     doubt_rule("http.antibot", "The server rejects robots.", Feature.PAGE_ANTIBOT),
     doubt_rule("http.server_error", "The server reports an error.", Feature.PAGE_SERVER_ERROR),

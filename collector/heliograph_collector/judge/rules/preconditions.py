@@ -119,7 +119,7 @@ FINGERPRINTS = (
         "A known block page of a state or a provider; there is no control's page.",
         0.7,
         needs={Feature.BLOCK_PAGE_ALONE},
-        lacks={Feature.VERIFIED},
+        lacks={Feature.VERIFIED, Feature.NAME_GONE},
         layer="http",
         method="block_page",
         needs_no_control=True,
@@ -231,6 +231,24 @@ CONTROL_CONTRADICTED = (
     ),
 )
 
+# What the vantage's own machine or house does in place of the network.
+OWN_SIDE = (
+    Rule(
+        "dns.own_tunnel",
+        UNKNOWN,
+        "A tunnel of the vantage's own answers every name with an address that it made up; what "
+        "fails beyond it is not seen from here.",
+        needs={Feature.FAKE_ADDRESS},
+    ),
+    Rule(
+        "dns.own_filter",
+        UNKNOWN,
+        "A filter that the vantage's user or house chose answered: an advert blocker, a table of "
+        "hosts, a family resolver.",
+        needs={Feature.OWN_FILTER},
+    ),
+)
+
 FAILS_EVERYWHERE = (
     *(
         Rule(f"down.{name}", DOWN, says, 0.8, step=step, needs={Feature.CONTROL_FAILED})
@@ -245,10 +263,15 @@ FAILS_EVERYWHERE = (
         )
     ),
     doubt_rule(
+        "control.dead_edge",
+        "This address fails for the control too, and another one of the name works for it.",
+        Feature.DEAD_EDGE,
+    ),
+    doubt_rule(
         "control.silent",
         "The control has not come to a conclusion about this step.",
         Feature.FAILED,
-        lacks={Feature.CONTROL_PASSED},
+        lacks={Feature.CONTROL_PASSED, Feature.CONTROL_WORKS},
     ),
 )
 
@@ -261,5 +284,5 @@ PRECONDITIONS: tuple[Rule, ...] = (
     *DOUBT,
     *CONTROL_AGREED,
     *CONTROL_CONTRADICTED,
-    *FAILS_EVERYWHERE,
+    *OWN_SIDE,
 )

@@ -1,43 +1,11 @@
-"""Rules on connections, and on DNS answers with addresses that do not connect."""
+"""Rules on connections."""
 
 from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
-from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
+from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, failed_step_rule
 
 TCP = (
-    Rule(
-        "dns.contradicted",
-        BLOCKED,
-        "One query got replies that cannot both be true, and the address that was used does not "
-        "serve the name.",
-        0.8,
-        needs={
-            Feature.FAILED,
-            Feature.CONTROL_PASSED,
-            Feature.CONTRADICTED,
-            Feature.UNKNOWN_ADDRESS,
-        },
-        layer="dns",
-        method="injected",
-    ),
-    Rule(
-        "dns.hijack_dead",
-        BLOCKED,
-        "The resolver gives an address that no other source gives and that does not answer here; "
-        "the addresses that others give work from here.",
-        0.65,
-        step=Op.CONNECT,
-        needs={
-            Feature.CONTROL_PASSED,
-            Feature.UNKNOWN_ADDRESS,
-            Feature.SHARED_ADDRESS,
-            Feature.OTHERS_WORK,
-        },
-        lacks={Feature.UNTRIED_ADDRESS},
-        layer="dns",
-        method="hijack",
-    ),
     *(
         failed_step_rule(
             f"tcp.somewhere_{name}",
@@ -45,7 +13,7 @@ TCP = (
             failure,
             0.5,
             f"No address {says}; the control connected, but does not report its address.",
-            Feature.CONTROL_ADDRESS_UNKNOWN,
+            Feature.WEAK_LOOK,
             lacks={Feature.UNTRIED_ADDRESS},
         )
         for name, failure, says in (
@@ -62,8 +30,7 @@ TCP = (
             failure,
             strength,
             says,
-            Feature.SHARED_ADDRESS,
-            lacks={Feature.UNTRIED_ADDRESS},
+            lacks={Feature.UNTRIED_ADDRESS, Feature.WEAK_LOOK},
         )
         for name, failure, strength, says in (
             ("refused", Failure.CONNECTION_REFUSED, 0.8, "Every address refuses."),
@@ -82,7 +49,7 @@ TCP = (
     Rule(
         "tcp.elsewhere",
         UNKNOWN,
-        "The control connected to none of the addresses that failed.",
+        "No control looked at the addresses that failed.",
         step=Op.CONNECT,
     ),
 )

@@ -22,28 +22,18 @@ TLS = (
         needs={Feature.SAME_ISSUER},
     ),
     Rule(
+        "tls.clock_off",
+        UNKNOWN,
+        "The vantage's clock is so wrong that the control's certificate is not valid by it.",
+        step=Op.TLS_HANDSHAKE,
+        needs={Feature.CLOCK_OFF},
+    ),
+    Rule(
         "tls.own_interceptor",
         UNKNOWN,
         "Local software or a local middlebox of the vantage decrypts its TLS.",
         step=Op.TLS_HANDSHAKE,
         needs={Feature.OWN_INTERCEPTOR},
-    ),
-    Rule(
-        "dns.hijack_unkept",
-        BLOCKED,
-        "The resolver gives an address that no other source gives, and its certificate, which was "
-        "not stored, fails for the control too, or is the only one of the name that fails.",
-        0.75,
-        step=Op.TLS_HANDSHAKE,
-        needs={
-            Feature.CONTROL_PASSED,
-            Feature.UNKNOWN_ADDRESS,
-            Feature.NO_CHAIN,
-            Feature.FALSE_ADDRESS,
-        },
-        lacks={Feature.VALIDATED},
-        layer="dns",
-        method="hijack",
     ),
     Rule(
         "tls.no_chain",
@@ -52,57 +42,59 @@ TLS = (
         step=Op.TLS_HANDSHAKE,
         needs={Feature.NO_CHAIN},
     ),
-    *(
-        Rule(
-            f"dns.hijack_{name}",
-            BLOCKED,
-            f"The resolver gives an address that no other source gives; its certificate {says}.",
-            0.85,
-            step=Op.TLS_HANDSHAKE,
-            failure=failure,
-            needs={Feature.CONTROL_PASSED, Feature.UNKNOWN_ADDRESS},
-            lacks={Feature.VALIDATED},
-            support=(Feature.OTHERS_RESOLVED, 0.9),
-            layer="dns",
-            method="hijack",
-        )
-        for name, failure, says in (
-            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "has an untrusted issuer"),
-            ("hostname", Failure.SSL_INVALID_HOSTNAME, "is for another name"),
-            ("certificate", Failure.SSL_INVALID_CERTIFICATE, "is not valid"),
-        )
-    ),
     Rule(
         "tls.interception",
         BLOCKED,
-        "A certificate for this very name, by an untrusted issuer: a middlebox decrypts the "
-        "connection. The issuer is stored.",
+        "A certificate for this very name, by an issuer with which the network decrypts TLS: "
+        "several of its vantages met it, or it is known as such. The issuer is stored.",
         0.9,
         step=Op.TLS_HANDSHAKE,
-        failure=Failure.SSL_UNKNOWN_AUTHORITY,
-        needs={Feature.CONTROL_PASSED, Feature.FORGED_FOR_HOST},
+        needs={Feature.CONTROL_PASSED, Feature.FORGED_FOR_HOST, Feature.STATE_ISSUER},
         method="tls_interception",
     ),
     *(
-        failed_step_rule(f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says)
+        failed_step_rule(
+            f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says, Feature.STATE_ISSUER
+        )
         for name, failure, strength, says in (
             (
                 "unknown_authority",
                 Failure.SSL_UNKNOWN_AUTHORITY,
                 0.9,
-                "Another certificate than the control's, from an untrusted issuer.",
-            ),
-            (
-                "wrong_hostname",
-                Failure.SSL_INVALID_HOSTNAME,
-                0.7,
-                "A certificate for another name, where the control gets the right one.",
+                "Another certificate than the control's, by such an issuer.",
             ),
             (
                 "invalid_certificate",
                 Failure.SSL_INVALID_CERTIFICATE,
                 0.6,
-                "A certificate that is not valid, where the control's is.",
+                "A certificate by such an issuer that is not valid, where the control's is.",
+            ),
+        )
+    ),
+    Rule(
+        "tls.private_issuer",
+        UNKNOWN,
+        "A private issuer signed it, and only this vantage is known to have met it: a program on "
+        "the machine, a box of the house or office, or the network.",
+        step=Op.TLS_HANDSHAKE,
+        needs={Feature.PRIVATE_ISSUER},
+    ),
+    Rule(
+        "tls.not_renewed",
+        UNKNOWN,
+        "A certificate that is not valid: of a server that was not renewed, or by the vantage's "
+        "clock.",
+        step=Op.TLS_HANDSHAKE,
+        failure=Failure.SSL_INVALID_CERTIFICATE,
+    ),
+    *(
+        failed_step_rule(f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says)
+        for name, failure, strength, says in (
+            (
+                "wrong_hostname",
+                Failure.SSL_INVALID_HOSTNAME,
+                0.7,
+                "A certificate for another name, where the control gets the right one.",
             ),
             ("reset_after_hello", Failure.CONNECTION_RESET, 0.85, "Reset after the ClientHello."),
             ("eof_after_hello", Failure.EOF_ERROR, 0.75, "Closed after the ClientHello."),

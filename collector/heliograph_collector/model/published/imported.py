@@ -25,6 +25,7 @@ class ImportedCellDocument(Struct, frozen=True, kw_only=True):
     target: str
     start: Timestamp
     reachable: int
+    partial: int
     blocked: int
     down: int
     unknown: int

@@ -61,6 +61,7 @@ __all__ = [
 
 BLOCKING = {"dns": "dns", "tcp": "tcp_ip"}  # by layer; all others are http-failure
 OTHER_PAGE = frozenset(("other_page", "redirect", "block_page", "status_451"))
+BLAMING_STATES = (VerdictState.BLOCKED, VerdictState.PARTIAL)
 PRESUMED_FACTOR = 0.5  # assumed; share of a confidence that remains without a measured control
 
 
@@ -103,7 +104,7 @@ def format_row(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> Im
         "fingerprint": overall.fingerprint,
         "reachable_endpoints": overall.reachable_endpoints,
         "endpoints": overall.endpoints,
-        "function": "",
+        "function": overall.function,
     }
 
 
@@ -130,17 +131,17 @@ def build_result(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) -> 
 
 
 def map_accessible(overall: Verdict) -> bool | None:
-    """Return OONI's `accessible`: None when unknown."""
+    """Return OONI's `accessible`: None when unknown, False where any function is blocked."""
     if overall.state is VerdictState.UNKNOWN:
         return None
     return overall.state is VerdictState.REACHABLE
 
 
 def map_blocking(imported: ImportedMeasurement, overall: Verdict) -> str | bool | None:
-    """Return OONI's `blocking`: False when not blocked, None when unknown."""
+    """Return OONI's `blocking`: False when nothing is blocked, None when unknown."""
     if overall.state is VerdictState.UNKNOWN:
         return None
-    if overall.state is not VerdictState.BLOCKED:
+    if overall.state not in BLAMING_STATES:
         return False
     if overall.method in OTHER_PAGE and overall.layer == "http":
         return "http-diff"
@@ -169,12 +170,13 @@ def _select_evidence(imported: ImportedMeasurement, overall: Verdict) -> list[Ob
 def _is_causeless(imported: ImportedMeasurement, overall: Verdict) -> bool:
     """Return whether the failed step is known, but not its failure."""
     labels = {observation.endpoint for observation in _select_evidence(imported, overall)}
-    is_blocked = overall.state is VerdictState.BLOCKED
+    is_blocked = overall.state in BLAMING_STATES
     return is_blocked and bool(labels) and labels <= imported.causeless_labels
 
 
 def compute_confidence(imported: ImportedMeasurement, overall: Verdict) -> float:
-    is_weak = imported.presumed and overall.state in (VerdictState.BLOCKED, VerdictState.DOWN)
+    blaming_states = (*BLAMING_STATES, VerdictState.DOWN)
+    is_weak = imported.presumed and overall.state in blaming_states
     return round(overall.confidence * (PRESUMED_FACTOR if is_weak else 1.0), 3)
 
 
@@ -183,6 +185,8 @@ def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) 
     row = format_row(imported, verdicts)
     probe_network = f"{row['probe_cc']} {row['probe_asn']}"
     verdict_text = row["verdict"]
+    if row["function"]:
+        verdict_text += f": {row['function'].replace(',', ', ')} blocked"
     if row["method"]:
         verdict_text += (
             f" ({row['layer']}, {row['method']})" if row["layer"] else f" ({row['method']})"

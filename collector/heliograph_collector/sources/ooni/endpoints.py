@@ -5,7 +5,7 @@ OONI has no control for these tests. The service is presumed to be up, which hal
 """
 
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from urllib.parse import urlsplit
 
@@ -13,6 +13,7 @@ from msgspec import UNSET
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link, Observation
+from heliograph.plan import ServiceFunction
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
@@ -37,6 +38,40 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 from heliograph_collector.sources.typed_reader import MAX_ROWS
 
 MAX_ENDPOINTS = MAX_ROWS  # as many as rows are read
+# Functions of OONI's groups of endpoints, as services.yml has them for ours.
+FUNCTIONS: Mapping[str, Mapping[str, ServiceFunction]] = {
+    "telegram": {"dc": ServiceFunction.MESSAGING, "web": ServiceFunction.WEB},
+    "whatsapp": {
+        "endpoints": ServiceFunction.MESSAGING,
+        "registration": ServiceFunction.REGISTRATION,
+        "web": ServiceFunction.WEB,
+    },
+    "signal": {
+        "backend": ServiceFunction.MESSAGING,
+        "chat.signal.org": ServiceFunction.MESSAGING,
+        "textsecure-service.whispersystems.org": ServiceFunction.MESSAGING,
+        "api.backup.signal.org": ServiceFunction.REGISTRATION,
+        "api.directory.signal.org": ServiceFunction.REGISTRATION,
+        "cdsi.signal.org": ServiceFunction.REGISTRATION,
+        "storage.signal.org": ServiceFunction.MEDIA,
+        "cdn.signal.org": ServiceFunction.MEDIA,
+        "cdn2.signal.org": ServiceFunction.MEDIA,
+        "cdn3.signal.org": ServiceFunction.MEDIA,
+        "sfu.voip.signal.org": ServiceFunction.CALLS,
+        "updates.signal.org": ServiceFunction.WEB,
+        "updates2.signal.org": ServiceFunction.WEB,
+    },
+    "facebook_messenger": {
+        "all": ServiceFunction.MESSAGING,
+        "edge": ServiceFunction.MESSAGING,
+        "b_api": ServiceFunction.REGISTRATION,
+        "b_graph": ServiceFunction.REGISTRATION,
+        "star": ServiceFunction.REGISTRATION,
+        "external_cdn": ServiceFunction.MEDIA,
+        "scontent_cdn": ServiceFunction.MEDIA,
+        "stun": ServiceFunction.CALLS,
+    },
+}
 CAUSELESS_LABELS = frozenset(("dc", "endpoint"))  # summary labels without a recorded failure
 EARLY_OPERATIONS = {
     "resolve": Operation.RESOLVE,
@@ -127,6 +162,8 @@ def import_steps(
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
     target = document.input or name
+    by_group = FUNCTIONS.get(name, {})
+    functions = {label: by_group[group] for label, group in groups.items() if group in by_group}
     service_measurement = build_measurement(
         document, steps.observations, experiment=name, target=target, service=name, online=online
     )
@@ -149,7 +186,9 @@ def import_steps(
         probe_cc=probe_vantage.country,
         probe_asn=f"AS{probe_vantage.asn}",
         record=build_record(document, service_measurement),
-        control=ControlView(measurement=presumed, age_us=0, link=Link.ONLINE, groups=groups),
+        control=ControlView(
+            measurement=presumed, age_us=0, link=Link.ONLINE, groups=groups, functions=functions
+        ),
         presumed=True,
         groups=groups,
         causeless_labels=causeless_labels,
@@ -169,7 +208,7 @@ def _reject_private(observation: Observation, observations: Sequence[Observation
     }
     if any(end and end.address in dns.addresses for end in proven):
         return observation
-    return replace(observation, failure=Failure.DNS_BOGON_ERROR, dns=replace(dns, answers=()))
+    return replace(observation, failure=Failure.DNS_BOGON_ERROR)
 
 
 def _is_verified(observation: Observation) -> bool:
@@ -190,9 +229,12 @@ def presume_passed(observation: Observation) -> Observation:
     has_chain = observation.tls is not None and observation.tls.chain
     if observation.failure is None and observation.exchange is None and not has_chain:
         return observation
+    dns = observation.dns
+    if dns is not None and observation.failure is not None:
+        dns = replace(dns, answers=())  # what the vantage rejected is no answer of the control
     tls = replace(observation.tls, chain=()) if observation.tls else None
     exchange = replace(observation.exchange, differences=()) if observation.exchange else None
-    return replace(observation, failure=None, tls=tls, exchange=exchange)
+    return replace(observation, failure=None, dns=dns, tls=tls, exchange=exchange)
 
 
 def add_fetch(steps: Steps, url: str, failure_code: Failure | None, operation: str = "") -> None:

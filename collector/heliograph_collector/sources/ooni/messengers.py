@@ -209,9 +209,8 @@ def _reject_answers(steps: Steps) -> None:
     lookups = [x for x in steps.select_current() if x.operation is Operation.RESOLVE]
     steps.observations = [x for x in steps.observations if x.endpoint != steps.label]
     for observation in lookups:
-        dns = replace(observation.dns, answers=()) if observation.dns else None
         failure_code = observation.failure or Failure.DNS_BOGON_ERROR
-        steps.add(replace(observation, failure=failure_code, dns=dns))
+        steps.add(replace(observation, failure=failure_code))
 
 
 def _add_facebook_summary(steps: Steps, name: str, flags: Mapping[str, bool]) -> None:

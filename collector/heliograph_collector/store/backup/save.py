@@ -34,7 +34,7 @@ _FILES_BEFORE = (
     "corroboration.jsonl",
     "dumps",
 )
-_FILES_AFTER = ("fleet.db", "imported.db", "operators.json", "keys")
+_FILES_AFTER = ("fleet.db", "imported.db", "operators.json", "keys", "fingerprints")
 _TRIES = 5  # of a file that is replaced while it is copied; assumed
 
 

@@ -1,6 +1,7 @@
 """Blocked services are found in minutes and end in minutes; what fails everywhere is down."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from random import Random
 
@@ -87,6 +88,19 @@ def test_national_block_names_its_kind_and_the_country(bad: VoteValue, kind: Inc
     (incident,) = detect(votes(country(each=1) + world(), Random(1), KZ, bad=bad, layer="http"))
     assert (incident.kind, incident.layer, incident.scope) == (kind, "http", Scope("KZ"))
     assert incident.confidence > 0.9
+
+
+def test_partial_block_names_the_function_that_most_votes_name() -> None:
+    opinions = votes(country(each=1) + world(), Random(1), KZ, bad=VoteValue.PARTIAL, layer="tls")
+    named = [
+        replace(o, function="media,web" if i % 4 == 0 else "web")
+        if o.standing is VoteValue.PARTIAL
+        else o
+        for i, o in enumerate(opinions)
+    ]
+    (incident,) = detect(named)
+    assert "blocked_web" in incident.hints
+    assert "blocked_media" not in incident.hints
 
 
 @pytest.mark.parametrize("bad", [VoteValue.BLOCKED, VoteValue.DOWN])

@@ -7,8 +7,8 @@ from support.site import Serve
 HOUR_US = 3_600_000_000
 CELL = ImportedCell(
     source="ooni", country="KZ", asn=9198, test="signal", target="", start_us=1_641_340_800_000_000,
-    bin_s=86_400, reachable=1, blocked=12, down=0, unknown=3, newest_us=NOW_US - 3 * HOUR_US,
-    imported_us=NOW_US - HOUR_US,
+    bin_s=86_400, reachable=1, partial=2, blocked=12, down=0, unknown=3,
+    newest_us=NOW_US - 3 * HOUR_US, imported_us=NOW_US - HOUR_US,
 )  # fmt: skip
 
 
@@ -19,8 +19,8 @@ async def test_cells_name_their_source_and_lag(serve: Serve) -> None:
     assert (source["id"], source["license"]) == ("ooni", "CC-BY-NC-SA-4.0")
     assert body["cells"] == [{
         "source": "ooni", "country": "KZ", "asn": 9198, "test_name": "signal", "target": "",
-        "start": "2022-01-05T00:00:00Z", "reachable": 1, "blocked": 12, "down": 0, "unknown": 3,
-        "newest": "2022-01-05T10:43:20Z", "lag_s": 7200,
+        "start": "2022-01-05T00:00:00Z", "reachable": 1, "partial": 2, "blocked": 12,
+        "down": 0, "unknown": 3, "newest": "2022-01-05T10:43:20Z", "lag_s": 7200,
     }]  # fmt: skip
     assert body["complete"] is True
     assert (await client.json("/api/v1/imported?country=IT"))["cells"] == []

@@ -11,7 +11,11 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, DnsAnswer, Http, Observation, Tcp, Tls
 from heliograph_collector.http import basic_auth
-from heliograph_collector.model.records import JudgedMeasurement, MeasurementFilter, Vantage
+from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.records import (
+    JudgedMeasurement,
+    Vantage,
+)
 from support.fake_feed import NOW_US, World
 from support.rows import blocked, taken
 from support.site import Serve, Site

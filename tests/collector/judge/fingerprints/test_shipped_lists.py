@@ -49,6 +49,14 @@ def draw_page(fingerprint: Fingerprint) -> Http:
                 page = replace(page, title=literal.upper())
             case Surface.BODY:
                 page = replace(page, markup=f"<html><body><div>{literal}</div></body></html>")
+            case Surface.WORDS:
+                page = replace(page, markup=f"{page.markup}<p>{literal}</p>")
+            case Surface.REDIRECT_LABEL:
+                end = next(c for c in fingerprint.conditions if c.surface is Surface.REDIRECT_END)
+                tail = end.any_of[0].literal
+                page = replace(page, location=f"http://{literal}.isp.{tail}/")
+            case Surface.REDIRECT_END:
+                continue
             case Surface.LOCATION:
                 page = replace(
                     page, location=f"http://{literal.removeprefix('http:').lstrip(':/')}"

@@ -77,8 +77,8 @@ WEB: list[tuple[str, Json, Outcome]] = [
     (SECURE, failed("EOF"), HTTP),
     (SECURE, failed("generic_timeout_error"), HTTP),
     (CLEAR, failed("dns_nxdomain_error"), DNS),
-    (CLEAR, failed("ssl_invalid_hostname"), HTTP),
-    (SECURE, failed("ssl_unknown_authority"), HTTP),
+    (CLEAR, failed("ssl_invalid_hostname"), DOUBT),
+    (SECURE, failed("ssl_unknown_authority"), DOUBT),  # whose it was is not told
     (SECURE, failed("ssl_invalid_certificate"), DOUBT),  # most likely the clock
     (SECURE, failed(STOP), DOUBT),
     (CLEAR, {"requests": [{"failure": RST}]}, DOUBT),  # no word of a helper at all
@@ -89,7 +89,7 @@ WEB: list[tuple[str, Json, Outcome]] = [
     (CLEAR, NXDOMAIN | OTHER, DNS),
     (CLEAR, SAME | SILENT | {"control": EMPTY}, TCP),
     (CLEAR, OTHER | SILENT | {"control": EMPTY}, DOUBT),
-    (SECURE, failed("ssl_unknown_authority") | OTHER, DNS),
+    (SECURE, failed("ssl_unknown_authority") | OTHER, DOUBT),
     (CLEAR, {"requests": [{}], "status_code_match": True, "title_match": True}, OK),
     (CLEAR, {"requests": [{}], "status_code_match": True}, DOUBT),
     (CLEAR, {"requests": [{}], "status_code_match": False, "title_match": True}, DOUBT),

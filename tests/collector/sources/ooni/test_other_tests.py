@@ -92,7 +92,7 @@ ROWS: list[tuple[str, Json, Outcome]] = [
     ("a resolver's name is denied", dnscheck({}, "dns_nxdomain_error"), DNS),
     ("a resolver's handshake is reset", dnscheck({DOT: lookup(RST, tls=RST)}), TLS),
     ("a resolver's handshake falls silent", dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}), TLS),
-    ("a resolver's certificate is false", dnscheck({DOT: lookup(FALSE_CA, tls=FALSE_CA)}), TLS),
+    ("a resolver's certificate is false", dnscheck({DOT: lookup(FALSE_CA, tls=FALSE_CA)}), DOUBT),
     ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), TCP),
     ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), TCP),
     ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), PROTOCOL),

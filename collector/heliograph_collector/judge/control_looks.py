@@ -1,0 +1,256 @@
+"""Looks of controls at the very endpoints that failed at the vantage, step by step.
+
+A look counts at the same address, port, protocol and name only. Another address of the same name
+proves nothing about this one: an edge may be dead, closed on one port or badly set up, and only
+the vantage may have been led to it. Not even a neighbor in the same /24 counts, because a visit
+to the address itself is cheap and a wrong "blocked" is not.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Link
+from heliograph_collector.judge.confidence import STALE_US
+from heliograph_collector.judge.endpoint_view import (
+    ConnectionAttempt,
+    ObservedStep,
+    build_attempts,
+    collect_addresses,
+    parse_host,
+)
+from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.model.records import ControlView
+
+HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
+# A certificate of somebody else: what a server with a date or a chain in disorder does not show.
+FOREIGN_FAILURES = frozenset({Failure.SSL_INVALID_HOSTNAME, Failure.SSL_UNKNOWN_AUTHORITY})
+NETWORKS_DOWN = 2  # networks that must find an endpoint down, where controls have so many
+
+
+class LookResult(StrEnum):
+    """What the controls found at one endpoint in one step."""
+
+    PASSED = "passed"
+    NEARLY = "nearly"  # the step before it there, and this step where the address is not reported
+    FAILED = "failed"
+    UNSURE = "unsure"  # the controls disagree, or too few of them looked
+    NONE = "none"  # nobody looked
+
+
+@dataclass(frozen=True, slots=True)
+class ControlSource:
+    """The connections of one control result."""
+
+    network: str  # "" unknown
+    attempts: tuple[ConnectionAttempt, ...]
+    lookups: tuple[ObservedStep, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ControlLooks:
+    """All fresh control results on a target, and the best one's connections of one page."""
+
+    sources: tuple[ControlSource, ...] = ()
+    paired: tuple[ConnectionAttempt, ...] = ()
+    own_addresses: frozenset[str] = frozenset()  # that the control's own lookup gave for the page
+
+    @property
+    def network_count(self) -> int:
+        return len({source.network for source in self.sources} - {""})
+
+    def find_result(self, attempt: ConnectionAttempt, operation: Operation) -> LookResult:
+        """Find what the controls found at the attempt's own endpoint in this step."""
+        if not attempt.address:  # no address on either side: the label names the endpoint
+            return _compare_unaddressed(self.paired, operation)
+        passed: list[ControlSource] = []
+        failed: list[ControlSource] = []
+        for source in self.sources:
+            same = [a for a in source.attempts if _is_same_endpoint(a, attempt, operation)]
+            if any(has_passed(a, operation) for a in same):
+                passed.append(source)
+            elif any(_has_failed(a, operation) for a in same):
+                failed.append(source)
+        if passed:
+            return LookResult.PASSED if len(passed) > len(failed) else LookResult.UNSURE
+        if failed:
+            networks = {source.network for source in failed} - {""}
+            is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
+            return LookResult.FAILED if is_enough else LookResult.UNSURE
+        return LookResult.NEARLY if self._has_nearly_passed(attempt, operation) else LookResult.NONE
+
+    def find_lookup_result(self, name: str) -> LookResult:
+        """Find what the controls' lookups of a name gave."""
+        resolved = 0
+        denied: list[str] = []
+        for source in self.sources:
+            steps = select_lookups(source.lookups, name)
+            if any(s.has_succeeded for s in steps):
+                resolved += 1
+            elif any(s.method for s in steps):
+                denied.append(source.network)
+        if resolved:
+            return LookResult.PASSED if resolved > len(denied) else LookResult.UNSURE
+        if not denied:
+            return LookResult.NONE
+        is_enough = len({*denied} - {""}) >= min(NETWORKS_DOWN, self.network_count)
+        return LookResult.FAILED if is_enough else LookResult.UNSURE
+
+    def list_addresses(self, name: str) -> frozenset[str]:
+        """List the addresses that any control's lookup of a name gave."""
+        return collect_addresses(
+            step for source in self.sources for step in select_lookups(source.lookups, name)
+        )
+
+    def has_foreign_certificate(self, address: str, name: str) -> bool:
+        """Return whether a control asked for the name here and got somebody else's certificate."""
+        return any(
+            step.observation.failure in FOREIGN_FAILURES
+            for source in self.sources
+            for attempt in source.attempts
+            if attempt.address == address
+            if _get_name(attempt) in ("", name)
+            for step in attempt.steps
+        )
+
+    def works_elsewhere(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
+        """Return whether the step passed for the same name and port at any address."""
+        return any(has_passed(a, operation) for a in self._iter_same_name(attempt, operation))
+
+    def _iter_same_name(
+        self, attempt: ConnectionAttempt, operation: Operation
+    ) -> Iterator[ConnectionAttempt]:
+        for other in self.paired:
+            is_same_port = not other.port or not attempt.port or other.port == attempt.port
+            if is_same_port and not _names_differ(other, attempt, operation):
+                yield other
+
+    def _has_nearly_passed(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
+        """Return whether the step passed for the name at an address that is not reported.
+
+        OONI's helper reports neither the address of its request nor any of a redirect. Such a pass
+        counts where the control reports no address at all, and at an endpoint that its own lookup
+        gave and that passed the step below. A pass at another address says nothing of this one.
+        """
+        if not any(
+            has_passed(a, operation)
+            for a in self._iter_same_name(attempt, operation)
+            if not a.address
+        ):
+            return False
+        if not any(a.address for a in self.paired):
+            return True
+        below = _find_step_below(attempt, operation)
+        return (
+            attempt.address in self.own_addresses
+            and below is not None
+            and self.find_result(attempt, below) is LookResult.PASSED
+        )
+
+
+NO_LOOKS = ControlLooks()
+
+
+def _compare_unaddressed(paired: tuple[ConnectionAttempt, ...], operation: Operation) -> LookResult:
+    if any(has_passed(a, operation) for a in paired if not a.address):
+        return LookResult.PASSED
+    is_failed = any(_has_failed(a, operation) for a in paired if not a.address)
+    return LookResult.FAILED if is_failed else LookResult.NONE
+
+
+def list_sources(control: ControlView) -> tuple[ControlSource, ...]:
+    """List the results of a view that are fresh and online, the best one first."""
+    results = [(control.measurement, control.age_us, control.link, control.network)]
+    results += [(look.measurement, look.age_us, look.link, look.network) for look in control.looks]
+    return tuple(
+        ControlSource(
+            network,
+            build_attempts(measurement.observations),
+            tuple(
+                ObservedStep(index, observation)
+                for index, observation in enumerate(measurement.observations)
+                if observation.dns is not None
+            ),
+        )
+        for measurement, age_us, link, network in results
+        if measurement is not None and age_us is not None
+        if age_us <= STALE_US and link is Link.ONLINE
+    )
+
+
+def select_lookups(steps: Iterable[ObservedStep], name: str) -> list[ObservedStep]:
+    """Select the lookups of a name, but for AAAA: about half of all names have none."""
+    return [
+        s
+        for s in steps
+        if s.observation.dns
+        and s.observation.dns.name.lower().rstrip(".") == name
+        and s.observation.dns.query_type != "AAAA"
+    ]
+
+
+def has_passed(attempt: ConnectionAttempt, operation: Operation) -> bool:
+    """Return whether this step, or one that stands on it, succeeded over the connection."""
+    passed = [s for s in attempt.steps if s.has_succeeded and s.operation in OPERATION_DEPTH]
+    if operation in HANDSHAKES:
+        return any(s.operation is operation or _is_https(s) for s in passed)
+    if operation is Operation.CONNECT:
+        return bool(passed)
+    return any(
+        s.operation is operation or OPERATION_DEPTH[s.operation] > OPERATION_DEPTH[operation]
+        for s in passed
+    )
+
+
+def _has_failed(attempt: ConnectionAttempt, operation: Operation) -> bool:
+    failed_step = attempt.failed_step
+    if failed_step is None:
+        return False
+    return OPERATION_DEPTH[failed_step.operation] <= OPERATION_DEPTH[operation]
+
+
+def _is_same_endpoint(
+    other: ConnectionAttempt, attempt: ConnectionAttempt, operation: Operation
+) -> bool:
+    return (
+        bool(attempt.address)
+        and (other.address, other.port) == (attempt.address, attempt.port)
+        and other.protocol == attempt.protocol
+        and not _names_differ(other, attempt, operation)
+    )
+
+
+def _names_differ(
+    other: ConnectionAttempt, attempt: ConnectionAttempt, operation: Operation
+) -> bool:
+    """Return whether both name what they ask for, and not the same; a connection names nothing."""
+    if operation is Operation.CONNECT:
+        return False
+    name = _get_name(attempt)
+    other_name = _get_name(other)
+    return bool(name and other_name) and name != other_name
+
+
+def _get_name(attempt: ConnectionAttempt) -> str:
+    """Return the server name, the host of the URL or the protocol that the attempt is for."""
+    for observation in (s.observation for s in attempt.steps):
+        if observation.tls and observation.tls.server_name:
+            return observation.tls.server_name.lower().rstrip(".")
+        if observation.http and parse_host(observation.http.url):
+            return parse_host(observation.http.url).lower().rstrip(".")
+        if observation.exchange:
+            return observation.exchange.protocol
+    return ""
+
+
+def _find_step_below(attempt: ConnectionAttempt, operation: Operation) -> Operation | None:
+    steps = {s.operation for s in attempt.steps}
+    depth = OPERATION_DEPTH[operation]
+    below = [o for o in steps if OPERATION_DEPTH.get(o, depth) < depth]
+    return max(below, key=OPERATION_DEPTH.__getitem__, default=None)
+
+
+def _is_https(step: ObservedStep) -> bool:
+    http = step.observation.http
+    return http is not None and http.url.lower().startswith("https:")

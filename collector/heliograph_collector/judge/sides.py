@@ -1,0 +1,17 @@
+"""Both sides of a comparison: the vantage and its profile, the control and all its looks."""
+
+from dataclasses import dataclass
+
+from heliograph_collector.judge.control_looks import ControlLooks
+from heliograph_collector.judge.endpoint_view import EndpointView
+from heliograph_collector.model.control_look import VantageProfile
+
+
+@dataclass(frozen=True, slots=True)
+class Sides:
+    """One endpoint or page as both sides saw it."""
+
+    vantage: EndpointView
+    control: EndpointView
+    looks: ControlLooks
+    profile: VantageProfile

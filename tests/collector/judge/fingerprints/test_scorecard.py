@@ -1,0 +1,175 @@
+"""Scorecard: our corpus, pages that changed since, and lines that a part of the lists never saw."""
+
+import html
+import json
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from heliograph_collector.cli import main
+from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, Kind, Surface
+from heliograph_collector.judge.fingerprints.library import (
+    FingerprintIndex,
+    FingerprintList,
+    load_shipped,
+)
+from heliograph_collector.judge.fingerprints.scorecard import (
+    LabeledAnswer,
+    find_fingerprint,
+    read_corpus,
+    score_corpus,
+)
+
+CORPUS = Path(__file__).with_name("corpus.jsonl")
+INDEX = FingerprintIndex(load_shipped())
+WHOLE_PAGE = "<html><head><title>x</title></head><body>{}<p>Ref 77 of 3 May 2019</p></body></html>"
+LINES = [f for list_ in INDEX.lists for f in list_.fingerprints if f.is_blocking]
+
+
+def write_later_scheme(body: str) -> str:
+    return body.replace("http://", "https://")
+
+
+def write_entities(body: str) -> str:
+    return "".join(f"&#{ord(c)};" if ord(c) > 127 or c == "'" else c for c in body)
+
+
+def write_spaces(body: str) -> str:
+    return body.replace(" ", " \n\t ").replace(">", ">\n")
+
+
+def write_capitals(body: str) -> str:
+    return body.upper()
+
+
+def write_years(body: str) -> str:
+    return body.replace("2019", "2026").replace("2012", "2024")
+
+
+def write_quotes(body: str) -> str:
+    return body.replace("'", "\u2019").replace(" ", "\u00a0")
+
+
+def write_request(body: str) -> str:
+    """Put a request's id, address and time around."""
+    return f"<!-- {random.Random(1).random()} -->{body}<i>203.0.113.9 12:01:44</i>"
+
+
+MUTATIONS = (
+    *(write_later_scheme, write_entities, write_spaces, write_capitals, write_years),
+    *(write_quotes, write_request),
+)
+
+
+def draw_answer(line: Fingerprint, mutate: Callable[[str], str]) -> LabeledAnswer | None:
+    """Draw what the line asks for, changed; None for a line with several conditions."""
+    if len(line.conditions) != 1 or line.status or line.headers:
+        return None
+    (condition,) = line.conditions
+    literal = condition.any_of[0].literal.replace("nta.s", "nta's")
+    match condition.surface:
+        case Surface.BODY:
+            return LabeledAnswer("block", body=mutate(WHOLE_PAGE.format(literal)))
+        case Surface.TITLE:
+            return LabeledAnswer("block", body=mutate(f"<title>{html.escape(literal)}</title>"))
+        case Surface.LOCATION:
+            return LabeledAnswer("block", location=write_later_scheme(f"http://{literal}"))
+        case Surface.DNS:
+            return LabeledAnswer("block", dns=(literal.upper(),))
+        case _:
+            return None
+
+
+def test_our_corpus() -> None:
+    """No innocent answer is a block, and every block is known."""
+    score = score_corpus(read_corpus(CORPUS), INDEX)
+    assert (score.mistaken, score.precision) == (0, 1.0), score.lines
+    missed = [
+        answer.source
+        for answer in read_corpus(CORPUS)
+        if answer.label == "block" and not score_corpus([answer], INDEX).found
+    ]
+    assert missed == []
+    assert (score.blocks, score.innocents) >= (25, 45)
+
+
+@pytest.mark.parametrize("mutate", MUTATIONS, ids=lambda m: m.__name__)
+def test_pages_that_changed_are_known(mutate: Callable[[str], str]) -> None:
+    answers = [answer for line in LINES if (answer := draw_answer(line, mutate))]
+    score = score_corpus(answers, INDEX)
+    assert score.blocks > 600
+    assert score.recall >= 0.97, score.recall
+
+
+def test_words_and_hosts_that_no_list_has_yet() -> None:
+    """Lines of OONI and our notices, on bare fragments that only the other sources list."""
+    known = tuple(line for line in LINES if line.source == "ooni" or not line.countries)
+    later = [line for line in LINES if line.source in ("censored planet", "citizen lab")]
+    answers = [answer for line in later if (answer := draw_answer(line, write_request))]
+    score = score_corpus(answers, FingerprintIndex((FingerprintList("a", known),)))
+    print(f"recall on lines never seen: {score.recall:.3f} of {score.blocks}")
+    assert score.recall >= 0.05
+
+
+LATER_PAGES = (
+    "<p>This website is blocked by the Telecommunications Regulatory Authority</p>",
+    "<p>Situs ini diblokir oleh Komdigi sesuai peraturan</p>",
+    "<p>Bu siteye eri\u015fim engellendi: 5651 say\u0131l\u0131 Kanun</p>",
+    "<p>Ce site est bloqu\u00e9 sur d\u00e9cision de justice</p>",
+    "<p>Este sitio est\u00e1 bloqueado por orden judicial</p>",
+)
+
+
+@pytest.mark.parametrize("body", LATER_PAGES)
+def test_a_notice_in_other_words_blocks_and_confirms_nothing(body: str) -> None:
+    answer = LabeledAnswer("block", body=f"<html><body>{body}</body></html>")
+    line = find_fingerprint(answer, INDEX)
+    assert line is not None
+    assert line.is_blocking
+    assert not any(line.is_expected_in(country) for country in ("RU", "KZ", "ID", ""))
+    for innocent in (
+        LabeledAnswer("innocent", body=body, status=403),  # the site's own ban
+        LabeledAnswer("innocent", body=body + "<p>word</p>" * 200),  # an article
+    ):
+        line = find_fingerprint(innocent, INDEX)
+        assert line is None or not line.is_blocking
+
+
+def test_a_redirect_to_a_host_named_so() -> None:
+    blocked = LabeledAnswer("block", location="https://zapret.provider.ru/x", status=302)
+    line = find_fingerprint(blocked, INDEX)
+    assert line is not None
+    assert (line.name, line.countries) == ("redirect-ru", ())
+    for location, url in (
+        ("https://block.target.example.ru/", "http://target.example.ru/"),
+        ("https://block.vendor.example/", "http://target.example/"),
+        ("https://www.blocked.target.ru/", "http://target.ru/"),
+    ):
+        answer = LabeledAnswer("innocent", location=location, url=url, status=302)
+        assert find_fingerprint(answer, INDEX) is None
+
+
+def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = ["--data", str(tmp_path)]
+    assert main(["fingerprints", "score", str(CORPUS), "--json", *data]) == 0
+    score = json.loads(capsys.readouterr().out)
+    assert (score["found"], score["mistaken"]) == (score["blocks"], 0)
+
+    bad_list = tmp_path / "bad.csv"
+    bad_list.write_text(
+        "name,scope,location_found,pattern_type,pattern,expected_countries\n"
+        "x.plumber,nat,body,contains,Plumbers near you,RU\n"
+    )
+    assert main(["fingerprints", "import", str(bad_list), *data]) == 0
+    assert "bad.csv: 1 fingerprints" in capsys.readouterr().out
+    assert main(["fingerprints", "score", str(CORPUS), *data]) == 1
+    assert "x.plumber: 0 right, 1 wrong" in capsys.readouterr().out
+    assert main(["fingerprints", "list", "--json", *data]) == 0
+    lists = {entry["name"]: entry for entry in json.loads(capsys.readouterr().out)}
+    assert lists["bad.csv"]["countries"] == {"RU": 1}
+    assert lists["heliograph/block_pages.csv"]["kinds"] == {Kind.BLOCK_PAGE: 539}
+    bad_list.write_text("name,scope\n")
+    assert main(["fingerprints", "import", str(bad_list), *data]) == 1
+    assert "bad.csv:1: the column location_found is missing" in capsys.readouterr().err
