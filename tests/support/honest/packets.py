@@ -1,9 +1,11 @@
 """Play cases on real packets in the field and judge what vantage, control and visit saw."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from heliograph.observation import Observation
+from heliograph.plan import ServiceFunction
+from heliograph.services import load_shipped_services
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import ControlLook
 from heliograph_collector.model.records import ControlView
@@ -13,6 +15,8 @@ from support.honest.case import Case
 from support.honest.score import Outcome
 from support.scenario import scenario, taken
 
+# Seconds; twice the field's, since on a busy machine a control that times out changes a verdict.
+PATIENCE = {"connect_s": 8, "tls_s": 8, "http_s": 8}
 CONTROL_NETWORK = "AS64500"  # the network from abroad that all controls of the field are in
 
 
@@ -30,7 +34,7 @@ def _make_condition(case: Case, number: int) -> Condition:
         stands_for=case.source,
         scenario=scenario(facts),
         says=case.world,
-        live=case.live,
+        live={"net": PATIENCE, **(case.live or {})},
     )
 
 
@@ -47,6 +51,7 @@ def _judge_case(case: Case, played: Played) -> Outcome:
 def _view_control(case: Case, played: Played) -> ControlView:
     assert case.live is not None
     endpoints = case.live.get("endpoints", ())
+    groups = {e["id"]: e["group"] for e in endpoints if "group" in e}
     looks: tuple[ControlLook, ...] = ()
     if played.visit is not None:
         look = ControlLook(
@@ -62,9 +67,18 @@ def _view_control(case: Case, played: Played) -> ControlView:
         age_us=1,
         link=played.control.link,
         network=CONTROL_NETWORK,
-        groups={e["id"]: e["group"] for e in endpoints if "group" in e},
+        groups=groups,
+        functions=_find_functions(case.experiment, groups),
         looks=looks,
     )
+
+
+def _find_functions(service: str, groups: Mapping[str, str]) -> dict[str, ServiceFunction]:
+    """Give each endpoint the function that the shipped service gives its group."""
+    shipped = load_shipped_services().get(service)
+    functions = shipped.functions if shipped else ()
+    by_group = {group: one.function for one in functions for group in one.groups}
+    return {end: by_group[group] for end, group in groups.items() if group in by_group}
 
 
 def _describe(played: Played) -> str:
