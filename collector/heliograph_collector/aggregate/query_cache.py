@@ -23,7 +23,8 @@ from typing import Any, Generic, Protocol, TypeVar, Unpack
 from heliograph.clock import Clock
 from heliograph.units import DAY_US
 from heliograph_collector.aggregate.disclosure import find_instant
-from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins, widen_silences
+from heliograph_collector.aggregate.rollup import fill_bins, roll_up_bins
+from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.queries import PlaceFilter
 

@@ -10,9 +10,10 @@ row in every bin, including bins without a measurement. `disclosure` decides wha
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
+from dataclasses import dataclass
+from typing import NamedTuple
 
+from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.vote_queries import decide_majority
@@ -381,10 +382,7 @@ def empty_cell(cell: Cell) -> Cell:
 
 
 def person_count(cell: Cell) -> int:
-    """Return a lower bound of the persons in a cell.
-
-    Silent vantages may have measured earlier in the bin, so the numbers are not added.
-    """
+    """Return a lower bound: silent vantages may have measured earlier in the bin."""
     return max(cell.vantages, cell.silent)
 
 
@@ -396,48 +394,6 @@ def _place_key(silence: SilenceCount) -> PlaceKey:
     return (silence.country, silence.region, silence.asn, silence.access)
 
 
-def widen_votes(votes: Iterable[Vote], **wider: Any) -> list[Vote]:
-    """Merge votes by vantage and bin; the worst row gives layer and method."""
-    merged: dict[tuple[object, ...], Vote] = {}
-    for vote in votes:
-        wide = replace(vote, **wider)
-        key = (wide.country, wide.region, wide.asn, wide.access, wide.service, wide.start_us)
-        previous = merged.get((*key, wide.pseudonym))
-        merged[(*key, wide.pseudonym)] = wide if previous is None else _merge_votes(previous, wide)
-    return list(merged.values())
-
-
-def _merge_votes(first: Vote, second: Vote) -> Vote:
-    worse = max(first, second, key=_rank_badness)
-    return replace(
-        worse,
-        reachable=first.reachable + second.reachable,
-        blocked=first.blocked + second.blocked,
-        down=first.down + second.down,
-        unknown=first.unknown + second.unknown,
-        seniority=max(first.seniority, second.seniority, key=list(Seniority).index),
-    )
-
-
-def _rank_badness(vote: Vote) -> tuple[int, str]:
-    return vote.blocked + vote.down, vote.layer
-
-
-def widen_silences(silences: Iterable[SilenceCount], **wider: Any) -> list[SilenceCount]:
-    """Merge silences over the given fields."""
-    merged: dict[tuple[object, ...], SilenceCount] = {}
-    for silence in silences:
-        wide = replace(silence, **wider)
-        key = (wide.country, wide.region, wide.asn, wide.access, wide.start_us)
-        earlier = merged.get(key) or replace(wide, vantages=0, established=0)
-        merged[key] = replace(
-            wide,
-            vantages=earlier.vantages + wide.vantages,
-            established=earlier.counted + wide.counted,
-        )
-    return list(merged.values())
-
-
 def blank_cell(key: CellKey, bin_s: int) -> Cell:
-    """Return the row of a cell without measurements."""
+    """Return a row without measurements."""
     return build_cell(key, 0, bin_s, None)

@@ -37,8 +37,6 @@ from heliograph_collector.console.live_backend import (
     StoreProgress,
 )
 from heliograph_collector.control import Assessor
-from heliograph_collector.control.agent_process import ControlAgent, keep_control
-from heliograph_collector.control.echo_server import EchoServer
 from heliograph_collector.corroborate import (
     CorroborationSettings,
     IodaConfig,
@@ -54,7 +52,6 @@ from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
-from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed, Method, build_method_rules
@@ -77,7 +74,6 @@ from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARIS
 from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
 from heliograph_collector.judge.watching_judge import WatchingAssessor
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
-from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.imported_results import FILE, ImportedReader
@@ -362,42 +358,3 @@ class ConsoleRole:
 
     def close(self) -> None:
         self._backend.close()
-
-
-class ControlRole:
-    """The local control agent and the echo service, as far as they are configured."""
-
-    def __init__(self, context: AppContext, grpc_port: int) -> None:
-        self._context = context
-        config = context.config
-        endpoint = format_dial_address(split_endpoint(config.grpc)[0], grpc_port)
-        self._control = ControlAgent(
-            state_directory=config.data / "control",
-            log_file=config.data / "control.log",
-            endpoint=endpoint,
-            invites=ControlInvites(context.fleet, context.keyring, endpoint, context.clock),
-            rng=context.rng,
-        )
-        self.echo = EchoServer()
-
-    async def run(self) -> None:
-        if "local" in self._context.config.control_endpoints:
-            await keep_control(self._control)
-
-    async def run_echo(self, group: asyncio.TaskGroup) -> None:
-        """Run the echo server until cancelled; connections are tasks of `group`.
-
-        Raises CannotServeError.
-        """
-        endpoint = self._context.config.echo
-        if not endpoint:
-            return
-        host, port = split_endpoint(endpoint)
-        try:
-            async with self.echo.open(host, port, group) as echo_port:
-                address = format_dial_address(host, echo_port)
-                self._context.endpoint_file.publish(echo=address)
-                log.info("Echo:   %s (TCP)", address)
-                await asyncio.Event().wait()
-        except PortTakenError as error:
-            raise explain_taken_port("echo", endpoint) from error

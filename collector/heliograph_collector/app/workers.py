@@ -4,9 +4,9 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.control_role import ControlRole
 from heliograph_collector.app.roles import (
     ConsoleRole,
-    ControlRole,
     JobsRole,
     JudgeRole,
     PublishRole,

@@ -13,6 +13,7 @@ from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
+from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, list_public
 from heliograph_collector.http.snapshot import Snapshot
@@ -200,8 +201,8 @@ def roll_up_merged(
     """Roll up votes and silences, merged over some fields."""
     merged_places = {name: value for name, value in merged_fields.items() if name != "service"}
     return rollup.roll_up(
-        rollup.widen_votes(votes, **merged_fields),
-        rollup.widen_silences(silences, **merged_places),
+        widen_votes(votes, **merged_fields),
+        widen_silences(silences, **merged_places),
         *window,
     )
 

@@ -15,9 +15,9 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.control_role import ControlRole
 from heliograph_collector.app.roles import (
     ConsoleRole,
-    ControlRole,
     JobsRole,
     JudgeRole,
     PublishRole,
@@ -61,6 +61,9 @@ class Sessions:
 
 class NoConnections(list[Any]):
     def count_links(self, now_us: int | None = None) -> Counter[Any]:
+        return Counter()
+
+    def count_established_links(self, now_us: int) -> Counter[Any]:
         return Counter()
 
     def count_by_role(self) -> Counter[str]:
