@@ -47,19 +47,34 @@ Hops = Sequence[tuple[str, Sequence[Observation]]]  # URL and the vantage's obse
 
 ALIKE = 0.7  # ratio of body sizes; OONI web_connectivity
 LONG_WORD = 5  # letters; OONI web_connectivity
+SHARED_LABELS = frozenset(("www", "com", "co", "org", "net", "gov", "edu", "ac", "m"))
 
 
 def select_common_pages(hops: Hops, helper_page: HelperPage) -> Hops:
     """Select the pages that both sides saw; the last one is the helper's page."""
     last = _find_page(hops[-1][1])
-    if last is None or is_alike(last, helper_page):
+    if last is not None and is_alike(last, helper_page):
         return hops
     for depth, ((url, _), (following, _)) in enumerate(pairwise(hops)):
-        if parse_scheme(url) == "http" and not _is_related(
-            HopRows(url).host, HopRows(following).host
-        ):
+        host = HopRows(url).host
+        next_host = HopRows(following).host
+        if last is None:
+            is_common = not _is_regional(host, next_host)
+        else:
+            is_common = parse_scheme(url) != "http" or _is_related(host, next_host)
+        if not is_common:
             return hops[: depth + 1]
     return hops
+
+
+def _is_regional(host: str, other_host: str) -> bool:
+    """Return whether a site led to another host of its own, as it does by the reader's country."""
+    is_same = host.removeprefix("www.") == other_host.removeprefix("www.")
+    return not is_same and bool(_list_own_labels(host) & _list_own_labels(other_host))
+
+
+def _list_own_labels(host: str) -> set[str]:
+    return set(host.split(".")[:-1]) - SHARED_LABELS
 
 
 def is_alike(vantage_page: Http, helper_page: HelperPage) -> bool:

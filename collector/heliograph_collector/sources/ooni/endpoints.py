@@ -173,7 +173,7 @@ def import_steps(
         observations=tuple(
             x
             if is_expected is not None and x.failure and is_expected(x)
-            else _presume_unseen(x)
+            else presume_unseen(x)
             if needs_peers
             else presume_passed(x)
             for x in steps.observations
@@ -215,7 +215,7 @@ def _is_verified(observation: Observation) -> bool:
     return observation.operation is Operation.TLS_HANDSHAKE and observation.failure is None
 
 
-def _presume_unseen(observation: Observation) -> Observation:
+def presume_unseen(observation: Observation) -> Observation:
     """Return the step as nobody else saw it; a page in clear may be anybody's."""
     http = observation.http
     is_cleartext = http is not None and http.url.startswith("http:")

@@ -100,7 +100,11 @@ def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:
             steps.find_lookup(address) if address else None,
         )
     return import_steps(
-        document, "stunreachability", steps, {"stun": "stun"} if steps.observations else {}
+        document,
+        "stunreachability",
+        steps,
+        {"stun": "stun"} if steps.observations else {},
+        needs_peers=True,  # one unanswered packet is a lost one
     )
 
 

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from heliograph.observation import Observation
-from heliograph_collector.sources.ooni.endpoints import presume_passed
+from heliograph_collector.sources.ooni.endpoints import presume_passed, presume_unseen
 from heliograph_collector.sources.ooni.envelope import (
     OWN_CONTROL,
     ImportedMeasurement,
@@ -66,14 +66,19 @@ class PeerOutcomes:
             return imported
         labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
         down_labels = {label for label in labels if self._is_down(imported, label)}
+        doubted_labels = {label for label in labels if self._is_doubted(imported, label)}
         proven_labels = {
-            label for label in labels if self._list_other_countries(self.passed, imported, label)
+            label
+            for label in labels - doubted_labels
+            if self._list_other_countries(self.passed, imported, label)
         }
         is_proven = bool(labels) and proven_labels == labels
         own_observations = imported.record.measurement.observations
         control_observations = imported.control.measurement.observations
         mixed = tuple(
-            _mix_steps(own, presumed, down_labels, proven_labels)
+            presume_unseen(own)
+            if own.endpoint in doubted_labels - down_labels
+            else _mix_steps(own, presumed, down_labels, proven_labels)
             for own, presumed in zip(own_observations, control_observations, strict=True)
         )
         measured = replace(imported.control.measurement, observations=mixed)
@@ -87,6 +92,11 @@ class PeerOutcomes:
         if self._list_other_countries(self.passed, imported, label):
             return False
         return len(self._list_other_countries(self.failed, imported, label)) >= MIN_COUNTRIES
+
+    def _is_doubted(self, imported: ImportedMeasurement, label: str) -> bool:
+        """Return whether as many others fail as pass: that is no single country's doing."""
+        failing = len(self._list_other_countries(self.failed, imported, label))
+        return 0 < failing >= len(self._list_other_countries(self.passed, imported, label))
 
     def _list_other_countries(
         self,

@@ -23,9 +23,9 @@ def document(
     return web({"url": url, "here": here, "control": control}, "0.4")
 
 
-def redirected(page: object) -> Json:
+def redirected(page: object, to: str = URL) -> Json:
     """A redirect to HTTPS, whose handshake fails here."""
-    location = {"status": 301, "location": URL}
+    location = {"status": 301, "location": to}
     here = [{"system": A}, {f"connect {A}:80": "ok"}, {f"get {A}:80": location}]
     following = [{"system": A}, {f"connect {END}": "ok"}, {f"tls {END}": RST}]
     control = {"dns": A, "ends": {f"{A}:80": "ok"}, "page": page}
@@ -50,6 +50,12 @@ CASES: list[tuple[str, Json, set[str]]] = [
     ("closed for everybody", document("eof_error", "eof_error"), {"down", "unknown"}),
     ("refused at other addresses", document(RST, "connection_refused_error"), {"down", "unknown"}),
     ("gone behind a redirect", redirected(GONE), {"down", "unknown"}),
+    (
+        "got, and led elsewhere by its country",
+        redirected(200, "https://www.example.de/"),
+        {"unknown"},
+    ),
+    ("got, after a redirect to HTTPS", redirected(200), {"blocked"}),
     ("got from this address", document(RST, 200), {"blocked"}),
     ("failed here in its certificate", without_handshakes(FALSE_CA), {"blocked", "unknown"}),
     ("reset here, nobody knows when", without_handshakes(RST), {"blocked", "unknown"}),
