@@ -39,7 +39,7 @@ RULES = (
             BLOCKED,
             f"{says} for the extension as such, even one that means nothing.",
             strength,
-            needs=f"grease:{method} none_passed control_grease_passed",
+            needs=f"grease:{method} none_passed control_grease_passed same_grease",
             lacks="real_passed",
             layer="tls",
             method=f"ech_{name}",
@@ -52,7 +52,7 @@ RULES = (
             BLOCKED,
             f"{says} for a hidden name: its outer name, or the server's use of it.",
             round(strength - 0.1, 2),
-            needs=f"real:{method} none_passed control_real_passed",
+            needs=f"real:{method} none_passed control_real_passed same_real",
             layer="tls",
             method=f"ech_{name}",
         )

@@ -117,6 +117,16 @@ class OutcomeComparison(Comparison):
         answers = CERTIFICATE_FAILURES if label in self.foreign else ()
         return find_outcome(measurement, label, self.goals[label], answers)
 
+    def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
+        """Extract the facts, with `same_NAME` where the control passed at the same address."""
+        facts = Comparison.extract_facts(self, measurement, control)
+        for label in self.goals if control else ():
+            here = self.find_outcome(measurement, label)
+            there = self.find_outcome(control, label) if control else None
+            if here and there and there.is_success and here.addresses & there.addresses:
+                facts[f"same_{label}"] = here.evidence
+        return facts
+
     def collect_facts(self, measurement: Measurement) -> Facts:
         facts: Facts = {}
         for label, goal in self.goals.items():

@@ -50,7 +50,7 @@ RULES = (
             BLOCKED,
             f"{says}; TCP to the same target and QUIC to a neutral server work.",
             strength,
-            needs=f"target:{method} tcp_passed neutral_passed control_target_passed",
+            needs=f"target:{method} tcp_passed neutral_passed control_target_passed same_target",
             layer="quic",
             method=method,
         )

@@ -30,7 +30,7 @@ RULES = (
         BLOCKED,
         "A neutral name passes at the target's own address, and its own does not.",
         0.8,
-        needs="direct_cut direct_neutral_passed control_direct_passed",
+        needs="direct_cut direct_neutral_passed control_direct_passed same_direct",
         layer="tls",
         method="sni_at_address",
     ),
@@ -67,9 +67,6 @@ class SniComparison(NameComparison):
             return facts
         if direct.operation is self.goals["direct"] and direct.method.endswith("_after_hello"):
             facts["direct_cut"] = direct.evidence
-        reached = self.find_outcome(control, "direct") if control else None
-        if reached and reached.is_success and direct.addresses & reached.addresses:
-            facts["same_direct"] = direct.evidence
         return facts
 
 
