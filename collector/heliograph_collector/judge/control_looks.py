@@ -64,6 +64,29 @@ class ControlLooks:
         """Find what the controls found at the attempt's own endpoint in this step."""
         if not attempt.address:  # no address on either side: the label names the endpoint
             return _compare_unaddressed(self.paired, operation)
+        passed, failed = self._split_sources(attempt, operation)
+        if passed:
+            return LookResult.PASSED if len(passed) > len(failed) else LookResult.UNSURE
+        if failed:
+            networks = {source.network for source in failed} - {""}
+            is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
+            return LookResult.FAILED if is_enough else LookResult.UNSURE
+        return LookResult.NEARLY if self._has_nearly_passed(attempt, operation) else LookResult.NONE
+
+    def is_dead(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
+        """Return whether any control fails at the endpoint too, and none gets through.
+
+        One is enough to leave an address aside; it takes more to call the target down.
+        """
+        if not attempt.address:
+            return _compare_unaddressed(self.paired, operation) is LookResult.FAILED
+        passed, failed = self._split_sources(attempt, operation)
+        return bool(failed) and not passed
+
+    def _split_sources(
+        self, attempt: ConnectionAttempt, operation: Operation
+    ) -> tuple[list[ControlSource], list[ControlSource]]:
+        """Split the controls that looked at the endpoint into those that passed and the rest."""
         passed: list[ControlSource] = []
         failed: list[ControlSource] = []
         for source in self.sources:
@@ -72,13 +95,7 @@ class ControlLooks:
                 passed.append(source)
             elif any(_has_failed(a, operation) for a in same):
                 failed.append(source)
-        if passed:
-            return LookResult.PASSED if len(passed) > len(failed) else LookResult.UNSURE
-        if failed:
-            networks = {source.network for source in failed} - {""}
-            is_enough = len(networks) >= min(NETWORKS_DOWN, self.network_count)
-            return LookResult.FAILED if is_enough else LookResult.UNSURE
-        return LookResult.NEARLY if self._has_nearly_passed(attempt, operation) else LookResult.NONE
+        return passed, failed
 
     def find_lookup_result(self, name: str) -> LookResult:
         """Find what the controls' lookups of a name gave."""

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
-from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
+from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
 
@@ -60,7 +60,7 @@ def find_deciding_failure(
 def is_dead(attempt: ConnectionAttempt, looks: ControlLooks) -> bool:
     """Return whether the controls fail at this endpoint too, at the same step or before it."""
     step = attempt.failed_step
-    return step is not None and looks.find_result(attempt, step.operation) is LookResult.FAILED
+    return step is not None and looks.is_dead(attempt, step.operation)
 
 
 def has_only_ipv6(view: EndpointView, control: EndpointView) -> bool:
