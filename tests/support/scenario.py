@@ -32,6 +32,7 @@ from heliograph.observation import (
     Udp,
 )
 from heliograph.plan import ServiceFunction
+from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -98,14 +99,15 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         for name, labels in entry.get("functions", {}).items()
         for label in labels
     }
+    profile = VantageProfile(**entry.get("profile", {}))
     if "control" not in entry:
-        return ControlView(groups=groups, functions=functions)
+        return ControlView(groups=groups, functions=functions, profile=profile)
     seen = entry["here"] if entry["control"] == "the same" else entry["control"]
     return ControlView(
         measurement=measurement(seen, experiment=experiment),
         age_us=int(entry.get("control_age_min", 1) * MINUTE_US), link=_link(entry, "control_link"),
         groups=groups, functions=functions, peer_comparisons=_contrast(entry.get("contrast", {})),
-        is_substitute=entry.get("stand_in", False),
+        is_substitute=entry.get("stand_in", False), profile=profile,
     )  # fmt: skip
 
 

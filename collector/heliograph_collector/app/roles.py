@@ -98,15 +98,17 @@ class JudgeRole:
     def __init__(
         self, context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
     ) -> None:
+        assessor = Assessor(judge, context.services.services)
         self.writer = StoreWriter(
             context.journal,
             store,
-            WatchingAssessor(Assessor(judge, context.services.services), context.config.data),
+            WatchingAssessor(assessor, context.config.data),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
             expiry=context.expiry,
             rng=context.rng,
             listeners=listeners,
+            profiles=assessor,
         )
 
     async def run(self) -> None:

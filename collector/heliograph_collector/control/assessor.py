@@ -2,7 +2,8 @@
 
 States of a volunteer's measurement: it is *judged* with its block. It is then *open* while its
 verdicts may still change and it was received at most WINDOW_US before the newest. A later result on
-the same target whose time is within WINDOW_US makes an open measurement *due*. Every block judges
+the same target whose time is within WINDOW_US makes an open measurement *due*, and so does a change
+of its vantage's profile or of a private issuer's share in its network. Every block judges
 up to REJUDGED_PER_BLOCK due measurements again and returns those whose verdicts changed. A
 measurement with a final verdict, outside the window, or beyond the memory's bound is no longer
 open. This is why a verdict made before its control arrived is corrected without a second pass.
@@ -10,7 +11,7 @@ open. This is why a verdict made before its control arrived is corrected without
 
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import islice
 
@@ -21,10 +22,10 @@ from heliograph_collector.control.peer_baseline import PeerBaseline
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     WINDOW_US,
-    Key,
     make_target_key,
     weigh_measurement,
 )
+from heliograph_collector.control.vantage_profiles import Topic, VantageProfiles, list_topics
 from heliograph_collector.model.judging import Judge
 from heliograph_collector.model.records import (
     AgentRole,
@@ -35,26 +36,45 @@ from heliograph_collector.model.records import (
     VerdictState,
 )
 
+CHANGED_TOPICS = 4_096  # assumed; more than one block changes
+
 
 class ControlContext:
-    """Control cache and peer baseline; each is bounded by `observations`."""
+    """Control cache, peer baseline and profiles; each is bounded by `observations`."""
 
     def __init__(
         self, services: Iterable[Service] = (), *, observations: int = OBSERVATIONS_KEPT
     ) -> None:
         self._cache = ControlCache(services, observations=observations)
         self._peers = PeerBaseline(observations=observations)
+        self._profiles = VantageProfiles(observations=observations)
+        self._changed_topics: dict[Topic, None] = {}
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Add a result; return whether it may change verdicts on the same target."""
+        changed_topics = self.restore(record)
+        if len(self._changed_topics) < CHANGED_TOPICS:
+            self._changed_topics.update(dict.fromkeys(changed_topics))
         if record.role is AgentRole.CONTROL:
             return self._cache.update(record)
         return self._peers.update(record)
 
+    def restore(self, record: ReceivedMeasurement) -> tuple[Topic, ...]:
+        """Add a result to the profiles alone; return the topics that it changes."""
+        return self._profiles.update(record)
+
+    def take_changed_topics(self) -> tuple[Topic, ...]:
+        """Return the topics that changed since the last call."""
+        topics = tuple(self._changed_topics)
+        self._changed_topics.clear()
+        return topics
+
     def view_of(self, record: ReceivedMeasurement) -> ControlView:
         """Return the fresh control, else a volunteer in its place, with peer comparisons."""
         view = replace(
-            self._cache.view_of(record), peer_comparisons=self._peers.compare_peers(record)
+            self._cache.view_of(record),
+            peer_comparisons=self._peers.compare_peers(record),
+            profile=self._profiles.profile_of(record),
         )
         if view.age_us is not None and view.age_us <= WINDOW_US:
             return view
@@ -92,6 +112,11 @@ class Assessor:
         self._open_measurements = _OpenMeasurements(observations)
         self._due: dict[str, None] = {}  # ids of due measurements, in order
 
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        """Take up what results that are judged already tell of their vantages."""
+        for record in records:
+            self._context.restore(record)
+
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         """Judge the whole block, and due measurements that its results may change."""
         informative = [record for record in block if self._context.update(record)]
@@ -113,6 +138,8 @@ class Assessor:
         The bound keeps new measurements from waiting when results change everywhere at once.
         """
         self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
+        for topic in self._context.take_changed_topics():
+            self._due.update(self._open_measurements.find_on_topic(topic))
         for identity in list(islice(self._due, REJUDGED_PER_BLOCK)):
             del self._due[identity]
             previous = None if identity in block else self._open_measurements.get(identity)
@@ -129,7 +156,7 @@ class _OpenMeasurements:
 
     def __init__(self, observations: int) -> None:
         self._judged_by_id: OrderedDict[str, JudgedMeasurement] = OrderedDict()
-        self._ids_by_target: defaultdict[Key, dict[str, None]] = defaultdict(dict)
+        self._ids_by_topic: defaultdict[Topic, dict[str, None]] = defaultdict(dict)
         self._remaining_weight = observations
         self._latest_us = 0
 
@@ -138,7 +165,8 @@ class _OpenMeasurements:
         self._latest_us = max(self._latest_us, record.received_us)
         if _may_change(verdicts):
             self._judged_by_id[record.id] = (record, verdicts)
-            self._ids_by_target[make_target_key(record.measurement)][record.id] = None
+            for topic in _list_all_topics(record):
+                self._ids_by_topic[topic][record.id] = None
             self._remaining_weight -= weigh_measurement(record.measurement)
         while self._judged_by_id and (
             self._remaining_weight < 0
@@ -151,14 +179,18 @@ class _OpenMeasurements:
 
     def find_near(self, informative: Sequence[ReceivedMeasurement]) -> Iterator[str]:
         """Yield ids of open measurements near a new result on the same target."""
-        times_by_target: defaultdict[Key, list[int]] = defaultdict(list)
+        times_by_target: defaultdict[Topic, list[int]] = defaultdict(list)
         for record in informative:
             times_by_target[make_target_key(record.measurement)].append(record.started_us)
         for key, times_us in times_by_target.items():
             times_us.sort()
-            for identity in self._ids_by_target.get(key, ()):
+            for identity in self._ids_by_topic.get(key, ()):
                 if _has_time_in_window(times_us, self._judged_by_id[identity][0].started_us):
                     yield identity
+
+    def find_on_topic(self, topic: Topic) -> Mapping[str, None]:
+        """Return ids of open measurements whose verdicts this topic may change."""
+        return self._ids_by_topic.get(topic, {})
 
     def _is_past_window(self, record: ReceivedMeasurement) -> bool:
         return self._latest_us - record.received_us > WINDOW_US
@@ -167,10 +199,14 @@ class _OpenMeasurements:
         removed = self._judged_by_id.pop(identity, None)
         if removed is not None:
             self._remaining_weight += weigh_measurement(removed[0].measurement)
-            key = make_target_key(removed[0].measurement)
-            del self._ids_by_target[key][identity]
-            if not self._ids_by_target[key]:
-                del self._ids_by_target[key]
+            for topic in _list_all_topics(removed[0]):
+                del self._ids_by_topic[topic][identity]
+                if not self._ids_by_topic[topic]:
+                    del self._ids_by_topic[topic]
+
+
+def _list_all_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
+    return (make_target_key(record.measurement), *list_topics(record))
 
 
 def _may_change(verdicts: Sequence[Verdict]) -> bool:

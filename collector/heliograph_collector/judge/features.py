@@ -103,8 +103,8 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control),
     }
-    if _is_own_answer(sides, present):
-        present.add(Feature.OWN_FILTER)
+    if _is_odd_answer(sides, present):
+        present.update(_find_liar_features(sides))
     contradicting_indices = tuple(
         s.index for s in vantage.other_lookups if s.has_succeeded and collect_addresses((s,))
     )
@@ -113,14 +113,21 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     )
 
 
-def _is_own_answer(sides: Sides, present: set[Feature]) -> bool:
-    """Return whether the answer is odd and of a filter of the vantage's own.
+def _is_odd_answer(sides: Sides, present: set[Feature]) -> bool:
+    """Return whether the answer is unlike others'.
 
     An address at which the control gets through is no answer of a filter.
     """
     is_stray = Feature.UNKNOWN_ADDRESS in present and Feature.CONTROL_PASSED not in present
-    is_odd = is_stray or Feature.BOGON in present or not sides.vantage.is_resolved
-    return is_odd and has_own_filter(sides.vantage, sides.profile)
+    return is_stray or Feature.BOGON in present or not sides.vantage.is_resolved
+
+
+def _find_liar_features(sides: Sides) -> Iterator[Feature]:
+    """Yield who of the vantage's own side may have given an odd answer."""
+    if has_own_filter(sides.vantage, sides.profile):
+        yield Feature.OWN_FILTER
+    if sides.profile.sealed_disagrees:
+        yield Feature.RESOLVER_LIES
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:

@@ -1,10 +1,11 @@
 """Writer of judged measurements from the journal into the store, in blocks.
 
-The writer starts by asking the store for its cursor and for a pending block. It commits a pending
-block again with the same bounds, so that the store recognizes it. Then it repeats: wait for journal
-rows, judge them, insert them as one block, advance the cursor, and trim the journal once an hour.
-While the store is unavailable, the writer retries, the journal grows, agents notice nothing, and
-`problems` reports it.
+The writer starts by asking the store for its cursor and for a pending block. It passes the last
+rows before the cursor to the assessor, which keeps profiles of vantages in memory. It commits a
+pending block again with the same bounds, so that the store recognizes it. Then it repeats: wait for
+journal rows, judge them, insert them as one block, advance the cursor, and trim the journal once an
+hour. While the store is unavailable, the writer retries, the journal grows, agents notice nothing,
+and `problems` reports it.
 """
 
 import asyncio
@@ -38,6 +39,7 @@ BLOCK_BYTES = 1_048_576  # of compressed bodies: at most about ten thousand meas
 LINGER_S = 0.25  # collects envelopes that arrive together into one block
 IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
+RESTORED_ROWS = 5_000  # of the journal; a few seconds at the start
 BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = HOUR_US
 ENVELOPES_KEPT_US = 7 * DAY_US  # in the journal
@@ -60,6 +62,14 @@ class BlockAssessor(Protocol):
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
         """Judge a block; may add older measurements that it judged again."""
+        ...
+
+
+class ProfileMemory(Protocol):
+    """Memory of what measurements tell of their vantages; by control.assessor.Assessor."""
+
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        """Take up results that were judged before this process began."""
         ...
 
 
@@ -99,6 +109,7 @@ class StoreWriter:
         rng: random.Random,
         listeners: Sequence[BlockListener] = (),
         linger_s: float = LINGER_S,
+        profiles: ProfileMemory | None = None,
     ) -> None:
         self._journal = journal
         self._store = store
@@ -109,6 +120,7 @@ class StoreWriter:
         self._rng = rng
         self._listeners = listeners
         self._linger_s = linger_s
+        self._profiles = profiles
         self._cursor: int | None = None  # unknown until the store answers
         self._failures = 0
         self._last_error = ""
@@ -118,6 +130,8 @@ class StoreWriter:
         """Run until cancelled."""
         journal = self._journal.id
         self._cursor = await self._retry_forever(self._store.cursor, journal)
+        if self._profiles is not None:
+            await self._restore_profiles(self._profiles, self._cursor)
         pending = await self._retry_forever(self._store.pending, journal)
         if pending is not None:  # the same bounds again, so that the store recognizes the block
             await self._commit_rows(*pending, await self._read_range(*pending))
@@ -150,6 +164,18 @@ class StoreWriter:
         last = rows[-1].position if rows else committed
         await self._commit_rows(cursor + 1, last, rows)
         await self._trim(last)
+
+    async def _restore_profiles(self, profiles: ProfileMemory, cursor: int) -> None:
+        """Read the last RESTORED_ROWS rows before the cursor again."""
+        after = max(0, cursor - RESTORED_ROWS)
+        while after < cursor and (rows := await self._read(after)):
+            judged_rows = [row for row in rows if row.position <= cursor]
+            read = await asyncio.to_thread(read_rows, judged_rows, self._pseudonyms)
+            try:
+                await asyncio.to_thread(profiles.restore, read.records)
+            except _BUGS:
+                _LOG.exception("Profiles of rows up to %s are not restored", rows[-1].position)
+            after = rows[-1].position
 
     async def _commit_rows(self, first: int, last: int, rows: Sequence[JournalRow]) -> None:
         block = await asyncio.to_thread(self._judge, first, last, rows)

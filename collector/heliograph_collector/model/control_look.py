@@ -36,5 +36,6 @@ class VantageProfile:
     # Issuers that several vantages of its network met at some targets, while others verified.
     shared_issuers: frozenset[str] = frozenset()
     fake_addresses: bool | None = None  # a local tunnel answers with addresses of its own
-    sealed_disagrees: bool | None = None  # sealed and plain lookups differ for neutral names
+    # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
+    sealed_disagrees: bool | None = None
     portal: bool | None = None  # a captive portal answers in place of servers

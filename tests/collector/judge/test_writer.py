@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, StoreWriter
+from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, ProfileMemory, StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
@@ -87,7 +87,12 @@ class WriterHarness:
                 await self._changed.wait()
                 self._changed.clear()
 
-    def writer(self, judge: Judge | None = None, clock: Clock | None = None) -> StoreWriter:
+    def writer(
+        self,
+        judge: Judge | None = None,
+        clock: Clock | None = None,
+        profiles: ProfileMemory | None = None,
+    ) -> StoreWriter:
         clock = clock or SystemClock()
         return StoreWriter(
             self.journal,
@@ -99,6 +104,7 @@ class WriterHarness:
             rng=random.Random(1),
             listeners=[self],
             linger_s=0,
+            profiles=profiles,
         )
 
 
@@ -136,6 +142,28 @@ async def test_writer_makes_judged_blocks_in_order(bench: WriterHarness) -> None
     assert [len(first.judged), len(first.presence), len(second.judged)] == [2, 1, 1]
     assert first.judged[0][1] == (reachable(),)
     assert writer.problems() == []
+
+
+class Profiles:
+    """Remembers what it was told before the first block."""
+
+    def __init__(self) -> None:
+        self.restored: list[str] = []
+
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        self.restored += [record.id for record in records]
+        raise ValueError("a bug costs the profiles and not the verdicts")
+
+
+async def test_restarted_writer_restores_profiles_from_judged_rows(bench: WriterHarness) -> None:
+    await bench.journal.append([envelope_row(measurement_pb()), lost()])
+    async with running(bench.writer().run()):
+        await bench.until(lambda: bool(bench.told))
+    await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
+    profiles = Profiles()
+    async with running(bench.writer(profiles=profiles).run()):
+        await bench.until(lambda: len(bench.told) == 2)
+    assert profiles.restored == [record.id for record, _ in bench.told[0].judged]
 
 
 async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> None:

@@ -82,6 +82,13 @@ RULES = (
         )
         for lie in LIES
     ),
+    ComparisonRule(
+        "dns_integrity.lies_about_all",
+        UNKNOWN,
+        "The system's resolver denies or misdirects a neutral name as well.",
+        needs="system_failed neutral_denied",
+        layer="dns",
+    ),
     *(
         ComparisonRule(
             f"dns_integrity.system_{lie}",
@@ -152,6 +159,11 @@ class DnsIntegrityComparison(Comparison):
         sealed_denied = [
             i for label in ENCRYPTED for lie in DENIALS for i in facts.get(f"{label}:{lie}", ())
         ]
+        neutral: Facts = {}
+        _add_lookup_facts(neutral, "neutral", _select_lookups(measurement, "neutral"))
+        denied = [i for lie in DENIALS for i in neutral.get(f"neutral:{lie}", ())]
+        if denied:
+            facts["neutral_denied"] = tuple(denied)
         if sealed_denied:
             facts["sealed_denied"] = tuple(sealed_denied)
         for label in ("nowhere", "nowhere_neutral"):

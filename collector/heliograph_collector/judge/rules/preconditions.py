@@ -247,6 +247,13 @@ OWN_SIDE = (
         "hosts, a family resolver.",
         needs={Feature.OWN_FILTER},
     ),
+    Rule(
+        "dns.lies_about_all",
+        UNKNOWN,
+        "The vantage's resolver denies or misdirects neutral names as well, so what it says of "
+        "this one is no sign against it: a list of allowed names, or a portal.",
+        needs={Feature.RESOLVER_LIES},
+    ),
 )
 
 FAILS_EVERYWHERE = (

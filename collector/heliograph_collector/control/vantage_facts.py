@@ -1,0 +1,178 @@
+"""Facts of a measurement that tell of the vantage itself: its resolver, and who decrypts its TLS.
+
+A neutral name is one of the anchors', or the name that `dns_integrity` asks for because nobody
+minds it. What happens to neutral names happens for a reason of the vantage's own.
+"""
+
+import ipaddress
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+
+from heliograph.address import is_special_purpose
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Dns, Measurement, Observation
+from heliograph.plan import ANCHORS
+
+NEUTRAL_LABEL = "neutral"  # of dns_integrity
+WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
+FOREIGN_NAMES = frozenset({"sni", "ech", "http_host"})  # they ask a server for names of others
+SYSTEM_ENGINES = ("system", "hosts")
+SEALED_ENGINES = ("dot", "doh")
+HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
+# Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
+FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
+DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
+FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
+
+
+class AnswerKind(StrEnum):
+    """What the system's resolver says of a name."""
+
+    PUBLIC = "public"
+    FAKE = "fake"  # made up by a tunnel of the vantage's own
+    FALSE = "false"  # denied, or private: a lie, if the name is neutral
+
+
+@dataclass(frozen=True, slots=True)
+class ChainFact:
+    """The certificates that a name showed in one measurement."""
+
+    issuer: str = ""  # of a chain that no authority of the trust store signed
+    leaf: str = ""  # SHA-256 of a leaf that is somebody else's
+    is_self_signed: bool = False
+    is_verified: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class VantageFacts:
+    """Facts of one measurement, by name where they are of a name."""
+
+    chains: Mapping[str, ChainFact]
+    answers: Mapping[str, AnswerKind]
+    sealed_names: frozenset[str]  # that a sealed lookup resolved
+    neutral_names: frozenset[str]
+    resolver_network: str  # "" unknown
+
+
+def extract_facts(measurement: Measurement) -> VantageFacts:
+    """Extract the facts; an experiment that asks servers for names of others has none of TLS."""
+    chains: dict[str, ChainFact] = {}
+    if measurement.experiment not in FOREIGN_NAMES:
+        for name, chain in _iter_chains(measurement):
+            chains[name] = _merge_chains(chains[name], chain) if name in chains else chain
+    lookups = [(x, x.dns) for x in measurement.observations if x.dns]
+    answers = dict(_iter_answers(lookups))
+    neutral_names = frozenset(_iter_neutral_names(measurement))
+    answers |= dict.fromkeys(_iter_tunneled(measurement) & neutral_names, AnswerKind.FAKE)
+    return VantageFacts(
+        chains=chains,
+        answers=answers,
+        sealed_names=frozenset(
+            _fold(dns.name) for _, dns in lookups if dns.engine in SEALED_ENGINES and dns.addresses
+        ),
+        neutral_names=neutral_names,
+        resolver_network=_find_resolver_network(lookups),
+    )
+
+
+def list_private_issuers(measurement: Measurement) -> frozenset[str]:
+    """List the issuers of chains that no authority of the trust store signed."""
+    return frozenset(chain.issuer for _, chain in _iter_chains(measurement)) - {""}
+
+
+def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
+    for observation in measurement.observations:
+        tls = observation.tls
+        if observation.operation not in HANDSHAKES or tls is None or not tls.server_name:
+            continue
+        name = _fold(tls.server_name)
+        if observation.failure is None:
+            yield name, ChainFact(is_verified=True)
+        elif observation.failure in FOREIGN_FAILURES and tls.chain and tls.chain[0].sha256:
+            leaf = tls.chain[0]
+            is_untrusted = observation.failure is Failure.SSL_UNKNOWN_AUTHORITY
+            yield (
+                name,
+                ChainFact(
+                    issuer=leaf.issuer if is_untrusted else "",
+                    leaf=leaf.sha256,
+                    is_self_signed=leaf.issuer == leaf.subject,
+                ),
+            )
+
+
+def _merge_chains(first: ChainFact, second: ChainFact) -> ChainFact:
+    """Merge two handshakes for one name, whose addresses may differ."""
+    return ChainFact(
+        issuer=first.issuer or second.issuer,
+        leaf=first.leaf or second.leaf,
+        is_self_signed=first.is_self_signed or second.is_self_signed,
+        is_verified=first.is_verified or second.is_verified,
+    )
+
+
+def _iter_answers(lookups: list[tuple[Observation, Dns]]) -> Iterator[tuple[str, AnswerKind]]:
+    for observation, dns in lookups:
+        if dns.engine not in SYSTEM_ENGINES or dns.query_type != "A":
+            continue
+        if observation.failure in DENIALS:
+            yield _fold(dns.name), AnswerKind.FALSE
+        elif observation.failure is None and (ipv4 := [a for a in dns.addresses if ":" not in a]):
+            yield _fold(dns.name), _classify_addresses(ipv4)
+
+
+def _classify_addresses(addresses: list[str]) -> AnswerKind:
+    if all(map(_is_fake, addresses)):
+        return AnswerKind.FAKE
+    return AnswerKind.FALSE if all(map(is_special_purpose, addresses)) else AnswerKind.PUBLIC
+
+
+def _is_fake(address: str) -> bool:
+    try:
+        return ipaddress.ip_address(address) in FAKE_NETWORK
+    except ValueError:
+        return False
+
+
+def _iter_neutral_names(measurement: Measurement) -> Iterator[str]:
+    """Yield the names of foreign anchors, or that of the experiment's neutral lookup."""
+    for observation in measurement.observations:
+        is_anchor = measurement.experiment == ANCHORS and not observation.endpoint.startswith(
+            "domestic"
+        )
+        if is_anchor or observation.endpoint == NEUTRAL_LABEL:
+            if observation.dns:
+                yield _fold(observation.dns.name)
+            if observation.tls and observation.tls.server_name:
+                yield _fold(observation.tls.server_name)
+
+
+def _iter_tunneled(measurement: Measurement) -> frozenset[str]:
+    """Return names whose right certificate was shown at an address that is no public one.
+
+    No server of a neutral name is there: a tunnel of the vantage's own answers.
+    """
+    steps = measurement.observations
+    return frozenset(
+        _fold(x.tls.server_name)
+        for x in steps
+        if x.operation in HANDSHAKES and x.failure is None and x.tls and x.parent is not None
+        if (end := x.udp or steps[x.parent].tcp) and ":" not in end.address
+        if is_special_purpose(end.address)
+    )
+
+
+def _find_resolver_network(lookups: list[tuple[Observation, Dns]]) -> str:
+    networks = (
+        answer.data
+        for observation, dns in lookups
+        if observation.endpoint == WHOAMI_LABEL and observation.failure is None
+        for answer in dns.answers
+        if answer.type in ("A", "AAAA") and "/" in answer.data
+    )
+    return next(networks, "")
+
+
+def _fold(name: str) -> str:
+    return name.lower().rstrip(".")

@@ -1,0 +1,155 @@
+"""Memory of one vantage on one network: what its newest measurements tell of itself."""
+
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from heliograph.observation import Link
+from heliograph.plan import ANCHORS
+from heliograph.units import DAY_US
+from heliograph_collector.control.target_key import WINDOW_US
+from heliograph_collector.control.vantage_facts import (
+    AnswerKind,
+    ChainFact,
+    extract_facts,
+)
+from heliograph_collector.model.records import ReceivedMeasurement
+from heliograph_collector.model.seniority import Seniority
+
+KEPT_US = 30 * DAY_US  # as long as the store keeps measurements
+NAMES_KEPT = 128  # assumed; of each kind and vantage
+NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
+
+_Fact = TypeVar("_Fact")
+
+
+@dataclass(slots=True, eq=False)
+class VantageMemory:
+    """Newest facts by name, each with its time; the oldest names go first."""
+
+    country: str
+    asn: int
+    prefix: str = ""  # its hash changes every day …
+    day: int = 0  # … so this is the day of its arrival
+    received_us: int = 0
+    is_established: bool = False
+    chains: dict[str, tuple[int, ChainFact]] = field(default_factory=dict)
+    answers: dict[str, tuple[int, AnswerKind]] = field(default_factory=dict)
+    sealed: dict[str, int] = field(default_factory=dict)
+    neutral_names: dict[str, None] = field(default_factory=dict)
+    resolver_network: str = ""
+    captive_us: int = 0  # when its anchors last met a captive portal
+    online_us: int = 0  # when they last did not
+    # What the facts come to, for questions about other vantages of the network:
+    own_issuer: str = ""  # a private issuer of all neutral names, or of all names
+    sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
+
+    def update(self, record: ReceivedMeasurement) -> bool:
+        """Take up newer facts of a measurement; return whether the profile changes."""
+        before = self._summarize()
+        facts = extract_facts(record.measurement)
+        at_us = record.started_us
+        self.received_us = max(self.received_us, record.received_us)
+        self.is_established = record.seniority is Seniority.ESTABLISHED
+        self.prefix = record.prefix
+        self.day = record.received_us // DAY_US
+        self.neutral_names |= dict.fromkeys(facts.neutral_names)
+        for name, chain in facts.chains.items():
+            _put_newest(self.chains, name, (at_us, chain))
+        for name, kind in facts.answers.items():
+            _put_newest(self.answers, name, (at_us, kind))
+        for name in facts.sealed_names:
+            self.sealed.pop(name, None)
+            self.sealed[name] = at_us
+        for memory in (self.chains, self.answers, self.sealed, self.neutral_names):
+            while len(memory) > NAMES_KEPT:
+                del memory[next(iter(memory))]
+        self.resolver_network = facts.resolver_network or self.resolver_network
+        if record.measurement.experiment == ANCHORS:
+            self._note_link(record.link, at_us)
+        self.own_issuer = self._find_own_issuer()
+        self.sees_selection = any(chain.is_verified for chain in self._list_telling_chains())
+        return before != self._summarize()
+
+    @property
+    def weight(self) -> int:
+        """Return the number of facts that it holds."""
+        return 1 + len(self.chains) + len(self.answers) + len(self.sealed) + len(self.neutral_names)
+
+    def _summarize(self) -> tuple[str, bool | None, bool | None, str, bool]:
+        return (
+            self.own_issuer,
+            self.has_fake_addresses(),
+            self.is_lied_to(),
+            self.resolver_network,
+            self.captive_us > self.online_us,
+        )
+
+    def _list_telling_chains(self) -> list[ChainFact]:
+        """List the chains of neutral names, or those of all names where there are none."""
+        neutral = [c for name, (_, c) in self.chains.items() if name in self.neutral_names]
+        return neutral or [chain for _, chain in self.chains.values()]
+
+    def _find_own_issuer(self) -> str:
+        """Return the private issuer of all neutral names, or of all names; "" without one.
+
+        A censor picks names. An issuer that stands before neutral names too is of the machine, the
+        house or the office, though it may spare some names, as banks.
+        """
+        targets = [c for name, (_, c) in self.chains.items() if name not in self.neutral_names]
+        chains = self._list_telling_chains()
+        is_spared = bool(targets) and all(chain.is_verified for chain in targets)
+        has_neutral = len(targets) < len(self.chains)
+        if is_spared or not (has_neutral or len(chains) >= NAMES_ENOUGH):
+            return ""
+        issuers = {"" if chain.is_verified else chain.issuer for chain in chains}
+        return issuers.pop() if len(issuers) == 1 else ""
+
+    def has_fake_addresses(self) -> bool | None:
+        """Return whether a tunnel answers names with addresses that it made up."""
+        kinds = [kind for _, kind in self.answers.values()]
+        neutral = self._list_neutral_answers()
+        fakes = kinds.count(AnswerKind.FAKE)
+        if AnswerKind.FAKE in neutral or (fakes > 1 and 2 * fakes >= len(kinds)):
+            return True
+        return False if neutral else None
+
+    def is_lied_to(self) -> bool | None:
+        """Return whether the system's resolver lies about most neutral names; None: not known."""
+        neutral = self._list_neutral_answers()
+        if 2 * neutral.count(AnswerKind.FALSE) > len(neutral):
+            return True
+        is_compared = any(name in self.sealed for name in self.neutral_names)
+        return False if neutral and is_compared else None
+
+    def meets_portal(self, at_us: int) -> bool:
+        """Return whether a captive portal stood before the vantage near this time.
+
+        It did if the anchors say so, or if a neutral name and others all showed one certificate.
+        """
+        if abs(at_us - self.captive_us) <= WINDOW_US and not (
+            self.captive_us < self.online_us <= at_us
+        ):
+            return True
+        near = {
+            name: chain
+            for name, (time_us, chain) in self.chains.items()
+            if abs(time_us - at_us) <= WINDOW_US
+        }
+        leaves = {"" if chain.is_verified else chain.leaf for chain in near.values()}
+        is_neutral = not self.neutral_names.keys().isdisjoint(near)
+        return len(near) >= NAMES_ENOUGH and is_neutral and len(leaves) == 1 and "" not in leaves
+
+    def _list_neutral_answers(self) -> list[AnswerKind]:
+        return [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]
+
+    def _note_link(self, link: Link, at_us: int) -> None:
+        if link is Link.CAPTIVE:
+            self.captive_us = max(self.captive_us, at_us)
+        elif link is not Link.UNKNOWN:
+            self.online_us = max(self.online_us, at_us)
+
+
+def _put_newest(memory: dict[str, tuple[int, _Fact]], name: str, fact: tuple[int, _Fact]) -> None:
+    """Put a fact at the end of a memory, unless a newer one is known."""
+    previous = memory.pop(name, fact)
+    memory[name] = previous if previous[0] > fact[0] else fact

@@ -1,0 +1,221 @@
+"""Profiles of vantages: who lies to a vantage, its own house or the network.
+
+A vantage is a pseudonym in one epoch. Its memory holds what its newest measurements say of neutral
+names and of certificates. Results are taken up in the order of the journal, so a replay gives the
+same profiles. No address is kept, but for the network of a resolver that asked for a whoami name.
+
+A private issuer at neutral names is the vantage's own. One at some names, while neutral names
+verify, is the network's if the established vantages that tried these names met it in at least
+MIN_PREFIXES prefixes, and in at least half of all prefixes. So who brings a crowd of keys can
+neither make an innocent issuer the state's nor hide the state's: only prefixes count, and only
+those of vantages that have waited two weeks. An issuer that a control in another country met is of
+servers, not of the network.
+"""
+
+from collections import OrderedDict, defaultdict
+from collections.abc import Iterable, Iterator
+from itertools import islice
+
+from heliograph.observation import Link
+from heliograph_collector.control.target_key import OBSERVATIONS_KEPT
+from heliograph_collector.control.vantage_facts import list_private_issuers
+from heliograph_collector.control.vantage_memory import KEPT_US, VantageMemory
+from heliograph_collector.model.control_look import VantageProfile
+from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
+
+MIN_PREFIXES = 3  # assumed, as many as replace a control
+FRESH_US = 24 * 60 * 60 * 1_000_000  # assumed; most tests run every two hours
+# Assumed; they bound the time of a question:
+VANTAGES_ASKED = 500  # of one network, the last heard
+ISSUERS_ASKED = 4  # of one measurement; an interceptor has one
+EPOCHS_KEPT = 8  # assumed; of one vantage, for batches that arrive late
+SERVER_ISSUERS = 4_096  # assumed
+FACTS_FOR_EACH = 5  # facts for each observation that other memories keep; they are smaller
+
+Topic = tuple[str, ...]  # whose open measurements may change
+
+
+class VantageProfiles:
+    """Bounded memories of vantages; the one that has been silent longest goes first."""
+
+    def __init__(self, *, observations: int = OBSERVATIONS_KEPT) -> None:
+        self._vantages: OrderedDict[Topic, VantageMemory] = OrderedDict()
+        self._topics: defaultdict[str, list[Topic]] = defaultdict(list)  # by pseudonym
+        # By network, the newest epoch of each established vantage:
+        self._voters: defaultdict[Topic, dict[str, Topic]] = defaultdict(dict)
+        self._server_issuers: OrderedDict[str, set[str]] = OrderedDict()  # countries of controls
+        self._remaining_weight = FACTS_FOR_EACH * observations
+        self._latest_us = 0
+        self._is_shared: dict[tuple[Topic, str], bool] = {}
+
+    def update(self, record: ReceivedMeasurement) -> tuple[Topic, ...]:
+        """Take up a result; return the topics whose open measurements it may change."""
+        if record.role is AgentRole.CONTROL:
+            self._note_server_issuers(record)
+            return ()
+        if record.role is not AgentRole.VOLUNTEER or not _is_telling(record):
+            return ()
+        self._is_shared.clear()
+        topic = make_vantage_topic(record)
+        memory = self._vantages.get(topic) or self._add_vantage(topic, record)
+        self._vantages.move_to_end(topic)
+        self._remaining_weight += memory.weight
+        is_changed = memory.update(record)
+        self._remaining_weight -= memory.weight
+        if memory.is_established:  # the last heard stands last
+            voters = self._voters[_network_of(memory)]
+            voters.pop(record.pseudonym, None)
+            voters[record.pseudonym] = topic
+        self._latest_us = max(self._latest_us, record.received_us)
+        self._forget_old()
+        return tuple(self._list_changed(record, is_changed=is_changed))
+
+    def _add_vantage(self, topic: Topic, record: ReceivedMeasurement) -> VantageMemory:
+        """Add a memory in place of the oldest epoch's, so that one agent cannot fill them all."""
+        topics = self._topics[record.pseudonym]
+        if len(topics) >= EPOCHS_KEPT:
+            self._forget(topics[0])
+        self._topics[record.pseudonym].append(topic)
+        memory = VantageMemory(record.vantage.country, record.vantage.asn)
+        self._vantages[topic] = memory
+        self._remaining_weight -= memory.weight
+        return memory
+
+    def profile_of(self, record: ReceivedMeasurement) -> VantageProfile:
+        """Return what is known of a volunteer's vantage; a control has no profile."""
+        memory = self._vantages.get(make_vantage_topic(record))
+        if memory is None or record.role is AgentRole.CONTROL:
+            return VantageProfile()
+        network = _network_of(memory)
+        issuers = islice(sorted(list_private_issuers(record.measurement)), ISSUERS_ASKED)
+        return VantageProfile(
+            resolver_network=memory.resolver_network,
+            own_interceptor_issuer=memory.own_issuer,
+            shared_issuers=frozenset(i for i in issuers if self._is_issuer_shared(network, i)),
+            fake_addresses=memory.has_fake_addresses(),
+            sealed_disagrees=memory.is_lied_to(),
+            portal=True if memory.meets_portal(record.started_us) else None,
+        )
+
+    def count_vantages(self) -> int:
+        return len(self._vantages)
+
+    def _list_changed(self, record: ReceivedMeasurement, *, is_changed: bool) -> Iterator[Topic]:
+        if is_changed:
+            yield make_vantage_topic(record)
+        if list_private_issuers(record.measurement):
+            yield make_issuer_topic(record)
+
+    def _is_issuer_shared(self, network: Topic, issuer: str) -> bool:
+        """Return whether an issuer is of the network, and of no house or server in it."""
+        key = (network, issuer)
+        if key not in self._is_shared:
+            voters = self._iter_voters(network, issuer)
+            self._is_shared[key] = not self._is_server_issuer(network[1], issuer) and _is_met(
+                voters, issuer, since_us=self._latest_us - FRESH_US
+            )
+        return self._is_shared[key]
+
+    def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
+        """Yield the established vantages of a network that would see the issuer choose names."""
+        voters = self._voters.get(network, {})
+        for topic in islice(reversed(voters.values()), VANTAGES_ASKED):
+            memory = self._vantages[topic]
+            if memory.is_established and memory.sees_selection and memory.own_issuer != issuer:
+                yield memory
+
+    def _note_server_issuers(self, record: ReceivedMeasurement) -> None:
+        """Note what a control met; its own country's network may intercept its TLS as well."""
+        for issuer in list_private_issuers(record.measurement):
+            self._server_issuers.setdefault(issuer, set()).add(record.vantage.country)
+            self._server_issuers.move_to_end(issuer)
+        while len(self._server_issuers) > SERVER_ISSUERS:
+            self._server_issuers.popitem(last=False)
+
+    def _is_server_issuer(self, country: str, issuer: str) -> bool:
+        return bool(self._server_issuers.get(issuer, set()) - {country})
+
+    def _forget_old(self) -> None:
+        while len(self._vantages) > 1 and (
+            self._remaining_weight < 0
+            or next(iter(self._vantages.values())).received_us < self._latest_us - KEPT_US
+        ):
+            self._forget(next(iter(self._vantages)))
+
+    def _forget(self, topic: Topic) -> None:
+        memory = self._vantages.pop(topic)
+        self._remaining_weight += memory.weight
+        pseudonym = topic[1]
+        self._topics[pseudonym].remove(topic)
+        if not self._topics[pseudonym]:
+            del self._topics[pseudonym]
+        network = _network_of(memory)
+        if self._voters[network].get(pseudonym) == topic:
+            del self._voters[network][pseudonym]
+        if not self._voters[network]:
+            del self._voters[network]
+
+
+def make_vantage_topic(record: ReceivedMeasurement) -> Topic:
+    return ("vantage", record.pseudonym, record.measurement.epoch)
+
+
+def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
+    """Name the measurements of a network that met a private issuer."""
+    return ("issuer", record.vantage.country, str(record.vantage.asn))
+
+
+def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
+    """List the topics whose changes may change the verdicts on a measurement."""
+    if list_private_issuers(record.measurement):
+        return (make_vantage_topic(record), make_issuer_topic(record))
+    return (make_vantage_topic(record),)
+
+
+def _network_of(memory: VantageMemory) -> Topic:
+    return ("network", memory.country, str(memory.asn))
+
+
+def _is_telling(record: ReceivedMeasurement) -> bool:
+    """Return whether the result is of one run on one network, and so tells of the vantage."""
+    measurement = record.measurement
+    return (
+        bool(measurement.observations)
+        and not measurement.not_measured
+        and not record.is_time_bad
+        and record.link in (Link.ONLINE, Link.CAPTIVE)
+    )
+
+
+def _is_met(voters: Iterable[VantageMemory], issuer: str, *, since_us: int) -> bool:
+    """Return whether enough prefixes, and at least half of those that tried, met an issuer.
+
+    A server's own certificate, which nobody else signed, may stand at one name; an interceptor
+    forges several.
+    """
+    fresh = [
+        (m, {name: fact for name, (at_us, fact) in m.chains.items() if at_us >= since_us})
+        for m in voters
+    ]
+    names = {n for _, facts in fresh for n, fact in facts.items() if fact.issuer == issuer}
+    is_self_signed = any(
+        facts[n].is_self_signed for _, facts in fresh for n in names & facts.keys()
+    )
+    if not names or (is_self_signed and len(names) == 1):
+        return False
+    met: list[VantageMemory] = []
+    spared: list[VantageMemory] = []
+    for memory, facts in fresh:
+        if not names.isdisjoint(facts):
+            has_met = any(fact.issuer == issuer for fact in facts.values())
+            (met if has_met else spared).append(memory)
+    met_count = _count_prefixes(met)
+    return met_count >= MIN_PREFIXES and met_count >= _count_prefixes(spared)
+
+
+def _count_prefixes(memories: Iterable[VantageMemory]) -> int:
+    """Count prefixes on the day that has most, because their hashes change every day."""
+    by_day: defaultdict[int, set[str]] = defaultdict(set)
+    for memory in memories:
+        by_day[memory.day].add(memory.prefix)
+    return max(map(len, by_day.values()), default=0)
