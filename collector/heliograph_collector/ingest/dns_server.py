@@ -1,5 +1,8 @@
 """DNS server for beacons: it answers only for its zone, with short answers.
 
+The name `whoami` in the zone answers with the network of the resolver that asks (A for IPv4, AAAA
+for IPv6), so that an agent learns which resolver stands behind its own. Nothing is stored.
+
 UDP and TCP share one port. Both are limited in number, time and rate; over TCP each network has a
 share of the connections, and the newest displaces the oldest.
 """
@@ -25,6 +28,7 @@ import dns.rdatatype
 import dns.rrset
 
 from heliograph import dns_beacon, keys
+from heliograph.address import enclosing_network
 from heliograph.clock import Clock
 from heliograph.dns_beacon import extract_sealed
 from heliograph.units import MINUTE_US
@@ -99,6 +103,7 @@ MAX_EXTRA_BYTES = 64  # by which an answer may exceed its question
 _MAX_LABELS = 8  # below the zone; a beacon has three. An answer costs the square of the labels
 _LABEL_LIMIT = 64  # a longer length is a pointer (RFC 1035 section 4.1.4)
 _OPT_START = b"\0\0\x29"  # the root's name and type OPT
+WHOAMI = "whoami"  # label below the zone
 _SOA = "{zone} {zone} 1 3600 600 604800 0"
 
 
@@ -111,6 +116,7 @@ class DnsQuery:
     rcode: dns.rcode.Rcode = dns.rcode.NOERROR
     sealed: bytes | None = None
     wants_soa: bool = False
+    wants_querier: bool = False
 
     def build_answer(self, address: str) -> bytes:
         """Build the answer, at most MAX_EXTRA_BYTES longer than the question."""
@@ -120,11 +126,19 @@ class DnsQuery:
             response.flags |= dns.flags.AA
         question = self.query.question[0]
         if address:
-            response.answer.append(dns.rrset.from_text(question.name, 0, "IN", "AAAA", address))
+            rdtype = "AAAA" if ":" in address else "A"
+            if rdtype == dns.rdatatype.to_text(question.rdtype):
+                response.answer.append(dns.rrset.from_text(question.name, 0, "IN", rdtype, address))
         if self.wants_soa:
             soa_text = _SOA.format(zone=f"{self.zone.strip('.')}.")
             response.answer.append(dns.rrset.from_text(question.name, 0, "IN", "SOA", soa_text))
         return response.to_wire()
+
+
+def build_whoami_answer(query: DnsQuery, querier: str) -> bytes:
+    """Build the answer to a query without a beacon; whoami tells the querier's /24 or /48."""
+    network = enclosing_network(querier) if query.wants_querier else ""
+    return query.build_answer(network.partition("/")[0])
 
 
 def _parse_message(wire: bytes, max_labels: int) -> dns.message.Message | None:
@@ -167,6 +181,8 @@ def parse_query(wire: bytes, zone: str) -> DnsQuery | None:
         return DnsQuery(query, zone, dns.rcode.REFUSED)
     if question.name == apex:
         return DnsQuery(query, zone, wants_soa=question.rdtype == dns.rdatatype.SOA)
+    if question.name == dns.name.from_text(WHOAMI, origin=apex):
+        return DnsQuery(query, zone, wants_querier=True)
     sealed = None
     if question.rdtype == dns.rdatatype.AAAA:
         sealed = extract_sealed(question.name.to_text(), zone)
@@ -232,10 +248,10 @@ class _QueryHandler:
     def parse_allowed(self, wire: bytes, address: str) -> DnsQuery | None:
         return parse_query(wire, self._zone) if self._limit.allows(address) else None
 
-    async def answer_query(self, query: DnsQuery) -> bytes | None:
+    async def answer_query(self, query: DnsQuery, querier: str) -> bytes | None:
         """Answer a query; return None after a timeout, because a late answer may be false."""
         if query.sealed is None:
-            return query.build_answer("")
+            return build_whoami_answer(query, querier)
         try:
             async with asyncio.timeout(ANSWER_TIMEOUT_S):
                 return query.build_answer(await self._beacon_handler.handle(query.sealed))
@@ -247,7 +263,7 @@ class _QueryHandler:
         if query is None:
             return
         if query.sealed is None:
-            transport.sendto(query.build_answer(""), peer)
+            transport.sendto(build_whoami_answer(query, str(peer[0])), peer)
         elif self.group is not None and self._count_datagrams() < MAX_BEACONS_IN_WORK:
             self._start_task(self.group, self._reply_datagram(transport, query, peer))
 
@@ -272,7 +288,7 @@ class _QueryHandler:
     async def _reply_datagram(
         self, transport: asyncio.DatagramTransport, query: DnsQuery, peer: "_Peer"
     ) -> None:
-        answer = await self.answer_query(query)
+        answer = await self.answer_query(query, str(peer[0]))
         if answer is not None and not transport.is_closing():
             transport.sendto(answer, peer)
 
@@ -289,7 +305,7 @@ class _QueryHandler:
                     if size > MAX_QUERY_BYTES:
                         return
                     query = self.parse_allowed(await reader.readexactly(size), address)
-                    answer = await self.answer_query(query) if query else None
+                    answer = await self.answer_query(query, address) if query else None
                     if answer is not None:
                         writer.write(len(answer).to_bytes(2, "big") + answer)
                         await writer.drain()

@@ -26,6 +26,7 @@ from heliograph_collector.ingest.dns_server import (
     MAX_EXTRA_BYTES,
     MAX_QUERY_BYTES,
     MAX_TCP_CONNECTIONS,
+    build_whoami_answer,
     parse_query,
     serve_dns,
 )
@@ -159,6 +160,27 @@ async def test_forged_stale_and_revoked_beacons_are_not_answered(at: DnsEntrance
     for name in (swapped, old, ahead, elsewhere, gone, f"www.{ZONE}", ZONE):
         assert await at.said(name) == ""
     assert await at.words() == []
+
+
+@pytest.mark.parametrize("tcp", [False, True])
+async def test_whoami_tells_the_resolvers_network_and_no_address(
+    at: DnsEntrance, *, tcp: bool
+) -> None:
+    reply = await at.ask(f"WhoAmI.{ZONE}", "A", tcp=tcp)
+    assert [record.to_text() for record in reply.answer[0]] == ["127.0.0.0"]
+    assert reply.answer[0].ttl == 0, "a later resolver must not get it"
+    for kind in ("AAAA", "TXT", "ANY"):
+        empty = await at.ask(f"whoami.{ZONE}", kind)
+        assert (empty.rcode(), empty.answer) == (dns.rcode.NOERROR, [])
+    assert await at.words() == []
+
+
+def test_whoami_cuts_an_ipv6_address_to_its_network() -> None:
+    query = parse_query(dns.message.make_query(f"whoami.{ZONE}", "AAAA").to_wire(), ZONE)
+    assert query is not None
+    wire = build_whoami_answer(query, "2001:db8:1:2::53")
+    assert dns.message.from_wire(wire).answer[0][0].to_text() == "2001:db8:1::"
+    assert dns.message.from_wire(build_whoami_answer(query, "192.0.2.53")).answer == []
 
 
 async def test_other_zones_are_refused(at: DnsEntrance) -> None:
