@@ -19,11 +19,10 @@ from heliograph_collector.judge.certificates import get_issuer
 from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISONS
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_interrupted
 from heliograph_collector.judge.confidence import compute_confidence
-from heliograph_collector.judge.control_looks import list_sources
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
 from heliograph_collector.judge.fingerprint_evidence import name_fingerprints
-from heliograph_collector.judge.pairing import list_endpoint_labels, pair_endpoint, pair_page
+from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
 from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
 from heliograph_collector.model.records import (
@@ -192,14 +191,11 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
         return (apply_global_context(COMPARISONS[experiment].decide(record, control), control),)
     own_labels = list_endpoint_labels(record.measurement)
     labels = dict.fromkeys((*own_labels, *list_endpoint_labels(control.measurement)))
-    sources = list_sources(control)
+    pairing = pair_steps(record, control)
     if not labels or (record.measurement.not_measured and not own_labels):
-        page = pair_page(record, control, sources)
-        return (apply_global_context(_judge_endpoint(page), control),)
+        return (apply_global_context(_judge_endpoint(pairing.pair_page()), control),)
     verdicts = tuple(
-        apply_global_context(
-            _judge_endpoint(pair_endpoint(record, control, label, sources), label), control
-        )
+        apply_global_context(_judge_endpoint(pairing.pair_endpoint(label), label), control)
         for label in labels
     )
     if experiment == ANCHORS:

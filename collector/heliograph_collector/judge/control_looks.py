@@ -6,7 +6,7 @@ the vantage may have been led to it. Not even a neighbor in the same /24 counts,
 to the address itself is cheap and a wrong "blocked" is not.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -16,11 +16,11 @@ from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.endpoint_view import (
     ConnectionAttempt,
     ObservedStep,
-    build_attempts,
     collect_addresses,
     parse_host,
 )
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps, group_steps
 from heliograph_collector.model.records import ControlView
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
@@ -41,11 +41,10 @@ class LookResult(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class ControlSource:
-    """The connections of one control result."""
+    """The steps of one control result."""
 
     network: str  # "" unknown
-    attempts: tuple[ConnectionAttempt, ...]
-    lookups: tuple[ObservedStep, ...] = ()
+    steps: MeasurementSteps = NO_STEPS
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,8 @@ class ControlLooks:
         passed: list[ControlSource] = []
         failed: list[ControlSource] = []
         for source in self.sources:
-            same = [a for a in source.attempts if _is_same_endpoint(a, attempt, operation)]
+            at_address = source.steps.attempts_by_address.get(attempt.address, ())
+            same = [a for a in at_address if _is_same_endpoint(a, attempt, operation)]
             if any(has_passed(a, operation) for a in same):
                 passed.append(source)
             elif any(_has_failed(a, operation) for a in same):
@@ -102,7 +102,7 @@ class ControlLooks:
         resolved = 0
         denied: list[str] = []
         for source in self.sources:
-            steps = select_lookups(source.lookups, name)
+            steps = source.steps.lookups_by_name.get(name, ())
             if any(s.has_succeeded for s in steps):
                 resolved += 1
             elif any(s.method for s in steps):
@@ -117,7 +117,7 @@ class ControlLooks:
     def list_addresses(self, name: str) -> frozenset[str]:
         """List the addresses that any control's lookup of a name gave."""
         return collect_addresses(
-            step for source in self.sources for step in select_lookups(source.lookups, name)
+            step for source in self.sources for step in source.steps.lookups_by_name.get(name, ())
         )
 
     def has_foreign_certificate(self, address: str, name: str) -> bool:
@@ -125,8 +125,7 @@ class ControlLooks:
         return any(
             step.observation.failure in FOREIGN_FAILURES
             for source in self.sources
-            for attempt in source.attempts
-            if attempt.address == address
+            for attempt in source.steps.attempts_by_address.get(address, ())
             if _get_name(attempt) in ("", name)
             for step in attempt.steps
         )
@@ -176,35 +175,25 @@ def _compare_unaddressed(paired: tuple[ConnectionAttempt, ...], operation: Opera
     return LookResult.FAILED if is_failed else LookResult.NONE
 
 
-def list_sources(control: ControlView) -> tuple[ControlSource, ...]:
-    """List the results of a view that are fresh and online, the best one first."""
-    results = [(control.measurement, control.age_us, control.link, control.network)]
-    results += [(look.measurement, look.age_us, look.link, look.network) for look in control.looks]
-    return tuple(
-        ControlSource(
-            network,
-            build_attempts(measurement.observations),
-            tuple(
-                ObservedStep(index, observation)
-                for index, observation in enumerate(measurement.observations)
-                if observation.dns is not None
-            ),
-        )
-        for measurement, age_us, link, network in results
-        if measurement is not None and age_us is not None
-        if age_us <= STALE_US and link is Link.ONLINE
-    )
+def list_sources(control: ControlView, steps: MeasurementSteps) -> tuple[ControlSource, ...]:
+    """List the results of a view that are fresh and online, the best one first.
 
-
-def select_lookups(steps: Iterable[ObservedStep], name: str) -> list[ObservedStep]:
-    """Select the lookups of a name, but for AAAA: about half of all names have none."""
-    return [
-        s
-        for s in steps
-        if s.observation.dns
-        and s.observation.dns.name.lower().rstrip(".") == name
-        and s.observation.dns.query_type != "AAAA"
+    Args:
+        steps: Those of the view's own measurement, which are grouped already.
+    """
+    sources = []
+    if control.measurement is not None and _counts(control.age_us, control.link):
+        sources.append(ControlSource(control.network, steps))
+    sources += [
+        ControlSource(look.network, group_steps(look.measurement))
+        for look in control.looks
+        if _counts(look.age_us, look.link)
     ]
+    return tuple(sources)
+
+
+def _counts(age_us: int | None, link: Link) -> bool:
+    return age_us is not None and age_us <= STALE_US and link is Link.ONLINE
 
 
 def has_passed(attempt: ConnectionAttempt, operation: Operation) -> bool:

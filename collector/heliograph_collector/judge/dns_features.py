@@ -9,7 +9,6 @@ from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import (
     CACHE_SIZE,
     ENCRYPTED_ENGINES,
-    ConnectionAttempt,
     EndpointView,
     ObservedStep,
     collect_addresses,
@@ -18,6 +17,7 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import is_refusal
+from heliograph_collector.judge.measurement_steps import is_verified_for
 from heliograph_collector.judge.sides import Sides
 
 ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
@@ -111,7 +111,7 @@ def extract_address_features(
     known_addresses |= _select_independent_addresses(vantage, known_addresses)
     if used_addresses and known_addresses and not has_near_pair(used_addresses, known_addresses):
         yield Feature.UNKNOWN_ADDRESS
-    if has_near_pair(_list_validated(sides), used_addresses):
+    if has_near_pair(_iter_validated(sides), used_addresses):
         yield Feature.VALIDATED
     if used_addresses and all(_is_false_address(address, sides) for address in used_addresses):
         yield Feature.FALSE_ADDRESS
@@ -201,19 +201,14 @@ def _is_name_gone(sides: Sides) -> bool:
     return is_refused or any(map(_is_contradicted, vantage.lookups))
 
 
-def _list_validated(sides: Sides) -> list[str]:
-    """List addresses that showed the right certificate, here or to a control."""
-    tried: list[ConnectionAttempt] = [*sides.vantage.validations, *sides.vantage.own_attempts]
-    tried += sides.control.attempts
-    tried += [a for source in sides.looks.sources for a in source.attempts]
+def _iter_validated(sides: Sides) -> Iterator[str]:
+    """Yield addresses that showed the right certificate, here or to a control."""
     name = sides.vantage.name
-    return [
-        attempt.address
-        for attempt in tried
-        for step in attempt.steps
-        if attempt.address and step.has_succeeded and step.observation.tls is not None
-        if step.observation.tls.server_name.lower().rstrip(".") in ("", name)
-    ]
+    for attempt in (*sides.vantage.validations, *sides.vantage.own_attempts):
+        if attempt.address and any(is_verified_for(step, name) for step in attempt.steps):
+            yield attempt.address
+    for source in sides.looks.sources:
+        yield from source.steps.list_verified(name)
 
 
 def _is_false_address(address: str, sides: Sides) -> bool:

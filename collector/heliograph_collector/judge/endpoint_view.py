@@ -1,7 +1,7 @@
 """Observations of one endpoint, ordered as lookups and connection attempts."""
 
 import ipaddress
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from urllib.parse import urlsplit
@@ -221,30 +221,6 @@ class EndpointView:
 EMPTY_VIEW = EndpointView((), ())
 
 
-def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
-    """Build the view of all observations that carry this endpoint label."""
-    lookups = tuple(
-        ObservedStep(index, observation)
-        for index, observation in enumerate(observations)
-        if observation.endpoint == label and observation.operation is Operation.RESOLVE
-    )
-    return EndpointView(lookups, build_attempts(observations, label), url=url)
-
-
-def build_attempts(
-    observations: Sequence[Observation], label: str | None = None
-) -> tuple[ConnectionAttempt, ...]:
-    """Build the connections of one endpoint label, or of all when `label` is None."""
-    connections: dict[int, list[ObservedStep]] = {}
-    for index, observation in enumerate(observations):
-        if observation.operation is Operation.RESOLVE or label not in (None, observation.endpoint):
-            continue
-        connections.setdefault(_find_root(observations, index), []).append(
-            ObservedStep(index, observation)
-        )
-    return tuple(ConnectionAttempt(tuple(steps)) for steps in connections.values())
-
-
 def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:
     return frozenset(
         canonicalize(a) for s in lookups if s.observation.dns for a in s.observation.dns.addresses
@@ -275,14 +251,3 @@ def parse_host(url: str) -> str:
         return urlsplit(url).hostname or ""
     except ValueError:
         return ""
-
-
-def _find_root(observations: Sequence[Observation], index: int) -> int:
-    """Find the step's first ancestor in its connection, without the lookup."""
-    parent = observations[index].parent
-    while parent is not None and 0 <= parent < index:
-        if observations[parent].operation is Operation.RESOLVE:
-            break
-        index = parent
-        parent = observations[parent].parent
-    return index

@@ -31,16 +31,19 @@ def is_frozen(vantage: EndpointView, control: EndpointView) -> bool:
 
     A body that is as long as the control's complete body is not frozen.
     """
+    slow_steps = [s for s in vantage.find_steps(Operation.READ_BODY) if s.method == "slow_body"]
+    if not slow_steps:
+        return False
     control_steps = [s for s in control.find_steps(Operation.READ_BODY) if s.has_succeeded]
     complete_bytes = max(
         (s.observation.http.body_bytes for s in control_steps if s.observation.http), default=0
     )
-    return any(_is_stuck(step, complete_bytes) for step in vantage.find_steps(Operation.READ_BODY))
+    return any(_is_stuck(step, complete_bytes) for step in slow_steps)
 
 
 def _is_stuck(step: ObservedStep, complete_bytes: int) -> bool:
     http = step.observation.http
-    if step.method != "slow_body" or http is None or not http.arrivals:
+    if http is None or not http.arrivals:
         return False
     bytes_ = http.arrivals[-1].bytes
     if not FREEZE_FROM <= bytes_ <= FREEZE_TO or bytes_ >= complete_bytes:

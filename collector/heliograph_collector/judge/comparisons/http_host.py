@@ -7,7 +7,7 @@ from heliograph.failure import Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import NameComparison, build_name_rules
 from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts
-from heliograph_collector.judge.endpoint_view import build_view
+from heliograph_collector.judge.measurement_steps import build_view
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 

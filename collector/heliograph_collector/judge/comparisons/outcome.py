@@ -7,8 +7,9 @@ from dataclasses import dataclass
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import Comparison, ComparisonRule, Facts
-from heliograph_collector.judge.endpoint_view import ConnectionAttempt, ObservedStep, build_view
+from heliograph_collector.judge.endpoint_view import ConnectionAttempt, ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
+from heliograph_collector.judge.measurement_steps import build_view
 from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN
 
 

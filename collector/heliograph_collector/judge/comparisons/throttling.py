@@ -11,7 +11,8 @@ from statistics import median
 from heliograph.failure import Failure
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import Comparison, ComparisonRule, Facts
-from heliograph_collector.judge.endpoint_view import ObservedStep, build_view
+from heliograph_collector.judge.endpoint_view import ObservedStep
+from heliograph_collector.judge.measurement_steps import build_view
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
 # Complete or too slow; a transfer that broke off has no rate.

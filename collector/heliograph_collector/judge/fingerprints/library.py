@@ -90,10 +90,15 @@ class FingerprintIndex:
 
     def _select_candidates(self, page: PageText) -> Iterator[Fingerprint]:
         """Select what may match, by the page's words and parts; a thousand lines never do."""
+        has_redirect = bool(page.redirect_labels)
         parts = {
             Surface.LOCATION: page.location,
             Surface.SERVER: page.server,
             Surface.TITLE: any(page.titles),
+            Surface.WORDS: page.words,
+            Surface.BODY: page.markup or page.words or page.location,
+            Surface.REDIRECT_LABEL: has_redirect,
+            Surface.REDIRECT_END: has_redirect,
         }
         surfaces = (s for s in self.by_surface if parts.get(s, True))
         words = page.word_set & self.by_word.keys()
@@ -189,7 +194,8 @@ def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
         if condition.surface is Surface.BODY and "" not in words:
             return Surface.BODY, words
     surfaces = (condition.surface for condition in fingerprint.conditions)
-    return next((s for s in surfaces if s is not Surface.BODY), Surface.BODY), frozenset()
+    default = Surface.BODY if fingerprint.conditions else Surface.HEADER  # names of headers alone
+    return next((s for s in surfaces if s is not Surface.BODY), default), frozenset()
 
 
 def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:

@@ -5,7 +5,7 @@ raises RULES_VERSION. The README in `judge/` lists the rules, and a test keeps b
 strengths are assumed.
 
 Example:
-    features = extract_features(pair_page(record, control))
+    features = extract_features(pair_steps(record, control).pair_page())
     rule = decide(features)
     print(rule.id, rule.state, rule.select_strength(features))
 """

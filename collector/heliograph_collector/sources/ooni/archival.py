@@ -38,6 +38,7 @@ from heliograph_collector.sources.ooni.http_facts import parse_reply
 
 ENGINES = {"udp": "udp", "tcp": "tcp", "dot": "dot", "doh": "doh", "doh3": "doh"}  # else the system
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
+ADDRESS_TYPES = {"A": ("A",), "AAAA": ("AAAA",)}  # that a query asks for, else both
 MAX_CERTIFICATES = 10
 CERTIFICATE_CACHE_SIZE = 1024  # chains of one service are the same for everybody; assumed
 CACHE_SIZE = 4096  # names and addresses; measurements name the same ones again and again; assumed
@@ -178,8 +179,12 @@ def parse_queries(row: QueryRow, later: Sequence[QueryRow] = ()) -> list[Observa
 
 def list_addresses(rows: Iterable[QueryRow]) -> set[str]:
     """List the addresses that the lookups gave."""
-    lookups = [x.dns for row in rows for x in parse_queries(row) if x.dns]
-    return {address for dns in lookups for address in dns.addresses}
+    return {
+        answer.data
+        for row in rows
+        for answer in _parse_answers(row)
+        if answer.type in ADDRESS_TYPES.get(row.query_type.upper(), ("A", "AAAA"))
+    }
 
 
 def _parse_dns(

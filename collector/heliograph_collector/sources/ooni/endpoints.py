@@ -7,6 +7,7 @@ OONI has no control for these tests. The service is presumed to be up, which hal
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import chain
 from urllib.parse import urlsplit
 
 from msgspec import UNSET
@@ -95,13 +96,16 @@ class EndpointRows:
         self.keys = keys
         self.endpoints: dict[str, ServiceEndpoint] = {}
         self._queries: defaultdict[str, list[QueryRow]] = defaultdict(list)
-        self._connects: defaultdict[int, list[ConnectRow]] = defaultdict(list)
+        # with the place of each row, by which the rows of several addresses are ordered
+        self._connects: defaultdict[tuple[str, int], list[tuple[int, ConnectRow]]] = defaultdict(
+            list
+        )
         self._handshakes: defaultdict[str, list[HandshakeRow]] = defaultdict(list)
         self._requests: defaultdict[tuple[str, str, int], list[RequestRow]] = defaultdict(list)
         for query in keys.queries:
             self._queries[normalize_host(query.hostname)].append(query)
-        for connect in keys.tcp_connect:
-            self._connects[connect.port].append(connect)
+        for place, connect in enumerate(keys.tcp_connect):
+            self._connects[connect.ip, connect.port].append((place, connect))
         for handshake in keys.tls_handshakes:
             self._handshakes[normalize_host(handshake.server_name)].append(handshake)
         for request in keys.requests:
@@ -118,8 +122,8 @@ class EndpointRows:
         hop.queries = self._queries.get(host, []) if host else []
         addresses = archival.list_addresses(hop.queries)
         addresses |= {host} if archival.is_address(host) else set()
-        rows = self._connects.get(hop.port, ())
-        hop.connects = [row for row in rows if row.ip in addresses]
+        ends = (self._connects.get((address, hop.port), ()) for address in addresses)
+        hop.connects = [row for _, row in sorted(chain.from_iterable(ends))]
         if endpoint.url.startswith("tcp:"):
             return hop
         hop.handshakes = self._handshakes.get(host, []) if host else []
@@ -137,8 +141,9 @@ def import_service(
     steps = Steps()
     for endpoint in endpoint_rows.endpoints.values():
         steps.label = endpoint.label
+        step_count = len(steps.observations)
         add_hop_steps(steps, endpoint_rows.select_rows(endpoint))
-        if fill is not None and not steps.select_current():
+        if fill is not None and len(steps.observations) == step_count:
             fill(steps, endpoint)
     groups = {e.label: e.group for e in endpoint_rows.endpoints.values()}
     return import_steps(document, name, steps, groups, causeless_labels=CAUSELESS_LABELS)

@@ -1,0 +1,138 @@
+"""Lookups and connections of one measurement, grouped once for all of its endpoints.
+
+A measurement of a messenger has a hundred connections to thirty endpoints, and each endpoint is
+compared with all that the controls did, so what is asked for by label, address or name is indexed.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TypeVar
+
+from heliograph.failure import Operation
+from heliograph.observation import Measurement, Observation
+from heliograph_collector.judge.endpoint_view import (
+    ConnectionAttempt,
+    EndpointView,
+    ObservedStep,
+)
+
+Attempts = tuple[ConnectionAttempt, ...]
+Lookups = tuple[ObservedStep, ...]
+_Key = TypeVar("_Key")
+_Value = TypeVar("_Value")
+
+
+@dataclass(frozen=True)
+class MeasurementSteps:
+    """All steps of a measurement; a connection has one object for all who ask for it."""
+
+    attempts: Attempts  # whole, whatever labels their steps carry
+    attempts_by_label: Mapping[str, Attempts]
+    lookups_by_label: Mapping[str, Lookups]
+
+    @cached_property
+    def attempts_by_address(self) -> Mapping[str, Attempts]:
+        return _group((a.address, a) for a in self.attempts)
+
+    @cached_property
+    def lookups_by_name(self) -> Mapping[str, Lookups]:
+        """Return the lookups of each name, but for AAAA: about half of all names have none."""
+        return _group(
+            (step.observation.dns.name.lower().rstrip("."), step)
+            for lookups in self.lookups_by_label.values()
+            for step in lookups
+            if step.observation.dns and step.observation.dns.query_type != "AAAA"
+        )
+
+    @cached_property
+    def verified_addresses(self) -> Mapping[str, tuple[str, ...]]:
+        """Return the addresses that showed the right certificate for each name, "" unknown."""
+        return _group(
+            (step.observation.tls.server_name.lower().rstrip("."), attempt.address)
+            for attempt in self.attempts
+            for step in attempt.steps
+            if attempt.address and step.has_succeeded and step.observation.tls is not None
+        )
+
+    @cached_property
+    def ipv6_works(self) -> bool:
+        """Return whether some step succeeded over IPv6."""
+        return any(a.is_ipv6 and a.passed_operations for a in self.attempts)
+
+    @property
+    def labels(self) -> AbstractSet[str]:
+        return self.attempts_by_label.keys() | self.lookups_by_label.keys()
+
+    def list_verified(self, name: str) -> tuple[str, ...]:
+        """List the addresses that showed the right certificate for a name."""
+        unnamed = self.verified_addresses.get("", ())
+        return (*unnamed, *self.verified_addresses.get(name, ())) if name else unnamed
+
+    def build_view(self, label: str, url: str = "") -> EndpointView:
+        """Build the view of all observations that carry this endpoint label."""
+        lookups = self.lookups_by_label.get(label, ())
+        return EndpointView(lookups, self.attempts_by_label.get(label, ()), url=url)
+
+
+NO_STEPS = MeasurementSteps((), {}, {})
+
+
+def is_verified_for(step: ObservedStep, name: str) -> bool:
+    """Return whether the step's handshake showed the right certificate for a name."""
+    tls = step.observation.tls
+    if tls is None or not step.has_succeeded:
+        return False
+    return tls.server_name.lower().rstrip(".") in ("", name)
+
+
+def group_steps(measurement: Measurement | None) -> MeasurementSteps:
+    """Group the steps of a measurement by connection and by endpoint label."""
+    return _group_observations(measurement.observations) if measurement else NO_STEPS
+
+
+def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
+    """Build the view of one endpoint label, where no other is asked for."""
+    return _group_observations(observations).build_view(label, url)
+
+
+def _group_observations(observations: Sequence[Observation]) -> MeasurementSteps:
+    lookups: list[tuple[str, ObservedStep]] = []
+    roots: list[int] = []
+    parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
+    wholes: defaultdict[int, list[ObservedStep]] = defaultdict(list)
+    for index, observation in enumerate(observations):
+        step = ObservedStep(index, observation)
+        roots.append(_find_root(observations, roots, index))
+        if observation.operation is Operation.RESOLVE:
+            lookups.append((observation.endpoint, step))
+        else:
+            parts[observation.endpoint, roots[index]].append(step)
+            wholes[roots[index]].append(step)
+    attempts = {root: ConnectionAttempt(tuple(steps)) for root, steps in wholes.items()}
+    labeled = (
+        (label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()
+    )
+    return MeasurementSteps(tuple(attempts.values()), _group(labeled), _group(lookups))
+
+
+def _find_root(observations: Sequence[Observation], roots: Sequence[int], index: int) -> int:
+    """Find the step's first ancestor in its connection, without the lookup."""
+    parent = observations[index].parent
+    if parent is None or not 0 <= parent < index:
+        return index
+    return index if observations[parent].operation is Operation.RESOLVE else roots[parent]
+
+
+def _select_part(whole: ConnectionAttempt, steps: Sequence[ObservedStep]) -> ConnectionAttempt:
+    """Return the connection itself where one label has all of it."""
+    return whole if len(whole.steps) == len(steps) else ConnectionAttempt(tuple(steps))
+
+
+def _group(items: Iterable[tuple[_Key, _Value]]) -> dict[_Key, tuple[_Value, ...]]:
+    grouped: defaultdict[_Key, list[_Value]] = defaultdict(list)
+    for key, value in items:
+        grouped[key].append(value)
+    return {key: tuple(values) for key, values in grouped.items()}
