@@ -301,7 +301,8 @@ def parse_record(row: tuple[Any, ...]) -> ReceivedMeasurement:
     except CodecError:  # stored before control characters were refused
         replace_controls_in(message)
         measurement = measurement_from_pb(message)
-    values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority))
+    reporter = ""  # never stored
+    values = (*identity, AgentRole(role), vantage, measurement, Seniority(seniority), reporter)
     return build_record(ReceivedMeasurement, values)
 
 
