@@ -78,11 +78,15 @@ class ImportedResults:
             file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             file.touch(mode=0o600)
             self._db = sqlite3.connect(file, timeout=_BUSY_TIMEOUT_S, check_same_thread=False)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.executescript(_SCHEMA)
         except OSError as error:
             raise ImportedResultsError(f"{file} cannot be written ({error.strerror}).") from error
         except sqlite3.Error as error:
+            raise ImportedResultsError(describe_database_error(file, error)) from error
+        try:
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.executescript(_SCHEMA)
+        except sqlite3.Error as error:
+            self._db.close()
             raise ImportedResultsError(describe_database_error(file, error)) from error
 
     def close(self) -> None:
