@@ -5,7 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 
 import msgspec
 
-from heliograph_collector.http.api.coverage import TOO_FEW, build_gap
+from heliograph_collector.http.api.coverage import build_gap, is_of_few
 from heliograph_collector.http.api.feeds import summarize_incident
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.event_bus import BusFullError, EventBus
@@ -85,7 +85,7 @@ class IncidentEvents:
         Only a country with a shown incident is named; other names would reveal a vantage. A gap
         that begins or ends with a single vantage is no event; the coverage shows it later.
         """
-        if self._k > 1 and blind.reason == TOO_FEW:
+        if is_of_few(blind, self._k):
             return
         country = blind.country
         is_named = not country or self._k <= 1 or self._has_shown_incident(book, country)

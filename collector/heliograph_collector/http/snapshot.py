@@ -5,6 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.observation import Link
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http import labels
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.model.records import Cell, VerdictState
@@ -64,6 +65,7 @@ class SnapshotCoverage:
     vantages: int  # in the shown groups
     first_us: int | None  # first vote in the window
     gaps: tuple[tuple[int, int], ...]  # (from, until) after it without any vote
+    country_gaps: Mapping[str, tuple[tuple[int, int], ...]]  # the same by shown country
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,6 +100,8 @@ def compose_snapshot(
     """Build a snapshot of released cells (`aggregate.disclosure`)."""
     since_us, until_us = history_window(at_us)
     bins = range(since_us, until_us, BIN_S * 1_000_000)
+    ended_us = at_us if k <= 1 else find_instant(at_us, k)
+    public_bins = range(since_us, ended_us // bins.step * bins.step, bins.step)
     groups = sorted({_group_of(c) for c in shown_cells if c.vantages or c.silent})
     links_by_group = _count_links(links, groups, k)
     groups = sorted({*groups, *links_by_group}, key=_group_order)
@@ -112,7 +116,8 @@ def compose_snapshot(
         agents=agents,
         vantages=sum(column.vantages for column in columns),
         first_us=min(voted_starts, default=None),
-        gaps=_find_gaps(bins, voted_starts),
+        gaps=_find_gaps(public_bins, voted_starts),
+        country_gaps=_find_country_gaps(public_bins, shown_cells),
     )
     return Snapshot(
         at_us=at_us, since_us=since_us, k=k, services=services, columns=columns, coverage=coverage
@@ -237,16 +242,27 @@ def find_bracket(
     return None if first is None else ChangeBracket(None, bins[first] + bins.step)
 
 
-def _find_gaps(bins: range, voted: set[int]) -> tuple[tuple[int, int], ...]:
-    """List gaps after the first vote, without the bin in progress."""
+def _find_country_gaps(
+    public_bins: range, shown_cells: Iterable[Cell]
+) -> dict[str, tuple[tuple[int, int], ...]]:
+    """List the gaps of each shown country; who fell silent is known, and so no gap."""
+    starts_by_country: dict[str, set[int]] = {}
+    for cell in shown_cells:
+        if cell.vantages or cell.silent:
+            starts_by_country.setdefault(cell.country, set()).add(cell.start_us)
+    return {code: _find_gaps(public_bins, starts) for code, starts in starts_by_country.items()}
+
+
+def _find_gaps(public_bins: range, voted: set[int]) -> tuple[tuple[int, int], ...]:
+    """List gaps after the first vote, among the bins that are public and over."""
     gaps: list[tuple[int, int]] = []
     has_begun = False
-    for start in bins[:-1]:
+    for start in public_bins:
         has_begun = has_begun or start in voted
         if start in voted or not has_begun:
             continue
         if gaps and gaps[-1][1] == start:
-            gaps[-1] = (gaps[-1][0], start + bins.step)
+            gaps[-1] = (gaps[-1][0], start + public_bins.step)
         else:
-            gaps.append((start, start + bins.step))
+            gaps.append((start, start + public_bins.step))
     return tuple(gaps)

@@ -16,6 +16,8 @@ from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, list_public
+from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.incident_document import OPEN_STATES, build_state
 from heliograph_collector.http.snapshot import Snapshot
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
@@ -53,6 +55,8 @@ class SnapshotCache:
         self.page_cache: StaleWhileRevalidate[Any] = StaleWhileRevalidate(feed.clock, _CACHE_SIZE)
         self._lock = asyncio.Lock()
         self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
+        # incident head, snapshot, the same without readings of dark places
+        self._shown: tuple[str, Snapshot, Snapshot] | None = None
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, Sequence[Cell]] = {}  # released cells of ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
@@ -66,7 +70,7 @@ class SnapshotCache:
         """Return the last snapshot while it is polled (up to 40 s old), else refresh it."""
         cached = self._current
         if self.is_polled and cached and self._monotonic_us() < cached[0] + _MAX_POLLED_US:
-            return cached[3]
+            return self._hide_dark(cached[3])
         return await self.refresh()
 
     async def refresh(self) -> Snapshot:
@@ -85,13 +89,29 @@ class SnapshotCache:
                     new_snapshot,
                 )
                 self._current = cached
-                self._derived = ({}, {})
-            return cached[3]
+            return self._hide_dark(cached[3])
+
+    def _hide_dark(self, new_snapshot: Snapshot) -> Snapshot:
+        """Return a snapshot without readings of dark places, at once after a new log entry."""
+        feed = self._feed
+        head = feed.book.head
+        shown = self._shown
+        if shown is None or shown[0] != head or shown[1] is not new_snapshot:
+            states = (
+                build_state(logged, feed.services, feed.k_anonymity)
+                for logged in feed.book.incidents()
+                if logged.state in OPEN_STATES
+            )
+            dark_places = DarkPlaces(state for state in states if state)
+            shown = (head, new_snapshot, dark_places.hide_readings(new_snapshot))
+            self._shown = shown
+            self._derived = ({}, {})
+        return shown[2]
 
     async def derive(self, base_snapshot: Snapshot, key: object, make: Callable[[], _T]) -> _T:
         """Compute `make` once per key and snapshot, in another thread."""
         values, locks = (
-            self._derived if self._current and self._current[3] is base_snapshot else ({}, {})
+            self._derived if self._shown and self._shown[2] is base_snapshot else ({}, {})
         )
         async with locks.setdefault(key, asyncio.Lock()):
             if key not in values:

@@ -178,11 +178,12 @@ async def read_everything(cast: Cast, moments: tuple[int, ...], joined_s: int = 
     world = cast.votes(joined_us)
     everybody = world.votes
     told: list[str] = []
+    live = sum(crowd.persons + crowd.keys - 1 for crowd in cast.crowds.values())
     gap = BlindTime(since_us=joined_us, until_us=None, reason="too_few_vantages", country="KZ")
     world.clock.wall = NOON_US + moments[0] * SECOND
     feed = world.feed(
         book=write_log(cast),
-        list_gaps=lambda since_us, until_us: [gap] if len(cast.crowds) == 1 else [],
+        list_gaps=lambda since_us, until_us: [gap] if live < K else [],
     )
     cache = SnapshotCache(feed)
     events = CellEvents(feed, cache)

@@ -1,7 +1,6 @@
 """`/api/v1/coverage`: coverage gaps with reasons, and countries' coverage."""
 
 from collections.abc import Iterable
-from dataclasses import replace
 from operator import attrgetter
 
 from aiohttp import web
@@ -31,6 +30,7 @@ _WEEK_US = 7 * DAY_US
 _MAX_SPAN_US = 366 * DAY_US
 UNMEASURED = "nobody_measured"
 TOO_FEW = "too_few_vantages"  # it begins when one vantage leaves, and ends when one comes
+_BY_FEW = (TOO_FEW, "common_mode")  # the latter begins when three fall silent (Thresholds.burst)
 
 
 class CoverageApi:
@@ -53,7 +53,9 @@ class CoverageApi:
             incident.scope.country for incident in self._incident_cache.all_incidents()
         }
         blind_times = [
-            *hold_gaps(self._feed.list_gaps(since_us, until_us), now_us, snapshot.k),
+            *list_public_gaps(
+                self._feed.list_gaps(since_us, until_us), snapshot, since_us, until_us
+            ),
             *_list_unmeasured(snapshot, since_us, until_us),
         ]
         gaps = list_gaps(blind_times, country, shown_countries if snapshot.k > 1 else None)
@@ -79,25 +81,34 @@ def check_span(since_us: int, until_us: int) -> None:
         )
 
 
-def hold_gaps(blind_times: Iterable[BlindTime], now_us: int, k: int) -> list[BlindTime]:
-    """Hold gaps that begin and end with single vantages until the next instant of publication.
+def list_public_gaps(
+    blind_times: Iterable[BlindTime], snapshot: Snapshot, since_us: int, until_us: int
+) -> list[BlindTime]:
+    """List the gaps that the public may see.
 
-    They are widened to whole steps between two instants.
+    A gap that few vantages begin or end is replaced by the bins in which the released cells have
+    nobody (known for the last hours): who is released in no cell changes no gap either.
     """
-    if k <= 1:
+    if snapshot.k <= 1:
         return list(blind_times)
-    instant_us = find_instant(now_us, k)
     step_us = BIN_S * SECOND_US
-    held = []
-    for blind in blind_times:
-        if blind.reason != TOO_FEW:
-            held.append(blind)
-        elif blind.since_us < instant_us:
-            is_over = blind.until_us is not None and blind.until_us <= instant_us
-            until_us = -(-(blind.until_us or 0) // step_us) * step_us if is_over else None
-            since_us = blind.since_us // step_us * step_us
-            held.append(replace(blind, since_us=since_us, until_us=until_us))
-    return held
+    ended_us = find_instant(snapshot.at_us, snapshot.k) // step_us * step_us
+    return [b for b in blind_times if not is_of_few(b, snapshot.k)] + [
+        BlindTime(
+            since_us=first_us,
+            until_us=None if last_us >= ended_us else last_us,
+            reason=TOO_FEW,
+            country=country,
+        )
+        for country, gaps in snapshot.coverage.country_gaps.items()
+        for first_us, last_us in gaps
+        if first_us < until_us and since_us < last_us
+    ]
+
+
+def is_of_few(blind: BlindTime, k: int) -> bool:
+    """Return whether fewer than k vantages may begin or end a gap."""
+    return k > 1 and blind.reason in _BY_FEW
 
 
 def list_gaps(

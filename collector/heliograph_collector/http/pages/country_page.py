@@ -9,6 +9,7 @@ from markupsafe import Markup
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import sparkline, timeline_rows
+from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_timeline import (
@@ -16,6 +17,7 @@ from heliograph_collector.http.pages.country_timeline import (
     BinMark,
     CountryTimeline,
     TimelineRow,
+    mark_dark_rows,
 )
 from heliograph_collector.http.pages.incident_page import RecentIncidents
 from heliograph_collector.http.pages.world_page import allow_breaks
@@ -75,6 +77,7 @@ def render_country(
     age_us = snapshot.at_us - timeline.starts[-1]
     # Beyond k = 1 a bin is not public before it is over.
     timeline = replace(timeline, is_young=snapshot.k > 1 or age_us < _YOUNG_BIN_US)
+    timeline = mark_dark_rows(timeline, country, DarkPlaces(view.incidents))
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
@@ -249,6 +252,8 @@ def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
 
     It is the one before if the bin has only begun and has too few vantages.
     """
+    if track.present:
+        return track.present
     *_, oldest, previous, current = track.marks
     return current or previous or oldest if is_young else current
 

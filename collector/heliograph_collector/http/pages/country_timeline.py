@@ -5,12 +5,14 @@ bin shows a state or a silence, and nobody and too few look the same.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from heliograph_collector.aggregate.disclosure import Disclosure
+from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import Cell, VerdictState
+from heliograph_collector.model.scope import Scope
 
 
 class BinMark(StrEnum):
@@ -52,6 +54,7 @@ class TimelineRow:
     newest: Cell | None = None  # a cell of the newest bin with data, a blocked one if there is any
     blocked: int = 0  # blocked services in that bin …
     judged: int = 0  # … of this number of judged ones
+    present: BinMark | None = None  # the state now, if an open silence tells it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,6 +103,40 @@ def compose_timeline(
         },
         regions={c.region: track for c, track in _build_place_rows(regions, starts, k) if c.region},
     )
+
+
+def mark_dark_rows(
+    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+) -> CountryTimeline:
+    """Give the rows of dark places that state now: silent if it is confirmed, else unknown.
+
+    The bins are older than the silence. A service is judged by nobody once all networks are dark.
+    """
+    networks = {
+        group: _mark_dark_row(track, [Scope(country, "", group.asn, group.access)], dark_places)
+        for group, track in timeline.networks.items()
+    }
+    regions = {
+        code: _mark_dark_row(track, [Scope(country, code)], dark_places)
+        for code, track in timeline.regions.items()
+    }
+    places = [Scope(country)]
+    if not dark_places.is_dark(places[0]) and networks:
+        places = [Scope(country, "", group.asn, group.access) for group in networks]
+    services = {
+        name: _mark_dark_row(track, places, dark_places)
+        for name, track in timeline.services.items()
+    }
+    return replace(timeline, networks=networks, regions=regions, services=services)
+
+
+def _mark_dark_row(
+    track: TimelineRow, places: Sequence[Scope], dark_places: DarkPlaces
+) -> TimelineRow:
+    if not all(dark_places.is_dark(place) for place in places):
+        return track
+    is_confirmed = all(dark_places.is_dark(place, only_confirmed=True) for place in places)
+    return replace(track, present=BinMark.SILENT if is_confirmed else BinMark.UNKNOWN)
 
 
 def _build_service_rows(

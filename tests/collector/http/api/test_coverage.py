@@ -1,6 +1,5 @@
 """`/api/v1/coverage`: when and where we saw nothing, why, and where too few look."""
 
-from dataclasses import replace
 from typing import Any
 
 from heliograph_collector.model.records import BlindTime, VerdictState
@@ -45,19 +44,29 @@ async def test_it_says_when_and_why(serve: Serve) -> None:
 
 
 async def test_nobody_learns_when_a_vantage_came_or_went(serve: Serve) -> None:
-    """A country has too few from when the fifth left until another came."""
-    few = gap(20, "too_few_vantages", "KZ")
-    few = replace(few, since_us=few.since_us + 123_456, until_us=few.since_us + 300_654_321)
-    (row,) = (await told(serve, evening(), list_gaps=lambda since_us, until_us: [few]))["blind"]
-    assert (row["from"], row["until"]) == ("2022-01-05T13:20:00Z", "2022-01-05T13:30:00Z")
+    """A gap of few begins when one leaves: the public has that of the released cells alone."""
+    few = [gap(20, reason, "KZ") for reason in ("too_few_vantages", "common_mode")]
+    changes: dict[str, Any] = {"list_gaps": lambda since_us, until_us: few}
+    assert (await told(serve, evening(), **changes))["blind"] == []
+    world = World()
+    since_us = NOW_US - 60 * MINUTE
+    world.votes += crowd(6, VerdictState.REACHABLE, since_us, NOW_US - 40 * MINUTE)
+    world.votes += crowd(6, VerdictState.REACHABLE, since_us, NOW_US, country="DE")
+    world.votes += crowd(4, VerdictState.REACHABLE, since_us, NOW_US)  # counted nowhere
+    (row,) = (await told(serve, world, **changes))["blind"]
+    assert (row["because"], row["country"]) == ("too_few_vantages", "KZ")
+    assert (row["from"], row["until"]) == ("2022-01-05T13:05:00Z", None)
+    exact = await told(serve, world, k_anonymity=1, **changes)
+    assert len(exact["blind"]) == 2
 
 
 async def test_hours_in_which_nobody_measured_are_blind_too(serve: Serve) -> None:
     world = World()
     world.votes += crowd(6, VerdictState.REACHABLE, NOW_US - 60 * MINUTE, NOW_US - 40 * MINUTE)
     world.votes += crowd(6, VerdictState.REACHABLE, NOW_US - 20 * MINUTE, NOW_US + BIN_US)
-    (row,) = (await told(serve, world))["blind"]
+    (row, of_country) = (await told(serve, world))["blind"]
     assert row["because"] == "nobody_measured"
+    assert (of_country["because"], of_country["from"]) == ("too_few_vantages", row["from"])
     assert (row["from"], row["until"]) == ("2022-01-05T13:05:00Z", "2022-01-05T13:20:00Z")
 
 

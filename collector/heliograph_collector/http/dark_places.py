@@ -1,0 +1,86 @@
+"""Places under an open silence: readings from before it are no longer current. Pure.
+
+Readings are public up to five and a half minutes late (`aggregate/disclosure.py`), and an old one
+stays fresh for twenty minutes. An incident is public at once. So a reading of a place that has an
+open silence is withheld until the incident says that the place is back: a reachable service over a
+dark network would be wrong, and no reading says no more than the incident does.
+"""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+from heliograph.observation import Link
+from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
+from heliograph_collector.http.snapshot import BIN_S, NetworkColumn, Snapshot
+from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
+from heliograph_collector.incidents.published.incident import (
+    CellScope,
+    IncidentSummary,
+    PartDocument,
+)
+from heliograph_collector.model.scope import Scope
+
+_DARK = 1 << 62  # later than every bin
+_BIN_US = BIN_S * 1_000_000
+
+
+class DarkPlaces:
+    """The places of open silences, among the incidents as published."""
+
+    def __init__(self, incidents: Iterable[IncidentSummary]) -> None:
+        self._silences = [
+            incident
+            for incident in incidents
+            if incident.kind == IncidentKind.SILENCE and incident.state in OPEN_STATES
+        ]
+
+    def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
+        """Return whether an open silence covers the whole place, as far as it is not back."""
+        return any(
+            _dark_until(incident, place) == _DARK
+            for incident in self._silences
+            if not only_confirmed or incident.state == "confirmed"
+        )
+
+    def hide_readings(self, snapshot: Snapshot) -> Snapshot:
+        """Return the snapshot without readings and links from before the places went dark."""
+        if not self._silences:
+            return snapshot
+        return replace(snapshot, columns=tuple(self._hide(c) for c in snapshot.columns))
+
+    def _hide(self, column: NetworkColumn) -> NetworkColumn:
+        group = column.group
+        place = Scope(group.country, "", group.asn, group.access)
+        dark_until_us = max((_dark_until(i, place) for i in self._silences), default=0)
+        if not dark_until_us:
+            return column
+        readings = {
+            name: reading
+            if reading.cell is None or reading.cell.start_us + _BIN_US > dark_until_us
+            else replace(reading, cell=None, since=None)
+            for name, reading in column.readings.items()
+        }
+        link = Link.UNKNOWN if dark_until_us == _DARK else column.link
+        return replace(column, readings=readings, link=link)
+
+
+def _dark_until(incident: IncidentSummary, place: Scope) -> int:
+    """Return the time at which the place came back; _DARK while it is cut, 0 if it is not in it."""
+    dark_until_us = _DARK if _covers(incident.parts, place) else 0
+    for turn in incident.turns:
+        if _covers(turn.parts, place):
+            is_back = turn.way == PhaseDirection.OPENING
+            dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
+    return dark_until_us
+
+
+def _covers(parts: Iterable[PartDocument], place: Scope) -> bool:
+    return any(
+        place.is_within(_scope_of(part))
+        and not any(place.is_within(_scope_of(spared)) for spared in part.spared)
+        for part in parts
+    )
+
+
+def _scope_of(cell: CellScope) -> Scope:
+    return Scope(cell.country, cell.region, cell.asn, cell.access)

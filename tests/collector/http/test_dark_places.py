@@ -1,0 +1,134 @@
+"""A national cut on every page: told at once, and nothing green over the dark country.
+
+Readings are public five and a half minutes late and stay fresh for twenty minutes; an incident is
+public at once. So the pages must not show a reading from before the cut.
+"""
+
+import re
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from aiohttp.test_utils import TestServer
+
+from heliograph_collector.http.api.stream import CellEvents
+from heliograph_collector.http.app import build_app
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.records import VerdictState
+from support.fake_feed import BIN_US, NOW_US, World, crowd
+from support.incident_book import book, opening, part, silence
+from support.site import Site
+
+SECOND = 1_000_000
+CUT_US = NOW_US // BIN_US * BIN_US + 70 * SECOND
+_STATES = re.compile(r'id="([A-Za-z0-9-]+)" class="([^"]*)"')
+
+
+def country_before_the_cut() -> World:
+    world = World()
+    for asn, access, n in ((9198, "fixed", 30), (29355, "mobile", 20), (1, "fixed", 3)):
+        world.votes += crowd(
+            n, VerdictState.REACHABLE, CUT_US - 4 * 3600 * SECOND, CUT_US, asn=asn, access=access
+        )
+    world.votes += crowd(9, VerdictState.REACHABLE, CUT_US - 3600 * SECOND, CUT_US, country="DE")
+    return world
+
+
+def cut(state: IncidentState, *where: Any, **changes: Any) -> Incident:
+    """The incident thirty seconds after the cut, as the detector writes it."""
+    minutes = (NOW_US - CUT_US) / 60 / SECOND
+    incident = silence(minutes=minutes, parts=(part(50.0, *(where or ("KZ",))),), **changes)
+    at_us = CUT_US + 30 * SECOND
+    return replace(
+        incident, state=state, suspected_us=at_us,
+        confirmed_us=at_us if state is IncidentState.CONFIRMED else None,
+    )  # fmt: skip
+
+
+async def read_green(client: Site, country: str = "KZ") -> list[str]:
+    """All that says of a country that something works there now."""
+    status = await client.json(f"/api/v1/status?country={country}")
+    green = [
+        f"{group['asn']} {service['service']}"
+        for group in status["groups"]
+        for service in group["services"]
+        if service["state"] == "reachable"
+    ]
+    for path in ("/", f"/?country={country}", f"/countries/{country}"):
+        page = await client.html(path)
+        green += [
+            f"{path} {id_}"
+            for id_, classes in _STATES.findall(page)
+            if "reachable" in classes.split() and not re.search("-DE|-de-", id_)
+        ]
+    return green
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("state", [IncidentState.SUSPECTED, IncidentState.CONFIRMED])
+async def test_no_green_over_a_dark_country(k: int, state: IncidentState) -> None:
+    shade = "silent" if state is IncidentState.CONFIRMED else "suspected"
+    world = country_before_the_cut()
+    world.clock.wall = CUT_US - 20 * SECOND
+    feed = world.feed(k_anonymity=k)
+    cache = SnapshotCache(feed)
+    events = CellEvents(feed, cache)
+    cache.is_polled = True
+    async with Site(TestServer(build_app(feed, cache), host="127.0.0.1")) as client:
+        await events.publish_changes()
+        assert len(await read_green(client)) > 8  # that it works is told while it does
+        with feed.bus.subscribe() as subscription:
+            feed.book = book(cut(state))
+            for second in range(30, 400, 37):
+                world.clock.advance_us(CUT_US + second * SECOND - world.clock.wall_us())
+                await events.publish_changes()
+                assert await read_green(client) == [], second
+                front = await client.html("/")
+                assert f'id="map-KZ" class="{shade}"' in front
+                for path in ("/", "/countries/KZ"):
+                    assert "/incidents/5e1f" in await client.html(path), path
+            assert subscription._queue.qsize() > 0  # readers of the stream are told too
+    assert "DE" in str(await _read_groups(feed.book, world, "DE"))
+
+
+async def _read_groups(incidents: IncidentBook, world: World, country: str) -> list[str]:
+    """What works in a country, on a fresh site."""
+    feed = world.feed(book=incidents)
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        document = await client.json(f"/api/v1/status?country={country}")
+    return [
+        f"{group['country']} {group['asn']}"
+        for group in document["groups"]
+        if any(service["state"] == "reachable" for service in group["services"])
+    ]
+
+
+@pytest.mark.parametrize(
+    ("where", "works"),
+    [
+        (("KZ",), []),
+        (("KZ", "", 9198, "fixed"), ["KZ 29355"]),
+        (("KZ", "", 0, "mobile"), ["KZ 9198"]),
+        (("KZ", "ALA"), ["KZ 9198", "KZ 29355"]),  # a region is no whole network
+    ],
+)
+async def test_only_what_the_incident_covers_is_hidden(where: Any, works: list[str]) -> None:
+    world = country_before_the_cut()
+    incidents = book(cut(IncidentState.CONFIRMED, *where))
+    world.clock.wall = CUT_US + 300 * SECOND
+    assert await _read_groups(incidents, world, "KZ") == works
+
+
+async def test_what_came_back_is_judged_by_later_readings_alone() -> None:
+    world = country_before_the_cut()
+    back = opening(-20, part(30.0, "KZ", "", 9198, "fixed"))
+    incidents = book(replace(cut(IncidentState.CONFIRMED), turns=(back,)))
+    world.clock.wall = NOW_US + 18 * 60 * SECOND
+    assert await _read_groups(incidents, world, "KZ") == []
+    world.votes += crowd(
+        30, VerdictState.REACHABLE, NOW_US + 21 * 60 * SECOND, NOW_US + 40 * 60 * SECOND
+    )
+    world.clock.wall = NOW_US + 32 * 60 * SECOND
+    assert await _read_groups(incidents, world, "KZ") == ["KZ 9198"]
