@@ -309,6 +309,19 @@ async def test_status_does_without_what_the_agent_wrote(
     assert "no session" in capsys.readouterr().out
 
 
+async def test_status_tells_what_the_own_side_does(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        assert await join(state, collector.invite()) == 0
+    signs = {"decrypts": "CN=Scan\x1b[2JMe", "filters": "", "of a later version": ""}
+    state.write_json(STATUS, {"own_signs": signs})
+    assert cli.main(["status", "--state", str(state.root)]) == 0
+    out = capsys.readouterr().out
+    assert "A program on this machine or in this house decrypts TLS: CN=Scan·[2JMe" in out
+    assert "filters adverts" in out
+
+
 def test_a_bad_configuration_is_told_with_its_line(
     state: State, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

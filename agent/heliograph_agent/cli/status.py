@@ -3,12 +3,13 @@
 import argparse
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
+from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import (
     AgentStatus,
     QueueStatus,
@@ -29,6 +30,15 @@ MISSING = {
     "rejected": "{} refused results were thrown away after the last 64 batches",
     "unreadable": "{} results cannot be read back from this disk",
     "damaged": "the spool was mended {} times",
+}
+
+# What the own side does, which is no censorship.
+OWN_SIGNS = {
+    "decrypts": "A program on this machine or in this house decrypts TLS: {}",
+    "filters": "Your resolver, or a list on this machine, filters adverts or other names",
+    "denies": "Your resolver denies names that nobody minds, as a list of allowed names does",
+    "tunnels": "A tunnel on this machine answers names with addresses of its own",
+    "changes_web": "Something on the way changes cleartext web traffic",
 }
 
 
@@ -118,6 +128,7 @@ def _print_status(status: CommandStatus) -> None:
             for path, failure in (status.get("last_failure") or {}).items()
         ),
         "network": f"{status.get('link', 'unknown')}, epoch {status.get('epoch') or '-'}",
+        "own side": "; ".join(_describe_own_signs(status)),
         "plan": f"version {status.get('plan_version', 0)}",
         "waiting": f"{status.get('queued_measurements', 0)} results in "
         f"{status.get('queued_envelopes', 0)} batches, oldest "
@@ -133,6 +144,12 @@ def _print_status(status: CommandStatus) -> None:
             print(f"{name + ':':<14} {value}")
     for experiment, at_us in sorted(status.get("last_results", {}).items()):
         print(f"  {experiment:<14} last result {_format_time(at_us)}")
+
+
+def _describe_own_signs(status: CommandStatus) -> Iterator[str]:
+    for sign, detail in (status.get("own_signs") or {}).items():
+        if sign in OWN_SIGNS:
+            yield OWN_SIGNS[sign].format(make_printable(detail))
 
 
 def _describe_activity(status: CommandStatus) -> str:

@@ -41,6 +41,8 @@ Who can see it
   apps themselves would, and sees a steady connection to the collector. It cannot read the results.
   The collector's operator sees the results, your network and country, and when this machine is on.
   The operator does not keep your address. Others see only numbers of whole networks and countries.
+  For 30 days the collector knows of this machine's network, coarsely, what would mislead it: the
+  network of your resolver, filters, tunnels, login pages, and who decrypts TLS. `status` tells you.
 Risks
   {here}
   This is not anonymity: somebody watching your line can tell that you run Heliograph.

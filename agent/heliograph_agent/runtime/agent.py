@@ -377,5 +377,6 @@ class Agent:
             "cloned": self._is_cloned,
             "last_results": dict(vantage.last_results),
             "lives": dict(vantage.service_states),
+            "own_signs": dict(vantage.own_signs),
             "allowance": allowance.to_json(self._clock.wall_us()),
         }

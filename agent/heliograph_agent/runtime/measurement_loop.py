@@ -12,6 +12,7 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement, Observation
 from heliograph.plan import Plan
+from heliograph_agent.runtime.own_network import OwnSigns, update_signs
 from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
 from heliograph_agent.runtime.vantage import classify_link
 from heliograph_agent.schedule import Allowance, History, Task, find_due_tasks, make_tasks
@@ -43,6 +44,7 @@ class VantageState:
     link_known: bool = False  # its anchors were measured in this epoch
     last_results: dict[str, int] = field(default_factory=dict)  # experiment → wall clock
     service_states: ServiceStates = field(default_factory=dict)  # by class, as last tested
+    own_signs: OwnSigns = field(default_factory=dict)  # of this epoch
 
 
 class MeasurementHost(Protocol):
@@ -112,6 +114,7 @@ class MeasurementLoop:
         """Begin another network, whose anchors are measured before all other tasks."""
         self.vantage.epoch = epoch
         self.vantage.link_known = False
+        self.vantage.own_signs = {}
         self._set_link(Link.UNKNOWN)
         anchors = {task.key for task in make_tasks(self.plan) if _is_anchor(task)}
         start_times = {key: at for key, at in self.history.starts.items() if key not in anchors}
@@ -257,6 +260,8 @@ class MeasurementLoop:
         if not measurement.is_visit:  # one endpoint shows neither a service's state nor a change
             service_states = service_states_of(measurement, task.service)
             self.vantage.service_states |= service_states
+            if epoch is self.vantage.epoch:
+                self.vantage.own_signs = update_signs(self.vantage.own_signs, measurement)
             self._host.note_service_states(service_states)
             priority = self._classifier.classify(measurement, task.priority)
         if changed:

@@ -59,6 +59,7 @@ class AgentStatus(QueueStatus, total=False):
     cloned: bool
     last_results: Mapping[str, int]
     lives: Mapping[str, tuple[str, int]]
+    own_signs: Mapping[str, str]  # own_network.OwnSign → detail
     allowance: Mapping[str, float]
 
 
