@@ -15,7 +15,9 @@ from heliograph_collector.control.vantage_facts import (
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
-KEPT_US = 30 * DAY_US  # as long as the store keeps measurements
+# A memory begins anew after so long, and is kept so long after its last result: no fact is kept for
+# more than the 30 days that the store keeps measurements, and that the terms of the agent name.
+KEPT_US = 15 * DAY_US
 NAMES_KEPT = 128  # assumed; of each kind and vantage
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
 
@@ -30,6 +32,7 @@ class VantageMemory:
     asn: int
     prefix: str = ""  # its hash changes every day …
     day: int = 0  # … so this is the day of its arrival
+    begun_us: int = 0
     received_us: int = 0
     is_established: bool = False
     chains: dict[str, tuple[int, ChainFact]] = field(default_factory=dict)

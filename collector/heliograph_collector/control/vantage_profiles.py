@@ -57,6 +57,10 @@ class VantageProfiles:
             return ()
         self._is_shared.clear()
         topic = make_vantage_topic(record)
+        if topic in self._vantages and (
+            self._vantages[topic].begun_us < record.received_us - KEPT_US
+        ):
+            self._forget(topic)
         memory = self._vantages.get(topic) or self._add_vantage(topic, record)
         self._vantages.move_to_end(topic)
         self._remaining_weight += memory.weight
@@ -76,7 +80,9 @@ class VantageProfiles:
         if len(topics) >= EPOCHS_KEPT:
             self._forget(topics[0])
         self._topics[record.pseudonym].append(topic)
-        memory = VantageMemory(record.vantage.country, record.vantage.asn)
+        memory = VantageMemory(
+            record.vantage.country, record.vantage.asn, begun_us=record.received_us
+        )
         self._vantages[topic] = memory
         self._remaining_weight -= memory.weight
         return memory

@@ -269,15 +269,21 @@ def test_profile_knows_the_resolvers_network_and_ends_with_the_epoch() -> None:
 
 
 def test_memory_is_bounded_and_ends_after_thirty_days() -> None:
-    month = 31 * 24 * 60
+    half_a_month = 15 * 24 * 60
+    month = 2 * half_a_month
     first = anchors(0, tls=SCANNER)
     profiles = VantageProfiles(observations=20)
     profiles.update(first)
     assert profiles.profile_of(first).own_interceptor_issuer == SCANNER
-    profiles.update(anchors(month, "other"))
-    assert profiles.profile_of(first) == VantageProfile()
+    seen = page(NAMES[0], "9.8.7.0", forged(NAMES[0], SCANNER))
+    profiles.update(measure(NAMES[0], seen, half_a_month))
+    assert profiles.profile_of(first).own_interceptor_issuer == SCANNER
+    profiles.update(measure(NAMES[0], seen, half_a_month + 1))
+    assert profiles.profile_of(first).own_interceptor_issuer == "", "known for 15 days"
+    profiles.update(anchors(month + 2, "other"))
+    assert profiles.profile_of(first) == VantageProfile(), "silent for 15 days"
     for i in range(200):
-        profiles.update(anchors(month + 1, f"n{i}"))
+        profiles.update(anchors(month + 2, f"n{i}"))
     assert profiles.count_vantages() < 60
     wide = {f"foreign-{i}": page(f"n{i}.example", "5.6.7.8") for i in range(500)}
     profiles.update(measure("anchors", wide, month + 2, experiment="connectivity"))
