@@ -38,10 +38,10 @@ def update_signs(signs: OwnSigns, measurement: Measurement) -> OwnSigns:
     """Return the signs after a measurement; one that did not run changes nothing."""
     if measurement.not_measured or not measurement.observations:
         return signs
-    found = dict(_iter_signs(measurement))
+    new_signs = dict(_iter_signs(measurement))
     if measurement.experiment != ANCHORS:
-        return signs | {s: d for s, d in found.items() if s not in _SHOWN_BY_ANCHORS}
-    return {s: d for s, d in signs.items() if s not in _SHOWN_BY_ANCHORS} | found
+        return signs | {s: d for s, d in new_signs.items() if s not in _SHOWN_BY_ANCHORS}
+    return {s: d for s, d in signs.items() if s not in _SHOWN_BY_ANCHORS} | new_signs
 
 
 def _iter_signs(measurement: Measurement) -> Iterator[tuple[OwnSign, str]]:

@@ -15,8 +15,8 @@ from heliograph_collector.control.vantage_facts import (
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
-# A memory begins anew after so long, and is kept so long after its last result: no fact is kept for
-# more than the 30 days that the store keeps measurements, and that the terms of the agent name.
+# The age at which a memory is replaced by an empty one, and how long it is kept without a result.
+# So no fact is older than 30 days, as the store's measurements and as the agent's terms say.
 KEPT_US = 15 * DAY_US
 NAMES_KEPT = 128  # assumed; of each kind and vantage
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all

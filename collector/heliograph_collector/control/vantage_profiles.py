@@ -183,7 +183,7 @@ def _network_of(memory: VantageMemory) -> Topic:
 
 
 def _is_telling(record: ReceivedMeasurement) -> bool:
-    """Return whether the result is of one run on one network, and so tells of the vantage."""
+    """Return whether the result is evidence on the vantage: one run over a link that worked."""
     measurement = record.measurement
     return (
         bool(measurement.observations)
