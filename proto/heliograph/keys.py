@@ -25,6 +25,7 @@ VISITS = b"heliograph visits v1\0"
 ENROLLED = b"heliograph enrolled v1\0"
 CODE = b"heliograph code v1\0"  # derives a shared key, signs nothing
 BEACON = b"heliograph beacon v1\0"  # derives a shared key, signs nothing
+LOG_BASIS = b"heliograph log basis v1\0"  # derives a secret, signs nothing
 _BOUND = b"heliograph bound v2\0"  # see bind_context
 
 _P = 2**255 - 19  # the field that both curves are over
@@ -52,6 +53,10 @@ class SigningKey:
     def sign(self, context: bytes, message: bytes) -> bytes:
         """Sign `context ‖ message`; the signature has 64 bytes."""
         return self._key.sign(context + message)
+
+    def derive_secret(self, purpose: bytes) -> bytes:
+        """Derive 32 bytes that only the holder of this key knows."""
+        return _derive(self._key.private_bytes_raw(), purpose)
 
     def derive_shared_key(self, collector: bytes, purpose: bytes) -> bytes:
         """Derive 32 bytes that this agent and the holder of `collector` share.

@@ -2,15 +2,17 @@
 
 import sqlite3
 from collections.abc import Iterable, Iterator
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from heliograph.keys import SigningKey
 from heliograph_collector.detect.checkpoint import FOLDER
 from heliograph_collector.detect.reproduce import ReproductionResult, reproduce_entries
 from heliograph_collector.incidents.log_file import body_of
 from heliograph_collector.incidents.published.log import DetectorBody
+from heliograph_collector.incidents.sealed_basis import SealedBasisError, open_basis
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.journal.tables import read_rows
 
@@ -45,14 +47,18 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
     Raises ReproductionError.
     """
     secret = data / "keys" / "secret.key"
+    log_key = data / "keys" / "log.key"
+    if not log_key.exists():
+        log_key = data / "keys" / "signing.key"  # which signed the log before it had its own
     journal = data / "journal.db"
-    for required_file in (secret, journal):
+    for required_file in (secret, log_key, journal):
         if not required_file.exists():
             raise ReproductionError(
                 f"{required_file} is not there: --again wants the collector's --data."
             )
     operator_numbers: list[int] = []
-    bodies = _iter_detector_bodies(islice(lines, entries), operator_numbers)
+    key = SigningKey(log_key.read_bytes())
+    bodies = _iter_detector_bodies(islice(lines, entries), operator_numbers, key)
     try:
         with closing(sqlite3.connect(f"file:{journal}?mode=ro", uri=True, timeout=10)) as db:
             oldest_position = next((row.position for row in read_rows(db, 0, 1, 1)), 1 << 62)
@@ -67,15 +73,17 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
 
 
 def _iter_detector_bodies(
-    lines: Iterable[bytes], operator_numbers: list[int]
+    lines: Iterable[bytes], operator_numbers: list[int], key: SigningKey
 ) -> Iterator[tuple[int, DetectorBody]]:
     """Yield the detector's bodies with numbers; collect those of the operator.
 
-    An operator's entry cannot be computed.
+    An operator's entry cannot be computed. A body that is sealed to another key stays sealed.
     """
     for number, line in enumerate(lines, 1):
         body = body_of(line)
         if isinstance(body, DetectorBody):
+            with suppress(SealedBasisError):
+                body = open_basis(body, key)
             yield number, body
         else:
             operator_numbers.append(number)

@@ -5,10 +5,13 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Protocol
 
+from msgspec import UnsetType
+
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.published.incident import EvidenceRows
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
 from heliograph_collector.model.records import JournalRow
@@ -16,6 +19,7 @@ from heliograph_collector.model.thresholds import DETECT_VERSION
 
 OTHER_VERSION = "of another version of the detectors"
 USES_STORE = "that rest on verdicts in the store"
+NO_BASIS = "whose rows are sealed to another key"
 NO_CHECKPOINT = "whose checkpoint is gone"
 NO_ROWS = "whose rows are gone"
 NO_VERDICTS = "whose verdicts are gone"
@@ -94,20 +98,22 @@ class _Replay:
     until_us: int = 0
 
     def leads_to(self, body: DetectorBody) -> bool:
-        late = body.rows.late
+        rows = get_rows(body)
+        late = rows.late
         return (
             body.versions.get("state") == self.state
             and late[: len(self.late_rows)] == self.late_rows
             and all(row > self.engine.position for row, _ in late[len(self.late_rows) :])
-            and body.rows.last >= self.engine.position
+            and rows.last >= self.engine.position
             and parse_timestamp(body.window.until) >= self.until_us
         )
 
     def incidents(self, body: DetectorBody, rows: RowSource) -> Sequence[Incident]:
-        self.late_rows = body.rows.late
+        basis = get_rows(body)
+        self.late_rows = basis.late
         self.until_us = parse_timestamp(body.window.until)
         late_moments = {row: parse_timestamp(timestamp) for row, timestamp in self.late_rows}
-        self.engine.read_rows(rows.read_between(self.engine.position, body.rows.last), late_moments)
+        self.engine.read_rows(rows.read_between(self.engine.position, basis.last), late_moments)
         self.engine.advance_to(self.until_us)
         while self.batches and self.engine.is_due(self.batches[0], self.until_us):
             self.engine.replay(self.batches.pop(0))
@@ -127,6 +133,8 @@ def _start_replay(body: DetectorBody, folder: Path, secret: bytes) -> _Replay | 
 
 def _reason_uncovered(body: DetectorBody, folder: Path, oldest: int) -> str:
     versions = body.versions
+    if isinstance(body.rows, UnsetType):
+        return NO_BASIS
     rows = body.rows
     if versions["detect"] != str(DETECT_VERSION):
         return OTHER_VERSION
@@ -138,6 +146,13 @@ def _reason_uncovered(body: DetectorBody, folder: Path, oldest: int) -> str:
     if body.incident.kind != IncidentKind.SILENCE and not file.with_suffix(".opinions").exists():
         return NO_VERDICTS
     return NO_ROWS if rows.first <= rows.last and oldest > rows.first else ""
+
+
+def get_rows(body: DetectorBody) -> EvidenceRows:
+    """Return the rows of an opened body. Raises ValueError on a sealed one."""
+    if isinstance(body.rows, UnsetType):
+        raise ValueError("the rows of the entry are sealed: open its basis first")
+    return body.rows
 
 
 def _comparable_record(incident: Incident, name: str) -> IncidentRecord:

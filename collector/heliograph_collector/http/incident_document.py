@@ -170,7 +170,6 @@ def _build_evidence(entry: LogEntry, body: DetectorBody) -> EvidenceDocument:
     return EvidenceDocument(
         entry=entry.number,
         hash=entry.hash,
-        rows=body.rows,
         window=body.window,
         versions=body.versions,
     )

@@ -25,10 +25,12 @@ from heliograph_collector.incidents.operator_entries import find_flaw
 from heliograph_collector.incidents.published.incident import EvidenceRows, EvidenceWindow
 from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
 from heliograph_collector.incidents.record import format_timestamp, incident_record
+from heliograph_collector.incidents.sealed_basis import seal_basis
 from heliograph_collector.incidents.state import DETECTOR, EMPTY_HEAD, OPERATOR
 from heliograph_collector.model.thresholds import DETECT_VERSION
 
-FORMAT = 1
+FORMAT = 2  # since 2 the detector's rows and exact times are sealed (sealed_basis.py)
+_FORMATS = (1, FORMAT)
 MAX_LINE = 262_144
 
 
@@ -61,7 +63,9 @@ def canonical_json(value: Mapping[str, object]) -> bytes:
 
 
 def build_line(number: int, previous_hash: str, body: EntryBody, key: SigningKey) -> bytes:
-    """Build entry `number`, from 1, without a newline."""
+    """Build entry `number`, from 1, without a newline; what reproduces it is sealed."""
+    if isinstance(body, DetectorBody):
+        body = seal_basis(body, key)
     unsigned = {
         "format": FORMAT,
         "number": number,
@@ -123,7 +127,7 @@ def _check_line(line: bytes, number: int, previous_hash: str, public: bytes) -> 
     """Check a line against the line before; return its body. Raises _BadLineError."""
     entry = _parse_line(line)
     signature = entry.pop("signature", "")
-    if entry.get("format") != FORMAT:
+    if entry.get("format") not in _FORMATS:
         raise _BadLineError("it is of a format that this version does not know")
     if entry.get("number") != number:
         raise _BadLineError(f"it says it is entry {entry.get('number')}")

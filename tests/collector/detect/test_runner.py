@@ -9,9 +9,11 @@ from random import Random
 import pytest
 
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.detect.reproduce import get_rows
 from heliograph_collector.detect.runner import LogUnusableError
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
 from heliograph_collector.incidents.published.log import DetectorBody
+from heliograph_collector.incidents.sealed_basis import open_basis
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
     Fault,
@@ -70,7 +72,7 @@ async def test_cut_is_logged_closed_and_reproducible(tmp_path: Path) -> None:
         for entry in run.detector.book.entries:  # each names what reproduces it
             assert isinstance(entry.body, DetectorBody)
             assert entry.body.versions["state"][:16] in states
-            rows = entry.body.rows
+            rows = get_rows(open_basis(entry.body, KEY))
             assert 0 < rows.first <= rows.last <= run.journal.position
 
 

@@ -1,13 +1,15 @@
 """The log is proved by anybody, and the first bad entry is named."""
 
+import base64
 import json
 from dataclasses import replace
 from pathlib import Path
 from random import Random
 
+import msgspec
 import pytest
 
-from heliograph.keys import SigningKey
+from heliograph.keys import ALERT, SigningKey
 from heliograph_collector.cli import main
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
@@ -17,6 +19,7 @@ from heliograph_collector.incidents.log_file import (
     AlertLogError,
     EntryBasis,
     body_of,
+    build_line,
     canonical_json,
     entry_body,
     hash_of,
@@ -24,6 +27,8 @@ from heliograph_collector.incidents.log_file import (
     verify_lines,
 )
 from heliograph_collector.incidents.published.log import DetectorBody
+from heliograph_collector.incidents.record import format_timestamp
+from heliograph_collector.incidents.sealed_basis import SealedBasisError, open_basis
 from heliograph_collector.incidents.state import EMPTY_HEAD
 from support.presence_model import KZ, Cut, at, country, live, world
 
@@ -52,8 +57,41 @@ def test_log_is_verified_after_every_append(tmp_path: Path, incident: Incident) 
     assert proof.entries == 3
     assert verify_lines(read_lines(file), KEY.public, proof.head) == proof
     first = body_of(next(read_lines(file)))
-    assert first == _bodies(incident, 1)[0]
-    assert json.loads(next(read_lines(file)))["body"]["rows"] == {"first": 1, "last": 900}
+    assert isinstance(first, DetectorBody)
+    assert open_basis(first, KEY) == _bodies(incident, 1)[0]
+    with pytest.raises(SealedBasisError):
+        open_basis(first, OTHER)
+
+
+def test_no_line_tells_rows_or_microseconds(tmp_path: Path, incident: Incident) -> None:
+    """The rows between two entries are counted by nobody else, and sizes tell nothing either."""
+    revision = Revision(IncidentChange.SUSPECTED, incident, False)
+    lines = []
+    for last, late in ((7, ()), (123_456_789, ()), (900, [(800, at(1))])):
+        basis = EntryBasis(1, last, at(0) + 1, at(7_200) + 1, {}, late)
+        lines.append(build_line(1, EMPTY_HEAD, entry_body(revision, basis, at(7_200) + 123), KEY))
+    assert len({len(line) for line in lines}) == 1
+    for line in lines:
+        body = json.loads(line)["body"]
+        assert "rows" not in body
+        assert body["at"].endswith(".000000Z")
+        assert body["window"] == {
+            "since": format_timestamp(at(0)), "until": format_timestamp(at(7_201))
+        }  # fmt: skip
+
+
+def test_lines_of_format_1_are_still_verified_and_read(incident: Incident) -> None:
+    """As an earlier version signed them."""
+    body = _bodies(incident, 1)[0]
+    unsigned = {
+        "format": 1, "number": 1, "before": EMPTY_HEAD, "body": msgspec.to_builtins(body),
+    }  # fmt: skip
+    signature = base64.b64encode(KEY.sign(ALERT, canonical_json(unsigned))).decode()
+    old = canonical_json(unsigned | {"signature": signature})
+    new = build_line(2, hash_of(old), body, KEY)
+    assert verify_lines([old, new], KEY.public).entries == 2
+    assert body_of(old) == body
+    assert json.loads(new)["format"] == 2
 
 
 def test_tampering_is_found_at_its_entry(tmp_path: Path, incident: Incident) -> None:

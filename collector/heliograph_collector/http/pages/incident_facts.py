@@ -229,7 +229,6 @@ class EvidenceRow:
 
     entry: int
     hash: str
-    rows: str
     window: str
     versions: str
 
@@ -240,7 +239,6 @@ def build_evidence(evidence: EvidenceDocument) -> EvidenceRow:
     return EvidenceRow(
         entry=evidence.entry,
         hash=evidence.hash,
-        rows=f"{evidence.rows.first}\N{EN DASH}{evidence.rows.last}",
         window=f"{since:%Y-%m-%d %H:%M:%S}\N{EN DASH}{until:%H:%M:%S}",
         versions=", ".join(f"{n} {v[:12]}" for n, v in evidence.versions.items()),
     )

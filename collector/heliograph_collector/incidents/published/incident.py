@@ -98,11 +98,10 @@ class EvidenceWindow(Struct, frozen=True, kw_only=True):
 
 
 class EvidenceDocument(Struct, frozen=True, kw_only=True):
-    """The input that reproduces an entry."""
+    """The input that reproduces an entry, which its line in the log holds sealed."""
 
     entry: EntryNumber
     hash: HexHash
-    rows: EvidenceRows
     window: EvidenceWindow
     versions: Annotated[dict[str, str], Meta(description="Of code and data, by name.")]
 

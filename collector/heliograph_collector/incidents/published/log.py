@@ -6,7 +6,7 @@ here, and a field that older lines lack needs a default.
 
 from typing import Annotated, Literal
 
-from msgspec import Meta, Raw, Struct
+from msgspec import UNSET, Meta, Raw, Struct, UnsetType
 
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
@@ -78,9 +78,13 @@ class DetectorBody(Struct, frozen=True, kw_only=True):
     change: str
     alert: bool
     incident: IncidentRecord
-    rows: EvidenceRows
+    rows: EvidenceRows | UnsetType = UNSET
     window: EvidenceWindow
     versions: dict[str, str]
+    sealed: Annotated[
+        str | UnsetType,
+        Meta(description="Journal rows and exact times, for the operator; base64."),
+    ] = UNSET
 
 
 class OperatorBody(Struct, frozen=True, kw_only=True):
@@ -102,7 +106,7 @@ EntryBody = DetectorBody | OperatorBody
 class LogEntryDocument(Struct, frozen=True, kw_only=True):
     """One line of the log."""
 
-    format: Literal[1]
+    format: Literal[1, 2]
     number: EntryNumber
     before: HexHash
     body: Annotated[
