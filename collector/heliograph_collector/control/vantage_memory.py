@@ -44,6 +44,7 @@ class VantageMemory:
     online_us: int = 0  # when they last did not
     # What the facts come to, for questions about other vantages of the network:
     own_issuer: str = ""  # a private issuer of all neutral names, or of all names
+    private_issuers: frozenset[str] = frozenset()  # that it met at any name
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
 
     def update(self, record: ReceivedMeasurement) -> bool:
@@ -70,6 +71,7 @@ class VantageMemory:
         if record.measurement.experiment == ANCHORS:
             self._note_link(record.link, at_us)
         self.own_issuer = self._find_own_issuer()
+        self.private_issuers = frozenset(c.issuer for _, c in self.chains.values()) - {""}
         self.sees_selection = any(chain.is_verified for chain in self._list_telling_chains())
         return before != self._summarize()
 

@@ -64,6 +64,7 @@ class VantageProfiles:
         memory = self._vantages.get(topic) or self._add_vantage(topic, record)
         self._vantages.move_to_end(topic)
         self._remaining_weight += memory.weight
+        private_issuers = memory.private_issuers
         is_changed = memory.update(record)
         self._remaining_weight -= memory.weight
         if memory.is_established:  # the last heard stands last
@@ -72,7 +73,10 @@ class VantageProfiles:
             voters[record.pseudonym] = topic
         self._latest_us = max(self._latest_us, record.received_us)
         self._forget_old()
-        return tuple(self._list_changed(record, is_changed=is_changed))
+        changed_topics = [make_vantage_topic(record)] if is_changed else []
+        if memory.private_issuers != private_issuers:
+            changed_topics.append(make_issuer_topic(record))
+        return tuple(changed_topics)
 
     def _add_vantage(self, topic: Topic, record: ReceivedMeasurement) -> VantageMemory:
         """Add a memory in place of the oldest epoch's, so that one agent cannot fill them all."""
@@ -105,12 +109,6 @@ class VantageProfiles:
 
     def count_vantages(self) -> int:
         return len(self._vantages)
-
-    def _list_changed(self, record: ReceivedMeasurement, *, is_changed: bool) -> Iterator[Topic]:
-        if is_changed:
-            yield make_vantage_topic(record)
-        if list_private_issuers(record.measurement):
-            yield make_issuer_topic(record)
 
     def _is_issuer_shared(self, network: Topic, issuer: str) -> bool:
         """Return whether an issuer is of the network, and of no house or server in it."""
