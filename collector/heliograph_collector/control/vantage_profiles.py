@@ -17,8 +17,12 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 
 from heliograph.observation import Link
-from heliograph_collector.control.target_key import OBSERVATIONS_KEPT
-from heliograph_collector.control.vantage_facts import list_private_issuers
+from heliograph_collector.control.target_key import OBSERVATIONS_KEPT, WINDOW_US
+from heliograph_collector.control.vantage_facts import (
+    AnswerKind,
+    extract_facts,
+    list_private_issuers,
+)
 from heliograph_collector.control.vantage_memory import KEPT_US, VantageMemory
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
@@ -100,6 +104,7 @@ class VantageProfiles:
         issuers = islice(sorted(list_private_issuers(record.measurement)), ISSUERS_ASKED)
         return VantageProfile(
             resolver_network=memory.resolver_network,
+            own_filter=True if self._is_lie_of_house(memory, record) else None,
             own_interceptor_issuer=memory.own_issuer,
             shared_issuers=frozenset(i for i in issuers if self._is_issuer_shared(network, i)),
             fake_addresses=memory.has_fake_addresses(),
@@ -122,11 +127,36 @@ class VantageProfiles:
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
         """Yield the established vantages of a network that would see the issuer choose names."""
+        for memory in self._iter_established(network):
+            if memory.sees_selection and memory.own_issuer != issuer:
+                yield memory
+
+    def _iter_established(self, network: Topic) -> Iterator[VantageMemory]:
         voters = self._voters.get(network, {})
         for topic in islice(reversed(voters.values()), VANTAGES_ASKED):
-            memory = self._vantages[topic]
-            if memory.is_established and memory.sees_selection and memory.own_issuer != issuer:
-                yield memory
+            if self._vantages[topic].is_established:
+                yield self._vantages[topic]
+
+    def _is_lie_of_house(self, memory: VantageMemory, record: ReceivedMeasurement) -> bool:
+        """Return whether the same resolver tells the truth to all others that ask for the name.
+
+        Then somebody between the resolver and this vantage lies: a school, an office, a house.
+        """
+        if not memory.resolver_network:
+            return False
+        answers = extract_facts(record.measurement).answers
+        names = {name for name, kind in answers.items() if kind is AnswerKind.FALSE}
+        told: list[VantageMemory] = []
+        for other in self._iter_established(_network_of(memory)) if names else ():
+            if other is memory or other.resolver_network != memory.resolver_network:
+                continue
+            kinds = {other.answers[n][1] for n in names if n in other.answers}
+            if AnswerKind.FALSE in kinds:
+                return False
+            times_us = [other.answers[n][0] for n in names if n in other.answers]
+            if times_us and min(times_us) >= record.started_us - WINDOW_US:
+                told.append(other)
+        return _count_prefixes(told) >= MIN_PREFIXES
 
     def _note_server_issuers(self, record: ReceivedMeasurement) -> None:
         """Note what a control met; its own country's network may intercept its TLS as well."""

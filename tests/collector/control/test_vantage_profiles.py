@@ -255,17 +255,38 @@ def test_portal_of_a_hotel_answers_for_all_until_the_login() -> None:
     assert count_blocked(assess(controls(0), stream, controls(31), after)) == 1
 
 
-def test_profile_knows_the_resolvers_network_and_ends_with_the_epoch() -> None:
+def whoami(nym: str = "volunteer", network: str = "192.0.2.0/24") -> ReceivedMeasurement:
     steps = {"whoami_system": [{"system A whoami.example": "192.0.2.0"}]}
-    record = measure(NAMES[0], steps, 0, experiment="dns_integrity")
+    record = measure(NAMES[4], steps, 0, nym, experiment="dns_integrity")
     (lookup,) = record.measurement.observations
     assert lookup.dns is not None
-    answer = DnsAnswer(type="A", data="192.0.2.0/24")
+    answer = DnsAnswer(type="A", data=network)
     lookup = replace(lookup, dns=replace(lookup.dns, answers=(answer,)))
-    record = replace(record, measurement=replace(record.measurement, observations=(lookup,)))
-    assert read_profile(record).resolver_network == "192.0.2.0/24"
+    return replace(record, measurement=replace(record.measurement, observations=(lookup,)))
+
+
+def test_profile_knows_the_resolvers_network_and_ends_with_the_epoch() -> None:
+    assert read_profile(whoami()).resolver_network == "192.0.2.0/24"
     moved = measure(NAMES[0], DENIED, 1, epoch="e2")
-    assert read_profile(record, moved).resolver_network == ""
+    assert read_profile(whoami(), moved).resolver_network == ""
+
+
+@pytest.mark.parametrize(
+    ("others", "networks", "blocked"),
+    [
+        ([page(NAMES[0], "9.8.7.0")] * 3, ["192.0.2.0/24"] * 3, 0),
+        ([page(NAMES[0], "9.8.7.0")] * 3, ["192.0.2.0/24"] * 2 + ["8.8.8.0/24"], 1),
+        ([page(NAMES[0], "9.8.7.0")] * 3 + [DENIED], ["192.0.2.0/24"] * 4, 2),
+    ],
+    ids=["a school denies", "too few ask the same resolver", "the resolver lies to two"],
+)
+def test_house_denies_what_the_same_resolver_tells_others(
+    others: list[Steps], networks: list[str], blocked: int
+) -> None:
+    stream = [whoami()]
+    for i, (steps, network) in enumerate(zip(others, networks, strict=True)):
+        stream += [whoami(f"n{i}", network), measure(NAMES[0], steps, 1, f"n{i}")]
+    assert count_blocked(assess(controls(0), [*stream, measure(NAMES[0], DENIED, 2)])) == blocked
 
 
 def test_memory_is_bounded_and_ends_after_thirty_days() -> None:
