@@ -115,6 +115,14 @@ class Arrival:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Reference:
+    """Record what a page points at, without query, fragment and identifiers."""
+
+    element: str  # iframe, refresh, script, form, a …; comment, counter
+    address: str  # scheme, host and path, a relative path, or the counter's number
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
     """Record one HTTP exchange."""
 
@@ -131,6 +139,7 @@ class Http:
     header_names: tuple[str, ...] = ()  # of the reply, in lower case and sorted; never the values
     text: str = ""  # the first visible text of a cleartext page, without addresses
     arrivals: tuple[Arrival, ...] = ()  # progress of the body, where the step recorded it
+    references: tuple[Reference, ...] = ()  # of a cleartext page, what loads by itself first
     # beginning of a cleartext page's source, where an import has it
     markup: str = field(default="", repr=False, compare=False, metadata=NOT_ENCODED)
 

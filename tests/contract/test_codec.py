@@ -64,6 +64,7 @@ BY_TYPE[o.Certificate] = made(
 )
 BY_TYPE[o.Tls] = made(o.Tls, server_name=text, alert=st.none() | st.integers(0, 255))
 BY_TYPE[o.Arrival] = made(o.Arrival)
+BY_TYPE[o.Reference] = made(o.Reference, address=text)
 BY_TYPE[o.Http] = made(o.Http, url=text, title=text, server=text, location=text, body_bytes=u64)
 BY_TYPE[o.Exchange] = made(o.Exchange)
 BY_TYPE[o.Hop] = made(o.Hop)

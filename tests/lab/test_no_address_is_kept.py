@@ -20,14 +20,16 @@ pytestmark = pytest.mark.lab
 ABROAD, HOME = "45.90.77.1", "45.90.77.231"
 ABROAD6, HOME6 = "2a0c:77ab:cd01:2::1", "2a0c:77ab:cd01:2:e7e7:4d3c:2b1a:f00d"
 DOOR, PAGES, ASKED, NAMES = f"{ABROAD}:7443", f"{ABROAD}:8080", 8_000, f"{ABROAD}:53"
-# Whatever is asked there tells everywhere who asked: in the head, the title, the text, a link.
+# Whatever is asked there tells everywhere who asked: in the head, title, text, a link, a frame.
 WHO = f"""
 import asyncio, dns.message, dns.rrset
 
 async def page(reader, writer):
     who = writer.get_extra_info("peername")[0]
     await reader.readuntil(b"\\r\\n\\r\\n")
-    body = f"<html><title>Blocked for {{who}}</title><p>Your address {{who}} was noted.</p></html>"
+    body = (f"<html><title>Blocked for {{who}}</title><p>Your address {{who}} was noted.</p>"
+            f"<iframe src='http://{{who}}/{{who}}?ip={{who}}'></iframe><img src='/ip/{{who}}.png'>"
+            f"<form action='//portal.example/{{who}}/login?ip={{who}}'></form></html>")
     head = [f"HTTP/1.1 403 No {{who}}", f"Server: wall/{{who}}", f"X-Client-IP: {{who}}",
             f"Location: http://blocked.example/?from={{who}}", "Content-Type: text/html",
             f"Content-Length: {{len(body)}}", "Connection: close", "", body]
@@ -136,6 +138,7 @@ def test_no_byte_of_either_side_holds_an_address_of_the_volunteer(
     batches = _opened(data / "journal.db")
     assert told[2].count("Blocked for ") >= 2, "both families were shown their address"
     assert "who-am-i.example" in told[2]
+    assert any(b"//portal.example/" in plain for plain in batches), "no reference was reported"
     for number, plain in enumerate((*batches, *map(str.encode, told), said.encode())):
         assert leaks(plain, exact=True) == [], f"plain {number}"
     files = [file for file in tmp_path.rglob("*") if file.is_file()]

@@ -27,6 +27,7 @@ from heliograph.observation import (
     Link,
     Measurement,
     Observation,
+    Reference,
     Tcp,
     Tls,
     Udp,
@@ -278,10 +279,12 @@ def _http(word: str, argument: str, outcome: object) -> Observation:
     status = outcome if isinstance(outcome, int) else facts.get("status", 0)
     arrivals = (Arrival(at_us=int(s * 1e6), bytes=n) for s, n in facts.get("arrivals", ()))
     same = {name: facts[name] for name in _SAME_IN_HTTP if name in facts}
+    references = (Reference(element=e, address=a) for e, a in facts.get("references", ()))
     page = Http(
         method="GET", url=argument or f"https://{HOST}/", status=status,
         body_bytes=facts.get("bytes", 0), body_sha256=facts.get("sha256", ""),
-        header_names=tuple(facts.get("headers", ())), arrivals=tuple(arrivals), **same,
+        header_names=tuple(facts.get("headers", ())), arrivals=tuple(arrivals),
+        references=tuple(references), **same,
     )  # fmt: skip
     operation = Operation.HTTP_ROUND_TRIP if word == "http" else Operation.READ_BODY
     duration_us = int(facts.get("seconds", 0) * 1e6) or 1

@@ -21,6 +21,7 @@ from heliograph.observation import (
     DnsReply,
     Http,
     Observation,
+    Reference,
     Tcp,
     Tls,
     Udp,
@@ -36,7 +37,7 @@ _CANDIDATE = re.compile(
 )
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _Record = TypeVar(
-    "_Record", Observation, Dns, DnsAnswer, DnsReply, Tcp, Udp, Tls, Certificate, Http
+    "_Record", Observation, Dns, DnsAnswer, DnsReply, Tcp, Udp, Tls, Certificate, Http, Reference
 )
 
 
@@ -147,6 +148,9 @@ class Scrubber:
             location=self.scrub_url(http.location),
             text=self.scrub_page(http.text),
             header_names=tuple(map(self.scrub_page, http.header_names)),
+            references=tuple(
+                _change(r, address=self.scrub_url(r.address)) for r in http.references
+            ),
         )
 
 
@@ -162,7 +166,10 @@ def _replace_addresses(value: str, secret: frozenset[Address] | None) -> str:
 
     def replace_match(match: re.Match[str]) -> str:
         address = _parse_address(match[0])
-        is_secret = address is not None and (secret is None or address in secret)
+        if address is None:
+            return match[0]
+        # `::` is nobody's, and separates words in titles.
+        is_secret = not address.is_unspecified if secret is None else address in secret
         return MARK if is_secret else match[0]
 
     return _CANDIDATE.sub(replace_match, value)

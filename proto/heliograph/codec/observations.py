@@ -13,6 +13,7 @@ MAX_LATER = 16
 MAX_CHAIN = 16
 MAX_HEADERS = 64
 MAX_ARRIVALS = 64
+MAX_REFERENCES = 32
 MAX_DIFFERENCES = 32
 
 
@@ -108,6 +109,7 @@ def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
 def _http_from_pb(h: opb.HttpFacts) -> o.Http:
     check_count("http.header_names", h.header_names, MAX_HEADERS)
     check_count("http.arrivals", h.arrivals, MAX_ARRIVALS)
+    check_count("http.references", h.references, MAX_REFERENCES)
     return o.Http(
         method=check_lines("http.method", h.method),
         url=check_lines("http.url", h.url),
@@ -122,6 +124,13 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
         header_names=tuple(check_lines("http.header_names", name, 128) for name in h.header_names),
         text=check_lines("http.text", h.text),
         arrivals=tuple(o.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals),
+        references=tuple(
+            o.Reference(
+                element=check_lines("http.references.element", r.element, 32),
+                address=check_lines("http.references.address", r.address, 256),
+            )
+            for r in h.references
+        ),
     )
 
 

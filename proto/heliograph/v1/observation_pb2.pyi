@@ -337,6 +337,7 @@ class HttpFacts(_message.Message):
     HEADER_NAMES_FIELD_NUMBER: _builtins.int
     TEXT_FIELD_NUMBER: _builtins.int
     ARRIVALS_FIELD_NUMBER: _builtins.int
+    REFERENCES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     url: _builtins.str
     status: _builtins.int
@@ -360,6 +361,10 @@ class HttpFacts(_message.Message):
     def arrivals(self) -> _containers.RepeatedCompositeFieldContainer[Global___Arrival]:
         """how the body came"""
 
+    @_builtins.property
+    def references(self) -> _containers.RepeatedCompositeFieldContainer[Global___Reference]:
+        """of a page in clear, what loads by itself first"""
+
     def __init__(
         self,
         *,
@@ -376,14 +381,41 @@ class HttpFacts(_message.Message):
         header_names: _abc.Iterable[_builtins.str] | None = ...,
         text: _builtins.str = ...,
         arrivals: _abc.Iterable[Global___Arrival] | None = ...,
+        references: _abc.Iterable[Global___Reference] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "header_names", b"header_names", "location", b"location", "method", b"method", "server", b"server", "status", b"status", "text", b"text", "title", b"title", "truncated", b"truncated", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "header_names", b"header_names", "location", b"location", "method", b"method", "references", b"references", "server", b"server", "status", b"status", "text", b"text", "title", b"title", "truncated", b"truncated", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___HttpFacts: _TypeAlias = HttpFacts  # noqa: Y015
+
+@_typing.final
+class Reference(_message.Message):
+    """What a page points at, scrubbed of addresses of the volunteer."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ELEMENT_FIELD_NUMBER: _builtins.int
+    ADDRESS_FIELD_NUMBER: _builtins.int
+    element: _builtins.str
+    """iframe, refresh, script, form, a …; comment, counter"""
+    address: _builtins.str
+    """scheme, host and path without a query; or the counter's number"""
+    def __init__(
+        self,
+        *,
+        element: _builtins.str = ...,
+        address: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["address", b"address", "element", b"element"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___Reference: _TypeAlias = Reference  # noqa: Y015
 
 @_typing.final
 class Arrival(_message.Message):

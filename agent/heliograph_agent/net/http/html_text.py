@@ -36,7 +36,7 @@ def extract_title(body: bytes, content_type: str = "") -> str:
     kind = content_type.partition(";")[0].strip().lower()
     if kind and "html" not in kind:
         return ""
-    page_text = _decode(body[:_WINDOW], content_type)
+    page_text = decode_page(body, content_type)
     start = _TITLE.search(page_text)
     if start is None:
         return ""
@@ -50,7 +50,7 @@ def extract_text(body: bytes, content_type: str = "") -> str:
     kind = content_type.partition(";")[0].strip().lower()
     if kind and "html" not in kind and kind != "text/plain":
         return ""
-    page_text = _decode(body[:_WINDOW], content_type)
+    page_text = decode_page(body, content_type)
     return make_single_line(
         page_text if kind == "text/plain" else html.unescape(_visible_text(page_text)), MAX_TEXT
     )
@@ -62,15 +62,16 @@ def make_single_line(content: str, limit: int) -> str:
     A cut never leaves the beginning of an address, because the scrubber, which runs later, could
     not recognize it.
     """
-    window = _truncate(content, 8 * limit)
+    window = truncate(content, 8 * limit)
     max_words = limit // 2 + 1  # words and blanks that can fill the line
     line = " ".join(window.split(None, max_words)[:max_words])
     if not line.isprintable():
         line = " ".join("".join(c if c.isprintable() else " " for c in window).split())
-    return _truncate(line, limit).strip()
+    return truncate(line, limit).strip()
 
 
-def _truncate(content: str, limit: int) -> str:
+def truncate(content: str, limit: int) -> str:
+    """Cut a text, and never within an address, which the scrubber could not recognize."""
     return content if len(content) <= limit else content[:limit].rstrip(_IN_ADDRESSES)
 
 
@@ -111,7 +112,9 @@ def _skip_element(markup: str, tag: re.Match[str]) -> int:
     return offset + len(end) if offset >= 0 else -1
 
 
-def _decode(window: bytes, content_type: str) -> str:
+def decode_page(body: bytes, content_type: str) -> str:
+    """Decode the beginning of a page by its byte order mark or by the charset it names."""
+    window = body[:_WINDOW]
     for mark, name in _BYTE_ORDER_MARKS:
         if window.startswith(mark):
             return window[len(mark) :].decode(name, "replace")

@@ -14,6 +14,7 @@ from heliograph.failure import Failure
 from heliograph.observation import Arrival, Http
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.html_text import extract_text, extract_title, make_single_line
+from heliograph_agent.net.http.page_references import extract_references
 from heliograph_agent.net.http.response_parser import (
     NotHttpError,
     ResponseBody,
@@ -151,6 +152,7 @@ class Http1Exchange:
             body_sha256=self._digest.hexdigest(),
             truncated=self._truncated,
             text=extract_text(page, content_type) if self._in_clear else "",
+            references=extract_references(page, content_type) if self._in_clear else (),
             arrivals=tuple(self._arrivals),
         )
         return {"http": http}

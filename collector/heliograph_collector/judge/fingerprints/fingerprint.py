@@ -135,7 +135,7 @@ def _find_in_body(pattern: Pattern, page: PageText) -> bool:
         return False  # most patterns end here
     if _is_own_host(pattern, page):
         return False
-    if page.markup and pattern.find_in(page.markup):
+    if pattern.find_in(page.source):
         return True
     if pattern.host:
         return pattern.find_in(page.location)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from urllib.parse import urlsplit
 
-from heliograph.observation import Http
+from heliograph.observation import Http, Reference
 
 MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earlier; assumed
 UNREAD_BYTES = 48 * 1024  # assumed: styles and scripts of a page with little text
@@ -49,13 +49,21 @@ def _drop_scripts(markup: str) -> str:
 
 @dataclass(frozen=True)
 class PageText:
-    """An HTTP answer in normal form; markup is empty where only an excerpt was kept."""
+    """An HTTP answer in normal form.
+
+    `markup` is the source, empty where only an excerpt was kept; `source` is then drawn from it.
+    """
 
     http: Http
 
     @cached_property
     def markup(self) -> str:
         return normalize_markup(self.http.markup[:MAX_MARKUP])
+
+    @cached_property
+    def source(self) -> str:
+        """Return the source, or one with the title, the text and the references of an excerpt."""
+        return self.markup or normalize_markup(_draw_markup(self.http))
 
     @cached_property
     def words(self) -> str:
@@ -65,7 +73,7 @@ class PageText:
     @cached_property
     def word_set(self) -> frozenset[str]:
         """Return all words of the page, its address of redirection and its tags."""
-        return frozenset(_WORD.findall(f"{self.markup} {self.words} {self.location}"))
+        return frozenset(_WORD.findall(f"{self.source} {self.words} {self.location}"))
 
     @cached_property
     def titles(self) -> frozenset[str]:
@@ -101,6 +109,19 @@ class PageText:
     def host(self) -> str:
         """Return the requested host without `www.`, "" if unknown."""
         return parse_host(self.http.url).removeprefix("www.")
+
+
+def _draw_markup(http: Http) -> str:
+    """Draw what an agent reports of a page as markup, for patterns with tags and addresses."""
+    elements = "".join(map(_draw_element, http.references))
+    return f"<title>{http.title}</title>{http.text}{elements}"
+
+
+def _draw_element(reference: Reference) -> str:
+    if reference.element == "refresh":
+        return f'<meta content="0;url={reference.address}">'
+    attribute = {"a": "href", "link": "href", "form": "action"}.get(reference.element, "src")
+    return f'<{reference.element} {attribute}="{reference.address}">'
 
 
 def parse_host(url: str) -> str:

@@ -76,7 +76,7 @@ class Pattern:
             return value == self.literal
         if self.type is PatternType.PREFIX:
             return value.startswith(self.literal)
-        return self._has_literal(value) if self.host else self.literal in value
+        return self._has_literal(value)
 
     @cached_property
     def host(self) -> str:
@@ -119,16 +119,22 @@ class Pattern:
         return True
 
     def _has_literal(self, value: str) -> bool:
-        """Return whether the address occurs, and is no part of a longer host."""
+        """Return whether the text occurs, and is no part of a longer number or host."""
         at = value.find(self.literal)
         while at >= 0:
-            end = at + len(self.literal)
-            starts = self.literal[0] in "./" or not _BEFORE_HOST.match(value[at - 1 : at])
-            ends = not self.literal.endswith(self.host) or not _AFTER_HOST.match(value, end)
-            if starts and ends:
+            if self._stands_alone(value, at):
                 return True
             at = value.find(self.literal, at + 1)
         return False
+
+    def _stands_alone(self, value: str, at: int) -> bool:
+        end = at + len(self.literal)
+        if self.literal[-1].isdigit() and value[end : end + 1].isdigit():
+            return False  # of another address, counter or article
+        if not self.host:
+            return True
+        starts = self.literal[0] in "./" or not _BEFORE_HOST.match(value[at - 1 : at])
+        return starts and not (self.literal.endswith(self.host) and _AFTER_HOST.match(value, end))
 
 
 def compile_pattern(type_: PatternType, pattern: str) -> Pattern:

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Http
+from heliograph.observation import Http, Reference
 from heliograph_agent.net import StepResult
 from heliograph_agent.net.system_net import SystemNet
 from support.loopback_ca import LoopbackCA
@@ -196,12 +196,14 @@ async def test_end_of_tls_ends_a_body_without_length_only(
 
 
 WORDS = b"<title>Notice</title><p>Access from 203.0.113.9 is denied.</p><script>x</script>"
+FRAME = b"<iframe src='http://10.10.34.34/?from=203.0.113.9'></iframe>"
 
 
 async def test_words_of_a_page_in_clear(opening: Opening) -> None:
     head = b"HTTP/1.0 403 Forbidden\r\nContent-Type: text/html\r\nX-Squid-Error: 1\r\n\r\n"
-    facts = http_of(await fetch(opening, reply(head + WORDS)))
+    facts = http_of(await fetch(opening, reply(head + WORDS + FRAME)))
     assert facts.text == "Access from [scrubbed] is denied."
+    assert facts.references == (Reference(element="iframe", address="http://10.10.34.34/"),)
     assert facts.version == "1.0"
     assert facts.header_names == ("content-type", "x-squid-error")
 
@@ -209,7 +211,7 @@ async def test_words_of_a_page_in_clear(opening: Opening) -> None:
 async def test_words_of_a_page_over_tls_are_not_kept(opening: Opening, web: Nginx) -> None:
     net, trace = opening()
     facts = http_of(await get_secure(net, web.https))
-    assert facts.text == ""
+    assert (facts.text, facts.references) == ("", ())
     assert facts.version == "1.1"
     assert {"content-length", "date", "server"} <= set(facts.header_names)
     assert http_of(await get(net, web.http)).text == "ok"
