@@ -138,7 +138,7 @@ class VantageProfiles:
                 yield self._vantages[topic]
 
     def _is_lie_of_house(self, memory: VantageMemory, record: ReceivedMeasurement) -> bool:
-        """Return whether the same resolver tells the truth to all others that ask for the name.
+        """Return whether the same resolver answers all others truthfully for these names.
 
         Then somebody between the resolver and this vantage lies: a school, an office, a house.
         """
@@ -146,7 +146,7 @@ class VantageProfiles:
             return False
         answers = extract_facts(record.measurement).answers
         names = {name for name, kind in answers.items() if kind is AnswerKind.FALSE}
-        told: list[VantageMemory] = []
+        truthful: list[VantageMemory] = []
         for other in self._iter_established(_network_of(memory)) if names else ():
             if other is memory or other.resolver_network != memory.resolver_network:
                 continue
@@ -155,8 +155,8 @@ class VantageProfiles:
                 return False
             times_us = [other.answers[n][0] for n in names if n in other.answers]
             if times_us and min(times_us) >= record.started_us - WINDOW_US:
-                told.append(other)
-        return _count_prefixes(told) >= MIN_PREFIXES
+                truthful.append(other)
+        return _count_prefixes(truthful) >= MIN_PREFIXES
 
     def _note_server_issuers(self, record: ReceivedMeasurement) -> None:
         """Note what a control met; its own country's network may intercept its TLS as well."""
