@@ -127,7 +127,7 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
         references=tuple(
             o.Reference(
                 element=check_lines("http.references.element", r.element, 32),
-                address=check_lines("http.references.address", r.address, 256),
+                address=check_lines("http.references.address", r.address),
             )
             for r in h.references
         ),

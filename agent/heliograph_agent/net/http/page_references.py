@@ -44,6 +44,15 @@ _RAW_TEXT = {
 _REFERENCES = frozenset(("src", "href", "action", "formaction", "data", "background", "poster"))
 _LEADING = frozenset(("iframe", "frame", "refresh", "embed", "object"))
 _ANCHORS = frozenset(("a", "area"))
+_OTHER = "other"  # a page may make up elements, and name its visitor by them
+_ELEMENTS = frozenset(
+    (
+        *_LEADING,
+        *_ANCHORS,
+        *("base", "body", "button", "comment", "form", "img", "input", "link", "meta"),
+        *("script", "source", "style"),
+    )
+)
 _REFRESH = re.compile(r"url\s{0,8}=\s{0,8}[\"']?([^\"'>]+)", re.IGNORECASE)
 _ABSOLUTE = re.compile(
     r"(?:\bhttps?:|(?<=[\"'(=]))//[\w.\[@-][^\s\"'<>()`\\,]{3,400}", re.IGNORECASE
@@ -85,7 +94,8 @@ def extract_references(body: bytes, content_type: str = "") -> tuple[Reference, 
         if is_short or element not in _ANCHORS:
             address = normalize_address(value)
             if address:
-                references[Reference(element=element, address=address)] = None
+                name = element if element in _ELEMENTS else _OTHER
+                references[Reference(element=name, address=address)] = None
     return tuple(_select(sorted(references, key=_rank)))
 
 

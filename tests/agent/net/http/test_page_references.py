@@ -49,6 +49,7 @@ def list_references(markup: str, content_type: str = "text/html") -> list[str]:
         ("<iframe src='http://&#49;0.10.34.34/'>", ["iframe http://10.10.34.34/"]),
         ("<iframe src='http://[::ffff:10.10.34.34]/'>", ["iframe http://10.10.34.34/"]),
         ("<iframe src='h\ntt\tp:\\\\b.example\\x'>", ["iframe http://b.example/x"]),
+        ("<u77011234567 src='//b.example/n'>", ["other http://b.example/n"]),
         ("<iframe src='http://b.example/n'", ["iframe http://b.example/n"]),
         ("<textarea><iframe src='http://b.example/'></textarea><title><img src=x></title>", []),
         ("<a href='mailto:me@b.example'>x</a><a href='tel:+7701'>y</a><img src='data:x'>", []),

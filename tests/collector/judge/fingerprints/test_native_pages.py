@@ -133,6 +133,12 @@ def test_what_the_control_is_shown_too_is_no_sign() -> None:
     assert compare_pages(page, report_page("<title>Home</title>")) is Likeness.BLOCK
 
 
+def test_no_page_makes_a_measurement_too_long_for_the_collector() -> None:
+    """What replaces an address may be longer than the address."""
+    page = report_page("".join(f"<img src='/{n}{'/::1' * 48}'>" for n in range(40)))
+    assert "[scrubbed]" in page.references[0].address
+
+
 def test_a_site_may_point_at_itself() -> None:
     reference = Reference(element="script", address="https://eais.rkn.gov.ru/x.js")
     own = Http(method="GET", url="http://eais.rkn.gov.ru/", status=200, references=(reference,))
