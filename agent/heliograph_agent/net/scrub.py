@@ -149,7 +149,8 @@ class Scrubber:
             text=self.scrub_page(http.text),
             header_names=tuple(map(self.scrub_page, http.header_names)),
             references=tuple(
-                _change(r, address=self.scrub_url(r.address)) for r in http.references
+                _change(reference, address=self.scrub_url(reference.address))
+                for reference in http.references
             ),
         )
 

@@ -89,7 +89,7 @@ def extract_references(body: bytes, content_type: str = "") -> tuple[Reference, 
     markup = decode_page(body, content_type)
     is_short = len(extract_text(body, content_type)) < _SHORT_TEXT
     counters = _COUNTER.findall(markup)[:_MAX_COUNTERS]
-    references = dict.fromkeys(Reference(element="counter", address=c) for c in counters)
+    references = dict.fromkeys(Reference(element="counter", address=number) for number in counters)
     for element, value in islice(_iterate_references(markup), _MAX_READ):
         if is_short or element not in _ANCHORS:
             address = normalize_address(value)
@@ -133,8 +133,8 @@ def _iterate_references(markup: str) -> Iterator[tuple[str, str]]:
 
 
 def _find_or_end(markup: str, text: str, offset: int) -> int:
-    found = markup.find(text, offset)
-    return found if found >= 0 else len(markup)
+    position = markup.find(text, offset)
+    return position if position >= 0 else len(markup)
 
 
 def _find_tag_end(markup: str, offset: int) -> int:
