@@ -3,6 +3,7 @@
 import csv
 import io
 from dataclasses import replace
+from itertools import combinations
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 from heliograph_collector.http.api.aggregation import COUNT_NAMES
 from heliograph_collector.model.records import JudgedMeasurement, Verdict, VerdictState
 from heliograph_collector.model.seniority import Seniority
+from heliograph_collector.store.aggregation import AXES, GRAINS
 from heliograph_collector.store.clickhouse import TooMuchError
 from heliograph_collector.store.store import Store
 from support.fake_feed import NOW_US, World
@@ -189,3 +191,43 @@ async def test_too_much_is_a_problem_too(serve: Serve) -> None:
     too_much = raising(TooMuchError("More than 10000 rows: ask for a shorter time."))
     client = await serve(World().feed(totals=too_much))
     assert (await client.problem("/api/v1/aggregation"))["title"] == "Too much"
+
+
+async def read_all_axes(serve: Serve, judged: Store) -> dict[str, str]:
+    """Every pair of axes at every grain, with its ETag and length."""
+    questions = [
+        f"axis_x={x}&axis_y={y}&time_grain={grain}" for x, y in combinations(AXES, 2)
+        for grain in (GRAINS if x == AXES[0] else GRAINS[:1])
+    ]  # fmt: skip
+    questions += [f"axis_x={x}" for x in AXES] + ["", "probe_asn=77", f"input={URL}", "format=CSV"]
+    world = World()
+    world.clock.wall += 2 * 86_400 * US
+    client = await serve(world.feed(totals=judged.totals, targets=(URL,)))
+    answers = {}
+    for question in questions:
+        async with client.get(f"/api/v1/aggregation?{JANUARY}&{question}") as answer:
+            assert answer.status == 200, await answer.text()
+            answers[question] = f"{answer.headers['ETag']} {await answer.text()}"
+    return answers
+
+
+@pytest.mark.parametrize(
+    ("number", "asn", "verdict"),
+    [(40, 77, blocked()), (140, 77, PAGE), (140, 9198, DOWN)],
+    ids=["network", "page-in-a-network", "state-of-a-page"],
+)
+async def test_few_more_change_no_answer(
+    serve: Serve, judged: Store, number: int, asn: int, verdict: Verdict
+) -> None:
+    """The adversary reads all axes and grains before and after four people come."""
+    before = await read_all_axes(serve, judged)
+    vantage = replace(taken(0).vantage, asn=asn)
+    few = crowd(verdict, number + 20, 4, vantage=vantage)
+    await judged.insert_block(block(2, 2, *few))
+    after = await read_all_axes(serve, judged)
+    recovered = [question for question in before if before[question] != after[question]]
+    print(f"{len(recovered)} of {len(before)} answers tell of four people")
+    assert recovered == []
+    five = crowd(verdict, number + 30, 5, vantage=vantage)
+    await judged.insert_block(block(3, 3, *five))
+    assert await read_all_axes(serve, judged) != before  # that the store counts at all
