@@ -103,6 +103,7 @@ class OoniHttpResponse(Struct, kw_only=True):
     x_body_sha256: str
     x_title: str
     x_text: str
+    x_references: list[tuple[str, str]]  # elements and addresses
 
 
 class OoniRequest(OoniStep, kw_only=True):

@@ -245,6 +245,7 @@ def _build_response(http: Http) -> OoniHttpResponse:
         x_body_sha256=http.body_sha256,
         x_title=http.title,
         x_text=http.text,
+        x_references=[(r.element, r.address) for r in http.references],
     )
 
 

@@ -205,6 +205,7 @@ class Response(msgspec.Struct, frozen=True):
     x_body_length: int = 0
     x_title: Text256 = ""
     x_text: str = ""
+    x_references: list[list[str]] = []  # pairs of element and address
 
 
 class RequestRow(Row, frozen=True):

@@ -6,10 +6,11 @@ import re
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
-from heliograph.observation import Http
+from heliograph.observation import Http, Reference
 from heliograph_collector.sources.ooni.document import RequestRow, Response
 
 MAX_NAMES = 64
+MAX_REFERENCES = 32
 MAX_VALUE = 2048  # characters of a header's value
 MAX_TITLE = 1024 + len("</title")
 MAX_TEXT = 512  # characters of visible text
@@ -51,7 +52,15 @@ def parse_reply(row: RequestRow, url: str) -> Http:
         truncated=response.body_is_truncated is True,
         header_names=list_header_names(headers),
         text=visible_text,
+        references=_read_references(response) if is_cleartext else (),
         markup=beginning if is_cleartext else "",
+    )
+
+
+def _read_references(response: Response) -> tuple[Reference, ...]:
+    pairs = [pair for pair in response.x_references[:MAX_REFERENCES] if len(pair) == 2]
+    return tuple(
+        Reference(element=element[:32], address=address[:MAX_VALUE]) for element, address in pairs
     )
 
 
