@@ -21,7 +21,7 @@ from heliograph_collector.judge.comparisons.table import ComparisonRule, find_in
 from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
-from heliograph_collector.judge.fingerprint_evidence import name_fingerprints
+from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
 from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
 from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
@@ -67,7 +67,7 @@ UNEXPLAINED = frozenset(
     }
 )
 GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
-FINGERPRINT_RULES = frozenset(("dns.fingerprint", "http.fingerprint", "http.block_page"))
+FINGERPRINT_RULES = frozenset((*ANSWER_RULES, "http.fingerprint", "http.block_page"))
 
 
 def apply_global_context(verdict: Verdict, control: ControlView) -> Verdict:

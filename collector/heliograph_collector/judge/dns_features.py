@@ -9,12 +9,12 @@ from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import (
     CACHE_SIZE,
     ENCRYPTED_ENGINES,
+    SYSTEM_ENGINES,
     EndpointView,
     ObservedStep,
     collect_addresses,
     has_near_pair,
 )
-from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import is_refusal
 from heliograph_collector.judge.measurement_steps import is_verified_for
@@ -22,6 +22,7 @@ from heliograph_collector.judge.sides import Sides
 
 ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
+SYSTEM = "system"
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
 DENIALS = frozenset(  # of a name or of its address; who denies in other words denies alike
     {
@@ -53,6 +54,37 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     if _has_split_answers(vantage, control_addresses):
         yield Feature.SPLIT_ANSWERS
     yield from _compare_resolvers(vantage)
+
+
+def _answers_other_names(sides: Sides) -> bool:
+    """Return whether a plain resolver that is silent on this name answers for another one.
+
+    A resolver that is silent on every name is broken or out of reach, and blames none.
+    """
+    silent_resolvers = {
+        _get_plain_resolver(step)
+        for step in sides.vantage.lookups
+        if step.observation.failure is Failure.GENERIC_TIMEOUT_ERROR
+    } - {""}
+    if not silent_resolvers:
+        return False
+    if SYSTEM in silent_resolvers and sides.profile.sealed_disagrees is False:
+        return True  # it gave true answers for neutral names
+    return any(
+        _get_plain_resolver(step) in silent_resolvers
+        for name, steps in sides.vantage_steps.lookups_by_name.items()
+        if name != sides.vantage.name
+        for step in steps
+        if step.has_succeeded or step.observation.failure in DENIALS
+    )
+
+
+def _get_plain_resolver(step: ObservedStep) -> str:
+    """Return who was asked without encryption, "" if nobody was."""
+    dns = step.observation.dns
+    if dns is None or dns.engine in ENCRYPTED_ENGINES:
+        return ""
+    return SYSTEM if dns.engine in SYSTEM_ENGINES else dns.resolver or dns.engine
 
 
 def _compare_resolvers(vantage: EndpointView) -> Iterator[Feature]:
@@ -116,6 +148,8 @@ def extract_address_features(
     if used_addresses and all(_is_false_address(address, sides) for address in used_addresses):
         yield Feature.FALSE_ADDRESS
     if deciding_failure is not None:
+        if _answers_other_names(sides):
+            yield Feature.RESOLVER_ANSWERS
         yield from _extract_failure_features(sides, deciding_failure, used_addresses)
 
 
@@ -123,8 +157,6 @@ def _extract_failure_features(
     sides: Sides, deciding_failure: DecidingFailure, used_addresses: set[str]
 ) -> Iterator[Feature]:
     others = [a.passed_operations for a in sides.vantage.other_attempts]
-    if _is_foreign_host(sides, deciding_failure):
-        yield Feature.FALSE_ADDRESS
     if _has_untried_address(sides.vantage, sides.control, used_addresses):
         yield Feature.UNTRIED_ADDRESS
     if any(deciding_failure.operation in passed for passed in others):
@@ -224,16 +256,6 @@ def _is_false_address(address: str, sides: Sides) -> bool:
         for step in attempt.steps
     )
     return seen_here or sides.looks.has_foreign_certificate(address, sides.vantage.name)
-
-
-def _is_foreign_host(sides: Sides, deciding_failure: DecidingFailure) -> bool:
-    """Return whether a bad certificate is the host's own: another address shows a good one here.
-
-    So neither the vantage's trust store nor its clock nor a machine in between made it bad.
-    """
-    return deciding_failure.failure in CERTIFICATE_FAILURES and any(
-        Operation.TLS_HANDSHAKE in a.passed_operations for a in sides.vantage.other_attempts
-    )
 
 
 def _has_untried_address(

@@ -37,6 +37,7 @@ class Feature(Enum):
     # other lookups of the vantage got public addresses, and none near the system's
     OTHERS_CONTRADICT = auto()
     PLAIN_RESOLVED = auto()  # another plain lookup of the vantage got public addresses
+    RESOLVER_ANSWERS = auto()  # a plain resolver that was silent answers for other names
     NO_ROUTE = auto()  # all other lookups failed by the vantage's own system
     OWN_FILTER = auto()  # the answer is of a resolver that its user or its house chose to filter
     RESOLVER_LIES = auto()  # the answer is odd, and so are the resolver's on neutral names

@@ -26,6 +26,7 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
+from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 from heliograph_collector.judge.sides import Sides
@@ -72,6 +73,8 @@ class ComparisonInput:
     looks: ControlLooks = NO_LOOKS
     profile: VantageProfile = NO_PROFILE
     clock_us: int = 0  # of the vantage, as it believed
+    has_foreign_resolver: bool = False  # it asks a resolver in another network than its own
+    vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +93,14 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     control = EMPTY_VIEW if control_doubts else comparison_input.control
     looks = NO_LOOKS if control_doubts else comparison_input.looks
     deciding_failure = find_deciding_failure(vantage, control, looks)
-    sides = Sides(vantage, control, looks, comparison_input.profile)
+    sides = Sides(
+        vantage,
+        control,
+        looks,
+        comparison_input.profile,
+        comparison_input.has_foreign_resolver,
+        comparison_input.vantage_steps,
+    )
     present = {
         *_find_vantage_features(comparison_input),
         *_find_ipv6_features(vantage, control),
@@ -124,7 +134,9 @@ def _is_odd_answer(sides: Sides, present: set[Feature]) -> bool:
 
 def _find_liar_features(sides: Sides) -> Iterator[Feature]:
     """Yield who of the vantage's own side may have given an odd answer."""
-    if has_own_filter(sides.vantage, sides.profile):
+    if has_own_filter(
+        sides.vantage, sides.profile, has_foreign_resolver=sides.has_foreign_resolver
+    ):
         yield Feature.OWN_FILTER
     if sides.profile.sealed_disagrees:
         yield Feature.RESOLVER_LIES

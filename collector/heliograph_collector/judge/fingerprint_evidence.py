@@ -21,7 +21,9 @@ from heliograph_collector.judge.fingerprints import (
 from heliograph_collector.judge.page_comparison import find_block_page
 from heliograph_collector.model.records import ReceivedMeasurement, Verdict, VerdictState
 
-ANSWER_RULES = frozenset(("dns.fingerprint", "dns.filter"))
+ANSWER_RULES = frozenset(
+    ("dns.fingerprint", "dns.fingerprint_authority", "dns.fingerprint_hostname", "dns.filter")
+)
 
 
 def extract_fingerprint_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:

@@ -46,13 +46,24 @@ HOSTS_ENGINE = "hosts"  # the machine's own table
 PLAIN_ENGINES = ("udp", "tcp")
 
 
-def has_own_filter(vantage: EndpointView, profile: VantageProfile) -> bool:
-    """Return whether the system's answer is of a filter of the vantage's own."""
+def has_own_filter(
+    vantage: EndpointView, profile: VantageProfile, *, has_foreign_resolver: bool = False
+) -> bool:
+    """Return whether the system's answer is, or may be, of a filter of the vantage's own.
+
+    Args:
+        has_foreign_resolver: The system asks a resolver outside its provider's network, which its
+            user may have chosen. Where a plain query to another one gets the truth, nobody on the
+            path lies, and an odd answer is of that resolver alone.
+    """
     if profile.own_filter is not None:
         return profile.own_filter
     lookups = [s.observation for s in vantage.own_lookups if s.observation.dns]
     others = [s.observation for s in vantage.other_lookups if s.observation.dns]
-    if is_filtering_resolver(profile.resolver_network) and not _is_repeated(lookups, others):
+    is_chosen = is_filtering_resolver(profile.resolver_network) or (
+        has_foreign_resolver and _has_plain_answer(others)
+    )
+    if is_chosen and not _is_repeated(lookups, others):
         return True
     return is_own_answer(lookups, others)
 
@@ -73,6 +84,10 @@ def is_own_answer(lookups: Sequence[Observation], others: Sequence[Observation])
     is_null_answer = bool(addresses) and all(map(is_null, addresses))
     is_filtering = any(is_filtering_resolver(x.resolver) for x in dns)
     return (is_null_answer or is_filtering) and not _is_repeated(lookups, others)
+
+
+def _has_plain_answer(others: Sequence[Observation]) -> bool:
+    return any(x.dns and x.dns.engine in PLAIN_ENGINES and x.dns.addresses for x in others)
 
 
 def _is_repeated(lookups: Sequence[Observation], others: Sequence[Observation]) -> bool:

@@ -83,12 +83,26 @@ class Pairing:
             control=replace(control_view, addresses_optional=True),
             looks=ControlLooks(self.sources, control_view.attempts, control_view.own_addresses),
             profile=self.control.profile,
+            has_foreign_resolver=self._has_foreign_resolver(),
+            vantage_steps=self.own_steps,
             clock_us=self.record.measurement.started_us,
             link=self.record.link,
             not_measured=bool(self.record.measurement.not_measured),
             age_us=self.control.age_us if has_control else None,
             control_link=self.control.link if has_control else Link.UNKNOWN,
         )
+
+    def _has_foreign_resolver(self) -> bool:
+        """Return whether the vantage asks a resolver in another network than its own.
+
+        Many a provider has several networks; where the profile knows it, its word decides.
+        """
+        profile = self.control.profile
+        if profile.has_foreign_resolver is not None:
+            return profile.has_foreign_resolver
+        own_asn = self.record.vantage.asn
+        is_known = profile.resolver_network.startswith("AS") and own_asn != 0
+        return is_known and profile.resolver_network != f"AS{own_asn}"
 
 
 def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:

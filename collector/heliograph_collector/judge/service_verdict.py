@@ -30,6 +30,7 @@ class EndpointTally:
     groups_blocked: int  # groups whose endpoints are all blocked
     groups_down: int
     groups_reachable: int  # groups with at least one reachable endpoint
+    is_messaging: bool = False  # these are all endpoints of messaging, and no others
 
     def count(self, state: VerdictState) -> int:
         return sum(v.state is state for v in self.verdicts)
@@ -40,10 +41,15 @@ class EndpointTally:
         return 0 < self.groups_reachable == self.groups - self.groups_down
 
     @property
-    def has_majority(self) -> bool:
-        return 2 * self.count(VerdictState.REACHABLE) > len(self.verdicts) - self.count(
-            VerdictState.DOWN
-        )
+    def is_mostly_reachable(self) -> bool:
+        """Return whether most endpoints work.
+
+        For messaging, half is enough: a client tries all its hosts and ports, and one port of two
+        that an office filters leaves it half of them.
+        """
+        reachable = 2 * self.count(VerdictState.REACHABLE)
+        rest = len(self.verdicts) - self.count(VerdictState.DOWN)
+        return reachable > rest or (self.is_messaging and reachable == rest)
 
     @property
     def common_reason(self) -> str:
@@ -76,8 +82,8 @@ ALL_REACHABLE = ServiceRule(
 PARTIAL = ServiceRule(
     "service.partial",
     VerdictState.REACHABLE,
-    "Every group that is up has a reachable endpoint and most endpoints are reachable; "
-    "k < n shows that some are blocked.",
+    "Every group that is up has a reachable endpoint and most endpoints are reachable, or half of "
+    "messaging's; k < n shows that some are blocked.",
 )
 MOSTLY_OUT = ServiceRule(
     "service.mostly_out",
@@ -87,7 +93,8 @@ MOSTLY_OUT = ServiceRule(
 DOUBT = ServiceRule(
     "service.doubt",
     VerdictState.UNKNOWN,
-    "A group without a reachable endpoint, and not all of it is blocked.",
+    "A group without a reachable endpoint, and not all of it is blocked; or messaging works, and "
+    "what another function needs failed in doubt before any page.",
 )
 FUNCTION_BLOCKED = ServiceRule(
     "service.function_blocked",
@@ -98,7 +105,8 @@ FUNCTION_BLOCKED = ServiceRule(
 MESSAGING_WORKS = ServiceRule(
     "service.messaging_works",
     VerdictState.REACHABLE,
-    "Messaging works, and no other function is known to be blocked.",
+    "Messaging works, and no other function is known to be blocked or failed in doubt before any "
+    "page.",
 )
 FLAKY_HOST = ServiceRule(
     "service.flaky_host",
@@ -127,7 +135,7 @@ def select_service_rule(tally: EndpointTally) -> ServiceRule:
     if 0 < len(tally.verdicts) == tally.count(VerdictState.REACHABLE):
         return ALL_REACHABLE
     if tally.is_every_group_reachable:
-        return PARTIAL if tally.has_majority else MOSTLY_OUT
+        return PARTIAL if tally.is_mostly_reachable else MOSTLY_OUT
     return DOUBT
 
 
@@ -155,7 +163,7 @@ def judge_service(
     names = ",".join(function for function in ServiceFunction if function in blocked)
     if not (messaging or blocked):
         return _judge_groups(verdicts, groups)
-    core = _judge_groups(messaging, groups) if messaging else _NO_MESSAGING
+    core = _judge_groups(messaging, groups, is_messaging=True) if messaging else _NO_MESSAGING
     overall = replace(core, function=names, **_count_states(verdicts))
     if core.state is VerdictState.BLOCKED:
         return replace(overall, function=",".join(filter(None, (_MESSAGING, names))))
@@ -167,7 +175,24 @@ def judge_service(
         return overall
     if any(v.rule == INTERRUPTED_RULE for v in verdicts):
         return replace(overall, state=VerdictState.UNKNOWN, rule=INTERRUPTED_RULE, confidence=0.0)
+    others = [v for members in by_function.values() for v in members]
+    if _has_failed_in_doubt(_group_verdicts(others, groups)):
+        return replace(overall, state=VerdictState.UNKNOWN, rule=DOUBT.id, confidence=0.0)
     return replace(overall, rule=MESSAGING_WORKS.id)
+
+
+# Doubts about a step that failed on the way to the server; what it says then is its own business.
+FAILED_STEP_DOUBTS = ("dns.", "tcp.", "tls.", "quic.")
+
+
+def _has_failed_in_doubt(voting_groups: Sequence[Sequence[Verdict]]) -> bool:
+    """Return whether a group without a reachable endpoint failed at a step that nobody explains."""
+    return any(
+        v.state is VerdictState.UNKNOWN and v.rule.startswith(FAILED_STEP_DOUBTS)
+        for group in voting_groups
+        if all(v.state is not VerdictState.REACHABLE for v in group)
+        for v in group
+    )
 
 
 _MESSAGING = ServiceFunction.MESSAGING.value
@@ -184,9 +209,11 @@ def _split_by_function(
     return dict(by_function)
 
 
-def _judge_groups(verdicts: Sequence[Verdict], groups: Mapping[str, str]) -> Verdict:
+def _judge_groups(
+    verdicts: Sequence[Verdict], groups: Mapping[str, str], *, is_messaging: bool = False
+) -> Verdict:
     voting_groups = _group_verdicts(verdicts, groups)
-    tally = _count_endpoints(verdicts, voting_groups)
+    tally = replace(_count_endpoints(verdicts, voting_groups), is_messaging=is_messaging)
     rule = select_service_rule(tally)
     deciding = [v for v in verdicts if v.state is rule.state]
     if rule is GROUP_BLOCKED:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from heliograph_collector.judge.control_looks import ControlLooks
 from heliograph_collector.judge.endpoint_view import EndpointView
+from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.model.control_look import VantageProfile
 
 
@@ -15,3 +16,5 @@ class Sides:
     control: EndpointView
     looks: ControlLooks
     profile: VantageProfile
+    has_foreign_resolver: bool = False  # the vantage asks a resolver in another network
+    vantage_steps: MeasurementSteps = NO_STEPS  # of the vantage's whole measurement

@@ -31,6 +31,7 @@ class VantageProfile:
     """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""
 
     resolver_network: str = ""  # of the resolver that asks for it, as prefix or ASN
+    has_foreign_resolver: bool | None = None  # the resolver is of somebody else than the provider
     own_filter: bool | None = None  # it or its house chose a resolver that filters
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
     # Issuers that several vantages of its network met at some targets, while others verified.

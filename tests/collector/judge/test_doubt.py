@@ -22,6 +22,7 @@ from heliograph.observation import (
     Tls,
 )
 from heliograph_collector.judge import judge
+from heliograph_collector.judge.comparisons import COMPARISONS
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
 from support.scenario import catalogue, keep_observations, measurement, taken
 
@@ -162,13 +163,17 @@ def test_lost_observations_never_turn_doubt_into_blocking() -> None:
 
 
 def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
-    """Whether the step is another resolver's, or shows the right certificate."""
+    """Whether the step is another resolver's or of a neutral name, or shows the right certificate.
+
+    A resolver that lies about neutral names too lies for a reason of its own.
+    """
 
     def holds(index: int) -> bool:
         step = m.observations[index]
         engine = step.dns.engine if step.dns else ""
         is_verified = step.tls is not None and step.failure is None
-        return engine in ("udp", "tcp", "dot", "doh") or is_verified
+        is_other = engine in ("udp", "tcp", "dot", "doh") or step.endpoint == "neutral"
+        return is_other or is_verified
 
     return holds
 
@@ -190,3 +195,45 @@ def test_worse_control_never_leaves_blocking_and_confidence_falls_with_its_age()
 def _blocked(verdicts: tuple[Verdict, ...]) -> list[Verdict]:
     blocked = [v for v in verdicts if v.state is VerdictState.BLOCKED]
     return [v for v in blocked if not v.fingerprint]
+
+
+def test_another_address_that_verifies_makes_no_doubt_a_block() -> None:
+    """Over the whole catalogue: a good handshake at another resolver's address blames nobody."""
+    compared = [s for s in SCENARIOS if s.taken.measurement.experiment not in COMPARISONS]
+    for scenario in compared:
+        before = {v.endpoint: v.state for v in judge(scenario.taken, scenario.control)}
+        steps = scenario.taken.measurement.observations
+        for name in {(x.endpoint, x.dns.name) for x in steps if x.dns}:
+            favored = _add_verified_address(scenario.taken.measurement, *name)
+            more = replace(scenario.taken, measurement=favored)
+            for verdict in _blocked(judge(more, scenario.control)):
+                assert before[verdict.endpoint] is VerdictState.BLOCKED, (scenario.name, verdict)
+
+
+def _add_verified_address(m: Measurement, label: str, name: str) -> Measurement:
+    count = len(m.observations)
+    lookup = Dns(
+        engine="udp",
+        resolver="9.9.9.9:53",
+        name=name,
+        query_type="A",
+        answers=(DnsAnswer(type="A", data="151.101.193.140"),),
+    )
+    connection = Tcp(address="151.101.193.140", port=443)
+    added = (
+        Observation(operation=Operation.RESOLVE, dns=lookup, endpoint=label, **_NO_TIME),
+        Observation(
+            operation=Operation.CONNECT, tcp=connection, endpoint=label, parent=count, **_NO_TIME
+        ),
+        Observation(
+            operation=Operation.TLS_HANDSHAKE,
+            tls=Tls(server_name=name),
+            endpoint=label,
+            parent=count + 1,
+            **_NO_TIME,
+        ),
+    )
+    return replace(m, observations=(*m.observations, *added))
+
+
+_NO_TIME: dict[str, Any] = {"started_us": 0, "duration_us": 0}

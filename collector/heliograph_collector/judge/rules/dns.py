@@ -230,8 +230,9 @@ DNS = (
                 "timeout",
                 Failure.GENERIC_TIMEOUT_ERROR,
                 0.6,
-                "Plain resolvers are silent on this name and an encrypted one is not.",
+                "Plain resolvers are silent on this name alone, and an encrypted one is not.",
                 Feature.SEALED_RESOLVED,
+                Feature.RESOLVER_ANSWERS,
             ),
             (
                 "misbehaving",

@@ -4,6 +4,7 @@ The order matters: not run, proven by TLS, the vantage's link, the control, doub
 agrees with the control, contradiction of the control, failures that the control shares.
 """
 
+from heliograph.failure import Failure
 from heliograph.failure import Operation as Op
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.rules.rule import (
@@ -92,6 +93,7 @@ LINK_CHECKS = (
     ),
 )
 
+_OWN_CERTIFICATES = frozenset({Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.SAME_KEY})
 # Whoever answers so is known, with or without a control.
 FINGERPRINTS = (
     Rule(
@@ -105,6 +107,25 @@ FINGERPRINTS = (
         layer="dns",
         method="block_address",
         needs_no_control=True,
+    ),
+    *(
+        Rule(
+            f"dns.fingerprint_{name}",
+            BLOCKED,
+            "The resolver gives such an address, sealed lookups another; the host shows the "
+            f"certificate of somebody else, {says}, whatever it shows to a control.",
+            0.85,
+            step=Op.TLS_HANDSHAKE,
+            failure=failure,
+            needs={Feature.BLOCK_ANSWER, Feature.SEALED_RESOLVED, Feature.OTHERS_CONTRADICT},
+            lacks={*_OWN_CERTIFICATES, Feature.VERIFIED, Feature.SEALED_AGREES},
+            layer="dns",
+            method="block_address",
+        )
+        for name, failure, says in (
+            ("authority", Failure.SSL_UNKNOWN_AUTHORITY, "by an untrusted issuer"),
+            ("hostname", Failure.SSL_INVALID_HOSTNAME, "for another name"),
+        )
     ),
     Rule(
         "dns.filter",

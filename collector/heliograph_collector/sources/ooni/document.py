@@ -357,6 +357,8 @@ class OoniMeasurement(msgspec.Struct, frozen=True):
     probe_id: Text256 = ""
     probe_asn: Annotated[str, _read_asn] = ""
     resolver_asn: Annotated[str, _read_asn] = ""
+    probe_network_name: Text256 = ""
+    resolver_network_name: Text256 = ""
     probe_cc: Annotated[str, partial(as_text, limit=2)] = ""
     annotations: Annotations = Annotations()
     software_name: Text64 = ""

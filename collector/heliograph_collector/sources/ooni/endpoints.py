@@ -162,7 +162,8 @@ def import_steps(
     """Build the imported measurement; `is_expected` selects failures that everybody gets.
 
     With `needs_peers` the service is not presumed to work: what failed here was seen by nobody
-    else, unless other countries were imported.
+    else, unless other countries were imported. Nor is it where every connection to anywhere was
+    met by silence: that is a line or a firewall that lets nothing out, as well as a censor.
     """
     steps.observations = [_reject_private(x, steps.observations) for x in steps.observations]
     online = detect_link(document, steps.observations)
@@ -172,6 +173,7 @@ def import_steps(
     service_measurement = build_measurement(
         document, steps.observations, experiment=name, target=target, service=name, online=online
     )
+    is_all_silent = _is_all_silent(steps.observations)
     presumed = replace(
         service_measurement,
         link=Link.ONLINE,
@@ -179,7 +181,7 @@ def import_steps(
             x
             if is_expected is not None and x.failure and is_expected(x)
             else presume_unseen(x)
-            if needs_peers
+            if needs_peers or (is_all_silent and x.operation is not Operation.RESOLVE)
             else presume_passed(x)
             for x in steps.observations
         ),
@@ -197,6 +199,15 @@ def import_steps(
         presumed=True,
         groups=groups,
         causeless_labels=causeless_labels,
+    )
+
+
+def _is_all_silent(observations: Sequence[Observation]) -> bool:
+    """Return whether every step beyond lookups was a connection that nobody answered."""
+    beyond = [x for x in observations if x.operation is not Operation.RESOLVE]
+    return bool(beyond) and all(
+        x.operation is Operation.CONNECT and x.failure is Failure.GENERIC_TIMEOUT_ERROR
+        for x in beyond
     )
 
 

@@ -28,6 +28,17 @@ NO_LINK = frozenset(
         Failure.UNKNOWN_FAILURE,
     }
 )  # failures that also occur without any network
+# Words of the names of networks that many operators have; assumed.
+GENERIC_WORDS = frozenset(
+    {
+        *("telecom", "telekom", "telecommunication", "telecommunications", "communications"),
+        *("network", "networks", "internet", "broadband", "mobile", "wireless", "cable"),
+        *("hosting", "cloud", "data", "online", "digital", "service", "services", "provider"),
+        *("public", "joint", "stock", "limited", "company", "corporation", "corp", "group"),
+        *("holding", "international", "national", "global", "center", "systems", "technologies"),
+    }
+)
+_WORD = re.compile(r"[^\W\d_]{4,}")
 _ASN = re.compile(r"(?:AS)?(\d{1,10})", re.IGNORECASE)
 _CC = re.compile(r"[A-Z]{2}")
 # The same measurement has no uid in OONI's files, and has one in the answers of its API.
@@ -88,8 +99,16 @@ def build_profile(document: OoniMeasurement, link: Link) -> VantageProfile:
     number = int(asn.group(1)) % 2**32 if asn else 0
     return VantageProfile(
         resolver_network=f"AS{number}" if number else "",
+        has_foreign_resolver=False if _is_one_operator(document) else None,
         portal=True if link is Link.CAPTIVE else None,
     )
+
+
+def _is_one_operator(document: OoniMeasurement) -> bool:
+    """Return whether the names of both networks share a word that names their operator."""
+    names = document.probe_network_name, document.resolver_network_name
+    own_words, other_words = ({*_WORD.findall(name.lower())} - GENERIC_WORDS for name in names)
+    return not own_words.isdisjoint(other_words)
 
 
 def detect_link(

@@ -47,8 +47,9 @@ PHRASES = (
     ("certificate has expired", Failure.SSL_INVALID_CERTIFICATE),
     ("certificate signed by unknown authority", Failure.SSL_UNKNOWN_AUTHORITY),
     ("certificate is valid for", Failure.SSL_INVALID_HOSTNAME),
-    ("tls: ", Failure.SSL_FAILED_HANDSHAKE),
-    ("remote error: tls", Failure.SSL_FAILED_HANDSHAKE),
+    # The alert that filters send (RFC 8446 section 6.2). Servers have reasons of their own for all
+    # others, as unrecognized_name, internal_error and protocol_version.
+    ("remote error: tls: handshake failure", Failure.SSL_FAILED_HANDSHAKE),
     ("malformed http", Failure.HTTP_REQUEST_FAILED),
 )
 _FAILURE_BY_NAME = {str(failure): failure for failure in Failure}
