@@ -169,7 +169,7 @@ def _replace_addresses(value: str, secret: frozenset[Address] | None) -> str:
         address = _parse_address(match[0])
         if address is None:
             return match[0]
-        # `::` is nobody's, and separates words in titles.
+        # `::` is no machine's address, and separates words in titles.
         is_secret = not address.is_unspecified if secret is None else address in secret
         return MARK if is_secret else match[0]
 

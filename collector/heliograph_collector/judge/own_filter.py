@@ -7,7 +7,7 @@ vantage's profile knows. Where nobody knows, "0.0.0.0" counts as a filter's answ
 and AdGuard Home give it by default, and so does the machine's own address.
 
 A filter answers in the system's place alone. Where a plain query to another resolver gets the same
-lie, somebody on the path tells it, and nobody's own filter does.
+lie, a machine on the path tells it, and no filter of the vantage does.
 """
 
 import ipaddress

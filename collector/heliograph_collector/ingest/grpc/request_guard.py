@@ -1,7 +1,7 @@
 """Guard of gRPC calls before their handlers: no call waits for ever, none costs much to parse.
 
 Theory of operation. gRPC counts a call from its headers on, and waits for its request without a
-deadline. Whoever opens calls and sends nothing would take all of them, and so would readers of the
+deadline. A client that opens calls and sends nothing would take all of them, and so would readers of the
 health and reflection streams. So each call holds a place among the pending ones (a network has a
 share, the newest displaces the oldest) until its request is complete; calls of other services hold
 it until they end. A session does the same in `session.accept_hello`.

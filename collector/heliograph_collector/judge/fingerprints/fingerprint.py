@@ -104,7 +104,7 @@ class Fingerprint:
         return all(condition.holds_for(page) for condition in self.conditions)
 
     def is_expected_in(self, country: str) -> bool:
-        """Return whether the country is one of its own; a line without one confirms nothing."""
+        """Return whether it lists the country; a line without countries confirms nothing."""
         return country in self.countries
 
 

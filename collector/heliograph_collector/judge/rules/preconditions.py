@@ -94,7 +94,7 @@ LINK_CHECKS = (
 )
 
 _OWN_CERTIFICATES = frozenset({Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.SAME_KEY})
-# Whoever answers so is known, with or without a control.
+# The server that answers so is known, with or without a control.
 FINGERPRINTS = (
     Rule(
         "dns.fingerprint",

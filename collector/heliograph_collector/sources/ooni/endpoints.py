@@ -203,7 +203,12 @@ def import_steps(
 
 
 def _is_all_silent(observations: Sequence[Observation]) -> bool:
-    """Return whether every step beyond lookups was a connection that nobody answered."""
+    """Return whether nobody answered anything, by which a vantage without a link looks alike.
+
+    An answer to a lookup shows a link, and then silence at every address is the service's.
+    """
+    if any(x.operation is Operation.RESOLVE and x.failure is None for x in observations):
+        return False
     beyond = [x for x in observations if x.operation is not Operation.RESOLVE]
     return bool(beyond) and all(
         x.operation is Operation.CONNECT and x.failure is Failure.GENERIC_TIMEOUT_ERROR

@@ -58,7 +58,7 @@ _Result = TypeVar("_Result")
 
 @dataclass(frozen=True, slots=True)
 class JudgedImport:
-    """What is said of a measurement of OONI."""
+    """Verdict on a measurement of OONI."""
 
     row: ImportRow
     sentence: str

@@ -94,7 +94,7 @@ ROWS: list[tuple[str, Json, Outcome]] = [
     ("a resolver's handshake falls silent", dnscheck({DOT: lookup(TIMEOUT, tls=TIMEOUT)}), TLS),
     ("a resolver's certificate is false", dnscheck({DOT: lookup(FALSE_CA, tls=FALSE_CA)}), DOUBT),
     ("a resolver refuses", dnscheck({DOT: lookup(REFUSED, tcp=REFUSED)}), TCP),
-    ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), DOUBT),
+    ("a resolver is dropped", dnscheck({DOT: lookup(TIMEOUT, tcp=TIMEOUT)}), TCP),
     ("a resolver says nothing", dnscheck({DOT: lookup(TIMEOUT)}), PROTOCOL),
     ("a resolver gives bogons", dnscheck({DOT: lookup("dns_bogon_error")}), PROTOCOL),
     ("dnscheck is stopped", dnscheck({DOT: lookup(STOP, tls=STOP)}), DOUBT),
