@@ -1,10 +1,10 @@
 """Guard of gRPC calls before their handlers: no call waits for ever, none costs much to parse.
 
 Theory of operation. gRPC counts a call from its headers on, and waits for its request without a
-deadline. A client that opens calls and sends nothing would take all of them, and so would readers of the
-health and reflection streams. So each call holds a place among the pending ones (a network has a
-share, the newest displaces the oldest) until its request is complete; calls of other services hold
-it until they end. A session does the same in `session.accept_hello`.
+deadline. A client that opens calls and sends nothing would take all of them, and so would readers
+of the health and reflection streams. So each call holds a place among the pending ones (a network
+has a share, the newest displaces the oldest) until its request is complete; calls of other services
+hold it until they end. A session does the same in `session.accept_hello`.
 
 On the wire a call with one request is a stream of one message. So it is served as a stream here,
 which can be read with a deadline.
