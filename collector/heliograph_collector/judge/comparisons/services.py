@@ -219,7 +219,6 @@ SERVICE_COMPARISONS: Mapping[
     str, Callable[[ReceivedMeasurement, ControlView, Verdicts], tuple[Verdict, ...]]
 ] = {
     "stun": judge_stun,
-    "stunreachability": judge_stun,  # OONI's, one server in each measurement
     "vpn": judge_vpn,
     "tor": judge_tor,
     "outside_in": judge_outside_in,

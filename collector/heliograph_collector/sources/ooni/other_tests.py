@@ -101,7 +101,7 @@ def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:
         )
     return import_steps(
         document,
-        "stunreachability",
+        "stun",
         steps,
         {"stun": "stun"} if steps.observations else {},
         needs_peers=True,  # one unanswered packet is a lost one
