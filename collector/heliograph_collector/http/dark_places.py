@@ -14,6 +14,7 @@ from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
 from heliograph_collector.http.snapshot import BIN_S, NetworkColumn, Snapshot
 from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
 from heliograph_collector.incidents.published.incident import (
+    BracketDocument,
     CellScope,
     IncidentSummary,
     PartDocument,
@@ -42,6 +43,24 @@ class DarkPlaces:
             if not only_confirmed or incident.state == "confirmed"
         )
 
+    def dark_until(self, place: Scope) -> int:
+        """Return the time at which the whole place came back; 0 if no open silence covers it.
+
+        It lies after every bin while the place is dark.
+        """
+        return max((_dark_until(incident, place) for incident in self._silences), default=0)
+
+    def dark_since(self, place: Scope) -> int:
+        """Return the latest time at which the place can have fallen silent; 0 if it did not."""
+        cuts = [
+            cut
+            for incident in self._silences
+            for cut in ((incident.parts, incident.started), *_list_cuts(incident))
+        ]
+        return max(
+            (parse_us(when.latest) for parts, when in cuts if _covers(parts, place)), default=0
+        )
+
     def hide_readings(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without readings and links from before the places went dark."""
         if not self._silences:
@@ -51,7 +70,7 @@ class DarkPlaces:
     def _hide(self, column: NetworkColumn) -> NetworkColumn:
         group = column.group
         place = Scope(group.country, "", group.asn, group.access)
-        dark_until_us = max((_dark_until(i, place) for i in self._silences), default=0)
+        dark_until_us = self.dark_until(place)
         if not dark_until_us:
             return column
         readings = {
@@ -72,6 +91,12 @@ def _dark_until(incident: IncidentSummary, place: Scope) -> int:
             is_back = turn.way == PhaseDirection.OPENING
             dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
     return dark_until_us
+
+
+def _list_cuts(
+    incident: IncidentSummary,
+) -> list[tuple[tuple[PartDocument, ...], BracketDocument]]:
+    return [(turn.parts, turn.when) for turn in incident.turns if turn.way == PhaseDirection.CUT]
 
 
 def _covers(parts: Iterable[PartDocument], place: Scope) -> bool:

@@ -60,11 +60,12 @@ class SnapshotCache:
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, Sequence[Cell]] = {}  # released cells of ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
-        self._touched_bins: set[int] = set()
+        self._touched_bins: dict[int, int] = {}  # wall time of the newest touch by start
         self.is_polled = False
 
     def touch(self, timestamps_us: Iterable[int]) -> None:
-        self._touched_bins.update(at_us // _WIDTH_US * _WIDTH_US for at_us in timestamps_us)
+        now_us = self._feed.clock.wall_us()
+        self._touched_bins |= {at_us // _WIDTH_US * _WIDTH_US: now_us for at_us in timestamps_us}
 
     async def current_snapshot(self) -> Snapshot:
         """Return the last snapshot while it is polled (up to 40 s old), else refresh it."""
@@ -135,7 +136,7 @@ class SnapshotCache:
         at_us = self._feed.clock.wall_us()
         since_us, until_us = snapshot.history_window(at_us)
         cut_us = until_us - _RECENT_US
-        await self._refresh_past(since_us, cut_us)
+        await self._refresh_past(since_us, cut_us, find_instant(at_us, self._feed.k_anonymity))
         bins = [*self._bins.values(), *(await self._read_bins(cut_us, until_us)).values()]
         # Presence belongs to this thread; counting does not.
         return await asyncio.to_thread(
@@ -154,13 +155,17 @@ class SnapshotCache:
         shown_cells = [cell for bin_cells in bins for cell in bin_cells]
         return snapshot.compose_snapshot(at_us, k, feed.services, shown_cells, links, agents)
 
-    async def _refresh_past(self, since_us: int, cut_us: int) -> None:
-        """Read the ended bins that are missing, touched, or due for a full refresh."""
+    async def _refresh_past(self, since_us: int, cut_us: int, instant_us: int) -> None:
+        """Read the ended bins that are missing, touched, or due for a full refresh.
+
+        What came after the last instant of publication is not in the answer yet, so its bins stay
+        touched until a later instant.
+        """
         began_us = self._monotonic_us()
         starts = range(since_us, cut_us, _WIDTH_US)
         is_full = began_us >= self._full_refresh_us
         touched_bins = self._touched_bins
-        self._touched_bins = set()
+        self._touched_bins = {}
         missing_starts = [
             at for at in starts if is_full or at in touched_bins or at not in self._bins
         ]
@@ -168,8 +173,10 @@ class SnapshotCache:
             for first_us, last_us in _group_starts(missing_starts):
                 self._bins |= await self._read_bins(first_us, last_us + _WIDTH_US)
         except BaseException:
-            self._touched_bins |= touched_bins
+            self._touched_bins = touched_bins | self._touched_bins
             raise
+        hidden_bins = {at: touched for at, touched in touched_bins.items() if touched > instant_us}
+        self._touched_bins = hidden_bins | self._touched_bins
         self._bins = {at: self._bins[at] for at in starts}
         if is_full:
             least_us = _REPORTED_HISTORY_US if self.is_polled else _HISTORY_US

@@ -17,6 +17,7 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.scope import Scope
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import book, opening, part, silence
 from support.site import Site
@@ -132,3 +133,36 @@ async def test_what_came_back_is_judged_by_later_readings_alone() -> None:
     )
     world.clock.wall = NOW_US + 32 * 60 * SECOND
     assert await _read_groups(incidents, world, "KZ") == ["KZ 9198"]
+
+
+_MOBILE = Scope("KZ", "", 29355, "mobile")
+_BACK = opening(-5, part(30.0, "KZ", "", 9198, "fixed"))
+_BLOCKED_MOBILE = (VerdictState.BLOCKED, 29355, "mobile")
+_WORKING_FIXED = (VerdictState.REACHABLE, 9198, "fixed")
+
+
+@pytest.mark.parametrize(
+    ("changes", "later_votes", "minutes", "state"),
+    [
+        ({"parts": (part(50.0, "KZ", beyond=[_MOBILE]),)}, _BLOCKED_MOBILE, 50, "blocked"),
+        ({"parts": (part(50.0, "KZ"),)}, _BLOCKED_MOBILE, 50, "blocked"),
+        ({"parts": (part(50.0, "KZ"),)}, _WORKING_FIXED, 50, "silent"),
+        ({"parts": (part(50.0, "KZ"),)}, None, 6, "silent"),
+        ({"turns": (_BACK,)}, None, 6, "unknown"),  # all its bins are from before the return
+        ({"turns": (_BACK,)}, _WORKING_FIXED, 50, "reachable"),
+    ],
+)
+async def test_a_service_is_silent_only_while_nobody_measures_it(
+    changes: Any, later_votes: Any, minutes: int, state: str
+) -> None:
+    world = country_before_the_cut()
+    if later_votes:
+        verdict, asn, access = later_votes
+        first_us = NOW_US + 20 * 60 * SECOND
+        until_us = first_us + 40 * 60 * SECOND
+        world.votes += crowd(20, verdict, first_us, until_us, asn=asn, access=access)
+    feed = world.feed(book=book(replace(cut(IncidentState.CONFIRMED), **changes)))
+    world.clock.wall = NOW_US + minutes * 60 * SECOND
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+    assert state in states["service-telegram-now"].split()

@@ -74,9 +74,7 @@ def render_country(
 ) -> str:
     country = view.country
     country_title = labels.country_name(view.country, t.lang)
-    age_us = snapshot.at_us - timeline.starts[-1]
-    # Beyond k = 1 a bin is not public before it is over.
-    timeline = replace(timeline, is_young=snapshot.k > 1 or age_us < _YOUNG_BIN_US)
+    timeline = replace(timeline, recent_bins=_count_recent_bins(snapshot, timeline))
     timeline = mark_dark_rows(timeline, country, DarkPlaces(view.incidents))
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
@@ -107,6 +105,18 @@ def render_country(
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
         assets=assets,
     )
+
+
+def _count_recent_bins(snapshot: Snapshot, timeline: CountryTimeline) -> int:
+    """Return from how many of the newest bins a row takes its state now.
+
+    The bin in progress has too few vantages when it has only begun, and beyond k = 1 it is not
+    public before it is over. The bin before it is public from the first instant after its end.
+    """
+    began_us = timeline.starts[-1]
+    if timeline.instant_us < began_us:
+        return 3
+    return 2 if snapshot.k > 1 or snapshot.at_us - began_us < _YOUNG_BIN_US else 1
 
 
 def _page_path(country: str, window: str) -> str:
@@ -179,8 +189,8 @@ def _build_service_rows(
     A vote for a service says nothing about the networks that are silent.
     """
     silent_count = sum(
-        _current_mark(n, is_young=timeline.is_young) is BinMark.SILENT
-        for n in timeline.networks.values()
+        track.current_mark(timeline.recent_bins) is BinMark.SILENT
+        for track in timeline.networks.values()
     )
     unheard = t("country.unheard", n=silent_count) if silent_count else ""
     rows = [
@@ -231,7 +241,7 @@ def _build_row(
     timeline: CountryTimeline,
     t: Locale,
 ) -> CountryRow:
-    mark = _current_mark(track, is_young=timeline.is_young)
+    mark = track.current_mark(timeline.recent_bins)
     state = mark.value if mark else "nothing"
     return CountryRow(
         id=id_,
@@ -245,17 +255,6 @@ def _build_row(
         cause=_describe_cause(mark, track, t),
         chart=timeline_rows.draw_row(track, timeline.starts, t),
     )
-
-
-def _current_mark(track: TimelineRow, *, is_young: bool) -> BinMark | None:
-    """Return the mark of the bin in progress, or of the one before.
-
-    It is the one before if the bin has only begun and has too few vantages.
-    """
-    if track.present:
-        return track.present
-    *_, oldest, previous, current = track.marks
-    return current or previous or oldest if is_young else current
 
 
 def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:

@@ -56,6 +56,10 @@ class TimelineRow:
     judged: int = 0  # … of this number of judged ones
     present: BinMark | None = None  # the state now, if an open silence tells it
 
+    def current_mark(self, recent_bins: int) -> BinMark | None:
+        """Return the state now: of the newest bin with data, among so many."""
+        return self.present or next(filter(None, reversed(self.marks[-recent_bins:])), None)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CountryTimeline:
@@ -63,7 +67,8 @@ class CountryTimeline:
     services: Mapping[str, TimelineRow]
     networks: Mapping[NetworkGroup, TimelineRow]
     regions: Mapping[str, TimelineRow]
-    is_young: bool = False  # the last bin has only begun
+    instant_us: int = 0  # the instant of publication of its cells
+    recent_bins: int = 1  # the newest bins, of which a row takes its state now
 
 
 _FRESH_BINS = 2  # bins
@@ -96,6 +101,7 @@ def compose_timeline(
     regions = disclosure.release(region_cells, ("asn", "access"))
     return CountryTimeline(
         starts=starts,
+        instant_us=disclosure.now_us,
         services=_build_service_rows(country, starts, names, k),
         networks={
             NetworkGroup(c.country, c.asn, c.access): track
@@ -110,30 +116,51 @@ def mark_dark_rows(
 ) -> CountryTimeline:
     """Give the rows of dark places that state now: silent if it is confirmed, else unknown.
 
-    The bins are older than the silence. A service is judged by nobody once all networks are dark.
+    The bins are older than the silence. A service has no place of its own: it is judged by nobody
+    once all networks that measure are dark, and an incident of the country can spare some.
     """
-    networks = {
-        group: _mark_dark_row(track, [Scope(country, "", group.asn, group.access)], dark_places)
+    scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}
+    measuring = [
+        scopes[group]
         for group, track in timeline.networks.items()
-    }
-    regions = {
-        code: _mark_dark_row(track, [Scope(country, code)], dark_places)
-        for code, track in timeline.regions.items()
-    }
-    places = [Scope(country)]
-    if not dark_places.is_dark(places[0]) and networks:
-        places = [Scope(country, "", group.asn, group.access) for group in networks]
-    services = {
-        name: _mark_dark_row(track, places, dark_places)
-        for name, track in timeline.services.items()
-    }
-    return replace(timeline, networks=networks, regions=regions, services=services)
+        if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
+    ]
+    service_places = measuring or list(scopes.values()) or [Scope(country)]
+
+    def mark(track: TimelineRow, places: Sequence[Scope]) -> TimelineRow:
+        return _mark_dark_row(timeline, track, places, dark_places)
+
+    return replace(
+        timeline,
+        networks={
+            group: mark(track, [scopes[group]]) for group, track in timeline.networks.items()
+        },
+        regions={
+            code: mark(track, [Scope(country, code)]) for code, track in timeline.regions.items()
+        },
+        services={name: mark(track, service_places) for name, track in timeline.services.items()},
+    )
 
 
 def _mark_dark_row(
-    track: TimelineRow, places: Sequence[Scope], dark_places: DarkPlaces
+    timeline: CountryTimeline,
+    track: TimelineRow,
+    places: Sequence[Scope],
+    dark_places: DarkPlaces,
 ) -> TimelineRow:
-    if not all(dark_places.is_dark(place) for place in places):
+    """Mark a row unless it has a bin from after the silence.
+
+    That is one which ended after a place came back. In a dark place it is a blocked bin that began
+    one width after the cut or later: who still measures there is heard, but nothing looks well.
+    """
+    width_us = timeline.starts.step
+    recent = slice(-timeline.recent_bins, None)
+    marked = zip(timeline.starts[recent], track.marks[recent], strict=True)
+    start_us, mark = max(((at, m) for at, m in marked if m), default=(timeline.starts[-1], None))
+    if min(dark_places.dark_until(place) for place in places) < start_us + width_us:
+        return track
+    since_us = max(dark_places.dark_since(place) for place in places)
+    if mark is BinMark.BLOCKED and start_us >= since_us + width_us:
         return track
     is_confirmed = all(dark_places.is_dark(place, only_confirmed=True) for place in places)
     return replace(track, present=BinMark.SILENT if is_confirmed else BinMark.UNKNOWN)

@@ -123,6 +123,22 @@ async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> Non
     assert "blocked" not in page.text["service-telegram-now"]
 
 
+@pytest.mark.parametrize(
+    ("seconds", "told"), [(20, "reachable"), (40, "no data"), (7200, "no data")]
+)
+async def test_now_is_no_older_than_the_newest_public_bin(
+    serve: Serve, seconds: int, told: str
+) -> None:
+    """A bin of the month is public half a minute after its end; the one before is over then."""
+    world = World()
+    began_us = NOW_US // (6 * HOUR) * 6 * HOUR
+    world.votes += crowd(60, VerdictState.REACHABLE, began_us - 12 * HOUR, began_us - 6 * HOUR)
+    world.votes += crowd(9, VerdictState.REACHABLE, began_us - 12 * HOUR, began_us, asn=7)
+    world.clock.wall = began_us + seconds * 1_000_000
+    page = await open_page(serve, "/countries/KZ?window=month", world, book=book())
+    assert told in page.text["network-KZ-9198-fixed-now"]
+
+
 async def test_too_much_to_draw_still_tells_the_incidents(serve: Serve) -> None:
     world = evening()
 
