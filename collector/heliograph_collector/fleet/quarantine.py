@@ -95,7 +95,10 @@ def free_places(fleet: Fleet, now_s: int) -> tuple[int, list[bytes]]:
     with fleet.transaction() as db:
         freed = _free_places(db, now_s, [""], -1)
         rows = db.execute(_FORGET_SQL, (MAX_WITHOUT_PLACE,))
-        return freed, [row[0] for row in rows.fetchall()]
+        deleted = [row[0] for row in rows.fetchall()]
+    if deleted:
+        fleet.mark_changed()
+    return freed, deleted
 
 
 def _make_room(
@@ -155,7 +158,9 @@ def add_agreements(fleet: Fleet, hours: Mapping[bytes, int], now_s: int) -> int:
             "UPDATE agents SET trial_s = NULL WHERE trial_s <= ? AND agreements >= ?",
             (now_s - TRIAL_S, MIN_AGREEMENTS),
         )
-        return cursor.rowcount
+    if cursor.rowcount:
+        fleet.mark_changed()
+    return cursor.rowcount
 
 
 def record_fork(fleet: Fleet, agent: bytes, now_s: int) -> bool:

@@ -154,6 +154,7 @@ class Fleet:
     def __init__(self, data: Path) -> None:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._lock = threading.Lock()
+        self._marked_changes = 0
         file = data / "fleet.db"
         self._db = sqlite3.connect(
             file, timeout=_BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
@@ -175,9 +176,15 @@ class Fleet:
             self._db.close()
 
     def data_version(self) -> int:
-        """Return a number that changes when another connection writes."""
+        """Return a number that changes when another connection writes, or by `mark_changed`."""
         with self._lock:
-            return int(self._db.execute("PRAGMA data_version").fetchone()[0])
+            foreign_changes = int(self._db.execute("PRAGMA data_version").fetchone()[0])
+            return foreign_changes + self._marked_changes
+
+    def mark_changed(self) -> None:
+        """Let readers of `data_version` see a change by this connection."""
+        with self._lock:
+            self._marked_changes += 1
 
     # invites
 

@@ -29,7 +29,7 @@ _POLLS_PER_WRITE = 30  # polls between two writes of sightings
 
 class FleetObserver(Protocol):
     def on_fleet_change(self) -> None:
-        """Act on a change that another process wrote to fleet.db."""
+        """Act on a change that another process, or another stage, wrote to fleet.db."""
 
 
 class AgentDirectory:
@@ -123,12 +123,20 @@ class AgentDirectory:
             self._results[agent.id] = at_s
 
     def reload_fleet(self, *, force: bool = False) -> bool:
-        """Reload if another process has written, or if `force`; return whether it did."""
+        """Reload if fleet.db has changed beside the directory, or if `force`.
+
+        Returns whether it did. Agents that are no longer in fleet.db are no longer known.
+        """
         changes = self.fleet.data_version()
         if changes == self._data_version and not force:
             return False
+        known_agents = dict(self._agents)
+        agents = {agent.id: agent for agent in self.fleet.list_agents()}
         # In place, because an agent may enroll during the read.
-        self._agents.update({agent.id: agent for agent in self.fleet.list_agents()})
+        self._agents.update(agents)
+        for agent_id in known_agents.keys() - agents.keys():
+            if self._agents[agent_id] is known_agents[agent_id]:
+                del self._agents[agent_id]
         self._other_keys = agent_keys.list_other_keys(self.fleet)
         standing_plan = load_current_plan(self.fleet)
         if standing_plan is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.keys import SigningKey
-from heliograph_collector.fleet import EnrolledAgent, Fleet
+from heliograph_collector.fleet import EnrolledAgent, Fleet, quarantine
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 
 
@@ -36,3 +36,23 @@ def test_a_revocation_that_could_not_be_read_is_read_at_the_next_look(tmp_path: 
     assert not roll.reload_fleet()
     fleet.close()
     command.close()
+
+
+def test_who_was_forgotten_is_no_longer_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was served until the next restart, and its results were refused after that."""
+    monkeypatch.setattr(quarantine, "MAX_WITHOUT_PLACE", 1)
+    fleet = Fleet(tmp_path)
+    roll = AgentDirectory(fleet)
+    forgotten, kept = (
+        roll.enrol_stranger(SigningKey(seed * 32).public, "", now_s, ())
+        for now_s, seed in enumerate((b"a", b"b"))
+    )
+    roll.add_agent(forgotten)
+    roll.add_agent(kept)
+    assert quarantine.free_places(fleet, quarantine.PLACE_S + 9) == (2, [forgotten.id])
+    assert roll.reload_fleet(), "this process itself has changed fleet.db"
+    assert [agent.id for agent in roll.list_agents()] == [kept.id]
+    assert not roll.reload_fleet()
+    fleet.close()
