@@ -6,13 +6,18 @@ of the collector it would be the one that does not return.
 """
 
 from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Protocol
 
-from heliograph.units import MINUTE_US, SECOND_US
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.presence import AgentConnection
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
-_COMMIT_US = MINUTE_US  # assumed; longest time from a revocation's date to its commit
+
+class AgentFinder(Protocol):
+    """Agents by id, with their newest records."""
+
+    def get(self, agent: bytes, /) -> EnrolledAgent | None: ...
 
 
 def change_agent(
@@ -28,30 +33,55 @@ def change_agent(
     )
 
 
+def update_lost(
+    lost_connections: Iterable[AgentConnection], agents: AgentFinder
+) -> Iterator[AgentConnection]:
+    """Yield the lost agents that are still enrolled, with their newest roles.
+
+    A loss in an old role would make a silent volunteer of one that was revoked, or put into
+    quarantine, after its session had ended.
+    """
+    for connection in lost_connections:
+        agent = agents.get(connection.agent.id)
+        if agent is not None and agent.revoked_s is None:
+            connection.agent = agent
+            yield connection
+
+
 class RevocationRecorder:
-    """Builds one goodbye for each revoked volunteer, also for one revoked during downtime."""
+    """Builds a goodbye for each revoked volunteer, once in a run of the collector.
 
-    def __init__(self, agents: Iterable[EnrolledAgent], alive_before_us: int) -> None:
-        """Take revocations of an earlier run as recorded; `alive_before_us` is when it ended."""
-        self._recorded = {
-            agent.id
-            for agent in agents
-            if agent.revoked_s is not None
-            and agent.revoked_s * SECOND_US < alive_before_us - _COMMIT_US
-        }
+    Each run writes them all again: whether an earlier one did, perhaps of a version that wrote
+    none, is not known, and a second goodbye changes nothing.
+    """
 
-    def build_rows(self, agents: Iterable[EnrolledAgent], now_us: int) -> Iterator[JournalRow]:
+    def __init__(self) -> None:
+        self._unrecorded: dict[bytes, EnrolledAgent] = {}
+        self._recorded: set[bytes] = set()
+
+    def follow_agents(self, agents: Iterable[EnrolledAgent]) -> None:
         for agent in agents:
-            if agent.revoked_s is None or agent.id in self._recorded:
-                continue
-            self._recorded.add(agent.id)
-            if agent.role == AgentRole.VOLUNTEER:
-                yield JournalRow(
-                    kind=RowKind.GOODBYE,
-                    agent=agent.id,
-                    received_us=now_us,
-                    country=agent.country,
-                    asn=agent.asn,
-                    role=AgentRole.VOLUNTEER,
-                    since_s=agent.created_s,
-                )
+            is_volunteer = agent.role == AgentRole.VOLUNTEER
+            if is_volunteer and agent.revoked_s is not None and agent.id not in self._recorded:
+                self._unrecorded[agent.id] = agent
+
+    def build_rows(self, now_us: int, limit: int) -> list[JournalRow]:
+        """Build goodbyes; they are built again until `confirm_rows`."""
+        return [
+            JournalRow(
+                kind=RowKind.GOODBYE,
+                agent=agent.id,
+                received_us=now_us,
+                country=agent.country,
+                asn=agent.asn,
+                role=AgentRole.VOLUNTEER,
+                since_s=agent.created_s,
+            )
+            for agent in islice(self._unrecorded.values(), limit)
+        ]
+
+    def confirm_rows(self, goodbyes: Iterable[JournalRow]) -> None:
+        """Forget agents whose goodbyes are in the journal."""
+        for row in goodbyes:
+            self._unrecorded.pop(row.agent, None)
+            self._recorded.add(row.agent)

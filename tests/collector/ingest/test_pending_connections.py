@@ -4,7 +4,9 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from pathlib import Path
+from typing import Any
 
+import grpc
 import pytest
 
 from heliograph.network_shares import NetworkKey
@@ -80,6 +82,33 @@ async def test_a_known_agent_behind_a_flooded_nat_connects(
         call = await greeted(stub, caller)
         assert (await beat(call)).HasField("clock")
         call.cancel()
+
+
+async def test_slow_requests_evict_no_hello_and_have_longer_than_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An upload on a throttled link took the places of the hellos, and 10 s were too short."""
+    monkeypatch.setattr(rate_limits, "MAX_PENDING", 10)
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        caller = await enrolled(server)
+        session = stub.Session()
+        nonce = (await hear(session)).challenge.nonce
+        credentials = grpc.ssl_channel_credentials(server.keyring.tls_certificate)
+        options = (("grpc.ssl_target_name_override", "heliograph-collector"),)
+        async with grpc.aio.secure_channel(server.endpoint, credentials, options) as line:
+            method: Any = line.stream_stream("/heliograph.v1.Intake/Submit")
+            uploads = [method() for _ in range(8)]
+            ended, _ = await asyncio.wait(
+                [asyncio.create_task(upload.code()) for upload in uploads],
+                timeout=10,
+                return_when=asyncio.FIRST_COMPLETED,
+            )
+            assert ended, "a network has a share of the requests too"
+            await session.write(caller.hello(nonce))
+            assert (await beat(session)).HasField("clock")
+        session.cancel()
+        monkeypatch.setattr(rate_limits, "HELLO_S", 0.0)
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10)
 
 
 async def test_agents_in_quarantine_leave_room_for_volunteers(tmp_path: Path) -> None:

@@ -3,8 +3,9 @@
 Theory of operation. gRPC counts a call from its headers on, and waits for its request without a
 deadline. A client that opens calls and sends nothing would take all of them, and so would readers
 of the health and reflection streams. So each call holds a place among the pending ones (a network
-has a share, the newest displaces the oldest) until its request is complete; calls of other services
-hold it until they end. A session does the same in `session.accept_hello`.
+has a share, the newest displaces the oldest): a call with one request until that is complete, a
+stream of another service until it ends. A session does the same in `session.accept_hello`. Requests
+have places of their own and RPC_S, as an upload takes much longer than a hello on a slow link.
 
 On the wire a call with one request is a stream of one message. So it is served as a stream here,
 which can be read with a deadline.
@@ -41,8 +42,14 @@ class CallLocator(Protocol):
 
 
 class RequestGuard(grpc.aio.ServerInterceptor):
-    def __init__(self, pending: PendingConnections, locator: CallLocator) -> None:
-        self._pending = pending
+    def __init__(
+        self,
+        pending_streams: PendingConnections,
+        pending_requests: PendingConnections,
+        locator: CallLocator,
+    ) -> None:
+        self._pending_streams = pending_streams
+        self._pending_requests = pending_requests
         self._locator = locator
 
     async def intercept_service(
@@ -76,7 +83,7 @@ class RequestGuard(grpc.aio.ServerInterceptor):
         async def serve(requests: Requests, context: AnyContext) -> object:
             networks = self._locator.locate_call(call_metadata.list_addresses(context)).networks
             try:
-                async with self._pending.hold_place(networks, rate_limits.HELLO_S):
+                async with self._pending_requests.hold_place(networks, rate_limits.RPC_S):
                     request = await anext(requests, None)
                     # The end is read too: until then grpcio 1.76 counts the stream as open, and
                     # soon refuses the connection's next ones.
@@ -93,7 +100,7 @@ class RequestGuard(grpc.aio.ServerInterceptor):
         async def serve(requests: Requests, context: AnyContext) -> None:
             networks = self._locator.locate_call(call_metadata.list_addresses(context)).networks
             try:
-                async with self._pending.hold_place(networks, rate_limits.HELLO_S):
+                async with self._pending_streams.hold_place(networks, rate_limits.HELLO_S):
                     await _serve_stream(handler, requests, context)
             except TimeoutError:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "late")

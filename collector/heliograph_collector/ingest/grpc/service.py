@@ -83,13 +83,12 @@ class IntakeService(IntakeServicer):
         self._allows_strangers = allows_strangers
         self._rng = rng
         self.pending = PendingConnections(rate_limits.MAX_PENDING)
+        self.pending_requests = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
         # What is lost beyond the capacity is known again by the next arrival.
         self._presence_rows: asyncio.Queue[JournalRow] = asyncio.Queue(2 * max_sessions)
-        self._revocations = role_changes.RevocationRecorder(
-            responder.receiver.directory.list_agents(), responder.receiver.journal.alive_before_us
-        )
+        self._revocations = role_changes.RevocationRecorder()
         self.stall_monitor = StallMonitor(responder.receiver.clock, connections)
         self._network_fault: SuspectedFault | None = None
 
@@ -288,22 +287,28 @@ class IntakeService(IntakeServicer):
             await self._report_clones()
 
     async def _write_presence(self, rows: list[JournalRow]) -> None:
-        """Write presence rows; only failed losses are repeated, because silence is data."""
+        """Write presence rows; failed losses and goodbyes of revoked agents are repeated.
+
+        Silence is data, and who was revoked must not stay present.
+        """
         receiver = self._receiver
         reading = self.stall_monitor.check()
         lost_connections = self._connections.find_lost(
             reading.monotonic_us, receiver.directory.heartbeat_s
         )
-        rows += [c.build_lost_row(reading.wall_us, reading.monotonic_us) for c in lost_connections]
-        if not rows:
-            return
+        counted_losses = list(role_changes.update_lost(lost_connections, receiver.directory))
+        goodbyes = self._revocations.build_rows(reading.wall_us, _MAX_ROWS_PER_COMMIT)
+        rows += [c.build_lost_row(reading.wall_us, reading.monotonic_us) for c in counted_losses]
+        rows += goodbyes
         try:
-            await receiver.journal.append(rows)
+            if rows:
+                await receiver.journal.append(rows)
         except JournalError as error:
             log.error("presence of %d agents not written: %s", len(rows), error)
         else:
             self._connections.confirm_lost(lost_connections)
-            receiver.metrics.lost_agents.inc(len(lost_connections))
+            self._revocations.confirm_rows(goodbyes)
+            receiver.metrics.lost_agents.inc(len(counted_losses))
 
     async def _record_faults(self) -> None:
         """Record the collector's faults, repeating failed rows.
@@ -345,10 +350,7 @@ class IntakeService(IntakeServicer):
         for connection in self._connections:
             self._follow_agent(connection)
             offer_plan(connection, self._receiver)
-        now_us = self._receiver.clock.wall_us()
-        agents = self._receiver.directory.list_agents()
-        for row in self._revocations.build_rows(agents, now_us):
-            self._queue_row(row)
+        self._revocations.follow_agents(self._receiver.directory.list_agents())
 
     def _follow_agent(self, connection: AgentConnection) -> None:
         """Give a session the newest record of its agent, and end it if that was revoked."""
