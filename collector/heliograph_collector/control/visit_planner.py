@@ -150,7 +150,9 @@ class VisitPlanner:
                 endpoint = EndpointKey(target, met.label, met.address, met.port)
                 looks = _touch(self._looks, endpoint, {})
                 looks[network] = _Look(record.started_us, has_worked)
-                if record.measurement.is_visit and not self._has_enough_looks(endpoint, now_us):
+                is_ordered = record.measurement.is_visit and endpoint in self._ordered
+                has_room = len(self._scheduled) < MAX_ENDPOINTS
+                if is_ordered and has_room and not self._has_enough_looks(endpoint, now_us):
                     self._scheduled.setdefault(endpoint, self._draw_due_us(now_us))
         for observation in record.measurement.observations:
             planned_key = (target, observation.endpoint)

@@ -63,6 +63,7 @@ class ComparisonInput:
 
     vantage: EndpointView
     control: EndpointView = EMPTY_VIEW
+    country: str = ""  # of the vantage
     link: Link = Link.UNKNOWN
     not_measured: bool = False
     age_us: int | None = None  # age of the control, None when there is none
@@ -111,7 +112,7 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *extract_address_features(sides, deciding_failure),
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
         *_find_page_features(vantage, control),
-        *extract_fingerprint_features(vantage, control),
+        *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
     if _is_odd_answer(sides, present):
         present.update(_find_liar_features(sides))

@@ -1,6 +1,7 @@
 """Fingerprints as evidence: features of known addresses and pages, and their names in verdicts."""
 
 from collections.abc import Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
 from heliograph.observation import Dns, Observation
@@ -13,6 +14,7 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
     Scope,
+    canonicalize_answer,
     list_answers,
     match_answer,
     match_issuer,
@@ -26,10 +28,19 @@ ANSWER_RULES = frozenset(
 )
 
 
-def extract_fingerprint_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """Yield features of known answers, and of a known block page without a control's page."""
-    for fingerprint in _match_answers(vantage, control):
-        if fingerprint.is_blocking:
+def extract_fingerprint_features(
+    vantage: EndpointView, control: EndpointView, country: str
+) -> Iterator[Feature]:
+    """Yield features of known answers, and of a known block page without a control's page.
+
+    A block address of another country is a sign only where others got another answer: it may be
+    private there, or somebody else's by now.
+    """
+    others = [*control.lookups, *(s for s in vantage.other_lookups if _is_sealed(s))]
+    have_others_looked = any(s.has_succeeded for s in others)
+    answers = frozenset(answer for step in others for answer in _list_answers(step))
+    for fingerprint in _match_answers(vantage, answers):
+        if fingerprint.is_blocking and (have_others_looked or fingerprint.is_expected_in(country)):
             yield Feature.BLOCK_ANSWER
         elif fingerprint.scope in (Scope.PRODUCT, Scope.INSTITUTION):
             yield Feature.FILTER_ANSWER
@@ -38,15 +49,13 @@ def extract_fingerprint_features(vantage: EndpointView, control: EndpointView) -
         yield Feature.BLOCK_PAGE_ALONE
 
 
-def _match_answers(vantage: EndpointView, control: EndpointView) -> Iterator[Fingerprint]:
-    """Yield the fingerprints of own answers that neither control nor sealed lookup got as well."""
-    sealed_lookups = (s for s in vantage.other_lookups if _is_sealed(s))
-    elsewhere = {a for s in (*control.lookups, *sealed_lookups) for a in _list_answers(s)}
-    for step in vantage.own_lookups:
-        if elsewhere.isdisjoint(_list_answers(step)):
-            fingerprint = match_answer(step.observation.dns) if step.observation.dns else None
-            if fingerprint is not None:
-                yield fingerprint
+def _match_answers(vantage: EndpointView, others: AbstractSet[str]) -> Iterator[Fingerprint]:
+    """Yield the fingerprints of own answers that nobody else got as well."""
+    for dns in (s.observation.dns for s in vantage.own_lookups if s.observation.dns):
+        own = tuple(a for a in dns.answers if canonicalize_answer(a.data) not in others)
+        fingerprint = match_answer(replace(dns, answers=own))
+        if fingerprint is not None:
+            yield fingerprint
 
 
 def _is_sealed(step: ObservedStep) -> bool:

@@ -58,7 +58,10 @@ OWN_HEADERS = 2  # assumed: so many uncommon names in common are no chance
 UNAVAILABLE_FOR_LEGAL_REASONS = 451  # RFC 7725
 HOUSE_NETWORKS = tuple(
     ipaddress.IPv4Network(network)
-    for network in ("192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16")
+    for network in (
+        *("192.168.0.0/16", "172.16.0.0/12", "169.254.0.0/16"),
+        *("10.0.0.0/16", "10.1.0.0/16"),  # gateways of Comcast and Apple
+    )
 )
 # Words in the addresses of portals: MikroTik, UniFi, Aruba, Cisco, pfSense, by their manuals.
 LOGIN_WORDS = ("login", "logon", "portal", "hotspot", "guest", "auth", "captive", "splash", "wifi")
@@ -134,9 +137,23 @@ def find_block_page(page: Http, control: Http | None) -> Fingerprint | None:
     if control is not None and page.status == control.status and _has_same_content(page, control):
         return None  # most pages end here, before any line is tried
     fingerprint = match_block_page(page)
-    if fingerprint is None or control is None:
-        return fingerprint
-    return None if fingerprint.matches(PageText(control)) else fingerprint
+    if fingerprint is None or not _is_comparable(fingerprint, page, control):
+        return None
+    is_everywhere = control is not None and fingerprint.matches(PageText(control))
+    return None if is_everywhere else fingerprint
+
+
+def _is_comparable(fingerprint: Fingerprint, page: Http, control: Http | None) -> bool:
+    """Return whether the line may blame beside this page of the control.
+
+    A line without a country knows only common words, which a site may say of itself. It needs a
+    page that the control got instead, and that has nothing of this one.
+    """
+    if fingerprint.countries:
+        return True
+    if control is None or control.status >= 400:
+        return False
+    return not (_has_same_title(page, control) or _has_same_headers(page, control))
 
 
 def _has_same_content(page: Http, control: Http) -> bool:

@@ -82,6 +82,7 @@ class Pairing:
             ),
             control=replace(control_view, addresses_optional=True),
             looks=ControlLooks(self.sources, control_view.attempts, control_view.own_addresses),
+            country=self.record.vantage.country,
             profile=self.control.profile,
             has_foreign_resolver=self._has_foreign_resolver(),
             vantage_steps=self.own_steps,

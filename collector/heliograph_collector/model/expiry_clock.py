@@ -5,7 +5,8 @@ no clock that is ahead. It follows the collector's time, but from one reading to
 at most `PACE` times what the collector has lived through. Hence a clock that is ahead by years
 for a time T makes data at most `PACE` · T older, whether it jumped at once, in small steps, or
 before the collector started. After a rest of N days the expiry time is as far behind, and has
-caught up N days later. A clock that goes back takes the expiry time with it.
+caught up N days later. While a clock is behind, the time is the clock's; what was reached before
+is not forgotten, as a machine without a battery begins in 1970 at each start.
 """
 
 from typing import Protocol
@@ -22,6 +23,10 @@ class ExpiryTime(Protocol):
         """Return the time, in µs; at most the present one."""
         ...
 
+    def reached_us(self) -> int:
+        """Return the latest of these times, which a later process continues."""
+        ...
+
 
 class ExpiryClock:
     """The expiry time of this process; `store.retention` writes it to the journal."""
@@ -36,12 +41,16 @@ class ExpiryClock:
         """
         self._clock = clock
         now_us = clock.wall_us()
-        self._expiry_us = min(stored_us or record_us or now_us, now_us)
+        self._reached_us = stored_us or min(record_us or now_us, now_us)
         self._read_us = clock.monotonic_us()
 
     def expiry_us(self) -> int:
         monotonic_us = self._clock.monotonic_us()
-        limit_us = self._expiry_us + PACE * (monotonic_us - self._read_us)
+        wall_us = self._clock.wall_us()
+        limit_us = self._reached_us + PACE * (monotonic_us - self._read_us)
         self._read_us = monotonic_us
-        self._expiry_us = min(limit_us, self._clock.wall_us())
-        return self._expiry_us
+        self._reached_us = max(self._reached_us, min(limit_us, wall_us))
+        return min(self._reached_us, wall_us)
+
+    def reached_us(self) -> int:
+        return self._reached_us

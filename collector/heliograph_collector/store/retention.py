@@ -122,7 +122,7 @@ class RetentionJob:
         """Run one round; a failed one is repeated with the next."""
         expiry_us = self._expiry.expiry_us()
         try:
-            await self._journal.mark_expiry(expiry_us)
+            await self._journal.mark_expiry(self._expiry.reached_us())
             dropped = await self._store.delete_expired(expiry_us)
         except (StoreError, JournalError) as error:
             log.warning("Old rows are deleted later: %s", error)

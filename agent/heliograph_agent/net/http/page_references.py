@@ -70,7 +70,9 @@ _IDENTIFIER = re.compile(
     r"(?<![0-9a-z])(?:[0-9a-f]{2}(?:[:-][0-9a-f]{2}){5}"  # MAC address
     r"|[0-9a-f]{4}(?:\.[0-9a-f]{4}){2}"  # the same, as Cisco writes it
     r"|\d{1,3}(?:[._-]\d{1,3}){3}"  # IPv4 address
-    r"|\d{9,}"  # number of a phone or a contract; the counters of mc.yandex.ru have 8 digits
+    r"|(?<!watch/)\d{5,}"  # of a phone or a contract; the counters of mc.yandex.ru are no person's
+    r"|(?<=(?:user|room)/)[^/]+|(?<=(?:guest)/)[^/]+|(?<=(?:msisdn)/)[^/]+"
+    r"|(?<=(?:abonent|account)/)[^/]+"
     r"|(?=[a-f]*\d)(?=\d*[a-f])[0-9a-f]{8,})(?![0-9a-z])"  # IPv4 address, UUID or digest
     r"|(?<![^/])[^/]*@[^/]*",
     re.IGNORECASE,

@@ -18,6 +18,7 @@ __all__ = [
     "Kind",
     "PageText",
     "Scope",
+    "canonicalize_answer",
     "find_interceptor",
     "is_refusal",
     "list_answers",

@@ -14,6 +14,7 @@ from heliograph.observation import Http, Reference
 
 MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earlier; assumed
 UNREAD_BYTES = 48 * 1024  # assumed: styles and scripts of a page with little text
+UNREAD_EXCERPT_BYTES = 8 * 1024  # assumed: the same, where the source was not kept
 BYTES_PER_WORD = 8  # assumed
 _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
@@ -90,7 +91,8 @@ class PageText:
     @cached_property
     def word_count(self) -> int:
         """Return the words of the page, at least as many as its bytes beyond the markup are."""
-        unread_bytes = max(0, self.http.body_bytes - max(len(self.markup), UNREAD_BYTES))
+        read_bytes = max(len(self.markup), UNREAD_BYTES) if self.markup else UNREAD_EXCERPT_BYTES
+        unread_bytes = max(0, self.http.body_bytes - read_bytes)
         return self.words.count(" ") + 1 + unread_bytes // BYTES_PER_WORD
 
     @cached_property

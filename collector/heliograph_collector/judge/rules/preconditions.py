@@ -103,7 +103,7 @@ FINGERPRINTS = (
         "names; neither the control nor a sealed lookup gets it.",
         0.9,
         needs={Feature.BLOCK_ANSWER},
-        lacks={Feature.VERIFIED, Feature.VALIDATED},
+        lacks={Feature.VERIFIED, Feature.VALIDATED, Feature.PAGE_SAME},
         layer="dns",
         method="block_address",
         needs_no_control=True,

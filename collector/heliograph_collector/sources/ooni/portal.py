@@ -40,6 +40,8 @@ _NAMES = re.compile(
     r"tagihan|pulsa|kuota)(?![a-z])",
     re.IGNORECASE,
 )
+# Words of block pages in addresses, and Iran's own: what says so is no portal.
+_BLOCKED = re.compile(r"block|blok|zapret|censor|rkn|lawfilter|^10\.10\.34\.", re.IGNORECASE)
 _LOGIN = re.compile(
     r"log-?[io]n|sign-?in|auth|portal|guest|register|welcome|giris|anmeld|connexion|acceso|vhod|"
     r"vojti|masuk",
@@ -101,6 +103,8 @@ def _leads_to_portal(url: str, target: str) -> bool:
     if parameters & PARAMETERS or _MAC.search(aim.query):
         return True
     place = f"{host}{aim.path}"
+    if _BLOCKED.search(place):
+        return False
     # a gateway has no name in the public DNS; Cisco's calls itself 1.1.1.1 or 192.0.2.1
     is_local = is_address(host) or "." not in host or host.endswith((".lan", ".local"))
     return bool(_NAMES.search(place)) or (is_local and bool(_LOGIN.search(aim.path)))
