@@ -21,7 +21,7 @@ help: ## this list
 
 test: $(VENV)/ready-dev ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
 	@$(MAKE) --no-print-directory -j 2 check compiled
-	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
 
 quick: $(VENV)/ready-dev ## lint, types, architecture, and the tests that start no program: see tests/support/quick.py
@@ -36,6 +36,7 @@ soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
+soak: export HELIOGRAPH_PACKETS ?= all
 soak: export HELIOGRAPH_DISCLOSURE_WORLDS ?= 100
 soak: export HELIOGRAPH_FUZZ_S ?= 300
 soak: export HELIOGRAPH_ATTACK_S ?= 60

@@ -192,6 +192,7 @@ def list_attacks(ports: dict[str, int]) -> list[tuple[str, ...]]:
 
 
 @pytest.mark.timeout(900)
+@pytest.mark.slow
 async def test_detection_and_acknowledgements_under_all_attacks(tmp_path: Path) -> None:
     actors = fleet()
     ports = {name: free_port() for name in ("post", "dns", "echo")}

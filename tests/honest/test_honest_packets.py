@@ -1,5 +1,6 @@
 """The honest set on real packets: real agents, servers and filters in namespaces, no simulation."""
 
+import os
 import shutil
 
 import pytest
@@ -13,6 +14,7 @@ from support.requirements import require
 pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.xdist_group("conditions")]
 CASES = read_packet_cases()
 MIN_CASES = 30
+STEP = 1 if os.environ.get("HELIOGRAPH_PACKETS") == "all" else 3  # CI plays every third
 
 
 def test_nobody_is_blocked_on_real_packets(
@@ -20,9 +22,11 @@ def test_nobody_is_blocked_on_real_packets(
 ) -> None:
     require_for_test()
     require(all(map(shutil.which, ("unbound", "nginx"))), "needs unbound, nginx")
-    outcomes = play_cases(CASES, tmp_path_factory.mktemp("packets"))
+    played = CASES[::STEP]
+    outcomes = play_cases(played, tmp_path_factory.mktemp("packets"))
     failing = {outcome.case.case for outcome in outcomes if outcome.grade != "right"}
-    known = read_known_failures(HONEST / KNOWN_PACKET_FAILURES)
+    listed = read_known_failures(HONEST / KNOWN_PACKET_FAILURES)
+    known = listed & {case.case for case in played}
     table = format_table(outcomes)
     assert failing - known == set(), f"new failures:\n{table}"
     assert known - failing == set(), f"right now, take them out of {KNOWN_PACKET_FAILURES}"
