@@ -19,6 +19,7 @@ from heliograph_collector.incidents.published.incident import (
     IncidentSummary,
     PartDocument,
 )
+from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.model.scope import Scope
 
 _DARK = 1 << 62  # later than every bin
@@ -73,14 +74,25 @@ class DarkPlaces:
         dark_until_us = self.dark_until(place)
         if not dark_until_us:
             return column
+        heard_us = self.dark_since(place) + _BIN_US
         readings = {
             name: reading
-            if reading.cell is None or reading.cell.start_us + _BIN_US > dark_until_us
+            if reading.cell is None or _is_heard(reading.cell, heard_us, dark_until_us)
             else replace(reading, cell=None, since=None)
             for name, reading in column.readings.items()
         }
         link = Link.UNKNOWN if dark_until_us == _DARK else column.link
         return replace(column, readings=readings, link=link)
+
+
+def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:
+    """Return whether a reading is from after the silence.
+
+    In a dark place it is a block that began one bin after the cut or later: who still measures
+    there is heard, but nothing looks well.
+    """
+    is_block = cell.state is VerdictState.BLOCKED and cell.start_us >= heard_us
+    return is_block or cell.start_us + _BIN_US > dark_until_us
 
 
 def _dark_until(incident: IncidentSummary, place: Scope) -> int:

@@ -71,7 +71,6 @@ async def showing(top: Top, words: str) -> None:
     await until(there)
 
 
-@pytest.mark.xfail(strict=True, reason="open: a row says 1/3 reachable, not 1/2 blocked")
 async def test_top_shows_the_evening_on_80_by_24(place: Page) -> None:
     clock = HandClock()
     top = Top(place.origin, clock=clock)
