@@ -31,8 +31,12 @@ class VantageRef:
 
 @dataclass(frozen=True, slots=True)
 class VantageArrival:
+    """A vantage that is here, by the carrier in `witness`; None: its agent does not say."""
+
     at_us: int
     witness: VantageRef
+    on_battery: bool | None = None
+    uptime_s: int | None = None  # of its machine; less than its silence lasted: it had rebooted
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +54,7 @@ class VantageLoss:
     at_us: int
     nym: str
     heard_us: int
+    on_battery: bool | None = None  # as its last heartbeat said
 
 
 class FaultReason(StrEnum):
@@ -75,13 +80,15 @@ class Fault:
 
 @dataclass(frozen=True, slots=True)
 class OfflineReport:
-    """The report of a returned vantage on the time in which it was offline."""
+    """What a lost vantage measured while it was not heard, told at its return or by another way."""
 
     at_us: int
     nym: str
     since_us: int
-    until_us: int
+    until_us: int  # its return; or when it last measured, if it is not back
     alive: bool  # True: it measured in that time; False: its machine had rebooted
+    online: bool | None = None  # whether foreign anchors answered it then; None: not measured
+    carrier: str = ""  # by which the report came; "" is unknown
 
 
 class VoteValue(StrEnum):
