@@ -44,6 +44,7 @@ COMMANDS = (
     "log",
     "alerts",
     "top",
+    "replay",
     "evaluate",
 )
 # Commands in other modules: "import" is a keyword, and only this table names the lab's modules, so

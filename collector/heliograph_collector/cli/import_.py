@@ -13,6 +13,7 @@ from heliograph_collector.cli import (
     bundle,
     load_cli_config,
     ooni,
+    series,
 )
 
 if TYPE_CHECKING:
@@ -28,19 +29,25 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
     command = add_command(
         commands,
         "import",
-        "import results that came by file, by telephone or from OONI",
+        "import results that came by file or by telephone, and public data",
         "import ooni --json measurements/",
         description="Imports what our agents exported to a file or read out over the telephone, "
-        "and reads OONI's measurements.",
+        "and reads public data: OONI's measurements and series of others.",
     )
-    kinds = command.add_subparsers(dest="kind", metavar="ooni|bundle|code", required=True)
+    kinds = command.add_subparsers(dest="kind", metavar="ooni|series|bundle|code", required=True)
     bundle.add_parser(kinds)
     _add_code_parser(kinds)
     ooni.add_parser(kinds)
+    series.add_parser(kinds)
 
 
 def run(args: argparse.Namespace) -> int:
-    run_by_kind = {"bundle": bundle.run, "code": _import_code, "ooni": ooni.run}
+    run_by_kind = {
+        "bundle": bundle.run,
+        "code": _import_code,
+        "ooni": ooni.run,
+        "series": series.run,
+    }
     return run_by_kind[args.kind](args)
 
 

@@ -86,6 +86,10 @@ class LateVotes:
         """Return the journal position before all waiting votes; None without votes."""
         return min((window.after_position for window in self._windows.values()), default=None)
 
+    @property
+    def has_votes(self) -> bool:
+        return bool(self._windows)
+
     def add(self, vote: ServiceVote, now_us: int, after_position: int = 0) -> None:
         if vote.standing is VoteValue.UNKNOWN:
             return  # it abstains

@@ -20,6 +20,7 @@ from heliograph_collector.sources.complaints import (
     describe_location,
 )
 from heliograph_collector.sources.json_objects import MAX_STEPS, read_file
+from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
 from heliograph_collector.sources.typed_reader import as_number
@@ -44,7 +45,7 @@ def read_series(path: Path, scope: Scope, complaints: Complaints) -> list[Series
     header, rows = _open_table(path)
     time_column = _find_time_column(path, header)
     points = _collect_points(path, header, rows, time_column, complaints)
-    points = _drop_distant(path, points, complaints)
+    points = _drop_distant(path, _drop_misfits(path, points, complaints), complaints)
     times_us = sorted({at_us for column in points.values() for at_us in column})
     if len(times_us) < 2:
         raise ImportRefusedError(f"{path} holds fewer than two times with a value: no series.")
@@ -135,6 +136,17 @@ def _collect_points(
                 )
             points[name][at_us] = value
     return points
+
+
+def _drop_misfits(path: Path, points: Points, complaints: Complaints) -> Points:
+    """Leave out columns that are no levels. Raises ImportRefusedError if none remains."""
+    misfits = {name: find_misfit(name, list(column.values())) for name, column in points.items()}
+    for reason in filter(None, misfits.values()):
+        complaints.add(describe_location(path), reason)
+    fitting = {name: column for name, column in points.items() if not misfits[name]}
+    if points and not fitting:
+        raise ImportRefusedError(f"{path}: {next(filter(None, misfits.values()))}.")
+    return fitting
 
 
 def _drop_distant(path: Path, points: Points, complaints: Complaints) -> Points:

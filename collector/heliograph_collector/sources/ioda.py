@@ -19,6 +19,7 @@ from heliograph_collector.sources.json_objects import (
     iterate_objects,
     read_objects,
 )
+from heliograph_collector.sources.level_names import find_misfit
 from heliograph_collector.sources.replay import Series
 from heliograph_collector.sources.timestamps import Timestamp
 from heliograph_collector.sources.typed_reader import Text64, as_number, read_struct
@@ -73,6 +74,8 @@ def _build_series(signal: IodaSignal, scope: Scope | None) -> Series:
     if any(isinstance(value, list | dict) for value in signal.values):
         raise ValueError(f"the signal {source!r} holds lists, no levels; it is left out")
     levels = [as_number(value) for value in signal.values]
+    if misfit := find_misfit(source, levels):
+        raise ValueError(misfit)
     if all(level is None for level in levels):
         raise ValueError(f"the signal {source!r} has no value that is known")
     step_us = round(signal.step * SECOND_US)

@@ -7,13 +7,13 @@ from shutil import copy
 import pytest
 
 from heliograph.units import SECOND_US
+from heliograph_collector.app.public_series import load_event
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageLoss
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.baselines.disco import disco
-from heliograph_lab.evaluate.event.formats import load_event
 
 FIXTURES = Path(__file__).parents[2] / "heliograph_lab/evaluate/event/fixtures"
 CUT_S = 1_641_381_300  # 5 January 2022, 11:15

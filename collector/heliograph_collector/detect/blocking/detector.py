@@ -161,7 +161,7 @@ class BlockingDetector:
         has_closed = False
         while self.since_us + self.width_us <= bin_end_us:
             has_closed = True
-            if self._is_idle():  # bins without votes change nothing, so skip them
+            if self.is_idle:  # bins without votes change nothing, so skip them
                 self.since_us += (bin_end_us - self.since_us) // self.width_us * self.width_us
             else:
                 self._close_bin(self.since_us + self.width_us)
@@ -197,7 +197,9 @@ class BlockingDetector:
         ]
         return any(recovered)
 
-    def _is_idle(self) -> bool:
+    @property
+    def is_idle(self) -> bool:
+        """Return whether bins change nothing until there is another vote."""
         return not self.waiting_votes and not any(
             service.latest
             or any(any(country.recent_cells) for country in service.countries.values())

@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 
 from heliograph.units import SECOND_US
+from heliograph_collector.app.public_series import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import ImportRefusedError
-from heliograph_lab.evaluate.event.formats import load_event
 
 FIXTURES = Path(__file__).parent / "fixtures"
 T0 = 1_767_885_600 * SECOND_US  # 8 January 2026, 15:20

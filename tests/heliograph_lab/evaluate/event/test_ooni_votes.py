@@ -6,13 +6,13 @@ from pathlib import Path
 
 import pytest
 
+from heliograph_collector.app.public_series import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VoteValue
 from heliograph_collector.sources.complaints import ImportRefusedError
 from heliograph_lab.evaluate.baselines.ooni import ooni
 from heliograph_lab.evaluate.event.detectors import detect_hourly
-from heliograph_lab.evaluate.event.formats import load_event
 from support.ooni import DCS, TIMEOUT, Json, connect, fetch, frame, no_rows, request
 
 

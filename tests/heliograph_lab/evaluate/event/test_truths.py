@@ -7,10 +7,10 @@ import pytest
 
 from heliograph.units import SECOND_US
 from heliograph.yaml_document import YamlError
+from heliograph_collector.app.public_series import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.timestamps import parse_timestamp
-from heliograph_lab.evaluate.event.formats import load_event
 from heliograph_lab.evaluate.event.report import read_truths, with_truths
 
 FIXTURES = Path(__file__).parent / "fixtures"

@@ -1,0 +1,230 @@
+"""Level detector: readings of public series in, incidents out.
+
+Theory of operation. Each source of a cell has a drop test. The first low source of a cell opens its
+episode, suspected; the first one that is confirmed confirms it. It is over when no source is low: a
+confirmed episode is closed, a suspected one withdrawn. A source whose median country is low at the
+same step has failed itself, and that step is unknown. An episode inside a wider one of the same two
+hours is a part of it. A level counts addresses or queries and no vantages: there are no votes, and
+the confidence is never high.
+"""
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.level.drop_test import DropStage, DropTest
+from heliograph_collector.detect.level.habit import LevelHabit
+from heliograph_collector.incidents.incident import (
+    Bracket,
+    Incident,
+    IncidentKind,
+    IncidentState,
+    hint_on_the_hour,
+    incident_id,
+)
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+MIN_COUNTRIES = 3  # others that can show that a source itself failed; assumed
+ONE_SOURCE = 0.5  # confidence; assumed, as are the next two
+SEVERAL_SOURCES = 0.7
+SUSPECTED = 0.3
+_MAX_SKIPPED = 10_000  # unknown steps between two readings that are kept; assumed
+
+
+@dataclass(slots=True)
+class _SourceLevel:
+    """One source of a cell: its test and the steps around its drop."""
+
+    test: DropTest
+    next_us: int  # start of the step that comes next
+    well_us: int  # start of the last step that was well
+    low_us: int = 0  # end of the first low step
+    back_us: int = 0  # start of the first well step after it
+
+    def skip_to(self, at_us: int) -> None:
+        """Add unknown steps up to a reading; a gap of a month leaves no past."""
+        step_us = self.test.habit.step_us
+        for _ in range(min((at_us - self.next_us) // step_us, _MAX_SKIPPED)):
+            self.test.observe(None)
+        self.next_us = at_us
+
+    def observe(self, reading: LevelReading, value: float | None) -> DropStage:
+        before = self.test.score
+        stage = self.test.observe(value)
+        self.next_us = reading.until_us
+        if stage is DropStage.UNKNOWN:
+            return stage
+        if self.test.well_steps == 0:
+            self.low_us = self.low_us if before else reading.until_us
+        elif self.test.well_steps == 1:
+            self.back_us = reading.at_us
+        if stage is DropStage.WELL and not self.test.score:
+            self.well_us = reading.at_us
+        return stage
+
+
+@dataclass(slots=True)
+class LevelEpisode:
+    """One drop of a cell, over all of its sources."""
+
+    scope: Scope
+    started: Bracket
+    suspected_us: int
+    sources: dict[str, bool] = field(default_factory=dict)  # those that fell; confirmed or not
+    lost_share: float = 0.0
+    confirmed_us: int | None = None
+    ended: Bracket | None = None
+    closed_us: int | None = None
+
+    @property
+    def is_open(self) -> bool:
+        return self.closed_us is None
+
+    @property
+    def state(self) -> IncidentState:
+        if self.is_open:
+            is_confirmed = self.confirmed_us is not None
+            return IncidentState.CONFIRMED if is_confirmed else IncidentState.SUSPECTED
+        return IncidentState.WITHDRAWN if self.confirmed_us is None else IncidentState.CLOSED
+
+    def is_part_of(self, other: "LevelEpisode") -> bool:
+        """Return whether it belongs to a wider episode that began within `join_s`."""
+        apart_us = abs(self.started.latest_us - other.started.latest_us)
+        return (
+            self.scope != other.scope
+            and self.scope.is_within(other.scope)
+            and apart_us <= THRESHOLDS.join_s * SECOND_US
+        )
+
+    def to_incident(self) -> Incident:
+        certain = sum(self.sources.values())
+        confidence = SUSPECTED if not certain else ONE_SOURCE if certain == 1 else SEVERAL_SOURCES
+        share = round(self.lost_share, 3)
+        names = sorted(self.sources)
+        return Incident(
+            id=incident_id("level", "", self.scope, self.started, names),
+            kind=IncidentKind.SILENCE,
+            state=self.state,
+            parts=(AffectedCell(self.scope, 0.0, share, 0),),
+            started=self.started,
+            suspected_us=self.suspected_us,
+            confidence=confidence,
+            confirmed_us=self.confirmed_us,
+            ended=self.ended,
+            closed_us=self.closed_us,
+            layer=",".join(names),
+            method="level",
+            hints=hint_on_the_hour(self.started),
+        )
+
+
+class LevelDetector:
+    """The incremental detector, which reads levels in order of the ends of their steps."""
+
+    def __init__(self) -> None:
+        self._levels: dict[tuple[str, Scope], _SourceLevel] = {}
+        self._episodes: defaultdict[Scope, list[LevelEpisode]] = defaultdict(list)
+        self._pending: list[LevelReading] = []  # of one end
+
+    def add(self, reading: LevelReading) -> None:
+        self.advance_to(reading.until_us - 1)
+        self._pending.append(reading)
+
+    def advance_to(self, now_us: int) -> None:
+        """Judge the readings whose steps ended by this time."""
+        if self._pending and self._pending[0].until_us <= now_us:
+            by_source: defaultdict[str, list[LevelReading]] = defaultdict(list)
+            for reading in self._pending:
+                by_source[reading.source].append(reading)
+            self._pending = []
+            for readings in by_source.values():
+                self._judge_step(readings)
+
+    def incidents(self) -> tuple[Incident, ...]:
+        """Return the incidents, without those that are parts of a wider one."""
+        all_episodes = [episode for episodes in self._episodes.values() for episode in episodes]
+        return tuple(
+            episode.to_incident()
+            for episode in all_episodes
+            if not any(
+                episode.is_part_of(other)
+                for other in all_episodes
+                if other.state is not IncidentState.WITHDRAWN or episode.confirmed_us is None
+            )
+        )
+
+    def _judge_step(self, readings: Iterable[LevelReading]) -> None:
+        """Judge what one source told at one time."""
+        own = {reading.scope: reading for reading in readings}
+        is_failed = self._has_source_failed(own.values())
+        for reading in own.values():
+            level = self._find_level(reading)
+            level.skip_to(reading.at_us)
+            stage = level.observe(reading, None if is_failed else reading.value)
+            if stage is not DropStage.UNKNOWN:
+                self._update_episode(reading, level)
+
+    def _has_source_failed(self, readings: Iterable[LevelReading]) -> bool:
+        """Return whether the median country is far below its usual level."""
+        shares = []
+        for reading in readings:
+            level = self._levels.get((reading.source, reading.scope))
+            usual = level.test.habit.find_usual() if level and reading.scope.is_national else None
+            if usual is not None and usual.middle > 0 and reading.value is not None:
+                shares.append(reading.value / usual.middle)
+        return len(shares) > MIN_COUNTRIES and median(shares) < 0.5
+
+    def _find_level(self, reading: LevelReading) -> _SourceLevel:
+        key = (reading.source, reading.scope)
+        level = self._levels.get(key)
+        if level is None or level.test.habit.step_us != reading.step_us:
+            test = DropTest(LevelHabit(reading.step_us))
+            level = self._levels[key] = _SourceLevel(test, reading.at_us, reading.at_us)
+        return level
+
+    def _update_episode(self, reading: LevelReading, level: _SourceLevel) -> None:
+        episodes = self._episodes[reading.scope]
+        episode = episodes[-1] if episodes and episodes[-1].is_open else None
+        test = level.test
+        if test.is_low:
+            if episode is None:
+                started = Bracket(level.well_us, level.low_us)
+                episode = LevelEpisode(reading.scope, started, reading.until_us)
+                episodes.append(episode)
+            is_certain = test.stage is DropStage.CONFIRMED
+            episode.sources[reading.source] = is_certain or episode.sources.get(
+                reading.source, False
+            )
+            episode.lost_share = max(episode.lost_share, test.lost_share)
+            if is_certain and episode.confirmed_us is None:
+                episode.confirmed_us = reading.until_us
+        elif episode is not None and reading.source in episode.sources:
+            self._close_if_over(episode, reading, level)
+
+    def _close_if_over(
+        self, episode: LevelEpisode, reading: LevelReading, level: _SourceLevel
+    ) -> None:
+        """Close the episode when none of its sources is low any more."""
+        own_levels = [self._levels.get((name, episode.scope)) for name in episode.sources]
+        if any(other is not None and other.test.is_low for other in own_levels):
+            return
+        step_us = reading.step_us
+        episode.ended = Bracket(level.back_us - step_us, level.back_us + step_us)
+        episode.closed_us = reading.until_us
+
+
+def detect_levels(readings: Iterable[LevelReading], until_us: int) -> tuple[Incident, ...]:
+    """Detect drops in the readings up to a time; the order of readings is free."""
+    detector = LevelDetector()
+    for reading in sorted(readings, key=_order_key):
+        detector.add(reading)
+    detector.advance_to(until_us)
+    return detector.incidents()
+
+
+def _order_key(reading: LevelReading) -> tuple[int, str, Scope]:
+    return reading.until_us, reading.source, reading.scope

@@ -1,0 +1,131 @@
+"""Drop test: a sequential test of a level against its habit.
+
+Theory of operation. A step is low below 80 % of the usual level if it is also below half of the
+lowest value of the past, or out of the spread. Low steps add up (CUSUM): each adds its distance in
+spreads, 6 at most, less 4. A sum of 2 is suspected, 4 is confirmed; so one step of six spreads is
+suspected and two are confirmed, and a slow fall needs more steps. One step below half of the usual
+level is confirmed at once. A suspected drop ends with one step that is not low, a confirmed one
+with two. An unknown step neither begins nor ends a drop.
+
+Until a level has been seen on `learned_days` at this time of day, and once at this time of this
+weekday, people's habits could explain the fall. Then only a fall to `alone_share` is confirmed.
+
+Steps of a confirmed drop enter the past as the usual level for at most 7 days, so that a long drop
+does not become usual and a habit does. All numbers are assumed.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import Enum
+
+from heliograph.units import DAY_US
+from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
+
+
+class DropStage(Enum):
+    UNKNOWN = 0
+    WELL = 1
+    SUSPECTED = 2
+    CONFIRMED = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DropLimits:
+    """The lines of the drop test."""
+
+    share: float = 0.8
+    half: float = 0.5
+    drift: float = 4.0  # spreads that a low step must exceed
+    most: float = 6.0  # spreads that count of one step
+    suspect: float = 2.0
+    confirm: float = 4.0
+    paint_days: float = 7.0
+    learned_days: int = 0
+    alone_share: float = 1.0
+
+
+SERIES_LIMITS = DropLimits()
+# Vantages are few and people; their first evenings and weekends are no cut.
+PRESENCE_LIMITS = DropLimits(learned_days=3, alone_share=0.15)
+
+
+@dataclass(slots=True)
+class DropTest:
+    """The test of one level; `observe` takes its steps in order."""
+
+    habit: LevelHabit
+    limits: DropLimits = SERIES_LIMITS
+    stage: DropStage = DropStage.WELL
+    score: float = 0.0
+    lost_share: float = 0.0  # of the usual level, at the last step
+    is_learned: bool = False  # the habit excludes an evening or a weekend
+    well_steps: int = 0  # in a row, up to the last known one
+    _confirmed_steps: int = 0
+
+    def observe(self, value: float | None) -> DropStage:
+        """Judge the next step and add it to the habit."""
+        usual = self.habit.find_usual()
+        stage = self.judge(value, usual)
+        self._confirmed_steps = (
+            self._confirmed_steps + 1 if self.stage is DropStage.CONFIRMED else 0
+        )
+        most = self.limits.paint_days * DAY_US / self.habit.step_us
+        is_painted = stage is DropStage.CONFIRMED and self._confirmed_steps <= most
+        self.habit.add(usual.middle if is_painted and usual is not None else value)
+        return stage
+
+    def judge(self, value: float | None, usual: UsualLevel | None, noise: float = 0.0) -> DropStage:
+        """Judge a value against the usual level; the habit stays.
+
+        Args:
+            noise: Spread that the number of counted vantages adds.
+        """
+        if value is None or usual is None or usual.middle <= 0:
+            return DropStage.UNKNOWN
+        self.lost_share = max(0.0, 1.0 - value / usual.middle)
+        self.is_learned = self._is_learned(usual)
+        weight = self._weigh(value, usual, noise)
+        if weight <= 0.0:
+            self._add_well_step()
+        else:
+            self.well_steps = 0
+            self.score += weight
+            if self.score >= self.limits.suspect:
+                self._raise_stage(value / usual.middle)
+        return self.stage
+
+    @property
+    def is_low(self) -> bool:
+        return self.stage in (DropStage.SUSPECTED, DropStage.CONFIRMED)
+
+    def _weigh(self, value: float, usual: UsualLevel, noise: float) -> float:
+        """Return how much a value adds to the score, 0 if it is not low."""
+        limits = self.limits
+        weekday = usual.weekday_lowest
+        if value >= limits.share * usual.middle:
+            return 0.0
+        if weekday is not None and value >= limits.share * weekday:
+            return 0.0
+        if value < limits.half * usual.lowest:
+            return limits.most - limits.drift
+        distance = (usual.middle - value) / math.hypot(usual.spread, noise)
+        return max(0.0, min(distance, limits.most) - limits.drift)
+
+    def _is_learned(self, usual: UsualLevel) -> bool:
+        limits = self.limits
+        return not limits.learned_days or (
+            usual.days >= limits.learned_days and usual.weekday_lowest is not None
+        )
+
+    def _raise_stage(self, share: float) -> None:
+        is_certain = self.score >= self.limits.confirm or share < self.limits.half
+        if is_certain and (self.is_learned or share <= self.limits.alone_share):
+            self.stage = DropStage.CONFIRMED
+        elif self.stage is not DropStage.CONFIRMED:
+            self.stage = DropStage.SUSPECTED
+
+    def _add_well_step(self) -> None:
+        self.well_steps += 1
+        if self.stage is not DropStage.CONFIRMED or self.well_steps >= 2:
+            self.stage = DropStage.WELL
+            self.score = 0.0

@@ -1,0 +1,83 @@
+"""Habit of a level: what is usual at a time of day and a day of the week.
+
+The usual level at a step is the median at the same time of day (half an hour or one step on either
+side) in the 14 days before. With fewer than 12 such values it is the median of the last 24 hours,
+and with fewer than 12 of those it is unknown. The spread is the larger of the median and the mean
+absolute deviation, scaled to sigma, and at least 2 % of the usual level. The same weekday of the
+four weeks before excuses what it has seen itself. All numbers are assumed.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from statistics import fmean, median
+
+from heliograph.units import DAY_US, MINUTE_US
+
+_NEAR_US = 30 * MINUTE_US
+_MAX_NEAR = 6  # intervals between values around a time of day, however fine the steps; assumed
+_MAD_TO_SIGMA = 1.4826  # of a normal distribution, as is the next
+_MEAN_DEVIATION_TO_SIGMA = 1.2533
+_DAYS = 14
+_WEEKS = 4
+_LEAST = 12
+_FLOOR = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class UsualLevel:
+    """The usual level at one step, its spread, and the lowest values of the past."""
+
+    middle: float
+    spread: float
+    lowest: float
+    weekday_lowest: float | None  # at the same time of the same weekday; None: not seen yet
+    days: int  # days that have a value at this time of day
+
+
+@dataclass(slots=True)
+class LevelHabit:
+    """The values of earlier steps, newest last."""
+
+    step_us: int
+    values: list[float | None] = field(default_factory=list)
+
+    def add(self, value: float | None) -> None:
+        """Add the value of the next step; forget what no step will ask for."""
+        self.values.append(value)
+        most = (_WEEKS * 7 + 1) * self._steps_a_day
+        if len(self.values) > 2 * most:
+            del self.values[:-most]
+
+    def find_usual(self) -> UsualLevel | None:
+        """Return what is usual at the next step; None without enough values."""
+        by_day = [list(self._values_near(days)) for days in range(1, _DAYS + 1)]
+        values = [value for day in by_day for value in day]
+        if len(values) < _LEAST:
+            values = [value for value in self.values[-self._steps_a_day :] if value is not None]
+        if len(values) < _LEAST:
+            return None
+        middle = median(values)
+        deviations = [abs(value - middle) for value in values]
+        spread = max(
+            _MAD_TO_SIGMA * median(deviations),
+            _MEAN_DEVIATION_TO_SIGMA * fmean(deviations),
+            _FLOOR * middle,
+        )
+        weekday = [value for week in range(1, _WEEKS + 1) for value in self._values_near(7 * week)]
+        days = sum(bool(day) for day in by_day)
+        return UsualLevel(middle, spread, min(values), min(weekday, default=None), days)
+
+    @property
+    def _steps_a_day(self) -> int:
+        return max(1, round(DAY_US / self.step_us))
+
+    def _values_near(self, days: int) -> Iterator[float]:
+        """Yield the values around this time of day, some days ago."""
+        day = self._steps_a_day
+        near = max(1, round(_NEAR_US / self.step_us)) if day > 2 else 0
+        count = len(self.values)
+        for offset in range(-near, near + 1, max(1, -(-2 * near // _MAX_NEAR))):
+            index = count - days * day + offset
+            value = self.values[index] if 0 <= index < count else None
+            if value is not None:
+                yield value

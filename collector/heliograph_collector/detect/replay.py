@@ -1,0 +1,181 @@
+"""Replay: signals, votes and levels through the detectors that a collector runs.
+
+Time advances as in a collector: minutes close `CLOSE_US` after their end, blocks are checked for
+their end in between, and votes that come too late to count reopen their past.
+
+Votes of a service in a country that are too sparse for minutes, such as OONI's, are detected in
+bins of an hour with votes of three hours: with minutes, hourly runs would never meet.
+"""
+
+import heapq
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from operator import attrgetter, itemgetter
+from statistics import median
+
+from heliograph.units import HOUR_US, SECOND_US
+from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
+from heliograph_collector.detect.late_data import LateVotes, apply_amendments, find_amendments
+from heliograph_collector.detect.level.detector import detect_levels
+from heliograph_collector.detect.silence.detector import CoverageGap
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.signals import ServiceVote, VantageSignal, sort_signals
+from heliograph_collector.model.thresholds import THRESHOLDS
+
+HOURLY = replace(THRESHOLDS, bin_s=3_600.0, fresh_s=10_800.0)  # assumed
+_AFTER_US = 1_800 * SECOND_US  # after the last signal, so that what is pending is decided; assumed
+
+TimedVote = tuple[int, ServiceVote]  # with the time at which the collector has judged it
+
+
+@dataclass(frozen=True, slots=True)
+class ReplayResult:
+    """What the detectors found; `late_votes` came too late for the minute of their measurement."""
+
+    incidents: tuple[Incident, ...]
+    coverage_gaps: tuple[CoverageGap, ...]
+    late_votes: int
+
+
+def replay_signals(
+    signals: Iterable[VantageSignal],
+    votes: Sequence[TimedVote] = (),
+    levels: Sequence[LevelReading] = (),
+) -> ReplayResult:
+    """Run the detectors over signals, in whatever order they are."""
+    sparse, dense = _split_sparse(votes)
+    ordered = sort_signals(signals)
+    late_votes = 0
+    incidents: list[Incident] = []
+    coverage_gaps: tuple[CoverageGap, ...] = ()
+    if ordered or dense:
+        live = _LiveReplay(ordered, sorted(dense, key=_vote_key))
+        incidents += live.run()
+        coverage_gaps = tuple(live.engine.coverage_gaps())
+        late_votes = live.late_count
+    incidents += _detect_sparse(sparse)
+    until_us = max((reading.until_us for reading in levels), default=0)
+    incidents += _fold_levels(incidents, detect_levels(levels, until_us))
+    return ReplayResult(tuple(sorted(incidents, key=_onset_key)), coverage_gaps, late_votes)
+
+
+class _LiveReplay:
+    """The engine of a collector, and a runner's clock over it."""
+
+    def __init__(self, signals: Sequence[VantageSignal], votes: Sequence[TimedVote]) -> None:
+        self._signals = signals
+        self._votes = votes
+        times_us = [signal.at_us for signal in signals] + [vote.at_us for _, vote in votes]
+        self._until_us = max([*(s.at_us for s in signals), *(at for at, _ in votes)]) + _AFTER_US
+        self.engine = DetectorEngine.create("replay", b"", min(times_us))
+        self.late_count = 0
+        self._now_us = min(times_us) // RECOVERY_CHECK_US * RECOVERY_CHECK_US
+        self._late = LateVotes()
+        self._amendments: dict[str, Incident] = {}
+        self._read_votes: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+
+    def run(self) -> list[Incident]:
+        timed_signals = ((signal.at_us, signal) for signal in self._signals)
+        for at_us, item in heapq.merge(timed_signals, self._votes, key=itemgetter(0)):
+            self._advance_to(at_us)
+            if isinstance(item, ServiceVote):
+                self._add_vote(item, at_us)
+            else:
+                self.engine.on_signal(item)
+        self._advance_to(self._until_us)
+        return apply_amendments(self.engine.incidents(), self._amendments)
+
+    def _add_vote(self, vote: ServiceVote, now_us: int) -> None:
+        self._read_votes[vote.service].append(vote)
+        if not self.engine.add_vote(vote):
+            self.late_count += 1
+            self._late.add(vote, now_us)
+
+    def _advance_to(self, now_us: int) -> None:
+        """Advance in steps of a check; where nothing is pending, at once."""
+        while self._now_us + RECOVERY_CHECK_US <= now_us:
+            if self.engine.blocking.is_idle and not self._late.has_votes:
+                whole_us = now_us // RECOVERY_CHECK_US * RECOVERY_CHECK_US
+                self._now_us = max(self._now_us + RECOVERY_CHECK_US, whole_us)
+            else:
+                self._now_us += RECOVERY_CHECK_US
+            self.engine.advance_to(self._now_us)
+            self.engine.close_bins(self._now_us - CLOSE_US)
+            self.engine.check_recovery(self._now_us)
+            self.engine.pending_votes.clear()
+            self._reopen_past()
+
+    def _reopen_past(self) -> None:
+        """Detect the past again for late votes, as the runner does from the store."""
+        if not self._late.has_votes:
+            return
+        incidents = apply_amendments(self.engine.incidents(), self._amendments)
+        window = self._late.pop_due(self._now_us, incidents)
+        if window is None:
+            return
+        since_us, until_us = window.bounds(self.engine.blocking.since_us)
+        votes = [
+            vote for vote in self._read_votes[window.service] if since_us <= vote.at_us < until_us
+        ]
+        reevaluated = [
+            incident
+            for incident in detect_blocking(votes, since_us, until_us)
+            if incident.scope.country == window.country
+        ]
+        self._amendments |= find_amendments(incidents, reevaluated, window, since_us, until_us)
+
+
+def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[TimedVote]]:
+    """Split off the votes that are too few for minutes, by country and service.
+
+    They are if half of them have fewer than the votes of a confirmation in the minutes before.
+    """
+    groups: defaultdict[tuple[str, str], list[TimedVote]] = defaultdict(list)
+    for timed in votes:
+        groups[timed[1].witness.place.country, timed[1].service].append(timed)
+    sparse: list[ServiceVote] = []
+    dense: list[TimedVote] = []
+    for group in groups.values():
+        times_us = sorted(vote.at_us for _, vote in group)
+        fresh_us = int(THRESHOLDS.fresh_s * SECOND_US)
+        counts = [
+            index + 1 - bisect_left(times_us, at_us - fresh_us)
+            for index, at_us in enumerate(times_us)
+        ]
+        if median(counts) < THRESHOLDS.votes:
+            sparse += [vote for _, vote in group]
+        else:
+            dense += group
+    return sparse, dense
+
+
+def _detect_sparse(votes: Iterable[ServiceVote]) -> list[Incident]:
+    """Detect in hours, one service at a time, because pages are many and each run reads all."""
+    by_service: defaultdict[str, list[ServiceVote]] = defaultdict(list)
+    for vote in votes:
+        by_service[vote.service].append(vote)
+    incidents: list[Incident] = []
+    for own in by_service.values():
+        times_us = [vote.at_us for vote in own]
+        since_us = min(times_us) // HOUR_US * HOUR_US
+        until_us = (max(times_us) // HOUR_US + 1) * HOUR_US
+        incidents += detect_blocking(own, since_us, until_us, HOURLY)
+    return incidents
+
+
+def _fold_levels(incidents: Sequence[Incident], levels: Iterable[Incident]) -> list[Incident]:
+    """Return the drops that no silence of vantages tells already."""
+    standing = [incident for incident in incidents if incident.state is not IncidentState.WITHDRAWN]
+    return [drop for drop in levels if not any(drop.overlaps(other) for other in standing)]
+
+
+def _vote_key(timed: TimedVote) -> tuple[int, int, str, str]:
+    at_us, vote = timed
+    return at_us, vote.at_us, vote.witness.nym, vote.source
+
+
+_onset_key = attrgetter("started.earliest_us", "id")

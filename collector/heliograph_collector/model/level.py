@@ -1,0 +1,21 @@
+"""Level readings: counts of a cell over time, from the collector or from public series."""
+
+from dataclasses import dataclass
+
+from heliograph_collector.model.scope import Scope
+
+
+@dataclass(frozen=True, slots=True)
+class LevelReading:
+    """The level of a cell over a step, such as addresses that answered; None is unknown."""
+
+    at_us: int  # start of the step
+    step_us: int
+    scope: Scope
+    source: str
+    value: float | None
+
+    @property
+    def until_us(self) -> int:
+        """Return the end of the step, when the value can be known."""
+        return self.at_us + self.step_us

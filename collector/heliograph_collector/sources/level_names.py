@@ -1,0 +1,40 @@
+"""Columns and sources that are no levels, by their names and values.
+
+A level counts what is there, so that less of it may be an outage. A delay or a status code does
+not: fewer milliseconds are good news, and 200 is not less than 503.
+"""
+
+import re
+from collections.abc import Iterable
+
+_TOKEN = re.compile(r"[A-Z]?[a-z]+|[A-Z]+|\d+")
+_DELAYS = frozenset({
+    "ms", "msec", "millisecond", "milliseconds", "us", "usec", "seconds", "secs", "rtt", "latency",
+    "delay", "duration", "runtime", "elapsed", "jitter",
+})  # fmt: skip
+_CODES = frozenset({"status", "statuscode", "errno", "httpcode"})
+_FAILURES = frozenset({
+    "loss", "losses", "error", "errors", "failure", "failures", "timeouts", "retransmits",
+    "anomalies", "blocked",
+})  # fmt: skip
+# Codes that servers send (RFC 9110, and 520 to 526 of a CDN).
+_HTTP_CODES = frozenset({
+    0, 200, 201, 202, 204, 206, 301, 302, 303, 304, 307, 308, 400, 401, 403, 404, 405, 408, 410,
+    429, 451, 500, 501, 502, 503, 504, *range(520, 527),
+})  # fmt: skip
+
+
+def find_misfit(name: str, values: Iterable[float | None] = ()) -> str | None:
+    """Return why a column is no level, as a sentence without its full stop; None if it may be."""
+    tokens = {token.lower() for token in _TOKEN.findall(name)}
+    remedy = "leave it out, and give a count of what answered"
+    if tokens & _DELAYS:
+        return f"{name!r} is a time, whose fall is no outage; {remedy}"
+    if tokens & _CODES or {"http", "code"} <= tokens or {"response", "code"} <= tokens:
+        return f"{name!r} is a code, which is no quantity; {remedy}"
+    if tokens & _FAILURES:
+        return f"{name!r} counts failures, whose fall is no outage; {remedy}"
+    distinct = {value for value in values if value is not None}
+    if len(distinct - {0}) > 1 and distinct <= _HTTP_CODES and 200 in distinct:
+        return f"{name!r} holds status codes of HTTP, which are no quantity; {remedy}"
+    return None

@@ -1,0 +1,257 @@
+"""Reader and writer of signal files: presence, faults, votes and levels, one JSON object a line.
+
+README.md describes the keys. The reader is strict, because a line that is left out could make a
+silence of a farewell: bad lines are named with their remedy, and then nothing is replayed.
+"""
+
+import re
+from collections import defaultdict
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import msgspec
+
+from heliograph.units import SECOND_US
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import (
+    Fault,
+    Goodbye,
+    OfflineReport,
+    ServiceVote,
+    VantageArrival,
+    VantageLoss,
+    VantageRef,
+    VantageSignal,
+)
+from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
+from heliograph_collector.sources.json_objects import (
+    MAX_EXPANDED_BYTES,
+    MAX_ROWS,
+    OVERSIZED_FILE,
+    OVERSIZED_LINE,
+    LineLimits,
+    iterate_lines,
+    open_file,
+)
+from heliograph_collector.sources.level_names import find_misfit
+from heliograph_collector.sources.signal_lines import (
+    SHAPES,
+    ArrivalLine,
+    FaultLine,
+    GoodbyeLine,
+    LevelLine,
+    LossLine,
+    ReportLine,
+    SignalLine,
+    Time,
+    VoteLine,
+)
+from heliograph_collector.sources.timestamps import find_time_range, parse_timestamp
+
+LIMITS = LineLimits(1 << 16, MAX_EXPANDED_BYTES, MAX_ROWS)
+DELIVERY_US = 17 * SECOND_US  # half of the 30 s between two batches of an agent, 2 s to judge it
+_COUNTRY = re.compile(r"[A-Z]{2}")
+
+_DECODER = msgspec.json.Decoder(SignalLine)
+
+
+@dataclass(slots=True)
+class SignalInput:
+    """The content of a signal file, in order of time; votes with the time of their arrival."""
+
+    signals: list[VantageSignal] = field(default_factory=list)
+    votes: list[tuple[int, ServiceVote]] = field(default_factory=list)
+    levels: list[LevelReading] = field(default_factory=list)
+
+
+def read_signals(path: Path) -> SignalInput:
+    """Read a file. Raises ImportRefusedError with a sentence for each bad line."""
+    complaints = Complaints()
+    reader = _SignalReader(path, complaints)
+    with open_file(path) as file:
+        for number, line in iterate_lines(file, LIMITS):
+            if line is OVERSIZED_FILE:
+                complaints.add(
+                    f"{path}:{number}",
+                    f"the file has over {MAX_ROWS} lines or {MAX_EXPANDED_BYTES >> 30} GiB; "
+                    "cut it into parts",
+                )
+                break
+            reader.read_line(number, line)
+    reader.check_times()
+    reader.check_levels()
+    if complaints.sentences:
+        raise ImportRefusedError("\n".join(complaints.list_sentences()))
+    if not reader.times_us:
+        raise ImportRefusedError(f"{path} holds no signal: write one JSON object a line.")
+    return reader.content
+
+
+class _SignalReader:
+    """A reader of lines, which knows the vantages of earlier ones."""
+
+    def __init__(self, path: Path, complaints: Complaints) -> None:
+        self.content = SignalInput()
+        self.times_us: list[tuple[int, int]] = []  # (line, time)
+        self._path = path
+        self._complaints = complaints
+        self._vantages: dict[str, VantageRef] = {}
+        self._boots: dict[str, str] = {}
+
+    def read_line(self, number: int, line: bytes) -> None:
+        body = line.strip()
+        if not body:
+            return
+        try:
+            if line is OVERSIZED_LINE:
+                raise ValueError(f"the line is over {LIMITS.line_bytes >> 10} KiB; shorten it")
+            parsed = _DECODER.decode(body)
+            self.times_us.append((number, _parse_time(parsed.at, "at")))
+            self._add_line(parsed)
+        except msgspec.ValidationError as error:
+            self._complain(number, f"{error}; {_list_keys(body)}")
+        except (ValueError, RecursionError) as error:
+            self._complain(number, str(error))
+
+    def check_times(self) -> None:
+        """Complain about times far from the others, which a wrong unit would explain."""
+        low_us, high_us = find_time_range([at_us for _, at_us in self.times_us])
+        for number, at_us in self.times_us:
+            if not low_us <= at_us <= high_us:
+                self._complain(number, "its time is over 200 days from the others; correct it")
+
+    def check_levels(self) -> None:
+        """Complain about sources whose values are codes."""
+        values: defaultdict[str, set[float | None]] = defaultdict(set)
+        for reading in self.content.levels:
+            values[reading.source].add(reading.value)
+        for source, own_values in values.items():
+            if misfit := find_misfit(source, own_values):
+                self._complaints.add(str(self._path), misfit)
+
+    def _complain(self, number: int, reason: str) -> None:
+        self._complaints.add(f"{self._path}:{number}", reason)
+
+    def _add_line(self, line: SignalLine) -> None:
+        if isinstance(line, LevelLine):
+            self.content.levels.append(_build_reading(line))
+        elif isinstance(line, VoteLine):
+            self.content.votes.append(self._build_vote(line))
+        else:
+            self.content.signals.append(self._build_signal(line))
+
+    def _build_signal(
+        self, line: ArrivalLine | GoodbyeLine | LossLine | ReportLine | FaultLine
+    ) -> VantageSignal:
+        at_us = _parse_time(line.at, "at")
+        if isinstance(line, FaultLine):
+            until_us = _parse_time(line.until, "until")
+            carrier = _join_carrier(line.transport, line.entrance)
+            return Fault(at_us, max(at_us, until_us), line.reason, line.country, carrier)
+        if isinstance(line, ArrivalLine):
+            return self._build_arrival(line, at_us)
+        if line.vantage not in self._vantages:
+            raise ValueError(f"no line before it has the arrival of {line.vantage!r}; add it")
+        if isinstance(line, GoodbyeLine):
+            return Goodbye(at_us, line.vantage)
+        if isinstance(line, LossLine):
+            heard_us = (
+                at_us if line.last_heard is None else _parse_time(line.last_heard, "last_heard")
+            )
+            return VantageLoss(at_us, line.vantage, min(at_us, heard_us), line.on_battery)
+        return OfflineReport(
+            at_us,
+            line.vantage,
+            _parse_time(line.since, "since"),
+            _parse_time(line.until, "until"),
+            line.alive,
+            line.online,
+            _join_carrier(line.transport, line.entrance),
+        )
+
+    def _build_arrival(self, line: ArrivalLine, at_us: int) -> VantageArrival:
+        vantage = self._build_vantage(line)
+        earlier_boot = self._boots.get(line.vantage, "")
+        self._boots[line.vantage] = line.boot or earlier_boot
+        is_rebooted = bool(line.boot and earlier_boot) and line.boot != earlier_boot
+        uptime_s = 0 if is_rebooted and line.uptime_s is None else line.uptime_s
+        return VantageArrival(at_us, vantage, line.on_battery, uptime_s)
+
+    def _build_vantage(self, line: ArrivalLine | VoteLine) -> VantageRef:
+        _check_country(line.country)
+        vantage = VantageRef(
+            line.vantage,
+            line.prefix or line.vantage,
+            line.location,
+            0 if line.enrolled is None else _parse_time(line.enrolled, "enrolled"),
+            _join_carrier(line.transport, line.entrance),
+        )
+        self._vantages[line.vantage] = vantage
+        return vantage
+
+    def _build_vote(self, line: VoteLine) -> tuple[int, ServiceVote]:
+        """Build a vote; a vantage without a country is that of an earlier line."""
+        earlier = self._vantages.get(line.vantage) if not line.country else None
+        vantage = earlier or self._build_vantage(line)
+        at_us = _parse_time(line.at, "at")
+        arrived_us = (
+            at_us + DELIVERY_US
+            if line.received is None
+            else max(at_us, _parse_time(line.received, "received"))
+        )
+        return arrived_us, ServiceVote(
+            at_us,
+            vantage,
+            line.service,
+            line.value,
+            line.layer,
+            line.method,
+            line.experiment,
+            line.functions,
+        )
+
+
+def _build_reading(line: LevelLine) -> LevelReading:
+    _check_country(line.country)
+    misfit = find_misfit(line.source)
+    if misfit:
+        raise ValueError(misfit)
+    at_us = _parse_time(line.at, "at")
+    return LevelReading(
+        at_us, line.step_s * SECOND_US, Scope(*line.location), line.source, line.value
+    )
+
+
+def _check_country(country: str) -> None:
+    if not _COUNTRY.fullmatch(country):
+        raise ValueError(f"the country {country!r} is not two capitals; write it like KZ")
+
+
+def _parse_time(value: Time, key: str) -> int:
+    at_us = parse_timestamp(value)
+    if at_us is None:
+        raise ValueError(
+            f"{key} {value!r:.40} is no time; write 2026-01-08T16:30:00Z or seconds since 1970"
+        )
+    return at_us
+
+
+def _join_carrier(transport: str, entrance: str) -> str:
+    return f"{transport}/{entrance}" if entrance else transport
+
+
+def _list_keys(body: bytes) -> str:
+    """Return the remedy for a line of the wrong shape: the keys that its kind has."""
+    try:
+        kind = msgspec.json.decode(body, type=_KindLine).kind
+    except msgspec.DecodeError:
+        kind = ""
+    shapes = {str(shape.__struct_config__.tag): shape for shape in SHAPES}
+    if kind not in shapes:
+        return f"kind is one of {', '.join(shapes)}"
+    return f"the keys of {kind} are {', '.join(shapes[kind].__struct_encode_fields__)}"
+
+
+class _KindLine(msgspec.Struct):
+    kind: str = ""

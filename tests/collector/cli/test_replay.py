@@ -1,0 +1,169 @@
+"""`replay`: signals of a file through the detectors, and how bad lines are refused."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+import pytest
+
+from heliograph_collector import cli
+from heliograph_collector.model.signals import VantageSignal, sort_signals
+from heliograph_collector.sources.replay import Replay
+from heliograph_collector.sources.signal_file import read_signals
+from heliograph_collector.sources.signal_writer import write_signals
+from support.presence_model import KZ, Cut, country, live, service_votes, world
+
+Line = Mapping[str, object]
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+class Played(NamedTuple):
+    code: int
+    incidents: list[dict[str, object]]
+    err: str
+
+
+Play = Callable[[Sequence[Line] | str], Played]
+
+
+@pytest.fixture
+def play(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Play:
+    def run(content: Sequence[Line] | str) -> Played:
+        file = tmp_path / "signals.jsonl"
+        lines = content if isinstance(content, str) else "\n".join(map(json.dumps, content))
+        file.write_text(lines)
+        code = cli.main(["replay", str(file), "--json"])
+        captured = capsys.readouterr()
+        return Played(code, [json.loads(line) for line in captured.out.splitlines()], captured.err)
+
+    return run
+
+
+def written(path: Path, signals: Sequence[VantageSignal]) -> str:
+    made = Replay("made", 0, 0, 0, signals, (), (), ())
+    with path.open("wb") as file:
+        write_signals(made, file)
+    return path.read_text()
+
+
+def moment(hours: float) -> str:
+    return (T0 + timedelta(hours=hours)).isoformat()
+
+
+def levels(values: Sequence[float | None], **keys: object) -> list[Line]:
+    return [
+        {"kind": "level", "at": moment(i), "step_s": 3_600, "value": value}
+        | {"country": "IR", "source": "ping-slash24", **keys}
+        for i, value in enumerate(values)
+    ]
+
+
+def test_a_written_cut_comes_back_as_one_incident_with_brackets_and_delays(
+    play: Play, tmp_path: Path
+) -> None:
+    signals = live([*country(), *world()], Random(1), 1.5, cuts=[Cut(1_800, 3_600, KZ)])
+    (incident,) = play(written(tmp_path / "cut.jsonl", sort_signals(signals))).incidents
+    assert (incident["kind"], incident["label"]) == ("network_silence", "national")
+    assert incident["state"] == "closed"
+    started = incident["started"]
+    assert isinstance(started, dict)
+    assert started["earliest"] <= "2022-01-01T00:30:00" <= started["latest"]
+    delays = incident["delays"]
+    assert isinstance(delays, dict)
+    assert 0 < delays["suspected_s"] <= delays["confirmed_s"] < 120
+
+
+def test_what_is_written_is_read_as_it_was(tmp_path: Path) -> None:
+    signals = sort_signals(live(country(), Random(1), 0.5))
+    votes = service_votes(country()[:3], Random(1), 120, lambda *_: True)
+    with (tmp_path / "all.jsonl").open("wb") as file:
+        write_signals(Replay("all", 0, 0, 0, signals, votes, (), ()), file)
+    content = read_signals(tmp_path / "all.jsonl")
+    assert content.signals == signals
+    assert [vote for _, vote in content.votes] == votes
+
+
+VOTE = {"kind": "vote", "country": "UG", "asn": 20294, "access": "mobile", "service": "x.com"}
+
+
+def test_a_block_told_by_two_tests_an_hour_is_found_within_four(play: Play) -> None:
+    """As OONI's rows come: by volunteers' runs, hours apart, each by a voter of its own."""
+    rows = [
+        VOTE
+        | {"at": moment(hour + part), "vantage": f"{hour}-{part}", "layer": "tcp"}
+        | {"value": "blocked" if hour >= 72 else "reachable"}
+        for hour in range(96)
+        for part in (0.2, 0.6)
+    ]
+    (incident,) = play(rows).incidents
+    assert (incident["state"], incident["layer"]) == ("confirmed", "tcp")
+    assert str(incident["confirmed"]) <= "2026-01-04T04:00:00.000000Z"
+
+
+def test_votes_that_came_hours_late_count_when_they_were_measured(
+    play: Play, tmp_path: Path
+) -> None:
+    votes = service_votes(country(), Random(1), 3_600, lambda _, s: 900 <= s < 1_800, noise=0)
+    replay = Replay("late", 0, 0, 0, (), [v for v in votes if KZ(v.witness)], (), ())
+    with (tmp_path / "late.jsonl").open("wb") as file:
+        write_signals(replay, file)
+    lines = [json.loads(line) for line in (tmp_path / "late.jsonl").read_text().splitlines()]
+    received = [line | {"received": "2022-01-01T04:00:00Z"} for line in lines]
+    calm = [line | {"at": "2022-01-01T04:05:00Z", "value": "reachable"} for line in lines[:40]]
+    (incident,) = play([*received, *calm]).incidents
+    assert incident["state"] == "closed"
+    assert "2022-01-01T00:1" <= str(incident["suspected"]) < "2022-01-01T00:2"
+
+
+def test_a_fall_of_two_sources_is_one_incident(play: Play) -> None:
+    well = [100.0] * 72
+    fall = levels([*well, 40.0, 5.0]) + levels([*well, 95.0, 5.0], source="bgp")
+    (incident,) = play(fall).incidents
+    assert (incident["layer"], incident["confidence"]) == ("bgp,ping-slash24", 0.7)
+    assert incident["confirmed"] == "2026-01-04T01:00:00.000000Z"  # the end of the first low step
+
+
+@pytest.mark.parametrize(
+    ("line", "why"),
+    [
+        ({"kind": "goodbye", "at": 1, "vantage": "a", "rtt": 3}, "unknown field `rtt`"),
+        ({"kind": "goodbye", "at": 1, "vantage": "a", "rtt": 3}, "keys of goodbye are at, vantage"),
+        ({"kind": "pong", "at": 1}, "kind is one of arrival, goodbye"),
+        ({"kind": "arrival", "at": "noon", "vantage": "a", "country": "KZ"}, "'noon' is no time"),
+        ({"kind": "arrival", "at": 1, "vantage": "a", "country": "Iran"}, "not two capitals"),
+        ({"kind": "loss", "at": 1, "vantage": "b"}, "arrival of 'b'; add it"),
+        ({**VOTE, "at": 1, "vantage": "a", "value": "slow"}, "`$.value`"),
+        (levels([1.0], source="rtt_ms")[0], "'rtt_ms' is a time, whose fall is no outage"),
+        (levels([-1.0])[0], "`$.value`"),
+        ({"kind": "arrival", "at": 1, "vantage": "a" * 70_000}, "over 64 KiB"),
+    ],
+)
+def test_a_bad_line_is_named_with_its_remedy_and_nothing_is_replayed(
+    play: Play, line: Line, why: str
+) -> None:
+    played = play([*levels([100.0] * 48 + [0.0]), line])
+    assert (played.code, played.incidents) == (1, [])
+    assert "signals.jsonl:50: " in played.err
+    assert why in played.err
+
+
+def test_codes_and_milliseconds_are_refused_as_levels(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    table = tmp_path / "KZ.csv"
+    target = str(tmp_path / "out.jsonl")
+    for column, cells in (
+        ("latency (ms)", "30 31"),
+        ("response_code", "200 503"),
+        ("a", "200 503"),
+    ):
+        rows = "\n".join(f"{moment(h)},{cell}" for h, cell in enumerate(cells.split()))
+        table.write_text(f"time,{column}\n{rows}\n")
+        assert cli.main(["import", "series", str(table), "--signals", target]) == 1
+        assert "leave it out, and give a count" in capsys.readouterr().err
+    table.write_text(f"time,google,delay\n{moment(0)},7,3\n{moment(1)},8,3\n")
+    assert cli.main(["import", "series", str(table), "--signals", target]) == 1
+    assert [r.source for r in read_signals(Path(target)).levels] == ["gtr", "gtr"]

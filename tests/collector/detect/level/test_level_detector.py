@@ -1,0 +1,154 @@
+"""The level detector: drops against a robust past, in three states, and no vantages claimed."""
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
+from heliograph_collector.detect.level.detector import detect_levels
+from heliograph_collector.detect.level.drop_test import (
+    PRESENCE_LIMITS,
+    DropLimits,
+    DropStage,
+    DropTest,
+)
+from heliograph_collector.detect.level.habit import LevelHabit
+from heliograph_collector.incidents.incident import Bracket, Incident, IncidentState
+from heliograph_collector.model.level import LevelReading
+from heliograph_collector.model.scope import Scope
+
+Values = Sequence[float | None]
+U, W, S, C = DropStage.UNKNOWN, DropStage.WELL, DropStage.SUSPECTED, DropStage.CONFIRMED
+IR = Scope("IR")
+
+
+def stages(
+    values: Values, step_us: int = HOUR_US, limits: DropLimits | None = None
+) -> list[DropStage]:
+    test = (
+        DropTest(LevelHabit(step_us)) if limits is None else DropTest(LevelHabit(step_us), limits)
+    )
+    return [test.observe(value) for value in values]
+
+
+def readings(
+    values: Values, source: str = "bgp", scope: Scope = IR, step_us: int = HOUR_US
+) -> list[LevelReading]:
+    return [LevelReading(i * step_us, step_us, scope, source, v) for i, v in enumerate(values)]
+
+
+def found(*series: list[LevelReading]) -> list[Incident]:
+    every = [reading for one in series for reading in one]
+    return list(detect_levels(every, max(reading.until_us for reading in every)))
+
+
+def days(n: int, low: float = 20.0, high: float = 60.0) -> list[float]:
+    """Hours of a country that sleeps."""
+    middle, half = (low + high) / 2, (high - low) / 2
+    return [middle - half * math.cos(2 * math.pi * (h % 24) / 24) for h in range(24 * n)]
+
+
+def test_without_a_past_nothing_is_known_and_a_night_is_no_drop() -> None:
+    assert stages([5.0] * 11 + [0.0]) == [U] * 12
+    assert stages([5.0] * 12 + [0.0])[-1] is C
+    assert set(stages(days(10))[12:]) == {W}
+
+
+@pytest.mark.parametrize(("share", "stage"), [(0.9, W), (0.7, S), (0.4, C)])
+def test_how_low_is_low(share: float, stage: DropStage) -> None:
+    assert stages([*days(10), share * days(11)[24 * 10]])[-1] is stage
+
+
+def test_a_restless_level_must_fall_further() -> None:
+    """Every other hour half of the one before: 70 % of the middle is nothing to speak of."""
+    noisy = [100.0 if h % 2 else 50.0 for h in range(24 * 10)]
+    assert stages([*noisy, 40.0])[-1] is W
+    assert stages([*noisy, 24.0])[-1] is C  # below half of all that ever was
+
+
+def test_what_sees_a_country_dimly_still_sees_it_go() -> None:
+    """A telescope's level wanders by a third from day to day; then there is nothing at all."""
+    usual = [value * (1.3 if h // 24 % 2 else 0.8) for h, value in enumerate(days(15))]
+    assert set(stages([*usual, 0.0])[24 * 5 : -1]) == {W}
+    assert stages([*usual, 0.0])[-1] is C
+
+
+WELL = [100.0] * 48
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [
+        ([70.0, 100.0], [S, W]),
+        ([70.0, 70.0, 100.0, 100.0], [S, C, C, W]),  # two confirm, two end it
+        ([70.0, 70.0, 100.0, 70.0], [S, C, C, C]),
+        ([10.0], [C]),
+        ([None, None, 100.0], [U, U, W]),  # what is not known begins nothing and ends nothing
+        ([None, 10.0, None, 10.0], [U, C, U, C]),
+    ],
+)
+def test_low_steps_suspect_and_confirm(values: Values, expected: list[DropStage]) -> None:
+    assert stages([*WELL, *values])[48:] == expected
+
+
+def test_a_slow_fall_adds_up_where_no_step_stands_out() -> None:
+    rng = random.Random(3)
+    usual = [100 + rng.gauss(0, 4) for _ in range(24 * 14)]
+    assert S not in stages(usual)
+    assert stages([*usual, 75.0])[-1] is W  # five spreads: not enough for one step
+    assert stages([*usual, *[75.0] * 6])[-1] is C
+
+
+def test_an_incident_brackets_the_fall_and_names_its_source() -> None:
+    (incident,) = found(readings([*WELL, None, 10.0, 10.0, 100.0, 100.0, 100.0]))
+    assert (incident.scope, incident.layer, incident.label) == (IR, "bgp", "national")
+    assert incident.state is IncidentState.CLOSED
+    assert incident.parts[0].votes == 0  # nobody claims that these are vantages
+    assert incident.started == Bracket(47 * HOUR_US, 50 * HOUR_US)  # good in step 47, bad in 49
+    assert incident.confirmed_us == 50 * HOUR_US  # when the step is over
+    assert incident.ended == Bracket(50 * HOUR_US, 52 * HOUR_US)
+    assert incident.closed_us == 53 * HOUR_US
+
+
+def test_a_lasting_fall_becomes_the_past_after_a_week_and_not_before() -> None:
+    (incident,) = found(readings([*[100.0] * 24 * 20, *[10.0] * 24 * 30]))
+    assert incident.confirmed_us == 481 * HOUR_US
+    assert incident.closed_us is not None
+    assert incident.closed_us > 480 * HOUR_US + 7 * DAY_US
+
+
+def test_sources_of_one_country_are_one_incident_until_the_last_is_back() -> None:
+    bgp = readings([*WELL, 100.0, 10.0, 10.0, *[100.0] * 4])
+    ping = readings([*WELL, 10.0, 10.0, 10.0, 10.0, *[100.0] * 3], "ping-slash24")
+    region = readings([*WELL, 10.0, 10.0, 10.0, 10.0, *[100.0] * 3], "bgp", Scope("IR", "Tehran"))
+    (incident,) = found(bgp, ping, region)
+    assert (incident.layer, incident.scope) == ("bgp,ping-slash24", IR)
+    assert incident.started.latest_us == 49 * HOUR_US
+    assert incident.closed_us == 54 * HOUR_US
+
+
+def test_a_publisher_that_fails_everywhere_cuts_nobody() -> None:
+    worlds = [readings([*WELL, 0.0, 0.0, 100.0], scope=Scope(f"X{c}")) for c in "ABCD"]
+    assert found(*worlds) == []
+    fine = [readings([*WELL, 100.0, 100.0, 100.0], scope=Scope(f"X{c}")) for c in "ABC"]
+    assert len(found(worlds[3], *fine)) == 1
+
+
+def test_minutes_of_a_fortnight_are_judged_in_bearable_time() -> None:
+    (incident,) = found(readings([*[100.0] * (15 * 1_440), 10.0], step_us=MINUTE_US))
+    assert incident.confirmed_us == 15 * DAY_US + MINUTE_US
+
+
+def evenings(n: int, quiet: float = 0.25) -> list[float]:
+    """Hours of a fleet of which three quarters are off from eight in the evening to six."""
+    return [quiet if h % 24 >= 20 or h % 24 < 6 else 1.0 for h in range(24 * n)]
+
+
+def test_evenings_and_weekends_of_people_are_learned_and_no_cut_before() -> None:
+    week = [*evenings(5), *([0.5] * 48)]
+    assert C not in stages(week * 4, limits=PRESENCE_LIMITS)
+    assert not {S, C} & set(stages(week * 4, limits=PRESENCE_LIMITS)[24 * 14 :])
+    assert stages([*week * 3, *evenings(1)[:22], 0.05], limits=PRESENCE_LIMITS)[-1] is C
+    assert stages([*evenings(1)[:12], 0.05], limits=PRESENCE_LIMITS)[-1] is C  # nine tenths gone
