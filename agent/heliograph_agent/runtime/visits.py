@@ -20,7 +20,6 @@ from heliograph.token_bucket import TokenBucket
 from heliograph.units import HOUR_S
 from heliograph.v1 import intake_pb2
 from heliograph.visits import Visit, VisitOrderError, open_order
-from heliograph_agent.experiments.endpoints import find_addresses
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.runtime.settings import AgentSettings
 from heliograph_agent.schedule import Task, make_tasks
@@ -140,6 +139,9 @@ async def find_own_addresses(
     literals = {address for entrance in entrances for address in entrance.addresses}
     literals |= {parse_literal(host) for host in hosts} - {""}
     names = {host for host in hosts if not parse_literal(host)}
+    # Loaded here, as it brings all experiments, and few agents are controls.
+    from heliograph_agent.experiments.endpoints import find_addresses
+
     net = source.bind(StepTrace(clock))
     try:
         for name in sorted(names):
