@@ -4,8 +4,14 @@ Places are limited, in all and for each network (`network_shares`). A place is f
 PLACE_S without an accepted result, by `free_places`, which runs regularly and before an enrollment
 where places are short. Its agent stays enrolled without a place, so that a volunteer who was
 offline for a week delivers what it measured, and can still leave quarantine. Of agents without a
-place at most MAX_WITHOUT_PLACE stay, those with the latest results. Networks are stored as keyed
-hashes of the day of the enrollment, and no address is.
+place at most MAX_WITHOUT_PLACE stay. Networks are stored as keyed hashes of the day of the
+enrollment, and no address is.
+
+Who goes first is so ordered that a flood of keys pushes out itself, and no volunteer who has been
+dark for days: on the worst day the honest ones are those that are silent. First go keys above the
+share of their network or AS, then keys that never had a result accepted, the longest silent first.
+Then go the newest, because newcomers push out nobody who was there before them. An agent that
+agreed with others for an hour counts in no share, and goes last.
 
 Transitions: an agent without invite enters on enrollment and leaves after TRIAL_S with at least
 MIN_AGREEMENTS hours of agreement with others. An agent whose key two machines use enters by a
@@ -30,11 +36,21 @@ MAX_WITHOUT_PLACE = MAX_IN_QUARANTINE  # assumed; as many again as can have a pl
 VOUCHED_S = 30 * DAY_S  # assumed: above the age at which a vantage is established
 MAX_FORKS = 3  # assumed; one fork may come from a power failure that damaged the spool
 _FORGET_SQL = """
-DELETE FROM agents WHERE id IN (
-  SELECT id FROM agents WHERE trial_s IS NOT NULL AND revoked_s IS NULL AND NOT EXISTS (
+WITH placeless AS (
+  SELECT id, created_s, result_s, origin, asn, agreements > 0 AS agreed, results > 0 AS heard
+  FROM agents WHERE trial_s IS NOT NULL AND revoked_s IS NULL AND NOT EXISTS (
     SELECT 1 FROM quarantine_networks WHERE network = '' AND agent = agents.id
-  ) ORDER BY result_s DESC LIMIT -1 OFFSET ?
-) RETURNING id"""
+  )
+), ranked AS (
+  SELECT *,
+    origin != '' AND row_number() OVER (PARTITION BY origin {order}) > :network OR
+    asn > 0 AND row_number() OVER (PARTITION BY asn {order}) > :asn AS above
+  FROM placeless
+)
+DELETE FROM agents WHERE id IN (
+  SELECT id FROM ranked ORDER BY agreed DESC, above, heard DESC,
+    CASE WHEN heard THEN created_s ELSE -result_s END, id LIMIT -1 OFFSET :stay
+) RETURNING id""".format(order="ORDER BY agreed DESC, heard DESC, created_s, id")
 _MARK_CLONED_SQL = "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?"
 
 
@@ -61,12 +77,15 @@ def enrol_without_invite(
             raise EnrolmentRefusedError("revoked")
         if existing is None:
             _check_room(db, networks)
+            keys = networks[0] if networks else ()
+            asn = next((int(key.name) for key in keys if key.width == "asn"), 0)
+            names = ["", *map(_name_network, keys)]
             db.execute(
-                "INSERT INTO agents (id, public_key, role, version, created_s, trial_s, result_s)"
-                " VALUES (?, ?, 'volunteer', ?, ?, ?, ?)",
-                (agent, public_key, version, now_s, now_s, now_s + grace_s),
+                "INSERT INTO agents"
+                " (id, public_key, role, version, created_s, asn, trial_s, result_s, origin)"
+                " VALUES (?, ?, 'volunteer', ?, ?, ?, ?, ?, ?)",
+                (agent, public_key, version, now_s, asn, now_s, now_s + grace_s, "".join(names[1:2])),
             )
-            names = ["", *map(_name_network, networks[0] if networks else ())]
             db.executemany(
                 "INSERT OR IGNORE INTO quarantine_networks VALUES (?, ?)",
                 [(name, agent) for name in names],
@@ -81,7 +100,8 @@ def record_results(fleet: Fleet, result_s_by_agent: Mapping[bytes, int]) -> None
     """Record when agents in quarantine had a result accepted, which keeps their places."""
     with fleet.transaction() as db:
         db.executemany(
-            "UPDATE agents SET result_s = ? WHERE id = ? AND trial_s IS NOT NULL",
+            "UPDATE agents SET result_s = ?, results = results + 1"
+            " WHERE id = ? AND trial_s IS NOT NULL",
             [(at_s, agent) for agent, at_s in result_s_by_agent.items()],
         )
 
@@ -94,7 +114,11 @@ def free_places(fleet: Fleet, now_s: int) -> tuple[int, list[bytes]]:
     """
     with fleet.transaction() as db:
         freed = _free_places(db, now_s, [""], -1)
-        rows = db.execute(_FORGET_SQL, (MAX_WITHOUT_PLACE,))
+        shares = {
+            "network": share_of(MAX_WITHOUT_PLACE, "24"),
+            "asn": share_of(MAX_WITHOUT_PLACE, "asn"),
+        }
+        rows = db.execute(_FORGET_SQL, {"stay": MAX_WITHOUT_PLACE, **shares})
         deleted = [row[0] for row in rows.fetchall()]
     if deleted:
         fleet.mark_changed()

@@ -62,6 +62,8 @@ _ADDED_COLUMNS = {
     ("codes", "carrier"): "TEXT NOT NULL DEFAULT 'code'",
     ("agents", "result_s"): "INTEGER NOT NULL DEFAULT 0",
     ("unproven", "source"): "TEXT NOT NULL DEFAULT ''",
+    ("agents", "results"): "INTEGER NOT NULL DEFAULT 0",
+    ("agents", "origin"): "TEXT NOT NULL DEFAULT ''",
 }
 # What needs those columns. Triggers count places, so that an enrollment reads one row for each of
 # its networks, however many agents there are. Agents of an earlier version enter by their AS.
@@ -79,6 +81,10 @@ CREATE TRIGGER IF NOT EXISTS quarantine_left AFTER UPDATE OF trial_s, revoked_s 
 WHEN new.trial_s IS NULL OR new.revoked_s IS NOT NULL BEGIN
   DELETE FROM quarantine_networks WHERE agent = new.id;
 END;
+CREATE TRIGGER IF NOT EXISTS origin_left AFTER UPDATE OF trial_s, revoked_s ON agents
+WHEN new.origin != '' AND (new.trial_s IS NULL OR new.revoked_s IS NOT NULL) BEGIN
+  UPDATE agents SET origin = '' WHERE id = new.id;
+END;
 CREATE TRIGGER IF NOT EXISTS agent_deleted AFTER DELETE ON agents BEGIN
   DELETE FROM quarantine_networks WHERE agent = old.id;
   DELETE FROM agent_keys WHERE agent = old.id;
@@ -89,6 +95,9 @@ INSERT OR IGNORE INTO quarantine_networks
   WHERE trial_s IS NOT NULL AND result_s = 0 AND revoked_s IS NULL AND asn > 0;
 UPDATE agents SET result_s = coalesce(last_seen_s, created_s)
   WHERE trial_s IS NOT NULL AND result_s = 0;
+-- Earlier versions counted no results. Without one `result_s` was the enrollment, by file 30 days on.
+UPDATE agents SET results = 1 WHERE trial_s IS NOT NULL AND results = 0
+  AND result_s NOT IN (created_s, created_s + 2592000);
 """
 _SELECT_AGENTS = """
 SELECT id, public_key, role, version, created_s, revoked_s, last_seen_s, country, asn, access,

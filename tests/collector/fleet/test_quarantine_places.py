@@ -19,6 +19,7 @@ Names = list[tuple[NetworkKey, ...]]
 @pytest.fixture
 def fleet(tmp_path: Path) -> Iterator[Fleet]:
     registry = Fleet(tmp_path)
+    registry._db.execute("PRAGMA synchronous = OFF")  # no test here ends with the machine
     yield registry
     registry.close()
 
@@ -110,6 +111,46 @@ def test_agents_without_a_place_do_not_pile_up(
     freed, deleted = quarantine.free_places(fleet, NOW_S + quarantine.PLACE_S + 9)
     assert (freed, set(deleted)) == (4, set(agents[:2]))
     assert {agent.id for agent in fleet.list_agents()} == {*agents[2:], revoked}
+
+
+@pytest.mark.parametrize(
+    ("sites", "operators", "has_results"),
+    [
+        pytest.param(1, 1, True, id="one site"),
+        pytest.param(100, 1, True, id="one hoster"),
+        pytest.param(100, 1, False, id="one hoster that sends nothing"),
+        pytest.param(100, 100, True, id="a botnet that sends a result each"),
+        pytest.param(100, 0, True, id="the volunteers' own provider"),
+    ],
+)
+def test_a_flood_of_keys_pushes_out_itself(
+    fleet: Fleet, monkeypatch: pytest.MonkeyPatch, sites: int, operators: int, *, has_results: bool
+) -> None:
+    """On the worst day the honest are those that were silent for days."""
+    monkeypatch.setattr(quarantine, "MAX_WITHOUT_PLACE", 40)
+    dark = [enrol(fleet, n, names(f"10.0.{n}", asn=64_500)) for n in range(8)]
+    sent = dark[:6]
+    agreed = dark[-1]
+    quarantine.record_results(fleet, dict.fromkeys(sent, NOW_S + 60))
+    quarantine.add_agreements(fleet, {agreed: 1}, NOW_S)
+    flood_s = NOW_S + 5 * 86_400
+    flood = [
+        enrol(
+            fleet,
+            100 + n,
+            names(f"198.18.{n % sites}", asn=64_501 + n % operators if operators else 64_500),
+            flood_s,
+        )
+        for n in range(100)
+    ]
+    if has_results:
+        quarantine.record_results(fleet, dict.fromkeys(flood, flood_s + 60))
+    quarantine.free_places(fleet, flood_s + 3 * 86_400)
+    left = {agent.id for agent in fleet.list_agents()}
+    assert len(left) == 40
+    assert left >= {*sent, agreed}
+    if operators == 1:
+        assert left >= set(dark), "a share is left for who never came through"
 
 
 def test_work_of_an_enrollment_does_not_grow_with_the_fleet(fleet: Fleet) -> None:
