@@ -36,6 +36,10 @@ class AgentConfigError(ValueError):
     """Report a configuration that cannot be used; str() is the sentence for the user."""
 
 
+class AllowedValuesError(ValueError):
+    """Report a value that is not allowed; str() lists those that are."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """Hold the volunteer's settings; empty means a default of the program or plan."""
@@ -140,7 +144,7 @@ def with_options(config: Config, options: Mapping[str, str]) -> Config:
         raw_values = value.split(",") if key.is_list else [value]
         parsed = _parse_values(key, name, raw_values, "--option")
         config = replace(config, **{key.attribute: parsed})
-    return config
+    return _check_region(config, "--option")
 
 
 def _read_config(root: YamlEntry) -> Config:
@@ -156,6 +160,19 @@ def _read_config(root: YamlEntry) -> Config:
             key = _find_key(entry.key, _place_of(entry))
             value = _parse_values(key, entry.key, _read_scalars(key, entry), _place_of(entry))
             config = replace(config, **{key.attribute: value})
+    return _check_region(config, root.source)
+
+
+def _check_region(config: Config, where: str) -> Config:
+    """Return the configuration if its region is in its country. Raises AgentConfigError."""
+    if config.country and config.region and not config.region.startswith(f"{config.country}-"):
+        from heliograph.regions import list_regions
+
+        allowed = ", ".join(list_regions(config.country)) or "none"
+        raise AgentConfigError(
+            f"{where}: vantage.region cannot be {config.region!r} with vantage.country "
+            f"{config.country}; allowed: {allowed}."
+        )
     return config
 
 
@@ -192,11 +209,12 @@ def _find_key(name: str, where: str) -> ConfigKey:
 def _parse_values(key: ConfigKey, name: str, raw_values: list[str], where: str) -> Any:
     try:
         return key.parse_values(raw_values)
-    except (ValueError, KeyError, OSError):
+    except (ValueError, KeyError, OSError) as error:
+        allowed = str(error) if isinstance(error, AllowedValuesError) else key.allowed
         hidden = (raw_value.rpartition("@")[2] for raw_value in raw_values)  # without passwords
         quoted_values = ", ".join(hidden)[:64]
         raise AgentConfigError(
-            f"{where}: {name} cannot be {quoted_values!r}; allowed: {key.allowed}."
+            f"{where}: {name} cannot be {quoted_values!r}; allowed: {allowed}."
         ) from None
 
 
@@ -293,10 +311,15 @@ def country_code(value: str) -> str:
 
 
 def region_code(value: str) -> str:
-    """Parse an ISO 3166-2 code into capitals. Raises ValueError."""
-    if not re.fullmatch(r"[A-Za-z]{2}-[A-Za-z0-9]{1,3}", value):
-        raise ValueError("not an ISO 3166-2 code")
-    return value.upper()
+    """Parse an ISO 3166-2 code, also a former one. Raises ValueError, with the allowed ones."""
+    from heliograph.regions import find_region, list_regions
+
+    country = value[:2].upper()
+    code = find_region(country, value) if value[2:3] == "-" else ""
+    if not code:
+        regions = ", ".join(list_regions(country)) if value[2:3] == "-" else ""
+        raise AllowedValuesError(regions or "an ISO 3166-2 code like KZ-75")
+    return code
 
 
 KEYS: Mapping[str, ConfigKey] = {

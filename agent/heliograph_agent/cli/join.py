@@ -245,6 +245,8 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
     plan = c.exclude_tests(cli.read_stored_plan(state), config.without)
     previous = c.read_consent(state.read_json(CONSENT))
     country = args.country or config.country or (previous.country if previous else "")
+    if args.region and country and not args.region.startswith(f"{country}-"):
+        raise cli.AgentCommandError(f"{args.region} is no region of {country}: change one of them.")
     if previous is None and not country and not args.yes:
         country = ask_country()
     offered_plan = c.restrict_to_basics(plan) if c.is_grave(country) else plan
@@ -325,8 +327,10 @@ def _make_code_parser(name: str) -> Callable[[str], str]:
         try:
             value: str = getattr(config, name)(raw)
         except ValueError as error:
+            is_listed = isinstance(error, config.AllowedValuesError)
+            allowed = str(error) if is_listed else "two letters, ISO 3166-1"
             raise argparse.ArgumentTypeError(
-                f"{raw!r} is not allowed; use an ISO 3166 code like KZ or KZ-75"
+                f"{raw!r} is not allowed; allowed: {allowed}"
             ) from error
         return value
 

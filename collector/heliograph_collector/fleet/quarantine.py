@@ -42,15 +42,16 @@ WITH placeless AS (
     SELECT 1 FROM quarantine_networks WHERE network = '' AND agent = agents.id
   )
 ), ranked AS (
-  SELECT *,
-    origin != '' AND row_number() OVER (PARTITION BY origin {order}) > :network OR
-    asn > 0 AND row_number() OVER (PARTITION BY asn {order}) > :asn AS above
-  FROM placeless
+  SELECT *, origin != '' AND row_number() OVER of_origin > :network
+    OR asn > 0 AND row_number() OVER of_asn > :asn AS above
+  FROM placeless WINDOW
+    of_origin AS (PARTITION BY origin ORDER BY agreed DESC, heard DESC, created_s, id),
+    of_asn AS (PARTITION BY asn ORDER BY agreed DESC, heard DESC, created_s, id)
 )
 DELETE FROM agents WHERE id IN (
   SELECT id FROM ranked ORDER BY agreed DESC, above, heard DESC,
     CASE WHEN heard THEN created_s ELSE -result_s END, id LIMIT -1 OFFSET :stay
-) RETURNING id""".format(order="ORDER BY agreed DESC, heard DESC, created_s, id")
+) RETURNING id"""
 _MARK_CLONED_SQL = "UPDATE agents SET cloned_s = ? WHERE id = ? AND cloned_s IS NULL AND forks >= ?"
 
 
@@ -84,7 +85,16 @@ def enrol_without_invite(
                 "INSERT INTO agents"
                 " (id, public_key, role, version, created_s, asn, trial_s, result_s, origin)"
                 " VALUES (?, ?, 'volunteer', ?, ?, ?, ?, ?, ?)",
-                (agent, public_key, version, now_s, asn, now_s, now_s + grace_s, "".join(names[1:2])),
+                (
+                    agent,
+                    public_key,
+                    version,
+                    now_s,
+                    asn,
+                    now_s,
+                    now_s + grace_s,
+                    "".join(names[1:2]),
+                ),
             )
             db.executemany(
                 "INSERT OR IGNORE INTO quarantine_networks VALUES (?, ?)",

@@ -95,7 +95,7 @@ INSERT OR IGNORE INTO quarantine_networks
   WHERE trial_s IS NOT NULL AND result_s = 0 AND revoked_s IS NULL AND asn > 0;
 UPDATE agents SET result_s = coalesce(last_seen_s, created_s)
   WHERE trial_s IS NOT NULL AND result_s = 0;
--- Earlier versions counted no results. Without one `result_s` was the enrollment, by file 30 days on.
+-- Earlier versions counted no results; without one `result_s` was the enrollment, or 30 days later.
 UPDATE agents SET results = 1 WHERE trial_s IS NOT NULL AND results = 0
   AND result_s NOT IN (created_s, created_s + 2592000);
 """

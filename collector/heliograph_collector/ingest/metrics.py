@@ -4,6 +4,8 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from heliograph_collector.model.records import Vantage
+
 
 class IngestMetrics:
     def __init__(self, registry: CollectorRegistry) -> None:
@@ -31,9 +33,18 @@ class IngestMetrics:
         )
         self.hellos = counter("heliograph_hellos", "Hellos, by what became of them.", ("outcome",))
         self.enrolments = counter("heliograph_enrolments", "Enrolments by outcome.", ("outcome",))
+        self.unknown_regions = counter(
+            "heliograph_unknown_regions",
+            "Declared regions that are none of the country by ISO 3166-2, and count as none.",
+        )
         self.lost_agents = counter(
             "heliograph_agents_lost", "Agents that fell silent without goodbye."
         )
+
+    def count_region(self, declared: str, vantage: Vantage) -> None:
+        """Count a declared region that the vantage's country does not have."""
+        if declared and not vantage.region:
+            self.unknown_regions.inc()
 
     def count_measurements(self, kept_count: int, bad_count: int, time_bad_count: int) -> None:
         """Count the measurements of one stored envelope."""

@@ -15,7 +15,7 @@ from heliograph_collector.ingest import envelope_opener, rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.geo.lookup import UNKNOWN_LOCATION, GeoLookup, PeerLocation
 from heliograph_collector.ingest.metrics import IngestMetrics
-from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
 _BUSY_RETRY_S = 5
@@ -167,6 +167,10 @@ class EnvelopeReceiver:
         if position is None:
             return await self._resolve_duplicate(agent, sequence, row.body)
         self.directory.record_result(agent, received_us // 1_000_000)
+        for epoch in opened.contents.batch.epochs:
+            declared = ipb.Hello(country=epoch.country, region=epoch.region)
+            vantage = Vantage.from_peer(location.country, location.asn, declared)
+            self.metrics.count_region(epoch.region, vantage)
         self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
         return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
 

@@ -7,6 +7,7 @@ from enum import StrEnum
 
 from heliograph.observation import Access, Epoch, Link, Measurement
 from heliograph.plan import ServiceFunction
+from heliograph.regions import find_region
 from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.model.control_look import ControlLook, VantageProfile
@@ -16,8 +17,6 @@ MAX_AGE_US = 120 * DAY_US  # as long as an agent's spool keeps measurements
 MAX_AHEAD_US = DAY_US  # assumed
 UNPLACED = "ZZ"  # an unknown country
 _COUNTRY = re.compile(r"[A-Z]{2}")
-# ISO 3166-2, with its country or without; free text of a volunteer is never published.
-_REGION = re.compile(r"([A-Z]{2}-)?[A-Z0-9]{1,3}")
 TIME_BAD = "time.bad"  # the rule of a measurement with an impossible time
 
 
@@ -59,20 +58,21 @@ class Vantage:
     country: str  # ISO 3166-1 alpha-2, "ZZ" if unknown
     asn: int  # 0 if unknown
     access: str  # heliograph.observation.Access
-    region: str = ""
+    region: str = ""  # ISO 3166-2, of this country
 
     @classmethod
     def from_peer(cls, country: str, asn: int, declaration: Epoch | Hello) -> "Vantage":
         """Combine the peer address's country and ASN with the agent's declaration.
 
-        The declared country counts only if the address has none.
+        The declared country counts only if the address has none; a region, only if it is in it.
         """
         declared = declaration.country if _COUNTRY.fullmatch(declaration.country) else UNPLACED
+        country = declared if country == UNPLACED else country
         return cls(
-            country=declared if country == UNPLACED else country,
+            country=country,
             asn=asn,
             access=declaration.access if declaration.access in set(Access) else Access.UNKNOWN,
-            region=declaration.region if _REGION.fullmatch(declaration.region) else "",
+            region=find_region(country, declaration.region),
         )
 
 

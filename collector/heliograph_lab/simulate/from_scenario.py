@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import replace
 
+from heliograph.regions import find_region
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.signals import VantageRef
 from heliograph_lab.evaluate.population import SimulatedVantage, merge_silences
@@ -70,7 +71,7 @@ def _build_actor(number: int, vantage: SimulatedVantage, scenario: Scenario) -> 
     return Actor(
         number=number,
         country=ref.place.country,
-        region=ref.place.region,
+        region=find_region(ref.place.country, ref.place.region),  # a scenario's may be any label
         asn=ref.place.asn,
         access=ref.place.access or "unknown",
         network=ref.prefix,

@@ -21,7 +21,7 @@ from heliograph_collector.model.signals import (
 from support.journal_rows import SECRET, agent, arrival, fault, row_of, upload
 from support.presence_model import OLD_US, at
 
-ANNA = VantageRef("anna", "net", VantageLocation("KZ", "ALA", 9198, "mobile"), OLD_US)
+ANNA = VantageRef("anna", "net", VantageLocation("KZ", "KZ-75", 9198, "mobile"), OLD_US)
 KEY = SignalReader(SECRET).derive_pseudonym(agent("anna"))
 
 

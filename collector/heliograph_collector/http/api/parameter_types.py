@@ -9,6 +9,8 @@ from typing import Generic, Literal, TypeVar
 
 from msgspec import Struct
 
+from heliograph.regions import find_region
+
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
@@ -85,6 +87,14 @@ class TextParameter(Parameter[str]):
 
     def read(self, value: str) -> str:
         return self.match(value)
+
+
+class RegionParameter(TextParameter):
+    """A region's code, in any case and also a former one; others match nothing."""
+
+    def read(self, value: str) -> str:
+        code = self.match(value)
+        return find_region(code[:2].upper(), code) or code
 
 
 class TextListParameter(Parameter[tuple[str, ...]]):

@@ -18,6 +18,7 @@ from heliograph_collector.http.api.parameter_types import (
     DayParameter,
     NumberParameter,
     Parameter,
+    RegionParameter,
     TextListParameter,
     TextParameter,
     TimeParameter,
@@ -102,11 +103,11 @@ COUNTRY = TextParameter(
     "KZ",
     pattern_schema("[A-Z]{2}"),
 )
-REGION = TextParameter(
+REGION = RegionParameter(
     "region",
-    "ISO 3166-2 code as the volunteer declared it.",
-    "1 to 16 letters, digits or hyphens such as KZ-ALA",
-    "KZ-ALA",
+    "ISO 3166-2 code of the region that the volunteer declared.",
+    "1 to 16 letters, digits or hyphens such as KZ-75",
+    "KZ-75",
     pattern_schema("[A-Za-z0-9-]{1,16}"),
 )
 WINDOW = choice_parameter(

@@ -255,6 +255,7 @@ class IntakeService(IntakeServicer):
         except JournalError:
             raise HelloRefusedError("journal", grpc.StatusCode.UNAVAILABLE) from None
         self._receiver.directory.record_sighting(build_sighting(connection, wall_us))
+        self._receiver.metrics.count_region(connection.hello.region, connection.vantage)
         self._receiver.metrics.sessions.set(len(self._connections))
 
     def _record_departure(

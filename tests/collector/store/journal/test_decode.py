@@ -19,8 +19,8 @@ def test_country_of_peer_precedes_declared_one() -> None:
     rows = [envelope_row(measurement_pb()), envelope_row(measurement_pb(), country="ZZ")]
     known, unknown, nowhere = read_rows([*rows, nowhere_row], NAMES).records
     assert known.vantage.country == "KZ"
-    assert (known.vantage.access, known.vantage.region) == ("mobile", "MOW")
-    assert unknown.vantage.country == "RU"
+    assert (known.vantage.access, known.vantage.region) == ("mobile", "")
+    assert (unknown.vantage.country, unknown.vantage.region) == ("RU", "RU-MOW")
     assert (nowhere.vantage.country, nowhere.vantage.access) == ("ZZ", "unknown")
 
 
