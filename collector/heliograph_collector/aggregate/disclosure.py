@@ -27,9 +27,11 @@ partitioned once:
    instant, in bins that were over then. So no cell appears or vanishes when a vantage joins or
    leaves; a bin that grows while it is read would tell in which minute its k-th vantage came.
 
-A person is a network prefix with an established vantage (`model.seniority`): keys are free, two
-weeks and another line are not. The regions of one prefix are one person, and so are its types of
-access, which its keys only declare.
+A person is a line (a /24 or /48) with an established vantage (`model.seniority`): keys are free,
+two weeks and another line are not. The regions of one line are one person, and so are its types of
+access, which its keys only declare. A line has another name every day, and a measurement the name
+for the day on which it was made; so keys that upload on five days, or over midnight, are one person
+in the bin that they measured in (`model.line_names`).
 """
 
 from collections import Counter

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from heliograph_collector.aggregate.wider_scopes import widen_silences
+from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.vote_queries import decide_majority
@@ -49,7 +50,7 @@ class CellKey(NamedTuple):
 
 
 PlaceKey = tuple[str, str, int, str]
-PrefixKey = tuple[CellKey, int, str]  # a cell without its region, a bin and a network prefix
+PrefixKey = tuple[CellKey, int, str]  # a cell without its region, a bin and a line
 
 
 class SilentCount(NamedTuple):
@@ -231,9 +232,10 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
 def _list_prefix_regions(
     voters_by_cell: Mapping[tuple[CellKey, int], Mapping[str, _Voter]],
 ) -> dict[PrefixKey, str]:
-    """Return the one region of each network prefix: the first that established vantages declare.
+    """Return the one region of each line: the first that established vantages declare.
 
-    Regions are the vantages' own words, so keys of one line could claim to be in many.
+    Regions are the vantages' own words, so keys of one line could claim to be in many. Of names for
+    several days, only those of the day that has most in the network count.
     """
     regions: dict[PrefixKey, str] = {}
     for (key, start_us), voters in voters_by_cell.items():
@@ -241,7 +243,15 @@ def _list_prefix_regions(
             if voter.is_established:
                 prefix_key = (key._replace(region=""), start_us, voter.last_seen[1])
                 regions[prefix_key] = min(key.region, regions.get(prefix_key, key.region))
-    return regions
+    proven = Counter((key, start_us, read_day(prefix)) for key, start_us, prefix in regions)
+    best_days: dict[tuple[CellKey, int], tuple[int, str]] = {}
+    for (key, start_us, day), count in proven.items():
+        best_days[key, start_us] = max((count, day), best_days.get((key, start_us), (0, "")))
+    return {
+        (key, start_us, prefix): region
+        for (key, start_us, prefix), region in regions.items()
+        if read_day(prefix) == best_days[key, start_us][1]
+    }
 
 
 def _count_voters(
@@ -259,7 +269,7 @@ def _count_voters(
         established_vantages=Counter(senior_votes),
         established_networks=_network_votes(seniors, senior_votes),
         persons=sum(
-            regions[key._replace(region=""), start_us, prefix] == key.region
+            regions.get((key._replace(region=""), start_us, prefix)) == key.region
             for prefix in {v.last_seen[1] for v in seniors}
         ),
         causes=Counter(

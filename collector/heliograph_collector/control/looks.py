@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from operator import attrgetter
 
 from heliograph.observation import Measurement
-from heliograph.units import DAY_US
 from heliograph_collector.control.met_endpoints import MetEndpoint, list_met_endpoints
 from heliograph_collector.model.control_look import MAX_LOOKS, ControlLook
 from heliograph_collector.model.records import ReceivedMeasurement
@@ -51,8 +50,8 @@ def choose_looks(
 
 
 def find_day(records: Sequence[ReceivedMeasurement]) -> int:
-    """Return the last day on which one of the records arrived, 0 without records."""
-    return max((record.received_us // DAY_US for record in records), default=0)
+    """Return the last day for which one of the records names its line, 0 without records."""
+    return max((record.line_day for record in records), default=0)
 
 
 def name_network(record: ReceivedMeasurement, day: int) -> str:
@@ -62,4 +61,4 @@ def name_network(record: ReceivedMeasurement, day: int) -> str:
     """
     if record.vantage.asn:
         return f"AS{record.vantage.asn}"
-    return record.prefix if day == record.received_us // DAY_US else ""
+    return record.prefix if day == record.line_day else ""

@@ -25,6 +25,7 @@ from heliograph_collector.control.target_key import (
     make_target_key,
     weigh_measurement,
 )
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.records import (
     UNPLACED,
     AgentRole,
@@ -357,10 +358,10 @@ def _compare_endpoint(label: str, results: Sequence[_PeerResult]) -> PeerCompari
 
 
 def _count_spread(results: Sequence[_PeerResult]) -> tuple[int, int, int]:
-    """Return the numbers of vantages, networks and countries."""
+    """Return the numbers of vantages, lines and countries."""
     return (
         len({s.pseudonym for s in results}),
-        len({s.prefix for s in results}),
+        count_lines(s.prefix for s in results),
         len({s.country for s in results}),
     )
 

@@ -30,8 +30,8 @@ class VantageMemory:
 
     country: str
     asn: int
-    prefix: str = ""  # its hash changes every day …
-    day: int = 0  # … so this is the day of its arrival
+    prefix: str = ""  # the name of its line changes every day …
+    day: int = 0  # … so this is the day of the name
     begun_us: int = 0
     received_us: int = 0
     is_established: bool = False
@@ -55,7 +55,7 @@ class VantageMemory:
         self.received_us = max(self.received_us, record.received_us)
         self.is_established = record.seniority is Seniority.ESTABLISHED
         self.prefix = record.prefix
-        self.day = record.received_us // DAY_US
+        self.day = record.line_day
         self.neutral_names |= dict.fromkeys(facts.neutral_names)
         for name, chain in facts.chains.items():
             _put_newest(self.chains, name, (at_us, chain))

@@ -52,9 +52,9 @@ class Reporter:
 
 def make_reporter(record: ReceivedMeasurement) -> Reporter:
     """Make the reporter of a measurement."""
-    day = record.received_us // DAY_US
     is_settled = record.received_us % DAY_US >= PREFIX_SETTLED_US
-    return Reporter(record.reporter or record.pseudonym, record.prefix if is_settled else "", day)
+    name = record.reporter or record.pseudonym
+    return Reporter(name, record.prefix if is_settled else "", record.line_day)
 
 
 @dataclass(slots=True)

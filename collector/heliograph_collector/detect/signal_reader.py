@@ -17,6 +17,7 @@ from google.protobuf.message import DecodeError
 from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
     UNPLACED,
     AgentRole,
@@ -120,7 +121,7 @@ class SignalReader:
             heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
             witness = _vantage_ref(pseudonym, row)
             self.gaps[pseudonym] = Gap(heard_us, _parse_hello(row).boot, witness=witness)
-            yield VantageLoss(row.received_us, pseudonym, heard_us)
+            yield VantageLoss(row.received_us, pseudonym, heard_us, prefix=_dated_name(row.prefix))
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
@@ -212,6 +213,11 @@ def _vantage_ref(pseudonym: str, row: JournalRow) -> VantageRef | None:
     first_us = row.since_s * SECOND_US or latest_enrollment_us(seniority, row.received_us)
     carrier = row.carrier or "session"
     return VantageRef(pseudonym, row.prefix, _location(vantage), first_us, carrier)
+
+
+def _dated_name(prefix: str) -> str:
+    """Return the name of a line if it says its day: before, that of a loss was the arrival's."""
+    return prefix if read_day(prefix) else ""
 
 
 def _parse_hello(row: JournalRow) -> Hello:

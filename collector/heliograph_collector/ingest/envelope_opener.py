@@ -9,11 +9,13 @@ from google.protobuf.message import DecodeError
 
 from heliograph import codec, envelope
 from heliograph.keys import SealingKey
+from heliograph.observation import Measurement
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import envelope_pb2 as pb
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.model.records import time_is_sane
+from heliograph_collector.model.records import MAX_AHEAD_US, effective_time_us, time_is_sane
 from heliograph_collector.store.journal.journal import MAX_SEQUENCE
 
 THREADS = 2
@@ -27,6 +29,7 @@ class OpenedEnvelope:
     good_count: int
     bad_count: int
     time_bad_count: int
+    days: frozenset[int]  # since 1970, of its arrival and of its measurements
 
 
 class EnvelopeOpener:
@@ -93,14 +96,31 @@ def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnv
     if not 0 < batch.sequence <= MAX_SEQUENCE:
         raise envelope.EnvelopeError("bad_batch")
     good_count = time_bad_count = 0
+    days = {received_us // DAY_US}
     for message in batch.measurements:
         try:
             measurement = codec.measurement_from_pb(message)
         except codec.CodecError:
             continue
         good_count += 1
+        days.update(_list_days(measurement, received_us))
         time_bad_count += not time_is_sane(measurement, received_us)
     bad_count = len(batch.measurements) - good_count
     return OpenedEnvelope(
-        contents=contents, good_count=good_count, bad_count=bad_count, time_bad_count=time_bad_count
+        contents=contents,
+        good_count=good_count,
+        bad_count=bad_count,
+        time_bad_count=time_bad_count,
+        days=frozenset(days),
     )
+
+
+def _list_days(measurement: Measurement, received_us: int) -> range:
+    """List the days on which it was made: more than one for a digest of many steps."""
+    first_us = effective_time_us(measurement, received_us)
+    digest = measurement.digest
+    step_count = len(digest.lives) // max(1, len(digest.classes)) if digest else 0
+    last_us = first_us + (step_count * digest.step_s * SECOND_US if digest else 0)
+    # A report beyond this has an impossible time, and counts when it arrived.
+    last_us = min(last_us, received_us + MAX_AHEAD_US)
+    return range(first_us // DAY_US, last_us // DAY_US + 1)

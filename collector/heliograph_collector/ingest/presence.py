@@ -16,7 +16,7 @@ from enum import StrEnum
 from itertools import chain, pairwise
 
 from heliograph.observation import Link
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.geo.lookup import PeerLocation
@@ -66,6 +66,11 @@ class AgentConnection:
         self.vantage = Vantage.from_peer(self.location.country, self.location.asn, self.hello)
         self.arrived_us = self.last_heard_us
 
+    @property
+    def network(self) -> tuple[str, int, str]:
+        """Return its country, AS and type of access."""
+        return self.vantage.country, self.vantage.asn, self.vantage.access
+
     def silent_at_us(self, heartbeat_s: int) -> int:
         """Return the time at which the agent will have been silent for too long."""
         return max(self.last_heard_us, self.silence_from_us) + silence_limit_us(heartbeat_s)
@@ -84,7 +89,7 @@ class AgentConnection:
             received_us=received_us,
             country=self.location.country,
             asn=self.location.asn,
-            prefix=self.location.prefix,
+            prefix=self.location.name_days([received_us // DAY_US]),
             role=AgentRole(self.agent.result_role),
             body=self.hello.SerializeToString(),
             heard_us=heard_us,
@@ -196,19 +201,20 @@ class ConnectionTable:
         With the time of the wall clock, those that are new then do not count, as in any cell.
         """
         return Counter(
-            (c.vantage.country, c.vantage.asn, c.vantage.access, c.link)
+            (*c.network, c.link)
             for c in self.list_newest()
             if c.agent.result_role == AgentRole.VOLUNTEER
             and (now_us is None or find_seniority(c.agent.created_s * SECOND_US, now_us).has_vote)
         )
 
     def count_established_links(self, now_us: int) -> Counter[tuple[str, int, str, Link]]:
-        """Count as `count_links`, but persons: network prefixes with an established vantage.
+        """Count as `count_links`, but persons: lines with an established vantage.
 
-        A prefix has the link state of one of its vantages.
+        A line has the link state of one of its vantages.
         """
+        days = [now_us // DAY_US]
         links = {
-            ((c.vantage.country, c.vantage.asn, c.vantage.access), c.location.prefix): c.link
+            (c.network, c.location.name_days(days)): c.link
             for c in self.list_newest()
             if c.agent.result_role == AgentRole.VOLUNTEER
             and find_seniority(c.agent.created_s * SECOND_US, now_us) is Seniority.ESTABLISHED

@@ -153,7 +153,7 @@ class EnvelopeReceiver:
             received_us=received_us,
             country=location.country,
             asn=location.asn,
-            prefix=location.prefix,
+            prefix=location.name_days(opened.days),
             role=AgentRole(agent.result_role),
             carrier=carrier,
             sequence=sequence,

@@ -10,6 +10,7 @@ from heliograph.plan import ServiceFunction
 from heliograph.regions import find_region
 from heliograph.units import DAY_US
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.model import line_names
 from heliograph_collector.model.control_look import ControlLook, VantageProfile
 from heliograph_collector.model.seniority import Seniority, find_seniority
 
@@ -85,7 +86,9 @@ class JournalRow:
     received_us: int
     country: str = "ZZ"  # of the peer's address, which is not stored
     asn: int = 0
-    prefix: str = ""  # keyed hash of the peer's /24 or /48, for one vote per network
+    # Names of the peer's line (`line_names`): for the day of the row, and of an envelope for each
+    # day on which it measured.
+    prefix: str = ""
     role: AgentRole = AgentRole.VOLUNTEER
     carrier: str = "session"  # session, submit, post
     sequence: int = 0  # envelopes only
@@ -97,6 +100,10 @@ class JournalRow:
     # alive, 0 for never. Fault: its beginning.
     heard_us: int = 0
     since_s: int = 0  # enrollment of the agent; 0 if unknown or not an agent's row
+
+    def line_at(self, at_us: int) -> str:
+        """Return the name of the line for the day of a time, "" if it is not known."""
+        return line_names.choose_name(self.prefix, at_us)
 
     def seniority_at(self, at_us: int) -> Seniority:
         """Return the seniority at a time, or at the arrival: a clock ahead makes nobody older.
@@ -133,7 +140,7 @@ class ReceivedMeasurement:
     position: int
     received_us: int
     pseudonym: str  # valid for one (country, ASN, month)
-    prefix: str
+    prefix: str  # name of the line for the day of the start
     role: AgentRole
     vantage: Vantage
     measurement: Measurement
@@ -144,6 +151,11 @@ class ReceivedMeasurement:
     def started_us(self) -> int:
         """Return the start on the collector's clock, as far as the agent knew its offset."""
         return effective_time_us(self.measurement, self.received_us)
+
+    @property
+    def line_day(self) -> int:
+        """Return the day since 1970 for which `prefix` names the line."""
+        return int(line_names.read_day(self.prefix) or self.received_us // DAY_US)
 
     @property
     def is_time_bad(self) -> bool:

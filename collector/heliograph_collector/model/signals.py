@@ -23,7 +23,7 @@ class VantageRef:
     """One vantage as a voter; `nym` must stay the same over a window."""
 
     nym: str
-    prefix: str  # keyed hash of its network; all vantages with "" (unknown) count as one network
+    prefix: str  # name of its line (`line_names`); all vantages with "" (unknown) are one line
     place: VantageLocation
     first_us: int = 0  # first seen at; young vantages confirm nothing
     carrier: str = "session"  # its way to the collector; edges of a CDN are carriers too
@@ -55,6 +55,7 @@ class VantageLoss:
     nym: str
     heard_us: int
     on_battery: bool | None = None  # as its last heartbeat said
+    prefix: str = ""  # name of its line for the day of the loss; "" unknown
 
 
 class FaultReason(StrEnum):

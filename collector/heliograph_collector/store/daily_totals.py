@@ -14,7 +14,7 @@ from typing import Any
 
 from heliograph.units import DAY_US
 from heliograph_collector.store.clickhouse import ClickHouse
-from heliograph_collector.store.queries import Query, WhereClause
+from heliograph_collector.store.queries import LINE_DAY_SQL, Query, WhereClause
 
 COUNT_COLUMNS = ("anomaly", "confirmed", "failure", "ok")
 KEY_COLUMNS = ("country", "net", "day", "experiment", "target")
@@ -31,7 +31,7 @@ class AnonymityRule:
 
     @property
     def signature(self) -> str:
-        return f"persons {self.k} confirmed"
+        return f"lines {self.k} confirmed"
 
     @property
     def parameters(self) -> dict[str, object]:
@@ -107,7 +107,7 @@ def build_cells_sql(clause: WhereClause) -> str:
     """Count the verdicts that `clause` selects, by k-anonymous cells.
 
     k is a parameter (`AnonymityRule`). k counts established vantages, and no more than their
-    network prefixes; if it is 1, any vantage.
+    lines on the day that names most of them; if it is 1, any vantage.
     Networks of fewer than k vantages become network 0. A count of fewer than k vantages becomes 0,
     any other the next lower multiple of k. Blocking that too few vantages confirm is an anomaly.
     """
@@ -153,7 +153,8 @@ def _build_network_sql(clause: WhereClause) -> str:
 
 
 def _count_persons_sql(condition: str) -> str:
-    return f"least(uniqExactIf(nym, {condition}), uniqExactIf(prefix, {condition}))"
+    lines = f"arrayMax(mapValues(uniqExactMapIf(map({LINE_DAY_SQL}, prefix), {condition})))"
+    return f"least(uniqExactIf(nym, {condition}), {lines})"
 
 
 def _build_floor_sql(measurements: str, vantages: str) -> str:

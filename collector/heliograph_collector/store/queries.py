@@ -125,6 +125,11 @@ class Query:
     binary_columns: tuple[str, ...] = ()
 
 
+# The day for which a row names its line (`model.line_names`): without one, that of its arrival.
+LINE_DAY_SQL = """if(substring(prefix, 6, 1) = '.', substring(prefix, 1, 5),
+  leftPad(toString(toRelativeDayNum(received)), 5, '0'))"""
+
+
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
     """Count losses of vantages in each bin that ended before the vantage returned.
 
@@ -134,24 +139,28 @@ def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int
     clause.add_time_range("received", since_us - DAY_US, until_us)
     sql = f"""
 SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages,
-  toUInt32(uniqExactIf(prefix, is_home)) AS persons
+  toUInt32(uniqExactIf(prefix, is_home AND day = best)) AS persons
+FROM (
+  SELECT *, argMax(day, (proven, day)) OVER (PARTITION BY country, asn, access, bin) AS best
 FROM (
   SELECT *, old AND region = minIf(region, old)
-    OVER (PARTITION BY country, asn, access, bin, prefix) AS is_home
+      OVER (PARTITION BY country, asn, access, bin, prefix) AS is_home,
+    uniqExactIf(prefix, old) OVER (PARTITION BY country, asn, access, bin, day) AS proven
 FROM (
-  SELECT country, region, asn, access, nym, prefix, old, arrayJoin(range(
+  SELECT country, region, asn, access, nym, prefix, day, old, arrayJoin(range(
     intDiv(greatest(at, {{from:Int64}}), {{bin:Int64}}) * {{bin:Int64}},
     if(back = 0, least(at + {{day:Int64}}, {{to:Int64}}),
       intDiv(least(at + {{day:Int64}}, back), {{bin:Int64}}) * {{bin:Int64}}),
     {{bin:Int64}})) AS bin
   FROM (
-    SELECT country, region, asn, access, nym, prefix, seniority = 'established' AS old, kind,
+    SELECT country, region, asn, access, nym, prefix, {LINE_DAY_SQL} AS day,
+      seniority = 'established' AS old, kind,
       toUnixTimestamp64Micro(received) AS at,
       leadInFrame(at, 1, toInt64(0)) OVER (PARTITION BY nym ORDER BY journal, position
         ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS back
     FROM presence FINAL WHERE {clause.sql}
   ) WHERE kind = 'lost'
-)) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
+))) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
 """  # noqa: S608 fixed text, values are parameters
     bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
     return Query(sql, clause.parameters | bin_parameters)

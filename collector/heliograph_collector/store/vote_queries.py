@@ -23,7 +23,7 @@ from heliograph_collector.model.records import (
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.model.thresholds import THRESHOLDS
 from heliograph_collector.store.clickhouse import TooMuchError
-from heliograph_collector.store.queries import Query, WhereClause, build_record
+from heliograph_collector.store.queries import LINE_DAY_SQL, Query, WhereClause, build_record
 
 MAX_VOTES = 250_000  # of one answer; about 100 MiB
 MAX_BINS = 50_000  # more than a month of minutes
@@ -146,22 +146,29 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     """Select one row per cell and bin: vantages and networks by state, and causes.
 
     Both are counted twice, with young vantages and without them. `merged_fields` of place and
-    service are merged, and a vantage votes once in the merged cell. A network prefix with an
-    established vantage is one person, in the first of the regions that its vantages declare.
+    service are merged, and a vantage votes once in the merged cell. A line with an
+    established vantage is one person, in the first of the regions that its vantages declare. Of
+    names for several days, only those of the day that has most in the network count.
     """
     sql = f"""
 SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
-  sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")}, countIf(is_home), sumMap(whys)
+  sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")},
+  countIf(is_home AND line_day = best), sumMap(whys)
 FROM (
-  SELECT {_CELL_COLUMNS}, net, {_count_voters("")}, {_MAJORITY_SQL} AS said,
+  SELECT *, argMax(line_day, (proven, line_day))
+    OVER (PARTITION BY country, asn, access, service, start) AS best
+FROM (
+  SELECT {_CELL_COLUMNS}, net, max(day) AS line_day, {_count_voters("")}, {_MAJORITY_SQL} AS said,
     {_count_voters("1", " AND old")}, if(countIf(old) = 0, '', {_build_majority_sql("1")}) AS said1,
     said1 != '' AND region = minIf(region, said1 != '')
       OVER (PARTITION BY country, asn, access, service, start, net) AS is_home,
+    uniqExactIf(net, said1 != '')
+      OVER (PARTITION BY country, asn, access, service, start, line_day) AS proven,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
   FROM ({_build_vantage_sql(clause, merged_fields)})
   GROUP BY {_CELL_COLUMNS}, net
-) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
+)) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
@@ -183,7 +190,7 @@ def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ())
     """
     clause.add_volunteer_verdicts()
     heard_sql = f"""
-SELECT {_CELL_COLUMNS}, nym, net, last, old, r, b, d, u, how, {_MAJORITY_SQL} AS own,
+SELECT {_CELL_COLUMNS}, nym, net, day, last, old, r, b, d, u, how, {_MAJORITY_SQL} AS own,
   groupUniqArrayIf(own, old AND own != 'unknown') OVER (PARTITION BY {_CELL_COLUMNS}) AS seniors
 FROM ({_build_tally_sql(clause)}) QUALIFY old OR seniors = [] OR seniors = [own]"""  # noqa: S608 fixed text, values are parameters
     if not merged_fields:
@@ -194,12 +201,13 @@ FROM ({_build_tally_sql(clause)}) QUALIFY old OR seniors = [] OR seniors = [own]
     )
     aliases = ", ".join(f"{name}_ AS {name}" for name in _WILDCARDS)
     return f"""
-SELECT {aliases}, start, nym, argMax(net0, last0) AS net, max(old0) AS old, sum(r0) AS r,
+SELECT {aliases}, start, nym, argMax(net0, last0) AS net, argMax(day0, last0) AS day,
+  max(old0) AS old, sum(r0) AS r,
   sum(b0) AS b, sum(d0) AS d, sum(u0) AS u, {_MAJORITY_SQL} AS own,
   argMinIf(how0, (-toInt64(b0 + d0), how0), b0 + d0 > 0) AS how
 FROM (
-  SELECT {columns}, start, nym, net AS net0, last AS last0, old AS old0, r AS r0, b AS b0,
-    d AS d0, u AS u0, how AS how0
+  SELECT {columns}, start, nym, net AS net0, day AS day0, last AS last0, old AS old0, r AS r0,
+    b AS b0, d AS d0, u AS u0, how AS how0
   FROM ({heard_sql})
 ) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, no value
 
@@ -207,7 +215,8 @@ FROM (
 def _build_tally_sql(clause: WhereClause) -> str:
     """Count verdicts by cell and vantage."""
     return f"""
-SELECT {_CELL_COLUMNS}, nym, argMax(last_net, at) AS net, max(at) AS last, max(long) AS old,
+SELECT {_CELL_COLUMNS}, nym, argMax(last_net, at) AS net, argMax(last_day, at) AS day,
+  max(at) AS last, max(long) AS old,
   sum(rr) AS r, sum(bb) AS b, sum(dd) AS d, sum(uu) AS u,
   argMinIf((layer, method), (-toInt64(bb + dd), layer, method), bb + dd > 0) AS how
 FROM (
@@ -216,7 +225,7 @@ FROM (
     method, countIf(state IN ('reachable', 'partial')) AS rr, countIf(state = 'blocked') AS bb,
     countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu,
     max(seniority = 'established') AS long, max((started, id)) AS at,
-    argMax(prefix, (started, id)) AS last_net
+    argMax(prefix, (started, id)) AS last_net, argMax({LINE_DAY_SQL}, (started, id)) AS last_day
   FROM verdicts FINAL WHERE {clause.sql}
   GROUP BY {_CELL_COLUMNS}, nym, layer, method
 ) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters

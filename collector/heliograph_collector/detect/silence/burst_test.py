@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, VantagePresence
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -75,7 +76,7 @@ def burst_tail(
         network[0] += 1
         network[1] += is_new
         network[2] = max(network[2], presence.chance_of_silence(vantage, window_s))
-    silent = sum(1 for n, k, _ in networks.values() if 2 * k > n)
+    silent = count_lines(name for name, (n, k, _) in networks.items() if 2 * k > n)
     if silent < presence.limits.burst:
         return 1.0
     return upper_tail([p for _, _, p in networks.values()], silent)

@@ -37,6 +37,7 @@ from heliograph_collector.incidents.incident import (
     hint_on_the_hour,
     hint_power_or_network,
 )
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
@@ -144,11 +145,12 @@ class OutageEpisode:
         candidates = [s for s in vantages if s.place.access != "hosting"]
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
-        dark_cells = localize(
-            count_silent(voters), self.limits.confirm_share, min_votes, self.limits
-        )
+        # Over midnight lines get new names, the silent ones not: a bound would end the outage.
+        silent_votes = count_silent(voters, is_lower_bound=False)
+        dark_cells = localize(silent_votes, self.limits.confirm_share, min_votes, self.limits)
         if not dark_cells:
-            has_votes = sum_votes(count_live(voters)).hits >= self.needed
+            live_votes = count_live(voters, is_lower_bound=False)
+            has_votes = sum_votes(live_votes).hits >= self.needed
             return has_votes and self._is_clearing(vantages, now_us)
         self._clear_us = None
         self._last = dark_cells
@@ -228,8 +230,9 @@ class OutageEpisode:
             networks = {s.witness.prefix for s in returned}
             silent_networks = {s.witness.prefix for s in vantages if s.is_silent}
             chances = [self.limits.back_chance] * len(silent_networks | networks)
-            is_enough = len(networks) >= self.limits.burst
-            if is_enough and upper_tail(chances, len(networks)) <= self.limits.back_alpha:
+            line_count = count_lines(networks)
+            is_enough = line_count >= self.limits.burst
+            if is_enough and upper_tail(chances, line_count) <= self.limits.back_alpha:
                 self._back = now_us, min(s.back_us for s in returned)
             return self._back is not None
         evaluated_us, first_us = self._back

@@ -8,7 +8,7 @@ losses; ingest/presence.py notices them.
 
 from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 
@@ -146,6 +146,8 @@ class PresenceTracker:
         self._record_presence(vantage, signal.heard_us, losses=1)
         self._count_live(vantage, -1)
         vantage.status = PresenceStatus.SILENT
+        if signal.prefix:
+            vantage.witness = replace(vantage.witness, prefix=signal.prefix)
         vantage.heard_us = signal.heard_us
         vantage.lost_us = signal.at_us
         return vantage
@@ -261,11 +263,15 @@ def _list_votes(vantages: Iterable[VantagePresence]) -> list[tuple[VantageRef, b
     return [(s.witness, s.is_silent) for s in vantages]
 
 
-def count_silent(vantages: Iterable[VantagePresence]) -> VotesByPlace:
+def count_silent(
+    vantages: Iterable[VantagePresence], *, is_lower_bound: bool = True
+) -> VotesByPlace:
     """Count the vantages' votes; silence is a hit."""
-    return count_votes((s.witness, s.is_silent) for s in vantages)
+    hits = ((s.witness, s.is_silent) for s in vantages)
+    return count_votes(hits, is_lower_bound=is_lower_bound)
 
 
-def count_live(vantages: Iterable[VantagePresence]) -> VotesByPlace:
+def count_live(vantages: Iterable[VantagePresence], *, is_lower_bound: bool = True) -> VotesByPlace:
     """Count the vantages' votes; being live is a hit."""
-    return count_votes((s.witness, s.is_live) for s in vantages)
+    hits = ((s.witness, s.is_live) for s in vantages)
+    return count_votes(hits, is_lower_bound=is_lower_bound)

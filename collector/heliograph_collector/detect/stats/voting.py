@@ -4,10 +4,11 @@ Whatever ends, explains or contradicts an incident is counted by the same rule a
 or a crowd of new keys could talk an outage away.
 """
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
+from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
@@ -35,11 +36,17 @@ class VoteCount:
 VotesByPlace = dict[VantageLocation, VoteCount]
 
 
-def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
+def count_votes(
+    votes: Iterable[tuple[VantageRef, bool]], *, is_lower_bound: bool = True
+) -> VotesByPlace:
     """Count one vote per network, divided among the locations that it claims.
 
     A network's vote in a location is a hit if more than half of its vantages there are hits. More
     claimed locations give it no more votes.
+
+    Args:
+        is_lower_bound: Votes of an AS whose names are of several days may be of the same lines.
+            Together they weigh as much as those of the day that has most, unless this is False.
     """
     # No object per group, because detectors spend most time here and in `scopes_of`.
     groups: dict[tuple[str, VantageLocation], list[int]] = {}  # [vantages, hits]
@@ -54,12 +61,27 @@ def count_votes(votes: Iterable[tuple[VantageRef, bool]]) -> VotesByPlace:
             group[0] += 1
             group[1] += hit
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
+    day_weights = _weigh_days(groups) if is_lower_bound else {}
     for (prefix, location), (group_size, hits) in groups.items():
-        weight = 1.0 / spans[prefix, location.country]
+        weight = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
         vote_count = votes_by_place[location]
         vote_count.votes += weight
         vote_count.hits += weight * (2 * hits > group_size)
     return dict(votes_by_place)
+
+
+def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, float]:
+    """Return by AS the weight of a vote, where its names are of several days."""
+    lines = {(location.asn, prefix) for prefix, location in networks}
+    if len({read_day(prefix) for _, prefix in lines if prefix}) <= 1:
+        return {}
+    counts = Counter((asn, read_day(prefix)) for asn, prefix in lines if prefix)
+    totals = Counter[int]()
+    most = Counter[int]()
+    for (asn, _), count in counts.items():
+        totals[asn] += count
+        most[asn] = max(most[asn], count)
+    return {asn: most[asn] / total for asn, total in totals.items() if total > most[asn]}
 
 
 def sum_votes(

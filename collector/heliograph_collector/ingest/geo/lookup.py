@@ -8,8 +8,8 @@ import hmac
 import ipaddress
 import logging
 import os
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote
@@ -17,6 +17,7 @@ from urllib.parse import unquote
 from heliograph.network_shares import NetworkKey
 from heliograph.units import DAY_US
 from heliograph_collector.ingest.geo.asn_table import AsnTable
+from heliograph_collector.model.line_names import LineKey
 
 log = logging.getLogger("heliograph")
 
@@ -32,8 +33,15 @@ class PeerLocation:
 
     country: str = "ZZ"
     asn: int = 0
-    prefix: str = ""  # keyed hash of the /24 or /48; the key changes every day
+    prefix: str = ""  # name of the line for the day of the lookup (`model.line_names`)
     networks: tuple[NetworkKey, ...] = ()  # narrowest first; never stored, for shares in memory
+    line: LineKey | None = field(default=None, repr=False, compare=False)
+
+    def name_days(self, days: Iterable[int]) -> str:
+        """Name the line for each of these days, with spaces; the days of an upload are few."""
+        if self.line is None:
+            return self.prefix
+        return " ".join(self.line.name_day(day) for day in sorted(set(days)))
 
 
 UNKNOWN_LOCATION = PeerLocation()
@@ -94,13 +102,15 @@ class GeoLookup:
             return UNKNOWN_LOCATION
         ip_address = str(address)
         asn = _parse_asn(None if self._asn_table is None else self._asn_table.get(ip_address))
+        line = LineKey.from_network(self._secret, _find_network(address).network_address.packed)
         return PeerLocation(
             country=_parse_country(
                 None if self._country_table is None else self._country_table.get(ip_address)
             ),
             asn=asn,
-            prefix=_name_networks(address, 0, self._day_key(now_us // DAY_US))[0].name,
+            prefix=line.name_day(now_us // DAY_US),
             networks=_name_networks(address, asn, self._process_key),
+            line=line,
         )
 
     def find_asn(self, literal: str) -> int:
@@ -112,7 +122,7 @@ class GeoLookup:
     ) -> list[tuple[NetworkKey, ...]]:
         """Name the networks of the origin as on each of the last days, today first.
 
-        The names of a day are keyed hashes, as `PeerLocation.prefix`, and may be stored.
+        The names of a day are keyed hashes, and may be stored.
         """
         address = self.find_origin(address_chain)
         if address is None:
@@ -127,10 +137,16 @@ class GeoLookup:
 
 def _name_networks(address: Address, asn: int, key: bytes) -> tuple[NetworkKey, ...]:
     """Name the networks around an address, the narrowest first; an unknown AS is none."""
-    widths = (24,) if address.version == 4 else (48, 32)
-    networks = (ipaddress.ip_network((address, width), strict=False) for width in widths)
+    networks = [_find_network(address)]
+    if address.version == 6:
+        networks.append(networks[0].supernet(new_prefix=32))
     names = [NetworkKey(str(n.prefixlen), _hash_network(n, key)) for n in networks]
     return (*names, NetworkKey("asn", str(asn))) if asn else tuple(names)
+
+
+def _find_network(address: Address) -> Network:
+    """Return the /24 or /48 around an address, which counts as one line."""
+    return ipaddress.ip_network((address, 24 if address.version == 4 else 48), strict=False)
 
 
 def _hash_network(network: Network, key: bytes) -> str:

@@ -162,7 +162,7 @@ def _build_record(
         position=row.position,
         received_us=row.received_us,
         pseudonym=pseudonyms.vantage(row.agent, vantage.country, vantage.asn, effective_us),
-        prefix=row.prefix,
+        prefix=row.line_at(effective_us),
         role=row.role,
         vantage=vantage,
         measurement=measurement,
