@@ -28,6 +28,14 @@ class Access(StrEnum):
     UNKNOWN = "unknown"
 
 
+class Trigger(StrEnum):
+    """Name the reason of a run out of its turn, whose result its vantage's others may explain."""
+
+    SECOND_LOOK = "second_look"  # the same agent's test failed for the first time
+    EARLY_RUN = "early_run"  # the collector asked, after failures of other vantages
+    SESSION_LOST = "session_lost"  # the session with the collector ended without a goodbye
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DnsAnswer:
     """Record one resource record of an answer."""
@@ -260,3 +268,5 @@ class Measurement:
     summary: Summary | None = None  # in place of observations
     digest: Digest | None = None  # in place of observations
     is_visit: bool = False  # by a control, at addresses that its collector named (visits.py)
+    trigger: str = ""  # one of Trigger, or of a later version; "" for a planned run
+    is_light: bool = False  # at one endpoint of the service, drawn by chance

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 ROLES = ("volunteer", "control")
+LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 
 
@@ -132,6 +133,7 @@ class Plan:
     heartbeat_s: int = 15
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
     beacon_zone: str = ""  # zone for DNS beacons; "" for none
+    fixed_schedule: bool = False  # no test runs out of its turn: no second looks, no early runs
 
     def for_role(self, role: str) -> "Plan":
         """Return the plan with only the tasks of `role`, and the services they need.

@@ -67,6 +67,12 @@ class Agent:
     attempts: list[UplinkAttempt] = field(default_factory=list)  # that were recorded
     clock: Clock = field(default_factory=SystemClock)
     dial_context: DialContext | None = None
+    facts: SessionFacts = field(
+        default_factory=lambda: SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4)
+    )
+    losses: int = 0  # sessions that broke
+    network_works: bool = False  # its anchors answer, so that a loss is told
+    early_runs: list[intake_pb2.EarlyRun] = field(default_factory=list)
     uplink: Uplink = field(init=False)
 
     agent_id: bytes = keys.agent_id(SIGNER.public)
@@ -82,7 +88,17 @@ class Agent:
         )  # fmt: skip
 
     def session_facts(self) -> SessionFacts:
-        return SessionFacts(boot="b", epoch="e1", link=Link.ONLINE, plan_version=4)
+        return self.facts
+
+    async def prepare_word(self) -> bool:
+        self.losses += 1
+        if self.network_works:
+            await self.put()
+        return self.network_works
+
+    def take_early_runs(self, asked: intake_pb2.EarlyRuns) -> None:
+        self.early_runs.extend(asked.runs)
+        self.changed.set()
 
     async def sign(self, context: bytes, message: bytes) -> bytes:
         return SIGNER.sign(context, message)

@@ -223,6 +223,8 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
     lines += [
         "",
         f"The tests take some {describe_cost(plan)}.",
+        "The collector also learns whether this machine runs on its battery and, in the first day",
+        "after its start, about how long it is up. Both tell a power cut from a cut line.",
         "Nothing else on this machine is read.",
         "",
     ]

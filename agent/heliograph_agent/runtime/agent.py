@@ -14,11 +14,14 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
+from heliograph.observation import Link, Trigger
 from heliograph.plan import Plan
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.local_addresses import read_local_view
+from heliograph_agent.platform.power import is_on_battery, read_uptime_s
 from heliograph_agent.runtime import signing
 from heliograph_agent.runtime.batcher import Batcher, CollectorSealer, OfflineDigest, OfflineDigests
+from heliograph_agent.runtime.early_runs import AskedRuns
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.service_status import ServiceStates, restore_service_states
 from heliograph_agent.runtime.settings import AgentSettings, PlanUpdater, read_settings
@@ -47,6 +50,7 @@ NETWORK_POLL_S = 5.0  # between two looks at the network
 POLL_S = 1.0  # between two checks for `pause` and `plan --agree`
 CANCEL_S = 0.2  # for the runner to cancel its tasks
 LEAVE_S = 0.6  # for the last batch and the goodbye
+WORD_JITTER_S = 3.0  # assumed; a collector's end breaks all sessions at once
 ONCE_S = 30.0  # for `run --once` to deliver
 log = logging.getLogger("heliograph.agent")
 
@@ -87,6 +91,7 @@ class Agent:
             allowance=self._restore_allowance(status.get("allowance"), plan),
             host=self,
         )
+        self._asked_runs = AskedRuns(self.measurement_loop, clock)
         self.batcher = Batcher(self.spool, clock, self)
         self.visit_queue = VisitQueue(self, self.plan_updater, clock)
 
@@ -243,6 +248,10 @@ class Agent:
     async def run_visit(self, task: Task) -> None:
         await self.measurement_loop.measure_visit(task)
 
+    def take_early_runs(self, asked: intake_pb2.EarlyRuns) -> None:
+        """Run tasks of the plan sooner, as SessionAgent asks."""
+        self._asked_runs.take(asked)
+
     def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
         """Queue an order for visits, which only a control follows."""
         self.visit_queue.take_order(signed)
@@ -276,6 +285,13 @@ class Agent:
     @property
     def is_offline(self) -> bool:
         return not self.uplink.status.connected
+
+    async def prepare_word(self) -> bool:
+        """Measure the anchors after the session broke, as SessionAgent asks."""
+        await asyncio.sleep(self._rng.uniform(0.0, WORD_JITTER_S))
+        has_anchors = await self.measurement_loop.check_anchors(Trigger.SESSION_LOST)
+        await self.batcher.close_batches()
+        return has_anchors and self.measurement_loop.vantage.link is Link.ONLINE
 
     def note_all_delivered(self) -> None:
         self.offline_digest.reset()
@@ -343,6 +359,8 @@ class Agent:
             access=epoch.access,
             plan_version=self.settings.plan.version,
             charter_version=self.plan_updater.charter_version,
+            on_battery=is_on_battery(),
+            uptime_s=read_uptime_s(),
         )
 
     def _restore_allowance(self, stored: object, plan: Plan) -> Allowance | None:

@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Protocol
 
 from heliograph.clock import Clock
 from heliograph.failure import Failure
-from heliograph.observation import Epoch, Link, Measurement, Observation
+from heliograph.observation import Epoch, Link, Measurement, Observation, Trigger
 from heliograph.plan import Plan
+from heliograph.units import SECOND_US
+from heliograph_agent.runtime.early_runs import (
+    FailureMemory,
+    draw_look_delay_s,
+    find_full_task,
+)
 from heliograph_agent.runtime.own_network import OwnSigns, update_signs
 from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
 from heliograph_agent.runtime.vantage import classify_link
-from heliograph_agent.schedule import Allowance, History, Task, find_due_tasks, make_tasks
+from heliograph_agent.schedule import (
+    Allowance,
+    EarlyStart,
+    History,
+    Task,
+    find_due_tasks,
+    make_tasks,
+)
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolError
 from heliograph_agent.uplink.attempt_log import EXPERIMENT, VERSION, UplinkAttempt
 
@@ -101,6 +114,14 @@ class MeasurementLoop:
         self._anchors_checked_us = -1  # monotonic, start of the last finished anchor task
         self._wake_event = asyncio.Event()
         self._is_spool_full = False
+        self._failure_memory = FailureMemory()
+
+    def bring_forward(self, task: Task, delay_s: float, trigger: Trigger) -> None:
+        """Run a task of the plan after a delay, unless it is due before or the plan forbids it."""
+        if not self.plan.fixed_schedule:
+            at_us = self._clock.monotonic_us() + int(delay_s * SECOND_US)
+            self.history = self.history.bring_forward(task, EarlyStart(at_us, trigger))
+            self._wake_event.set()
 
     def change_plan(self, plan: Plan) -> None:
         """Replace the plan; running tasks end under the old one."""
@@ -115,6 +136,7 @@ class MeasurementLoop:
         self.vantage.epoch = epoch
         self.vantage.link_known = False
         self.vantage.own_signs = {}
+        self._failure_memory.forget()
         self._set_link(Link.UNKNOWN)
         anchors = {task.key for task in make_tasks(self.plan) if _is_anchor(task)}
         start_times = {key: at for key, at in self.history.starts.items() if key not in anchors}
@@ -134,8 +156,9 @@ class MeasurementLoop:
                 now_us = self._clock.monotonic_us()
                 tasks, wake_us = find_due_tasks(self.plan, self.history, now_us, self._rng)
                 for task in self._filter_allowed(tasks):
+                    trigger = self.history.find_trigger(task, now_us)
                     self.history = self.history.record_start(task, now_us)
-                    group.create_task(self._measure_task(task))
+                    group.create_task(self._measure_task(task, trigger))
                 with suppress(TimeoutError):
                     async with asyncio.timeout((wake_us - now_us) / 1e6):
                         await self._wake_event.wait()
@@ -171,21 +194,23 @@ class MeasurementLoop:
             return list(tasks)
         return [task for task in tasks if _is_anchor(task)]
 
-    async def _measure_task(self, task: Task) -> None:
+    async def _measure_task(self, task: Task, trigger: str = "") -> None:
         epoch = self.vantage.epoch
         link = self.vantage.link
-        measurement = await self._run_task(task, epoch, link)
+        measurement = await self._run_task(task, epoch, link, trigger)
         changed = False
         if _is_anchor(task) and epoch is self.vantage.epoch:
             measurement, changed = self._apply_anchor_result(measurement)
         elif link is Link.ONLINE and has_failed(measurement):
             measurement = await self._confirm_failure(measurement)
+        if link is Link.ONLINE is measurement.link:
+            self._plan_second_look(task, measurement)
         if epoch is not self.vantage.epoch:  # which may explain the result
             reason = measurement.not_measured or NETWORK_CHANGED
             measurement = replace(measurement, not_measured=reason)
         await self._store_measurement(task, measurement, epoch, changed=changed)
 
-    async def _run_task(self, task: Task, epoch: Epoch, link: Link) -> Measurement:
+    async def _run_task(self, task: Task, epoch: Epoch, link: Link, trigger: str) -> Measurement:
         from heliograph_agent.runtime.runner import TaskContext
 
         runner = self._get_runner()
@@ -196,6 +221,7 @@ class MeasurementLoop:
             services_version=self.plan.services_version,
             clock_offset_us=self._host.clock_offset_us,
             addresses=task.addresses,
+            trigger=trigger,
         )
         try:
             return await runner.run(task, context)
@@ -208,16 +234,30 @@ class MeasurementLoop:
         A failure is evidence only between two anchor measurements that both show an online link.
         The previous one may be minutes old. One new one serves all tasks that failed meanwhile.
         """
-        anchors = [task for task in make_tasks(self.plan) if _is_anchor(task)]
-        failed_us = self._clock.monotonic_us()
-        async with self._anchor_lock:
-            if self._anchors_checked_us < failed_us:
-                for task in anchors:
-                    self.history = self.history.record_start(task, self._clock.monotonic_us())
-                    await self._measure_task(task)
-        if not anchors or self.vantage.link is Link.ONLINE:
+        if not await self.check_anchors() or self.vantage.link is Link.ONLINE:
             return measurement
         return replace(measurement, link=self.vantage.link)
+
+    async def check_anchors(self, trigger: str = "") -> bool:
+        """Measure the anchors now, once for all who wait; return whether the plan has any."""
+        anchors = [task for task in make_tasks(self.plan) if _is_anchor(task)]
+        asked_us = self._clock.monotonic_us()
+        async with self._anchor_lock:
+            if self._anchors_checked_us < asked_us:
+                for task in anchors:
+                    self.history = self.history.record_start(task, self._clock.monotonic_us())
+                    await self._measure_task(task, trigger)
+        return bool(anchors)
+
+    def _plan_second_look(self, task: Task, measurement: Measurement) -> None:
+        """Test again soon after a first failure between two looks at online anchors."""
+        if measurement.not_measured or measurement.is_visit or _is_anchor(task):
+            return
+        failed = frozenset(x.endpoint for x in measurement.observations if is_evident_failure(x))
+        now_us = self._clock.monotonic_us()
+        if self._failure_memory.deserves_look(measurement, failed, now_us):
+            full_task = find_full_task(task, self.plan)
+            self.bring_forward(full_task, draw_look_delay_s(self._rng), Trigger.SECOND_LOOK)
 
     def _get_runner(self) -> "Runner":
         if self._runner is None:
@@ -323,14 +363,15 @@ class UplinkResults:
 
 def has_failed(measurement: Measurement) -> bool:
     """Return whether any step failed in a way that a dead link would explain."""
-    return any(x.failure and not _is_ordinary_failure(x) for x in measurement.observations)
+    return any(map(is_evident_failure, measurement.observations))
 
 
-def _is_ordinary_failure(x: Observation) -> bool:
-    """Return whether an online link shows this failure too: no AAAA record, no IPv6."""
+def is_evident_failure(x: Observation) -> bool:
+    """Return whether a step failed as it does on no online link: no AAAA record, no IPv6."""
     if x.tcp is not None and ":" in x.tcp.address:
-        return x.failure in (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
-    return x.failure is Failure.DNS_NO_ANSWER
+        ordinary = (Failure.NETWORK_UNREACHABLE, Failure.ADDRESS_NOT_AVAILABLE)
+        return x.failure is not None and x.failure not in ordinary
+    return x.failure not in (None, Failure.DNS_NO_ANSWER)
 
 
 def _is_anchor(task: Task) -> bool:

@@ -66,6 +66,7 @@ class TaskContext:
     services_version: str = ""
     clock_offset_us: int | None = None
     addresses: Mapping[str, tuple[str, ...]] | None = None  # of a visit, by endpoint
+    trigger: str = ""  # one of observation.Trigger, "" for a planned run
 
 
 class Runner:
@@ -182,6 +183,7 @@ class Runner:
             observations=tuple(trace.observations[:MAX_OBSERVATIONS]),
             clock_offset_us=context.clock_offset_us,
             is_visit=context.addresses is not None,
+            trigger=context.trigger,
         )
 
 

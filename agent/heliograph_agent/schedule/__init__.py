@@ -15,13 +15,15 @@ import random
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
+from typing import NamedTuple
 from urllib.parse import urlsplit
 
-from heliograph.plan import ANCHORS, Limits, Plan, PlannedTask, Service
+from heliograph.observation import Trigger
+from heliograph.plan import ANCHORS, LIGHT, Limits, Plan, PlannedTask, Service
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph_agent.spool import Priority
 
-__all__ = ["Allowance", "History", "Task", "find_due_tasks", "make_tasks"]
+__all__ = ["Allowance", "EarlyStart", "History", "Task", "find_due_tasks", "make_tasks"]
 DAYS = 30
 MONTH_US = DAYS * DAY_US
 FORGOTTEN_US = HOUR_US  # after so long a visit to a host delays no other
@@ -32,6 +34,13 @@ PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes 
 CATCH_UP = 4  # the pace stays at least this many times as fast as the plan needs
 MAX_WAIT_S = 60  # the longest time between two calls
 RECHECK_S = 1  # when a running task has to end first
+
+
+class EarlyStart(NamedTuple):
+    """Say when a task is to start before its turn, and why."""
+
+    at_us: int
+    trigger: Trigger
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,11 @@ class Task:
         kind = "" if self.addresses is None else "visit "
         service = self.service.name if self.service else ""
         return f"{kind}{self.experiment} {service} {self.target} {options}"
+
+    @property
+    def is_light(self) -> bool:
+        """Return whether it visits one endpoint in place of all."""
+        return self.options.get(LIGHT) == "true"
 
     @cached_property
     def hosts(self) -> frozenset[str]:
@@ -135,6 +149,7 @@ class History:
     costs: Mapping[str, int] = field(default_factory=dict)  # task key → bytes of the last run
     running: Mapping[str, Task] = field(default_factory=dict)
     paced_us: int | None = None  # last start of routine work
+    early: Mapping[str, EarlyStart] = field(default_factory=dict)  # by task key
 
     @classmethod
     def create(
@@ -155,7 +170,18 @@ class History:
             visits=self._add_visits(task.hosts, now_us),
             running={**self.running, task.key: task},
             paced_us=now_us if is_routine else self.paced_us,
+            early={key: start for key, start in self.early.items() if key != task.key},
         )
+
+    def bring_forward(self, task: Task, start: EarlyStart) -> "History":
+        """Let a task start before its turn; of two such times the earlier counts."""
+        earliest = min(start, self.early.get(task.key, start))
+        return replace(self, early={**self.early, task.key: earliest})
+
+    def find_trigger(self, task: Task, now_us: int) -> str:
+        """Return why a task starts now, "" if it is its turn anyway."""
+        start = self.early.get(task.key)
+        return "" if start is None or _turn_us(task, self) <= now_us else start.trigger
 
     def record_finish(self, task: Task, now_us: int, moved_bytes: int, limits: Limits) -> "History":
         """Record the end of a task, also of a failed or cancelled one, and its bytes."""
@@ -172,7 +198,9 @@ class History:
         keys = {task.key for task in make_tasks(plan)}
         starts = {key: at for key, at in self.starts.items() if key in keys}
         costs = {key: cost for key, cost in self.costs.items() if key in keys}
-        return replace(self, starts=starts, costs=costs, began_us=now_us)
+        early = {key: start for key, start in self.early.items() if key in keys}
+        early = {} if plan.fixed_schedule else early
+        return replace(self, starts=starts, costs=costs, early=early, began_us=now_us)
 
     def _add_visits(self, hosts: Iterable[str], now_us: int) -> Mapping[str, int]:
         recent = {host: at for host, at in self.visits.items() if now_us - at < FORGOTTEN_US}
@@ -235,6 +263,13 @@ def _anchor_ready_us(task: Task, limits: Limits, history: History, now_us: int) 
 
 
 def _planned_us(task: Task, history: History) -> int:
+    """Return when a task is to start: at its turn, or earlier."""
+    turn_us = _turn_us(task, history)
+    early = history.early.get(task.key)
+    return turn_us if early is None else min(turn_us, early.at_us)
+
+
+def _turn_us(task: Task, history: History) -> int:
     """Return a task's last start plus its interval; missed runs are not repeated."""
     last_us = history.starts.get(task.key)
     fraction = _draw_fraction(history.seed, task.key, last_us)

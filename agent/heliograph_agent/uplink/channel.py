@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 _CHUNK = 65_536
 FALLBACK_NAME = "localhost"  # is in every collector's certificate and identifies nothing
 CONNECT_S = 10.0
+COLLECTOR_STOPS = "stopped"  # details of a session that the collector ends before it restarts
 RETRY_AFTER_KEY = "retry-after-s"
 MAX_RETRY_AFTER_S = 3_600
 MAX_MESSAGE = 1_048_576  # bytes of one message from the collector; plans are the largest
@@ -107,6 +108,8 @@ def classify_call_error(error: "grpc.aio.AioRpcError") -> Reason:
     """Map the status code to a reason."""
     import grpc
 
+    if error.code() is grpc.StatusCode.UNAVAILABLE and error.details() == COLLECTOR_STOPS:
+        return Reason.ENDED
     return {
         grpc.StatusCode.UNAVAILABLE: Reason.UNREACHABLE,
         grpc.StatusCode.DEADLINE_EXCEEDED: Reason.NO_ANSWER,

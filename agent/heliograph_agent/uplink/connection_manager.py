@@ -9,6 +9,7 @@ States: an attempt on one transport, then a wait, then the next attempt, until `
 - Any other failure, and that of the last transport, ends the pass. The wait doubles with each
   failed pass and is drawn with full jitter (reconnect_delay.py), because a whole country reconnects
   at once. The collector may ask for a longer wait.
+- A session that breaks without a goodbye is told by the next transport (session_loss.py).
 - A reply of the collector resets the count. `restart` resets it too, because on another network
   other transports may work. `shorten_wait` lowers it, because the link is online again.
 
@@ -19,7 +20,7 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Protocol
 
@@ -33,7 +34,10 @@ from heliograph_agent.uplink.dns_beacon import DnsBeacon
 from heliograph_agent.uplink.plan_download import PlanDownload
 from heliograph_agent.uplink.reconnect_delay import ReconnectDelay
 from heliograph_agent.uplink.session import SessionAgent, UplinkContext
+from heliograph_agent.uplink.session_loss import PREPARE_S, SessionLoss
 from heliograph_agent.uplink.transports import (
+    SENTENCES,
+    ConnectionStatus,
     EntranceGuard,
     Reason,
     Transport,
@@ -53,30 +57,6 @@ log = logging.getLogger("heliograph.uplink")
 
 # Another transport may avoid these; it cannot avoid the collector's refusal or a local error.
 PATH_REASONS = (Reason.UNREACHABLE, Reason.NO_ANSWER, Reason.PIN_MISMATCH)
-
-SENTENCES = {
-    Reason.UNREACHABLE: "the collector cannot be reached",
-    Reason.PIN_MISMATCH: "somebody else answers in the collector's place, nothing was sent",
-    Reason.NO_ANSWER: "the collector does not answer",
-    Reason.UNKNOWN_AGENT: "the collector does not know this agent (any more): ask its operator",
-    Reason.BUSY: "the collector is busy",
-    Reason.ENDED: "the collector ended the session",
-    Reason.REFUSED: "the collector refused the session",
-    Reason.SPOOL: "the spool cannot be read or written: see `heliograph-agent status`",
-    Reason.STATE: "the agent's own files cannot be read: see `heliograph-agent status`",
-}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ConnectionStatus:
-    """Describe the connection to the collector, for status.json."""
-
-    connected: bool = False
-    transport: str = ""  # name of the transport in use or last used
-    last_success_us: int = 0
-    last_failure: str = ""
-    last_failure_us: int = 0
-    last_beacon_us: int = 0  # when the collector last answered a DNS beacon
 
 
 class UplinkPolicy(EntranceGuard, Protocol):
@@ -129,6 +109,8 @@ class Uplink:
         self._attempt_queue: asyncio.Queue[tuple[str, StepTrace]] = asyncio.Queue(
             MAX_QUEUED_ATTEMPTS
         )
+        self._session_loss = SessionLoss(self._clock)
+        self._answer_timeout: asyncio.Timeout | None = None  # of the transport in use
         self._failures = 0
         self._wait_failures = 0  # failures that determine the next wait
         self._retry_after_s = 0
@@ -195,7 +177,7 @@ class Uplink:
                 await self._run_transport(transport)
             except UplinkError as error:
                 self._retry_after_s = error.retry_after_s
-                self._record_failure(transport, error.reason)
+                await self._handle_failure(transport, error.reason)
             except StateError:  # a failing disk may recover
                 self._record_failure(transport, Reason.STATE)
             finally:
@@ -212,12 +194,23 @@ class Uplink:
             self._policy.list_allowed(),
             self.context.dial_context.proxy_use,
             self._policy,
+            agent=self.context.agent.agent_id,
         )
 
     async def _run_transport(self, transport: Transport) -> None:
         """Use a transport until it ends. Raises UplinkError, StateError."""
         self._began_us = self._clock.monotonic_us()
         self._set_status(replace(self.status, transport=transport.name))
+        limit_s = self._session_loss.limit_s(self._selector.remaining)
+        try:
+            async with asyncio.timeout(limit_s) as self._answer_timeout:
+                await self._open_transport(transport)
+        except TimeoutError:
+            raise UplinkError(Reason.NO_ANSWER) from None
+        finally:
+            self._answer_timeout = None
+
+    async def _open_transport(self, transport: Transport) -> None:
         if transport.entrance.carrier is Carrier.STREAM:
             from heliograph_agent.uplink.stream_transport import StreamTransport
 
@@ -234,13 +227,17 @@ class Uplink:
 
     async def _send_beacon(self) -> None:
         """Send a DNS beacon when every transport has failed and both sides allow it."""
-        if self._beacon is None or self._leave_reason or not self._failures:
+        if self._leave_reason or not self._failures:
+            return
+        is_word = self._session_loss.is_due
+        self._session_loss.end()  # no other transport is left
+        if self._beacon is None:
             return
         try:
             collector = self.context.read_collector()
         except (UplinkError, StateError):
             return
-        if not self._beacon.is_due(self._clock.monotonic_us()):
+        if not self._beacon.is_due(self._clock.monotonic_us(), is_word=is_word):
             return
         query = self._beacon.make_query(collector, self._clock.wall_us())
         if query is None:
@@ -254,10 +251,33 @@ class Uplink:
             self._set_status(replace(self.status, last_beacon_us=wall_us))
         self.record_attempt(self._beacon.target, trace)
 
-    def _record_failure(self, transport: Transport | None, reason: Reason) -> None:
+    async def _handle_failure(self, transport: Transport | None, reason: Reason) -> None:
+        is_session = transport is not None and transport.entrance.carrier is Carrier.STREAM
+        is_broken = is_session and self.status.connected and reason in PATH_REASONS
+        if (
+            transport is None
+            or self._leave_reason
+            or not (is_broken and self._session_loss.begin())
+        ):
+            self._record_failure(transport, reason)
+            return
+        self._record_failure(transport, reason, is_lost=True)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PREPARE_S):
+                if await self.context.agent.prepare_word():
+                    return
+        self._session_loss.end()  # its network does not work, so there is nothing to tell
+
+    def _record_failure(
+        self, transport: Transport | None, reason: Reason, *, is_lost: bool = False
+    ) -> None:
         if self._leave_reason:
             return
-        if self._is_pass_over(transport, reason):
+        if transport is not None and is_lost:
+            self._wait_failures = 1
+            with suppress(UplinkError, StateError):  # then the pass goes on as it is
+                self._selector.order_after_loss(transport, self._list_transports())
+        elif self._is_pass_over(transport, reason):
             self._failures += 1
             self._wait_failures = self._failures
         else:
@@ -290,15 +310,14 @@ class Uplink:
         return is_last
 
     async def _wait_retry(self) -> None:
-        seconds = self._draw_wait_s() if self._wait_failures else 0.0
+        seconds = (
+            self.reconnect_delay.draw_wait_s(self._wait_failures) if self._wait_failures else 0.0
+        )
         seconds = max(seconds, float(self._retry_after_s))  # as the collector asked
         self._retry_after_s = 0
         while await self._wait_woken(seconds) and self._wait_failures and not self._leave_reason:
-            seconds = min(seconds, self._draw_wait_s())
+            seconds = min(seconds, self.reconnect_delay.draw_wait_s(self._wait_failures))
         self._wait_failures = 0
-
-    def _draw_wait_s(self) -> float:
-        return self.reconnect_delay.draw_wait_s(self._wait_failures)
 
     async def _wait_woken(self, seconds: float) -> bool:
         self._wake_event.clear()
@@ -319,6 +338,9 @@ class Uplink:
     def note_reply(self) -> None:
         """Note that the collector answered by the transport in use."""
         self._failures = 0
+        self._session_loss.end()
+        if self._answer_timeout is not None and not self._answer_timeout.expired():
+            self._answer_timeout.reschedule(None)
         is_stream = self.status.transport.startswith(Carrier.STREAM)
         if not self.status.connected:
             log.info("connected to the collector%s", "" if is_stream else ", one batch at a time")

@@ -34,10 +34,11 @@ class BeaconSchedule:
     sent_us: int = 0
     failures: int = 0
 
-    def is_due(self, states: StatesByClass, now_us: int) -> bool:
+    def is_due(self, states: StatesByClass, now_us: int, *, is_word: bool = False) -> bool:
         if self.sent_states is None:
             return True
-        wait_s: float = UNCHANGED_S if states == self.sent_states else CHANGED_S
+        is_news = is_word or states != self.sent_states
+        wait_s: float = CHANGED_S if is_news else UNCHANGED_S
         if self.failures:
             wait_s = UNANSWERED.full_delay_s(self.failures)
         return now_us - self.sent_us >= wait_s * 1_000_000
@@ -72,10 +73,15 @@ class DnsBeacon:
         """Return the target of the beacon's measurements."""
         return f"dns://{self.source.get_zone()}"
 
-    def is_due(self, now_us: int) -> bool:
-        """Return whether to send a query now that no transport works."""
-        source = self.source
-        return bool(source.get_zone()) and self.schedule.is_due(source.get_service_states(), now_us)
+    def is_due(self, now_us: int, *, is_word: bool = False) -> bool:
+        """Return whether to send a query now that no transport works.
+
+        With `is_word` a session has just broken, which is news like a changed state.
+        """
+        states = self.source.get_service_states()
+        return bool(self.source.get_zone()) and self.schedule.is_due(
+            states, now_us, is_word=is_word
+        )
 
     def make_query(self, collector: Collector, wall_us: int) -> "BeaconQuery | None":
         """Make a query and its expected answer; None if that is not possible."""

@@ -91,6 +91,8 @@ class SessionFacts:
     access: Access = Access.UNKNOWN
     plan_version: int = 0
     charter_version: int = 0
+    on_battery: bool | None = None  # None where this machine does not know it
+    uptime_s: int | None = None  # of this machine, coarsely; None after a day
 
 
 class SessionAgent(Protocol):
@@ -109,6 +111,17 @@ class SessionAgent(Protocol):
 
     def take_plan(self, signed: plan_pb2.SignedPlan) -> None:
         """Verify and store a plan that the collector sent."""
+        ...
+
+    def take_early_runs(self, asked: intake_pb2.EarlyRuns) -> None:
+        """Run tasks of the plan sooner, as far as plan and allowance permit."""
+        ...
+
+    async def prepare_word(self) -> bool:
+        """Measure the anchors after a session broke, and seal their result.
+
+        Return whether the network works, so that the collector can be told by another transport.
+        """
         ...
 
     def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
@@ -219,6 +232,8 @@ class UplinkSession:
             access=facts.access,
             boot=facts.boot,
             charter_version=facts.charter_version,
+            on_battery=facts.on_battery,
+            uptime_s=facts.uptime_s,
         )
 
     async def _run_tasks(self, stream: GrpcStream) -> None:
@@ -258,14 +273,20 @@ class UplinkSession:
                 self._work_event.set()
             case "plan":
                 self._agent.take_plan(message.plan)
-            case "visits":
-                self._agent.take_visits(message.visits)
+            case "visits" | "early_runs":
+                self._handle_order(message)
             case "clock":
                 self._handle_clock(message.clock)
             case "advice":
                 self._handle_advice(message.advice)
             case "renewed":
                 await self._answer_renewal(message.renewed, stream)
+
+    def _handle_order(self, message: intake_pb2.CollectorMessage) -> None:
+        if message.HasField("visits"):
+            self._agent.take_visits(message.visits)
+        else:
+            self._agent.take_early_runs(message.early_runs)
 
     async def _answer_renewal(self, renewed: intake_pb2.Renewed, stream: GrpcStream) -> None:
         renewal = await asyncio.to_thread(self._agent.answer_renewal, renewed)
@@ -306,7 +327,11 @@ class UplinkSession:
             facts = self._agent.session_facts()
             sent_us = self._clock.wall_us()
             heartbeat = intake_pb2.Heartbeat(
-                sent_us=sent_us, queued=queued, link=facts.link, epoch=facts.epoch
+                sent_us=sent_us,
+                queued=queued,
+                link=facts.link,
+                epoch=facts.epoch,
+                on_battery=facts.on_battery,
             )
             while len(self._heartbeat_times) > MAX_SILENT_HEARTBEATS:
                 self._heartbeat_times.pop(next(iter(self._heartbeat_times)))

@@ -14,6 +14,7 @@ A transport is preferred only once it has delivered and lasted, because on a net
 flows every session begins well.
 """
 
+import hashlib
 import random
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -55,6 +56,19 @@ class Reason(StrEnum):
     STATE = "state"  # the agent's files, not the network
 
 
+SENTENCES = {
+    Reason.UNREACHABLE: "the collector cannot be reached",
+    Reason.PIN_MISMATCH: "somebody else answers in the collector's place, nothing was sent",
+    Reason.NO_ANSWER: "the collector does not answer",
+    Reason.UNKNOWN_AGENT: "the collector does not know this agent (any more): ask its operator",
+    Reason.BUSY: "the collector is busy",
+    Reason.ENDED: "the collector ended the session",
+    Reason.REFUSED: "the collector refused the session",
+    Reason.SPOOL: "the spool cannot be read or written: see `heliograph-agent status`",
+    Reason.STATE: "the agent's own files cannot be read: see `heliograph-agent status`",
+}
+
+
 class UplinkError(Exception):
     """Report that there is no connection, for `reason`.
 
@@ -65,6 +79,18 @@ class UplinkError(Exception):
         super().__init__(reason.value)
         self.reason = reason
         self.retry_after_s = retry_after_s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectionStatus:
+    """Describe the connection to the collector, for status.json."""
+
+    connected: bool = False
+    transport: str = ""  # name of the transport in use or last used
+    last_success_us: int = 0
+    last_failure: str = ""
+    last_failure_us: int = 0
+    last_beacon_us: int = 0  # when the collector last answered a DNS beacon
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,20 +134,42 @@ def list_transports(
     entrances: Sequence[Entrance],
     proxy: ProxyUse | None,
     policy: EntranceGuard | None = None,
+    *,
+    agent: bytes = b"",
 ) -> tuple[Transport, ...]:
     """List transports in the order of preference.
 
     The order is the joined session entrance, the first POST entrance, the others as listed, all of
-    these through the proxy, and relays last. `proxy` is None without a proxy. Without `policy` no
-    entrance is guarded. Raises ValueError when `endpoint` is not valid.
+    these through the proxy, and relays last. Entrances of one carrier are as safe as each other, so
+    each agent takes them in an order of its own: then not all agents are silent when one entrance
+    is blocked. `proxy` is None without a proxy. Without `policy` no entrance is guarded. Without
+    `agent`, the id of an agent, the order is the plan's. Raises ValueError when `endpoint` is not
+    valid.
     """
-    ordered = tuple(dict.fromkeys(_order_entrances(endpoint, entrances)))
+    spread = _spread_entrances(entrances, agent) if agent else entrances
+    ordered = tuple(dict.fromkeys(_order_entrances(endpoint, spread)))
     direct = tuple(entrance for entrance in ordered if entrance.carrier is not Carrier.RELAY)
     relays = tuple(entrance for entrance in ordered if entrance.carrier is Carrier.RELAY)
     transports = (*_make_transports(direct, proxy), *_make_transports(relays, proxy))
     if policy is None:
         return transports
     return tuple(replace(t, is_guarded=policy.is_guarded(t.entrance)) for t in transports)
+
+
+def _spread_entrances(entrances: Sequence[Entrance], agent: bytes) -> list[Entrance]:
+    """Permute the entrances of each carrier by a stable hash; carriers keep their places.
+
+    Each entrance has a rank of its own for each agent (rendezvous hashing), so a further entrance
+    leaves the order of the others as it was.
+    """
+
+    def rank(entrance: Entrance) -> bytes:
+        name = Transport(entrance).name.encode()
+        return hashlib.blake2b(agent + name, digest_size=8).digest()
+
+    ranked = sorted(entrances, key=rank)
+    by_carrier = {c: iter([e for e in ranked if e.carrier is c]) for c in Carrier}
+    return [next(by_carrier[entrance.carrier]) for entrance in entrances]
 
 
 def _make_transports(
@@ -163,6 +211,25 @@ class TransportSelector:
         if not self._remaining:
             self._start_pass(transports)
         return self._remaining[0]
+
+    @property
+    def remaining(self) -> int:
+        """Return how many transports this pass has left."""
+        return len(self._remaining)
+
+    def order_after_loss(self, lost: Transport, transports: Sequence[Transport]) -> None:
+        """Order the pass after a session broke: other hosts before that of the session.
+
+        A session that had lasted is tried once more first, because most lines break by chance. One
+        that had not is left out.
+        """
+        had_lasted = not self._remaining
+        if had_lasted:
+            self._start_pass(transports)
+        host = lost.entrance.host
+        others = [transport for transport in self._remaining if transport != lost]
+        others.sort(key=lambda t: (t.is_relay, t.is_proxied, t.entrance.host == host))
+        self._remaining = [lost, *others] if had_lasted else others
 
     def record_failure(self, transport: Transport) -> bool:
         """Remove a transport from this pass; return whether it was the last one."""

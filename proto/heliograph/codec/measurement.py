@@ -12,6 +12,7 @@ MAX_OBSERVATIONS = 512
 MAX_OUTCOMES = 64
 MAX_FAILURES = 512
 MAX_CLASSES = 64
+MAX_TRIGGER = 32  # characters; a later agent may know other triggers
 MAX_SPANS = 4_096
 MAX_STEP_S = 120 * DAY_S
 MAX_SPAN_US = 366 * DAY_US
@@ -80,6 +81,8 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         summary=_summary_from_pb(m.summary) if m.HasField("summary") else None,
         digest=_digest_from_pb(m.digest) if m.HasField("digest") else None,
         is_visit=m.is_visit,
+        trigger=check_text("trigger", m.trigger, MAX_TRIGGER),
+        is_light=m.is_light,
     )
 
 

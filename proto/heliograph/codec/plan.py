@@ -51,6 +51,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         heartbeat_s=plan.heartbeat_s,
         entrances=entrances_from_pb(plan.entrances),
         beacon_zone=check_host("beacon_zone", plan.beacon_zone),
+        fixed_schedule=plan.fixed_schedule,
     )
 
 

@@ -26,15 +26,15 @@ from heliograph.v1 import envelope_pb2 as heliograph_dot_v1_dot_envelope__pb2
 from heliograph.v1 import plan_pb2 as heliograph_dot_v1_dot_plan__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheliograph/v1/intake.proto\x12\rheliograph.v1\x1a\x1cheliograph/v1/envelope.proto\x1a\x18heliograph/v1/plan.proto\"s\n\x06Invite\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0b\n\x03pin\x18\x02 \x01(\x0c\x12\r\n\x05token\x18\x03 \x01(\x0c\x12*\n\tentrances\x18\x04 \x03(\x0b\x32\x17.heliograph.v1.Entrance\x12\x0f\n\x07\x63harter\x18\x05 \x01(\x0c\"W\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\x15\n\ragent_version\x18\x04 \x01(\t\"\xab\x01\n\rEnrolResponse\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x13\n\x0bsigning_key\x18\x02 \x01(\x0c\x12\x13\n\x0bsealing_key\x18\x03 \x01(\x0c\x12\'\n\x04plan\x18\x04 \x01(\x0b\x32\x19.heliograph.v1.SignedPlan\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x15\n\rkey_expires_s\x18\x06 \x01(\x03\x12\x13\n\x0b\x63\x65rtificate\x18\x07 \x01(\x0c\"6\n\x0fSignedEnrolment\x12\x10\n\x08response\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xf2\x01\n\x0c\x41gentMessage\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.heliograph.v1.HelloH\x00\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.heliograph.v1.HeartbeatH\x00\x12+\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x17.heliograph.v1.EnvelopeH\x00\x12)\n\x07goodbye\x18\x04 \x01(\x0b\x32\x16.heliograph.v1.GoodbyeH\x00\x12)\n\x07renewal\x18\x05 \x01(\x0b\x32\x16.heliograph.v1.RenewalH\x00\x42\t\n\x07message\"\xc8\x02\n\x10\x43ollectorMessage\x12-\n\tchallenge\x18\x01 \x01(\x0b\x32\x18.heliograph.v1.ChallengeH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.heliograph.v1.AckH\x00\x12)\n\x04plan\x18\x03 \x01(\x0b\x32\x19.heliograph.v1.SignedPlanH\x00\x12%\n\x05\x63lock\x18\x04 \x01(\x0b\x32\x14.heliograph.v1.ClockH\x00\x12\'\n\x06\x61\x64vice\x18\x05 \x01(\x0b\x32\x15.heliograph.v1.AdviceH\x00\x12)\n\x07renewed\x18\x06 \x01(\x0b\x32\x16.heliograph.v1.RenewedH\x00\x12\x31\n\x06visits\x18\x07 \x01(\x0b\x32\x1f.heliograph.v1.SignedVisitOrderH\x00\x42\t\n\x07message\"4\n\x10SignedVisitOrder\x12\r\n\x05order\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"S\n\nVisitOrder\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12$\n\x06visits\x18\x03 \x03(\x0b\x32\x14.heliograph.v1.Visit\"_\n\x05Visit\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\"\x1a\n\tChallenge\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\xbd\x01\n\x05Hello\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x14\n\x0cplan_version\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x06 \x01(\t\x12\x0e\n\x06region\x18\x07 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x08 \x01(\t\x12\x0c\n\x04\x62oot\x18\t \x01(\t\x12\x17\n\x0f\x63harter_version\x18\n \x01(\x04\"B\n\x07Renewal\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x12\n\nby_present\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62y_next\x18\x03 \x01(\x0c\"0\n\x07Renewed\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x11\n\texpires_s\x18\x02 \x01(\x03\"I\n\tHeartbeat\x12\x0f\n\x07sent_us\x18\x01 \x01(\x03\x12\x0e\n\x06queued\x18\x02 \x01(\x04\x12\x0c\n\x04link\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\t\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"/\n\x03\x41\x63k\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.heliograph.v1.Receipt\"i\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.heliograph.v1.Status\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\r\"H\n\x05\x43lock\x12\x19\n\x11heartbeat_sent_us\x18\x01 \x01(\x03\x12\x13\n\x0breceived_us\x18\x02 \x01(\x03\x12\x0f\n\x07sent_us\x18\x03 \x01(\x03\"D\n\x06\x41\x64vice\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\r\x12\x15\n\rretry_after_s\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"a\n\rSubmitRequest\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.heliograph.v1.Envelope\x12%\n\x04plan\x18\x02 \x01(\x0b\x32\x17.heliograph.v1.PlanHeld\"s\n\x0eSubmitResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.heliograph.v1.Receipt\x12\x10\n\x08receipts\x18\x02 \x01(\x0c\x12&\n\x04plan\x18\x03 \x01(\x0b\x32\x18.heliograph.v1.PlanPiece\"8\n\x08PlanHeld\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04next\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\r\"E\n\tPlanPiece\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\r\x12\r\n\x05piece\x18\x04 \x01(\x0c*p\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_STORED\x10\x01\x12\x14\n\x10STATUS_DUPLICATE\x10\x02\x12\x13\n\x0fSTATUS_REJECTED\x10\x03\x12\x10\n\x0cSTATUS_RETRY\x10\x04\x32\xe0\x01\n\x06Intake\x12\x42\n\x05\x45nrol\x12\x1b.heliograph.v1.EnrolRequest\x1a\x1c.heliograph.v1.EnrolResponse\x12K\n\x07Session\x12\x1b.heliograph.v1.AgentMessage\x1a\x1f.heliograph.v1.CollectorMessage(\x01\x30\x01\x12\x45\n\x06Submit\x12\x1c.heliograph.v1.SubmitRequest\x1a\x1d.heliograph.v1.SubmitResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x1aheliograph/v1/intake.proto\x12\rheliograph.v1\x1a\x1cheliograph/v1/envelope.proto\x1a\x18heliograph/v1/plan.proto\"s\n\x06Invite\x12\x10\n\x08\x65ndpoint\x18\x01 \x01(\t\x12\x0b\n\x03pin\x18\x02 \x01(\x0c\x12\r\n\x05token\x18\x03 \x01(\x0c\x12*\n\tentrances\x18\x04 \x03(\x0b\x32\x17.heliograph.v1.Entrance\x12\x0f\n\x07\x63harter\x18\x05 \x01(\x0c\"W\n\x0c\x45nrolRequest\x12\r\n\x05token\x18\x01 \x01(\x0c\x12\x12\n\npublic_key\x18\x02 \x01(\x0c\x12\r\n\x05proof\x18\x03 \x01(\x0c\x12\x15\n\ragent_version\x18\x04 \x01(\t\"\xab\x01\n\rEnrolResponse\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x13\n\x0bsigning_key\x18\x02 \x01(\x0c\x12\x13\n\x0bsealing_key\x18\x03 \x01(\x0c\x12\'\n\x04plan\x18\x04 \x01(\x0b\x32\x19.heliograph.v1.SignedPlan\x12\x0c\n\x04role\x18\x05 \x01(\t\x12\x15\n\rkey_expires_s\x18\x06 \x01(\x03\x12\x13\n\x0b\x63\x65rtificate\x18\x07 \x01(\x0c\"6\n\x0fSignedEnrolment\x12\x10\n\x08response\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"\xf2\x01\n\x0c\x41gentMessage\x12%\n\x05hello\x18\x01 \x01(\x0b\x32\x14.heliograph.v1.HelloH\x00\x12-\n\theartbeat\x18\x02 \x01(\x0b\x32\x18.heliograph.v1.HeartbeatH\x00\x12+\n\x08\x65nvelope\x18\x03 \x01(\x0b\x32\x17.heliograph.v1.EnvelopeH\x00\x12)\n\x07goodbye\x18\x04 \x01(\x0b\x32\x16.heliograph.v1.GoodbyeH\x00\x12)\n\x07renewal\x18\x05 \x01(\x0b\x32\x16.heliograph.v1.RenewalH\x00\x42\t\n\x07message\"\xf8\x02\n\x10\x43ollectorMessage\x12-\n\tchallenge\x18\x01 \x01(\x0b\x32\x18.heliograph.v1.ChallengeH\x00\x12!\n\x03\x61\x63k\x18\x02 \x01(\x0b\x32\x12.heliograph.v1.AckH\x00\x12)\n\x04plan\x18\x03 \x01(\x0b\x32\x19.heliograph.v1.SignedPlanH\x00\x12%\n\x05\x63lock\x18\x04 \x01(\x0b\x32\x14.heliograph.v1.ClockH\x00\x12\'\n\x06\x61\x64vice\x18\x05 \x01(\x0b\x32\x15.heliograph.v1.AdviceH\x00\x12)\n\x07renewed\x18\x06 \x01(\x0b\x32\x16.heliograph.v1.RenewedH\x00\x12\x31\n\x06visits\x18\x07 \x01(\x0b\x32\x1f.heliograph.v1.SignedVisitOrderH\x00\x12.\n\nearly_runs\x18\x08 \x01(\x0b\x32\x18.heliograph.v1.EarlyRunsH\x00\x42\t\n\x07message\"2\n\tEarlyRuns\x12%\n\x04runs\x18\x01 \x03(\x0b\x32\x17.heliograph.v1.EarlyRun\"P\n\x08\x45\x61rlyRun\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x0f\n\x07\x64\x65lay_s\x18\x04 \x01(\r\"4\n\x10SignedVisitOrder\x12\r\n\x05order\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\"S\n\nVisitOrder\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x10\n\x08issued_s\x18\x02 \x01(\x03\x12$\n\x06visits\x18\x03 \x03(\x0b\x32\x14.heliograph.v1.Visit\"_\n\x05Visit\x12\x12\n\nexperiment\x18\x01 \x01(\t\x12\x0f\n\x07service\x18\x02 \x01(\t\x12\x0e\n\x06target\x18\x03 \x01(\t\x12\x10\n\x08\x65ndpoint\x18\x04 \x01(\t\x12\x0f\n\x07\x61\x64\x64ress\x18\x05 \x01(\t\"\x1a\n\tChallenge\x12\r\n\x05nonce\x18\x01 \x01(\x0c\"\x89\x02\n\x05Hello\x12\r\n\x05\x61gent\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x15\n\ragent_version\x18\x03 \x01(\t\x12\x14\n\x0cplan_version\x18\x04 \x01(\x04\x12\r\n\x05\x65poch\x18\x05 \x01(\t\x12\x0f\n\x07\x63ountry\x18\x06 \x01(\t\x12\x0e\n\x06region\x18\x07 \x01(\t\x12\x0e\n\x06\x61\x63\x63\x65ss\x18\x08 \x01(\t\x12\x0c\n\x04\x62oot\x18\t \x01(\t\x12\x17\n\x0f\x63harter_version\x18\n \x01(\x04\x12\x17\n\non_battery\x18\x0b \x01(\x08H\x00\x88\x01\x01\x12\x15\n\x08uptime_s\x18\x0c \x01(\rH\x01\x88\x01\x01\x42\r\n\x0b_on_batteryB\x0b\n\t_uptime_s\"B\n\x07Renewal\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x12\n\nby_present\x18\x02 \x01(\x0c\x12\x0f\n\x07\x62y_next\x18\x03 \x01(\x0c\"0\n\x07Renewed\x12\x12\n\npublic_key\x18\x01 \x01(\x0c\x12\x11\n\texpires_s\x18\x02 \x01(\x03\"q\n\tHeartbeat\x12\x0f\n\x07sent_us\x18\x01 \x01(\x03\x12\x0e\n\x06queued\x18\x02 \x01(\x04\x12\x0c\n\x04link\x18\x03 \x01(\t\x12\r\n\x05\x65poch\x18\x04 \x01(\t\x12\x17\n\non_battery\x18\x05 \x01(\x08H\x00\x88\x01\x01\x42\r\n\x0b_on_battery\"\x19\n\x07Goodbye\x12\x0e\n\x06reason\x18\x01 \x01(\t\"/\n\x03\x41\x63k\x12(\n\x08receipts\x18\x01 \x03(\x0b\x32\x16.heliograph.v1.Receipt\"i\n\x07Receipt\x12\x10\n\x08sequence\x18\x01 \x01(\x04\x12%\n\x06status\x18\x02 \x01(\x0e\x32\x15.heliograph.v1.Status\x12\x0e\n\x06reason\x18\x03 \x01(\t\x12\x15\n\rretry_after_s\x18\x04 \x01(\r\"H\n\x05\x43lock\x12\x19\n\x11heartbeat_sent_us\x18\x01 \x01(\x03\x12\x13\n\x0breceived_us\x18\x02 \x01(\x03\x12\x0f\n\x07sent_us\x18\x03 \x01(\x03\"D\n\x06\x41\x64vice\x12\x13\n\x0bheartbeat_s\x18\x01 \x01(\r\x12\x15\n\rretry_after_s\x18\x02 \x01(\r\x12\x0e\n\x06reason\x18\x03 \x01(\t\"a\n\rSubmitRequest\x12)\n\x08\x65nvelope\x18\x01 \x01(\x0b\x32\x17.heliograph.v1.Envelope\x12%\n\x04plan\x18\x02 \x01(\x0b\x32\x17.heliograph.v1.PlanHeld\"s\n\x0eSubmitResponse\x12\'\n\x07receipt\x18\x01 \x01(\x0b\x32\x16.heliograph.v1.Receipt\x12\x10\n\x08receipts\x18\x02 \x01(\x0c\x12&\n\x04plan\x18\x03 \x01(\x0b\x32\x18.heliograph.v1.PlanPiece\"8\n\x08PlanHeld\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04next\x18\x02 \x01(\x04\x12\r\n\x05\x62ytes\x18\x03 \x01(\r\"E\n\tPlanPiece\x12\x0f\n\x07version\x18\x01 \x01(\x04\x12\x0c\n\x04size\x18\x02 \x01(\r\x12\n\n\x02\x61t\x18\x03 \x01(\r\x12\r\n\x05piece\x18\x04 \x01(\x0c*p\n\x06Status\x12\x16\n\x12STATUS_UNSPECIFIED\x10\x00\x12\x11\n\rSTATUS_STORED\x10\x01\x12\x14\n\x10STATUS_DUPLICATE\x10\x02\x12\x13\n\x0fSTATUS_REJECTED\x10\x03\x12\x10\n\x0cSTATUS_RETRY\x10\x04\x32\xe0\x01\n\x06Intake\x12\x42\n\x05\x45nrol\x12\x1b.heliograph.v1.EnrolRequest\x1a\x1c.heliograph.v1.EnrolResponse\x12K\n\x07Session\x12\x1b.heliograph.v1.AgentMessage\x1a\x1f.heliograph.v1.CollectorMessage(\x01\x30\x01\x12\x45\n\x06Submit\x12\x1c.heliograph.v1.SubmitRequest\x1a\x1d.heliograph.v1.SubmitResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'heliograph.v1.intake_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_STATUS']._serialized_start=2434
-  _globals['_STATUS']._serialized_end=2546
+  _globals['_STATUS']._serialized_start=2732
+  _globals['_STATUS']._serialized_end=2844
   _globals['_INVITE']._serialized_start=101
   _globals['_INVITE']._serialized_end=216
   _globals['_ENROLREQUEST']._serialized_start=218
@@ -46,41 +46,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_AGENTMESSAGE']._serialized_start=538
   _globals['_AGENTMESSAGE']._serialized_end=780
   _globals['_COLLECTORMESSAGE']._serialized_start=783
-  _globals['_COLLECTORMESSAGE']._serialized_end=1111
-  _globals['_SIGNEDVISITORDER']._serialized_start=1113
-  _globals['_SIGNEDVISITORDER']._serialized_end=1165
-  _globals['_VISITORDER']._serialized_start=1167
-  _globals['_VISITORDER']._serialized_end=1250
-  _globals['_VISIT']._serialized_start=1252
-  _globals['_VISIT']._serialized_end=1347
-  _globals['_CHALLENGE']._serialized_start=1349
-  _globals['_CHALLENGE']._serialized_end=1375
-  _globals['_HELLO']._serialized_start=1378
-  _globals['_HELLO']._serialized_end=1567
-  _globals['_RENEWAL']._serialized_start=1569
-  _globals['_RENEWAL']._serialized_end=1635
-  _globals['_RENEWED']._serialized_start=1637
-  _globals['_RENEWED']._serialized_end=1685
-  _globals['_HEARTBEAT']._serialized_start=1687
-  _globals['_HEARTBEAT']._serialized_end=1760
-  _globals['_GOODBYE']._serialized_start=1762
-  _globals['_GOODBYE']._serialized_end=1787
-  _globals['_ACK']._serialized_start=1789
-  _globals['_ACK']._serialized_end=1836
-  _globals['_RECEIPT']._serialized_start=1838
-  _globals['_RECEIPT']._serialized_end=1943
-  _globals['_CLOCK']._serialized_start=1945
-  _globals['_CLOCK']._serialized_end=2017
-  _globals['_ADVICE']._serialized_start=2019
-  _globals['_ADVICE']._serialized_end=2087
-  _globals['_SUBMITREQUEST']._serialized_start=2089
-  _globals['_SUBMITREQUEST']._serialized_end=2186
-  _globals['_SUBMITRESPONSE']._serialized_start=2188
-  _globals['_SUBMITRESPONSE']._serialized_end=2303
-  _globals['_PLANHELD']._serialized_start=2305
-  _globals['_PLANHELD']._serialized_end=2361
-  _globals['_PLANPIECE']._serialized_start=2363
-  _globals['_PLANPIECE']._serialized_end=2432
-  _globals['_INTAKE']._serialized_start=2549
-  _globals['_INTAKE']._serialized_end=2773
+  _globals['_COLLECTORMESSAGE']._serialized_end=1159
+  _globals['_EARLYRUNS']._serialized_start=1161
+  _globals['_EARLYRUNS']._serialized_end=1211
+  _globals['_EARLYRUN']._serialized_start=1213
+  _globals['_EARLYRUN']._serialized_end=1293
+  _globals['_SIGNEDVISITORDER']._serialized_start=1295
+  _globals['_SIGNEDVISITORDER']._serialized_end=1347
+  _globals['_VISITORDER']._serialized_start=1349
+  _globals['_VISITORDER']._serialized_end=1432
+  _globals['_VISIT']._serialized_start=1434
+  _globals['_VISIT']._serialized_end=1529
+  _globals['_CHALLENGE']._serialized_start=1531
+  _globals['_CHALLENGE']._serialized_end=1557
+  _globals['_HELLO']._serialized_start=1560
+  _globals['_HELLO']._serialized_end=1825
+  _globals['_RENEWAL']._serialized_start=1827
+  _globals['_RENEWAL']._serialized_end=1893
+  _globals['_RENEWED']._serialized_start=1895
+  _globals['_RENEWED']._serialized_end=1943
+  _globals['_HEARTBEAT']._serialized_start=1945
+  _globals['_HEARTBEAT']._serialized_end=2058
+  _globals['_GOODBYE']._serialized_start=2060
+  _globals['_GOODBYE']._serialized_end=2085
+  _globals['_ACK']._serialized_start=2087
+  _globals['_ACK']._serialized_end=2134
+  _globals['_RECEIPT']._serialized_start=2136
+  _globals['_RECEIPT']._serialized_end=2241
+  _globals['_CLOCK']._serialized_start=2243
+  _globals['_CLOCK']._serialized_end=2315
+  _globals['_ADVICE']._serialized_start=2317
+  _globals['_ADVICE']._serialized_end=2385
+  _globals['_SUBMITREQUEST']._serialized_start=2387
+  _globals['_SUBMITREQUEST']._serialized_end=2484
+  _globals['_SUBMITRESPONSE']._serialized_start=2486
+  _globals['_SUBMITRESPONSE']._serialized_end=2601
+  _globals['_PLANHELD']._serialized_start=2603
+  _globals['_PLANHELD']._serialized_end=2659
+  _globals['_PLANPIECE']._serialized_start=2661
+  _globals['_PLANPIECE']._serialized_end=2730
+  _globals['_INTAKE']._serialized_start=2847
+  _globals['_INTAKE']._serialized_end=3071
 # @@protoc_insertion_point(module_scope)

@@ -230,6 +230,7 @@ class CollectorMessage(_message.Message):
     ADVICE_FIELD_NUMBER: _builtins.int
     RENEWED_FIELD_NUMBER: _builtins.int
     VISITS_FIELD_NUMBER: _builtins.int
+    EARLY_RUNS_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def challenge(self) -> Global___Challenge: ...
     @_builtins.property
@@ -244,6 +245,8 @@ class CollectorMessage(_message.Message):
     def renewed(self) -> Global___Renewed: ...
     @_builtins.property
     def visits(self) -> Global___SignedVisitOrder: ...
+    @_builtins.property
+    def early_runs(self) -> Global___EarlyRuns: ...
     def __init__(
         self,
         *,
@@ -254,16 +257,70 @@ class CollectorMessage(_message.Message):
         advice: Global___Advice | None = ...,
         renewed: Global___Renewed | None = ...,
         visits: Global___SignedVisitOrder | None = ...,
+        early_runs: Global___EarlyRuns | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["ack", b"ack", "advice", b"advice", "challenge", b"challenge", "clock", b"clock", "early_runs", b"early_runs", "message", b"message", "plan", b"plan", "renewed", b"renewed", "visits", b"visits"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed", "visits"]  # noqa: Y015
+    _WhichOneofReturnType_message: _TypeAlias = _typing.Literal["challenge", "ack", "plan", "clock", "advice", "renewed", "visits", "early_runs"]  # noqa: Y015
     _WhichOneofArgType_message: _TypeAlias = _typing.Literal["message", b"message"]  # noqa: Y015
     def WhichOneof(self, oneof_group: _WhichOneofArgType_message) -> _WhichOneofReturnType_message | None: ...
 
 Global___CollectorMessage: _TypeAlias = CollectorMessage  # noqa: Y015
+
+@_typing.final
+class EarlyRuns(_message.Message):
+    """Tasks of the agent's own plan that it runs sooner than planned, unless the plan forbids it."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    RUNS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def runs(self) -> _containers.RepeatedCompositeFieldContainer[Global___EarlyRun]: ...
+    def __init__(
+        self,
+        *,
+        runs: _abc.Iterable[Global___EarlyRun] | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["runs", b"runs"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EarlyRuns: _TypeAlias = EarlyRuns  # noqa: Y015
+
+@_typing.final
+class EarlyRun(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EXPERIMENT_FIELD_NUMBER: _builtins.int
+    SERVICE_FIELD_NUMBER: _builtins.int
+    TARGET_FIELD_NUMBER: _builtins.int
+    DELAY_S_FIELD_NUMBER: _builtins.int
+    experiment: _builtins.str
+    service: _builtins.str
+    """"" when the target stands alone"""
+    target: _builtins.str
+    """"" when the service is the target"""
+    delay_s: _builtins.int
+    """from now"""
+    def __init__(
+        self,
+        *,
+        experiment: _builtins.str = ...,
+        service: _builtins.str = ...,
+        target: _builtins.str = ...,
+        delay_s: _builtins.int = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["delay_s", b"delay_s", "experiment", b"experiment", "service", b"service", "target", b"target"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EarlyRun: _TypeAlias = EarlyRun  # noqa: Y015
 
 @_typing.final
 class SignedVisitOrder(_message.Message):
@@ -389,6 +446,8 @@ class Hello(_message.Message):
     ACCESS_FIELD_NUMBER: _builtins.int
     BOOT_FIELD_NUMBER: _builtins.int
     CHARTER_VERSION_FIELD_NUMBER: _builtins.int
+    ON_BATTERY_FIELD_NUMBER: _builtins.int
+    UPTIME_S_FIELD_NUMBER: _builtins.int
     agent: _builtins.bytes
     signature: _builtins.bytes
     """Ed25519 over context and the challenge's nonce (keys.verify_bound)"""
@@ -400,6 +459,10 @@ class Hello(_message.Message):
     access: _builtins.str
     boot: _builtins.str
     charter_version: _builtins.int
+    on_battery: _builtins.bool
+    """of the machine; absent where that is not known"""
+    uptime_s: _builtins.int
+    """of the machine, at most this; absent after a day, or not known"""
     def __init__(
         self,
         *,
@@ -413,12 +476,21 @@ class Hello(_message.Message):
         access: _builtins.str = ...,
         boot: _builtins.str = ...,
         charter_version: _builtins.int = ...,
+        on_battery: _builtins.bool | None = ...,
+        uptime_s: _builtins.int | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "on_battery", b"on_battery", "uptime_s", b"uptime_s"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "plan_version", b"plan_version", "region", b"region", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "_uptime_s", b"_uptime_s", "access", b"access", "agent", b"agent", "agent_version", b"agent_version", "boot", b"boot", "charter_version", b"charter_version", "country", b"country", "epoch", b"epoch", "on_battery", b"on_battery", "plan_version", b"plan_version", "region", b"region", "signature", b"signature", "uptime_s", b"uptime_s"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__on_battery: _TypeAlias = _typing.Literal["on_battery"]  # noqa: Y015
+    _WhichOneofArgType__on_battery: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery"]  # noqa: Y015
+    _WhichOneofReturnType__uptime_s: _TypeAlias = _typing.Literal["uptime_s"]  # noqa: Y015
+    _WhichOneofArgType__uptime_s: _TypeAlias = _typing.Literal["_uptime_s", b"_uptime_s"]  # noqa: Y015
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_battery) -> _WhichOneofReturnType__on_battery | None: ...
+    @_typing.overload
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__uptime_s) -> _WhichOneofReturnType__uptime_s | None: ...
 
 Global___Hello: _TypeAlias = Hello  # noqa: Y015
 
@@ -484,11 +556,14 @@ class Heartbeat(_message.Message):
     QUEUED_FIELD_NUMBER: _builtins.int
     LINK_FIELD_NUMBER: _builtins.int
     EPOCH_FIELD_NUMBER: _builtins.int
+    ON_BATTERY_FIELD_NUMBER: _builtins.int
     sent_us: _builtins.int
     queued: _builtins.int
     """envelopes waiting in the spool"""
     link: _builtins.str
     epoch: _builtins.str
+    on_battery: _builtins.bool
+    """as in Hello"""
     def __init__(
         self,
         *,
@@ -496,12 +571,15 @@ class Heartbeat(_message.Message):
         queued: _builtins.int = ...,
         link: _builtins.str = ...,
         epoch: _builtins.str = ...,
+        on_battery: _builtins.bool | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "on_battery", b"on_battery"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["epoch", b"epoch", "link", b"link", "queued", b"queued", "sent_us", b"sent_us"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery", "epoch", b"epoch", "link", b"link", "on_battery", b"on_battery", "queued", b"queued", "sent_us", b"sent_us"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__on_battery: _TypeAlias = _typing.Literal["on_battery"]  # noqa: Y015
+    _WhichOneofArgType__on_battery: _TypeAlias = _typing.Literal["_on_battery", b"_on_battery"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__on_battery) -> _WhichOneofReturnType__on_battery | None: ...
 
 Global___Heartbeat: _TypeAlias = Heartbeat  # noqa: Y015
 

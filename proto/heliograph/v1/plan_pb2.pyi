@@ -34,6 +34,7 @@ class Plan(_message.Message):
     HEARTBEAT_S_FIELD_NUMBER: _builtins.int
     ENTRANCES_FIELD_NUMBER: _builtins.int
     BEACON_ZONE_FIELD_NUMBER: _builtins.int
+    FIXED_SCHEDULE_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises; an older plan is never taken"""
     issued_s: _builtins.int
@@ -43,6 +44,8 @@ class Plan(_message.Message):
     heartbeat_s: _builtins.int
     beacon_zone: _builtins.str
     """where a last word may be said by DNS; "" for nowhere"""
+    fixed_schedule: _builtins.bool
+    """no test is run out of its turn"""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___Service]: ...
     @_builtins.property
@@ -66,10 +69,11 @@ class Plan(_message.Message):
         heartbeat_s: _builtins.int = ...,
         entrances: _abc.Iterable[Global___Entrance] | None = ...,
         beacon_zone: _builtins.str = ...,
+        fixed_schedule: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "fixed_schedule", b"fixed_schedule", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

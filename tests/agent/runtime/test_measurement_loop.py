@@ -12,12 +12,12 @@ import pytest
 import pytest_asyncio
 
 from heliograph.failure import Failure
-from heliograph.observation import Epoch, Link, Measurement
+from heliograph.observation import Epoch, Link, Measurement, Trigger
 from heliograph.plan import Endpoint, EndpointKind, PlannedTask, Service
 from heliograph.v1 import observation_pb2
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
-from heliograph_agent.schedule import Task
+from heliograph_agent.schedule import Task, make_tasks
 from heliograph_agent.spool import Spool
 from support.agent_host import RecordingHost
 from support.fake_net import FakeDoor, Page, World
@@ -242,3 +242,52 @@ async def test_task_bytes_are_spent_from_allowance(bench: LoopBench) -> None:
     await bench.loop.run_once(quiet)
     assert bench.loop.history.allowance.missing_bytes >= before
     assert not bench.loop.history.running
+
+
+async def test_anchors_after_a_lost_session_say_so(bench: LoopBench) -> None:
+    whole(bench.world)
+    bench.loop.change_plan(WHOLE)
+    assert await bench.loop.check_anchors(Trigger.SESSION_LOST)
+    bench.clock.advance_us(1)
+    await bench.loop.check_anchors()
+    results = await bench.results()
+    assert [(m.experiment, m.link, m.trigger) for m in results] == [
+        ("connectivity", "online", "session_lost"), ("connectivity", "online", ""),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("fixed_schedule", [False, True])
+async def test_first_failure_is_looked_at_a_second_time(
+    bench: LoopBench, fixed_schedule: bool
+) -> None:
+    whole(bench.world)
+    bench.loop.change_plan(replace(WHOLE, fixed_schedule=fixed_schedule))
+    bench.world.ports |= {("198.51.100.1", 443): None, ("198.51.100.2", 443): None}
+    looks: list[list[tuple[str, str]]] = []
+    for failure in (None, Failure.CONNECTION_RESET, Failure.CONNECTION_RESET, None):
+        bench.world.ports["198.51.100.1", 443] = failure
+        bench.clock.advance_us(60_000_000)
+        await bench.loop.run_once(quiet)
+        early = bench.loop.history.early
+        looks.append([(key, start.trigger) for key, start in early.items()])
+        waits_s = [(start.at_us - bench.clock.monotonic) / 1e6 for start in early.values()]
+        assert all(10 <= wait_s <= 40 for wait_s in waits_s), "jittered"
+    first = [("tcp  198.51.100.1:443 ", "second_look")]
+    assert looks == [[], [] if fixed_schedule else first, [], []]
+
+
+async def test_second_look_runs_and_names_its_trigger(bench: LoopBench) -> None:
+    bench.world.ports |= {("198.51.100.1", 443): None, ("198.51.100.2", 443): None}
+    await bench.loop.run_once(quiet)
+    task = make_tasks(PLAN)[0]
+    bench.clock.advance_us(20_000_000)
+    bench.loop.bring_forward(task, 0, Trigger.SECOND_LOOK)
+    async with asyncio.timeout(20):
+        running = asyncio.ensure_future(bench.loop.run())
+        await bench.wait_stored()
+        running.cancel()
+        with suppress(asyncio.CancelledError):
+            await running
+    last = (await bench.results())[-1]
+    assert (last.target, last.trigger) == ("198.51.100.1:443", "second_look")
+    assert not bench.loop.history.early

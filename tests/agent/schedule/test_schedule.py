@@ -5,14 +5,22 @@ import itertools
 import random
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph.observation import Trigger
 from heliograph.plan import Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
-from heliograph_agent.schedule import Allowance, History, Task, find_due_tasks, make_tasks
+from heliograph_agent.schedule import (
+    Allowance,
+    EarlyStart,
+    History,
+    Task,
+    find_due_tasks,
+    make_tasks,
+)
 from heliograph_agent.spool import Priority
 
 S = 1_000_000
@@ -320,3 +328,26 @@ def test_make_tasks() -> None:
 def test_empty_plan_waits() -> None:
     history = History.create(0, random.Random(1))
     assert find_due_tasks(plan_of(), history, 0, random.Random(1)) == ((), 60 * S)
+
+
+def test_early_start_keeps_pause_and_interval_and_names_its_trigger() -> None:
+    plan = plan_of(every(600, "a.example:1"), every(600, "b.example:1"), target_pause_s=20)
+    first, second = make_tasks(plan)
+    history = History.create(0, random.Random(1))
+    for task in (first, second):
+        history = history.record_start(task, 60 * S).record_finish(task, 61 * S, 100, plan.limits)
+    history = history.bring_forward(first, EarlyStart(70 * S, Trigger.EARLY_RUN))
+    history = history.bring_forward(first, EarlyStart(90 * S, Trigger.SECOND_LOOK))
+
+    def find(now_s: int) -> list[str]:
+        tasks, _ = find_due_tasks(plan, history, now_s * S, random.Random(1))
+        return [history.find_trigger(task, now_s * S) for task in tasks]
+
+    assert find(72) == [], "the host is not visited again so soon"
+    assert find(82) == ["early_run"], "the earlier of two counts"
+    assert sorted(find(800)) == [""], "its turn has come anyway, one routine task at a time"
+    started = history.record_start(first, 82 * S)
+    assert not started.early
+    assert not history.change_plan(replace(plan, fixed_schedule=True), 75 * S).early
+    spent = replace(history, allowance=Allowance(82 * S, missing_bytes=1e12))
+    assert find_due_tasks(plan, spent, 82 * S, random.Random(1))[0] == (), "nor past the allowance"

@@ -35,6 +35,19 @@ async def test_acknowledged_envelopes_leave_spool(agent: Agent, who: Identity) -
         assert collector.heartbeats[0].link == "online"
 
 
+@pytest.mark.parametrize("on_battery", [None, False, True])
+async def test_power_is_said_where_known(
+    agent: Agent, who: Identity, on_battery: bool | None
+) -> None:
+    agent.facts = replace(agent.facts, on_battery=on_battery, uptime_s=300)
+    async with intake(who=who) as collector, running(agent, collector):
+        await collector.until(lambda: bool(collector.heartbeats))
+    for message in (collector.hellos[0], collector.heartbeats[0]):
+        said = message.on_battery if message.HasField("on_battery") else None
+        assert said is on_battery
+    assert collector.hellos[0].uptime_s == 300
+
+
 async def test_clean_stop_says_goodbye(agent: Agent, who: Identity) -> None:
     async with intake(who=who) as collector:
         async with running(agent, collector):

@@ -30,11 +30,14 @@ from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
+from heliograph_collector.model.records import RowKind
+from heliograph_collector.store.journal.journal import JournalError
 
 Context: TypeAlias = "grpc.aio.ServicerContext[pb.AgentMessage, pb.CollectorMessage]"
 ReceiptQueue: TypeAlias = "asyncio.Queue[asyncio.Task[pb.Receipt] | None]"
 
 _LINKS = frozenset(Link)
+POWER_ROW_US = 60_000_000  # between two rows on the power of one agent's machine; assumed
 # gRPC status by the reason of the end; other reasons end with OK.
 STATUS_BY_REASON = {
     DisconnectReason.SILENT: grpc.StatusCode.DEADLINE_EXCEEDED,
@@ -165,6 +168,7 @@ class AgentSession:
             rate_limits.MAX_SESSION_S * rng.uniform(0.9, 1.1) * 1_000_000
         )
         self._bad_count = 0
+        self._power_row_us = receiver.clock.monotonic_us() - POWER_ROW_US
         self.goodbye_reason = ""
 
     async def run(self) -> DisconnectReason:
@@ -263,6 +267,7 @@ class AgentSession:
         if heartbeat.link in _LINKS:
             self._connection.link = Link(heartbeat.link)
         self._connection.queued_count = heartbeat.queued
+        await self._record_power(heartbeat)
         self._receiver.directory.record_sighting(build_sighting(self._connection, received_us))
         offer_plan(self._connection, self._receiver)
         clock = pb.Clock(
@@ -271,6 +276,25 @@ class AgentSession:
             sent_us=self._receiver.clock.wall_us(),
         )
         await self._send(pb.CollectorMessage(clock=clock))
+
+    async def _record_power(self, heartbeat: pb.Heartbeat) -> None:
+        """Note the machine's power, and record a change as a further arrival.
+
+        The rows of this session have it in their hello. At most one row in POWER_ROW_US, so that no
+        agent fills the journal.
+        """
+        hello = self._connection.hello
+        if not heartbeat.HasField("on_battery"):
+            return
+        is_changed = hello.HasField("on_battery") and hello.on_battery != heartbeat.on_battery
+        hello.on_battery = heartbeat.on_battery
+        now_us = self._receiver.clock.monotonic_us()
+        if not is_changed or now_us - self._power_row_us < POWER_ROW_US:
+            return
+        self._power_row_us = now_us
+        row = self._connection.build_row(RowKind.ARRIVAL, self._receiver.clock.wall_us())
+        with suppress(JournalError):  # the next change, or the loss, says it too
+            await self._receiver.journal.append([row])
 
     async def _request_new_key(self) -> None:
         agent = self._connection.agent

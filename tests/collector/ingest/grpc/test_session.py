@@ -270,3 +270,17 @@ async def test_session_of_bad_envelopes_alone_is_ended(session: OpenSession) -> 
         await session.write(envelope=rubbish)
     count = 2 * rate_limits.MAX_BAD_ENVELOPES
     assert await session.find_end(lambda: session.receipts(count)) == "misbehaved"
+
+
+async def test_power_of_a_machine_is_recorded_when_it_changes(session: OpenSession) -> None:
+    async def read_power(kind: RowKind) -> list[bool | None]:
+        hellos = [pb.Hello.FromString(r.body) for r in await session.server.rows(kind)]
+        return [h.on_battery if h.HasField("on_battery") else None for h in hellos]
+
+    for on_battery in (None, False, True, None, False, True):  # None: as an older agent
+        await session.beat(on_battery=on_battery)
+    arrivals = await read_power(RowKind.ARRIVAL)
+    assert arrivals == [None, True], "at the change, and not more than one row a minute"
+    await session.say_goodbye()
+    await session.server.wait_rows(RowKind.GOODBYE)
+    assert await read_power(RowKind.GOODBYE) == [True], "the end has it as last heard"

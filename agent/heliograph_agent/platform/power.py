@@ -1,0 +1,66 @@
+"""Read whether this machine runs on its battery, and coarsely how long it has been up.
+
+A power cut shows in both, and a cut line in neither. Desktops and servers have no battery, so they
+do not know of their power.
+
+>>> coarsen_uptime(2_000)
+3600
+"""
+
+import time
+from itertools import islice
+from pathlib import Path
+
+# Linux: Documentation/ABI/testing/sysfs-class-power
+POWER_SUPPLIES = Path("/sys/class/power_supply")
+MAX_SUPPLIES = 16  # assumed; a laptop has two to four
+MAX_WORD = 32  # bytes of a word in one of its files
+_SUPPLY_KINDS = ("Mains", "USB", "Wireless")
+_CHARGER_STATES = {"Discharging": True, "Charging": False, "Full": False, "Not charging": False}
+# Seconds, assumed. An uptime is rounded up, so that it never seems to begin within a silence that
+# it outlasted. After the last step it is not said, because it would tell machines apart.
+UPTIME_STEPS_S = (60, 300, 900, 3_600, 14_400, 43_200, 86_400)
+
+
+def is_on_battery(supplies: Path = POWER_SUPPLIES) -> bool | None:
+    """Return whether the machine runs on its battery; None where it has none or is not known."""
+    try:
+        folders = sorted(islice(supplies.iterdir(), MAX_SUPPLIES))
+    except OSError:
+        return None
+    batteries = [f for f in folders if _is_own_battery(f)]
+    if not batteries:
+        return None
+    chargers = [
+        _read_word(f / "online") for f in folders if _read_word(f / "type") in _SUPPLY_KINDS
+    ]
+    if any(word not in ("", "0") for word in chargers):
+        return False
+    states = {_CHARGER_STATES.get(_read_word(f / "status")) for f in batteries} - {None}
+    if states:
+        return True in states
+    return True if "0" in chargers else None
+
+
+def read_uptime_s() -> int | None:
+    """Return how long this machine has been up, coarsely; None after a day, or if not known."""
+    clock = getattr(time, "CLOCK_BOOTTIME", None)  # Linux
+    return None if clock is None else coarsen_uptime(time.clock_gettime(clock))
+
+
+def coarsen_uptime(uptime_s: float) -> int | None:
+    """Round up to a step, None beyond the last."""
+    return next((step_s for step_s in UPTIME_STEPS_S if uptime_s <= step_s), None)
+
+
+def _is_own_battery(folder: Path) -> bool:
+    """Return whether it is the machine's battery, and not that of a mouse."""
+    return _read_word(folder / "type") == "Battery" and _read_word(folder / "scope") != "Device"
+
+
+def _read_word(file: Path) -> str:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(MAX_WORD).decode("ascii", "replace").strip()
+    except OSError:
+        return ""

@@ -1,0 +1,128 @@
+"""Run tests out of their turn: a second look after a first failure, and runs that are asked for.
+
+An early run is a task of the plan that this agent runs anyway. It waits for its hosts and for the
+data allowance like any other, and none is run where the plan has a fixed schedule. Its result names
+its trigger, because who tests again after a failure is not a sample of all.
+"""
+
+import logging
+import random
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from heliograph.clock import Clock
+from heliograph.observation import Measurement, Trigger
+from heliograph.plan import Plan
+from heliograph.token_bucket import TokenBucket
+from heliograph.units import HOUR_S, MINUTE_US
+from heliograph.v1 import intake_pb2
+from heliograph_agent.schedule import Task, make_tasks
+
+# Seconds to a second look: past a hiccup of the line, within the minute, and at no fixed time by
+# which a censor would know an agent. Assumed.
+SECOND_LOOK_S = (10.0, 40.0)
+SECOND_LOOKS_US = 30 * MINUTE_US  # between two second looks at one target; assumed
+ASKED_PER_HOUR = 24  # assumed; two in five minutes, of a few kB each
+MAX_ASKED = 8  # of one message; the collector sends one
+MAX_DELAY_S = 600
+MAX_REMEMBERED = 512  # targets; a plan has no more tasks
+log = logging.getLogger("heliograph.agent")
+_Target = tuple[str, str, str]
+
+
+@dataclass(slots=True)
+class FailureMemory:
+    """Remember which endpoints of each target failed, to recognize a first failure. Pure."""
+
+    _failing: OrderedDict[_Target, frozenset[str]] = field(default_factory=OrderedDict)
+    _looked_us: dict[_Target, int] = field(default_factory=dict)
+
+    def deserves_look(self, measurement: Measurement, failed: frozenset[str], now_us: int) -> bool:
+        """Record the endpoints that failed; return whether one is new, and a second look is due.
+
+        An endpoint that was not tested this time keeps its state, because a light check visits one.
+        """
+        target = (measurement.experiment, measurement.service, measurement.target)
+        tested = frozenset(x.endpoint for x in measurement.observations)
+        before = self._failing.pop(target, frozenset())
+        self._failing[target] = (before - tested) | failed
+        if len(self._failing) > MAX_REMEMBERED:
+            forgotten, _ = self._failing.popitem(last=False)
+            self._looked_us.pop(forgotten, None)
+        looked_us = self._looked_us.get(target)
+        is_recent = looked_us is not None and now_us - looked_us < SECOND_LOOKS_US
+        is_second = measurement.trigger == Trigger.SECOND_LOOK
+        if is_recent or is_second or not failed - before:
+            return False
+        self._looked_us[target] = now_us
+        return True
+
+    def forget(self) -> None:
+        """Forget all, because another network fails otherwise."""
+        self._failing.clear()
+
+
+def find_full_task(task: Task, plan: Plan) -> Task:
+    """Return the task that tests all of what a light check samples; else the task itself."""
+    if not task.is_light:
+        return task
+    full = (t for t in make_tasks(plan) if not t.is_light and _is_same_target(t, task))
+    return next(full, task)
+
+
+def _is_same_target(one: Task, other: Task) -> bool:
+    return (one.experiment, one.service, one.target) == (
+        other.experiment, other.service, other.target,
+    )  # fmt: skip
+
+
+class EarlyStarter(Protocol):
+    """Declare what runs a task early. Implemented by measurement_loop.MeasurementLoop."""
+
+    @property
+    def plan(self) -> Plan:
+        """Return what this agent runs."""
+        ...
+
+    def bring_forward(self, task: Task, delay_s: float, trigger: Trigger) -> None:
+        """Run a task of the plan after a delay, unless it is due before."""
+
+
+@dataclass(slots=True)
+class AskedRuns:
+    """Follow the collector's wishes, as far as they are in the plan and not too many."""
+
+    loop: EarlyStarter
+    clock: Clock
+    _rate: TokenBucket = field(init=False)
+
+    def __post_init__(self) -> None:
+        now_us = self.clock.monotonic_us()
+        self._rate = TokenBucket(ASKED_PER_HOUR / HOUR_S, ASKED_PER_HOUR, ASKED_PER_HOUR, now_us)
+
+    def take(self, asked: intake_pb2.EarlyRuns) -> None:
+        for run in asked.runs[:MAX_ASKED]:
+            task = _find_task(run, self.loop.plan)
+            if task is None:
+                continue
+            if self._rate.take(1, self.clock.monotonic_us()):
+                log.warning("more than %d early runs an hour were asked for", ASKED_PER_HOUR)
+                return
+            self.loop.bring_forward(task, min(run.delay_s, MAX_DELAY_S), Trigger.EARLY_RUN)
+
+
+def _find_task(run: intake_pb2.EarlyRun, plan: Plan) -> Task | None:
+    """Return the cheapest task of the plan for this target; None if the plan has none."""
+    tasks = [
+        task
+        for task in make_tasks(plan)
+        if task.experiment == run.experiment
+        and (task.service.name if task.service else "") == run.service
+        and (task.service is not None or task.target == run.target)
+    ]
+    return min(tasks, key=lambda task: not task.is_light, default=None)
+
+
+def draw_look_delay_s(rng: random.Random) -> float:
+    return rng.uniform(*SECOND_LOOK_S)

@@ -1,0 +1,120 @@
+"""Which tests run out of their turn, and how many."""
+
+import pytest
+
+from heliograph.failure import Operation
+from heliograph.observation import Measurement, Observation, Trigger
+from heliograph.plan import Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph.v1 import intake_pb2
+from heliograph_agent.runtime.early_runs import (
+    ASKED_PER_HOUR,
+    SECOND_LOOKS_US,
+    AskedRuns,
+    FailureMemory,
+    find_full_task,
+)
+from heliograph_agent.schedule import Task, make_tasks
+from support.hand_clock import HandClock
+from support.results import measurement
+from support.scripted_intake import plan_of
+
+ENDPOINTS = tuple(
+    Endpoint(id=name, kind=EndpointKind.TCP, host=f"{name}.example", port=443) for name in "ab"
+)
+VIBER = Service(name="viber", title="Viber", experiment="viber", endpoints=ENDPOINTS)
+WHOLE = PlannedTask(experiment="viber", service="viber", interval_s=7_200)
+LIGHT = PlannedTask(experiment="viber", service="viber", interval_s=240, options={"light": "true"})
+WEB = PlannedTask(experiment="web", target="https://www.example.org/", interval_s=600)
+PLAN = plan_of(WHOLE, LIGHT, WEB, services=(VIBER,))
+
+
+def _result(tested: str, trigger: str = "") -> Measurement:
+    steps = tuple(
+        Observation(operation=Operation.CONNECT, started_us=0, duration_us=1, endpoint=endpoint)
+        for endpoint in tested
+    )
+    return measurement("viber", observations=steps, trigger=trigger)
+
+
+class Loop:
+    """What an early run is handed to."""
+
+    def __init__(self, plan: Plan = PLAN) -> None:
+        self.plan = plan
+        self.started: list[tuple[Task, float, Trigger]] = []
+
+    def bring_forward(self, task: Task, delay_s: float, trigger: Trigger) -> None:
+        self.started.append((task, delay_s, trigger))
+
+
+@pytest.mark.parametrize(
+    ("runs", "expected"),
+    [
+        ([("ab", ""), ("a", "a")], [False, True]),
+        ([("a", "a"), ("b", ""), ("a", "a")], [True, False, False]),  # it failed before
+        ([("a", "a"), ("a", ""), ("a", "a")], [True, False, False]),  # flapping: not so soon again
+        ([("a", "a"), ("ab", "ab")], [True, False]),
+    ],
+)
+def test_first_failure_of_an_endpoint_deserves_a_look(
+    runs: list[tuple[str, str]], expected: list[bool]
+) -> None:
+    memory = FailureMemory()
+    clock = HandClock()
+    looks = []
+    for tested, failed in runs:
+        clock.advance_us(60_000_000)
+        looks.append(memory.deserves_look(_result(tested), frozenset(failed), clock.monotonic_us()))
+    assert looks == expected
+    clock.advance_us(SECOND_LOOKS_US)
+    memory.forget()
+    assert memory.deserves_look(_result("b"), frozenset("b"), clock.monotonic_us())
+
+
+def test_second_look_asks_for_no_third() -> None:
+    look = _result("ab", Trigger.SECOND_LOOK)
+    assert not FailureMemory().deserves_look(look, frozenset("ab"), 1)
+
+
+def test_light_check_is_followed_by_the_whole_test() -> None:
+    whole, light, web = make_tasks(PLAN)
+    assert [find_full_task(task, PLAN) for task in (whole, light, web)] == [whole, whole, web]
+    lone = plan_of(LIGHT, services=(VIBER,))
+    assert find_full_task(light, lone) == light
+
+
+def ask(*runs: tuple[str, str, str], delay_s: int = 90) -> intake_pb2.EarlyRuns:
+    names = ("experiment", "service", "target")
+    fields = [dict(zip(names, run, strict=True)) for run in runs]
+    return intake_pb2.EarlyRuns(
+        runs=[intake_pb2.EarlyRun(delay_s=delay_s, **names) for names in fields]
+    )
+
+
+def test_collector_may_ask_only_for_what_the_plan_has() -> None:
+    loop = Loop()
+    asked = AskedRuns(loop, HandClock())
+    asked.take(
+        ask(
+            ("viber", "viber", ""),
+            ("web", "", "https://www.example.org/"),
+            ("web", "", "https://elsewhere.example/"),
+            ("signal", "signal", ""),
+            ("tcp", "viber", ""),
+        )
+    )
+    _, light, web = make_tasks(PLAN)
+    assert loop.started == [(light, 90, Trigger.EARLY_RUN), (web, 90, Trigger.EARLY_RUN)]
+
+
+def test_collector_may_not_ask_for_many_nor_for_much_later() -> None:
+    loop = Loop()
+    clock = HandClock()
+    asked = AskedRuns(loop, clock)
+    for _ in range(100):
+        asked.take(ask(*[("viber", "viber", "")] * 50, delay_s=2**31))
+    assert len(loop.started) == ASKED_PER_HOUR
+    assert {delay_s for _, delay_s, _ in loop.started} == {600}
+    clock.advance_us(3_600_000_000)
+    asked.take(ask(("viber", "viber", "")))
+    assert len(loop.started) == ASKED_PER_HOUR + 1, "an hour later again"
