@@ -47,6 +47,7 @@ soak: $(VENV)/ready-dev coverage ## hours: the long drill, long kills, many seed
 	$(PYTEST) -n 5 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=60
 	for seed in 2 3 4 5; do HELIOGRAPH_SEED=$$seed $(PYTEST) tests/scenarios/test_fault_schedules.py -q || exit 1; done
 	$(PYTEST) tests/bench -q -s -p no:cacheprovider
+	$(BIN)/heliograph-collector evaluate --seeds 10
 
 coverage: $(VENV)/ready-dev ## a run of its own: counting lines makes what runs in the suite's process half as slow again
 	$(PYTEST) -n 2 --dist loadgroup --no-loadscope-reorder --ignore tests/bench -m "not lab and not replay" -q --cov --cov-report=

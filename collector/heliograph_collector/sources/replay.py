@@ -35,6 +35,8 @@ class Truth:
     scoreable: bool = True  # False for an assumption: its alarms are neither right nor wrong
     layer: str = ""  # for a block: the affected layer
     spread_s: float = 0.0  # time until the whole scope was affected
+    # when each vantage was affected, by pseudonym; empty: all of the scope, all the time
+    members: Mapping[str, tuple[int, int]] = field(default_factory=dict, repr=False, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +70,11 @@ class Replay:
     vantages: Sequence[VantageRef] = field(repr=False)
     series: Sequence[Series] = field(default=(), repr=False)  # imported; only for level detectors
     moments: Mapping[str, int] = field(default_factory=dict, repr=False)  # times of scenario events
+    backlogs: Sequence[tuple[int, int]] = ()  # the judge stands still: votes are read at the end
+    # what a vantage counts in the truth, by pseudonym; 1 unless many belong to one network
+    weights: Mapping[str, float] = field(default_factory=dict, repr=False)
+    # (country, day since 1970) on which something could go wrong; None: every day
+    risky_days: frozenset[tuple[str, int]] | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +96,9 @@ class Alarm:
     layer: str = ""
     ended: tuple[int, int] | None = None  # bracket of the end, if reported
     incident: str = ""  # common to all rows of one incident, which notifies subscribers only once
+    # (time, cause) of every cause that a reader was told; "" until one is named
+    causes: tuple[tuple[int, str], ...] = ()
+    withdrawn_us: int | None = None
 
 
 Detector = Callable[[Replay], Sequence[Alarm]]

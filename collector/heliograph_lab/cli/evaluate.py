@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from heliograph_lab.evaluate.run import ReplayJob, ReplayOutcome
 from dataclasses import replace
 
-EXAMPLE = "Example: heliograph-collector evaluate --seeds 100"
-CORPUS_SEEDS = 1_000
+EXAMPLE = "Example: heliograph-collector evaluate --seeds 5 --family own_block --family power"
+CORPUS_SEEDS = 10
 FILE_SEEDS = 20
 MAX_SEEDS = 100_000
 
@@ -53,13 +53,20 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--seeds",
         metavar="N",
         type=parse_seeds,
-        help=f"replays of each file ({FILE_SEEDS}), or of random shutdowns ({CORPUS_SEEDS})",
+        help=f"replays of each file ({FILE_SEEDS}), or of each family ({CORPUS_SEEDS})",
     )
     command.add_argument(
         "--half",
         choices=("tuning", "reporting"),
-        default="reporting",
-        help="which seeds; thresholds may be tuned on one half only (reporting)",
+        default="tuning",
+        help="which seeds (tuning); a look at the reporting half is to be noted in looks.csv",
+    )
+    command.add_argument(
+        "--family",
+        metavar="NAME",
+        action="append",
+        default=[],
+        help="play only this family of the corpus; may be repeated",
     )
 
 
@@ -72,15 +79,20 @@ def parse_seeds(value: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph.yaml_document import YamlError
+    from heliograph_lab.evaluate.looks import count_looks
     from heliograph_lab.evaluate.measures import group_by_contender
-    from heliograph_lab.evaluate.run import list_jobs
+    from heliograph_lab.evaluate.run import DATED, list_jobs
     from heliograph_lab.evaluate.scenario_file import load_scenario
     from heliograph_lab.evaluate.table import (
         ScorecardRun,
         format_scorecard,
         scorecard_document,
     )
+    from heliograph_lab.evaluate.world.families import FAMILIES
 
+    unknown = [name for name in args.family if name not in (*FAMILIES, DATED)]
+    if unknown:
+        raise CommandError(f"no family {unknown[0]!r}: give one of {', '.join(FAMILIES)}, {DATED}.")
     paths = [Path(name).expanduser() for name in args.scenarios]
     if any(path.suffix not in (".yml", ".yaml") for path in paths):
         return run_event(paths, args)
@@ -90,7 +102,7 @@ def run(args: argparse.Namespace) -> int:
     try:
         for path in paths:  # all of them, before the first replay
             load_scenario(path)
-        work = list_jobs(paths, count, args.half)
+        work = list_jobs(paths, count, args.half, args.family)
         results_by_name = group_by_contender(_run_with_progress(work))
     except YamlError as error:
         raise CommandError(str(error)) from error
@@ -98,7 +110,7 @@ def run(args: argparse.Namespace) -> int:
         raise CommandError(
             "a replay took over a quarter of an hour: give fewer --seeds."
         ) from error
-    about = ScorecardRun(seeds=count, half=args.half, replays=len(work))
+    about = ScorecardRun(count, args.half, len(work), count_looks())
     print(
         json.dumps(scorecard_document(results_by_name, about))
         if args.json

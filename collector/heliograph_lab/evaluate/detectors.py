@@ -17,14 +17,16 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect import Incident, SilenceDetector, detect_silence
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US
-from heliograph_collector.incidents.incident import Bracket, IncidentKind
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.sources.replay import Alarm, Detector, Replay
 from heliograph_collector.sources.replay import Kind as AlarmKind
-from heliograph_lab.evaluate.baselines.disco import disco, disco_fitted
-from heliograph_lab.evaluate.baselines.ioda import ioda
-from heliograph_lab.evaluate.baselines.ooni import ooni
+from heliograph_lab.evaluate.baselines.chocolatine import chocolatine
+from heliograph_lab.evaluate.baselines.disco import disco_prompt
+from heliograph_lab.evaluate.baselines.ioda import ioda_prompt
+from heliograph_lab.evaluate.baselines.naive import naive
+from heliograph_lab.evaluate.baselines.ooni import ooni_prompt
 
 FEED_US = 1_500_000  # from a decision to the row; see above
 BATCH_US = 30 * SECOND_US  # between batches of an agent; its batcher.PERIOD_S
@@ -107,6 +109,8 @@ class _RowRecorder:
     def _close_row(self, row: Alarm, incident: Incident | None) -> Alarm:
         if incident is None or not row.confirmed:
             return row
+        if incident.state is IncidentState.WITHDRAWN and incident.closed_us is not None:
+            return replace(row, withdrawn_us=incident.closed_us + self.delay_us)
         for seen_us, bracket, scopes in end_times(incident):
             is_over = any(row.scope.is_within(scope) for scope in scopes)
             said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)
@@ -116,13 +120,22 @@ class _RowRecorder:
         return row
 
 
-def order_by_arrival(votes: Iterable[ServiceVote]) -> list[tuple[int, ServiceVote]]:
-    """Return (arrival, vote) in order; each agent's batches have a phase of their own."""
+def order_by_arrival(
+    votes: Iterable[ServiceVote], backlogs: Iterable[tuple[int, int]] = ()
+) -> list[tuple[int, ServiceVote]]:
+    """Return (arrival, vote) in order; each agent's batches have a phase of their own.
+
+    Args:
+        backlogs: Times in which the judge stands still; what comes in one is read at its end.
+    """
     arrivals = []
+    pauses = tuple(backlogs)
     for vote in sorted(votes, key=attrgetter("at_us", "witness.nym")):
         phase_us = crc32(vote.witness.nym.encode()) % BATCH_US
         waits_us = (phase_us - vote.at_us) % BATCH_US
-        arrivals.append((vote.at_us + waits_us + PROCESSING_US, vote))
+        at_us = vote.at_us + waits_us + PROCESSING_US
+        at_us = max([at_us, *(end_us for low_us, end_us in pauses if low_us <= at_us < end_us)])
+        arrivals.append((at_us, vote))
     return sorted(arrivals, key=itemgetter(0))
 
 
@@ -183,7 +196,7 @@ def _blocking_alarms(replay: Replay) -> list[Alarm]:
         return []
     detector = BlockingDetector(replay.since_us)
     rows = _RowRecorder(FEED_US + CLOSE_US)
-    pending_votes = deque(order_by_arrival(replay.opinions))
+    pending_votes = deque(order_by_arrival(replay.opinions, replay.backlogs))
     last_us = replay.until_us + CLOSE_US
     for now_us in range(replay.since_us + RECOVERY_CHECK_US, last_us + 1, RECOVERY_CHECK_US):
         while pending_votes and pending_votes[0][0] <= now_us:
@@ -207,8 +220,10 @@ CUTS = "cuts"
 SERVICES = "services"
 CONTENDERS: Mapping[str, Contender] = {
     OWN_DETECTOR: Contender(detect, frozenset((CUTS, SERVICES))),
-    "ioda": Contender(ioda, frozenset((CUTS,))),
-    "disco": Contender(disco, frozenset((CUTS,))),
-    "disco_fitted": Contender(disco_fitted, frozenset((CUTS,))),
-    "ooni": Contender(ooni, frozenset((SERVICES,))),
+    # rules of others, all with our delay of publication: what is left is what they compute
+    "ioda": Contender(ioda_prompt, frozenset((CUTS,))),
+    "disco": Contender(disco_prompt, frozenset((CUTS,))),
+    "chocolatine": Contender(chocolatine, frozenset((CUTS,))),
+    "naive": Contender(naive, frozenset((CUTS,))),
+    "ooni": Contender(ooni_prompt, frozenset((SERVICES,))),
 }

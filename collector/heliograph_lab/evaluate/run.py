@@ -3,27 +3,29 @@
 import multiprocessing
 import os
 import signal
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from multiprocessing import resource_tracker
 from pathlib import Path
 
-from heliograph_collector.model.scope import scopes_of
+from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.sources.replay import Replay
-from heliograph_lab.evaluate import corpus
 from heliograph_lab.evaluate.detectors import CONTENDERS
-from heliograph_lab.evaluate.priors import Draw
 from heliograph_lab.evaluate.scenario import play_scenario
 from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
 from heliograph_lab.evaluate.score import ReplayScore, score_replay
+from heliograph_lab.evaluate.world.families import HALVES, WorldDraw, draw_world, list_draws
+from heliograph_lab.evaluate.world.render import render_replay
 
 FILE = "file"  # the family of a user's scenarios
 DATED = "dated"  # the family of shipped real events, as their observers dated them
-DATED_PER_SEED = 0.003  # assumed
-MIN_VANTAGES = 5  # of a cell that counts as exposure; the lowest of BANDS
+DATED_PER_SEED = 0.1  # assumed
+MIN_VANTAGES = 5  # of a cell that counts as exposure: fewer votes confirm nothing
 REPLAY_TIMEOUT_S = 900.0  # for the next chunk of replays; assumed
-_YEAR_US = 365.25 * 86_400e6
+_YEAR_DAYS = 365.25
+_YEAR_US = _YEAR_DAYS * 86_400e6
 _CHUNK = 4  # replays that a worker gets at once; assumed
 
 
@@ -31,7 +33,7 @@ _CHUNK = 4  # replays that a worker gets at once; assumed
 class ReplayJob:
     """One replay, of the corpus or of a file."""
 
-    draw: Draw
+    draw: WorldDraw
     path: Path | None = None
 
 
@@ -39,24 +41,37 @@ class ReplayJob:
 class ReplayOutcome:
     """The scores of every contender on one replay, and its exposure in years."""
 
-    draw: Draw
+    draw: WorldDraw
     country_years: float
     cell_years: float
     verdicts: Mapping[str, ReplayScore]
 
 
-def list_jobs(paths: Sequence[Path], seeds: int, half: str) -> list[ReplayJob]:
-    """List jobs of the files, or of the shipped corpus if there are none."""
-    first = corpus.HALVES[half]
-    if not paths:
-        dated = [
-            ReplayJob(Draw(DATED, first + number, path.stem), path)
-            for path in list_shipped()
-            for number in range(max(1, round(seeds * DATED_PER_SEED)))
-        ]
-        return [*dated, *(ReplayJob(draw) for draw in corpus.corpus_draws(seeds, half))]
+def list_jobs(
+    paths: Sequence[Path], seeds: int, half: str, families: Sequence[str] = ()
+) -> list[ReplayJob]:
+    """List jobs of the files, or of the corpus and the dated events if there are none.
+
+    Args:
+        families: Only these of the corpus; all if empty.
+    """
+    first = HALVES[half]
+    if paths:
+        return _file_jobs(FILE, paths, first, seeds)
+    drawn = [
+        ReplayJob(draw)
+        for draw in list_draws(seeds, half)
+        if not families or draw.family in families
+    ]
+    is_dated = not families or DATED in families
+    dated_seeds = max(1, round(seeds * DATED_PER_SEED))
+    dated = _file_jobs(DATED, list_shipped(), first, dated_seeds) if is_dated else []
+    return [*dated, *drawn]
+
+
+def _file_jobs(family: str, paths: Sequence[Path], first: int, seeds: int) -> list[ReplayJob]:
     return [
-        ReplayJob(Draw(FILE, first + number, path.stem), path)
+        ReplayJob(WorldDraw(family, first + number, path.stem), path)
         for path in paths
         for number in range(seeds)
     ]
@@ -94,9 +109,11 @@ def _run_chunk(chunk: Sequence[ReplayJob]) -> list[ReplayOutcome]:
 
 
 def run_job(job: ReplayJob) -> ReplayOutcome:
-    """Play a scenario, run every contender on the replay and score the alarms."""
-    scenario = corpus.draw_scenario(job.draw) if job.path is None else load_scenario(job.path)
-    replay = play_scenario(scenario, job.draw.seed)
+    """Play a world or a file, run every contender on the replay and score the alarms."""
+    if job.path is None:
+        replay = render_replay(draw_world(job.draw))
+    else:
+        replay = play_scenario(load_scenario(job.path), job.draw.seed)
     verdicts = {
         name: score_replay(replay, contender.run(replay)) for name, contender in CONTENDERS.items()
     }
@@ -104,11 +121,18 @@ def run_job(job: ReplayJob) -> ReplayOutcome:
 
 
 def _exposure_years(replay: Replay) -> tuple[float, float]:
-    years = (replay.until_us - replay.since_us) / _YEAR_US
-    sizes: dict[object, int] = {}
+    """Return the years of countries, and of their smaller cells, in which much could go wrong."""
+    sizes: dict[Scope, int] = {}
     for vantage in replay.vantages:
         for scope in scopes_of(vantage.place):
             sizes[scope] = sizes.get(scope, 0) + 1
-    countries = len({w.place.country for w in replay.vantages})
-    cells = sum(1 for size in sizes.values() if size >= MIN_VANTAGES) - countries
-    return years * countries, years * cells
+    cells = Counter(
+        scope.country
+        for scope, size in sizes.items()
+        if size >= MIN_VANTAGES and not scope.is_national
+    )
+    if replay.risky_days is None:
+        years = (replay.until_us - replay.since_us) / _YEAR_US
+        return years * len({v.place.country for v in replay.vantages}), years * cells.total()
+    days = [country for country, _ in replay.risky_days]
+    return len(days) / _YEAR_DAYS, sum(cells[country] for country in days) / _YEAR_DAYS

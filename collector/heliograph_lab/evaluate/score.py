@@ -1,20 +1,32 @@
-"""Score of a detector's alarms on one replay. Pure; README.md has the matching."""
+"""Score of a detector's alarms on one replay. Pure; README.md has the matching.
+
+An alarm is right if most of the vantages that it names are affected at its moment. Nothing is
+forgiven after the end. A power cut, or a block of our own address, is an error once it is called a
+cut for `LABEL_US`.
+"""
 
 import math
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from operator import attrgetter
+from typing import Literal
 
-from heliograph.units import SECOND_US
+from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import Goodbye, VantageArrival, VantageLoss
 from heliograph_collector.sources.replay import Alarm, Replay, Truth
 
 RIGHT = 0.6  # share of an alarm's vantages that must be in truths; assumed
 COVERED = 0.5  # share of a truth's vantages that alarms must cover; assumed
-LATE_US = 7_200 * SECOND_US  # after its end, for detectors with hourly runs; assumed
 EARLY_END_US = 60 * SECOND_US  # an end published earlier before the true end is none; assumed
+LABEL_US = 600 * SECOND_US  # after which a cause must be right: the scorecard's ten minutes
 NEVER = math.inf
+POWER = "power"
+OWN_BLOCK = "own_block"
+UNDETERMINED = "undetermined"
+CAUSE_LABELS = (POWER, OWN_BLOCK)  # confounders that are silences, and no cuts
+LabelVerdict = Literal["right", "wrong", "undetermined"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,13 +35,15 @@ class TruthResult:
 
     label: str
     kind: str
-    size: int  # vantages in it
-    sudden: bool  # all vantages within 30 s
+    size: int  # vantages in it that were live, and known for a day
+    spread_s: float  # until all vantages were affected
+    half_s: float  # until half of them were
     suspected_s: float
     confirmed_s: float
     named_s: float  # a row with the right label
     layered_s: float  # a row with the right layer
     restored_s: float  # after its end; nan if it did not end
+    incidents: int  # that reported it
     brackets: tuple[bool, ...]  # of onset and end: True if it holds the truth
     width_s: float  # of the onset's bracket; nan without one
 
@@ -51,6 +65,14 @@ class FalseAlarm:
 
 
 @dataclass(frozen=True, slots=True)
+class LabelResult:
+    """What the cause of a silence read ten minutes after its confirmation."""
+
+    label: str  # cut, power or own_block
+    verdict: LabelVerdict
+
+
+@dataclass(frozen=True, slots=True)
 class ReplayScore:
     """The score of one replay."""
 
@@ -58,7 +80,7 @@ class ReplayScore:
     wrong: tuple[FalseAlarm, ...]
     right: int  # true incidents
     calls: int  # alerts of subscribers about them
-    confounders: tuple[tuple[str, bool], ...] = ()  # (label, True if it raised a false alarm)
+    labels: tuple[LabelResult, ...] = ()
 
 
 def score_replay(replay: Replay, alarms: Sequence[Alarm]) -> ReplayScore:
@@ -76,23 +98,18 @@ def score_replay(replay: Replay, alarms: Sequence[Alarm]) -> ReplayScore:
         key = alarm.incident or str(number)
         if matched:
             right.setdefault(key, []).append(alarm)
-        elif not ground_truth.is_doubtful(alarm):
+        elif not ground_truth.is_excused(alarm):
             wrong.setdefault((key, alarm.scope), alarm)
-    errors = tuple(ground_truth.false_alarm(alarm) for alarm in wrong.values())
     return ReplayScore(
         truths=tuple(
             _score_truth(ground_truth, truth, alarms_by_truth[truth.id])
             for truth in replay.truths
             if truth.kind != "confounder" and truth.scoreable
         ),
-        wrong=errors,
+        wrong=tuple(ground_truth.false_alarm(alarm) for alarm in wrong.values()),
         right=len(right),
         calls=sum(1 + any(a.ended_at_us is not None for a in rows) for rows in right.values()),
-        confounders=tuple(
-            (truth.label, any(e.during == truth.label for e in errors))
-            for truth in replay.truths
-            if truth.kind == "confounder"
-        ),
+        labels=tuple(_score_labels(ground_truth, alarms)),
     )
 
 
@@ -101,61 +118,131 @@ class _GroundTruth:
 
     def __init__(self, replay: Replay) -> None:
         self.replay = replay
-        self._vantages_by_scope: dict[Scope, frozenset[int]] = {}
+        self.live_counts = _count_live_members(replay)
+        self._vantages_by_scope: dict[Scope, frozenset[str]] = {}
 
-    def vantages_in(self, scope: Scope) -> frozenset[int]:
-        """Return the indices of vantages in a cell; all, if it has no country."""
+    def vantages_in(self, scope: Scope) -> frozenset[str]:
+        """Return the pseudonyms of vantages in a cell; all, if it has no country."""
         if scope not in self._vantages_by_scope:
             self._vantages_by_scope[scope] = frozenset(
-                i
-                for i, w in enumerate(self.replay.vantages)
-                if not scope.country or scope.includes(w.place)
+                vantage.nym
+                for vantage in self.replay.vantages
+                if not scope.country or scope.includes(vantage.place)
             )
         return self._vantages_by_scope[scope]
 
+    def weigh(self, pseudonyms: Iterable[str]) -> float:
+        weights = self.replay.weights
+        return math.fsum(weights.get(pseudonym, 1.0) for pseudonym in pseudonyms)
+
+    def members(self, truth: Truth) -> frozenset[str]:
+        return frozenset(truth.members) or self.vantages_in(truth.scope)
+
+    def affected(self, truth: Truth, at_us: int) -> frozenset[str]:
+        """Return who is affected now or will be, once the truth has begun."""
+        if at_us < truth.since_us:
+            return frozenset()
+        if truth.members:
+            return frozenset(p for p, (_, until_us) in truth.members.items() if at_us < until_us)
+        is_over = truth.until_us is not None and at_us > truth.until_us
+        return frozenset() if is_over else self.vantages_in(truth.scope)
+
     def matching_truths(self, alarm: Alarm) -> list[Truth]:
         """Return the truths that an alarm may mean; none if too few vantages match."""
-        candidates = [
-            truth
-            for truth in self.replay.truths
-            if truth.kind != "confounder"
-            and _is_same_kind(truth, alarm)
-            and is_under_way(truth, alarm.at_us)
-            and self.vantages_in(truth.scope) & self.vantages_in(alarm.scope)
-        ]
-        alarm_vantages = self.vantages_in(alarm.scope)
-        truth_vantages = frozenset[int]().union(
-            *(self.vantages_in(truth.scope) for truth in candidates)
-        )
-        return (
-            candidates
-            if alarm_vantages
-            and len(alarm_vantages & truth_vantages) >= RIGHT * len(alarm_vantages)
-            else []
-        )
+        events = [t for t in self.replay.truths if t.kind != "confounder"]
+        return self._covering(alarm, [t for t in events if _is_same_kind(t, alarm)])
 
-    def is_doubtful(self, alarm: Alarm) -> bool:
-        """Return whether an alarm matches a truth without a score, which is undecidable."""
-        return any(
+    def _covering(self, alarm: Alarm, truths: Iterable[Truth]) -> list[Truth]:
+        named = self.vantages_in(alarm.scope)
+        affected_by_id = {t.id: self.affected(t, alarm.at_us) & named for t in truths}
+        candidates = [t for t in truths if affected_by_id[t.id]]
+        hit = self.weigh(frozenset[str]().union(*affected_by_id.values()))
+        return candidates if hit and hit >= RIGHT * self.weigh(named) else []
+
+    def is_excused(self, alarm: Alarm) -> bool:
+        """Return whether an alarm is no error although no truth is what it says.
+
+        It may match a truth without a score, which is undecidable; or a silence of another cause,
+        if it is withdrawn or does not call that a cut after ten minutes.
+        """
+        doubtful = any(
             not truth.scoreable
-            and is_under_way(truth, alarm.at_us)
-            and self.vantages_in(truth.scope) & self.vantages_in(alarm.scope)
+            and self.affected(truth, alarm.at_us) & self.vantages_in(alarm.scope)
             for truth in self.replay.truths
         )
+        if doubtful or alarm.kind != "cut":
+            return doubtful
+        causes = [t for t in self.replay.truths if t.label in CAUSE_LABELS]
+        explained = self._covering(alarm, [t for t in causes if t.kind == "confounder"])
+        return any(judge_label(truth.label, [alarm]) != "wrong" for truth in explained)
 
     def false_alarm(self, alarm: Alarm) -> FalseAlarm:
         confounders = [
             truth
             for truth in self.replay.truths
-            if truth.kind == "confounder" and is_under_way(truth, alarm.at_us)
+            if truth.kind == "confounder" and self.affected(truth, alarm.at_us)
         ]
         during = max(confounders, key=attrgetter("since_us")).label if confounders else ""
         replay = self.replay
         return FalseAlarm(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
 
 
-def is_under_way(truth: Truth, at_us: int) -> bool:
-    return truth.since_us <= at_us <= (truth.until_us or 1 << 62) + LATE_US
+def _count_live_members(replay: Replay) -> dict[str, int]:
+    """Count the members of each truth that were live, and known for a day, at its onset."""
+    established = {v.nym for v in replay.vantages if v.first_us <= replay.since_us - DAY_US}
+    live: set[str] = set()
+    counts: dict[str, int] = {}
+    signals = iter([*replay.signals, None])
+    signal = next(signals)
+    for truth in sorted(replay.truths, key=attrgetter("since_us")):
+        while signal is not None and signal.at_us <= truth.since_us:
+            if isinstance(signal, VantageArrival):
+                live.add(signal.witness.nym)
+            elif isinstance(signal, VantageLoss | Goodbye):
+                live.discard(signal.nym)
+            signal = next(signals)
+        members = frozenset(truth.members) or {
+            v.nym for v in replay.vantages if truth.scope.includes(v.place)
+        }
+        is_heard = bool(replay.signals)
+        counts[truth.id] = len(members & established & live) if is_heard else len(members)
+    return counts
+
+
+def _score_labels(ground_truth: _GroundTruth, alarms: Sequence[Alarm]) -> Iterator[LabelResult]:
+    """Yield what was said of each cut, power cut and block of our own."""
+    confirmed = [a for a in alarms if a.confirmed and a.kind == "cut"]
+    for truth in ground_truth.replay.truths:
+        is_silence = truth.kind == "cut" or truth.label in CAUSE_LABELS
+        if not is_silence or not truth.scoreable:
+            continue
+        label = "cut" if truth.kind == "cut" else truth.label
+        members = ground_truth.members(truth)
+        reports = [
+            alarm
+            for alarm in confirmed
+            if ground_truth.affected(truth, alarm.at_us) & ground_truth.vantages_in(alarm.scope)
+            and len(members & ground_truth.vantages_in(alarm.scope)) >= COVERED * len(members)
+        ]
+        if reports or label != "cut":  # a cut that was missed is a matter of recall
+            yield LabelResult(label, judge_label(label, reports))
+
+
+def judge_label(label: str, alarms: Sequence[Alarm]) -> LabelVerdict:
+    """Judge the cause that each alarm read ten minutes after it was told.
+
+    Without an alarm, or if all were withdrawn, nothing was claimed: undetermined.
+    """
+    causes = []
+    for alarm in alarms:
+        until_us = alarm.at_us + LABEL_US
+        if alarm.withdrawn_us is not None and alarm.withdrawn_us <= until_us:
+            continue
+        published = [cause for at_us, cause in alarm.causes if at_us <= until_us]
+        causes.append((published[-1] if published else "") or "cut")
+    if any(cause not in (label, UNDETERMINED) for cause in causes):
+        return "wrong"
+    return "right" if label in causes else "undetermined"
 
 
 def _is_same_kind(truth: Truth, alarm: Alarm) -> bool:
@@ -169,27 +256,31 @@ def _score_truth(ground_truth: _GroundTruth, truth: Truth, alarms: Sequence[Alar
     layered = [a for a in confirmed if a.layer == truth.layer]
     confirmed_s = _covered_after_s(ground_truth, truth, confirmed)
     bracket = next((a.started for a in confirmed if a.started is not None), None)
+    onsets = sorted(since_us for since_us, _ in truth.members.values())
+    half_us = onsets[(len(onsets) - 1) // 2] if onsets else truth.since_us
     return TruthResult(
         label=truth.label,
         kind=truth.kind,
-        size=len(ground_truth.vantages_in(truth.scope)),
-        sudden=truth.spread_s <= 30,
+        size=ground_truth.live_counts[truth.id],
+        spread_s=truth.spread_s,
+        half_s=(half_us - truth.since_us) / SECOND_US,
         suspected_s=_covered_after_s(ground_truth, truth, alarms),
         confirmed_s=confirmed_s,
         named_s=_covered_after_s(ground_truth, truth, named),
         layered_s=_covered_after_s(ground_truth, truth, layered),
         restored_s=_restored_after_s(truth, confirmed if confirmed_s < NEVER else ()),
+        incidents=len({a.incident or str(i) for i, a in enumerate(confirmed)}),
         brackets=_bracket_hits(truth, confirmed),
         width_s=math.nan if bracket is None else (bracket[1] - bracket[0]) / SECOND_US,
     )
 
 
 def _covered_after_s(ground_truth: _GroundTruth, truth: Truth, alarms: Iterable[Alarm]) -> float:
-    truth_vantages = ground_truth.vantages_in(truth.scope)
-    covered = set[int]()
+    members = ground_truth.members(truth)
+    covered = set[str]()
     for alarm in alarms:
-        covered |= ground_truth.vantages_in(alarm.scope) & truth_vantages
-        if truth_vantages and len(covered) >= COVERED * len(truth_vantages):
+        covered |= ground_truth.vantages_in(alarm.scope) & members
+        if members and len(covered) >= COVERED * len(members):
             return (alarm.at_us - truth.since_us) / SECOND_US
     return NEVER
 

@@ -3,24 +3,29 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from typing import Protocol
 
 from heliograph_lab.evaluate.detectors import CONTENDERS, CUTS, SERVICES
 from heliograph_lab.evaluate.measures import (
+    CUT_FAMILIES,
+    RISKY_FAMILIES,
     AlertsPerEvent,
     BracketCoverage,
     CollusionResistance,
     ContenderResults,
     DelayQuantile,
+    DrainShare,
     FalseAlarmRate,
+    FooledShare,
+    LabelShare,
     Measure,
+    OneIncidentShare,
     Precision,
     Recall,
     TruthFilter,
 )
-from heliograph_lab.evaluate.priors import BANDS
 from heliograph_lab.evaluate.run import DATED
+from heliograph_lab.evaluate.world.services import INTERVALS_S
 
 
 class Quantity(Protocol):
@@ -74,105 +79,207 @@ def fill_scorecard(
     ]
 
 
-# Sizes in vantages; all targets are assumed, from what readers of the feed need.
-_CUT = ("cut",)
-_BLOCK_OR_THROTTLE = ("block", "throttle")
-_NATIONAL = TruthFilter(kinds=_CUT, labels=("national",), min_size=20)
-_REGIONAL = TruthFilter(kinds=_CUT, labels=("one-city", "one-operator"), min_size=10)
-_MOBILE = TruthFilter(kinds=_CUT, labels=("mobile-only", "one-city mobile-only"), min_size=10)
-_CUTS = TruthFilter(kinds=_CUT)
-_LARGE_CUTS = TruthFilter(kinds=_CUT, min_size=10)
-_SERVICES = TruthFilter(kinds=_BLOCK_OR_THROTTLE)
-_LARGE_SERVICES = TruthFilter(kinds=_BLOCK_OR_THROTTLE, min_size=10)
-_BLOCKS = TruthFilter(kinds=("block",))
-_THROTTLES = TruthFilter(kinds=("throttle",))
-_ALL = TruthFilter()
+# Sizes in vantages; targets are those that the readers of the feed need, assumed.
+_STEP = TruthFilter(families=("step", "file"), kinds=("cut",), min_size=20)
+_FADE_1H = TruthFilter(families=("fade",), draws=("1h",), min_size=20)
+_FADE_3H = TruthFilter(families=("fade",), draws=("3h",), min_size=20)
+_FADES = TruthFilter(families=("fade", "providers"), min_size=20)
+_PART = TruthFilter(families=("part",), draws=("region", "operator"), min_size=10)
+_MOBILE = TruthFilter(families=("part", "nat"), draws=("mobile", ""), min_size=10)
+_NAT = TruthFilter(families=("nat",))
+_BLOCKS = TruthFilter(families=("block", "file"), kinds=("block",), min_size=5)
+_LASTING_CUTS = TruthFilter(families=CUT_FAMILIES, kinds=("cut",), min_size=10)
+_LARGE_BLOCKS = TruthFilter(families=("block", "backlog"), kinds=("block",), min_size=10)
 
-ROWS: tuple[ScorecardRow, ...] = (
+_CUT_ROWS = (
     ScorecardRow(
         "national_suspected",
-        "national cut, 20 vantages or more, onset to suspected row, p95",
+        "national step, 20 vantages or more, half gone to suspected row, p95",
         CUTS,
-        DelayQuantile(_NATIONAL, "suspected_s"),
+        DelayQuantile(_STEP, "suspected_s", from_half=True),
         "IODA 10-30 min, OONI ~90 min by design",
         most=60,
     ),
     ScorecardRow(
-        "national_suspected_p50",
-        "the same, p50",
-        CUTS,
-        DelayQuantile(_NATIONAL, "suspected_s", 0.5),
-    ),
-    ScorecardRow(
         "national_confirmed",
-        "the same, onset to confirmed row, p95",
+        "the same, half gone to confirmed row, p95",
         CUTS,
-        DelayQuantile(_NATIONAL, "confirmed_s"),
+        DelayQuantile(_STEP, "confirmed_s", from_half=True),
         most=60,
     ),
     ScorecardRow(
-        "national_confirmed_p50",
-        "the same, p50",
+        "national_first",
+        "the same, first vantage lost to confirmed row, p95",
         CUTS,
-        DelayQuantile(_NATIONAL, "confirmed_s", 0.5),
+        DelayQuantile(_STEP, "confirmed_s"),
+    ),
+    ScorecardRow(
+        "fade_1h",
+        "national fade over 1 h, first lost to confirmed row, median",
+        CUTS,
+        DelayQuantile(_FADE_1H, "confirmed_s", 0.5),
+        "IODA rule 27 min",
+        most=900,
+    ),
+    ScorecardRow(
+        "fade_3h",
+        "national fade over 3 h, first lost to confirmed row, median",
+        CUTS,
+        DelayQuantile(_FADE_3H, "confirmed_s", 0.5),
+        "IODA rule 50 min",
+        most=2_400,
+    ),
+    ScorecardRow(
+        "recall_fade",
+        "recall, fades and roll-outs of 10 min to 4 h, 20 or more",
+        CUTS,
+        Recall(_FADES),
+        "IODA rule 1.00",
+        least=0.98,
     ),
     ScorecardRow(
         "regional",
-        "one city or one operator, 10 or more, p95",
+        "one region or operator, 10 or more, half gone to confirmed row, p95",
         CUTS,
-        DelayQuantile(_REGIONAL, "confirmed_s"),
+        DelayQuantile(_PART, "confirmed_s", from_half=True),
         "IODA region 10 min +",
         most=120,
     ),
     ScorecardRow(
         "mobile_only",
-        "mobile-only, 10 or more, labelled so, p95",
+        "mobile-only, 10 or more, carrier NATs, labeled so, p95",
         CUTS,
-        DelayQuantile(_MOBILE, "named_s"),
+        DelayQuantile(_MOBILE, "named_s", from_half=True),
         "nobody",
         most=180,
     ),
     ScorecardRow(
+        "nat_suspected",
+        "28 phones behind one carrier NAT, suspected, p95",
+        CUTS,
+        DelayQuantile(_NAT, "suspected_s", from_half=True),
+        most=180,
+    ),
+    ScorecardRow(
+        "restoration",
+        "restoration of a cut, 10 or more, half back to row, p95",
+        CUTS,
+        DelayQuantile(_LASTING_CUTS, "restored_s"),
+        "minutes to 10 min +",
+        most=180,
+    ),
+    ScorecardRow(
+        "cable",
+        "three of five countries by one cable, confirmed within 10 min",
+        CUTS,
+        Recall(TruthFilter(families=("cable",)), 600),
+        least=0.98,
+    ),
+    ScorecardRow(
+        "several",
+        "cuts of several countries within an hour, confirmed within 10 min",
+        CUTS,
+        Recall(TruthFilter(families=("several",)), 600),
+        least=0.98,
+    ),
+    ScorecardRow(
+        "drain",
+        "a country drains over 12 h, told while 5 are left",
+        CUTS,
+        DrainShare(5),
+        least=0.98,
+    ),
+)
+_SERVICE_ROWS = (
+    ScorecardRow(
         "block",
-        "messenger block, 5 or more, layer named, p95",
+        "messenger block, 5 or more, default plan, layer named, p95",
         SERVICES,
         DelayQuantile(_BLOCKS, "layered_s"),
         "hours",
         most=300,
     ),
-    ScorecardRow(
-        "throttle",
-        "messenger made slow, 5 or more, p95",
-        SERVICES,
-        DelayQuantile(_THROTTLES, "confirmed_s"),
-    ),
-    ScorecardRow(
-        "restoration",
-        "restoration of a cut, 10 or more, p95",
-        CUTS,
-        DelayQuantile(_LARGE_CUTS, "restored_s"),
-        "minutes to 10 min +",
-        most=180,
+    *(
+        ScorecardRow(
+            f"block_{service}",
+            f"the same, tested every {every_s:.0f} s, p50",
+            SERVICES,
+            DelayQuantile(
+                TruthFilter(families=("block",), draws=(service,), min_size=5), "layered_s", 0.5
+            ),
+        )
+        for service, every_s in INTERVALS_S
     ),
     ScorecardRow(
         "lifting",
         "restoration of a messenger, 5 or more, p95",
         SERVICES,
-        DelayQuantile(_SERVICES, "restored_s"),
-        most=180,
+        DelayQuantile(_BLOCKS, "restored_s"),
+    ),
+    ScorecardRow(
+        "partial",
+        "a messenger fails 40 % for a day: told as one incident",
+        SERVICES,
+        OneIncidentShare(TruthFilter(families=("partial",))),
+        least=0.9,
+    ),
+    ScorecardRow(
+        "backlog",
+        "block while the judge is 4 to 60 min behind, found",
+        SERVICES,
+        Recall(TruthFilter(families=("backlog",))),
+        least=0.98,
+    ),
+)
+_LABEL_ROWS = (
+    ScorecardRow(
+        "label_wrong",
+        "cut, power or our own block: wrong label after 10 min",
+        CUTS,
+        LabelShare("wrong"),
+        "nobody",
+        most=0.02,
+    ),
+    ScorecardRow("label_open", "the same, left undetermined", CUTS, LabelShare("undetermined")),
+    ScorecardRow(
+        "power_wrong", "power called a cut", CUTS, LabelShare("wrong", label="power"), most=0.02
+    ),
+    ScorecardRow(
+        "own_block_wrong",
+        "our own block called a cut",
+        CUTS,
+        LabelShare("wrong", label="own_block"),
+        most=0.02,
+    ),
+)
+_FALSE_ALARM_ROWS = (
+    *(
+        ScorecardRow(
+            f"false_{cells}{'_service' if of_services else ''}",
+            f"false {cells} alarms{' of a messenger' if of_services else ''}",
+            SERVICES if of_services else CUTS,
+            FalseAlarmRate(RISKY_FAMILIES, cells == "national", of_services),
+            "unpublished",
+            most=1 / 3 if cells == "national" else 1,
+        )
+        for of_services in (False, True)
+        for cells in ("national", "cell")
     ),
     *(
         ScorecardRow(
-            f"false_{cells}{'_service' if service else ''}",
-            f"false {cells} alarms{service}",
-            channel,
-            FalseAlarmRate(family, cells == "national"),
-            "unpublished",
-            most=1,
+            f"quiet_{cells}",
+            f"the same, {cells}, in quiet weeks",
+            CUTS,
+            FalseAlarmRate(("quiet",), cells == "national"),
         )
-        for channel, family, service in (
-            (CUTS, "quiet", ""),
-            (SERVICES, "tested", " of a messenger"),
+        for cells in ("national", "cell")
+    ),
+    *(
+        ScorecardRow(
+            f"tested_{cells}",
+            f"of a messenger, {cells}, in days with noise alone",
+            SERVICES,
+            FalseAlarmRate(("tested",), cells == "national", of_services=True),
         )
         for cells in ("national", "cell")
     ),
@@ -180,48 +287,40 @@ ROWS: tuple[ScorecardRow, ...] = (
         "precision_cuts", "precision, cuts", CUTS, Precision(False), "Disco 0.95", least=0.99
     ),
     ScorecardRow(
-        "recall_cuts", "recall, cuts, 10 or more", CUTS, Recall(_LARGE_CUTS), "-", least=0.98
+        "recall_cuts", "recall, cuts, 10 or more", CUTS, Recall(_LASTING_CUTS), least=0.98
     ),
     ScorecardRow(
-        "precision_services", "precision, messengers", SERVICES, Precision(True), "-", least=0.99
+        "precision_services", "precision, messengers", SERVICES, Precision(True), least=0.99
     ),
     ScorecardRow(
         "recall_services",
         "recall, messengers, 10 or more",
         SERVICES,
-        Recall(_LARGE_SERVICES),
-        "-",
+        Recall(_LARGE_BLOCKS),
         least=0.98,
     ),
     ScorecardRow(
         "collusion",
-        "colluding share withstood",
+        "colluding share of the established withstood",
         "",
         CollusionResistance(),
         "one row or half",
         least=0.33,
     ),
+    ScorecardRow("young", "newcomers raise any alarm", "", FooledShare("young"), most=0),
     ScorecardRow("alerts", "alerts per true event", "", AlertsPerEvent(), "up to ~1,800", most=2),
-    ScorecardRow("brackets", "brackets that hold the truth", "", BracketCoverage(), "-"),
+    ScorecardRow("brackets", "brackets that hold the truth", "", BracketCoverage()),
     ScorecardRow(
-        "width", "bracket of the onset, median width", "", DelayQuantile(_ALL, "width_s", 0.5), "-"
+        "dated_cuts",
+        "recall, dated cuts, any size",
+        CUTS,
+        Recall(TruthFilter(families=(DATED,), kinds=("cut",))),
     ),
-    ScorecardRow("dated_cuts", "recall, dated cuts, any size", CUTS, Recall(_CUTS, (DATED,)), "-"),
     ScorecardRow(
         "dated_services",
         "recall, dated blocks, any size",
         SERVICES,
-        Recall(_SERVICES, (DATED,)),
-        "-",
-    ),
-    *(
-        ScorecardRow(
-            f"recall_{band}",
-            f"recall, cuts, {band} vantages",
-            CUTS,
-            Recall(TruthFilter(kinds=_CUT, min_size=band, below_size=next_band)),
-            "-",
-        )
-        for band, next_band in pairwise((*BANDS, math.inf))
+        Recall(TruthFilter(families=(DATED,), kinds=("block", "throttle"))),
     ),
 )
+ROWS: tuple[ScorecardRow, ...] = (*_CUT_ROWS, *_SERVICE_ROWS, *_LABEL_ROWS, *_FALSE_ALARM_ROWS)

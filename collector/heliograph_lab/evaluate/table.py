@@ -7,10 +7,11 @@ from typing import TypedDict
 
 from heliograph_collector.detect import DETECT_VERSION
 from heliograph_lab.evaluate.detectors import OWN_DETECTOR
-from heliograph_lab.evaluate.measures import ContenderResults, Measure, confounder_counts
+from heliograph_lab.evaluate.measures import ContenderResults, Measure, count_false_alarms
 from heliograph_lab.evaluate.scorecard import ScorecardRow, fill_scorecard
+from heliograph_lab.evaluate.world.families import LIARS
 
-FORMAT = 1
+FORMAT = 2
 MAX_LISTED = 200  # false alarms, and missed truths, in the document; assumed
 
 
@@ -21,6 +22,7 @@ class ScorecardRun:
     seeds: int
     half: str
     replays: int
+    looks: int = 0  # at the reporting half, so far
 
 
 def format_scorecard(results_by_name: Mapping[str, ContenderResults], about: ScorecardRun) -> str:
@@ -31,11 +33,12 @@ def format_scorecard(results_by_name: Mapping[str, ContenderResults], about: Sco
         ["quantity", "field today", "must", "ours (95 %)", "n", "", *others],
         *(_row_cells(row, measures, others) for row, measures in rows),
     ]
-    header = f"seeds {about.seeds}, half {about.half}, replays {about.replays}"
+    counts = f"seeds {about.seeds}, half {about.half}, replays {about.replays}"
+    header = f"{counts}, looks at the reporting half so far {about.looks}"
     output = [f"detector {DETECT_VERSION}, {header}", "", *_align_columns(lines)]
-    counts_by_kind = confounder_counts(results_by_name)
+    counts_by_kind = count_false_alarms(results_by_name)
     if counts_by_kind:
-        output += ["", "false alarms by what was no shutdown, of so many replays"]
+        output += ["", "replays with a false alarm, by family"]
         lines = [["", *results_by_name]]
         lines += [
             [kind, *("{}/{}".format(*counts[name]) for name in results_by_name)]
@@ -65,7 +68,7 @@ class RowDocument(TypedDict):
     measures: dict[str, MeasureDocument]  # by contender
 
 
-class ConfounderDocument(TypedDict):
+class FamilyDocument(TypedDict):
     raised: int
     replays: int
 
@@ -86,7 +89,7 @@ class MissedDocument(TypedDict):
     seed: int
     label: str
     size: int
-    sudden: bool
+    spread_s: float
 
 
 class ScorecardDocument(TypedDict):
@@ -95,8 +98,9 @@ class ScorecardDocument(TypedDict):
     seeds: int
     half: str
     replays: int
+    looks: int
     rows: list[RowDocument]
-    confounders: dict[str, dict[str, ConfounderDocument]]  # by kind and contender
+    families: dict[str, dict[str, FamilyDocument]]  # false alarms, by contender
     wrong: list[FalseAlarmDocument]
     missed: list[MissedDocument]
 
@@ -111,10 +115,11 @@ def scorecard_document(
         "seeds": about.seeds,
         "half": about.half,
         "replays": about.replays,
+        "looks": about.looks,
         "rows": [_row_document(row, measures) for row, measures in fill_scorecard(results_by_name)],
-        "confounders": {
+        "families": {
             kind: {name: {"raised": raised, "replays": n} for name, (raised, n) in counts.items()}
-            for kind, counts in confounder_counts(results_by_name).items()
+            for kind, counts in count_false_alarms(results_by_name).items()
         },
         "wrong": _false_alarms(results_by_name[OWN_DETECTOR]),
         "missed": _missed_truths(results_by_name[OWN_DETECTOR]),
@@ -210,7 +215,7 @@ def _false_alarms(results: ContenderResults) -> list[FalseAlarmDocument]:
             "at_us": wrong.at_us,
         }
         for outcome, verdict in results.replays
-        if outcome.draw.family != "liars"
+        if outcome.draw.family not in LIARS
         for wrong in verdict.wrong
     ]
     return false_alarms[:MAX_LISTED]
@@ -224,7 +229,7 @@ def _missed_truths(results: ContenderResults) -> list[MissedDocument]:
             "seed": outcome.draw.seed,
             "label": truth.label,
             "size": truth.size,
-            "sudden": truth.sudden,
+            "spread_s": truth.spread_s,
         }
         for outcome, verdict in results.replays
         for truth in verdict.truths

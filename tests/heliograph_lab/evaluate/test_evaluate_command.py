@@ -14,6 +14,7 @@ import pytest
 from heliograph_collector import cli
 from heliograph_lab.evaluate import run as running
 from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
+from heliograph_lab.evaluate.looks import count_looks
 from heliograph_lab.evaluate.measures import group_by_contender
 from heliograph_lab.evaluate.table import ScorecardRun, format_scorecard, scorecard_document
 
@@ -35,26 +36,38 @@ def rows(found: dict[str, Any]) -> dict[str, Any]:
     return {row["key"]: row for row in found["rows"]}
 
 
+QUICK = ("step", "nat", "transit", "own_block", "backlog")
+
+
 def test_a_small_corpus_from_end_to_end() -> None:
-    """One of each, in this process; who made it can read the seed of every false alarm."""
-    jobs = [job for job in running.list_jobs([], 11, "tuning") if job.path is None]
-    few = [j for j in jobs if j.draw.family in ("shutdown", "operator", "confounder")]
-    few += [j for j in jobs if j.draw.family == "block"][:1]
-    of = group_by_contender(running.run_jobs(few, processes=1))
-    about = ScorecardRun(11, "tuning", len(few))
+    """A few worlds, in this process; who made it can read the seed of every false alarm."""
+    jobs = running.list_jobs([], 1, "tuning", QUICK)
+    of = group_by_contender(running.run_jobs(jobs, processes=1))
+    about = ScorecardRun(1, "tuning", len(jobs), looks=3)
     found: Any = scorecard_document(of, about)
     told = rows(found)
     of_cuts = {name for name, contender in CONTENDERS.items() if "cuts" in contender.channels}
-    assert set(told["regional"]["measures"]) == of_cuts
-    assert told["recall_cuts"]["measures"][OWN_DETECTOR]["value"] == 1
-    regional = {name: measure["value"] for name, measure in told["regional"]["measures"].items()}
-    assert regional[OWN_DETECTOR] < regional["ioda"]
-    assert told["false_national"]["measures"][OWN_DETECTOR]["n"] == 0  # no quiet month was played
-    assert told["false_national"]["reached"] is None
-    assert {"power", "restart", "anycast"} <= set(found["confounders"])
+    assert set(told["national_confirmed"]["measures"]) == of_cuts
+    step = {n: m["value"] for n, m in told["national_confirmed"]["measures"].items()}
+    assert step[OWN_DETECTOR] < step["ioda"]
+    assert told["regional"]["measures"][OWN_DETECTOR]["n"] == 0  # none was played
+    assert told["regional"]["reached"] is None
+    # What counting alone says of our own faults; a rule that saw nothing would prove nothing.
+    assert found["families"]["transit"]["naive"] == {"raised": 1, "replays": 1}
+    assert told["own_block_wrong"]["measures"]["naive"]["value"] == 1
+    assert told["false_national"]["measures"]["naive"]["low"] > 1
+    assert 0 < told["false_national"]["measures"][OWN_DETECTOR]["n"] < 0.2  # risky days alone
     json.dumps(found, allow_nan=False)
-    lines = format_scorecard(of, about).splitlines()
-    assert len([line for line in lines if "mobile-only" in line and "≤ 180 s" in line]) == 1
+    text = format_scorecard(of, about)
+    assert "looks at the reporting half so far 3" in text
+    assert len([line for line in text.splitlines() if "≤ 180 s" in line]) == 3
+
+
+def test_looks_at_the_reporting_half_are_counted(tmp_path: Path) -> None:
+    path = tmp_path / "looks.csv"
+    path.write_text("date,detector,seeds,reason\n2026-11-27,6,10,first\n2026-11-28,7,10,second\n")
+    assert count_looks(path) == 2
+    assert count_looks() >= 0
 
 
 def test_a_file_is_scored_by_its_own_truth(
@@ -84,6 +97,8 @@ def test_a_mistake_in_a_file_is_one_sentence(
     assert said.startswith(f"heliograph-collector: {path}, line 10: do cannot be 'cutt'")
     assert cli.main(["evaluate", str(tmp_path / "none.yml")]) == 1
     assert "none.yml: cannot be read" in capsys.readouterr().err
+    assert cli.main(["evaluate", "--family", "transitt"]) == 1
+    assert "no family 'transitt': give one of quiet," in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("words", [["--seeds", "0"], ["--seeds", "many"], ["--half", "both"]])

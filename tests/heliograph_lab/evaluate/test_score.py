@@ -4,6 +4,8 @@ import math
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
 from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
@@ -83,7 +85,7 @@ def test_the_cities_of_a_country_add_up() -> None:
 def test_another_country_another_time_and_another_kind_are_wrong() -> None:
     told = judged(
         [truth(Scope("KZ"))], alarm(Scope("KZ"), ONSET - 1),
-        alarm(Scope("KZ"), END + 121 * MINUTE), alarm(Scope("KG")),
+        alarm(Scope("KZ"), END + MINUTE), alarm(Scope("KG")),
         alarm(Scope("KZ"), kind="block"),
     )  # fmt: skip
     assert len(told.wrong) == 4
@@ -93,9 +95,59 @@ def test_another_country_another_time_and_another_kind_are_wrong() -> None:
 def test_false_alarm_is_confirmed_and_names_its_confounder() -> None:
     assert judged([], alarm(Scope("KZ"), confirmed=False)).wrong == ()
     assert len(judged([], alarm(Scope("KZ"))).wrong) == 1
-    verdict = judged([truth(Scope("KZ"), "power", "confounder")], alarm(Scope("KZ", "ALA")))
+    verdict = judged([truth(Scope("KZ"), "transit", "confounder")], alarm(Scope("KZ", "ALA")))
     assert verdict.truths == ()
-    assert [w.during for w in verdict.wrong] == ["power"]
+    assert [w.during for w in verdict.wrong] == ["transit"]
+
+
+SOON = ONSET + 5 * MINUTE
+
+
+@pytest.mark.parametrize("label", ["power", "own_block"])
+@pytest.mark.parametrize(
+    ("changes", "verdict"),
+    [
+        ({}, "wrong"),
+        ({"ended_at_us": SOON}, "wrong"),  # a cut that was none stands in history
+        ({"causes": ((SOON, "cut"),)}, "wrong"),
+        ({"causes": ((SOON + 10 * MINUTE, "undetermined"),)}, "wrong"),  # too late
+        ({"causes": ((SOON, "undetermined"),)}, "undetermined"),
+        ({"withdrawn_us": SOON}, "undetermined"),
+    ],
+)
+def test_a_silence_of_another_cause_may_not_stand_as_a_cut(
+    label: str, changes: dict[str, Any], verdict: str
+) -> None:
+    score = judged([truth(Scope("KZ"), label, "confounder")], alarm(Scope("KZ"), **changes))
+    assert [result.verdict for result in score.labels] == [verdict]
+    assert bool(score.wrong) == (verdict == "wrong")
+    named = alarm(Scope("KZ"), causes=((SOON, label),))
+    right = judged([truth(Scope("KZ"), label, "confounder")], named)
+    assert ([r.verdict for r in right.labels], right.wrong) == (["right"], ())
+    cut = judged([truth(Scope("KZ"))], named)
+    assert [r.verdict for r in cut.labels] == ["wrong"]
+
+
+def test_a_fade_that_has_begun_may_be_told_and_who_is_back_is_no_longer_cut() -> None:
+    members = {
+        v.nym: (ONSET + i * MINUTE, END if i < 20 else END + 20 * MINUTE)
+        for i, v in enumerate(PEOPLE)
+    }
+    fade = replace(truth(Scope("KZ")), members=members, spread_s=40 * 60)
+    assert judged([fade], alarm(Scope("KZ"), ONSET + 2 * MINUTE)).wrong == ()
+    assert len(judged([fade], alarm(Scope("KZ"), END + 10 * MINUTE)).wrong) == 1
+    assert judged([fade], alarm(Scope("KZ", "AST"), END + 10 * MINUTE)).wrong == ()
+
+
+def test_one_network_in_many_prefixes_is_no_country() -> None:
+    weights = {v.nym: 0.25 for v in PEOPLE[:20]}
+    members = {v.nym: (ONSET, END) for v in PEOPLE[:30]}
+    campus = replace(truth(Scope("KZ", "ALA")), members=members)
+    replay = Replay("r", 7, 0, UNTIL, [], [], [campus], PEOPLE, weights=weights)
+    assert len(score_replay(replay, [alarm(Scope("KZ", "AST"))]).wrong) == 1
+    assert len(score_replay(replay, [alarm(Scope("KZ"))]).wrong) == 0  # 15 of 25
+    lighter = replace(replay, weights=weights | {v.nym: 0.5 for v in PEOPLE[20:30]})
+    assert len(score_replay(lighter, [alarm(Scope("KZ"))]).wrong) == 1  # 10 of 20
 
 
 def test_the_label_and_the_layer_are_asked_for() -> None:

@@ -14,7 +14,7 @@ until half of the probes are back.
 import math
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
 from heliograph.units import DAY_US, SECOND_US
@@ -128,6 +128,11 @@ def disco(replay: Replay) -> Sequence[Alarm]:
 def disco_fitted(replay: Replay) -> Sequence[Alarm]:
     """Detect with the usual rate of volunteers' machines, which is not published."""
     return find_alarms(replay, FITTED)
+
+
+def disco_prompt(replay: Replay) -> Sequence[Alarm]:
+    """Detect with the fitted rate and a fetch each minute, so that no fetch delays an alarm."""
+    return find_alarms(replay, replace(FITTED, poll_s=60.0))
 
 
 @dataclass(slots=True)

@@ -13,7 +13,7 @@ control for a service that is down. Votes of all three have the score 0 (well) h
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 from operator import attrgetter
 from typing import NamedTuple
@@ -43,6 +43,11 @@ SLOW = OoniConfig(edd=20.0)
 def ooni(replay: Replay) -> Sequence[Alarm]:
     """Detect with edd 10."""
     return find_alarms(replay, PUBLISHED)
+
+
+def ooni_prompt(replay: Replay) -> Sequence[Alarm]:
+    """Detect with edd 10, readable as soon as an hour is over."""
+    return find_alarms(replay, replace(PUBLISHED, publish=0.0))
 
 
 def ooni_slow(replay: Replay) -> Sequence[Alarm]:

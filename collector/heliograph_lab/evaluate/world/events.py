@@ -1,0 +1,70 @@
+"""Neutral events of a world: what a collector could learn, in no detector's format.
+
+Optional fields hold what today's signals cannot carry yet: the entrance and the transport of a
+session, the power state, the uptime at a return, and the tests of the gap. Times are microseconds
+UTC on the collector's clock.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from heliograph_collector.model.signals import Fault, VantageRef, VoteValue
+
+PowerState = Literal["", "ac", "battery"]  # "" is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class SessionBegan:
+    at_us: int
+    vantage: VantageRef
+    transport: str = "stream"
+    entrance: str = "main"
+    power: PowerState = ""
+    uptime_s: float | None = None  # of the machine; None is unknown
+
+
+@dataclass(frozen=True, slots=True)
+class SessionEnded:
+    """The end of a session; without a goodbye it is noticed after the heartbeat is missed."""
+
+    at_us: int
+    pseudonym: str
+    heard_us: int
+    goodbye: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class PowerChanged:
+    """A heartbeat with another power state than the one before."""
+
+    at_us: int
+    pseudonym: str
+    power: PowerState
+
+
+@dataclass(frozen=True, slots=True)
+class GapReport:
+    """What a returned vantage says of the time in which it was not heard."""
+
+    at_us: int
+    pseudonym: str
+    since_us: int
+    until_us: int
+    foreign_good: int  # tests of foreign targets that succeeded in the gap
+    foreign_bad: int
+    uptime_s: float | None = None  # shorter than the gap: it was off
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceTested:
+    """A test of a service, with the time at which it was measured."""
+
+    at_us: int
+    vantage: VantageRef
+    service: str
+    value: VoteValue
+    layer: str = ""
+    method: str = ""
+
+
+WorldEvent = SessionBegan | SessionEnded | PowerChanged | GapReport | ServiceTested | Fault

@@ -1,0 +1,118 @@
+"""Vantages of a world: operators, carrier NATs, ages and habits of their own."""
+
+import math
+from dataclasses import dataclass, field
+from random import Random
+from typing import Literal
+
+from heliograph.units import DAY_US
+from heliograph_collector.model.signals import VantageLocation, VantageRef, VoteValue
+from heliograph_lab.evaluate.world.figures import draw
+
+MOBILE = (101, 102, 103)
+FIXED = (201, 202, 203)
+HOSTING = 301
+REGIONS = ("ALA", "AST", "SHY", "VOS")
+SHARE_BY_ACCESS = {"mobile": 0.45, "fixed": 0.48, "hosting": 0.07}  # assumed
+COUNTRIES = ("KZ", "XA", "XB", "XC", "XD")
+# own: the machine or its agent; path: the network to us; address: returned by another entrance
+SilenceCause = Literal["own", "away", "cut", "power", "path", "address"]
+
+
+@dataclass(frozen=True, slots=True)
+class Silence:
+    """A time in which a vantage is not heard, in seconds of the world."""
+
+    since_s: float
+    until_s: float
+    cause: SilenceCause
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    """A time in which a share of a vantage's tests of a service fail so."""
+
+    since_s: float
+    until_s: float
+    service: str
+    value: VoteValue
+    layer: str
+    method: str
+    share: float = 1.0
+
+
+@dataclass(slots=True)
+class WorldVantage:
+    """One vantage, its own habits and the events that affect it."""
+
+    ref: VantageRef
+    churn: float  # silences a day by itself
+    retry_limit_s: float
+    weight: float = 1.0
+    silences: list[Silence] = field(default_factory=list)
+    troubles: list[Trouble] = field(default_factory=list)
+
+    @property
+    def location(self) -> VantageLocation:
+        return self.ref.place
+
+
+@dataclass(slots=True)
+class CountryPlan:
+    """How one country's vantages are drawn."""
+
+    code: str
+    count: int
+    pools: int  # carrier NATs of each mobile operator
+    churn: float
+    spread: float
+    young_share: float
+    retry_limit_s: float
+
+
+def draw_country_plan(rng: Random, code: str, count: int = 0) -> CountryPlan:
+    """Draw the plan of a country; a tenth has only 5 to 9 vantages."""
+    drawn_count = rng.randint(5, 9) if rng.random() < 0.1 else round(draw(rng, "vantages"))
+    return CountryPlan(
+        code=code,
+        count=count or drawn_count,
+        pools=round(draw(rng, "nat_pools")),
+        churn=draw(rng, "churn"),
+        spread=draw(rng, "churn_spread"),
+        young_share=draw(rng, "young"),
+        retry_limit_s=draw(rng, "retry_limit"),
+    )
+
+
+def draw_vantages(rng: Random, plan: CountryPlan, since_us: int) -> list[WorldVantage]:
+    """Draw the vantages of a country; every region has every operator in turn."""
+    return [
+        _draw_vantage(rng, plan, since_us, draw_location(rng, plan.code), number)
+        for number in range(plan.count)
+    ]
+
+
+def draw_location(rng: Random, code: str) -> VantageLocation:
+    access = rng.choices(tuple(SHARE_BY_ACCESS), tuple(SHARE_BY_ACCESS.values()))[0]
+    asn = HOSTING if access == "hosting" else rng.choice(MOBILE if access == "mobile" else FIXED)
+    return VantageLocation(code, rng.choice(REGIONS), asn, access)
+
+
+def _draw_vantage(
+    rng: Random, plan: CountryPlan, since_us: int, location: VantageLocation, number: int
+) -> WorldVantage:
+    name = f"{plan.code}-{number}"
+    prefix = f"{plan.code}-net-{number}"
+    if location.access == "mobile":  # shared by all of a carrier, in every region
+        prefix = f"{plan.code}-nat-{location.asn}-{rng.randrange(plan.pools)}"
+    ref = VantageRef(name, prefix, location, since_us - round(_draw_age_days(rng, plan) * DAY_US))
+    churn = plan.churn * math.exp(rng.gauss(0, plan.spread))
+    quiet = 0.1 if location.access == "hosting" else 1.0  # servers restart seldom; assumed
+    return WorldVantage(ref, min(48.0, churn * quiet), plan.retry_limit_s)
+
+
+def _draw_age_days(rng: Random, plan: CountryPlan) -> float:
+    """Draw how long a vantage is known; a quarter of the young ones for less than a day."""
+    if rng.random() >= plan.young_share:
+        return rng.uniform(14, 400)
+    return rng.uniform(0.05, 1) if rng.random() < 0.25 else rng.uniform(1, 14)
