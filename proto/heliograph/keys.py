@@ -22,6 +22,7 @@ RECEIPTS = b"heliograph receipts v1\0"
 CHARTER = b"heliograph charter v1\0"
 RENEWAL = b"heliograph renewal v1\0"
 VISITS = b"heliograph visits v1\0"
+FINGERPRINTS = b"heliograph fingerprints v1\0"
 ENROLLED = b"heliograph enrolled v1\0"
 CODE = b"heliograph code v1\0"  # derives a shared key, signs nothing
 BEACON = b"heliograph beacon v1\0"  # derives a shared key, signs nothing

@@ -10,6 +10,7 @@ from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.judge.fingerprints.library import ListSource
     from heliograph_collector.model.imported import ImportedResult
     from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.sources.ooni import Complaint
@@ -68,24 +69,21 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
 
 
 def judge_files(
-    paths: Sequence[Path], max_expanded: int | None = None, *, fingerprints: Path | None = None
+    paths: Sequence[Path], lists: "ListSource", max_expanded: int | None = None
 ) -> "Iterator[JudgedImport | Complaint]":
     """Judge each document of OONI files and folders by our own rules.
 
     Args:
+        lists: The imported lists that the judge uses beside the shipped ones.
         max_expanded: Bytes that are read of one file, unpacked.
-        fingerprints: Directory of imported lists; None: the shipped ones alone.
     """
-    from heliograph_collector.judge import judge as shipped_judge
     from heliograph_collector.judge.fingerprints.library import LIBRARY
     from heliograph_collector.judge.watching_judge import WatchingJudge
     from heliograph_collector.sources.ooni import judged_import
 
-    if fingerprints is not None:
-        LIBRARY.watch(fingerprints)
-        LIBRARY.refresh()
-    judge = WatchingJudge(fingerprints) if fingerprints else shipped_judge
-    return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
+    LIBRARY.watch(lists)
+    LIBRARY.refresh()
+    return judged_import.judge_files(paths, WatchingJudge(lists), max_expanded=max_expanded)
 
 
 class ImportKeeper:

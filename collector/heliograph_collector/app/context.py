@@ -11,6 +11,7 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
+from heliograph_collector.app.fingerprint_lists import adopt_plain_lists
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.errors import (
     CannotServeError,
@@ -93,6 +94,7 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
     try:
         password_file = find_password_file(config.data, config.password_file)
         renewal.renew_keys()
+        adopt_plain_lists(config.data, fleet, keyring, clock)
     except KeysError as error:
         raise CannotServeError(str(error)) from error
     return AppContext(

@@ -8,7 +8,7 @@ from heliograph.plan import Service
 from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.control import STALE_US, ControlContext
-from heliograph_collector.judge.fingerprints.imported_lists import DIRECTORY
+from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge.fingerprints.library import LIBRARY
 from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, VerdictChange, rejudge
 from heliograph_collector.store.store import Store, StoreError
@@ -33,7 +33,7 @@ async def rejudge_store(
 
     See `judge.rejudge`; `data` is the collector's directory.
     """
-    LIBRARY.watch(data / DIRECTORY)
+    LIBRARY.watch(SignedLists(data))
     LIBRARY.refresh()
     return await rejudge(
         store,

@@ -52,6 +52,7 @@ from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed, Method, build_method_rules
@@ -102,7 +103,7 @@ class JudgeRole:
         self.writer = StoreWriter(
             context.journal,
             store,
-            WatchingAssessor(assessor, context.config.data),
+            WatchingAssessor(assessor, SignedLists(context.config.data)),
             Pseudonyms(context.keyring.secret),
             clock=context.clock,
             expiry=context.expiry,

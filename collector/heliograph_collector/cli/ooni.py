@@ -87,12 +87,14 @@ class _ImportCount:
 
 
 def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKeeper | None") -> int:
+    from heliograph.clock import SystemClock
     from heliograph_collector.app.commands import judge_files
-    from heliograph_collector.judge.fingerprints.imported_lists import DIRECTORY
+    from heliograph_collector.app.fingerprint_lists import open_lists
 
     count = _ImportCount()
     pending: list[ImportedResult] = []
-    for result in judge_files(args.paths, args.max_expanded, fingerprints=config.data / DIRECTORY):
+    lists = open_lists(config, SystemClock())
+    for result in judge_files(args.paths, lists, args.max_expanded):
         if not result.is_readable:
             count.left_out += 1
             _print_complaint(result.path, result.line, result.reason)

@@ -102,12 +102,14 @@ async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) ->
     from heliograph.services import load_services
     from heliograph.yaml_document import YamlError
     from heliograph_collector.app.commands import build_store
+    from heliograph_collector.app.fingerprint_lists import open_lists
     from heliograph_collector.app.rejudge import rejudge_store
 
     try:
         services = load_services(config.services_file)
     except YamlError as error:
         raise CommandError(str(error)) from error
+    open_lists(config, SystemClock())
     store = build_store(config)
     await _open_store(store.open)
     try:

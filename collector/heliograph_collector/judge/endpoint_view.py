@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 from heliograph.address import enclosing_network
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Http, Observation
+from heliograph.observation import Http, Observation, Tcp, Udp
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
     OPERATION_DEPTH,
@@ -52,14 +52,17 @@ class ConnectionAttempt:
     steps: tuple[ObservedStep, ...]
 
     @cached_property
-    def address(self) -> str:
+    def _end(self) -> Tcp | Udp | None:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
-        return next((canonicalize(end.address) for end in ends if end), "")
+        return next((end for end in ends if end), None)
+
+    @cached_property
+    def address(self) -> str:
+        return canonicalize(self._end.address) if self._end else ""
 
     @cached_property
     def port(self) -> int:
-        ends = (s.observation.tcp or s.observation.udp for s in self.steps)
-        return next((end.port for end in ends if end), 0)
+        return self._end.port if self._end else 0
 
     @cached_property
     def is_ipv6(self) -> bool:
@@ -110,7 +113,10 @@ class EndpointView:
 
     @cached_property
     def other_lookups(self) -> tuple[ObservedStep, ...]:
-        return tuple(s for s in self.lookups if s not in self.own_lookups)
+        own = self.own_lookups
+        return (
+            tuple(s for s in self.lookups if s not in own) if len(own) < len(self.lookups) else ()
+        )
 
     @cached_property
     def own_addresses(self) -> frozenset[str]:
@@ -173,17 +179,22 @@ class EndpointView:
     @cached_property
     def own_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Return attempts to addresses that the vantage's programs would have used."""
-        attempts = tuple(a for a in self.attempts if a not in self.validations)
+        validations = self.validations
+        attempts = self.attempts
+        if validations:
+            attempts = tuple(a for a in attempts if a not in validations)
         if not self.lookups and not self.control_asked_system:
             return attempts
-        unnamed = {""} if self.addresses_optional else set()
-        return tuple(a for a in attempts if a.address in self.own_addresses | unnamed)
+        addresses = self.own_addresses | {""} if self.addresses_optional else self.own_addresses
+        return tuple(a for a in attempts if a.address in addresses)
 
     @cached_property
     def other_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Return attempts to addresses that only another resolver or the control gave."""
         own = (*self.own_attempts, *self.validations)
-        return tuple(a for a in self.attempts if a not in own)
+        return (
+            tuple(a for a in self.attempts if a not in own) if len(own) < len(self.attempts) else ()
+        )
 
     @cached_property
     def passed_operations(self) -> frozenset[Operation]:
@@ -191,7 +202,7 @@ class EndpointView:
         looked_up = {Operation.RESOLVE} if self.lookups and self.is_resolved else set()
         return frozenset(steps | looked_up)
 
-    @property
+    @cached_property
     def depth(self) -> int:
         return max(
             (OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations), default=0
@@ -212,7 +223,7 @@ class EndpointView:
                     return step, step.observation.http
         return None
 
-    @property
+    @cached_property
     def failures(self) -> frozenset[Failure]:
         steps = (*self.lookups, *(s for a in self.attempts for s in a.steps))
         return frozenset(s.observation.failure for s in steps if s.observation.failure is not None)

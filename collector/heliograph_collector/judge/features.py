@@ -23,7 +23,7 @@ from heliograph_collector.judge.endpoint_view import (
     ObservedStep,
     collect_addresses,
 )
-from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, OPERATION_DEPTH
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
@@ -169,9 +169,14 @@ def _find_vantage_features(comparison_input: ComparisonInput) -> Iterator[Featur
         yield Feature.NO_STEPS
     if Failure.INTERRUPTED in vantage.failures:
         yield Feature.INTERRUPTED
-    ipv6_indices = {s.index for a in vantage.attempts if a.is_ipv6 for s in a.steps}
-    if any(s.is_local and s.index not in ipv6_indices for s in _list_steps(vantage)):
+    if not vantage.failures.isdisjoint(LOCAL_FAILURES) and _has_local_failure(vantage):
         yield Feature.LOCAL_FAILURE
+
+
+def _has_local_failure(vantage: EndpointView) -> bool:
+    """Return whether the vantage's own system failed in a step that is not of IPv6."""
+    ipv6_indices = {s.index for a in vantage.attempts if a.is_ipv6 for s in a.steps}
+    return any(s.is_local and s.index not in ipv6_indices for s in _list_steps(vantage))
 
 
 def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
@@ -267,13 +272,11 @@ def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterato
 
 
 def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
-    steps = [
-        s
-        for s in _list_steps(vantage)
-        if s.has_succeeded and s.operation in vantage.passed_operations
-    ]
+    passed = vantage.passed_operations
+    steps = [s for s in _list_steps(vantage) if s.has_succeeded and s.operation in passed]
     depths = [OPERATION_DEPTH.get(s.operation, 0) for s in steps]
-    return tuple(s.index for s, depth in zip(steps, depths, strict=True) if depth == max(depths))
+    deepest = max(depths, default=0)
+    return tuple(s.index for s, depth in zip(steps, depths, strict=True) if depth == deepest)
 
 
 def _list_steps(view: EndpointView) -> list[ObservedStep]:

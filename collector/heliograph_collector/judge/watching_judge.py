@@ -1,12 +1,10 @@
-"""The judge with the operator's lists of fingerprints, in processes that watch a directory."""
+"""The judge with the operator's lists of fingerprints, in processes that watch their source."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from heliograph_collector.judge import judge
-from heliograph_collector.judge.fingerprints.imported_lists import DIRECTORY
-from heliograph_collector.judge.fingerprints.library import LIBRARY
+from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
 from heliograph_collector.judge.writer import BlockAssessor
 from heliograph_collector.model.records import (
     ControlView,
@@ -18,20 +16,20 @@ from heliograph_collector.model.records import (
 
 @dataclass(frozen=True, slots=True)
 class WatchingJudge:
-    """Judge that uses the lists of a directory; it may be sent to another process."""
+    """Judge that uses the lists of a source; it may be sent to another process."""
 
-    directory: Path
+    lists: ListSource
 
     def __call__(self, record: ReceivedMeasurement, control: ControlView, /) -> tuple[Verdict, ...]:
-        LIBRARY.watch(self.directory)
+        LIBRARY.watch(self.lists)
         return judge(record, control)
 
 
 class WatchingAssessor:
     """Assessor that takes up changed lists before each block of measurements."""
 
-    def __init__(self, assessor: BlockAssessor, data: Path) -> None:
-        LIBRARY.watch(data / DIRECTORY)
+    def __init__(self, assessor: BlockAssessor, lists: ListSource) -> None:
+        LIBRARY.watch(lists)
         self._assessor = assessor
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from pathlib import Path
+from typing import Protocol
 
 from heliograph.observation import Dns, Http
 from heliograph_collector.judge.fingerprints.fingerprint import (
@@ -24,7 +25,6 @@ from heliograph_collector.judge.fingerprints.list_reader import (
     SUFFIXES,
     FingerprintError,
     parse_list,
-    read_list,
 )
 from heliograph_collector.judge.fingerprints.page_text import PageText
 
@@ -118,13 +118,26 @@ class FingerprintIndex:
         return next((f for f in self.issuers if _names_issuer(f, name)), None)
 
 
+class ListSource(Protocol):
+    """Where verified lists come from; it may be sent to another process."""
+
+    def read_stamp(self) -> object:
+        """Return a value that changes with the lists. Raises OSError."""
+        ...
+
+    def read_lists(self) -> Iterator[tuple[str, bytes]]:
+        """Yield names and contents of lists. Raises OSError."""
+        ...
+
+
 class FingerprintLibrary:
     """Index that is replaced as a whole, so that a judging thread never sees half of one."""
 
     def __init__(self) -> None:
         self._index: FingerprintIndex | None = None
-        self._directory: Path | None = None
-        self._stamp: tuple[tuple[str, int, int], ...] = ()
+        self._source: ListSource | None = None
+        self._stamp: object = None
+        self._has_failed = False  # logged once, until the source answers again
 
     @property
     def index(self) -> FingerprintIndex:
@@ -133,24 +146,33 @@ class FingerprintLibrary:
             self._index = FingerprintIndex(load_shipped())
         return self._index
 
-    def watch(self, directory: Path) -> None:
-        """Use the directory's lists from now on."""
-        if directory == self._directory:
+    def watch(self, source: ListSource) -> None:
+        """Use the lists of a source from now on."""
+        if source == self._source:
             return
-        self._directory = directory
-        if self._stamp:  # the lists of another directory
+        self._source = source
+        if self._stamp is not None:  # the lists of another source
             self._index = None
-            self._stamp = ()
+            self._stamp = None
         self.refresh()
 
     def refresh(self) -> None:
-        """Reload the lists if a file changed; a bad file is logged and left out."""
-        if self._directory is None:
+        """Reload the lists if they changed; a bad one is logged and left out.
+
+        While the source does not answer, the lists that were read last stay in use.
+        """
+        if self._source is None:
             return
-        stamp = _read_stamp(self._directory)
-        if stamp != self._stamp:
-            self._stamp = stamp
-            self._index = FingerprintIndex((*load_shipped(), *_load_imported(self._directory)))
+        try:
+            stamp = self._source.read_stamp()
+            if stamp != self._stamp:
+                self._index = FingerprintIndex((*load_shipped(), *_parse_lists(self._source)))
+                self._stamp = stamp
+            self._has_failed = False
+        except OSError as error:
+            if not self._has_failed:
+                _LOG.error("The imported lists cannot be read now, those in use stay: %s", error)
+            self._has_failed = True
 
 
 def load_shipped() -> tuple[FingerprintList, ...]:
@@ -165,26 +187,18 @@ def load_shipped() -> tuple[FingerprintList, ...]:
 
 
 def list_files(directory: Path) -> Sequence[Path]:
-    """List the imported files, sorted by name."""
+    """List the files of lists in a directory, sorted by name."""
     if not directory.is_dir():
         return ()
     return sorted(p for p in directory.iterdir() if p.name.endswith(SUFFIXES))[:MAX_LISTS]
 
 
-def _load_imported(directory: Path) -> Iterable[FingerprintList]:
-    for path in list_files(directory):
+def _parse_lists(source: ListSource) -> Iterable[FingerprintList]:
+    for name, content in source.read_lists():
         try:
-            yield FingerprintList(path.name, read_list(path))
-        except (FingerprintError, OSError) as error:
+            yield FingerprintList(name, parse_list(name, content))
+        except FingerprintError as error:
             _LOG.error("A list of fingerprints is left out: %s", error)
-
-
-def _read_stamp(directory: Path) -> tuple[tuple[str, int, int], ...]:
-    try:
-        stats = [(path.name, path.stat()) for path in list_files(directory)]
-    except OSError:  # removed in between; the next call reads again
-        return ()
-    return tuple((name, stat.st_mtime_ns, stat.st_size) for name, stat in stats)
 
 
 def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:

@@ -5,7 +5,7 @@ JSON is a list of objects with the same keys, or one object a line; Censored Pla
 `fingerprint` and `pattern` are read too.
 
 Example:
-    fingerprints = read_list(Path("fingerprints_http.csv"))
+    fingerprints = parse_list("fingerprints_http.csv", content)
 """
 
 import csv
@@ -66,13 +66,6 @@ _MEASURED_ON = re.compile(r"/measurement/(\d{4})(\d{2})(\d{2})T")
 
 class FingerprintError(ValueError):
     """Error in a list; the message names the file, the line and the column."""
-
-
-def read_list(path: Path) -> tuple[Fingerprint, ...]:
-    """Read a list of fingerprints. Raises FingerprintError; OSError if it cannot be read."""
-    with path.open("rb") as file:
-        content = file.read(MAX_BYTES + 1)
-    return parse_list(path.name, content)
 
 
 def parse_list(name: str, content: bytes) -> tuple[Fingerprint, ...]:

@@ -60,7 +60,9 @@ class Steps:
     _indexed_list: list[Observation] | None = None
 
     def add(self, observation: Observation, parent: int | None = None) -> int:
-        self.observations.append(replace(observation, endpoint=self.label, parent=parent))
+        if observation.endpoint != self.label or observation.parent != parent:
+            observation = replace(observation, endpoint=self.label, parent=parent)
+        self.observations.append(observation)
         return len(self.observations) - 1
 
     def add_all(self, observations: Iterable[Observation]) -> None:
@@ -100,6 +102,8 @@ def build_step(
     row: Row,
     failure_code: Failure | None,
     *,
+    endpoint: str = "",
+    parent: int | None = None,
     dns: Dns | None = None,
     tcp: Tcp | None = None,
     tls: Tls | None = None,
@@ -112,6 +116,8 @@ def build_step(
         started_us=started_us,
         duration_us=max(0, row.t - started_us),
         failure=failure_code,
+        parent=parent,
+        endpoint=endpoint,
         dns=dns,
         tcp=tcp,
         tls=tls,
@@ -223,13 +229,16 @@ def _parse_answers(row: QueryRow) -> tuple[DnsAnswer, ...]:
     return tuple(answers)
 
 
-def parse_connect(row: ConnectRow) -> Observation:
+def parse_connect(row: ConnectRow, endpoint: str = "", parent: int | None = None) -> Observation:
     failure_code = row.status.failure
     if failure_code is None and row.status.success is False:
         failure_code = Failure.UNKNOWN_FAILURE
     if failure_code is Failure.EOF_ERROR:
         failure_code = Failure.CONNECTION_RESET  # the connection ended before it was established
-    return build_step(Operation.CONNECT, row, failure_code, tcp=Tcp(address=row.ip, port=row.port))
+    tcp = Tcp(address=row.ip, port=row.port)
+    return build_step(
+        Operation.CONNECT, row, failure_code, endpoint=endpoint, parent=parent, tcp=tcp
+    )
 
 
 def parse_handshake(row: HandshakeRow, *, trusted: bool) -> Observation:

@@ -82,10 +82,9 @@ class _StepBuilder:
             self._add_request(request)
 
     def _add_connect(self, row: ConnectRow) -> None:
-        observation = archival.parse_connect(row)
-        assert observation.tcp is not None  # noqa: S101 parse_connect sets it
-        index = self._steps.add(observation, self._steps.find_lookup(observation.tcp.address))
-        self._index_step(row, (observation.tcp.address, observation.tcp.port), index)
+        parent = self._steps.find_lookup(row.ip)
+        index = self._steps.add(archival.parse_connect(row, self._steps.label, parent), parent)
+        self._index_step(row, (row.ip, row.port), index)
 
     def _add_handshake(self, row: HandshakeRow) -> None:
         end = archival.split_endpoint(row.address)

@@ -1,13 +1,16 @@
 """Lists of fingerprints: OONI's files as they are, errors with their place, import and counts."""
 
 import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from heliograph.observation import Dns, DnsAnswer, Http
+from heliograph_collector.cli import main
 from heliograph_collector.judge.fingerprints import Scope
-from heliograph_collector.judge.fingerprints.imported_lists import import_list, summarize_lists
 from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
 from heliograph_collector.judge.fingerprints.list_reader import (
     MAX_ROWS,
@@ -112,36 +115,54 @@ def test_an_error_names_its_place(name: str, content: str | bytes, place: str) -
     assert "\n" not in str(caught.value)
 
 
-def test_import_replaces_a_list_and_a_bad_one_changes_nothing(tmp_path: Path) -> None:
-    directory = tmp_path / "data" / "fingerprints"
+def test_import_replaces_a_list_and_a_bad_one_changes_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*words: str) -> tuple[int, list[dict[str, Any]], str]:
+        code = main(["fingerprints", *words, "--json", "--data", str(tmp_path / "data")])
+        output = capsys.readouterr()
+        return code, json.loads(output.out or "[]"), output.err
+
     source = tmp_path / "fingerprints_http.csv"
     source.write_text(HEAD + ROWS)
-    summary = import_list(source, directory)
-    assert (summary.name, summary.fingerprints, summary.unusable) == (source.name, 8, 1)
-    assert summary.scopes["provider"] == 2
-    assert summary.years == {"2020": 1, "unknown": 7}
-    stored = directory / source.name
-    assert stored.stat().st_mode & 0o077 == 0
+    _, (summary,), _ = run("import", str(source))
+    assert (summary["name"], summary["fingerprints"], summary["unusable"]) == (source.name, 8, 1)
+    assert summary["scopes"]["provider"] == 2
+    assert summary["years"] == {"2020": 1, "unknown": 7}
 
     source.write_text(HEAD + "x,who,,body,full,y,5,,,,\n")
-    with pytest.raises(FingerprintError):
-        import_list(source, directory)
-    assert stored.read_text() == HEAD + ROWS
+    assert run("import", str(source))[0] == 1
+    assert run("list")[1][-1] == summary
 
     lines = tmp_path / "fingerprints_http.jsonl"
     lines.write_text('{"name": "x", "location_found": "body", "pattern": "blocked.example"}')
-    import_list(lines, directory)
-    assert [path.name for path in directory.iterdir()] == [lines.name], "the same list, once"
-    assert summarize_lists(directory)[-1].fingerprints == 1
-    with pytest.raises(FingerprintError, match="name"):
-        import_list(lines, directory, "../../etc/passwd")
+    run("import", str(lines))
+    imported = [s for s in run("list")[1] if s["bundle"]]
+    assert [(s["name"], s["fingerprints"]) for s in imported] == [(lines.name, 1)], "once"
+    code, _, error = run("import", str(lines), "--name", "../../etc/passwd")
+    assert code == 1
+    assert "name" in error
 
 
-def test_a_watched_directory_is_taken_up_and_a_bad_file_left_out(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
+@dataclass
+class HandLists:
+    """Lists that a test holds."""
+
+    lists: dict[str, str] = field(default_factory=dict)
+
+    def read_stamp(self) -> object:
+        return tuple(self.lists)
+
+    def read_lists(self) -> Iterator[tuple[str, bytes]]:
+        return ((name, content.encode()) for name, content in self.lists.items())
+
+
+def test_a_watched_source_is_taken_up_and_a_bad_list_left_out(
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
     library = FingerprintLibrary()
-    library.watch(tmp_path)
+    source = HandLists()
+    library.watch(source)
     page = Http(method="GET", url=PAGE.url, status=302, location="http://blocked.isp.example/")
     dns = Dns(
         engine="system",
@@ -151,8 +172,7 @@ def test_a_watched_directory_is_taken_up_and_a_bad_file_left_out(
         answers=(DnsAnswer(type="A", data="192.0.2.9"),),
     )
     assert library.index.find_page(page) is None
-    (tmp_path / "new.csv").write_text(HEAD + ROWS)
-    (tmp_path / "bad.csv").write_text("name\n")
+    source.lists |= {"new.csv": HEAD + ROWS, "bad.csv": "name\n"}
     library.refresh()
     found = library.index.find_page(page)
     assert found is not None
@@ -161,7 +181,7 @@ def test_a_watched_directory_is_taken_up_and_a_bad_file_left_out(
     assert answer is not None
     assert answer.name == "x.j"
     assert "bad.csv:1" in caplog.text
-    library.watch(tmp_path / "elsewhere")
+    library.watch(HandLists())
     assert library.index.find_page(page) is None
 
 
