@@ -215,8 +215,8 @@ def test_what_is_changed_in_the_file_is_left_out(
     two.publish("own", "operator")
     assert two.lines() == {"taken", "own"}
     with sqlite3.connect(two.folder / "operator" / "fleet.db") as db:
-        swap = "UPDATE fingerprint_bundles SET signed = CAST(replace(signed, 'signatures\":[\"', ?) AS BLOB)"
-        db.execute(swap, ('signatures":["AAAA',))
+        swap = "CAST(replace(signed, 'signatures\":[\"', 'signatures\":[\"AAAA') AS BLOB)"
+        db.execute(f"UPDATE fingerprint_bundles SET signed = {swap}")
     assert two.lines() == set()
     assert caplog.text.count("must be imported again") == 2
     assert two.publish("again", "operator").exists()
