@@ -69,21 +69,24 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
 
 
 def judge_files(
-    paths: Sequence[Path], lists: "ListSource", max_expanded: int | None = None
+    paths: Sequence[Path], lists: "ListSource | None" = None, max_expanded: int | None = None
 ) -> "Iterator[JudgedImport | Complaint]":
     """Judge each document of OONI files and folders by our own rules.
 
     Args:
-        lists: The imported lists that the judge uses beside the shipped ones.
+        lists: The imported lists that the judge uses beside the shipped ones, if any.
         max_expanded: Bytes that are read of one file, unpacked.
     """
+    from heliograph_collector.judge import judge as shipped_judge
     from heliograph_collector.judge.fingerprints.library import LIBRARY
     from heliograph_collector.judge.watching_judge import WatchingJudge
     from heliograph_collector.sources.ooni import judged_import
 
-    LIBRARY.watch(lists)
-    LIBRARY.refresh()
-    return judged_import.judge_files(paths, WatchingJudge(lists), max_expanded=max_expanded)
+    if lists is not None:
+        LIBRARY.watch(lists)
+        LIBRARY.refresh()
+    judge = WatchingJudge(lists) if lists else shipped_judge
+    return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
 
 
 class ImportKeeper:
