@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 from operator import attrgetter
 from typing import Protocol
 
-from heliograph.units import MINUTE_US, SECOND_US
-from heliograph_collector.detect.blocking.detector import detect_blocking
+from heliograph.units import DAY_US, MINUTE_US, SECOND_US
+from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.signal_reader import read_stored_votes
 from heliograph_collector.detect.stats.voting import VoteCount
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState, carry_ids
@@ -24,12 +24,12 @@ _BIN_US = _BIN_S * SECOND_US
 _FRESH_S = int(THRESHOLDS.fresh_s)
 
 SETTLE_US = 30 * SECOND_US  # from the first late vote, because late votes come together; assumed
-MAX_WINDOW_US = 48 * 3_600 * SECOND_US  # assumed
+MAX_WINDOW_US = 30 * DAY_US  # an agent offline for longer explains no incident of today; assumed
+_PIECE_US = 6 * 3_600 * SECOND_US  # of a window in one query, which bounds memory; assumed
 LEAD_US = 1_800 * SECOND_US  # an incident nearer to the start may have begun before; assumed
 AFTER_US = 6 * 3_600 * SECOND_US  # an incident may last beyond the last late vote; assumed
 MIN_FAILING = 3  # vantages that fail in the late votes …; assumed
 FAILING_SHARE = 0.2  # … and their share, below which no block is likely; assumed
-MIN_WINDOW_US = 3_600 * SECOND_US  # a shorter window shows nothing; assumed
 
 
 @dataclass(slots=True)
@@ -65,14 +65,20 @@ class ReopenedWindow:
             _is_same_service(i, self) and _overlaps_window(i, since_us, until_us) for i in incidents
         )
 
-    def bounds(self, closed_us: int) -> tuple[int, int]:
+    def bounds(self, closed_us: int, incidents: Iterable[Incident] = ()) -> tuple[int, int]:
         """Return whole minutes around the late votes, up to the last closed bin.
 
-        A window longer than `MAX_WINDOW_US` keeps its newest part.
+        An ongoing incident lies in the window with its beginning, because the window's detector
+        must see it begin to see it end. A window longer than `MAX_WINDOW_US` keeps its newest part.
         """
         until_us = min(self.until_us + AFTER_US, closed_us) // MINUTE_US * MINUTE_US
-        since_us = max(self.since_us - 2 * LEAD_US, until_us - MAX_WINDOW_US)
-        return since_us // MINUTE_US * MINUTE_US, until_us
+        begun_us = [
+            incident.started.earliest_us
+            for incident in incidents
+            if _is_same_service(incident, self) and incident.closed_us is None
+        ]
+        since_us = min([self.since_us, *begun_us]) - 2 * LEAD_US
+        return max(since_us, until_us - MAX_WINDOW_US) // MINUTE_US * MINUTE_US, until_us
 
 
 class LateVotes:
@@ -133,12 +139,17 @@ def find_amendments(
     window: ReopenedWindow,
     since_us: int,
     until_us: int,
+    *,
+    is_current: bool = False,
 ) -> dict[str, Incident]:
     """Return amended incidents by published id, from a window that was detected again.
 
     A new incident must begin at least `LEAD_US` after the start of the window and end in it,
     because the window does not show other beginnings and ends. A published incident inside the
     window that the complete data do not show is withdrawn.
+
+    Args:
+        is_current: The window reaches the last closed bin: what is open at its end is ongoing.
     """
     known_incidents = [
         i
@@ -152,7 +163,7 @@ def find_amendments(
         for i in renamed
         if i.started.earliest_us >= since_us + LEAD_US
         and i.confirmed_us is not None
-        and (i.id in known_ids or i.state is IncidentState.CLOSED)
+        and (i.id in known_ids or is_current or i.state is IncidentState.CLOSED)
     }
     shown_ids = {i.id for i in renamed}
     for incident in known_incidents:
@@ -170,21 +181,46 @@ def find_amendments(
 def apply_amendments(
     live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
 ) -> list[Incident]:
-    """Return the amended live incidents, and amendments that were missed live."""
-    amended_incidents = [
-        _amend_incident(incident, amendments_by_id.get(incident.id)) for incident in live
-    ]
+    """Return the amended live incidents, and amendments that were missed live.
+
+    A missed one that the live detector meanwhile sees as well gives it its beginning.
+    """
     ids = {incident.id for incident in live}
     missed = [i for name, i in amendments_by_id.items() if name not in ids]
+    amended_incidents = [
+        _amend_incident(incident, amendments_by_id.get(incident.id) or _find_same(incident, missed))
+        for incident in live
+    ]
     return amended_incidents + [
         m for m in missed if not any(m.overlaps(i) for i in amended_incidents)
     ]
+
+
+def close_amendments(
+    live: Sequence[Incident], amendments_by_id: Mapping[str, Incident]
+) -> dict[str, Incident]:
+    """Return ongoing amendments that the live detector saw end, with that end."""
+    closed_by_id = {}
+    for name, amendment in amendments_by_id.items():
+        incident = _find_same(amendment, live) if amendment.closed_us is None else None
+        if incident is not None and incident.closed_us is not None:
+            closed_by_id[name] = replace(
+                amendment, state=incident.state, ended=incident.ended, closed_us=incident.closed_us
+            )
+    return closed_by_id
+
+
+def _find_same(incident: Incident, others: Iterable[Incident]) -> Incident | None:
+    return next((other for other in others if other.overlaps(incident)), None)
 
 
 def _amend_incident(incident: Incident, amendment: Incident | None) -> Incident:
     if amendment is None:
         return incident
     is_over = incident.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN)
+    if amendment.id != incident.id:
+        begins_earlier = amendment.started.earliest_us < incident.started.earliest_us
+        return replace(incident, started=amendment.started) if begins_earlier else incident
     if is_over and amendment.state in (IncidentState.CLOSED, IncidentState.WITHDRAWN):
         return amendment
     return replace(incident, started=amendment.started)
@@ -228,48 +264,64 @@ async def reevaluate(
     reopened: ReopenedWindow,
     window: tuple[int, int],
     incidents: Sequence[Incident],
+    closed_us: int,
 ) -> dict[str, Incident]:
     """Detect a past window again with all data; return amendments. Raises StoreError.
 
-    A window with too many rows for one query is cut to its newest half.
+    The window is read piece by piece. A piece with too many rows for one query is halved, down to
+    one bin.
     """
     since_us, until_us = window
-    while until_us - since_us >= MIN_WINDOW_US:
+    past = _PastDetector(reopened.service, since_us)
+    piece_us = _PIECE_US
+    while past.until_us < until_us:
+        end_us = min(past.until_us + piece_us, until_us)
         try:
             stored_votes = await history.opinions(
-                reopened.service, reopened.country, since_us, until_us
+                reopened.service, reopened.country, past.until_us, end_us
             )
             world_tallies = await history.world_tally(
-                reopened.service, reopened.country, since_us, until_us, _BIN_S, fresh_s=_FRESH_S
+                reopened.service, reopened.country, past.until_us, end_us, _BIN_S, fresh_s=_FRESH_S
             )
         except TooMuchError:
-            since_us += (until_us - since_us) // 2 // _BIN_US * _BIN_US
+            if piece_us <= _BIN_US:
+                raise
+            piece_us = max(_BIN_US, piece_us // 2 // _BIN_US * _BIN_US)
             continue
-        bounds = (since_us, until_us)
-        return await asyncio.to_thread(
-            _detect_amendments, stored_votes, world_tallies, reopened, bounds, incidents
-        )
-    return {}
+        await asyncio.to_thread(past.read_piece, stored_votes, world_tallies, end_us)
+    is_current = until_us >= closed_us // MINUTE_US * MINUTE_US
+    reevaluated = past.detector.incidents()
+    return find_amendments(
+        incidents, reevaluated, reopened, since_us, until_us, is_current=is_current
+    )
 
 
-def _detect_amendments(
-    stored_votes: Sequence[StoredVote],
-    world_tallies: Sequence[WorldTally],
-    reopened: ReopenedWindow,
-    window: tuple[int, int],
-    incidents: Sequence[Incident],
-) -> dict[str, Incident]:
-    counts = {t.start_us: VoteCount(t.good + t.bad, t.bad) for t in world_tallies}
-    votes = read_stored_votes(stored_votes, reopened.service)
-    reevaluated = detect_blocking(votes, *window, world=_StoredWorld(counts))
-    return find_amendments(incidents, reevaluated, reopened, *window)
+class _PastDetector:
+    """A detector of a past window, which reads it piece by piece."""
+
+    def __init__(self, service: str, since_us: int) -> None:
+        self._service = service
+        self._world = _StoredWorld({})
+        self.detector = BlockingDetector(since_us, world=self._world)
+        self.until_us = since_us
+
+    def read_piece(
+        self, stored_votes: Sequence[StoredVote], tallies: Sequence[WorldTally], end_us: int
+    ) -> None:
+        self._world.counts = {t.start_us: VoteCount(t.good + t.bad, t.bad) for t in tallies}
+        votes = sorted(read_stored_votes(stored_votes, self._service), key=attrgetter("at_us"))
+        for vote in votes:
+            self.detector.close_bins(vote.at_us // _BIN_US * _BIN_US)
+            self.detector.add_vote(vote)
+        self.detector.close_bins(end_us)
+        self.until_us = end_us
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _StoredWorld:
     """Votes of the other countries in the store, by the start of their bin."""
 
-    counts: Mapping[int, VoteCount]
+    counts: dict[int, VoteCount]
 
     def count_bin(self, end_us: int) -> VoteCount:
         return self.counts.get(end_us - _BIN_US, VoteCount())

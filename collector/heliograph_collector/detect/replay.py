@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from operator import attrgetter, itemgetter
 from statistics import median
 
-from heliograph.units import HOUR_US, SECOND_US
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import detect_blocking
 from heliograph_collector.detect.engine import CLOSE_US, RECOVERY_CHECK_US, DetectorEngine
 from heliograph_collector.detect.late_data import LateVotes, apply_amendments, find_amendments
@@ -117,7 +117,8 @@ class _LiveReplay:
         window = self._late.pop_due(self._now_us, incidents)
         if window is None:
             return
-        since_us, until_us = window.bounds(self.engine.blocking.since_us)
+        closed_us = self.engine.blocking.since_us
+        since_us, until_us = window.bounds(closed_us, incidents)
         votes = [
             vote for vote in self._read_votes[window.service] if since_us <= vote.at_us < until_us
         ]
@@ -126,7 +127,14 @@ class _LiveReplay:
             for incident in detect_blocking(votes, since_us, until_us)
             if incident.scope.country == window.country
         ]
-        self._amendments |= find_amendments(incidents, reevaluated, window, since_us, until_us)
+        self._amendments |= find_amendments(
+            incidents,
+            reevaluated,
+            window,
+            since_us,
+            until_us,
+            is_current=until_us >= closed_us // MINUTE_US * MINUTE_US,
+        )
 
 
 def _split_sparse(votes: Sequence[TimedVote]) -> tuple[list[ServiceVote], list[TimedVote]]:

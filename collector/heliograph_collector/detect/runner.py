@@ -5,15 +5,16 @@ The state is saved every hour; a restart resumes there and reads the rows since.
 
 import asyncio
 import logging
-from collections.abc import Iterator, Sequence
-from operator import attrgetter
+from collections.abc import Sequence
 from typing import Protocol
 
-from prometheus_client import CollectorRegistry, Gauge
+from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from heliograph.clock import Clock
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.clock_lead import GAP_REASON, ClockLead
+from heliograph_collector.detect.coverage_gaps import CoverageRecord
+from heliograph_collector.detect.judge_lag import JudgeLag
 from heliograph_collector.detect.late_data import LateVotes, ReopenedWindow, VoteHistory, reevaluate
 from heliograph_collector.detect.recovery import RecoveredVotes
 from heliograph_collector.detect.signal_reader import read_votes
@@ -113,13 +114,17 @@ class DetectorRunner:
         self._evaluated_through = 0  # … and at the last evaluation
         self._position_holders: Sequence[PositionHolder] = ()
         self._is_recovered = False  # the previous process's buffered verdicts were replayed
-        self._past_gaps: tuple[CoverageGap, ...] = ()  # ended gaps at the last evaluation …
-        self._current_gaps: tuple[tuple[int, str, str], ...] = ()  # … and open ones
-        self._has_evaluated = False
+        self._coverage = CoverageRecord()
+        self._judge_lag = JudgeLag(clock.wall_us())
         self._problem = ""
         self._last_step_us = clock.monotonic_us()
         self._lag_s = 0.0
         self._clock_lead = ClockLead()
+        self._late_votes = Counter(
+            "heliograph_late_votes",
+            "Votes that came too late for their minute, and reopen it.",
+            registry=registry,
+        )
         self._incident_gauge = Gauge(
             "heliograph_incidents", "Incidents by state.", ("state",), registry=registry
         )
@@ -128,6 +133,11 @@ class DetectorRunner:
             "How old the journal's oldest row is that the detectors have not read.",
             registry=registry,
         )
+        Gauge(
+            "heliograph_judge_lag_seconds",
+            "How long the oldest result has waited to be judged.",
+            registry=registry,
+        ).set_function(self._measure_judge_lag_s)
         self._count_incidents()
 
     @property
@@ -142,23 +152,27 @@ class DetectorRunner:
             sentences.append(f"The detectors have not looked for {idle_s} s: they are stuck.")
         if self._lag_s > _LAG_S:
             sentences.append(f"The detectors are {self._lag_s:.0f} s behind the journal.")
-        return [*sentences, *self._clock_lead.problems()]
+        return [*sentences, *self._judge_lag.problems(), *self._clock_lead.problems()]
+
+    def _measure_judge_lag_s(self) -> float:
+        return self._judge_lag.lag_us / SECOND_US
 
     def on_block(self, block: Block) -> None:
-        """Buffer the votes of a block; drop the oldest above the limit."""
+        """Buffer the votes of a block; the oldest above the limit count as late ones."""
         self._pending_votes.extend(read_votes(block.judged, services=self._services))
+        for vote in self._pending_votes[:-_MAX_PENDING_VOTES]:
+            self._add_late_vote(vote, self._clock.wall_us())
         del self._pending_votes[:-_MAX_PENDING_VOTES]
         self._received_through = block.last
+        self._judge_lag.note_judged(block.last)
+
+    def _add_late_vote(self, vote: ServiceVote, now_us: int) -> None:
+        self._late_votes.inc()
+        self._late_data.add(vote, now_us, self._evaluated_through)
 
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         """List coverage gaps, oldest first; `until_us` None: still open."""
-        coverage_gaps = [
-            coverage_gap
-            for _, coverage_gap in self._iter_gaps()
-            if coverage_gap.since_us < until_us
-            and (coverage_gap.until_us is None or coverage_gap.until_us > since_us)
-        ]
-        return sorted(coverage_gaps, key=attrgetter("since_us", "country"))
+        return self._coverage.list_gaps(since_us, until_us)
 
     async def run(self) -> None:
         """Run until cancelled."""
@@ -168,11 +182,16 @@ class DetectorRunner:
             group.create_task(self._recheck_loop())
 
     async def restore_state(self) -> None:
-        """Resume from the checkpoint. Raises OSError."""
+        """Resume from the checkpoint. Raises OSError, JournalError."""
         async with self._lock:
             last = self._journal.position
             now_us = self._clock.wall_us()
             await asyncio.to_thread(self._state.resume_from_checkpoint, last, now_us)
+            oldest_rows = await self._journal.read(0, 1)
+            oldest_us = oldest_rows[0].received_us if oldest_rows else now_us
+            self._coverage.began_us = await asyncio.to_thread(
+                self._state.find_beginning, min(oldest_us, now_us)
+            )
 
     async def advance(self) -> bool:
         """Read rows; if all are read, evaluate and publish. Return whether all are read.
@@ -186,6 +205,10 @@ class DetectorRunner:
             if rows:
                 await asyncio.to_thread(self._state.read_rows, rows)
                 self._clock_lead.note_row(max(row.received_us for row in rows))
+                self._judge_lag.note_rows(rows)
+            judging_gap = self._judge_lag.update(now_us)
+            if judging_gap is not None:
+                self._state.detectors.coverage.spells.append(judging_gap)
             if rows and rows[-1].position < last:
                 self._set_lag((now_us - rows[-1].received_us) / 1e6)
                 return False
@@ -200,7 +223,7 @@ class DetectorRunner:
                 self._pending_votes = pending_votes + self._pending_votes
                 raise
             for vote in late_votes:
-                self._late_data.add(vote, now_us, self._evaluated_through)
+                self._add_late_vote(vote, now_us)
             await self._end_clock_lead(now_us)
             self._publish_entries(await asyncio.to_thread(self._state.write_entries, now_us))
             await asyncio.to_thread(self._save_position, self._evaluated_through)
@@ -218,6 +241,7 @@ class DetectorRunner:
             "The clock was set back by %d s: the detectors begin again.", lead.lead_us // SECOND_US
         )
         await asyncio.to_thread(self._state.replace_engine, gap)
+        self._coverage.began_us = min(self._coverage.began_us, gap.since_us)
         lead.end()
 
     def _save_position(self, through: int) -> None:
@@ -256,6 +280,7 @@ class DetectorRunner:
             self._pending_votes = [*recovery.votes, *self._pending_votes]
             self._evaluated_through = recovery.through if last_position is None else last_position
             self._received_through = max(self._received_through, recovery.through)
+            self._judge_lag.note_judged(recovery.through)
             self._is_recovered = True
             return self._evaluated_through, recovery
 
@@ -289,9 +314,12 @@ class DetectorRunner:
             late_window = self._open_window = self._late_data.pop_due(now_us, open_incidents)
         if late_window is None:
             return False
-        window = late_window.bounds(self._state.detectors.blocking.since_us)
+        closed_us = self._state.detectors.blocking.since_us
+        window = late_window.bounds(closed_us, open_incidents)
         try:
-            amendments = await reevaluate(self._past, late_window, window, open_incidents)
+            amendments = await reevaluate(
+                self._past, late_window, window, open_incidents, closed_us
+            )
             async with self._lock:
                 await asyncio.to_thread(self._state.amend, amendments)
         except (StoreError, OSError) as error:
@@ -309,7 +337,7 @@ class DetectorRunner:
         while True:
             try:
                 await self.restore_state()
-            except OSError as error:
+            except (JournalError, OSError) as error:
                 await self._report_trouble(f"The detectors' state cannot be kept: {error}.")
             else:
                 self._problem = ""
@@ -355,37 +383,12 @@ class DetectorRunner:
     def _publish_entries(self, entries: Sequence[LogEntry]) -> None:
         for id_ in dict.fromkeys(entry.incident for entry in entries):
             self._publisher.publish_incident(self.book, id_)
-        for coverage_gap in self._find_new_gaps():
+        for coverage_gap in self._coverage.update(self._state.detectors, self._judge_lag):
             self._publisher.publish_gap(self.book, coverage_gap)
         if entries:
             self._count_incidents()
-
-    def _find_new_gaps(self) -> list[BlindTime]:
-        """Update the gaps and return the new ones; none at the first evaluation."""
-        engine = self._state.detectors
-        is_first = not self._has_evaluated
-        self._has_evaluated = True
-        past_gaps = tuple(engine.coverage_gaps())
-        current_gaps = tuple(engine.open_coverage_gaps())
-        if (past_gaps, current_gaps) == (self._past_gaps, self._current_gaps):
-            return []
-        earlier_gaps: set[object] = {*self._past_gaps, *self._current_gaps}
-        self._past_gaps = past_gaps
-        self._current_gaps = current_gaps
-        return [b for gap, b in self._iter_gaps() if not is_first and gap not in earlier_gaps]
-
-    def _iter_gaps(self) -> Iterator[tuple[object, BlindTime]]:
-        for past in self._past_gaps:
-            yield past, _build_blind_time(past.since_us, past.until_us, past.why, past.country)
-        for current in self._current_gaps:
-            since_us, why, country = current
-            yield current, _build_blind_time(since_us, None, why, country)
 
     def _count_incidents(self) -> None:
         states = [incident.state for incident in self.book.incidents()]
         for state in IncidentState:
             self._incident_gauge.labels(state.value).set(states.count(state.value))
-
-
-def _build_blind_time(since_us: int, until_us: int | None, why: str, country: str) -> BlindTime:
-    return BlindTime(since_us=since_us, until_us=until_us, reason=why, country=country)

@@ -15,12 +15,13 @@ from heliograph.keys import SigningKey
 from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
-from heliograph_collector.detect.late_data import apply_amendments
+from heliograph_collector.detect.late_data import apply_amendments, close_amendments
 from heliograph_collector.detect.silence.detector import CoverageGap
 from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, IncidentLogWriter
 from heliograph_collector.incidents.operator_entries import OperatorEntry
+from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import ServiceVote
@@ -29,6 +30,7 @@ SAVE_US = 3_600 * SECOND_US  # between checkpoints; assumed
 _REWRITE_US = 60 * SECOND_US  # until entries that the rate limit of revisions delayed are retried
 _AMENDED_FILE = "amended.json"
 _POSITION_FILE = "heard.json"
+_BEGINNING_FILE = "began.json"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +49,10 @@ class DetectorConfig:
 class _VerdictPosition(msgspec.Struct):
     journal: str
     position: int
+
+
+class _Beginning(msgspec.Struct):
+    began_us: int
 
 
 class DetectorState:
@@ -119,6 +125,7 @@ class DetectorState:
             self._write_batch(recovery_batch)
         self.is_written = batch is not None
         if now_us - self._saved_us >= SAVE_US or not engine.is_traceable:
+            self.amend(close_amendments(engine.incidents(), self._amendments))
             engine.forget(now_us)
             self._amendments = {
                 name: incident
@@ -161,6 +168,22 @@ class DetectorState:
             self._amendments.update(amendments)
             self._write_json(_AMENDED_FILE, self._amendments)
             self._last_written = 0, ()
+
+    def find_beginning(self, oldest_us: int) -> int:
+        """Return when coverage began: as stored, or the oldest trace. Raises OSError.
+
+        Args:
+            oldest_us: The oldest row of the journal.
+        """
+        entries = self.log.book.entries
+        began_us = min([oldest_us, *(parse_timestamp(entry.body.at) for entry in entries[:1])])
+        with contextlib.suppress(OSError, msgspec.MsgspecError):
+            content = (self._folder / _BEGINNING_FILE).read_bytes()
+            stored_us = msgspec.json.decode(content, type=_Beginning).began_us
+            if stored_us <= began_us:  # a clock that ran ahead may have stored a later time
+                return stored_us
+        self._write_json(_BEGINNING_FILE, _Beginning(began_us))
+        return began_us
 
     def note_verdict_position(self, position: int) -> None:
         """Store `verdict_position`, if it changed. Raises OSError."""

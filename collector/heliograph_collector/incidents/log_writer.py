@@ -36,7 +36,8 @@ _ALERTING_ACTS = {
     OperatorAct.CONFIRMED: IncidentChange.CONFIRMED,
     OperatorAct.WITHDRAWN: IncidentChange.WITHDRAWN,
 }
-REOPEN_WINDOW_US = 5 * DAY_US  # in which a closed incident can reopen or be corrected; assumed
+# In which a closed incident can be corrected: late results count for 30 days. Assumed.
+REOPEN_WINDOW_US = 31 * DAY_US
 
 
 class IncidentLogWriter:

@@ -40,7 +40,6 @@ LINGER_S = 0.25  # collects envelopes that arrive together into one block
 IDLE_S = 60.0
 _PAUSES = Backoff(0.25, 30.0, (0.5, 1.0))  # after failures of the store; assumed
 RESTORED_ROWS = 5_000  # of the journal; a few seconds at the start
-BACKLOG_ROWS = 1_000  # of the journal; more rows make the collector report a problem
 TRIM_EVERY_US = HOUR_US
 ENVELOPES_KEPT_US = 7 * DAY_US  # in the journal
 PRESENCE_KEPT_US = 35 * DAY_US
@@ -144,13 +143,10 @@ class StoreWriter:
         return None if self._cursor is None else self._journal.position - self._cursor
 
     def problems(self) -> list[str]:
-        """Return sentences on why the store is behind; none when it is not."""
+        """Return sentences on what stops the writer; the detectors say how far it is behind."""
         sentences = [self._last_error] if self._last_error else []
         if self._cursor is None:
             return sentences or ["The store has not answered yet."]
-        behind = self._journal.position - self._cursor
-        if behind > BACKLOG_ROWS or (sentences and behind):
-            sentences.append(f"The store is {behind} journal entries behind.")
         return sentences
 
     async def _step(self, cursor: int) -> None:

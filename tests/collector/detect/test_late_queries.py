@@ -12,7 +12,9 @@ import pytest
 from heliograph_collector.detect.recovery import RecoveredVotes
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.model.records import (
+    JournalRow,
     JudgedMeasurement,
+    RowKind,
     StoredVote,
     Verdict,
     VerdictState,
@@ -30,10 +32,14 @@ ONSET, END, BACK, UNTIL = 7_200.0, 10_800.0, 14_400.0, 14_700.0
 BLOCKED = replace(blocked(), reachable_endpoints=0, endpoints=0)
 
 
-def said(witness: VantageRef, second: float, received_s: float, number: int) -> JudgedMeasurement:
+def said(
+    witness: VantageRef, second: float, received_s: float, number: int, since: float | None = None
+) -> JudgedMeasurement:
+    """`since`: blocked from then on, and not from ONSET to END."""
     where: dict[str, Any] = {"who": witness.nym, "vantage": place_of(witness)}
     one = taken(number, at_us=at(second), service="signal", **where)
-    hit = witness.place.country == "KZ" and ONSET <= second < END
+    is_hit = ONSET <= second < END if since is None else since <= second
+    hit = witness.place.country == "KZ" and is_hit
     age = find_seniority(witness.first_us, at(second))
     one = replace(one, received_us=at(received_s), seniority=age)
     return one, (BLOCKED if hit else reachable(),)
@@ -214,10 +220,14 @@ async def test_store_failures_are_retried_with_smaller_windows(tmp_path: Path) -
         await run.play([], BACK + 90, tick_s=10)
         assert await run.detector.recheck_late_window()
         await run.look()
-        first, whole, half = [until_us - since_us for _, _, since_us, until_us in run.store.asked]
+        await run.play([], BACK + 120, tick_s=10)
+        pieces = [(since_us, until_us) for _, _, since_us, until_us in run.store.asked]
+        first, whole, *halves = [until_us - since_us for since_us, until_us in pieces]
         assert first <= whole
-        assert abs(whole - 2 * half) <= 60_000_000  # in whole minutes
-        assert run.confirmed() == []  # that half does not show how it began
+        assert len(halves) > 1
+        assert all(half < whole for half in halves)
+        assert [u for _, u in pieces[2:-1]] == [s for s, _ in pieces[3:]]  # nothing is left out
+        assert holds(only(run).started, ONSET, slack_s=1)
 
 
 @pytest.mark.parametrize("is_doubt", [False, True], ids=["few failures", "doubt"])
@@ -234,3 +244,78 @@ async def test_late_votes_that_show_no_block_reopen_nothing(tmp_path: Path, is_d
         await run.play([], BACK + 40, tick_s=10)
         assert not await run.detector.recheck_late_window()
         assert run.store.asked == []
+
+
+def envelope(position: int, received_s: float) -> JournalRow:
+    agent = position.to_bytes(16, "big")
+    return JournalRow(kind=RowKind.ENVELOPE, agent=agent, received_us=at(received_s))
+
+
+async def test_block_is_told_while_it_lasts_although_judging_falls_behind(tmp_path: Path) -> None:
+    """The judge does a fifth of its load: of each five minutes it reads the first."""
+    block_since, block_until, caught_up = 900.0, 12_000.0, 6_000.0
+    by_minute: dict[int, list[JudgedMeasurement]] = {}
+    for minute in range(int(block_until / 60)):
+        by_minute[minute] = [
+            said(witness, 60 * minute + i, 60 * minute + i + 1, 100 * minute + i, since=block_since)
+            for i, witness in enumerate([*country(each=1), *world(2)])
+        ]
+    judged_minutes = 0
+    async with DetectorRun(tmp_path) as run:
+        for minute in range(int(caught_up / 60) + 10):
+            await run.journal.append([envelope(minute + 1, 60.0 * minute)])
+            is_slow = 60 * minute < caught_up
+            due = range(judged_minutes, minute // 5 if is_slow else minute)
+            for judged in due:
+                run.store.stored += map(kept, by_minute[judged])
+                run.store.world.append(WorldTally(start_us=at(60 * judged), good=36, bad=0))
+                run.took(block(judged + 1, judged + 1, *by_minute[judged]))
+            judged_minutes = due.stop
+            await run.play([], 60 * minute + 60, tick_s=30)
+            while await run.detector.recheck_late_window():
+                pass
+            if minute == 1:  # a minute after the first result that nobody judges
+                (gap,) = run.detector.list_gaps(at(0), run.clock.wall)
+                assert (gap.reason, gap.since_us, gap.until_us) == ("judging", at(0), None)
+                (sentence,) = run.detector.problems()
+                assert sentence.startswith("Judging is 2 min behind")
+                assert run.registry.get_sample_value("heliograph_judge_lag_seconds") == 120
+            if minute == 99:  # the twentieth minute is judged: five of the block
+                assert holds(only(run).started, block_since, slack_s=60)
+                assert only(run).state == "confirmed"
+                told = only(run).id
+        assert (only(run).id, only(run).state) == (told, "confirmed")
+        assert holds(only(run).started, block_since, slack_s=60)
+        assert run.detector.problems() == []
+        gaps = run.detector.list_gaps(at(0), run.clock.wall)
+        assert [(gap.reason, gap.until_us is None) for gap in gaps] == [("judging", False)]
+        assert (run.registry.get_sample_value("heliograph_late_votes_total") or 0) > 1_000
+        assert run.alerts(told) == ["confirmed"]
+
+
+async def test_a_block_told_three_weeks_later_is_dated_when_it_was(tmp_path: Path) -> None:
+    evening = Evening(late=lambda _: True)
+    weeks = 21 * 86_400.0
+    async with DetectorRun(tmp_path) as run:
+        await run.play([], 60, tick_s=30)
+    async with DetectorRun(tmp_path, start_s=weeks) as run:
+        evening.fill(run)
+        await run.play([], weeks + 120, tick_s=30)
+        run.took(block(10, 10, *evening.late))
+        await run.play([], weeks + 200, tick_s=10)
+        assert await run.detector.recheck_late_window()
+        await run.play([], weeks + 220, tick_s=10)
+        assert holds(only(run).started, ONSET, slack_s=1)
+        assert holds(only(run).ended, END, slack_s=1)
+        await run.play([], weeks + 7_300, tick_s=600)
+        assert len(run.detector.book.entries) == 1
+
+
+async def test_coverage_begins_when_the_collector_does(tmp_path: Path) -> None:
+    async with DetectorRun(tmp_path, start_s=0) as run:
+        await run.play([], 60, tick_s=30)
+    async with DetectorRun(tmp_path, start_s=86_400) as run:
+        await run.play([], 86_460, tick_s=30)
+        (gap,) = run.detector.list_gaps(at(-7 * 86_400), run.clock.wall)
+        assert (gap.reason, gap.until_us) == ("before_start", at(0))
+        assert run.detector.list_gaps(at(0), run.clock.wall) == []

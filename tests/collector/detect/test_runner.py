@@ -92,7 +92,7 @@ async def test_restart_in_the_middle_keeps_the_incident(tmp_path: Path, moment: 
         assert len(ids) == 1
         assert set(before) <= set(ids)
         assert len(run.alerts(ids[0])) <= 2
-        (blind,) = [s for s in run.detector.list_gaps(0, at(UNTIL)) if s.reason == "restart"]
+        (blind,) = [s for s in run.detector.list_gaps(at(0), at(UNTIL)) if s.reason == "restart"]
         assert (blind.since_us, blind.country) == (at(moment), "")
 
 
@@ -127,7 +127,7 @@ async def test_clock_set_back_is_reported_and_left_behind(tmp_path: Path) -> Non
         assert sentence.startswith("The clock was set back by 3")
         await run.play([], began_s + 120, tick_s=5)
         assert run.detector.problems() == []
-        (gap,) = run.detector.list_gaps(0, run.clock.wall)
+        (gap,) = run.detector.list_gaps(at(0), run.clock.wall)
         assert gap.reason == "clock"
         lost = [r for r in cut() if at(ONSET) <= r.received_us]
         await run.play(later(lost, began_s + 120 - ONSET), began_s + 120 + UNTIL - ONSET)
@@ -147,7 +147,7 @@ async def test_run_with_clock_ahead_blinds_no_later_run(tmp_path: Path) -> None:
         assert "judge nothing" in str(run.detector.problems())
         await run.play([r for r in rows if r.received_us > at(50)], 180, tick_s=1)
         assert run.detector.problems() == []
-        (gap,) = run.detector.list_gaps(0, at(180))
+        (gap,) = run.detector.list_gaps(at(0), at(180))
         assert (gap.reason, gap.country) == ("clock", "")
         assert at(0) <= gap.since_us < (gap.until_us or 0) <= at(62)
     async with DetectorRun(tmp_path, start_s=190) as run:  # the newest state is the one to read
@@ -218,7 +218,7 @@ async def test_fault_that_lasts_is_one_coverage_gap(tmp_path: Path) -> None:
     told = [row_of(Fault(at(600), at(600 + s), FaultReason.PROBE)) for s in (60, 120, 150)]
     async with DetectorRun(tmp_path) as run:
         await run.play([*rows, *told], 1_200, tick_s=10)
-        (blind,) = run.detector.list_gaps(0, at(1_200))
+        (blind,) = run.detector.list_gaps(at(0), at(1_200))
         assert blind.since_us == at(600)
         assert blind.until_us == at(600 + 150 + 180)
 
@@ -236,7 +236,7 @@ async def test_few_vantages_are_a_coverage_gap(tmp_path: Path) -> None:
     more = [VantageArrival(at(1_800), w) for w in people(VantageLocation("KG", "", 2, "fixed"), 4)]
     async with DetectorRun(tmp_path) as run:
         await run.play(rows_of([*signals, *more]), 2_400, tick_s=60)
-        (thin,) = run.detector.list_gaps(0, at(2_400))
+        (thin,) = run.detector.list_gaps(at(0), at(2_400))
         assert (thin.country, thin.since_us, thin.until_us) == ("KG", at(0), at(1_800))
         assert run.detector.list_gaps(at(2_000), at(2_400)) == []
         assert seconds("2022-01-01T00:00:01.000000Z") == 1
