@@ -226,6 +226,9 @@ class FakeNet:
         facts = Exchange(protocol="tor_bootstrap", reply=reply)
         return await self._step(Operation.EXCHANGE, None, endpoint, failure, exchange=facts)
 
+    def list_visit_labels(self) -> tuple[str, ...] | None:
+        return None if self._addresses is None else tuple(self._addresses)
+
     def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
         return None if self._addresses is None else self._addresses.get(endpoint, ())
 

@@ -24,7 +24,7 @@ async def tor(target: Target, config: TorConfig, net: Net) -> None:
     async with asyncio.TaskGroup() as group:
         group.create_task(_visit_others(others, net, config.concurrency, problems))
         group.create_task(_visit_relays(relays, net, config.concurrency))
-        if config.bootstrap:
+        if config.bootstrap and net.list_visit_labels() is None:  # tor chooses its own addresses
             group.create_task(_run_bootstrap(config.bridge, net, problems))
     if problems:
         raise CannotRun(problems[0])

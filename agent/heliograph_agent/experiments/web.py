@@ -138,9 +138,9 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
     page = parse_page(target.value)
     if page is None:
         raise CannotRun(f"{target.value!r} is no URL of a web page: give http://… or https://….")
-    visit_addresses = list_visit_addresses(net, page.label)
-    if visit_addresses is not None:  # a visit, which goes nowhere that the plan does not name
-        await _load_page(page, visit_addresses, "", replace(config, validate=False), net)
+    labels = net.list_visit_labels()
+    if labels is not None:  # a visit, which goes nowhere that the plan does not name
+        await _visit_pages(page, labels, config, net)
         return
     jar = CookieJar()
     visited: set[tuple[str, str]] = set()
@@ -161,6 +161,18 @@ async def web(target: Target, config: WebConfig, net: Net) -> None:
         if next_page is None or (next_page.url, jar.format_header(next_page.url)) in visited:
             return
         page = next_page
+
+
+async def _visit_pages(page: Page, labels: Sequence[str], config: WebConfig, net: Net) -> None:
+    """Load the page, and those after its redirects, at the addresses of a visit.
+
+    The label of a page after a redirect is its URL (`heliograph.visit_servers`).
+    """
+    for label in labels:
+        visited = parse_page(label, label) if label else page
+        if visited is not None:
+            addresses = list_visit_addresses(net, label) or ()
+            await _load_page(visited, addresses, "", replace(config, validate=False), net)
 
 
 def find_redirect(result: StepResult, page: Page, label: str) -> Page | None:

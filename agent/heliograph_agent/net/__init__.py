@@ -175,6 +175,10 @@ class Net(Protocol):
         """Start the installed tor and await its bootstrap. Raises ValueError without tor."""
         ...
 
+    def list_visit_labels(self) -> tuple[str, ...] | None:
+        """Return the labels of the endpoints that a visit contacts; None outside visits."""
+        ...
+
     def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
         """Return the addresses of an endpoint that a visit contacts; None outside visits.
 

@@ -329,6 +329,9 @@ class SystemNet:
             await bootstrap.run(self._trace)
         return step.result
 
+    def list_visit_labels(self) -> tuple[str, ...] | None:
+        return None if self._addresses is None else tuple(self._addresses)
+
     def list_visit_addresses(self, endpoint: str) -> tuple[str, ...] | None:
         return None if self._addresses is None else self._addresses.get(endpoint, ())
 

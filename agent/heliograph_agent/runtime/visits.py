@@ -19,6 +19,12 @@ from heliograph.plan import EndpointKind, Plan, Service
 from heliograph.token_bucket import TokenBucket
 from heliograph.units import HOUR_S
 from heliograph.v1 import intake_pb2
+from heliograph.visit_servers import (
+    PAGES,
+    find_redirect_host,
+    list_page_hosts,
+    list_servers,
+)
 from heliograph.visits import Visit, VisitOrderError, open_order
 from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.runtime.settings import AgentSettings
@@ -163,6 +169,7 @@ def make_visit_tasks(
         signed_services: The services as signed; one that a file of this machine replaced is left.
         checks: Which addresses may be contacted.
     """
+    page_hosts = list_page_hosts(plan.tasks)
     addresses_by_key: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {}
     for visit in visits:
         if checks.is_allowed(visit.address):
@@ -175,24 +182,40 @@ def make_visit_tasks(
         service = task.service.name if task.service else ""
         key = (task.experiment, service, "" if service else task.target)
         addresses = addresses_by_key.pop(key, {}) if is_visitable(task.experiment) else {}
-        visit_task = _make_visit_task(task, addresses, signed_services)
+        visit_task = (
+            _make_page_task(task, addresses, page_hosts)
+            if task.service is None
+            else _make_service_task(task, task.service, addresses, signed_services)
+        )
         if visit_task is not None:
             tasks.append(visit_task)
     return tasks
 
 
-def _make_visit_task(
-    task: Task, addresses: Mapping[str, tuple[str, ...]], signed_services: Sequence[Service]
+def _make_page_task(
+    task: Task, addresses: Mapping[str, tuple[str, ...]], page_hosts: Collection[str]
+) -> Task | None:
+    """Keep the addresses of servers and redirects that the plan names; None when none is left."""
+    servers = list_servers(task.experiment, task.target, task.options)
+    labels = {server.label for server in servers}
+    if task.experiment == PAGES and servers:
+        labels |= {x for x in addresses if find_redirect_host(x, task.target, page_hosts)}
+    own = {label: addresses[label] for label in addresses if label in labels}
+    return replace(task, addresses=own) if own else None
+
+
+def _make_service_task(
+    task: Task,
+    service: Service,
+    addresses: Mapping[str, tuple[str, ...]],
+    signed_services: Sequence[Service],
 ) -> Task | None:
     """Narrow a task to the endpoints that are visited; None when none is left."""
-    if task.service is None:
-        is_named = "" in addresses and not any(map(parse_literal, task.hosts))
-        return replace(task, addresses={"": addresses[""]}) if is_named else None
-    if task.service not in signed_services:
+    if service not in signed_services:
         return None
     endpoints = tuple(
         endpoint
-        for endpoint in task.service.endpoints
+        for endpoint in service.endpoints
         if endpoint.id in addresses
         and endpoint.kind is not EndpointKind.DNS
         and not parse_literal(endpoint.host)
@@ -200,4 +223,4 @@ def _make_visit_task(
     if not endpoints:
         return None
     own = {endpoint.id: addresses[endpoint.id] for endpoint in endpoints}
-    return replace(task, service=replace(task.service, endpoints=endpoints), addresses=own)
+    return replace(task, service=replace(service, endpoints=endpoints), addresses=own)

@@ -11,18 +11,23 @@ Pure: the caller gives time and random numbers, and nothing is written to a disk
 
 import random
 from collections import OrderedDict, defaultdict
-from collections.abc import Collection, Hashable, Iterable, Mapping, Sequence
+from collections.abc import Collection, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, TypeVar
 
-from heliograph.address import enclosing_network, parse_literal
+from heliograph.address import enclosing_network
 from heliograph.observation import Link
 from heliograph.plan import Plan
 from heliograph.token_bucket import TokenBuckets
 from heliograph.units import HOUR_S, MINUTE_US, SECOND_US
 from heliograph.visits import MAX_VISITS, Visit
 from heliograph_collector.control.assessor import FINAL_RULE_PREFIXES
-from heliograph_collector.control.met_endpoints import list_met_endpoints, list_outcomes
+from heliograph_collector.control.met_endpoints import (
+    MetEndpoint,
+    list_answers,
+    list_met_endpoints,
+    list_outcomes,
+)
 from heliograph_collector.control.target_key import WINDOW_US, Key, make_target_key
 from heliograph_collector.control.visit_policy import (
     Reporter,
@@ -31,7 +36,11 @@ from heliograph_collector.control.visit_policy import (
     can_confirm,
     make_reporter,
 )
-from heliograph_collector.control.visit_targets import PlannedEndpoint, list_planned_endpoints
+from heliograph_collector.control.visit_targets import (
+    NOTHING_PLANNED,
+    PlannedEndpoint,
+    list_planned_endpoints,
+)
 from heliograph_collector.model.control_look import ControlSite
 from heliograph_collector.model.records import (
     AgentRole,
@@ -94,7 +103,7 @@ class VisitPlanner:
         self._policy = policy
         self._rng = rng
         self._quotas = _Quotas(limits or VisitLimits())
-        self._planned: Mapping[tuple[Key, str], PlannedEndpoint] = {}
+        self._planned = NOTHING_PLANNED
         self._answers: dict[tuple[Key, str], OrderedDict[str, None]] = {}
         self._looks: OrderedDict[EndpointKey, dict[str, _Look]] = OrderedDict()
         self._reports: OrderedDict[EndpointKey, _Reports] = OrderedDict()
@@ -105,7 +114,7 @@ class VisitPlanner:
     def follow_plan(self, plan: Plan) -> None:
         """Take names, ports and paths from this plan."""
         self._planned = list_planned_endpoints(plan)
-        self._answers = {p: answers for p, answers in self._answers.items() if p in self._planned}
+        self._answers = {p: x for p, x in self._answers.items() if self._planned.find(*p)}
 
     def refuse_addresses(self, own_addresses: Collection[str]) -> None:
         """Visit none of these addresses, which are the collector's own."""
@@ -128,7 +137,7 @@ class VisitPlanner:
         visits_by_agent: defaultdict[bytes, list[Visit]] = defaultdict(list)
         for endpoint in due:
             del self._scheduled[endpoint]
-            planned = self._planned.get((endpoint.target, endpoint.label))
+            planned = self._planned.find(endpoint.target, endpoint.label)
             if planned is None or not self._policy.is_public(endpoint.address):
                 continue
             _remember(self._ordered, endpoint, now_us)
@@ -146,7 +155,7 @@ class VisitPlanner:
         target = make_target_key(record.measurement)
         network = f"AS{record.vantage.asn}" if record.vantage.asn else record.prefix
         for met, has_worked in list_outcomes(record.measurement).items():
-            if (target, met.label) in self._planned:
+            if self._planned.find(target, met.label) is not None:
                 endpoint = EndpointKey(target, met.label, met.address, met.port)
                 looks = _touch(self._looks, endpoint, {})
                 looks[network] = _Look(record.started_us, has_worked)
@@ -154,12 +163,10 @@ class VisitPlanner:
                 has_room = len(self._scheduled) < MAX_ENDPOINTS
                 if is_ordered and has_room and not self._has_enough_looks(endpoint, now_us):
                     self._scheduled.setdefault(endpoint, self._draw_due_us(now_us))
-        for observation in record.measurement.observations:
-            planned_key = (target, observation.endpoint)
-            if observation.dns is not None and planned_key in self._planned:
-                answers = self._answers.setdefault(planned_key, OrderedDict())
-                for address in filter(None, map(parse_literal, observation.dns.addresses)):
-                    _remember(answers, address, None, MAX_ANSWERS)
+        for label, address in list_answers(record.measurement):
+            if self._planned.find(target, label) is not None:
+                answers = self._answers.setdefault((target, label), OrderedDict())
+                _remember(answers, address, None, MAX_ANSWERS)
 
     def _note_report(
         self, record: ReceivedMeasurement, verdicts: Sequence[Verdict], now_us: int
@@ -170,8 +177,8 @@ class VisitPlanner:
         labels = {v.endpoint for v in verdicts if _is_in_doubt(v)}
         due_us = self._draw_due_us(now_us)
         for met in sorted(list_met_endpoints(record.measurement)):
-            planned = self._planned.get((target, met.label)) if met.label in labels else None
-            if planned is None or (planned.port, planned.protocol) != (met.port, met.protocol):
+            planned = self._planned.find(target, met.label)
+            if planned is None or not _is_doubted(planned, met, labels):
                 continue
             endpoint = EndpointKey(target, met.label, met.address, met.port)
             if self._policy.is_public(met.address) and self._is_wanted(endpoint, now_us):
@@ -278,6 +285,15 @@ def _is_in_doubt(verdict: Verdict) -> bool:
     return verdict.state is not VerdictState.REACHABLE and not verdict.rule.startswith(
         FINAL_RULE_PREFIXES
     )
+
+
+def _is_doubted(planned: PlannedEndpoint, met: MetEndpoint, labels: Collection[str]) -> bool:
+    """Tell whether the plan names this port, and a verdict is in doubt that it may change.
+
+    The verdict on a single target is about all of its servers and redirects.
+    """
+    label = met.label if planned.service else ""
+    return label in labels and (planned.port, planned.protocol) == (met.port, met.protocol)
 
 
 def _make_visit(planned: PlannedEndpoint, address: str) -> Visit:

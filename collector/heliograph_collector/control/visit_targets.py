@@ -1,16 +1,16 @@
 """Endpoints of the plan that a control may be asked to visit at another address."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
-from urllib.parse import urlsplit
+from dataclasses import dataclass, replace
 
 from heliograph.address import parse_literal
 from heliograph.experiments import is_visitable
 from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+from heliograph.visit_servers import PAGES, find_redirect_host, list_page_hosts, list_servers
 from heliograph_collector.control.target_key import Key
 
 CONTROL = "control"
-_PORTS = {"http": 80, "https": 443, "tls": 443}
+HTTPS = 443
 _UDP_KINDS = (EndpointKind.STUN, EndpointKind.QUIC)
 
 
@@ -26,8 +26,30 @@ class PlannedEndpoint:
     protocol: str  # tcp, udp
 
 
-def list_planned_endpoints(plan: Plan) -> Mapping[tuple[Key, str], PlannedEndpoint]:
-    """List what controls may visit, by target key and label.
+@dataclass(frozen=True, slots=True)
+class PlannedEndpoints:
+    """What controls may visit, by target key and label, and the hosts of the plan's pages."""
+
+    by_label: Mapping[tuple[Key, str], PlannedEndpoint]
+    page_hosts: frozenset[str]
+
+    def find(self, target: Key, label: str) -> PlannedEndpoint | None:
+        """Find an endpoint, or the page after a redirect; None where the plan has none."""
+        planned = self.by_label.get((target, label))
+        page = self.by_label.get((target, ""))
+        if planned is not None or page is None or page.service:
+            return planned
+        is_allowed = page.experiment == PAGES and find_redirect_host(
+            label, page.target, self.page_hosts
+        )
+        return replace(page, endpoint=label, port=HTTPS) if is_allowed else None
+
+
+NOTHING_PLANNED = PlannedEndpoints({}, frozenset())
+
+
+def list_planned_endpoints(plan: Plan) -> PlannedEndpoints:
+    """List what controls may visit.
 
     An endpoint that is an address is left out: every control measures it there already.
     """
@@ -42,7 +64,7 @@ def list_planned_endpoints(plan: Plan) -> Mapping[tuple[Key, str], PlannedEndpoi
         for endpoint in planned:
             key = (task.service or task.target, task.experiment)
             endpoints.setdefault((key, endpoint.endpoint), endpoint)
-    return endpoints
+    return PlannedEndpoints(endpoints, list_page_hosts(control_plan.tasks))
 
 
 def _list_service(task: PlannedTask, service: Service) -> Iterator[PlannedEndpoint]:
@@ -59,18 +81,12 @@ def _list_service(task: PlannedTask, service: Service) -> Iterator[PlannedEndpoi
 
 
 def _list_single(task: PlannedTask) -> Iterator[PlannedEndpoint]:
-    try:
-        parts = urlsplit(task.target if "://" in task.target else f"//{task.target}")
-        host = parts.hostname or ""
-        port = parts.port or _PORTS.get(parts.scheme or task.experiment, 0)
-    except ValueError:
-        return
-    if host and port and not parse_literal(host):
+    for server in list_servers(task.experiment, task.target, task.options):
         yield PlannedEndpoint(
             experiment=task.experiment,
             service="",
             target=task.target,
-            endpoint="",
-            port=port,
-            protocol="tcp",
+            endpoint=server.label,
+            port=server.port,
+            protocol=server.protocol,
         )

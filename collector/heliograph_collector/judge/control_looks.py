@@ -182,17 +182,18 @@ def list_sources(control: ControlView, steps: MeasurementSteps) -> tuple[Control
         steps: Those of the view's own measurement, which are grouped already.
     """
     sources = []
-    if control.measurement is not None and _counts(control.age_us, control.link):
+    if control.measurement is not None and is_fresh(control.age_us, control.link):
         sources.append(ControlSource(control.network, steps))
     sources += [
         ControlSource(look.network, group_steps(look.measurement))
         for look in control.looks
-        if _counts(look.age_us, look.link)
+        if is_fresh(look.age_us, look.link)
     ]
     return tuple(sources)
 
 
-def _counts(age_us: int | None, link: Link) -> bool:
+def is_fresh(age_us: int | None, link: Link) -> bool:
+    """Return whether a control's result counts: near in time, and by a control that was online."""
     return age_us is not None and age_us <= STALE_US and link is Link.ONLINE
 
 

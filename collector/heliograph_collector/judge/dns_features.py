@@ -21,6 +21,9 @@ from heliograph_collector.judge.measurement_steps import is_verified_for
 from heliograph_collector.judge.sides import Sides
 
 ADDRESSES_ENOUGH = 2  # assumed: this many failed IPv4 addresses stand for all addresses of the name
+# RFC 4380; Windows dropped it in 2018 and no server has such an address. All AAAA answers that the
+# GFW forges are of it (Hoang and others, USENIX Security 2021, section 5.1).
+TEREDO = ipaddress.ip_network("2001::/32")
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 SYSTEM = "system"
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
@@ -40,16 +43,17 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
     vantage = sides.vantage
     own_addresses = {a for a in vantage.own_addresses if ":" not in a} or vantage.own_addresses
     control_addresses = sides.control.own_addresses
-    if own_addresses and control_addresses and all(map(is_bogon, own_addresses)):
-        if all(map(is_bogon, control_addresses)):
-            yield Feature.BOGON_EVERYWHERE
-        elif not any(map(is_bogon, control_addresses)):
-            yield Feature.BOGON
+    is_private_elsewhere = bool(control_addresses) and all(map(is_bogon, control_addresses))
+    if is_private_elsewhere and all(map(is_bogon, own_addresses)):
+        yield Feature.BOGON_EVERYWHERE  # also where a guard against DNS rebinding hides it
+    is_private_here = bool(own_addresses) and all(map(is_bogon, own_addresses))
+    if is_private_here and control_addresses and not any(map(is_bogon, control_addresses)):
+        yield Feature.BOGON
     if own_addresses and (all(map(is_fake, own_addresses)) or sides.profile.fake_addresses):
         yield Feature.FAKE_ADDRESS
     if _is_name_gone(sides):
         yield Feature.NAME_GONE
-    if any(map(_is_contradicted, vantage.lookups)):
+    if any(map(is_contradicted, vantage.lookups)):
         yield Feature.CONTRADICTED
     if _has_split_answers(vantage, control_addresses):
         yield Feature.SPLIT_ANSWERS
@@ -145,7 +149,7 @@ def extract_address_features(
         yield Feature.UNKNOWN_ADDRESS
     if has_near_pair(_iter_validated(sides), used_addresses):
         yield Feature.VALIDATED
-    if used_addresses and all(_is_false_address(address, sides) for address in used_addresses):
+    if used_addresses and all(is_false_address(address, sides) for address in used_addresses):
         yield Feature.FALSE_ADDRESS
     if deciding_failure is not None:
         if _answers_other_names(sides):
@@ -199,7 +203,7 @@ def _has_split_answers(vantage: EndpointView, control_addresses: frozenset[str])
     )
 
 
-def _is_contradicted(step: ObservedStep) -> bool:
+def is_contradicted(step: ObservedStep) -> bool:
     """Return whether one query got two replies that cannot both be true."""
     dns = step.observation.dns
     if dns is None or step.is_local:
@@ -230,7 +234,7 @@ def _is_name_gone(sides: Sides) -> bool:
     if not is_gone or not vantage.own_addresses:
         return False
     is_refused = vantage.page is not None and is_refusal(vantage.page[1])
-    return is_refused or any(map(_is_contradicted, vantage.lookups))
+    return is_refused or any(map(is_contradicted, vantage.lookups))
 
 
 def _iter_validated(sides: Sides) -> Iterator[str]:
@@ -243,7 +247,7 @@ def _iter_validated(sides: Sides) -> Iterator[str]:
         yield from source.steps.list_verified(name)
 
 
-def _is_false_address(address: str, sides: Sides) -> bool:
+def is_false_address(address: str, sides: Sides) -> bool:
     """Return whether a certificate of somebody else was shown at this address.
 
     To a control it was the host's own, whatever decrypts TLS here. What the vantage saw may be of a
@@ -285,3 +289,13 @@ def is_fake(address: str) -> bool:
     except ValueError:
         return False
     return parsed.version == 4 and parsed in OWN_PROXY
+
+
+@lru_cache(CACHE_SIZE)
+def is_teredo(address: str) -> bool:
+    """Return whether an address is of the tunnel that only forged answers still give."""
+    try:
+        parsed = ipaddress.ip_address(address)
+    except ValueError:
+        return False
+    return parsed.version == 6 and parsed in TEREDO

@@ -16,6 +16,7 @@ from heliograph_collector.judge.deciding_failure import (
 from heliograph_collector.judge.dns_features import (
     extract_address_features,
     extract_lookup_features,
+    is_teredo,
 )
 from heliograph_collector.judge.endpoint_view import (
     EMPTY_VIEW,
@@ -49,6 +50,7 @@ FEATURE_BY_OPERATION = {
     Operation.HTTP_ROUND_TRIP: Feature.ANSWERED,
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
+WEB_PORTS = (80, 443)
 FOREIGN_PAGES = frozenset(
     (
         *(Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE),
@@ -76,6 +78,7 @@ class ComparisonInput:
     clock_us: int = 0  # of the vantage, as it believed
     has_foreign_resolver: bool = False  # it asks a resolver in another network than its own
     vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
+    is_page: bool = False  # of a chain of redirects, and no endpoint of a service
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +117,8 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
+    if comparison_input.is_page and _is_port_closed(sides, deciding_failure):
+        present.add(Feature.ODD_PORT)
     if _is_odd_answer(sides, present):
         present.update(_find_liar_features(sides))
     contradicting_indices = tuple(
@@ -121,6 +126,21 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     )
     return Features(
         frozenset(present), deciding_failure, _find_deepest_indices(vantage), contradicting_indices
+    )
+
+
+def _is_port_closed(sides: Sides, deciding_failure: DecidingFailure | None) -> bool:
+    """Return whether an odd port fails at addresses that accept another port here.
+
+    Offices and schools pass 80 and 443 alone, for every address.
+    """
+    if deciding_failure is None or deciding_failure.operation is not Operation.CONNECT:
+        return False
+    by_address = sides.vantage_steps.attempts_by_address
+    return all(
+        attempt.port not in WEB_PORTS
+        and any(Operation.CONNECT in a.passed_operations for a in by_address[attempt.address])
+        for attempt in deciding_failure.deciding_attempts
     )
 
 
@@ -135,9 +155,7 @@ def _is_odd_answer(sides: Sides, present: set[Feature]) -> bool:
 
 def _find_liar_features(sides: Sides) -> Iterator[Feature]:
     """Yield who of the vantage's own side may have given an odd answer."""
-    if has_own_filter(
-        sides.vantage, sides.profile, has_foreign_resolver=sides.has_foreign_resolver
-    ):
+    if has_own_filter(sides):
         yield Feature.OWN_FILTER
     if sides.profile.sealed_disagrees:
         yield Feature.RESOLVER_LIES
@@ -180,9 +198,13 @@ def _has_local_failure(vantage: EndpointView) -> bool:
 
 
 def _find_ipv6_features(vantage: EndpointView, control: EndpointView) -> Iterator[Feature]:
-    """Yield a feature for IPv6 failures, which a vantage without IPv6 causes itself."""
+    """Yield a feature for IPv6 failures, which a vantage without IPv6 causes itself.
+
+    A failure at an address that only a forger gives says nothing of the vantage's IPv6.
+    """
     is_unresolved = not vantage.is_resolved and has_only_ipv6(vantage, control)
-    ipv6_steps = (s for a in vantage.attempts if a.is_ipv6 for s in a.steps)
+    attempts = (a for a in vantage.attempts if a.is_ipv6 and not is_teredo(a.address))
+    ipv6_steps = (s for a in attempts for s in a.steps)
     if is_unresolved or any(not s.has_succeeded for s in ipv6_steps):
         yield Feature.IPV6_FAILURE
 

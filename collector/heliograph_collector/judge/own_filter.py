@@ -6,17 +6,29 @@ machine's own table of hosts, a public resolver that its users choose, or a reso
 vantage's profile knows. Where nobody knows, "0.0.0.0" counts as a filter's answer, because Pi-hole
 and AdGuard Home give it by default, and so does the machine's own address.
 
-A filter answers in the system's place alone. Where a plain query to another resolver gets the same
-lie, a machine on the path tells it, and no filter of the vantage does.
+A filter answers in the system's place alone. Where a plain query to another resolver gets a lie as
+well, a machine on the path tells it, and no filter of the vantage does. The two lies need not be
+equal: the GFW answers each query with another stranger's address (Hoang and others, USENIX
+Security 2021, section 5.1), and lists differ in whether they deny a name or misdirect it. A plain
+answer is a lie if it is the system's odd one, if it denies a name or makes it private that a sealed
+lookup or a control resolves, if two replies to the query contradict each other, or if somebody
+else's certificate is shown at its address. Another address alone is geography.
 """
 
 import ipaddress
 from collections.abc import Sequence
+from collections.abc import Set as AbstractSet
 from functools import lru_cache
 
-from heliograph.observation import Observation
-from heliograph_collector.judge.endpoint_view import CACHE_SIZE, EndpointView
-from heliograph_collector.model.control_look import VantageProfile
+from heliograph.observation import Dns, Observation
+from heliograph_collector.judge.dns_features import (
+    DENIALS,
+    is_bogon,
+    is_contradicted,
+    is_false_address,
+)
+from heliograph_collector.judge.endpoint_view import CACHE_SIZE, ENCRYPTED_ENGINES
+from heliograph_collector.judge.sides import Sides
 
 # Public resolvers that filter at their users' wish, by their manuals: AdGuard DNS, CleanBrowsing,
 # Quad9, OpenDNS (FamilyShield and accounts), NextDNS, Control D, Comodo, Yandex (Safe and Family),
@@ -44,35 +56,46 @@ HOSTS_ENGINE = "hosts"  # the machine's own table
 PLAIN_ENGINES = ("udp", "tcp")
 
 
-def has_own_filter(
-    vantage: EndpointView, profile: VantageProfile, *, has_foreign_resolver: bool = False
-) -> bool:
+def has_own_filter(sides: Sides) -> bool:
     """Return whether the system's answer is, or may be, of a filter of the vantage's own.
 
-    Args:
-        has_foreign_resolver: The system asks a resolver outside its provider's network, which its
-            user may have chosen. Where a plain query to another one gets the truth, nobody on the
-            path lies, and an odd answer is of that resolver alone.
+    Where the system asks a resolver outside its provider's network, its user may have chosen that.
+    If a plain query to another resolver gets no lie, nobody on the path lies, and an odd answer is
+    of that resolver alone.
     """
+    profile = sides.profile
     if profile.own_filter is not None:
         return profile.own_filter
-    lookups = [s.observation for s in vantage.own_lookups if s.observation.dns]
-    others = [s.observation for s in vantage.other_lookups if s.observation.dns]
+    lookups = [s.observation for s in sides.vantage.own_lookups if s.observation.dns]
+    others = [s.observation for s in sides.vantage.other_lookups if s.observation.dns]
+    false_addresses = _find_false_addresses(sides)
+    known_addresses = sides.control.own_addresses
+    is_told_on_path = _is_told_on_path(lookups, others, known_addresses, false_addresses)
     is_chosen = is_filtering_resolver(profile.resolver_network) or (
-        has_foreign_resolver and _has_plain_answer(others)
+        sides.has_foreign_resolver and any(dns.addresses for dns in _list_plain(others))
     )
-    if is_chosen and not _is_repeated(lookups, others):
+    if is_chosen and not is_told_on_path:
         return True
-    return is_own_answer(lookups, others)
+    return _is_filters_answer(lookups, is_told_on_path=is_told_on_path)
 
 
-def is_own_answer(lookups: Sequence[Observation], others: Sequence[Observation]) -> bool:
+def is_own_answer(
+    lookups: Sequence[Observation],
+    others: Sequence[Observation],
+    known_addresses: AbstractSet[str],
+) -> bool:
     """Return whether the lookups themselves show a filter of the vantage's own.
 
     Args:
         lookups: The system's lookups.
         others: The vantage's lookups by other resolvers.
+        known_addresses: What sealed lookups and controls resolve the name to.
     """
+    is_told_on_path = _is_told_on_path(lookups, others, known_addresses)
+    return _is_filters_answer(lookups, is_told_on_path=is_told_on_path)
+
+
+def _is_filters_answer(lookups: Sequence[Observation], *, is_told_on_path: bool) -> bool:
     dns = [x.dns for x in lookups if x.dns]
     addresses = [address for answer in dns for address in answer.addresses]
     if addresses and all(map(is_unspecified, addresses)):
@@ -81,22 +104,54 @@ def is_own_answer(lookups: Sequence[Observation], others: Sequence[Observation])
         return True
     is_null_answer = bool(addresses) and all(map(is_null, addresses))
     is_filtering = any(is_filtering_resolver(x.resolver) for x in dns)
-    return (is_null_answer or is_filtering) and not _is_repeated(lookups, others)
+    return (is_null_answer or is_filtering) and not is_told_on_path
 
 
-def _has_plain_answer(others: Sequence[Observation]) -> bool:
-    return any(x.dns and x.dns.engine in PLAIN_ENGINES and x.dns.addresses for x in others)
+def _find_false_addresses(sides: Sides) -> frozenset[str]:
+    """Return addresses of plain lookups that are forged, as replies or certificates prove."""
+    return frozenset(
+        address
+        for step in sides.vantage.other_lookups
+        if step.observation.dns and step.observation.dns.engine in PLAIN_ENGINES
+        for address in step.observation.dns.addresses
+        if is_contradicted(step) or is_false_address(address, sides)
+    )
 
 
-def _is_repeated(lookups: Sequence[Observation], others: Sequence[Observation]) -> bool:
-    """Return whether a plain query to another resolver got the same lie."""
+def _list_plain(others: Sequence[Observation]) -> list[Dns]:
+    return [x.dns for x in others if x.dns and x.dns.engine in PLAIN_ENGINES]
+
+
+def _is_told_on_path(
+    lookups: Sequence[Observation],
+    others: Sequence[Observation],
+    known_addresses: AbstractSet[str],
+    false_addresses: AbstractSet[str] = frozenset(),
+) -> bool:
+    """Return whether a plain query to another resolver got a lie too, if not the same one.
+
+    Args:
+        known_addresses: What controls resolve the name to.
+        false_addresses: Addresses of plain lookups that are proven to be forged.
+    """
     plain = [
         x for x in others if x.dns and x.dns.engine in PLAIN_ENGINES and x.dns.query_type != "AAAA"
     ]
-    failures = {x.failure for x in lookups if x.failure} & {x.failure for x in plain}
-    addresses = {a for x in lookups if x.dns for a in x.dns.addresses}
-    plain_addresses = {a for x in plain if x.dns for a in x.dns.addresses}
-    return bool(failures or addresses & plain_addresses)
+    sealed = {
+        address
+        for x in others
+        if x.dns and x.dns.engine in ENCRYPTED_ENGINES
+        for address in x.dns.addresses
+    }
+    is_public = any(not is_bogon(address) for address in sealed | known_addresses)
+    denials = {x.failure for x in plain if x.dns and not is_filtering_resolver(x.dns.resolver)}
+    denials -= {None}  # Quad9's own denial says nothing of the path
+    if denials & {x.failure for x in lookups} or (is_public and denials & DENIALS):
+        return True
+    addresses = {a for x in plain if x.dns for a in x.dns.addresses}
+    own_addresses = {a for x in lookups if x.dns for a in x.dns.addresses}
+    is_private = is_public and bool(addresses) and all(map(is_bogon, addresses))
+    return is_private or bool(addresses & (own_addresses | false_addresses))
 
 
 @lru_cache(CACHE_SIZE)

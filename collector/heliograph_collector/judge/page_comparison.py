@@ -186,8 +186,7 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
         return Likeness.SAME
     if not (page.body_bytes and control.body_bytes) or page.truncated or control.truncated:
         return Likeness.DYNAMIC
-    sizes = page.body_bytes, control.body_bytes
-    if min(sizes) / max(sizes) > ALIKE:
+    if _are_sizes_alike(page, control):
         return Likeness.SAME
     return Likeness.DIFFERENT if _has_new_title(page, control) else Likeness.DYNAMIC
 
@@ -196,7 +195,13 @@ def _is_own(page: Http, control: Http) -> bool:
     """Return whether the site's own server sent the page, so that even a ban is its own."""
     shared = _list_shared_headers(page, control)
     is_same_software = bool(page.server) and page.server == control.server
-    return len(shared) >= OWN_HEADERS or (bool(shared) and is_same_software)
+    is_same_kind = page.status == control.status and _are_sizes_alike(page, control)
+    return len(shared) >= OWN_HEADERS or (bool(shared) and (is_same_software or is_same_kind))
+
+
+def _are_sizes_alike(page: Http, control: Http) -> bool:
+    sizes = page.body_bytes, control.body_bytes
+    return min(sizes) > ALIKE * max(sizes)
 
 
 def _compare_other_status(page: Http, control: Http) -> Likeness:

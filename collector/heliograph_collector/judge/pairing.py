@@ -60,6 +60,7 @@ class Pairing:
         is_redirect = vantage_view.page is not None and 300 <= vantage_view.page[1].status < 400
         return replace(
             self._build_input(vantage_view, control_view),
+            is_page=True,
             control_redirected_away=self.control.measurement is not None
             and hop_index > 0
             and not _is_same_host(hop_index, vantage_hops, control_hops),

@@ -31,6 +31,7 @@ ENTRIES = (
         category=Category.CIRCUMVENTION,
         config=TorConfig,
         target_kind="service",
+        visitable=True,
         default_target="tor",
         planned=False,  # measuring Tor may draw attention: an operator adds it to a plan
         visit_bytes=3_000_000,

@@ -19,6 +19,16 @@ class Category(StrEnum):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class VisitServer:
+    """Describe a server that a visit of a single target may name (heliograph.visit_servers)."""
+
+    label: str = ""  # of its steps; "" for the target itself
+    option: str = ""  # that names the server; "" where it is the target
+    port: int = 0  # where neither target nor option has one; 0 follows from the scheme
+    protocol: str = "tcp"  # tcp, udp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ExperimentEntry:
     """Describe an experiment: everything that both sides know except its code."""
 
@@ -36,6 +46,7 @@ class ExperimentEntry:
     planned_targets: tuple[str, ...] = ()  # further targets in the default plan
     role: str = ""  # role of the agents in the default plan; "" for all
     visitable: bool = False  # whether a control may repeat it at an address (heliograph.visits)
+    visit_servers: tuple[VisitServer, ...] = (VisitServer(),)  # of a single target
     visit_bytes: int = 0  # bytes of one visit beyond its endpoints; 0 when unknown
     ooni_test: str = ""  # OONI's name of the same test, where there is one
     protocols: Mapping[str, str] = field(default_factory=dict, hash=False)  # Exchange.protocol

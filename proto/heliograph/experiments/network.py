@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph.experiments.entry import Category, ExperimentEntry
+from heliograph.experiments.entry import Category, ExperimentEntry, VisitServer
 from heliograph.experiments.options import option
 
 LARGE = "https://ajax.googleapis.com/ajax/libs/jquery/3.7.1/jquery.js"  # 285 KB, a fixed file
@@ -210,6 +210,8 @@ ENTRIES = (
         category=Category.NETWORK,
         config=QuicConfig,
         target_kind="endpoint",
+        visitable=True,
+        visit_servers=(VisitServer(label="target", port=443, protocol="udp"),),
         requires=".[quic]",
     ),
     ExperimentEntry(

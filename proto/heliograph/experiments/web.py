@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from heliograph.experiments.entry import Category, ExperimentEntry
+from heliograph.experiments.entry import Category, ExperimentEntry, VisitServer
 from heliograph.experiments.options import option
 
 
@@ -72,6 +72,11 @@ ENTRIES = (
         category=Category.WEB,
         config=HttpHostConfig,
         target_kind="host",
+        visitable=True,
+        visit_servers=(
+            VisitServer(label="neutral", option="neutral", port=80),
+            VisitServer(label="direct", port=80),
+        ),
     ),
     ExperimentEntry(
         name="sni",
@@ -80,6 +85,11 @@ ENTRIES = (
         category=Category.WEB,
         config=SniConfig,
         target_kind="host",
+        visitable=True,
+        visit_servers=(
+            VisitServer(label="neutral", option="neutral", port=443),
+            VisitServer(label="direct", port=443),
+        ),
     ),
     ExperimentEntry(
         name="outside_in",

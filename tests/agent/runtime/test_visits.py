@@ -52,6 +52,7 @@ PLAN = replace(
 WORLD_PORTS = {(EDGE, 443): None, (EDGE, 80): None}
 SERVICE_VISIT = Visit(experiment="telegram", service="telegram", endpoint="web", address=EDGE)
 PAGE_VISIT = Visit(experiment="web", target="http://page.example/", address=EDGE)
+SNI_VISIT = Visit(experiment="sni", target="named.example", endpoint="neutral", address=EDGE)
 
 
 @dataclass
@@ -68,6 +69,7 @@ class ControlBench:
             pages={
                 "https://web.messenger.example/k": Page(),
                 "http://page.example/": Page(status=301, location="http://elsewhere.example/"),
+                "https://www.page.example/": Page(),
             },
             forbidden=frozenset({"5.5.5.5"}),
         )
@@ -137,6 +139,13 @@ async def test_control_visits_what_its_plan_names() -> None:
         Visit(experiment="connectivity", service="anchors", endpoint="a", address=EDGE),
         Visit(experiment="tcp", target="9.9.9.2:443", address=EDGE),
         Visit(experiment="sni", target="named.example", address=EDGE),
+        Visit(experiment="sni", target="named.example", endpoint="target", address=EDGE),
+        replace(PAGE_VISIT, endpoint="https://victim.example/"),
+        replace(PAGE_VISIT, endpoint="https://www.page.example/admin"),
+        replace(PAGE_VISIT, endpoint="https://www.page.example:22/"),
+        replace(PAGE_VISIT, endpoint="https://a@www.page.example/"),
+        replace(PAGE_VISIT, endpoint="http://www.page.example/"),
+        replace(PAGE_VISIT, endpoint="https://9.9.9.9/"),
         Visit(experiment="tls", target="others.example:443", address=EDGE),  # not for controls
         Visit(experiment="web", target="http://victim.example/", address=EDGE),
         Visit(experiment="web", target="http://page.example/admin", address=EDGE),
@@ -179,6 +188,12 @@ async def test_volunteer_follows_no_order() -> None:
     bench = ControlBench(role="volunteer")
     assert await bench.follow(bench.order(SERVICE_VISIT)) == []
     assert bench.tasks == []
+
+
+async def test_comparison_sends_all_its_hellos_to_the_server_that_is_visited() -> None:
+    result = await measure(ControlBench(), SNI_VISIT)
+    assert [x.endpoint for x in result.observations if x.tls] == ["neutral", "none", "target"]
+    assert {x.tcp.address for x in result.observations if x.tcp} == {EDGE}
 
 
 async def test_order_that_is_forged_stale_or_for_another_is_refused() -> None:
@@ -224,8 +239,12 @@ async def measure(bench: ControlBench, visit: Visit) -> Measurement:
     [
         (SERVICE_VISIT, ["connect", "tls_handshake", "http_round_trip", "read_body"]),
         (PAGE_VISIT, ["connect", "http_round_trip", "read_body"]),
+        (
+            replace(PAGE_VISIT, endpoint="https://www.page.example/"),
+            ["connect", "tls_handshake", "http_round_trip", "read_body"],
+        ),
     ],
-    ids=["service", "page whose redirect and TLS port are left alone"],
+    ids=["service", "page whose redirect and TLS port are left alone", "page after a redirect"],
 )
 async def test_visit_repeats_the_steps_at_the_address_without_a_lookup(
     visit: Visit, operations: list[str]

@@ -173,11 +173,11 @@ class DnsIntegrityComparison(Comparison):
     def extract_facts(self, measurement: Measurement, control: Measurement | None) -> Facts:
         facts = Comparison.extract_facts(self, measurement, control)
         system, udp = ([x for _, x in select_observations(measurement, label)] for label in PLAIN)
-        if "system_failed" in facts and is_own_answer(system, udp):
-            facts["own_filter"] = facts["system_failed"]
         trusted = _select_addresses(measurement, ENCRYPTED) | (
             _select_addresses(control, (*PLAIN, *ENCRYPTED)) if control else set()
         )
+        if "system_failed" in facts and is_own_answer(system, udp, trusted):
+            facts["own_filter"] = facts["system_failed"]
         for fact, labels in (("system_confirmed", ("system",)), ("plain_confirmed", PLAIN)):
             if has_near_pair(_select_addresses(measurement, labels), trusted):
                 facts[fact] = facts.get("plain_resolved", ())

@@ -128,6 +128,19 @@ class OutcomeComparison(Comparison):
                 facts[f"same_{label}"] = here.evidence
         return facts
 
+    def extract_look_facts(self, measurement: Measurement, look: Measurement) -> Facts:
+        """Extract what a control found at the addresses of the measurement; others say nothing."""
+        facts: Facts = {}
+        for label, goal in self.goals.items():
+            here = self.find_outcome(measurement, label)
+            there = self.find_outcome(look, label)
+            if here and there and here.addresses & there.addresses:
+                found = describe_outcome(label, there, goal)
+                facts |= {f"control_{fact}": () for fact in found}
+                if there.is_success:
+                    facts[f"same_{label}"] = here.evidence
+        return facts
+
     def collect_facts(self, measurement: Measurement) -> Facts:
         facts: Facts = {}
         for label, goal in self.goals.items():
@@ -178,7 +191,7 @@ def build_name_rules(
                 BLOCKED,
                 f"{says}; a neutral name at the same address passes.",
                 strength,
-                f"target:{method} neutral_passed same_address control_target_passed",
+                f"target:{method} neutral_passed same_address control_target_passed same_target",
                 layer=layer,
                 method=f"{prefix}_{name}",
             )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from heliograph.failure import Failure
 from heliograph.observation import Link, Measurement, Observation
 from heliograph_collector.judge.confidence import STALE_US, compute_confidence
+from heliograph_collector.judge.control_looks import is_fresh
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import FEATURE_BY_LINK
 from heliograph_collector.judge.rules.preconditions import (
@@ -75,11 +76,18 @@ class Comparison:
         control_facts = self.collect_facts(control) if control else {}
         return self.collect_facts(measurement) | {f"control_{fact}": () for fact in control_facts}
 
+    def extract_look_facts(self, measurement: Measurement, look: Measurement) -> Facts:
+        """Extract the facts that a further look of a control adds, a visit above all."""
+        return {}
+
     def decide(self, record: ReceivedMeasurement, control: ControlView) -> Verdict:
         """Return the verdict on the whole; `blocked` needs link, control, no interruption."""
         precondition = find_precondition(record, control)
         compared = None if precondition else control.measurement
         facts = self.extract_facts(record.measurement, compared)
+        for look in control.looks if compared else ():
+            if is_fresh(look.age_us, look.link):
+                facts |= self.extract_look_facts(record.measurement, look.measurement)
         matching = [row for row in self.rules if row.matches(facts)]
         proof = next((row for row in matching if row.needs_no_control), None)
         if proof is not None and not record.measurement.not_measured:

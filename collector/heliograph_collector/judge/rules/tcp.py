@@ -6,6 +6,13 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, failed_step_rule
 
 TCP = (
+    Rule(
+        "tcp.odd_port",
+        UNKNOWN,
+        "The address accepts another port here, and firewalls close odd ports for everything.",
+        step=Op.CONNECT,
+        needs={Feature.ODD_PORT},
+    ),
     *(
         failed_step_rule(
             f"tcp.somewhere_{name}",
