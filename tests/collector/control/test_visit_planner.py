@@ -52,8 +52,6 @@ PLAN = Plan(
         PlannedTask(experiment="signal", service="signal", interval_s=600),
         PlannedTask(experiment="sni", target="named.example", interval_s=600),
         PlannedTask(experiment="ech", target="named.example", interval_s=600),
-        PlannedTask(experiment="quic", target="named.example", interval_s=600),
-        PlannedTask(experiment="web", target="http://Other.example:8080/path", interval_s=600),
     ),
 )  # fmt: skip
 VISIT = Visit(experiment="web", target=URL, address=EDGE)
@@ -218,74 +216,6 @@ def test_one_vantage_alone_is_followed_only_where_the_controls_answers_cover_it(
 )  # fmt: skip
 def test_nobody_leads_a_control_anywhere_else(case: str, judged: list[JudgedMeasurement]) -> None:
     assert orders(make_planner(), *judged) == [], case
-
-
-def report_pair(
-    steps: dict[str, list[dict[str, Any]]], *, experiment: str = "web", target: str = URL
-) -> list[JudgedMeasurement]:
-    """Two vantages that met these steps, by label, and are in doubt of the whole."""
-    verdicts = (Verdict(state=VerdictState.UNKNOWN, rule="none.unobserved", endpoint=""),)
-    records = [
-        replace(
-            build_record(steps, 0, nym=nym, experiment=experiment, target=target),
-            reporter=nym, seniority=Seniority.ESTABLISHED, received_us=NOON_US,
-        )
-        for nym in ("v1", "v2")
-    ]  # fmt: skip
-    return [(record, verdicts) for record in records]
-
-
-def redirected_to(name: str, port: int = 443) -> dict[str, list[dict[str, Any]]]:
-    cut = {f"tls {name}": "connection_reset"} if port != 80 else {"http": "connection_reset"}
-    return {
-        "": [{"system A": SHARED}, {f"connect {SHARED}": "ok"}, {"tls": "ok"}, {"http": 301}],
-        "redirect-1": [{f"system A {name}": EDGE}, {f"connect {EDGE} {port}": "ok"}, cut],
-    }
-
-
-HELLOS = {
-    "neutral": [{f"connect {EDGE}": "ok"}, {"tls neutral.example": "ok"}],
-    "target": [{f"connect {EDGE}": "ok"}, {"tls named.example": "connection_reset"}],
-}
-INITIALS = {"target": [{f"quic {EDGE} named.example": "generic_timeout_error"}]}
-
-
-@pytest.mark.parametrize(
-    ("case", "judged", "label"),
-    [
-        ("the same site without www", report_pair(redirected_to("target.example")),
-         "https://target.example/"),
-        ("another page of the plan", report_pair(redirected_to("other.example")),
-         "https://other.example/"),
-        ("a name of the site's own choice", report_pair(redirected_to("victim.example")), ""),
-        ("a name below the site's", report_pair(redirected_to("intern.target.example")), ""),
-        ("an odd port of the same site", report_pair(redirected_to("target.example", 22)), ""),
-        ("a page in clear of the same site", report_pair(redirected_to("target.example", 80)), ""),
-        ("the neutral server of sni",
-         report_pair(HELLOS, experiment="sni", target="named.example"), "neutral"),
-        ("the target of quic",
-         report_pair(INITIALS, experiment="quic", target="named.example"), "target"),
-        ("quic by another protocol",
-         report_pair({"target": HELLOS["target"]}, experiment="quic", target="named.example"), ""),
-    ],
-)  # fmt: skip
-def test_redirects_and_servers_are_visited_under_names_of_the_plan_alone(
-    case: str, judged: list[JudgedMeasurement], label: str
-) -> None:
-    """Wherever a site sends its visitors, it cannot send a control there."""
-    visited = [(v.endpoint, v.address) for v in orders(make_planner(), *judged)]
-    assert [x for x in visited if x != ("", SHARED)] == ([(label, EDGE)] if label else []), case
-
-
-def test_control_that_looked_at_the_redirect_is_not_asked_again() -> None:
-    planner = make_planner()
-    control = build_control(
-        {"https://target.example/": [{f"connect {EDGE}": "ok"}, {"tls target.example": "ok"}]},
-        target=URL, is_visit=True,
-    )  # fmt: skip
-    judged = report_pair(redirected_to("target.example"))
-    visited = orders(planner, (control, ()), *judged)
-    assert [visit.address for visit in visited] == [SHARED]
 
 
 def test_reports_around_midnight_are_of_one_network_in_doubt() -> None:
