@@ -69,7 +69,7 @@ class Interference:
 
 
 @dataclass(frozen=True, slots=True)
-class TestedService:
+class ServiceSchedule:
     """A service that vantages test every `every_s` seconds."""
 
     name: str
@@ -237,7 +237,7 @@ def _offline_report(
 
 def draw_votes(
     vantages: Iterable[SimulatedVantage],
-    services: Iterable[TestedService],
+    services: Iterable[ServiceSchedule],
     rng: Random,
     until_s: float,
     clock: ReplayClock,
@@ -254,7 +254,7 @@ def draw_votes(
 
 def _vantage_votes(
     vantage: SimulatedVantage,
-    service: TestedService,
+    service: ServiceSchedule,
     silent_spans: Sequence[tuple[float, float]],
     rng: Random,
     until_s: float,
@@ -278,7 +278,7 @@ def _vantage_votes(
 
 def _draw_vote(
     vantage: VantageRef,
-    service: TestedService,
+    service: ServiceSchedule,
     interferences: Sequence[Interference],
     second: float,
     rng: Random,

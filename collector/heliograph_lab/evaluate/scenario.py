@@ -23,10 +23,10 @@ from heliograph_lab.evaluate.population import (
     ESTABLISHED_US,
     Interference,
     ReplayClock,
+    ServiceSchedule,
     SilenceCause,
     SilentSpan,
     SimulatedVantage,
-    TestedService,
     apply_restart,
     draw_churn,
     draw_votes,
@@ -126,7 +126,7 @@ class Scenario:
     vantages: tuple[VantageRef, ...]
     churn: dict[str, float]  # silences per vantage-day, by country
     events: tuple[ScenarioEvent, ...] = ()
-    services: tuple[TestedService, ...] = ()
+    services: tuple[ServiceSchedule, ...] = ()
 
 
 def other_countries(since_us: int, countries: int = 4, each: int = 12) -> tuple[VantageRef, ...]:

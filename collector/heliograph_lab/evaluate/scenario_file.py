@@ -8,7 +8,7 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_lab.evaluate.document import Section, read_document
-from heliograph_lab.evaluate.population import TestedService, vantages_at
+from heliograph_lab.evaluate.population import ServiceSchedule, vantages_at
 from heliograph_lab.evaluate.scenario import (
     EVENT_KINDS,
     INTERFERENCES,
@@ -108,7 +108,7 @@ def _read_world(top: Section, since_us: int) -> tuple[tuple[VantageRef, ...], fl
     return other_countries(since_us, countries, each), churn
 
 
-def _read_services(top: Section, since_us: int, until_us: int) -> tuple[TestedService, ...]:
+def _read_services(top: Section, since_us: int, until_us: int) -> tuple[ServiceSchedule, ...]:
     if "services" not in top:
         return ()
     section = top.section("services")
@@ -116,7 +116,7 @@ def _read_services(top: Section, since_us: int, until_us: int) -> tuple[TestedSe
     for name in section.keys:
         row = section.section(name)
         services.append(
-            TestedService(
+            ServiceSchedule(
                 name,
                 row.length("every", 60.0),
                 row.number("noise", 0.03, 0, 1),

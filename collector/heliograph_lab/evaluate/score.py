@@ -21,6 +21,7 @@ RIGHT = 0.6  # share of an alarm's vantages that must be in truths; assumed
 COVERED = 0.5  # share of a truth's vantages that alarms must cover; assumed
 EARLY_END_US = 60 * SECOND_US  # an end published earlier before the true end is none; assumed
 LABEL_US = 600 * SECOND_US  # after which a cause must be right: the scorecard's ten minutes
+NEAR_US = 1_800 * SECOND_US  # assumed
 NEVER = math.inf
 POWER = "power"
 OWN_BLOCK = "own_block"
@@ -180,11 +181,18 @@ class _GroundTruth:
         confounders = [
             truth
             for truth in self.replay.truths
-            if truth.kind == "confounder" and self.affected(truth, alarm.at_us)
+            if truth.kind == "confounder" and _is_near(truth, alarm.at_us)
         ]
         during = max(confounders, key=attrgetter("since_us")).label if confounders else ""
         replay = self.replay
         return FalseAlarm(alarm.scope, alarm.service, during, alarm.at_us, replay.name, replay.seed)
+
+
+def _is_near(truth: Truth, at_us: int) -> bool:
+    """Return whether a truth is under way or has just ended, for the name of an error alone."""
+    ends = [until_us for _, until_us in truth.members.values()]
+    last_us = max(ends) if ends else truth.until_us
+    return truth.since_us <= at_us and (last_us is None or at_us <= last_us + NEAR_US)
 
 
 def _count_live_members(replay: Replay) -> dict[str, int]:

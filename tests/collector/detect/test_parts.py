@@ -10,9 +10,14 @@ from heliograph_collector.detect.silence.detector import detect_silence
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
-from heliograph_lab.evaluate.corpus import draw_scenario
-from heliograph_lab.evaluate.priors import Draw
-from heliograph_lab.evaluate.scenario import Scenario, play_scenario
+from heliograph_lab.evaluate.population import ServiceSchedule, vantages_in_country
+from heliograph_lab.evaluate.scenario import (
+    CellSelector,
+    Scenario,
+    ScenarioEvent,
+    other_countries,
+    play_scenario,
+)
 from heliograph_lab.evaluate.scenario_file import SHIPPED, load_scenario
 from support.presence_model import confirmed
 
@@ -25,6 +30,27 @@ def cuts_of(name: str) -> Scenario:
     return replace(made, services=(), events=tuple(e for e in made.events if e.do == "cut"))
 
 
+def messenger(do: str, cell: CellSelector, method: str) -> Scenario:
+    """Three hours of a messenger that is tested each minute, and an hour of trouble with it."""
+    since_us = 1_641_168_000_000_000
+    home = vantages_in_country("KZ", ("ALA", "AST", "SHY", "VOS"), 48, 0)
+    at_s = 5_400.0
+    event = ScenarioEvent(
+        do, (at_s, at_s), (cell,), lasts_s=3_600.0, jitter_s=5.0, service="telegram", method=method
+    )
+    vantages = (*home, *other_countries(since_us))
+    countries = {v.place.country for v in vantages}
+    return Scenario(
+        f"messenger-{do}",
+        since_us,
+        3 * 3_600.0,
+        vantages,
+        dict.fromkeys(sorted(countries), 4.0),
+        (event,),
+        (ServiceSchedule("telegram"),),
+    )
+
+
 @pytest.mark.parametrize("seed", range(1, 9))
 def test_mobiles_cut_over_a_minute_are_mobile_only(seed: int) -> None:
     """Operators of Belarus all of whose vantages are mobile go first, the others join them."""
@@ -35,7 +61,8 @@ def test_mobiles_cut_over_a_minute_are_mobile_only(seed: int) -> None:
 
 @pytest.mark.parametrize(("seed", "asn"), [(0, 101), (2, 203), (4, 102)])
 def test_throttled_operator_is_no_evidence_for_overlapping_cells(seed: int, asn: int) -> None:
-    replay = play_scenario(draw_scenario(Draw("throttle", seed)), seed)
+    cell = CellSelector("KZ", asn=asn)
+    replay = play_scenario(messenger("throttle", cell, "throttled"), seed)
     found = detect_blocking(replay.opinions, replay.since_us, replay.until_us)
     parts = [p.scope for i in confirmed(found) for p in i.parts]
     assert parts == [Scope("KZ", asn=asn)]
@@ -44,7 +71,7 @@ def test_throttled_operator_is_no_evidence_for_overlapping_cells(seed: int, asn:
 @pytest.mark.parametrize("seed", [2, 5])
 def test_block_that_grows_to_the_country_is_widened(seed: int) -> None:
     """One operator first, all of them 20 minutes later."""
-    replay = play_scenario(draw_scenario(Draw("block", seed)), seed)
+    replay = play_scenario(messenger("block", CellSelector("KZ"), "timeout"), seed)
     since_us = replay.truths[0].since_us
 
     def spared(place: VantageLocation, at_us: int) -> bool:

@@ -3,14 +3,12 @@
 from random import Random
 
 from heliograph_collector.model.scope import Scope
-from heliograph_lab.evaluate.world.events import PowerChanged
 from heliograph_lab.evaluate.world.figures import DAY, HOUR, MINUTE, draw
 from heliograph_lab.evaluate.world.people import COUNTRIES, FIXED, REGIONS, Silence, WorldVantage
 from heliograph_lab.evaluate.world.shapes import shape_fade, shape_power
 from heliograph_lab.evaluate.world.world import Spans, TruthDetails, World, create_world, spans_of
 
 COUNTRY = COUNTRIES[0]
-CHARGING_SHARE = 0.3  # of phones, whose heartbeats say that the mains failed; assumed
 
 
 def _draw_moment_s(rng: Random) -> float:
@@ -28,10 +26,6 @@ def draw_power(rng: Random, seed: int, kind: str) -> World:
     back = shape_fade(rng, members, half_s)  # the same curve, upward: a recovery that trickles
     spans = spans_of(members, at_s, offsets, at_s + 0.2 * half_s, back)
     world.disturb("power", spans, "power")
-    phones = [v for v in members if v.location.access == "mobile"]
-    for phone in rng.sample(phones, round(CHARGING_SHARE * len(phones))):
-        at_us = world.to_us(at_s + rng.uniform(0, 0.1 * half_s))
-        world.power_changes.append(PowerChanged(at_us, phone.ref.nym, "battery"))
     return world
 
 
@@ -39,16 +33,15 @@ def draw_own_block(rng: Random, seed: int, kind: str) -> World:
     """Draw a block of our main entrance in one country; agents return by another."""
     at_s = _draw_moment_s(rng)
     lasts_s = draw(rng, "own_block_lasts")
-    share = draw(rng, "own_block_share")
     typical_s = draw(rng, "own_block_return")
     world = create_world("own_block", seed, rng, at_s + lasts_s + HOUR, rng.choice((20, 36, 80)))
     members = world.members(Scope(COUNTRY))
     since_s = tuple(at_s + rng.uniform(0, 30) for _ in members)
     until_s = tuple(
         min(since + 5 + rng.expovariate(1 / typical_s), at_s + lasts_s)
-        if rng.random() < share
+        if vantage.has_other_way
         else at_s + lasts_s
-        for since in since_s
+        for vantage, since in zip(members, since_s, strict=True)
     )
     world.disturb("own_block", Spans(tuple(members), since_s, until_s), "address")
     return world
@@ -62,7 +55,7 @@ def draw_transit(rng: Random, seed: int, kind: str) -> World:
     members = [v for v in world.vantages if v.location.country in codes]
     offsets = [rng.uniform(0, 5) for _ in members]
     world.disturb(
-        "transit", spans_of(members, at_s, offsets, at_s + draw(rng, "transit_lasts")), "path"
+        "transit", spans_of(members, at_s, offsets, at_s + draw(rng, "transit_lasts")), "transit"
     )
     return world
 

@@ -1,8 +1,7 @@
 """Neutral events of a world: what a collector could learn, in no detector's format.
 
-Optional fields hold what today's signals cannot carry yet: the entrance and the transport of a
-session, the power state, the uptime at a return, and the tests of the gap. Times are microseconds
-UTC on the collector's clock.
+Optional fields hold what not every agent can say: the entrance of a session, the power state, the
+uptime at a return, and the tests of the gap. Times are microseconds UTC on the collector's clock.
 """
 
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ PowerState = Literal["", "ac", "battery"]  # "" is unknown
 class SessionBegan:
     at_us: int
     vantage: VantageRef
-    transport: str = "stream"
     entrance: str = "main"
     power: PowerState = ""
-    uptime_s: float | None = None  # of the machine; None is unknown
+    uptime_s: float | None = None  # of the machine, in its first day; None is unknown
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,20 +29,16 @@ class SessionEnded:
     pseudonym: str
     heard_us: int
     goodbye: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class PowerChanged:
-    """A heartbeat with another power state than the one before."""
-
-    at_us: int
-    pseudonym: str
-    power: PowerState
+    power: PowerState = ""  # as the last heartbeat said
+    prefix: str = ""  # its network at that time
 
 
 @dataclass(frozen=True, slots=True)
 class GapReport:
-    """What a returned vantage says of the time in which it was not heard."""
+    """What a vantage says of a time in which it was not heard.
+
+    It says so at its return, or before it by another entrance.
+    """
 
     at_us: int
     pseudonym: str
@@ -52,6 +46,7 @@ class GapReport:
     until_us: int
     foreign_good: int  # tests of foreign targets that succeeded in the gap
     foreign_bad: int
+    entrance: str = "main"
     uptime_s: float | None = None  # shorter than the gap: it was off
 
 
@@ -67,4 +62,4 @@ class ServiceTested:
     method: str = ""
 
 
-WorldEvent = SessionBegan | SessionEnded | PowerChanged | GapReport | ServiceTested | Fault
+WorldEvent = SessionBegan | SessionEnded | GapReport | ServiceTested | Fault

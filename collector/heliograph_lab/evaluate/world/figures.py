@@ -70,6 +70,7 @@ FIGURES: dict[str, Figure] = {
     "renumber_spread": Figure(1, 3 * HOUR, "s", "[5]: every 24 h, at night; spread assumed"),
     "own_block_return": Figure(30, 10 * MINUTE, "s", "assumed: next transport permitted"),
     "own_block_share": Figure(0.6, 1.0, "share", "assumed: who has another way"),
+    "word": Figure(10, 40, "s", "[6]: agents tell of a broken session within 30 s by another way"),
     "own_block_lasts": Figure(HOUR, 10 * HOUR, "s", "assumed"),
     "backlog": Figure(4 * MINUTE, HOUR, "s", "[7]: a judge minutes to an hour behind"),
     # people

@@ -7,6 +7,7 @@ from typing import Literal
 
 from heliograph.units import DAY_US
 from heliograph_collector.model.signals import VantageLocation, VantageRef, VoteValue
+from heliograph_lab.evaluate.world.events import PowerState
 from heliograph_lab.evaluate.world.figures import draw
 
 MOBILE = (101, 102, 103)
@@ -14,9 +15,11 @@ FIXED = (201, 202, 203)
 HOSTING = 301
 REGIONS = ("ALA", "AST", "SHY", "VOS")
 SHARE_BY_ACCESS = {"mobile": 0.45, "fixed": 0.48, "hosting": 0.07}  # assumed
+CHARGING_SHARE = 0.3  # of phones; the others are on their batteries anyway; assumed
+UPTIME_SHARE = 0.6  # of machines whose agents can read it, on Linux; assumed
 COUNTRIES = ("KZ", "XA", "XB", "XC", "XD")
-# own: the machine or its agent; path: the network to us; address: returned by another entrance
-SilenceCause = Literal["own", "away", "cut", "power", "path", "address"]
+# own: the machine or its agent; path: its network; transit: our network; address: our entrance
+SilenceCause = Literal["own", "away", "cut", "power", "path", "transit", "address"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +52,9 @@ class WorldVantage:
     churn: float  # silences a day by itself
     retry_limit_s: float
     weight: float = 1.0
+    power: PowerState = ""  # as its agent knows it
+    knows_uptime: bool = False
+    has_other_way: bool = False  # tells of a broken session by another entrance
     silences: list[Silence] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 
@@ -68,6 +74,7 @@ class CountryPlan:
     spread: float
     young_share: float
     retry_limit_s: float
+    other_way_share: float = 0.0
 
 
 def draw_country_plan(rng: Random, code: str, count: int = 0) -> CountryPlan:
@@ -81,6 +88,7 @@ def draw_country_plan(rng: Random, code: str, count: int = 0) -> CountryPlan:
         spread=draw(rng, "churn_spread"),
         young_share=draw(rng, "young"),
         retry_limit_s=draw(rng, "retry_limit"),
+        other_way_share=draw(rng, "own_block_share"),
     )
 
 
@@ -108,7 +116,16 @@ def _draw_vantage(
     ref = VantageRef(name, prefix, location, since_us - round(_draw_age_days(rng, plan) * DAY_US))
     churn = plan.churn * math.exp(rng.gauss(0, plan.spread))
     quiet = 0.1 if location.access == "hosting" else 1.0  # servers restart seldom; assumed
-    return WorldVantage(ref, min(48.0, churn * quiet), plan.retry_limit_s)
+    is_phone = location.access == "mobile"
+    power: PowerState = "battery" if is_phone else "ac"
+    return WorldVantage(
+        ref,
+        min(48.0, churn * quiet),
+        plan.retry_limit_s,
+        power="ac" if is_phone and rng.random() < CHARGING_SHARE else power,
+        knows_uptime=rng.random() < UPTIME_SHARE,
+        has_other_way=rng.random() < plan.other_way_share,
+    )
 
 
 def _draw_age_days(rng: Random, plan: CountryPlan) -> float:

@@ -25,17 +25,23 @@ from heliograph_lab.evaluate.world.events import (
     SessionEnded,
     WorldEvent,
 )
-from heliograph_lab.evaluate.world.figures import FIGURES
+from heliograph_lab.evaluate.world.figures import FIGURES, draw
 from heliograph_lab.evaluate.world.people import Silence, SilenceCause, Trouble, WorldVantage
 from heliograph_lab.evaluate.world.world import PlannedTest, World
 
 BEAT_S = FIGURES["beat"].low
 MISSED_BEATS = 2.5  # the collector's rule
+ANCHOR_S = 180.0  # between two looks at foreign anchors, in the default plan
 REPORTING_SHARE = 0.9  # of returned agents report on the gap; assumed
 BROKEN_S = 40.0  # a shorter failure of the path leaves a session whole: TCP sends again
 MAIN_ENTRANCE = "main"
 OTHER_ENTRANCE = "relay"
-_ALIVE: tuple[SilenceCause, ...] = ("cut", "path", "address")  # the agent runs on and measures
+_ALIVE: tuple[SilenceCause, ...] = (
+    "cut",
+    "path",
+    "transit",
+    "address",
+)  # the agent runs on and measures
 
 
 def render_replay(world: World) -> Replay:
@@ -62,7 +68,7 @@ def render_replay(world: World) -> Replay:
 
 def render_events(world: World) -> list[WorldEvent]:
     """Render what a collector could learn, in order of time."""
-    events: list[WorldEvent] = [*world.faults, *world.power_changes]
+    events: list[WorldEvent] = list(world.faults)
     for vantage in world.vantages:
         rng = Random(f"{world.name}:{world.seed}:{vantage.ref.nym}")  # noqa: S311 - a simulation
         groups = list(_group(vantage.silences, world.lasts_s))
@@ -80,7 +86,7 @@ def _group(silences: Iterable[Silence], lasts_s: float) -> Iterator[list[Silence
     for silence in sorted(silences, key=attrgetter("since_s", "until_s")):
         if silence.since_s >= lasts_s or silence.until_s <= max(0.0, silence.since_s):
             continue
-        if silence.cause == "path" and silence.until_s - silence.since_s < BROKEN_S:
+        if silence.cause in ("path", "transit") and silence.until_s - silence.since_s < BROKEN_S:
             continue
         if group and silence.since_s > until_s + 1:
             yield group
@@ -94,17 +100,15 @@ def _group(silences: Iterable[Silence], lasts_s: float) -> Iterator[list[Silence
 def _render_sessions(
     vantage: WorldVantage, groups: Sequence[Sequence[Silence]], rng: Random, world: World
 ) -> Iterator[WorldEvent]:
-    power: PowerState = "battery" if vantage.location.access == "mobile" else "ac"
-    yield SessionBegan(world.to_us(0), vantage.ref, power=power)
+    yield SessionBegan(world.to_us(0), vantage.ref, power=vantage.power)
     entrance = MAIN_ENTRANCE
     for group in groups:
         since_s = group[0].since_s
         last = max(group, key=attrgetter("until_s"))
         heard_s = max(0.0, since_s - rng.uniform(0, BEAT_S))
-        if group[0].cause == "away":
-            yield _end_session(vantage, since_s, heard_s, world, goodbye=True)
-        else:
-            yield _end_session(vantage, heard_s + MISSED_BEATS * BEAT_S, heard_s, world)
+        yield _end_session(vantage, group[0], heard_s, world)
+        if group[0].cause == "address" and vantage.has_other_way:
+            yield _tell_by_other_way(vantage, group[0], heard_s, rng, world)
         if any(silence.cause == "address" for silence in group):
             entrance = OTHER_ENTRANCE  # and so it stays, as an agent keeps the way that works
         back_s = last.until_s + _draw_return_s(last, vantage, rng)
@@ -112,9 +116,29 @@ def _render_sessions(
 
 
 def _end_session(
-    vantage: WorldVantage, at_s: float, heard_s: float, world: World, *, goodbye: bool = False
+    vantage: WorldVantage, silence: Silence, heard_s: float, world: World
 ) -> SessionEnded:
-    return SessionEnded(world.to_us(at_s), vantage.ref.nym, world.to_us(heard_s), goodbye)
+    """End a session; a charging phone has said that the mains failed before its mast dies."""
+    is_goodbye = silence.cause == "away"
+    at_s = silence.since_s if is_goodbye else heard_s + MISSED_BEATS * BEAT_S
+    is_phone = vantage.location.access == "mobile"
+    return SessionEnded(
+        at_us=world.to_us(at_s),
+        pseudonym=vantage.ref.nym,
+        heard_us=world.to_us(heard_s),
+        goodbye=is_goodbye,
+        power="battery" if silence.cause == "power" and is_phone else vantage.power,
+        prefix=vantage.ref.prefix,
+    )
+
+
+def _tell_by_other_way(
+    vantage: WorldVantage, silence: Silence, heard_s: float, rng: Random, world: World
+) -> GapReport:
+    """Tell of a broken session by another entrance, after a look at foreign anchors."""
+    at_us = world.to_us(silence.since_s + draw(rng, "word"))
+    heard_us = world.to_us(heard_s)
+    return GapReport(at_us, vantage.ref.nym, heard_us, at_us, 2, 0, OTHER_ENTRANCE)
 
 
 def _render_return(
@@ -127,23 +151,25 @@ def _render_return(
 ) -> Iterator[WorldEvent]:
     heard_s, back_s = gap_s
     longest = max(group, key=_length_s)
-    rebooted = any(silence.cause == "power" for silence in group)
-    uptime_s = rng.uniform(5, 60) if rebooted else rng.uniform(1, 400) * 3_600
+    is_rebooted = any(silence.cause == "power" for silence in group)
+    uptime_s = rng.uniform(20, 200) if is_rebooted and vantage.knows_uptime else None
     is_main = entrance == MAIN_ENTRANCE
     ref = vantage.ref if is_main else replace(vantage.ref, carrier=entrance)
-    yield SessionBegan(world.to_us(back_s), ref, entrance=entrance, uptime_s=uptime_s)
-    if longest.cause in (*_ALIVE, "power") and rng.random() < REPORTING_SHARE:
-        tests = max(1, int((back_s - heard_s) / 480)) if longest.cause in _ALIVE else 0
-        is_open = longest.cause == "address"
-        yield GapReport(
-            at_us=world.to_us(back_s + 2),
-            pseudonym=vantage.ref.nym,
-            since_us=world.to_us(heard_s),
-            until_us=world.to_us(back_s),
-            foreign_good=tests if is_open else 0,
-            foreign_bad=0 if is_open else tests,
-            uptime_s=uptime_s,
-        )
+    yield SessionBegan(world.to_us(back_s), ref, entrance, vantage.power, uptime_s)
+    if longest.cause not in (*_ALIVE, "power") or rng.random() >= REPORTING_SHARE:
+        return
+    is_open = longest.cause in ("transit", "address")
+    tests = 0 if is_rebooted else max(1, int((back_s - heard_s) / ANCHOR_S))
+    yield GapReport(
+        at_us=world.to_us(back_s + 2),
+        pseudonym=vantage.ref.nym,
+        since_us=world.to_us(heard_s),
+        until_us=world.to_us(back_s),
+        foreign_good=tests if is_open else 0,
+        foreign_bad=0 if is_open else tests,
+        entrance=entrance,
+        uptime_s=rng.uniform(20, 200) if is_rebooted else None,
+    )
 
 
 def _length_s(silence: Silence) -> float:
@@ -154,7 +180,7 @@ def _draw_return_s(last: Silence, vantage: WorldVantage, rng: Random) -> float:
     """Draw the time from the end of a silence to the next session."""
     if last.cause == "power":
         return rng.uniform(20, 180)  # start of a machine; assumed
-    if last.cause in ("cut", "path"):  # doubling delays with full jitter
+    if last.cause in ("cut", "path", "transit"):  # doubling delays with full jitter
         return rng.uniform(0, min(vantage.retry_limit_s, max(2.0, _length_s(last))))
     return rng.uniform(0, 3)
 
@@ -200,20 +226,41 @@ def _draw_test(
 
 
 def _to_signals(event: WorldEvent) -> Iterator[Signal]:
-    """Turn an event into today's signals; what they cannot carry is lost."""
+    """Turn an event into the collector's signals."""
     if isinstance(event, SessionBegan):
-        yield VantageArrival(event.at_us, event.vantage)
+        uptime_s = None if event.uptime_s is None else round(event.uptime_s)
+        yield VantageArrival(event.at_us, event.vantage, _is_on_battery(event.power), uptime_s)
     elif isinstance(event, SessionEnded):
         if event.goodbye:
             yield Goodbye(event.at_us, event.pseudonym)
         else:
-            yield VantageLoss(event.at_us, event.pseudonym, event.heard_us)
+            is_on_battery = _is_on_battery(event.power)
+            yield VantageLoss(
+                event.at_us, event.pseudonym, event.heard_us, is_on_battery, event.prefix
+            )
     elif isinstance(event, GapReport):
-        gap_s = (event.until_us - event.since_us) / SECOND_US
-        is_alive = event.uptime_s is None or event.uptime_s > gap_s
-        yield OfflineReport(event.at_us, event.pseudonym, event.since_us, event.until_us, is_alive)
+        yield _to_report(event)
     elif isinstance(event, Fault):
         yield event
+
+
+def _is_on_battery(power: PowerState) -> bool | None:
+    return None if not power else power == "battery"
+
+
+def _to_report(event: GapReport) -> OfflineReport:
+    gap_s = (event.until_us - event.since_us) / SECOND_US
+    is_alive = event.uptime_s is None or event.uptime_s > gap_s
+    has_measured = event.foreign_good + event.foreign_bad > 0
+    return OfflineReport(
+        event.at_us,
+        event.pseudonym,
+        event.since_us,
+        event.until_us,
+        is_alive,
+        event.foreign_good > 0 if has_measured else None,
+        "session" if event.entrance == MAIN_ENTRANCE else event.entrance,
+    )
 
 
 def _to_vote(test: ServiceTested) -> ServiceVote:

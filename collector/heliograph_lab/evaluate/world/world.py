@@ -8,7 +8,6 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope, scope_label
 from heliograph_collector.model.signals import Fault, VoteValue
 from heliograph_collector.sources.replay import Truth, TruthKind
-from heliograph_lab.evaluate.world.events import PowerChanged
 from heliograph_lab.evaluate.world.habits import add_habits
 from heliograph_lab.evaluate.world.people import (
     COUNTRIES,
@@ -64,7 +63,6 @@ class World:
     vantages: list[WorldVantage] = field(default_factory=list)
     truths: list[Truth] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
-    power_changes: list[PowerChanged] = field(default_factory=list)
     tests: list[PlannedTest] = field(default_factory=list)
     backlogs: list[tuple[float, float]] = field(default_factory=list)
     risky_days: set[tuple[str, int]] = field(default_factory=set)
