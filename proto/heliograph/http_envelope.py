@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph import plan_chunks
 from heliograph.envelope import SIZES
+from heliograph.upload import SENDER_HEADER
 from heliograph.v1 import intake_pb2 as pb
 
 PATH = b"/v1/envelopes"
@@ -53,6 +54,7 @@ class EnvelopeRequest:
     forwarded: str = ""  # values of X-Forwarded-For, "" without that header
     intermediary: str = ""  # ELSEWHERE, RELAY, or "" for a direct peer
     plan: pb.PlanHeld | None = field(default=None, compare=False)  # None without PLAN_HEADER
+    sender: str = ""  # value of SENDER_HEADER, "" without it
 
 
 class RequestReader:
@@ -69,6 +71,11 @@ class RequestReader:
         self._head: _Head | None = None
         self._body_start = 0
         self.work = 0
+
+    @property
+    def sender(self) -> str:
+        """Return the value of SENDER_HEADER once the head is there, "" without it."""
+        return "" if self._head is None else self._head.request.sender
 
     def feed_data(self, data: bytes) -> EnvelopeRequest | None:
         """Add a piece; return the request once it is complete, else None.
@@ -115,6 +122,7 @@ def _parse_head(head: bytes) -> _Head:
     headers = [_split_header(line) for line in lines]
     length = _content_length(headers)
     forwarded = b",".join(value for name, value in headers if name == b"x-forwarded-for")
+    senders = [v.decode("latin-1") for name, v in headers if name == SENDER_HEADER.encode()]
     plan_headers = [value for name, value in headers if name == PLAN_HEADER.encode()]
     request = EnvelopeRequest(
         envelope=b"",
@@ -125,6 +133,7 @@ def _parse_head(head: bytes) -> _Head:
         plan=plan_chunks.parse_progress(plan_headers[0].decode("latin-1"))
         if plan_headers
         else None,
+        sender=senders[0] if len(senders) == 1 else "",
     )
     return _Head(request, length)
 

@@ -15,11 +15,15 @@ SHARES = {
     "48": 0.05,  # IPv6: one site (RFC 6177)
     "32": 0.10,  # IPv6: one provider
     "asn": 0.20,
+    "key": 0.0,  # a known agent, wherever it is
 }
 
 
 class NetworkKey(NamedTuple):
-    """A network that contains an address: its width, and a keyed hash or an AS number."""
+    """A network that contains an address, or an agent's key.
+
+    Its width, and a keyed hash, an AS number or the agent's id.
+    """
 
     width: str  # of SHARES
     name: str

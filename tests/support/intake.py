@@ -20,6 +20,7 @@ from heliograph import codec, envelope, keys, services
 from heliograph.clock import Clock, SystemClock
 from heliograph.failure import Operation
 from heliograph.observation import Epoch, Measurement, Observation
+from heliograph.upload import begin_proof
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet import Fleet, Keyring, open_keyring
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan
@@ -176,6 +177,12 @@ class Caller:
 
     def seal(self, batch: envelope_pb2.Batch) -> bytes:
         return envelope.seal_batch(batch, self.signer, self.keyring.sealing.public)
+
+    def prove(self, sealed: bytes) -> str:
+        """The value of the header by which it is known before its envelope is there."""
+        proof = begin_proof(self.id, sealed)
+        signature = self.signer.sign(self.bind(keys.UPLOAD), proof.message)
+        return replace(proof, signature=signature).format()
 
     def envelope(
         self, sequence: int, measurements: Sequence[Measurement] | None = None

@@ -20,6 +20,7 @@ from google.protobuf.message import DecodeError
 from heliograph import envelope, http_envelope
 from heliograph.keys import key_id
 from heliograph.plan import Carrier, Entrance
+from heliograph.upload import upload_s
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.net.trace import StepTrace
 from heliograph_agent.relay.key import make_tls_context
@@ -93,7 +94,8 @@ MAX_PEER_CONNECTIONS = 8
 # seconds: for a complete request, and for the collector's answer
 READ_S = 8.0
 WAIT_S = 8.0
-TRANSPORT_S = 30.0  # seconds for one transport, from the first step to the answer
+# seconds for one transport: to connect, assumed, and to deliver the largest envelope
+TRANSPORT_S = 15.0 + upload_s(http_envelope.MAX_BODY)
 WORKERS = 4
 log = logging.getLogger("heliograph.agent")
 

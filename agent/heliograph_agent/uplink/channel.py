@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.http_envelope import INTERMEDIARY_HEADER
+from heliograph.upload import SENDER_HEADER
 from heliograph.v1 import intake_pb2
 from heliograph_agent.net.failure_mapping import NETWORK_ERRORS
 from heliograph_agent.net.tcp import TcpConnection
@@ -90,9 +91,10 @@ def _is_in_certificate(host: str, der: bytes) -> bool:
     return b"\x87" + bytes([len(packed)]) + packed in der
 
 
-def make_metadata(intermediary: str) -> tuple[tuple[str, str], ...]:
+def make_metadata(intermediary: str, sender: str = "") -> tuple[tuple[str, str], ...]:
     """Make the metadata of a call; `intermediary` is "" where the peer is the agent itself."""
-    return ((INTERMEDIARY_HEADER, intermediary),) if intermediary else ()
+    pairs = ((INTERMEDIARY_HEADER, intermediary), (SENDER_HEADER, sender))
+    return tuple((name, value) for name, value in pairs if value)
 
 
 def uplink_error_from(error: "grpc.aio.AioRpcError") -> UplinkError:

@@ -8,14 +8,15 @@ first.
 import asyncio
 import ssl
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from google.protobuf.message import DecodeError
 
-from heliograph import http_envelope, plan_chunks
+from heliograph import http_envelope, keys, plan_chunks
 from heliograph.failure import Failure, Operation
 from heliograph.plan import Carrier
+from heliograph.upload import SENDER_HEADER, begin_proof, upload_s
 from heliograph.v1 import envelope_pb2, intake_pb2
 from heliograph_agent.net import ByteStream, StepTrace
 from heliograph_agent.net.http.http1 import Http1Exchange
@@ -43,7 +44,6 @@ from heliograph_agent.uplink.transports import SMALL_ENVELOPE_BYTES, Reason, Tra
 BACKLOG_POLL_S = 30.0  # while a backlog is delayed
 LOOKAHEAD = 64  # envelopes from which the next is chosen
 MAX_UNSETTLED = 4  # unsettled answers in a row after which a relay counts as failed
-HTTP_S = 12.0  # from the request's first byte to the receipt
 MAX_ANSWER = 8_192  # a receipt, perhaps signed, and a piece of a plan
 _HEADERS = {
     "Content-Type": "application/x-protobuf",
@@ -60,6 +60,7 @@ class SinglePost:
     envelope: bytes
     plan: intake_pb2.PlanHeld | None = field(default=None, compare=False)
     intermediary: str = ""  # ELSEWHERE, RELAY, or "" where the peer is the agent itself
+    sender: str = ""  # the agent's proof for the collector; never for a relay
 
     @property
     def headers(self) -> dict[str, str]:
@@ -70,7 +71,14 @@ class SinglePost:
             )
         if self.intermediary:
             header_values[http_envelope.INTERMEDIARY_HEADER.title()] = self.intermediary
+        if self.sender:
+            header_values[SENDER_HEADER.title()] = self.sender
         return header_values
+
+    @property
+    def deadline_s(self) -> float:
+        """Return the seconds from the request's first byte to the receipt."""
+        return upload_s(len(self.envelope))
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,8 +117,9 @@ class EnvelopeDelivery:
         )
         scrubber = self.dial_context.get_scrubber()
         operation = Operation.HTTP_ROUND_TRIP
+        deadline_s = single_post.deadline_s
         with Step(
-            self.trace, scrubber, operation, HTTP_S, stream.step_result, "", exchange
+            self.trace, scrubber, operation, deadline_s, stream.step_result, "", exchange
         ) as step:
             await exchange.run_round_trip()
             await exchange.read_body(MAX_ANSWER)
@@ -132,7 +141,7 @@ class EnvelopeDelivery:
 
         envelope = envelope_pb2.Envelope.FromString(single_post.envelope)
         request = intake_pb2.SubmitRequest(envelope=envelope, plan=single_post.plan)
-        metadata = make_metadata(single_post.intermediary)
+        metadata = make_metadata(single_post.intermediary, single_post.sender)
         certificate = ssl.DER_cert_to_PEM_cert(connection.certificate)
         address = connection.address
         async with (
@@ -141,7 +150,8 @@ class EnvelopeDelivery:
         ):
             submit = intake_pb2_grpc.IntakeStub(channel).Submit
             try:
-                return _check_response(await submit(request, timeout=HTTP_S, metadata=metadata))
+                deadline_s = single_post.deadline_s
+                return _check_response(await submit(request, timeout=deadline_s, metadata=metadata))
             except grpc.aio.AioRpcError as error:
                 raise uplink_error_from(error) from error
 
@@ -255,7 +265,8 @@ class PostTransport:
         progress = self._plan_download.describe_progress(agent.session_facts().plan_version)
         intermediary = http_envelope.ELSEWHERE if self._transport.is_proxied else ""
         try:
-            response = await delivery.deliver(SinglePost(envelope, progress, intermediary))
+            sender = "" if self._transport.is_relay else await self._sign_proof(envelope)
+            response = await delivery.deliver(SinglePost(envelope, progress, intermediary, sender))
         finally:
             self._monitor.record_attempt(self._transport.name, trace)
         receipt = self._read_receipt(envelope, response)
@@ -265,6 +276,13 @@ class PostTransport:
             agent.take_plan(plan)
         self._check_receipt(receipt)
         await self._settle_envelope(sequence, receipt)
+
+    async def _sign_proof(self, envelope: bytes) -> str:
+        """Return the proof by which the collector knows this agent before the envelope is there."""
+        agent = self._context.agent
+        proof = begin_proof(agent.agent_id, envelope)
+        context = keys.bind_context(keys.UPLOAD, self._collector.pin)
+        return replace(proof, signature=await agent.sign(context, proof.message)).format()
 
     def _read_receipt(
         self, envelope: bytes, response: intake_pb2.SubmitResponse

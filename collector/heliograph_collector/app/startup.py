@@ -94,7 +94,13 @@ async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServic
 async def _open_post(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> int:
     config = context.config
     host, requested_port = split_endpoint(config.post)
-    post_server = serve_post(ingest.responder, host, requested_port, tls_file(config.data))
+    post_server = serve_post(
+        ingest.responder,
+        host,
+        requested_port,
+        tls_file(config.data),
+        senders=ingest.responder.senders,
+    )
     try:
         port = await stack.enter_async_context(post_server)
     except PortTakenError as error:

@@ -1,7 +1,8 @@
 """HTTPS server for one envelope per connection: TLS 1.3, one POST, one receipt.
 
 A new connection beyond the limit closes the oldest of the network that holds most. An honest
-request ends within a second, so attackers who hold connections open displace each other.
+request ends within a second, so attackers who hold connections open displace each other. A known
+agent whose head has arrived counts by its key, so that nobody in its network displaces it.
 
 Nothing that a peer sends holds the event loop: the work of a connection is bounded by its bytes
 (`RequestReader`), its bytes and its records by limits, and after PIECES_PER_TURN records the loop
@@ -28,7 +29,9 @@ from heliograph.http_envelope import (
     format_reply,
 )
 from heliograph.units import SECOND_US
+from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest.wasted_work import ConnectionWork, WastedWork, network_of
 from heliograph_collector.model.errors import PortTakenError
 
@@ -41,6 +44,9 @@ PIECES_PER_TURN = 8  # records handled at once: at most 128 KiB, well below a mi
 
 class ConnectionObserver(Protocol):
     """What counts the connections and answers their requests."""
+
+    def on_sender(self, connection: "PostConnection", header: str) -> None:
+        """Learn who sends, by the value of SENDER_HEADER."""
 
     def on_begin(self, connection: "PostConnection") -> None: ...
     def on_end(self, connection: "PostConnection") -> None: ...
@@ -56,7 +62,7 @@ class PostConnection(asyncio.Protocol):
         self._ssl = context.wrap_bio(self._incoming, self._outgoing, server_side=True)
         self._pool = pool
         self._transport: asyncio.Transport = cast("asyncio.Transport", None)  # set on connection
-        self._has_handshake = self._is_done = False
+        self._has_handshake = self._is_done = self._has_sender = False
         self._reader = RequestReader()
         self._received_bytes = 0
         self._segments = 0
@@ -141,6 +147,9 @@ class PostConnection(asyncio.Protocol):
                 return
             self.work.add_piece(len(data))
             request = self._reader.feed_data(data)
+            if self._reader.sender and not self._has_sender:
+                self._has_sender = True
+                self._pool.on_sender(self, self._reader.sender)
             if request is not None:
                 self._is_done = True
                 self._transport.pause_reading()
@@ -153,15 +162,22 @@ class PostConnection(asyncio.Protocol):
 
 
 MAX_CONNECTIONS = 1_024  # each holds a TLS state and a partial request
-DEADLINE_S = 10.0  # of a request, from its first packet to its answer
+MAX_OF_ONE_KEY = 4  # connections of one known agent; it opens one at a time
 BACKLOG = 512
 _BUSY_RETRY_S = 5
+_SLACK_S = 1.0  # for an answer to be read; assumed
 
 
 class RequestResponder(Protocol):
     """Receiver of envelopes that answers in full."""
 
     async def respond(self, request: EnvelopeRequest, address_chain: str) -> pb.SubmitResponse: ...
+
+
+class SenderFinder(Protocol):
+    """What knows agents by the value of SENDER_HEADER."""
+
+    def find(self, header: str) -> EnrolledAgent | None: ...
 
 
 @asynccontextmanager
@@ -171,12 +187,16 @@ async def serve_post(
     port: int,
     tls_file: Path,
     *,
+    senders: SenderFinder | None = None,
     max_connections: int = MAX_CONNECTIONS,
-    deadline_s: float = DEADLINE_S,
+    deadline_s: float = REQUEST_S,
 ) -> AsyncIterator[int]:
-    """Serve POST and yield the port; `tls_file` is PEM. Raises PortTakenError."""
+    """Serve POST and yield the port; `tls_file` is PEM. Raises PortTakenError.
+
+    Without `senders` all connections have a share of their network.
+    """
     context = _build_tls_context(tls_file)
-    pool = _ConnectionPool(responder, max_connections, deadline_s)
+    pool = _ConnectionPool(responder, senders, max_connections, deadline_s)
     try:
         server = await asyncio.get_running_loop().create_server(
             partial(PostConnection, context, pool),
@@ -200,14 +220,20 @@ class _ConnectionPool:
     """Open connections, oldest first."""
 
     def __init__(
-        self, responder: RequestResponder, max_connections: int, deadline_s: float
+        self,
+        responder: RequestResponder,
+        senders: SenderFinder | None,
+        max_connections: int,
+        deadline_s: float,
     ) -> None:
         self._responder = responder
+        self._sender_finder = senders
         self._max_connections = max_connections
         self._deadline_s = deadline_s
         self.group: asyncio.TaskGroup  # of running answers
         self._timers: dict[PostConnection, asyncio.TimerHandle] = {}
         self._networks: dict[PostConnection, str] = {}  # oldest first; never logged
+        self._senders: dict[PostConnection, str] = {}  # known agents, which are in no network
         self._wasted_work = WastedWork(_monotonic_us())
         self._tasks: set[asyncio.Task[None]] = set()
 
@@ -217,26 +243,49 @@ class _ConnectionPool:
             connection.drop()
             return
         if len(self._networks) >= self._max_connections:
-            self._drop_oldest_of_largest_network()
+            self._drop_oldest_of_largest(self._networks)
         self._networks[connection] = network
-        loop = asyncio.get_running_loop()
-        self._timers[connection] = loop.call_later(self._deadline_s, connection.drop)
+        self._start_timer(connection, self._deadline_s)
 
-    def _drop_oldest_of_largest_network(self) -> None:
-        ((largest, _),) = Counter(self._networks.values()).most_common(1)
-        oldest = next(c for c, network in self._networks.items() if network == largest)
-        self.on_end(oldest)
-        oldest.drop()
+    def on_sender(self, connection: PostConnection, header: str) -> None:
+        """Let a known agent leave the share of its network."""
+        sender = self._sender_finder.find(header) if self._sender_finder else None
+        if sender is None or connection not in self._networks:
+            return
+        name = sender.id.hex()
+        own = [c for c, other in self._senders.items() if other == name]
+        if len(own) >= MAX_OF_ONE_KEY:
+            self._drop(own[0])
+        if len(self._senders) >= self._max_connections:
+            self._drop_oldest_of_largest(self._senders)
+        del self._networks[connection]
+        self._senders[connection] = name
+
+    def _drop_oldest_of_largest(self, names: dict[PostConnection, str]) -> None:
+        ((largest, _),) = Counter(names.values()).most_common(1)
+        self._drop(next(c for c, name in names.items() if name == largest))
+
+    def _drop(self, connection: PostConnection) -> None:
+        self.on_end(connection)
+        connection.drop()
 
     def on_end(self, connection: PostConnection) -> None:
-        network = self._networks.pop(connection, None)
-        if network is None:
+        timer = self._timers.pop(connection, None)
+        if timer is None:
             return
-        self._timers.pop(connection).cancel()
-        if not connection.is_useful:
+        timer.cancel()
+        self._senders.pop(connection, None)
+        network = self._networks.pop(connection, None)
+        if network is not None and not connection.is_useful:
             self._wasted_work.charge(network, connection.work, _monotonic_us())
 
+    def _start_timer(self, connection: PostConnection, seconds: float) -> None:
+        timer = asyncio.get_running_loop().call_later(seconds, connection.drop)
+        self._timers[connection] = timer
+
     def on_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
+        self._timers[connection].cancel()
+        self._start_timer(connection, ANSWER_S + _SLACK_S)
         task = self.group.create_task(self._answer_request(connection, request))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
@@ -250,7 +299,7 @@ class _ConnectionPool:
     async def _answer_request(self, connection: PostConnection, request: EnvelopeRequest) -> None:
         address_chain = ",".join(filter(None, (request.forwarded, connection.peer)))
         try:
-            async with asyncio.timeout(self._deadline_s):
+            async with asyncio.timeout(ANSWER_S):
                 response = await self._responder.respond(request, address_chain)
         except TimeoutError:
             retry_receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)

@@ -4,6 +4,7 @@ from heliograph.clock import Clock
 from heliograph.network_shares import NetworkKey
 from heliograph.token_bucket import TokenBucket, TokenBuckets
 from heliograph.units import HOUR_S
+from heliograph.upload import REQUEST_S
 from heliograph_collector.ingest.geo.lookup import GeoLookup
 
 
@@ -23,11 +24,10 @@ MAX_MESSAGE_BYTES = 262_144
 HELLO_S = 10.0  # from the challenge to the hello; for a health or reflection stream, in all
 MAX_HELLO_BYTES = 1_024  # the journal stores it with every arrival
 MAX_LAG_S = 2.0  # assumed; a later event loop refuses new sessions with random retry times
-# For the request of a call (Enrol, Submit, a health check), again for the answer of the first two,
-# and for one write to a slow reader. MAX_MESSAGE_BYTES arrive in time at 70 kbit/s.
-RPC_S = 30.0
+RPC_S = REQUEST_S  # for the request of a call, and for one write to a slow reader
 MAX_IN_FLIGHT = 32  # envelopes of one session in work; agents keep 16 in flight
 MAX_UNARY_RPCS = 200
+MAX_WAITING_RPCS = 1_000  # requests that wait for one of those places; assumed
 MAX_ENVELOPES_IN_WORK = 256  # of all carriers; about 64 MiB
 MAX_BAD_ENVELOPES = 16  # per session, which then ends
 MAX_MEASUREMENTS = 2_000  # per envelope
@@ -38,7 +38,8 @@ MAX_SESSION_S = (
 CREDIT_S = 90 * 86_400  # silence that counts as credit for a backlog
 NEWCOMERS_PER_HOUR = 60  # per network, without invite: at once, and again per hour
 _WIDTH_FACTORS = {"24": 1, "48": 1, "32": 2, "asn": 4}  # for wider networks; assumed
-# Sessions without hello, with the health and reflection streams; as many calls without request.
+# Sessions without hello, with the health and reflection streams; as many requests of known agents,
+# and twice as many others.
 MAX_PENDING = 1_000  # assumed
 STRANGER_SESSIONS = 0.25  # share of the sessions for agents in quarantine; assumed
 MAX_RATE_KEYS = 65_536  # keys per rate table
@@ -53,13 +54,18 @@ def max_concurrent_rpcs(sessions: int) -> int:
     return sessions + MAX_UNARY_RPCS
 
 
+def max_open_rpcs(sessions: int) -> int:
+    """Return the limit of RPCs with those that wait for their request or for a place."""
+    return max_concurrent_rpcs(sessions) + MAX_WAITING_RPCS + 4 * MAX_PENDING
+
+
 def build_server_options(sessions: int) -> list[tuple[str, int]]:
     """Return gRPC's own limits (security design, section 10)."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 8_192),
         ("grpc.max_concurrent_streams", 8),
-        ("grpc.max_allowed_incoming_connections", max_concurrent_rpcs(sessions) + 2 * MAX_PENDING),
+        ("grpc.max_allowed_incoming_connections", max_open_rpcs(sessions)),
         ("grpc.server_handshake_timeout_ms", 5_000),
         ("grpc.max_connection_idle_ms", 20_000),  # for connections without session
         ("grpc.max_connection_age_ms", 1_800_000),

@@ -47,29 +47,48 @@ class EnvelopeReceiver:
         self._newcomer_rates = rate_limits.build_newcomer_rates()
 
     async def accept(
-        self, envelope: bytes, address_chain: str, carrier: str = "post", *, elsewhere: bool = False
+        self,
+        envelope: bytes,
+        address_chain: str,
+        carrier: str = "post",
+        *,
+        elsewhere: bool = False,
+        is_known: bool = False,
     ) -> ipb.Receipt:
         """Accept an envelope from anybody; the address is not kept.
 
-        `elsewhere`: the address is a proxy's or a relay's. It then limits the rate but locates
-        nobody.
+        Args:
+            elsewhere: The address is a proxy's or a relay's. It then limits the rate but locates
+                nobody.
+            is_known: The sender proved itself, and is limited by its own rate alone.
         """
         location = self.geo.locate(address_chain, self.clock.wall_us())
-        wait_s = self.stranger_wait_s(location)
+        wait_s = 0 if is_known else self._stranger_level_s(location)
         if wait_s:
             return self._count_receipt(carrier, _build_retry(0, wait_s), "prefix_quota")
         try:
             message = envelope_opener.parse_envelope(envelope)
         except EnvelopeError as error:
+            self.stranger_wait_s(location)
             return self._count_receipt(carrier, _build_rejection(0, error.reason), error.reason)
-        if self.slots.locked():
+        if self.slots.locked() and not is_known:
             return self._count_receipt(carrier, _build_retry(0, _BUSY_RETRY_S), "busy")
         async with self.slots:
-            return await self.receive(message, UNKNOWN_LOCATION if elsewhere else location, carrier)
+            receipt = await self.receive(
+                message, UNKNOWN_LOCATION if elsewhere else location, carrier
+            )
+        if receipt.status == ipb.STATUS_REJECTED:
+            self.stranger_wait_s(location)
+        return receipt
 
     def stranger_wait_s(self, location: PeerLocation) -> int:
-        """Return the seconds until this network may try again, 0 for now."""
+        """Count a try of this network; return the seconds until it may try again, 0 for now."""
         return ceil(self._stranger_rates.take(location.prefix, self.clock.monotonic_us()))
+
+    def _stranger_level_s(self, location: PeerLocation) -> int:
+        """Return the seconds until this network may send; only what was refused is counted."""
+        level = self._stranger_rates.level(location.prefix, self.clock.monotonic_us())
+        return 0 if level is None or level >= 1 else ceil((1 - level) / self._stranger_rates.per_s)
 
     def newcomer_wait_s(self, location: PeerLocation) -> int:
         """Return the seconds until these networks may enroll another agent without invite.

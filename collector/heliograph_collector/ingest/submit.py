@@ -4,7 +4,7 @@ A relay gets a signed receipt too, because agents do not trust relays. Only an e
 agent gets parts of the plan, because the plan contains entrances that are not public.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from google.protobuf.message import DecodeError
@@ -15,6 +15,7 @@ from heliograph.keys import SigningKey
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.keyring import Keyring, load_replaced_pairs
+from heliograph_collector.ingest.known_senders import KnownSenders
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 
 _ACCEPTED_STATUSES = (pb.STATUS_STORED, pb.STATUS_DUPLICATE)
@@ -30,7 +31,11 @@ class EnvelopeResponder:
     receiver: EnvelopeReceiver
     keyring: Keyring
     data: Path
+    senders: KnownSenders = field(init=False)
     _packed_plan: tuple[int, bytes] = (0, b"")
+
+    def __post_init__(self) -> None:
+        self.senders = KnownSenders(self.receiver.directory, self.keyring.pin)
 
     async def respond(
         self, request: EnvelopeRequest, address_chain: str, carrier: str = "post"
@@ -42,6 +47,8 @@ class EnvelopeResponder:
             address_chain,
             RELAY if is_relayed else carrier,
             elsewhere=bool(request.intermediary),
+            is_known=bool(request.sender)
+            and self.senders.find_of(request.sender, request.envelope) is not None,
         )
         response = pb.SubmitResponse(receipt=receipt)
         if is_relayed:

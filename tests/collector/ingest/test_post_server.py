@@ -3,7 +3,7 @@
 import asyncio
 import ssl
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,14 @@ class PostEntrance:
 async def door(data: Path, **limits: Any) -> AsyncIterator[PostEntrance]:
     async with (
         ingest_server(data) as there,
-        serve_post(there.intake.responder, HOST, 0, tls_file(data), **limits) as port,
+        serve_post(
+            there.intake.responder,
+            HOST,
+            0,
+            tls_file(data),
+            senders=there.intake.responder.senders,
+            **limits,
+        ) as port,
     ):
         yield PostEntrance(there, port, await enrolled(there))
 
@@ -163,6 +170,29 @@ async def test_oldest_idle_connection_makes_room(tmp_path: Path) -> None:
             assert [await reader.read() for reader, _ in idle[:8]] == [b""] * 8
         for _, writer in idle:
             writer.close()
+
+
+async def test_a_known_agent_keeps_its_connection_beside_a_flood_from_its_network(
+    tmp_path: Path,
+) -> None:
+    async with door(tmp_path, max_connections=4) as at:
+        envelope = at.seal(1)
+        for sender, is_answered in ((at.caller.prove(envelope), True), ("", False)):
+            reader, writer = await asyncio.open_connection(
+                HOST, at.port, ssl=context(), server_hostname=""
+            )
+            fields = f"Heliograph-Sender: {sender}\r\n" if sender else ""
+            head = f"POST /v1/envelopes HTTP/1.1\r\nContent-Length: {len(envelope)}\r\n{fields}\r\n"
+            writer.write(head.encode())
+            await writer.drain()
+            idle = [await asyncio.open_connection(HOST, at.port) for _ in range(12)]
+            async with asyncio.timeout(DEADLINE_S):
+                assert await idle[0][0].read() == b"", "the flood displaces its own"
+                with suppress(ConnectionError):
+                    writer.write(envelope)
+                    assert (b"200 OK" in await reader.read()) is is_answered
+            for _, other in (*idle, (reader, writer)):
+                other.close()
 
 
 async def test_taken_port_raises(at: PostEntrance, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ import asyncio
 import random
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
+from functools import partial
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any, cast
@@ -12,8 +13,10 @@ import grpc
 import pytest
 
 from heliograph.http_envelope import EnvelopeRequest
+from heliograph.token_bucket import TokenBuckets
 from heliograph.v1 import envelope_pb2
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet import quarantine
 from heliograph_collector.ingest.geo.asn_table import write_table
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import Journal, JournalFullError
@@ -75,6 +78,35 @@ async def test_flood_by_way_of_a_relay_delays_no_other_relay(tmp_path: Path) -> 
             assert answer.receipt.status == pb.STATUS_STORED
         rows = await server.rows(RowKind.ENVELOPE)
         assert {(row.country, row.asn, row.prefix) for row in rows} == {("ZZ", 0, "")}
+
+
+async def test_flood_of_a_carrier_delays_no_known_agent_behind_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And what is accepted counts for nobody's flood, however many share an address."""
+    build = partial(TokenBuckets[str], per_s=0.001, capacity=1.0, max_keys=9)
+    async with ingest_server(tmp_path) as server:
+        monkeypatch.setattr(server.intake.receiver, "_stranger_rates", build())
+        respond = server.intake.responder.respond
+        known = Caller(server.keyring)
+        stranger = Caller(server.keyring)
+        server.fleet.enrol_agent(server.invite(), known.signer.public, "", 1)
+        quarantine.enrol_without_invite(server.fleet, stranger.signer.public, "", 1)
+        server.intake.directory.reload_fleet(force=True)
+
+        async def hand_in(who: Caller, number: int, proven: int = 0) -> str:
+            sealed = who.seal(who.batch(number))
+            sender = who.prove(sealed if proven == number else b"") if proven else ""
+            request = EnvelopeRequest(envelope=sealed, sender=sender)
+            return pb.Status.Name((await respond(request, PEER)).receipt.status)
+
+        assert {await hand_in(known, n) for n in (1, 2, 3)} == {"STATUS_STORED"}
+        junk = EnvelopeRequest(envelope=b"junk")
+        assert (await respond(junk, PEER)).receipt.status == pb.STATUS_REJECTED
+        assert await hand_in(known, 4) == "STATUS_RETRY"
+        assert await hand_in(known, 5, proven=5) == "STATUS_STORED"
+        assert await hand_in(known, 6, proven=1) == "STATUS_RETRY", "a proof is for one envelope"
+        assert await hand_in(stranger, 1, proven=1) == "STATUS_RETRY", "in quarantine"
 
 
 async def test_receiver_rejects_damaged_and_forged_envelopes(tmp_path: Path) -> None:

@@ -6,13 +6,15 @@ from aiohttp import web
 
 from heliograph.envelope import SIZES
 from heliograph.http_envelope import INTERMEDIARY_HEADER
+from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.problem import Problem
+from heliograph_collector.ingest.pending_connections import PendingConnections
 
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size plus protobuf fields
-DEADLINE_S = 10.0
-MAX_CONCURRENT = 16  # times MAX_BODY is the memory that strangers can occupy
+MAX_CONCURRENT = 16  # envelopes at work
+MAX_PENDING = 64  # requests without their whole body; times MAX_BODY it is strangers' memory
 _HTTP_STATUS = {
     pb.STATUS_STORED: 200,
     pb.STATUS_DUPLICATE: 200,
@@ -22,31 +24,38 @@ _HTTP_STATUS = {
 
 
 class EnvelopeApi:
-    def __init__(self, feed: Feed, deadline_s: float = DEADLINE_S) -> None:
+    def __init__(self, feed: Feed, deadline_s: float = REQUEST_S) -> None:
         self._feed = feed
         self._deadline_s = deadline_s
+        self._pending = PendingConnections(MAX_PENDING)
         self._active_count = 0
 
     async def __call__(self, request: web.Request) -> web.Response:
         """Respond with a serialized SubmitResponse, also for a refused envelope."""
-        if self._active_count >= MAX_CONCURRENT:
-            raise _busy_problem("Too many envelopes are coming in at once; try again soon.")
-        self._active_count += 1
+        addresses = forwarded_for(request)
         try:
-            async with asyncio.timeout(self._deadline_s):
+            networks = self._feed.client_networks(addresses)
+            async with self._pending.hold_place(networks, self._deadline_s):
                 body = await _read_body(request)
-                receipt = await self._feed.accept_envelope(
-                    body,
-                    forwarded_for(request),
-                    is_elsewhere=INTERMEDIARY_HEADER in request.headers,
-                )
+            if self._active_count >= MAX_CONCURRENT:
+                raise _busy_problem("Too many envelopes are coming in at once; try again soon.")
+            receipt = await self._accept(
+                body, addresses, is_elsewhere=INTERMEDIARY_HEADER in request.headers
+            )
         except TimeoutError:
             raise Problem(
                 408, "Too slow", f"An envelope must be here whole within {self._deadline_s:g} s."
             ) from None
+        return _build_response(receipt)
+
+    async def _accept(self, body: bytes, addresses: str, *, is_elsewhere: bool) -> pb.Receipt:
+        """Accept an envelope. Raises TimeoutError."""
+        self._active_count += 1
+        try:
+            async with asyncio.timeout(min(ANSWER_S, self._deadline_s)):
+                return await self._feed.accept_envelope(body, addresses, is_elsewhere=is_elsewhere)
         finally:
             self._active_count -= 1
-        return _build_response(receipt)
 
 
 def forwarded_for(request: web.Request) -> str:

@@ -5,19 +5,23 @@ deadline. A client that opens calls and sends nothing would take all of them, an
 of the health and reflection streams. So each call holds a place among the pending ones (a network
 has a share, the newest displaces the oldest): a call with one request until that is complete, a
 stream of another service until it ends. A session does the same in `session.accept_hello`. Requests
-have places of their own and RPC_S, as an upload takes much longer than a hello on a slow link.
+have places of their own and RPC_S, as an upload takes much longer than a hello on a slow link; so
+have those of known agents, which prove themselves by the call's metadata.
 
 On the wire a call with one request is a stream of one message. So it is served as a stream here,
 which can be read with a deadline.
 """
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from typing import Any, Protocol, TypeAlias
 
 import grpc
 from google.protobuf.message import DecodeError, Message
 
+from heliograph.network_shares import NetworkKey
 from heliograph.v1 import intake_pb2 as pb
+from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.grpc import call_metadata
@@ -35,22 +39,22 @@ Handler: TypeAlias = "grpc.RpcMethodHandler[Any, Any]"
 Requests: TypeAlias = AsyncIterator[Message]
 
 
-class CallLocator(Protocol):
-    """What tells from which networks a call comes."""
+class CallOwner(Protocol):
+    """What tells who makes a call, and has the places of the pending ones."""
+
+    pending: PendingConnections  # streams
+    pending_requests: PendingConnections
+    pending_uploads: PendingConnections  # requests of known agents
 
     def locate_call(self, address_chain: str) -> PeerLocation: ...
 
+    def find_sender(self, context: AnyContext) -> EnrolledAgent | None:
+        """Return the known agent that proves itself in the metadata of a call."""
+
 
 class RequestGuard(grpc.aio.ServerInterceptor):
-    def __init__(
-        self,
-        pending_streams: PendingConnections,
-        pending_requests: PendingConnections,
-        locator: CallLocator,
-    ) -> None:
-        self._pending_streams = pending_streams
-        self._pending_requests = pending_requests
-        self._locator = locator
+    def __init__(self, owner: CallOwner) -> None:
+        self._owner = owner
 
     async def intercept_service(
         self,
@@ -81,9 +85,8 @@ class RequestGuard(grpc.aio.ServerInterceptor):
 
     def _guard_request(self, respond: Callable[[Any, AnyContext], Awaitable[Any]]) -> Any:
         async def serve(requests: Requests, context: AnyContext) -> object:
-            networks = self._locator.locate_call(call_metadata.list_addresses(context)).networks
             try:
-                async with self._pending_requests.hold_place(networks, rate_limits.RPC_S):
+                async with self._hold_place(context):
                     request = await anext(requests, None)
                     # The end is read too: until then grpcio 1.76 counts the stream as open, and
                     # soon refuses the connection's next ones.
@@ -96,11 +99,22 @@ class RequestGuard(grpc.aio.ServerInterceptor):
 
         return serve
 
+    def _hold_place(self, context: AnyContext) -> AbstractAsyncContextManager[None]:
+        """Hold a place for a request, a known agent's beside those of its network."""
+        sender = self._owner.find_sender(context)
+        if sender is None:
+            return self._owner.pending_requests.hold_place(self._locate(context), rate_limits.RPC_S)
+        key = NetworkKey("key", sender.id.hex())
+        return self._owner.pending_uploads.hold_place([key], rate_limits.RPC_S)
+
+    def _locate(self, context: AnyContext) -> Sequence[NetworkKey]:
+        return self._owner.locate_call(call_metadata.list_addresses(context)).networks
+
     def _guard_stream(self, handler: Any) -> Any:
         async def serve(requests: Requests, context: AnyContext) -> None:
-            networks = self._locator.locate_call(call_metadata.list_addresses(context)).networks
+            networks = self._locate(context)
             try:
-                async with self._pending_streams.hold_place(networks, rate_limits.HELLO_S):
+                async with self._owner.pending.hold_place(networks, rate_limits.HELLO_S):
                     await _serve_stream(handler, requests, context)
             except TimeoutError:
                 await context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, "late")

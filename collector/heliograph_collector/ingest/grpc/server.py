@@ -35,10 +35,9 @@ async def serve_grpc(
             "limits.sessions is %d, and fewer files may be open: raise ulimit -n.", sessions
         )
     server = grpc.aio.server(
-        interceptors=[RequestGuard(service.pending, service.pending_requests, service)],
+        interceptors=[RequestGuard(service)],
         options=rate_limits.build_server_options(sessions),
-        maximum_concurrent_rpcs=rate_limits.max_concurrent_rpcs(sessions)
-        + 2 * rate_limits.MAX_PENDING,
+        maximum_concurrent_rpcs=rate_limits.max_open_rpcs(sessions),
     )
     intake_pb2_grpc.add_IntakeServicer_to_server(service, server)
     health_status = health.HealthServicer()

@@ -10,18 +10,19 @@ import sqlite3
 from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TypeAlias
+from typing import TypeAlias, cast
 
 import grpc
 
 from heliograph import keys
 from heliograph.http_envelope import EnvelopeRequest
 from heliograph.network_shares import NetworkShares
+from heliograph.upload import ANSWER_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.intake_pb2_grpc import IntakeServicer
 from heliograph_collector.fleet import agent_keys, quarantine
 from heliograph_collector.fleet.keyring import Keyring
-from heliograph_collector.fleet.registry import EnrolmentRefusedError
+from heliograph_collector.fleet.registry import EnrolledAgent, EnrolmentRefusedError
 from heliograph_collector.ingest import rate_limits, role_changes
 from heliograph_collector.ingest.collector_faults import (
     StallMonitor,
@@ -44,6 +45,7 @@ from heliograph_collector.ingest.grpc.session import (
 from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
+from heliograph_collector.ingest.work_slots import WorkSlots
 from heliograph_collector.model.records import JournalRow, RowKind
 from heliograph_collector.store.journal.journal import JournalError
 
@@ -53,6 +55,7 @@ SubmitContext: TypeAlias = "grpc.aio.ServicerContext[pb.SubmitRequest, pb.Submit
 _MAX_VERSION_LENGTH = 64
 _BUSY_RETRY_S = 5
 _FULL_RETRY_S = 60
+_ANSWER_TRIP_S = 1.0  # for an answer to travel; assumed
 _MAX_ROWS_PER_COMMIT = 500  # presence rows in one commit
 log = logging.getLogger("heliograph.intake")
 
@@ -83,9 +86,10 @@ class IntakeService(IntakeServicer):
         self._allows_strangers = allows_strangers
         self._rng = rng
         self.pending = PendingConnections(rate_limits.MAX_PENDING)
-        self.pending_requests = PendingConnections(rate_limits.MAX_PENDING)
+        self.pending_requests = PendingConnections(2 * rate_limits.MAX_PENDING)
+        self.pending_uploads = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
-        self._unary_slots = asyncio.Semaphore(rate_limits.MAX_UNARY_RPCS)
+        self._work_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
         # What is lost beyond the capacity is known again by the next arrival.
         self._presence_rows: asyncio.Queue[JournalRow] = asyncio.Queue(2 * max_sessions)
         self._revocations = role_changes.RevocationRecorder()
@@ -98,8 +102,7 @@ class IntakeService(IntakeServicer):
         receiver = self._receiver
         enrolments = receiver.metrics.enrolments
         location = self.locate_call(call_metadata.list_addresses(context))
-        is_busy = self._unary_slots.locked()
-        wait_s = _BUSY_RETRY_S if is_busy else receiver.stranger_wait_s(location)
+        wait_s = _BUSY_RETRY_S if self._work_slots.is_full else receiver.stranger_wait_s(location)
         if not wait_s and not request.token and self._allows_strangers:
             wait_s = receiver.newcomer_wait_s(location)
         if wait_s:
@@ -109,7 +112,7 @@ class IntakeService(IntakeServicer):
                 call_metadata.build_retry_metadata(wait_s),
             )
         try:
-            async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
+            async with self._work_slots.hold_slot(_answer_s(context)):
                 response = await self._enrol_agent(request, call_metadata.list_addresses(context))
         except EnrolmentRefusedError as refused:
             enrolments.labels(refused.reason).inc()
@@ -163,15 +166,17 @@ class IntakeService(IntakeServicer):
         """Answer one envelope with a receipt for any content; `retry` is a receipt too."""
         receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
         retry_response = pb.SubmitResponse(receipt=receipt)
-        if self._unary_slots.locked():
+        sender = self.find_sender(context)
+        if sender is None and self._work_slots.is_full:
             return retry_response
         submission = EnvelopeRequest(
             envelope=request.envelope.SerializeToString(),
             intermediary=call_metadata.read_declared_place(context),
             plan=request.plan if request.HasField("plan") else None,
+            sender=call_metadata.read_sender(context) if sender else "",
         )
         try:
-            async with self._unary_slots, asyncio.timeout(rate_limits.RPC_S):
+            async with self._work_slots.hold_slot(_answer_s(context)):
                 return await self._responder.respond(
                     submission, call_metadata.list_addresses(context), "submit"
                 )
@@ -365,6 +370,15 @@ class IntakeService(IntakeServicer):
     def locate_call(self, address_chain: str) -> PeerLocation:
         return self._receiver.geo.locate(address_chain, self._receiver.clock.wall_us())
 
+    def find_sender(self, context: call_metadata.AnyContext) -> EnrolledAgent | None:
+        return self._responder.senders.find(call_metadata.read_sender(context))
+
     def end_all_sessions(self) -> None:
         for connection in self._connections:
             connection.end(DisconnectReason.STOPPED)
+
+
+def _answer_s(context: call_metadata.AnyContext) -> float:
+    """Return the seconds for an answer, which come to an end before the caller's own deadline."""
+    remaining_s = cast("float | None", context.time_remaining())  # None without a deadline
+    return ANSWER_S if remaining_s is None else min(ANSWER_S, remaining_s - _ANSWER_TRIP_S)
