@@ -89,6 +89,10 @@ class SimulatedVantage:
     interferences: list[Interference] = field(default_factory=list)
     moved: tuple[float, str] | None = None  # (when, prefix afterwards)
 
+    @property
+    def location(self) -> VantageLocation:
+        return self.ref.place
+
     def ref_at(self, second: float) -> VantageRef:
         """Return the vantage as the collector sees it at a second of the replay."""
         if self.moved is None or second < self.moved[0]:

@@ -14,9 +14,10 @@ from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.detectors import CONTENDERS
 from heliograph_lab.evaluate.scenario import play_scenario
-from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
+from heliograph_lab.evaluate.scenario_file import list_honest, load_scenario
 from heliograph_lab.evaluate.score import ReplayScore, score_replay
 from heliograph_lab.evaluate.world.families import HALVES, WorldDraw, draw_world, list_draws
+from heliograph_lab.evaluate.world.from_scenario import settle_scenario
 from heliograph_lab.evaluate.world.render import render_replay
 
 FILE = "file"  # the family of a user's scenarios
@@ -65,7 +66,7 @@ def list_jobs(
     ]
     is_dated = not families or DATED in families
     dated_seeds = max(1, round(seeds * DATED_PER_SEED))
-    dated = _file_jobs(DATED, list_shipped(), first, dated_seeds) if is_dated else []
+    dated = _file_jobs(DATED, list_honest(), first, dated_seeds) if is_dated else []
     return [*dated, *drawn]
 
 
@@ -113,7 +114,13 @@ def run_job(job: ReplayJob) -> ReplayOutcome:
     if job.path is None:
         replay = render_replay(draw_world(job.draw))
     else:
-        replay = play_scenario(load_scenario(job.path), job.draw.seed)
+        scenario = load_scenario(job.path)
+        is_honest = scenario.is_honest
+        replay = (
+            render_replay(settle_scenario(scenario, job.draw.seed))
+            if is_honest
+            else play_scenario(scenario, job.draw.seed)
+        )
     verdicts = {
         name: score_replay(replay, contender.run(replay)) for name, contender in CONTENDERS.items()
     }

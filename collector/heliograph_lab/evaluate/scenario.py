@@ -10,6 +10,7 @@ from operator import attrgetter, itemgetter
 from random import Random
 from typing import cast
 
+from heliograph.units import SECOND_US
 from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label
 from heliograph_collector.model.signals import (
     Fault,
@@ -33,6 +34,7 @@ from heliograph_lab.evaluate.population import (
     presence_signals,
     vantages_in_country,
 )
+from heliograph_lab.evaluate.world.shapes import shape_fade, shape_providers, shape_step
 
 CUTS = ("cut",)
 INTERFERENCES = ("block", "throttle", "messenger_down", "anycast")
@@ -94,6 +96,17 @@ class CellSelector:
 
 
 @dataclass(frozen=True, slots=True)
+class EventShape:
+    """How the vantages of an event fall, or come back: see `world/shapes.py`."""
+
+    shape: str  # one of SHAPES
+    span_s: float  # from first to last; of a fade, until half have fallen
+
+
+SHAPES = ("step", "providers", "fade")
+
+
+@dataclass(frozen=True, slots=True)
 class ScenarioEvent:
     """One event; a seed draws its time between the earliest and latest of `when`."""
 
@@ -111,6 +124,7 @@ class ScenarioEvent:
     scoreable: bool = True
     scope: Scope | None = None  # of the truth; None for the scope of `cells`
     label: str = ""
+    shape: EventShape | None = None  # of a cut or a restoration; None: `jitter_s`
 
     def affects(self, vantage: SimulatedVantage, rank: float) -> bool:
         return any(cell.includes(vantage.ref, rank) for cell in self.cells)
@@ -127,6 +141,7 @@ class Scenario:
     churn: dict[str, float]  # silences per vantage-day, by country
     events: tuple[ScenarioEvent, ...] = ()
     services: tuple[ServiceSchedule, ...] = ()
+    is_honest: bool = False  # vantages have the habits of the honest world
 
 
 def other_countries(since_us: int, countries: int = 4, each: int = 12) -> tuple[VantageRef, ...]:
@@ -154,6 +169,8 @@ class ScenarioState:
     active_effects: dict[tuple[str, int], tuple[float, ScenarioEvent]] = field(default_factory=dict)
     open_events: dict[str, tuple[float, ScenarioEvent, set[int]]] = field(default_factory=dict)
     event_times_us: dict[str, int] = field(default_factory=dict)
+    # of each true event: seconds since and until for each vantage, by its number
+    spans_by_event: dict[str, dict[int, tuple[float, float]]] = field(default_factory=dict)
 
     @property
     def clock(self) -> ReplayClock:
@@ -185,7 +202,22 @@ def simulate_events(scenario: Scenario, seed: int) -> ScenarioState:
         _add_effect(state, target, index, since_s, scenario.lasts_s + 3_600, event)
     for event_id in list(state.open_events):
         _close_truth(state, event_id, math.inf)
+    state.truths = [_add_members(state, truth) for truth in state.truths]
     return state
+
+
+def _add_members(state: ScenarioState, truth: Truth) -> Truth:
+    """Tell of each vantage when it was affected, where the event has a shape."""
+    spans = state.spans_by_event.get(truth.id, {})
+    if not any(e.shape for e in state.scenario.events):
+        return truth
+    members = {
+        state.vantages[i].ref.nym: (state.clock.to_us(since_s), state.clock.to_us(until_s))
+        for i, (since_s, until_s) in spans.items()
+    }
+    onsets = [since_us for since_us, _ in members.values()]
+    spread_s = (max(onsets) - truth.since_us) / SECOND_US if onsets else truth.spread_s
+    return replace(truth, members=members, spread_s=spread_s)
 
 
 def _build_replay(state: ScenarioState, seed: int) -> Replay:
@@ -247,24 +279,44 @@ def _begin_event(
     if not newly_affected:
         return
     state.open_events[event.id] = (at_s, event, newly_affected)
-    for i in sorted(newly_affected):
-        state.active_effects[target, i] = (at_s + state.rng.uniform(0, event.jitter_s), event)
+    order = sorted(newly_affected)
+    for i, offset_s in zip(order, _draw_offsets(state, event, order), strict=True):
+        state.active_effects[target, i] = (at_s + offset_s, event)
     if math.isfinite(event.lasts_s):
         _end_event(state, at_s + event.lasts_s, target, newly_affected)
+
+
+def _draw_offsets(state: ScenarioState, event: ScenarioEvent, order: Sequence[int]) -> list[float]:
+    """Draw at which second after an event's beginning each vantage falls, or comes back."""
+    if event.shape is None:
+        return [state.rng.uniform(0, event.jitter_s) for _ in order]
+    draw_shape = {"step": shape_step, "providers": shape_providers, "fade": shape_fade}
+    members = [state.vantages[i] for i in order]
+    return draw_shape[event.shape.shape](state.rng, members, event.shape.span_s)
 
 
 def _restore_vantages(
     state: ScenarioState, at_s: float, event: ScenarioEvent, affected: set[int]
 ) -> None:
     for target in (event.service,) if event.service else ("cut", "network"):
-        _end_event(state, at_s, target, affected)
+        _end_event(state, at_s, target, affected, event)
 
 
-def _end_event(state: ScenarioState, at_s: float, target: str, affected: set[int]) -> None:
-    for i in sorted(affected):
-        effect = state.active_effects.pop((target, i), None)
-        if effect is not None:
-            _add_effect(state, target, i, effect[0], at_s, effect[1])
+def _end_event(
+    state: ScenarioState,
+    at_s: float,
+    target: str,
+    affected: set[int],
+    restoration: ScenarioEvent | None = None,
+) -> None:
+    order = [i for i in sorted(affected) if (target, i) in state.active_effects]
+    offsets_s = [0.0] * len(order)
+    if restoration is not None and restoration.shape is not None:
+        offsets_s = _draw_offsets(state, restoration, order)
+    for i, offset_s in zip(order, offsets_s, strict=True):
+        since_s, event = state.active_effects.pop((target, i))
+        _add_effect(state, target, i, since_s, max(since_s + 1, at_s + offset_s), event)
+    at_s += sorted(offsets_s)[(len(order) - 1) // 2] if order else 0.0
     for event_id, (_, event, members) in list(state.open_events.items()):
         event_target = "cut" if event.do == "cut" else event.service
         if event_target == target and 2 * sum(
@@ -282,6 +334,7 @@ def _add_effect(
     event: ScenarioEvent,
 ) -> None:
     vantage = state.vantages[index]
+    state.spans_by_event.setdefault(event.id, {})[index] = (since_s, until_s)
     if target == "cut":
         vantage.silences.append(SilentSpan(since_s, until_s, "cut"))
     else:

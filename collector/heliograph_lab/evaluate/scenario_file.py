@@ -3,6 +3,7 @@
 import math
 from dataclasses import replace
 from pathlib import Path
+from typing import TypedDict
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope
@@ -12,13 +13,16 @@ from heliograph_lab.evaluate.population import ServiceSchedule, vantages_at
 from heliograph_lab.evaluate.scenario import (
     EVENT_KINDS,
     INTERFERENCES,
+    SHAPES,
     CellSelector,
+    EventShape,
     Scenario,
     ScenarioEvent,
     other_countries,
 )
 
 SHIPPED = Path(__file__).parent / "scenarios"
+HONEST = SHIPPED / "honest"
 CHURN = 4.0  # silences per vantage-day, as Thresholds.usual_per_day
 ACCESS = ("mobile", "fixed", "hosting")
 _EVERYWHERE = ("restart", "probe", "clock_jump", "messenger_down", "carrier", "update")
@@ -29,9 +33,18 @@ def list_shipped() -> list[Path]:
     return sorted(SHIPPED.glob("*.yml"))
 
 
+def list_honest() -> list[Path]:
+    """List the same events with the shapes of their onsets, in the honest world."""
+    return sorted(HONEST.glob("*.yml"))
+
+
 def load_scenario(path: Path) -> Scenario:
     """Load a scenario. Raises YamlError on a flaw of the file, OSError."""
     top = read_document(path)
+    return _read_variant(top, path) if "base" in top else _read_scenario(top, path)
+
+
+def _read_scenario(top: Section, path: Path) -> Scenario:
     since_us = top.timestamp("since")
     until_us = top.timestamp("until")
     if until_us <= since_us:
@@ -51,6 +64,57 @@ def load_scenario(path: Path) -> Scenario:
     top.check_unknown_keys()
     _check_services(top, scenario)
     return scenario
+
+
+def _read_variant(top: Section, path: Path) -> Scenario:
+    """Read a file that plays another one in the honest world, with shapes of its events."""
+    base_path = path.parent / top.text("base")
+    base_top = read_document(base_path)
+    if "base" in base_top:
+        raise top.error_at("base", "base must be a whole scenario, not a variant: name its base")
+    base = _read_scenario(base_top, base_path)
+    shapes = {}
+    if "shapes" in top:
+        section = top.section("shapes")
+        known = {event.id for event in base.events}
+        for event_id in section.keys:
+            if event_id not in known:
+                raise section.error_at(
+                    event_id, f"the base has no event {event_id!r}; it has {', '.join(known)}"
+                )
+            shapes[event_id] = _read_shape(section.section(event_id), base.since_us)
+        section.check_unknown_keys()
+    every_s = top.length("every", 0.0)
+    variant = replace(
+        base,
+        name=top.text("name", path.stem),
+        is_honest=True,
+        services=tuple(replace(s, every_s=every_s or s.every_s) for s in base.services),
+        events=tuple(
+            replace(event, **shapes[event.id]) if event.id in shapes else event
+            for event in base.events
+        ),
+    )
+    top.text("note", "")
+    top.check_unknown_keys()
+    return variant
+
+
+class ShapeFields(TypedDict, total=False):
+    """The fields of an event that a variant changes."""
+
+    shape: EventShape
+    when: tuple[float, float]
+
+
+def _read_shape(row: Section, since_us: int) -> ShapeFields:
+    fields = ShapeFields(shape=EventShape(row.one_of("shape", SHAPES), row.length("over", None)))
+    if "at" in row:
+        low_us, high_us = row.bracket("at")
+        fields["when"] = ((low_us - since_us) / SECOND_US, (high_us - since_us) / SECOND_US)
+    row.text("note", "")
+    row.check_unknown_keys()
+    return fields
 
 
 def _check_services(top: Section, scenario: Scenario) -> None:

@@ -312,13 +312,13 @@ _FALSE_ALARM_ROWS = (
     ScorecardRow("brackets", "brackets that hold the truth", "", BracketCoverage()),
     ScorecardRow(
         "dated_cuts",
-        "recall, dated cuts, any size",
+        "recall, dated cuts with their shapes, any size",
         CUTS,
         Recall(TruthFilter(families=(DATED,), kinds=("cut",))),
     ),
     ScorecardRow(
         "dated_services",
-        "recall, dated blocks, any size",
+        "recall, dated blocks, default plan, any size",
         SERVICES,
         Recall(TruthFilter(families=(DATED,), kinds=("block", "throttle"))),
     ),

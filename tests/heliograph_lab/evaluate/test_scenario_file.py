@@ -16,7 +16,14 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.sources.replay import Replay
 from heliograph_lab.evaluate.scenario import EVENT_KINDS, play_scenario
-from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
+from heliograph_lab.evaluate.scenario_file import (
+    SHIPPED,
+    list_honest,
+    list_shipped,
+    load_scenario,
+)
+from heliograph_lab.evaluate.world.from_scenario import settle_scenario
+from heliograph_lab.evaluate.world.render import render_replay
 
 HEAD = """\
 name: an evening
@@ -165,3 +172,42 @@ def test_every_shipped_scenario_can_be_read_and_the_manual_names_every_word() ->
         assert load_scenario(path).events
     manual = Path(load_scenario.__code__.co_filename).with_name("README.md").read_text()
     assert [word for word in EVENT_KINDS if f"`{word}`" not in manual] == []
+
+
+@pytest.mark.parametrize("path", list_honest(), ids=lambda path: path.stem)
+def test_a_dated_event_has_its_shape_in_the_honest_world(path: Path) -> None:
+    """Its operators fall one after another, and its vantages have habits of their own."""
+    scenario = load_scenario(path)
+    base = load_scenario(path.parents[1] / path.name)
+    assert scenario.is_honest
+    assert [e.id for e in scenario.events] == [e.id for e in base.events]
+    replay = render_replay(settle_scenario(scenario, 1))
+    shaped = {e.id: e.shape for e in scenario.events if e.shape is not None}
+    spans_s = {t.id: t.spread_s for t in replay.truths if t.id in shaped and t.kind == "cut"}
+    assert spans_s
+    assert any(span_s > 60 for span_s in spans_s.values())
+    for event_id, span_s in spans_s.items():
+        shape = shaped[event_id]
+        assert shape is not None
+        assert span_s <= 5 * shape.span_s + 60
+    members = {p for t in replay.truths for p in t.members}
+    others = {s.nym for s in replay.signals if isinstance(s, VantageLoss)} - members
+    assert others  # who was never cut falls silent as well
+
+
+@pytest.mark.parametrize(
+    ("text", "cure"),
+    [
+        ("base: none.yml", "none.yml"),
+        ("base: variant.yml", "base must be a whole scenario"),
+        ("shapes: {K99: {shape: step, over: 1m}}", "the base has no event 'K99'"),
+        ("shapes: {K07: {shape: stairs, over: 1m}}", "shape cannot be 'stairs'"),
+        ("shapes: {K07: {shape: step}}", "over"),
+    ],
+)
+def test_mistake_in_a_variant_names_its_line(tmp_path: Path, text: str, cure: str) -> None:
+    base = "" if "base" in text else f"base: {SHIPPED / 'kazakhstan-2022.yml'}\n"
+    path = tmp_path / "variant.yml"
+    path.write_text(f"name: x\n{base}{text}\n")
+    with pytest.raises((YamlError, OSError), match=cure):
+        load_scenario(path)

@@ -114,9 +114,14 @@ def _draw_vantage(
     if location.access == "mobile":  # shared by all of a carrier, in every region
         prefix = f"{plan.code}-nat-{location.asn}-{rng.randrange(plan.pools)}"
     ref = VantageRef(name, prefix, location, since_us - round(_draw_age_days(rng, plan) * DAY_US))
+    return draw_habits_of(rng, plan, ref)
+
+
+def draw_habits_of(rng: Random, plan: CountryPlan, ref: VantageRef) -> WorldVantage:
+    """Draw what one vantage does by itself and what its agent can say."""
     churn = plan.churn * math.exp(rng.gauss(0, plan.spread))
-    quiet = 0.1 if location.access == "hosting" else 1.0  # servers restart seldom; assumed
-    is_phone = location.access == "mobile"
+    quiet = 0.1 if ref.place.access == "hosting" else 1.0  # servers restart seldom; assumed
+    is_phone = ref.place.access == "mobile"
     power: PowerState = "battery" if is_phone else "ac"
     return WorldVantage(
         ref,

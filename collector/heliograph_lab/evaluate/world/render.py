@@ -194,9 +194,9 @@ def _render_tests(
 ) -> Iterator[ServiceTested]:
     dark = [(g[0].since_s, max(s.until_s for s in g)) for g in groups]
     troubles = [t for t in vantage.troubles if t.service == test.service]
-    second = rng.uniform(0, test.every_s)
+    second = test.since_s + rng.uniform(0, test.every_s)
     index = 0
-    while second < world.lasts_s:
+    while second < min(world.lasts_s, test.until_s):
         while index < len(dark) and dark[index][1] <= second:
             index += 1
         if index == len(dark) or second < dark[index][0]:

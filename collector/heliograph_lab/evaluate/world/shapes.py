@@ -6,17 +6,27 @@ A shape returns one offset in seconds for each vantage, from the first moment of
 import math
 from collections.abc import Sequence
 from random import Random
+from typing import Protocol
 
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_lab.evaluate.world.figures import MINUTE, draw
-from heliograph_lab.evaluate.world.people import WorldVantage
 
 
-def shape_step(rng: Random, members: Sequence[WorldVantage], spread_s: float) -> list[float]:
+class LocatedVantage(Protocol):
+    """What a shape must know of a vantage."""
+
+    @property
+    def location(self) -> VantageLocation:
+        """Return where it is."""
+        ...
+
+
+def shape_step(rng: Random, members: Sequence[LocatedVantage], spread_s: float) -> list[float]:
     """Let all fall within a spread."""
     return [rng.uniform(0, spread_s) for _ in members]
 
 
-def shape_providers(rng: Random, members: Sequence[WorldVantage], spread_s: float) -> list[float]:
+def shape_providers(rng: Random, members: Sequence[LocatedVantage], spread_s: float) -> list[float]:
     """Let operator after operator fall, in half of the draws the mobile ones first."""
     operators = sorted({(v.location.access, v.location.asn) for v in members})
     rng.shuffle(operators)
@@ -32,7 +42,7 @@ def _is_not_mobile(operator: tuple[str, int]) -> bool:
     return operator[0] != "mobile"
 
 
-def shape_fade(rng: Random, members: Sequence[WorldVantage], half_s: float) -> list[float]:
+def shape_fade(rng: Random, members: Sequence[LocatedVantage], half_s: float) -> list[float]:
     """Let each fall at its own moment, by a logistic or a piecewise linear curve.
 
     Args:
@@ -58,7 +68,7 @@ def _invert_linear(share: float, half_s: float, most_s: float) -> float:
     return half_s + (most_s - half_s) * (share - 0.5) / 0.4
 
 
-def shape_power(rng: Random, members: Sequence[WorldVantage]) -> list[float]:
+def shape_power(rng: Random, members: Sequence[LocatedVantage]) -> list[float]:
     """Let lines fall at once or by turns of towns, and phones with the batteries of masts."""
     at_once = draw(rng, "power_at_once") if rng.random() < 0.5 else 0.0
     half_s = draw(rng, "power_half")
@@ -76,7 +86,7 @@ def shape_power(rng: Random, members: Sequence[WorldVantage]) -> list[float]:
     return offsets
 
 
-def shape_return(rng: Random, members: Sequence[WorldVantage]) -> list[float]:
+def shape_return(rng: Random, members: Sequence[LocatedVantage]) -> list[float]:
     """Let all come back at once, operator by operator, or one by one, within three hours."""
     spread_s = draw(rng, "lift_spread")
     if rng.random() < 0.5:

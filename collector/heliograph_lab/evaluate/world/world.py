@@ -1,5 +1,6 @@
 """World: countries with their habits, to which a family adds events and their truths."""
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from random import Random
@@ -30,6 +31,8 @@ class PlannedTest:
     every_s: float
     noise: float
     unknown: float
+    since_s: float = 0.0
+    until_s: float = math.inf
 
 
 @dataclass(frozen=True, slots=True)
