@@ -1,4 +1,4 @@
-"""Scenario: vantages and events, played with a seed as a replay.
+"""Play: a scenario, played with a seed as a replay.
 
 The truths follow from the events. README.md describes every event.
 """
@@ -11,148 +11,33 @@ from random import Random
 from typing import cast
 
 from heliograph.units import SECOND_US
-from heliograph_collector.model.scope import Scope, enclosing_scope, scope_label
+from heliograph_collector.model.scope import enclosing_scope, scope_label
 from heliograph_collector.model.signals import (
     Fault,
-    FaultReason,
     VantageRef,
     VoteValue,
     sort_signals,
 )
 from heliograph_collector.sources.replay import Replay, Signal, Truth, TruthKind
 from heliograph_lab.evaluate.population import (
-    ESTABLISHED_US,
     Interference,
     ReplayClock,
-    ServiceSchedule,
-    SilenceCause,
     SilentSpan,
     SimulatedVantage,
     apply_restart,
     draw_churn,
     draw_votes,
     presence_signals,
-    vantages_in_country,
+)
+from heliograph_lab.evaluate.scenario_model import (
+    FAULTS,
+    INTERFERENCES,
+    SILENCES,
+    VOTE_VALUES,
+    Scenario,
+    ScenarioEvent,
 )
 from heliograph_lab.evaluate.world.shapes import shape_fade, shape_providers, shape_step
-
-CUTS = ("cut",)
-INTERFERENCES = ("block", "throttle", "messenger_down", "anycast")
-SILENCES: dict[str, SilenceCause] = {  # events that silence vantages without a cut
-    "power": "power",
-    "wifi": "blip",
-    "carrier": "blip",
-    "probe": "blip",
-    "clock_jump": "blip",
-    "update": "blip",
-    "sleep": "away",
-    "lids": "own",
-    "prefix_move": "own",
-}
-FAULTS = {
-    "restart": FaultReason.RESTART,
-    "update": FaultReason.UPDATE,
-    "carrier": FaultReason.CARRIER,
-    "probe": FaultReason.PROBE,
-    "clock_jump": next((why for why in FaultReason if why.value == "stalled"), FaultReason.PROBE),
-}
-EVENT_KINDS = tuple(dict.fromkeys((*CUTS, *INTERFERENCES, *SILENCES, "restart", "restore")))
-_VOTE_VALUES = {
-    "block": VoteValue.BLOCKED,
-    "throttle": VoteValue.THROTTLED,
-    "anycast": VoteValue.BLOCKED,
-}
-
-
-@dataclass(frozen=True, slots=True)
-class CellSelector:
-    """A selector of vantages; empty fields match all, `share` the first of a location."""
-
-    country: str = ""
-    region: str = ""
-    asn: int = 0
-    access: str = ""
-    carrier: str = ""
-    prefix: str = ""
-    beyond: str = ""  # an excluded region
-    share: float = 1.0
-
-    def includes(self, vantage: VantageRef, rank: float) -> bool:
-        location = vantage.place
-        return (
-            self.country in ("", location.country)
-            and self.region in ("", location.region)
-            and self.asn in (0, location.asn)
-            and self.access in ("", location.access)
-            and self.carrier in ("", vantage.carrier)
-            and self.prefix in ("", vantage.prefix)
-            and self.beyond != location.region
-            and rank < self.share
-        )
-
-    @property
-    def scope(self) -> Scope:
-        return Scope(self.country, self.region, self.asn, self.access)
-
-
-@dataclass(frozen=True, slots=True)
-class EventShape:
-    """How the vantages of an event fall, or come back: see `world/shapes.py`."""
-
-    shape: str  # one of SHAPES
-    span_s: float  # from first to last; of a fade, until half have fallen
-
-
-SHAPES = ("step", "providers", "fade")
-
-
-@dataclass(frozen=True, slots=True)
-class ScenarioEvent:
-    """One event; a seed draws its time between the earliest and latest of `when`."""
-
-    do: str
-    when: tuple[float, float]
-    cells: tuple[CellSelector, ...] = (CellSelector(),)
-    id: str = ""
-    lasts_s: float = math.inf  # or until a `restore`
-    jitter_s: float = 0.0  # time over which the onsets of vantages are spread
-    service: str = ""
-    layer: str = ""
-    method: str = ""
-    share: float = 1.0  # of the tests, or of the vantages of `sleep` and `lids`
-    declared: bool = True  # True if the collector knows of the fault
-    scoreable: bool = True
-    scope: Scope | None = None  # of the truth; None for the scope of `cells`
-    label: str = ""
-    shape: EventShape | None = None  # of a cut or a restoration; None: `jitter_s`
-
-    def affects(self, vantage: SimulatedVantage, rank: float) -> bool:
-        return any(cell.includes(vantage.ref, rank) for cell in self.cells)
-
-
-@dataclass(frozen=True, slots=True)
-class Scenario:
-    """Vantages, services and events of `lasts_s` seconds."""
-
-    name: str
-    since_us: int
-    lasts_s: float
-    vantages: tuple[VantageRef, ...]
-    churn: dict[str, float]  # silences per vantage-day, by country
-    events: tuple[ScenarioEvent, ...] = ()
-    services: tuple[ServiceSchedule, ...] = ()
-    is_honest: bool = False  # vantages have the habits of the honest world
-
-
-def other_countries(since_us: int, countries: int = 4, each: int = 12) -> tuple[VantageRef, ...]:
-    """Create vantages of other countries."""
-    codes = (f"X{chr(65 + i)}" for i in range(countries))
-    regions = ("NOR", "SUD")
-    return tuple(
-        w
-        for code in codes
-        for w in vantages_in_country(code, regions, each, since_us - ESTABLISHED_US)
-    )
 
 
 @dataclass(slots=True)
@@ -342,7 +227,7 @@ def _add_effect(
 
 
 def _interference(event: ScenarioEvent, since_s: float, until_s: float) -> Interference:
-    value = _VOTE_VALUES.get(event.do, VoteValue.DOWN if event.declared else VoteValue.BLOCKED)
+    value = VOTE_VALUES.get(event.do, VoteValue.DOWN if event.declared else VoteValue.BLOCKED)
     return Interference(
         since_s, until_s, event.service, value, event.layer, event.method, event.share
     )

@@ -10,7 +10,7 @@ from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_lab.evaluate.document import Section, read_document
 from heliograph_lab.evaluate.population import ServiceSchedule, vantages_at
-from heliograph_lab.evaluate.scenario import (
+from heliograph_lab.evaluate.scenario_model import (
     EVENT_KINDS,
     INTERFERENCES,
     SHAPES,

@@ -7,7 +7,8 @@ from heliograph.regions import find_region
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.signals import VantageRef
 from heliograph_lab.evaluate.population import SimulatedVantage, merge_silences
-from heliograph_lab.evaluate.scenario import Scenario, ScenarioState, simulate_events
+from heliograph_lab.evaluate.scenario import ScenarioState, simulate_events
+from heliograph_lab.evaluate.scenario_model import Scenario
 from heliograph_lab.simulate import (
     Actor,
     AgentSilence,

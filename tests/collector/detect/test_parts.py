@@ -11,14 +11,14 @@ from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_lab.evaluate.population import ServiceSchedule, vantages_in_country
-from heliograph_lab.evaluate.scenario import (
+from heliograph_lab.evaluate.scenario import play_scenario
+from heliograph_lab.evaluate.scenario_file import SHIPPED, load_scenario
+from heliograph_lab.evaluate.scenario_model import (
     CellSelector,
     Scenario,
     ScenarioEvent,
     other_countries,
-    play_scenario,
 )
-from heliograph_lab.evaluate.scenario_file import SHIPPED, load_scenario
 from support.presence_model import confirmed
 
 pytestmark = pytest.mark.replay

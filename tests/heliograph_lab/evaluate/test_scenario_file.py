@@ -15,13 +15,14 @@ from heliograph_collector.model.signals import (
     VoteValue,
 )
 from heliograph_collector.sources.replay import Replay
-from heliograph_lab.evaluate.scenario import EVENT_KINDS, play_scenario
+from heliograph_lab.evaluate.scenario import play_scenario
 from heliograph_lab.evaluate.scenario_file import (
     SHIPPED,
     list_honest,
     list_shipped,
     load_scenario,
 )
+from heliograph_lab.evaluate.scenario_model import EVENT_KINDS
 from heliograph_lab.evaluate.world.from_scenario import settle_scenario
 from heliograph_lab.evaluate.world.render import render_replay
 

@@ -6,7 +6,8 @@ from random import Random
 
 from heliograph_lab.evaluate.population import SilenceCause as PlayedCause
 from heliograph_lab.evaluate.population import SimulatedVantage
-from heliograph_lab.evaluate.scenario import Scenario, simulate_events
+from heliograph_lab.evaluate.scenario import simulate_events
+from heliograph_lab.evaluate.scenario_model import Scenario
 from heliograph_lab.evaluate.world.figures import DAY, draw
 from heliograph_lab.evaluate.world.habits import add_habits
 from heliograph_lab.evaluate.world.people import (
