@@ -151,14 +151,15 @@ def _count_links(
 ) -> dict[NetworkGroup, Counter[Link]]:
     """Count links by group; a group without a released cell only if k is 1.
 
-    A session costs nothing, so connected vantages alone do not make a network public.
+    A session costs nothing, so connected vantages alone do not make a network public. Fewer than k
+    are nobody: "0-4" beside a shown silence would tell that somebody is still there.
     """
     links_by_group: dict[NetworkGroup, Counter[Link]] = {}
     for row in counts:
         group = NetworkGroup(row.country, row.asn, row.access)
         if k <= 1 or group in shown_groups:
             links_by_group.setdefault(group, Counter())[row.link] += row.vantages
-    return links_by_group
+    return {group: links for group, links in links_by_group.items() if links.total() >= k}
 
 
 def _build_column(
@@ -175,8 +176,7 @@ def _build_column(
     fresh_cells = [r.cell for r in readings.values() if r.cell]
     return NetworkColumn(
         group=group,
-        # A group shown for its votes can have fewer than k vantages connected.
-        link=links.most_common(1)[0][0] if links.total() >= max(k, 1) else Link.UNKNOWN,
+        link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
         vantages=max([links.total(), *(c.vantages for c in fresh_cells)]),
         silent=max(_recent_silences(group, by_key, bins), default=0),
         readings=readings,

@@ -13,6 +13,11 @@ from heliograph_collector.incidents.incident import (
     PhaseChange,
     carry_ids,
 )
+from heliograph_collector.incidents.public_cells import (
+    VOTE_TOLERANCE,
+    restrict_cells,
+    restrict_confidence,
+)
 from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -21,7 +26,6 @@ STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
 NETWORK_STEPS = (50, 20, 10, 5, 2, 1)  # published numbers of networks; assumed
 FINE_FACTOR = 2  # times k: the votes that allow times to the second; assumed
 ROUGH_US = 5 * MINUTE_US  # the step of times that fewer votes support; the bin of the timeline
-_STEP_TOLERANCE = 1e-3  # votes are written with three digits
 
 
 def coarsen(incident: Incident, min_votes: float) -> Incident:
@@ -56,7 +60,7 @@ def choose_step_us(votes: Iterable[float], k: float) -> int:
 
     The second at which a few vantages fell silent is that of each of them.
     """
-    is_fine = k <= 1 or sum(votes) >= FINE_FACTOR * k - _STEP_TOLERANCE
+    is_fine = k <= 1 or sum(votes) >= FINE_FACTOR * k - VOTE_TOLERANCE
     return SECOND_US if is_fine else ROUGH_US
 
 
@@ -67,7 +71,7 @@ def _coarsen_cells(cells: Iterable[AffectedCell], min_votes: float) -> tuple[Aff
 
 
 def _coarsen_cell(cell: AffectedCell, min_votes: float) -> AffectedCell:
-    step = next((s for s in STEPS if cell.votes >= s - _STEP_TOLERANCE), cell.votes)
+    step = next((s for s in STEPS if cell.votes >= s - VOTE_TOLERANCE), cell.votes)
     votes = max(step, min_votes)
     # A network has about one vote, so more networks than votes would reveal the number of votes,
     # and the exact number would reveal a network in which a single vantage is.
@@ -109,9 +113,6 @@ def _floor_tenths(share: float) -> float:
     return round(share * 1_000) // 100 / 10
 
 
-_VOTE_TOLERANCE = 1e-3  # votes are written with three digits
-
-
 class IncidentChange(StrEnum):
     SUSPECTED = "suspected"
     CONFIRMED = "confirmed"
@@ -144,7 +145,7 @@ def diff_incidents(
     Args:
         before: Incidents as last logged.
         alerted: Alerts already sent.
-        min_votes: Cells of fewer votes wait until they have enough (k-anonymity).
+        min_votes: The k of k-anonymity, which `public_cells` applies.
     """
     old_by_id = {incident.id: incident for incident in before}
     alerts_sent = set(alerted)
@@ -175,23 +176,23 @@ def publishable(incident: Incident, previous: Incident | None, min_votes: float)
 
     An ended incident that was published before is published with its previous cells.
     """
-    if any(cell.votes < min_votes - _VOTE_TOLERANCE for cell in incident.parts):
+    cells = restrict_cells(incident.parts, min_votes)
+    if not cells:
         if previous is None or incident.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED):
             return None
         return coarsen(replace(incident, parts=previous.parts, turns=previous.turns), min_votes)
-    cells = tuple(_hide_unaffected(cell, min_votes) for cell in incident.parts)
     phases = tuple(
-        replace(phase, parts=published_cells)
+        replace(phase, parts=tuple(_hide_unaffected(p, min_votes) for p in phase_cells))
         for phase in incident.turns
-        if (
-            published_cells := tuple(
-                _hide_unaffected(p, min_votes)
-                for p in phase.parts
-                if p.votes >= min_votes - _VOTE_TOLERANCE
-            )
-        )
+        if (phase_cells := restrict_cells(phase.parts, min_votes))
     )
-    return coarsen(replace(incident, parts=cells, turns=phases), min_votes)
+    restricted = replace(
+        incident,
+        parts=tuple(_hide_unaffected(cell, min_votes) for cell in cells),
+        turns=phases,
+        confidence=restrict_confidence(incident, cells, min_votes),
+    )
+    return coarsen(restricted, min_votes)
 
 
 def _hide_unaffected(cell: AffectedCell, min_votes: float) -> AffectedCell:

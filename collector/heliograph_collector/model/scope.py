@@ -114,6 +114,14 @@ class ScopeFilter:
         }
 
 
+class PlaceVotes(NamedTuple):
+    """The votes of one place in a cell."""
+
+    place: VantageLocation
+    votes: float
+    hits: float
+
+
 @dataclass(frozen=True, slots=True)
 class AffectedCell:
     """A cell that is cut (or back), and the unaffected cells in it (`beyond`)."""
@@ -123,3 +131,5 @@ class AffectedCell:
     share: float  # of the votes that are hits
     networks: int  # ASNs with a hit
     beyond: tuple[Scope, ...] = ()
+    # Votes of established vantages, which k-anonymity counts. None: not known, as in the log.
+    persons: tuple[PlaceVotes, ...] | None = None

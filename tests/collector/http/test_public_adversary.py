@@ -9,8 +9,8 @@ is recovered if no world without it has the same answers to everything.
 import asyncio
 import os
 import re
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from itertools import product
 from pathlib import Path
@@ -21,128 +21,32 @@ from typing import cast as cast_type
 import pytest
 from aiohttp.test_utils import TestServer
 
-from heliograph.observation import Link
 from heliograph.units import DAY_US
 from heliograph_collector.http.api.stream import CellEvents, format_event
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.dump_writer import DumpStore, write_day
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.snapshot_cache import SnapshotCache, roll_up_merged
-from heliograph_collector.incidents.diff import diff_incidents
-from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.imported import ImportedCell
-from heliograph_collector.model.records import BlindTime, Cell, SilenceCount, VerdictState
+from heliograph_collector.model.records import BlindTime, Cell
 from heliograph_collector.store.store import Store
-from support.fake_feed import BIN_US, NOW_US, TITLES, World, vote
-from support.incident_book import part, signed, silence
+from support.fake_feed import TITLES, World
 from support.site import Site
+from support.small_worlds import (
+    JOINED_US,
+    NOON_US,
+    SECOND,
+    Cast,
+    Crowd,
+    K,
+    Place,
+    write_log,
+)
 
-K = 5
-SECOND = 1_000_000
-NOON_US = NOW_US // BIN_US * BIN_US  # a whole step of five minutes
 FEW_S = (40, 45, 100, 310, 340)  # moments after NOON_US, on both sides of an instant
-_JOINED_US = NOON_US + 50 * SECOND  # when others come
-Place = tuple[int, str, str]  # ASN, access, region
 ELSEWHERE = (999, "fixed", "KZ-99")  # no document names it
 WORLDS = int(os.environ.get("HELIOGRAPH_DISCLOSURE_WORLDS", "4"))
-
-
-@dataclass(frozen=True)
-class Crowd:
-    """The persons of one place: the adversary's own, and others, some of them blocked or silent."""
-
-    own: int = 0
-    others: int = 0
-    blocked: int = 0
-    silent: int = 0
-    keys: int = 1  # that the adversary's one line has, beside its persons
-    joining: int = 0  # others who come between two moments
-
-    @property
-    def persons(self) -> int:
-        return self.own + self.others + self.joining
-
-
-@dataclass(frozen=True)
-class Cast:
-    """A small world: who is where."""
-
-    crowds: Mapping[Place, Crowd] = field(default_factory=dict)
-
-    def votes(self, joined_us: int) -> World:
-        world = World()
-        for place, crowd in self.crowds.items():
-            for name, blocked, first_us, prefix in _list_people(place, crowd, joined_us):
-                state = VerdictState.BLOCKED if blocked else VerdictState.REACHABLE
-                world.votes += [
-                    replace(
-                        vote(name, state, at_us, asn=place[0], access=place[1]),
-                        region=place[2], prefix=prefix, start_us=at_us,
-                    )
-                    for at_us in range(first_us, NOON_US + 2 * BIN_US, 60 * SECOND)
-                ]  # fmt: skip
-            world.silences += _list_silences(place, crowd)
-            world.links.append(
-                LinkCount(
-                    country="KZ", asn=place[0], access=place[1], link=Link.ONLINE,
-                    vantages=crowd.persons,
-                )
-            )  # fmt: skip
-        return world
-
-    def without(self, place: Place, move_to: Place | None) -> "Cast":
-        """The world in which the others of a place are nowhere, or somewhere else."""
-        gone = self.crowds[place]
-        crowds = {p: c for p, c in self.crowds.items() if p != place}
-        many = gone.silent if gone.silent >= K else 0  # k and more who fell silent are no few
-        if gone.own or many:
-            crowds[place] = Crowd(own=gone.own, keys=gone.keys, silent=many)
-        if move_to:
-            crowds[move_to] = replace(gone, own=0, keys=1, silent=gone.silent - many)
-        return Cast(crowds)
-
-
-def _list_people(
-    place: Place, crowd: Crowd, joined_us: int
-) -> Iterator[tuple[str, bool, int, str]]:
-    """Yield (name, blocked, first measurement, prefix) of each key."""
-    begin_us = NOON_US - 14 * BIN_US
-    for number in range(crowd.own):
-        yield f"own{place}{number}", number % 2 == 0, begin_us, f"own{place}{number}"
-    for number in range(crowd.keys - 1 if crowd.own else 0):
-        yield f"key{place}{number}", False, begin_us, f"own{place}0"
-    for number in range(crowd.others):
-        yield f"{place}{number}", number < crowd.blocked, begin_us, f"{place}{number}"
-    for number in range(crowd.joining):
-        yield f"new{place}{number}", True, joined_us, f"new{place}{number}"
-
-
-def _list_silences(place: Place, crowd: Crowd) -> list[SilenceCount]:
-    asn, access, region = place
-    return [
-        SilenceCount(
-            country="KZ", region=region, asn=asn, access=access, start_us=at_us,
-            vantages=crowd.silent, established=crowd.silent,
-        )
-        for at_us in range(NOON_US - 4 * BIN_US, NOON_US + 2 * BIN_US, BIN_US)
-        if crowd.silent
-    ]  # fmt: skip
-
-
-def write_log(cast: Cast) -> IncidentBook:
-    """The signed log: each network that fell silent is an incident of its own."""
-    silent: dict[tuple[int, str], int] = {}
-    for (asn, access, _), crowd in cast.crowds.items():
-        silent[asn, access] = silent.get((asn, access), 0) + crowd.silent
-    incidents = [
-        silence(f"{asn:04d}{access[0]}" + "0" * 11, parts=(part(float(n), "KZ", "", asn, access),))
-        for (asn, access), n in silent.items()
-        if n >= 3
-    ]
-    _, revisions = diff_incidents([], incidents, (), K)
-    return signed((revision.incident.suspected_us, revision) for revision in revisions)
 
 
 def list_paths() -> list[str]:
@@ -160,7 +64,7 @@ def list_paths() -> list[str]:
         for bin_ in ("1m", "1h", "1d")
         for scope in ("&country=KZ", "&country=KZ&asn=1", "&country=KZ&region=ALA", "")
     ]
-    incident = "0001f" + "0" * 11
+    incident = f"{1:016x}"
     return [
         *series,
         "/",
@@ -196,17 +100,17 @@ _CLOCK = re.compile(r"\d\d:\d\d:\d\dZ?")
 
 async def read_everything(cast: Cast, moments: tuple[int, ...]) -> list[str]:
     """All answers at these seconds, and the day's files once it is over."""
-    return await read_moments(cast, moments) + await read_daily_files(cast.votes(_JOINED_US))
+    return await read_moments(cast, moments) + await read_daily_files(cast.votes(JOINED_US))
 
 
 async def read_moments(cast: Cast, moments: tuple[int, ...]) -> list[str]:
     """All answers at these seconds after NOON_US, and the events between them."""
-    world = cast.votes(_JOINED_US)
+    world = cast.votes(JOINED_US)
     world.imported = [_IMPORTED]
     everybody = world.votes
     told: list[str] = []
     live = sum(crowd.persons + crowd.keys - 1 for crowd in cast.crowds.values())
-    gap = BlindTime(since_us=_JOINED_US, until_us=None, reason="too_few_vantages", country="KZ")
+    gap = BlindTime(since_us=JOINED_US, until_us=None, reason="too_few_vantages", country="KZ")
     world.clock.wall = NOON_US + moments[0] * SECOND
     feed = world.feed(
         book=write_log(cast),
@@ -277,7 +181,8 @@ async def find_recovered(cast: Cast, moments: tuple[int, ...]) -> list[Place]:
     answers = await read_everything(cast, moments)
     recovered = []
     for place, crowd in cast.crowds.items():
-        if crowd.persons == crowd.own or crowd.persons >= K:
+        few = crowd.persons - crowd.own + (crowd.silent if crowd.silent < K else 0)
+        if few == 0 or crowd.persons >= K:
             continue
         asn, access, region = place
         moves = (None, (999, access, region), (asn, access, "KZ-99"), ELSEWHERE)
@@ -330,3 +235,45 @@ async def test_keys_of_one_line_release_nothing() -> None:
     empty = Cast({(2, "fixed", ""): Crowd(others=9)})
     told, untold = await read_everything(alone, (40, 340)), await read_everything(empty, (40, 340))
     assert [t for t, u in zip(told, untold, strict=True) if t != u] == []
+
+
+LONE_FIXED = (2, "fixed", "AST")
+MANY_MOBILE = {(1, "mobile", region): Crowd(silent=6) for region in ("ALA", "AST", "SHY")}
+MANY_BLOCKED = {(1, "mobile", "ALA"): Crowd(others=12, blocked=12)}
+
+
+@pytest.mark.parametrize(
+    ("crowds", "lone", "is_told"),
+    [
+        pytest.param(
+            {**MANY_MOBILE, LONE_FIXED: Crowd(silent=1)}, LONE_FIXED, True,
+            id="a country by one vantage of a second network",
+        ),
+        pytest.param(
+            {**MANY_BLOCKED, LONE_FIXED: Crowd(others=1, blocked=1)}, LONE_FIXED, True,
+            id="a block of a country by one vantage of a second network",
+        ),
+        pytest.param(
+            {(1, "mobile", "ALA"): Crowd(young=4, silent=1)}, (1, "mobile", "ALA"), False,
+            id="a suspicion of four young vantages of the adversary",
+        ),
+        pytest.param(
+            {(1, "mobile", "ALA"): Crowd(young=8, others=1, blocked=1)}, (1, "mobile", "ALA"),
+            False, id="a suspected block of eight young vantages of the adversary",
+        ),
+        pytest.param(
+            {(1, "mobile", "ALA"): Crowd(silent=9), (1, "mobile", "AST"): Crowd(others=1)},
+            (1, "mobile", "AST"), True, id="who is still there in a network that went",
+        ),
+    ],
+)  # fmt: skip
+async def test_an_incident_is_the_same_without_a_lone_vantage(
+    crowds: Mapping[Place, Crowd], lone: Place, is_told: bool
+) -> None:
+    """Everything else being equal: nobody need be anywhere instead."""
+    cast = Cast(crowds)
+    rest = cast.without(lone, None)
+    log = [entry.line for entry in write_log(cast).entries]
+    assert bool(log) is is_told
+    assert log == [entry.line for entry in write_log(rest).entries]
+    assert await read_moments(cast, (340,)) == await read_moments(rest, (340,))

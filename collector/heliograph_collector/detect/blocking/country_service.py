@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
-from heliograph_collector.detect.stats.localization import count_by_cell, localize
+from heliograph_collector.detect.stats.localization import attach_persons, count_by_cell, localize
 from heliograph_collector.detect.stats.tails import log_beta_binomial
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -289,13 +289,17 @@ class CountryService:
             if o.standing is not VoteValue.DOWN
         ]
         all_votes = count_votes(hits)
-        loud_cells = self._cells_over_threshold(all_votes, limits.burst, threshold)
+        persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
+        loud_cells = attach_persons(
+            self._cells_over_threshold(all_votes, limits.burst, threshold), persons
+        )
         votes_by_place, has_established = established_votes(hits, now_us, limits)
         confirmed_cells = (
             self._cells_over_threshold(votes_by_place, limits.votes, threshold)
             if has_established
             else ()
         )
+        confirmed_cells = attach_persons(confirmed_cells, persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
         steady_cells = self._steady_cells()
         new_cells = self._select_unexplained(steady_cells, votes_by_place)

@@ -31,7 +31,8 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_established,
     select_voting,
 )
-from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
+from heliograph_collector.detect.stats.voting import is_established
 from heliograph_collector.incidents.incident import IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.thresholds import Thresholds
@@ -147,7 +148,7 @@ class _Evaluation:
             votes = count_silent(self._deciding)
             cells = localize(votes, limits.confirm_share, limits.votes, limits)
             is_low = any(cell.votes < limits.few for cell in cells)
-            cells = self._select_significant(cells, self._deciding)
+            cells = self._attach_persons(self._select_significant(cells, self._deciding))
             if cells and (elapsed_s >= limits.hold_low_s or not is_low):
                 confidence = self._compute_confidence(cells, common_fault)
                 outage = self._update_outage(cells, confidence, self._deciding)
@@ -167,8 +168,10 @@ class _Evaluation:
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
-        cells = self._select_significant(
-            localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
+        cells = self._attach_persons(
+            self._select_significant(
+                localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
+            )
         )
         if not cells or any(o.is_open and o.contains(cells) for o in self._others):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
@@ -207,6 +210,12 @@ class _Evaluation:
             if burst_tail(self._presence, cell.scope, new_silences, window_s)
             <= tail_limit(cell.scope, cell_count, self._limits)
         )
+
+    def _attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
+        established = [
+            v for v in self._vantages if is_established(v.witness, self._now_us, self._limits)
+        ]
+        return attach_persons(cells, count_silent(established))
 
     def _compute_confidence(
         self, cells: Sequence[AffectedCell], common_fault: bool | None

@@ -24,9 +24,9 @@ from heliograph_collector.detect.silence.presence_tracker import (
     count_silent,
     select_established,
 )
-from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import quantile, upper_tail
-from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -256,8 +256,10 @@ class OutageEpisode:
         cells = localize(votes, self.limits.back_share, self.limits.witnesses, self.limits)
         if not cells:
             return None
+        established = [s for s in members if is_established(s.witness, now_us, self.limits)]
+        cells = attach_persons(narrow_cells(cells, votes), count_live(established))
         bracket = bracket_return([s.back_us for s in members if s.is_live], self.limits)
-        return PhaseChange(PhaseDirection.OPENING, narrow_cells(cells, votes), bracket, now_us)
+        return PhaseChange(PhaseDirection.OPENING, cells, bracket, now_us)
 
     def _recent_returns(
         self, vantages: Sequence[VantagePresence], now_us: int

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import replace
 
 from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, sum_votes
-from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
+from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope, scopes_of
 from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
@@ -113,6 +113,18 @@ class _Localization:
 
 def _select_inside(scope: Scope, votes: VotesByPlace) -> VotesByPlace:
     return {at: count for at, count in votes.items() if scope.includes(at)}
+
+
+def attach_persons(
+    affected: Iterable[AffectedCell], established: VotesByPlace
+) -> tuple[AffectedCell, ...]:
+    """Note in each cell what the established vantages alone say there."""
+    return tuple(replace(cell, persons=_list_persons(cell.scope, established)) for cell in affected)
+
+
+def _list_persons(scope: Scope, established: VotesByPlace) -> tuple[PlaceVotes, ...]:
+    inside = _select_inside(scope, established)
+    return tuple(PlaceVotes(at, count.votes, count.hits) for at, count in sorted(inside.items()))
 
 
 def narrow_cells(affected: Iterable[AffectedCell], votes: VotesByPlace) -> tuple[AffectedCell, ...]:

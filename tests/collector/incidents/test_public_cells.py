@@ -1,0 +1,65 @@
+"""An incident names what k established vantages of a network, or of the others, support."""
+
+import pytest
+
+from heliograph_collector.incidents.diff import publishable
+from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
+from heliograph_collector.model.signals import VantageLocation
+from support.incident_book import silence
+
+COUNTRY = Scope("KZ")
+NETWORK = Scope("KZ", "ALA", 1, "mobile")
+
+
+def persons(asn: int, votes: int, region: str = "ALA", hits: int | None = None) -> PlaceVotes:
+    place = VantageLocation("KZ", region, asn, "mobile" if asn == 1 else "fixed")
+    return PlaceVotes(place, votes, votes if hits is None else hits)
+
+
+@pytest.mark.parametrize(
+    ("people", "told"),
+    [
+        pytest.param([persons(1, 12), persons(2, 8)], (COUNTRY, 20, 1.0, 2), id="two networks"),
+        pytest.param(
+            [persons(1, 12), persons(2, 4), persons(3, 1)],
+            (COUNTRY, 10, 1.0, 2),
+            id="a network and others",
+        ),
+        pytest.param(
+            [persons(2, 3), persons(3, 2)], (COUNTRY, 5, 1.0, 2), id="many small networks"
+        ),
+        pytest.param([persons(1, 12), persons(2, 1)], (NETWORK, 10, 1.0, 1), id="one vantage more"),
+        pytest.param(
+            [persons(1, 12), persons(2, 1, "ALA", 0)], (NETWORK, 10, 1.0, 1), id="that disagrees"
+        ),
+        pytest.param([persons(1, 12)], (NETWORK, 10, 1.0, 1), id="and without it"),
+        pytest.param(
+            [persons(1, 6), persons(1, 6, "AST"), persons(2, 1)],
+            (Scope("KZ", "", 1, "mobile"), 10, 1.0, 1),
+            id="in two regions",
+        ),
+        pytest.param([persons(1, 4)], None, id="too few, whatever young ones add"),
+        pytest.param([], None, id="young ones alone"),
+    ],
+)
+def test_a_cell_says_what_groups_of_five_support(
+    people: list[PlaceVotes], told: tuple[Scope, float, float, int] | None
+) -> None:
+    cell = AffectedCell(COUNTRY, 40.0, 1.0, 3, persons=tuple(people))
+    incident = silence(parts=(cell,), confidence=0.9)
+    public = publishable(incident, None, 5)
+    assert (public is None) is (told is None)
+    for part in public.parts if public else ():
+        assert (part.scope, part.votes, part.share, part.networks) == told
+        assert part.persons is None
+    exact = publishable(incident, None, 1)
+    assert exact == incident, "where nobody asks for anonymity all is told"
+
+
+def test_few_of_a_part_do_not_hold_back_the_others() -> None:
+    """Else whoever sees a network go dark learns of few elsewhere by the silence of the feed."""
+    many = AffectedCell(NETWORK, 12.0, 1.0, 1, persons=(persons(1, 12),))
+    few = AffectedCell(Scope("KZ", "AST"), 3.0, 1.0, 1, persons=(persons(2, 3, "AST"),))
+    public = publishable(silence(parts=(many, few)), None, 5)
+    assert public is not None
+    assert public == publishable(silence(parts=(many,)), None, 5)
