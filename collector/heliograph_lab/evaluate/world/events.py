@@ -60,6 +60,7 @@ class ServiceTested:
     value: VoteValue
     layer: str = ""
     method: str = ""
+    trigger: str = ""  # second_look: the same agent's test had just failed for the first time
 
 
 WorldEvent = SessionBegan | SessionEnded | GapReport | ServiceTested | Fault

@@ -87,6 +87,8 @@ FIGURES: dict[str, Figure] = {
     "retry_limit": Figure(30, 5 * MINUTE, "s", "doubling with full jitter; limit assumed"),
     "beat": Figure(15, 15, "s", "[6]"),
     # tests
+    "second_look": Figure(10, 40, "s", "[6]: after a first failure, twice an hour at most"),
+    "noise_lasts": Figure(0.2, 0.6, "share", "of failures without a block, half a minute; assumed"),
     "test_noise": Figure(0.01, 0.06, "share", "OONI: failures without a block; assumed"),
     "unknown": Figure(0.01, 0.05, "share", "tests in doubt; assumed"),
     "block_lasts": Figure(6 * HOUR, 60 * HOUR, "s", "OONI reports: days to months; cut at 60 h"),

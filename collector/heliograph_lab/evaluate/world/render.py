@@ -7,6 +7,7 @@ from random import Random
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.signals import (
+    FAILING_VALUES,
     Fault,
     Goodbye,
     OfflineReport,
@@ -32,6 +33,7 @@ from heliograph_lab.evaluate.world.world import PlannedTest, World
 BEAT_S = FIGURES["beat"].low
 MISSED_BEATS = 2.5  # the collector's rule
 ANCHOR_S = 180.0  # between two looks at foreign anchors, in the default plan
+SECOND_LOOKS_S = 1_800.0  # at least so long between two second looks, as the agents do
 REPORTING_SHARE = 0.9  # of returned agents report on the gap; assumed
 BROKEN_S = 40.0  # a shorter failure of the path leaves a session whole: TCP sends again
 MAIN_ENTRANCE = "main"
@@ -196,11 +198,19 @@ def _render_tests(
     troubles = [t for t in vantage.troubles if t.service == test.service]
     second = test.since_s + rng.uniform(0, test.every_s)
     index = 0
+    looked_s = -SECOND_LOOKS_S
     while second < min(world.lasts_s, test.until_s):
         while index < len(dark) and dark[index][1] <= second:
             index += 1
         if index == len(dark) or second < dark[index][0]:
-            yield _draw_test(vantage, test, troubles, second, rng, world)
+            result = _draw_test(vantage, test, troubles, second, rng, world)
+            yield result
+            if result.value in FAILING_VALUES and second - looked_s >= SECOND_LOOKS_S:
+                looked_s = second + draw(rng, "second_look")
+                is_same = rng.random() < draw(rng, "noise_lasts")
+                again = _draw_test(vantage, test, troubles, looked_s, rng, world)
+                again = replace(result, at_us=again.at_us) if is_same else again
+                yield replace(again, trigger="second_look")
         second += test.every_s * rng.uniform(0.9, 1.1)
 
 

@@ -2,6 +2,7 @@
 
 from random import Random
 
+from heliograph.experiments import REGISTRY
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VoteValue
 from heliograph_lab.evaluate.world.figures import DAY, HOUR, MINUTE, draw
@@ -17,8 +18,10 @@ from heliograph_lab.evaluate.world.world import (
 
 COUNTRY = COUNTRIES[0]
 LAYERS = (("dns", "nxdomain"), ("tcp", "timeout"), ("tls", "timeout"), ("tls", "reset"))
-# services of the default plan and its intervals (proto/heliograph/experiments/messengers.py)
-INTERVALS_S = (("telegram", 480.0), ("whatsapp", 600.0), ("viber", 7_200.0))
+# services of the default plan, and how often it tests each
+INTERVALS_S = tuple(
+    (name, float(REGISTRY[name].interval_s)) for name in ("telegram", "whatsapp", "viber")
+)
 LEARN_S = 12 * HOUR  # quiet tests before a block; assumed
 SIZES = (10, 20, 36, 80)  # vantages of the country; assumed
 
