@@ -23,9 +23,15 @@ from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.rejudge import RejudgeReport, RejudgeScope, VerdictChange
+    from heliograph_collector.app.rejudge import (
+        ChangedMeasurement,
+        RejudgeReport,
+        RejudgeScope,
+        VerdictChange,
+    )
 
 DEFAULT_PERIOD = timedelta(days=7)
+MAX_SHOWN = 30  # rows of services in the table for people
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
 
 
@@ -36,7 +42,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "judge stored measurements again by the current rules",
         "rejudge --since 2022-01-05 --country KZ --dry-run",
         description="Judges stored measurements again after a rule changed, writes the verdicts "
-        "that changed and lists them. Stop serve first: the embedded store has one owner "
+        "that changed, counts them by experiment and service, and names ten of them. Stop serve "
+        "first: the embedded store has one owner "
         "at a time; agents keep their results meanwhile.",
     )
     command.add_argument(
@@ -144,44 +151,72 @@ def _print_progress(judged_count: int) -> None:
 
 
 def _print_report(report: "RejudgeReport", *, as_json: bool, is_dry_run: bool) -> None:
-    moves = sorted(report.changes.items(), key=_rank_move)
     if as_json:
-        print(_format_json(report, moves, is_dry_run))
+        print(json.dumps(_build_document(report, is_dry_run=is_dry_run)))
         return
-    for move, count in moves:
-        print(f"{count:>7}  {move.country} {move.service}: {_format_move(move)}")
+    _print_votes(report.count_votes())
+    examples = report.list_examples()
+    if examples:
+        print("examples")
+    for example in examples:
+        print(_format_example(example))
     verb = "would change" if is_dry_run else "changed"
     print(f"{report.judged_count} measurements judged again, {report.changed_count} {verb}.")
     if report.bin_count:
         print(f"{report.bin_count} five-minute bins of cells were rolled up again.")
 
 
-def _rank_move(move: "tuple[VerdictChange, int]") -> tuple[int, tuple[str, ...]]:
+def _print_votes(votes: Counter[tuple[str, str, str, str]]) -> None:
+    """Print the changed votes of each experiment, then those of the services changed most."""
+    totals: Counter[tuple[str, str, str, str]] = Counter()
+    for (experiment, _, before, after), count in votes.items():
+        totals[experiment, "all", before, after] += count
+    ranked = sorted(votes.items(), key=_rank_votes)
+    if ranked:
+        print("  votes  experiment            service                         before → after")
+    for row, count in [*sorted(totals.items(), key=_rank_votes), *ranked[:MAX_SHOWN]]:
+        experiment, service, before, after = row
+        states = f"{before or 'nothing'} → {after or 'nothing'}"
+        print(f"{count:>7}  {experiment:<20}  {service:<30}  {states}")
+    if len(ranked) > MAX_SHOWN:
+        print(f"and {len(ranked) - MAX_SHOWN} more rows, which --json has")
+
+
+def _rank_votes(item: tuple[tuple[str, str, str, str], int]) -> tuple[int, tuple[str, ...]]:
+    return -item[1], item[0]
+
+
+def _rank_move(move: "tuple[VerdictChange, int]") -> tuple[int, tuple[object, ...]]:
     return -move[1], astuple(move[0])
 
 
-def _format_move(move: "VerdictChange") -> str:
-    states = f"{move.state_before or 'nothing'} → {move.state_after or 'nothing'}"
-    if move.before == move.after:
-        return f"{move.after}, {states}, with other confidence or evidence"
-    return f"{move.before or 'no verdict'} → {move.after or 'no verdict'}, {states}"
+def _format_example(example: "ChangedMeasurement") -> str:
+    change = example.change
+    started = datetime.fromtimestamp(example.started_us / 1_000_000, UTC)
+    place = f"{change.country} {change.experiment} {change.service}"
+    endpoint = f" [{example.endpoint}]" if example.endpoint else ""
+    before = f"{change.state_before} by {change.before}" if change.before else "no verdict"
+    after = f"{change.state_after} by {change.after}" if change.after else "no verdict"
+    return f"  {started:%Y-%m-%dT%H:%MZ} {place}{endpoint}: {before} → {after}, {example.id}"
 
 
-def _format_json(
-    report: "RejudgeReport", moves: list[tuple["VerdictChange", int]], is_dry_run: bool
-) -> str:
+def _build_document(report: "RejudgeReport", *, is_dry_run: bool) -> dict[str, object]:
+    moves = sorted(report.changes.items(), key=_rank_move)
+    votes = sorted(report.count_votes().items(), key=_rank_votes)
     states: Counter[str] = Counter()
     for move, count in moves:
         states[f"{move.state_before} → {move.state_after}"] += count
-    document = {
+    names = ("experiment", "service", "before", "after")
+    return {
         "measurements": report.judged_count,
         "changed": report.changed_count,
         "dry_run": is_dry_run,
         "bins": report.bin_count,
         "states": dict(sorted(states.items())),
+        "votes": [dict(zip(names, key, strict=True)) | {"count": n} for key, n in votes],
+        "examples": [asdict(example) for example in report.list_examples()],
         "moves": [asdict(move) | {"count": count} for move, count in moves],
     }
-    return json.dumps(document)
 
 
 def _to_us(at: datetime) -> int:

@@ -52,6 +52,8 @@ class VerdictChangeCount:
     after: str
     state_before: str
     state_after: str
+    experiment: str = ""
+    is_vote: bool = True
     count: int
 
 

@@ -19,8 +19,13 @@ from heliograph_collector.model.records import (
     Judgement,
     ReceivedMeasurement,
     Verdict,
+    VerdictState,
 )
 from heliograph_collector.store.store import Store
+
+MAX_FIRSTS = 2_000  # kinds of changes with an example; assumed
+EXAMPLES = 10
+BLOCKED = VerdictState.BLOCKED.value
 
 
 class ControlHistory(Protocol):
@@ -61,6 +66,18 @@ class VerdictChange:
     after: str
     state_before: str
     state_after: str
+    experiment: str = ""
+    is_vote: bool = True  # the verdict on the whole target, and not of one endpoint
+
+
+@dataclass(frozen=True, slots=True)
+class ChangedMeasurement:
+    """One measurement with a change, by which people look at it."""
+
+    id: str
+    started_us: int
+    endpoint: str
+    change: VerdictChange
 
 
 @dataclass(slots=True)
@@ -72,6 +89,36 @@ class RejudgeReport:
     bin_count: int = 0  # cells rolled up again
     is_complete: bool = True  # false if the limit ended it early
     changes: Counter[VerdictChange] = field(default_factory=Counter)
+    firsts: dict[VerdictChange, ChangedMeasurement] = field(default_factory=dict)
+
+    def add(self, changed: ChangedMeasurement) -> None:
+        """Count a change; the first of each kind is kept as its example, up to MAX_FIRSTS."""
+        self.changes[changed.change] += 1
+        if len(self.firsts) < MAX_FIRSTS:
+            self.firsts.setdefault(changed.change, changed)
+
+    def count_votes(self) -> Counter[tuple[str, str, str, str]]:
+        """Count changed votes by experiment, service, and state before and after."""
+        votes: Counter[tuple[str, str, str, str]] = Counter()
+        for change, count in self.changes.items():
+            if change.is_vote:
+                key = (change.experiment, change.service, change.state_before, change.state_after)
+                votes[key] += count
+        return votes
+
+    def list_examples(self, limit: int = EXAMPLES) -> list[ChangedMeasurement]:
+        """List examples, one for each pair of rules first: what was or is blocked, then others."""
+        ranked = sorted(self.firsts.values(), key=self._rank_example)
+        by_rules: dict[tuple[str, str], ChangedMeasurement] = {}
+        for example in ranked:
+            by_rules.setdefault((example.change.before, example.change.after), example)
+        return list(by_rules.values())[:limit]
+
+    def _rank_example(self, example: ChangedMeasurement) -> tuple[bool, bool, int, str]:
+        change = example.change
+        is_same = change.state_before == change.state_after
+        is_blame = BLOCKED in (change.state_before, change.state_after)
+        return is_same, not (is_blame and change.is_vote), -self.changes[change], example.id
 
 
 async def rejudge(
@@ -147,7 +194,8 @@ def _judge_hour(
         verdicts = judge(record, controls.view_of(record))
         changes = list(_iter_changes(previous, verdicts))
         if changes:
-            report.changes.update(changes)
+            for change in changes:
+                report.add(change)
             changed.append(
                 Judgement(measurement=record, verdicts=verdicts, number=previous.number + 1)
             )
@@ -155,7 +203,7 @@ def _judge_hour(
     return changed
 
 
-def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[VerdictChange]:
+def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[ChangedMeasurement]:
     """Yield the changes of a measurement's verdicts.
 
     If only confidence or evidence changed, `before` and `after` are the same rule.
@@ -167,11 +215,14 @@ def _iter_changes(previous: Judgement, verdicts: Sequence[Verdict]) -> Iterator[
         old = before.get(endpoint)
         new = after.get(endpoint)
         if old != new:
-            yield VerdictChange(
+            change = VerdictChange(
                 country=record.vantage.country,
                 service=record.measurement.service or record.measurement.target,
                 before=old.rule if old else "",
                 after=new.rule if new else "",
                 state_before=old.state.value if old else "",
                 state_after=new.state.value if new else "",
+                experiment=record.measurement.experiment,
+                is_vote=not endpoint,
             )
+            yield ChangedMeasurement(record.id, record.started_us, endpoint, change)

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -181,10 +182,23 @@ def test_as_typed(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     with_store(f"chdb://{tmp_path}/store", lambda s: fill(s, *old(CONTROL, CUT, FINE)))
     words = ["rejudge", "--data", str(tmp_path), "--config", str(config)]
     window = ["--since", "2022-01-05T02:00:00Z", "--until", "2022-01-05T05:00"]
+    assert cli.main([*words, *window, "--dry-run"]) == 0
+    table = capsys.readouterr().out
+    assert re.search(
+        r"^ +1  web +all +unknown → blocked\n(.*\n)* +1  web +http\S+ +unknown → b", table
+    )
+    assert f"unknown by control.missing → blocked by tls.reset_after_hello, {CUT.id}" in table
+    assert table.endswith("3 measurements judged again, 3 would change.\n")
     assert cli.main([*words, *window, "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
     assert (told["measurements"], told["changed"], told["bins"]) == (3, 3, 1)
     assert told["states"] == {"unknown → blocked": 1, "unknown → reachable": 2}
+    assert [(v["experiment"], v["before"], v["after"], v["count"]) for v in told["votes"]] == [
+        ("web", "unknown", "reachable", 2),
+        ("web", "unknown", "blocked", 1),
+    ]
+    example = told["examples"][0]
+    assert (example["id"], example["change"]["after"]) == (CUT.id, "tls.reset_after_hello")
     assert cli.main([*words, *window]) == 0
     assert capsys.readouterr().out == "3 measurements judged again, 0 changed.\n"
 
