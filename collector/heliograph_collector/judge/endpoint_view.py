@@ -3,7 +3,7 @@
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
+from functools import lru_cache
 from urllib.parse import urlsplit
 
 from heliograph.address import enclosing_network
@@ -14,6 +14,7 @@ from heliograph_collector.judge.failure_semantics import (
     OPERATION_DEPTH,
     find_method,
 )
+from heliograph_collector.judge.lazy_attribute import lazy
 
 CACHE_SIZE = 4096  # addresses; one measurement asks for the same few many times; assumed
 
@@ -51,20 +52,20 @@ class ConnectionAttempt:
 
     steps: tuple[ObservedStep, ...]
 
-    @cached_property
+    @lazy
     def _end(self) -> Tcp | Udp | None:
         ends = (s.observation.tcp or s.observation.udp for s in self.steps)
         return next((end for end in ends if end), None)
 
-    @cached_property
+    @lazy
     def address(self) -> str:
         return canonicalize(self._end.address) if self._end else ""
 
-    @cached_property
+    @lazy
     def port(self) -> int:
         return self._end.port if self._end else 0
 
-    @cached_property
+    @lazy
     def is_ipv6(self) -> bool:
         return ":" in self.address
 
@@ -75,11 +76,11 @@ class ConnectionAttempt:
     def get_step(self, operation: Operation) -> ObservedStep | None:
         return next((s for s in self.steps if s.operation is operation), None)
 
-    @cached_property
+    @lazy
     def passed_operations(self) -> frozenset[Operation]:
         return frozenset(s.operation for s in self.steps if s.has_succeeded)
 
-    @cached_property
+    @lazy
     def failed_step(self) -> ObservedStep | None:
         """Return the first step whose failure can be interference."""
         return next((s for s in self.steps if s.method), None)
@@ -98,7 +99,22 @@ class EndpointView:
     ipv6_works: bool = False  # some step of the measurement succeeded over IPv6
     url: str = ""  # of the page, as far as the redirects show it
 
-    @cached_property
+    def add_context(
+        self,
+        *,
+        control_asked_system: bool = False,
+        control_has_ipv4: bool = False,
+        addresses_optional: bool = False,
+        ipv6_works: bool = False,
+    ) -> "EndpointView":
+        """Return the view with what the other side and the whole measurement show."""
+        context = (control_asked_system, control_has_ipv4, addresses_optional, ipv6_works)
+        is_empty = not self.lookups and not self.attempts
+        if is_empty or not any(context):  # nothing that would be read in its light
+            return self
+        return EndpointView(self.lookups, self.attempts, *context, self.url)
+
+    @lazy
     def system_lookups(self) -> tuple[ObservedStep, ...]:
         return tuple(
             s
@@ -106,23 +122,23 @@ class EndpointView:
             if s.observation.dns and s.observation.dns.engine in SYSTEM_ENGINES
         )
 
-    @cached_property
+    @lazy
     def own_lookups(self) -> tuple[ObservedStep, ...]:
         """Return the system's lookups, or all when neither side asked the system."""
         return self.system_lookups or (() if self.control_asked_system else self.lookups)
 
-    @cached_property
+    @lazy
     def other_lookups(self) -> tuple[ObservedStep, ...]:
         own = self.own_lookups
         return (
             tuple(s for s in self.lookups if s not in own) if len(own) < len(self.lookups) else ()
         )
 
-    @cached_property
+    @lazy
     def own_addresses(self) -> frozenset[str]:
         return collect_addresses(self.own_lookups)
 
-    @cached_property
+    @lazy
     def name(self) -> str:
         """Return the requested host, "" when the observations do not contain it."""
         names = [s.observation.dns.name for s in self.lookups if s.observation.dns]
@@ -132,7 +148,7 @@ class EndpointView:
         names.append(parse_host(self.url))  # the redirect of the previous page named it
         return next((name.rstrip(".").lower() for name in names if name), "")
 
-    @cached_property
+    @lazy
     def counted_lookups(self) -> tuple[ObservedStep, ...]:
         """Return the own lookups without AAAA.
 
@@ -145,7 +161,7 @@ class EndpointView:
             if s.observation.dns is None or s.observation.dns.query_type != "AAAA"
         )
 
-    @cached_property
+    @lazy
     def is_resolved(self) -> bool:
         """Return whether the system resolved the name, or no lookup was needed."""
         if not self.lookups and not self.control_asked_system:
@@ -159,7 +175,7 @@ class EndpointView:
             s.has_succeeded for s in self.own_lookups
         )
 
-    @cached_property
+    @lazy
     def is_cleartext(self) -> bool:
         """Return whether the page is requested by cleartext HTTP, without TLS."""
         urls = [
@@ -167,7 +183,7 @@ class EndpointView:
         ]
         return (urls[0] if urls else self.url).lower().startswith("http://")
 
-    @cached_property
+    @lazy
     def validations(self) -> tuple[ConnectionAttempt, ...]:
         """Return handshakes made beside a cleartext page to verify who owns an address."""
         if not self.is_cleartext:
@@ -176,7 +192,7 @@ class EndpointView:
         validating = tuple(a for a in secure if a.get_step(Operation.HTTP_ROUND_TRIP) is None)
         return validating if len(validating) < len(self.attempts) else ()
 
-    @cached_property
+    @lazy
     def own_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Return attempts to addresses that the vantage's programs would have used."""
         validations = self.validations
@@ -188,7 +204,7 @@ class EndpointView:
         addresses = self.own_addresses | {""} if self.addresses_optional else self.own_addresses
         return tuple(a for a in attempts if a.address in addresses)
 
-    @cached_property
+    @lazy
     def other_attempts(self) -> tuple[ConnectionAttempt, ...]:
         """Return attempts to addresses that only another resolver or the control gave."""
         own = (*self.own_attempts, *self.validations)
@@ -196,13 +212,13 @@ class EndpointView:
             tuple(a for a in self.attempts if a not in own) if len(own) < len(self.attempts) else ()
         )
 
-    @cached_property
+    @lazy
     def passed_operations(self) -> frozenset[Operation]:
         steps = {operation for a in self.own_attempts for operation in a.passed_operations}
         looked_up = {Operation.RESOLVE} if self.lookups and self.is_resolved else set()
         return frozenset(steps | looked_up)
 
-    @cached_property
+    @lazy
     def depth(self) -> int:
         return max(
             (OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations), default=0
@@ -223,7 +239,7 @@ class EndpointView:
                     return step, step.observation.http
         return None
 
-    @cached_property
+    @lazy
     def failures(self) -> frozenset[Failure]:
         steps = (*self.lookups, *(s for a in self.attempts for s in a.steps))
         return frozenset(s.observation.failure for s in steps if s.observation.failure is not None)

@@ -8,7 +8,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
-from functools import cached_property
 from typing import TypeVar
 
 from heliograph.failure import Operation
@@ -18,6 +17,7 @@ from heliograph_collector.judge.endpoint_view import (
     EndpointView,
     ObservedStep,
 )
+from heliograph_collector.judge.lazy_attribute import lazy
 
 Attempts = tuple[ConnectionAttempt, ...]
 Lookups = tuple[ObservedStep, ...]
@@ -33,11 +33,11 @@ class MeasurementSteps:
     attempts_by_label: Mapping[str, Attempts]
     lookups_by_label: Mapping[str, Lookups]
 
-    @cached_property
+    @lazy
     def attempts_by_address(self) -> Mapping[str, Attempts]:
         return _group((a.address, a) for a in self.attempts)
 
-    @cached_property
+    @lazy
     def lookups_by_name(self) -> Mapping[str, Lookups]:
         """Return the lookups of each name, but for AAAA: about half of all names have none."""
         return _group(
@@ -47,7 +47,7 @@ class MeasurementSteps:
             if step.observation.dns and step.observation.dns.query_type != "AAAA"
         )
 
-    @cached_property
+    @lazy
     def verified_addresses(self) -> Mapping[str, tuple[str, ...]]:
         """Return the addresses that showed the right certificate for each name, "" unknown."""
         return _group(
@@ -57,7 +57,7 @@ class MeasurementSteps:
             if attempt.address and step.has_succeeded and step.observation.tls is not None
         )
 
-    @cached_property
+    @lazy
     def ipv6_works(self) -> bool:
         """Return whether some step succeeded over IPv6."""
         return any(a.is_ipv6 and a.passed_operations for a in self.attempts)

@@ -75,13 +75,12 @@ class Pairing:
         has_control = self.control.measurement is not None
         control_has_ipv4 = any(":" not in address for address in control_view.own_addresses)
         return ComparisonInput(
-            vantage=replace(
-                vantage_view,
+            vantage=vantage_view.add_context(
                 control_asked_system=bool(control_view.system_lookups),
                 control_has_ipv4=control_has_ipv4,
                 ipv6_works=self.own_steps.ipv6_works,
             ),
-            control=replace(control_view, addresses_optional=True),
+            control=control_view.add_context(addresses_optional=True),
             looks=ControlLooks(self.sources, control_view.attempts, control_view.own_addresses),
             country=self.record.vantage.country,
             profile=self.control.profile,

@@ -163,7 +163,9 @@ def presume_lookup(
     return presume_step(Operation.RESOLVE, failure_code, dns=dns)
 
 
-def parse_queries(row: QueryRow, later: Sequence[QueryRow] = ()) -> list[Observation]:
+def parse_queries(
+    row: QueryRow, later: Sequence[QueryRow] = (), endpoint: str = ""
+) -> list[Observation]:
     """Parse a DNS row; getaddrinfo gives two observations, for A and AAAA.
 
     `later` are rows of further replies to the same query.
@@ -178,7 +180,13 @@ def parse_queries(row: QueryRow, later: Sequence[QueryRow] = ()) -> list[Observa
         record_types = ["A"] if has_ipv4 or row.failure or not has_ipv6 else []
         record_types += ["AAAA"] if has_ipv6 else []
     return [
-        build_step(Operation.RESOLVE, row, row.failure, dns=_parse_dns(row, record, answers, later))
+        build_step(
+            Operation.RESOLVE,
+            row,
+            row.failure,
+            endpoint=endpoint,
+            dns=_parse_dns(row, record, answers, later),
+        )
         for record in record_types
     ]
 

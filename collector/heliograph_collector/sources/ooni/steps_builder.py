@@ -73,7 +73,7 @@ class _StepBuilder:
     def build(self) -> None:
         for query in self._hop.queries:
             later = [d for d in self._hop.duplicates if _QUERY_KEY(d) == _QUERY_KEY(query)]
-            self._steps.add_all(archival.parse_queries(query, later))
+            self._steps.add_all(archival.parse_queries(query, later, self._steps.label))
         for connect in self._hop.connects:
             self._add_connect(connect)
         for handshake in self._hop.handshakes:
