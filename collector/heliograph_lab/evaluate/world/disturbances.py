@@ -4,7 +4,14 @@ from random import Random
 
 from heliograph_collector.model.scope import Scope
 from heliograph_lab.evaluate.world.figures import DAY, HOUR, MINUTE, draw
-from heliograph_lab.evaluate.world.people import COUNTRIES, FIXED, REGIONS, Silence, WorldVantage
+from heliograph_lab.evaluate.world.people import (
+    COUNTRIES,
+    FIXED,
+    MAIN_ENTRANCE,
+    REGIONS,
+    Silence,
+    WorldVantage,
+)
 from heliograph_lab.evaluate.world.shapes import shape_fade, shape_power
 from heliograph_lab.evaluate.world.world import Spans, TruthDetails, World, create_world, spans_of
 
@@ -35,7 +42,8 @@ def draw_own_block(rng: Random, seed: int, kind: str) -> World:
     lasts_s = draw(rng, "own_block_lasts")
     typical_s = draw(rng, "own_block_return")
     world = create_world("own_block", seed, rng, at_s + lasts_s + HOUR, rng.choice((20, 36, 80)))
-    members = world.members(Scope(COUNTRY))
+    home = world.members(Scope(COUNTRY))
+    members = [v for v in home if v.ref.carrier == MAIN_ENTRANCE]
     since_s = tuple(at_s + rng.uniform(0, 30) for _ in members)
     until_s = tuple(
         min(since + 5 + rng.expovariate(1 / typical_s), at_s + lasts_s)

@@ -16,7 +16,7 @@ PowerState = Literal["", "ac", "battery"]  # "" is unknown
 class SessionBegan:
     at_us: int
     vantage: VantageRef
-    entrance: str = "main"
+    entrance: str = "session"
     power: PowerState = ""
     uptime_s: float | None = None  # of the machine, in its first day; None is unknown
 
@@ -46,7 +46,7 @@ class GapReport:
     until_us: int
     foreign_good: int  # tests of foreign targets that succeeded in the gap
     foreign_bad: int
-    entrance: str = "main"
+    entrance: str = "session"
     uptime_s: float | None = None  # shorter than the gap: it was off
 
 

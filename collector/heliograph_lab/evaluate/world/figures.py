@@ -71,6 +71,7 @@ FIGURES: dict[str, Figure] = {
     "own_block_return": Figure(30, 10 * MINUTE, "s", "assumed: next transport permitted"),
     "own_block_share": Figure(0.6, 1.0, "share", "assumed: who has another way"),
     "word": Figure(10, 40, "s", "[6]: agents tell of a broken session within 30 s by another way"),
+    "other_entrance": Figure(0.1, 0.5, "share", "assumed; in half of the countries none has one"),
     "own_block_lasts": Figure(HOUR, 10 * HOUR, "s", "assumed"),
     "backlog": Figure(4 * MINUTE, HOUR, "s", "[7]: a judge minutes to an hour behind"),
     # people

@@ -1,7 +1,7 @@
 """Vantages of a world: operators, carrier NATs, ages and habits of their own."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from random import Random
 from typing import Literal
 
@@ -17,6 +17,8 @@ REGIONS = ("ALA", "AST", "SHY", "VOS")
 SHARE_BY_ACCESS = {"mobile": 0.45, "fixed": 0.48, "hosting": 0.07}  # assumed
 CHARGING_SHARE = 0.3  # of phones; the others are on their batteries anyway; assumed
 UPTIME_SHARE = 0.6  # of machines whose agents can read it, on Linux; assumed
+MAIN_ENTRANCE = "session"  # names of carriers
+OTHER_ENTRANCE = "relay"
 COUNTRIES = ("KZ", "XA", "XB", "XC", "XD")
 # own: the machine or its agent; path: its network; transit: our network; address: our entrance
 SilenceCause = Literal["own", "away", "cut", "power", "path", "transit", "address"]
@@ -75,6 +77,7 @@ class CountryPlan:
     young_share: float
     retry_limit_s: float
     other_way_share: float = 0.0
+    other_entrance_share: float = 0.0  # sessions that do not come by the main entrance
 
 
 def draw_country_plan(rng: Random, code: str, count: int = 0) -> CountryPlan:
@@ -89,6 +92,7 @@ def draw_country_plan(rng: Random, code: str, count: int = 0) -> CountryPlan:
         young_share=draw(rng, "young"),
         retry_limit_s=draw(rng, "retry_limit"),
         other_way_share=draw(rng, "own_block_share"),
+        other_entrance_share=draw(rng, "other_entrance") if rng.random() < 0.5 else 0.0,
     )
 
 
@@ -121,6 +125,8 @@ def draw_habits_of(rng: Random, plan: CountryPlan, ref: VantageRef) -> WorldVant
     """Draw what one vantage does by itself and what its agent can say."""
     churn = plan.churn * math.exp(rng.gauss(0, plan.spread))
     quiet = 0.1 if ref.place.access == "hosting" else 1.0  # servers restart seldom; assumed
+    if rng.random() < plan.other_entrance_share:
+        ref = replace(ref, carrier=OTHER_ENTRANCE)
     is_phone = ref.place.access == "mobile"
     power: PowerState = "battery" if is_phone else "ac"
     return WorldVantage(

@@ -27,7 +27,13 @@ from heliograph_lab.evaluate.world.events import (
     WorldEvent,
 )
 from heliograph_lab.evaluate.world.figures import FIGURES, draw
-from heliograph_lab.evaluate.world.people import Silence, SilenceCause, Trouble, WorldVantage
+from heliograph_lab.evaluate.world.people import (
+    OTHER_ENTRANCE,
+    Silence,
+    SilenceCause,
+    Trouble,
+    WorldVantage,
+)
 from heliograph_lab.evaluate.world.world import PlannedTest, World
 
 BEAT_S = FIGURES["beat"].low
@@ -36,8 +42,6 @@ ANCHOR_S = 180.0  # between two looks at foreign anchors, in the default plan
 SECOND_LOOKS_S = 1_800.0  # at least so long between two second looks, as the agents do
 REPORTING_SHARE = 0.9  # of returned agents report on the gap; assumed
 BROKEN_S = 40.0  # a shorter failure of the path leaves a session whole: TCP sends again
-MAIN_ENTRANCE = "main"
-OTHER_ENTRANCE = "relay"
 _ALIVE: tuple[SilenceCause, ...] = (
     "cut",
     "path",
@@ -102,8 +106,8 @@ def _group(silences: Iterable[Silence], lasts_s: float) -> Iterator[list[Silence
 def _render_sessions(
     vantage: WorldVantage, groups: Sequence[Sequence[Silence]], rng: Random, world: World
 ) -> Iterator[WorldEvent]:
-    yield SessionBegan(world.to_us(0), vantage.ref, power=vantage.power)
-    entrance = MAIN_ENTRANCE
+    entrance = vantage.ref.carrier
+    yield SessionBegan(world.to_us(0), vantage.ref, entrance, vantage.power)
     for group in groups:
         since_s = group[0].since_s
         last = max(group, key=attrgetter("until_s"))
@@ -155,8 +159,7 @@ def _render_return(
     longest = max(group, key=_length_s)
     is_rebooted = any(silence.cause == "power" for silence in group)
     uptime_s = rng.uniform(20, 200) if is_rebooted and vantage.knows_uptime else None
-    is_main = entrance == MAIN_ENTRANCE
-    ref = vantage.ref if is_main else replace(vantage.ref, carrier=entrance)
+    ref = replace(vantage.ref, carrier=entrance)
     yield SessionBegan(world.to_us(back_s), ref, entrance, vantage.power, uptime_s)
     if longest.cause not in (*_ALIVE, "power") or rng.random() >= REPORTING_SHARE:
         return
@@ -269,7 +272,7 @@ def _to_report(event: GapReport) -> OfflineReport:
         event.until_us,
         is_alive,
         event.foreign_good > 0 if has_measured else None,
-        "session" if event.entrance == MAIN_ENTRANCE else event.entrance,
+        event.entrance,
     )
 
 
