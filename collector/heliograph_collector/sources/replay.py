@@ -99,6 +99,7 @@ class Alarm:
     # (time, cause) of every cause that a reader was told; "" until one is named
     causes: tuple[tuple[int, str], ...] = ()
     withdrawn_us: int | None = None
+    later_ends_us: tuple[int, ...] = ()  # reported after the first, which was of a part
 
 
 Detector = Callable[[Replay], Sequence[Alarm]]

@@ -111,13 +111,21 @@ class _RowRecorder:
             return row
         if incident.state is IncidentState.WITHDRAWN and incident.closed_us is not None:
             return replace(row, withdrawn_us=incident.closed_us + self.delay_us)
+        ends = []
         for seen_us, bracket, scopes in end_times(incident):
             is_over = any(row.scope.is_within(scope) for scope in scopes)
             said_us = seen_us + (FEED_US if seen_us in self.recovery_checks else self.delay_us)
             if said_us > row.at_us and is_over:
-                ended = (bracket.earliest_us, bracket.latest_us) if bracket else None
-                return replace(row, ended_at_us=said_us, ended=ended)
-        return row
+                ends.append((said_us, bracket))
+        if not ends:
+            return row
+        ended_us, bracket = ends[0]
+        return replace(
+            row,
+            ended_at_us=ended_us,
+            ended=(bracket.earliest_us, bracket.latest_us) if bracket else None,
+            later_ends_us=tuple(said_us for said_us, _ in ends[1:]),
+        )
 
 
 def order_by_arrival(

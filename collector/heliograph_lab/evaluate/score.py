@@ -297,9 +297,16 @@ def _restored_after_s(truth: Truth, confirmed: Sequence[Alarm]) -> float:
     """Return the delay of the first end that was not published too early."""
     if truth.until_us is None:
         return math.nan
-    ends = [a.ended_at_us for a in confirmed if a.ended_at_us is not None]
-    later = [end for end in ends if end >= truth.until_us - EARLY_END_US]
+    ends = [end for a in confirmed for end in (a.ended_at_us, *a.later_ends_us) if end is not None]
+    later = [end for end in ends if end >= _earliest_end_us(truth, truth.until_us)]
     return max(0.0, (min(later) - truth.until_us) / SECOND_US) if later else NEVER
+
+
+def _earliest_end_us(truth: Truth, until_us: int) -> int:
+    """Return when an end may be reported: a minute before it, or once a third are back."""
+    returns = sorted(until for _, until in truth.members.values())
+    third_us = returns[len(returns) // 3] if returns else until_us
+    return min(third_us, until_us - EARLY_END_US)
 
 
 def _bracket_hits(truth: Truth, confirmed: Sequence[Alarm]) -> tuple[bool, ...]:

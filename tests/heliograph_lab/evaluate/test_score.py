@@ -183,3 +183,22 @@ def test_rows_of_one_incident_are_called_for_once() -> None:
     rows = [alarm(Scope("KZ", "ALA"), **over), alarm(Scope("KZ"), ONSET + 2 * MINUTE, **over)]
     verdict = judged([truth(Scope("KZ"))], *rows)
     assert (verdict.right, verdict.calls) == (1, 2)
+
+
+@pytest.mark.parametrize(
+    ("back_minutes", "later", "restored_s"),
+    [(6, (), NEVER), (2, (12,), 120), (7, (), 0), (11, (), 60)],
+)
+def test_an_end_that_few_have_seen_is_too_early(
+    back_minutes: int, later: tuple[int, ...], restored_s: float
+) -> None:
+    """Forty come back one by one, half of them after ten minutes."""
+    members = {v.nym: (ONSET, END + (i - 20) * MINUTE // 2) for i, v in enumerate(PEOPLE)}
+    start = END - 10 * MINUTE
+    row = alarm(
+        Scope("KZ"),
+        ended_at_us=start + back_minutes * MINUTE,
+        later_ends_us=tuple(start + minute * MINUTE for minute in later),
+    )
+    (result,) = judged([replace(truth(Scope("KZ")), members=members)], row).truths
+    assert result.restored_s == restored_s
