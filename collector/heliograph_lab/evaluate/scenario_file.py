@@ -76,11 +76,12 @@ def _read_variant(top: Section, path: Path) -> Scenario:
     shapes = {}
     if "shapes" in top:
         section = top.section("shapes")
-        known = {event.id for event in base.events}
+        base_ids = {event.id for event in base.events}
         for event_id in section.keys:
-            if event_id not in known:
+            if event_id not in base_ids:
                 raise section.error_at(
-                    event_id, f"the base has no event {event_id!r}; it has {', '.join(known)}"
+                    event_id,
+                    f"the base has no event {event_id!r}; it has {', '.join(sorted(base_ids))}",
                 )
             shapes[event_id] = _read_shape(section.section(event_id), base.since_us)
         section.check_unknown_keys()

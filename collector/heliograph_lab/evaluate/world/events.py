@@ -37,7 +37,7 @@ class SessionEnded:
 class GapReport:
     """What a vantage says of a time in which it was not heard.
 
-    It says so at its return, or before it by another entrance.
+    The report comes at its return, or earlier by another entrance.
     """
 
     at_us: int

@@ -56,7 +56,7 @@ class WorldVantage:
     weight: float = 1.0
     power: PowerState = ""  # as its agent knows it
     knows_uptime: bool = False
-    has_other_way: bool = False  # tells of a broken session by another entrance
+    has_other_way: bool = False  # reports a broken session by another entrance
     silences: list[Silence] = field(default_factory=list)
     troubles: list[Trouble] = field(default_factory=list)
 

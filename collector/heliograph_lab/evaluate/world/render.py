@@ -211,9 +211,9 @@ def _render_tests(
             if result.value in FAILING_VALUES and second - looked_s >= SECOND_LOOKS_S:
                 looked_s = second + draw(rng, "second_look")
                 is_same = rng.random() < draw(rng, "noise_lasts")
-                again = _draw_test(vantage, test, troubles, looked_s, rng, world)
-                again = replace(result, at_us=again.at_us) if is_same else again
-                yield replace(again, trigger="second_look")
+                retest = _draw_test(vantage, test, troubles, looked_s, rng, world)
+                retest = replace(result, at_us=retest.at_us) if is_same else retest
+                yield replace(retest, trigger="second_look")
         second += test.every_s * rng.uniform(0.9, 1.1)
 
 
