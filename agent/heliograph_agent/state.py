@@ -35,10 +35,11 @@ CONFIG = "config.yml"
 UPLINK = "uplink.json"
 RELAY_KEY = "relay.pem"
 NEXT_KEY = "agent.key.next"
+OWN_KEY = "agent.key.own"  # in place of a key that two machines use, until it is enrolled
 DELIVERED_PLAN = "plan.brought"  # arrived with receipts by file, not verified yet
 JOINING = "joining"  # the invite of an enrollment request by file
 OWN_FILES = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
-        NEXT_KEY, JOINING, DELIVERED_PLAN)  # fmt: skip
+        NEXT_KEY, OWN_KEY, JOINING, DELIVERED_PLAN)  # fmt: skip
 
 
 class StateError(Exception):
@@ -160,6 +161,14 @@ class State:
         if secret is None:
             raise not_joined_error(self)
         return _load_signing_key(secret)
+
+    def prepared_signer(self, name: str) -> keys.SigningKey:
+        """Return the key that waits in a file, and draw it first if need be. Raises StateError."""
+        secret = self.read(name)
+        if secret is None or len(secret) != 32:
+            secret = os.urandom(32)
+            self.write(name, secret)
+        return keys.SigningKey(secret)
 
     def save_collector(self, collector: Collector) -> None:
         self.write_json(

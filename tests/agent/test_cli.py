@@ -15,11 +15,21 @@ from pathlib import Path
 
 import pytest
 
+from heliograph import keys
 from heliograph.plan import PlannedTask
 from heliograph_agent import cli
 from heliograph_agent.cli import pause
 from heliograph_agent.consent import digest_unit
-from heliograph_agent.state import COLLECTOR, CONSENT, KEY, STATUS, State
+from heliograph_agent.state import (
+    COLLECTOR,
+    CONSENT,
+    KEY,
+    NEXT_KEY,
+    OWN_KEY,
+    SPOOL,
+    STATUS,
+    State,
+)
 from heliograph_agent.state import PLAN as PLAN_FILE
 from support.hand_clock import HandClock
 from support.programs import ask
@@ -143,6 +153,32 @@ async def test_joining_again_changes_nothing_but_what_is_declared(
     assert stored
     assert (stored["country"], stored["access"]) == ("KZ", "mobile")
     assert state.read(KEY) == key
+
+
+async def test_a_machine_gets_a_key_of_its_own_and_keeps_what_waits(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with intake(PLAN) as collector:
+        assert await join(state, collector.invite()) == 0
+        before = state.joined_collector()
+        consent = state.read(CONSENT)
+        state.write_json(STATUS, {"cloned": True, "allowance": {"left": 5}})
+        state.write(NEXT_KEY, bytes(32))
+        state.write(SPOOL, b"what waits")
+        state.write(OWN_KEY, b"k" * 32)  # a kill ended the first try
+        collector.used_token = False  # another invite
+        here = ("join", collector.invite(), "--new-key", "--yes", "--state", str(state.root))
+        assert await call(*here) == 0
+    after = state.joined_collector()
+    assert state.signer().public == keys.SigningKey(b"k" * 32).public
+    assert after.agent == keys.agent_id(state.signer().public) != before.agent
+    assert (state.read(NEXT_KEY), state.read(OWN_KEY)) == (None, None)
+    assert state.read(SPOOL) == b"what waits"
+    assert (state.read(CONSENT) == consent, state.read_json(STATUS)) == (
+        True,
+        {"cloned": False, "allowance": {"left": 5}},
+    )
+    assert "a key of its own" in capsys.readouterr().out
 
 
 async def test_another_collectors_invite_needs_another_state(

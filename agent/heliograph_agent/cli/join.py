@@ -13,9 +13,21 @@ from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.state import COLLECTOR, CONSENT, JOINING, PLAN, Collector, State, StateError
+from heliograph_agent.state import (
+    COLLECTOR,
+    CONSENT,
+    JOINING,
+    KEY,
+    NEXT_KEY,
+    OWN_KEY,
+    PLAN,
+    Collector,
+    State,
+    StateError,
+)
 
 if TYPE_CHECKING:
+    from heliograph.keys import SigningKey
     from heliograph.v1 import plan_pb2
     from heliograph_agent.consent import Consent
     from heliograph_agent.uplink.invite import Invite
@@ -87,6 +99,12 @@ def add_parser(commands: "cli.Subparsers") -> None:
         help="finish joining with the operator's answer file",
     )
     p.add_argument(
+        "--new-key",
+        action="store_true",
+        help="draw a new key for this machine, because another one uses the present key (a copied "
+        "disk); what waits here is handed in all the same",
+    )
+    p.add_argument(
         "--network",
         choices=("own", "allowed"),
         help="whether this network is your own, or its owner allowed this; asked if not given",
@@ -120,6 +138,9 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
+    if args.new_key and (args.request or args.response or not args.invite):
+        cli.print_note("--new-key needs an INVITE and a connection to the collector.")
+        raise SystemExit(2)
     if (args.request and args.response) or not (args.invite or args.response):
         cli.print_note(
             "say which INVITE; --request writes what is to be brought to the operator, --response "
@@ -132,16 +153,42 @@ def run(args: argparse.Namespace) -> int:
         if args.request:
             return _write_request(args.request, invite, state)
         collector = _find_collector(state)
+        if args.new_key:
+            return _ask_consent(args, state, _join_with_new_key(args, invite, state))
         if args.response and collector is None:
             collector = _join_by_file(args.response, invite, state)
         elif collector is None:
-            collector = _join_online(args, invite, state)
-        elif (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
-            raise cli.AgentCommandError(
-                f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
-                "--state for this invite, or run `heliograph-agent leave` first."
-            )
+            collector = _join_online(args, invite, state, state.signer(create=True))
+        else:
+            _check_same_collector(state, collector, invite)
         return _ask_consent(args, state, collector)
+
+
+def _check_same_collector(state: State, collector: Collector, invite: "Invite") -> None:
+    if (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
+        raise cli.AgentCommandError(
+            f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
+            "--state for this invite, or run `heliograph-agent leave` first."
+        )
+
+
+def _join_with_new_key(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
+    """Enroll a key that no other machine has, and make it this agent's.
+
+    Envelopes that wait are signed by the old key and are handed in over the new agent's sessions.
+    The new key stays in its file until the end, so that a run after a kill uses the same invite.
+    """
+    from heliograph_agent.runtime.status_file import forget_clone
+
+    previous = _find_collector(state)
+    if previous is not None:
+        _check_same_collector(state, previous, invite)
+    collector = _join_online(args, invite, state, state.prepared_signer(OWN_KEY))
+    state.remove(NEXT_KEY)  # the other machine may have it too
+    state.promote(OWN_KEY, KEY)
+    forget_clone(state, previous)
+    print("This machine has a key of its own now; what waits is handed in as before.")
+    return collector
 
 
 def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
@@ -196,13 +243,13 @@ def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
     return enrolled.collector
 
 
-def _join_online(args: argparse.Namespace, invite: "Invite", state: State) -> Collector:
-
+def _join_online(
+    args: argparse.Namespace, invite: "Invite", state: State, signer: "SigningKey"
+) -> Collector:
     from heliograph_agent.enrolment import enrol
     from heliograph_agent.uplink.transports import UplinkError
 
     dial_context = cli.read_config(args).dial_context(SystemClock(), random.SystemRandom())
-    signer = state.signer(create=True)
     try:
         collector, plan = asyncio.run(enrol(invite, dial_context, signer))
     except UplinkError as error:

@@ -41,6 +41,12 @@ OWN_SIGNS = {
     "changes_web": "Something on the way changes cleartext web traffic",
 }
 
+CLONED = (
+    "another machine uses this agent's key, so its results are kept and not counted: stop this "
+    "one, ask the operator for an invite, and run `heliograph-agent join INVITE --new-key`; what "
+    "waits is handed in"
+)
+
 
 class Pause(TypedDict, total=False):
     """Describe paused.json."""
@@ -127,6 +133,7 @@ def _print_status(status: CommandStatus) -> None:
             f"{path}: {failure['reason']} {_format_time(failure['at_us'])}"
             for path, failure in (status.get("last_failure") or {}).items()
         ),
+        "key": CLONED if status.get("cloned") else "",
         "network": f"{status.get('link', 'unknown')}, epoch {status.get('epoch') or '-'}",
         "own side": "; ".join(_describe_own_signs(status)),
         "plan": f"version {status.get('plan_version', 0)}",

@@ -321,8 +321,8 @@ class Agent:
         if reason == "cloned" and not self._is_cloned:
             self._is_cloned = True
             log.warning(
-                "another machine uses this agent's key: leave on one of them "
-                "(`heliograph-agent leave --erase`) and join there with a separate invite"
+                "another machine uses this agent's key: stop one of them, and run there "
+                "`heliograph-agent join INVITE --new-key` with a new invite"
             )
             self.status.mark_changed()
 

@@ -7,7 +7,6 @@ measuring has loaded the library anyway, the agent signs by itself.
 
 import asyncio
 import logging
-import os
 import sys
 from contextlib import suppress
 
@@ -49,11 +48,7 @@ def answer_renewal(
 
 def _get_next_key(state: State) -> keys.SigningKey:
     """Read the next key, or draw it. Raises StateError."""
-    secret = state.read(NEXT_KEY)
-    if secret is None or len(secret) != 32:
-        secret = os.urandom(32)
-        state.write(NEXT_KEY, secret)
-    return keys.SigningKey(secret)
+    return state.prepared_signer(NEXT_KEY)
 
 
 DEADLINE_S = 10.0

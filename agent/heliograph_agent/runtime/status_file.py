@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol, TypedDict, cast
 
 from heliograph.units import minute_of
 from heliograph_agent.runtime.volatile_file import VolatileFile
-from heliograph_agent.state import STATUS, State, StateError
+from heliograph_agent.state import STATUS, Collector, State, StateError
 
 if TYPE_CHECKING:
     from heliograph_agent.spool import Spool, SpoolCounts
@@ -83,6 +83,15 @@ def read_status(state: State) -> AgentStatus:
         if collector is not None:
             status.update(VolatileFile(collector.agent).read(state.root.stat().st_uid))
     return cast("AgentStatus", status)
+
+
+def forget_clone(state: State, previous: Collector | None) -> None:
+    """Let the status no longer say that another machine uses the key. Raises StateError."""
+    if previous is not None:
+        VolatileFile(previous.agent).remove()
+    status = state.read_json(STATUS)
+    if status is not None:
+        state.write_json(STATUS, {**status, "cloned": False})
 
 
 def describe_for_disk(status: AgentStatus) -> dict[str, object]:

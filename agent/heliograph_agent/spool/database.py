@@ -116,6 +116,7 @@ class SpoolDatabase:
         operations.raise_sequences(
             is_doubtful=is_new and operations.sequence_marks.read_marks() is not None
         )
+        operations.offer_forked_again()
         operations.open_rows.may_send_orphans = self._is_alone()
         db.execute("COMMIT")
         if is_new:

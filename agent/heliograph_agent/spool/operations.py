@@ -144,6 +144,20 @@ class SpoolOperations:
         self.count_gap("unreadable", open_rows + sum(measurements for (measurements,) in youngest))
         return marks.measurement
 
+    def offer_forked_again(self) -> None:
+        """Offer batches again that a collector of an earlier version refused as forked.
+
+        Another machine had used their numbers. Later versions keep such batches too.
+        """
+        self.db.execute(
+            "INSERT OR IGNORE INTO envelope"
+            " (sequence, priority, size, stored_us, measurements, crc, body)"
+            " SELECT sequence, ?, length(body), stored_us, measurements, crc, body"
+            " FROM quarantine WHERE reason = 'forked'",
+            (int(Priority.P1),),
+        )
+        self.db.execute("DELETE FROM quarantine WHERE reason = 'forked'")
+
     def read_backlog(self) -> tuple[int, int | None]:
         """Return the newest envelope's number, and the oldest result's time or None."""
         return self._last_sequence("envelope"), self._oldest_us()

@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 RETRY_S = 30  # when a `retry` of the collector names no time
 UPGRADE_RETRY_S = 3_600  # assumed; until a collector of an earlier version is asked again
 MAX_REASON = 64
+CLONED = "cloned"  # two machines use this agent's key: an advice, and the reason of a receipt
 STATUS_NAMES = {
     intake_pb2.STATUS_STORED: "stored",
     intake_pb2.STATUS_DUPLICATE: "duplicate",
@@ -60,6 +61,8 @@ async def record_receipt(
         await context.spool.record_receipt(sequence, status, reason)
     if status == "rejected":
         context.agent.note_rejection(sequence, reason)
+    elif reason == CLONED:
+        context.agent.note_advice(CLONED)
     return 0
 
 

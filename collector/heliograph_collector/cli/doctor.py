@@ -203,9 +203,9 @@ def check_agents(data: Path) -> Finding:
         return Finding(Level.OK, "agents", "no key is used by two machines.")
     names = ", ".join(agent.id.hex()[:12] for agent in agents[:_MAX_NAMES])
     sentence = (
-        f"{len(agents)} agents seem to run on two machines ({names}), and do not count: ask their "
-        "volunteers to `leave --erase` on one, then `agents clear ID`; if they know of no second "
-        "machine, the key is stolen: `agents revoke ID` and a new invite."
+        f"{len(agents)} agents seem to run on two machines ({names}), and do not count: send their "
+        "volunteers an invite for `join INVITE --new-key` on one, then `agents clear ID`; if they "
+        "know of no second machine, the key is stolen: `agents revoke ID` and a new invite."
     )
     return Finding(Level.WARNING, "agents", sentence)
 

@@ -64,7 +64,8 @@ class AgentDirectory:
         if await asyncio.to_thread(rule, self.fleet, agent.id, now_s):
             log.warning(
                 "Agent %s seems to run on two machines; its results are kept and not counted. "
-                "See `agents list`, then `agents revoke` or `agents clear`.",
+                "Send its volunteer an invite for `join INVITE --new-key` on one of them, then "
+                "`agents clear`; `agents revoke` if there is no second machine.",
                 agent.id.hex(),
             )
             await asyncio.to_thread(self._reload_agent, agent.id)

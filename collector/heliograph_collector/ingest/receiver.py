@@ -1,7 +1,9 @@
 """Receiver of envelopes from every transport: open, check, journal, then receipt."""
 
 import asyncio
+import hashlib
 import sqlite3
+from dataclasses import replace
 from math import ceil
 
 from heliograph.clock import Clock
@@ -20,6 +22,7 @@ from heliograph_collector.store.journal.journal import Journal, JournalError
 
 _BUSY_RETRY_S = 5
 _JOURNAL_RETRY_S = 15
+FIRST_FORKED = 2**62  # numbers of forked batches: the upper half of the journal's
 
 
 class EnvelopeReceiver:
@@ -184,34 +187,56 @@ class EnvelopeReceiver:
         except JournalError:
             return _build_retry(sequence, _JOURNAL_RETRY_S), "journal"
         if position is None:
-            return await self._resolve_duplicate(agent, sequence, row.body)
+            return await self._resolve_duplicate(agent, row)
         self.directory.record_result(agent, received_us // 1_000_000)
         for epoch in opened.contents.batch.epochs:
             declared = ipb.Hello(country=epoch.country, region=epoch.region)
             vantage = Vantage.from_peer(location.country, location.asn, declared)
             self.metrics.count_region(epoch.region, vantage)
         self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
-        return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
+        return _build_accepted(sequence, ipb.STATUS_STORED, agent), ""
 
     async def _resolve_duplicate(
-        self, agent: EnrolledAgent, sequence: int, body: bytes
+        self, agent: EnrolledAgent, row: JournalRow
     ) -> tuple[ipb.Receipt, str]:
         """Answer a used sequence: a duplicate batch, or a fork by a second machine."""
         try:
-            stored_body = await self.journal.read_body(agent.id, sequence)
-            if stored_body is None or stored_body == body:
-                return ipb.Receipt(sequence=sequence, status=ipb.STATUS_DUPLICATE), ""
-            await self.directory.quarantine(
-                quarantine.record_fork, agent, self.clock.wall_us() // 1_000_000
-            )
+            stored_body = await self.journal.read_body(agent.id, row.sequence)
+            if stored_body is None or stored_body == row.body:
+                return _build_accepted(row.sequence, ipb.STATUS_DUPLICATE, agent), ""
+            (position,) = await self.journal.append([build_forked_row(row)])
+            if position is not None:
+                now_s = self.clock.wall_us() // 1_000_000
+                await self.directory.quarantine(quarantine.record_fork, agent, now_s)
         except (JournalError, sqlite3.Error):
-            return _build_retry(sequence, _JOURNAL_RETRY_S), "journal"
-        return _build_rejection(sequence, "forked"), "forked"
+            return _build_retry(row.sequence, _JOURNAL_RETRY_S), "journal"
+        status = ipb.STATUS_DUPLICATE if position is None else ipb.STATUS_STORED
+        newest = self.directory.get(agent.id) or agent
+        return _build_accepted(row.sequence, status, newest), "forked"
 
     def _count_receipt(self, carrier: str, receipt: ipb.Receipt, reason: str) -> ipb.Receipt:
         status = ipb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
         self.metrics.envelopes.labels(carrier, status, reason).inc()
         return receipt
+
+
+def build_forked_row(row: JournalRow) -> JournalRow:
+    """Build the row of a batch whose number another machine has used.
+
+    It is kept and never counted: the other machine may have sent the same results. Its number is
+    taken from its content, so that it is stored once; no agent comes to numbers as high.
+    """
+    digest = hashlib.sha256(row.body).digest()
+    sequence = FIRST_FORKED + int.from_bytes(digest[:8]) % FIRST_FORKED
+    return replace(row, sequence=sequence, role=AgentRole.QUARANTINE)
+
+
+def _build_accepted(
+    sequence: int, status: "ipb.Status.ValueType", agent: EnrolledAgent
+) -> ipb.Receipt:
+    """Build a receipt; an agent whose key two machines use learns it by every carrier."""
+    reason = "" if agent.cloned_s is None else "cloned"
+    return ipb.Receipt(sequence=sequence, status=status, reason=reason)
 
 
 def _build_rejection(sequence: int, reason: str) -> ipb.Receipt:

@@ -43,6 +43,15 @@ def test_nothing_is_said_of_what_is_all_there(
     assert ", connected, " in lines["collector"]
 
 
+def test_a_key_on_two_machines_is_told_with_the_cure(
+    state: State, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert "key" not in shown(state, capsys, cloned=False)
+    said = shown(state, capsys, cloned=True)["key"]
+    assert "another machine uses this agent's key" in said
+    assert "`heliograph-agent join INVITE --new-key`" in said
+
+
 def test_an_agent_that_starts_in_that_moment_runs(
     state: State, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,6 +52,20 @@ async def append_batch(spool: Spool, target: str, priority: Priority = Priority.
     return number
 
 
+async def test_what_was_refused_as_forked_is_offered_again_after_a_start(tmp_path: Path) -> None:
+    """A collector of an earlier version refused it; nothing else that was refused comes again."""
+    async with open_spool(tmp_path / "spool.db") as spool:
+        forked, bad = [await append_batch(spool, target) for target in ("a", "b")]
+        before = dict(await spool.list_waiting(9))
+        await spool.record_receipt(forked, "rejected", "forked")
+        await spool.record_receipt(bad, "rejected", "bad_batch")
+        assert await spool.list_waiting(9) == []
+    async with open_spool(tmp_path / "spool.db") as spool:
+        assert await spool.list_waiting(9) == [(forked, before[forked])]
+        counts = await spool.read_counts()
+        assert (counts.waiting_measurements, counts.quarantined) == (1, 1)
+
+
 async def test_append_is_visible_to_another_process(spool: Spool, tmp_path: Path) -> None:
     assert await append(spool, "a", "b", "c") == [1, 2, 3]
     with contextlib.closing(sqlite3.connect(tmp_path / "spool.db")) as other:

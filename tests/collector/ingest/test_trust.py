@@ -13,6 +13,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector import cli
 from heliograph_collector.fleet import Fleet, agent_keys, quarantine
 from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.receiver import FIRST_FORKED
 from heliograph_collector.model.records import AgentRole, RowKind
 from support.hand_clock import HandClock
 from support.intake import (
@@ -198,17 +199,52 @@ async def test_two_machines_with_one_key_go_into_quarantine(tmp_path: Path) -> N
         two.cancel()
 
 
-async def test_another_batch_under_a_used_number_is_forked(session: OpenSession) -> None:
-    """One may be a power failure; the third marks the agent."""
+async def test_another_batch_under_a_used_number_is_kept_once_without_a_vote(
+    session: OpenSession,
+) -> None:
+    """One may be a power failure; the third marks the agent, which then is told by each receipt."""
+    server = session.server
     await session.send(1)
     await session.receipts()
     for turn in range(1, quarantine.MAX_FORKS + 1):
-        await session.send(1)
-        (receipt,) = await session.receipts()
-        assert (receipt.status, receipt.reason) == (pb.STATUS_REJECTED, "forked")
-        flagged = session.server.fleet.list_agents()[0].cloned_s is not None
-        assert flagged is (turn == quarantine.MAX_FORKS)
-    assert len(await session.server.rows(RowKind.ENVELOPE)) == 1
+        forked = session.caller.envelope(1)
+        reasons = []
+        for status in (pb.STATUS_STORED, pb.STATUS_DUPLICATE):
+            await session.write(envelope=forked)
+            (receipt,) = await session.receipts()
+            assert (receipt.sequence, receipt.status) == (1, status)
+            reasons.append(receipt.reason)
+        is_cloned = turn == quarantine.MAX_FORKS
+        assert reasons == ["cloned" if is_cloned else ""] * 2
+        assert (server.fleet.list_agents()[0].cloned_s is not None) is is_cloned
+    first, *others = await server.rows(RowKind.ENVELOPE)
+    assert (first.sequence, first.role) == (1, AgentRole.VOLUNTEER)
+    assert {row.role for row in others} == {AgentRole.QUARANTINE}
+    assert len({row.sequence for row in others} | {1}) == 1 + quarantine.MAX_FORKS
+    assert min(row.sequence for row in others) >= FIRST_FORKED
+
+
+async def test_a_cloned_agent_is_told_at_once_and_its_results_come_under_a_new_key(
+    tmp_path: Path,
+) -> None:
+    async with ingest_server(tmp_path) as server, channel(server) as stub:
+        old, new = await enrolled(server), await enrolled(server)
+        quarantine.record_clone(server.fleet, old.id, 1)
+        server.intake.directory.reload_fleet(force=True)
+        call = await greeted(stub, old)
+        while not (advice := (await hear(call)).advice.reason):
+            pass
+        assert advice == "cloned"
+        call.cancel()
+        posted = await server.intake.receiver.accept(old.seal(old.batch(1)), "127.0.0.1")
+        assert (posted.status, posted.reason) == (pb.STATUS_STORED, "cloned")
+        call = await greeted(stub, new)
+        for envelope in (old.envelope(2), new.envelope(2)):
+            await call.write(pb.AgentMessage(envelope=envelope))
+        assert {r.status for r in await receipts(call, 2)} == {pb.STATUS_STORED}
+        rows = {row.agent: row.role for row in await server.rows(RowKind.ENVELOPE)}
+        assert rows == {old.id: AgentRole.QUARANTINE, new.id: AgentRole.VOLUNTEER}
+        call.cancel()
 
 
 async def test_sessions_of_a_forked_agent_count_no_more_at_once(session: OpenSession) -> None:

@@ -39,6 +39,7 @@ from heliograph_collector.ingest.grpc.session import (
     Context,
     HelloRefusedError,
     accept_hello,
+    advise_cloned,
     build_sighting,
     offer_plan,
 )
@@ -340,9 +341,6 @@ class IntakeService(IntakeServicer):
         directory = self._receiver.directory
         now_s = self._receiver.clock.wall_us() // 1_000_000
         for connection in self._connections.find_cloned(directory.heartbeat_s):
-            if not connection.outbox.full():
-                advice = pb.Advice(reason="cloned")
-                connection.outbox.put_nowait(pb.CollectorMessage(advice=advice))
             try:
                 await directory.quarantine(quarantine.record_clone, connection.agent, now_s)
             except sqlite3.Error as error:
@@ -364,6 +362,8 @@ class IntakeService(IntakeServicer):
         if agent is None or agent.revoked_s is not None:
             connection.end(DisconnectReason.REVOKED)
         else:
+            if agent.cloned_s is not None and connection.agent.cloned_s is None:
+                advise_cloned(connection)
             now_us = self._receiver.clock.wall_us()
             self._queue_row(role_changes.change_agent(connection, agent, now_us))
 

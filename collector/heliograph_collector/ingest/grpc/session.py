@@ -173,6 +173,8 @@ class AgentSession:
 
     async def run(self) -> DisconnectReason:
         offer_plan(self._connection, self._receiver)
+        if self._connection.agent.cloned_s is not None:
+            advise_cloned(self._connection)
         await self._request_new_key()
         try:
             async with asyncio.TaskGroup() as group:
@@ -356,6 +358,12 @@ def offer_plan(connection: AgentConnection, receiver: EnvelopeReceiver) -> None:
         connection.outbox.put_nowait(pb.CollectorMessage(plan=directory.plan))
         connection.plan_version = max(connection.plan_version, directory.plan_version)
         connection.charter_version = connection.charter_version and directory.charter_version
+
+
+def advise_cloned(connection: AgentConnection) -> None:
+    """Queue the advice that two machines use the key; a full outbox waits for a receipt."""
+    if not connection.outbox.full():
+        connection.outbox.put_nowait(pb.CollectorMessage(advice=pb.Advice(reason="cloned")))
 
 
 def build_sighting(connection: AgentConnection, wall_us: int) -> AgentSighting:
