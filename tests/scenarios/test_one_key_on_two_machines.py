@@ -1,7 +1,8 @@
 """Two machines run copies of one agent's directory at once, to the end.
 
-What must hold: what either got acknowledged is stored, once; the collector and both agents say it
-with the cure; and to the detectors it is neither two vantages nor a silence.
+What must hold: what either measured is stored, once, and nothing is refused; the collector and both
+agents say it with the cure; to the detectors it is neither two vantages nor a silence; and the one
+that joins with a new key counts as itself.
 """
 
 import asyncio
@@ -48,7 +49,9 @@ def has_drained(world: World, machine: str) -> bool:
 
 
 def find_agent(world: World) -> dict[str, object]:
-    (found,) = json.loads(ask(collector("agents", "list", "--json", "--data", world.home / "data")))
+    found, *_ = json.loads(
+        ask(collector("agents", "list", "--json", "--data", world.home / "data"))
+    )
     return dict(found)
 
 
@@ -67,9 +70,12 @@ def test_nothing_is_lost_and_everybody_is_told(tmp_path: Path) -> None:
         with started(world.serve(), tmp_path / "serve.log"):
             eventually(world.up, "the collector")
             run_both(world)
+            status = ask(agent("status", "--state", world.home / "copy"))
+            give_new_key(world)
             agents = ask(collector("agents", "list", "--data", world.home / "data"))
             incidents = json.loads(world.get("/api/v1/incidents"))["incidents"]
         check_results(world)
+    assert "join INVITE --new-key" in status
     assert "on two machines" in agents
     assert "`agents revoke`" in (tmp_path / "serve.log").read_text()
     assert incidents == []
@@ -96,6 +102,21 @@ def run_both(world: World) -> None:
         eventually(partial(has_drained, world, machine), f"{machine} drained", 120)
 
 
+def give_new_key(world: World) -> None:
+    """The copy measures while nobody is there, joins anew, and hands in what waited."""
+    copy = world.home / "copy"
+    where = ("--data", world.home / "data", "--endpoint", f"127.0.0.1:{world.grpc}")
+    invite = ask(collector("invite", *where))
+    ask(agent("join", invite.strip(), "--new-key", "--yes", "--state", copy))
+    before = acknowledged(world, "copy")
+    with started(world.measure("copy"), world.home / "copy.log") as process:
+        eventually(lambda: acknowledged(world, "copy") > before + ENOUGH, "the copy works on")
+        assert not says_so(world, "copy"), "also where old results are handed in"
+        process.terminate()
+        process.wait(timeout=30)
+    eventually(partial(has_drained, world, "copy"), "the copy drained", 120)
+
+
 def check_results(world: World) -> None:
     """By the journal: what is stored is what was acknowledged, under one number once."""
     rows = asyncio.run(read_journal(world.home / "data" / "journal.db"))
@@ -104,10 +125,13 @@ def check_results(world: World) -> None:
     acked = {machine: acknowledged(world, machine) for machine in MACHINES}
     kept_apart = {machine: refused(world, machine) for machine in MACHINES}
     print(f"\nstored {stored}, acknowledged {acked}, refused and kept apart {kept_apart}")
+    assert kept_apart == dict.fromkeys(MACHINES, 0), "nothing stays with the loser"
     assert stored == sum(acked.values()), "nothing is lost, nothing is there twice"
-    assert len({row.sequence for row in envelopes}) == len(envelopes)
-    roles = [row.role for row in rows if row.kind is RowKind.ARRIVAL]
-    assert roles[-1] is AgentRole.QUARANTINE, "no vote for it, present or silent"
+    assert len({(row.agent, row.sequence) for row in envelopes}) == len(envelopes)
+    arrivals = {row.agent: row.role for row in rows if row.kind is RowKind.ARRIVAL}
+    old, new = arrivals.values()
+    assert old is AgentRole.QUARANTINE, "no vote for it, present or silent"
+    assert new is AgentRole.VOLUNTEER
     assert not [r for r in rows if r.kind is RowKind.LOST and r.role is AgentRole.VOLUNTEER]
 
 

@@ -141,6 +141,11 @@ class EnrolledAgent:
     has_place: int = 0  # 1 while it takes one of the places in quarantine
 
     @property
+    def is_known(self) -> bool:
+        """Return whether it enrolled by invite, or has left quarantine, and is not revoked."""
+        return self.trial_s is None and self.revoked_s is None
+
+    @property
     def result_role(self) -> str:
         """Return the AgentRole of the agent's results."""
         is_counted = self.trial_s is None and self.cloned_s is None

@@ -1,8 +1,7 @@
-"""Known agents that prove themselves before their envelope has arrived.
+"""Agents that prove themselves before their envelope has arrived.
 
-A known agent is enrolled by invite or has left quarantine, and is not revoked. Its upload needs no
-share of its network: a carrier's NAT has thousands of volunteers behind one /24, and whoever
-floods from there must not take their places.
+The upload of a known one needs no share of its network: a carrier's NAT has thousands of volunteers
+behind one /24, and whoever floods from there must not take their places.
 """
 
 from collections import OrderedDict
@@ -23,16 +22,17 @@ class KnownSenders:
     def find(self, header: str) -> EnrolledAgent | None:
         """Return the known agent that signed the value of SENDER_HEADER, else None."""
         proof = parse_proof(header) if header else None
-        return None if proof is None else self._find_signer(proof)
+        agent = None if proof is None else self._find_signer(proof)
+        return agent if agent is not None and agent.is_known else None
 
     def find_of(self, header: str, envelope: bytes) -> EnrolledAgent | None:
-        """Return the known agent if its proof is for this envelope, else None."""
+        """Return the agent, known or in quarantine, whose proof is for this envelope, else None."""
         proof = parse_proof(header) if header else None
         return self._find_signer(proof) if proof is not None and proof.covers(envelope) else None
 
     def _find_signer(self, proof: SenderProof) -> EnrolledAgent | None:
         agent = self._directory.get(proof.agent)
-        if agent is None or agent.trial_s is not None or agent.revoked_s is not None:
+        if agent is None:
             return None
         if proof not in self._verified:
             agent_keys = self._directory.list_keys(agent.id)

@@ -56,7 +56,8 @@ def max_concurrent_rpcs(sessions: int) -> int:
 
 def max_open_rpcs(sessions: int) -> int:
     """Return the limit of RPCs with those that wait for their request or for a place."""
-    return max_concurrent_rpcs(sessions) + MAX_WAITING_RPCS + 4 * MAX_PENDING
+    at_work = MAX_UNARY_RPCS + 2 * MAX_WAITING_RPCS  # known agents have places of their own
+    return max_concurrent_rpcs(sessions) + at_work + 4 * MAX_PENDING
 
 
 def build_server_options(sessions: int) -> list[tuple[str, int]]:

@@ -20,8 +20,10 @@ from heliograph_collector.ingest.metrics import IngestMetrics
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind, Vantage
 from heliograph_collector.store.journal.journal import Journal, JournalError
 
+_ACCEPTED_STATUSES = (ipb.STATUS_STORED, ipb.STATUS_DUPLICATE)
 _BUSY_RETRY_S = 5
 _JOURNAL_RETRY_S = 15
+CLONED = "cloned"  # the reason of receipts to an agent whose key two machines use
 FIRST_FORKED = 2**62  # numbers of forked batches: the upper half of the journal's
 
 
@@ -56,15 +58,17 @@ class EnvelopeReceiver:
         carrier: str = "post",
         *,
         elsewhere: bool = False,
-        is_known: bool = False,
+        sender: EnrolledAgent | None = None,
     ) -> ipb.Receipt:
         """Accept an envelope from anybody; the address is not kept.
 
         Args:
             elsewhere: The address is a proxy's or a relay's. It then limits the rate but locates
                 nobody.
-            is_known: The sender proved itself, and is limited by its own rate alone.
+            sender: The agent that proved itself by the request, None for anybody. A known one is
+                limited by its own rate alone.
         """
+        is_known = sender is not None and sender.is_known
         location = self.geo.locate(address_chain, self.clock.wall_us())
         wait_s = 0 if is_known else self._stranger_level_s(location)
         if wait_s:
@@ -78,7 +82,7 @@ class EnvelopeReceiver:
             return self._count_receipt(carrier, _build_retry(0, _BUSY_RETRY_S), "busy")
         async with self.slots:
             receipt = await self.receive(
-                message, UNKNOWN_LOCATION if elsewhere else location, carrier
+                message, UNKNOWN_LOCATION if elsewhere else location, carrier, sender
             )
         if receipt.status == ipb.STATUS_REJECTED:
             self.stranger_wait_s(location)
@@ -114,7 +118,8 @@ class EnvelopeReceiver:
     ) -> ipb.Receipt:
         """Open and store an envelope that a session or `accept` received.
 
-        `bearer` is the authenticated agent of the session, which may carry it for another agent.
+        `bearer` is the agent that proved itself, which may carry it for another agent: what waits
+        where a machine has drawn a new key, or what a relay has got.
         """
         started_us = self.clock.monotonic_us()
         self.metrics.bytes.inc(len(message.sealed))
@@ -144,9 +149,13 @@ class EnvelopeReceiver:
         if wait_s:
             return _build_retry(sequence, wait_s), "quota"
         is_relayed = bearer is not None and bearer.id != agent.id
-        return await self._store(
+        receipt, reason = await self._store(
             opened, agent, UNKNOWN_LOCATION if is_relayed else location, carrier, received_us
         )
+        if bearer is not None and not is_relayed and receipt.status in _ACCEPTED_STATUSES:
+            newest = self.directory.get(agent.id) or agent
+            receipt.reason = "" if newest.cloned_s is None else CLONED
+        return receipt, reason
 
     def remaining_batches(self, agent: bytes) -> int | None:
         """Return how many batches an agent may still send, None before its first."""
@@ -194,7 +203,7 @@ class EnvelopeReceiver:
             vantage = Vantage.from_peer(location.country, location.asn, declared)
             self.metrics.count_region(epoch.region, vantage)
         self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
-        return _build_accepted(sequence, ipb.STATUS_STORED, agent), ""
+        return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
 
     async def _resolve_duplicate(
         self, agent: EnrolledAgent, row: JournalRow
@@ -203,7 +212,7 @@ class EnvelopeReceiver:
         try:
             stored_body = await self.journal.read_body(agent.id, row.sequence)
             if stored_body is None or stored_body == row.body:
-                return _build_accepted(row.sequence, ipb.STATUS_DUPLICATE, agent), ""
+                return ipb.Receipt(sequence=row.sequence, status=ipb.STATUS_DUPLICATE), ""
             (position,) = await self.journal.append([build_forked_row(row)])
             if position is not None:
                 now_s = self.clock.wall_us() // 1_000_000
@@ -211,8 +220,7 @@ class EnvelopeReceiver:
         except (JournalError, sqlite3.Error):
             return _build_retry(row.sequence, _JOURNAL_RETRY_S), "journal"
         status = ipb.STATUS_DUPLICATE if position is None else ipb.STATUS_STORED
-        newest = self.directory.get(agent.id) or agent
-        return _build_accepted(row.sequence, status, newest), "forked"
+        return ipb.Receipt(sequence=row.sequence, status=status), "forked"
 
     def _count_receipt(self, carrier: str, receipt: ipb.Receipt, reason: str) -> ipb.Receipt:
         status = ipb.Status.Name(receipt.status).removeprefix("STATUS_").lower()
@@ -229,14 +237,6 @@ def build_forked_row(row: JournalRow) -> JournalRow:
     digest = hashlib.sha256(row.body).digest()
     sequence = FIRST_FORKED + int.from_bytes(digest[:8]) % FIRST_FORKED
     return replace(row, sequence=sequence, role=AgentRole.QUARANTINE)
-
-
-def _build_accepted(
-    sequence: int, status: "ipb.Status.ValueType", agent: EnrolledAgent
-) -> ipb.Receipt:
-    """Build a receipt; an agent whose key two machines use learns it by every carrier."""
-    reason = "" if agent.cloned_s is None else "cloned"
-    return ipb.Receipt(sequence=sequence, status=status, reason=reason)
 
 
 def _build_rejection(sequence: int, reason: str) -> ipb.Receipt:

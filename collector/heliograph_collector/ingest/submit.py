@@ -47,8 +47,9 @@ class EnvelopeResponder:
             address_chain,
             RELAY if is_relayed else carrier,
             elsewhere=bool(request.intermediary),
-            is_known=bool(request.sender)
-            and self.senders.find_of(request.sender, request.envelope) is not None,
+            sender=self.senders.find_of(request.sender, request.envelope)
+            if request.sender
+            else None,
         )
         response = pb.SubmitResponse(receipt=receipt)
         if is_relayed:

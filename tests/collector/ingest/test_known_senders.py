@@ -109,6 +109,8 @@ async def test_only_a_known_agents_own_signature_for_this_collector_is_a_proof(
         assert parsed is not None
         assert senders.find(proof) == senders.find_of(proof, b"envelope") == agent
         assert senders.find_of(proof, b"another envelope") is None
+        in_quarantine = stranger.prove(b"envelope")
+        assert senders.find_of(in_quarantine, b"envelope") == directory.get(stranger.id)
         borrowed = parse_proof(forged)
         assert borrowed is not None
         stolen = type(parsed)(known.id, borrowed.digest, borrowed.signature).format()

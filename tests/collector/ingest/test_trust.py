@@ -236,12 +236,17 @@ async def test_a_cloned_agent_is_told_at_once_and_its_results_come_under_a_new_k
             pass
         assert advice == "cloned"
         call.cancel()
-        posted = await server.intake.receiver.accept(old.seal(old.batch(1)), "127.0.0.1")
-        assert (posted.status, posted.reason) == (pb.STATUS_STORED, "cloned")
+        respond = server.intake.responder.respond
+        for number, bearer, reason in ((1, old, "cloned"), (3, new, ""), (4, None, "")):
+            sealed = old.seal(old.batch(number))
+            sender = bearer.prove(sealed) if bearer else ""
+            request = EnvelopeRequest(envelope=sealed, sender=sender)
+            receipt = (await respond(request, "127.0.0.1")).receipt
+            assert (receipt.status, receipt.reason) == (pb.STATUS_STORED, reason), "told to its own"
         call = await greeted(stub, new)
         for envelope in (old.envelope(2), new.envelope(2)):
             await call.write(pb.AgentMessage(envelope=envelope))
-        assert {r.status for r in await receipts(call, 2)} == {pb.STATUS_STORED}
+        assert {(r.status, r.reason) for r in await receipts(call, 2)} == {(pb.STATUS_STORED, "")}
         rows = {row.agent: row.role for row in await server.rows(RowKind.ENVELOPE)}
         assert rows == {old.id: AgentRole.QUARANTINE, new.id: AgentRole.VOLUNTEER}
         call.cancel()

@@ -91,6 +91,7 @@ class IntakeService(IntakeServicer):
         self.pending_uploads = PendingConnections(rate_limits.MAX_PENDING)
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._work_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
+        self._upload_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
         # What is lost beyond the capacity is known again by the next arrival.
         self._presence_rows: asyncio.Queue[JournalRow] = asyncio.Queue(2 * max_sessions)
         self._revocations = role_changes.RevocationRecorder()
@@ -167,17 +168,18 @@ class IntakeService(IntakeServicer):
         """Answer one envelope with a receipt for any content; `retry` is a receipt too."""
         receipt = pb.Receipt(status=pb.STATUS_RETRY, retry_after_s=_BUSY_RETRY_S)
         retry_response = pb.SubmitResponse(receipt=receipt)
-        sender = self.find_sender(context)
-        if sender is None and self._work_slots.is_full:
+        is_known = self.find_sender(context) is not None
+        slots = self._upload_slots if is_known else self._work_slots
+        if slots.is_full:
             return retry_response
         submission = EnvelopeRequest(
             envelope=request.envelope.SerializeToString(),
             intermediary=call_metadata.read_declared_place(context),
             plan=request.plan if request.HasField("plan") else None,
-            sender=call_metadata.read_sender(context) if sender else "",
+            sender=call_metadata.read_sender(context),
         )
         try:
-            async with self._work_slots.hold_slot(_answer_s(context)):
+            async with slots.hold_slot(_answer_s(context)):
                 return await self._responder.respond(
                     submission, call_metadata.list_addresses(context), "submit"
                 )
