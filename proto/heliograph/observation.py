@@ -6,6 +6,9 @@ from enum import StrEnum
 from heliograph.failure import Failure, Operation
 
 NOT_ENCODED = {"encoded": False}  # metadata of a field that is never sent and never stored
+# Of one measurement: two or three chains of four certificates of 1 to 2 kB; assumed.
+MAX_CERTIFICATES = 24
+MAX_CERTIFICATE_BYTES = 49_152
 
 
 class Link(StrEnum):
@@ -270,3 +273,4 @@ class Measurement:
     is_visit: bool = False  # by a control, at addresses that its collector named (visits.py)
     trigger: str = ""  # one of Trigger, or of a later version; "" for a planned run
     is_light: bool = False  # at one endpoint of the service, drawn by chance
+    certificates: tuple[bytes, ...] = ()  # DER, each once, of chains that did not verify

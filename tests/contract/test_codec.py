@@ -32,7 +32,12 @@ def with_pin(entrance: plan.Entrance) -> plan.Entrance:
     return replace(entrance, pin="ab" * 32) if entrance.carrier is plan.Carrier.RELAY else entrance
 
 
-BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {str: word, int: u32, bool: st.booleans()}
+BY_TYPE: dict[Any, st.SearchStrategy[Any]] = {
+    str: word,
+    int: u32,
+    bool: st.booleans(),
+    bytes: st.binary(max_size=64),
+}
 
 
 def made(of: type, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
@@ -148,6 +153,8 @@ def test_codec_names_refusal_of_random_bytes(data: bytes) -> None:
         ({"observations": [{"operation": "resolve", "parent": 0}]}, "observation.parent"),
         ({"observations": [{"operation": "connect", "tcp": {"port": 70_000}}]}, "tcp.port"),
         ({"observations": [{"operation": "resolve"}] * 513}, "observations"),
+        ({"certificates": [b"x"] * (o.MAX_CERTIFICATES + 1)}, "certificates"),
+        ({"certificates": [bytes(o.MAX_CERTIFICATE_BYTES + 1)]}, "certificates"),
         ({"summary": {}}, "summary.runs"),
         ({"summary": {"runs": 1, "outcomes": [{"runs": 2}]}}, "summary.runs"),
         ({"digest": {"step_s": 1}}, "digest.step_s"),

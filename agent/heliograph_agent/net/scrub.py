@@ -74,6 +74,13 @@ class Scrubber:
         """Remove own addresses from the host of a URL, and every address after it."""
         return self._scrub_url_cached(value) if value else value
 
+    def contains_own(self, content: bytes) -> bool:
+        """Tell whether bytes hold one of the machine's own addresses, as bytes or as text."""
+        text = content.decode("latin-1")
+        return any(address.packed in content for address in self._own_addresses) or (
+            self._replace_own(text) != text
+        )
+
     def scrub_observation(self, observation: Observation) -> Observation:
         """Remove the volunteer's addresses; return the same object if there are none."""
         tcp = observation.tcp

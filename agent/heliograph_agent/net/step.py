@@ -1,9 +1,10 @@
 """Run one step: bound its wait, classify its end, record its observation."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Protocol, Self, TypedDict
+from typing import Protocol, Self, TypedDict, runtime_checkable
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Exchange, Hop, Http, Observation, Tcp, Tls, Udp
@@ -29,6 +30,20 @@ class FactSource(Protocol):
     """Declare the work of a step that describes, at its end, what it has learned."""
 
     def step_facts(self) -> StepFacts: ...
+
+
+@runtime_checkable
+class ChainSource(Protocol):
+    """Declare the chain that a handshake was shown, in DER, leaf first."""
+
+    @property
+    def chain(self) -> Sequence[bytes]: ...
+
+
+# The collector checks the signatures of such chains again, so their bytes are kept.
+_REFUSED_CHAINS = frozenset(
+    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
+)
 
 
 @dataclass(slots=True)
@@ -94,3 +109,6 @@ class Step:
             **self.facts,
         )
         self.result = self.trace.add(self.scrubber.scrub_observation(observation))
+        if failure in _REFUSED_CHAINS and isinstance(self.source, ChainSource):
+            chain = self.source.chain
+            self.trace.keep_chain(() if any(map(self.scrubber.contains_own, chain)) else chain)

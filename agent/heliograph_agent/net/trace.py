@@ -1,11 +1,12 @@
 """Collect the observations of one task, and define the handles between steps."""
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
 from heliograph.clock import Clock
-from heliograph.observation import Observation
+from heliograph.observation import MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES, Observation
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +74,7 @@ class StepTrace:
     started_us: int = 0
     bytes_moved: int = 0
     observations: list[Observation] = field(default_factory=list)
+    certificates: dict[bytes, None] = field(default_factory=dict)  # DER, in order, each once
 
     def __post_init__(self) -> None:
         self.started_us = self.clock.monotonic_us()
@@ -82,6 +84,12 @@ class StepTrace:
 
     def elapsed_us(self) -> int:
         return self.clock.monotonic_us() - self.started_us
+
+    def keep_chain(self, chain: Sequence[bytes]) -> None:
+        """Keep the certificates of a chain that did not verify, if all of them have room."""
+        kept = {**self.certificates, **dict.fromkeys(chain)}
+        if len(kept) <= MAX_CERTIFICATES and sum(map(len, kept)) <= MAX_CERTIFICATE_BYTES:
+            self.certificates = kept
 
     def add(self, observation: Observation) -> StepResult:
         self.observations.append(observation)

@@ -181,6 +181,7 @@ class Runner:
             services_version=context.services_version,
             not_measured=reason[:MAX_REASON],
             observations=tuple(trace.observations[:MAX_OBSERVATIONS]),
+            certificates=tuple(trace.certificates),
             clock_offset_us=context.clock_offset_us,
             is_visit=context.addresses is not None,
             trigger=context.trigger,

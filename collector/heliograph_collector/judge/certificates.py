@@ -4,6 +4,11 @@ from collections.abc import Iterable, Iterator
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Certificate, Tls
+from heliograph_collector.judge.chain_signatures import (
+    find_signed_kind,
+    proves_name,
+    select_bytes,
+)
 from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.endpoint_view import ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
@@ -27,6 +32,8 @@ def extract_certificate_features(
     leaves = [chain[0] for chain in chains]
     if not leaves:
         yield Feature.NO_CHAIN
+    if leaves and all(_is_proven(step, sides) for step in deciding_failure.steps):
+        yield Feature.CHAIN_PROVEN
     if any(a.spki_sha256 == chain[0].spki_sha256 for a in leaves for chain in verified):
         yield Feature.SAME_KEY
     if any(_is_same_issuer(a.issuer, chain[0].issuer) for a in leaves for chain in verified):
@@ -48,9 +55,23 @@ def _find_issuer_features(
         yield Feature.OWN_INTERCEPTOR
     elif any(_is_state_issuer(i, sides.profile) for i in issuers):
         yield Feature.STATE_ISSUER
-    kinds = {find_chain_kind(chain) for chain in chains}
+    kinds = {_find_kind(chain, sides) for chain in chains}
     if ChainKind.PRIVATE in kinds or (is_untrusted and chains and ChainKind.PUBLIC not in kinds):
         yield Feature.PRIVATE_ISSUER
+
+
+def _find_kind(chain: tuple[Certificate, ...], sides: Sides) -> ChainKind:
+    """Find whose a chain is by its signatures where its bytes were kept, else by its names."""
+    content = select_bytes(chain, sides.vantage_steps.certificates)
+    return find_chain_kind(chain) if content is None else find_signed_kind(content)
+
+
+def _is_proven(step: ObservedStep, sides: Sides) -> bool:
+    """Return whether the chain that the agent refused proves the name after all."""
+    tls = step.observation.tls
+    content = tls and select_bytes(tls.chain, sides.vantage_steps.certificates)
+    name = tls.server_name.lower().rstrip(".") if tls else ""
+    return bool(content and name) and proves_name(content or (), name)
 
 
 def _is_state_issuer(issuer: str, profile: VantageProfile) -> bool:

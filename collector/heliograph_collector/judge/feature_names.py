@@ -60,6 +60,7 @@ class Feature(Enum):
     # certificates
     NO_CHAIN = auto()
     SAME_KEY = auto()  # the leaf has the key that verified at the control
+    CHAIN_PROVEN = auto()  # the bytes of the chain prove the name by public roots after all
     SAME_ISSUER = auto()
     CLOCK_OFF = auto()  # the control's certificate is not valid at the vantage's own time
     FORGED_FOR_HOST = auto()  # issuer unknown, subject is the requested host

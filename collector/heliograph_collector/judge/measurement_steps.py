@@ -4,6 +4,7 @@ A measurement of a messenger has a hundred connections to thirty endpoints, and 
 compared with all that the controls did, so what is asked for by label, address or name is indexed.
 """
 
+import hashlib
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -32,6 +33,12 @@ class MeasurementSteps:
     attempts: Attempts  # whole, whatever labels their steps carry
     attempts_by_label: Mapping[str, Attempts]
     lookups_by_label: Mapping[str, Lookups]
+    certificate_bytes: tuple[bytes, ...] = ()
+
+    @lazy
+    def certificates(self) -> Mapping[str, bytes]:
+        """Return the certificates that were kept, by the SHA-256 of their bytes."""
+        return {hashlib.sha256(der).hexdigest(): der for der in self.certificate_bytes}
 
     @lazy
     def attempts_by_address(self) -> Mapping[str, Attempts]:
@@ -90,7 +97,9 @@ def is_verified_for(step: ObservedStep, name: str) -> bool:
 
 def group_steps(measurement: Measurement | None) -> MeasurementSteps:
     """Group the steps of a measurement by connection and by endpoint label."""
-    return _group_observations(measurement.observations) if measurement else NO_STEPS
+    if measurement is None:
+        return NO_STEPS
+    return _group_observations(measurement.observations, measurement.certificates)
 
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
@@ -98,7 +107,9 @@ def build_view(observations: Sequence[Observation], label: str, url: str = "") -
     return _group_observations(observations).build_view(label, url)
 
 
-def _group_observations(observations: Sequence[Observation]) -> MeasurementSteps:
+def _group_observations(
+    observations: Sequence[Observation], certificates: tuple[bytes, ...] = ()
+) -> MeasurementSteps:
     lookups: list[tuple[str, ObservedStep]] = []
     roots: list[int] = []
     parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
@@ -115,7 +126,8 @@ def _group_observations(observations: Sequence[Observation]) -> MeasurementSteps
     labeled = (
         (label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()
     )
-    return MeasurementSteps(tuple(attempts.values()), _group(labeled), _group(lookups))
+    whole = tuple(attempts.values())
+    return MeasurementSteps(whole, _group(labeled), _group(lookups), certificates)
 
 
 def _find_root(observations: Sequence[Observation], roots: Sequence[int], index: int) -> int:

@@ -1,8 +1,8 @@
 """Certificate chains against the public roots that browsers trust.
 
-Observations hold the facts of a chain, not its bytes, so no signature can be checked again. The
-agent checked them and named the fault. What is left to ask is whether the chain ends at a public
-root, which its names and keys tell, and whether its dates include a time.
+Observations hold the facts of a chain. The agent checked its signatures and named the fault. Its
+names and keys tell whether it ends at a public root, and its dates whether they include a time.
+`chain_signatures.py` checks signatures again where the bytes were kept.
 """
 
 import warnings

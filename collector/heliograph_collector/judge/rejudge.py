@@ -170,7 +170,7 @@ async def _iter_nearby(store: Store, hour: RejudgeScope, reach_us: int) -> Async
     bounds = (hour.since_us - reach_us, hour.until_us + reach_us)
     after: tuple[int, str] | None = None
     while page := await store.list_judgements(*bounds, service=hour.service, after=after):
-        for judgement in page:
+        for judgement in await store.add_certificates(page):
             yield judgement
         after = (page[-1].measurement.started_us, page[-1].measurement.id)
 

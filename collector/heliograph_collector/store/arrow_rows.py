@@ -1,7 +1,7 @@
 """Conversion of records to the Arrow columns of each table."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
@@ -37,7 +37,10 @@ class MeasurementRecord:
 
     @property
     def body(self) -> bytes:
-        return measurement_to_pb(self.record.measurement).SerializeToString()
+        measurement = self.record.measurement
+        if measurement.certificates:  # they have a table of their own
+            measurement = replace(measurement, certificates=())
+        return measurement_to_pb(measurement).SerializeToString()
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +148,12 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         *_same_names("float64", "verdict", "confidence"),
         *_same_names("uint16s", "verdict", "evidence"),
         *_same_names("uint16", "verdict", "reachable_endpoints", "endpoints"),
+    ],
+    "certificates": [
+        *_same_names("text", "", "sha256"),
+        ("started", "time", "started_us"),
+        ("received", "time", "received_us"),
+        *_same_names("bytes", "", "der"),
     ],
     "presence": [
         ("received", "time", "received_us"),

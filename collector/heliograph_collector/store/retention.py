@@ -34,6 +34,7 @@ class Partition(Enum):
 PARTITION_BY_TABLE = {
     "measurements": Partition.WEEK,
     "observations": Partition.WEEK,
+    "certificates": Partition.WEEK,
     "quarantine": Partition.WEEK,
     "verdicts": Partition.WEEK,
     "presence": Partition.WEEK,

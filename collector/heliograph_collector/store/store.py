@@ -31,7 +31,13 @@ from heliograph_collector.model.records import (
     Vote,
     WorldTally,
 )
-from heliograph_collector.store import aggregation, migrations, queries, vote_queries
+from heliograph_collector.store import (
+    aggregation,
+    certificates,
+    migrations,
+    queries,
+    vote_queries,
+)
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -251,7 +257,12 @@ class Store:
 
     async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the column's name
         judged = await self.judged(await self._read_records(queries.query_measurement(id)))
-        return judged[0] if judged else None
+        if not judged:
+            return None
+        record, verdicts = judged[0]
+        judgement = Judgement(measurement=record, verdicts=verdicts, number=0)
+        (whole,) = await self.add_certificates([judgement])
+        return whole.measurement, whole.verdicts
 
     async def list_judgements(
         self,
@@ -273,6 +284,15 @@ class Store:
             Judgement(measurement=record, verdicts=verdicts, number=numbers.get(record.id, 0))
             for record, verdicts in queries.pair_verdicts(records, verdict_rows)
         ]
+
+    async def add_certificates(self, judgements: Sequence[Judgement]) -> list[Judgement]:
+        """Return the judgements with the stored certificates of their chains. Raises StoreError."""
+        digests = certificates.list_refused_digests(judgements)
+        rows: list[tuple[str, bytes]] = []
+        if digests:
+            rows = await self._read_rows(certificates.query_certificates(digests))
+        by_digest = dict(rows)
+        return [certificates.add_certificates(j, by_digest) for j in judgements]
 
     async def judged(self, records: Sequence[ReceivedMeasurement]) -> tuple[JudgedMeasurement, ...]:
         """Pair measurements with their last verdicts. Raises StoreError."""

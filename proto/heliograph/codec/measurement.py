@@ -58,6 +58,13 @@ def measurement_to_pb(measurement: o.Measurement) -> opb.Measurement:
     return build_message(opb.Measurement, measurement)
 
 
+def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:
+    check_count("certificates", m.certificates, o.MAX_CERTIFICATES)
+    if sum(map(len, m.certificates)) > o.MAX_CERTIFICATE_BYTES:
+        raise CodecError("certificates", f"more than {o.MAX_CERTIFICATE_BYTES} bytes")
+    return tuple(m.certificates)
+
+
 def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
     """Decode a measurement. Raises CodecError."""
     check_count("observations", m.observations, MAX_OBSERVATIONS)
@@ -83,6 +90,7 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         is_visit=m.is_visit,
         trigger=check_text("trigger", m.trigger, MAX_TRIGGER),
         is_light=m.is_light,
+        certificates=_certificates_from_pb(m),
     )
 
 

@@ -543,6 +543,7 @@ class Measurement(_message.Message):
     IS_VISIT_FIELD_NUMBER: _builtins.int
     TRIGGER_FIELD_NUMBER: _builtins.int
     IS_LIGHT_FIELD_NUMBER: _builtins.int
+    CERTIFICATES_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """this agent's running number, given by the spool, never reused"""
     experiment: _builtins.str
@@ -583,6 +584,10 @@ class Measurement(_message.Message):
     def digest(self) -> Global___Digest:
         """in place of observations: how a dark time went"""
 
+    @_builtins.property
+    def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """DER, each once, of chains that did not verify"""
+
     def __init__(
         self,
         *,
@@ -607,10 +612,11 @@ class Measurement(_message.Message):
         is_visit: _builtins.bool = ...,
         trigger: _builtins.str = ...,
         is_light: _builtins.bool = ...,
+        certificates: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "is_light", b"is_light", "is_visit", b"is_visit", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "summary", b"summary", "target", b"target", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "certificates", b"certificates", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "is_light", b"is_light", "is_visit", b"is_visit", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "summary", b"summary", "target", b"target", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_offset_us: _TypeAlias = _typing.Literal["clock_offset_us"]  # noqa: Y015
     _WhichOneofArgType__clock_offset_us: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us"]  # noqa: Y015

@@ -58,8 +58,15 @@ class OoniConnect(Struct, kw_only=True):
     transaction_id: int
 
 
+class OoniBinary(Struct, kw_only=True):
+    """Bytes, as df-006 of OONI's specification has them."""
+
+    data: str
+    format: str = "base64"
+
+
 class OoniCertificate(Struct, kw_only=True):
-    """The names of a certificate, because we do not store certificates."""
+    """The names of a certificate, as the agent read them."""
 
     sha256: str
     spki_sha256: str
@@ -82,7 +89,7 @@ class OoniHandshake(OoniStep, kw_only=True):
     server_name: str | UnsetType = UNSET
     outer_server_name: str | UnsetType = UNSET
     tls_version: str | UnsetType = UNSET
-    peer_certificates: list[str] | UnsetType = UNSET
+    peer_certificates: list[OoniBinary] | UnsetType = UNSET
     x_peer_certificates: list[OoniCertificate] | UnsetType = UNSET
 
 

@@ -1,6 +1,8 @@
 """Observations in OONI's archival data formats; a control as test helper data."""
 
+import hashlib
 import re
+from base64 import b64encode
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -16,10 +18,12 @@ from heliograph.observation import (
     Link,
     Measurement,
     Observation,
+    Tls,
 )
 from heliograph_collector.http.api.measurement_json import build_observation
 from heliograph_collector.http.api.ooni_document import (
     OoniAnswer,
+    OoniBinary,
     OoniCertificate,
     OoniConnect,
     OoniConnectStatus,
@@ -51,7 +55,7 @@ _REDIRECT = re.compile(r"redirect-(\d{1,2})")
 
 
 def build_test_keys(measurement: Measurement, control: ControlView | None) -> OoniTestKeys:
-    steps = _OoniSteps(measurement.observations)
+    steps = _OoniSteps(measurement.observations, measurement.certificates)
     keys = OoniTestKeys(
         queries=[steps.build_query(i) for i in steps.indexes_of(Operation.RESOLVE)],
         tcp_connect=[steps.build_connect(i) for i in steps.indexes_of(Operation.CONNECT)],
@@ -88,8 +92,11 @@ class _SharedFields(TypedDict):
 
 
 class _OoniSteps:
-    def __init__(self, observations: Sequence[Observation]) -> None:
+    def __init__(
+        self, observations: Sequence[Observation], certificates: Sequence[bytes] = ()
+    ) -> None:
         self._observations = observations
+        self._certificates = {hashlib.sha256(der).hexdigest(): der for der in certificates}
 
     def indexes_of(self, operation: Operation) -> list[int]:
         return [i for i, o in enumerate(self._observations) if o.operation is operation]
@@ -152,9 +159,15 @@ class _OoniSteps:
             server_name=o.tls.server_name,
             outer_server_name=o.tls.outer_name,
             tls_version=o.tls.version,
-            peer_certificates=[],  # we keep names of certificates, not the certificates
+            peer_certificates=self._list_certificates(o.tls),
             x_peer_certificates=[_build_certificate(c) for c in o.tls.chain],
         )
+
+    def _list_certificates(self, tls: Tls) -> list[OoniBinary]:
+        """List the certificates of a chain that did not verify, where all of them were kept."""
+        kept = [self._certificates[c.sha256] for c in tls.chain if c.sha256 in self._certificates]
+        is_whole = len(kept) == len(tls.chain)
+        return [OoniBinary(data=b64encode(der).decode()) for der in kept] if is_whole else []
 
     def build_request(self, index: int) -> OoniRequest:
         """Build a request; failure and size describe the body."""

@@ -6,7 +6,10 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.rules.rule import BLOCKED, UNKNOWN, Rule, failed_step_rule
 
 _NOT_OWN = frozenset(
-    {Feature.VERIFIED, Feature.SEALED_AGREES, Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF}
+    {
+        *(Feature.VERIFIED, Feature.SEALED_AGREES),
+        *(Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.CHAIN_PROVEN),
+    }
 )
 _STRAY = frozenset({Feature.CONTROL_RESOLVED, Feature.UNKNOWN_ADDRESS, Feature.OTHERS_CONTRADICT})
 

@@ -93,7 +93,9 @@ LINK_CHECKS = (
     ),
 )
 
-_OWN_CERTIFICATES = frozenset({Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.SAME_KEY})
+_OWN_CERTIFICATES = frozenset(
+    {Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.SAME_KEY, Feature.CHAIN_PROVEN}
+)
 # The server that answers so is known, with or without a control.
 FINGERPRINTS = (
     Rule(

@@ -14,6 +14,14 @@ TLS = (
         needs={Feature.SAME_KEY},
     ),
     Rule(
+        "tls.proven_chain",
+        UNKNOWN,
+        "The bytes of the chain, checked again, prove the name by public roots: the vantage's list "
+        "of authorities or its clock is at fault.",
+        step=Op.TLS_HANDSHAKE,
+        needs={Feature.CHAIN_PROVEN},
+    ),
+    Rule(
         "tls.own_clock",
         UNKNOWN,
         "The usual issuer, and not valid now: most likely the vantage's clock.",

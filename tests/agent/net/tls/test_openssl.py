@@ -1,20 +1,26 @@
 """Handshakes with a real nginx, and with servers that break off in one way each."""
 
 import asyncio
+import hashlib
 import ssl
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.clock import SystemClock
 from heliograph.failure import Failure, Operation
-from heliograph.observation import Tls
+from heliograph.observation import MAX_CERTIFICATE_BYTES, Tls
 from heliograph_agent.net import StepResult
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.scrub import Scrubber
+from heliograph_agent.net.step import Step, StepFacts
 from heliograph_agent.net.system_net import SystemNet
 from heliograph_agent.net.tls.openssl import alert_of_error, find_clear_alert
-from heliograph_agent.net.trace import ByteStream
+from heliograph_agent.net.trace import ByteStream, StepTrace
 from support.loopback_ca import Leaf, LoopbackCA
 from support.net_fixtures import Opening
 from support.nginx import nginx
@@ -58,6 +64,7 @@ async def test_success_names_version_cipher_and_chain(opening: Opening, web: int
     facts = tls_of(seen)
     assert seen.is_success
     assert (facts.server_name, facts.version) == (NAME, "TLSv1.3")
+    assert trace.certificates == {}, "the bytes of a chain that verified are nobody's business"
     assert (facts.alpn, facts.alert) == ("http/1.1", None)
     assert facts.cipher.startswith("TLS_")
     assert len(facts.chain) == 2  # leaf and intermediate; the root is not sent
@@ -146,7 +153,7 @@ async def test_wrong_certificate_is_kept(
 ) -> None:
     make_leaf, failure = WRONG[case]
     with tls_server(make_leaf(ca, LoopbackCA(tmp_path / "other"))) as port:
-        net, _ = opening()
+        net, trace = opening()
         seen, stream = await shake(net, port)
     assert stream is None
     assert seen.observation.failure is failure
@@ -154,6 +161,42 @@ async def test_wrong_certificate_is_kept(
     assert len(facts.chain) == 1
     assert facts.version == "TLSv1.3"
     assert facts.chain[0].not_after_s > 0
+    (der,) = trace.certificates  # its bytes, for the collector to check again
+    assert hashlib.sha256(der).hexdigest() == facts.chain[0].sha256
+
+
+@dataclass
+class ShownChain:
+    """A handshake that was shown a chain."""
+
+    chain: list[bytes]
+
+    def step_facts(self) -> StepFacts:
+        return {"tls": Tls(server_name=NAME)}
+
+
+@pytest.mark.parametrize(
+    ("chain", "failure", "is_kept"),
+    [
+        ([b"leaf", b"issuer"], Failure.SSL_UNKNOWN_AUTHORITY, True),
+        ([b"leaf", b"issuer"], Failure.SSL_FAILED_HANDSHAKE, False),
+        ([b"leaf", b"of 198.51.100.23"], Failure.SSL_UNKNOWN_AUTHORITY, False),
+        ([b"leaf", b"\x30" + bytes((198, 51, 100, 23))], Failure.SSL_INVALID_HOSTNAME, False),
+        ([bytes(MAX_CERTIFICATE_BYTES), b"issuer"], Failure.SSL_UNKNOWN_AUTHORITY, False),
+    ],
+)
+def test_a_chain_is_kept_unless_it_names_the_machine_or_is_too_long(
+    chain: list[bytes], failure: Failure, is_kept: bool
+) -> None:
+    async def run() -> StepTrace:
+        trace = StepTrace(SystemClock())
+        source = ShownChain(chain)
+        scrubber = Scrubber(["198.51.100.23"])
+        with Step(trace, scrubber, Operation.TLS_HANDSHAKE, 9.0, None, "", source=source):
+            raise StepError(failure)
+        return trace
+
+    assert list(asyncio.run(run()).certificates) == (chain if is_kept else [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,124 @@
+"""Certificates that did not verify, in a table of their own.
+
+They are taken out of the measurement's body, so that each is stored once a week, however many
+vantages met it. A day has a limit, and each vantage has its share of it, so that one that invents
+certificates fills no disk and takes no room from others. What is left out is only missing when a
+chain is judged again.
+"""
+
+import hashlib
+from collections import Counter, OrderedDict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from heliograph.failure import Failure
+from heliograph.units import DAY_US
+from heliograph_collector.model.records import AgentRole, Judgement, ReceivedMeasurement
+from heliograph_collector.store.clickhouse import ClickHouse
+from heliograph_collector.store.queries import Query
+from heliograph_collector.store.retention import Partition, name_partition
+
+DAY_BYTES = 32 << 20  # 1 GB in the 30 days that measurements are kept by default; assumed
+VANTAGE_BYTES = 1 << 20  # of a day; a thousand certificates; assumed
+REMEMBERED = 8_192  # certificates that were stored last; assumed
+
+_REFUSED_CHAINS = frozenset(
+    {Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME, Failure.SSL_INVALID_CERTIFICATE}
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CertificateRecord:
+    """Row of `certificates`; the digest is computed here, and never an agent's word."""
+
+    sha256: str
+    started_us: int
+    received_us: int
+    der: bytes
+
+
+class CertificateSelector:
+    """Choose the certificates of a block to store; only the writing thread may call it."""
+
+    def __init__(self, clickhouse: ClickHouse) -> None:
+        self._clickhouse = clickhouse
+        self._stored: OrderedDict[tuple[str, str], None] = OrderedDict()  # week and digest
+        self._day = -1
+        self._day_bytes = 0
+        self._vantage_bytes: Counter[str] = Counter()
+
+    def select(
+        self, records: Iterable[ReceivedMeasurement], *, is_replay: bool
+    ) -> Iterator[CertificateRecord]:
+        """Yield the rows of new certificates within the limits. Raises StoreError.
+
+        Of a block that is inserted again nothing is known to be stored.
+        """
+        if is_replay:
+            self._stored.clear()
+        for record in records:
+            certificates = record.measurement.certificates
+            if certificates and record.role is not AgentRole.QUARANTINE:
+                self._begin_day(record.received_us // DAY_US)
+                for der in certificates:
+                    yield from self._select_one(record, der)
+
+    def _select_one(self, record: ReceivedMeasurement, der: bytes) -> Iterator[CertificateRecord]:
+        digest = hashlib.sha256(der).hexdigest()
+        key = (name_partition(Partition.WEEK, record.started_us), digest)
+        if key in self._stored:
+            return
+        vantage_bytes = self._vantage_bytes[record.pseudonym] + len(der)
+        if vantage_bytes > VANTAGE_BYTES or self._day_bytes + len(der) > DAY_BYTES:
+            return
+        self._vantage_bytes[record.pseudonym] = vantage_bytes
+        self._day_bytes += len(der)
+        self._stored[key] = None
+        if len(self._stored) > REMEMBERED:
+            self._stored.popitem(last=False)
+        yield CertificateRecord(digest, record.started_us, record.received_us, der)
+
+    def _begin_day(self, day: int) -> None:
+        """Begin the limits of a later day; what a process before this one stored counts too."""
+        if day <= self._day:
+            return
+        sql = (
+            "SELECT sum(length(der)) FROM certificates"
+            " WHERE received >= fromUnixTimestamp64Micro({since:Int64}, 'UTC')"
+        )
+        rows = self._clickhouse.query_written(sql, {"since": day * DAY_US})
+        self._day = day
+        self._day_bytes = int(rows[0][0])
+        self._vantage_bytes.clear()
+
+
+def query_certificates(digests: Sequence[str]) -> Query:
+    """Select (sha256, der) of these digests."""
+    sql = (
+        "SELECT sha256, der FROM certificates WHERE sha256 IN {digests:Array(String)}"
+        " LIMIT 1 BY sha256"
+    )
+    return Query(sql, {"digests": list(digests)}, ("der",))
+
+
+def list_refused_digests(judgements: Iterable[Judgement]) -> list[str]:
+    """List the digests of all certificates in chains that did not verify."""
+    digests = (d for j in judgements for d in _list_digests(j.measurement))
+    return list(dict.fromkeys(digests))
+
+
+def add_certificates(judgement: Judgement, by_digest: Mapping[str, bytes]) -> Judgement:
+    """Return a judgement whose measurement has the bytes of its certificates again."""
+    record = judgement.measurement
+    digests = dict.fromkeys(_list_digests(record))
+    certificates = tuple(by_digest[d] for d in digests if d in by_digest)
+    if not certificates:
+        return judgement
+    measurement = replace(record.measurement, certificates=certificates)
+    return replace(judgement, measurement=replace(record, measurement=measurement))
+
+
+def _list_digests(record: ReceivedMeasurement) -> Iterator[str]:
+    for observation in record.measurement.observations:
+        if observation.tls is not None and observation.failure in _REFUSED_CHAINS:
+            yield from (c.sha256 for c in observation.tls.chain if c.sha256)
