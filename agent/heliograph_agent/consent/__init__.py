@@ -40,7 +40,8 @@ Who can see it
   Your provider, and anyone who watches its lines, sees this machine reach the names above, as the
   apps themselves would, and sees a steady connection to the collector. It cannot read the results.
   The collector's operator sees the results, your network and country, and when this machine is on.
-  Of a page that comes unencrypted these hold the title, the first words and what it points at.
+  Of a page that comes unencrypted these hold the title, the first words and what it points at;
+  of a server that cannot prove its name, the certificates that it showed.
   The operator does not keep your address. Others see only numbers of whole networks and countries.
   For 30 days the collector knows of this machine's network, coarsely, what would mislead it: the
   network of your resolver, filters, tunnels, login pages, and who decrypts TLS. `status` tells you.
