@@ -42,15 +42,21 @@ class NetworkShares:
         self._count = 0
         self._taken: Counter[NetworkKey] = Counter()
 
+    @property
+    def is_full(self) -> bool:
+        return self._count >= self._capacity
+
+    def has_share(self, networks: Sequence[NetworkKey]) -> bool:
+        """Return whether each of these networks has fewer places than its share."""
+        return all(self._taken[k] < share_of(self._capacity, k.width) for k in networks)
+
     def take(self, networks: Sequence[NetworkKey]) -> bool:
         """Take a place, and return True, unless all or the share of one network are taken."""
-        is_full = self._count >= self._capacity or any(
-            self._taken[k] >= share_of(self._capacity, k.width) for k in networks
-        )
-        if not is_full:
-            self._count += 1
-            self._taken.update(networks)
-        return not is_full
+        if self.is_full or not self.has_share(networks):
+            return False
+        self._count += 1
+        self._taken.update(networks)
+        return True
 
     def give_back(self, networks: Sequence[NetworkKey]) -> None:
         self._count -= 1

@@ -211,9 +211,13 @@ class Fleet:
         with self.transaction() as db:
             db.execute(
                 "INSERT INTO invites VALUES (?, ?, ?, ?, ?)",
-                (_hash_token(token), role, uses, now_s, expires_s),
+                (hash_token(token), role, uses, now_s, expires_s),
             )
         return token
+
+    def list_invites(self) -> frozenset[bytes]:
+        """List the hashes of all tokens, also of expired ones."""
+        return frozenset(row[0] for row in self.read_rows("SELECT token_hash FROM invites"))
 
     def enrol_agent(
         self, token: bytes, public_key: bytes, version: str, now_s: int
@@ -224,7 +228,7 @@ class Fleet:
         """
         agent = agent_id(public_key)
         with self.transaction() as db:
-            role = _use_invite(db, _hash_token(token), agent, now_s)
+            role = _use_invite(db, hash_token(token), agent, now_s)
             db.execute(
                 "INSERT INTO agents (id, public_key, role, version, created_s)"
                 " VALUES (?, ?, ?, ?, ?)"
@@ -306,7 +310,7 @@ def _add_columns(db: sqlite3.Connection) -> None:
                 raise
 
 
-def _hash_token(token: bytes) -> bytes:
+def hash_token(token: bytes) -> bytes:
     return hashlib.sha256(token).digest()
 
 

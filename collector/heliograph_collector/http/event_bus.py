@@ -1,7 +1,7 @@
 """Live events for many readers: bounded queues, bounded memory for resumption."""
 
 import asyncio
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -69,7 +69,8 @@ class EventBus:
         self._queue = queue
         self._seats = NetworkShares(readers)
         self._next = 1
-        self._subscriptions: set[Subscription] = set()
+        # Readers and their networks, oldest first.
+        self._subscriptions: dict[Subscription, Sequence[NetworkKey]] = {}
 
     @property
     def readers(self) -> int:
@@ -98,8 +99,10 @@ class EventBus:
     ) -> Iterator[Subscription]:
         """Subscribe; after `last_id`, first get missed events or a resync.
 
-        Raises BusFullError when all seats, or the share of one of `networks`, are taken.
+        Raises BusFullError when the share of one of `networks` is taken, or all seats are and no
+        network has more of them.
         """
+        self._make_room(networks)
         if not self._seats.take(networks):
             raise BusFullError
         missed = self._missed_events(last_id)
@@ -107,11 +110,30 @@ class EventBus:
         subscription = Subscription(self._queue, last_id if resumed else self.last)
         for event in missed:
             subscription.offer(event)
-        self._subscriptions.add(subscription)
+        self._subscriptions[subscription] = networks
         try:
             yield subscription
         finally:
-            self._subscriptions.discard(subscription)
+            self._release(subscription)
+
+    def _make_room(self, networks: Sequence[NetworkKey]) -> None:
+        """Drop the oldest reader of the network with most, where all seats are taken.
+
+        A crowd that fills all seats from some networks leaves room for each other network.
+        """
+        if not self._seats.is_full or not self._seats.has_share(networks):
+            return
+        counts = Counter(keys[0] for keys in self._subscriptions.values() if keys)
+        largest = max(counts, key=counts.__getitem__, default=None)
+        own_count = counts[networks[0]] if networks else 0
+        if largest is not None and counts[largest] > 1 + own_count:
+            oldest = next(s for s, keys in self._subscriptions.items() if largest in keys[:1])
+            oldest.drop(self.last)
+            self._release(oldest)
+
+    def _release(self, subscription: Subscription) -> None:
+        networks = self._subscriptions.pop(subscription, None)
+        if networks is not None:
             self._seats.give_back(networks)
 
     def _missed_events(self, last_id: str) -> list[BusEvent]:

@@ -18,7 +18,7 @@ from heliograph_collector.fleet.quarantine import (
     enrol_without_invite,
     record_results,
 )
-from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet
+from heliograph_collector.fleet.registry import AgentSighting, EnrolledAgent, Fleet, hash_token
 from heliograph_collector.fleet.trust_chain import load_charters
 
 log = logging.getLogger("heliograph.intake")
@@ -45,6 +45,7 @@ class AgentDirectory:
         self.plan = pb.SignedPlan()
         self.plan_version = self.charter_version = 0
         self._other_keys: dict[bytes, tuple[bytes, ...]] = {}
+        self._invites: frozenset[bytes] = frozenset()  # hashes of their tokens
         self.heartbeat_s = 15
         self.reload_fleet()
 
@@ -56,6 +57,11 @@ class AgentDirectory:
         """List all keys that may have signed the agent's envelopes, the present one first."""
         record = self._agents.get(agent)
         return () if record is None else (record.public_key, *self._other_keys.get(agent, ()))
+
+    def find_invite(self, token: bytes) -> str:
+        """Return the name of an invite that was known at the last poll, else ""."""
+        token_hash = hash_token(token)
+        return token_hash.hex() if token_hash in self._invites else ""
 
     async def quarantine(
         self, rule: Callable[[Fleet, bytes, int], bool], agent: EnrolledAgent, now_s: int
@@ -139,6 +145,7 @@ class AgentDirectory:
             if self._agents[agent_id] is known_agents[agent_id]:
                 del self._agents[agent_id]
         self._other_keys = agent_keys.list_other_keys(self.fleet)
+        self._invites = self.fleet.list_invites()
         standing_plan = load_current_plan(self.fleet)
         if standing_plan is not None:
             plan, signed = standing_plan

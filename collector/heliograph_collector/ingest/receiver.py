@@ -92,6 +92,15 @@ class EnvelopeReceiver:
         """Count a try of this network; return the seconds until it may try again, 0 for now."""
         return ceil(self._stranger_rates.take(location.prefix, self.clock.monotonic_us()))
 
+    def enrolment_wait_s(self, location: PeerLocation, token: bytes) -> int:
+        """Count an enrollment; return the seconds until the next try, 0 for now.
+
+        An invite has a rate of its own, so that a flood from its bearer's network delays nobody
+        whom the operator invited.
+        """
+        name = self.directory.find_invite(token) or location.prefix
+        return ceil(self._stranger_rates.take(name, self.clock.monotonic_us()))
+
     def _stranger_level_s(self, location: PeerLocation) -> int:
         """Return the seconds until this network may send; only what was refused is counted."""
         level = self._stranger_rates.level(location.prefix, self.clock.monotonic_us())

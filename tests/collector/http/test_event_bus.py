@@ -104,6 +104,23 @@ async def test_a_network_has_its_share_of_the_seats_and_another_gets_in() -> Non
         assert bus.readers == 1
 
 
+async def test_a_crowd_that_takes_all_seats_makes_room_for_another_network() -> None:
+    bus = EventBus("b", readers=40)  # so a /24 has 2
+    with ExitStack() as seats:
+        first, *_ = [
+            seats.enter_context(bus.subscribe("", [NetworkKey("24", str(n % 20))]))
+            for n in range(40)
+        ]
+        seats.enter_context(bus.subscribe("", [NetworkKey("24", "newsroom")]))
+        assert [e.name async for e in first.events(5) if e] == [RESYNC], "it may come again"
+        seats.enter_context(bus.subscribe())  # a part of the collector
+        assert bus.readers == 40
+        with pytest.raises(BusFullError):
+            seats.enter_context(bus.subscribe("", [NetworkKey("24", "7")]))
+    with bus.subscribe():
+        assert bus.readers == 1
+
+
 async def test_closing_lets_everybody_go() -> None:
     bus = EventBus("b")
     with bus.subscribe() as subscription:

@@ -4,8 +4,10 @@ import asyncio
 from pathlib import Path
 
 import grpc
+import pytest
 
 from heliograph import keys
+from heliograph.token_bucket import TokenBuckets
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
 from support.intake import Caller, IngestServer, channel, ingest_server, refusal
@@ -36,6 +38,29 @@ async def test_invite_is_used_up_by_the_first_key_until_it_is_revoked(tmp_path: 
         assert again.agent == first.id, "an answer that got lost may be asked for again"
         server.fleet.revoke_agent(first.id, 1)
         assert await refused(stub, first.enrol_request(server.invite())) == "revoked"
+
+
+async def test_who_was_invited_joins_beside_a_flood_from_the_same_network(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with ingest_server(tmp_path, allows_strangers=True) as server, channel(server) as stub:
+        rates = TokenBuckets[str](per_s=0.001, capacity=1.0, max_keys=9)
+        monkeypatch.setattr(server.intake.receiver, "_stranger_rates", rates)
+        token = server.invite()
+        server.intake.directory.reload_fleet(force=True)
+        for stranger, status in (
+            (b"n" * 16, grpc.StatusCode.PERMISSION_DENIED),
+            (b"n" * 16, grpc.StatusCode.RESOURCE_EXHAUSTED),
+            (b"", grpc.StatusCode.RESOURCE_EXHAUSTED),
+        ):
+            request = Caller(server.keyring).enrol_request(stranger)
+            assert (await refusal(stub.Enrol(request, timeout=10))).code() is status
+        caller = Caller(server.keyring)
+        answer = await stub.Enrol(caller.enrol_request(token), timeout=10)
+        assert answer.agent == caller.id
+        request = Caller(server.keyring).enrol_request(token)
+        error = await refusal(stub.Enrol(request, timeout=10))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED, "a leaked invite is no way in"
 
 
 async def test_invite_admits_as_many_at_once_as_it_says(server: IngestServer) -> None:

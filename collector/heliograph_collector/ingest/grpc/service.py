@@ -104,7 +104,11 @@ class IntakeService(IntakeServicer):
         receiver = self._receiver
         enrolments = receiver.metrics.enrolments
         location = self.locate_call(call_metadata.list_addresses(context))
-        wait_s = _BUSY_RETRY_S if self._work_slots.is_full else receiver.stranger_wait_s(location)
+        wait_s = (
+            _BUSY_RETRY_S
+            if self._work_slots.is_full
+            else receiver.enrolment_wait_s(location, request.token)
+        )
         if not wait_s and not request.token and self._allows_strangers:
             wait_s = receiver.newcomer_wait_s(location)
         if wait_s:
