@@ -19,14 +19,15 @@ from typing import Protocol
 
 from heliograph.address import enclosing_network, is_special_purpose, parse_literal
 from heliograph.units import DAY_US, MINUTE_US
+from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
 Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 
 MIN_REPORTERS = 2  # established agents in different networks
-# The hash of a prefix changes with the UTC day at the start of a session, which ends after 24 min
-# ±10 % (ingest/rate_limits.py): earlier in the day, two hashes may be of one prefix.
+# Names of lines without a day changed with the UTC day at the start of a session, which ends after
+# 24 min ±10 % (ingest/rate_limits.py): earlier in the day, two of them may be of one line.
 PREFIX_SETTLED_US = 30 * MINUTE_US
 # AS numbers whose owner rents out no servers: Telegram (RIPE), Meta (ARIN), Wikimedia (ARIN, RIPE;
 # wikitech.wikimedia.org/wiki/Network_design).
@@ -52,7 +53,7 @@ class Reporter:
 
 def make_reporter(record: ReceivedMeasurement) -> Reporter:
     """Make the reporter of a measurement."""
-    is_settled = record.received_us % DAY_US >= PREFIX_SETTLED_US
+    is_settled = bool(read_day(record.prefix)) or record.received_us % DAY_US >= PREFIX_SETTLED_US
     name = record.reporter or record.pseudonym
     return Reporter(name, record.prefix if is_settled else "", record.line_day)
 

@@ -61,7 +61,8 @@ def count_votes(
             group[0] += 1
             group[1] += hit
     votes_by_place: defaultdict[VantageLocation, VoteCount] = defaultdict(VoteCount)
-    day_weights = _weigh_days(groups) if is_lower_bound else {}
+    has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
+    day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
     for (prefix, location), (group_size, hits) in groups.items():
         weight = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
         vote_count = votes_by_place[location]
@@ -73,8 +74,6 @@ def count_votes(
 def _weigh_days(networks: Iterable[tuple[str, VantageLocation]]) -> dict[int, float]:
     """Return by AS the weight of a vote, where its names are of several days."""
     lines = {(location.asn, prefix) for prefix, location in networks}
-    if len({read_day(prefix) for _, prefix in lines if prefix}) <= 1:
-        return {}
     counts = Counter((asn, read_day(prefix)) for asn, prefix in lines if prefix)
     totals = Counter[int]()
     most = Counter[int]()
