@@ -13,6 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
+from cryptography import x509
+from cryptography.hazmat.primitives.serialization import Encoding
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import (
@@ -33,6 +35,7 @@ from heliograph.observation import (
     Udp,
 )
 from heliograph.plan import ServiceFunction
+from heliograph_agent.net.tls.certificates import describe_certificate
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
     AgentRole,
@@ -44,6 +47,7 @@ from heliograph_collector.model.records import (
 )
 
 CATALOGUE = Path(__file__).parents[1] / "scenarios"
+CHAINS = Path(__file__).parents[1] / "honest" / "chains"
 HOST = "www.target.example"
 NOON_US = 1_700_000_000_000_000
 MINUTE_US = 60_000_000
@@ -83,6 +87,8 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
     here = measurement(entry.get("here", []), experiment=experiment)
     here = replace(here, target=entry.get("target", here.target))
     here = replace(here, started_us=int(entry.get("at_s", here.started_us / 1e6) * 1e6))
+    if "chain" in entry:
+        here = with_chain(here, load_chain(entry["chain"]))
     here = replace(here, not_measured=entry.get("not_measured", ""), link=_link(entry, "link"))
     verdict = entry["verdict"]
     return Scenario(
@@ -91,6 +97,22 @@ def scenario(entry: Mapping[str, Any]) -> Scenario:
         control=_control(entry, experiment),
         verdicts={"": verdict} if {"rule", "state"} & set(verdict) else verdict,
     )
+
+
+def load_chain(name: str) -> tuple[bytes, ...]:
+    """A chain of real certificates, leaf first."""
+    loaded = x509.load_pem_x509_certificates((CHAINS / name).read_bytes())
+    return tuple(certificate.public_bytes(Encoding.DER) for certificate in loaded)
+
+
+def with_chain(of: Measurement, chain: tuple[bytes, ...]) -> Measurement:
+    """What an agent tells of handshakes that showed a chain which it refused."""
+    facts = tuple(map(describe_certificate, chain))
+    steps = tuple(
+        replace(step, tls=replace(step.tls, chain=facts)) if step.tls and step.failure else step
+        for step in of.observations
+    )
+    return replace(of, observations=steps, certificates=chain)
 
 
 def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:

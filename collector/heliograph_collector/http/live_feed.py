@@ -45,6 +45,7 @@ from heliograph_collector.model.records import (
     Vote,
 )
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
+from heliograph_collector.store.certificates import add_certificates
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.store import DirectoryInUseError, Store, StoreError
 
@@ -250,7 +251,12 @@ class LiveFeed(Feed):
         return await self._open_store().measurements(filters, cursor, limit)
 
     async def measurement(self, id_: str) -> JudgedMeasurement | None:
-        return await self._open_store().measurement(id_)
+        store = self._open_store()
+        judged = await store.measurement(id_)
+        if judged is None:
+            return None
+        (record,) = await add_certificates(store, judged[:1])
+        return record, judged[1]
 
     async def accept_envelope(
         self, envelope: bytes, forwarded_for: str, *, is_elsewhere: bool

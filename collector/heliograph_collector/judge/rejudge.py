@@ -21,6 +21,7 @@ from heliograph_collector.model.records import (
     Verdict,
     VerdictState,
 )
+from heliograph_collector.store.certificates import add_certificates
 from heliograph_collector.store.store import Store
 
 MAX_FIRSTS = 2_000  # kinds of changes with an example; assumed
@@ -170,8 +171,9 @@ async def _iter_nearby(store: Store, hour: RejudgeScope, reach_us: int) -> Async
     bounds = (hour.since_us - reach_us, hour.until_us + reach_us)
     after: tuple[int, str] | None = None
     while page := await store.list_judgements(*bounds, service=hour.service, after=after):
-        for judgement in await store.add_certificates(page):
-            yield judgement
+        records = await add_certificates(store, [judgement.measurement for judgement in page])
+        for judgement, record in zip(page, records, strict=True):
+            yield replace(judgement, measurement=record)
         after = (page[-1].measurement.started_us, page[-1].measurement.id)
 
 

@@ -10,10 +10,11 @@ import hashlib
 from collections import Counter, OrderedDict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from heliograph.failure import Failure
 from heliograph.units import DAY_US
-from heliograph_collector.model.records import AgentRole, Judgement, ReceivedMeasurement
+from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.queries import Query
 from heliograph_collector.store.retention import Partition, name_partition
@@ -101,21 +102,32 @@ def query_certificates(digests: Sequence[str]) -> Query:
     return Query(sql, {"digests": list(digests)}, ("der",))
 
 
-def list_refused_digests(judgements: Iterable[Judgement]) -> list[str]:
-    """List the digests of all certificates in chains that did not verify."""
-    digests = (d for j in judgements for d in _list_digests(j.measurement))
-    return list(dict.fromkeys(digests))
+class CertificateReader(Protocol):
+    """Store that has certificates by their digests."""
+
+    async def read_certificates(self, digests: Sequence[str]) -> dict[str, bytes]: ...
 
 
-def add_certificates(judgement: Judgement, by_digest: Mapping[str, bytes]) -> Judgement:
-    """Return a judgement whose measurement has the bytes of its certificates again."""
-    record = judgement.measurement
+async def add_certificates(
+    store: CertificateReader, records: Sequence[ReceivedMeasurement]
+) -> list[ReceivedMeasurement]:
+    """Return the records with the stored certificates of chains that did not verify.
+
+    Raises StoreError.
+    """
+    digests = dict.fromkeys(digest for record in records for digest in _list_digests(record))
+    by_digest = await store.read_certificates(list(digests))
+    return [_add_certificates(record, by_digest) for record in records]
+
+
+def _add_certificates(
+    record: ReceivedMeasurement, by_digest: Mapping[str, bytes]
+) -> ReceivedMeasurement:
     digests = dict.fromkeys(_list_digests(record))
     certificates = tuple(by_digest[d] for d in digests if d in by_digest)
     if not certificates:
-        return judgement
-    measurement = replace(record.measurement, certificates=certificates)
-    return replace(judgement, measurement=replace(record, measurement=measurement))
+        return record
+    return replace(record, measurement=replace(record.measurement, certificates=certificates))
 
 
 def _list_digests(record: ReceivedMeasurement) -> Iterator[str]:

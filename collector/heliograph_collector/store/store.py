@@ -31,13 +31,8 @@ from heliograph_collector.model.records import (
     Vote,
     WorldTally,
 )
-from heliograph_collector.store import (
-    aggregation,
-    certificates,
-    migrations,
-    queries,
-    vote_queries,
-)
+from heliograph_collector.store import aggregation, migrations, queries, vote_queries
+from heliograph_collector.store.certificates import query_certificates
 from heliograph_collector.store.clickhouse import (
     READERS,
     ClickHouse,
@@ -65,11 +60,8 @@ MAX_PAGE_SIZE = 500
 READ_TIMEOUT_S = 60.0
 WRITE_TIMEOUT_S = 300.0
 BACKUP_TIMEOUT_S = 6 * 3_600.0
-TABLES = (
-    *sorted(PARTITION_BY_TABLE.keys() - {"days"}),
-    "cells",
-    "blocks",
-)  # `days` is computed from verdicts
+# `days` is computed from verdicts
+TABLES = (*sorted(PARTITION_BY_TABLE.keys() - {"days"}), "cells", "blocks")
 
 _T = TypeVar("_T")
 _Args = TypeVarTuple("_Args")
@@ -257,12 +249,7 @@ class Store:
 
     async def measurement(self, id: str) -> JudgedMeasurement | None:  # noqa: A002 the column's name
         judged = await self.judged(await self._read_records(queries.query_measurement(id)))
-        if not judged:
-            return None
-        record, verdicts = judged[0]
-        judgement = Judgement(measurement=record, verdicts=verdicts, number=0)
-        (whole,) = await self.add_certificates([judgement])
-        return whole.measurement, whole.verdicts
+        return judged[0] if judged else None
 
     async def list_judgements(
         self,
@@ -285,14 +272,9 @@ class Store:
             for record, verdicts in queries.pair_verdicts(records, verdict_rows)
         ]
 
-    async def add_certificates(self, judgements: Sequence[Judgement]) -> list[Judgement]:
-        """Return the judgements with the stored certificates of their chains. Raises StoreError."""
-        digests = certificates.list_refused_digests(judgements)
-        rows: list[tuple[str, bytes]] = []
-        if digests:
-            rows = await self._read_rows(certificates.query_certificates(digests))
-        by_digest = dict(rows)
-        return [certificates.add_certificates(j, by_digest) for j in judgements]
+    async def read_certificates(self, digests: Sequence[str]) -> dict[str, bytes]:
+        """Return the stored certificates of these SHA-256. Raises StoreError."""
+        return dict(await self._read_rows(query_certificates(digests))) if digests else {}
 
     async def judged(self, records: Sequence[ReceivedMeasurement]) -> tuple[JudgedMeasurement, ...]:
         """Pair measurements with their last verdicts. Raises StoreError."""

@@ -13,7 +13,6 @@ from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from heliograph.observation import Tls
 from heliograph_agent.net.tls.certificates import describe_certificate
 from heliograph_collector.aggregate.cell_updater import CellRefresher
 from heliograph_collector.control import STALE_US, ControlContext
@@ -23,7 +22,6 @@ from heliograph_collector.judge.chain_signatures import find_signed_kind, proves
 from heliograph_collector.judge.public_roots import ChainKind, find_chain_kind
 from heliograph_collector.judge.rejudge import RejudgeScope, rejudge
 from heliograph_collector.model.control_look import VantageProfile
-from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
     AgentRole,
     Block,
@@ -33,18 +31,11 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.store import certificates
 from heliograph_collector.store.store import Store
-from support.honest.case import HONEST
-from support.scenario import Scenario, scenario
+from support.scenario import Scenario, load_chain, scenario, with_chain
 
 NAME = "web.telegram.org"
 KEY = ec.derive_private_key(0x1234567, ec.SECP256R1())  # nothing is secret here
 MINUTE_US = 60_000_000
-
-
-def load_public_chain() -> tuple[bytes, ...]:
-    content = (HONEST / "chains" / "web-telegram-org.pem").read_bytes()
-    loaded = x509.load_pem_x509_certificates(content)
-    return tuple(c.public_bytes(serialization.Encoding.DER) for c in loaded)
 
 
 def forge(issuer: x509.Name, subject: str = NAME) -> bytes:
@@ -63,7 +54,7 @@ def forge(issuer: x509.Name, subject: str = NAME) -> bytes:
     return builder.sign(KEY, hashes.SHA256()).public_bytes(serialization.Encoding.DER)
 
 
-PUBLIC = load_public_chain()
+PUBLIC = load_chain("web-telegram-org.pem")
 INTERMEDIATE = x509.load_der_x509_certificate(PUBLIC[1])
 HOUSE = x509.Name.from_rfc4514_string("CN=Router of the Smith family")
 BY_HOUSE = (forge(HOUSE),)
@@ -107,17 +98,8 @@ def make_intercepted(chain: tuple[bytes, ...], failure: str) -> Scenario:
         "profile": {"shared_issuers": frozenset({issuer})},
     }
     facts = scenario(entry)
-    return replace(facts, taken=add_chain(facts.taken, chain))
-
-
-def add_chain(record: ReceivedMeasurement, chain: tuple[bytes, ...]) -> ReceivedMeasurement:
-    tls = Tls(server_name=NAME, chain=tuple(map(describe_certificate, chain)))
-    steps = tuple(
-        replace(step, tls=tls) if step.tls is not None else step
-        for step in record.measurement.observations
-    )
-    measurement = replace(record.measurement, observations=steps, certificates=chain)
-    return replace(record, measurement=measurement)
+    measurement = with_chain(facts.taken.measurement, chain)
+    return replace(facts, taken=replace(facts.taken, measurement=measurement))
 
 
 @pytest.mark.parametrize(
@@ -174,12 +156,11 @@ async def keep(store: Store, *records: ReceivedMeasurement) -> None:
 
 
 async def read_certificates(store: Store, record: ReceivedMeasurement) -> tuple[bytes, ...]:
-    at_us = record.started_us
-    page = await store.list_judgements(at_us, at_us + 1)
-    (judgement,) = [j for j in page if j.measurement.id == record.id]
-    assert judgement.measurement.measurement.certificates == ()
-    ((found),) = await store.add_certificates([judgement])
-    return found.measurement.measurement.certificates
+    stored = await store.measurement(record.id)
+    assert stored is not None
+    assert stored[0].measurement.certificates == ()
+    (found,) = await certificates.add_certificates(store, stored[:1])
+    return found.measurement.certificates
 
 
 def count_stored(store: Store) -> int:
@@ -194,11 +175,8 @@ async def test_each_certificate_is_stored_once_and_apart(store: Store) -> None:
     await keep(store, first, second)  # a block that is repeated
     assert count_stored(store) == len(PUBLIC)
     assert await read_certificates(store, second) == PUBLIC
-    page = await store.measurements(MeasurementFilter())
-    assert {r.measurement.certificates for r, _ in page.items} == {()}, "lists have none"
-    found = await store.measurement(first.id)
-    assert found is not None
-    (row,) = build_document(*found).test_keys.tls_handshakes
+    (record,) = await certificates.add_certificates(store, [first])
+    (row,) = build_document(record, ()).test_keys.tls_handshakes
     kept = row.peer_certificates
     assert kept, "the operator's view of one measurement has them"
     assert [base64.b64decode(c.data) for c in kept] == [*PUBLIC]
