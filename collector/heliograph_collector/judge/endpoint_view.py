@@ -1,7 +1,7 @@
 """Observations of one endpoint, ordered as lookups and connection attempts."""
 
 import ipaddress
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import urlsplit
@@ -141,12 +141,14 @@ class EndpointView:
     @lazy
     def name(self) -> str:
         """Return the requested host, "" when the observations do not contain it."""
-        names = [s.observation.dns.name for s in self.lookups if s.observation.dns]
+        return next((name.rstrip(".").lower() for name in self._iter_names() if name), "")
+
+    def _iter_names(self) -> Iterator[str]:
+        yield from (s.observation.dns.name for s in self.lookups if s.observation.dns)
         for step in (s for a in self.attempts for s in a.steps):
-            names.append(step.observation.tls.server_name if step.observation.tls else "")
-            names.append(parse_host(step.observation.http.url) if step.observation.http else "")
-        names.append(parse_host(self.url))  # the redirect of the previous page named it
-        return next((name.rstrip(".").lower() for name in names if name), "")
+            yield step.observation.tls.server_name if step.observation.tls else ""
+            yield parse_host(step.observation.http.url) if step.observation.http else ""
+        yield parse_host(self.url)  # the redirect of the previous page named it
 
     @lazy
     def counted_lookups(self) -> tuple[ObservedStep, ...]:
@@ -226,12 +228,20 @@ class EndpointView:
 
     def find_steps(self, operation: Operation) -> tuple[ObservedStep, ...]:
         """Find the steps of one operation in the own attempts."""
+        if operation not in self._operations:
+            return ()
         steps = (a.get_step(operation) for a in self.own_attempts)
         return tuple(s for s in steps if s is not None)
 
-    @property
+    @lazy
+    def _operations(self) -> frozenset[Operation]:
+        return frozenset(s.operation for a in self.attempts for s in a.steps)
+
+    @lazy
     def page(self) -> tuple[ObservedStep, Http] | None:
         """Return the HTTP answer, with facts of its body when the body was read."""
+        if self._operations.isdisjoint((Operation.READ_BODY, Operation.HTTP_ROUND_TRIP)):
+            return None
         for attempt in self.own_attempts:
             for operation in (Operation.READ_BODY, Operation.HTTP_ROUND_TRIP):
                 step = attempt.get_step(operation)
