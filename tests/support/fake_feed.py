@@ -28,7 +28,6 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import Seniority
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
-from heliograph_collector.store.vote_queries import STATES
 from support.hand_clock import HandClock
 
 _Row = TypeVar("_Row", Vote, SilenceCount)
@@ -192,8 +191,9 @@ def vote(
     access: str = "fixed",
     service: str = "telegram",
     how: tuple[str, str] = ("", ""),
+    functions: str = "",
 ) -> Vote:
-    counts = {s.value: int(s is state) for s in STATES}
+    """A partial vote names its blocked functions; it counts as reachable."""
     return Vote(
         country=country,
         region="",
@@ -206,7 +206,12 @@ def vote(
         layer=how[0],
         method=how[1],
         seniority=Seniority.ESTABLISHED,
-        **counts,
+        reachable=int(state is VerdictState.REACHABLE),
+        blocked=int(state is VerdictState.BLOCKED),
+        down=int(state is VerdictState.DOWN),
+        unknown=int(state is VerdictState.UNKNOWN),
+        partial=int(bool(functions)),
+        function=functions,
     )
 
 

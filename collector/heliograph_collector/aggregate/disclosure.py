@@ -42,13 +42,18 @@ from operator import attrgetter
 
 from heliograph.units import SECOND_US
 from heliograph_collector.aggregate.bands import band_floor, floor_tenths
-from heliograph_collector.aggregate.rollup import (
+from heliograph_collector.aggregate.cell_state import (
     CELL_THRESHOLDS,
+    TROUBLES,
+    decide_state,
+    is_partial,
+    list_functions,
+    most_common_cause,
+)
+from heliograph_collector.aggregate.rollup import (
     SilentCount,
     build_cell,
     cell_key,
-    decide_state,
-    most_common_cause,
     sum_layers,
 )
 from heliograph_collector.model.records import Cell, VerdictState
@@ -237,9 +242,14 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
         networks.update(_estimate_networks(cell))
     state = decide_state(networks)
     causes = [(c.layer, c.method) for c in cells if c.state is state for _ in range(c.vantages)]
-    has_cause = state in (VerdictState.BLOCKED, VerdictState.DOWN)
-    layer, method = most_common_cause(Counter(causes)) if has_cause else ("", "")
+    layer, method = most_common_cause(Counter(causes)) if state in TROUBLES else ("", "")
     total = networks.total()
+    agreeing: float = networks[state]
+    functions = _merge_functions(cells, networks) if state is VerdictState.REACHABLE else []
+    if functions:
+        agreeing = _count_partial(cells)
+        state = VerdictState.PARTIAL
+        method = ",".join(functions)
     return replace(
         first,
         **{s.value: sum(getattr(c, s.value) for c in cells) for s in _STATES},
@@ -247,12 +257,32 @@ def _sum_cells(cells: Sequence[Cell]) -> Cell:
         silent=sum(c.silent for c in cells),
         established=sum(c.counted for c in cells),
         state=state,
-        confidence=0.0 if state is VerdictState.UNKNOWN else networks[state] / (total + 1),
+        confidence=0.0 if state is VerdictState.UNKNOWN else agreeing / (total + 1),
         layer=layer,
         method=method,
         prefixes=sum(c.prefixes for c in cells),
         layers=sum_layers(pair for c in cells for pair in c.layers),
     )
+
+
+def _count_partial(cells: Sequence[Cell]) -> float:
+    """Count the networks of partial cells that find functions blocked, as confidence tells."""
+    partial_cells = (c for c in cells if c.state is VerdictState.PARTIAL)
+    return sum(min(c.confidence * (c.prefixes + 1), c.prefixes) for c in partial_cells)
+
+
+def _merge_functions(cells: Sequence[Cell], networks: Counter[VerdictState]) -> list[str]:
+    """List the blocked functions of merged cells; none where too few networks are partial.
+
+    A function is named like a method: by what more than half of those concerned found.
+    """
+    if not is_partial(_count_partial(cells), networks):
+        return []
+    vantages: Counter[str] = Counter()
+    for cell in cells:
+        vantages.update(dict.fromkeys(list_functions(cell), cell.vantages))
+    half = sum(c.vantages for c in cells if c.state is VerdictState.PARTIAL) / 2
+    return sorted(function for function, n in vantages.items() if n > half)
 
 
 def _estimate_networks(cell: Cell) -> dict[VerdictState, float]:
@@ -262,13 +292,14 @@ def _estimate_networks(cell: Cell) -> dict[VerdictState, float]:
     """
     agreeing = min(cell.confidence * (cell.prefixes + 1), cell.prefixes)
     counts = {s: getattr(cell, s.value) for s in _STATES}
-    if cell.state is VerdictState.UNKNOWN:
+    # Of the networks that reach a partial service, some find all of it working.
+    if cell.state in (VerdictState.UNKNOWN, VerdictState.PARTIAL):
         agreeing = 0.0
     else:
         counts[cell.state] = 0
     total = sum(counts.values())
     left = cell.prefixes - agreeing
     shares = {s: left * count / total if total else 0.0 for s, count in counts.items()}
-    if cell.state is not VerdictState.UNKNOWN:
+    if agreeing:
         shares[cell.state] = agreeing
     return shares

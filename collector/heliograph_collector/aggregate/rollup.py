@@ -13,26 +13,19 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from heliograph_collector.aggregate.cell_state import (
+    TROUBLES,
+    CellVerdict,
+    StateCounts,
+    judge_cell,
+    most_common_cause,
+)
 from heliograph_collector.aggregate.wider_scopes import widen_silences
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import Cell, Count, SilenceCount, VerdictState, Vote
 from heliograph_collector.model.seniority import Seniority
+from heliograph_collector.store.partial_votes import PartialVote, count_partial, split_functions
 from heliograph_collector.store.vote_queries import decide_majority
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class CellThresholds:
-    """The shares and counts that decide the state of a cell."""
-
-    blocked: float = 0.66  # all assumed; shares of the networks whose vote is not unknown
-    down: float = 0.66
-    reachable: float = 0.66
-    vantages: int = 2  # with fewer vantages the confidence is capped …
-    low: float = 0.5  # … at this value
-    most: float = 0.99
-
-
-CELL_THRESHOLDS = CellThresholds()
 
 
 class CellKey(NamedTuple):
@@ -66,7 +59,7 @@ class SilentCount(NamedTuple):
 
 
 NOBODY_SILENT = SilentCount()
-StateCounts = Counter[VerdictState]
+NO_VERDICT = CellVerdict(VerdictState.UNKNOWN, 0.0, "", "")
 
 
 @dataclass(slots=True)
@@ -75,6 +68,7 @@ class _Voter:
 
     counts: StateCounts
     causes: Counter[tuple[str, str]]
+    functions: Counter[str]  # that partial verdicts name; as many as those verdicts
     last_seen: tuple[int, str] = (0, "")
     is_established: bool = False
 
@@ -87,6 +81,15 @@ class _Voter:
         self.counts[VerdictState.UNKNOWN] += vote.unknown
         if vote.blocked + vote.down:
             self.causes[vote.layer, vote.method] += vote.blocked + vote.down
+        if vote.partial:
+            self.functions[vote.function] += vote.partial
+
+    def list_blocked_functions(self) -> tuple[str, ...]:
+        """List the functions that most of the verdicts find blocked, in their commonest form."""
+        if 2 * self.functions.total() <= self.counts[VerdictState.REACHABLE]:
+            return ()
+        commonest = min(self.functions, key=lambda names: (-self.functions[names], names))
+        return split_functions(commonest)
 
     @property
     def cause(self) -> tuple[str, str]:
@@ -178,41 +181,6 @@ def changed_cells(stored: Iterable[Cell], cells: Iterable[Cell]) -> list[Cell]:
     return [c for cell_bin, c in cells_by_bin.items() if stored_by_bin.get(cell_bin) != c] + emptied
 
 
-def decide_state(counts: StateCounts) -> VerdictState:
-    """Return the state whose share of the known votes is large enough."""
-    known_count = counts.total() - counts[VerdictState.UNKNOWN]
-    needed_shares = {
-        VerdictState.BLOCKED: CELL_THRESHOLDS.blocked,
-        VerdictState.DOWN: CELL_THRESHOLDS.down,
-        VerdictState.REACHABLE: CELL_THRESHOLDS.reachable,
-    }
-    reached_states = (
-        s for s, share in needed_shares.items() if known_count and counts[s] / known_count >= share
-    )
-    return next(reached_states, VerdictState.UNKNOWN)
-
-
-def compute_confidence(
-    state: VerdictState, counts: StateCounts, established: StateCounts, vantages: int
-) -> float:
-    """Return agreeing networks over all votes plus one; 0 if the state is unknown.
-
-    An agreeing vantage never lowers it: (a + 1) / (n + 2) is at least a / (n + 1). Young vantages
-    raise it to `low` at most, however many they are.
-
-    Args:
-        counts: Votes of networks.
-        established: Those of established vantages alone.
-        vantages: The number of established vantages.
-    """
-    if state is VerdictState.UNKNOWN:
-        return 0.0
-    agreement = min(CELL_THRESHOLDS.low, counts[state] / (counts.total() + 1))
-    if vantages >= CELL_THRESHOLDS.vantages:
-        agreement = max(agreement, established[state] / (established.total() + 1))
-    return round(min(CELL_THRESHOLDS.most, agreement), 3)
-
-
 def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int) -> list[Count]:
     """Count the votes of each cell in each bin of [since, until)."""
     bin_us = bin_s * 1_000_000
@@ -221,7 +189,7 @@ def count_votes(votes: Iterable[Vote], since_us: int, until_us: int, bin_s: int)
         if since_us <= vote.start_us < until_us:
             key = CellKey(vote.country, vote.region, vote.asn, vote.access, vote.service)
             voters = voters_by_cell[key, vote.start_us // bin_us * bin_us]
-            voters.setdefault(vote.pseudonym, _Voter(Counter(), Counter())).add(vote)
+            voters.setdefault(vote.pseudonym, _Voter(Counter(), Counter(), Counter())).add(vote)
     regions = _list_prefix_regions(voters_by_cell)
     return [
         _count_voters(key, start_us, list(v.values()), regions)
@@ -272,8 +240,10 @@ def _count_voters(
             regions.get((key._replace(region=""), start_us, prefix)) == key.region
             for prefix in {v.last_seen[1] for v in seniors}
         ),
-        causes=Counter(
-            (s, *cause) for s, cause in causes if s in (VerdictState.BLOCKED, VerdictState.DOWN)
+        causes=Counter((s, *cause) for s, cause in causes if s in TROUBLES)
+        + count_partial(
+            PartialVote(v.last_seen[1], vote, v.is_established, v.list_blocked_functions())
+            for v, vote in zip(voters, votes, strict=True)
         ),
     )
 
@@ -337,15 +307,8 @@ def build_cell(
 ) -> Cell:
     """Build a cell from the votes in it; None for no votes."""
     vantages = Counter({} if count is None else count.vantages)
-    networks = Counter({} if count is None else count.networks)
-    seniors = Counter({} if count is None else count.established_vantages)
-    senior_networks = Counter({} if count is None else count.established_networks)
+    verdict = NO_VERDICT if count is None else judge_cell(count)
     causes = {} if count is None else count.causes
-    state = decide_state(networks)
-    state_causes = Counter(
-        {(layer, method): n for (s, layer, method), n in causes.items() if s is state}
-    )
-    layer, method = most_common_cause(state_causes)
     return Cell(
         **key._asdict(),
         start_us=start_us,
@@ -356,14 +319,14 @@ def build_cell(
         down=vantages[VerdictState.DOWN],
         unknown=vantages[VerdictState.UNKNOWN],
         silent=silent.vantages,
-        state=state,
-        confidence=compute_confidence(state, networks, senior_networks, seniors.total()),
-        layer=layer,
-        method=method,
-        prefixes=networks.total(),
+        state=verdict.state,
+        confidence=verdict.confidence,
+        layer=verdict.layer,
+        method=verdict.method,
+        prefixes=0 if count is None else sum(count.networks.values()),
         established=0 if count is None else count.persons,
         silent_established=silent.established,
-        layers=sum_layers((layer, n) for (_, layer, _), n in causes.items()),
+        layers=sum_layers((layer, n) for (s, layer, _), n in causes.items() if s in TROUBLES),
     )
 
 
@@ -380,10 +343,6 @@ def _network_votes(voters: Sequence[_Voter], vantage_votes: Sequence[VerdictStat
     for voter, vote in zip(voters, vantage_votes, strict=True):
         votes_by_network[voter.last_seen[1]][vote] += 1
     return Counter(decide_majority(network_votes) for network_votes in votes_by_network.values())
-
-
-def most_common_cause(causes: Counter[tuple[str, str]]) -> tuple[str, str]:
-    return max(sorted(causes), key=causes.__getitem__, default=("", ""))
 
 
 def empty_cell(cell: Cell) -> Cell:

@@ -13,7 +13,7 @@ from aiohttp import web
 
 from heliograph import __version__
 from heliograph.units import MINUTE_US
-from heliograph_collector.aggregate import rollup
+from heliograph_collector.aggregate import cell_state
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
@@ -164,7 +164,7 @@ def describe_method() -> Method:
             "stale_min": STALE_US // MINUTE_US,
             "at_stale": STALE_FACTOR,
         },
-        cells=asdict(rollup.CELL_THRESHOLDS),
+        cells=asdict(cell_state.CELL_THRESHOLDS),
         detect=asdict(THRESHOLDS),
     )
 

@@ -3,7 +3,7 @@
 The texts are in http/catalogues. The default language is English, as in the API.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import cache
 from importlib.resources import files
 
@@ -107,3 +107,10 @@ def describe_confidence(confidence: float, lang: str = DEFAULT) -> str:
     if confidence >= 0.85:
         return translate(lang, "sure.high")
     return translate(lang, "sure.medium") if confidence > 0.5 else translate(lang, "sure.low")
+
+
+def describe_functions(functions: Iterable[str], lang: str = DEFAULT) -> str:
+    """Describe what works and what is blocked of a partial service; "" for no function."""
+    comma = translate(lang, "list.comma")
+    blocked = comma.join(label_code("hint", f"blocked_{name}", lang) for name in functions)
+    return translate(lang, "now.partial", blocked=blocked) if blocked else ""

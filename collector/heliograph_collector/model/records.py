@@ -246,6 +246,8 @@ class Vote:
     unknown: int
     layer: str = ""  # the commonest among the blocked verdicts
     method: str = ""
+    partial: int = 0  # of `reachable`
+    function: str = ""  # blocked functions, separated by commas; the commonest of the partial ones
     seniority: Seniority = Seniority.YOUNG
 
 

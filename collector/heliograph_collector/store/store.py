@@ -31,7 +31,7 @@ from heliograph_collector.model.records import (
     Vote,
     WorldTally,
 )
-from heliograph_collector.store import aggregation, migrations, queries, vote_queries
+from heliograph_collector.store import aggregation, migrations, partial_votes, queries, vote_queries
 from heliograph_collector.store.certificates import query_certificates
 from heliograph_collector.store.clickhouse import (
     READERS,
@@ -170,7 +170,10 @@ class Store:
         """
         clause = queries.filter_place(**filters).add_time_range("started", since_us, until_us)
         query = vote_queries.query_counts(clause, bin_s, wider)
-        return await self._run_query(query, vote_queries.parse_count)
+        counts = await self._run_query(query, vote_queries.parse_count)
+        query = partial_votes.query_partial_votes(clause, bin_s, wider)
+        votes = await self._run_query(query, partial_votes.parse_partial_vote)
+        return partial_votes.add_partial_causes(counts, votes)
 
     async def silences(
         self, since_us: int, until_us: int, bin_s: int, **filters: Unpack[PlaceFilter]

@@ -5,7 +5,8 @@ state that more of them report than any other. A tie, or a lead of unknown, is u
 states the rule once for both ways of counting: `decide_majority` for rows in memory
 (`aggregate/rollup.py`), and `_MAJORITY_SQL` for the engine, which need not send the rows. Both are
 made of `STATES`, and a property test compares them. A partial verdict counts as reachable here,
-because messaging works; the detectors read the verdicts themselves.
+because messaging works, and its blocked functions are counted beside (`partial_votes.py`);
+the detectors read the verdicts themselves.
 """
 
 from collections import Counter
@@ -129,16 +130,19 @@ def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:
     return build_record(StoredVote, values)
 
 
-_CELL_COLUMNS = "country, region, asn, access, service, start"
+# The commonest form of the blocked functions in a vantage's partial verdicts; "" for none.
+FUNCTION_SQL = "arraySort((f, n) -> (-toInt64(n), f), mapKeys(fns), mapValues(fns))[1]"
+CELL_COLUMNS = "country, region, asn, access, service, start"
 _CELL_FIELDS = ("country", "region", "asn", "access", "service", "start_us")
 
 
 def query_votes(clause: WhereClause, bin_s: int) -> Query:
     """Select a row per cell, bin and vantage, from volunteers' whole-target verdicts."""
     sql = f"""
-SELECT {_CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
-  tupleElement(how, 2) AS by_method, if(old, 'established', 'young') AS age
-FROM ({_build_vantage_sql(clause)}) ORDER BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
+SELECT {CELL_COLUMNS}, nym, net, r, b, d, u, tupleElement(how, 1) AS by_layer,
+  tupleElement(how, 2) AS by_method, arraySum(mapValues(fns)) AS p, {FUNCTION_SQL} AS fn,
+  if(old, 'established', 'young') AS age
+FROM ({build_vantage_sql(clause)}) ORDER BY {CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
@@ -151,14 +155,14 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     names for several days, only those of the day that has most in the network count.
     """
     sql = f"""
-SELECT {_CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
+SELECT {CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
   sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")},
   countIf(is_home AND line_day = best), sumMap(whys)
 FROM (
   SELECT *, argMax(line_day, (proven, line_day))
     OVER (PARTITION BY country, asn, access, service, start) AS best
 FROM (
-  SELECT {_CELL_COLUMNS}, net, max(day) AS line_day, {_count_voters("")}, {_MAJORITY_SQL} AS said,
+  SELECT {CELL_COLUMNS}, net, max(day) AS line_day, {_count_voters("")}, {_MAJORITY_SQL} AS said,
     {_count_voters("1", " AND old")}, if(countIf(old) = 0, '', {_build_majority_sql("1")}) AS said1,
     said1 != '' AND region = minIf(region, said1 != '')
       OVER (PARTITION BY country, asn, access, service, start, net) AS is_home,
@@ -166,9 +170,9 @@ FROM (
       OVER (PARTITION BY country, asn, access, service, start, line_day) AS proven,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
       own IN ('blocked', 'down')) AS whys
-  FROM ({_build_vantage_sql(clause, merged_fields)})
-  GROUP BY {_CELL_COLUMNS}, net
-)) GROUP BY {_CELL_COLUMNS} ORDER BY {_CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
+  FROM ({build_vantage_sql(clause, merged_fields)})
+  GROUP BY {CELL_COLUMNS}, net
+)) GROUP BY {CELL_COLUMNS} ORDER BY {CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"bin": bin_s * SECOND_US})
 
 
@@ -180,7 +184,7 @@ def _count_voters(suffix: str, condition: str = "") -> str:
     return ", ".join(f"countIf(own = '{s.value}'{condition}) AS {s[0]}{suffix}" for s in STATES)
 
 
-def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
+def build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ()) -> str:
     """Select each vantage that is heard, with its vote, last network and main cause.
 
     A young vantage has no vote in a cell where an established one reports another state. Cells
@@ -190,8 +194,8 @@ def _build_vantage_sql(clause: WhereClause, merged_fields: Collection[str] = ())
     """
     clause.add_volunteer_verdicts()
     heard_sql = f"""
-SELECT {_CELL_COLUMNS}, nym, net, day, last, old, r, b, d, u, how, {_MAJORITY_SQL} AS own,
-  groupUniqArrayIf(own, old AND own != 'unknown') OVER (PARTITION BY {_CELL_COLUMNS}) AS seniors
+SELECT {CELL_COLUMNS}, nym, net, day, last, old, r, b, d, u, how, fns, {_MAJORITY_SQL} AS own,
+  groupUniqArrayIf(own, old AND own != 'unknown') OVER (PARTITION BY {CELL_COLUMNS}) AS seniors
 FROM ({_build_tally_sql(clause)}) QUALIFY old OR seniors = [] OR seniors = [own]"""  # noqa: S608 fixed text, values are parameters
     if not merged_fields:
         return heard_sql
@@ -204,31 +208,33 @@ FROM ({_build_tally_sql(clause)}) QUALIFY old OR seniors = [] OR seniors = [own]
 SELECT {aliases}, start, nym, argMax(net0, last0) AS net, argMax(day0, last0) AS day,
   max(old0) AS old, sum(r0) AS r,
   sum(b0) AS b, sum(d0) AS d, sum(u0) AS u, {_MAJORITY_SQL} AS own,
-  argMinIf(how0, (-toInt64(b0 + d0), how0), b0 + d0 > 0) AS how
+  argMinIf(how0, (-toInt64(b0 + d0), how0), b0 + d0 > 0) AS how, sumMap(fns0) AS fns
 FROM (
   SELECT {columns}, start, nym, net AS net0, day AS day0, last AS last0, old AS old0, r AS r0,
-    b AS b0, d AS d0, u AS u0, how AS how0
+    b AS b0, d AS d0, u AS u0, how AS how0, fns AS fns0
   FROM ({heard_sql})
-) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, no value
+) GROUP BY {CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, no value
 
 
 def _build_tally_sql(clause: WhereClause) -> str:
     """Count verdicts by cell and vantage."""
     return f"""
-SELECT {_CELL_COLUMNS}, nym, argMax(last_net, at) AS net, argMax(last_day, at) AS day,
+SELECT {CELL_COLUMNS}, nym, argMax(last_net, at) AS net, argMax(last_day, at) AS day,
   max(at) AS last, max(long) AS old,
   sum(rr) AS r, sum(bb) AS b, sum(dd) AS d, sum(uu) AS u,
-  argMinIf((layer, method), (-toInt64(bb + dd), layer, method), bb + dd > 0) AS how
+  argMinIf((layer, method), (-toInt64(bb + dd), layer, method), bb + dd > 0) AS how,
+  sumMap(ff) AS fns
 FROM (
   SELECT country, region, asn, access, service,
     intDiv(toUnixTimestamp64Micro(started), {{bin:Int64}}) * {{bin:Int64}} AS start, nym, layer,
     method, countIf(state IN ('reachable', 'partial')) AS rr, countIf(state = 'blocked') AS bb,
     countIf(state = 'down') AS dd, countIf(state = 'unknown') AS uu,
+    sumMapIf(map(function, toUInt64(1)), state = 'partial') AS ff,
     max(seniority = 'established') AS long, max((started, id)) AS at,
     argMax(prefix, (started, id)) AS last_net, argMax({LINE_DAY_SQL}, (started, id)) AS last_day
   FROM verdicts FINAL WHERE {clause.sql}
-  GROUP BY {_CELL_COLUMNS}, nym, layer, method
-) GROUP BY {_CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
+  GROUP BY {CELL_COLUMNS}, nym, layer, method
+) GROUP BY {CELL_COLUMNS}, nym"""  # noqa: S608 fixed text, values are parameters
 
 
 _WILDCARDS = {

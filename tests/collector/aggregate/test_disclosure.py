@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from heliograph_collector.aggregate.bands import floor_tenths
+from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.aggregate.rollup import CellKey, blank_cell, roll_up
 from heliograph_collector.http.anonymity import format_band
@@ -92,6 +93,34 @@ def test_confidence_is_that_of_the_bands() -> None:
     crowds = ((10, 0), (13, 0), (19, 9), (5, 0), (9, 1))
     released = [DISCLOSURE.release(cells(network(1, *crowd))) for crowd in crowds]
     assert [cell.confidence for (cell,) in released] == [0.9, 0.9, 0.0, 0.8, 0.8]
+
+
+def partly(asn: int, count: int, functions: str) -> list[Vote]:
+    return [
+        vote(f"{asn}-{n}", REACHABLE, NOON_US, asn=asn, functions=functions) for n in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "votes", "expected"),
+    [
+        ("one network", partly(1, 9, "web"), ("partial", ("web",))),
+        ("two networks, and what most name", [*partly(1, 9, "web"), *partly(2, 6, "calls,web")],
+         ("partial", ("web",))),
+        ("one of two networks", [*partly(1, 6, "web"), *network(2, 6)], ("reachable", ())),
+        ("a network of too few", [*partly(1, 4, "web"), *network(2, 9)], ("reachable", ())),
+        ("two networks of too few together", [*partly(1, 3, "web"), *partly(2, 3, "web")],
+         ("partial", ("web",))),
+    ],
+)  # fmt: skip
+def test_blocked_functions_are_public_like_a_method(
+    case: str, votes: list[Vote], expected: tuple[str, tuple[str, ...]]
+) -> None:
+    """Of k persons or more, and only what enough of them say."""
+    (cell,) = DISCLOSURE.release(cells(votes), ("asn", "access"))
+    assert (cell.state.value, list_functions(cell)) == expected, case
+    assert cell.confidence in {n / 10 for n in range(1, 10)}
+    assert not DISCLOSURE.release(cells(partly(1, 4, "web"))), "fewer than k are nowhere"
 
 
 @pytest.mark.parametrize(

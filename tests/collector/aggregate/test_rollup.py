@@ -4,14 +4,18 @@ from collections import Counter
 from dataclasses import replace
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from heliograph_collector.aggregate.cell_state import (
+    compute_confidence,
+    decide_state,
+    list_functions,
+)
 from heliograph_collector.aggregate.rollup import (
     changed_cells,
-    compute_confidence,
     count_votes,
-    decide_state,
     fill_bins,
     roll_up,
     roll_up_bins,
@@ -24,6 +28,7 @@ BIN_S = 300
 BIN_US = BIN_S * 1_000_000
 NOON_US = 1_700_000_100_000_000 // BIN_US * BIN_US
 R, B, D, U = VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN
+P = VerdictState.PARTIAL
 
 
 Counts = list[tuple[dict[VerdictState, int], VerdictState]]
@@ -87,6 +92,44 @@ def test_counts_decide_the_vote_of_a_vantage_and_the_state_of_a_cell() -> None:
         assert decide_majority(Counter(counts)) is expected, counts
     for counts, expected in CELL_STATES:
         assert decide_state(Counter(counts)) is expected, counts
+
+
+def partly(nym: str, functions: str = "web", **where: Any) -> Vote:
+    return vote(nym, times=3, partial=2, function=functions, **where)
+
+
+YOUNG = Seniority.YOUNG
+
+
+@pytest.mark.parametrize(
+    ("case", "votes", "state", "functions"),
+    [
+        ("all find the web version blocked", [partly("a"), partly("b")], P, ("web",)),
+        ("two of three", [partly("a"), partly("b"), vote("c")], P, ("web",)),
+        ("half", [partly("a"), vote("b")], R, ()),
+        ("one of two verdicts", [vote("a", times=2, partial=1, function="web")], R, ()),
+        ("what most name", [partly("a", "calls,web"), partly("b"), partly("c")], P, ("web",)),
+        ("no function that most name", [partly("a", "calls"), partly("b", "media")], R, ()),
+        ("messages are blocked for most", [vote("a", B), vote("b", B), partly("c")], B, ()),
+        ("many keys of one line", [*(partly(f"k{n}", prefix="p") for n in range(9)), vote("b"),
+                                   vote("c")], R, ()),
+        ("a crowd of the young", [*(partly(f"k{n}", seniority=YOUNG) for n in range(9)), vote("b"),
+                                  vote("c")], R, ()),
+        ("a line that its young keys disagree with", [
+            partly("a", prefix="p"), *(vote(f"k{n}", prefix="p", seniority=YOUNG) for n in range(9))
+        ], P, ("web",)),
+        ("nobody is established", [partly(n, seniority=YOUNG) for n in "ab"], P, ("web",)),
+    ],
+)  # fmt: skip
+def test_cell_is_partial_where_enough_lines_find_functions_blocked(
+    case: str, votes: list[Vote], state: VerdictState, functions: tuple[str, ...]
+) -> None:
+    (cell,) = roll(votes)
+    assert (cell.state, list_functions(cell)) == (state, functions), case
+    if state is P:
+        assert (cell.layer, cell.layers) == ("", ())
+        assert 0 < cell.confidence <= round(cell.prefixes / (cell.prefixes + 1), 3)
+        assert cell.reachable == cell.vantages, "messages flow, so they count as reaching it"
 
 
 def test_empty_bins_have_rows() -> None:

@@ -151,12 +151,14 @@ def test_silent_country_stays_on_the_screen() -> None:
             "state": state, "start": start,
         }  # fmt: skip
 
-    told = (("KZ", 9198, "reachable"), ("KZ", 29355, "unknown"), ("DE", 1, "down"))
+    told = (("KZ", 9198, "reachable"), ("KZ", 29355, "unknown"), ("DE", 1, "down"),
+            ("RU", 1, "partial"), ("RU", 2, "reachable"))  # fmt: skip
     for country, asn, state in told:
         seen.apply_cell(cell(country, asn, state, "x"))
     assert {row.country: row.services["signal"].sign_text for row in seen.build_rows()} == {
         "KZ": "✓ 1/2",  # half of it can tell nothing
         "DE": "▼ 1/1",
+        "RU": "◐ 1/2",
     }
     seen.apply_incident(open_incident("confirmed"))
     for asn in (9198, 29355):

@@ -14,6 +14,7 @@ from heliograph_collector.model.records import (
     Cell,
     JudgedMeasurement,
     ReceivedMeasurement,
+    Verdict,
     VerdictState,
     WorldTally,
 )
@@ -93,6 +94,46 @@ async def test_only_age_gives_a_vote_and_young_vantages_one_of_low_confidence(
     agreeing = [(t, (reachable(),)) for t, _ in crowd]
     here = await cell(Seniority.YOUNG, agreeing, 5)
     assert (here.vantages, here.confidence, here.established) == (53, 0.75, 3)
+
+
+async def test_engine_and_memory_agree_on_partial_cells(store: Store) -> None:
+    """Lines with and without established vantages, several functions, and verdicts that mix."""
+    partial = replace(reachable(), state=VerdictState.PARTIAL, function="web")
+    both = replace(partial, function="calls,web")
+    young = Seniority.YOUNG
+    rows: list[list[tuple[int, str, Verdict, Seniority | None]]] = [
+        [(1, "one", partial, None), (2, "two", both, None)],
+        [(1, "one", partial, None), (1, "one", reachable(), None), (2, "two", both, None)],
+        [(1, "one", partial, None), (2, "two", reachable(), None)],
+        [(1, "one", partial, None), *((n, "one", reachable(), young) for n in range(2, 7))],
+        [(1, "one", reachable(), None), *((n, str(n), partial, young) for n in range(2, 7))],
+        [(n, str(n), both, young) for n in range(3)],
+        [(1, "one", blocked(), None), (2, "two", blocked(), None), (3, "three", partial, None)],
+    ]
+    states = []
+    for number, judged in enumerate(rows):
+        at_us = T0 + number * HOUR
+        await keep(store, *(
+            (replace(taken(n, at_us=at_us + i, who=f"v{n}"), id=f"{number}-{i}".ljust(32, "0"),
+                     prefix=net, seniority=age or Seniority.ESTABLISHED), (verdict,))
+            for i, (n, net, verdict, age) in enumerate(judged)
+        ))  # fmt: skip
+        window = (at_us, at_us + 300 * US, 300)
+        cells = roll_up_bins(await store.counts(*window), [], *window)
+        assert roll_up(await store.votes(*window), [], *window) == cells, number
+        states.append((cells[0].state.value, cells[0].method))
+    assert states[:6] == [
+        ("partial", "web"), ("reachable", ""), ("reachable", ""), ("partial", "web"),
+        ("reachable", ""), ("partial", "calls,web"),
+    ]  # fmt: skip
+    assert states[6][0] == "blocked"
+    assert {cell.state for cell in await wide_cells(store, len(rows))} <= set(VerdictState)
+
+
+async def wide_cells(store: Store, hours: int) -> list[Cell]:
+    """The cells of all hours at once, with every place merged."""
+    window = (T0, T0 + hours * HOUR, hours * 3_600)
+    return roll_up_bins(await store.counts(*window), [], *window)
 
 
 def moved(record: ReceivedMeasurement, at_us: int) -> Measurement:

@@ -6,8 +6,9 @@ from dataclasses import dataclass, field
 from typing import TypedDict
 
 OPEN_STATES = ("confirmed", "suspected")
-STATE_ORDER = ("blocked", "down", "reachable", "unknown")  # worst first
-SIGN_BY_STATE = {"blocked": "✕", "down": "▼", "reachable": "✓", "unknown": "?"}
+STATE_ORDER = ("blocked", "down", "partial", "reachable", "unknown")  # worst first
+KNOWN_STATES = STATE_ORDER[:-1]
+SIGN_BY_STATE = {"blocked": "✕", "down": "▼", "partial": "◐", "reachable": "✓", "unknown": "?"}
 _GroupKey = tuple[str, int, str]
 
 
@@ -69,7 +70,7 @@ class NetworkCount:
     @property
     def is_complete(self) -> bool:
         """Return whether all networks have a result, because silence is no success."""
-        return sum(self.counts.get(state, 0) for state in STATE_ORDER[:3]) >= self.networks
+        return sum(self.counts.get(state, 0) for state in KNOWN_STATES) >= self.networks
 
     @property
     def worst_state(self) -> str:
@@ -83,7 +84,7 @@ class NetworkCount:
         "✓" means that all networks are reachable, "✓ 1/3" that two of three have no result, and "✕
         2/3" that two of three networks with a result are blocked.
         """
-        conclusive_count = sum(self.counts.get(state, 0) for state in STATE_ORDER[:3])
+        conclusive_count = sum(self.counts.get(state, 0) for state in KNOWN_STATES)
         worst_count = self.counts.get(self.worst_state, 0)
         sign = SIGN_BY_STATE[self.worst_state]
         if self.worst_state == "unknown" or (self.worst_state == "reachable" and self.is_complete):

@@ -25,7 +25,13 @@ POLL_S = 30.0  # assumed; between two polls without the stream …
 STREAMING_POLL_S = 120.0  # … and with it
 _RETRY_DELAYS_S = (2.0, 5.0, 10.0, 30.0)
 _COLUMN_WIDTH = 9
-_COLOURS = {"blocked": "bold red", "down": "yellow", "reachable": "green", "unknown": "dim"}
+_COLOURS = {
+    "blocked": "bold red",
+    "down": "yellow",
+    "partial": "red",
+    "reachable": "green",
+    "unknown": "dim",
+}
 
 
 class Top(App[None]):

@@ -78,7 +78,7 @@ COLUMNS = tuple(
         (
             "state",
             "string",
-            "reachable, blocked, down, unknown",
+            "reachable, partial, blocked, down, unknown",
             "what two thirds of the networks that know say; unknown where too few measured",
         ),
         (
@@ -93,7 +93,12 @@ COLUMNS = tuple(
             "dns, tcp, tls, quic, http, protocol",
             "where it is blocked or down, the commonest; else empty",
         ),
-        ("method", "string", "a word of the methodology", "how, the commonest; else empty"),
+        (
+            "method",
+            "string",
+            "a word of the methodology",
+            "how, the commonest; of a partial state the blocked functions, separated by commas",
+        ),
     )
 )
 

@@ -4,9 +4,11 @@ import asyncio
 from collections.abc import Iterator, Mapping
 
 from aiohttp import web
+from msgspec import UNSET
 from msgspec.structs import asdict
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http.anonymity import band_floor, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.backend import Feed
@@ -109,9 +111,10 @@ def _build_reading(reading: ServiceReading, k: int) -> ReadingDocument:
             unknown=format_band(cell.unknown, k),
         ),
         layer=cell.layer,
-        method=cell.method,
+        method="" if cell.state is VerdictState.PARTIAL else cell.method,
         start=write_time(cell.start_us),
         since=_build_bracket(reading.since),
+        functions=list_functions(cell) or UNSET,
     )
 
 
@@ -134,6 +137,7 @@ def build_row(cell: Cell, k: int) -> CellDocument:
         silent=band_floor(cell.silent, k),
         state=cell.state,
         confidence=cell.confidence,
+        functions=list_functions(cell) or UNSET,
     )
 
 

@@ -17,6 +17,7 @@ HEIGHT = 20
 ENGLISH = Locale()
 _TOP = {
     VerdictState.REACHABLE: 9,
+    VerdictState.PARTIAL: 5,
     VerdictState.UNKNOWN: 5,
     VerdictState.BLOCKED: 0,
     VerdictState.DOWN: 0,

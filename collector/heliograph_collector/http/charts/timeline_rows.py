@@ -19,7 +19,7 @@ HEIGHT = 24
 _LANE = 14
 _MAX_LANES = 6
 _MAX_SPOKEN = 8  # runs that a screen reader gets
-_TOP = {BinMark.REACHABLE: 12, BinMark.UNKNOWN: 6, BinMark.SILENT: 20}
+_TOP = {BinMark.REACHABLE: 12, BinMark.PARTIAL: 6, BinMark.UNKNOWN: 6, BinMark.SILENT: 20}
 _FILLS = {BinMark.UNKNOWN: "url(#hatch)"}
 
 Run = tuple[int, int, BinMark | None, float]  # first bin, bin after the last, mark, share

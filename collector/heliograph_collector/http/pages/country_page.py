@@ -6,6 +6,7 @@ from hashlib import sha256
 
 from markupsafe import Markup
 
+from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import sparkline, timeline_rows
@@ -204,7 +205,11 @@ def _build_service_rows(
         )
         for name, track in timeline.services.items()
     ]
-    return [replace(row, cause=unheard) if row.state == "reachable" else row for row in rows]
+    good_states = ("reachable", "partial")
+    return [
+        replace(row, cause=unheard or row.cause) if row.state in good_states else row
+        for row in rows
+    ]
 
 
 def _build_network_row(
@@ -258,6 +263,8 @@ def _build_row(
 
 
 def _describe_cause(mark: BinMark | None, track: TimelineRow, t: Locale) -> str:
+    if mark is BinMark.PARTIAL and track.newest is not None:
+        return labels.describe_functions(list_functions(track.newest), t.lang)
     if mark is not BinMark.BLOCKED:
         return ""
     if track.judged > 1:

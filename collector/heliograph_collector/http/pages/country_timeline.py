@@ -21,6 +21,7 @@ class BinMark(StrEnum):
     REACHABLE = "reachable"
     BLOCKED = "blocked"
     DOWN = "down"
+    PARTIAL = "partial"
     UNKNOWN = "unknown"
     SILENT = "silent"  # enough fell silent, and no verdict remains
 
@@ -71,6 +72,7 @@ class CountryTimeline:
     recent_bins: int = 1  # the newest bins, of which a row takes its state now
 
 
+_RANKS = {VerdictState.BLOCKED: 2, VerdictState.PARTIAL: 1}  # of the cells that name a cause
 _FRESH_BINS = 2  # bins
 MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
     {"region": ""},
@@ -209,9 +211,7 @@ def _build_row(shown_cells: Iterable[Cell], silent: set[int], starts: range, k: 
     return TimelineRow(
         marks=tuple(mark for mark, _ in bins),
         shares=tuple(share for _, share in bins),
-        newest=max(
-            fresh_cells, key=lambda c: (c.state is VerdictState.BLOCKED, c.service), default=None
-        ),
+        newest=max(fresh_cells, key=lambda c: (_RANKS.get(c.state, 0), c.service), default=None),
         blocked=states.count(VerdictState.BLOCKED),
         judged=len(states),
     )
@@ -220,7 +220,8 @@ def _build_row(shown_cells: Iterable[Cell], silent: set[int], starts: range, k: 
 def _classify_bin(cells: Sequence[Cell], is_silent: bool) -> tuple[BinMark | None, float]:
     states = [cell.state for cell in cells]
     judged = [state for state in states if state is not VerdictState.UNKNOWN]
-    for bad_state in (VerdictState.BLOCKED, VerdictState.DOWN):  # in the order of the map
+    # In the order of the map.
+    for bad_state in (VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.PARTIAL):
         if bad_state in states:
             return BinMark(bad_state.value), states.count(bad_state) / len(judged)
     for state in (VerdictState.REACHABLE, VerdictState.UNKNOWN):

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from heliograph.observation import Link
+from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.i18n import Locale
@@ -94,7 +95,7 @@ def describe_silent(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> str:
 
 def _list_troubles(column: NetworkColumn, titles: Mapping[str, str], t: Locale) -> list[str]:
     sentences = []
-    for state in (VerdictState.BLOCKED, VerdictState.DOWN):
+    for state in (VerdictState.BLOCKED, VerdictState.PARTIAL, VerdictState.DOWN):
         for service, reading in column.readings.items():
             if reading.state is state:
                 sentences.append(_describe_trouble(titles[service], reading, t))
@@ -108,6 +109,8 @@ def _describe_trouble(title: str, reading: ServiceReading, t: Locale) -> str:
     cause = t("now.layer", layer=layer) if layer else ""
     if state is VerdictState.DOWN:
         cause = t("now.everybody")
+    if cell and (functions := labels.describe_functions(list_functions(cell), t.lang)):
+        cause = f"({functions})"
     state_label = labels.label_code("state", state.value, t.lang) if state else ""
     phrases = (
         t("now.trouble", service=title, state=state_label),
@@ -150,14 +153,19 @@ def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
 
 def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
     """Return whether any service is known to be reachable."""
-    return any(r.state is VerdictState.REACHABLE for c in columns for r in c.readings.values())
+    good_states = (VerdictState.REACHABLE, VerdictState.PARTIAL)
+    return any(r.state in good_states for c in columns for r in c.readings.values())
 
 
 def list_troubles(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale = ENGLISH
 ) -> list[str]:
-    """List the blocked services with the number of networks, and offline networks."""
-    return [*_describe_blocked(columns, services, t), *_describe_links(columns, t)]
+    """List the blocked services, a partly blocked one, and offline networks."""
+    return [
+        *_describe_blocked(columns, services, t),
+        *_describe_partial(columns, services, t),
+        *_describe_links(columns, t),
+    ]
 
 
 def _describe_blocked(
@@ -176,6 +184,18 @@ def _describe_blocked(
     if len(blocked_counts) > _MAX_NAMED:
         phrases.append(t("now.more", n=len(blocked_counts) - _MAX_NAMED))
     return [t("list.comma").join(phrases)]
+
+
+def _describe_partial(
+    columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
+) -> list[str]:
+    """Name the service that is partly blocked in most networks."""
+    counts = [
+        (sum(c.readings[service].state is VerdictState.PARTIAL for c in columns), title)
+        for service, title in services
+    ]
+    n, title = max(counts, key=lambda item: item[0], default=(0, ""))
+    return [t("now.partly", service=title, n=n, total=len(columns))] if n else []
 
 
 def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:

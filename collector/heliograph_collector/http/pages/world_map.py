@@ -25,6 +25,7 @@ SYMBOLS = {  # worst first
     "blocked": "✕",
     "suspected": "!",
     "down": "▼",
+    "partial": "◐",
     "reachable": "✓",
     "unknown": "?",
     "nothing": DASH,
@@ -138,7 +139,7 @@ def country_state(
         return "blocked"
     if open_incidents:
         return "suspected"
-    fallback_states = ("down", "reachable", "unknown")
+    fallback_states = ("down", "partial", "reachable", "unknown")
     return next((state for state in fallback_states if state in network_states), "nothing")
 
 
@@ -150,6 +151,7 @@ def network_state(column: NetworkColumn) -> str:
     for state in (
         VerdictState.BLOCKED,
         VerdictState.DOWN,
+        VerdictState.PARTIAL,
         VerdictState.REACHABLE,
         VerdictState.UNKNOWN,
     ):

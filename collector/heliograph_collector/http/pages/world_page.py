@@ -7,6 +7,7 @@ from hashlib import sha256
 from markupsafe import Markup
 
 from heliograph.observation import Link
+from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.anonymity import format_band
 from heliograph_collector.http.api.parameters import write_time
@@ -242,6 +243,8 @@ def _describe_cause(
         if has_trouble
         else ""
     )
+    if reading.state is VerdictState.PARTIAL:
+        return labels.describe_functions(list_functions(reading.cell), t.lang)
     if reading.state is VerdictState.DOWN:
         return t("now.how_both", how=method_text) if method_text else t("now.how_control")
     return (
@@ -279,7 +282,8 @@ def _describe_counts(reading: ServiceReading, k: int, t: Locale) -> str:
     cell = reading.cell
     if cell is None:
         return ""
-    count = getattr(cell, cell.state.value)
+    is_reached = cell.state is VerdictState.PARTIAL  # they are counted as reaching it
+    count = cell.reachable if is_reached else getattr(cell, cell.state.value)
     total_text = format_vantages(cell.vantages, k, t)
     if k > 1:
         count_band = format_band(count, k)

@@ -33,6 +33,15 @@ class BandCounts(Struct, frozen=True, kw_only=True):
     unknown: CountBand | UnsetType = UNSET
 
 
+BlockedFunctions = Annotated[
+    tuple[str, ...],
+    Meta(
+        description="Only of a partial state: the blocked functions (registration, media, calls, "
+        "web). Messages get through."
+    ),
+]
+
+
 class ReadingDocument(Struct, frozen=True, kw_only=True):
     """The newest state of one service in one network."""
 
@@ -43,6 +52,7 @@ class ReadingDocument(Struct, frozen=True, kw_only=True):
     method: str
     start: Timestamp | None
     since: ChangeBracketDocument | None
+    functions: BlockedFunctions | UnsetType = UNSET
 
 
 class ServiceNow(ReadingDocument, frozen=True, kw_only=True):
@@ -112,6 +122,7 @@ class CellDocument(Struct, frozen=True, kw_only=True):
     silent: CountFloor
     state: VerdictState
     confidence: Confidence
+    functions: BlockedFunctions | UnsetType = UNSET
 
 
 class TimelineDocument(Struct, frozen=True, kw_only=True):

@@ -34,6 +34,22 @@ async def test_it_says_what_is_cut_where_how_and_since_when(serve: Serve) -> Non
     assert {s["state"] for s in groups[206026, "mobile"]["services"]} == {"unknown"}
 
 
+async def test_partial_state_names_the_blocked_functions(serve: Serve) -> None:
+    world = World()
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 9 * BIN_US, NOW_US, asn=9198,
+                         functions="calls,web")  # fmt: skip
+    client = await serve(world.feed())
+    body = await client.json("/api/v1/status?country=KZ")
+    telegram = body["groups"][0]["services"][0]
+    assert (telegram["state"], telegram["functions"]) == ("partial", ["calls", "web"])
+    assert (telegram["method"], telegram["layer"]) == ("", "")
+    assert telegram["counts"]["reachable"] == telegram["counts"]["vantages"] == "5-9"
+    timeline = await client.json("/api/v1/timeline?country=KZ&service=telegram")
+    cells = [cell for cell in timeline["cells"] if cell["vantages"]]
+    assert {(c["state"], *c["functions"]) for c in cells} == {("partial", "calls", "web")}
+    assert {"functions"} & {*timeline["cells"][0]} == set(), "a bin without data names none"
+
+
 async def test_few_vantages_are_nowhere(serve: Serve) -> None:
     client = await serve(evening().feed())
     text = await (await client.get("/api/v1/status")).text()

@@ -39,6 +39,26 @@ async def test_one_network_is_told_in_one_sentence(serve: Serve) -> None:
     assert "all" not in cell
 
 
+@pytest.mark.parametrize(
+    ("lang", "words"),
+    [
+        ("en", "messages get through; calls are blocked, the web version is blocked"),
+        ("ru", "сообщения доходят; заблокированы звонки, заблокирована веб-версия"),
+        ("kk", "хабарламалар жетеді; қоңыраулар бұғатталған, веб-нұсқа бұғатталған"),
+        ("fa", "پیام‌ها می‌رسند؛ تماس‌ها مسدودند، نسخهٔ وب مسدود است"),  # noqa: RUF001
+    ],
+)
+async def test_partly_blocked_service_says_what_works(serve: Serve, lang: str, words: str) -> None:
+    world = World()
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 9 * BIN_US, NOW_US, asn=9198,
+                         functions="calls,web")  # fmt: skip
+    page = await read(serve, world, f"/?lang={lang}")
+    assert words in page.text["headline"]
+    assert words in page.text["cell-KZ-9198-fixed-telegram"]
+    lands = {a["id"]: a["class"] for _, a in page.elements if (a.get("id") or "") == "land-KZ"}
+    assert lands == {"land-KZ": "land partial"}
+
+
 async def test_several_networks_are_summed_up_and_each_has_its_line(serve: Serve) -> None:
     text = (await read(serve, evening())).text
     assert text["headline"].startswith("Telegram is blocked in 1 of 4 networks")
