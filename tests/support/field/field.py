@@ -20,6 +20,7 @@ from heliograph.codec import measurement_from_pb
 from heliograph.experiments import is_visitable
 from heliograph.observation import Link, Measurement
 from heliograph.v1 import observation_pb2
+from heliograph.visit_servers import find_redirect_host
 from heliograph_collector.control.met_endpoints import list_met_endpoints
 from lab.country.world import World, world
 from support.condition import Condition
@@ -294,7 +295,9 @@ def _list_met(measurement: Measurement) -> dict[str, list[str]]:
     """By endpoint, what an order for visits would name."""
     addresses: dict[str, list[str]] = {}
     for end in sorted(list_met_endpoints(measurement)):
-        if not (is_special_purpose(end.address) or end.label.startswith("redirect-")):
+        is_redirect = end.label.startswith(("redirect-", "https://"))
+        is_named = not is_redirect or find_redirect_host(end.label, measurement.target, ())
+        if is_named and not is_special_purpose(end.address):
             addresses.setdefault(end.label, []).append(end.address)
     return {label: list(dict.fromkeys(some)) for label, some in addresses.items()}
 
