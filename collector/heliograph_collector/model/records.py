@@ -227,10 +227,7 @@ class Cell:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Vote:
-    """The verdicts of one vantage on one service in one bin, counted.
-
-    Only whole-target verdicts (endpoint "") of volunteers count.
-    """
+    """Count one volunteer's verdicts on the whole of one service (endpoint "") in one bin."""
 
     country: str
     region: str
