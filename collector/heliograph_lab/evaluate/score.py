@@ -151,9 +151,7 @@ class _GroundTruth:
     def matching_truths(self, alarm: Alarm) -> list[Truth]:
         """Return the truths that an alarm may mean; none if too few vantages match."""
         events = [t for t in self.replay.truths if t.kind != "confounder"]
-        return self._covering(alarm, [t for t in events if _is_same_kind(t, alarm)])
-
-    def _covering(self, alarm: Alarm, truths: Iterable[Truth]) -> list[Truth]:
+        truths = [t for t in events if _is_same_kind(t, alarm)]
         named = self.vantages_in(alarm.scope)
         affected_by_id = {t.id: self.affected(t, alarm.at_us) & named for t in truths}
         candidates = [t for t in truths if affected_by_id[t.id]]
@@ -173,9 +171,18 @@ class _GroundTruth:
         )
         if doubtful or alarm.kind != "cut":
             return doubtful
-        causes = [t for t in self.replay.truths if t.label in CAUSE_LABELS]
-        explained = self._covering(alarm, [t for t in causes if t.kind == "confounder"])
-        return any(judge_label(truth.label, [alarm]) != "wrong" for truth in explained)
+        return any(
+            self._is_about(truth, alarm) and judge_label(truth.label, [alarm]) != "wrong"
+            for truth in self.replay.truths
+            if truth.kind == "confounder" and truth.label in CAUSE_LABELS
+        )
+
+    def _is_about(self, truth: Truth, alarm: Alarm) -> bool:
+        """Return whether half of a silence lies in an alarm's cell, whoever is back by then."""
+        members = self.members(truth)
+        named = self.vantages_in(alarm.scope)
+        is_under_way = bool(self.affected(truth, alarm.at_us))
+        return is_under_way and len(members & named) >= COVERED * min(len(members), len(named))
 
     def false_alarm(self, alarm: Alarm) -> FalseAlarm:
         confounders = [

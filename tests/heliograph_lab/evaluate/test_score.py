@@ -128,6 +128,14 @@ def test_a_silence_of_another_cause_may_not_stand_as_a_cut(
     assert [r.verdict for r in cut.labels] == ["wrong"]
 
 
+def test_a_relabeled_silence_is_excused_though_half_are_back_already() -> None:
+    members = {v.nym: (ONSET, ONSET + (i % 2) * MINUTE + 1) for i, v in enumerate(PEOPLE[:30])}
+    block = replace(truth(Scope("KZ"), "own_block", "confounder"), members=members)
+    row = alarm(Scope("KZ"), ONSET + MINUTE // 2)
+    assert len(judged([block], row).wrong) == 1
+    assert judged([block], replace(row, causes=((SOON, "own_block"),))).wrong == ()
+
+
 def test_a_fade_that_has_begun_may_be_told_and_who_is_back_is_no_longer_cut() -> None:
     members = {
         v.nym: (ONSET + i * MINUTE, END if i < 20 else END + 20 * MINUTE)
