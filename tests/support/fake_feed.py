@@ -19,6 +19,7 @@ from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
+    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,
@@ -154,6 +155,9 @@ class FakeFeed(Feed):
 
     def agents(self) -> AgentCounts:
         return self.world.agents
+
+    def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
+        return []
 
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         return []

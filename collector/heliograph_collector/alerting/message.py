@@ -13,9 +13,9 @@ from heliograph_collector.incidents.published.log import EntryBody, OperatorBody
 
 VERSION = 1  # version of the payload
 MAX_ALERTS = 50  # alerts in one message; the others are only counted
-_OMITTED_FIELDS = ("evidence", "alerts", "turns")  # long, and available by the links
+_OMITTED_FIELDS = ("evidence", "alerts", "turns", "phases")  # long, and available by the links
 MAX_LINES = 12
-_PREFIXES = {"resumed": "Dark again: "}
+_PREFIXES = {"resumed": "Dark again: ", "relabeled": "Corrected: "}
 
 
 def build_alert(

@@ -70,7 +70,14 @@ class SuspectedPolicy(StrEnum):
 
 
 STATES = ("confirmed", "closed", "withdrawn")
-INCIDENT_KINDS = ("network_silence", "service_blocking", "throttling", "partial")
+INCIDENT_KINDS = (
+    "network_silence",
+    "service_blocking",
+    "throttling",
+    "partial",
+    "collector_blocked",
+    "power",
+)
 
 
 _PER_HOUR = 20

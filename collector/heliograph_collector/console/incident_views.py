@@ -115,10 +115,7 @@ def build_detail(incident: IncidentDocument) -> IncidentDetail:
         counter_evidence=[labels.label_code("held", code) for code in incident.held],
         hints=[labels.label_code("hint", code) for code in incident.hints],
         parts=[_build_part(part, country) for part in incident.parts],
-        turns=[
-            (turn.way, incident_text.describe_phase_change(turn, country))
-            for turn in incident.turns
-        ],
+        turns=incident_text.list_steps(incident),
         log_entries=[_build_log_entry(alert) for alert in reversed(incident.alerts)],
         page=incident.links.page,
     )

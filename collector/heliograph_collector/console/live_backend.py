@@ -16,7 +16,7 @@ from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Plan
 from heliograph.services import Services
-from heliograph.units import DAY_US, SECOND_US
+from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.config.settings import (
@@ -251,11 +251,22 @@ class LiveConsoleBackend(ConsoleBackend):
             lag_entries=sources.writer.behind,
             received_us=sources.feed.agents().last_received_us,
             free_bytes=shutil.disk_usage(config.data).free,
-            problems=sources.feed.problems(),
+            problems=[*sources.feed.problems(), *self._list_blocked_entrances()],
             envelopes=envelopes,
             measurements=measurements,
             notices=[*sources.clock.notices(), *self._list_lost_times()],
         )
+
+    def _list_blocked_entrances(self) -> list[str]:
+        """Return a sentence on each block of this collector in the last hour, with its cure."""
+        since_us = self.clock.wall_us() - HOUR_US
+        return [
+            f"Since {format_second(blocked.since_us)} UTC agents in {blocked.country} do not reach "
+            f"us by {', '.join(blocked.carriers) or 'their entrance'} though their Internet works"
+            f"{'' if blocked.is_open else ', and came by another way'}: open another entrance "
+            "(`entrances` in the configuration) and issue the plan again."
+            for blocked in self._sources.feed.list_blocked(since_us)
+        ]
 
     def _list_lost_times(self) -> list[str]:
         """Return a sentence on each time of the last day that a wrong clock cost."""

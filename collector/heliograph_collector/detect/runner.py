@@ -24,7 +24,7 @@ from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
-from heliograph_collector.model.records import BlindTime, Block, JournalRow
+from heliograph_collector.model.records import BlindTime, Block, BlockedEntrance, JournalRow
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError
@@ -173,6 +173,9 @@ class DetectorRunner:
     def list_gaps(self, since_us: int, until_us: int) -> list[BlindTime]:
         """List coverage gaps, oldest first; `until_us` None: still open."""
         return self._coverage.list_gaps(since_us, until_us)
+
+    def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
+        return self._state.detectors.silence.list_blocked(since_us)
 
     async def run(self) -> None:
         """Run until cancelled."""

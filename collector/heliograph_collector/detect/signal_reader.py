@@ -14,9 +14,9 @@ from dataclasses import dataclass, field, replace
 
 from google.protobuf.message import DecodeError
 
-from heliograph.envelope import EnvelopeError, decompress_batch
 from heliograph.units import SECOND_US
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.detect.link_readings import LinkReading, read_links
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
     UNPLACED,
@@ -69,6 +69,9 @@ class Gap:
     back_us: int = 0  # its return, 0 before
     rebooted: bool = False
     witness: VantageRef | None = None  # at the time of the loss
+    is_told: bool = False  # that it was alive, after its return
+    online: bool | None = None  # whether foreign anchors answered when it first tried them …
+    measured_us: int = 0  # … at this time
 
 
 @dataclass(slots=True)
@@ -120,22 +123,37 @@ class SignalReader:
         elif row.kind is RowKind.LOST:
             heard_us = row.heard_us or row.received_us - _DEFAULT_SILENCE_US
             witness = _vantage_ref(pseudonym, row)
-            self.gaps[pseudonym] = Gap(heard_us, _parse_hello(row).boot, witness=witness)
-            yield VantageLoss(row.received_us, pseudonym, heard_us, prefix=_dated_name(row.prefix))
+            hello = _parse_hello(row)
+            self.gaps[pseudonym] = Gap(heard_us, hello.boot, witness=witness)
+            yield VantageLoss(
+                row.received_us,
+                pseudonym,
+                heard_us,
+                hello.on_battery if hello.HasField("on_battery") else None,
+                _dated_name(row.prefix),
+            )
         elif row.kind is RowKind.ARRIVAL:
             yield from self._read_arrival(pseudonym, row)
 
     def _read_arrival(self, pseudonym: str, row: JournalRow) -> Iterator[VantageSignal]:
         gap = self.gaps.get(pseudonym)
+        hello = _parse_hello(row)
         if gap is not None and gap.back_us == 0:
             self._mark_returned(pseudonym, gap, row.received_us)
-            boot = _parse_hello(row).boot
+            boot = hello.boot
             gap.rebooted = bool(gap.boot and boot) and gap.boot != boot
+        elif gap is not None and row.received_us - gap.back_us > _UPLOAD_WAIT_US:
+            del self.gaps[pseudonym]  # it was back by post, and has a session now
         witness = _vantage_ref(pseudonym, row)
         if witness is None:  # no vote, because it is in no known country
             yield Goodbye(row.received_us, pseudonym)
         else:
-            yield VantageArrival(row.received_us, witness)
+            yield VantageArrival(
+                row.received_us,
+                witness,
+                hello.on_battery if hello.HasField("on_battery") else None,
+                hello.uptime_s if hello.HasField("uptime_s") else None,
+            )
 
     def _mark_returned(self, pseudonym: str, gap: Gap, at_us: int) -> None:
         gap.back_us = at_us
@@ -149,37 +167,30 @@ class SignalReader:
         gap = self.gaps.get(pseudonym)
         at_us = row.received_us
         is_away = gap is not None and gap.back_us == 0
-        is_direct = row.carrier not in _RELAYED_CARRIERS | {"session"}
-        if not (is_direct and (is_away or pseudonym in self.post_only)):
-            yield from self._find_replay(pseudonym, row, _measurement_times(row) if gap else [])
+        is_posting = row.carrier not in _RELAYED_CARRIERS | {"session"} and (
+            is_away or pseudonym in self.post_only
+        )
+        if gap is None and not is_posting:
             return
-        start_times_us = _measurement_times(row)
-        if max(start_times_us, default=0) >= at_us - _FRESH_US:
+        readings = list(read_links(row))
+        if is_posting and max((r.at_us for r in readings), default=0) >= at_us - _FRESH_US:
             self.post_only.pop(pseudonym, None)  # keeps the order: the oldest post comes first
             self.post_only[pseudonym] = at_us
             if gap is not None and is_away and gap.witness is not None:
                 self._mark_returned(pseudonym, gap, at_us)
-                yield VantageArrival(at_us, gap.witness)
-        yield from self._find_replay(pseudonym, row, start_times_us)
+                yield VantageArrival(at_us, replace(gap.witness, carrier=row.carrier))
+        if gap is not None:
+            yield from _report_gap(pseudonym, gap, row, readings)
 
     def _expire_post_only(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield losses of agents that only posted and stopped."""
         while self.post_only and now_us - next(iter(self.post_only.values())) >= _POST_US:
             pseudonym = next(iter(self.post_only))
-            yield VantageLoss(now_us, pseudonym, self.post_only.pop(pseudonym))
-
-    def _find_replay(
-        self, pseudonym: str, row: JournalRow, start_times_us: Iterable[int]
-    ) -> Iterator[VantageSignal]:
-        """Yield an offline report if a returned agent measured while it was gone."""
-        gap = self.gaps.get(pseudonym)
-        if gap is None or gap.back_us == 0:
-            return
-        since_us = gap.since_us + _MARGIN_US
-        until_us = gap.back_us - _MARGIN_US
-        if any(since_us <= at_us <= until_us for at_us in start_times_us):
-            del self.gaps[pseudonym]
-            yield OfflineReport(row.received_us, pseudonym, gap.since_us, gap.back_us, alive=True)
+            posted_us = self.post_only.pop(pseudonym)
+            gap = self.gaps.get(pseudonym)
+            if gap is not None:  # it may post again
+                self.gaps[pseudonym] = Gap(posted_us, gap.boot, witness=gap.witness)
+            yield VantageLoss(now_us, pseudonym, posted_us)
 
     def _expire_returns(self, now_us: int) -> Iterator[VantageSignal]:
         """Yield a reboot for returned agents that uploaded nothing in time."""
@@ -187,8 +198,9 @@ class SignalReader:
             back_us, pseudonym = self.returns.popleft()
             gap = self.gaps.get(pseudonym)
             if gap is not None and gap.back_us == back_us:
-                del self.gaps[pseudonym]
-                if gap.rebooted:
+                if pseudonym not in self.post_only:
+                    del self.gaps[pseudonym]
+                if gap.rebooted and not gap.is_told:
                     yield OfflineReport(
                         back_us + _UPLOAD_WAIT_US, pseudonym, gap.since_us, back_us, alive=False
                     )
@@ -226,13 +238,34 @@ def _parse_hello(row: JournalRow) -> Hello:
     return Hello()
 
 
-def _measurement_times(row: JournalRow) -> list[int]:
-    """Return the start times in an envelope, corrected by the agent's clock offset."""
-    try:
-        batch = decompress_batch(row.body)
-    except EnvelopeError:
-        return []
-    return [m.started_us + m.clock_offset_us for m in batch.measurements]
+def _report_gap(
+    pseudonym: str, gap: Gap, row: JournalRow, readings: Iterable[LinkReading]
+) -> Iterator[OfflineReport]:
+    """Yield what a vantage measured in its silence, if that is news.
+
+    Before its return only anchors are news; later measurements never revise earlier ones.
+    """
+    until_us = gap.back_us - _MARGIN_US if gap.back_us else row.received_us
+    inside = [r for r in readings if gap.since_us + _MARGIN_US <= r.at_us <= until_us]
+    first = min((r for r in inside if r.is_online is not None), default=None)
+    is_earlier = first is not None and (gap.online is None or first.at_us < gap.measured_us)
+    is_news = first is not None and is_earlier and first.is_online is not gap.online
+    if first is not None and is_earlier:
+        gap.online = first.is_online
+        gap.measured_us = first.at_us
+    if not inside or not (is_news or (gap.back_us and not gap.is_told)):
+        return
+    gap.is_told = gap.back_us > 0
+    yield OfflineReport(
+        row.received_us,
+        pseudonym,
+        gap.since_us,
+        gap.back_us or max(r.at_us for r in inside),
+        alive=True,
+        online=gap.online,
+        carrier="" if row.carrier == "session" else row.carrier,
+        measured_us=gap.measured_us,
+    )
 
 
 def read_votes(

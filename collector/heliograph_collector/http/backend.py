@@ -19,6 +19,7 @@ from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
+    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,
@@ -195,6 +196,10 @@ class Feed(Protocol):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         """List the times in which the collector was blind."""
+        ...
+
+    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
+        """List blocks of the collector that last or ended since, for operators alone."""
         ...
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:

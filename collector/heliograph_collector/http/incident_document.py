@@ -17,6 +17,7 @@ from heliograph_collector.http.anonymity import floor_tenths, format_band
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.incidents.diff import choose_step_us
+from heliograph_collector.incidents.phases import list_phases
 from heliograph_collector.incidents.published.incident import (
     AlertDocument,
     BracketDocument,
@@ -42,6 +43,7 @@ from heliograph_collector.incidents.state import (
 )
 
 OPEN_STATES = ("suspected", "confirmed")
+_UNCOUNTED_KINDS = ("collector_blocked", "power")
 _EPOCH = datetime.fromisoformat("1970-01-01T00:00:00Z")
 
 
@@ -120,9 +122,12 @@ def build_state(
         confidence=record.confidence if k <= 1 else floor_tenths(record.confidence),
         parts=parts,
         turns=tuple(turn for turn in turns if turn.parts),
+        phases=(),
         hints=record.hints,
         held=record.held,
     )
+    kinds = [replace(kind, at=_floor_time(kind.at, step_us)) for kind in record.kinds]
+    summary = replace(summary, phases=list_phases(summary, kinds))
     return replace(summary, sentence=incident_text.describe_incident(summary))
 
 
@@ -210,6 +215,11 @@ def _floor_optional(timestamp: str | None, step_us: int) -> str | None:
 def parse_us(timestamp: str) -> int:
     """Parse a time of the log to microseconds since the epoch."""
     return (datetime.fromisoformat(timestamp) - _EPOCH) // timedelta(microseconds=1)
+
+
+def is_counted(incident: IncidentSummary) -> bool:
+    """Return whether it is a cut or a block, and not a block of us or a power failure."""
+    return incident.kind not in _UNCOUNTED_KINDS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

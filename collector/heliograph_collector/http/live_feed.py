@@ -38,6 +38,7 @@ from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Block,
+    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,
@@ -101,6 +102,7 @@ class DetectorLog(Protocol):
     @property
     def book(self) -> IncidentBook: ...
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]: ...
+    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]: ...
 
 
 class AnnotationSource(Protocol):
@@ -280,6 +282,9 @@ class LiveFeed(Feed):
 
     def list_gaps(self, since_us: int, until_us: int) -> Sequence[BlindTime]:
         return self._detector.list_gaps(since_us, until_us)
+
+    def list_blocked(self, since_us: int) -> Sequence[BlockedEntrance]:
+        return self._detector.list_blocked(since_us)
 
     async def count_imported(self, filters: ImportedFilter) -> Sequence[ImportedCell]:
         return await asyncio.to_thread(self._imported.count_cells, filters, DAY_US // SECOND_US)

@@ -5,10 +5,11 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 from operator import attrgetter
 
-from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.units import HOUR_US, MINUTE_US, SECOND_US
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
+    IncidentKind,
     IncidentState,
     PhaseChange,
     carry_ids,
@@ -19,11 +20,12 @@ from heliograph_collector.incidents.public_cells import (
     restrict_confidence,
 )
 from heliograph_collector.incidents.record import incident_record
-from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
 STEPS = (50.0, 20.0, 10.0, 5.0)  # published numbers of votes; assumed
 NETWORK_STEPS = (50, 20, 10, 5, 2, 1)  # published numbers of networks; assumed
+BLOCKED_US = HOUR_US  # the step of times of a block of the collector; assumed
 FINE_FACTOR = 2  # times k: the votes that allow times to the second; assumed
 ROUGH_US = 5 * MINUTE_US  # the step of times that fewer votes support; the bin of the timeline
 
@@ -39,12 +41,18 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
     if min_votes <= 1:
         return incident
     parts = _coarsen_cells(incident.parts, min_votes)
-    votes = sum(part.votes for part in parts)
     step_us = choose_step_us((part.votes for part in parts), min_votes)
+    turns = tuple(_coarsen_phase(turn, min_votes) for turn in incident.turns)
+    if incident.kind is IncidentKind.COLLECTOR_BLOCKED:
+        parts = (_widen_to_country(parts),)
+        step_us = BLOCKED_US
+        turns = ()
+    votes = sum(part.votes for part in parts)
     return replace(
         incident,
         parts=parts,
-        turns=tuple(_coarsen_phase(turn, min_votes) for turn in incident.turns),
+        turns=turns,
+        kinds=tuple(replace(k, at_us=_floor(k.at_us, step_us)) for k in incident.kinds),
         started=_coarsen_bracket(incident.started, step_us),
         ended=_coarsen_bracket(incident.ended, step_us) if incident.ended else None,
         suspected_us=_floor(incident.suspected_us, step_us),
@@ -53,6 +61,12 @@ def coarsen(incident: Incident, min_votes: float) -> Incident:
         # Of rounded votes: nine agree with 0.9 and eight with 0.8, and both are "5-9".
         confidence=_floor_tenths(min(incident.confidence, votes / (votes + 1))),
     )
+
+
+def _widen_to_country(parts: Sequence[AffectedCell]) -> AffectedCell:
+    """Return the country of the parts: a censor reads how well a block of us worked, and where."""
+    widest = max(parts, key=attrgetter("votes", "scope"))
+    return replace(widest, scope=Scope(widest.scope.country), beyond=())
 
 
 def choose_step_us(votes: Iterable[float], k: float) -> int:
@@ -119,6 +133,7 @@ class IncidentChange(StrEnum):
     REVISED = "revised"
     CLOSED = "closed"
     RESUMED = "resumed"
+    RELABELED = "relabeled"  # another explanation
     WITHDRAWN = "withdrawn"
 
 
@@ -126,7 +141,8 @@ class IncidentChange(StrEnum):
 class Revision:
     """One change of an incident; `alert` notifies subscribers.
 
-    An incident alerts at most twice: at its confirmation and at its end.
+    An incident alerts at most twice, at its confirmation and at its end; and when another
+    explanation corrects what an alert said.
     """
 
     change: IncidentChange
@@ -206,7 +222,8 @@ def _detect_change(previous: Incident | None, current: Incident) -> IncidentChan
     if incident_record(previous) == incident_record(current):
         return None
     if previous.state is current.state:
-        return IncidentChange.REVISED
+        is_relabeled = previous.kind.is_silence and previous.kind is not current.kind
+        return IncidentChange.RELABELED if is_relabeled else IncidentChange.REVISED
     if previous.state is IncidentState.CLOSED and current.state is IncidentState.CONFIRMED:
         return IncidentChange.RESUMED
     return IncidentChange(current.state.value)
@@ -223,6 +240,8 @@ def _is_alert(
     )
     if change in (IncidentChange.CONFIRMED, IncidentChange.RESUMED):
         return not was_opened
+    if change is IncidentChange.RELABELED:
+        return was_opened
     if change in (IncidentChange.CLOSED, IncidentChange.WITHDRAWN):
         skipped_confirmation = change is IncidentChange.CLOSED and incident.confirmed_us is not None
         return (was_opened or skipped_confirmation) and not was_ended

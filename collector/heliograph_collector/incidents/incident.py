@@ -23,6 +23,16 @@ class IncidentKind(StrEnum):
     BLOCKING = "service_blocking"
     THROTTLING = "throttling"
     PARTIAL = "partial"
+    COLLECTOR_BLOCKED = "collector_blocked"  # silent, but only towards this collector
+    POWER = "power"
+
+    @property
+    def is_silence(self) -> bool:
+        """Return whether it began as a silence of vantages, whatever explains it."""
+        return self in _SILENCES
+
+
+_SILENCES = frozenset((IncidentKind.SILENCE, IncidentKind.COLLECTOR_BLOCKED, IncidentKind.POWER))
 
 
 class IncidentState(StrEnum):
@@ -55,6 +65,14 @@ class PhaseChange:
     seen_us: int
 
 
+@dataclass(frozen=True, slots=True)
+class KindChange:
+    """Another explanation of an incident, from `at_us` on."""
+
+    kind: IncidentKind
+    at_us: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Incident:
     """One incident, as detected at one time."""
@@ -73,6 +91,7 @@ class Incident:
     layer: str = ""
     method: str = ""
     turns: tuple[PhaseChange, ...] = ()
+    kinds: tuple[KindChange, ...] = ()  # in order, the first included; () if it never changed
     hints: tuple[str, ...] = ()
     held: tuple[str, ...] = ()  # reasons against a confirmation
 
@@ -100,7 +119,7 @@ class Incident:
         own_scope = self.scope
         other_scope = other.scope
         return (
-            (self.kind is IncidentKind.SILENCE) == (other.kind is IncidentKind.SILENCE)
+            self.kind.is_silence == other.kind.is_silence
             and self.service == other.service
             and (own_scope.is_within(other_scope) or other_scope.is_within(own_scope))
             and self.started.earliest_us <= _end_us(other)
@@ -183,13 +202,15 @@ def hint_recurring(incident: Incident, earlier: Iterable[Incident]) -> tuple[str
 
 
 def hint_power_or_network(
-    replays: Sequence[OfflineReport], min_vantages: int = 3
+    replays: Iterable[OfflineReport], min_vantages: int = 3
 ) -> tuple[str, ...]:
     """Hint at the cause by offline reports of returned vantages: alive or rebooted.
 
+    One that was online meanwhile knows of neither.
+
     Fewer than `min_vantages` reports give no hint; 3 is assumed.
     """
-    alive_by_vantage = {replay.nym: replay.alive for replay in replays}
+    alive_by_vantage = {replay.nym: replay.alive for replay in replays if not replay.online}
     if len(alive_by_vantage) < min_vantages:
         return ()
     alive_share = sum(alive_by_vantage.values()) / len(alive_by_vantage)

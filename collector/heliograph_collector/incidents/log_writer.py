@@ -7,7 +7,12 @@ from pathlib import Path
 from heliograph.keys import SigningKey
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
-from heliograph_collector.incidents.incident import Incident, IncidentState, hint_recurring
+from heliograph_collector.incidents.incident import (
+    Incident,
+    IncidentKind,
+    IncidentState,
+    hint_recurring,
+)
 from heliograph_collector.incidents.log_file import (
     AlertLog,
     EntryBasis,
@@ -38,6 +43,17 @@ _ALERTING_ACTS = {
 }
 # In which a closed incident can be corrected: late results count for 30 days. Assumed.
 REOPEN_WINDOW_US = 31 * DAY_US
+
+
+# From the begin of a block of the collector to its publication: operators can open another entrance
+# first. What was published as a silence is corrected at once. Assumed.
+BLOCKED_DELAY_US = 4 * MINUTE_US
+
+
+def is_early(incident: Incident, at_us: int) -> bool:
+    """Return whether the operators alone may know of it yet."""
+    is_block = incident.kind is IncidentKind.COLLECTOR_BLOCKED
+    return is_block and at_us < incident.started.latest_us + BLOCKED_DELAY_US
 
 
 class IncidentLogWriter:
@@ -152,6 +168,8 @@ class IncidentLogWriter:
         An incident that only an earlier process detected is not withdrawn by this one.
         """
         id_ = revision.incident.id
+        if id_ not in self.last_logged and is_early(revision.incident, at_us):
+            return False
         if id_ not in current_ids and id_ not in self._detected_ids:
             return False
         return (

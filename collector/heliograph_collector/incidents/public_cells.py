@@ -38,7 +38,13 @@ def restrict_confidence(incident: Incident, cells: Sequence[AffectedCell], k: fl
         return incident.confidence
     votes = sum(cell.votes for cell in cells)
     agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
-    caps = (THRESHOLDS.low, THRESHOLDS.unwitnessed, THRESHOLDS.most)
+    caps = (
+        THRESHOLDS.low,
+        THRESHOLDS.one_way,
+        THRESHOLDS.unwitnessed,
+        THRESHOLDS.several_ways,
+        THRESHOLDS.most,
+    )
     cap = min((cap for cap in caps if incident.confidence <= cap), default=THRESHOLDS.most)
     return min(cap, agreement, THRESHOLDS.low if votes < THRESHOLDS.few else cap)
 

@@ -2,26 +2,35 @@
 
 from datetime import UTC, datetime
 
+from msgspec.structs import replace
+
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
     IncidentKind,
     IncidentState,
+    KindChange,
     PhaseChange,
     PhaseDirection,
 )
+from heliograph_collector.incidents.phases import list_phases
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
     CellScope,
     ServiceScope,
 )
-from heliograph_collector.incidents.published.log import CellRecord, IncidentRecord, PhaseRecord
+from heliograph_collector.incidents.published.log import (
+    CellRecord,
+    IncidentRecord,
+    KindRecord,
+    PhaseRecord,
+)
 from heliograph_collector.model.scope import AffectedCell, Scope
 
 
 def incident_record(incident: Incident) -> IncidentRecord:
     """Return an incident's record; votes and shares have three digits."""
-    return IncidentRecord(
+    record = IncidentRecord(
         id=incident.id,
         kind=incident.kind.value,
         label=incident.label,
@@ -39,7 +48,12 @@ def incident_record(incident: Incident) -> IncidentRecord:
         turns=tuple(_phase_record(turn) for turn in incident.turns),
         hints=incident.hints,
         held=incident.held,
+        kinds=tuple(
+            KindRecord(kind=change.kind.value, at=format_timestamp(change.at_us))
+            for change in incident.kinds
+        ),
     )
+    return replace(record, phases=list_phases(record, record.kinds))
 
 
 def parse_incident(record: IncidentRecord) -> Incident:
@@ -61,6 +75,7 @@ def parse_incident(record: IncidentRecord) -> Incident:
         turns=tuple(_parse_phase(turn) for turn in record.turns),
         hints=record.hints,
         held=record.held,
+        kinds=tuple(KindChange(IncidentKind(k.kind), parse_timestamp(k.at)) for k in record.kinds),
     )
 
 

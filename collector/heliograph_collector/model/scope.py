@@ -133,3 +133,4 @@ class AffectedCell:
     beyond: tuple[Scope, ...] = ()
     # Votes of established vantages, which k-anonymity counts. None: not known, as in the log.
     persons: tuple[PlaceVotes, ...] | None = None
+    lines: float = 0.0  # networks with a vote, each once

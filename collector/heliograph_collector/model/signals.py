@@ -88,8 +88,9 @@ class OfflineReport:
     since_us: int
     until_us: int  # its return; or when it last measured, if it is not back
     alive: bool  # True: it measured in that time; False: its machine had rebooted
-    online: bool | None = None  # whether foreign anchors answered it then; None: not measured
+    online: bool | None = None  # whether foreign anchors answered it at first; None: not measured
     carrier: str = ""  # by which the report came; "" is unknown
+    measured_us: int = 0  # when anchors answered, or did not; 0 is `since_us`
 
 
 class VoteValue(StrEnum):

@@ -43,6 +43,14 @@ class Thresholds:
     spread_hold_s: float = 90.0  # wait after a burst if others begin too; assumed
     alive_share: float = 0.2  # silent share up to which a group counts as alive; assumed
 
+    # Explanations (silence/explanation.py)
+    ways: int = 2  # independent carriers that fall silent: a block of one does not explain it
+    several_ways: float = 0.95  # confidence at most of a silence over several carriers; assumed
+    one_way: float = 0.6  # … and over one, which may be a block of the collector; assumed
+    told_share: float = 0.34  # of the silent votes that must tell a cause: a third may collude
+    rerouted_share: float = 0.9  # of returns by another carrier, if none measured; assumed
+    transit_s: float = 300.0  # wait while the collector's transit may be down; assumed
+
     # Recovery
     back_window_s: float = 180.0  # returns are counted in it; assumed
     back_share: float = 0.2  # of a cell that makes an opening; assumed
@@ -55,6 +63,8 @@ class Thresholds:
 
     # Voting
     votes: int = 5  # fewer confirm nothing; assumed
+    nat_votes: int = 5  # of one mobile prefix, which may be a carrier's NAT
+    lines: int = 2  # prefixes of a cell; one alone may be one box, and confirms nothing
     few: int = 10  # fewer give low confidence; assumed
     low: float = 0.5  # low confidence; assumed
     unwitnessed: float = 0.7  # confidence at most, without other countries; assumed

@@ -27,6 +27,7 @@ from heliograph_lab.evaluate.baselines.disco import disco_prompt
 from heliograph_lab.evaluate.baselines.ioda import ioda_prompt
 from heliograph_lab.evaluate.baselines.naive import naive
 from heliograph_lab.evaluate.baselines.ooni import ooni_prompt
+from heliograph_lab.evaluate.score import OWN_BLOCK, POWER, UNDETERMINED
 
 FEED_US = 1_500_000  # from a decision to the row; see above
 BATCH_US = 30 * SECOND_US  # between batches of an agent; its batcher.PERIOD_S
@@ -35,6 +36,8 @@ _TICK_US = 5 * SECOND_US  # between evaluations of a young incident; assumed
 _YOUNG_US = 900 * SECOND_US  # assumed
 _NAMES: dict[IncidentKind, AlarmKind] = {
     IncidentKind.SILENCE: "cut",
+    IncidentKind.COLLECTOR_BLOCKED: "cut",  # a silence until its cause is named
+    IncidentKind.POWER: "cut",
     IncidentKind.BLOCKING: "block",
     IncidentKind.PARTIAL: "block",
     IncidentKind.THROTTLING: "throttle",
@@ -57,6 +60,7 @@ class _RowRecorder:
     reported_stages: set[tuple[str, bool]] = field(default_factory=set)
     phase_counts: dict[str, int] = field(default_factory=dict)
     recovery_checks: set[int] = field(default_factory=set)  # ends at these times wait FEED_US only
+    causes: dict[str, list[tuple[int, str]]] = field(default_factory=dict)  # by incident
 
     def update(self, incidents: Iterable[Incident], now_us: int) -> None:
         for incident in incidents:
@@ -64,10 +68,20 @@ class _RowRecorder:
             if incident.confirmed_us is not None:
                 self._add_stage(incident, True, incident.confirmed_us, now_us)
             new_phases = incident.turns[self.phase_counts.get(incident.id, 0) :]
-            for phase in (phase for phase in new_phases if phase.way == "cut"):
+            later_cuts = [p for p in new_phases if p.way == "cut" and p is not incident.turns[0]]
+            for phase in later_cuts:
                 for cell in phase.parts:
                     self._add_row(incident, cell.scope, phase.seen_us, phase.when, True)
             self.phase_counts[incident.id] = len(incident.turns)
+            if incident.kind.is_silence:
+                self._note_cause(incident, now_us)
+
+    def _note_cause(self, incident: Incident, now_us: int) -> None:
+        causes = self.causes.setdefault(incident.id, [])
+        cause = _name_cause(incident)
+        if not causes or causes[-1][1] != cause:
+            at_us = incident.kinds[-1].at_us if causes and incident.kinds else now_us
+            causes.append((at_us + self.delay_us, cause))
 
     def _add_stage(
         self, incident: Incident, is_confirmed: bool, first_us: int, now_us: int
@@ -104,7 +118,8 @@ class _RowRecorder:
     def closed_rows(self, incidents: Iterable[Incident]) -> list[Alarm]:
         """Return the rows with the published time of each end."""
         final = {incident.id: incident for incident in incidents}
-        return [self._close_row(row, final.get(row.incident)) for row in self.rows]
+        rows = [replace(row, causes=tuple(self.causes.get(row.incident, ()))) for row in self.rows]
+        return [self._close_row(row, final.get(row.incident)) for row in rows]
 
     def _close_row(self, row: Alarm, incident: Incident | None) -> Alarm:
         if incident is None or not row.confirmed:
@@ -126,6 +141,19 @@ class _RowRecorder:
             ended=(bracket.earliest_us, bracket.latest_us) if bracket else None,
             later_ends_us=tuple(said_us for said_us, _ in ends[1:]),
         )
+
+
+def _name_cause(incident: Incident) -> str:
+    """Name the cause as a reader of the feed reads it.
+
+    A silence over one way only is told as such, because a block of the collector looks the same.
+    """
+    if incident.kind is IncidentKind.COLLECTOR_BLOCKED:
+        return OWN_BLOCK
+    if incident.kind is IncidentKind.POWER:
+        return POWER
+    is_open = "one_way" in incident.hints or "power" in incident.held
+    return UNDETERMINED if is_open else "cut"
 
 
 def order_by_arrival(

@@ -79,6 +79,9 @@ class QuietDetector:
     def list_gaps(self, since_us: int, until_us: int) -> list[Any]:
         return []
 
+    def list_blocked(self, since_us: int) -> list[Any]:
+        return []
+
     def list_annotations(self, incident: str) -> list[Any]:
         return []
 

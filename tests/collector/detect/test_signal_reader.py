@@ -1,10 +1,15 @@
 """What rows say: who came, who went and how, what failed of ours, and what the dark has to tell."""
 
+from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 
+from heliograph.v1 import envelope_pb2
+from heliograph.v1 import observation_pb2 as opb
 from heliograph.v1.intake_pb2 import Hello
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.model.signals import (
@@ -159,10 +164,88 @@ def test_upload_by_post_after_a_loss_is_an_arrival_unless_it_is_old() -> None:
     signals = told(here(0), lost_at_home(50, 12), by_post(60), by_post(90))
     came = [(type(s), s.at_us) for s in signals if isinstance(s, VantageArrival | VantageLoss)]
     assert came == [(VantageArrival, at(0)), (VantageLoss, at(50)), (VantageArrival, at(60))]
-    assert signals[2] == VantageArrival(at(60), replace(ANNA, nym=KEY))
+    assert signals[2] == VantageArrival(at(60), replace(ANNA, nym=KEY, carrier="post"))
     old = replace(upload("anna", at(400), [at(20)]), carrier="post")
     signals = told(here(0), lost_at_home(50, 12), old)
     assert [type(s) for s in signals] == [VantageArrival, VantageLoss]
+
+
+def measured(second: float, made: Sequence[tuple[float, opb.Measurement]]) -> JournalRow:
+    """An upload of measurements, each with its time of the test."""
+    batch = envelope_pb2.Batch()
+    for made_s, measurement in made:
+        measurement.started_us = at(made_s)
+        batch.measurements.append(measurement)
+    row = upload("anna", at(second), [])
+    return replace(row, body=compress_frame(batch.SerializeToString()))
+
+
+def anchors(*steps: tuple[str, str, str]) -> opb.Measurement:
+    """Anchors with (endpoint, operation, failure) of each step."""
+    observations = [opb.Observation(endpoint=e, operation=o, failure=f) for e, o, f in steps]
+    return opb.Measurement(experiment="connectivity", observations=observations)
+
+
+PROVED = anchors(("foreign-a", "connect", ""), ("foreign-a", "tls_handshake", ""))
+DEAD = anchors(("foreign-a", "connect", "generic_timeout_error"), ("domestic-b", "connect", ""))
+SPOKEN = opb.Measurement(
+    experiment="code",
+    observations=[
+        opb.Observation(
+            endpoint="foreign", operation="exchange", exchange=opb.ExchangeFacts(reply="answers")
+        )
+    ],
+)
+LINKS: dict[str, tuple[opb.Measurement, bool | None]] = {
+    "a certificate": (PROVED, True),
+    "no answer from abroad": (DEAD, False),
+    "a connection, as captive portals accept": (anchors(("foreign-a", "connect", "")), None),
+    "interrupted": (anchors(("foreign-a", "connect", "interrupted")), None),
+    "a name in a cache": (anchors(("foreign-a", "resolve", "")), None),
+    "a service in the country": (anchors(("site", "tls_handshake", "")), None),
+    "the state by voice": (SPOKEN, True),
+    "its link is offline": (opb.Measurement(experiment="web", link="offline"), False),
+    "its link was online before": (opb.Measurement(experiment="web", link="online"), None),
+    "a digest": (
+        opb.Measurement(
+            digest=opb.Digest(step_s=60, classes=["domestic", "foreign"], lives=bytes((1, 2)))
+        ),
+        False,
+    ),
+}
+
+
+@pytest.mark.parametrize("name", LINKS)
+def test_anchors_tell_whether_the_link_worked_in_the_gap(name: str) -> None:
+    measurement, online = LINKS[name]
+    row = measured(1_930, [(700, measurement)])
+    (word,) = words(here(0), lost(137, 100), here(1_900), row)
+    assert (word.alive, word.online) == (True, online)
+    assert word.measured_us == (at(700) if online is not None else 0)
+
+
+def test_first_reading_of_the_anchors_decides_in_whatever_order_they_come() -> None:
+    late = measured(1_930, [(900, deepcopy(PROVED))])
+    early = measured(1_940, [(200, deepcopy(DEAD)), (400, deepcopy(PROVED))])
+    reports = words(here(0), lost(137, 100), here(1_900), late, early, late)
+    assert [(r.online, r.measured_us) for r in reports] == [(True, at(900)), (False, at(200))]
+
+
+@pytest.mark.parametrize(("carrier", "measured_s"), [("relay", 130), ("dns", 190), ("post", 130)])
+def test_word_by_another_way_is_heard_before_the_return(carrier: str, measured_s: float) -> None:
+    """One by DNS names the minute in which it measured: at most a minute later."""
+    word = replace(measured(200, [(130, deepcopy(PROVED))]), carrier=carrier)
+    (report,) = words(here(0), lost_at_home(137, 100), word)
+    assert (report.online, report.carrier, report.measured_us) == (True, carrier, at(measured_s))
+    assert report.until_us <= at(200)
+
+
+def test_agent_that_posts_again_is_back_again() -> None:
+    rows = [here(0), lost_at_home(50, 12), by_post(60), later(390), by_post(800)]
+    assert [type(s) for s in told(*rows) if getattr(s, "nym", KEY) == KEY] == [
+        *(VantageArrival, VantageLoss) * 2,
+        VantageArrival,
+    ]
 
 
 def test_agent_that_stops_posting_is_lost() -> None:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, VantagePresence
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
-from heliograph_collector.model.line_names import count_lines
+from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.scope import Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -64,7 +64,8 @@ def burst_tail(
     """Return P(at least the observed number of networks are newly silent).
 
     A network is newly silent if more than half of its vantages are. Its chance is the highest
-    chance of its vantages.
+    chance of its vantages. A mobile one, which may be a carrier's NAT, stands for up to
+    `nat_votes`: by the same share of them.
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}
@@ -72,11 +73,16 @@ def burst_tail(
         is_new = id(vantage) in silence_ids
         if not scope.includes(vantage.place) or not (is_new or vantage.is_live):
             continue
-        network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0])
+        is_mobile = vantage.place.access == "mobile"
+        network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0, float(is_mobile)])
         network[0] += 1
         network[1] += is_new
         network[2] = max(network[2], presence.chance_of_silence(vantage, window_s))
-    silent = count_lines(name for name, (n, k, _) in networks.items() if 2 * k > n)
-    if silent < presence.limits.burst:
-        return 1.0
-    return upper_tail([p for _, _, p in networks.values()], silent)
+    chances: list[float] = []
+    silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
+    for name, (n, k, chance, is_nat) in networks.items():
+        units = min(presence.limits.nat_votes, int(n)) if is_nat and name else 1
+        chances += [chance] * units
+        silent_by_day[read_day(name)] += int(units * k / n) if units > 1 else 2 * k > n
+    silent = max(silent_by_day.values(), default=0)
+    return upper_tail(chances, silent) if silent >= presence.limits.burst else 1.0

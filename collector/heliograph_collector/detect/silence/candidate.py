@@ -7,24 +7,35 @@ Theory of operation. A candidate opens when `find_bursts` names a cell, and it i
   it looks like a power failure. After `give_up_s` a cell that lacks only votes settles too: its
   outage stays suspected.
 - dropped: after `give_up_s` no cell stands out. Its outage is withdrawn.
-- gated: after `give_up_s` a confounder still explains the silences: other countries fall silent
-  too, or one carrier alone does. Its outage is withdrawn, and the time is a coverage gap.
+- gated: after `give_up_s` a fault of the collector still explains the silences: other countries
+  fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
+  coverage gap. Where many countries live on, only our way to some may be broken: it waits
+  `transit_s`, which such faults seldom last, and is then evaluated as if alone.
 
-While it is pending, a cell of which `suspect_share` is silent is published as suspected. It waits
-because short disturbances end within `hold_s`, and because a fault of the collector may reach other
-countries later (`spread_hold_s`).
+Where one carrier alone is silent and the others live, the collector is blocked, not the network.
+
+While it is pending, a cell of which `suspect_share` is silent is published as suspected, unless it
+extends an outage that is published. It waits because short disturbances end within `hold_s`, and
+because a fault of the collector may reach other countries later (`spread_hold_s`).
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.brackets import bracket_onset
 from heliograph_collector.detect.silence.burst_test import burst_tail, find_bursts, tail_limit
-from heliograph_collector.detect.silence.outage import OutageEpisode, bracket_onset
+from heliograph_collector.detect.silence.explanation import weigh_evidence
+from heliograph_collector.detect.silence.merging import (
+    find_enclosing,
+    find_new_cells,
+    list_silent,
+    merge_cells,
+)
+from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
     PresenceTracker,
     VantagePresence,
     count_silent,
@@ -32,9 +43,11 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_voting,
 )
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
-from heliograph_collector.detect.stats.voting import is_established
-from heliograph_collector.incidents.incident import IncidentState, incident_id
+from heliograph_collector.detect.stats.voting import count_votes, is_established
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
+from heliograph_collector.model.signals import OfflineReport
 from heliograph_collector.model.thresholds import Thresholds
 
 
@@ -56,8 +69,9 @@ class OutageCandidate:
     burst_us: int  # first silence of the burst
     from_us: int
     window_s: float
-    dark: OutageEpisode | None = None  # the outage that it has published
+    dark: OutageEpisode | None = None  # its outage, published unless it extends another
     gated: bool = False
+    replays: dict[str, OfflineReport] = field(default_factory=dict)  # while it is pending
 
     @classmethod
     def from_burst(
@@ -90,6 +104,7 @@ class OutageCandidate:
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
         """Return the times of evaluations without a new signal."""
         holds = sorted({limits.hold_s, 45.0, limits.hold_low_s, 90.0, 120.0, 150.0})
+        holds += [limits.transit_s + limits.tick_s]
         dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
@@ -116,8 +131,16 @@ class _Evaluation:
         self._outages = outages
         self._now_us = now_us
         self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
-        self._others = [  # other outages of the country
-            o for o in outages if o is not candidate.dark and o.country == candidate.country
+        recent = [
+            s
+            for s in presence.list_country(candidate.country)
+            if s.is_silent and not s.deferred and s.lost_us >= candidate.burst_us
+        ]
+        lost_by = {s.lost_by for s in recent}
+        self._others = [  # other outages of the country that may hold or precede this one
+            o
+            for o in outages
+            if o is not candidate.dark and o.country == candidate.country and o.explains(lost_by)
         ]
         since_us = now_us - int(self._limits.join_s * SECOND_US)
         self._extended = [  # open outages that this one may extend
@@ -129,6 +152,7 @@ class _Evaluation:
             for s in presence.list_country(candidate.country)
             if s.is_live or (s.is_silent and not s.deferred and s.lost_us >= candidate.from_us)
         ]
+        self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
         # All vantages with a vote make a suspicion; only established ones confirm.
         self._vantages = select_voting(vantages, now_us, self._limits)
         self._deciding, self._is_established = select_established(
@@ -138,25 +162,106 @@ class _Evaluation:
     def decide(self) -> CandidateOutcome:
         candidate = self._candidate
         limits = self._limits
-        elapsed_s = (self._now_us - candidate.hold_us(limits)) / SECOND_US
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
-        common_fault = confounders.has_common_mode(self._presence, candidate.country, since_us)
-        candidate.gated = common_fault is True or confounders.is_one_carrier(self._deciding, limits)
+        witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
+        is_transit = witnesses.is_hit and witnesses.lives_on
+        is_settled = self._now_us - candidate.burst_us > limits.transit_s * SECOND_US
+        candidate.gated = witnesses.is_hit and not (is_transit and is_settled)
         if candidate.gated:
+            if is_transit:
+                return CandidateOutcome.PENDING
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        if self._is_established and elapsed_s >= limits.hold_s and self._is_confined():
-            votes = count_silent(self._deciding)
-            cells = localize(votes, limits.confirm_share, limits.votes, limits)
-            is_low = any(cell.votes < limits.few for cell in cells)
-            cells = self._attach_persons(self._select_significant(cells, self._deciding))
-            if cells and (elapsed_s >= limits.hold_low_s or not is_low):
-                confidence = self._compute_confidence(cells, common_fault)
-                outage = self._update_outage(cells, confidence, self._deciding)
-                self._presence.exclude_from_churn(_list_silent(cells, self._vantages))
-                is_power = confounders.is_power_failure(cells, self._deciding, limits)
-                self._settle_outage(outage, narrow_cells(cells, votes), is_power)
-                return CandidateOutcome.SETTLED
+        blocked = confounders.find_blocked_carrier(self._deciding, candidate.burst_us, limits)
+        self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
+        if blocked is not None and blocked.living_share >= limits.told_share:
+            return self._decide_blocked(blocked, since_us)
+        if (
+            not self._is_doubtful
+            and self._is_held_long_enough(limits.hold_s)
+            and self._is_confined()
+        ):
+            outcome = self._confirm(witnesses)
+            if outcome is not None:
+                return outcome
         return self._suspect()
+
+    def _is_held_long_enough(self, hold_s: float) -> bool:
+        held_us = self._now_us - self._candidate.hold_us(self._limits)
+        return self._is_established and held_us >= hold_s * SECOND_US
+
+    def _confirm(self, witnesses: confounders.WitnessStatement) -> CandidateOutcome | None:
+        """Confirm the cells that are still silent; None if there are none, or it is too early."""
+        limits = self._limits
+        votes = count_silent(self._deciding)
+        cells = localize(votes, limits.confirm_share, limits.votes, limits)
+        is_low = any(cell.votes < limits.few for cell in cells)
+        cells = self._select_significant(cells, self._deciding)
+        is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
+        if not cells or is_early or self._is_one_line(cells):
+            return None
+        certainty = confounders.compute_certainty(cells, witnesses, limits)
+        outage = self._update_outage(cells, certainty, self._deciding)
+        outage.ways = confounders.count_silent_ways(
+            [s for s in self._deciding if outage.holds(s.place)], limits
+        )
+        self._presence.exclude_from_churn(list_silent(cells, self._vantages))
+        new_cells = find_new_cells(self._deciding, self._extended, limits)
+        self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
+        return CandidateOutcome.SETTLED
+
+    def _is_one_line(self, cells: Sequence[AffectedCell]) -> bool:
+        """Return whether a single prefix is silent, which may be one box of a carrier."""
+        silent = list_silent(cells, self._deciding)
+        return count_lines(s.witness.prefix for s in silent) < self._limits.lines
+
+    def _decide_blocked(
+        self, blocked: confounders.BlockedCarrier, since_us: int
+    ) -> CandidateOutcome:
+        """Tell that one carrier is blocked here, unless it fails elsewhere too."""
+        country = self._candidate.country
+        carrier = blocked.carrier
+        if confounders.hear_witnesses(self._presence, country, since_us, carrier).is_hit:
+            return self._withdraw_if_late(CandidateOutcome.GATED)
+        group = [s for s in self._deciding if s.witness.carrier == carrier]
+        cells = self._select_significant(blocked.cells, group)
+        if not cells or not self._is_held_long_enough(self._limits.hold_low_s):
+            return self._withdraw_if_late(CandidateOutcome.DROPPED)
+        witnesses = confounders.WitnessStatement(is_known=True)
+        certainty = confounders.compute_certainty(cells, witnesses, self._limits)
+        outage = self._update_outage(cells, certainty, group)
+        outage.carrier = carrier
+        self._publish_blocked(outage)
+        return CandidateOutcome.SETTLED
+
+    def _publish_blocked(self, outage: OutageEpisode) -> None:
+        self._publish(outage)
+        outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us)
+        outage.confirm(self._now_us)
+
+    def _find_rerouted(self) -> bool:
+        """Tell of a block that agents evaded before their silence could be confirmed."""
+        candidate = self._candidate
+        limits = self._limits
+        silenced = [
+            s
+            for s in self._presence.list_country(candidate.country)
+            if s.lost_us >= candidate.burst_us and not s.deferred
+        ]
+        evidence = weigh_evidence(silenced, candidate.replays, self._now_us, limits)
+        if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
+            return False
+        votes = count_votes(
+            (s.witness, s.lost_us >= candidate.burst_us)
+            for s in self._presence.list_country(candidate.country)
+            if s.is_live or s.lost_us >= candidate.burst_us
+        )
+        cells = localize(votes, limits.confirm_share, limits.votes, limits)
+        if cells:
+            outage = self._update_outage(cells, limits.low, silenced)
+            outage.evidence = evidence
+            outage.replays = dict(candidate.replays)
+            self._publish_blocked(outage)
+        return bool(cells)
 
     def _is_confined(self) -> bool:
         """Return whether no other countries begin too, or `spread_hold_s` has passed."""
@@ -168,23 +273,30 @@ class _Evaluation:
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
-        cells = self._attach_persons(
-            self._select_significant(
-                localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
-            )
+        cells = self._select_significant(
+            localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
         )
         if not cells or any(o.is_open and o.contains(cells) for o in self._others):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
         outage = self._update_outage(cells, limits.low, self._vantages)
         if not self._is_late:
             return CandidateOutcome.PENDING
-        is_few = any(cell.votes < limits.votes for cell in cells)
-        outage.held = (confounders.FEW if is_few else confounders.YOUNG,)
+        if self._find_rerouted():
+            return CandidateOutcome.SETTLED
+        if any(cell.votes < limits.votes for cell in cells):
+            outage.held = (confounders.FEW,)
+        else:
+            is_one_line = self._is_one_line(cells)
+            reason = confounders.CARRIER if self._is_doubtful else confounders.YOUNG
+            outage.held = (confounders.ONE_LINE if is_one_line else reason,)
+        self._publish(outage)
         return CandidateOutcome.SETTLED
 
     def _withdraw_if_late(self, outcome: CandidateOutcome) -> CandidateOutcome:
         if not self._is_late:
             return CandidateOutcome.PENDING
+        if outcome is CandidateOutcome.DROPPED and self._find_rerouted():
+            return CandidateOutcome.SETTLED
         outage = self._candidate.dark
         if outage is not None:
             outage.state = IncidentState.WITHDRAWN
@@ -215,28 +327,19 @@ class _Evaluation:
         established = [
             v for v in self._vantages if is_established(v.witness, self._now_us, self._limits)
         ]
-        return attach_persons(cells, count_silent(established))
-
-    def _compute_confidence(
-        self, cells: Sequence[AffectedCell], common_fault: bool | None
-    ) -> float:
-        limits = self._limits
-        votes = sum(cell.votes for cell in cells)
-        agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
-        caps = [limits.most, agreement]
-        caps += [limits.low] if votes < limits.few else []
-        caps += [limits.unwitnessed] if common_fault is None else []
-        return round(min(caps), 3)
+        return attach_persons(cells, count_silent(established, nat_votes=1))
 
     def _update_outage(
         self,
         cells: tuple[AffectedCell, ...],
-        confidence: float,
+        certainty: float,
         vantages: Sequence[VantagePresence],
     ) -> OutageEpisode:
         """Update the candidate's outage, or open it."""
         candidate = self._candidate
-        silent = _list_silent(cells, vantages)
+        cells = self._attach_persons(cells)
+        fallen = [s for s in vantages if s.lost_us >= candidate.burst_us]
+        silent = list_silent(cells, vantages) or fallen
         burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]
         started = bracket_onset(burst_times_us or [s.heard_us for s in silent], self._limits)
         outage = candidate.dark
@@ -249,91 +352,49 @@ class _Evaluation:
                 started=started,
                 from_us=candidate.burst_us,
                 suspected_us=self._now_us,
-                confidence=confidence,
+                certainty=certainty,
                 limits=self._limits,
             )
-            self._outages.append(outage)
+            if not self._extended:
+                self._publish(outage)
         outage.parts = cells
         outage.started = started
-        outage.confidence = confidence
+        outage.certainty = certainty
         outage.grown_us = self._now_us
         return outage
 
-    def _settle_outage(
-        self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...], is_power: bool
-    ) -> None:
+    def _publish(self, outage: OutageEpisode) -> None:
+        if not any(published is outage for published in self._outages):
+            self._outages.append(outage)
+
+    def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
-        enclosing = self._find_enclosing(own)
+        is_power = confounders.is_power_failure(own.parts, self._deciding, self._limits)
+        is_region = is_power and not confounders.is_whole_country(own.parts)
+        held = (confounders.POWER,) if is_power else ()
+        since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
+        enclosing = find_enclosing(self._others, own.parts, since_us)
         if enclosing is not None:
-            self._outages.remove(own)
+            self._withdraw_draft(own)
             if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut
                 enclosing.resume(narrowed_cells, own.started, self._now_us)
-        elif self._extended:
-            earliest = self._extended[0]
-            earliest.parts = _merge_cells(self._presence, earliest.parts, own.parts)
-            earliest.grown_us = self._now_us
-            earliest.confidence = max(earliest.confidence, own.confidence)
-            if earliest.state is IncidentState.SUSPECTED and not is_power:
-                earliest.confirm(self._now_us)
-            self._outages.remove(own)
-        elif is_power:
-            own.held = (confounders.POWER,)
-        else:
-            own.confirm(self._now_us)
+            return
+        settled = own
+        if self._extended:
+            settled = self._extended[0]
+            self._withdraw_draft(own)
+            merged = merge_cells(self._presence, settled.parts, own.parts)
+            settled.grow(merged, narrowed_cells, own.started, self._now_us)
+            settled.grown_us = self._now_us
+            settled.certainty = max(settled.certainty, own.certainty)
+            settled.ways = max(settled.ways, own.ways)
+        self._publish(settled)
+        if settled.state is IncidentState.SUSPECTED and is_region:
+            settled.held = held
+        elif settled.state is IncidentState.SUSPECTED:
+            settled.confirm(self._now_us, held)
+        settled.replays.update(self._candidate.replays)
+        settled.reconsider(self._presence, self._now_us)
 
-    def _find_enclosing(self, own: OutageEpisode) -> OutageEpisode | None:
-        """Find the narrowest outage that holds it, open or closed within `resume_s`."""
-        since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
-        enclosing = [
-            outage
-            for outage in self._others
-            if outage.contains(own.parts)
-            and (
-                outage.is_open
-                or (outage.state is IncidentState.CLOSED and (outage.closed_us or 0) >= since_us)
-            )
-        ]
-        return max(enclosing, key=_narrowness, default=None)
-
-
-def _list_silent(
-    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
-) -> list[VantagePresence]:
-    return [
-        s for s in vantages if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
-    ]
-
-
-def _narrowness(outage: OutageEpisode) -> tuple[int, int]:
-    return min(cell.scope.named_fields for cell in outage.parts), outage.suspected_us
-
-
-def _count_named_fields(cell: AffectedCell) -> int:
-    return cell.scope.named_fields
-
-
-def _merge_cells(
-    presence: PresenceTracker,
-    first_cells: Sequence[AffectedCell],
-    second_cells: Sequence[AffectedCell],
-) -> tuple[AffectedCell, ...]:
-    """Merge cells, without those that lie in another by scope or by their vantages.
-
-    For example, an operator with only mobile vantages is no second part beside the mobile cell.
-    """
-    merged: list[AffectedCell] = []
-    for cell in sorted([*second_cells, *first_cells], key=_count_named_fields):
-        if not any(_is_inside(presence, cell, merged_cell) for merged_cell in merged):
-            merged.append(cell)
-    return tuple(merged)
-
-
-def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCell) -> bool:
-    if cell.scope.is_within(outer.scope):
-        return True
-    locations = {
-        s.place
-        for s in presence.list_country(cell.scope.country)
-        if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
-    }
-    return bool(locations) and all(map(outer.scope.includes, locations))
+    def _withdraw_draft(self, own: OutageEpisode) -> None:
+        self._outages[:] = [outage for outage in self._outages if outage is not own]

@@ -1,7 +1,7 @@
 """Confounders of an outage: faults of the collector, a carrier or the power grid."""
 
-from collections import defaultdict
 from collections.abc import Sequence
+from dataclasses import dataclass
 from statistics import median
 
 from heliograph.units import SECOND_US
@@ -10,39 +10,93 @@ from heliograph_collector.detect.silence.presence_tracker import (
     VantagePresence,
     count_silent,
 )
-from heliograph_collector.detect.stats.voting import VoteCount, is_established, sum_votes
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.voting import (
+    VoteCount,
+    count_votes,
+    is_established,
+    sum_votes,
+)
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
 COMMON = "common_mode"
 CARRIER = "carrier"
+ONE_LINE = "one_line"
 POWER = "power"
 FEW = "few_votes"
 YOUNG = "young_vantages"
 
 
-def has_common_mode(presence: PresenceTracker, country: str, since_us: int) -> bool | None:
-    """Return whether other countries fall silent too; None if they have too few votes.
+_LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
 
-    The median country decides, so that a second country that is cut at the same time does not.
+
+@dataclass(frozen=True, slots=True)
+class WitnessStatement:
+    """What the other countries show about the moment in which a country fell silent."""
+
+    is_known: bool = False  # they have enough votes for a comparison
+    is_hit: bool = False  # the median country fell silent too
+    lives_on: bool = False  # … yet many did not at all, so the collector is not down
+
+
+def hear_witnesses(
+    presence: PresenceTracker, country: str, since_us: int, carrier: str = ""
+) -> WitnessStatement:
+    """Hear the other countries about silences since a time.
+
+    The median country decides, so that a second country that is cut at the same time does not. A
+    vantage that was silent for a moment was hit too: it counts though it is back.
+
+    Args:
+        carrier: Hear only vantages of this carrier; "" is every one.
     """
     limits = presence.limits
-    shares = []
-    world_count = VoteCount()
     others = [
-        [s for s in presence.list_country(other) if _is_recent(s, since_us)]
+        [s for s in presence.list_country(other) if _was_here(s, since_us, carrier)]
         for other in presence.countries
         if other != country
     ]
-    for vantages in _prefer_established(others, since_us, limits):
-        country_count = _sum_silent(vantages)
-        world_count.add(country_count)
-        if country_count.votes >= limits.witnesses:
-            shares.append(country_count.share)
-    if world_count.votes < limits.witnesses:
-        return None
-    share = median(shares) if len(shares) > 1 else world_count.share
-    return share >= limits.witness_share
+    preferred = _prefer_established(others, since_us, limits)
+    counts = [
+        sum_votes(count_votes((s.witness, _fell_silent(s, since_us)) for s in vantages))
+        for vantages in preferred
+    ]
+    world = VoteCount()
+    for count in counts:
+        world.add(count)
+    if world.votes < limits.witnesses:
+        return WitnessStatement()
+    counts = [count for count in counts if count.votes >= limits.witnesses]
+    shares = [count.share for count in counts]
+    share = median(shares) if len(shares) > 1 else world.share
+    living = [count for count in counts if count.share <= limits.witness_share / 2]
+    is_many = len(living) >= _LIVING_SHARE * len(counts)
+    lives_on = is_many and sum(count.votes for count in living) >= limits.votes
+    return WitnessStatement(True, share >= limits.witness_share, lives_on)
+
+
+def _was_here(vantage: VantagePresence, since_us: int, carrier: str) -> bool:
+    is_of_carrier = carrier in ("", vantage.witness.carrier, vantage.lost_by)
+    return is_of_carrier and (vantage.is_live or _fell_silent(vantage, since_us))
+
+
+def _fell_silent(vantage: VantagePresence, since_us: int) -> bool:
+    is_recent = vantage.lost_us >= since_us and (vantage.is_live or vantage.is_silent)
+    return is_recent or (vantage.is_silent and vantage.deferred)
+
+
+def compute_certainty(
+    cells: Sequence[AffectedCell], witnesses: WitnessStatement, limits: Thresholds
+) -> float:
+    """Return how certain it is that these cells fell silent, and not by chance or our fault."""
+    votes = sum(cell.votes for cell in cells)
+    agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
+    is_low = votes < limits.few or sum(cell.lines for cell in cells) < limits.votes
+    caps = [limits.most, agreement]
+    caps += [limits.low] if is_low or witnesses.is_hit else []
+    caps += [] if witnesses.is_known else [limits.unwitnessed]
+    return round(min(caps), 3)
 
 
 def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool:
@@ -64,42 +118,82 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     return begun_countries >= 2
 
 
-def is_one_carrier(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether one carrier is silent while every other carrier is live."""
-    by_carrier: defaultdict[str, list[VantagePresence]] = defaultdict(list)
+def count_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> int:
+    """Count the carriers of which most votes are silent; a single vote is none."""
+    counts = (_sum_silent(group) for group in _group_by_carrier(vantages).values())
+    return sum(c.votes >= limits.ways and c.share >= limits.confirm_share for c in counts)
+
+
+@dataclass(frozen=True, slots=True)
+class BlockedCarrier:
+    """A carrier that is silent in cells where others live."""
+
+    carrier: str
+    cells: tuple[AffectedCell, ...]
+    living_share: float  # of the votes there, by other carriers
+
+
+def find_blocked_carrier(
+    vantages: Sequence[VantagePresence], before_us: int, limits: Thresholds
+) -> BlockedCarrier | None:
+    """Find a carrier that is silent in cells where vantages of others live on.
+
+    Only those count that used another carrier before: who changes it tells so in its reports.
+    """
+    groups = _group_by_carrier(vantages)
+    for carrier, group in groups.items() if len(groups) > 1 else ():
+        cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
+        inside = [s for s in vantages if any(c.scope.includes(s.place) for c in cells)]
+        others = [
+            s
+            for s in inside
+            if s.witness.carrier != carrier
+            and s.place.access != "hosting"
+            and s.since_us < before_us
+        ]
+        count = _sum_silent(others)
+        if cells and _is_alive(count, limits):
+            return BlockedCarrier(carrier, cells, count.votes / _sum_silent(inside).votes)
+    return None
+
+
+def _group_by_carrier(
+    vantages: Sequence[VantagePresence],
+) -> dict[str, list[VantagePresence]]:
+    groups: dict[str, list[VantagePresence]] = {}
     for vantage in vantages:
-        by_carrier[vantage.witness.carrier].append(vantage)
-    counts = [_sum_silent(carrier_vantages) for carrier_vantages in by_carrier.values()]
-    silent_carriers = [count for count in counts if count.share >= limits.confirm_share]
-    live_carriers = [count for count in counts if _is_alive(count, limits)]
-    return len(silent_carriers) == 1 and len(live_carriers) == len(counts) - 1 > 0
+        groups.setdefault(vantage.witness.carrier, []).append(vantage)
+    return groups
 
 
 def is_power_failure(
     cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
 ) -> bool:
-    """Return whether one region's fixed lines fail while its mobiles live.
+    """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators.
+    must be of several operators, and none of them may live on in several regions at once.
     """
-    regions = {cell.scope.region for cell in cells}
-    if len(regions) != 1 or regions == {""}:
-        return False
-    regional = [s for s in vantages if s.place.region in regions]
+    regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
-    silent_fixed = {s.place.asn for s in regional if s.is_silent and s.place.access != "mobile"}
-    return _is_alive(mobile, limits) and len(silent_fixed) > 1
+    fixed = [s for s in regional if s.place.access not in ("mobile", "hosting")]
+    silent_networks = {s.place.asn for s in fixed if s.is_silent}
+    is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
+    is_whole = is_one_region or _sum_silent(fixed).share >= 1.0 - limits.alive_share
+    return _is_alive(mobile, limits) and len(silent_networks) > 1 and is_whole
+
+
+def is_whole_country(cells: Sequence[AffectedCell]) -> bool:
+    """Return whether the cells name no region: an order can do that as well as the grid."""
+    return any(not cell.scope.region for cell in cells)
+
+
+def _shares_region(cell: AffectedCell, vantage: VantagePresence) -> bool:
+    return cell.scope.region in ("", vantage.place.region)
 
 
 def _is_alive(count: VoteCount, limits: Thresholds) -> bool:
     return count.votes >= limits.witnesses and count.share <= limits.alive_share
-
-
-def _is_recent(vantage: VantagePresence, since_us: int) -> bool:
-    return vantage.is_live or (
-        vantage.is_silent and (vantage.lost_us >= since_us or vantage.deferred)
-    )
 
 
 def _prefer_established(

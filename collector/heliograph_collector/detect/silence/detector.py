@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
@@ -31,7 +32,8 @@ from heliograph_collector.detect.silence.presence_tracker import (
     affects,
 )
 from heliograph_collector.detect.stats.churn import ChurnRecord
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import Incident, IncidentKind
+from heliograph_collector.model.records import BlockedEntrance
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Fault,
@@ -44,9 +46,12 @@ from heliograph_collector.model.signals import (
     VantageSignal,
     sort_signals,
 )
-from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
+from heliograph_collector.model.thresholds import THRESHOLDS
 
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
+# After it a lost carrier has been tried again, and stays dead: a retry and a heartbeat.
+_RETRY_STEP_US = 15 * SECOND_US  # assumed
+_RETRY_US = int((THRESHOLDS.retry_s + THRESHOLDS.beat_s + THRESHOLDS.tick_s) * SECOND_US)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,27 +81,6 @@ def detect_silence(signals: Iterable[VantageSignal], until_us: int) -> Findings:
     return detector.findings()
 
 
-@dataclass(slots=True)
-class _Blackout:
-    """A fault of the collector and the vantages that it affected."""
-
-    fault: Fault
-    until_us: int
-    affected: list[VantagePresence]
-
-    def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
-        """Return whether the fault explains a loss; a stall only of one not heard since."""
-        is_heard_since = (
-            self.fault.why is FaultReason.STALLED and signal.heard_us > self.fault.until_us
-        )
-        is_in_time = signal.at_us <= self.until_us and not is_heard_since
-        return is_in_time and affects(self.fault, vantage)
-
-    def is_continued_by(self, fault: Fault) -> bool:
-        """Return whether this is the same fault, reported again because it continues."""
-        return replace(self.fault, until_us=fault.until_us) == fault
-
-
 @dataclass(slots=True, kw_only=True)
 class SilenceDetectorState:
     """State of a SilenceDetector as plain values, for checkpoints.
@@ -109,7 +93,8 @@ class SilenceDetectorState:
     fresh: dict[str, list[str]]
     blackouts: list[tuple[Fault, int, list[str]]]
     darks: list[OutageEpisode]
-    cases: list[tuple[OutageCandidate, int]]  # with its outage's index in `darks`, -1 for none
+    # with its outage's index in `darks`; -1 for none or one that is not published
+    cases: list[tuple[OutageCandidate, int]]
     blind: list[CoverageGap]
     timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
     set: list[tuple[str, str]]
@@ -126,7 +111,7 @@ class SilenceDetector:
         self._candidates: dict[str, OutageCandidate] = {}
         self._outages: list[OutageEpisode] = []
         self._recent_silences: defaultdict[str, deque[VantagePresence]] = defaultdict(deque)
-        self._blackouts: list[_Blackout] = []
+        self._blackouts: list[Blackout] = []
         self.coverage_gaps: list[CoverageGap] = []
         self._timers: list[tuple[int, int, str, object]] = []
         self._scheduled: set[tuple[str, str]] = set()
@@ -152,7 +137,7 @@ class SilenceDetector:
         while self._timers and self._timers[0][0] <= now_us:
             at_us, _, name, target = heapq.heappop(self._timers)
             self.fired_us = at_us
-            if isinstance(target, _Blackout):
+            if isinstance(target, Blackout):
                 self._resolve_blackout(target, at_us)
             elif isinstance(target, str):
                 self._scheduled.discard((name, target))
@@ -171,6 +156,20 @@ class SilenceDetector:
         """Drop incidents and coverage gaps that ended before these times."""
         self._outages = [d for d in self._outages if d.is_open or (d.closed_us or 0) >= before_us]
         self.coverage_gaps = [b for b in self.coverage_gaps if b.until_us >= gaps_before_us]
+
+    def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
+        """List blocks of the collector that are open, or ended since a time."""
+        return [
+            BlockedEntrance(
+                country=outage.country,
+                carriers=outage.blocked_carriers,
+                since_us=outage.started.earliest_us,
+                is_open=outage.is_open,
+            )
+            for outage in list(self._outages)
+            if outage.kind is IncidentKind.COLLECTOR_BLOCKED
+            and (outage.is_open or (outage.closed_us or 0) >= since_us)
+        ]
 
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""
@@ -217,13 +216,14 @@ class SilenceDetector:
         for country, pseudonyms in state.fresh.items():
             detector._recent_silences[country].extend(map(vantages.__getitem__, pseudonyms))
         detector._blackouts = [
-            _Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
+            Blackout(fault, until_us, [vantages[pseudonym] for pseudonym in pseudonyms])
             for fault, until_us, pseudonyms in state.blackouts
         ]
         detector._outages = state.darks
         detector.coverage_gaps = state.blind
         for candidate, index in state.cases:
-            candidate.dark = state.darks[index] if index >= 0 else None
+            if index >= 0:
+                candidate.dark = state.darks[index]
             detector._candidates[candidate.country] = candidate
         for at_us, number, name, country, blackout in state.timers:
             target = country if blackout < 0 else detector._blackouts[blackout]
@@ -243,6 +243,15 @@ class SilenceDetector:
     def _open_outages(self, country: str) -> list[OutageEpisode]:
         return [o for o in self._outages if o.is_open and o.country == country]
 
+    def _recent_outages(self, country: str, now_us: int) -> list[OutageEpisode]:
+        """List the outages that are open or were until lately, whose cause may become known."""
+        since_us = now_us - int(self._limits.resume_s * SECOND_US)
+        return [
+            o
+            for o in self._outages
+            if o.country == country and (o.is_open or (o.closed_us or 0) >= since_us)
+        ]
+
     def _add_timer(self, at_us: int, name: str, target: object) -> None:
         self._timer_number += 1
         heapq.heappush(self._timers, (at_us, self._timer_number, name, target))
@@ -251,6 +260,11 @@ class SilenceDetector:
         if (name, country) not in self._scheduled:
             self._scheduled.add((name, country))
             self._add_timer(at_us, name, country)
+
+    def _schedule_after_retry(self, at_us: int, country: str) -> None:
+        """Evaluate again once a lost carrier was tried in vain, together with others."""
+        due_us = (at_us // _RETRY_STEP_US + 1) * _RETRY_STEP_US + _RETRY_US
+        self._schedule(due_us, f"retry {due_us}", country)
 
     def _on_lost(self, signal: VantageLoss) -> None:
         vantage = self._presence.on_lost(signal)
@@ -276,8 +290,10 @@ class SilenceDetector:
         country = vantage.place.country
         if country in self._candidates:
             self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
-        if self._open_outages(country):
+        if self._recent_outages(country, at_us):
             self._schedule(at_us + _FOLLOW_US, "follow", country)
+            if vantage.is_live and vantage.witness.carrier != vantage.lost_by:
+                self._schedule_after_retry(at_us, country)
 
     def _on_fault(self, fault: Fault) -> None:
         if (
@@ -286,14 +302,14 @@ class SilenceDetector:
             and not self._presence.vantages
         ):
             return  # the first start ever: no vantage is expected
-        until_us = fault.until_us + _compute_grace_us(fault, self._limits)
+        until_us = fault.until_us + compute_grace_us(fault, self._limits)
         is_stall = fault.why is FaultReason.STALLED
         gap_end_us = fault.until_us if is_stall else until_us
         gap = CoverageGap(fault.at_us, gap_end_us, fault.why.value, fault.country)
         self._blackouts = [b for b in self._blackouts if b.until_us >= fault.at_us]
         blackout = next((b for b in self._blackouts if b.is_continued_by(fault)), None)
         if blackout is None:
-            blackout = _Blackout(fault, until_us, self._presence.suspend(fault))
+            blackout = Blackout(fault, until_us, self._presence.suspend(fault))
             self._blackouts.append(blackout)
             self.coverage_gaps.append(gap)
         else:
@@ -305,7 +321,7 @@ class SilenceDetector:
             self._defer_silences(silences, blackout)
         self._add_timer(blackout.until_us, "settle", blackout)
 
-    def _defer_silences(self, silences: deque[VantagePresence], blackout: _Blackout) -> None:
+    def _defer_silences(self, silences: deque[VantagePresence], blackout: Blackout) -> None:
         """Defer silences since a heartbeat before the fault, as it may explain them."""
         since_us = blackout.fault.at_us - int(self._limits.beat_s * SECOND_US)
         for vantage in list(silences):
@@ -315,7 +331,7 @@ class SilenceDetector:
                 blackout.affected.append(vantage)
                 silences.remove(vantage)
 
-    def _resolve_blackout(self, blackout: _Blackout, now_us: int) -> None:
+    def _resolve_blackout(self, blackout: Blackout, now_us: int) -> None:
         if now_us < blackout.until_us:
             return  # the fault continued; the timer of its last report resolves it
         vantages = list({id(vantage): vantage for vantage in blackout.affected}.values())
@@ -348,6 +364,10 @@ class SilenceDetector:
             self._schedule(now_us + _FOLLOW_US, "follow", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:
+        candidate = self._candidates.get(country)
+        for outage in self._recent_outages(country, now_us):
+            if candidate is None or outage is not candidate.dark:
+                outage.reconsider(self._presence, now_us)
         needs_follow_up = country in self._candidates
         if not needs_follow_up:
             outages = self._open_outages(country)
@@ -359,25 +379,19 @@ class SilenceDetector:
 
     def _on_replay(self, signal: OfflineReport) -> None:
         vantage = self._presence.find_established(signal.nym, signal.at_us)
+        if vantage is None:
+            return
+        country = vantage.place.country
+        candidate = self._candidates.get(country)
+        if candidate is not None and signal.until_us >= candidate.burst_us:
+            candidate.replays[signal.nym] = signal
         for outage in self._outages:
             over_us = outage.ended.latest_us if outage.ended else signal.at_us
-            is_nearby = vantage is not None and outage.holds(vantage.place)
-            outage.add_replay(signal, is_nearby and signal.since_us <= over_us)
-
-
-def _compute_grace_us(fault: Fault, limits: Thresholds) -> int:
-    """Return the time that agents have to reconnect after a fault, in microseconds.
-
-    A stall shorter than two heartbeats ends no session: an agent gives up after three heartbeats
-    without a message, and it heard one at most a heartbeat before the stall. After a longer stall
-    agents have as long to return as they tried in vain. A stall that cost more than its length
-    would let an attacker who causes short ones blind the detector for good.
-    """
-    grace_us = int(limits.grace_s * SECOND_US)
-    if fault.why is not FaultReason.STALLED:
-        return grace_us
-    stalled_us = fault.until_us - fault.at_us
-    return min(grace_us, stalled_us) if stalled_us >= 2 * limits.beat_s * SECOND_US else 0
+            if outage.holds(vantage.place) and signal.since_us <= over_us:
+                outage.add_replay(signal)
+                outage.reconsider(self._presence, signal.at_us)
+        if self._recent_outages(country, signal.at_us):
+            self._schedule_after_retry(signal.at_us, country)
 
 
 def _list_pseudonyms(vantages: Iterable[VantagePresence]) -> list[str]:

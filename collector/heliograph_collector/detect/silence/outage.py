@@ -2,21 +2,27 @@
 
 Theory of operation. States and transitions:
 
-- suspected → confirmed: by its candidate, or by offline reports that rule out a power failure.
-- suspected → withdrawn: by its candidate, by reports of reboots, or because it ended unconfirmed.
+- suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
+- suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
+- withdrawn → closed: late reports tell what it was.
 
-While it is open, phases date its changes. An opening needs more returns within `back_window_s` than
-chance makes (`back_alpha`), and must last `back_hold_s`. A cut is a new candidate inside the cells.
+What explains it (`kind`) may change in every state, also long after its end: `kinds` has the dates.
+While it is open, phases date its changes; one that grows begins another phase. An opening needs
+more returns within `back_window_s` than chance makes (`back_alpha`), and must last `back_hold_s`. A
+cut is a new candidate inside the cells.
 """
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cache
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.brackets import bracket_return
+from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
+from heliograph_collector.detect.silence.openings import exclude_dark_cells
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     VantagePresence,
@@ -25,13 +31,14 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_established,
 )
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
-from heliograph_collector.detect.stats.tails import quantile, upper_tail
+from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
     IncidentKind,
     IncidentState,
+    KindChange,
     PhaseChange,
     PhaseDirection,
     hint_on_the_hour,
@@ -42,7 +49,9 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
+ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
+_NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -56,8 +65,13 @@ class OutageEpisode:
     started: Bracket
     from_us: int  # silences since then belong to it
     suspected_us: int
-    confidence: float
+    certainty: float  # that these vantages fell silent together
     limits: Thresholds
+    kind: IncidentKind = IncidentKind.SILENCE
+    kinds: list[KindChange] = field(default_factory=list)
+    ways: int = 1  # carriers that fell silent
+    carrier: str = ""  # the only one that fell silent, while others live in the same place
+    evidence: SilenceEvidence = _NO_EVIDENCE
     state: IncidentState = IncidentState.SUSPECTED
     confirmed_us: int | None = None
     grown_us: int = 0
@@ -65,7 +79,7 @@ class OutageEpisode:
     closed_us: int | None = None
     turns: list[PhaseChange] = field(default_factory=list)
     held: tuple[str, ...] = ()
-    replays: list[OfflineReport] = field(default_factory=list)
+    replays: dict[str, OfflineReport] = field(default_factory=dict)  # by pseudonym
     needed: float = 0.0  # live votes before its end, if its silent vantages are unknown
     _clear_us: int | None = None
     _last: tuple[AffectedCell, ...] = ()
@@ -75,16 +89,101 @@ class OutageEpisode:
     def is_open(self) -> bool:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
+    @property
+    def confidence(self) -> float:
+        """Return the confidence in the present kind."""
+        if self.carrier and self.kind is IncidentKind.COLLECTOR_BLOCKED:
+            return min(self.certainty, self.limits.several_ways)
+        if self.kind is not IncidentKind.SILENCE:
+            return self.evidence.confidence(self.kind, self.limits)
+        limits = self.limits
+        is_proven = self.evidence.explain(limits) is IncidentKind.SILENCE
+        is_several = is_proven or self.ways >= limits.ways
+        caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
+        if not is_proven and (self.evidence.doubts_cut(limits) or confounders.POWER in self.held):
+            caps.append(limits.low)
+        return min(caps)
+
     def holds(self, location: VantageLocation) -> bool:
         return any(cell.scope.includes(location) for cell in self.parts)
 
     def contains(self, cells: Sequence[AffectedCell]) -> bool:
         return all(any(p.scope.is_within(own_cell.scope) for own_cell in self.parts) for p in cells)
 
-    def confirm(self, at_us: int) -> None:
+    def confirm(self, at_us: int, held: tuple[str, ...] = ()) -> None:
         self.state = IncidentState.CONFIRMED
         self.confirmed_us = at_us
-        self.held = ()
+        self.held = held
+
+    @property
+    def blocked_carriers(self) -> tuple[str, ...]:
+        return (self.carrier,) if self.carrier else self.evidence.lost_by
+
+    def explains(self, lost_by: Collection[str]) -> bool:
+        """Return whether it can explain silences over these carriers: a block only of its own."""
+        is_block = self.kind is IncidentKind.COLLECTOR_BLOCKED
+        return not is_block or set(lost_by) <= set(self.blocked_carriers)
+
+    def grow(
+        self,
+        parts: tuple[AffectedCell, ...],
+        new_cells: tuple[AffectedCell, ...],
+        started: Bracket,
+        at_us: int,
+    ) -> None:
+        """Extend it to cells that went dark later, as a phase of their own."""
+        latest = self.turns[-1] if self.turns else None
+        latest_us = (latest.when if latest else self.started).latest_us
+        is_same_step = started.earliest_us - latest_us < self.limits.windows_s[0] * SECOND_US
+        if latest is None and is_same_step:
+            self.parts = parts
+            return
+        if latest is None or self.turns[0].way is PhaseDirection.OPENING:
+            seen_us = self.confirmed_us or self.suspected_us
+            first = PhaseChange(PhaseDirection.CUT, self.parts, self.started, seen_us)
+            self.turns.insert(0, first)
+        if latest is not None and latest.way is PhaseDirection.CUT and is_same_step:
+            self.turns[-1] = replace(latest, parts=(*latest.parts, *new_cells))
+        else:
+            self.turns.append(PhaseChange(PhaseDirection.CUT, new_cells, started, at_us))
+        self.parts = parts
+
+    def reconsider(self, presence: PresenceTracker, now_us: int) -> None:
+        """Weigh what its vantages tell, and change its kind if that decides for another."""
+        if self.state is IncidentState.WITHDRAWN and self.ended is None:
+            return  # gated or dropped: it never was
+        silenced = self._list_silenced(presence, now_us)
+        if not self.replays and not any(s.power_failed for s in silenced):
+            return  # nobody tells anything
+        self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits)
+        kind = self.evidence.explain(self.limits)
+        if kind is not None and self.evidence.silent >= self.limits.votes:
+            self.explain_as(kind, now_us)
+
+    def explain_as(self, kind: IncidentKind, now_us: int) -> None:
+        if kind is not self.kind:
+            first = KindChange(self.kind, self.confirmed_us or self.suspected_us)
+            self.kinds = [*(self.kinds or [first]), KindChange(kind, now_us)]
+            self.kind = kind
+        if self.state is IncidentState.SUSPECTED and confounders.POWER in self.held:
+            self.confirm(now_us)
+        elif self.state is IncidentState.WITHDRAWN:
+            self.state = IncidentState.CLOSED
+            self.confirmed_us = now_us
+        if kind is not IncidentKind.SILENCE or self.evidence.powered > self.evidence.powerless:
+            self.held = tuple(code for code in self.held if code != confounders.POWER)
+
+    def _list_silenced(self, presence: PresenceTracker, now_us: int) -> list[VantagePresence]:
+        """List the vantages that fell silent in it, whether or not they are back."""
+        until_us = self.closed_us or now_us
+        is_inside = cache(self.holds)
+        return [
+            s
+            for s in presence.list_country(self.country)
+            if (self.from_us <= s.lost_us <= until_us or s.witness.nym in self.replays)
+            and not s.deferred
+            and is_inside(s.place)
+        ]
 
     def had_reopened(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether part of it had come back, so that a cut there is new."""
@@ -123,8 +222,11 @@ class OutageEpisode:
             started=incident.started,
             from_us=incident.started.earliest_us,
             suspected_us=incident.suspected_us,
-            confidence=incident.confidence,
+            certainty=incident.confidence,
             limits=limits,
+            kind=incident.kind,
+            kinds=list(incident.kinds),
+            ways=1 if ONE_WAY in incident.hints else limits.ways,
             state=incident.state,
             confirmed_us=incident.confirmed_us,
             turns=list(incident.turns),
@@ -156,22 +258,20 @@ class OutageEpisode:
         self._last = dark_cells
         return self._detect_opening(vantages, now_us, presence, other_outages)
 
-    def add_replay(self, replay: OfflineReport, is_nearby: bool) -> None:
-        """Add an offline report, which may decide between power failure and cut."""
-        if not is_nearby or replay.until_us < self.started.earliest_us:
+    def add_replay(self, replay: OfflineReport) -> None:
+        """Add the report of one of its vantages, which may decide what it was."""
+        if replay.until_us < self.started.earliest_us:
             return
-        self.replays.append(replay)
-        hints = hint_power_or_network(self.replays)
-        if self.state is IncidentState.SUSPECTED and confounders.POWER in self.held and hints:
-            if hints == ("network_cut",):
-                self.confirm(replay.at_us)
-            else:
-                self._close(IncidentState.WITHDRAWN, replay.at_us)
+        self.replays[replay.nym] = replay
+        hints = hint_power_or_network(self.replays.values())
+        is_held = self.state is IncidentState.SUSPECTED and confounders.POWER in self.held
+        if is_held and hints == ("network_cut",):
+            self.confirm(replay.at_us)
 
     def to_incident(self) -> Incident:
         return Incident(
             id=self.id,
-            kind=IncidentKind.SILENCE,
+            kind=self.kind,
             state=self.state,
             parts=self.parts,
             started=self.started,
@@ -181,16 +281,27 @@ class OutageEpisode:
             ended=self.ended,
             closed_us=self.closed_us,
             turns=tuple(self.turns),
+            kinds=tuple(self.kinds),
             held=self.held,
-            hints=(*hint_on_the_hour(self.started), *hint_power_or_network(self.replays)),
+            hints=self._list_hints(),
         )
+
+    def _list_hints(self) -> tuple[str, ...]:
+        hints = hint_on_the_hour(self.started)
+        if self.kind is IncidentKind.COLLECTOR_BLOCKED:
+            return hints
+        hints += hint_power_or_network(self.replays.values())
+        is_one_way = self.ways < self.limits.ways and not self.evidence.offline
+        return (*hints, ONE_WAY) if is_one_way and self.kind is IncidentKind.SILENCE else hints
 
     def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
         is_inside = cache(self.holds)  # many vantages share few locations
         return [
             s
             for s in presence.list_country(self.country)
-            if (s.is_live or (s.is_silent and s.lost_us >= self.from_us)) and is_inside(s.place)
+            if (s.is_live or (s.is_silent and s.lost_us >= self.from_us))
+            and is_inside(s.place)
+            and (not self.carrier or self.carrier in (s.witness.carrier, s.lost_by))
         ]
 
     def _is_clearing(self, vantages: Sequence[VantagePresence], now_us: int) -> bool:
@@ -241,8 +352,9 @@ class OutageEpisode:
         self._back = None
         phase = self._opening_phase(vantages, first_us, now_us)
         if phase is not None:
+            dark_cells = [part for outage in other_outages for part in outage.parts]
             cells = tuple(
-                _exclude_outages(cell, other_outages, presence, now_us) for cell in phase.parts
+                exclude_dark_cells(cell, dark_cells, presence, now_us) for cell in phase.parts
             )
             self.turns.append(replace(phase, parts=cells))
         return False
@@ -257,7 +369,7 @@ class OutageEpisode:
         if not cells:
             return None
         established = [s for s in members if is_established(s.witness, now_us, self.limits)]
-        cells = attach_persons(narrow_cells(cells, votes), count_live(established))
+        cells = attach_persons(narrow_cells(cells, votes), count_live(established, nat_votes=1))
         bracket = bracket_return([s.back_us for s in members if s.is_live], self.limits)
         return PhaseChange(PhaseDirection.OPENING, cells, bracket, now_us)
 
@@ -279,46 +391,3 @@ class OutageEpisode:
                     is_straggler = now_us - phase.seen_us < _STRAGGLE_US
                     return phase.way is PhaseDirection.OPENING and (is_whole_cell or is_straggler)
         return False
-
-
-def _exclude_outages(
-    cell: AffectedCell,
-    other_outages: Sequence[OutageEpisode],
-    presence: PresenceTracker,
-    now_us: int,
-) -> AffectedCell:
-    """Exclude cells that another outage keeps dark, because they have no vote here."""
-    limits = presence.limits
-    excluded = set(cell.beyond)
-    for other_cell in (part for outage in other_outages for part in outage.parts):
-        scope = cell.scope.intersect(other_cell.scope)
-        if scope is None or scope == cell.scope:
-            continue  # the cell's own votes show its return
-        voters = _voters_in(presence, scope)
-        deciding, _ = select_established(voters, now_us, limits, limits.witnesses)
-        silent_count = sum_votes(count_silent(deciding))
-        if silent_count.votes >= limits.votes and silent_count.share >= limits.confirm_share:
-            excluded.add(scope)
-    return replace(cell, beyond=tuple(sorted(excluded)))
-
-
-def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]:
-    return [
-        s
-        for s in presence.list_country(scope.country)
-        if (s.is_live or s.is_silent)
-        and scope.includes(s.place)
-        and (scope.access == "hosting" or s.place.access != "hosting")
-    ]
-
-
-def bracket_return(return_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the return: at most one retry before the 10 % quantile of returns."""
-    early = quantile(return_times_us, 0.1)
-    return Bracket(early - int(limits.retry_s * SECOND_US), early)
-
-
-def bracket_onset(heard_times_us: Sequence[int], limits: Thresholds) -> Bracket:
-    """Bracket the onset without the tenth at either end, which may be chance."""
-    beat_us = int(limits.beat_s * SECOND_US)
-    return Bracket(quantile(heard_times_us, 0.1), quantile(heard_times_us, 0.9) + beat_us)

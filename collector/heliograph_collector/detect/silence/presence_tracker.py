@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from functools import partial
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
     silence_chance,
@@ -37,6 +38,8 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
+_POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+
 
 class PresenceStatus(Enum):
     LIVE = 1
@@ -55,6 +58,11 @@ class VantagePresence:
     heard_us: int = 0
     lost_us: int = 0
     back_us: int = 0  # last return from a silence
+    lost_by: str = ""  # the carrier that it was lost by …
+    rejoined_us: int = 0  # … and its first return by the same one
+    on_battery: bool | None = None
+    battery_us: int = 0  # when it went from mains to its battery; 0: not so
+    power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
     deferred: bool = False  # its silence began in a fault of the collector
     floor: float = 0.0  # least chance of its silence, after a fault of the collector
     own: ChurnRecord = field(default_factory=ChurnRecord)
@@ -74,6 +82,34 @@ class VantagePresence:
     @property
     def is_expected(self) -> bool:
         return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
+
+    def mark_silent(self, heard_us: int, at_us: int) -> None:
+        self.status = PresenceStatus.SILENT
+        self.heard_us = heard_us
+        self.lost_us = at_us
+        self.lost_by = self.witness.carrier
+        self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
+
+    def note_return(self, signal: VantageArrival) -> None:
+        """Note the way and the power of an arrival, before it changes the status."""
+        at_us = signal.at_us
+        if signal.witness.carrier == self.lost_by and self.rejoined_us < self.lost_us:
+            self.rejoined_us = at_us
+        if self.is_silent:
+            self.back_us = at_us
+            silent_us = at_us - self.heard_us
+            is_rebooted = signal.uptime_s is not None and signal.uptime_s * SECOND_US < silent_us
+            self.power_failed |= is_rebooted
+        self.note_power(signal.on_battery, at_us)
+
+    def note_power(self, on_battery: bool | None, at_us: int) -> None:
+        if on_battery is None:
+            return
+        if not on_battery:
+            self.battery_us = 0
+        elif self.on_battery is False:
+            self.battery_us = at_us
+        self.on_battery = on_battery
 
 
 @dataclass(slots=True)
@@ -121,10 +157,9 @@ class PresenceTracker:
         elif vantage.place != witness.place:
             self._mark_away(vantage, signal.at_us)
             del self.countries[vantage.place.country][witness.nym]
+        vantage.note_return(signal)
         vantage.witness = witness
         self.countries[witness.place.country][witness.nym] = vantage
-        if vantage.is_silent:
-            vantage.back_us = signal.at_us
         if vantage.status in (PresenceStatus.SILENT, PresenceStatus.AWAY):
             self._count_live(vantage, +1)
             vantage.since_us = signal.at_us
@@ -145,11 +180,10 @@ class PresenceTracker:
             return None
         self._record_presence(vantage, signal.heard_us, losses=1)
         self._count_live(vantage, -1)
-        vantage.status = PresenceStatus.SILENT
         if signal.prefix:
             vantage.witness = replace(vantage.witness, prefix=signal.prefix)
-        vantage.heard_us = signal.heard_us
-        vantage.lost_us = signal.at_us
+        vantage.note_power(signal.on_battery, signal.at_us)
+        vantage.mark_silent(signal.heard_us, signal.at_us)
         return vantage
 
     def suspend(self, fault: Fault) -> list[VantagePresence]:
@@ -181,12 +215,12 @@ class PresenceTracker:
             others_missing = len(missing_vantages) - missing_by_country[country]
             is_known = others_count >= self.limits.witnesses
             vantage.floor = (others_missing + 1) / (others_count + 2) if is_known else 0.5
+            heard_us = vantage.heard_us
             if vantage.status is PresenceStatus.AWAITED:
                 self._count_live(vantage, -1)
-                vantage.heard_us = max(fault.at_us, vantage.heard_us)
-            vantage.status = PresenceStatus.SILENT
+                heard_us = max(fault.at_us, heard_us)
+            vantage.mark_silent(heard_us, now_us)
             vantage.deferred = False
-            vantage.lost_us = now_us
         return missing_vantages
 
     def exclude_from_churn(self, confirmed_silent: Iterable[VantagePresence]) -> None:
@@ -254,7 +288,8 @@ def select_established(
     vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds, min_votes: float
 ) -> tuple[list[VantagePresence], bool]:
     """Return (the established vantages, True) if they have `min_votes`, else (the heard, False)."""
-    if established_votes(_list_votes(vantages), now_us, limits, min_votes)[1]:
+    votes = _list_votes(vantages)
+    if established_votes(votes, now_us, limits, min_votes, limits.nat_votes)[1]:
         return [s for s in vantages if is_established(s.witness, now_us, limits)], True
     return select_voting(vantages, now_us, limits), False
 
@@ -264,14 +299,22 @@ def _list_votes(vantages: Iterable[VantagePresence]) -> list[tuple[VantageRef, b
 
 
 def count_silent(
-    vantages: Iterable[VantagePresence], *, is_lower_bound: bool = True
+    vantages: Iterable[VantagePresence],
+    *,
+    is_lower_bound: bool = True,
+    nat_votes: int = THRESHOLDS.nat_votes,
 ) -> VotesByPlace:
     """Count the vantages' votes; silence is a hit."""
     hits = ((s.witness, s.is_silent) for s in vantages)
-    return count_votes(hits, is_lower_bound=is_lower_bound)
+    return count_votes(hits, nat_votes, is_lower_bound=is_lower_bound)
 
 
-def count_live(vantages: Iterable[VantagePresence], *, is_lower_bound: bool = True) -> VotesByPlace:
+def count_live(
+    vantages: Iterable[VantagePresence],
+    *,
+    is_lower_bound: bool = True,
+    nat_votes: int = THRESHOLDS.nat_votes,
+) -> VotesByPlace:
     """Count the vantages' votes; being live is a hit."""
     hits = ((s.witness, s.is_live) for s in vantages)
-    return count_votes(hits, is_lower_bound=is_lower_bound)
+    return count_votes(hits, nat_votes, is_lower_bound=is_lower_bound)

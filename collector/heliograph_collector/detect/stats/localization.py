@@ -156,10 +156,12 @@ def count_by_cell(votes_by_place: Mapping[VantageLocation, VoteCount]) -> dict[S
     for location, vote_count in votes_by_place.items():
         votes = vote_count.votes
         hits = vote_count.hits
+        lines = vote_count.lines
         for scope in scopes_of(location):  # the innermost loop of all detectors
             cell = cells[scope]
             cell.votes += votes
             cell.hits += hits
+            cell.lines += lines
     return cells
 
 
@@ -178,7 +180,12 @@ def _affected_cell(scope: Scope, votes: VotesByPlace, limits: Thresholds) -> Aff
         and vote_count.share <= limits.alive_share
     ]
     return AffectedCell(
-        scope, total.votes, total.share, len(hit_networks(votes)), _widest_cells(unaffected)
+        scope,
+        total.votes,
+        total.share,
+        len(hit_networks(votes)),
+        _widest_cells(unaffected),
+        lines=total.lines,
     )
 
 

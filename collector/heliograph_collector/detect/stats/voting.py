@@ -16,10 +16,14 @@ from heliograph_collector.model.thresholds import Thresholds
 
 @dataclass(slots=True)
 class VoteCount:
-    """Weighted votes and hits; a network in several locations divides its vote."""
+    """Weighted votes and hits; a network in several locations divides its vote.
+
+    `lines` counts each network once: persons are no more, though one may have several votes.
+    """
 
     votes: float = 0.0
     hits: float = 0.0
+    lines: float = 0.0
 
     @property
     def share(self) -> float:
@@ -28,16 +32,21 @@ class VoteCount:
     def add(self, other: "VoteCount") -> None:
         self.votes += other.votes
         self.hits += other.hits
+        self.lines += other.lines
 
     def without(self, part: "VoteCount") -> "VoteCount":
-        return VoteCount(max(0.0, self.votes - part.votes), max(0.0, self.hits - part.hits))
+        return VoteCount(
+            max(0.0, self.votes - part.votes),
+            max(0.0, self.hits - part.hits),
+            max(0.0, self.lines - part.lines),
+        )
 
 
 VotesByPlace = dict[VantageLocation, VoteCount]
 
 
 def count_votes(
-    votes: Iterable[tuple[VantageRef, bool]], *, is_lower_bound: bool = True
+    votes: Iterable[tuple[VantageRef, bool]], nat_votes: int = 1, *, is_lower_bound: bool = True
 ) -> VotesByPlace:
     """Count one vote per network, divided among the locations that it claims.
 
@@ -45,6 +54,8 @@ def count_votes(
     claimed locations give it no more votes.
 
     Args:
+        nat_votes: The votes of a mobile network at most, one per vantage: whole cities share the
+            prefix of a carrier's NAT.
         is_lower_bound: Votes of an AS whose names are of several days may be of the same lines.
             Together they weigh as much as those of the day that has most, unless this is False.
     """
@@ -64,10 +75,16 @@ def count_votes(
     has_several_days = len({read_day(prefix) for prefix, _ in spans if prefix}) > 1
     day_weights = _weigh_days(groups) if is_lower_bound and has_several_days else {}
     for (prefix, location), (group_size, hits) in groups.items():
-        weight = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
+        line = day_weights.get(location.asn, 1.0) / spans[prefix, location.country]
         vote_count = votes_by_place[location]
-        vote_count.votes += weight
-        vote_count.hits += weight * (2 * hits > group_size)
+        vote_count.lines += line
+        if nat_votes > 1 and location.access == "mobile" and prefix:
+            weight = line * min(nat_votes, group_size)
+            vote_count.votes += weight
+            vote_count.hits += weight * hits / group_size
+        else:
+            vote_count.votes += line
+            vote_count.hits += line * (2 * hits > group_size)
     return dict(votes_by_place)
 
 
@@ -118,6 +135,7 @@ def established_votes(
     at_us: int,
     limits: Thresholds,
     min_votes: float | None = None,
+    nat_votes: int = 1,
 ) -> tuple[VotesByPlace, bool]:
     """Return (votes, True if they are of established vantages only).
 
@@ -125,7 +143,8 @@ def established_votes(
     The caller then confirms nothing.
     """
     voters = select_voters(votes, at_us, limits)
-    counted = count_votes((v, hit) for v, hit in voters if is_established(v, at_us, limits))
+    established = ((v, hit) for v, hit in voters if is_established(v, at_us, limits))
+    counted = count_votes(established, nat_votes)
     if sum_votes(counted).votes >= (limits.votes if min_votes is None else min_votes):
         return counted, True
-    return count_votes(voters), False
+    return count_votes(voters, nat_votes), False

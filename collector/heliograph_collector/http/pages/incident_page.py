@@ -129,7 +129,7 @@ def render_incident(
         place=labels.country_name(country, t.lang),
         badges=_list_badges(incident, t),
         under_way=incident.state in OPEN_STATES,
-        silence=incident.kind == "network_silence",
+        silence=not incident.scope.service,
         picture=drawn,
         charted=incident_chart.has_votes(timeline_data.rows),
         legend=list_legend(incident, drawn, t),
@@ -139,10 +139,7 @@ def render_incident(
         rows=_timeline_path(incident, timeline_data.frame),
         facts=facts.list_facts(incident, t),
         parts=[facts.build_part(part, country, t) for part in incident.parts],
-        turns=[
-            (phase_change.way, incident_text.describe_phase_change(phase_change, country, t))
-            for phase_change in incident.turns
-        ],
+        turns=incident_text.list_steps(incident, t),
         hints=[labels.label_code("hint", hint, t.lang) for hint in incident.hints],
         held=[labels.label_code("held", code, t.lang) for code in incident.held],
         outside=facts.list_annotations(incident.corroboration or (), t),

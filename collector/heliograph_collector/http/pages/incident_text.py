@@ -17,6 +17,11 @@ from heliograph_collector.incidents.published.incident import (
 )
 
 ENGLISH = Locale()
+_SILENCE_STORIES = {
+    "network_silence": "story.silence",
+    "collector_blocked": "story.disturbed",
+    "power": "story.power",
+}
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
 _PRECISE_S = 300  # shorter brackets are given to the second
@@ -41,8 +46,8 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
         "began": describe_bracket(incident.started, t=t),
         "ended": _describe_end(incident, t),
     }
-    if incident.kind == "network_silence":
-        return t("story.silence", **values)
+    if incident.kind in _SILENCE_STORIES:
+        return t(_SILENCE_STORIES[incident.kind], **values)
     method_text = labels.describe_method(incident.layer, incident.method, t.lang)
     is_in_network = all(part.asn or part.access for part in incident.parts)
     return t(
@@ -61,12 +66,13 @@ def mark_direction(label: str, t: Locale) -> str:
 
 def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     silence = incident.kind == "network_silence"
+    is_offline = silence and "one_way" not in incident.hints
     if incident.ended:
         day = round_bracket(incident.started)[1].date()
         when = describe_bracket(incident.ended, day, t)
         return t("story.came_back" if silence else "story.over", when=when)
     if incident.state in ("suspected", "confirmed"):
-        return t("story.no_return" if silence else "story.goes_on")
+        return t("story.no_return" if is_offline else "story.goes_on")
     return ""
 
 
@@ -169,12 +175,27 @@ def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
 
 
 def describe_phase_change(turn: TurnDocument, country: str, t: Locale = ENGLISH) -> str:
-    """Describe a part that was restored or cut again."""
+    """Describe a part that was restored, or cut later than the first or again."""
     whole_country = CellScope(country=country, region="", asn=0, access="")
     place_text = describe_place(turn.parts, whole_country, t)
     key = "story.opening" if turn.way == "opening" else "story.cut"
     statement = t(key, place=place_text, when=describe_bracket(turn.when, t=t))
     return statement[0].upper() + statement[1:]
+
+
+def list_steps(incident: IncidentSummary, t: Locale = ENGLISH) -> list[tuple[str, str]]:
+    """List (class, sentence) of its phases: parts cut and restored, and other explanations."""
+    country = incident.scope.country
+    steps = [(turn.way, describe_phase_change(turn, country, t)) for turn in incident.turns]
+    kinds = [phase.kind for phase in incident.phases if phase.kind != "recovery"]
+    for phase in incident.phases:
+        is_first_of_kind = phase.kind in kinds[1:] and phase.kind != kinds[0]
+        if is_first_of_kind and phase.confirmed_at:
+            kinds = [kind for kind in kinds if kind != phase.kind]
+            what = labels.label_code("kind", phase.kind, t.lang)
+            when = format_timestamp(phase.confirmed_at, t)
+            steps.append(("explained", t("story.explained", when=when, what=what)))
+    return steps
 
 
 def describe_confidence(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
@@ -192,7 +213,7 @@ def describe_confidence(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
             votes=i18n.localize_band(t.lang, part.votes),
             n=part.networks,
             share=_describe_share(part.share, t),
-            hit=t("story.silent" if incident.kind == "network_silence" else "story.failing"),
+            hit=t("story.silent" if incident.kind in _SILENCE_STORIES else "story.failing"),
         )
     return t("story.more_places", text=statement, n=len(parts) - 1) if len(parts) > 1 else statement
 

@@ -14,6 +14,7 @@ from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts.sparkline import build_slug
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.headlines import DASH, ENGLISH
 from heliograph_collector.http.snapshot import NetworkColumn, Snapshot
@@ -131,13 +132,14 @@ def country_state(
     columns: Sequence[NetworkColumn], open_incidents: Sequence[IncidentSummary]
 ) -> str:
     """Return a country's state: confirmed incidents, then problems, then good news."""
-    confirmed = {i.kind for i in open_incidents if i.state == "confirmed"}
+    counted = [i for i in open_incidents if is_counted(i)]
+    confirmed = {i.kind for i in counted if i.state == "confirmed"}
     network_states = {network_state(column) for column in columns}
     if "network_silence" in confirmed or network_states == {"offline"}:
         return "silent"
     if confirmed or "blocked" in network_states:
         return "blocked"
-    if open_incidents:
+    if counted:
         return "suspected"
     fallback_states = ("down", "partial", "reachable", "unknown")
     return next((state for state in fallback_states if state in network_states), "nothing")

@@ -14,6 +14,7 @@ from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.api.status import format_total
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
 from heliograph_collector.http.pages.incident_page import RecentIncidents
@@ -123,9 +124,10 @@ def render_world(
 def _list_open(
     under_way: Sequence[IncidentSummary], recent: RecentIncidents
 ) -> headlines.OpenIncidents:
+    counted = [i for i in under_way if is_counted(i)]
     return headlines.OpenIncidents(
-        confirmed=[i.scope.country for i in under_way if i.state == "confirmed"],
-        suspected=[i.scope.country for i in under_way if i.state == "suspected"],
+        confirmed=[i.scope.country for i in counted if i.state == "confirmed"],
+        suspected=[i.scope.country for i in counted if i.state == "suspected"],
         first=recent.under_way[0].sentence if recent.under_way else "",
     )
 

@@ -50,12 +50,25 @@ class PartDocument(CellScope, frozen=True, kw_only=True, rename={"spared": "exce
 
 
 class TurnDocument(Struct, frozen=True, kw_only=True):
-    """A part that was restored (opening) or cut again."""
+    """A part that was restored (opening), or cut later than the first or again."""
 
     way: Annotated[str, Meta(extra_json_schema={"enum": ["opening", "cut"]})]
     parts: tuple[PartDocument, ...]
     when: BracketDocument
     seen: Timestamp
+
+
+class PhaseDocument(Struct, frozen=True, kw_only=True):
+    """A dated step: a cell fell silent, came back (recovery), or got another explanation."""
+
+    kind: IncidentKindName
+    scope: ServiceScope
+    started: BracketDocument
+    ended: Annotated[
+        BracketDocument | None,
+        Meta(description="Null: it lasts, or this is still the explanation."),
+    ]
+    confirmed_at: Annotated[Timestamp | None, Meta(description="Null: only suspected.")]
 
 
 class OperatorNote(Struct, frozen=True, kw_only=True):
@@ -150,6 +163,7 @@ class IncidentSummary(Struct, frozen=True, kw_only=True):
     confidence: Confidence
     parts: tuple[PartDocument, ...]
     turns: tuple[TurnDocument, ...]
+    phases: tuple[PhaseDocument, ...]
     hints: tuple[str, ...]
     held: tuple[str, ...]
 

@@ -13,6 +13,7 @@ from heliograph_collector.incidents.published.incident import (
     CellScope,
     EvidenceRows,
     EvidenceWindow,
+    PhaseDocument,
     ServiceScope,
 )
 from heliograph_collector.model.published.fields import Author, EntryNumber, HexHash, Timestamp
@@ -36,6 +37,13 @@ class PhaseRecord(Struct, frozen=True, kw_only=True):
     seen: Timestamp
 
 
+class KindRecord(Struct, frozen=True, kw_only=True):
+    """An explanation of the incident, and from when on it was held."""
+
+    kind: str
+    at: Timestamp
+
+
 class IncidentRecord(Struct, frozen=True, kw_only=True):
     """An incident as the detector's entry holds it."""
 
@@ -56,6 +64,8 @@ class IncidentRecord(Struct, frozen=True, kw_only=True):
     turns: tuple[PhaseRecord, ...]
     hints: tuple[str, ...]
     held: tuple[str, ...]
+    kinds: tuple[KindRecord, ...] = ()  # in order, the first included; () if it never changed
+    phases: tuple[PhaseDocument, ...] = ()
 
 
 class IncidentReference(Struct, frozen=True):

@@ -34,7 +34,15 @@ IncidentKindName = Annotated[
     str,
     Meta(
         extra_json_schema={
-            "enum": ["network_silence", "service_blocking", "throttling", "partial", "recovery"]
+            "enum": [
+                "network_silence",
+                "service_blocking",
+                "throttling",
+                "partial",
+                "recovery",
+                "collector_blocked",
+                "power",
+            ]
         }
     ),
 ]

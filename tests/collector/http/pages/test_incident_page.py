@@ -90,8 +90,8 @@ async def test_one_tells_how_it_went_and_how_sure_it_is(serve: Serve) -> None:
         "Fixed lines in ALA, Kazakhstan came back online between 09:40 and 09:45 UTC",
         "the network was cut, not the power Hints suggest a cause",
         *(
-            "went offline again",
-            "revised: partial restorations",
+            "went offline",
+            "revised: phases",
             "subscribers were notified",
             "detect",
         ),

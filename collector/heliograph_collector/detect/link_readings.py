@@ -1,0 +1,67 @@
+"""Link readings: what an agent's measurements tell of its own connection at their times."""
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from heliograph.envelope import EnvelopeError, decompress_batch
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Link
+from heliograph.units import MINUTE_US, SECOND_US
+from heliograph.v1.observation_pb2 import Digest, Measurement, Observation
+from heliograph_collector.model.records import JournalRow
+
+_MINUTE_CARRIERS = frozenset({"code", "dns"})  # their reports name the minute, rounded down
+_FOREIGN = "foreign"  # the class of anchors abroad, and the start of their endpoints' names
+
+
+class LinkReading(NamedTuple):
+    """A measurement's start, and whether foreign anchors answered; None: it does not tell."""
+
+    at_us: int
+    is_online: bool | None
+
+
+def read_links(row: JournalRow) -> Iterator[LinkReading]:
+    """Yield what the measurements of an envelope tell of the vantage's own link."""
+    try:
+        batch = decompress_batch(row.body)
+    except EnvelopeError:
+        return
+    for m in batch.measurements:
+        at_us = m.started_us + m.clock_offset_us
+        if row.carrier in _MINUTE_CARRIERS:
+            at_us = min(at_us + MINUTE_US, row.received_us)
+        if m.HasField("digest"):
+            yield from _read_digest(m.digest, at_us)
+        else:
+            yield LinkReading(at_us, _read_link(m))
+
+
+def _read_digest(digest: Digest, at_us: int) -> Iterator[LinkReading]:
+    width = len(digest.classes)
+    index = next((i for i, name in enumerate(digest.classes) if name == _FOREIGN), width)
+    for span, state in enumerate(digest.lives[index::width] if index < width else b""):
+        step_us = span * digest.step_s * SECOND_US
+        yield LinkReading(at_us + step_us, {1: True, 2: False}.get(state))
+
+
+def _read_link(m: Measurement) -> bool | None:
+    """Return whether foreign anchors answered; None if the measurement does not tell.
+
+    Only a certificate proves an anchor: a captive portal accepts every connection. A vantage whose
+    link is offline already does not try them again.
+    """
+    if m.link in (Link.OFFLINE, Link.DOMESTIC_ONLY):
+        return False
+    steps = [o for o in m.observations if o.endpoint.startswith(_FOREIGN)]
+    if any(o.exchange.reply == "answers" or _is_handshake(o) for o in steps):
+        return True
+    tries = [o for o in steps if o.operation != Operation.RESOLVE or o.failure]
+    is_failing = all(o.failure or o.exchange.reply == "fails" for o in tries)
+    is_whole = all(o.failure != Failure.INTERRUPTED for o in tries)
+    return False if tries and is_failing and is_whole else None
+
+
+def _is_handshake(step: Observation) -> bool:
+    is_proof = step.operation in (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
+    return is_proof and not step.failure

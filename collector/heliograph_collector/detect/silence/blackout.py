@@ -1,0 +1,44 @@
+"""Blackout: a fault of the collector, and the vantages whose silence it explains."""
+
+from dataclasses import dataclass, replace
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.presence_tracker import VantagePresence, affects
+from heliograph_collector.model.signals import Fault, FaultReason, VantageLoss
+from heliograph_collector.model.thresholds import Thresholds
+
+
+@dataclass(slots=True)
+class Blackout:
+    """A fault of the collector and the vantages that it affected."""
+
+    fault: Fault
+    until_us: int
+    affected: list[VantagePresence]
+
+    def explains(self, signal: VantageLoss, vantage: VantagePresence) -> bool:
+        """Return whether the fault explains a loss; a stall only of one not heard since."""
+        is_heard_since = (
+            self.fault.why is FaultReason.STALLED and signal.heard_us > self.fault.until_us
+        )
+        is_in_time = signal.at_us <= self.until_us and not is_heard_since
+        return is_in_time and affects(self.fault, vantage)
+
+    def is_continued_by(self, fault: Fault) -> bool:
+        """Return whether this is the same fault, reported again because it continues."""
+        return replace(self.fault, until_us=fault.until_us) == fault
+
+
+def compute_grace_us(fault: Fault, limits: Thresholds) -> int:
+    """Return the time that agents have to reconnect after a fault, in microseconds.
+
+    A stall shorter than two heartbeats ends no session: an agent gives up after three heartbeats
+    without a message, and it heard one at most a heartbeat before the stall. After a longer stall
+    agents have as long to return as they tried in vain. A stall that cost more than its length
+    would let an attacker who causes short ones blind the detector for good.
+    """
+    grace_us = int(limits.grace_s * SECOND_US)
+    if fault.why is not FaultReason.STALLED:
+        return grace_us
+    stalled_us = fault.until_us - fault.at_us
+    return min(grace_us, stalled_us) if stalled_us >= 2 * limits.beat_s * SECOND_US else 0

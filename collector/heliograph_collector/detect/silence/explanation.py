@@ -1,0 +1,137 @@
+"""What explains a silence: a cut, a power failure, or a block of this collector.
+
+Each vantage that fell silent may give testimony, at once or when it is back:
+
+- *online*: foreign anchors answered it while the carrier that it was lost by stayed dead for longer
+  than an agent waits between two attempts. Then its network worked and the way to us did not.
+- *offline*: the first that it measured in the silence was that no foreign anchor answers.
+- *powerless*: it went from mains to battery before its loss, or its machine rebooted in it.
+
+A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
+vantages may be wrong or collude, and only lower the confidence that it is a cut. A return by
+another carrier without a measurement is counted as online only where hardly anybody returned by
+the lost one: after a cut agents come back by all ways.
+"""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.presence_tracker import VantagePresence
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.signals import OfflineReport, VantageRef
+from heliograph_collector.model.thresholds import Thresholds
+
+
+@dataclass(frozen=True, slots=True)
+class SilenceEvidence:
+    """The established votes of those that fell silent, and what they tell."""
+
+    silent: float
+    online: float
+    offline: float
+    powerless: float
+    powered: float  # it measured in the silence, so it had power
+    lost_by: tuple[str, ...] = ()  # carriers of those that were online
+
+    def explain(self, limits: Thresholds) -> IncidentKind | None:
+        """Return the kind that the testimony decides for; None if it decides nothing."""
+        if self._decides(self.online, self.offline, limits):
+            return IncidentKind.COLLECTOR_BLOCKED
+        if self._decides(self.powerless, self.powered, limits):
+            return IncidentKind.POWER
+        return IncidentKind.SILENCE if self._decides(self.offline, self.online, limits) else None
+
+    def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
+        """Return the confidence in a block of the collector or in a power failure."""
+        is_power = kind is IncidentKind.POWER
+        told = self.powerless if is_power else self.online
+        against = self.powered if is_power else self.offline
+        return round(min(limits.several_ways, told / (told + against + 1)), 3)
+
+    def doubts_cut(self, limits: Thresholds) -> bool:
+        """Return whether some testimony speaks against a cut, but too little decides."""
+        return max(self.online, self.powerless) >= limits.witnesses
+
+    def _decides(self, told: float, against: float, limits: Thresholds) -> bool:
+        return told >= max(
+            limits.witnesses, limits.told_share * self.silent
+        ) and told >= limits.confirm_share * (told + against)
+
+
+def weigh_evidence(
+    silenced: Iterable[VantagePresence],
+    reports: Mapping[str, OfflineReport],
+    now_us: int,
+    limits: Thresholds,
+) -> SilenceEvidence:
+    """Count the testimony of vantages that fell silent, whether or not they are back."""
+    members = [s for s in silenced if is_established(s.witness, now_us, limits)]
+    testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
+    rerouted = _count(testimony, [t.is_rerouted for t in testimony])
+    rejoined = _count(testimony, [t.vantage.rejoined_us > t.vantage.lost_us for t in testimony])
+    counts_rerouted = rerouted >= limits.rerouted_share * (rerouted + rejoined)
+    online = [t.is_online or (counts_rerouted and t.is_rerouted) for t in testimony]
+    return SilenceEvidence(
+        silent=_count(testimony, [True for _ in testimony]),
+        online=_count(testimony, online),
+        offline=_count(testimony, [t.is_offline for t in testimony]),
+        powerless=_count(testimony, [t.is_powerless for t in testimony]),
+        powered=_count(testimony, [t.is_powered for t in testimony]),
+        lost_by=tuple(
+            sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class _Testimony:
+    """What one vantage tells about its silence."""
+
+    vantage: VantagePresence
+    report: OfflineReport | None
+    now_us: int
+    limits: Thresholds
+
+    @property
+    def is_online(self) -> bool:
+        report = self.report
+        if report is None or not report.online:
+            return False
+        return self._stays_away_since(report.measured_us or report.since_us)
+
+    @property
+    def is_offline(self) -> bool:
+        return self.report is not None and self.report.online is False
+
+    @property
+    def is_rerouted(self) -> bool:
+        """Return whether it is back by another carrier, and says only that it had power."""
+        vantage = self.vantage
+        report = self.report
+        is_back = vantage.is_live and vantage.back_us >= vantage.lost_us
+        is_other_way = is_back and vantage.witness.carrier != vantage.lost_by
+        says_only_alive = report is not None and report.alive and report.online is None
+        return is_other_way and says_only_alive and self._stays_away_since(vantage.back_us)
+
+    @property
+    def is_powerless(self) -> bool:
+        return self.vantage.power_failed or (self.report is not None and not self.report.alive)
+
+    @property
+    def is_powered(self) -> bool:
+        return not self.is_powerless and self.report is not None
+
+    def _stays_away_since(self, since_us: int) -> bool:
+        """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""
+        vantage = self.vantage
+        until_us = vantage.rejoined_us if vantage.rejoined_us > vantage.lost_us else self.now_us
+        return until_us - since_us > (self.limits.retry_s + self.limits.beat_s) * SECOND_US
+
+
+def _count(testimony: Iterable[_Testimony], told: Iterable[bool]) -> float:
+    votes: list[tuple[VantageRef, bool]] = [
+        (each.vantage.witness, hit) for each, hit in zip(testimony, told, strict=True)
+    ]
+    return sum_votes(count_votes(votes)).hits

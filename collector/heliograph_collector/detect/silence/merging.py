@@ -1,0 +1,83 @@
+"""Merging of outages: which one holds another, and cells that lie in others."""
+
+from collections.abc import Iterable, Sequence
+
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceStatus,
+    PresenceTracker,
+    VantagePresence,
+    count_silent,
+)
+from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import Thresholds
+
+
+def find_enclosing(
+    outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell], since_us: int
+) -> OutageEpisode | None:
+    """Find the narrowest outage that holds the cells, open or closed since a time."""
+    enclosing = [
+        outage
+        for outage in outages
+        if outage.contains(cells)
+        and (
+            outage.is_open
+            or (outage.state is IncidentState.CLOSED and (outage.closed_us or 0) >= since_us)
+        )
+    ]
+    return max(enclosing, key=_narrowness, default=None)
+
+
+def find_new_cells(
+    vantages: Iterable[VantagePresence], extended: Sequence[OutageEpisode], limits: Thresholds
+) -> tuple[AffectedCell, ...]:
+    """Return the cells that are dark outside the extended outages; () if it extends none."""
+    new = [s for s in vantages if not any(outage.holds(s.place) for outage in extended)]
+    votes = count_silent(new) if extended else {}
+    return narrow_cells(localize(votes, limits.confirm_share, limits.burst, limits), votes)
+
+
+def list_silent(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
+) -> list[VantagePresence]:
+    return [
+        s for s in vantages if s.is_silent and any(cell.scope.includes(s.place) for cell in cells)
+    ]
+
+
+def _narrowness(outage: OutageEpisode) -> tuple[int, int]:
+    return min(cell.scope.named_fields for cell in outage.parts), outage.suspected_us
+
+
+def _count_named_fields(cell: AffectedCell) -> int:
+    return cell.scope.named_fields
+
+
+def merge_cells(
+    presence: PresenceTracker,
+    first_cells: Sequence[AffectedCell],
+    second_cells: Sequence[AffectedCell],
+) -> tuple[AffectedCell, ...]:
+    """Merge cells, without those that lie in another by scope or by their vantages.
+
+    For example, an operator with only mobile vantages is no second part beside the mobile cell.
+    """
+    merged: list[AffectedCell] = []
+    for cell in sorted([*second_cells, *first_cells], key=_count_named_fields):
+        if not any(_is_inside(presence, cell, merged_cell) for merged_cell in merged):
+            merged.append(cell)
+    return tuple(merged)
+
+
+def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCell) -> bool:
+    if cell.scope.is_within(outer.scope):
+        return True
+    locations = {
+        s.place
+        for s in presence.list_country(cell.scope.country)
+        if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
+    }
+    return bool(locations) and all(map(outer.scope.includes, locations))
