@@ -18,6 +18,7 @@ from heliograph_collector.incidents.public_cells import (
     VOTE_TOLERANCE,
     restrict_cells,
     restrict_confidence,
+    restrict_hints,
 )
 from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -207,6 +208,7 @@ def publishable(incident: Incident, previous: Incident | None, min_votes: float)
         parts=tuple(_hide_unaffected(cell, min_votes) for cell in cells),
         turns=phases,
         confidence=restrict_confidence(incident, cells, min_votes),
+        hints=restrict_hints(incident, min_votes),
     )
     return coarsen(restricted, min_votes)
 

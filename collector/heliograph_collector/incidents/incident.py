@@ -15,6 +15,7 @@ from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scop
 from heliograph_collector.model.signals import OfflineReport
 
 _RECURRENCE_US = 4 * DAY_US  # "Destination Unreachable"
+CAUSE_HINTS = ("network_cut", "power_cut")
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 
 
@@ -94,6 +95,7 @@ class Incident:
     kinds: tuple[KindChange, ...] = ()  # in order, the first included; () if it never changed
     hints: tuple[str, ...] = ()
     held: tuple[str, ...] = ()  # reasons against a confirmation
+    reports: int | None = None  # vantages whose reports hints on the cause rest on; None: unknown
 
     @property
     def scope(self) -> Scope:

@@ -16,7 +16,7 @@ cut too, and a suspicion tells what vantages of a few days see. So its cells res
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import CAUSE_HINTS, Incident
 from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -27,6 +27,13 @@ def restrict_cells(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCel
     """Return what the cells may say; those of fewer than k persons are left out."""
     restricted_cells = (_restrict_cell(cell, k) for cell in cells)
     return tuple(cell for cell in restricted_cells if cell is not None)
+
+
+def restrict_hints(incident: Incident, k: float) -> tuple[str, ...]:
+    """Return the hints without one on the cause that fewer than k vantages report."""
+    if incident.reports is None or incident.reports >= k - VOTE_TOLERANCE:
+        return incident.hints
+    return tuple(hint for hint in incident.hints if hint not in CAUSE_HINTS)
 
 
 def restrict_confidence(incident: Incident, cells: Sequence[AffectedCell], k: float) -> float:

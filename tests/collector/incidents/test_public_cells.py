@@ -63,3 +63,14 @@ def test_few_of_a_part_do_not_hold_back_the_others() -> None:
     public = publishable(silence(parts=(many, few)), None, 5)
     assert public is not None
     assert public == publishable(silence(parts=(many,)), None, 5)
+
+
+@pytest.mark.parametrize(
+    ("reports", "hints"), [(4, ("recurring",)), (5, ("power_cut", "recurring"))]
+)
+def test_a_hint_on_the_cause_rests_on_as_many_reports(reports: int, hints: tuple[str, ...]) -> None:
+    many = AffectedCell(NETWORK, 12.0, 1.0, 1, persons=(persons(1, 12),))
+    incident = silence(parts=(many,), hints=("power_cut", "recurring"), reports=reports)
+    public = publishable(incident, None, 5)
+    assert public is not None
+    assert public.hints == hints

@@ -283,6 +283,7 @@ class OutageEpisode:
             turns=tuple(self.turns),
             kinds=tuple(self.kinds),
             held=self.held,
+            reports=len(self.replays),
             hints=self._list_hints(),
         )
 
