@@ -15,11 +15,11 @@ from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
-    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,

@@ -24,7 +24,8 @@ from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_file import AlertLogError
 from heliograph_collector.incidents.operator_entries import OperatorEntry
 from heliograph_collector.incidents.state import IncidentBook, LogEntry
-from heliograph_collector.model.records import BlindTime, Block, BlockedEntrance, JournalRow
+from heliograph_collector.model.entrances import BlockedEntrance
+from heliograph_collector.model.records import BlindTime, Block, JournalRow
 from heliograph_collector.model.signals import ServiceVote
 from heliograph_collector.store.clickhouse import StoreError
 from heliograph_collector.store.journal.journal import JournalError

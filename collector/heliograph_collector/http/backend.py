@@ -15,11 +15,11 @@ from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
-    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,

@@ -33,12 +33,12 @@ from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
 from heliograph_collector.model.records import (
     BlindTime,
     Block,
-    BlockedEntrance,
     Cell,
     JudgedMeasurement,
     MeasurementPage,

@@ -351,16 +351,6 @@ class BlindTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class BlockedEntrance:
-    """A place whose agents do not reach the collector by these carriers. For operators alone."""
-
-    country: str
-    carriers: tuple[str, ...]
-    since_us: int
-    is_open: bool  # they are still silent: they found no other way
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class DecodeFailure:
     """An input that could not be decoded, stored with its reason and skipped."""
 

@@ -33,7 +33,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.incidents.incident import Incident, IncidentKind
-from heliograph_collector.model.records import BlockedEntrance
+from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import (
     Fault,

@@ -1,0 +1,13 @@
+"""Entrances of the collector, as operators see them."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockedEntrance:
+    """A place whose agents do not reach the collector by these carriers. For operators alone."""
+
+    country: str
+    carriers: tuple[str, ...]
+    since_us: int
+    is_open: bool  # they are still silent: they found no other way
