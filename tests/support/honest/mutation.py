@@ -15,7 +15,7 @@ from support.honest.score import build_documents
 from support.honest.web_document import is_bogon, list_ends
 
 # Addresses of their answers or pages are on public lists.
-LISTED = ("blocked_by_dns", "blocked_by_http", "chosen_resolvers")
+LISTED = ("blocked_by_dns", "blocked_by_http", "blocks_of_late_years", "chosen_resolvers")
 ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
 ROWS = ("queries", "tcp_connect", "tls_handshakes")
 ANOTHER = "151.101.193.140"  # an address that no case uses
