@@ -36,6 +36,7 @@ soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
+soak: export HELIOGRAPH_WORST_DAY ?= whole
 soak: export HELIOGRAPH_PACKETS ?= all
 soak: export HELIOGRAPH_DISCLOSURE_WORLDS ?= 100
 soak: export HELIOGRAPH_FUZZ_S ?= 300

@@ -28,7 +28,7 @@ _NETWORKS: dict[str, dict[str, Any]] = {
     "neighbor": {"country": "UZ", "asn": 8193, "access": "fixed"},
 }
 _LINKS = {
-    "fixed": (Link.ONLINE, 28), "mobile": (Link.DOMESTIC_ONLY, 12), "gone": (Link.OFFLINE, 7),
+    "fixed": (Link.ONLINE, 28), "mobile": (Link.DOMESTIC_ONLY, 7), "gone": (Link.OFFLINE, 7),
     "elsewhere": (Link.ONLINE, 14),
 }  # fmt: skip
 _VOTES = (  # network, vantages, state, from and to so many minutes ago, services, layer and method

@@ -3,7 +3,9 @@
 Readings are public up to five and a half minutes late (`aggregate/disclosure.py`), and an old one
 stays fresh for twenty minutes. An incident is public at once. So a reading of a place that has an
 open silence is withheld until the incident says that the place is back: a reachable service over a
-dark network would be wrong, and no reading says no more than the incident does.
+dark network would be wrong, and no reading says no more than the incident does. An incident may
+name a region, and a network that is only there is no part of it by name: its readings are withheld
+while most of its vantages are gone.
 """
 
 from collections.abc import Iterable
@@ -21,8 +23,10 @@ from heliograph_collector.incidents.published.incident import (
 )
 from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.thresholds import Thresholds
 
 _DARK = 1 << 62  # later than every bin
+_MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
 
 
@@ -66,15 +70,17 @@ class DarkPlaces:
         """Return the snapshot without readings and links from before the places went dark."""
         if not self._silences:
             return snapshot
-        return replace(snapshot, columns=tuple(self._hide(c) for c in snapshot.columns))
+        return replace(snapshot, columns=tuple(self._hide(c, snapshot.k) for c in snapshot.columns))
 
-    def _hide(self, column: NetworkColumn) -> NetworkColumn:
+    def _hide(self, column: NetworkColumn, k: int) -> NetworkColumn:
         group = column.group
         place = Scope(group.country, "", group.asn, group.access)
         dark_until_us = self.dark_until(place)
+        heard_us = self.dark_since(place) + _BIN_US
+        if not dark_until_us and self._is_mostly_gone(column, k):
+            dark_until_us = heard_us = _DARK
         if not dark_until_us:
             return column
-        heard_us = self.dark_since(place) + _BIN_US
         readings = {
             name: reading
             if reading.cell is None or _is_heard(reading.cell, heard_us, dark_until_us)
@@ -83,6 +89,15 @@ class DarkPlaces:
         }
         link = Link.UNKNOWN if dark_until_us == _DARK else column.link
         return replace(column, readings=readings, link=link)
+
+    def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
+        """Return whether an open silence of the country took most of a network, and k or more."""
+        missing = column.vantages - column.connected
+        return (
+            any(silence.scope.country == column.group.country for silence in self._silences)
+            and min(missing, column.silent) >= max(k, 1)
+            and missing >= _MOST * column.vantages
+        )
 
 
 def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:

@@ -1,7 +1,6 @@
 """Incident documents, rebuilt only after a new log entry."""
 
 import asyncio
-from operator import attrgetter
 
 from msgspec.structs import replace
 
@@ -13,10 +12,12 @@ from heliograph_collector.http.incident_document import (
     IncidentFilter,
     build_document,
     build_history,
+    is_counted,
     parse_us,
     sort_key,
 )
-from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.incidents.state import LogEntry
 
 RECENT_US = 7 * DAY_US
@@ -70,12 +71,9 @@ class IncidentCache:
     def recent_incidents(
         self, country: str, now_us: int
     ) -> tuple[list[IncidentDocument], list[IncidentDocument]]:
-        """Return (open incidents, confirmed ones first; incidents ended within a week)."""
+        """Return (open incidents, the gravest first; incidents ended within a week)."""
         incidents = self.list_incidents(IncidentFilter(country=country or None))
-        under_way = sorted(
-            (i for i in incidents if i.state in OPEN_STATES),
-            key=attrgetter("state"),  # "confirmed" comes before "suspected"
-        )
+        under_way = sorted((i for i in incidents if i.state in OPEN_STATES), key=_rank_severity)
         ended = [
             i
             for i in incidents
@@ -103,3 +101,12 @@ class IncidentCache:
             )
             cached = self._documents[id_] = (last, new_document)
         return cached[1]
+
+
+def _rank_severity(incident: IncidentSummary) -> tuple[bool, str, bool, int]:
+    """Rank cuts and blocks first, of these what is sure, then silences, then the wider scope."""
+    scope = incident.scope
+    narrowness = bool(scope.region) + bool(scope.asn) + bool(scope.access)
+    # "confirmed" comes before "suspected"
+    is_silence = incident.kind == IncidentKind.SILENCE
+    return not is_counted(incident), incident.state, not is_silence, narrowness

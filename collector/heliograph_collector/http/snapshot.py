@@ -55,8 +55,9 @@ class NetworkColumn:
     group: NetworkGroup
     link: Link
     vantages: int
-    silent: int
+    silent: int  # fell silent lately, and are not back
     readings: Mapping[str, ServiceReading]
+    connected: int = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,12 +175,17 @@ def _build_column(
         name: _build_reading(name, by_key.get((group, name), {}), bins) for name, _ in services
     }
     fresh_cells = [r.cell for r in readings.values() if r.cell]
+    connected = links.total()
+    vantages = max([connected, *(c.vantages for c in fresh_cells)])
+    silent = max(_recent_silences(group, by_key, bins), default=0)
     return NetworkColumn(
         group=group,
         link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
-        vantages=max([links.total(), *(c.vantages for c in fresh_cells)]),
-        silent=max(_recent_silences(group, by_key, bins), default=0),
+        vantages=vantages,
+        # A bin tells of those who fell silent in it for twenty minutes; most may be back.
+        silent=min(silent, vantages - connected) if fresh_cells else silent,
         readings=readings,
+        connected=connected,
     )
 
 

@@ -68,7 +68,10 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "--to", type=parse_endpoint, metavar="HOST:PORT", help="its address, if not as invited"
     )
     command.add_argument(
-        "--http", type=parse_endpoint, metavar="HOST:PORT", help="address of its pages and API"
+        "--http",
+        type=parse_endpoint,
+        metavar="HOST:PORT",
+        help="address of its pages and API, or where our own shall have them",
     )
     command.add_argument(
         "--log", type=Path, metavar="FILE", help="where to write our own collector's log"
@@ -79,8 +82,8 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 def run(args: argparse.Namespace) -> int:
     from heliograph_lab.simulate import SimulationConfig, SimulationError, run_simulation
 
-    if (args.to or args.http) and not args.invite:
-        sentence = "--to and --http are of a collector that --invite names: give its INVITE too."
+    if args.to and not args.invite:
+        sentence = "--to is of a collector that --invite names: give its INVITE too."
         print(f"heliograph-collector simulate: {sentence}", file=sys.stderr)
         raise SystemExit(2)
     config = SimulationConfig(

@@ -140,10 +140,12 @@ async def start_collector(
     log: Path | None = None,
     settings: Mapping[str, object] | None = None,
     launcher: Sequence[str] = (sys.executable, "-m"),
+    http: str = "",
 ) -> AsyncIterator[tuple[CollectorProcess, InviteLines]]:
     """Start a collector with invites for all actors; kill it at the end of the block.
 
-    `settings` are more sections of its configuration. Raises CollectorProcessError.
+    `settings` are more sections of its configuration; `http` is where its pages are, "" for any
+    free port. Raises CollectorProcessError.
     """
     data = folder / "data"
     write_tables(actors, data / "geo")
@@ -169,7 +171,9 @@ async def start_collector(
             )
             for role in ("volunteer", "control")
         ]
-    collector = CollectorProcess(data, log or folder / "collector.log", launcher=launcher)
+    collector = CollectorProcess(
+        data, log or folder / "collector.log", http=http or f"{HOST}:0", launcher=launcher
+    )
     try:
         await collector.start()
         yield (

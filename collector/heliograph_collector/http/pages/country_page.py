@@ -24,6 +24,7 @@ from heliograph_collector.http.pages.incident_page import RecentIncidents
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -134,19 +135,22 @@ def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
 def _choose_headline(
     country_snapshot: Snapshot, view: CountryView, country_title: str, t: Locale
 ) -> str:
-    """Choose the current state as headline, unless it is good during an incident.
+    """Choose the gravest open incident as headline, or the current state.
 
-    Votes from before a silence stay fresh for a while, so the state can look good.
+    Votes from before a silence stay fresh for a while, so the state can look good. What is only
+    suspected does not hide what is known to be blocked.
     """
     under_way = view.recent.under_way
-    if under_way and not headlines.list_troubles(
-        country_snapshot.columns, country_snapshot.services, t
-    ):
+    troubles = headlines.list_troubles(country_snapshot.columns, country_snapshot.services, t)
+    if under_way and (under_way[0].state == "confirmed" or not troubles):
         open_ = {
             state: [view.country for line in under_way if line.state == state]
             for state in ("confirmed", "suspected")
         }
-        open_incidents = headlines.OpenIncidents(**open_, first=under_way[0].sentence)
+        first = under_way[0]
+        open_incidents = headlines.OpenIncidents(
+            **open_, first=first.sentence, leads=first.kind == IncidentKind.SILENCE
+        )
         return headlines.describe_world(
             country_snapshot, open_incidents, view.recent.is_watched, t
         )[0]

@@ -209,14 +209,16 @@ def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenIncidents:
-    """The countries of open incidents, and the sentence of the first one.
+    """The countries of open incidents, and the sentence of the gravest one.
 
-    The first one is confirmed if any is.
+    That one is confirmed if any is. It leads where it says more than a number would: the silence
+    of a country, or of a part of the only country.
     """
 
     confirmed: Sequence[str] = ()
     suspected: Sequence[str] = ()
     first: str = ""
+    leads: bool = False
 
 
 def describe_world(
@@ -234,7 +236,10 @@ def describe_world(
         return open_.first, subheadline
     if open_.confirmed:
         country_list = _join_countries(open_.confirmed, t)
-        return t("front.confirmed", n=len(open_.confirmed), places=country_list), subheadline
+        count = t("front.confirmed", n=len(open_.confirmed), places=country_list)
+        return (
+            (open_.first, f"{count} {subheadline}".strip()) if open_.leads else (count, subheadline)
+        )
     if open_.suspected:
         country_list = _join_countries(open_.suspected, t)
         return t("front.suspected", n=len(open_.suspected), places=country_list), subheadline

@@ -21,6 +21,7 @@ from heliograph_collector.http.pages.incident_page import RecentIncidents
 from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
 
@@ -81,7 +82,7 @@ def render_world(
     countries = world_map.summarize_countries(snapshot, under_way, t)
     columns = _select_columns(country_columns, country)
     headline, subheadline = headlines.describe_world(
-        snapshot, _list_open(under_way, recent), recent.is_watched, t
+        snapshot, list_open(under_way, recent), recent.is_watched, t
     )
     return render_template(
         "page.html",
@@ -121,14 +122,22 @@ def render_world(
     )
 
 
-def _list_open(
+def list_open(
     under_way: Sequence[IncidentSummary], recent: RecentIncidents
 ) -> headlines.OpenIncidents:
+    """Sum up the open incidents, the gravest first, for the headline."""
     counted = [i for i in under_way if is_counted(i)]
+    first = counted[0] if counted else None
+    is_silence = first is not None and first.kind == IncidentKind.SILENCE
+    is_whole = first is not None and not (
+        first.scope.region or first.scope.asn or first.scope.access
+    )
+    confirmed = [i.scope.country for i in counted if i.state == "confirmed"]
     return headlines.OpenIncidents(
-        confirmed=[i.scope.country for i in counted if i.state == "confirmed"],
+        confirmed=confirmed,
         suspected=[i.scope.country for i in counted if i.state == "suspected"],
         first=recent.under_way[0].sentence if recent.under_way else "",
+        leads=is_silence and (is_whole or len(set(confirmed)) == 1),
     )
 
 

@@ -1,0 +1,99 @@
+"""What is true of each place at each second of a script, from its actors alone."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from heliograph_lab.simulate import Actor, Script
+
+MOST = 0.9  # of a place's vantages: "all" of it; its jitter and single lines aside
+
+
+class Place(NamedTuple):
+    """A country, or a part of it; "" and 0 are any."""
+
+    country: str
+    region: str = ""
+    asn: int = 0
+    access: str = ""
+
+    def includes(self, actor: Actor) -> bool:
+        return (
+            self.country == actor.country
+            and self.region in ("", actor.region)
+            and self.asn in (0, actor.asn)
+            and self.access in ("", actor.access)
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Truth:
+    """The script, asked by place and second; all seconds count from its start."""
+
+    script: Script
+
+    def actors(self, place: Place) -> list[Actor]:
+        return [actor for actor in self.script.actors if place.includes(actor)]
+
+    def dark_share(self, place: Place, second: float) -> float:
+        actors = self.actors(place)
+        return sum(_is_dark(actor, second) for actor in actors) / len(actors) if actors else 0.0
+
+    def failing_share(self, place: Place, service: str, second: float) -> float:
+        actors = self.actors(place)
+        failing = sum(_fails(actor, service, second) for actor in actors)
+        return failing / len(actors) if actors else 0.0
+
+    def is_dark_since(self, place: Place, second: float, seconds: float) -> bool:
+        """Whether all of a place has been dark for so long, up to now."""
+        times = _between(second - seconds, second)
+        return all(self.dark_share(place, at) >= MOST for at in times)
+
+    def is_lit_since(self, place: Place, second: float, seconds: float) -> bool:
+        """Whether nothing of a place has been dark for so long, up to now."""
+        times = _between(second - seconds, second)
+        return all(self.dark_share(place, at) == 0 for at in times)
+
+    def fails_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
+        times = _between(second - seconds, second)
+        return all(self.failing_share(place, service, at) >= MOST for at in times)
+
+    def works_since(self, place: Place, service: str, second: float, seconds: float) -> bool:
+        times = _between(second - seconds, second)
+        return all(self.failing_share(place, service, at) == 0 for at in times)
+
+    def is_calm_until(self, country: str, second: float) -> bool:
+        """Whether nothing at all happened in a country so far."""
+        actors = self.actors(Place(country))
+        starts = [silence.since_s for actor in actors for silence in actor.silences]
+        starts += [trouble.since_s for actor in actors for trouble in actor.troubles]
+        return all(start > second for start in starts)
+
+
+def _between(first: float, last: float) -> Iterator[float]:
+    at = first
+    while at < last:
+        yield at
+        at += 1.0
+    yield last
+
+
+def _is_dark(actor: Actor, second: float) -> bool:
+    return any(silence.since_s <= second < silence.until_s for silence in actor.silences)
+
+
+def _fails(actor: Actor, service: str, second: float) -> bool:
+    return any(
+        trouble.service == service and trouble.since_s <= second < trouble.until_s
+        for trouble in actor.troubles
+    )
+
+
+def list_places(script: Script) -> Sequence[Place]:
+    """Every country and every network of it, as status and pages name them."""
+    countries = {actor.country: None for actor in script.actors if not actor.control}
+    networks = {(a.country, a.asn, a.access): None for a in script.actors if not a.control}
+    return [
+        *(Place(country) for country in countries),
+        *(Place(country, asn=asn, access=access) for country, asn, access in networks),
+    ]
