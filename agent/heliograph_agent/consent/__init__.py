@@ -19,7 +19,7 @@ from textwrap import fill
 from typing import Any, TypedDict
 
 from heliograph.observation import Access
-from heliograph.plan import EndpointKind, Plan, PlannedTask, Service
+from heliograph.plan import LIGHT, EndpointKind, Plan, PlannedTask, Service
 from heliograph.units import minute_of
 from heliograph.yaml_document import parse_yaml
 
@@ -195,9 +195,13 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
 
 
 def _task_unit(task: PlannedTask) -> str:
-    """Name a task with its options, because options may name further hosts."""
+    """Name a task with its options, because options may name further hosts.
+
+    A light check does less of the same test, so who agreed to that agreed to this.
+    """
     named = (name for name in (task.experiment, task.service, task.target) if name)
-    return " ".join(named) + _format_options(task)
+    options = {key: value for key, value in task.options.items() if key != LIGHT}
+    return " ".join(named) + _format_options(replace(task, options=options))
 
 
 def _format_options(task: PlannedTask) -> str:
@@ -337,6 +341,8 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
         run_bytes = alone or _DEFAULT_RUN_BYTES
     else:
         run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)
+        if task.options.get(LIGHT) == "true":
+            run_bytes //= max(1, len(service.endpoints))
     return run_bytes * 86_400 // max(1, task.interval_s)
 
 

@@ -2,10 +2,11 @@
 
 import re
 from collections.abc import Sequence
+from dataclasses import replace
 
 from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.plan import Endpoint
-from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.endpoints import select_endpoints, visit_endpoints
 from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
@@ -13,7 +14,9 @@ _NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint
 
 
 async def whatsapp(target: Target, config: WhatsAppConfig, net: Net) -> None:
-    endpoints = sample_endpoints(require_service(target).endpoints, config.chat_hosts)
+    service = require_service(target)
+    sampled = sample_endpoints(service.endpoints, config.chat_hosts)
+    endpoints = select_endpoints(replace(service, endpoints=sampled), net, light=config.light)
     await visit_endpoints(endpoints, net, config.concurrency)
 
 

@@ -298,7 +298,8 @@ class MeasurementLoop:
     ) -> None:
         priority = Priority.P1  # of a visit, for which a verdict waits
         if not measurement.is_visit:  # one endpoint shows neither a service's state nor a change
-            service_states = service_states_of(measurement, task.service)
+            states_service = None if measurement.is_light else task.service
+            service_states = service_states_of(measurement, states_service)
             self.vantage.service_states |= service_states
             if epoch is self.vantage.epoch:
                 self.vantage.own_signs = update_signs(self.vantage.own_signs, measurement)

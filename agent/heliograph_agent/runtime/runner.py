@@ -18,7 +18,7 @@ from heliograph.clock import Clock
 from heliograph.codec import MAX_OBSERVATIONS
 from heliograph.error_group import flatten_errors
 from heliograph.observation import Link, Measurement
-from heliograph.plan import Limits, Service
+from heliograph.plan import LIGHT, Limits, Service
 from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Target, parse_config
 from heliograph_agent.net import Net, StepTrace
@@ -185,6 +185,7 @@ class Runner:
             clock_offset_us=context.clock_offset_us,
             is_visit=context.addresses is not None,
             trigger=context.trigger,
+            is_light=task.options.get(LIGHT) == "true",
         )
 
 

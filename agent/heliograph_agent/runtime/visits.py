@@ -179,6 +179,8 @@ def make_visit_tasks(
             by_endpoint[visit.endpoint] = tuple(dict.fromkeys((*earlier, visit.address)))
     tasks: list[Task] = []
     for task in make_tasks(plan):
+        if task.is_light:
+            continue
         service = task.service.name if task.service else ""
         key = (task.experiment, service, "" if service else task.target)
         addresses = addresses_by_key.pop(key, {}) if is_visitable(task.experiment) else {}

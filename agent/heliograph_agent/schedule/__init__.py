@@ -278,7 +278,10 @@ def _turn_us(task: Task, history: History) -> int:
     if task.priority is Priority.P0:
         return history.began_us
     lead_s = min(LEAD_S, task.interval_s / 10)
-    return history.began_us + int((lead_s + fraction * min(FIRST_S, task.interval_s)) * SECOND_US)
+    # A new plan reaches a whole country at once. Light checks are spread over their interval from
+    # the start, so that somebody always tests next.
+    first_s = task.interval_s if task.is_light else min(FIRST_S, task.interval_s)
+    return history.began_us + int((lead_s + fraction * first_s) * SECOND_US)
 
 
 def _pace_us(plan: Plan, history: History) -> int:

@@ -64,8 +64,13 @@ class PriorityClassifier:
         steps = measurement.observations
         if measurement.not_measured or any(x.failure is Failure.INTERRUPTED for x in steps):
             return planned
-        test = (measurement.experiment, measurement.service, measurement.target)
+        experiment = measurement.experiment + " light" * measurement.is_light
+        test = (experiment, measurement.service, measurement.target)
         outcome = frozenset((x.endpoint, x.operation.value, x.failure or "") for x in steps)
+        if measurement.is_light:  # another endpoint each time: only its failures compare
+            outcome = frozenset(
+                ("", operation, failed) for _, operation, failed in outcome if failed
+            )
         previous = self._last_outcomes.pop(test, None)
         self._last_outcomes[test] = outcome
         if len(self._last_outcomes) > MAX_REMEMBERED:

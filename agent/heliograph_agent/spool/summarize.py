@@ -27,7 +27,7 @@ COARSE = 2
 DETAILS = (FULL, PLAIN, COARSE)
 
 Steps = tuple[tuple[str, str, str], ...]
-_Key = tuple[str, int, str, str, str, str, bool]
+_Key = tuple[str, int, str, str, str, str, tuple[bool, bool]]
 
 
 @dataclass(slots=True)
@@ -62,7 +62,7 @@ class RunSummary:
         del run.observations[:]
         test = _TestRuns(run, run.sequence, run.monotonic_us, 1, run.runtime_us, Counter([outcome]))
         version = run.experiment_version
-        place = (run.epoch, run.link, run.is_visit)
+        place = (run.epoch, run.link, (run.is_visit, run.is_light))
         key = (run.experiment, version, run.service, run.target, *place)
         self._add_test(key, test)
         self.runs += 1
@@ -92,8 +92,8 @@ class RunSummary:
 
     def _group_by_service(self) -> list[_TestRuns]:
         tests: dict[_Key, _TestRuns] = {}
-        for (experiment, _, service, _, epoch, link, is_visit), test in self.tests.items():
-            key = (experiment, 0, service, "", epoch, link, is_visit)
+        for (experiment, _, service, _, epoch, link, kind), test in self.tests.items():
+            key = (experiment, 0, service, "", epoch, link, kind)
             if key not in tests:
                 first = pb.Measurement()
                 first.CopyFrom(test.first)

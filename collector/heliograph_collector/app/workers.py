@@ -15,7 +15,7 @@ from heliograph_collector.app.roles import (
     build_detector,
     create_store,
 )
-from heliograph_collector.app.visits import build_visits
+from heliograph_collector.app.visits import build_early_runs, build_visits
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.detect.recovery import VerdictRecovery
 from heliograph_collector.http.published_incidents import PublishedIncidents
@@ -41,6 +41,7 @@ class Workers:
         listeners: tuple[BlockListener, ...] = (
             self._detector,
             self._visits,
+            build_early_runs(context, ingest),
             *self._publish.listeners,
             *self._jobs.listeners,
         )

@@ -22,7 +22,7 @@ _LIMIT_RANGES = {
 
 def parse_plan(root: YamlEntry, services: Services) -> Plan:
     """Parse a plan file to an unissued plan. Raises YamlError."""
-    keys = root.mapping(("heartbeat_s", "limits", "tasks"))
+    keys = root.mapping(("fixed_schedule", "heartbeat_s", "limits", "tasks"))
     if "tasks" not in keys:
         raise root.error("the key tasks is missing; `plan show` prints an example")
     items = keys["tasks"].items()
@@ -37,6 +37,8 @@ def parse_plan(root: YamlEntry, services: Services) -> Plan:
         tasks=tuple(_parse_task(item, services) for item in items),
         limits=_parse_limits(keys["limits"]) if "limits" in keys else Limits(),
         heartbeat_s=keys["heartbeat_s"].parse_integer(1, 300) if "heartbeat_s" in keys else 15,
+        fixed_schedule="fixed_schedule" in keys
+        and keys["fixed_schedule"].parse_choice(("true", "false")) == "true",
     )
 
 
@@ -89,6 +91,7 @@ def render_plan(plan: Plan) -> str:
     )
     limits = plan.limits
     body = {
+        "fixed_schedule": plan.fixed_schedule,
         "heartbeat_s": plan.heartbeat_s,
         "limits": {name: getattr(limits, name) for name in _LIMIT_RANGES},
         "tasks": [_build_task_fields(task) for task in plan.tasks],

@@ -136,7 +136,10 @@ def _compare_tasks(before: Plan | None, after: Plan) -> list[PlanChange]:
 def _compare_settings(before: Plan | None, after: Plan) -> list[PlanChange]:
     if before is None:
         return []
-    pairs = [("heartbeat_s", before.heartbeat_s, after.heartbeat_s)]
+    pairs: list[tuple[str, object, object]] = [
+        (name, getattr(before, name), getattr(after, name))
+        for name in ("heartbeat_s", "fixed_schedule")
+    ]
     pairs += [
         (f"limits.{name}", getattr(before.limits, name), getattr(after.limits, name))
         for name in ("bytes_per_month", "concurrency", "target_pause_s")

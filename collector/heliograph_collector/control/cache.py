@@ -27,13 +27,14 @@ _by_time = itemgetter(0)
 
 
 _Entry = tuple[int, int, ReceivedMeasurement]  # start, number, result
-_Source = tuple[bool, str]  # whether they are visits, and the control's pseudonym
+_Source = tuple[bool, str]  # whether they look at a part of the target, and the control's pseudonym
 
 
 class ControlCache:
     """Latest results of every control, bounded by their number of observations.
 
-    Visits are kept apart, because one looks at a few addresses and not at the target.
+    Visits and light checks are kept apart, because one looks at a few addresses or at one endpoint
+    and not at the target.
     """
 
     def __init__(
@@ -52,7 +53,8 @@ class ControlCache:
         if not _is_usable(record):
             return False
         key = make_target_key(record.measurement)
-        source = (record.measurement.is_visit, record.pseudonym)
+        is_part = record.measurement.is_visit or record.measurement.is_light
+        source = (is_part, record.pseudonym)
         self._count += 1
         entry = (record.started_us, self._count, record)
         insort(
@@ -76,16 +78,16 @@ class ControlCache:
         plain_view = self._make_view(measurement)
         nearest = [
             _find_nearest(entries, at_us)
-            for (is_visit, _), entries in sources.items()
-            if not is_visit
+            for (is_part, _), entries in sources.items()
+            if not is_part
         ]
         nearest = [record for record in nearest if abs(record.started_us - at_us) <= STALE_US]
         best = max(nearest, key=partial(_rank_control, at_us=at_us), default=None)
         fresh = [r for r in nearest if r is not best and abs(r.started_us - at_us) <= WINDOW_US]
         visits = [
             record
-            for (is_visit, _), entries in sources.items()
-            if is_visit
+            for (is_part, _), entries in sources.items()
+            if is_part
             for record in _list_fresh(entries, at_us)
         ]
         day = find_day((*nearest, *visits))

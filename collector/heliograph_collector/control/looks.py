@@ -33,7 +33,7 @@ def choose_looks(
         looks = {(end, network) for end in met & list_met_endpoints(record.measurement)}
         if looks - covered:
             adding.append(record)
-        elif looks or not record.measurement.is_visit:
+        elif looks or not (record.measurement.is_visit or record.measurement.is_light):
             repeating.append(record)
         covered |= looks
     chosen = (*adding, *repeating)[:MAX_LOOKS]

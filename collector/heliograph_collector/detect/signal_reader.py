@@ -19,6 +19,7 @@ from heliograph.v1.intake_pb2 import Hello
 from heliograph_collector.detect.link_readings import LinkReading, read_links
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.records import (
+    LIGHT_CHECK,
     UNPLACED,
     AgentRole,
     JournalRow,
@@ -32,6 +33,7 @@ from heliograph_collector.model.records import (
 )
 from heliograph_collector.model.seniority import latest_enrollment_us
 from heliograph_collector.model.signals import (
+    LIGHT_SOURCE,
     Fault,
     FaultReason,
     Goodbye,
@@ -277,7 +279,7 @@ def read_votes(
     impossible time, have no vote: a measurement may name any text, and an incident repeats it.
     """
     for measurement, verdicts in judged:
-        overall = next((v for v in verdicts if v.endpoint == ""), None)
+        overall = next((v for v in verdicts if v.endpoint in ("", LIGHT_CHECK)), None)
         is_listed = services is None or measurement.measurement.service in services
         is_counted = is_listed and _has_vote(measurement)
         if overall and is_counted and not overall.rule.startswith(LINK_RULES):
@@ -296,7 +298,8 @@ def read_stored_votes(stored_votes: Iterable[StoredVote], service: str) -> Itera
             _vote_value(stored),
             stored.layer,
             stored.method,
-            function=stored.function,
+            LIGHT_SOURCE if stored.endpoint == LIGHT_CHECK else "",
+            stored.function,
         )
 
 
@@ -321,8 +324,9 @@ def _service_vote(measurement: ReceivedMeasurement, overall: Verdict) -> Service
         _vote_value(overall),
         overall.layer,
         overall.method,
-        measurement.measurement.experiment,
+        measurement.measurement.experiment + LIGHT_SOURCE * measurement.measurement.is_light,
         overall.function,
+        measurement.measurement.trigger,
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.experiments import REGISTRY, entry_of, is_for_controls
-from heliograph.plan import Entrance, Limits, Plan, PlannedTask
+from heliograph.experiments import REGISTRY, ExperimentEntry, entry_of, is_for_controls
+from heliograph.plan import LIGHT, Entrance, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.keyring import KeysError
@@ -37,9 +37,10 @@ def load_plan(fleet: Fleet, version: int) -> Plan | None:
 
 
 PLAN_LIFE_S = 60 * 86_400  # after that agents use it for another half year, but it widens nothing
-# Estimate: the tasks take about 45 MB a day over IPv4 and 75 MB over both families. Tasks beyond
+# Estimate: the tasks take about 65 MB a day over IPv4 and 100 MB over both families. Tasks beyond
 # the limit come later than planned, anchors last.
 _BYTES_PER_MONTH = 2_000_000_000
+CONTROL_S = 780  # between two whole tests of a messenger by a control; a tenth is jitter
 _UNPLANNED_S = 600  # interval for services whose experiment is unknown to this version
 
 
@@ -135,6 +136,8 @@ def build_default_plan(services: Services) -> Plan:
 def _service_tasks(services: Services) -> Iterator[PlannedTask]:
     for service in services.services:
         entry = entry_of(service.experiment)
+        if entry is not None and entry.light_interval_s:
+            yield from _build_checks(service.name, entry)
         if entry is None or entry.planned:
             yield PlannedTask(
                 experiment=service.experiment,
@@ -142,6 +145,25 @@ def _service_tasks(services: Services) -> Iterator[PlannedTask]:
                 interval_s=entry.interval_s if entry else _UNPLANNED_S,
                 role=entry.role if entry else "",
             )
+
+
+def _build_checks(service: str, entry: ExperimentEntry) -> Iterator[PlannedTask]:
+    """Yield the light check of a messenger, and the whole test for controls.
+
+    A failed check says nothing unless a control looked at that endpoint within a quarter of an hour
+    (judge.confidence.STALE_US).
+    """
+    yield PlannedTask(
+        experiment=entry.name,
+        service=service,
+        interval_s=entry.light_interval_s,
+        options={LIGHT: "true"},
+        role="volunteer",
+    )
+    if entry.interval_s > CONTROL_S:
+        yield PlannedTask(
+            experiment=entry.name, service=service, interval_s=CONTROL_S, role="control"
+        )
 
 
 def _lone_tasks() -> Iterator[PlannedTask]:

@@ -26,6 +26,7 @@ from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
 from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
 from heliograph_collector.model.records import (
+    LIGHT_CHECK,
     ControlView,
     PeerComparison,
     ReceivedMeasurement,
@@ -146,7 +147,8 @@ def apply_interruption(verdict: Verdict, measurement: Measurement) -> Verdict:
     """
     if verdict.state not in (VerdictState.BLOCKED, VerdictState.PARTIAL):
         return verdict
-    interrupted_indices = find_interrupted(measurement, verdict.endpoint or None)
+    is_whole = verdict.endpoint in ("", LIGHT_CHECK)
+    interrupted_indices = find_interrupted(measurement, None if is_whole else verdict.endpoint)
     if not interrupted_indices:
         return verdict
     return Verdict(
@@ -168,7 +170,9 @@ def judge(record: ReceivedMeasurement, control: ControlView) -> tuple[Verdict, .
 
     A comparison (comparisons/) gives only the verdict on the whole target, because its endpoints
     mean nothing alone. An agent's uplink, reports by voice or digest, and summaries of many runs
-    get no verdict on the whole target, and so no vote: counts of outcomes are no evidence.
+    get no verdict on the whole target, and so no vote: counts of outcomes are no evidence. A light
+    check gets one with the endpoint LIGHT_CHECK in its place: one endpoint shows nothing of its
+    vantage's service, but the draws of many vantages show whether the service is blocked.
 
     Returns:
         One verdict per endpoint label and, last, the verdict with endpoint "" for the whole target.
@@ -190,7 +194,9 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
     if experiment in COMPARISONS:
         return (apply_global_context(COMPARISONS[experiment].decide(record, control), control),)
     own_labels = list_endpoint_labels(record.measurement)
-    labels = dict.fromkeys((*own_labels, *list_endpoint_labels(control.measurement)))
+    is_light = record.measurement.is_light
+    control_labels = () if is_light else list_endpoint_labels(control.measurement)
+    labels = dict.fromkeys((*own_labels, *control_labels))
     pairing = pair_steps(record, control)
     if not labels or (record.measurement.not_measured and not own_labels):
         return (apply_global_context(_judge_endpoint(pairing.pair_page()), control),)
@@ -198,6 +204,9 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
         apply_global_context(_judge_endpoint(pairing.pair_endpoint(label), label), control)
         for label in labels
     )
+    if is_light:
+        checked = discount_flaky(verdicts, control.peer_comparisons)
+        return (*checked, *(replace(v, endpoint=LIGHT_CHECK) for v in checked[:1]))
     if experiment == ANCHORS:
         return (*verdicts, _judge_anchors(verdicts))
     if experiment in SERVICE_COMPARISONS:

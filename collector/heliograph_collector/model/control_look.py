@@ -26,6 +26,15 @@ class ControlSite:
     network: str  # as of a look
 
 
+@dataclass(frozen=True, slots=True)
+class ConnectedVantage:
+    """A volunteer's agent in a session, as far as a draw needs it."""
+
+    agent: bytes
+    prefix: str
+    asn: int
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class VantageProfile:
     """What is known of a vantage's own resolver and path in its epoch; None and "" are unknown."""

@@ -21,6 +21,9 @@ _COUNTRY = re.compile(r"[A-Z]{2}")
 TIME_BAD = "time.bad"  # the rule of a measurement with an impossible time
 
 
+LIGHT_CHECK = "light"  # in place of an endpoint: the verdict on the one that a light check drew
+
+
 class VerdictState(StrEnum):
     """The state of a verdict.
 
@@ -301,6 +304,7 @@ class StoredVote:
     reachable_endpoints: int
     endpoints: int
     function: str = ""
+    endpoint: str = ""  # LIGHT_CHECK for a light check, "" for a test of the whole target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

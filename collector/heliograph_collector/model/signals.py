@@ -93,6 +93,9 @@ class OfflineReport:
     measured_us: int = 0  # when anchors answered, or did not; 0 is `since_us`
 
 
+LIGHT_SOURCE = " light"  # follows the experiment in the source of a light check's vote
+
+
 class VoteValue(StrEnum):
     """The value of one vantage's vote on a service."""
 
@@ -119,6 +122,12 @@ class ServiceVote:
     method: str = ""
     source: str = ""  # the experiment; the worst vote counts if several test one service
     function: str = ""  # names of the functions that are blocked, with commas
+    trigger: str = ""  # heliograph.observation.Trigger of a test out of its turn
+
+    @property
+    def is_light(self) -> bool:
+        """Return whether it is a light check of one endpoint, drawn by chance."""
+        return self.source.endswith(LIGHT_SOURCE)
 
 
 PresenceSignal = VantageArrival | Goodbye | VantageLoss

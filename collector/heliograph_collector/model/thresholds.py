@@ -6,7 +6,7 @@ lists the sources and the false alarms measured with these numbers.
 
 from dataclasses import dataclass
 
-DETECT_VERSION = 7  # raised with any change of a number here or of a formula; log entries name it
+DETECT_VERSION = 8  # raised with any change of a number here or of a formula; log entries name it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -79,9 +79,13 @@ class Thresholds:
 
     # Blocking (blocking/)
     bin_s: float = 60.0  # assumed
-    fresh_s: float = 180.0  # an older vote does not count; assumed
+    fresh_s: float = 300.0  # an older vote does not count: two intervals of a light check; assumed
     hold_bins: int = 2  # of the last three; assumed
+    hold_span_s: float = (
+        45.0  # or so long between the middle failures, where tests are rare; assumed
+    )
     p_bad: float = 0.9  # failing rate of a block; assumed
+    repeat_share: float = 0.3  # of chance failures that a second look repeats; assumed
     prior_bad: float = 1.0  # beta prior of the failing rate elsewhere: 1 failure …
     prior_good: float = 24.0  # … in 25 tests; assumed
     spread: float = 0.1  # intra-cell correlation of the beta-binomial; assumed

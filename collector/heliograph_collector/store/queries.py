@@ -11,6 +11,7 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.observation_pb2 import Measurement as MeasurementPb
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.records import (
+    LIGHT_CHECK,
     TIME_BAD,
     AgentRole,
     Cell,
@@ -57,12 +58,13 @@ class WhereClause:
         time_sql = "fromUnixTimestamp64Micro({arrived:Int64}, 'UTC')"
         return self.add_condition(f"received < {time_sql}", arrived=before_us)
 
-    def add_volunteer_verdicts(self) -> "WhereClause":
+    def add_volunteer_verdicts(self, *, with_light: bool = False) -> "WhereClause":
         """Select what has a vote: whole-target verdicts of volunteers with a valid time.
 
-        A vantage that was new then has none.
+        A vantage that was new then has none. Light checks vote only where the detector counts.
         """
-        self.add_condition("endpoint = ''").add_volunteers()
+        endpoints = f"endpoint IN ('', '{LIGHT_CHECK}')" if with_light else "endpoint = ''"
+        self.add_condition(endpoints).add_volunteers()
         return self.add_condition("rule != {bad:String}", bad=TIME_BAD)
 
     def add_volunteers(self) -> "WhereClause":

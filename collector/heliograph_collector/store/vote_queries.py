@@ -59,7 +59,7 @@ def query_single_votes(service: str, country: str, since_us: int, until_us: int)
     clause.add_condition("country = {country:String}", country=country)
     sql = f"""
 SELECT toUnixTimestamp64Micro(started) AS started_us, nym, prefix, country, region, asn, access,
-  seniority, state, layer, method, reachable_endpoints, endpoints, function
+  seniority, state, layer, method, reachable_endpoints, endpoints, function, endpoint
 FROM verdicts FINAL WHERE {clause.sql} ORDER BY started, id LIMIT {{limit:UInt32}}"""  # noqa: S608 fixed text, values are parameters
     return Query(sql, clause.parameters | {"limit": MAX_VOTES + 1})
 
@@ -118,9 +118,9 @@ FROM (
 
 
 def _build_clause(service: str, since_us: int, until_us: int) -> WhereClause:
-    """Select whole-target verdicts of volunteers with a valid time."""
+    """Select verdicts on the whole target, and light checks, by volunteers with a valid time."""
     clause = WhereClause().add_time_range("started", since_us, until_us)
-    return clause.add_service(service).add_volunteer_verdicts()
+    return clause.add_service(service).add_volunteer_verdicts(with_light=True)
 
 
 def parse_single_vote(row: tuple[Any, ...]) -> StoredVote:

@@ -42,6 +42,7 @@ class ExperimentEntry:
     function: str = ""  # the agent's function that runs it, where it is not named `name`
     requires: str = ""  # what else pip installs for the agent, as a path in a checkout
     interval_s: int = 600  # in the default plan
+    light_interval_s: int = 0  # of its light check in the default plan; 0 for none
     planned: bool = True  # whether its services are in the default plan
     planned_targets: tuple[str, ...] = ()  # further targets in the default plan
     role: str = ""  # role of the agents in the default plan; "" for all

@@ -88,6 +88,20 @@ def test_new_option_waits_for_consent() -> None:
     assert "connectivity domestic=https://victim.example/, every 1 min" in terms
 
 
+def test_light_check_needs_no_consent_beside_the_whole_test() -> None:
+    light = PlannedTask(
+        experiment="telegram", service="telegram", interval_s=150, options={"light": "true"}
+    )
+    plan = extend(light)
+    assert c.narrow_plan(plan, AGREED) == (plan, ())
+    telegram = plan.services[0]
+    assert c.estimate_task_bytes(light, telegram) == c.estimate_task_bytes(
+        replace(PLAN.tasks[0], interval_s=150), telegram
+    ), "of one endpoint in all"
+    wider = replace(light, options={"light": "true", "concurrency": "16"})
+    assert c.narrow_plan(extend(wider), AGREED)[1] == ("telegram telegram concurrency=16",)
+
+
 def test_plan_cannot_hide_consent_to_everything() -> None:
     """A volunteer is shown how many addresses a service has, and not each of them."""
     services = (service("telegram", "web.telegram.example", c.EVERYTHING),)

@@ -214,3 +214,16 @@ async def test_web_socket_status_of_a_real_server_is_recorded(
     last = seen.observations[-1]
     assert last.http is not None
     assert (last.http.status, last.failure) == (status, None)
+
+
+@pytest.mark.parametrize("name", ["telegram", "whatsapp", "signal", "viber", "matrix"])
+async def test_light_check_visits_one_endpoint_of_messaging(name: str) -> None:
+    service = present(load_shipped_services().get(name))
+    messaging = {
+        id_ for id_, function in service.map_functions().items() if function == "messaging"
+    }
+    drawn = {x.endpoint for x in await observed(name, target(name), World(), {"light": "true"})}
+    assert len(drawn) == 1
+    assert drawn <= (messaging or {endpoint.id for endpoint in service.endpoints})
+    whole = {x.endpoint for x in await observed(name, target(name), World())}
+    assert len(whole) > 3

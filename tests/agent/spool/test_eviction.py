@@ -172,6 +172,20 @@ def test_classify_tells_changes_from_repeats(results: list[Measurement], last: P
     assert [classifier.classify(m, Priority.P3) for m in results][-1] is last
 
 
+def test_light_checks_change_with_their_failures_not_with_their_endpoints() -> None:
+    classifier = PriorityClassifier()
+    checks = [("a", None), ("b", None), ("c", RESET), ("a", RESET), ("b", None)]
+    priorities = []
+    for endpoint, failure in checks:
+        whole = result(failure)
+        steps = tuple(replace(x, endpoint=endpoint) for x in whole.observations)
+        light = replace(whole, observations=steps, is_light=True)
+        priorities.append(classifier.classify(light, Priority.P3))
+    p1, p2, p3 = Priority.P1, Priority.P2, Priority.P3
+    assert priorities == [p1, p3, p1, p2, p1]
+    assert classifier.classify(result(), p3) is p1, "the whole test is another test"
+
+
 def test_classify_keeps_liveness() -> None:
     classifier = PriorityClassifier()
     assert {classifier.classify(result(), Priority.P0) for _ in range(3)} == {Priority.P0}

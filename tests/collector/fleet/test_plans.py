@@ -3,8 +3,10 @@
 from dataclasses import replace
 
 from heliograph import keys
+from heliograph.experiments import category_of
 from heliograph.plan import Carrier, Entrance
 from heliograph.services import load_shipped_services
+from heliograph_agent.consent import describe_cost, estimate_task_bytes
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plans import (
     PLAN_LIFE_S,
@@ -34,6 +36,21 @@ def test_default_plan_measures_messengers_often_and_other_services_rarely() -> N
     assert rare["stun"] == 3_600
     assert SERVICES.get("tor") is not None
     assert "tor" not in rare
+
+
+def test_each_messenger_is_checked_within_ten_minutes_and_controls_look_as_often() -> None:
+    plan = build_default_plan(SERVICES)
+    messengers = {s.name for s in SERVICES.services if category_of(s.experiment) == "messengers"}
+    light = {t.service: t for t in plan.tasks if t.options}
+    assert light.keys() == messengers
+    assert all(t.interval_s <= 600 and t.role == "volunteer" for t in light.values())
+    controls = plan.for_role("control").tasks
+    looks = {name: [t.interval_s for t in controls if t.service == name] for name in messengers}
+    assert all(1.1 * min(intervals) < 900 for intervals in looks.values()), "an older look is stale"
+    services = {s.name: s for s in plan.services}
+    daily = {t.service: estimate_task_bytes(t, services[t.service]) for t in light.values()}
+    print(f"light checks: {sum(daily.values()) / 1e6:.1f} MB a day; {describe_cost(plan)}")
+    assert sum(daily.values()) < plan.limits.bytes_per_month / 30 / 1.8, "with all other tests"
 
 
 def test_national_sites_are_for_controls_alone() -> None:

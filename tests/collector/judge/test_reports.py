@@ -1,12 +1,14 @@
-"""Reports by voice and of an agent's uplink are shown, and have no vote."""
+"""Reports, an agent's uplink and light checks say nothing of the whole service."""
 
 from dataclasses import replace
 
 from heliograph.failure import Operation
 from heliograph.observation import Exchange, Observation
+from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import ControlView, Verdict, VerdictState
 from support.rows import taken
+from support.scenario import catalogue
 
 
 def judged(**replies: str) -> list[Verdict]:
@@ -41,3 +43,22 @@ def test_uplink_result_has_no_vote() -> None:
     assert [(v.endpoint, v.state, v.rule) for v in verdicts] == [
         ("uplink", VerdictState.UNKNOWN, "uplink.told")
     ]
+
+
+def test_light_check_votes_by_the_endpoint_that_it_drew_and_judges_no_service() -> None:
+    """One data centre of three is blocked: the vantage's Telegram works, as the whole test says."""
+    scenario = next(s for s in catalogue() if s.name.startswith("Brazil, 2023. One data centre"))
+    for endpoint, state in (("dc-1", VerdictState.BLOCKED), ("dc-2", VerdictState.REACHABLE)):
+        whole = scenario.taken.measurement
+        first = next(i for i, x in enumerate(whole.observations) if x.endpoint == endpoint)
+        steps = tuple(
+            replace(x, parent=None if x.parent is None else x.parent - first)
+            for x in whole.observations
+            if x.endpoint == endpoint
+        )
+        light = replace(whole, service="telegram", observations=steps, is_light=True)
+        record = replace(taken(1), measurement=light, received_us=scenario.taken.received_us)
+        verdicts = judge(record, scenario.control)
+        assert [(v.endpoint, v.state) for v in verdicts] == [(endpoint, state), ("light", state)]
+        (vote,) = read_votes([(record, verdicts)])
+        assert (vote.standing, vote.source, vote.is_light) == (state, "telegram light", True)

@@ -6,16 +6,19 @@ Theory of operation. Every cell sums log-likelihood ratios of its bins (Page's C
 of the world fails too, nothing is summed. episode.py describes the end of an episode.
 """
 
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.latest_votes import NewVoters
+from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
 from heliograph_collector.detect.stats.localization import attach_persons, count_by_cell, localize
-from heliograph_collector.detect.stats.tails import log_beta_binomial
+from heliograph_collector.detect.stats.tails import log_beta_binomial, quantile
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     VotesByPlace,
@@ -30,7 +33,6 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
 _MOST_NATS = 60.0  # of a sum, so that the evidence of a long block can fall again; assumed
 
 
@@ -52,73 +54,6 @@ def select_votes(
     hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
     pseudonyms = {voter.nym for voter, _ in select_voters(hits, now_us, limits)}
     return [o for o in votes if o.witness.nym in pseudonyms]
-
-
-@dataclass(frozen=True, slots=True)
-class CountryVotes:
-    """Fresh votes on one service in one country, and each vantage's first failure."""
-
-    votes: Sequence[ServiceVote]
-    first_bad: Mapping[str, ServiceVote]
-
-
-@dataclass(frozen=True, slots=True)
-class OtherCountries:
-    """Votes of one bin in all countries but `home`."""
-
-    home: str
-    votes_by_country: Mapping[str, CountryVotes]
-    now_us: int
-    limits: Thresholds
-
-    def fail_with(self, episode: BlockingEpisode) -> bool:
-        """Return whether several of these countries failed alike at the same time.
-
-        Two neighbors may block by one order, but a third in the same minutes means that the service
-        itself fails. With many countries more must fail, so that their noise is not enough.
-        """
-        hits = [
-            self._fails_alike(episode, country)
-            for name, country in self.votes_by_country.items()
-            if name != self.home
-        ]
-        limits = self.limits
-        return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
-
-    def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
-        """Return whether a cell of the country failed alike.
-
-        Cells of several dimensions do not count, because they are too many for so few votes. As in
-        a confirmation, a third of a cell that colludes changes nothing, and young vantages do not
-        count.
-        """
-        apart_us = int(self.limits.fresh_s * SECOND_US)
-        since_us = episode.started.earliest_us - apart_us
-        until_us = episode.started.latest_us + apart_us
-
-        def is_alike(vote: ServiceVote) -> bool:
-            first_failure = country.first_bad.get(vote.witness.nym)
-            return (
-                vote.standing in FAILING_VALUES
-                and (vote.layer, vote.method) == (episode.layer, episode.method)
-                and first_failure is not None
-                and since_us <= first_failure.at_us <= until_us
-            )
-
-        hits = [
-            (o.witness, is_alike(o))
-            for o in country.votes
-            if o.standing is not VoteValue.DOWN
-            and is_established(o.witness, self.now_us, self.limits)
-        ]
-        if sum(failing for _, failing in hits) < _MIN_VOTES:
-            return False
-        return any(
-            scope.named_fields <= 1
-            and vote_count.hits >= _MIN_VOTES
-            and vote_count.share >= self.limits.confirm_share
-            for scope, vote_count in count_by_cell(count_votes(hits)).items()
-        )
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,7 +107,7 @@ class CountryService:
     def judge_bin(
         self,
         votes: Sequence[ServiceVote],
-        voters: AbstractSet[str],
+        new_voters: NewVoters,
         now_us: int,
         rate: float,
         *,
@@ -183,16 +118,18 @@ class CountryService:
 
         Args:
             votes: The fresh votes of the country.
-            voters: Pseudonyms of vantages that voted in this bin.
+            new_voters: Who voted in this bin.
             rate: The failing rate of the other countries.
             down: True if `world_down` of the votes of other countries fail.
             others: The votes of the other countries.
         """
+        voters = new_voters.pseudonyms
         counted_votes = [
             o for o in votes if o.witness.nym in voters and o.standing is not VoteValue.DOWN
         ]
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
         self._update_sums(self._count_cells(count_votes(hits)), rate)
+        self._add_repeats([o for o in votes if o.witness.nym in new_voters.repeating])
         for episode in self._open_episodes():
             episode.judge_bin(votes, voters, now_us, down=down)
             if episode.is_open and others.fail_with(episode):
@@ -201,12 +138,25 @@ class CountryService:
             self.sums.clear()
             self.recent_cells.clear()
             return
-        threshold = alarm_threshold(
-            len(self.sums), self.limits.reach_alarms_per_year, self.limits.bin_s
+        loud = self._find_loud_scopes()
+        if loud or any(self.recent_cells):
+            self._raise_alarms(votes, now_us, loud, others)
+
+    def _find_loud_scopes(self) -> frozenset[Scope]:
+        """Return the cells whose sums are over their threshold.
+
+        The country has a budget of false alarms of its own, as for silences, and all other cells
+        share another: a country of few vantages does not pay for its many cells.
+        """
+        limits = self.limits
+        budget = limits.reach_alarms_per_year
+        national = alarm_threshold(1, budget, limits.bin_s)
+        other = alarm_threshold(len(self.sums) - 1, budget, limits.bin_s)
+        return frozenset(
+            scope
+            for scope, total in self.sums.items()
+            if total >= (national if scope.is_national else other)
         )
-        is_over_threshold = max(self.sums.values(), default=0.0) >= threshold
-        if is_over_threshold or any(self.recent_cells):
-            self._raise_alarms(votes, now_us, threshold, others)
 
     def _open_episodes(self) -> list[BlockingEpisode]:
         return [b for b in self.episodes if b.is_open]
@@ -279,8 +229,23 @@ class CountryService:
                 step = log_likelihood_ratio(vote_count, rate, self.limits)
                 self.sums[scope] = min(_MOST_NATS, max(0.0, before + step))
 
+    def _add_repeats(self, votes: Sequence[ServiceVote]) -> None:
+        """Add the evidence of second looks that failed too: that the first was no accident.
+
+        Not that of another test: `repeat_share` of what fails at a vantage by itself fails again.
+        """
+        nats = math.log(self.limits.p_bad / self.limits.repeat_share)
+        hits = ((o.witness, o.standing in FAILING_VALUES) for o in votes)
+        for scope, vote_count in self._count_cells(count_votes(hits)).items():
+            if self.sums.get(scope, 0.0) > 0.0:
+                self.sums[scope] = min(_MOST_NATS, self.sums[scope] + nats * vote_count.hits)
+
     def _raise_alarms(
-        self, votes: Sequence[ServiceVote], now_us: int, threshold: float, others: OtherCountries
+        self,
+        votes: Sequence[ServiceVote],
+        now_us: int,
+        loud: AbstractSet[Scope],
+        others: OtherCountries,
     ) -> None:
         limits = self.limits
         hits = [
@@ -290,18 +255,14 @@ class CountryService:
         ]
         all_votes = count_votes(hits)
         persons = count_votes((w, hit) for w, hit in hits if is_established(w, now_us, limits))
-        loud_cells = attach_persons(
-            self._cells_over_threshold(all_votes, limits.burst, threshold), persons
-        )
+        loud_cells = attach_persons(self._localize_loud(all_votes, limits.burst, loud), persons)
         votes_by_place, has_established = established_votes(hits, now_us, limits)
         confirmed_cells = (
-            self._cells_over_threshold(votes_by_place, limits.votes, threshold)
-            if has_established
-            else ()
+            self._localize_loud(votes_by_place, limits.votes, loud) if has_established else ()
         )
         confirmed_cells = attach_persons(confirmed_cells, persons)
         self.recent_cells = [*self.recent_cells, confirmed_cells][-3:]
-        steady_cells = self._steady_cells()
+        steady_cells = self._steady_cells(confirmed_cells, votes, now_us)
         new_cells = self._select_unexplained(steady_cells, votes_by_place)
         new_cells = new_cells or self._select_unexplained(loud_cells, all_votes)
         if new_cells:
@@ -315,11 +276,11 @@ class CountryService:
             elif not episode.is_doubted(now_us):
                 episode.confirm(touched, now_us)
 
-    def _cells_over_threshold(
-        self, votes: VotesByPlace, min_votes: float, threshold: float
+    def _localize_loud(
+        self, votes: VotesByPlace, min_votes: float, loud: AbstractSet[Scope]
     ) -> tuple[AffectedCell, ...]:
         cells = localize(votes, self.limits.confirm_share, min_votes, self.limits)
-        return tuple(p for p in cells if self.sums.get(p.scope, 0.0) >= threshold)
+        return tuple(p for p in cells if p.scope in loud)
 
     def _select_unexplained(
         self, cells: Sequence[AffectedCell], votes: VotesByPlace
@@ -337,13 +298,38 @@ class CountryService:
             if count.votes >= self.limits.burst and count.share >= self.limits.confirm_share
         )
 
-    def _steady_cells(self) -> tuple[AffectedCell, ...]:
-        """Return the cells that stood out in `hold_bins` of the last three bins."""
+    def _steady_cells(
+        self, present: Sequence[AffectedCell], votes: Sequence[ServiceVote], now_us: int
+    ) -> tuple[AffectedCell, ...]:
+        """Return the cells that stood out for long enough.
+
+        Either they did in `hold_bins` of the last three bins. Or they do now, and most of the
+        failures there are spread over `hold_span_s`: where tests are rare, the same votes would
+        only be counted once more in the next bin.
+        """
         latest_cells = {cell.scope: cell for cells in self.recent_cells for cell in cells}
         occurrences = Counter(cell.scope for cells in self.recent_cells for cell in cells)
+        spread = {cell.scope for cell in present if self._is_spread(cell, votes, now_us)}
         return tuple(
-            p for scope, p in latest_cells.items() if occurrences[scope] >= self.limits.hold_bins
+            p
+            for scope, p in latest_cells.items()
+            if occurrences[scope] >= self.limits.hold_bins or scope in spread
         )
+
+    def _is_spread(self, cell: AffectedCell, votes: Sequence[ServiceVote], now_us: int) -> bool:
+        """Return whether the middle failures of a cell are `hold_span_s` apart.
+
+        The outer fifths are left out: one line that fails for hours spreads nothing.
+        """
+        times_us = [
+            o.at_us
+            for o in votes
+            if o.standing in FAILING_VALUES
+            and cell.scope.includes(o.witness.place)
+            and is_established(o.witness, now_us, self.limits)
+        ]
+        span_us = quantile(times_us, 0.8) - quantile(times_us, 0.2) if times_us else 0
+        return span_us >= self.limits.hold_span_s * SECOND_US
 
     def _open_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> None:
         since_us = now_us - int(self.limits.join_s * SECOND_US)

@@ -14,11 +14,16 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.country_service import (
     CountryService,
     CountryServiceState,
-    CountryVotes,
-    OtherCountries,
     select_votes,
 )
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.latest_votes import (
+    NewVoters,
+    VoterKey,
+    list_worst_votes,
+    update_latest,
+)
+from heliograph_collector.detect.blocking.other_countries import CountryVotes, OtherCountries
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
     count_votes,
@@ -30,8 +35,6 @@ from heliograph_collector.model.seniority import find_seniority
 from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-VoterKey = tuple[str, str]  # (pseudonym, experiment)
-
 
 class WorldVotes(Protocol):
     """Votes of the other countries, which replace those of the detector."""
@@ -41,14 +44,6 @@ class WorldVotes(Protocol):
         ...
 
 
-_BY_SEVERITY = (
-    VoteValue.UNKNOWN,
-    VoteValue.GOOD,
-    VoteValue.DOWN,
-    VoteValue.THROTTLED,
-    VoteValue.PARTIAL,
-    VoteValue.BLOCKED,
-)
 _AHEAD_BINS = 5  # a vote of a clock further ahead counts at the end of these bins; assumed
 _FORGET_US = 48 * 3_600 * SECOND_US  # assumed
 
@@ -243,7 +238,7 @@ class BlockingDetector:
         self, name: str, service: ServiceVotes, votes: list[ServiceVote], end_us: int
     ) -> None:
         limits = self.limits
-        by_country, voters = self._add_votes(service, votes, end_us)
+        by_country, new_voters = self._add_votes(service, votes, end_us)
         for country, country_votes in by_country.items():
             service.countries.setdefault(
                 country, CountryService(country, name, limits)
@@ -268,7 +263,7 @@ class BlockingDetector:
                 world_count = self._world.count_bin(end_us)
             front.judge_bin(
                 by_country.get(country, ()),
-                voters,
+                new_voters,
                 end_us,
                 failing_rate(world_count, limits),
                 down=world_count.votes >= limits.witnesses
@@ -278,16 +273,16 @@ class BlockingDetector:
 
     def _add_votes(
         self, service: ServiceVotes, votes: Iterable[ServiceVote], now_us: int
-    ) -> tuple[Mapping[str, list[ServiceVote]], set[str]]:
+    ) -> tuple[Mapping[str, list[ServiceVote]], NewVoters]:
         """Add votes; return the fresh votes by country, and who has a new one among them."""
         fresh_us = now_us - int(self.limits.fresh_s * SECOND_US)
-        newcomers = _update_latest(service.latest, votes)
+        new_voters = update_latest(service.latest, votes)
         service.latest = {v: o for v, o in service.latest.items() if o.at_us >= fresh_us}
         by_country: defaultdict[str, list[ServiceVote]] = defaultdict(list)
-        for vote in _worst_per_vantage(service.latest, newcomers):
+        for vote in list_worst_votes(service.latest, new_voters):
             by_country[vote.witness.place.country].append(vote)
         votes_by_country = {c: select_votes(v, now_us, self.limits) for c, v in by_country.items()}
-        return votes_by_country, {pseudonym for pseudonym, _ in newcomers}
+        return votes_by_country, new_voters
 
 
 def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
@@ -296,47 +291,6 @@ def _sum_others(counts: Mapping[str, VoteCount], country: str) -> VoteCount:
 
 def _sort_key(vote: ServiceVote) -> tuple[int, str, str]:
     return vote.at_us, vote.witness.nym, vote.standing
-
-
-def _update_latest(
-    latest: dict[VoterKey, ServiceVote], votes: Iterable[ServiceVote]
-) -> set[VoterKey]:
-    """Store newer votes; return the voters with a new vote.
-
-    A measurement that is judged again with the same result is no new vote.
-    """
-    newcomers = set()
-    for vote in votes:
-        voter = vote.witness.nym, vote.source
-        previous = latest.get(voter)
-        if previous is not None and vote.at_us < previous.at_us:
-            continue
-        if previous is None or (vote.at_us, vote.standing) != (previous.at_us, previous.standing):
-            newcomers.add(voter)
-        latest[voter] = vote
-    return newcomers
-
-
-def _worst_per_vantage(
-    latest: Mapping[VoterKey, ServiceVote], newcomers: set[VoterKey]
-) -> Iterable[ServiceVote]:
-    """Return the worst vote of each vantage; remove the other voters from `newcomers`."""
-    worst: dict[str, ServiceVote] = {}
-    for voter, vote in latest.items():
-        other = worst.get(vote.witness.nym)
-        if vote.standing is VoteValue.UNKNOWN:
-            newcomers.discard(voter)
-        elif other is None:
-            worst[vote.witness.nym] = vote
-        else:
-            pair = sorted((other, vote), key=_severity_key)
-            newcomers.discard((pair[0].witness.nym, pair[0].source))
-            worst[vote.witness.nym] = pair[1]
-    return worst.values()
-
-
-def _severity_key(vote: ServiceVote) -> tuple[int, int, str]:
-    return _BY_SEVERITY.index(vote.standing), vote.at_us, vote.source
 
 
 def failing_rate(world: VoteCount, limits: Thresholds) -> float:

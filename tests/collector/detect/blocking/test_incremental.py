@@ -96,8 +96,8 @@ def test_vote_older_than_a_bin_is_refused_and_one_from_the_future_counts_soon() 
     detector = BlockingDetector(at(0))
     detector.close_bins(at(600))
     vote = votes_in(0)[0]
-    assert not detector.add_vote(replace(vote, at_us=at(600 - 121)))
-    assert detector.add_vote(replace(vote, at_us=at(600 - 119)))
+    assert not detector.add_vote(replace(vote, at_us=at(600 - 241)))
+    assert detector.add_vote(replace(vote, at_us=at(600 - 239)))
     # One of a clock that runs ahead counts soon: else it were held back, and then be the newest.
     assert detector.add_vote(replace(vote, at_us=at(86_400)))
     detector.close_bins(at(1_200))

@@ -1,0 +1,80 @@
+"""Votes of other countries on a service: whether they fail alike at the same time."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.stats.localization import count_by_cell
+from heliograph_collector.detect.stats.voting import count_votes, is_established
+from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
+from heliograph_collector.model.thresholds import Thresholds
+
+_MIN_VOTES = 2  # of a cell that fails elsewhere; assumed
+
+
+@dataclass(frozen=True, slots=True)
+class CountryVotes:
+    """Fresh votes on one service in one country, and each vantage's first failure."""
+
+    votes: Sequence[ServiceVote]
+    first_bad: Mapping[str, ServiceVote]
+
+
+@dataclass(frozen=True, slots=True)
+class OtherCountries:
+    """Votes of one bin in all countries but `home`."""
+
+    home: str
+    votes_by_country: Mapping[str, CountryVotes]
+    now_us: int
+    limits: Thresholds
+
+    def fail_with(self, episode: BlockingEpisode) -> bool:
+        """Return whether several of these countries failed alike at the same time.
+
+        Two neighbors may block by one order, but a third in the same minutes means that the service
+        itself fails. With many countries more must fail, so that their noise is not enough.
+        """
+        hits = [
+            self._fails_alike(episode, country)
+            for name, country in self.votes_by_country.items()
+            if name != self.home
+        ]
+        limits = self.limits
+        return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
+
+    def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
+        """Return whether a cell of the country failed alike.
+
+        Cells of several dimensions do not count, because they are too many for so few votes. As in
+        a confirmation, a third of a cell that colludes changes nothing, and young vantages do not
+        count.
+        """
+        apart_us = int(self.limits.fresh_s * SECOND_US)
+        since_us = episode.started.earliest_us - apart_us
+        until_us = episode.started.latest_us + apart_us
+
+        def is_alike(vote: ServiceVote) -> bool:
+            first_failure = country.first_bad.get(vote.witness.nym)
+            return (
+                vote.standing in FAILING_VALUES
+                and (vote.layer, vote.method) == (episode.layer, episode.method)
+                and first_failure is not None
+                and since_us <= first_failure.at_us <= until_us
+            )
+
+        hits = [
+            (o.witness, is_alike(o))
+            for o in country.votes
+            if o.standing is not VoteValue.DOWN
+            and is_established(o.witness, self.now_us, self.limits)
+        ]
+        if sum(failing for _, failing in hits) < _MIN_VOTES:
+            return False
+        return any(
+            scope.named_fields <= 1
+            and vote_count.hits >= _MIN_VOTES
+            and vote_count.share >= self.limits.confirm_share
+            for scope, vote_count in count_by_cell(count_votes(hits)).items()
+        )
