@@ -6,7 +6,7 @@ from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
 # Seconds between two light checks of a messenger, so that five vantages of a cell have all tested
-# a block within three minutes. Ten messengers take 40 MB a day by the terms' estimate, which is high.
+# a block within three minutes. Ten messengers take 40 MB a day by the terms' high estimate.
 LIGHT_S = 135
 
 
