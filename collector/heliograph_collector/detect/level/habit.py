@@ -30,6 +30,7 @@ class UsualLevel:
     middle: float
     spread: float
     lowest: float
+    earlier_lowest: float | None  # at this time on earlier days; None: not seen yet
     weekday_lowest: float | None  # at the same time of the same weekday; None: not seen yet
     days: int  # days that have a value at this time of day
 
@@ -40,18 +41,19 @@ class LevelHabit:
 
     step_us: int
     values: list[float | None] = field(default_factory=list)
+    keep_days: int = _WEEKS * 7 + 1
 
     def add(self, value: float | None) -> None:
         """Add the value of the next step; forget what no step will ask for."""
         self.values.append(value)
-        most = (_WEEKS * 7 + 1) * self._steps_a_day
-        if len(self.values) > 2 * most:
-            del self.values[:-most]
+        if len(self.values) > self.most_steps + self._steps_a_day:
+            del self.values[: -self.most_steps]
 
     def find_usual(self) -> UsualLevel | None:
         """Return what is usual at the next step; None without enough values."""
         by_day = [list(self._values_near(days)) for days in range(1, _DAYS + 1)]
         values = [value for day in by_day for value in day]
+        earlier_lowest = min(values, default=None)
         if len(values) < _LEAST:
             values = [value for value in self.values[-self._steps_a_day :] if value is not None]
         if len(values) < _LEAST:
@@ -65,7 +67,13 @@ class LevelHabit:
         )
         weekday = [value for week in range(1, _WEEKS + 1) for value in self._values_near(7 * week)]
         days = sum(bool(day) for day in by_day)
-        return UsualLevel(middle, spread, min(values), min(weekday, default=None), days)
+        weekday_lowest = min(weekday, default=None)
+        return UsualLevel(middle, spread, min(values), earlier_lowest, weekday_lowest, days)
+
+    @property
+    def most_steps(self) -> int:
+        """Return how many steps are kept."""
+        return self.keep_days * self._steps_a_day
 
     @property
     def _steps_a_day(self) -> int:

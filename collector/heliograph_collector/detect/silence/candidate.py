@@ -108,6 +108,12 @@ class OutageCandidate:
         dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
+    def withdraw(self, now_us: int) -> CandidateOutcome:
+        if self.dark is not None:
+            self.dark.state = IncidentState.WITHDRAWN
+            self.dark.closed_us = now_us
+        return CandidateOutcome.DROPPED
+
     def evaluate(
         self, presence: PresenceTracker, outages: list[OutageEpisode], now_us: int
     ) -> CandidateOutcome:
@@ -297,19 +303,13 @@ class _Evaluation:
             return CandidateOutcome.PENDING
         if outcome is CandidateOutcome.DROPPED and self._find_rerouted():
             return CandidateOutcome.SETTLED
-        outage = self._candidate.dark
-        if outage is not None:
-            outage.state = IncidentState.WITHDRAWN
-            outage.closed_us = self._now_us
+        self._candidate.withdraw(self._now_us)
         return outcome
 
     def _select_significant(
         self, affected: Sequence[AffectedCell], vantages: Sequence[VantagePresence]
     ) -> tuple[AffectedCell, ...]:
-        """Return the cells that stand out by this burst.
-
-        Cells of the candidate's own outage have stood out before and are not tested again.
-        """
+        """Return the cells that stand out by this burst, or did so before in the own outage."""
         candidate = self._candidate
         if candidate.dark is not None and candidate.dark.contains(affected):
             return tuple(affected)

@@ -21,9 +21,11 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.level import fall, presence_level
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.blackout import Blackout, compute_grace_us
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
+from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceStatus,
@@ -31,7 +33,6 @@ from heliograph_collector.detect.silence.presence_tracker import (
     VantagePresence,
     affects,
 )
-from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.incidents.incident import Incident, IncidentKind
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
@@ -48,20 +49,13 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS
 
+__all__ = ["CoverageGap", "Findings", "SilenceDetector", "SilenceDetectorState", "detect_silence"]
+
+_SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent; assumed
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 # After it a lost carrier has been tried again, and stays dead: a retry and a heartbeat.
 _RETRY_STEP_US = 15 * SECOND_US  # assumed
 _RETRY_US = int((THRESHOLDS.retry_s + THRESHOLDS.beat_s + THRESHOLDS.tick_s) * SECOND_US)
-
-
-@dataclass(frozen=True, slots=True)
-class CoverageGap:
-    """A time in which silences could not be judged, with the reason."""
-
-    since_us: int
-    until_us: int
-    why: str
-    country: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,33 +67,10 @@ class Findings:
 def detect_silence(signals: Iterable[VantageSignal], until_us: int) -> Findings:
     """Detect outages in the signals up to a time; the order of signals is free."""
     detector = SilenceDetector()
-    for signal in sort_signals(signals):
-        if signal.at_us > until_us:
-            break
+    for signal in sort_signals(s for s in signals if s.at_us <= until_us):
         detector.on_signal(signal)
     detector.advance_to(until_us)
     return detector.findings()
-
-
-@dataclass(slots=True, kw_only=True)
-class SilenceDetectorState:
-    """State of a SilenceDetector as plain values, for checkpoints.
-
-    Vantages are referred to by pseudonym, outages and blackouts by index.
-    """
-
-    seats: list[VantagePresence]
-    pools: list[tuple[str, str, ChurnRecord]]
-    fresh: dict[str, list[str]]
-    blackouts: list[tuple[Fault, int, list[str]]]
-    darks: list[OutageEpisode]
-    # with its outage's index in `darks`; -1 for none or one that is not published
-    cases: list[tuple[OutageCandidate, int]]
-    blind: list[CoverageGap]
-    timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
-    set: list[tuple[str, str]]
-    number: int
-    fired_us: int
 
 
 class SilenceDetector:
@@ -116,6 +87,7 @@ class SilenceDetector:
         self._timers: list[tuple[int, int, str, object]] = []
         self._scheduled: set[tuple[str, str]] = set()
         self._timer_number = 0
+        self._levels = presence_level.PresenceLevels()
         self.fired_us = 0  # due time of the last timer that fired
 
     def on_signal(self, signal: VantageSignal) -> None:
@@ -141,12 +113,13 @@ class SilenceDetector:
                 self._resolve_blackout(target, at_us)
             elif isinstance(target, str):
                 self._scheduled.discard((name, target))
-                (self._evaluate if name == "look" else self._follow_outages)(target, at_us)
+                handlers = {"look": self._evaluate, "level": self._evaluate_levels}
+                handlers.get(name, self._follow_outages)(target, at_us)
 
     def findings(self) -> Findings:
-        return Findings(
-            tuple(outage.to_incident() for outage in self._outages), tuple(self.coverage_gaps)
-        )
+        outages = [outage.to_incident() for outage in self._outages]
+        falls = [level.to_incident() for level in self._levels.list_falls()]
+        return Findings(tuple(fall.join_channels(outages, falls)), tuple(self.coverage_gaps))
 
     def restore(self, incident: Incident) -> None:
         """Restore an incident from the log, without its silent vantages."""
@@ -156,6 +129,7 @@ class SilenceDetector:
         """Drop incidents and coverage gaps that ended before these times."""
         self._outages = [d for d in self._outages if d.is_open or (d.closed_us or 0) >= before_us]
         self.coverage_gaps = [b for b in self.coverage_gaps if b.until_us >= gaps_before_us]
+        self._levels.forget(before_us)
 
     def list_blocked(self, since_us: int) -> list[BlockedEntrance]:
         """List blocks of the collector that are open, or ended since a time."""
@@ -204,6 +178,8 @@ class SilenceDetector:
             set=sorted(self._scheduled),
             number=self._timer_number,
             fired_us=self.fired_us,
+            levels=list(self._levels.cells.items()),
+            falls=self._levels.past,
         )
 
     @classmethod
@@ -231,6 +207,7 @@ class SilenceDetector:
         detector._scheduled = set(state.set)
         heapq.heapify(detector._timers)
         detector._timer_number = state.number
+        detector._levels = presence_level.PresenceLevels(dict(state.levels), state.falls)
         detector.fired_us = state.fired_us
         return detector
 
@@ -288,6 +265,7 @@ class SilenceDetector:
         if vantage is None:
             return
         country = vantage.place.country
+        self._schedule(fall.next_sample_us(at_us), "level", country)
         if country in self._candidates:
             self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
         if self._recent_outages(country, at_us):
@@ -347,21 +325,45 @@ class SilenceDetector:
         if candidate is None:
             burst = [s for s in silences if s.is_silent and not s.deferred]
             candidate = OutageCandidate.from_burst(self._presence, country, burst, now_us)
-            if candidate is None:
+            if candidate is None or self._may_be_habit(candidate, now_us):
                 return
             self._candidates[country] = candidate
             for due_us in candidate.deadlines(self._limits):
                 self._add_timer(due_us, "look", country)
-        outcome = candidate.evaluate(self._presence, self._outages, now_us)
+        if self._may_be_habit(candidate, now_us):
+            outcome = candidate.withdraw(now_us)
+        else:
+            outcome = candidate.evaluate(self._presence, self._outages, now_us)
+        if outcome is not CandidateOutcome.PENDING:
+            self._end_candidate(candidate, outcome, now_us)
+
+    def _end_candidate(
+        self, candidate: OutageCandidate, outcome: CandidateOutcome, now_us: int
+    ) -> None:
+        country = candidate.country
         if outcome is CandidateOutcome.GATED:
             self.coverage_gaps.append(
                 CoverageGap(candidate.found_us, now_us, confounders.COMMON, country)
             )
-        if outcome is not CandidateOutcome.PENDING:
-            del self._candidates[country]
-            if outcome is CandidateOutcome.SETTLED:
-                silences.clear()
-            self._schedule(now_us + _FOLLOW_US, "follow", country)
+        if outcome is CandidateOutcome.SETTLED:
+            self._recent_silences[country].clear()
+        del self._candidates[country]
+        self._schedule(now_us + _FOLLOW_US, "follow", country)
+
+    def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
+        is_slow = self._presence.measure_spread(candidate.country, candidate.burst_us) > _SUDDEN_US
+        if self._has_confirmed(candidate.country):
+            return False  # a cut grows
+        return self._levels.may_be_habit(candidate.country, now_us, is_slow=is_slow)
+
+    def _has_confirmed(self, country: str) -> bool:
+        return any(outage.confirmed_us for outage in self._open_outages(country))
+
+    def _evaluate_levels(self, country: str, now_us: int) -> None:
+        outages = self._open_outages(country)
+        self._levels.evaluate(self._presence, country, now_us, outages)
+        if self._levels.has_open_fall(country):
+            self._schedule(fall.next_sample_us(now_us), "level", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)

@@ -18,6 +18,7 @@ from heliograph_collector.detect.stats.churn import (
     silence_chance,
     silences_per_day,
 )
+from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import (
     VotesByPlace,
     count_votes,
@@ -234,6 +235,12 @@ class PresenceTracker:
         """Return the chance that a vantage falls silent within the window by itself."""
         rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
         return max(vantage.floor, silence_chance(rate, window_s))
+
+    def measure_spread(self, country: str, since_us: int) -> int:
+        """Return how long it took until four fifths of the silences since a time were there."""
+        vantages = self.list_country(country)
+        times_us = [v.lost_us for v in vantages if v.is_silent and v.lost_us >= since_us]
+        return quantile(times_us, 0.8) - since_us if times_us else 0
 
     def min_pool_chance(self, country: str, window_s: float) -> float:
         """Return the lowest chance of the country's pools, for screening."""

@@ -1,0 +1,44 @@
+"""State of the silence detector as plain values, and the coverage gaps that it finds."""
+
+from dataclasses import dataclass
+
+from heliograph_collector.detect.level import fall, presence_level
+from heliograph_collector.detect.silence.candidate import OutageCandidate
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import VantagePresence
+from heliograph_collector.detect.stats.churn import ChurnRecord
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import Fault
+
+
+@dataclass(frozen=True, slots=True)
+class CoverageGap:
+    """A time in which silences could not be judged, with the reason."""
+
+    since_us: int
+    until_us: int
+    why: str
+    country: str = ""
+
+
+@dataclass(slots=True, kw_only=True)
+class SilenceDetectorState:
+    """State of a SilenceDetector as plain values, for checkpoints.
+
+    Vantages are referred to by pseudonym, outages and blackouts by index.
+    """
+
+    seats: list[VantagePresence]
+    pools: list[tuple[str, str, ChurnRecord]]
+    fresh: dict[str, list[str]]
+    blackouts: list[tuple[Fault, int, list[str]]]
+    darks: list[OutageEpisode]
+    # with its outage's index in `darks`; -1 for none or one that is not published
+    cases: list[tuple[OutageCandidate, int]]
+    blind: list[CoverageGap]
+    timers: list[tuple[int, int, str, str, int]]  # time, number, name, country, blackout or -1
+    set: list[tuple[str, str]]
+    number: int
+    fired_us: int
+    levels: list[tuple[Scope, presence_level.CellLevel]]
+    falls: list[fall.LevelFall]

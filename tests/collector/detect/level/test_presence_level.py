@@ -1,0 +1,117 @@
+"""The level channel on vantages: fades and drains are told, habits of people are learned."""
+
+from collections.abc import Iterable
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect.level.local_time import is_busy_hour
+from heliograph_collector.detect.silence.detector import SilenceDetector
+from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef, sort_signals
+from support.presence_model import Signals, at, country, drop, live
+
+HOUR = 3_600.0
+DAY = 24 * HOUR  # the world begins at midnight, which is five in the morning in Kazakhstan
+NOON = 7 * HOUR
+EVENING = 17 * HOUR
+
+
+def off(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Random) -> Signals:
+    """One by one, each at its own moment, without a goodbye."""
+    return [
+        signal
+        for each in vantages
+        for signal in drop([each], since_s + rng.uniform(0, over_s), rng)
+    ]
+
+
+def back(vantages: Iterable[VantageRef], since_s: float, over_s: float, rng: Random) -> Signals:
+    return [VantageArrival(at(since_s + rng.uniform(0, over_s)), each) for each in vantages]
+
+
+def watched(signals: Signals, *hours: float) -> list[list[Incident]]:
+    """The incidents of Kazakhstan at each of these hours."""
+    detector = SilenceDetector()
+    pending = sort_signals(signals)
+    seen = []
+    for hour in hours:
+        while pending and pending[0].at_us <= at(hour * HOUR):
+            detector.on_signal(pending.pop(0))
+        detector.advance_to(at(hour * HOUR))
+        incidents = detector.findings().incidents
+        seen.append([i for i in incidents if i.state is not IncidentState.WITHDRAWN])
+    return seen
+
+
+def arrived(vantages: Iterable[VantageRef]) -> Signals:
+    return [VantageArrival(at(1), each) for each in vantages]
+
+
+def test_a_fade_of_three_hours_is_told_as_it_grows_and_is_one_incident() -> None:
+    rng = Random(1)
+    people = country(each=2)
+    signals = [*arrived(people), *off(people, NOON, 3 * HOUR, rng)]
+    early, late, end = watched(signals, 8.5, 9.5, 11)
+    assert [(i.state, i.label) for i in early] == [(IncidentState.SUSPECTED, "national")]
+    assert [(i.state, i.id) for i in late] == [(IncidentState.CONFIRMED, early[0].id)]
+    assert [i.id for i in end] == [early[0].id]
+    assert end[0].parts[0].share > 0.95
+    assert early[0].parts[0].share < late[0].parts[0].share < end[0].parts[0].share
+    assert early[0].started.earliest_us <= at(NOON + 0.3 * HOUR) <= early[0].started.latest_us
+
+
+def test_a_country_that_drains_is_told_while_a_third_is_left() -> None:
+    """36 to 1 in twelve hours, and nobody there says goodbye."""
+    rng = Random(2)
+    people = country(each=2)
+    order = rng.sample(people, 36)[1:]
+    leaving = [s for i, v in enumerate(order) for s in drop([v], NOON + i * 1_234, rng)]
+    (told,) = watched([*arrived(people), *leaving], 7 + 8)
+    assert [i.scope.is_national for i in told] == [True]
+    assert told[0].parts[0].votes >= 30  # enough to be shown
+
+
+@pytest.mark.parametrize("over_s", [1_200.0, 2 * HOUR], ids=["fast", "slow"])
+def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) -> None:
+    rng = Random(3)
+    people = country(each=2)
+    sleepers = rng.sample(people, 27)  # three quarters
+    signals = arrived(people)
+    for day in range(6):
+        signals += off(sleepers, day * DAY + EVENING, over_s, rng)
+        signals += back(sleepers, day * DAY + EVENING + 9 * HOUR, HOUR, rng)
+    found = [incident for at_hour in watched(signals, *range(1, 144)) for incident in at_hour]
+    assert all(i.confirmed_us is None and i.confidence <= 0.5 for i in found)
+    assert not [i for i in found if i.suspected_us > at(2 * DAY)]
+    # … and on a learned evening a cut is still a cut.
+    rest = [each for each in people if each not in sleepers]
+    signals += off(rest, 5 * DAY + EVENING + 3 * HOUR, HOUR, rng)
+    (cut,) = watched(signals, 5 * 24 + 17 + 5)
+    assert [i.state for i in cut] == [IncidentState.CONFIRMED]
+
+
+def test_churn_alone_confirms_nothing() -> None:
+    signals = live(country(each=2), Random(4), 72, churn=12)
+    (found,) = watched(signals, 72)
+    assert [i for i in found if i.confirmed_us is not None] == []
+
+
+def test_a_state_goes_on_where_it_was() -> None:
+    rng = Random(5)
+    people = country(each=2)
+    signals = sort_signals([*arrived(people), *off(people, NOON, HOUR, rng)])
+    detector = SilenceDetector()
+    for signal in signals:
+        detector.on_signal(signal)
+    detector = SilenceDetector.from_state(detector.state())
+    detector.advance_to(at(NOON + 2 * HOUR))
+    (told,) = detector.findings().incidents
+    assert told.state is IncidentState.CONFIRMED
+    assert isinstance(signals[-1], VantageLoss)
+
+
+def test_the_hours_at_which_few_switch_off_are_local() -> None:
+    assert is_busy_hour("KZ", at(NOON))
+    assert not is_busy_hour("KZ", at(EVENING))
+    assert not is_busy_hour("ZZ", at(NOON))
