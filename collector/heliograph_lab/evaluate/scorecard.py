@@ -202,7 +202,7 @@ _SERVICE_ROWS = (
     *(
         ScorecardRow(
             f"block_{service}",
-            f"the same, tested every {every_s:.0f} s, p50",
+            f"the same, wholly tested every {every_s:.0f} s, p50",
             SERVICES,
             DelayQuantile(
                 TruthFilter(families=("block",), draws=(service,), min_size=5), "layered_s", 0.5

@@ -8,11 +8,11 @@ from random import Random
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VoteValue
-from heliograph_lab.evaluate.world.figures import HOUR, draw
+from heliograph_lab.evaluate.world.figures import HOUR
 from heliograph_lab.evaluate.world.people import COUNTRIES, WorldVantage
+from heliograph_lab.evaluate.world.services import add_test
 from heliograph_lab.evaluate.world.world import (
     T0_US,
-    PlannedTest,
     Spans,
     TruthDetails,
     World,
@@ -67,9 +67,7 @@ def draw_young(rng: Random, seed: int, kind: str) -> World:
 def _feign(world: World, rng: Random, liars: Sequence[WorldVantage]) -> None:
     """Let liars feign a block for an hour, and a silence two hours later."""
     spread_s = rng.choice((2.0, 60.0, 600.0))
-    every_s = 480.0  # the default plan's interval of telegram
-    noise = draw(rng, "test_noise")
-    world.tests.append(PlannedTest("telegram", every_s, noise, draw(rng, "unknown")))
+    add_test(world, rng, "telegram")
     for hour, service in ((1, "telegram"), (3.5, "")):
         since_s = tuple(hour * HOUR + rng.uniform(0, spread_s) for _ in liars)
         spans = Spans(tuple(liars), since_s, tuple(since + HOUR for since in since_s))

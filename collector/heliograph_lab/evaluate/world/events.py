@@ -60,7 +60,8 @@ class ServiceTested:
     value: VoteValue
     layer: str = ""
     method: str = ""
-    trigger: str = ""  # second_look: the same agent's test had just failed for the first time
+    is_light: bool = False  # of one endpoint alone
+    trigger: str = ""  # second_look after its own first failure; early_run: asked for
 
 
 WorldEvent = SessionBegan | SessionEnded | GapReport | ServiceTested | Fault

@@ -89,6 +89,7 @@ FIGURES: dict[str, Figure] = {
     "beat": Figure(15, 15, "s", "[6]"),
     # tests
     "second_look": Figure(10, 40, "s", "[6]: after a first failure, twice an hour at most"),
+    "early_spread": Figure(60, 180, "s", "[6]: five are asked after failures in two networks"),
     "noise_lasts": Figure(0.2, 0.6, "share", "of failures without a block, half a minute; assumed"),
     "test_noise": Figure(0.01, 0.06, "share", "OONI: failures without a block; assumed"),
     "unknown": Figure(0.01, 0.05, "share", "tests in doubt; assumed"),

@@ -7,14 +7,13 @@ from random import Random
 
 from heliograph.units import SECOND_US
 from heliograph_collector.model.signals import (
-    FAILING_VALUES,
+    LIGHT_SOURCE,
     Fault,
     Goodbye,
     OfflineReport,
     ServiceVote,
     VantageArrival,
     VantageLoss,
-    VoteValue,
     sort_signals,
 )
 from heliograph_collector.sources.replay import Replay, Signal
@@ -31,15 +30,14 @@ from heliograph_lab.evaluate.world.people import (
     OTHER_ENTRANCE,
     Silence,
     SilenceCause,
-    Trouble,
     WorldVantage,
 )
-from heliograph_lab.evaluate.world.world import PlannedTest, World
+from heliograph_lab.evaluate.world.testing import Tester, render_tests
+from heliograph_lab.evaluate.world.world import World
 
 BEAT_S = FIGURES["beat"].low
 MISSED_BEATS = 2.5  # the collector's rule
 ANCHOR_S = 180.0  # between two looks at foreign anchors, in the default plan
-SECOND_LOOKS_S = 1_800.0  # at least so long between two second looks, as the agents do
 REPORTING_SHARE = 0.9  # of returned agents report on the gap; assumed
 BROKEN_S = 40.0  # a shorter failure of the path leaves a session whole: TCP sends again
 _ALIVE: tuple[SilenceCause, ...] = (
@@ -75,12 +73,15 @@ def render_replay(world: World) -> Replay:
 def render_events(world: World) -> list[WorldEvent]:
     """Render what a collector could learn, in order of time."""
     events: list[WorldEvent] = list(world.faults)
+    testers = []
     for vantage in world.vantages:
         rng = Random(f"{world.name}:{world.seed}:{vantage.ref.nym}")  # noqa: S311 - a simulation
         groups = list(_group(vantage.silences, world.lasts_s))
         events += _render_sessions(vantage, groups, rng, world)
-        for test in world.tests:
-            events += _render_tests(vantage, test, groups, rng, world)
+        dark = tuple((g[0].since_s, max(s.until_s for s in g)) for g in groups)
+        testers.append(Tester(vantage, dark, rng))
+    for test in world.tests:
+        events += render_tests(world, test, testers)
     until_us = world.to_us(world.lasts_s)
     return sorted((e for e in events if e.at_us <= until_us), key=attrgetter("at_us"))
 
@@ -190,54 +191,6 @@ def _draw_return_s(last: Silence, vantage: WorldVantage, rng: Random) -> float:
     return rng.uniform(0, 3)
 
 
-def _render_tests(
-    vantage: WorldVantage,
-    test: PlannedTest,
-    groups: Sequence[Sequence[Silence]],
-    rng: Random,
-    world: World,
-) -> Iterator[ServiceTested]:
-    dark = [(g[0].since_s, max(s.until_s for s in g)) for g in groups]
-    troubles = [t for t in vantage.troubles if t.service == test.service]
-    second = test.since_s + rng.uniform(0, test.every_s)
-    index = 0
-    looked_s = -SECOND_LOOKS_S
-    while second < min(world.lasts_s, test.until_s):
-        while index < len(dark) and dark[index][1] <= second:
-            index += 1
-        if index == len(dark) or second < dark[index][0]:
-            result = _draw_test(vantage, test, troubles, second, rng, world)
-            yield result
-            if result.value in FAILING_VALUES and second - looked_s >= SECOND_LOOKS_S:
-                looked_s = second + draw(rng, "second_look")
-                is_same = rng.random() < draw(rng, "noise_lasts")
-                retest = _draw_test(vantage, test, troubles, looked_s, rng, world)
-                retest = replace(result, at_us=retest.at_us) if is_same else retest
-                yield replace(retest, trigger="second_look")
-        second += test.every_s * rng.uniform(0.9, 1.1)
-
-
-def _draw_test(
-    vantage: WorldVantage,
-    test: PlannedTest,
-    troubles: Sequence[Trouble],
-    second: float,
-    rng: Random,
-    world: World,
-) -> ServiceTested:
-    chance = rng.random()
-    good = ServiceTested(world.to_us(second), vantage.ref, test.service, VoteValue.GOOD)
-    if chance < test.unknown:
-        return replace(good, value=VoteValue.UNKNOWN)
-    for trouble in troubles:
-        if trouble.since_s <= second < trouble.until_s and rng.random() < trouble.share:
-            return replace(good, value=trouble.value, layer=trouble.layer, method=trouble.method)
-    if chance < test.unknown + test.noise:
-        layer, method = rng.choice((("dns", "timeout"), ("tcp", "timeout"), ("tls", "timeout")))
-        return replace(good, value=VoteValue.BLOCKED, layer=layer, method=method)
-    return good
-
-
 def _to_signals(event: WorldEvent) -> Iterator[Signal]:
     """Turn an event into the collector's signals."""
     if isinstance(event, SessionBegan):
@@ -277,4 +230,13 @@ def _to_report(event: GapReport) -> OfflineReport:
 
 
 def _to_vote(test: ServiceTested) -> ServiceVote:
-    return ServiceVote(test.at_us, test.vantage, test.service, test.value, test.layer, test.method)
+    return ServiceVote(
+        test.at_us,
+        test.vantage,
+        test.service,
+        test.value,
+        test.layer,
+        test.method,
+        source=test.service + LIGHT_SOURCE if test.is_light else test.service,
+        trigger=test.trigger,
+    )

@@ -23,15 +23,22 @@ INTERVALS_S = tuple(
     (name, float(REGISTRY[name].interval_s)) for name in ("telegram", "whatsapp", "viber")
 )
 LEARN_S = 12 * HOUR  # quiet tests before a block; assumed
+LEAST = 5  # vantages of what is blocked: fewer confirm nothing
 SIZES = (10, 20, 36, 80)  # vantages of the country; assumed
 
 
-def _add_test(world: World, rng: Random, kind: str = "") -> str:
+def add_test(world: World, rng: Random, kind: str = "") -> str:
     """Let all test one service; return its name."""
     intervals_s = dict(INTERVALS_S)
     service = kind if kind in intervals_s else rng.choice(INTERVALS_S)[0]
     world.tests.append(
-        PlannedTest(service, intervals_s[service], draw(rng, "test_noise"), draw(rng, "unknown"))
+        PlannedTest(
+            service,
+            intervals_s[service],
+            draw(rng, "test_noise"),
+            draw(rng, "unknown"),
+            light_s=float(REGISTRY[service].light_interval_s),
+        )
     )
     return service
 
@@ -52,9 +59,11 @@ def draw_block(rng: Random, seed: int, kind: str) -> World:
     at_s = LEARN_S + rng.uniform(0, 3 * HOUR)
     world = create_world("block", seed, rng, at_s + lasts_s + 3 * HOUR, rng.choice(SIZES), 20)
     scope, label = _draw_scope(rng)
+    if len(world.members(scope)) < LEAST:
+        scope, label = (Scope(COUNTRY), "national")
     members = world.members(scope)
     layer, method = rng.choice(LAYERS)
-    details = TruthDetails("block", scope, label, _add_test(world, rng, kind), layer)
+    details = TruthDetails("block", scope, label, add_test(world, rng, kind), layer)
     spans = spans_of(members, at_s, shape_step(rng, members, 60), at_s + lasts_s)
     world.trouble(details, spans, VoteValue.BLOCKED, method)
     return world
@@ -65,7 +74,7 @@ def draw_partial(rng: Random, seed: int, kind: str) -> World:
     world = create_world("partial", seed, rng, LEARN_S + 30 * HOUR, 36, 20)
     members = world.members(Scope(COUNTRY))
     details = TruthDetails(
-        "block", Scope(COUNTRY), "national", _add_test(world, rng, "telegram"), "tls"
+        "block", Scope(COUNTRY), "national", add_test(world, rng, "telegram"), "tls"
     )
     spans = spans_of(members, LEARN_S, [0.0] * len(members), LEARN_S + 24 * HOUR)
     share = draw(rng, "partial_share")
@@ -82,7 +91,7 @@ def draw_backlog(rng: Random, seed: int, kind: str) -> World:
     world.backlogs.append((began_s, began_s + behind_s))
     members = world.members(Scope(COUNTRY))
     details = TruthDetails(
-        "block", Scope(COUNTRY), "national", _add_test(world, rng, "telegram"), "tls"
+        "block", Scope(COUNTRY), "national", add_test(world, rng, "telegram"), "tls"
     )
     spans = spans_of(members, at_s, shape_step(rng, members, 60), at_s + 6 * HOUR)
     world.trouble(details, spans, VoteValue.BLOCKED, "timeout")
@@ -94,7 +103,7 @@ def draw_service_down(rng: Random, seed: int, kind: str) -> World:
     at_s = LEARN_S + rng.uniform(0, HOUR)
     lasts_s = rng.uniform(10 * MINUTE, 3 * HOUR)
     world = create_world("service_down", seed, rng, at_s + lasts_s + 3 * HOUR, 36, 36)
-    details = TruthDetails("confounder", Scope(""), "service_down", _add_test(world, rng), "tcp")
+    details = TruthDetails("confounder", Scope(""), "service_down", add_test(world, rng), "tcp")
     offsets = shape_step(rng, world.vantages, 60)
     spans = spans_of(world.vantages, at_s, offsets, at_s + lasts_s)
     seen_by_control = rng.random() < 0.5  # then the judge says down, else blocked; assumed
@@ -112,7 +121,7 @@ def draw_site_down(rng: Random, seed: int, kind: str) -> World:
     members = [
         v for v in world.vantages if (v.location.country, v.location.asn) in served
     ] or world.members(Scope(COUNTRY, REGIONS[0]))
-    details = TruthDetails("confounder", Scope(""), "site_down", _add_test(world, rng), "tcp")
+    details = TruthDetails("confounder", Scope(""), "site_down", add_test(world, rng), "tcp")
     spans = spans_of(members, at_s, shape_step(rng, members, 60), at_s + lasts_s)
     world.trouble(details, spans, VoteValue.BLOCKED, "timeout")
     return world
@@ -122,7 +131,7 @@ def draw_tested(rng: Random, seed: int, kind: str) -> World:
     """Draw four days of tests with nothing but their noise; all of these days count."""
     world = create_world("tested", seed, rng, 4 * DAY, 36, 36)
     for service, _ in INTERVALS_S:
-        _add_test(world, rng, service)
+        add_test(world, rng, service)
     first_day = world.since_us // 86_400_000_000
     world.risky_days |= {(code, first_day + day) for code in COUNTRIES for day in range(4)}
     return world

@@ -33,6 +33,7 @@ class PlannedTest:
     unknown: float
     since_s: float = 0.0
     until_s: float = math.inf
+    light_s: float = 0.0  # between two light checks; 0 for none
 
 
 @dataclass(frozen=True, slots=True)

@@ -118,7 +118,8 @@ def test_tests_come_as_often_as_the_default_plan_asks_and_fail_in_part() -> None
     world = draw_world(WorldDraw("partial", 1))
     tests = [e for e in render_events(world) if isinstance(e, ServiceTested)]
     first = tests[0].vantage.nym
-    planned = [e.at_us for e in tests if e.vantage.nym == first and not e.trigger]
+    whole = [e for e in tests if e.vantage.nym == first and not e.is_light]
+    planned = [e.at_us for e in whole if not e.trigger]
     interval_us = REGISTRY["telegram"].interval_s * SECOND_US
     assert min(b - a for a, b in pairwise(planned)) >= 0.9 * interval_us - 1
     again = [e.at_us for e in tests if e.trigger]
@@ -129,6 +130,22 @@ def test_tests_come_as_often_as_the_default_plan_asks_and_fail_in_part() -> None
     during = [o for o in hit if truth.since_us < o.at_us < (truth.until_us or 0)]
     failed = sum(o.standing is VoteValue.BLOCKED for o in during) / len(during)
     assert 0.3 < failed < 0.55
+
+
+def test_vantages_check_lightly_and_are_asked_after_failures_of_two_networks() -> None:
+    world = draw_world(WorldDraw("block", 1, "viber"))
+    (truth,) = world.truths
+    tests = [e for e in render_events(world) if isinstance(e, ServiceTested)]
+    first = tests[0].vantage.nym
+    checks = [e.at_us for e in tests if e.vantage.nym == first and e.is_light and not e.trigger]
+    light_us = REGISTRY["viber"].light_interval_s * SECOND_US
+    assert min(b - a for a, b in pairwise(checks)) >= 0.9 * light_us - 1
+    soon_us = truth.since_us + 900 * SECOND_US
+    home = [e for e in tests if e.vantage.place.country == "KZ"]
+    asked = [e for e in home if e.trigger == "early_run" and truth.since_us < e.at_us < soon_us]
+    assert asked
+    runs_by_hour = Counter(e.at_us // HOUR_US for e in home if e.trigger == "early_run")
+    assert max(runs_by_hour.values()) <= 5 * 5  # five vantages, four times an hour
 
 
 def test_votes_of_a_backlog_are_read_at_its_end() -> None:
