@@ -6,8 +6,8 @@ from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
 # Seconds between two light checks of a messenger, so that five vantages of a cell have all tested
-# a block within three minutes. Ten messengers take 40 MB a day by the terms' high estimate.
-LIGHT_S = 135
+# a block within three minutes. Ten messengers take 45 MB a day by the terms' high estimate.
+LIGHT_S = 120
 
 
 def light_option() -> bool:
