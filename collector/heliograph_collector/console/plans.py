@@ -2,12 +2,12 @@
 
 import asyncio
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from operator import attrgetter
 
 from aiohttp import web
 
-from heliograph.plan import Plan, PlannedTask, Service
+from heliograph.plan import LIGHT, Plan, PlannedTask, Service
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.plan_file import render_plan
@@ -83,7 +83,7 @@ def consent_scope(plan: Plan) -> frozenset[str]:
     These are tasks with options, and the hosts behind them. A test compares it with the agent's
     code.
     """
-    return frozenset(describe_unit(task) for task in plan.tasks) | list_hosts(plan.services)
+    return frozenset(_name_unit(task) for task in plan.tasks) | list_hosts(plan.services)
 
 
 def list_hosts(services: Iterable[Service]) -> frozenset[str]:
@@ -93,6 +93,12 @@ def list_hosts(services: Iterable[Service]) -> frozenset[str]:
 def describe_unit(task: PlannedTask) -> str:
     options = "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
     return f"{task.experiment} {task.service or task.target}".strip() + options
+
+
+def _name_unit(task: PlannedTask) -> str:
+    """Name what a volunteer agrees to: a light check does less of a test, and is no further one."""
+    options = {key: value for key, value in task.options.items() if key != LIGHT}
+    return describe_unit(replace(task, options=options))
 
 
 def describe_task(task: PlannedTask) -> str:
