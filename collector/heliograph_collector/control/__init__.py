@@ -12,7 +12,8 @@ Example:
 
 from heliograph_collector.control.assessor import Assessor, ControlContext
 from heliograph_collector.control.cache import ControlCache
-from heliograph_collector.control.peer_baseline import PeerBaseline, extract_outcomes
+from heliograph_collector.control.endpoint_outcomes import extract_outcomes
+from heliograph_collector.control.peer_baseline import PeerBaseline
 from heliograph_collector.control.target_key import STALE_US, WINDOW_US, make_target_key
 
 __all__ = [

@@ -6,7 +6,6 @@ elsewhere may replace it, if enough vantages elsewhere reach the target.
 """
 
 import hashlib
-import re
 from bisect import bisect_right
 from collections import Counter, OrderedDict, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,9 +13,9 @@ from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
 from operator import attrgetter
 
-from heliograph.failure import Failure, Operation
-from heliograph.observation import Link, Measurement, Observation
+from heliograph.observation import Link
 from heliograph.units import DAY_US, MINUTE_US
+from heliograph_collector.control.endpoint_outcomes import extract_outcomes
 from heliograph_collector.control.target_key import (
     OBSERVATIONS_KEPT,
     STALE_US,
@@ -38,24 +37,9 @@ BIN_US = 5 * MINUTE_US
 SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has
 MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control
 OUTSIDE_IN = "outside_in"  # compared with the results of all experiments on the same target
-HOP = re.compile(r"redirect-\d{1,2}")  # all pages of a redirect chain are one endpoint
 
 _PeerKey = tuple[Key, str, int]  # target, country, minute
 _by_time = attrgetter("started_us")
-
-# Failures caused by the vantage itself, or that prove nothing.
-VANTAGE_FAILURES = frozenset(
-    {
-        Failure.INTERRUPTED,
-        Failure.PERMISSION_DENIED,
-        Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
-        Failure.ADDRESS_NOT_AVAILABLE,
-        Failure.DNS_NO_RESOLVER,
-        Failure.NETWORK_DOWN,
-        Failure.NETWORK_UNREACHABLE,
-        Failure.UNKNOWN_FAILURE,
-    }
-)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -363,39 +347,4 @@ def _count_spread(results: Sequence[_PeerResult]) -> tuple[int, int, int]:
         len({s.pseudonym for s in results}),
         count_lines(s.prefix for s in results),
         len({s.country for s in results}),
-    )
-
-
-def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
-    """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
-    by_endpoint: dict[str, list[Observation]] = {}
-    for observation in measurement.observations:
-        label = "" if HOP.fullmatch(observation.endpoint) else observation.endpoint
-        by_endpoint.setdefault(label, []).append(observation)
-    reached_by_endpoint = {
-        label: _decide_outcome(observations) for label, observations in by_endpoint.items()
-    }
-    return {label: good for label, good in reached_by_endpoint.items() if good is not None}
-
-
-def _decide_outcome(observations: Sequence[Observation]) -> bool | None:
-    if any(x.failure is Failure.INTERRUPTED for x in observations):
-        return None
-    passed = {x.operation for x in observations if x.failure is None}
-    failed = {
-        x.operation
-        for x in observations
-        if x.failure not in VANTAGE_FAILURES and x.failure and _counts_as_failure(x)
-    }
-    if failed - passed:
-        return False
-    return True if passed - {Operation.RESOLVE} else None
-
-
-def _counts_as_failure(observation: Observation) -> bool:
-    """Return False for IPv6 connections and AAAA lookups."""
-    end = observation.tcp or observation.udp
-    is_ipv6 = end is not None and ":" in end.address
-    return not is_ipv6 and not (
-        observation.dns is not None and observation.dns.query_type == "AAAA"
     )

@@ -18,11 +18,11 @@ from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.imported import ImportedCell, ImportedFilter
+from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
     BlindTime,
     Cell,
     JudgedMeasurement,
-    MeasurementPage,
     SilenceCount,
     VerdictState,
     Vote,

@@ -13,9 +13,9 @@ from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.incident_document import OPEN_STATES, end_time, parse_us
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.filters import MeasurementFilter
+from heliograph_collector.model.judgement import MeasurementPage
 from heliograph_collector.model.records import (
     JudgedMeasurement,
-    MeasurementPage,
     SilenceCount,
     VerdictState,
     Vote,

@@ -53,7 +53,7 @@ class Feature(Enum):
     FALSE_ADDRESS = auto()  # who answers there is somebody else, as a certificate shows
     NAME_WORKS = auto()  # here, the right certificate was shown at another address of the name
     OTHERS_WORK = auto()  # here, an address from another resolver passes the failed step
-    ODD_PORT = auto()  # a page's port that is not the web's; the address accepts another port here
+    ODD_PORT = auto()  # a page's port that is not the web's; no web port of the address fails here
     UNTRIED_ADDRESS = auto()  # an address was returned and not tried to a conclusion
     BLOCK_ANSWER = auto()  # a known block address, which neither control nor sealed lookup got
     FILTER_ANSWER = auto()  # the same, of a product or an institution

@@ -20,6 +20,7 @@ from heliograph_collector.judge.dns_features import (
 )
 from heliograph_collector.judge.endpoint_view import (
     EMPTY_VIEW,
+    ConnectionAttempt,
     EndpointView,
     ObservedStep,
     collect_addresses,
@@ -79,6 +80,7 @@ class ComparisonInput:
     has_foreign_resolver: bool = False  # it asks a resolver in another network than its own
     vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
     is_page: bool = False  # of a chain of redirects, and no endpoint of a service
+    is_redirected: bool = False  # not the first page of its chain
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,9 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
-    if comparison_input.is_page and _is_port_closed(sides, deciding_failure):
+    if comparison_input.is_page and _is_port_closed(
+        sides, deciding_failure, is_redirected=comparison_input.is_redirected
+    ):
         present.add(Feature.ODD_PORT)
     if _is_odd_answer(sides, present):
         present.update(_find_liar_features(sides))
@@ -129,19 +133,29 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
     )
 
 
-def _is_port_closed(sides: Sides, deciding_failure: DecidingFailure | None) -> bool:
+def _is_port_closed(
+    sides: Sides, deciding_failure: DecidingFailure | None, *, is_redirected: bool
+) -> bool:
     """Return whether an odd port fails at addresses that accept another port here.
 
-    Offices and schools pass 80 and 443 alone, for every address.
+    Offices and schools pass 80 and 443 alone, for every address. Of a port that only a redirect
+    named, this is doubted unless a web port of the address fails too.
     """
     if deciding_failure is None or deciding_failure.operation is not Operation.CONNECT:
         return False
     by_address = sides.vantage_steps.attempts_by_address
     return all(
         attempt.port not in WEB_PORTS
-        and any(Operation.CONNECT in a.passed_operations for a in by_address[attempt.address])
+        and (
+            any(Operation.CONNECT in a.passed_operations for a in by_address[attempt.address])
+            or (is_redirected and not any(map(_is_web_port_closed, by_address[attempt.address])))
+        )
         for attempt in deciding_failure.deciding_attempts
     )
+
+
+def _is_web_port_closed(attempt: ConnectionAttempt) -> bool:
+    return attempt.port in WEB_PORTS and Operation.CONNECT not in attempt.passed_operations
 
 
 def _is_odd_answer(sides: Sides, present: set[Feature]) -> bool:

@@ -61,6 +61,7 @@ class Pairing:
         return replace(
             self._build_input(vantage_view, control_view),
             is_page=True,
+            is_redirected=hop_index > 0,
             control_redirected_away=self.control.measurement is not None
             and hop_index > 0
             and not _is_same_host(hop_index, vantage_hops, control_hops),

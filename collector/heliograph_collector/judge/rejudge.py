@@ -12,11 +12,11 @@ from typing import Protocol
 
 from heliograph.units import HOUR_US
 from heliograph_collector.judge import judge as standard_judge
+from heliograph_collector.model.judgement import Judgement
 from heliograph_collector.model.judging import Judge
 from heliograph_collector.model.records import (
     TIME_BAD,
     ControlView,
-    Judgement,
     ReceivedMeasurement,
     Verdict,
     VerdictState,

@@ -320,15 +320,6 @@ JudgedMeasurement = tuple[ReceivedMeasurement, tuple[Verdict, ...]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Judgement:
-    """The verdicts of a measurement; a higher `number` replaces a lower one."""
-
-    measurement: ReceivedMeasurement
-    verdicts: tuple[Verdict, ...]
-    number: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class PresenceRow:
     """A presence change of a vantage, or a start or fault of the collector."""
 
@@ -407,9 +398,3 @@ class ControlView:
     network: str = ""  # the control's own, as prefix or ASN; "" unknown
     looks: tuple[ControlLook, ...] = ()  # newest first, at most MAX_LOOKS
     profile: VantageProfile = field(default_factory=VantageProfile)  # of the compared vantage
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class MeasurementPage:
-    items: tuple[JudgedMeasurement, ...]  # newest first
-    next: str = ""  # the cursor of the next page, "" at the end

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
 from heliograph.observation import Observation
+from heliograph_collector.model.judgement import Judgement
 from heliograph_collector.model.records import (
     JudgedMeasurement,
-    Judgement,
     ReceivedMeasurement,
     Verdict,
 )

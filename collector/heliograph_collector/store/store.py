@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any, TypeVar, TypeVarTuple, Unpack
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
+from heliograph_collector.model.judgement import Judgement, MeasurementPage
 from heliograph_collector.model.records import (
     Block,
     Cell,
     Count,
     JudgedMeasurement,
-    Judgement,
-    MeasurementPage,
     ReceivedMeasurement,
     SilenceCount,
     StoredVote,

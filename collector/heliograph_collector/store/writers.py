@@ -3,7 +3,8 @@
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from heliograph_collector.model.records import Block, Cell, Judgement
+from heliograph_collector.model.judgement import Judgement
+from heliograph_collector.model.records import Block, Cell
 from heliograph_collector.store import queries
 from heliograph_collector.store.arrow_rows import (
     MeasurementRecord,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.aggregate.cell_updater import DailyUpdater
-from heliograph_collector.model.records import Judgement
+from heliograph_collector.model.judgement import Judgement
 from heliograph_collector.store.aggregation import parse_total, query_totals
 from heliograph_collector.store.clickhouse import ClickHouse
 from heliograph_collector.store.daily_totals import AnonymityRule, UncachedDays, day_at

@@ -9,7 +9,7 @@ TCP = (
     Rule(
         "tcp.odd_port",
         UNKNOWN,
-        "The address accepts another port here, and firewalls close odd ports for everything.",
+        "Firewalls close odd ports for everything, and no other port of the address fails here.",
         step=Op.CONNECT,
         needs={Feature.ODD_PORT},
     ),

@@ -1,0 +1,58 @@
+"""What became of each endpoint of a measurement, for the comparison of vantages."""
+
+import re
+from collections.abc import Sequence
+
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Measurement, Observation
+
+HOP = re.compile(r"redirect-\d{1,2}")  # all pages of a redirect chain are one endpoint
+
+# Failures caused by the vantage itself, or that prove nothing.
+VANTAGE_FAILURES = frozenset(
+    {
+        Failure.INTERRUPTED,
+        Failure.PERMISSION_DENIED,
+        Failure.ADDRESS_FAMILY_NOT_SUPPORTED,
+        Failure.ADDRESS_NOT_AVAILABLE,
+        Failure.DNS_NO_RESOLVER,
+        Failure.NETWORK_DOWN,
+        Failure.NETWORK_UNREACHABLE,
+        Failure.UNKNOWN_FAILURE,
+    }
+)
+
+
+def extract_outcomes(measurement: Measurement) -> dict[str, bool]:
+    """Return by endpoint whether all operations succeeded, without doubtful endpoints."""
+    by_endpoint: dict[str, list[Observation]] = {}
+    for observation in measurement.observations:
+        label = "" if HOP.fullmatch(observation.endpoint) else observation.endpoint
+        by_endpoint.setdefault(label, []).append(observation)
+    reached_by_endpoint = {
+        label: _decide_outcome(observations) for label, observations in by_endpoint.items()
+    }
+    return {label: good for label, good in reached_by_endpoint.items() if good is not None}
+
+
+def _decide_outcome(observations: Sequence[Observation]) -> bool | None:
+    if any(x.failure is Failure.INTERRUPTED for x in observations):
+        return None
+    passed = {x.operation for x in observations if x.failure is None}
+    failed = {
+        x.operation
+        for x in observations
+        if x.failure not in VANTAGE_FAILURES and x.failure and _counts_as_failure(x)
+    }
+    if failed - passed:
+        return False
+    return True if passed - {Operation.RESOLVE} else None
+
+
+def _counts_as_failure(observation: Observation) -> bool:
+    """Return False for IPv6 connections and AAAA lookups."""
+    end = observation.tcp or observation.udp
+    is_ipv6 = end is not None and ":" in end.address
+    return not is_ipv6 and not (
+        observation.dns is not None and observation.dns.query_type == "AAAA"
+    )
