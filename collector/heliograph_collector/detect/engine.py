@@ -15,7 +15,7 @@ from heliograph_collector.detect.silence.detector import (
     SilenceDetector,
     SilenceDetectorState,
 )
-from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentState
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import (
@@ -212,7 +212,7 @@ class DetectorEngine:
         """Restore confirmed incidents from the log, if all other state was lost."""
         for incident in incidents:
             if incident.state is IncidentState.CONFIRMED:
-                detector = self.silence if incident.kind is IncidentKind.SILENCE else self.blocking
+                detector = self.silence if incident.kind.is_silence else self.blocking
                 detector.restore(incident)
 
     def incidents(self) -> tuple[Incident, ...]:

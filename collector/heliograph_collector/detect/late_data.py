@@ -13,7 +13,7 @@ from heliograph.units import DAY_US, MINUTE_US, SECOND_US
 from heliograph_collector.detect.blocking.detector import BlockingDetector
 from heliograph_collector.detect.signal_reader import read_stored_votes
 from heliograph_collector.detect.stats.voting import VoteCount
-from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState, carry_ids
+from heliograph_collector.incidents.incident import Incident, IncidentState, carry_ids
 from heliograph_collector.model.records import StoredVote, WorldTally
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS
@@ -228,7 +228,7 @@ def _amend_incident(incident: Incident, amendment: Incident | None) -> Incident:
 
 def _is_same_service(incident: Incident, window: ReopenedWindow) -> bool:
     return (
-        incident.kind is not IncidentKind.SILENCE
+        not incident.kind.is_silence
         and incident.service == window.service
         and incident.scope.country == window.country
         and incident.state is not IncidentState.WITHDRAWN

@@ -143,7 +143,8 @@ def _reason_uncovered(body: DetectorBody, folder: Path, oldest: int) -> str:
     file = checkpoint.find_state(folder, versions.get("state", ""))
     if file is None:
         return NO_CHECKPOINT
-    if body.incident.kind != IncidentKind.SILENCE and not file.with_suffix(".opinions").exists():
+    is_silence = IncidentKind(body.incident.kind).is_silence
+    if not is_silence and not file.with_suffix(".opinions").exists():
         return NO_VERDICTS
     return NO_ROWS if rows.first <= rows.last and oldest > rows.first else ""
 

@@ -25,6 +25,8 @@ from heliograph_collector.model.records import Cell, VerdictState
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.thresholds import Thresholds
 
+# A block of this collector is none: its networks work, and it names a whole country in public.
+_DARK_KINDS = (IncidentKind.SILENCE, IncidentKind.POWER)
 _DARK = 1 << 62  # later than every bin
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
@@ -37,7 +39,7 @@ class DarkPlaces:
         self._silences = [
             incident
             for incident in incidents
-            if incident.kind == IncidentKind.SILENCE and incident.state in OPEN_STATES
+            if incident.kind in _DARK_KINDS and incident.state in OPEN_STATES
         ]
 
     def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:

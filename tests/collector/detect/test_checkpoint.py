@@ -10,8 +10,11 @@ import pytest
 
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine
+from heliograph_collector.incidents.incident import Bracket, IncidentKind, IncidentState
 from heliograph_collector.model.records import JournalRow
+from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import Fault, FaultReason, ServiceVote, VoteValue
+from support.incident_book import silence
 from support.journal_rows import SECRET, row_of
 from support.presence_model import KZ, Cut, at, country, live, world
 
@@ -73,6 +76,27 @@ def test_restored_engine_continues_the_same(seed: int, tmp_path: Path) -> None:
         again, _ = found
         play(again, every[len(before) :], [o for o in said if o.at_us > last_us])
         assert again.incidents() == expected
+
+
+@pytest.mark.parametrize("kind", [IncidentKind.COLLECTOR_BLOCKED, IncidentKind.POWER])
+def test_silence_whose_cause_was_told_is_restored_from_the_log(kind: IncidentKind) -> None:
+    """It ends when its country lives again, and is no block of a nameless service."""
+    incident = silence(
+        kind=kind,
+        parts=(AffectedCell(Scope("KZ"), 10.0, 1.0, 6),),
+        started=Bracket(at(0), at(60)),
+        suspected_us=at(60),
+        confirmed_us=at(90),
+        confidence=0.8,
+    )
+    engine = DetectorEngine.create("j", SECRET, at(600))
+    engine.restore([incident])
+    (restored,) = engine.incidents()
+    assert (restored.kind, restored.confidence) == (kind, 0.8)
+    engine.read_rows([row_of(s, n) for n, s in enumerate(live(country(), Random(1), 1), 1)])
+    engine.advance_to(at(3_600))
+    (ended,) = engine.incidents()
+    assert (ended.kind, ended.state) == (kind, IncidentState.CLOSED)
 
 
 def test_late_rows_are_noted_and_can_be_replayed() -> None:

@@ -14,7 +14,7 @@ from aiohttp.test_utils import TestServer
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.incidents.incident import Incident, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
@@ -65,6 +65,15 @@ async def read_green(client: Site, country: str = "KZ") -> list[str]:
             if "reachable" in classes.split() and not re.search("-DE|-de-", id_)
         ]
     return green
+
+
+async def test_no_green_over_a_country_without_power() -> None:
+    world = country_before_the_cut()
+    feed = world.feed(k_anonymity=5)
+    world.clock.wall = CUT_US + 60 * SECOND
+    feed.book = book(cut(IncidentState.CONFIRMED, kind=IncidentKind.POWER))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        assert await read_green(client) == []
 
 
 @pytest.mark.parametrize("k", [1, 5])

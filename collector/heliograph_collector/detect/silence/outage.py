@@ -92,7 +92,9 @@ class OutageEpisode:
     @property
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
-        if self.carrier and self.kind is IncidentKind.COLLECTOR_BLOCKED:
+        is_told = self.evidence.silent > 0  # else a living carrier tells it, or the log told it
+        is_block = self.kind is IncidentKind.COLLECTOR_BLOCKED
+        if (self.carrier and is_block) or (self.kind is not IncidentKind.SILENCE and not is_told):
             return min(self.certainty, self.limits.several_ways)
         if self.kind is not IncidentKind.SILENCE:
             return self.evidence.confidence(self.kind, self.limits)

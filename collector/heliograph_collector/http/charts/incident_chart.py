@@ -15,6 +15,7 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.charts import episode_chart
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import end_time, parse_us
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import CellScope, IncidentSummary
 from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
@@ -75,12 +76,12 @@ def timeline_filter(incident: IncidentSummary) -> ScopeFilter:
 
 def bar_kinds(incident: IncidentSummary) -> tuple[str, ...]:
     """Return the kinds of bars, from bottom to top."""
-    return _SILENCE_BARS if incident.kind == "network_silence" else _VERDICT_BARS
+    return _SILENCE_BARS if IncidentKind(incident.kind).is_silence else _VERDICT_BARS
 
 
 def count_columns(incident: IncidentSummary) -> tuple[str, ...]:
     """Name the columns that are counted in each phase of an incident."""
-    if incident.kind == "network_silence":
+    if IncidentKind(incident.kind).is_silence:
         return _SILENCE_BARS
     return ("vantages", "reachable", "blocked", "down", "unknown", "silent")
 
