@@ -1,4 +1,4 @@
-"""Know the regions of each country by ISO 3166-2, so that nobody's free text passes for one.
+"""Know the regions of each country by ISO 3166-2, so that free text does not pass for one.
 
 find_region("KZ", "kz-75") == "KZ-75"
 find_region("KZ", "KZ-ALA") == "KZ-75"  # a former code

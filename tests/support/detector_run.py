@@ -7,6 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.keys import SigningKey
+from heliograph.timestamps import parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.runner import DetectorRunner
 from heliograph_collector.detect.state import DetectorConfig
@@ -14,7 +15,6 @@ from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import IncidentEvents
 from heliograph_collector.incidents.published.incident import BracketDocument
 from heliograph_collector.incidents.published.log import IncidentRecord
-from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.model.records import Block, JournalRow, StoredVote, WorldTally
 from heliograph_collector.model.signals import (
     Fault,

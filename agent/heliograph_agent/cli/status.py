@@ -37,7 +37,7 @@ OWN_SIGNS = {
     "decrypts": "A program on this machine or in this house decrypts TLS: {}",
     "filters": "Your resolver, or a list on this machine, filters adverts or other names",
     "denies": "Your resolver denies names that nobody minds, as a list of allowed names does",
-    "tunnels": "A tunnel on this machine answers names with addresses of its own",
+    "tunnels": "A tunnel on this machine invents the addresses of names",
     "changes_web": "Something on the way changes cleartext web traffic",
 }
 

@@ -9,6 +9,7 @@ import logging
 import random
 from collections import OrderedDict
 from dataclasses import dataclass, field
+from operator import attrgetter
 from typing import Protocol
 
 from heliograph.clock import Clock
@@ -121,7 +122,7 @@ def _find_task(run: intake_pb2.EarlyRun, plan: Plan) -> Task | None:
         and (task.service.name if task.service else "") == run.service
         and (task.service is not None or task.target == run.target)
     ]
-    return min(tasks, key=lambda task: not task.is_light, default=None)
+    return max(tasks, key=attrgetter("is_light"), default=None)
 
 
 def draw_look_delay_s(rng: random.Random) -> float:

@@ -9,7 +9,7 @@ States: an attempt on one transport, then a wait, then the next attempt, until `
 - Any other failure, and that of the last transport, ends the pass. The wait doubles with each
   failed pass and is drawn with full jitter (reconnect_delay.py), because a whole country reconnects
   at once. The collector may ask for a longer wait.
-- A session that breaks without a goodbye is told by the next transport (session_loss.py).
+- A session that breaks without a goodbye is reported by the next transport (session_loss.py).
 - A reply of the collector resets the count. `restart` resets it too, because on another network
   other transports may work. `shorten_wait` lowers it, because the link is online again.
 
@@ -275,7 +275,7 @@ class Uplink:
             return
         if transport is not None and is_lost:
             self._wait_failures = 1
-            with suppress(UplinkError, StateError):  # then the pass goes on as it is
+            with suppress(UplinkError, StateError):  # then the pass keeps its order
                 self._selector.order_after_loss(transport, self._list_transports())
         elif self._is_pass_over(transport, reason):
             self._failures += 1

@@ -123,7 +123,7 @@ class SessionAgent(Protocol):
     async def prepare_word(self) -> bool:
         """Measure the anchors after a session broke, and seal their result.
 
-        Return whether the network works, so that the collector can be told by another transport.
+        Return whether the network works, so that another transport can report the loss.
         """
         ...
 

@@ -3,12 +3,13 @@
 Theory of operation. A session that breaks while the anchors answer shows that something between
 this agent and the collector fails, and not this agent's network. So the collector is to hear it
 within WORD_S, by the next transport that plan and volunteer allow. After a loss (`begin`) the pass
-over the transports goes on as after any failure, but each has only its share of the rest of WORD_S
-for its first answer (`limit_s`), so that some dead entrances do not use it up. The first answer, or
-the end of the pass, ends this (`end`).
+over the transports continues as after any failure, but each has only its share of the rest of
+WORD_S for its first answer (`limit_s`), so that some dead entrances do not use it up. The first
+answer, or the end of the pass, ends this (`end`).
 
-A collector that ends sessions itself says so, and nothing is lost then. A line that breaks all the
-time gets one word in LEAST_BETWEEN_US, because each costs a measurement of the anchors.
+A collector that ends sessions itself announces it, so no session is lost then. A line that
+breaks all the time gets one word in LEAST_BETWEEN_US, because each costs a measurement of the
+anchors.
 """
 
 from dataclasses import dataclass

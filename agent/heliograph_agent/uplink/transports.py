@@ -141,7 +141,7 @@ def list_transports(
 
     The order is the joined session entrance, the first POST entrance, the others as listed, all of
     these through the proxy, and relays last. Entrances of one carrier are as safe as each other, so
-    each agent takes them in an order of its own: then not all agents are silent when one entrance
+    each agent takes them in a different order: then not all agents are silent when one entrance
     is blocked. `proxy` is None without a proxy. Without `policy` no entrance is guarded. Without
     `agent`, the id of an agent, the order is the plan's. Raises ValueError when `endpoint` is not
     valid.
@@ -159,7 +159,7 @@ def list_transports(
 def _spread_entrances(entrances: Sequence[Entrance], agent: bytes) -> list[Entrance]:
     """Permute the entrances of each carrier by a stable hash; carriers keep their places.
 
-    Each entrance has a rank of its own for each agent (rendezvous hashing), so a further entrance
+    Each agent ranks the entrances differently (rendezvous hashing), so a further entrance
     leaves the order of the others as it was.
     """
 

@@ -11,7 +11,6 @@ from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.judge.fingerprints.library import ListSource
-    from heliograph_collector.model.imported import ImportedResult
     from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
@@ -97,8 +96,9 @@ class ImportKeeper:
         self._clock = clock
         self._rules_version = rules_version
 
-    def keep(self, results: "Sequence[ImportedResult]") -> int:
+    def keep(self, imports: "Sequence[JudgedImport]") -> int:
         """Keep results; return how many are new. Raises ImportedResultsError."""
+        results = [judged.result for judged in imports]
         return self._imported.add(results, self._clock.wall_us(), self._rules_version)
 
     def close(self) -> None:

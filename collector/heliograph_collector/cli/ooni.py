@@ -19,7 +19,7 @@ from heliograph_collector.cli import (
 if TYPE_CHECKING:
     from heliograph_collector.app.commands import ImportKeeper
     from heliograph_collector.config.settings import Config
-    from heliograph_collector.model.imported import ImportedResult
+    from heliograph_collector.sources.ooni.judged_import import JudgedImport
 
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
 
@@ -92,7 +92,7 @@ def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKee
     from heliograph_collector.app.fingerprint_lists import open_lists
 
     count = _ImportCount()
-    pending: list[ImportedResult] = []
+    pending: list[JudgedImport] = []
     lists = open_lists(config, SystemClock())
     for result in judge_files(args.paths, lists, args.max_expanded):
         if not result.is_readable:
@@ -106,7 +106,7 @@ def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKee
             _print_complaint(result.path, result.line, reason)
         line = json.dumps(result.row) if args.json else result.sentence
         print(_sanitize_line(line, sys.stdout.encoding))
-        pending.append(result.result)
+        pending.append(result)
         if count.read % PROGRESS_STEP == 0:
             print_progress(f"{count.read} read")
             count.stored += keeper.keep(pending) if keeper else 0

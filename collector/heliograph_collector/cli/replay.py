@@ -69,7 +69,7 @@ def _count_seconds(since_us: int | None, until_us: int | None) -> float | None:
 
 
 def _describe_incident(incident: "Incident") -> str:
-    from heliograph_collector.incidents.record import format_timestamp
+    from heliograph.timestamps import format_timestamp
 
     scope = incident.scope
     location = "/".join(

@@ -42,7 +42,7 @@ _FAILING = (VerdictState.BLOCKED, VerdictState.PARTIAL)
 CellKey = tuple[str, str, str, str]  # country, experiment, service, target
 
 
-class VolunteerSessions(Protocol):
+class ConnectedVolunteers(Protocol):
     """Declare the connected volunteers. Implemented by ingest.volunteer_sessions."""
 
     @property
@@ -75,7 +75,7 @@ class EarlyRunPlanner:
     _cells: dict[CellKey, _Failures] = field(default_factory=dict)
 
     def add(
-        self, judged: Iterable[JudgedMeasurement], now_us: int, sessions: VolunteerSessions
+        self, judged: Iterable[JudgedMeasurement], now_us: int, sessions: ConnectedVolunteers
     ) -> list[tuple[bytes, pb.EarlyRun]]:
         """Add judged measurements; return whom to ask for what."""
         asked: list[tuple[bytes, pb.EarlyRun]] = []
@@ -85,7 +85,7 @@ class EarlyRunPlanner:
         return asked
 
     def _add_failure(
-        self, record: ReceivedMeasurement, now_us: int, sessions: VolunteerSessions
+        self, record: ReceivedMeasurement, now_us: int, sessions: ConnectedVolunteers
     ) -> list[tuple[bytes, pb.EarlyRun]]:
         if now_us - record.started_us > FRESH_US:
             return []
@@ -130,7 +130,7 @@ class EarlyRunDispatcher:
     def __init__(
         self,
         planner: EarlyRunPlanner,
-        sessions: VolunteerSessions,
+        sessions: ConnectedVolunteers,
         *,
         clock: Clock,
         registry: CollectorRegistry,

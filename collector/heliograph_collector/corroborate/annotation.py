@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import NotRequired, TypedDict
 
-from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
+from heliograph.timestamps import format_timestamp, parse_timestamp
+from heliograph_collector.corroborate.incident import Entity
 
 FIGURES = ("before", "during", "least", "points", "claims")
 

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import NamedTuple
 
 import msgspec
 
-from heliograph.units import DAY_US, HOUR_US, SECOND_US
+from heliograph.timestamps import parse_timestamp
+from heliograph.units import DAY_US, HOUR_US
 
 JUDGED_US = DAY_US  # a long incident is compared over its first day
 SETTLED_US = 3 * HOUR_US  # late data have arrived by then; no query after it
@@ -107,18 +107,3 @@ def _read_cells(scopes: Sequence[_PublishedScope]) -> tuple[IncidentCell, ...]:
         entity = Entity(scope.country, scope.asn or 0)
         exact_by_entity[entity] = exact_by_entity.get(entity, False) or is_exact
     return tuple(IncidentCell(*each) for each in exact_by_entity.items())[:MAX_ENTITIES]
-
-
-def parse_timestamp(timestamp: str) -> int:
-    """Parse an RFC 3339 time to microseconds UTC. Raises ValueError."""
-    parsed = datetime.fromisoformat(timestamp)
-    if parsed.tzinfo is None:
-        parsed = parsed.replace(tzinfo=UTC)
-    seconds = int(parsed.replace(microsecond=0).timestamp())
-    return seconds * SECOND_US + parsed.microsecond
-
-
-def format_timestamp(at_us: int) -> str:
-    """Format a time as RFC 3339 in UTC, exact to the microsecond."""
-    seconds, rest = divmod(at_us, SECOND_US)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}Z"

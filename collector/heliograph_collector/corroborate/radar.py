@@ -12,9 +12,10 @@ from typing import Annotated, Generic, TypeVar
 
 import msgspec
 
+from heliograph.timestamps import format_timestamp, parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.corroborate.fetch import PolledSource, decode_json
-from heliograph_collector.corroborate.incident import Entity, format_timestamp, parse_timestamp
+from heliograph_collector.corroborate.incident import Entity
 from heliograph_collector.corroborate.series import (
     Claim,
     ClaimsEvidence,

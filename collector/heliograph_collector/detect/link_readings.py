@@ -1,4 +1,4 @@
-"""Link readings: what an agent's measurements tell of its own connection at their times."""
+"""Link readings: the state of an agent's connection at the times of its measurements."""
 
 from collections.abc import Iterator
 from typing import NamedTuple

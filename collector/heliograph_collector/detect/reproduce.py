@@ -7,13 +7,14 @@ from typing import Protocol
 
 from msgspec import UnsetType
 
+from heliograph.timestamps import parse_timestamp
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.incidents.published.incident import EvidenceRows
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
-from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
+from heliograph_collector.incidents.record import incident_record, parse_incident
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.thresholds import DETECT_VERSION
 

@@ -12,6 +12,7 @@ import msgspec
 
 from heliograph.durable_file import replace_file
 from heliograph.keys import SigningKey
+from heliograph.timestamps import parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
@@ -21,7 +22,6 @@ from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, EntryBasis
 from heliograph_collector.incidents.log_writer import REOPEN_WINDOW_US, IncidentLogWriter
 from heliograph_collector.incidents.operator_entries import OperatorEntry
-from heliograph_collector.incidents.record import parse_timestamp
 from heliograph_collector.incidents.state import LogEntry
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.model.signals import ServiceVote

@@ -1,6 +1,7 @@
 """The HTTP application: its routes and middlewares."""
 
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
 
@@ -71,9 +72,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
     timeline_api = TimelineApi(feed, snapshot_cache)
     incident_api = IncidentApi(feed, incident_cache)
-    operator = OperatorAuth(
-        feed.operator_hash, feed.clock, lambda request: _name_origin(feed, request)
-    )
+    operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
     app.router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
@@ -129,15 +128,20 @@ def _build_limits(feed: Feed) -> list[Middleware]:
     ]
 
 
-def _name_origin(feed: Feed, request: web.Request) -> str:
-    """Return the origin of a password try, kept in memory only.
+@dataclass(frozen=True, slots=True)
+class _RequestOrigins:
+    """Origins of password tries, kept in memory only.
 
     A proxy on this machine names its client for this purpose, even without further trust.
     """
-    addresses = forwarded_for(request)
-    forwarded = addresses.rpartition(",")[0].rpartition(",")[2].strip()
-    address = feed.client_address(addresses) or forwarded
-    return client_prefix(address) if address else LOCAL_ORIGIN
+
+    feed: Feed
+
+    def name_origin(self, request: web.Request) -> str:
+        addresses = forwarded_for(request)
+        forwarded = addresses.rpartition(",")[0].rpartition(",")[2].strip()
+        address = self.feed.client_address(addresses) or forwarded
+        return client_prefix(address) if address else LOCAL_ORIGIN
 
 
 def _refresh_first(incident_cache: IncidentCache) -> Middleware:

@@ -9,7 +9,7 @@ import binascii
 import hashlib
 import hmac
 import os
-from collections.abc import Callable
+from typing import Protocol
 
 from aiohttp import web
 
@@ -47,19 +47,22 @@ def _derive_key(password: str, salt: bytes) -> bytes:
     return hashlib.scrypt(password.encode("utf-8", "surrogateescape"), salt=salt, n=_N, r=_R, p=_P)
 
 
+class OriginNamer(Protocol):
+    """Name the origin of a password try, for the throttle."""
+
+    def name_origin(self, request: web.Request) -> str: ...
+
+
 class OperatorAuth:
     """Authenticate the operator; remember the right password as a keyed digest.
 
-    One try is checked at a time. `name_origin` names the origin of a request; tries are throttled
-    by origin.
+    One try is checked at a time; tries are throttled by origin.
     """
 
-    def __init__(
-        self, stored_hash: str, clock: Clock, name_origin: Callable[[web.Request], str]
-    ) -> None:
+    def __init__(self, stored_hash: str, clock: Clock, origins: OriginNamer) -> None:
         self._stored_hash = stored_hash
         self._clock = clock
-        self._name_origin = name_origin
+        self._origins = origins
         self._key = os.urandom(32)
         self._verified_digest = b""
         self._verified_origin = ""  # the origin of the last right password
@@ -97,7 +100,7 @@ class OperatorAuth:
         return bool(self._verified_digest) and hmac.compare_digest(digest, self._verified_digest)
 
     async def _check_password(self, password: str, digest: bytes, request: web.Request) -> bool:
-        origin = self._hash_origin(self._name_origin(request))
+        origin = self._hash_origin(self._origins.name_origin(request))
         known_client = origin if origin == self._verified_origin else ""
         wait_s = self._throttle.count_try(
             _LOGIN_NAME, origin, known_client, self._clock.monotonic_us()

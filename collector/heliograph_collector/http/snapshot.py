@@ -182,7 +182,7 @@ def _build_column(
         group=group,
         link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
         vantages=vantages,
-        # A bin tells of those who fell silent in it for twenty minutes; most may be back.
+        # A bin counts all that fell silent in its twenty minutes; most may be back.
         silent=min(silent, vantages - connected) if fresh_cells else silent,
         readings=readings,
         connected=connected,

@@ -9,6 +9,7 @@ import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 
 from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.model.scope import AffectedCell, Scope, enclosing_scope, scope_label
@@ -151,7 +152,7 @@ def carry_ids(before: Sequence[Incident], after: Iterable[Incident]) -> list[Inc
     An incident with a published id keeps it. Another takes the id of the overlapping published
     incident with the nearest onset. Each id is used once.
     """
-    all_incidents = sorted(after, key=lambda i: i.started.earliest_us)
+    all_incidents = sorted(after, key=attrgetter("started.earliest_us"))
     known_ids = {incident.id for incident in before}
     unmatched = {
         i.id: i for i in before if i.id not in {recomputed.id for recomputed in all_incidents}

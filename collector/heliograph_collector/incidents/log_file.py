@@ -20,11 +20,12 @@ import msgspec
 from heliograph.durable_file import sync_folder
 from heliograph.keys import ALERT, SigningKey
 from heliograph.keys import verify as signed_by
+from heliograph.timestamps import format_timestamp
 from heliograph_collector.incidents.diff import Revision
 from heliograph_collector.incidents.operator_entries import find_flaw
 from heliograph_collector.incidents.published.incident import EvidenceRows, EvidenceWindow
 from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
-from heliograph_collector.incidents.record import format_timestamp, incident_record
+from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.incidents.sealed_basis import seal_basis
 from heliograph_collector.incidents.state import DETECTOR, EMPTY_HEAD, OPERATOR
 from heliograph_collector.model.thresholds import DETECT_VERSION

@@ -5,6 +5,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from heliograph.keys import SigningKey
+from heliograph.timestamps import parse_timestamp
 from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
 from heliograph_collector.incidents.incident import (
@@ -28,7 +29,7 @@ from heliograph_collector.incidents.operator_entries import (
     operator_body,
 )
 from heliograph_collector.incidents.published.log import DetectorBody, EntryBody, OperatorBody
-from heliograph_collector.incidents.record import incident_record, parse_incident, parse_timestamp
+from heliograph_collector.incidents.record import incident_record, parse_incident
 from heliograph_collector.incidents.state import (
     IncidentBook,
     LogEntry,

@@ -7,12 +7,12 @@ withdrawn.
 import unicodedata
 from dataclasses import dataclass, replace
 
+from heliograph.timestamps import format_timestamp
 from heliograph_collector.incidents.published.log import (
     EntryReference,
     IncidentReference,
     OperatorBody,
 )
-from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.incidents.state import OPERATOR, IncidentHistory, LogEntry, OperatorAct
 
 MAX_TEXT = 500  # characters

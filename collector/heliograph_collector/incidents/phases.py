@@ -105,7 +105,7 @@ def _apply_step(phases: list[_Phase], step: PhaseRecord | TurnDocument) -> None:
         for phase in whole:
             phase.ended = step.when
         lasting = [p for p in reversed_phases if p.ended is None]
-        # What came back is a phase of its own where a wider one goes on elsewhere.
+        # What came back is a separate phase where a wider one lasts elsewhere.
         if not is_recovery or any(p.scope.intersect(scope) for p in lasting):
             phases.append(_Phase(scope, step.when, step.seen, is_recovery))
 

@@ -1,9 +1,8 @@
 """Incident records: incidents as the log's entries hold them; times are RFC 3339, UTC."""
 
-from datetime import UTC, datetime
-
 from msgspec.structs import replace
 
+from heliograph.timestamps import format_timestamp, parse_timestamp
 from heliograph_collector.incidents.incident import (
     Bracket,
     Incident,
@@ -77,18 +76,6 @@ def parse_incident(record: IncidentRecord) -> Incident:
         held=record.held,
         kinds=tuple(KindChange(IncidentKind(k.kind), parse_timestamp(k.at)) for k in record.kinds),
     )
-
-
-def parse_timestamp(rfc3339: str) -> int:
-    """Parse a timestamp, the inverse of `format_timestamp`."""
-    parsed = datetime.fromisoformat(rfc3339)
-    return int(parsed.replace(microsecond=0).timestamp()) * 1_000_000 + parsed.microsecond
-
-
-def format_timestamp(at_us: int) -> str:
-    """Format a timestamp exactly to the microsecond, without floats, which round."""
-    seconds, microseconds = divmod(at_us, 1_000_000)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{microseconds:06d}Z"
 
 
 def _format_optional(at_us: int | None) -> str | None:

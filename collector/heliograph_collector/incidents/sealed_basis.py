@@ -2,8 +2,8 @@
 
 Row numbers tell how many rows came between two entries, and microseconds when an agent was last
 heard. So a line of format 2 holds them encrypted (AES-SIV, RFC 5297, which needs no nonce) with a
-key that is derived from the log's own: under the same signature and in the same chain, for whoever
-has DATA. Lines of format 1 remain as they were signed.
+key that is derived from the log's own: under the same signature and in the same chain, for readers
+who have DATA. Lines of format 1 remain as they were signed.
 """
 
 import base64
@@ -13,10 +13,10 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from heliograph.keys import LOG_BASIS, SigningKey
+from heliograph.timestamps import format_timestamp, parse_timestamp
 from heliograph.units import SECOND_US
 from heliograph_collector.incidents.published.incident import EvidenceRows, EvidenceWindow
 from heliograph_collector.incidents.published.log import DetectorBody
-from heliograph_collector.incidents.record import format_timestamp, parse_timestamp
 
 _PAD = 256  # bytes; sizes are powers of two from here on, to hide how many rows were late; assumed
 

@@ -31,11 +31,11 @@ from heliograph import dns_beacon, keys
 from heliograph.address import enclosing_network
 from heliograph.clock import Clock
 from heliograph.dns_beacon import extract_sealed
+from heliograph.pending_connections import PendingConnections
 from heliograph.units import MINUTE_US
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
 from heliograph_collector.ingest.voice_reports import build_code, deliver_codes
 from heliograph_collector.model.errors import PortTakenError

@@ -1,7 +1,7 @@
 """Agents that prove themselves before their envelope has arrived.
 
 The upload of a known one needs no share of its network: a carrier's NAT has thousands of volunteers
-behind one /24, and whoever floods from there must not take their places.
+behind one /24, and a flood from there must not take their places.
 """
 
 from collections import OrderedDict

@@ -137,7 +137,7 @@ class ConnectionTable:
 
         The newest session decides for the agent. Its goodbye also ends older half-open sessions,
         say from another network, so that they do not become silent later. A session of another
-        machine that uses the key (`find_cloned`) goes on: no other says goodbye in its place.
+        machine that uses the key (`find_cloned`) stays open: no other says goodbye in its place.
         """
         connections = self._connections.get(connection.agent.id, [])
         if connection not in connections:

@@ -95,7 +95,7 @@ class EnvelopeReceiver:
     def enrolment_wait_s(self, location: PeerLocation, token: bytes) -> int:
         """Count an enrollment; return the seconds until the next try, 0 for now.
 
-        An invite has a rate of its own, so that a flood from its bearer's network delays nobody
+        Each invite has a separate rate, so that a flood from its bearer's network delays nobody
         whom the operator invited.
         """
         name = self.directory.find_invite(token) or location.prefix

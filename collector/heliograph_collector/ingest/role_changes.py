@@ -15,7 +15,7 @@ from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 
 
 class AgentFinder(Protocol):
-    """Agents by id, with their newest records."""
+    """Agents by id, with their newest records, as a directory or a dictionary holds them."""
 
     def get(self, agent: bytes, /) -> EnrolledAgent | None: ...
 

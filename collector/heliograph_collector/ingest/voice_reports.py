@@ -7,7 +7,6 @@ experiment `code`: one exchange per class in the protocol `code`, whose reply is
 import asyncio
 import logging
 import sqlite3
-from typing import Protocol
 
 from heliograph import codec
 from heliograph.observation import Access, Epoch, Measurement
@@ -17,6 +16,7 @@ from heliograph.voice_code import CLASSES, ServiceState, StatusReport
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.fleet.code_store import ProvenCode, VoiceCodeStore
 from heliograph_collector.fleet.registry import EnrolledAgent
+from heliograph_collector.ingest.role_changes import AgentFinder
 from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
 from heliograph_collector.store.journal.decode import build_exchanges, derive_link
 from heliograph_collector.store.journal.journal import Journal, JournalError
@@ -26,12 +26,6 @@ FIRST_SEQUENCE = 1 << 62  # first sequence of codes, above all sequences of enve
 CODE_EPOCH = "code"  # a code does not contain the network where it was made
 _POLL_S = 1.0
 log = logging.getLogger("heliograph.intake")
-
-
-class AgentFinder(Protocol):
-    """Agents by id, as a directory or a plain dictionary holds them."""
-
-    def get(self, agent: bytes, /) -> EnrolledAgent | None: ...
 
 
 def build_code(

@@ -2,7 +2,7 @@
 
 An agent keeps the bytes of certificates that did not verify (`Measurement.certificates`). Its own
 judgment may be wrong: its list of authorities may be old, its clock may be off. And a name alone
-proves nothing: whoever intercepts may call an issuer by the name of a public authority.
+proves nothing: an interceptor may call an issuer by the name of a public authority.
 """
 
 import warnings

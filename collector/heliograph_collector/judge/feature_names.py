@@ -41,7 +41,7 @@ class Feature(Enum):
     NO_ROUTE = auto()  # all other lookups failed by the vantage's own system
     OWN_FILTER = auto()  # the answer is of a resolver that its user or its house chose to filter
     RESOLVER_LIES = auto()  # the answer is odd, and so are the resolver's on neutral names
-    FAKE_ADDRESS = auto()  # of a local tunnel, which answers every name with an address of its own
+    FAKE_ADDRESS = auto()  # of a local tunnel, which invents an address for every name
     BOGON = auto()  # every address is private or reserved, and none of the control's is
     BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
     NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses

@@ -72,7 +72,7 @@ def name_fingerprints(
 ) -> tuple[Verdict, ...]:
     """Return the verdicts with the lines that their evidence has.
 
-    Blocked by a state's or a provider's line, in a country of its own, is confirmed. A service is
+    Blocked by a state's or a provider's line, in a country of that line, is confirmed. A service is
     blocked by the line of an endpoint that decided it.
     """
     *parts, overall = (_name_fingerprint(verdict, record) for verdict in verdicts)

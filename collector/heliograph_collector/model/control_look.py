@@ -1,4 +1,4 @@
-"""What a verdict may draw on besides its control: further looks, and the vantage's own profile."""
+"""Evidence of a verdict beyond its control: further looks, and the vantage's own profile."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,7 @@ class VantageProfile:
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
     # Issuers that several vantages of its network met at some targets, while others verified.
     shared_issuers: frozenset[str] = frozenset()
-    fake_addresses: bool | None = None  # a local tunnel answers with addresses of its own
+    fake_addresses: bool | None = None  # a local tunnel invents addresses
     # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
     sealed_disagrees: bool | None = None
     portal: bool | None = None  # a captive portal answers in place of servers

@@ -5,8 +5,8 @@ from typing import BinaryIO
 
 import msgspec
 
+from heliograph.timestamps import format_timestamp
 from heliograph.units import SECOND_US
-from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.model.level import LevelReading
 from heliograph_collector.model.signals import (
     Fault,

@@ -146,7 +146,7 @@ class _RowRecorder:
 def _name_cause(incident: Incident) -> str:
     """Name the cause as a reader of the feed reads it.
 
-    A silence over one way only is told as such, because a block of the collector looks the same.
+    A silence over one way only is named as such, because a block of the collector looks the same.
     """
     if incident.kind is IncidentKind.COLLECTOR_BLOCKED:
         return OWN_BLOCK

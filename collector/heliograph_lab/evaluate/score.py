@@ -178,7 +178,7 @@ class _GroundTruth:
         )
 
     def _is_about(self, truth: Truth, alarm: Alarm) -> bool:
-        """Return whether half of a silence lies in an alarm's cell, whoever is back by then."""
+        """Return whether half of a silence lies in an alarm's cell, also if vantages are back."""
         members = self.members(truth)
         named = self.vantages_in(alarm.scope)
         is_under_way = bool(self.affected(truth, alarm.at_us))

@@ -52,7 +52,7 @@ _BYTES_PER_US = 2
 
 
 @dataclass(frozen=True, slots=True)
-class VisitPolicy:
+class EndpointLimits:
     """Limits of an experiment that visits the endpoints of its service."""
 
     version: int
@@ -60,15 +60,15 @@ class VisitPolicy:
     concurrency: int = 8  # endpoints at a time
 
 
-VISIT_POLICIES: Mapping[str, VisitPolicy] = {
-    "connectivity": VisitPolicy(1, max_ipv4=1),
-    "telegram": VisitPolicy(2),
-    "whatsapp": VisitPolicy(2, concurrency=4),
-    "signal": VisitPolicy(2, concurrency=4),
-    "stun": VisitPolicy(1, max_ipv4=1),
-    "outside_in": VisitPolicy(1, concurrency=4),
-    WEB: VisitPolicy(2),
-    **dict.fromkeys(MESSENGERS, VisitPolicy(1, max_ipv4=1, concurrency=4)),
+VISIT_POLICIES: Mapping[str, EndpointLimits] = {
+    "connectivity": EndpointLimits(1, max_ipv4=1),
+    "telegram": EndpointLimits(2),
+    "whatsapp": EndpointLimits(2, concurrency=4),
+    "signal": EndpointLimits(2, concurrency=4),
+    "stun": EndpointLimits(1, max_ipv4=1),
+    "outside_in": EndpointLimits(1, concurrency=4),
+    WEB: EndpointLimits(2),
+    **dict.fromkeys(MESSENGERS, EndpointLimits(1, max_ipv4=1, concurrency=4)),
 }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.timestamps import format_timestamp, parse_timestamp
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.corroborate.annotation import (
     Agreement,
@@ -19,8 +20,6 @@ from heliograph_collector.corroborate.incident import (
     Entity,
     FeedIncident,
     IncidentCell,
-    format_timestamp,
-    parse_timestamp,
     read_incident,
 )
 from heliograph_collector.corroborate.series import (

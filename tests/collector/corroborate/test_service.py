@@ -13,6 +13,7 @@ from aiohttp import web
 from msgspec import to_builtins
 
 from heliograph.keys import SigningKey
+from heliograph.timestamps import format_timestamp
 from heliograph.units import DAY_US, HOUR_US
 from heliograph_collector.config.outgoing_http import open_source_session
 from heliograph_collector.corroborate import (
@@ -28,7 +29,6 @@ from heliograph_collector.corroborate import (
     build_source,
 )
 from heliograph_collector.corroborate.annotation_log import FILE
-from heliograph_collector.corroborate.incident import format_timestamp
 from heliograph_collector.corroborate.series import Claim, ClaimsEvidence, SourceEvidence
 from heliograph_collector.corroborate.source import EvidenceSource
 from heliograph_collector.detect import detect_silence

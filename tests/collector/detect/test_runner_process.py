@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from heliograph.clock import SystemClock
+from heliograph.timestamps import parse_timestamp
 from heliograph_collector.cli import main
-from heliograph_collector.incidents.record import parse_timestamp
 from support.serve_process import Served, served
 from support.two_cuts import BACK_S, CUT_S, NOW_S, PAST_S, history, incidents, written
 from support.waiting import until_now

@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from heliograph.keys import ALERT, SigningKey
+from heliograph.timestamps import format_timestamp
 from heliograph_collector.cli import main
 from heliograph_collector.detect import Incident, detect_silence
 from heliograph_collector.incidents.diff import IncidentChange, Revision, diff_incidents
@@ -27,7 +28,6 @@ from heliograph_collector.incidents.log_file import (
     verify_lines,
 )
 from heliograph_collector.incidents.published.log import DetectorBody
-from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.incidents.sealed_basis import SealedBasisError, open_basis
 from heliograph_collector.incidents.state import EMPTY_HEAD
 from support.presence_model import KZ, Cut, at, country, live, world

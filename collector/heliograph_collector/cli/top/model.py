@@ -38,7 +38,7 @@ class Coverage(TypedDict, total=False):
     groups: int
 
 
-class StatusDocument(TypedDict):
+class StatusReply(TypedDict):
     groups: Sequence[StatusGroup]
     coverage: Coverage
 
@@ -113,7 +113,7 @@ class WorldModel:
     problems: Sequence[str] | None = None  # why the collector is not ready; None if unknown
     metrics: dict[str, float] = field(default_factory=dict)
 
-    def apply_status(self, document: StatusDocument) -> None:
+    def apply_status(self, document: StatusReply) -> None:
         self.groups = {}
         for group in document["groups"]:
             services = self.groups.setdefault(_build_key(group), {})

@@ -145,8 +145,8 @@ class CountryService:
     def _find_loud_scopes(self) -> frozenset[Scope]:
         """Return the cells whose sums are over their threshold.
 
-        The country has a budget of false alarms of its own, as for silences, and all other cells
-        share another: a country of few vantages does not pay for its many cells.
+        The country has one budget of false alarms, as for silences, and all other cells share
+        another: a country of few vantages does not pay for its many cells.
         """
         limits = self.limits
         budget = limits.reach_alarms_per_year

@@ -1,4 +1,4 @@
-"""The newest votes on one service, by vantage and experiment, and who has voted anew."""
+"""The newest votes on one service, by vantage and experiment, and the new voters."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
@@ -23,7 +23,7 @@ _BY_SEVERITY = (
 
 @dataclass(slots=True)
 class NewVoters:
-    """Who voted in a bin: by a vote of its own, or by a repeat of its own failure."""
+    """Voters of a bin: by a changed vote, or by a repeat of the same failure."""
 
     keys: set[VoterKey] = field(default_factory=set)
     repeating: set[str] = field(default_factory=set)  # pseudonyms

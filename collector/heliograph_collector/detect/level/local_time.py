@@ -10,7 +10,7 @@ BUSY_HOURS = range(7, 16)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
-    """Return whether nobody's day ends at this time; an unknown country has no such time."""
+    """Return whether no day ends at this local time; False for an unknown country."""
     offset_us = _load_offsets().get(country)
     return offset_us is not None and (at_us + offset_us) % DAY_US // HOUR_US in BUSY_HOURS
 

@@ -122,7 +122,10 @@ class OutageEpisode:
         return (self.carrier,) if self.carrier else self.evidence.lost_by
 
     def explains(self, lost_by: Collection[str]) -> bool:
-        """Return whether it can explain silences over these carriers: a block only of its own."""
+        """Return whether it can explain silences over these carriers.
+
+        A block explains silences over its blocked carriers only.
+        """
         is_block = self.kind is IncidentKind.COLLECTOR_BLOCKED
         return not is_block or set(lost_by) <= set(self.blocked_carriers)
 

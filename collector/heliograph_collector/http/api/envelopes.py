@@ -6,11 +6,11 @@ from aiohttp import web
 
 from heliograph.envelope import SIZES
 from heliograph.http_envelope import INTERMEDIARY_HEADER
+from heliograph.pending_connections import PendingConnections
 from heliograph.upload import ANSWER_S, REQUEST_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.problem import Problem
-from heliograph_collector.ingest.pending_connections import PendingConnections
 
 MAX_BODY = SIZES[-1] + 256  # the largest sealed size plus protobuf fields
 MAX_CONCURRENT = 16  # envelopes at work

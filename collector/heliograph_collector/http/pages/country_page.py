@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
+from operator import itemgetter
 
 from markupsafe import Markup
 
@@ -238,7 +239,7 @@ def _build_region_rows(timeline: CountryTimeline, t: Locale) -> list[CountryRow]
             timeline,
             t,
         )
-        for name, code, track in sorted(named_regions, key=lambda item: item[0])
+        for name, code, track in sorted(named_regions, key=itemgetter(0))
     ]
 
 

@@ -118,7 +118,7 @@ def mark_dark_rows(
 ) -> CountryTimeline:
     """Give the rows of dark places that state now: silent if it is confirmed, else unknown.
 
-    The bins are older than the silence. A service has no place of its own: it is judged by nobody
+    The bins are older than the silence. A service has no separate place: no network tests it
     once all networks that measure are dark, and an incident of the country can spare some.
     """
     scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}

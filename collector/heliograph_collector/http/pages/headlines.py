@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from operator import itemgetter
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate.cell_state import list_functions
@@ -175,7 +176,9 @@ def _describe_blocked(
         title: sum(c.readings[service].state is VerdictState.BLOCKED for c in columns)
         for service, title in services
     }
-    blocked_counts = sorted((item for item in counts.items() if item[1]), key=lambda item: -item[1])
+    blocked_counts = sorted(
+        (item for item in counts.items() if item[1]), key=itemgetter(1), reverse=True
+    )
     if not blocked_counts:
         return []
     (title, n), *other_counts = blocked_counts
@@ -194,7 +197,7 @@ def _describe_partial(
         (sum(c.readings[service].state is VerdictState.PARTIAL for c in columns), title)
         for service, title in services
     ]
-    n, title = max(counts, key=lambda item: item[0], default=(0, ""))
+    n, title = max(counts, key=itemgetter(0), default=(0, ""))
     return [t("now.partly", service=title, n=n, total=len(columns))] if n else []
 
 

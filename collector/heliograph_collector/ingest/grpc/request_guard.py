@@ -20,17 +20,17 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from heliograph.network_shares import NetworkKey
+from heliograph.pending_connections import PendingConnections
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.registry import EnrolledAgent
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.grpc import call_metadata
 from heliograph_collector.ingest.grpc.call_metadata import AnyContext
-from heliograph_collector.ingest.pending_connections import PendingConnections
 
 SESSION = "/heliograph.v1.Intake/Session"
 # Bytes up to which fields may come in any number. In 256 KiB they cost 25 ms of the event loop,
-# measured on a 2.4 GHz core: a oneof that changes with each field is allocated anew each time.
+# measured on a 2.4 GHz core: a oneof that changes with each field is allocated again each time.
 MAX_MIXED_BYTES = 16_384
 _LENGTH_DELIMITED = 2  # wire type (protobuf encoding, "message structure")
 _CONTINUES = 0x80  # in each byte of a number but the last

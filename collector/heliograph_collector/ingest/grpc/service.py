@@ -17,6 +17,7 @@ import grpc
 from heliograph import keys
 from heliograph.http_envelope import EnvelopeRequest
 from heliograph.network_shares import NetworkShares
+from heliograph.pending_connections import PendingConnections
 from heliograph.upload import ANSWER_S
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.intake_pb2_grpc import IntakeServicer
@@ -43,7 +44,6 @@ from heliograph_collector.ingest.grpc.session import (
     build_sighting,
     offer_plan,
 )
-from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.ingest.work_slots import WorkSlots

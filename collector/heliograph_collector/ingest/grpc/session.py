@@ -19,6 +19,7 @@ import grpc
 
 from heliograph import keys
 from heliograph.observation import Link
+from heliograph.pending_connections import PendingConnections
 from heliograph.v1 import envelope_pb2 as epb
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet import agent_keys
@@ -27,7 +28,6 @@ from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import StallMonitor
 from heliograph_collector.ingest.geo.lookup import PeerLocation
-from heliograph_collector.ingest.pending_connections import PendingConnections
 from heliograph_collector.ingest.presence import AgentConnection, DisconnectReason
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 from heliograph_collector.model.records import RowKind

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
+from operator import attrgetter
 from pathlib import Path
 from typing import Protocol
 
@@ -178,7 +179,7 @@ class FingerprintLibrary:
 def load_shipped() -> tuple[FingerprintList, ...]:
     """Load the lists that come with the program. Raises FingerprintError."""
     folder = resources.files(__package__ or "").joinpath("lists")
-    files = sorted(folder.iterdir(), key=lambda file: file.name)
+    files = sorted(folder.iterdir(), key=attrgetter("name"))
     return tuple(
         FingerprintList(f"{SHIPPED}/{file.name}", parse_list(file.name, file.read_bytes()))
         for file in files

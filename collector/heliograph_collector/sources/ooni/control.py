@@ -68,7 +68,7 @@ def select_common_pages(hops: Hops, helper_page: HelperPage) -> Hops:
 
 
 def _is_regional(host: str, other_host: str) -> bool:
-    """Return whether a site led to another host of its own, as it does by the reader's country."""
+    """Return whether a site redirected to its host for the reader's country."""
     is_same = host.removeprefix("www.") == other_host.removeprefix("www.")
     return not is_same and bool(_list_own_labels(host) & _list_own_labels(other_host))
 
@@ -227,7 +227,7 @@ def _add_failure(steps: Steps, url: str, failure_code: Failure) -> None:
         tls = Tls(server_name=host)
         steps.add(presume_step(Operation.TLS_HANDSHAKE, failure_code, tls=tls), connection)
     else:
-        # the helper's "unknown_error" is any failure without a name of its own
+        # the helper's "unknown_error" is any failure that has no name
         is_unnamed = failure_code is Failure.UNKNOWN_FAILURE
         fetch_failure = Failure.HTTP_REQUEST_FAILED if is_unnamed else failure_code
         http = Http(method="GET", url=url)

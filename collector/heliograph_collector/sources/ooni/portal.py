@@ -40,7 +40,7 @@ _NAMES = re.compile(
     r"tagihan|pulsa|kuota)(?![a-z])",
     re.IGNORECASE,
 )
-# Words of block pages in addresses, and Iran's own: what says so is no portal.
+# Words of block pages in addresses, and Iran's own address: such a page is no portal.
 _BLOCKED = re.compile(r"block|blok|zapret|censor|rkn|lawfilter|^10\.10\.34\.", re.IGNORECASE)
 _LOGIN = re.compile(
     r"log-?[io]n|sign-?in|auth|portal|guest|register|welcome|giris|anmeld|connexion|acceso|vhod|"

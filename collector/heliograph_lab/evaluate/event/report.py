@@ -21,8 +21,8 @@ from typing import TypedDict, cast, get_args
 
 import msgspec
 
+from heliograph.timestamps import format_timestamp
 from heliograph.units import SECOND_US
-from heliograph_collector.incidents.record import format_timestamp
 from heliograph_collector.model.scope import Scope, scope_label
 from heliograph_collector.sources.complaints import (
     Complaints,

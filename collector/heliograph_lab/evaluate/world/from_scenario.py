@@ -40,7 +40,7 @@ def settle_scenario(scenario: Scenario, seed: int) -> World:
         by_country[vantage.location.country].append(vantage)
     for code, played in by_country.items():
         plan = draw_country_plan(rng, code, len(played))
-        settled = [_settle(rng, plan, vantage) for vantage in played]
+        settled = [_build_vantage(rng, plan, vantage) for vantage in played]
         add_habits(rng, settled, scenario.lasts_s)
         world.vantages += settled
     world.truths = state.truths
@@ -56,7 +56,7 @@ def settle_scenario(scenario: Scenario, seed: int) -> World:
     return world
 
 
-def _settle(rng: Random, plan: CountryPlan, played: SimulatedVantage) -> WorldVantage:
+def _build_vantage(rng: Random, plan: CountryPlan, played: SimulatedVantage) -> WorldVantage:
     ref = played.ref
     if ref.place.access == "mobile":
         pool = rng.randrange(plan.pools)

@@ -60,7 +60,8 @@ def draw_block(rng: Random, seed: int, kind: str) -> World:
     world = create_world("block", seed, rng, at_s + lasts_s + 3 * HOUR, rng.choice(SIZES), 20)
     scope, label = _draw_scope(rng)
     if len(world.members(scope)) < LEAST:
-        scope, label = (Scope(COUNTRY), "national")
+        scope = Scope(COUNTRY)
+        label = "national"
     members = world.members(scope)
     layer, method = rng.choice(LAYERS)
     details = TruthDetails("block", scope, label, add_test(world, rng, kind), layer)

@@ -102,7 +102,7 @@ def _draw_test(
 
 
 @dataclass(slots=True)
-class _Failures:
+class _NetworkFailures:
     by_prefix: dict[str, int] = field(default_factory=dict)
     asked_us: int = 0
 
@@ -114,7 +114,7 @@ def _render_early_runs(
     by_country: defaultdict[str, list[Tester]] = defaultdict(list)
     for tester in testers:
         by_country[tester.vantage.location.country].append(tester)
-    all_failures: defaultdict[str, _Failures] = defaultdict(_Failures)
+    all_failures: defaultdict[str, _NetworkFailures] = defaultdict(_NetworkFailures)
     for result in sorted(results, key=attrgetter("at_us")):
         if result.value is not VoteValue.BLOCKED or not _is_established(world, result):
             continue

@@ -10,8 +10,8 @@ import grpc
 import pytest
 
 from heliograph.network_shares import NetworkKey
+from heliograph.pending_connections import PendingConnections
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.pending_connections import PendingConnections
 from support.intake import Caller, beat, channel, enrolled, greeted, hear, ingest_server, refusal
 
 SITE, OTHER = [NetworkKey("24", "site")], [NetworkKey("24", "other")]

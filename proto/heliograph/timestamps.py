@@ -1,0 +1,23 @@
+"""Timestamps of published documents: RFC 3339 in UTC, exact to the microsecond.
+
+format_timestamp(1_641_412_800_000_001) == "2022-01-05T20:00:00.000001Z"
+"""
+
+from datetime import UTC, datetime
+
+from heliograph.units import SECOND_US
+
+
+def parse_timestamp(timestamp: str) -> int:
+    """Parse an RFC 3339 time, by default in UTC, to microseconds. Raises ValueError."""
+    parsed = datetime.fromisoformat(timestamp)
+    if parsed.tzinfo is None:
+        parsed = parsed.replace(tzinfo=UTC)
+    seconds = int(parsed.replace(microsecond=0).timestamp())
+    return seconds * SECOND_US + parsed.microsecond
+
+
+def format_timestamp(at_us: int) -> str:
+    """Format a time without floats, which round."""
+    seconds, rest_us = divmod(at_us, SECOND_US)
+    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest_us:06d}Z"
