@@ -116,6 +116,12 @@ def list_public(feed: "Feed") -> set[str]:
     return {*feed.services, *feed.targets}
 
 
+def find_service(feed: "Feed", claim: str) -> str:
+    """Return the service or target that is named, a service in any case; "" for none."""
+    name = claim if claim in list_public(feed) else claim.lower()
+    return name if name in list_public(feed) else ""
+
+
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 

@@ -18,6 +18,8 @@ SYMBOLS = {
     VerdictState.DOWN: "▼",
     VerdictState.UNKNOWN: "?",
 }
+# Codes that are no country of ISO 3166-1: "not known", and Kosovo's in the tables of networks.
+_OTHER_CODES = ("ZZ", "XK")
 _REGION_LANGS = ("en", "ru", "kk", "fa")  # the columns of regions.tab
 LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUIC"}
 
@@ -59,6 +61,12 @@ def service_title(name: str, titles: Mapping[str, str]) -> str:
     """Return the title of a service, else its name formatted as a target."""
     configured_title = titles.get(name, name)
     return format_target(name) if configured_title == name else configured_title
+
+
+def find_country(claim: str) -> str:
+    """Return the code of a country, given in any case; "" if there is none."""
+    code = claim.upper()
+    return code if code in _load_countries() or code in _OTHER_CODES else ""
 
 
 def country_name(code: str, lang: str = DEFAULT) -> str:

@@ -57,6 +57,12 @@ def bad_parameter(name: str, detail: str, allowed: str) -> Problem:
     return Problem(400, "Bad parameter", detail, parameter=name, allowed=allowed)
 
 
+def unknown_name(parameter: str, claim: str, allowed: str) -> Problem:
+    """Return the refusal of a value that names nothing: zeros would pass for a measurement."""
+    detail = f"There is no {parameter} {claim[:64]!a}; use {allowed}."
+    return Problem(404, "Unknown name", detail, parameter=parameter, allowed=allowed)
+
+
 def build_response(problem: Problem) -> web.Response:
     return web.Response(
         status=problem.status,
@@ -152,7 +158,7 @@ def render_problem(problem: ProblemDocument, assets: Mapping[str, str], t: Local
         assets=assets,
         lede=t(f"refused.lede_{problem.status}"),
         status=problem.status,
-        detail="" if problem.status == 404 else problem.detail,
+        detail="" if problem.status == 404 and not problem.parameter else problem.detail,
         parameter=problem.parameter,
         allowed=problem.allowed,
     )

@@ -41,7 +41,8 @@ async def test_whoever_asks_too_much_is_told_when_to_come_back(serve: Serve) -> 
 
 
 @pytest.mark.parametrize(
-    ("path", "status"), [("/no/such/page", 404), ("/?country=kz", 400), ("/?lang=xx", 400)]
+    ("path", "status"),
+    [("/no/such/page", 404), ("/?country=kzz", 400), ("/?country=qq", 404), ("/?lang=xx", 400)],
 )
 async def test_a_program_gets_problem_json_and_so_does_a_browser_from_the_api(
     serve: Serve, path: str, status: int

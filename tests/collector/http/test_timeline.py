@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.model.records import VerdictState
-from heliograph_collector.store.clickhouse import TooMuchError
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.kazakhstan_votes import evening
 from support.site import Serve, raising
@@ -94,6 +94,34 @@ async def test_bad_question_is_answered_with_the_cure(
     body = await (await serve(World().feed())).problem(f"/api/v1/{path}")
     assert (body["status"], body["parameter"]) == (400, parameter)
     assert body["allowed"]
+
+
+@pytest.mark.parametrize(
+    ("query", "parameter", "cure"),
+    [
+        ("timeline?country=KZ&service=telegramm", "service", "telegram"),
+        ("timeline?country=QQ", "country", "KZ"),
+        ("timeline?region=KZ-XYZ", "region", "KZ-75"),
+        ("status?country=qq", "country", "KZ"),
+        ("coverage?country=QQ", "country", "KZ"),
+        ("aggregation?probe_cc=KZ,QQ", "probe_cc", "KZ"),
+    ],
+)
+async def test_a_name_of_nothing_is_not_found_and_costs_nothing(
+    serve: Serve, query: str, parameter: str, cure: str
+) -> None:
+    """Rows of zeros would pass for a measurement."""
+    away = raising(StoreError("Nobody may ask."))
+    queries = dict.fromkeys(("votes", "silences", "wide", "totals"), away)
+    body = await (await serve(World().feed(**queries))).problem(f"/api/v1/{query}", 404)
+    assert body["parameter"] == parameter
+    assert cure in body["allowed"]
+
+
+async def test_names_are_found_in_any_case(serve: Serve) -> None:
+    cells = await rows(serve, f"country=kz&asn=as9198&service=Telegram&{HOUR}")
+    assert cells == await rows(serve, f"country=KZ&asn=AS9198&service=telegram&{HOUR}")
+    assert any(cell["blocked"] for cell in cells)
 
 
 async def test_a_question_over_the_store_s_limits_is_the_asker_s(serve: Serve) -> None:

@@ -215,7 +215,7 @@ def _list_pages() -> dict[str, OperationObject]:
             "The page of a country.",
             html,
             (WINDOW, LANG),
-            more=(_path("code", "^[A-Z]{2}$"),),
+            more=(_path("code", "^[A-Za-z]{2}$"),),
             responses={
                 "404": ResponseObject(description="No country.", content=html),
                 "503": ResponseObject(description="Store away.", content=html),
@@ -249,6 +249,7 @@ def _get(
     all_responses = {
         "200": ResponseObject(description="OK", content=content),
         "400": _refusal("Names the parameter and what would do."),
+        "404": _refusal("Unknown country, region or service; names what would do."),
         "429": _refusal("Your network asks too often; Retry-After says when to come again."),
         "503": _refusal("The store does not answer just now, or too many ask."),
         **({"401": _refusal("For the operator only.")} if is_operator else {}),

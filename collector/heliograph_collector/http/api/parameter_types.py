@@ -2,7 +2,7 @@
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Generic, Literal, TypeVar
@@ -10,6 +10,8 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from heliograph.regions import find_region
+from heliograph_collector.http.labels import find_country
+from heliograph_collector.http.problem import unknown_name
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
@@ -23,7 +25,7 @@ _BELOW_2_32 = (
     "[0-9]{1,9}|[0-3][0-9]{9}|4[01][0-9]{8}|42[0-8][0-9]{7}|429[0-3][0-9]{6}|4294[0-8][0-9]{5}|"
     "42949[0-5][0-9]{4}|429496[0-6][0-9]{3}|4294967[01][0-9]{2}|42949672[0-8][0-9]|429496729[0-5]"
 )
-ASN_PATTERN = f"(AS)?({_BELOW_2_32})"
+ASN_PATTERN = f"([Aa][Ss])?({_BELOW_2_32})"
 BINS = {"1m": 60, "5m": 300, "1h": 3600, "1d": 86_400}
 BINS_BY_TEXT = BINS | {str(seconds): seconds for seconds in BINS.values()}
 _T_co = TypeVar("_T_co", covariant=True)
@@ -89,12 +91,18 @@ class TextParameter(Parameter[str]):
         return self.match(value)
 
 
-class RegionParameter(TextParameter):
-    """A region's code, in any case and also a former one; others match nothing."""
+class CountryParameter(TextParameter):
+    """A country's code in any case. Raises Problem 404 for a code of no country."""
 
     def read(self, value: str) -> str:
-        code = self.match(value)
-        return find_region(code[:2].upper(), code) or code
+        return _find_known(self, find_country, self.match(value))
+
+
+class RegionParameter(TextParameter):
+    """A region's code in any case, also a former one. Raises Problem 404 for others."""
+
+    def read(self, value: str) -> str:
+        return _find_known(self, _find_region, self.match(value))
 
 
 class TextListParameter(Parameter[tuple[str, ...]]):
@@ -102,6 +110,13 @@ class TextListParameter(Parameter[tuple[str, ...]]):
 
     def read(self, value: str) -> tuple[str, ...]:
         return tuple(self.match(value).split(","))
+
+
+class CountryListParameter(TextListParameter):
+    """Countries' codes in any case. Raises Problem 404 for a code of no country."""
+
+    def read(self, value: str) -> tuple[str, ...]:
+        return tuple(_find_known(self, find_country, code) for code in super().read(value))
 
 
 class TimeParameter(Parameter[int]):
@@ -173,4 +188,15 @@ def read_time(value: str) -> int:
 
 
 def _parse_asn(value: str) -> int:
-    return int(value.removeprefix("AS"))
+    return int(value.upper().removeprefix("AS"))
+
+
+def _find_region(claim: str) -> str:
+    return find_region(claim[:2].upper(), claim)
+
+
+def _find_known(parameter: Parameter[object], find: Callable[[str], str], claim: str) -> str:
+    code = find(claim)
+    if not code:
+        raise unknown_name(parameter.name, claim, parameter.allowed)
+    return code

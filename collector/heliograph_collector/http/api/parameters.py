@@ -15,6 +15,8 @@ from heliograph_collector.http.api.parameter_types import (
     AsnListParameter,
     AsnParameter,
     BinParameter,
+    CountryListParameter,
+    CountryParameter,
     DayParameter,
     NumberParameter,
     Parameter,
@@ -96,12 +98,12 @@ def write_time(timestamp_us: int) -> str:
     return formatted.removesuffix("+00:00") + "Z"
 
 
-COUNTRY = TextParameter(
+COUNTRY = CountryParameter(
     "country",
     "ISO 3166-1 alpha-2 code; ZZ is “not known”.",
-    "two capital letters such as KZ",
+    "two letters of ISO 3166-1 such as KZ",
     "KZ",
-    pattern_schema("[A-Z]{2}"),
+    pattern_schema("[A-Za-z]{2}"),
 )
 REGION = RegionParameter(
     "region",
@@ -198,12 +200,12 @@ LINES = choice_parameter(
     "jsonl",
 )
 _LIST_HINT = "; up to 50 of them with commas between"
-PROBE_CC = TextListParameter(
+PROBE_CC = CountryListParameter(
     "probe_cc",
     "Countries.",
-    f"two capital letters such as KZ{_LIST_HINT}",
+    f"two letters of ISO 3166-1 such as KZ{_LIST_HINT}",
     "KZ",
-    list_schema("[A-Z]{2}"),
+    list_schema("[A-Za-z]{2}"),
 )
 PROBE_ASN = AsnListParameter(
     "probe_asn",

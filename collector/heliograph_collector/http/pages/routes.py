@@ -1,7 +1,6 @@
 """Routes of the country and incident pages, and of their embeds and share images."""
 
 import asyncio
-import re
 from collections.abc import Mapping
 from hashlib import sha256
 
@@ -9,10 +8,10 @@ from aiohttp import web
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.aggregate.query_cache import Ttl
-from heliograph_collector.http import i18n
+from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.incidents import find_incident, request_origin
-from heliograph_collector.http.api.parameters import LANG, WINDOW, parse
+from heliograph_collector.http.api.parameters import COUNTRY, LANG, WINDOW, parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
 from heliograph_collector.http.headers import etag_matches
@@ -31,7 +30,7 @@ from heliograph_collector.http.pages import (
 from heliograph_collector.http.pages.country_timeline import WINDOWS, CountryTimeline
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.problem import Problem, render_problem, unknown_name
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
     feed_disclosure,
@@ -43,7 +42,6 @@ from heliograph_collector.model.published.status import CellDocument
 from heliograph_collector.model.scope import ScopeFilter
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 
-_COUNTRY = re.compile("[A-Z]{2}")
 _DATA_TTL = Ttl(fresh_us=10_000_000, grace_us=20_000_000)
 _IMAGE_TTL = Ttl(fresh_us=MINUTE_US)
 _EMBED_POLICY = (
@@ -69,9 +67,12 @@ class PageRoutes:
     async def show_country(self, request: web.Request) -> web.Response:
         values = parse(request.query, (WINDOW, LANG))
         t = i18n.request_locale(request)
-        code = request.match_info["code"]
-        if not _COUNTRY.fullmatch(code):
-            return self._render_missing(t)
+        code = labels.find_country(request.match_info["code"])
+        if not code:
+            problem = unknown_name("country", request.match_info["code"], COUNTRY.allowed)
+            response = html_response(render_problem(problem.document, self._assets, t))
+            response.set_status(404)
+            return response
         window = values.get(WINDOW, country_page.DEFAULT_WINDOW)
         is_too_much = False
         try:

@@ -172,7 +172,7 @@ async def test_an_answer_that_is_known_is_not_sent_again(serve: Serve, judged: S
         ("since=2022-02-31", "since", "such as 2022-01-05"),
         ("since=2022-01-05&until=2022-01-05", "since", "before until"),
         ("since=2012-01-05&until=2022-01-05", "since", "1100 days"),
-        ("probe_cc=kz", "probe_cc", "two capital letters"),
+        ("probe_cc=kaz", "probe_cc", "two letters"),
         ("probe_asn=4294967296", "probe_asn", "below 4294967296"),
         ("format=XML", "format", "JSON, CSV"),
         ("probe_cc=" + ",".join(["KZ"] * 51), "probe_cc", "up to 50"),

@@ -16,6 +16,10 @@ from heliograph_collector.http.problem import Problem
     ("name", "text", "expected"),
     [
         ("country", "KZ", "KZ"),
+        ("country", "kz", "KZ"),
+        ("country", "zz", "ZZ"),
+        ("region", "kz-75", "KZ-75"),
+        ("asn", "as9198", 9198),
         ("asn", "AS9198", 9198),
         ("asn", "0", 0),
         ("access", "mobile", "mobile"),
@@ -35,7 +39,7 @@ def test_good_values_are_read(name: str, text: str, expected: object) -> None:
 @pytest.mark.parametrize(
     ("name", "text"),
     [
-        ("country", "kz"),
+        ("country", "kzz"),
         ("country", "Казахстан"),
         ("country", "KZ\n"),
         ("asn", "-1"),
