@@ -129,6 +129,8 @@ def mark_dark_rows(
     ]
     service_places = measuring or list(scopes.values()) or [Scope(country)]
 
+    is_tested = any(any(track.marks) for track in timeline.services.values())
+
     def mark(track: TimelineRow, places: Sequence[Scope]) -> TimelineRow:
         return _mark_dark_row(timeline, track, places, dark_places)
 
@@ -140,7 +142,10 @@ def mark_dark_rows(
         regions={
             code: mark(track, [Scope(country, code)]) for code, track in timeline.regions.items()
         },
-        services={name: mark(track, service_places) for name, track in timeline.services.items()},
+        services={
+            name: mark(track, service_places) if any(track.marks) or not is_tested else track
+            for name, track in timeline.services.items()
+        },
     )
 
 
@@ -171,11 +176,20 @@ def _mark_dark_row(
 def _build_service_rows(
     shown_cells: Sequence[Cell], starts: range, names: Iterable[str], k: int
 ) -> dict[str, TimelineRow]:
-    shown_services = {c.service for c in shown_cells if c.service and c.vantages >= max(k, 1)}
+    """Build the rows; a service that is not tested here does not fall silent among those that are.
+
+    Where none is tested in the whole window, the silence may be why, and all show it.
+    """
+    tested = {c.service for c in shown_cells if c.service and c.vantages >= max(k, 1)}
     silent_bins = _silent_bins(shown_cells, k)
     return {
-        name: _build_row([c for c in shown_cells if c.service == name], silent_bins, starts, k)
-        for name in (*names, *sorted(shown_services - set(names)))
+        name: _build_row(
+            [c for c in shown_cells if c.service == name],
+            silent_bins if name in tested or not tested else set(),
+            starts,
+            k,
+        )
+        for name in (*names, *sorted(tested - set(names)))
     }
 
 

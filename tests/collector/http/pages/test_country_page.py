@@ -62,6 +62,7 @@ async def test_a_country_in_the_dark_is_not_green_by_the_one_who_is_left(serve: 
     ]
     page = await open_page(serve, "/countries/KZ", world, k_anonymity=5)
     assert page.text["service-telegram-now"].endswith("silent")
+    assert page.text["service-signal-now"].endswith("no data")  # never tested, so never silent
     client = await serve(world.feed(k_anonymity=5))
     (group,) = (await client.json("/api/v1/status"))["groups"]
     told = {one["service"]: one for one in group["services"]}["telegram"]
@@ -159,6 +160,13 @@ async def test_store_that_fails_is_away_and_no_error_of_ours(
     assert (answer.status, answer.headers["Retry-After"]) == (503, "3")
 
 
-@pytest.mark.parametrize("code", ["kz", "KAZ", "K%00", "%C2%84"])
+@pytest.mark.parametrize("code", ["QQ", "qq", "KAZ", "K%00", "%C2%84"])
 async def test_no_country_is_a_page_that_helps(serve: Serve, code: str) -> None:
-    await (await serve(evening().feed())).html(f"/countries/{code}", status=404)
+    site = await serve(evening().feed(votes=raising(StoreError("Nobody may ask."))))
+    assert "two letters of ISO 3166-1" in await site.html(f"/countries/{code}", status=404)
+
+
+async def test_a_country_is_found_in_any_case(serve: Serve) -> None:
+    site = await serve(evening().feed())
+    found, named = [(await site.page(f"/countries/{code}")).text for code in ("kz", "KZ")]
+    assert found == named
