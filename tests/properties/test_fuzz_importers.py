@@ -23,11 +23,12 @@ from heliograph.v1 import envelope_pb2
 from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.app.commands import judge_files
-from heliograph_collector.app.public_series import load_event, read_ooni_replay
+from heliograph_collector.app.public_series import RuleVoter, load_event
 from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.model.records import RowKind
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
+from heliograph_collector.sources.ooni.vote_replay import read_ooni_replay
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_lab.evaluate.scenario_file import list_shipped, load_scenario
@@ -82,7 +83,7 @@ def _read_ooni(file: Path, data: bytes) -> None:
 
 def _read_replay(file: Path, data: bytes) -> None:
     file.write_bytes(data)
-    read_ooni_replay([file], Complaints())
+    read_ooni_replay([file], RuleVoter(), Complaints())
 
 
 def _read_scenario(file: Path, data: bytes) -> None:

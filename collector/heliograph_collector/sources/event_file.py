@@ -1,0 +1,113 @@
+"""Files of real events: recognize the format by the content and load a replay."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.sources import csv_table, ioda, ripe_atlas
+from heliograph_collector.sources.complaints import Complaints, ImportRefusedError, ImportResult
+from heliograph_collector.sources.entity import UNKNOWN_COUNTRY, guess_country, parse_entity
+from heliograph_collector.sources.json_objects import JsonObject, looks_like_json, read_objects
+from heliograph_collector.sources.ooni.vote_replay import Voter, read_ooni_replay
+from heliograph_collector.sources.replay import Replay, Series
+
+SUFFIXES = (".json", ".jsonl", ".txt", ".csv", ".tsv")
+_MAX_OBJECTS = 50  # of a file, read to recognize its format; assumed
+_MAX_FILES = 10_000  # assumed
+
+
+def load_event(path: Path, entity: str, voter: Voter) -> ImportResult:
+    """Load a file, or a folder of files of one format. Raises ImportRefusedError.
+
+    Args:
+        entity: The country, region or ASN if the file names none: IR, IR/Tehran, AS44244.
+        voter: Derives the votes of OONI's measurements.
+    """
+    try:
+        scope = parse_entity(entity) if entity else None
+    except ValueError as error:
+        raise ImportRefusedError(f"{error}.") from error
+    paths = _event_files(path)
+    kinds = {file: detect_format(file) for file in paths}
+    if len(set(kinds.values())) > 1:
+        examples = ", ".join(f"{file.name} is {kind}" for file, kind in list(kinds.items())[:4])
+        raise ImportRefusedError(f"{path} holds files of several formats ({examples}): part them.")
+    kind = kinds[paths[0]]
+    complaints = Complaints()
+    if kind == "atlas":
+        replay = ripe_atlas.load_replay(paths, scope, complaints)
+    elif kind == "ooni":
+        replay = read_ooni_replay(paths, voter, complaints)
+    else:
+        replay = _read_levels(paths, kind, scope, complaints)
+    return ImportResult(kind, replay, complaints.list_sentences())
+
+
+def detect_format(path: Path) -> str:
+    """Return ioda, atlas, ooni or csv. Raises ImportRefusedError on another format."""
+    if not looks_like_json(path):
+        return "csv"
+    for item in islice(read_objects(path, Complaints()), _MAX_OBJECTS):
+        if ripe_atlas.is_atlas(item):
+            return "atlas"
+        if is_ooni_measurement(item):
+            return "ooni"
+        if ioda.is_ioda(item):
+            return "ioda"
+    raise ImportRefusedError(
+        f"{path} is of no format that is known: IODA's signals (JSON, CSV), RIPE Atlas's "
+        "connection events (JSON, one a line or a list), OONI's measurements (JSON, one a line), "
+        "or a table of time and value."
+    )
+
+
+def _event_files(path: Path) -> list[Path]:
+    """List the files of a folder by name; links are not followed."""
+    if path.is_dir():
+        files = list(islice(filter(_is_event_file, sorted(path.rglob("*"))), _MAX_FILES))
+        if not files:
+            raise ImportRefusedError(f"{path} holds no file named {', '.join(SUFFIXES)}.")
+        return files
+    if not path.is_file():
+        reason = "is no file and no folder" if path.exists() else "is not there"
+        raise ImportRefusedError(f"{path} {reason}.")
+    return [path]
+
+
+def _is_event_file(path: Path) -> bool:
+    name = path.name.removesuffix(".gz").removesuffix(".bz2")
+    return path.is_file() and not path.is_symlink() and name.endswith(SUFFIXES)
+
+
+def _read_levels(
+    paths: Sequence[Path], kind: str, scope: Scope | None, complaints: Complaints
+) -> Replay:
+    all_series: list[Series] = []
+    for path in paths:
+        if kind == "ioda":
+            all_series += ioda.read_series(path, scope, complaints)
+        else:
+            all_series += csv_table.read_series(path, scope or guess_country(path.stem), complaints)
+    if not all_series:
+        raise ImportRefusedError(f"{paths[0]} holds no series of numbers.")
+    if Scope(UNKNOWN_COUNTRY) in {series.scope._replace(region="") for series in all_series}:
+        complaints.add(
+            str(paths[0]), "it does not tell of which country it is; it is called ZZ: name it"
+        )
+    return Replay(
+        name=paths[0].stem,
+        seed=0,
+        since_us=min(series.since_us for series in all_series),
+        until_us=max(s.since_us + s.step_us * len(s.values) for s in all_series),
+        signals=(),
+        opinions=(),
+        truths=(),
+        vantages=(),
+        series=tuple(all_series),
+    )
+
+
+def is_ooni_measurement(item: JsonObject) -> bool:
+    fields = item.fields
+    return "test_name" in fields and ("test_keys" in fields or "measurement_start_time" in fields)
