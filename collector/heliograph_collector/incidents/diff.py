@@ -19,6 +19,7 @@ from heliograph_collector.incidents.public_cells import (
     restrict_cells,
     restrict_confidence,
     restrict_hints,
+    tells_of_few,
 )
 from heliograph_collector.incidents.record import incident_record
 from heliograph_collector.model.scope import AffectedCell, Scope
@@ -191,8 +192,12 @@ def diff_incidents(
 def publishable(incident: Incident, previous: Incident | None, min_votes: float) -> Incident | None:
     """Return the publishable part of an incident; None if there is none.
 
-    An ended incident that was published before is published with its previous cells.
+    An ended incident that was published before is published with its previous cells. A cause that
+    fewer than `min_votes` vantages tell is published only to correct what was published: a silence
+    that stood would be a wrong cut.
     """
+    if previous is None and tells_of_few(incident, min_votes):
+        return None
     cells = restrict_cells(incident.parts, min_votes)
     if not cells:
         if previous is None or incident.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED):

@@ -17,6 +17,7 @@ from heliograph_collector.model.signals import OfflineReport
 
 _RECURRENCE_US = 4 * DAY_US  # "Destination Unreachable"
 CAUSE_HINTS = ("network_cut", "power_cut")
+ONE_WAY = "one_way"  # hint: a block of the collector would look the same
 _CLEAR_SHARE = 0.6  # of the vantages with a report; assumed
 
 
@@ -97,6 +98,8 @@ class Incident:
     hints: tuple[str, ...] = ()
     held: tuple[str, ...] = ()  # reasons against a confirmation
     reports: int | None = None  # vantages whose reports hints on the cause rest on; None: unknown
+    told: float | None = None  # votes that tell its kind; None: it rests on no testimony
+    several: float | None = None  # votes that show that more than one way is silent; None: unknown
 
     @property
     def scope(self) -> Scope:

@@ -16,7 +16,12 @@ cut too, and a suspicion tells what vantages of a few days see. So its cells res
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
-from heliograph_collector.incidents.incident import CAUSE_HINTS, Incident
+from heliograph_collector.incidents.incident import (
+    CAUSE_HINTS,
+    ONE_WAY,
+    Incident,
+    IncidentKind,
+)
 from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
 from heliograph_collector.model.thresholds import THRESHOLDS
 
@@ -30,10 +35,28 @@ def restrict_cells(cells: Iterable[AffectedCell], k: float) -> tuple[AffectedCel
 
 
 def restrict_hints(incident: Incident, k: float) -> tuple[str, ...]:
-    """Return the hints without one on the cause that fewer than k vantages report."""
-    if incident.reports is None or incident.reports >= k - VOTE_TOLERANCE:
-        return incident.hints
-    return tuple(hint for hint in incident.hints if hint not in CAUSE_HINTS)
+    """Return the hints without one on the cause that fewer than k vantages report.
+
+    The hint that one way alone is silent is left out only if k vantages show more.
+    """
+    hints = incident.hints
+    if _are_few(incident.reports, k):
+        hints = tuple(hint for hint in hints if hint not in CAUSE_HINTS)
+    is_added = _looks_one_way(incident, k) and ONE_WAY not in hints
+    return (*hints, ONE_WAY) if is_added else hints
+
+
+def tells_of_few(incident: Incident, k: float) -> bool:
+    """Return whether fewer than k vantages tell the kind of an incident."""
+    return _are_few(incident.told, k)
+
+
+def _looks_one_way(incident: Incident, k: float) -> bool:
+    return incident.kind is IncidentKind.SILENCE and _are_few(incident.several, k)
+
+
+def _are_few(votes: float | None, k: float) -> bool:
+    return votes is not None and votes < k - VOTE_TOLERANCE
 
 
 def restrict_confidence(incident: Incident, cells: Sequence[AffectedCell], k: float) -> float:
@@ -53,6 +76,8 @@ def restrict_confidence(incident: Incident, cells: Sequence[AffectedCell], k: fl
         THRESHOLDS.most,
     )
     cap = min((cap for cap in caps if incident.confidence <= cap), default=THRESHOLDS.most)
+    if _looks_one_way(incident, k):
+        cap = min(cap, THRESHOLDS.one_way)
     return min(cap, agreement, THRESHOLDS.low if votes < THRESHOLDS.few else cap)
 
 

@@ -3,6 +3,7 @@
 import pytest
 
 from heliograph_collector.incidents.diff import publishable
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell, PlaceVotes, Scope
 from heliograph_collector.model.signals import VantageLocation
 from support.incident_book import silence
@@ -74,3 +75,27 @@ def test_a_hint_on_the_cause_rests_on_as_many_reports(reports: int, hints: tuple
     public = publishable(incident, None, 5)
     assert public is not None
     assert public.hints == hints
+
+
+MANY = AffectedCell(NETWORK, 12.0, 1.0, 1, persons=(persons(1, 12),))
+
+
+@pytest.mark.parametrize("kind", [IncidentKind.COLLECTOR_BLOCKED, IncidentKind.POWER])
+@pytest.mark.parametrize(("told", "is_public"), [(4.0, False), (5.0, True), (None, True)])
+def test_a_cause_rests_on_as_many_or_corrects_what_is_public(
+    kind: IncidentKind, told: float | None, is_public: bool
+) -> None:
+    incident = silence(kind=kind, parts=(MANY,), told=told)
+    assert (publishable(incident, None, 5) is not None) is is_public
+    corrected = publishable(incident, silence(parts=(MANY,)), 5)
+    assert corrected is not None
+    assert corrected.kind is kind, "a cut that was none does not stand"
+
+
+@pytest.mark.parametrize(("several", "is_one_way"), [(4.0, True), (5.0, False), (None, False)])
+def test_few_on_another_way_are_not_told_by_a_hint_or_the_confidence(
+    several: float | None, is_one_way: bool
+) -> None:
+    public = publishable(silence(parts=(MANY,), confidence=0.95, several=several), None, 5)
+    assert public is not None
+    assert (public.hints, public.confidence) == ((("one_way",), 0.6) if is_one_way else ((), 0.9))

@@ -310,7 +310,7 @@ def _update_fall(cell: CellLevel, fall: LevelFall, test: _CellTest, sample: _Sam
         return
     fall.confirmed_us = sample.now_us
     fall.held = ()
-    is_several = confounders.count_silent_ways(fallen, limits) >= limits.ways
+    is_several = len(confounders.list_silent_ways(fallen, limits)) >= limits.ways
     most = limits.unwitnessed if is_several else limits.one_way
     fall.confidence = round(min(most, part.votes * part.share / (part.votes + 1)), 3)
 

@@ -207,9 +207,10 @@ class _Evaluation:
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._deciding)
-        outage.ways = confounders.count_silent_ways(
-            [s for s in self._deciding if outage.holds(s.place)], limits
-        )
+        inside = [s for s in self._deciding if outage.holds(s.place)]
+        silent_ways = confounders.list_silent_ways(inside, limits)
+        outage.ways = len(silent_ways)
+        outage.second_way = sum(silent_ways[1:2])
         self._presence.exclude_from_churn(list_silent(cells, self._vantages))
         new_cells = find_new_cells(self._deciding, self._extended, limits)
         self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
@@ -386,8 +387,7 @@ class _Evaluation:
             merged = merge_cells(self._presence, settled.parts, own.parts)
             settled.grow(merged, narrowed_cells, own.started, self._now_us)
             settled.grown_us = self._now_us
-            settled.certainty = max(settled.certainty, own.certainty)
-            settled.ways = max(settled.ways, own.ways)
+            settled.absorb(own)
         self._publish(settled)
         if settled.state is IncidentState.SUSPECTED and is_region:
             settled.held = held

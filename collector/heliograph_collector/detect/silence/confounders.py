@@ -118,10 +118,11 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     return begun_countries >= 2
 
 
-def count_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> int:
-    """Count the carriers of which most votes are silent; a single vote is none."""
+def list_silent_ways(vantages: Sequence[VantagePresence], limits: Thresholds) -> list[float]:
+    """List the silent votes of carriers of which most are, the most first; one vote is none."""
     counts = (_sum_silent(group) for group in _group_by_carrier(vantages).values())
-    return sum(c.votes >= limits.ways and c.share >= limits.confirm_share for c in counts)
+    silent = [c for c in counts if c.votes >= limits.ways and c.share >= limits.confirm_share]
+    return sorted((c.hits for c in silent), reverse=True)
 
 
 @dataclass(frozen=True, slots=True)

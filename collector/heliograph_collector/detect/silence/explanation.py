@@ -45,10 +45,17 @@ class SilenceEvidence:
 
     def confidence(self, kind: IncidentKind, limits: Thresholds) -> float:
         """Return the confidence in a block of the collector or in a power failure."""
-        is_power = kind is IncidentKind.POWER
-        told = self.powerless if is_power else self.online
-        against = self.powered if is_power else self.offline
+        told = self.count_told(kind)
+        against = self.powered if kind is IncidentKind.POWER else self.offline
         return round(min(limits.several_ways, told / (told + against + 1)), 3)
+
+    def count_told(self, kind: IncidentKind) -> float:
+        """Return the votes that tell a block of the collector or a power failure."""
+        return self.powerless if kind is IncidentKind.POWER else self.online
+
+    def count_several(self, second_way: float | None) -> float | None:
+        """Return the votes that show more than one silent way; None if that is unknown."""
+        return None if second_way is None else max(second_way, self.offline)
 
     def doubts_cut(self, limits: Thresholds) -> bool:
         """Return whether some testimony speaks against a cut, but too little decides."""

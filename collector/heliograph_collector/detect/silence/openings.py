@@ -1,8 +1,9 @@
 """Openings of an outage: what came back, less what another outage keeps dark."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     VantagePresence,
@@ -10,7 +11,12 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_established,
 )
 from heliograph_collector.detect.stats.voting import sum_votes
+from heliograph_collector.incidents.incident import PhaseChange, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope
+from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.thresholds import Thresholds
+
+_STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 
 
 def exclude_dark_cells(
@@ -32,6 +38,19 @@ def exclude_dark_cells(
         if silent_count.votes >= limits.votes and silent_count.share >= limits.confirm_share:
             excluded.add(scope)
     return replace(cell, beyond=tuple(sorted(excluded)))
+
+
+def is_returning(
+    phases: Sequence[PhaseChange], location: VantageLocation, now_us: int, limits: Thresholds
+) -> bool:
+    """Return whether the latest phase of a place is an opening that explains its returns."""
+    for phase in reversed(phases):
+        for cell in phase.parts:
+            if cell.scope.includes(location):
+                is_whole_cell = cell.share >= limits.confirm_share
+                is_straggler = now_us - phase.seen_us < _STRAGGLE_US
+                return phase.way is PhaseDirection.OPENING and (is_whole_cell or is_straggler)
+    return False
 
 
 def _voters_in(presence: PresenceTracker, scope: Scope) -> list[VantagePresence]:

@@ -22,7 +22,7 @@ from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_return
 from heliograph_collector.detect.silence.explanation import SilenceEvidence, weigh_evidence
-from heliograph_collector.detect.silence.openings import exclude_dark_cells
+from heliograph_collector.detect.silence.openings import exclude_dark_cells, is_returning
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     VantagePresence,
@@ -34,6 +34,7 @@ from heliograph_collector.detect.stats.localization import attach_persons, local
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import (
+    ONE_WAY,
     Bracket,
     Incident,
     IncidentKind,
@@ -49,8 +50,6 @@ from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
-ONE_WAY = "one_way"  # hint: a block of the collector would look the same
-_STRAGGLE_US = 1_800 * SECOND_US  # in which late returns belong to an opening; assumed
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
@@ -70,6 +69,7 @@ class OutageEpisode:
     kind: IncidentKind = IncidentKind.SILENCE
     kinds: list[KindChange] = field(default_factory=list)
     ways: int = 1  # carriers that fell silent
+    second_way: float | None = None  # votes by the second of them; None: unknown
     carrier: str = ""  # the only one that fell silent, while others live in the same place
     evidence: SilenceEvidence = _NO_EVIDENCE
     state: IncidentState = IncidentState.SUSPECTED
@@ -92,13 +92,11 @@ class OutageEpisode:
     @property
     def confidence(self) -> float:
         """Return the confidence in the present kind."""
-        is_told = self.evidence.silent > 0  # else a living carrier tells it, or the log told it
-        is_block = self.kind is IncidentKind.COLLECTOR_BLOCKED
-        if (self.carrier and is_block) or (self.kind is not IncidentKind.SILENCE and not is_told):
-            return min(self.certainty, self.limits.several_ways)
-        if self.kind is not IncidentKind.SILENCE:
-            return self.evidence.confidence(self.kind, self.limits)
         limits = self.limits
+        if self._count_told() is not None:
+            return self.evidence.confidence(self.kind, limits)
+        if self.kind is not IncidentKind.SILENCE:
+            return min(self.certainty, limits.several_ways)
         is_proven = self.evidence.explain(limits) is IncidentKind.SILENCE
         is_several = is_proven or self.ways >= limits.ways
         caps = [self.certainty, limits.several_ways if is_several else limits.one_way]
@@ -152,6 +150,12 @@ class OutageEpisode:
         else:
             self.turns.append(PhaseChange(PhaseDirection.CUT, new_cells, started, at_us))
         self.parts = parts
+
+    def absorb(self, other: "OutageEpisode") -> None:
+        """Take what another outage, which is a part of this one, makes certain."""
+        self.certainty = max(self.certainty, other.certainty)
+        self.ways = max(self.ways, other.ways)
+        self.second_way = max(self.second_way or 0.0, other.second_way or 0.0)
 
     def reconsider(self, presence: PresenceTracker, now_us: int) -> None:
         """Weigh what its vantages tell, and change its kind if that decides for another."""
@@ -289,15 +293,24 @@ class OutageEpisode:
             kinds=tuple(self.kinds),
             held=self.held,
             reports=len(self.replays),
+            told=self._count_told(),
+            several=self.evidence.count_several(self.second_way),
             hints=self._list_hints(),
         )
+
+    def _count_told(self) -> float | None:
+        """Return the votes that tell its kind; None if a living carrier or the log told it."""
+        is_power = self.kind is IncidentKind.POWER
+        is_told = is_power or (self.kind is IncidentKind.COLLECTOR_BLOCKED and not self.carrier)
+        return self.evidence.count_told(self.kind) if is_told and self.evidence.silent else None
 
     def _list_hints(self) -> tuple[str, ...]:
         hints = hint_on_the_hour(self.started)
         if self.kind is IncidentKind.COLLECTOR_BLOCKED:
             return hints
         hints += hint_power_or_network(self.replays.values())
-        is_one_way = self.ways < self.limits.ways and not self.evidence.offline
+        is_proven = self.evidence.explain(self.limits) is IncidentKind.SILENCE
+        is_one_way = self.ways < self.limits.ways and not is_proven
         return (*hints, ONE_WAY) if is_one_way and self.kind is IncidentKind.SILENCE else hints
 
     def _vantages_inside(self, presence: PresenceTracker) -> list[VantagePresence]:
@@ -383,17 +396,5 @@ class OutageEpisode:
         self, vantages: Sequence[VantagePresence], now_us: int
     ) -> list[VantagePresence]:
         since_us = max(now_us - int(self.limits.back_window_s * SECOND_US), self.started.latest_us)
-        return [
-            s
-            for s in vantages
-            if s.is_live and s.back_us >= since_us and not self._is_explained(s.place, now_us)
-        ]
-
-    def _is_explained(self, location: VantageLocation, now_us: int) -> bool:
-        for phase in reversed(self.turns):
-            for cell in phase.parts:
-                if cell.scope.includes(location):
-                    is_whole_cell = cell.share >= self.limits.confirm_share
-                    is_straggler = now_us - phase.seen_us < _STRAGGLE_US
-                    return phase.way is PhaseDirection.OPENING and (is_whole_cell or is_straggler)
-        return False
+        returned = [s for s in vantages if s.is_live and s.back_us >= since_us]
+        return [s for s in returned if not is_returning(self.turns, s.place, now_us, self.limits)]
