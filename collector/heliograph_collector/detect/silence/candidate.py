@@ -9,8 +9,8 @@ Theory of operation. A candidate opens when `find_bursts` names a cell, and it i
 - dropped: after `give_up_s` no cell stands out. Its outage is withdrawn.
 - gated: after `give_up_s` a fault of the collector still explains the silences: other countries
   fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
-  coverage gap. Where many countries live on, only our way to some may be broken: it waits
-  `transit_s`, which such faults seldom last, and is then evaluated as if alone.
+  coverage gap. Where many countries live on, only our way to some may be broken: it is suspected
+  for `transit_s`, which such faults seldom last, and then confirmed or withdrawn.
 
 Where one carrier alone is silent and the others live, the collector is blocked, not the network.
 
@@ -112,7 +112,7 @@ class OutageCandidate:
         if self.dark is not None:
             self.dark.state = IncidentState.WITHDRAWN
             self.dark.closed_us = now_us
-        return CandidateOutcome.DROPPED
+        return CandidateOutcome.GATED if self.gated else CandidateOutcome.DROPPED
 
     def evaluate(
         self, presence: PresenceTracker, outages: list[OutageEpisode], now_us: int
@@ -158,6 +158,7 @@ class _Evaluation:
             for s in presence.list_country(candidate.country)
             if s.is_live or (s.is_silent and not s.deferred and s.lost_us >= candidate.from_us)
         ]
+        self._is_transit = False  # our way to some countries may be broken
         self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
         # All vantages with a vote make a suspicion; only established ones confirm.
         self._vantages = select_voting(vantages, now_us, self._limits)
@@ -170,22 +171,20 @@ class _Evaluation:
         limits = self._limits
         since_us = candidate.burst_us - int(limits.spread_s * SECOND_US)
         witnesses = confounders.hear_witnesses(self._presence, candidate.country, since_us)
-        is_transit = witnesses.is_hit and witnesses.lives_on
-        is_settled = self._now_us - candidate.burst_us > limits.transit_s * SECOND_US
-        candidate.gated = witnesses.is_hit and not (is_transit and is_settled)
-        if candidate.gated:
-            if is_transit:
-                return CandidateOutcome.PENDING
+        self._is_transit = witnesses.may_be_transit
+        is_waiting = self._now_us - candidate.burst_us <= limits.transit_s * SECOND_US
+        candidate.gated = is_waiting if self._is_transit else witnesses.is_hit
+        if candidate.gated and not self._is_transit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
+        if candidate.gated:
+            self._is_late = False  # it stays suspected until `transit_s` has passed
+            return self._suspect()
         blocked = confounders.find_blocked_carrier(self._deciding, candidate.burst_us, limits)
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
-        if (
-            not self._is_doubtful
-            and self._is_held_long_enough(limits.hold_s)
-            and self._is_confined()
-        ):
+        is_held = self._is_held_long_enough(limits.hold_s)
+        if is_held and not self._is_doubtful and self._is_confined():
             outcome = self._confirm(witnesses)
             if outcome is not None:
                 return outcome
@@ -226,24 +225,23 @@ class _Evaluation:
     ) -> CandidateOutcome:
         """Tell that one carrier is blocked here, unless it fails elsewhere too."""
         country = self._candidate.country
-        carrier = blocked.carrier
-        if confounders.hear_witnesses(self._presence, country, since_us, carrier).is_hit:
+        if confounders.hear_witnesses(self._presence, country, since_us, blocked.carrier).is_hit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        group = [s for s in self._deciding if s.witness.carrier == carrier]
+        group = [s for s in self._deciding if s.witness.carrier == blocked.carrier]
         cells = self._select_significant(blocked.cells, group)
         if not cells or not self._is_held_long_enough(self._limits.hold_low_s):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
         witnesses = confounders.WitnessStatement(is_known=True)
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
-        outage.carrier = carrier
-        self._publish_blocked(outage)
-        return CandidateOutcome.SETTLED
+        outage.carrier = blocked.carrier
+        return self._publish_blocked(outage)
 
-    def _publish_blocked(self, outage: OutageEpisode) -> None:
+    def _publish_blocked(self, outage: OutageEpisode) -> CandidateOutcome:
         self._publish(outage)
         outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us)
         outage.confirm(self._now_us)
+        return CandidateOutcome.SETTLED
 
     def _find_rerouted(self) -> bool:
         """Tell of a block that agents evaded before their silence could be confirmed."""
@@ -302,6 +300,8 @@ class _Evaluation:
     def _withdraw_if_late(self, outcome: CandidateOutcome) -> CandidateOutcome:
         if not self._is_late:
             return CandidateOutcome.PENDING
+        if self._is_transit:
+            outcome = CandidateOutcome.GATED  # they are back in time: our fault, not a block
         if outcome is CandidateOutcome.DROPPED and self._find_rerouted():
             return CandidateOutcome.SETTLED
         self._candidate.withdraw(self._now_us)

@@ -29,6 +29,7 @@ YOUNG = "young_vantages"
 
 
 _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
+_JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +39,12 @@ class WitnessStatement:
     is_known: bool = False  # they have enough votes for a comparison
     is_hit: bool = False  # the median country fell silent too
     lives_on: bool = False  # … yet many did not at all, so the collector is not down
+    is_joint: bool = False  # whole countries fell with it, too many for coincidence
+
+    @property
+    def may_be_transit(self) -> bool:
+        """Return whether our way to some countries may be broken, while others live on."""
+        return self.lives_on and (self.is_hit or self.is_joint)
 
 
 def hear_witnesses(
@@ -73,7 +80,9 @@ def hear_witnesses(
     living = [count for count in counts if count.share <= limits.witness_share / 2]
     is_many = len(living) >= _LIVING_SHARE * len(counts)
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
-    return WitnessStatement(True, share >= limits.witness_share, lives_on)
+    fallen = sum(share >= limits.suspect_share for share in shares)
+    is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
+    return WitnessStatement(True, share >= limits.witness_share, lives_on, is_joint)
 
 
 def _was_here(vantage: VantagePresence, since_us: int, carrier: str) -> bool:
@@ -94,7 +103,7 @@ def compute_certainty(
     agreement = sum(cell.votes * cell.share for cell in cells) / (votes + 1)
     is_low = votes < limits.few or sum(cell.lines for cell in cells) < limits.votes
     caps = [limits.most, agreement]
-    caps += [limits.low] if is_low or witnesses.is_hit else []
+    caps += [limits.low] if is_low or witnesses.is_hit or witnesses.may_be_transit else []
     caps += [] if witnesses.is_known else [limits.unwitnessed]
     return round(min(caps), 3)
 

@@ -227,20 +227,29 @@ def test_machines_that_go_to_their_batteries_tell_of_the_power_at_once() -> None
 FIVE = ("KZ", "XA", "XB", "XC", "XD")
 
 
+@pytest.mark.parametrize("count", [2, 3])
 @pytest.mark.parametrize(("lasts_s", "is_told"), [(6 * 3_600.0, True), (150.0, False)])
-def test_three_of_five_countries_are_cut_by_a_cable_or_by_our_transit(
-    lasts_s: float, is_told: bool
+def test_countries_of_five_are_cut_by_a_cable_or_by_our_transit(
+    lasts_s: float, is_told: bool, count: int
 ) -> None:
-    """The two that live on prove that we do; our own broken transit is over in minutes."""
+    """Those that live on prove that we do; our own broken transit is over in minutes."""
     for seed in range(2):
         rng = Random(seed)
         vantages = country(each=2) + world(each=2)
         signals = live(vantages, rng, 7, churn=1.0)
-        hit = [w for w in vantages if w.place.country in FIVE[:3]]
+        hit = [w for w in vantages if w.place.country in FIVE[:count]]
         signals += drop(hit, ONSET, rng, ONSET + lasts_s)
-        cuts = [i for i in detect_silence(signals, at(ONSET + 600)).incidents if is_cut(i)]
-        assert {i.scope.country for i in cuts} == (set(FIVE[:3]) if is_told else set())
-        assert all(i.confidence <= 0.6 for i in cuts), "it may still be our way to them"
+        back_us = at(ONSET + lasts_s + 65)  # each tells that its anchors answered
+        reports = [OfflineReport(back_us, w.nym, at(ONSET), back_us, True, True) for w in hit]
+        early = detect_silence(signals, at(ONSET + 60)).incidents
+        assert {i.scope.country for i in early} == set(FIVE[:count]), "suspected all the same"
+        findings = detect_silence([*signals, *reports], at(ONSET + 600))
+        told = {i.scope.country for i in findings.incidents if i.confirmed_us is not None}
+        assert told == (set(FIVE[:count]) if is_told else set())
+        blind = {gap.country for gap in findings.coverage_gaps}
+        assert blind == (set() if is_told else set(FIVE[:count]))
+        cuts = [i for i in findings.incidents if is_cut(i)]
+        assert all(i.confidence <= 0.5 for i in cuts), "it may still be our way to them"
 
 
 def test_crash_that_nobody_declares_confirms_nothing() -> None:
