@@ -231,6 +231,8 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
         "The collector also learns whether this machine runs on its battery and, in the first day",
         "after its start, about how long it is up. Both tell a power cut from a cut line.",
         "Nothing else on this machine is read.",
+        "A test that fails may be run again within a minute, and the collector may ask for some of",
+        "these tests sooner. If the connection to it breaks, its other addresses are tried.",
         "",
     ]
     risk_text = fill(describe_risk(country), 94).replace("\n", "\n  ")

@@ -36,6 +36,7 @@ def extend(*tasks: PlannedTask) -> Plan:
 
 def test_terms_name_tests_risks_and_stopping() -> None:
     text = c.format_terms(PLAN, "collector.example:7443")
+    assert "may be run again within a minute" in text, "who watches the line sees that, too"
     for words in (
         "collector.example:7443", "Telegram (1 addresses): telegram, every 5 min",
         "https://news.example/: web, every 90 s", "at most 300 MB a month",
