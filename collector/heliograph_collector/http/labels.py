@@ -20,6 +20,7 @@ SYMBOLS = {
 }
 # Codes that are no country of ISO 3166-1: "not known", and Kosovo's in the tables of networks.
 _OTHER_CODES = ("ZZ", "XK")
+LOW_CONFIDENCE = 0.5  # up to this the word is "low"; assumed
 _REGION_LANGS = ("en", "ru", "kk", "fa")  # the columns of regions.tab
 LAYERS = {"dns": "DNS", "tcp": "TCP", "tls": "TLS", "http": "HTTP", "quic": "QUIC"}
 
@@ -114,7 +115,11 @@ def describe_method(layer: str, method: str, lang: str = DEFAULT) -> str:
 def describe_confidence(confidence: float, lang: str = DEFAULT) -> str:
     if confidence >= 0.85:
         return translate(lang, "sure.high")
-    return translate(lang, "sure.medium") if confidence > 0.5 else translate(lang, "sure.low")
+    return (
+        translate(lang, "sure.medium")
+        if confidence > LOW_CONFIDENCE
+        else translate(lang, "sure.low")
+    )
 
 
 def describe_functions(functions: Iterable[str], lang: str = DEFAULT) -> str:

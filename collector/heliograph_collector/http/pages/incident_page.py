@@ -83,7 +83,9 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         labels.label_code("incident_state", incident.state, t.lang),
         labels.label_code("kind", incident.kind, t.lang),
     ]
-    if incident.state != "withdrawn":
+    # "confirmed · low confidence" contradicts itself; the incident's page says how sure, and why.
+    is_unclear = incident.state == "confirmed" and incident.confidence <= labels.LOW_CONFIDENCE
+    if incident.state != "withdrawn" and not is_unclear:
         line_facts.append(labels.describe_confidence(incident.confidence, t.lang))
     if incident.parts:
         votes = i18n.localize_band(t.lang, incident.parts[0].votes)

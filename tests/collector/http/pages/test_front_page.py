@@ -9,7 +9,7 @@ from heliograph.observation import Link
 from heliograph_collector.app.roles import describe_method
 from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.http.backend import Feed, LinkCount
-from heliograph_collector.http.i18n import LANGS
+from heliograph_collector.http.i18n import LANGS, translate
 from heliograph_collector.http.pages import world_map
 from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
@@ -176,3 +176,21 @@ async def test_where_nobody_looks_nothing_is_said_not_to_be(serve: Serve, path: 
     page = await read(serve, World().feed(public_key=KEY), path)
     assert "an incident could go unnoticed" in page.text["incidents"]
     assert "No incident is open" not in page.text["incidents"]
+
+
+@pytest.mark.parametrize("lang", LANGS)
+async def test_a_first_day_speaks_to_readers_before_operators(serve: Serve, lang: str) -> None:
+    html = (await read(serve, World().feed(), f"/?lang={lang}")).html
+    heard = html.index(translate(lang, "nothing.reader"))
+    folded = html.index("<details>", heard)
+    assert folded < html.index("heliograph-collector invite") < html.index("</details>", folded)
+
+
+@pytest.mark.parametrize(("state", "is_said"), [(How.CONFIRMED, False), (How.SUSPECTED, True)])
+async def test_no_line_says_confirmed_and_low_confidence(
+    serve: Serve, state: How, is_said: bool
+) -> None:
+    doubt: dict[str, Any] = {"confirmed_us": None} if state is How.SUSPECTED else {}
+    incident = incident_book.silence(state=state, confidence=0.45, **doubt)
+    page = await read(serve, evening().feed(book=incident_book.book(incident)))
+    assert ("low confidence" in page.text["incidents"]) == is_said
