@@ -102,25 +102,26 @@ def run(args: argparse.Namespace) -> int:
 def _run_action(args: argparse.Namespace, config: "Config") -> int:
     """Run one action. Raises FingerprintError, ListsError, OSError."""
     from heliograph.clock import SystemClock
-    from heliograph_collector.app import fingerprint_lists
+    from heliograph_collector.app.fingerprint_lists import open_lists
+    from heliograph_collector.cli import list_actions
 
     clock = SystemClock()
     if args.action == "score":
-        return _score(args, fingerprint_lists.open_lists(config, clock))
+        return _score(args, open_lists(config, clock))
     if args.action == "export":
-        publisher = fingerprint_lists.export_lists(config, clock, args.path)
+        publisher = list_actions.export_lists(config, clock, args.path)
         print(f"Publisher {publisher}: others compare it and give it once as --publisher.")
         return 0
     if args.action == "remove":
-        fingerprint_lists.remove_lists(config, clock, args.name)
+        list_actions.remove_lists(config, clock, args.name)
         print(f"{args.name} is removed.")
         return 0
     summaries = (
-        fingerprint_lists.import_lists(
+        list_actions.import_lists(
             config, clock, args.path, name=args.name, publisher=args.publisher
         )
         if args.action == "import"
-        else fingerprint_lists.summarize_lists(config, clock)
+        else list_actions.summarize_lists(config, clock)
     )
     _print_json(summaries) if args.json else _print_summaries(summaries)
     return 0

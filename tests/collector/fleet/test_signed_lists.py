@@ -11,8 +11,9 @@ import pytest
 
 from heliograph import keys
 from heliograph.observation import Http
-from heliograph_collector.app.fingerprint_lists import import_lists, open_lists
+from heliograph_collector.app.fingerprint_lists import open_lists
 from heliograph_collector.cli import main
+from heliograph_collector.cli.list_actions import import_lists
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet.signed_lists import ListsError, SignedLists
 from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
