@@ -94,6 +94,22 @@ class Service:
         by_group = {group: f.function for f in self.functions for group in f.groups}
         return {e.id: by_group[e.group] for e in self.endpoints if e.group in by_group}
 
+    def list_light_endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints of which a light check draws one by chance.
+
+        Only those of messaging, where the service names them, because that decides whether a
+        messenger works. IPv6 literals are none, because many vantages have no IPv6.
+        """
+        functions = self.map_functions()
+        drawable = tuple(
+            e
+            for e in self.endpoints
+            if e.kind is not EndpointKind.DNS
+            and ":" not in e.host
+            and (not functions or functions.get(e.id) is ServiceFunction.MESSAGING)
+        )
+        return drawable or self.endpoints
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PlannedTask:

@@ -10,7 +10,7 @@ from functools import lru_cache
 from typing import Protocol
 from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
 
-from heliograph.plan import Endpoint, EndpointKind, Service, ServiceFunction
+from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import TRUSTS
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import ByteStream, Net, ProbeMessage, StepResult
@@ -53,23 +53,12 @@ class Page:
 
 
 def select_endpoints(service: Service, net: Net, *, light: bool) -> tuple[Endpoint, ...]:
-    """Return the endpoints to visit: all, or one drawn by chance for a light check.
-
-    Those of messaging come into the draw, where the service names them, because that decides
-    whether a messenger works. IPv6 literals do not, because many vantages have no IPv6.
-    """
+    """Return the endpoints to visit: all, or one drawn by chance for a light check."""
     if not light:
         return service.endpoints
-    functions = service.map_functions()
-    drawable = [
-        e
-        for e in service.endpoints
-        if e.kind is not EndpointKind.DNS
-        and not (is_literal(e.host) and ":" in e.host)
-        and (not functions or functions.get(e.id) is ServiceFunction.MESSAGING)
-    ]
+    drawable = service.list_light_endpoints()
     index = int.from_bytes(net.random(4), "big") % max(1, len(drawable))
-    return tuple(drawable[index : index + 1]) or service.endpoints
+    return drawable[index : index + 1]
 
 
 class VisitConfig(Protocol):

@@ -145,7 +145,7 @@ def _is_port_closed(
         return False
     by_address = sides.vantage_steps.attempts_by_address
     return all(
-        attempt.port not in WEB_PORTS
+        attempt.port not in (0, *WEB_PORTS)  # 0: an import that names no port
         and (
             any(Operation.CONNECT in a.passed_operations for a in by_address[attempt.address])
             or (is_redirected and not any(map(_is_web_port_closed, by_address[attempt.address])))

@@ -1,9 +1,9 @@
 """Workload of a fleet: the runs and measurements of each virtual agent. Pure.
 
 The same plan, services and seed give the same measurements. The default load is that of the default
-plan: about 56 results per agent and hour, with about 48 observations each. The collector may not
-import the agent's experiments. A test compares these steps with those of the real experiments over
-a scripted net.
+plan: about 56 results per agent and hour, with about 48 observations each, and 240 light checks of
+messengers, with one endpoint each. The collector may not import the agent's experiments. A test
+compares these steps with those of the real experiments over a scripted net.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import Endpoint, Plan, PlannedTask, Service
+from heliograph.plan import LIGHT, Endpoint, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -84,7 +84,15 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
     endpoints = service.endpoints if service is not None else ()
     if task.experiment == "whatsapp":
         endpoints = _sample_endpoints(endpoints)
+    if service is not None and is_light(task):
+        sampled = replace(service, endpoints=endpoints)
+        endpoints = (recorder.rng.choice(sampled.list_light_endpoints()),)
     visit_endpoints(endpoints, recorder, policy.max_ipv4, policy.concurrency)
+
+
+def is_light(task: PlannedTask) -> bool:
+    """Return whether it visits one endpoint of its service, drawn by chance."""
+    return task.options.get(LIGHT) == "true"
 
 
 def _sample_endpoints(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
@@ -226,6 +234,7 @@ class Workload:
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
             not_measured=reason,
+            is_light=is_light(task),
             observations=tuple(recorder.observations),
             clock_offset_us=rng.randint(-20_000, 20_000),
         )
@@ -264,7 +273,7 @@ def build_load_plan(
     ]
     planned_tasks = [
         replace(task, interval_s=_round_interval_s(every_s))
-        if task.service in tested_services
+        if task.service in tested_services and not is_light(task)
         else task
         for task in plan.tasks
         if load == "plan"

@@ -11,16 +11,23 @@ from heliograph.plan import PlannedTask
 from heliograph.services import load_shipped_services
 from heliograph_collector.control import Assessor
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import AgentRole, ReceivedMeasurement, Verdict, VerdictState
+from heliograph_collector.model.records import (
+    LIGHT_CHECK,
+    AgentRole,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 from heliograph_lab.simulate import Actor, ServiceTrouble
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.visits import InterferenceMethod
-from heliograph_lab.simulate.workload import Run, Workload, build_load_plan
+from heliograph_lab.simulate.workload import Run, Workload, build_load_plan, is_light
 from support.scenario import taken
 
 CLOCK = SystemClock()
 PLAN = build_load_plan("plan", load_shipped_services(), [], 60.0)
-VOLUNTEERS = [task for task in PLAN.tasks if task.role != "control"]
+VOLUNTEERS = [task for task in PLAN.tasks if task.role == ""]
+LIGHT = [task for task in PLAN.tasks if is_light(task)]
 CONTROL = Actor(1, "ZZ", control=True)
 NEAR, FAR = Actor(2, "DE"), Actor(3, "KZ")
 
@@ -52,12 +59,27 @@ def test_default_task_without_interference_is_reachable(task: PlannedTask) -> No
     assert service_verdict(verdicts["n3"]).state is VerdictState.REACHABLE
 
 
+# Telegram's data centers have addresses without names, which no resolver can deny.
+@pytest.mark.parametrize(
+    "task", [t for t in LIGHT if t.service != "telegram"], ids=lambda t: t.service
+)
+def test_light_check_is_judged_beside_the_whole_test_of_a_control(task: PlannedTask) -> None:
+    whole = next(t for t in VOLUNTEERS if t.service == task.service)
+    planted = {("KZ", task.service): InterferenceMethod.NXDOMAIN}
+    workload = Workload(plan=PLAN, loss_share=0.0, interference=planted)
+    pairs = ((CONTROL, whole), (NEAR, task), (FAR, task))
+    block = [receive(workload, actor, tested) for actor, tested in pairs]
+    _, near, far = Assessor(judge, load_shipped_services().services).assess(block)
+    assert [v.state for v in near[1] if v.endpoint == LIGHT_CHECK] == [VerdictState.REACHABLE]
+    assert [v.state for v in far[1] if v.endpoint == LIGHT_CHECK] == [VerdictState.BLOCKED]
+
+
 @pytest.mark.parametrize("interference", InterferenceMethod)
 @pytest.mark.parametrize("service", ["whatsapp", "signal", "discord"])
 def test_interference_in_one_country_is_blocked_there_alone(
     service: str, interference: InterferenceMethod
 ) -> None:
-    (task,) = (task for task in PLAN.tasks if task.service == service)
+    (task,) = (task for task in VOLUNTEERS if task.service == service)
     planted = {("KZ", service): interference}
     verdicts = judge_task(Workload(plan=PLAN, loss_share=0.0, interference=planted), task)
     assert service_verdict(verdicts["n2"]).state is VerdictState.REACHABLE
@@ -65,7 +87,7 @@ def test_interference_in_one_country_is_blocked_there_alone(
 
 
 def test_trouble_of_an_actor_is_a_blocked_service() -> None:
-    (task,) = (task for task in PLAN.tasks if task.service == "signal")
+    (task,) = (task for task in VOLUNTEERS if task.service == "signal")
     troubled = replace(FAR, troubles=[ServiceTrouble(0.0, 10.0, "signal")])
     workload = Workload(plan=PLAN, loss_share=0.0)
     block = [receive(workload, actor, task) for actor in (CONTROL, troubled)]

@@ -6,6 +6,7 @@ Sizes are compared in test_workload_size.py, with the real net before real serve
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -23,6 +24,7 @@ from heliograph_lab.simulate.workload import (
     VISIT_POLICIES,
     Workload,
     build_load_plan,
+    is_light,
     simulate_task,
 )
 from support.experiment_run import observed
@@ -35,11 +37,15 @@ Shape = tuple[Operation, str, Failure | None, Operation | None]
 
 
 def named(task: PlannedTask) -> str:
-    return task.service or task.target
+    return f"{task.service or task.target} {'light' * is_light(task)}".strip()
 
 
 def service_of(task: PlannedTask) -> Service | None:
-    return SERVICES.get(task.service)
+    """Of a light check with one endpoint, which both draw then."""
+    service = SERVICES.get(task.service)
+    if service is None or not is_light(task):
+        return service
+    return replace(service, endpoints=service.list_light_endpoints()[:1])
 
 
 def shapes(steps: Sequence[Observation]) -> Counter[Shape]:
@@ -97,7 +103,7 @@ def pages_of(task: PlannedTask) -> dict[str, Failure | Page]:
 async def test_planned_task_takes_the_real_experiments_steps(task: PlannedTask, ipv6: bool) -> None:
     conditions = NetworkConditions(ipv6=ipv6)
     target = Target(value=task.target or task.service, service=service_of(task))
-    real = await observed(task.experiment, target, world_of(task, conditions))
+    real = await observed(task.experiment, target, world_of(task, conditions), task.options)
     assert shapes(generated(task, conditions)) == shapes(real)
 
 
@@ -107,15 +113,20 @@ def test_habit_of_each_planned_experiment_names_its_version() -> None:
 
 
 def test_default_load_is_56_results_of_48_observations_an_hour() -> None:
-    """By the plan's intervals; one control's own hour has the countries' sites besides."""
+    """By the plan's intervals, light checks besides; a control's own hour has the countries' sites,
+    and messengers whole and more often in place of light checks."""
     workload = Workload(plan=PLAN)
     results = [hour(workload, Actor(number, "KZ")) for number in range(12)]
-    counts = [len(result.observations) for each in results for result in each]
-    assert len(counts) / len(results) == pytest.approx(56, rel=0.05)
-    assert sum(counts) / len(counts) == pytest.approx(48, rel=0.1)
+    whole = [len(r.observations) for each in results for r in each if not r.is_light]
+    light = [len(r.observations) for each in results for r in each if r.is_light]
+    assert len(whole) / len(results) == pytest.approx(56, rel=0.05)
+    assert sum(whole) / len(whole) == pytest.approx(48, rel=0.1)
+    assert len(light) / len(results) == pytest.approx(240, rel=0.05)
+    assert sum(light) / len(light) == pytest.approx(4, abs=1)
     control = hour(workload, Actor(99, "ZZ", control=True))
-    sites = sum(task.role == "control" for task in PLAN.tasks)
-    assert len(control) == pytest.approx(56 + sites, abs=6)
+    expected = sum(3_600 / t.interval_s for t in PLAN.tasks if t.role in ("", "control"))
+    assert len(control) == pytest.approx(expected, abs=8)
+    assert not any(result.is_light for result in control)
     assert {"outside_in"} == {r.experiment for r in control} - {
         r.experiment for each in results for r in each
     }
