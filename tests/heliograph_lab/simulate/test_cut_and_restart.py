@@ -1,7 +1,8 @@
 """A country goes dark in front of a real collector, or the collector itself dies: what is told.
 
 Before the cut the agents measure the default plan's mix. HELIOGRAPH_FLEET=10000 plays it with as
-many as were promised, connected alone: one collector judges the results of some 3,000.
+many as were promised, connected alone. With light checks of messengers 75 agents at five times the
+speed send 31 results a second; a collector on two cores judges some 50.
 """
 
 import json
@@ -14,7 +15,7 @@ import pytest
 
 from support.programs import CLEAN, collector
 
-AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "200"))
+AGENTS = int(os.environ.get("HELIOGRAPH_FLEET", "75"))
 SPEED = 1 if AGENTS > 1_000 else 5
 LOAD = "none" if AGENTS > 1_000 else "plan"
 CONTROLS = 0 if AGENTS > 1_000 else 2
