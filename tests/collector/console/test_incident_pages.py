@@ -206,7 +206,7 @@ async def test_what_it_rests_on_is_shown_and_filters_narrow(scene: Scene) -> Non
     assert "tls.reset" in page
     _, page = await browser.get(f"{CASES}/{MOBILE}")
     assert "AS29355 mobile" in page
-    assert "6 silent at once, 12 here now" in page
+    assert "6 silent at once, 7 here now" in page
     assert "0 silent at once, 28 here now" in page
     _, page = await browser.get(f"{CASES}?show=over&country=DE")
     assert page.count('class="case ') == 1

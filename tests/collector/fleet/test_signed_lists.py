@@ -4,6 +4,7 @@ import base64
 import json
 import sqlite3
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -215,7 +216,7 @@ def test_what_is_changed_in_the_file_is_left_out(
     two.take(two.publish("taken"), "--publisher", two.publisher)
     two.publish("own", "operator")
     assert two.lines() == {"taken", "own"}
-    with sqlite3.connect(two.folder / "operator" / "fleet.db") as db:
+    with closing(sqlite3.connect(two.folder / "operator" / "fleet.db")) as db, db:
         swap = "CAST(replace(signed, 'signatures\":[\"', 'signatures\":[\"AAAA') AS BLOB)"
         db.execute(f"UPDATE fingerprint_bundles SET signed = {swap}")
     assert two.lines() == set()
