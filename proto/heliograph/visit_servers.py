@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.address import parse_literal
-from heliograph.experiments import entry_of
 from heliograph.plan import PlannedTask
 
 PAGES = "web"  # the experiment that follows redirects
@@ -42,6 +41,8 @@ def list_servers(
     Args:
         options: Those of the plan's line; the experiment's defaults fill in the others.
     """
+    from heliograph.experiments import entry_of  # loaded here: an idle agent needs no registry
+
     entry = entry_of(experiment)
     if entry is None or not entry.visitable:
         return ()

@@ -14,7 +14,6 @@ from typing import Protocol
 
 from heliograph.address import is_special_purpose, parse_literal
 from heliograph.clock import Clock
-from heliograph.experiments import is_visitable
 from heliograph.plan import EndpointKind, Plan, Service
 from heliograph.token_bucket import TokenBucket
 from heliograph.units import HOUR_S
@@ -169,6 +168,8 @@ def make_visit_tasks(
         signed_services: The services as signed; one that a file of this machine replaced is left.
         checks: Which addresses may be contacted.
     """
+    from heliograph.experiments import is_visitable  # loaded here, as few agents are controls
+
     page_hosts = list_page_hosts(plan.tasks)
     addresses_by_key: dict[tuple[str, str, str], dict[str, tuple[str, ...]]] = {}
     for visit in visits:
