@@ -47,7 +47,8 @@ def parse_errors() -> tuple[type[Exception], ...]:
     """Return the errors that cryptography raises for a bad certificate.
 
     A certificate is bad when it, or a part of it, cannot be read or verified. TypeError: a
-    signature by a type of key that cannot sign certificates.
+    signature by a type of key that cannot sign certificates. KeyError: a name whose type of string
+    is unknown.
     """
     from cryptography import x509
     from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
@@ -55,6 +56,7 @@ def parse_errors() -> tuple[type[Exception], ...]:
     return (
         ValueError,
         TypeError,
+        KeyError,
         InvalidSignature,
         UnsupportedAlgorithm,
         x509.InvalidVersion,
