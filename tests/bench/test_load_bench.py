@@ -1,8 +1,9 @@
 """The default plan's own load before a real collector: what it takes in, judges and shows, at what
 cost, and how late it says what was planted; beside each figure the limit in the same run.
 
-The load is that of `simulate`: 56 results per agent and hour, some 48 observations and 13 verdict
-rows each, one result an envelope, controls and failures included. Few agents make it with their
+The load is that of `simulate`: the default plan's whole tests (56 per agent and hour, some 48
+observations and 13 verdict rows each) and light checks (240, of one endpoint), one result an
+envelope, controls and failures included. Few agents make it with their
 intervals divided; HELIOGRAPH_BENCH_AGENTS=3000 takes so many, and minutes for each stretch, and
 waits for the public row as well. Envelopes are sealed beforehand, by a process of their own.
 Printed are figures; asserted are ratios, and that nothing is lost.
@@ -46,6 +47,12 @@ CLOCK = SystemClock()
 MOST_TAKING_IN = 4.0  # open, count and journal, beside the whole bare server
 MOST_WHOLE = 60.0  # the whole collector, beside the same
 MOST_INSERT = 20.0  # columns and insert in small blocks, beside one bulk load
+RESULTS_PER_HOUR = sum(
+    3_600 / task.interval_s
+    for task in build_load_plan("plan", load_shipped_services(), [], 60.0)
+    .for_role("volunteer")
+    .tasks
+)  # of one agent
 STAGES = ("open", "count", "journal", "decode", "judge", "columns and insert", "cells")
 
 
@@ -193,8 +200,9 @@ def report(measured: Measured) -> str:
 def _heading(measured: Measured) -> str:
     flood, stages = measured.flood, measured.stages
     return (
-        f"The default plan's load, 56 results per agent and hour: {AGENTS} agents, one result an "
-        f"envelope of {flood.sent.bytes / flood.results / 1_024:.1f} KiB, "
+        f"The default plan's load, {RESULTS_PER_HOUR:.0f} results per agent and hour: "
+        f"{AGENTS} agents, one result an envelope of "
+        f"{flood.sent.bytes / flood.results / 1_024:.1f} KiB, "
         f"{flood.sent.observations / flood.results:.1f} observations and "
         f"{stages['verdicts'] / stages['results']:.1f} verdict rows each. "
         f"{os.cpu_count()} cores, load {os.getloadavg()[0]:.1f}."
@@ -204,7 +212,7 @@ def _heading(measured: Measured) -> str:
 def _rates(measured: Measured) -> list[tuple[str, ...]]:
     flood, bare, results = measured.flood, measured.bare, measured.flood.results
     bulk_s = measured.bulk["wall_s"]["bulk"]
-    equivalent = measured.capacity * 3_600 / 56
+    equivalent = measured.capacity * 3_600 / RESULTS_PER_HOUR
     return [
         ("as fast as it goes", "collector", "limit", "what the limit is"),
         ("acknowledged, results/s", f"{results / flood.sent.took_s:.0f}",

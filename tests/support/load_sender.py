@@ -27,7 +27,7 @@ from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import InterferenceMethod
-from heliograph_lab.simulate.workload import Run, Schedule, Workload
+from heliograph_lab.simulate.workload import Run, Schedule, Workload, is_light
 
 CLOCK = SystemClock()
 IN_FLIGHT = 16  # of one agent, as the real one keeps
@@ -69,7 +69,7 @@ class Send:
 @dataclass(kw_only=True)
 class Report:
     results: int = 0
-    volunteers: int = 0  # whose results they are, but for the controls'
+    volunteers: int = 0  # whole tests of theirs, which cells count: no light checks, no controls'
     cpu_s: float = 0.0
     took_s: float = 0.0
     bytes: int = 0
@@ -154,14 +154,14 @@ class Fleet:
         )
         self._sealed.clear()
         for agent, run in self._runs(order):
-            service = self._workload.select_tasks(agent.actor)[run.task_index].service
+            task = self._workload.select_tasks(agent.actor)[run.task_index]
             meets = (
-                service == order.service
+                task.service == order.service
                 and agent.actor.country == order.country
                 and run.at_s >= order.planted_s
             )
             workload = planted if meets else self._workload
-            report.volunteers += not agent.actor.control
+            report.volunteers += not (agent.actor.control or is_light(task))
             self._sealed.append(self._seal(agent, run, workload, report, meets))
         report.results, report.cpu_s = len(self._sealed), _cpu_s() - began
         self._report = report

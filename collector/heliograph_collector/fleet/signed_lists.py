@@ -168,7 +168,7 @@ def export_bundle(fleet: Fleet, signer: keys.SigningKey, now_s: int) -> bytes:
     if row is None or _decode(row[1]).charters != charters:  # others go by the newest charter
         issue_bundle(fleet, signer, own_lists, now_s)
         row = _read_row(fleet, OWN)
-    assert row is not None  # noqa: S101 it was just written
+    assert row is not None  # noqa: S101 - it was just written
     return row[1]
 
 

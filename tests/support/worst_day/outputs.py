@@ -3,7 +3,6 @@
 Only what a reader sees is read: fields that the API documents, words and marks of pages.
 """
 
-import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -67,15 +66,6 @@ def read_timeline(document: Mapping[str, Any]) -> Iterator[Statement]:
 
 def _is_over(start: str, document: Mapping[str, Any]) -> bool:
     return bool(start < str(document["until"]))
-
-
-def read_top(document: Mapping[str, Any]) -> Iterator[Statement]:
-    """A country's services: reachable where no network says otherwise."""
-    for row in document["countries"]:
-        for service, counts in row["services"].items():
-            states = {state for state, n in counts.items() if n}
-            claim = states.pop() if len(states) == 1 else "partial" if states else "nothing"
-            yield Statement("top", Place(row["country"]), service, claim, json.dumps(counts))
 
 
 def read_incidents(output: str, document: Mapping[str, Any]) -> Iterator[Statement]:

@@ -14,7 +14,6 @@ from heliograph_lab.evaluate.world.people import (
     CountryPlan,
     Silence,
     SilenceCause,
-    Trouble,
     WorldVantage,
     draw_country_plan,
     draw_habits_of,
@@ -63,8 +62,5 @@ def _build_vantage(rng: Random, plan: CountryPlan, played: SimulatedVantage) -> 
         ref = replace(ref, prefix=f"{plan.code}-nat-{ref.place.asn}-{pool}")
     settled = draw_habits_of(rng, plan, ref)
     settled.silences = [Silence(s.since_s, s.until_s, CAUSES[s.how]) for s in played.silences]
-    settled.troubles = [
-        Trouble(i.since_s, i.until_s, i.service, i.value, i.layer, i.method, i.share)
-        for i in played.interferences
-    ]
+    settled.troubles = list(played.interferences)
     return settled

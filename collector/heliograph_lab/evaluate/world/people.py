@@ -6,7 +6,8 @@ from random import Random
 from typing import Literal
 
 from heliograph.units import DAY_US
-from heliograph_collector.model.signals import VantageLocation, VantageRef, VoteValue
+from heliograph_collector.model.signals import VantageLocation, VantageRef
+from heliograph_lab.evaluate.population import Interference
 from heliograph_lab.evaluate.world.events import PowerState
 from heliograph_lab.evaluate.world.figures import draw
 
@@ -33,19 +34,6 @@ class Silence:
     cause: SilenceCause
 
 
-@dataclass(frozen=True, slots=True)
-class Trouble:
-    """A time in which a share of a vantage's tests of a service fail so."""
-
-    since_s: float
-    until_s: float
-    service: str
-    value: VoteValue
-    layer: str
-    method: str
-    share: float = 1.0
-
-
 @dataclass(slots=True)
 class WorldVantage:
     """One vantage, its own habits and the events that affect it."""
@@ -58,7 +46,7 @@ class WorldVantage:
     knows_uptime: bool = False
     has_other_way: bool = False  # reports a broken session by another entrance
     silences: list[Silence] = field(default_factory=list)
-    troubles: list[Trouble] = field(default_factory=list)
+    troubles: list[Interference] = field(default_factory=list)
 
     @property
     def location(self) -> VantageLocation:

@@ -9,12 +9,12 @@ from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.model.scope import Scope, scope_label
 from heliograph_collector.model.signals import Fault, VoteValue
 from heliograph_collector.sources.replay import Truth, TruthKind
+from heliograph_lab.evaluate.population import Interference
 from heliograph_lab.evaluate.world.habits import add_habits
 from heliograph_lab.evaluate.world.people import (
     COUNTRIES,
     Silence,
     SilenceCause,
-    Trouble,
     WorldVantage,
     draw_country_plan,
     draw_vantages,
@@ -122,7 +122,7 @@ class World:
     ) -> None:
         for v, since_s, until_s in zip(spans.members, spans.since_s, spans.until_s, strict=True):
             v.troubles.append(
-                Trouble(since_s, until_s, details.service, value, details.layer, method, share)
+                Interference(since_s, until_s, details.service, value, details.layer, method, share)
             )
         self.record(details, spans)
 
