@@ -69,7 +69,9 @@ class Send:
 @dataclass(kw_only=True)
 class Report:
     results: int = 0
-    volunteers: int = 0  # whole tests of theirs, which cells count: no light checks, no controls'
+    # Whole tests of services by volunteers, which public cells count: no light checks, and no pages,
+    # which the collector's own plan does not name.
+    volunteers: int = 0
     cpu_s: float = 0.0
     took_s: float = 0.0
     bytes: int = 0
@@ -161,7 +163,8 @@ class Fleet:
                 and run.at_s >= order.planted_s
             )
             workload = planted if meets else self._workload
-            report.volunteers += not (agent.actor.control or is_light(task))
+            is_public = bool(task.service) and not is_light(task)
+            report.volunteers += is_public and not agent.actor.control
             self._sealed.append(self._seal(agent, run, workload, report, meets))
         report.results, report.cpu_s = len(self._sealed), _cpu_s() - began
         self._report = report
