@@ -42,7 +42,7 @@ def said(folder: Path) -> str:
 
 
 def status(port: int) -> dict[str, object]:
-    connection = HTTPConnection(HOST, port, timeout=10)
+    connection = HTTPConnection(HOST, port, timeout=60)
     try:
         connection.request("GET", "/api/v1/status")
         return dict(json.loads(connection.getresponse().read()))

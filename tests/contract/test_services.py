@@ -135,6 +135,6 @@ def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
 def test_yaml_is_loaded_only_when_a_list_is_read() -> None:
     probe = "import sys, heliograph.services; print('yaml' in sys.modules)"
     done = subprocess.run(
-        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=30
+        [sys.executable, "-c", probe], capture_output=True, text=True, check=True, timeout=60
     )
     assert done.stdout == "False\n"

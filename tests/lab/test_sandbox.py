@@ -152,7 +152,7 @@ def test_agent_measures_in_sandbox_as_container_starts_it(sandbox: Sandbox, tmp_
         assert int(status["VmHWM"].split()[0]) < 128 * 1024
         assert int(status["Threads"]) < 64
         os.kill(pid, signal.SIGTERM)
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=60) == 0
     assert "Traceback" not in log.read_text(), log.read_text()
 
 

@@ -52,7 +52,7 @@ def test_kill_9_of_the_maker_ends_its_world(tmp_path: Path) -> None:
     assert maker.stdout.readline() == b"ready\n"
     assert eventually(_sleepers, "the program inside", 10)
     maker.send_signal(signal.SIGKILL)
-    maker.wait(timeout=10)
+    maker.wait(timeout=60)
     maker.stdin.close()
     maker.stdout.close()
     eventually(lambda: not _sleepers(), "the end of everything inside", 10)
@@ -66,7 +66,7 @@ def _sleepers() -> list[str]:
 def test_processes_of_a_world_end_with_it(tmp_path: Path) -> None:
     with world() as made, started(made.command("", ["sleep", "600"]), tmp_path / "log") as inside:
         assert inside.poll() is None
-    assert inside.wait(timeout=10) != 0
+    assert inside.wait(timeout=60) != 0
 
 
 def test_every_agent_has_a_prefix_of_its_own() -> None:

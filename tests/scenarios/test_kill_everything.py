@@ -66,7 +66,7 @@ def test_nothing_committed_is_lost_and_nothing_is_counted_twice(world: World) ->
         eventually(world.up, "the collector after its last start")
         eventually(lambda: world.given() > 0, "a first measurement")
         measuring.terminate()
-        measuring.wait(timeout=30)
+        measuring.wait(timeout=60)
         once = [*world.measure(), "--once"]
         with started(once, world.home / "agent.log") as last:
             last.wait(timeout=120)

@@ -94,7 +94,7 @@ def run_both(world: World) -> None:
         assert find_agent(world)["cloned"]
         for process in (one, two):
             process.terminate()
-            process.wait(timeout=30)
+            process.wait(timeout=60)
     for machine, log in zip(MACHINES, logs, strict=True):
         assert "another machine uses this agent's key" in log.read_text()
         with started([*world.measure(machine), "--once"], log) as last:
@@ -113,7 +113,7 @@ def give_new_key(world: World) -> None:
         eventually(lambda: acknowledged(world, "copy") > before + ENOUGH, "the copy works on")
         assert not says_so(world, "copy"), "also where old results are handed in"
         process.terminate()
-        process.wait(timeout=30)
+        process.wait(timeout=60)
     eventually(partial(has_drained, world, "copy"), "the copy drained", 120)
 
 

@@ -110,7 +110,7 @@ async def test_an_agent_up_to_0_1_0_which_names_no_collector_still_delivers(
 
     caller = OlderCaller(honest.keyring, SIGNER)
     async with channel(honest) as stub:
-        await stub.Enrol(caller.enrol_request(honest.invite()), timeout=10)
+        await stub.Enrol(caller.enrol_request(honest.invite()), timeout=60)
         call = await greeted(stub, caller)
         await call.write(intake_pb2.AgentMessage(envelope=caller.envelope(1)))
         (receipt,) = await receipts(call, 1)

@@ -58,7 +58,7 @@ def secured(line: socket.socket) -> ssl.SSLSocket:
 
 
 def opened(port: int) -> ssl.SSLSocket:
-    line = secured(socket.create_connection((HOST, port), timeout=20))
+    line = secured(socket.create_connection((HOST, port), timeout=60))
     line.sendall(PREFACE + frame(SETTINGS, 0, 0))
     return line
 
@@ -147,7 +147,7 @@ def slow(port: int) -> dict[str, object]:
     lines, refused = [], 0
     for number in range(SLOW):
         try:
-            line = socket.create_connection((HOST, port), timeout=20)
+            line = socket.create_connection((HOST, port), timeout=60)
             if number % 2:
                 line.sendall(b"\x16\x03\x01\x02\x00\x01")  # a ClientHello begins
             lines.append(line)

@@ -250,7 +250,7 @@ async def enrolled(server: Reachable, signer: keys.SigningKey | None = None) -> 
     """A new volunteer, let in over the wire; with a key of its own, or `signer`."""
     caller = Caller(server.keyring, signer) if signer else Caller(server.keyring)
     async with channel(server) as stub:
-        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10)
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=60)
     return caller
 
 
@@ -295,7 +295,7 @@ class OpenSession:
 
     async def find_end(self, read: Callable[[], Awaitable[object]] | None = None) -> str:
         """Return the reason with which the collector ends the session within ten seconds."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             return (await refusal(read() if read else self.call.read())).details() or ""
 
 

@@ -102,7 +102,7 @@ async def relay_listener(folder: Path) -> AsyncIterator[int]:
     server = Relay(state, OneCollector(known), context, (HOST, 0), 10**9)
     async with asyncio.TaskGroup() as group:
         task = group.create_task(server.run())
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await server.ready_event.wait()
         yield server.port
         task.cancel()

@@ -40,7 +40,7 @@ def collector(*arguments: str | Path) -> list[str]:
 def age_agents(data: Path, days: float = 30.0) -> None:
     """Date every enrollment back, so that the agents' votes count and confirm."""
     created_s = int(time.time() - days * 86_400)
-    with contextlib.closing(sqlite3.connect(data / "fleet.db", timeout=10)) as db, db:
+    with contextlib.closing(sqlite3.connect(data / "fleet.db", timeout=60)) as db, db:
         db.execute("UPDATE agents SET created_s = min(created_s, ?)", (created_s,))
 
 
@@ -77,7 +77,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     """kill -9 of the process and its children; reaped."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(process.pid, signal.SIGKILL)
-    process.wait(timeout=10)
+    process.wait(timeout=60)
 
 
 def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 60) -> _T:

@@ -118,4 +118,4 @@ def running(space: Namespace, script: str) -> Iterator[None]:
         assert process.stdout.readline() == b"ready\n"
         yield
     finally:
-        process.communicate(timeout=20)
+        process.communicate(timeout=60)

@@ -39,7 +39,7 @@ class Served:
         assert door in self.places, self.log.read_text()[-4_000:]
 
     def get(self, path: str, *, operator: bool = False) -> tuple[int, str]:
-        connection = http.client.HTTPConnection(str(self.places["http"]), timeout=30)
+        connection = http.client.HTTPConnection(str(self.places["http"]), timeout=60)
         try:
             headers = {}
             if operator:

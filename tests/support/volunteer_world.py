@@ -70,7 +70,7 @@ class World:
         request = urllib.request.Request(
             f"http://127.0.0.1:{self.http}{path}", headers={"Authorization": f"Basic {token}"}
         )
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             body: bytes = answer.read()
             return body
 

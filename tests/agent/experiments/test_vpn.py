@@ -48,7 +48,7 @@ def openvpn(
     ]  # fmt: skip
     if secret:
         key = directory / "secret"
-        subprocess.run([OPENVPN, "--genkey", "secret", str(key)], check=True, timeout=30)
+        subprocess.run([OPENVPN, "--genkey", "secret", str(key)], check=True, timeout=60)
         command += ["--tls-auth", str(key), "0"]
     log = directory / "log"
     with started(command, log):

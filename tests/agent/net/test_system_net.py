@@ -25,7 +25,7 @@ from support.values import present
 async def cancelled(work: Awaitable[object], heard: Callable[[], bool]) -> None:
     """Cancel `work` once the peer has been reached."""
     task = asyncio.ensure_future(work)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while not heard():  # noqa: ASYNC110 - the peer is a thread
             await asyncio.sleep(0.005)
     task.cancel()

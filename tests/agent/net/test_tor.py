@@ -97,7 +97,7 @@ async def test_cancelled_it_is_killed_with_all_it_started(
     )
     net, trace = opening()
     task = asyncio.ensure_future(net.tor())
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not (told.exists() and told.read_text().endswith(".")):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
     task.cancel()

@@ -127,7 +127,7 @@ def sealed_hello(name: str, seed: int = 1) -> ClientHello:
 
 def answered(port: int, speech: ClientHello) -> ProbeReply | None:
     """What a server on loopback says; None when it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(speech.make_request())
         received = b""
         while (reply := speech.parse_reply(received)) is None:

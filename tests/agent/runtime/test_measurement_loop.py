@@ -63,7 +63,7 @@ class LoopBench:
 
     async def wait_stored(self) -> None:
         self.host.stored_event.clear()
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             await self.host.stored_event.wait()
 
     async def results(self) -> list[observation_pb2.Measurement]:
@@ -282,7 +282,7 @@ async def test_second_look_runs_and_names_its_trigger(bench: LoopBench) -> None:
     task = make_tasks(PLAN)[0]
     bench.clock.advance_us(20_000_000)
     bench.loop.bring_forward(task, 0, Trigger.SECOND_LOOK)
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         running = asyncio.ensure_future(bench.loop.run())
         await bench.wait_stored()
         running.cancel()

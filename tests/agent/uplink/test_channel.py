@@ -28,7 +28,7 @@ async def hello_of(host: str, pem: str) -> bytes:
         channel = open_channel(f"{host}:{port}", pem)
         try:
             channel.get_state(try_to_connect=True)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(60):
                 return await heard.get()
         finally:
             await channel.close()

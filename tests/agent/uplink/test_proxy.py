@@ -82,7 +82,7 @@ async def test_tunnel_by_name_and_address(scheme: str, host: str) -> None:
 async def failure(proxy: Proxy) -> Failure | type[Exception]:
     wire = await open_tcp(proxy.address, proxy.port, StepTrace(SystemClock()))
     try:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             await open_tunnel(proxy, wire, NAME, 443)
     except StepError as error:
         return error.failure

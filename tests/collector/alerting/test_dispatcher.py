@@ -258,7 +258,7 @@ async def test_a_receiver_that_hangs_keeps_nobody_waiting(tmp_path: Path) -> Non
         ]
         outbox = Outbox(tmp_path)
         dispatcher = build_dispatcher(outbox, receivers, ways, SystemClock())
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             running = group.create_task(dispatcher.run())
             (one,) = storm(1)
             await dispatcher.queue_alerts([one], one["entry"], one["hash"])

@@ -40,7 +40,7 @@ def build(config: Config, clock: HandClock | None = None) -> Corroboration:
 
 async def test_by_default_nobody_is_asked(tmp_path: Path) -> None:
     corroboration = build(Config(data=tmp_path))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await corroboration.run(shown(a=20))
     assert corroboration.list_annotations("a") == []
     assert not (tmp_path / FILE).exists()

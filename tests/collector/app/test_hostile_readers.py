@@ -54,7 +54,7 @@ async def hold(stack: AsyncExitStack, port: int, said: bytes = b"") -> Socket:
 async def gone(socket: Socket) -> bool:
     """Whether the other side let go of it."""
     with suppress(ConnectionError):
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while await socket[0].read(65_536):
                 pass
     return True
@@ -108,7 +108,7 @@ async def test_no_turn_of_the_loop_parses_more_than_a_piece(
     async with AsyncExitStack() as stack:
         _, port = await stack.enter_async_context(served(evening().feed()))
         await hold(stack, port, sent)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while pieces.total() < len(sent):
                 turn += 1
                 await asyncio.sleep(0)

@@ -75,7 +75,7 @@ async def _dead_then_well(newsroom: Receiving) -> None:
 
     await until(lambda: tried(1))
     newsroom.status = 200
-    await until(lambda: tried(2), deadline_s=30)
+    await until(lambda: tried(2), deadline_s=60)
     ids = {headers["webhook-id"] for _, _, headers, _ in newsroom.came}
     assert len(ids) == 1
     told = json.loads(newsroom.came[-1][3])

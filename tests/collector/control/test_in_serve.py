@@ -17,7 +17,7 @@ def test_serve_answers_requests_for_an_echo(tmp_path: Path) -> None:
     served = serve_process.start(tmp_path / "data", config=config)
     try:
         served.wait_for("echo")
-        connection = http.client.HTTPConnection(str(served.places["echo"]), timeout=30)
+        connection = http.client.HTTPConnection(str(served.places["echo"]), timeout=60)
         connection.request("GET", "/", headers={"X-oDD": "1"})
         told = json.loads(connection.getresponse().read())
         connection.close()

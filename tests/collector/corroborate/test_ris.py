@@ -43,7 +43,7 @@ class Run:
         self.clock: HandClock = pauses.clock
 
     async def heard(self, kind: str) -> Any:
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while (told := await self.outside.heard.get())["type"] != kind:
                 pass
         return told["data"]

@@ -131,7 +131,7 @@ async def test_offline_control_writes_a_fault(tmp_path: Path) -> None:
         control = Caller(server.keyring)
         token = server.invite(role="control")
         async with channel(server) as stub:
-            await stub.Enrol(control.enrol_request(token), timeout=30)
+            await stub.Enrol(control.enrol_request(token), timeout=60)
         async with session(server, await enrolled(server), "offline"):
             async with session(server, control, "offline") as call:
                 (begun,) = await server.wait_rows(RowKind.FAULT)

@@ -146,7 +146,7 @@ async def test_forged_envelopes_are_rejected_at_no_cost(target: Target) -> None:
 
         async def said(envelope: envelope_pb2.Envelope) -> tuple[str, str]:
             request = intake_pb2.SubmitRequest(envelope=envelope)
-            receipt = (await stub.Submit(request, timeout=30)).receipt
+            receipt = (await stub.Submit(request, timeout=60)).receipt
             return intake_pb2.Status.Name(receipt.status).removeprefix("STATUS_"), receipt.reason
 
         first = caller.envelope(1)

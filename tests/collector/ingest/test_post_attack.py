@@ -212,7 +212,7 @@ async def port(pem: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[int]
 async def post(port: int, envelope: bytes) -> bytes:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         reader, writer = await asyncio.open_connection(HOST, port, ssl=context)
         writer.write(head(len(envelope)) + envelope)
         try:

@@ -55,7 +55,7 @@ async def test_submit_and_post_share_one_deduplication(tmp_path: Path) -> None:
     async with agent_at(tmp_path) as (server, caller), channel(server) as stub:
         sealed = caller.seal(caller.batch(4))
         request = pb.SubmitRequest(envelope=envelope_pb2.Envelope.FromString(sealed))
-        answer = await stub.Submit(request, timeout=10)
+        answer = await stub.Submit(request, timeout=60)
         assert answer.receipt == pb.Receipt(sequence=4, status=pb.STATUS_STORED)
         assert (await posted(server, sealed)).status == pb.STATUS_DUPLICATE
         (row,) = await server.rows(RowKind.ENVELOPE)
@@ -137,7 +137,7 @@ async def test_receiver_rejects_damaged_and_forged_envelopes(tmp_path: Path) -> 
 async def test_oversized_message_ends_the_call_and_nothing_else(tmp_path: Path) -> None:
     async with agent_at(tmp_path) as (server, _), channel(server) as stub:
         huge = envelope_pb2.Envelope(version=1, sealed=bytes(262_144))
-        error = await refusal(stub.Submit(pb.SubmitRequest(envelope=huge), timeout=10))
+        error = await refusal(stub.Submit(pb.SubmitRequest(envelope=huge), timeout=60))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         await enrolled(server)
 
@@ -278,7 +278,7 @@ async def test_no_address_is_kept(tmp_path: Path) -> None:
         channel(server, port=port) as stub,
     ):
         caller = Caller(server.keyring)
-        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10)
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=60)
         call = await greeted(stub, caller)
         await call.write(pb.AgentMessage(envelope=caller.envelope(1)))
         await receipts(call, 1)
@@ -304,13 +304,13 @@ async def test_proxy_is_believed_only_where_it_is_trusted(tmp_path: Path, trusti
         channel(server) as stub,
     ):
         caller = Caller(server.keyring)
-        await stub.Enrol(caller.enrol_request(server.invite()), timeout=10, metadata=said)
+        await stub.Enrol(caller.enrol_request(server.invite()), timeout=60, metadata=said)
         call = stub.Session(metadata=said)
         await call.write(caller.hello((await hear(call)).challenge.nonce))
         await call.write(pb.AgentMessage(envelope=caller.envelope(1)))
         await receipts(call, 1)
         request = pb.SubmitRequest(envelope=caller.envelope(2))
-        await stub.Submit(request, timeout=10, metadata=said)
+        await stub.Submit(request, timeout=60, metadata=said)
         rows = await server.rows(RowKind.ARRIVAL, RowKind.ENVELOPE)
         assert len(rows) == 3
         assert {row.country for row in rows} == {"KZ" if trusting else "ZZ"}

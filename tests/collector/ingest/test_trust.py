@@ -285,8 +285,8 @@ async def test_newcomers_of_one_network_are_limited_per_hour(tmp_path: Path) -> 
     async with ingest_server(tmp_path, allows_strangers=True) as server, channel(server) as stub:
         callers = [Caller(server.keyring) for _ in range(rate_limits.NEWCOMERS_PER_HOUR + 1)]
         for caller in callers[:-1]:
-            await stub.Enrol(caller.enrol_request(b""), timeout=10)
-        error = await refusal(stub.Enrol(callers[-1].enrol_request(b""), timeout=10))
+            await stub.Enrol(caller.enrol_request(b""), timeout=60)
+        error = await refusal(stub.Enrol(callers[-1].enrol_request(b""), timeout=60))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
         assert len(server.fleet.list_agents()) == rate_limits.NEWCOMERS_PER_HOUR
         await enrolled(server)
@@ -337,7 +337,7 @@ async def find_refusal(server: IngestServer, caller: Caller) -> str:
 async def _enrol_without_invite(server: IngestServer) -> Caller:
     caller = Caller(server.keyring)
     async with channel(server) as stub:
-        await stub.Enrol(caller.enrol_request(b""), timeout=10)
+        await stub.Enrol(caller.enrol_request(b""), timeout=60)
     return caller
 
 

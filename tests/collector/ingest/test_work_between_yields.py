@@ -103,7 +103,7 @@ async def test_calls_that_do_not_end_shut_no_agent_out(
                 if methods is WATCHES:
                     await pending.write(b"")
                 await pending.wait_for_connection()
-        async with channel(server) as stub, asyncio.timeout(20):
+        async with channel(server) as stub, asyncio.timeout(60):
             call = await greeted(stub, caller)
             assert (await beat(call)).HasField("clock")
             call.cancel()

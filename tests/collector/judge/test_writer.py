@@ -82,7 +82,7 @@ class WriterHarness:
         self._changed.set()
 
     async def until(self, condition: Callable[[], bool]) -> None:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while not condition():
                 await self._changed.wait()
                 self._changed.clear()
@@ -122,7 +122,7 @@ async def running(work: Awaitable[None]) -> AsyncIterator[None]:
         yield
     finally:
         task.cancel()
-        await asyncio.wait([task], timeout=10)
+        await asyncio.wait([task], timeout=60)
 
 
 def lost(at_us: int = T0) -> JournalRow:
@@ -171,7 +171,7 @@ async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> Non
     judge = Judge()
     writer = bench.writer(judge)
     await bench.journal.append([envelope_row(measurement_pb())])
-    async with running(writer.run()), asyncio.timeout(20):
+    async with running(writer.run()), asyncio.timeout(60):
         await bench.until(lambda: "The store's disk is full." in writer.problems())
         bench.store.down = ""
         await bench.until(lambda: bool(bench.told))

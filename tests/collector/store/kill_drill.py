@@ -139,7 +139,7 @@ async def count(place: Path) -> dict[str, Any]:
         if time.monotonic() > deadline or task.done():
             raise SystemExit(f"the writer does not catch up: {task}, {journal.position}")
     task.cancel()
-    await asyncio.wait([task], timeout=10)
+    await asyncio.wait([task], timeout=60)
 
     def ask(columns: str, table: str) -> list[tuple[Any, ...]]:
         return store._clickhouse.query_written(f"SELECT {columns} FROM {table}", {})

@@ -57,7 +57,7 @@ async def crew(
         signer, rng = derive_key(0, actor.number)
         schedule = PAGES.build_schedule(actor) if measuring else Schedule((), rng)
         found.append(VirtualAgent(actor, places[actor.number], line, signer, rng, stage, schedule))
-    async with asyncio.timeout(20), asyncio.TaskGroup() as group:
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
         for agent in found:
             group.create_task(agent.enroll())
     return found
@@ -80,7 +80,7 @@ async def test_they_come_in_beat_measure_and_say_goodbye(tmp_path: Path, shared:
         agents = await crew(home, actors, shared=shared, measuring=True)
         stage = agents[0].context
         assert (stage.tally.enrolled, stage.heartbeat_s) == (10, 1.0)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             living = [group.create_task(agent.run_until(0.5)) for agent in agents]
             await until_true(lambda: stage.tally.receipts.get("stored", 0) >= 20)
             await until_true(lambda: stage.tally.answers >= 10)
@@ -118,7 +118,7 @@ async def test_away_is_a_goodbye(tmp_path: Path) -> None:
     actors = [Actor(0, "KZ", silences=[AgentSilence(0.0, 0.2, "away")])]
     async with ingest_server(tmp_path) as home:
         (agent,) = await crew(home, actors)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
             group.create_task(agent.run_until(2.0))
             await until_true(lambda: len(home.intake.connections) == 1)
             agent.context.start_time.set_result(asyncio.get_running_loop().time())

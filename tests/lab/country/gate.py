@@ -143,6 +143,6 @@ def _chain(table: str, chain: str, rules: tuple[str, ...], hook: str) -> Iterato
 def _stop(program: "subprocess.Popen[bytes]") -> None:
     with contextlib.suppress(ProcessLookupError):
         os.killpg(program.pid, 9)
-    program.wait(timeout=10)
+    program.wait(timeout=60)
     if program.stdout is not None:
         program.stdout.close()

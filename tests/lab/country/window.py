@@ -32,7 +32,7 @@ def opened(world: World, listening: socket.socket) -> Iterator[str]:
         yield "http://{}:{}".format(*listening.getsockname())
     finally:
         process.kill()
-        process.wait(timeout=10)
+        process.wait(timeout=60)
 
 
 async def main(fd: int, host: str, port: int) -> None:

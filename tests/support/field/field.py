@@ -304,7 +304,7 @@ def _list_met(measurement: Measurement) -> dict[str, list[str]]:
 
 def _stop(program: "subprocess.Popen[bytes]") -> None:
     program.kill()
-    program.wait(timeout=10)
+    program.wait(timeout=60)
     if program.stdout is not None:
         program.stdout.close()
 

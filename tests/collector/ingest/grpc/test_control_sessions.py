@@ -25,7 +25,7 @@ async def test_visits_go_to_controls_alone(
 ) -> None:
     async with ingest_server(tmp_path) as server, channel(server) as stub:
         caller = Caller(server.keyring)
-        await stub.Enrol(caller.enrol_request(server.invite(role=role)), timeout=10)
+        await stub.Enrol(caller.enrol_request(server.invite(role=role)), timeout=60)
         call = await greeted(stub, caller)
         await beat(call, link=link)
         sessions = ControlSessions(server.intake.connections, server.intake.directory)
@@ -48,7 +48,7 @@ async def test_visits_go_to_controls_alone(
 async def test_control_that_does_not_read_is_not_waited_for(tmp_path: Path) -> None:
     async with ingest_server(tmp_path) as server, channel(server) as stub:
         caller = Caller(server.keyring)
-        await stub.Enrol(caller.enrol_request(server.invite(role="control")), timeout=10)
+        await stub.Enrol(caller.enrol_request(server.invite(role="control")), timeout=60)
         call = await greeted(stub, caller)
         await beat(call, link="online")
         sessions = ControlSessions(server.intake.connections, server.intake.directory)

@@ -147,7 +147,7 @@ async def test_new_plan_is_pushed_to_open_sessions(session: OpenSession) -> None
         found = load_current_plan(fleet)
         assert found is not None
         issue_plan(fleet, signing, found[0], 5)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         signed = (await hear(session.call)).plan
     assert keys.verify(signing.public, signed.signature, keys.PLAN, signed.plan)
     assert codec.plan_from_pb(plan_pb2.Plan.FromString(signed.plan)).version == 2
@@ -214,7 +214,7 @@ async def test_sessions_may_be_more_than_concurrent_calls(tmp_path: Path) -> Non
         token = server.invite(uses=240)
         stubs = [await stack.enter_async_context(channel(server)) for _ in range(30)]
         for number, one in enumerate(callers):
-            await stubs[number % 30].Enrol(one.enrol_request(token), timeout=30)
+            await stubs[number % 30].Enrol(one.enrol_request(token), timeout=60)
             calls.append(await greeted(stubs[number % 30], one))
         for call in calls:
             await call.write(pb.AgentMessage(heartbeat=pb.Heartbeat(sent_us=1)))
@@ -254,7 +254,7 @@ async def test_collector_far_behind_asks_new_sessions_to_come_again(tmp_path: Pa
             return "welcome"
 
         clock.advance_us(4_000_000)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(60):
             while await try_session() != "busy":
                 pass
             assert rate_limits.MAX_LAG_S < int(trailers[-1]["retry-after-s"]) <= 60
