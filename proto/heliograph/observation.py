@@ -115,6 +115,12 @@ class Tls:
     chain: tuple[Certificate, ...] = ()  # as received, leaf first
     ech: str = ""  # Encrypted ClientHello: "" for none, grease, real
     outer_name: str = ""  # the public name in the outer ClientHello
+    profile: str = ""  # whose hello it is: browser and edition; "" for the library's own
+    library: str = ""  # that made the hello, with its version; "" for a hello of our making
+    ja4: str = ""  # FoxIO's fingerprint of the hello
+    hello_bytes: int = 0  # of the record with the hello
+    hello_segments: int = 0  # TCP segments that it fills on this connection
+    name_segment: int = 0  # in which the server name ends, from 1; 0 without a name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,8 @@ from heliograph_agent.net.probe_message import (
     TlsProbeMessage,
 )
 from heliograph_agent.net.step import StepFacts
-from heliograph_agent.net.tcp import TrafficMeter
+from heliograph_agent.net.tcp import USUAL_SEGMENT, TrafficMeter, read_segment_bytes
+from heliograph_agent.net.tls.fingerprint import add_shape
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 from heliograph_agent.net.udp import UdpSocket
 
@@ -29,15 +30,18 @@ class MessageExchange:
     reply: ProbeReply = _NO_REPLY
     sent_bytes: int = 0
     received_bytes: int = 0
+    request: bytes = b""
+    segment_bytes: int = USUAL_SEGMENT
 
     async def run_over_stream(self, reader: ByteReader, writer: ByteWriter) -> None:
         """Send the message over a stream and read its reply.
 
         Raises OSError, StepError, or EOFError when the peer closed before a complete reply.
         """
-        request = self.message.make_request()
-        writer.write(request)
-        self.sent_bytes = len(request)
+        self.request = self.message.make_request()
+        self.segment_bytes = read_segment_bytes(writer.transport)
+        writer.write(self.request)
+        self.sent_bytes = len(self.request)
         await writer.drain()
         received = bytearray()
         while len(received) < MAX_REPLY:
@@ -97,7 +101,11 @@ class MessageExchange:
             differences=self.reply.differences,
         )
         if isinstance(self.message, TlsProbeMessage):
-            return {"exchange": exchange, "tls": self.message.tls_facts()}
+            facts = self.message.tls_facts()
+            return {
+                "exchange": exchange,
+                "tls": add_shape(facts, self.request, self.segment_bytes),
+            }
         return {"exchange": exchange}
 
     def _parse_reply(self, received: bytes) -> bool:

@@ -4,6 +4,7 @@ asyncio's streams do the same and more, at several times the cost: half of a nea
 """
 
 import asyncio
+import socket
 from functools import partial
 from typing import Protocol, cast
 
@@ -12,6 +13,21 @@ from heliograph.address import parse_literal
 # unread bytes: reading pauses above the first and resumes below the second
 _HIGH_WATER = 131_072
 _LOW_WATER = 32_768
+
+USUAL_SEGMENT = 1_460  # bytes of data in an Ethernet frame with IPv4, where the system tells none
+_MAX_SEGMENT = getattr(socket, "TCP_MAXSEG", None)  # not on Windows
+
+
+def read_segment_bytes(transport: asyncio.BaseTransport) -> int:
+    """Return the data bytes that one segment of a connection takes."""
+    tcp_socket = transport.get_extra_info("socket")
+    if tcp_socket is None or _MAX_SEGMENT is None:
+        return USUAL_SEGMENT
+    try:
+        size: int = tcp_socket.getsockopt(socket.IPPROTO_TCP, _MAX_SEGMENT)
+    except OSError:  # the connection is gone
+        return USUAL_SEGMENT
+    return size or USUAL_SEGMENT
 
 
 class TrafficMeter(Protocol):

@@ -35,15 +35,15 @@ class TlsHello:
         """Encode the hello without message header; `ech` None omits the extension."""
         suites = _SUITES_13 if self.is_inner else (*_SUITES_13, *_SUITES_12)
         extensions = b"".join(
-            _encode_uint16(number) + encode_block(2, content)
+            encode_uint16(number) + encode_block(2, content)
             for number, content in self._extensions(ech)
         )
         return b"".join(
             (
-                _encode_uint16(TLS12),
+                encode_uint16(TLS12),
                 self.random,
                 encode_block(1, self.session_id if session_id is None else session_id),
-                encode_block(2, _encode_uint16_list((self._grease_value(0), *suites))),
+                encode_block(2, encode_uint16_list((self._grease_value(0), *suites))),
                 encode_block(1, b"\x00"),
                 encode_block(2, extensions),
             )
@@ -67,15 +67,15 @@ class TlsHello:
             yield 0xFF01, b"\x00"  # renegotiation_info
             yield 11, b"\x01\x00"  # ec_point_formats
             yield 35, b""  # session_ticket
-        yield 10, encode_block(2, _encode_uint16_list((self._grease_value(1), *_GROUPS)))
+        yield 10, encode_block(2, encode_uint16_list((self._grease_value(1), *_GROUPS)))
         yield 16, encode_block(2, b"".join(encode_block(1, p.encode("ascii")) for p in self.alpn))
         yield 5, b"\x01\x00\x00\x00\x00"  # status_request
-        yield 13, encode_block(2, _encode_uint16_list(_SIGNATURES))
+        yield 13, encode_block(2, encode_uint16_list(_SIGNATURES))
         yield 18, b""  # signed_certificate_timestamp
         shares = (
-            _encode_uint16(self._grease_value(1))
+            encode_uint16(self._grease_value(1))
             + encode_block(2, b"\x00")
-            + _encode_uint16(_X25519)
+            + encode_uint16(_X25519)
             + encode_block(2, self.share)
         )
         yield KEY_SHARE, encode_block(2, shares)
@@ -83,7 +83,7 @@ class TlsHello:
         versions = (TLS13,) if self.is_inner else (TLS13, TLS12)
         yield (
             SUPPORTED_VERSIONS,
-            encode_block(1, _encode_uint16_list((self._grease_value(2), *versions))),
+            encode_block(1, encode_uint16_list((self._grease_value(2), *versions))),
         )
         yield 27, b"\x02\x00\x02"  # compress_certificate: brotli
         if ech is not None:
@@ -107,9 +107,11 @@ def encode_block(prefix: int, content: bytes) -> bytes:
     return len(content).to_bytes(prefix, "big") + content
 
 
-def _encode_uint16(number: int) -> bytes:
+def encode_uint16(number: int) -> bytes:
+    """Encode a number in two bytes."""
     return number.to_bytes(2, "big")
 
 
-def _encode_uint16_list(numbers: Iterable[int]) -> bytes:
-    return b"".join(_encode_uint16(number) for number in numbers)
+def encode_uint16_list(numbers: Iterable[int]) -> bytes:
+    """Encode numbers in two bytes each, without a length."""
+    return b"".join(encode_uint16(number) for number in numbers)

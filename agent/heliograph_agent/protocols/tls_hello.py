@@ -7,6 +7,7 @@ outside).
 
 import hashlib
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
@@ -117,6 +118,7 @@ def _parse_server_hello(message: bytes) -> ServerHello:
 
 
 RANDOM_BYTES = 512  # maximum of random bytes for one hello
+GREASE_BYTES = (144, 176, 208, 240)  # of the payload, as Chromium draws them
 ALPN = ("h2", "http/1.1")
 SERVER_HELLO = "server_hello"
 ACCEPTED = "server_hello_ech_accepted"
@@ -144,7 +146,7 @@ class ClientHello:
 
         `random_bytes` has RANDOM_BYTES bytes; `server_name` may be "".
         """
-        random_source = _RandomSource(random_bytes)
+        random_source = RandomSource(random_bytes)
         self._facts = Tls(server_name=server_name, ech="grease" if is_grease else "")
         self._inner: TlsHello | None = None
         outer = _make_hello(config.public_name if config else server_name, random_source)
@@ -155,7 +157,7 @@ class ClientHello:
             )
             self._body = _seal_inner(outer, self._inner, config, random_source)
         else:
-            self._body = outer.encode_body(_make_grease(random_source) if is_grease else None)
+            self._body = outer.encode_body(make_grease(random_source) if is_grease else None)
 
     def make_request(self) -> bytes:
         return encode_record(encode_message(self._body))
@@ -168,22 +170,31 @@ class ClientHello:
         reply = parse_server_reply(received)
         if reply is None:
             return None
-        if isinstance(reply, TlsAlert):
-            self._facts = replace(self._facts, version="", cipher="", alert=reply.number)
-            return ProbeReply(f"alert_{reply.number}")
-        cipher = SUITES[reply.suite][0] if reply.suite in SUITES else f"0x{reply.suite:04x}"
-        version = "TLSv1.3" if reply.is_tls13 else "TLSv1.2"
-        self._facts = replace(self._facts, version=version, cipher=cipher, alert=None)
-        if reply.is_retry:
-            return ProbeReply(RETRY)
-        if self._inner is None:
-            return ProbeReply(SERVER_HELLO)
+        self._facts = apply_reply(self._facts, reply)
+        if isinstance(reply, TlsAlert) or reply.is_retry or self._inner is None:
+            return ProbeReply(name_reply(reply))
         inner = encode_message(self._inner.encode_body(_INNER))  # as the server reconstructs it
         return ProbeReply(ACCEPTED if is_confirmed(inner, reply) else SERVER_HELLO)
 
     def tls_facts(self) -> Tls:
         """Return the facts of the hello and, once received, of its answer."""
         return self._facts
+
+
+def apply_reply(facts: Tls, reply: TlsAlert | ServerHello) -> Tls:
+    """Add what the server chose, or its alert, to the facts of a hello."""
+    if isinstance(reply, TlsAlert):
+        return replace(facts, version="", cipher="", alert=reply.number)
+    cipher = SUITES[reply.suite][0] if reply.suite in SUITES else f"0x{reply.suite:04x}"
+    version = "TLSv1.3" if reply.is_tls13 else "TLSv1.2"
+    return replace(facts, version=version, cipher=cipher, alert=None)
+
+
+def name_reply(reply: TlsAlert | ServerHello) -> str:
+    """Return server_hello, hello_retry or alert_N."""
+    if isinstance(reply, TlsAlert):
+        return f"alert_{reply.number}"
+    return RETRY if reply.is_retry else SERVER_HELLO
 
 
 def is_confirmed(inner: bytes, server_hello: ServerHello) -> bool:
@@ -208,7 +219,7 @@ def compute_confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> b
 
 
 @dataclass(slots=True)
-class _RandomSource:
+class RandomSource:
     """Return random bytes, each once."""
 
     random_bytes: bytes
@@ -217,13 +228,13 @@ class _RandomSource:
     def take(self, size: int) -> bytes:
         chunk = self.random_bytes[self._offset : self._offset + size]
         if len(chunk) < size:
-            raise ValueError(f"a ClientHello takes {RANDOM_BYTES} random bytes")
+            raise ValueError("a ClientHello takes more random bytes")
         self._offset += size
         return chunk
 
 
 def _make_hello(
-    name: str, random_source: _RandomSource, *, session_id: bytes = b"", is_inner: bool = False
+    name: str, random_source: RandomSource, *, session_id: bytes = b"", is_inner: bool = False
 ) -> TlsHello:
     return TlsHello(
         random=random_source.take(32),
@@ -237,7 +248,7 @@ def _make_hello(
 
 
 def _seal_inner(
-    outer: TlsHello, inner: TlsHello, config: EchConfig, random_source: _RandomSource
+    outer: TlsHello, inner: TlsHello, config: EchConfig, random_source: RandomSource
 ) -> bytes:
     """Seal the inner hello into the outer hello's body (sections 5.1, 5.2 and 6.1)."""
     context = hpke.make_sealing_context(
@@ -256,12 +267,16 @@ def padding_size(size: int, name: str, max_name: int) -> int:
     return short + 31 - (size + short - 1) % 32
 
 
-def _make_grease(random_source: _RandomSource) -> bytes:
+def make_grease(
+    random_source: RandomSource,
+    aead: int = hpke.AES_128_GCM,
+    payload_bytes: Sequence[int] = GREASE_BYTES,
+) -> bytes:
     """Make an extension that looks like a sealed hello to all without the key."""
-    size = 144 + 32 * (random_source.take(1)[0] & 3)
+    size = payload_bytes[random_source.take(1)[0] % len(payload_bytes)]
     enc = hpke.derive_public_key(random_source.take(32))
     config_id = random_source.take(1)
-    return _encode_outer(hpke.AES_128_GCM, config_id, enc, random_source.take(size))
+    return _encode_outer(aead, config_id, enc, random_source.take(size))
 
 
 def _encode_outer(aead: int, config_id: bytes, enc: bytes, payload: bytes) -> bytes:

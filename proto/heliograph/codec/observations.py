@@ -103,6 +103,12 @@ def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
         ),
         ech=check_lines("tls.ech", t.ech, 16),
         outer_name=check_lines("tls.outer_name", t.outer_name),
+        profile=check_lines("tls.profile", t.profile, 64),
+        library=check_lines("tls.library", t.library, 64),
+        ja4=check_lines("tls.ja4", t.ja4, 64),
+        hello_bytes=t.hello_bytes,
+        hello_segments=t.hello_segments,
+        name_segment=t.name_segment,
     )
 
 

@@ -246,6 +246,12 @@ class TlsFacts(_message.Message):
     CHAIN_FIELD_NUMBER: _builtins.int
     ECH_FIELD_NUMBER: _builtins.int
     OUTER_NAME_FIELD_NUMBER: _builtins.int
+    PROFILE_FIELD_NUMBER: _builtins.int
+    LIBRARY_FIELD_NUMBER: _builtins.int
+    JA4_FIELD_NUMBER: _builtins.int
+    HELLO_BYTES_FIELD_NUMBER: _builtins.int
+    HELLO_SEGMENTS_FIELD_NUMBER: _builtins.int
+    NAME_SEGMENT_FIELD_NUMBER: _builtins.int
     server_name: _builtins.str
     """"" when no SNI was sent"""
     version: _builtins.str
@@ -257,6 +263,18 @@ class TlsFacts(_message.Message):
     """Encrypted ClientHello: "", grease, real"""
     outer_name: _builtins.str
     """the public name in the outer ClientHello"""
+    profile: _builtins.str
+    """whose hello it is: browser and edition; "" for the library's own"""
+    library: _builtins.str
+    """that made the hello, with its version; "" for a hello of our making"""
+    ja4: _builtins.str
+    """FoxIO's fingerprint of the hello"""
+    hello_bytes: _builtins.int
+    """of the record with the hello"""
+    hello_segments: _builtins.int
+    """TCP segments that it fills on this connection"""
+    name_segment: _builtins.int
+    """in which the server name ends, from 1; 0 without a name"""
     @_builtins.property
     def chain(self) -> _containers.RepeatedCompositeFieldContainer[Global___CertificateFacts]:
         """as received, leaf first"""
@@ -272,10 +290,16 @@ class TlsFacts(_message.Message):
         chain: _abc.Iterable[Global___CertificateFacts] | None = ...,
         ech: _builtins.str = ...,
         outer_name: _builtins.str = ...,
+        profile: _builtins.str = ...,
+        library: _builtins.str = ...,
+        ja4: _builtins.str = ...,
+        hello_bytes: _builtins.int = ...,
+        hello_segments: _builtins.int = ...,
+        name_segment: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert", "alpn", b"alpn", "chain", b"chain", "cipher", b"cipher", "ech", b"ech", "outer_name", b"outer_name", "server_name", b"server_name", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_alert", b"_alert", "alert", b"alert", "alpn", b"alpn", "chain", b"chain", "cipher", b"cipher", "ech", b"ech", "hello_bytes", b"hello_bytes", "hello_segments", b"hello_segments", "ja4", b"ja4", "library", b"library", "name_segment", b"name_segment", "outer_name", b"outer_name", "profile", b"profile", "server_name", b"server_name", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__alert: _TypeAlias = _typing.Literal["alert"]  # noqa: Y015
     _WhichOneofArgType__alert: _TypeAlias = _typing.Literal["_alert", b"_alert"]  # noqa: Y015

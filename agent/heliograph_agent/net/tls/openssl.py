@@ -10,7 +10,13 @@ import ssl
 import sys
 from functools import lru_cache
 
-from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection, Waiter
+from heliograph_agent.net.tcp import (
+    USUAL_SEGMENT,
+    ReceiveBuffer,
+    TcpConnection,
+    Waiter,
+    read_segment_bytes,
+)
 
 _ALERT_RECORD = 21
 _HEADER = 5
@@ -94,6 +100,8 @@ class TlsSession:
         self._is_finished = False
         self._plaintext: ReceiveBuffer | None = None  # once the handshake is done
         self.alert: int | None = None
+        self.hello = b""  # the first flight that was sent
+        self.segment_bytes = USUAL_SEGMENT
 
     async def handshake(self, connection: TcpConnection) -> ReceiveBuffer:
         """Make the handshake; return the plaintext buffer. Raises OSError or EOFError."""
@@ -155,6 +163,7 @@ class TlsSession:
     def _attach(self, connection: TcpConnection) -> None:
         self._connection = connection
         connection.receiver = self
+        self.segment_bytes = read_segment_bytes(connection.transport)
         self._is_ended = connection.receive_buffer.is_ended
         # Bytes before the ClientHello belong to the peer's records too.
         if early_data := connection.receive_buffer.read_available():
@@ -189,7 +198,9 @@ class TlsSession:
 
     def _flush(self) -> None:
         if self._outgoing.pending:
-            self._get_connection().write(self._outgoing.read())
+            flight = self._outgoing.read()
+            self.hello = self.hello or flight
+            self._get_connection().write(flight)
 
     def _start_decrypting(self, connection: TcpConnection) -> ReceiveBuffer:
         self._plaintext = plaintext = ReceiveBuffer(connection.transport)

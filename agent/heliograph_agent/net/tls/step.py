@@ -1,5 +1,6 @@
 """Run a TLS handshake, and hold its facts and the fault of its chain."""
 
+import ssl
 from dataclasses import dataclass, field
 
 from heliograph.address import parse_literal
@@ -8,8 +9,11 @@ from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
 from heliograph_agent.net.tcp import ReceiveBuffer, TcpConnection
 from heliograph_agent.net.tls import certificates
+from heliograph_agent.net.tls.fingerprint import add_shape
 from heliograph_agent.net.tls.openssl import TlsSession, make_client_context
 from heliograph_agent.net.tls.trust_store import Roots
+
+LIBRARY = " ".join(ssl.OPENSSL_VERSION.split()[:2])  # without its date
 
 
 @dataclass(slots=True, kw_only=True)
@@ -58,8 +62,9 @@ class TlsHandshake:
             alpn=session.alpn if is_done else "",
             alert=session.alert,
             chain=tuple(certificates.describe_certificate(der) for der in self.chain),
+            library=LIBRARY,
         )
-        return {"tls": tls}
+        return {"tls": add_shape(tls, session.hello, session.segment_bytes)}
 
     def _sent_name(self) -> str:
         """Return the name in the ClientHello: never an address (RFC 6066)."""

@@ -57,6 +57,22 @@ def tls_of(seen: StepResult) -> Tls:
     return present(seen.observation.tls)
 
 
+async def test_every_handshake_says_what_its_hello_looked_like(opening: Opening, web: int) -> None:
+    """The same plan gives other fingerprints on other machines, which censors tell apart."""
+    net, _ = opening()
+    for send_sni, name_segment in ((True, 1), (False, 0)):
+        seen, stream = await shake(net, web, trust="any", send_sni=send_sni)
+        if stream is not None:
+            stream.close()
+        facts = tls_of(seen)
+        assert facts.library == " ".join(ssl.OPENSSL_VERSION.split()[:2])
+        assert facts.ja4.startswith("t13d" if name_segment else "t13i")
+        assert facts.ja4[8:10] == "h1"
+        assert facts.hello_bytes > 200
+        assert (facts.hello_segments >= 1, facts.name_segment) == (True, name_segment)
+        assert facts.profile == ""
+
+
 async def test_success_names_version_cipher_and_chain(opening: Opening, web: int) -> None:
     net, trace = opening()
     seen, stream = await shake(net, web)

@@ -1,0 +1,140 @@
+"""Read the ClientHellos of browsers, which are data: shipped, or from a file.
+
+>>> load_shipped_profiles().get("chrome").suites[0]
+4865
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cache
+
+from heliograph.yaml_document import YamlEntry, parse_yaml
+
+MAX_PROFILES = 8  # assumed; each is one more connection to every server that is asked
+MAX_BYTES = 16_384  # of one record (RFC 8446 section 5.1)
+BUILT = "built"
+
+_FILE_KEYS = ("version", "profiles")
+_LIST_KEYS = ("suites", "groups", "shares", "signatures")
+_PROFILE_KEYS = (
+    "ja4",
+    "bytes",
+    "permuted",
+    "grease",
+    *_LIST_KEYS,
+    "ech_cipher",
+    "ech_bytes",
+    "extensions",
+)
+
+
+class GreasePlace(StrEnum):
+    """Name a list of the hello that holds a GREASE value (RFC 8701)."""
+
+    SUITES = "suites"
+    GROUPS = "groups"
+    SIGNATURES = "signatures"
+    VERSIONS = "versions"
+    EXTENSIONS = "extensions"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelloProfile:
+    """Describe the ClientHello of one browser; `hello_profiles.yml` explains the fields."""
+
+    name: str
+    ja4: str
+    smallest: int
+    largest: int
+    is_permuted: bool
+    grease: frozenset[GreasePlace]
+    suites: tuple[int, ...]
+    groups: tuple[int, ...]
+    shares: tuple[int, ...]
+    signatures: tuple[int, ...]
+    ech_cipher: int
+    ech_bytes: tuple[int, ...]
+    extensions: Mapping[int, bytes | None]  # None for those that the builder fills
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HelloProfiles:
+    """Hold one edition of the profiles."""
+
+    version: str
+    profiles: tuple[HelloProfile, ...]
+
+    def get(self, name: str) -> HelloProfile:
+        """Return the profile of this name. Raises KeyError."""
+        return {profile.name: profile for profile in self.profiles}[name]
+
+
+@cache
+def load_shipped_profiles() -> HelloProfiles:
+    """Load the edition that came with this program."""
+    from importlib import resources
+
+    file = resources.files("heliograph").joinpath("hello_profiles.yml")
+    return parse_profiles(file.read_bytes(), "hello_profiles.yml")
+
+
+def parse_profiles(content: bytes, source: str) -> HelloProfiles:
+    """Parse a file of profiles. Raises YamlError, which names `source`."""
+    keys = parse_yaml(content, source).mapping(_FILE_KEYS, required=_FILE_KEYS)
+    profiles = keys["profiles"].mapping()
+    if not 0 < len(profiles) <= MAX_PROFILES:
+        raise keys["profiles"].error(f"from 1 to {MAX_PROFILES} are allowed")
+    return HelloProfiles(
+        version=keys["version"].parse_text(),
+        profiles=tuple(_parse_profile(name, entry) for name, entry in profiles.items()),
+    )
+
+
+def _parse_profile(name: str, entry: YamlEntry) -> HelloProfile:
+    keys = entry.mapping(_PROFILE_KEYS, required=_PROFILE_KEYS)
+    sizes = tuple(item.parse_integer(1, MAX_BYTES) for item in keys["bytes"].items())
+    if len(sizes) != len(("smallest", "largest")) or sizes != tuple(sorted(sizes)):
+        raise keys["bytes"].error("must be the smallest and the largest size")
+    places = tuple(GreasePlace)
+    numbers = {key: tuple(map(_parse_number, keys[key].items())) for key in _LIST_KEYS}
+    return HelloProfile(
+        name=name,
+        ja4=keys["ja4"].parse_text(),
+        smallest=sizes[0],
+        largest=sizes[1],
+        is_permuted=keys["permuted"].parse_choice(("true", "false")) == "true",
+        grease=frozenset(GreasePlace(p.parse_choice(places)) for p in keys["grease"].items()),
+        suites=numbers["suites"],
+        groups=numbers["groups"],
+        shares=numbers["shares"],
+        signatures=numbers["signatures"],
+        ech_cipher=_parse_number(keys["ech_cipher"]),
+        ech_bytes=tuple(item.parse_integer(1, 1_024) for item in keys["ech_bytes"].items()),
+        extensions={
+            _parse_hex_number(number, item): _parse_content(item)
+            for number, item in keys["extensions"].mapping().items()
+        },
+    )
+
+
+def _parse_number(entry: YamlEntry) -> int:
+    return _parse_hex_number(entry.parse_text(), entry)
+
+
+def _parse_hex_number(text: str, entry: YamlEntry) -> int:
+    if len(text) != 4:  # two bytes
+        raise entry.error(f"{text[:64]!r} must be four hexadecimal digits")
+    return int.from_bytes(_parse_hex(text, entry), "big")
+
+
+def _parse_content(entry: YamlEntry) -> bytes | None:
+    text = entry.parse_text()
+    return None if text == BUILT else _parse_hex(text, entry)
+
+
+def _parse_hex(text: str, entry: YamlEntry) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise entry.error(f"{text[:64]!r} must be hexadecimal digits") from error
