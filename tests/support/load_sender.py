@@ -69,8 +69,8 @@ class Send:
 @dataclass(kw_only=True)
 class Report:
     results: int = 0
-    # Whole tests of services by volunteers, which public cells count: no light checks, and no pages,
-    # which the collector's own plan does not name.
+    # Whole tests of services by volunteers, which public cells count: no light checks, and no
+    # pages, which the collector's own plan does not name.
     volunteers: int = 0
     cpu_s: float = 0.0
     took_s: float = 0.0
