@@ -22,7 +22,7 @@ from support.browser_reader import Open, Reader
 from support.operator_journey import invite, log_in, publish
 from support.programs import ask, collector
 
-pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.lab, pytest.mark.slow, pytest.mark.timeout(1_200)]
 GUEST, ITS_REGION = "kcell-nqz-1", "KZ-71"  # nobody else is there
 KCELL_ASN, TELE2_ASN = FIRST_ASN, FIRST_ASN + 1
 KCELL, TELE2 = (f"#cell-KZ-{asn}-mobile-telegram" for asn in (KCELL_ASN, TELE2_ASN))

@@ -44,7 +44,7 @@ def played(folder: Path, socket: Path) -> dict[str, Any]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(180 + 6 * SCHEDULES)
+@pytest.mark.timeout(600 + 6 * SCHEDULES)
 def test_acknowledged_is_stored_once_and_stored_was_issued() -> None:
     with quick_folder() as folder, door(folder) as socket:
         told = played(folder, socket)

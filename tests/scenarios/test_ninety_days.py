@@ -255,7 +255,7 @@ def peak_kib(spool: Path) -> int:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(3_600 if WHOLE else 300)
+@pytest.mark.timeout(3_600 if WHOLE else 900)
 async def test_everything_that_matters_arrives_once_after_ninety_dark_days(folder: Path) -> None:
     clock = HandClock()
     async with behind(folder, clock) as (home, offline):

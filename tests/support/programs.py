@@ -80,7 +80,7 @@ def kill(process: subprocess.Popen[bytes]) -> None:
     process.wait(timeout=60)
 
 
-def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 60) -> _T:
+def eventually(answer: Callable[[], _T | None], what: str, deadline_s: float = 240) -> _T:
     """Poll another process until `answer` is truthy."""
     end = time.monotonic() + deadline_s
     while time.monotonic() < end:

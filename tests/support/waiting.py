@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 PAUSE_S = 0.02
 
 
-async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 60.0) -> None:
+async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 240.0) -> None:
     """Returns once `true()` is; fails the test when that takes too long."""
     for _ in range(int(deadline_s / PAUSE_S)):
         if await true():
@@ -16,7 +16,7 @@ async def until(true: Callable[[], Awaitable[bool]], deadline_s: float = 60.0) -
     raise AssertionError(f"did not become true within {deadline_s} s")
 
 
-async def until_true(true: Callable[[], bool], deadline_s: float = 60.0) -> None:
+async def until_true(true: Callable[[], bool], deadline_s: float = 240.0) -> None:
     """The same of a condition that can be looked at without waiting."""
 
     async def is_true() -> bool:
@@ -25,7 +25,7 @@ async def until_true(true: Callable[[], bool], deadline_s: float = 60.0) -> None
     await until(is_true, deadline_s)
 
 
-def until_now(true: Callable[[], bool], deadline_s: float = 60.0) -> None:
+def until_now(true: Callable[[], bool], deadline_s: float = 240.0) -> None:
     """The same for a test without an event loop."""
     for _ in range(int(deadline_s / PAUSE_S)):
         if true():

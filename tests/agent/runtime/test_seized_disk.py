@@ -95,7 +95,7 @@ def carve(folder: Path, secrets: set[bytes]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(120 + 10 * KILLS)
+@pytest.mark.timeout(600 + 10 * KILLS)
 async def test_disk_of_a_killed_agent_shows_no_result_and_loses_none(tmp_path: Path) -> None:
     rng = random.Random(7)
     state = local_targets.allow(tmp_path / "agent")
