@@ -32,7 +32,7 @@ from heliograph_collector.control.visit_planner import VisitPlanner
 from heliograph_collector.control.visit_policy import VisitPolicy
 from heliograph_collector.fleet import Fleet, format_invite, open_keyring
 from heliograph_collector.fleet.plans import issue_plan
-from heliograph_collector.ingest.control_sessions import ControlSessions
+from heliograph_collector.ingest.agent_sessions import ControlSessions
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import (
     AgentRole,

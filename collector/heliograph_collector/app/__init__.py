@@ -21,7 +21,7 @@ from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.ingest.grpc.malformed_requests import LOGGER as GRPC_LOGGER
 from heliograph_collector.ingest.grpc.malformed_requests import MalformedRequestFilter
-from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
+from heliograph_collector.store.disk_errors import describe_cause
 from heliograph_collector.store.journal.journal import JournalError
 
 
@@ -40,10 +40,8 @@ def serve(config: Config) -> int:
 
 def _describe_cause(error: BaseException, data: Path) -> str:
     """Describe what an operator can remove; "" for a bug."""
-    if isinstance(error, OSError):
-        return describe_os_error(error.filename or data, error) if error.errno else ""
-    if isinstance(error, sqlite3.Error):
-        return describe_database_error(f"A database in {data}", error)
+    if isinstance(error, (OSError, sqlite3.Error)):
+        return describe_cause(error, data)
     return str(error) if isinstance(error, (CannotServeError, JournalError, KeysError)) else ""
 
 

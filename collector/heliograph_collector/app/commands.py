@@ -5,7 +5,6 @@ from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from heliograph.clock import Clock
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
@@ -14,7 +13,6 @@ if TYPE_CHECKING:
     from heliograph_collector.model.published.files import DumpFile
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
-    from heliograph_collector.store.imported_results import ImportedResults
     from heliograph_collector.store.store import Store
 
 
@@ -86,28 +84,3 @@ def judge_files(
         LIBRARY.refresh()
     judge = WatchingJudge(lists) if lists else shipped_judge
     return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
-
-
-class ImportKeeper:
-    """Keeper of imported results, which knows the time and the rules' version."""
-
-    def __init__(self, imported: "ImportedResults", clock: Clock, rules_version: int) -> None:
-        self._imported = imported
-        self._clock = clock
-        self._rules_version = rules_version
-
-    def keep(self, imports: "Sequence[JudgedImport]") -> int:
-        """Keep results; return how many are new. Raises ImportedResultsError."""
-        results = [judged.result for judged in imports]
-        return self._imported.add(results, self._clock.wall_us(), self._rules_version)
-
-    def close(self) -> None:
-        self._imported.close()
-
-
-def open_import_keeper(config: Config, clock: Clock) -> ImportKeeper:
-    """Open the file of imported results. Raises ImportedResultsError."""
-    from heliograph_collector.judge import RULES_VERSION
-    from heliograph_collector.store.imported_results import FILE, ImportedResults
-
-    return ImportKeeper(ImportedResults(config.data / FILE), clock, RULES_VERSION)

@@ -3,7 +3,8 @@
 import random
 import secrets
 import sqlite3
-from contextlib import AsyncExitStack
+from collections.abc import Iterator
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -11,20 +12,20 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
-from heliograph_collector.app.fingerprint_lists import adopt_plain_lists
 from heliograph_collector.config.endpoint_file import EndpointFile
-from heliograph_collector.config.errors import (
-    CannotServeError,
-)
+from heliograph_collector.config.errors import CannotServeError, explain_taken_port
 from heliograph_collector.config.settings import Config, split_endpoint
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
+from heliograph_collector.fleet.plain_lists import adopt_plain_lists
 from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
+from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
+from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
-from heliograph_collector.store.backup import RESTORE_MARK
+from heliograph_collector.store.backup import BackupError, check_restored
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
@@ -63,40 +64,58 @@ class AppContext:
         return list_public_names(self.fleet, self.services)
 
 
+@contextmanager
+def explain_errors(*explained: type[Exception], data: Path | None = None) -> Iterator[None]:
+    """Turn errors that an operator can cure into CannotServeError.
+
+    Args:
+        explained: Errors whose text is a sentence with the cure.
+        data: The directory whose files and fleet database are opened inside, if any.
+    """
+    try:
+        yield
+    except explained as error:
+        raise CannotServeError(str(error)) from error
+    except (OSError, sqlite3.Error) as error:
+        if data is None:
+            raise
+        sentence = (
+            describe_os_error(data, error)
+            if isinstance(error, OSError)
+            else describe_database_error(data / "fleet.db", error)
+        )
+        raise CannotServeError(sentence) from error
+
+
+@contextmanager
+def explain_port(listener: str, address: str) -> Iterator[None]:
+    """Turn PortTakenError into CannotServeError, which names the listener's setting."""
+    try:
+        yield
+    except PortTakenError as error:
+        raise explain_taken_port(listener, address) from error
+
+
 async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
     """Open what the roles share; `stack` closes it. Raises CannotServeError."""
-    try:
-        config.data.mkdir(mode=0o700, parents=True, exist_ok=True)
-        if (config.data / RESTORE_MARK).exists():
-            raise CannotServeError(
-                f"{config.data} holds a restore that did not end: remove it, and restore again."
-            )
+    data = config.data
+    explained = (BackupError, DirectoryInUseError, JournalError, KeysError, YamlError)
+    with explain_errors(*explained, data=data):
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        check_restored(data)
         services = load_services(config.services_file)
-        journal = Journal(config.data / "journal.db")
-    except OSError as error:
-        raise CannotServeError(describe_os_error(config.data, error)) from error
-    except (DirectoryInUseError, JournalError, YamlError) as error:
-        raise CannotServeError(str(error)) from error
-    stack.push_async_callback(journal.close)
-    try:
-        fleet = Fleet(config.data)
+        journal = Journal(data / "journal.db")
+        stack.push_async_callback(journal.close)
+        fleet = Fleet(data)
         stack.callback(fleet.close)
         endpoints = [endpoint for endpoint in (config.grpc, config.endpoint) if endpoint]
-        keyring = open_keyring(config.data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
-    except sqlite3.Error as error:
-        raise CannotServeError(describe_database_error(config.data / "fleet.db", error)) from error
-    except OSError as error:
-        raise CannotServeError(describe_os_error(config.data, error)) from error
-    except KeysError as error:
-        raise CannotServeError(str(error)) from error
+        keyring = open_keyring(data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
     clock = GuardedClock(BootClock(), journal.alive_before_us)
-    renewal = KeyRenewal(config.data, fleet, keyring, services, clock)
-    try:
-        password_file = find_password_file(config.data, config.password_file)
+    renewal = KeyRenewal(data, fleet, keyring, services, clock)
+    with explain_errors(KeysError):
+        password_file = find_password_file(data, config.password_file)
         renewal.renew_keys()
-        adopt_plain_lists(config.data, fleet, keyring, clock)
-    except KeysError as error:
-        raise CannotServeError(str(error)) from error
+        adopt_plain_lists(data, fleet, keyring, clock, PlainFormat())
     return AppContext(
         config=config,
         fleet=fleet,

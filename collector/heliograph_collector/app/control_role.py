@@ -1,17 +1,20 @@
-"""The control role: a local control agent and the echo service."""
+"""The control role: a local control agent, the echo service, and the tests asked for."""
 
 import asyncio
-import logging
 
-from heliograph_collector.app.context import AppContext
-from heliograph_collector.config.errors import explain_taken_port
+from aiohttp import ThreadedResolver
+
+from heliograph_collector.app.context import AppContext, explain_port
 from heliograph_collector.config.settings import format_dial_address, split_endpoint
 from heliograph_collector.control.agent_process import ControlAgent, keep_control
+from heliograph_collector.control.early_runs import EarlyRunDispatcher, EarlyRunPlanner
 from heliograph_collector.control.echo_server import EchoServer
+from heliograph_collector.control.visit_dispatcher import VisitDispatcher
+from heliograph_collector.control.visit_planner import VisitPlanner
+from heliograph_collector.control.visit_policy import VisitPolicy
 from heliograph_collector.fleet.renewal import ControlInvites
-from heliograph_collector.model.errors import PortTakenError
-
-log = logging.getLogger("heliograph")
+from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
+from heliograph_collector.ingest.build import IngestServices
 
 
 class ControlRole:
@@ -43,11 +46,33 @@ class ControlRole:
         if not endpoint:
             return
         host, port = split_endpoint(endpoint)
-        try:
+        with explain_port("echo", endpoint):
             async with self.echo.open(host, port, group) as echo_port:
-                address = format_dial_address(host, echo_port)
-                self._context.endpoint_file.publish(echo=address)
-                log.info("Echo:   %s (TCP)", address)
+                self._context.endpoint_file.announce("echo", endpoint, echo_port)
                 await asyncio.Event().wait()
-        except PortTakenError as error:
-            raise explain_taken_port("echo", endpoint) from error
+
+
+def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
+    """Build the dispatcher; it listens to blocks, and has `run`."""
+    config = context.config
+    listeners = (config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo)
+    policy = VisitPolicy(ingest.geo, config.visit_networks)
+    return VisitDispatcher(
+        VisitPlanner(policy, context.rng),
+        ControlSessions(ingest.connections, ingest.directory),
+        context.keyring.signing,
+        clock=context.clock,
+        registry=context.registry,
+        resolver=ThreadedResolver(),
+        own_hosts=[split_endpoint(endpoint)[0] for endpoint in listeners if endpoint],
+    )
+
+
+def build_early_runs(context: AppContext, ingest: IngestServices) -> EarlyRunDispatcher:
+    """Build what asks volunteers for early runs; it listens to blocks."""
+    return EarlyRunDispatcher(
+        EarlyRunPlanner(context.rng),
+        VolunteerSessions(ingest.connections, ingest.directory),
+        clock=context.clock,
+        registry=context.registry,
+    )

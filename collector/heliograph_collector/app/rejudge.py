@@ -10,23 +10,8 @@ from heliograph_collector.console.backend import DryRun, VerdictChangeCount
 from heliograph_collector.control import STALE_US, ControlContext
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.judge.fingerprints.library import LIBRARY
-from heliograph_collector.judge.rejudge import (
-    ChangedMeasurement,
-    RejudgeReport,
-    RejudgeScope,
-    VerdictChange,
-    rejudge,
-)
+from heliograph_collector.judge.rejudge import RejudgeReport, RejudgeScope, rejudge
 from heliograph_collector.store.store import Store, StoreError
-
-__all__ = [
-    "ChangedMeasurement",
-    "RejudgeReport",
-    "RejudgeScope",
-    "StoreDryRunner",
-    "VerdictChange",
-    "rejudge_store",
-]
 
 _MAX_OBSERVATIONS = 2_000_000  # in memory: more than an hour of a busy collector
 _MAX_CHANGES = 200

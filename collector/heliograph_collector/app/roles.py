@@ -7,17 +7,14 @@ import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-from dataclasses import asdict
 
 from aiohttp import web
 
 from heliograph import __version__
-from heliograph.units import MINUTE_US
-from heliograph_collector.aggregate import cell_state
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
-from heliograph_collector.app.context import AppContext
+from heliograph_collector.app.context import AppContext, explain_errors
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
@@ -26,7 +23,7 @@ from heliograph_collector.config.errors import (
     explain_unusable_store,
 )
 from heliograph_collector.config.named_files import read_prefixes, read_token
-from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
+from heliograph_collector.config.settings import Config, split_endpoint
 from heliograph_collector.console.alerts import AlertPages, Notifications
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog
@@ -45,7 +42,6 @@ from heliograph_collector.corroborate import (
     RisConfig,
 )
 from heliograph_collector.corroborate.service import Corroboration
-from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
@@ -55,7 +51,7 @@ from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Feed, Method, build_method_rules
+from heliograph_collector.http.backend import Feed, build_method
 from heliograph_collector.http.dump_writer import DumpWriter
 from heliograph_collector.http.live_feed import (
     AgentSessions,
@@ -71,8 +67,8 @@ from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
-from heliograph_collector.judge.comparisons import COMPARISONS, SERVICE_COMPARISON_RULES
-from heliograph_collector.judge.confidence import FULL_US, STALE_FACTOR, STALE_US
+from heliograph_collector.judge.comparisons import list_comparison_rules
+from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.judge.watching_judge import WatchingAssessor
 from heliograph_collector.judge.writer import BlockListener, StoreWriter
 from heliograph_collector.store.backup.live import BackupServer
@@ -132,7 +128,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
         k_anonymity=config.k_anonymity,
         services=frozenset(context.titles),
     )
-    try:
+    with explain_errors(LogUnusableError):
         return DetectorRunner(
             detector_config,
             context.journal,
@@ -141,32 +137,6 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
             publisher=IncidentEvents(context.bus, context.titles, config.k_anonymity),
             registry=context.registry,
         )
-    except LogUnusableError as error:
-        raise CannotServeError(str(error)) from error
-
-
-def describe_method() -> Method:
-    """Describe the rules and thresholds of the stages for the methodology page."""
-    rules_by_experiment = {
-        name: build_method_rules(comparison.rules)
-        for name, comparison in sorted(COMPARISONS.items())
-    }
-    return Method(
-        rules_version=RULES_VERSION,
-        detect_version=DETECT_VERSION,
-        rules=build_method_rules(RULES),
-        rules_by_experiment={
-            **rules_by_experiment,
-            "services": build_method_rules(SERVICE_COMPARISON_RULES),
-        },
-        control={
-            "full_min": FULL_US // MINUTE_US,
-            "stale_min": STALE_US // MINUTE_US,
-            "at_stale": STALE_FACTOR,
-        },
-        cells=asdict(cell_state.CELL_THRESHOLDS),
-        detect=asdict(THRESHOLDS),
-    )
 
 
 class PublishRole:
@@ -187,7 +157,9 @@ class PublishRole:
                 services=context.services,
                 password=read_password(context.password_file),
                 public_key=context.keyring.log.public,
-                method=describe_method(),
+                method=build_method(
+                    RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS
+                ),
                 targets=context.targets,
                 k_anonymity=config.k_anonymity,
                 requests_a_minute=config.requests_a_minute,
@@ -219,9 +191,7 @@ class PublishRole:
         except OSError as error:
             raise explain_taken_port("http", config.http, error.strerror) from error
         group.create_task(guard.run())
-        address = format_dial_address(host, port)
-        self._context.endpoint_file.publish(http=address)
-        log.info("Page:   http://%s/", address)
+        self._context.endpoint_file.announce("http", config.http, port)
         log.info("Operator's password: in %s", self._context.password_file)
 
     async def run(self) -> None:

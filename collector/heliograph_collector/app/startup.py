@@ -5,22 +5,22 @@ takes seconds to load, and the HTTP server start after it.
 """
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
-from heliograph_collector.app.context import AppContext, open_context
-from heliograph_collector.config.errors import CannotServeError, explain_taken_port
-from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
+from heliograph_collector.app.context import (
+    AppContext,
+    explain_errors,
+    explain_port,
+    open_context,
+)
+from heliograph_collector.config.settings import Config, split_endpoint
 from heliograph_collector.fleet import tls_file
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
 from heliograph_collector.ingest.geo.lookup import GeoError
 from heliograph_collector.ingest.post_server import serve_post
 from heliograph_collector.ingest.rate_limits import QueryRateLimit
-from heliograph_collector.model.errors import PortTakenError
-
-log = logging.getLogger("heliograph")
 
 
 @asynccontextmanager
@@ -47,9 +47,7 @@ async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServi
     """Start ingest with all its listeners; `stack` stops them. Raises CannotServeError."""
     config = context.config
     ingest = await _open_grpc(context, stack)
-    grpc_address = format_dial_address(split_endpoint(config.grpc)[0], ingest.port)
-    context.endpoint_file.publish(grpc=grpc_address)
-    log.info("Agents: %s (gRPC, TLS)", grpc_address)
+    context.endpoint_file.announce("grpc", config.grpc, ingest.port)
     post_port = await _open_post(context, ingest, stack) if config.post else 0
     announce_entrances(
         context.fleet,
@@ -81,12 +79,8 @@ async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServic
         trusted_proxies=config.trusted_proxies,
         allows_strangers=config.strangers,
     )
-    try:
+    with explain_port("grpc", config.grpc), explain_errors(GeoError):
         ingest = await stack.enter_async_context(run_ingest(ingest_config))
-    except PortTakenError as error:
-        raise explain_taken_port("grpc", config.grpc) from error
-    except GeoError as error:
-        raise CannotServeError(str(error)) from error
     ingest.geo.report_missing_tables()
     return ingest
 
@@ -101,13 +95,9 @@ async def _open_post(context: AppContext, ingest: IngestServices, stack: AsyncEx
         tls_file(config.data),
         senders=ingest.responder.senders,
     )
-    try:
+    with explain_port("post", config.post):
         port = await stack.enter_async_context(post_server)
-    except PortTakenError as error:
-        raise explain_taken_port("post", config.post) from error
-    address = format_dial_address(host, port)
-    context.endpoint_file.publish(post=address)
-    log.info("Agents: %s (HTTPS, one envelope a connection)", address)
+    context.endpoint_file.announce("post", config.post, port)
     return port
 
 
@@ -118,10 +108,6 @@ async def _open_dns(context: AppContext, ingest: IngestServices, stack: AsyncExi
     host, requested_port = split_endpoint(config.dns)
     limit = QueryRateLimit(ingest.geo, context.clock)
     dns_server = serve_dns(ingest.beacon_handler, limit, host, requested_port, config.dns_zone)
-    try:
+    with explain_port("dns", config.dns):
         port = await stack.enter_async_context(dns_server)
-    except PortTakenError as error:
-        raise explain_taken_port("dns", config.dns) from error
-    address = format_dial_address(host, port)
-    context.endpoint_file.publish(dns=address)
-    log.info("Last words: %s (DNS, %s)", address, config.dns_zone)
+    context.endpoint_file.announce("dns", config.dns, port)

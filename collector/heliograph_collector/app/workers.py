@@ -3,8 +3,8 @@
 import asyncio
 from contextlib import AsyncExitStack
 
-from heliograph_collector.app.context import AppContext
-from heliograph_collector.app.control_role import ControlRole
+from heliograph_collector.app.context import AppContext, explain_errors
+from heliograph_collector.app.control_role import ControlRole, build_early_runs, build_visits
 from heliograph_collector.app.roles import (
     ConsoleRole,
     JobsRole,
@@ -15,8 +15,6 @@ from heliograph_collector.app.roles import (
     build_detector,
     create_store,
 )
-from heliograph_collector.app.visits import build_early_runs, build_visits
-from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.detect.recovery import VerdictRecovery
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.readiness import Readiness
@@ -90,10 +88,8 @@ class Workers:
             self._control.echo,
             self._readiness,
         )
-        try:
+        with explain_errors(DirectoryInUseError, SchemaError):
             await self._publish.feed.open_store(parts)
-        except (DirectoryInUseError, SchemaError) as error:
-            raise CannotServeError(str(error)) from error
         stack.push_async_callback(self._store.close)
 
     async def _recover_pending(self) -> None:

@@ -102,12 +102,13 @@ def run(args: argparse.Namespace) -> int:
 def _run_action(args: argparse.Namespace, config: "Config") -> int:
     """Run one action. Raises FingerprintError, ListsError, OSError."""
     from heliograph.clock import SystemClock
-    from heliograph_collector.app.fingerprint_lists import open_lists
     from heliograph_collector.cli import list_actions
+    from heliograph_collector.fleet.plain_lists import open_lists
+    from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 
     clock = SystemClock()
     if args.action == "score":
-        return _score(args, open_lists(config, clock))
+        return _score(args, open_lists(config.data, clock, PlainFormat()))
     if args.action == "export":
         publisher = list_actions.export_lists(config, clock, args.path)
         print(f"Publisher {publisher}: others compare it and give it once as --publisher.")

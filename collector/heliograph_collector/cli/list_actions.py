@@ -4,16 +4,10 @@ from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph.durable_file import replace_file
-from heliograph_collector.app.fingerprint_lists import (
-    adopt_plain_lists,
-    open_lists,
-    open_signing_fleet,
-    read_list,
-)
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet
+from heliograph_collector.fleet.plain_lists import open_lists, open_signing_fleet, read_list
 from heliograph_collector.fleet.signed_lists import (
-    MAX_BYTES,
     ListsError,
     NamedList,
     accept_bundle,
@@ -27,7 +21,7 @@ from heliograph_collector.fleet.signed_lists import (
 from heliograph_collector.judge.fingerprints.library import MAX_LISTS
 from heliograph_collector.judge.fingerprints.list_summary import (
     ListSummary,
-    check_list,
+    PlainFormat,
     summarize_list,
     summarize_shipped,
 )
@@ -42,14 +36,13 @@ def import_lists(
         FingerprintError, ListsError: Nothing changed; the message names the place and the cure.
         OSError: The file cannot be read.
     """
-    content = read_list(path, MAX_BYTES)
-    with open_signing_fleet(config, clock) as (fleet, keyring):
-        adopt_plain_lists(config.data, fleet, keyring, clock)
+    content = read_list(path)
+    with open_signing_fleet(config.data, clock, PlainFormat()) as (fleet, keyring):
         now_s = clock.wall_us() // 1_000_000
         if is_signed_bundle(content):
             return _import_bundle(fleet, content, publisher, now_s)
         list_name = f"{name}{path.suffix}" if name else path.name
-        check_list(list_name, content)
+        PlainFormat().check(list_name, content)
         own_lists = load_own_lists(fleet)
         # the same list in another format is replaced too
         kept = [n for n in own_lists if Path(n.name).stem != Path(list_name).stem]
@@ -60,7 +53,9 @@ def import_lists(
 
 
 def _import_bundle(fleet: Fleet, content: bytes, publisher: str, now_s: int) -> list[ListSummary]:
-    stored = accept_bundle(fleet, parse_signed_bundle(content), publisher, now_s, check_list)
+    stored = accept_bundle(
+        fleet, parse_signed_bundle(content), publisher, now_s, PlainFormat().check
+    )
     return [
         summarize_list(
             f"{stored.publisher[:8]}/{named.name}",
@@ -78,8 +73,7 @@ def export_lists(config: Config, clock: Clock, path: Path) -> str:
 
     Raises ListsError, OSError.
     """
-    with open_signing_fleet(config, clock) as (fleet, keyring):
-        adopt_plain_lists(config.data, fleet, keyring, clock)
+    with open_signing_fleet(config.data, clock, PlainFormat()) as (fleet, keyring):
         content = export_bundle(fleet, keyring.signing, clock.wall_us() // 1_000_000)
     replace_file(path, content, mode=0o644)
     return parse_signed_bundle(content).publisher
@@ -87,8 +81,7 @@ def export_lists(config: Config, clock: Clock, path: Path) -> str:
 
 def remove_lists(config: Config, clock: Clock, name: str) -> None:
     """Take back an own list, or all lists of a publisher. Raises ListsError."""
-    with open_signing_fleet(config, clock) as (fleet, keyring):
-        adopt_plain_lists(config.data, fleet, keyring, clock)
+    with open_signing_fleet(config.data, clock, PlainFormat()) as (fleet, keyring):
         own_lists = load_own_lists(fleet)
         kept = [n for n in own_lists if n.name != name]
         if len(kept) < len(own_lists):
@@ -107,7 +100,7 @@ def summarize_lists(config: Config, clock: Clock) -> list[ListSummary]:
             bundle=stored.bundle.version,
             issued_s=stored.bundle.issued_s,
         )
-        for stored in open_lists(config, clock).read_bundles()
+        for stored in open_lists(config.data, clock, PlainFormat()).read_bundles()
         for named in stored.bundle.lists
     ]
     return [*summarize_shipped(), *imported]

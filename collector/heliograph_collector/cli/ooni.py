@@ -17,9 +17,9 @@ from heliograph_collector.cli import (
 )
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.commands import ImportKeeper
     from heliograph_collector.config.settings import Config
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
+    from heliograph_collector.store.imported_results import ImportedResults
 
 PROGRESS_STEP = 500  # measurements between two updates of the progress line
 
@@ -64,16 +64,18 @@ def parse_byte_count(text: str) -> int:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph.clock import SystemClock
-    from heliograph_collector.app.commands import open_import_keeper
-    from heliograph_collector.store.imported_results import ImportedResultsError
+    from heliograph_collector.store.imported_results import (
+        FILE,
+        ImportedResults,
+        ImportedResultsError,
+    )
 
     config = load_cli_config(args)
     if not args.store:
         return _import_files(args, config, None)
     try:
-        with closing(open_import_keeper(config, SystemClock())) as keeper:
-            return _import_files(args, config, keeper)
+        with closing(ImportedResults(config.data / FILE)) as imported:
+            return _import_files(args, config, imported)
     except ImportedResultsError as error:
         raise CommandError(str(error)) from error
 
@@ -86,14 +88,17 @@ class _ImportCount:
     stored: int = 0  # that were not there before
 
 
-def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKeeper | None") -> int:
+def _import_files(
+    args: argparse.Namespace, config: "Config", imported: "ImportedResults | None"
+) -> int:
     from heliograph.clock import SystemClock
     from heliograph_collector.app.commands import judge_files
-    from heliograph_collector.app.fingerprint_lists import open_lists
+    from heliograph_collector.fleet.plain_lists import open_lists
+    from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 
     count = _ImportCount()
     pending: list[JudgedImport] = []
-    lists = open_lists(config, SystemClock())
+    lists = open_lists(config.data, SystemClock(), PlainFormat())
     for result in judge_files(args.paths, lists, args.max_expanded):
         if not result.is_readable:
             count.left_out += 1
@@ -109,11 +114,22 @@ def _import_files(args: argparse.Namespace, config: "Config", keeper: "ImportKee
         pending.append(result)
         if count.read % PROGRESS_STEP == 0:
             print_progress(f"{count.read} read")
-            count.stored += keeper.keep(pending) if keeper else 0
+            count.stored += _store_results(imported, pending)
             pending.clear()
-    count.stored += keeper.keep(pending) if keeper else 0
+    count.stored += _store_results(imported, pending)
     _print_total(count, is_summary=args.summary)
     return 1 if count.left_out or count.read_in_part else 0
+
+
+def _store_results(imported: "ImportedResults | None", pending: "list[JudgedImport]") -> int:
+    """Keep results where they are wanted; return how many are new. Raises ImportedResultsError."""
+    from heliograph.clock import SystemClock
+    from heliograph_collector.judge import RULES_VERSION
+
+    if imported is None:
+        return 0
+    results = [judged.result for judged in pending]
+    return imported.add(results, SystemClock().wall_us(), RULES_VERSION)
 
 
 def _print_complaint(path: Path, line: int, reason: str) -> None:

@@ -23,7 +23,7 @@ from heliograph_collector.cli.backup import report_as_command_error
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
-    from heliograph_collector.app.rejudge import (
+    from heliograph_collector.judge.rejudge import (
         ChangedMeasurement,
         RejudgeReport,
         RejudgeScope,
@@ -85,7 +85,7 @@ def parse_country(argument: str) -> str:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.app.rejudge import RejudgeScope
+    from heliograph_collector.judge.rejudge import RejudgeScope
 
     config = load_cli_config(args)
     check_store_exists(config)
@@ -109,14 +109,15 @@ async def _run_rejudge(config: Config, scope: "RejudgeScope", *, write: bool) ->
     from heliograph.services import load_services
     from heliograph.yaml_document import YamlError
     from heliograph_collector.app.commands import build_store
-    from heliograph_collector.app.fingerprint_lists import open_lists
     from heliograph_collector.app.rejudge import rejudge_store
+    from heliograph_collector.fleet.plain_lists import open_lists
+    from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 
     try:
         services = load_services(config.services_file)
     except YamlError as error:
         raise CommandError(str(error)) from error
-    open_lists(config, SystemClock())
+    open_lists(config.data, SystemClock(), PlainFormat())
     store = build_store(config)
     await _open_store(store.open)
     try:

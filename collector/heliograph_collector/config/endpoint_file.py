@@ -1,21 +1,39 @@
 """DATA/serving.json: the addresses of a running collector, for other processes."""
 
 import json
+import logging
 import os
 from pathlib import Path
 
 from heliograph.durable_file import replace_file
-from heliograph_collector.config.settings import Config
+from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
 
 _FILE_NAME = "serving.json"
+_LOG_LINES = {
+    "grpc": "Agents: %s (gRPC, TLS)",
+    "post": "Agents: %s (HTTPS, one envelope a connection)",
+    "dns": "Last words: %s (DNS, {zone})",
+    "echo": "Echo:   %s (TCP)",
+    "http": "Page:   http://%s/",
+}
+
+log = logging.getLogger("heliograph")
 
 
 class EndpointFile:
     """Written as servers open, removed at a clean end."""
 
     def __init__(self, config: Config) -> None:
+        self._config = config
         self._file = config.data / _FILE_NAME
         self._endpoints: dict[str, int | str] = {"pid": os.getpid()}
+
+    def announce(self, listener: str, requested: str, port: int) -> str:
+        """Publish and log an opened listener of `_LOG_LINES`; return its address."""
+        address = format_dial_address(split_endpoint(requested)[0], port)
+        self.publish(**{listener: address})
+        log.info(_LOG_LINES[listener].format(zone=self._config.dns_zone), address)
+        return address
 
     def publish(self, **endpoints: str) -> None:
         self._endpoints |= endpoints

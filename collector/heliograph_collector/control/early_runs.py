@@ -43,7 +43,7 @@ CellKey = tuple[str, str, str, str]  # country, experiment, service, target
 
 
 class ConnectedVolunteers(Protocol):
-    """Declare the connected volunteers. Implemented by ingest.volunteer_sessions."""
+    """Declare the connected volunteers. Implemented by ingest.agent_sessions."""
 
     @property
     def is_schedule_fixed(self) -> bool:

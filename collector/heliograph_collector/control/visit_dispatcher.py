@@ -28,7 +28,7 @@ log = logging.getLogger("heliograph.control")
 
 
 class VisitSessions(Protocol):
-    """Declare the connected controls. Implemented by ingest.control_sessions.ControlSessions."""
+    """Declare the connected controls. Implemented by ingest.agent_sessions."""
 
     @property
     def plan_version(self) -> int:

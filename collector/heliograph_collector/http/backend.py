@@ -1,7 +1,7 @@
 """The feed that the HTTP server shows; `LiveFeed` implements it."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from heliograph.experiments import REGISTRY
 from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
 from heliograph.v1.intake_pb2 import Receipt
+from heliograph_collector.aggregate.cell_state import CELL_THRESHOLDS
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.incidents.published.annotation import AnnotationDocument
 from heliograph_collector.incidents.state import IncidentBook
@@ -27,6 +28,7 @@ from heliograph_collector.model.records import (
     VerdictState,
     Vote,
 )
+from heliograph_collector.model.thresholds import DETECT_VERSION, THRESHOLDS
 from heliograph_collector.store.aggregation import AggregationQuery, AggregationRow
 
 DEFAULT_TARGETS = tuple(
@@ -97,7 +99,27 @@ class AgentCounts:
     last_received_us: int | None = None
 
 
-def build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
+def build_method(
+    rules: Sequence[RuleRow],
+    rules_by_experiment: Mapping[str, Sequence[RuleRow]],
+    rules_version: int,
+    control: Mapping[str, float],
+) -> Method:
+    """Describe the rules of the judge, and the thresholds of all stages."""
+    return Method(
+        rules_version=rules_version,
+        detect_version=DETECT_VERSION,
+        rules=_build_method_rules(rules),
+        rules_by_experiment={
+            name: _build_method_rules(rows) for name, rows in rules_by_experiment.items()
+        },
+        control=control,
+        cells=asdict(CELL_THRESHOLDS),
+        detect=asdict(THRESHOLDS),
+    )
+
+
+def _build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
     return [
         MethodRule(
             id=row.id,

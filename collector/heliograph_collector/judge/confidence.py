@@ -1,9 +1,16 @@
 """Confidence of a verdict: strength of evidence times freshness of the control."""
 
+from heliograph.units import MINUTE_US
+
 FULL_US = 5 * 60 * 1_000_000  # assumed: a control at most this old counts fully
 STALE_US = 15 * 60 * 1_000_000  # assumed: an older control proves nothing
 STALE_FACTOR = 0.6  # assumed: freshness at STALE_US
 MAX_CONFIDENCE = 0.99  # assumed
+CONTROL_FRESHNESS = {  # as the methodology page shows it
+    "full_min": FULL_US // MINUTE_US,
+    "stale_min": STALE_US // MINUTE_US,
+    "at_stale": STALE_FACTOR,
+}
 
 
 def compute_confidence(strength: float, age_us: int | None = None, *, alone: bool = False) -> float:

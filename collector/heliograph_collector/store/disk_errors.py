@@ -30,6 +30,13 @@ def describe_database_error(file: Path | str, error: sqlite3.Error) -> str:
     return f"{file} cannot be used ({error}): {_DATABASE_CURES.get(code, _RESTORE)}."
 
 
+def describe_cause(error: OSError | sqlite3.Error, data: Path) -> str:
+    """Describe an error of a running collector over its data directory; "" for a bug."""
+    if isinstance(error, sqlite3.Error):
+        return describe_database_error(f"A database in {data}", error)
+    return describe_os_error(error.filename or data, error) if error.errno else ""
+
+
 def _find_cure(number: int | None) -> str:
     if number in (errno.ENOSPC, errno.EDQUOT):
         return _FREE_SPACE

@@ -12,12 +12,13 @@ import pytest
 
 from heliograph import keys
 from heliograph.observation import Http
-from heliograph_collector.app.fingerprint_lists import open_lists
 from heliograph_collector.cli import main
 from heliograph_collector.cli.list_actions import import_lists
 from heliograph_collector.config.settings import Config
+from heliograph_collector.fleet.plain_lists import open_lists
 from heliograph_collector.fleet.signed_lists import ListsError, SignedLists
 from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
+from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
 from support.hand_clock import HandClock
 
 HEAD = "name,scope,location_found,pattern_type,pattern,expected_countries,source\n"
@@ -204,10 +205,9 @@ def test_a_bad_list_in_a_signed_file_changes_nothing(two: Collectors) -> None:
 
 def test_a_charter_that_ended_authorizes_no_new_lists(two: Collectors, tmp_path: Path) -> None:
     file = two.publish("late")
-    config = Config(data=tmp_path / "operator")
     clock = HandClock(wall=4 * YEAR_US + 60 * YEAR_US)
     with pytest.raises(ListsError, match="charter of the publisher has ended"):
-        import_lists(config, clock, file, publisher=two.publisher)
+        import_lists(Config(data=tmp_path / "operator"), clock, file, publisher=two.publisher)
 
 
 def test_what_is_changed_in_the_file_is_left_out(
@@ -233,12 +233,11 @@ def test_plain_files_of_an_earlier_version_are_signed_once(
     directory.mkdir()
     (directory / "old.csv").write_text(HEAD + ROW.format(name="old"))
     (directory / "bad.csv").write_text("name\n")
-    config = Config(data=tmp_path / "operator")
-    open_lists(config, HandClock())
+    open_lists(tmp_path / "operator", HandClock(), PlainFormat())
     assert two.lines() == {"old"}
     assert "bad.csv:1" in caplog.text
     (directory / "dropped.csv").write_text(HEAD + ROW.format(name="dropped"))
-    open_lists(config, HandClock())
+    open_lists(tmp_path / "operator", HandClock(), PlainFormat())
     assert two.lines() == {"old"}
     assert "dropped.csv is not signed" in caplog.text
 

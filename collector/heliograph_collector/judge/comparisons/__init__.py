@@ -1,5 +1,7 @@
 """Experiments that are judged by comparing their endpoints, by name."""
 
+from collections.abc import Sequence
+
 from heliograph_collector.judge.comparisons import (
     dns_integrity,
     ech,
@@ -22,6 +24,7 @@ __all__ = [
     "SERVICE_COMPARISON_RULES",
     "Comparison",
     "ComparisonRule",
+    "list_comparison_rules",
 ]
 
 _ALL: tuple[Comparison, ...] = (
@@ -35,3 +38,9 @@ _ALL: tuple[Comparison, ...] = (
     ech.COMPARISON,
 )
 COMPARISONS: dict[str, Comparison] = {comparison.experiment: comparison for comparison in _ALL}
+
+
+def list_comparison_rules() -> dict[str, Sequence[ComparisonRule]]:
+    """List the rules by experiment; "services" has those of all tests of services."""
+    by_experiment = {name: comparison.rules for name, comparison in sorted(COMPARISONS.items())}
+    return {**by_experiment, "services": SERVICE_COMPARISON_RULES}

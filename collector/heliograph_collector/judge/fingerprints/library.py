@@ -7,12 +7,11 @@ the line that decided it.
 import ipaddress
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
 from operator import attrgetter
-from pathlib import Path
 from typing import Protocol
 
 from heliograph.observation import Dns, Http
@@ -185,13 +184,6 @@ def load_shipped() -> tuple[FingerprintList, ...]:
         for file in files
         if file.name.endswith(SUFFIXES)
     )
-
-
-def list_files(directory: Path) -> Sequence[Path]:
-    """List the files of lists in a directory, sorted by name."""
-    if not directory.is_dir():
-        return ()
-    return sorted(p for p in directory.iterdir() if p.name.endswith(SUFFIXES))[:MAX_LISTS]
 
 
 def _parse_lists(source: ListSource) -> Iterable[FingerprintList]:

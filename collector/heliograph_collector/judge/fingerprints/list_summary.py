@@ -3,13 +3,18 @@
 import hashlib
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
 
 import msgspec
 
 from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, Surface
-from heliograph_collector.judge.fingerprints.library import FingerprintList, load_shipped
-from heliograph_collector.judge.fingerprints.list_reader import FingerprintError, parse_list
+from heliograph_collector.judge.fingerprints.library import MAX_LISTS, FingerprintList, load_shipped
+from heliograph_collector.judge.fingerprints.list_reader import (
+    SUFFIXES,
+    FingerprintError,
+    parse_list,
+)
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 UNKNOWN = "unknown"
@@ -32,13 +37,22 @@ class ListSummary(msgspec.Struct, frozen=True, kw_only=True):
     years: dict[str, int]
 
 
-def check_list(name: str, content: bytes) -> None:
-    """Check that a list and its name are usable. Raises FingerprintError."""
-    if not _NAME.fullmatch(name):
-        raise FingerprintError(
-            f"{name!r}: a list's name has letters, digits, `.`, `_` and `-`; give --name"
-        )
-    parse_list(name, content)
+class PlainFormat:
+    """The formats of list files: CSV, JSON and YAML by the ending of the name."""
+
+    def list_files(self, directory: Path) -> Sequence[Path]:
+        """List the files of lists in a directory, sorted by name."""
+        if not directory.is_dir():
+            return ()
+        return sorted(p for p in directory.iterdir() if p.name.endswith(SUFFIXES))[:MAX_LISTS]
+
+    def check(self, name: str, content: bytes) -> None:
+        """Check that a list and its name are usable. Raises FingerprintError."""
+        if not _NAME.fullmatch(name):
+            raise FingerprintError(
+                f"{name!r}: a list's name has letters, digits, `.`, `_` and `-`; give --name"
+            )
+        parse_list(name, content)
 
 
 def summarize_shipped() -> list[ListSummary]:

@@ -11,9 +11,17 @@ Example:
     await restore_backup(ArchiveReader(Path("/mnt/backup/1")), new_data, new_store)
 """
 
+from pathlib import Path
+
 RESTORE_MARK = "restore.unfinished"  # in a data directory that a killed `restore` has left
 JOURNAL = "journal.db"
 
 
 class BackupError(Exception):
     """Failure of a backup or a restore; the message is a sentence for the operator."""
+
+
+def check_restored(data: Path) -> None:
+    """Check that no restore ended halfway in a data directory. Raises BackupError."""
+    if (data / RESTORE_MARK).exists():
+        raise BackupError(f"{data} holds a restore that did not end: remove it, and restore again.")

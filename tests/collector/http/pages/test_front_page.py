@@ -6,13 +6,14 @@ from typing import Any
 import pytest
 
 from heliograph.observation import Link
-from heliograph_collector.app.roles import describe_method
 from heliograph_collector.detect import DETECT_VERSION, THRESHOLDS
-from heliograph_collector.http.backend import Feed, LinkCount
+from heliograph_collector.http.backend import Feed, LinkCount, build_method
 from heliograph_collector.http.i18n import LANGS, translate
 from heliograph_collector.http.pages import world_map
 from heliograph_collector.incidents.incident import IncidentState as How
 from heliograph_collector.judge import RULES, RULES_VERSION
+from heliograph_collector.judge.comparisons import list_comparison_rules
+from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
 from heliograph_collector.model.records import VerdictState
 from support import incident_book
 from support.fake_feed import NOW_US, World, crowd
@@ -22,6 +23,7 @@ from support.read_page import Read
 from support.site import Headers, Serve
 
 KEY = b"k" * 32
+METHOD = build_method(RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS)
 
 
 async def read(serve: Serve, feed: Feed, path: str = "/", headers: Headers = None) -> Read:
@@ -124,7 +126,7 @@ async def test_each_language_is_told_in_its_own_words_and_kept(
 async def test_the_page_of_methods_names_every_rule_and_number_at_work(
     serve: Serve, lang: str
 ) -> None:
-    feed = World().feed(method=describe_method(), public_key=KEY, k_anonymity=7)
+    feed = World().feed(method=METHOD, public_key=KEY, k_anonymity=7)
     page = await read(serve, feed, f"/methodology?lang={lang}")
     html = page.html
     assert {f"rule-{rule.id}" for rule in RULES} <= set(page.text)
@@ -140,7 +142,7 @@ async def test_the_page_of_methods_names_every_rule_and_number_at_work(
 
 async def test_the_page_of_methods_follows_the_thresholds(serve: Serve) -> None:
     changed = {"confirm_share": 0.77, "new_days": 3.0, "established_days": 44.0}
-    other = replace(describe_method(), detect={**asdict(THRESHOLDS), **changed})
+    other = replace(METHOD, detect={**asdict(THRESHOLDS), **changed})
     page = await read(serve, World().feed(method=other), "/methodology")
     assert "when 77% are still silent" in page.html
     assert "joined less than 72 hours ago have no vote" in page.html

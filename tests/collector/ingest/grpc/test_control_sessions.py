@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.v1 import intake_pb2
-from heliograph_collector.ingest.control_sessions import ControlSessions
+from heliograph_collector.ingest.agent_sessions import ControlSessions
 from support.intake import Caller, beat, channel, enrolled, greeted, hear, ingest_server
 
 ORDER = intake_pb2.SignedVisitOrder(order=b"o", signature=b"s")
