@@ -54,6 +54,22 @@ def parse_https_host_port(value: str, setting_name: str) -> tuple[str, int]:
     return host, port or 443
 
 
+def split_endpoint(address: str) -> tuple[str, int]:
+    """Split HOST:PORT, with IPv6 in brackets. Raises ValueError with the problem."""
+    host, colon, port = address.rpartition(":")
+    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
+        raise ValueError(f"{address[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
+    if ":" in host and not (host.startswith("[") and host.endswith("]")):
+        raise ValueError(f"{address[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
+    return host.strip("[]"), int(port)
+
+
+def format_dial_address(host: str, port: int) -> str:
+    """Format the address by which this machine reaches its listener, even a wildcard."""
+    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 replaced, not bound
+    return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
+
+
 @lru_cache(maxsize=4_096)
 def parse_literal(value: str) -> str:
     """Return the canonical address that `value` is, with or without brackets, else ""."""

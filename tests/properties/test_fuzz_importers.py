@@ -24,8 +24,8 @@ from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph.zstd_frame import compress_frame
 from heliograph_collector.app.commands import judge_files
 from heliograph_collector.app.public_series import RuleVoter, load_event
-from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.detect.signal_reader import SignalReader
+from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.model.records import RowKind
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.ooni.vote_replay import read_ooni_replay

@@ -13,9 +13,10 @@ from typing import Any
 import pytest
 import yaml
 
+from heliograph.address import split_endpoint
 from heliograph_agent.cli import make_parser
 from heliograph_collector.cli import build_parser
-from heliograph_collector.config.settings import load_config, split_endpoint
+from heliograph_collector.config.settings import load_config
 from support.requirements import require
 
 ROOT = Path(__file__).parents[2]

@@ -13,7 +13,6 @@ from heliograph.keys import SigningKey
 from heliograph.plan import Plan
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError, parse_yaml
-from heliograph_collector.config.plan_file import parse_plan
 from heliograph_collector.console.access import AccessControl
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
@@ -28,6 +27,7 @@ from heliograph_collector.fleet import Fleet, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.passwords import hash_password
+from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.fleet.plans import issue_plan
 from heliograph_collector.fleet.registry import AgentSighting
 from heliograph_collector.http.app import build_app

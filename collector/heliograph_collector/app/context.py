@@ -10,11 +10,12 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from heliograph.address import split_endpoint
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.endpoint_file import EndpointFile
 from heliograph_collector.config.errors import CannotServeError, explain_taken_port
-from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.plain_lists import adopt_plain_lists

@@ -4,8 +4,8 @@ import asyncio
 
 from aiohttp import ThreadedResolver
 
+from heliograph.address import format_dial_address, split_endpoint
 from heliograph_collector.app.context import AppContext, explain_port
-from heliograph_collector.config.settings import format_dial_address, split_endpoint
 from heliograph_collector.control.agent_process import ControlAgent, keep_control
 from heliograph_collector.control.early_runs import EarlyRunDispatcher, EarlyRunPlanner
 from heliograph_collector.control.echo_server import EchoServer

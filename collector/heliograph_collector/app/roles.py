@@ -11,6 +11,7 @@ from contextlib import AsyncExitStack
 from aiohttp import web
 
 from heliograph import __version__
+from heliograph.address import split_endpoint
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
@@ -23,7 +24,7 @@ from heliograph_collector.config.errors import (
     explain_unusable_store,
 )
 from heliograph_collector.config.named_files import read_prefixes, read_token
-from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import AlertPages, Notifications
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.incidents import IncidentPages, OperatorLog

@@ -8,13 +8,14 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 
+from heliograph.address import split_endpoint
 from heliograph_collector.app.context import (
     AppContext,
     explain_errors,
     explain_port,
     open_context,
 )
-from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import tls_file
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest

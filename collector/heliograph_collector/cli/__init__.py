@@ -188,7 +188,7 @@ def check_store_exists(config: "Config") -> None:
 
 def parse_endpoint(address: str) -> str:
     """Parse HOST:PORT for argparse."""
-    from heliograph_collector.config.settings import split_endpoint
+    from heliograph.address import split_endpoint
 
     try:
         split_endpoint(address)

@@ -12,11 +12,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from heliograph import bundle, http_envelope
+from heliograph.address import split_endpoint
 from heliograph.durable_file import replace_file
 from heliograph.plan_chunks import pack_plan
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
-from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
     from heliograph_collector.fleet import Keyring

@@ -214,8 +214,8 @@ def check_intake(data: Path) -> Finding:
     """Check that the entrance for agents shows the certificate that invites pin."""
     from ssl import SSLError, get_server_certificate
 
+    from heliograph.address import split_endpoint
     from heliograph_collector.config.endpoint_file import read_endpoint
-    from heliograph_collector.config.settings import split_endpoint
     from heliograph_collector.fleet.certificate import encode_public_key
     from heliograph_collector.fleet.keyring import tls_file
 
@@ -269,7 +269,7 @@ def check_contact(config: "Config") -> Finding:
 
 def _is_local(endpoint: str, *, wildcard: bool = True) -> bool:
     """Return whether only this machine can dial an endpoint; `wildcard`: as an address to dial."""
-    from heliograph_collector.config.settings import split_endpoint
+    from heliograph.address import split_endpoint
 
     host = split_endpoint(endpoint)[0]
     try:

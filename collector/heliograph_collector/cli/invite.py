@@ -5,6 +5,7 @@ import re
 from contextlib import closing
 from typing import Any
 
+from heliograph.address import split_endpoint
 from heliograph_collector.cli import (
     CommandError,
     add_command,
@@ -14,7 +15,7 @@ from heliograph_collector.cli import (
     print_qr_code,
 )
 from heliograph_collector.config.endpoint_file import read_endpoint
-from heliograph_collector.config.settings import Config, split_endpoint
+from heliograph_collector.config.settings import Config
 
 _SECONDS_BY_UNIT = {"m": 60, "h": 3_600, "d": 86_400}
 _MAX_EXPIRY_S = 366 * 86_400

@@ -15,9 +15,9 @@ from heliograph.plan import Plan
 from heliograph.services import Services, load_services, load_shipped_services
 from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
-from heliograph_collector.config.plan_file import parse_plan, render_plan
 from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet.plan_file import parse_plan, render_plan
 from heliograph_collector.fleet.plans import build_default_plan, issue_plan, load_current_plan
 
 

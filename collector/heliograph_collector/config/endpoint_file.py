@@ -5,8 +5,9 @@ import logging
 import os
 from pathlib import Path
 
+from heliograph.address import format_dial_address, split_endpoint
 from heliograph.durable_file import replace_file
-from heliograph_collector.config.settings import Config, format_dial_address, split_endpoint
+from heliograph_collector.config.settings import Config
 
 _FILE_NAME = "serving.json"
 _LOG_LINES = {

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 from urllib.parse import urlsplit
 
+from heliograph.address import split_endpoint
 from heliograph.codec import (
     MAX_ADDRESSES,
     MAX_ENTRANCES,
@@ -28,22 +29,6 @@ _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
 _WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - compared, to keep them out of announcements
 log = logging.getLogger("heliograph")
 Network: TypeAlias = IPv4Network | IPv6Network
-
-
-def split_endpoint(address: str) -> tuple[str, int]:
-    """Split HOST:PORT, with IPv6 in brackets. Raises ValueError with the problem."""
-    host, colon, port = address.rpartition(":")
-    if not colon or not host or not (port.isascii() and port.isdigit()) or int(port) > 65_535:
-        raise ValueError(f"{address[:64]!r} must be HOST:PORT, for example 127.0.0.1:7443")
-    if ":" in host and not (host.startswith("[") and host.endswith("]")):
-        raise ValueError(f"{address[:64]!r} needs brackets around an IPv6 address: [::1]:7443")
-    return host.strip("[]"), int(port)
-
-
-def format_dial_address(host: str, port: int) -> str:
-    """Format the address by which this machine reaches its listener, even a wildcard."""
-    reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 replaced, not bound
-    return f"[{reachable_host}]:{port}" if ":" in reachable_host else f"{reachable_host}:{port}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

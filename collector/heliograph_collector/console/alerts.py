@@ -7,7 +7,6 @@ from typing import Protocol
 
 from aiohttp import web
 
-from heliograph_collector.config.receivers import Receiver, SuspectedPolicy
 from heliograph_collector.console import templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.http import labels
@@ -15,6 +14,7 @@ from heliograph_collector.http.problem import Problem
 
 PATH = "/console/alerts"
 _MAX_DELIVERIES = 100
+_SUSPECTED_NOTES = {"quiet": "quietly", "loud": "too"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -24,6 +24,31 @@ class ReceiverView:
     address: str
     interests: str  # in words
     state: str  # of its newest message; "" without one
+
+
+class Receiver(Protocol):
+    """A configured receiver of notifications."""
+
+    @property
+    def name(self) -> str: ...
+    @property
+    def kind(self) -> str: ...
+    @property
+    def to(self) -> Sequence[str]: ...
+    @property
+    def room(self) -> str: ...
+    @property
+    def host(self) -> str: ...
+    @property
+    def countries(self) -> Sequence[str]: ...
+    @property
+    def services(self) -> Sequence[str]: ...
+    @property
+    def kinds(self) -> Sequence[str]: ...
+    @property
+    def states(self) -> Sequence[str]: ...
+    @property
+    def suspected(self) -> str: ...
 
 
 class SentMessage(Protocol):
@@ -111,13 +136,12 @@ def build_receiver_view(receiver: Receiver, state: str) -> ReceiverView:
     summary = ", ".join(interests) or "everything"
     if receiver.states:
         summary += f"; only {', '.join(receiver.states)}"
-    if receiver.suspected is not SuspectedPolicy.LEAVE_OUT:
-        is_quiet = receiver.suspected is SuspectedPolicy.QUIET
-        summary += f"; suspected ones {'quietly' if is_quiet else 'too'}"
+    if receiver.suspected in _SUSPECTED_NOTES:
+        summary += f"; suspected ones {_SUSPECTED_NOTES[receiver.suspected]}"
     address = ", ".join(receiver.to) or receiver.room or receiver.host
     return ReceiverView(
         name=receiver.name,
-        kind=receiver.kind.value,
+        kind=str(receiver.kind),
         address=address or "an address in a file",
         interests=summary,
         state=state,

@@ -11,19 +11,13 @@ from typing import Protocol
 
 from prometheus_client import CollectorRegistry
 
-from heliograph.address import enclosing_network
+from heliograph.address import enclosing_network, format_dial_address, split_endpoint
 from heliograph.clock import Clock
 from heliograph.observation import Link
 from heliograph.plan import Plan
 from heliograph.services import Services
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph.yaml_document import YamlError, parse_yaml
-from heliograph_collector.config.plan_file import parse_plan
-from heliograph_collector.config.settings import (
-    Config,
-    format_dial_address,
-    split_endpoint,
-)
 from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.backend import (
     ConsoleBackend,
@@ -39,6 +33,7 @@ from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError,
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
 from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
 from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
 from heliograph_collector.http.backend import Feed
@@ -50,6 +45,19 @@ _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
 _PULSE_US = 5_000_000  # interval at which constantly changing figures are published
 _WILDCARD_HOSTS = {"0.0.0.0", "::", "*"}  # noqa: S104 - compared, to keep them out of invites
+
+
+class ConsoleSettings(Protocol):
+    """The collector's settings that the console reads."""
+
+    @property
+    def data(self) -> Path: ...
+    @property
+    def grpc(self) -> str: ...
+    @property
+    def endpoint(self) -> str: ...
+    @property
+    def services_file(self) -> Path | None: ...
 
 
 class NotedClock(Clock, Protocol):
@@ -131,7 +139,7 @@ class VoiceCodes(Protocol):
 class ConsoleSources:
     """The parts of the running collector that the console reads."""
 
-    config: Config
+    config: ConsoleSettings
     keyring: Keyring
     fleet: Fleet  # the connection of ingest
     services: Services

@@ -10,11 +10,11 @@ from aiohttp import web
 from heliograph.plan import LIGHT, Plan, PlannedTask, Service
 from heliograph.services import parse_services
 from heliograph.yaml_document import YamlError
-from heliograph_collector.config.plan_file import render_plan
 from heliograph_collector.console import fleet_table, templates
 from heliograph_collector.console.access import OPERATOR, VIEWER, AccessControl, AddRoute
 from heliograph_collector.console.backend import InvalidInputError
 from heliograph_collector.console.fleet import list_rows
+from heliograph_collector.fleet.plan_file import render_plan
 from heliograph_collector.fleet.plans import list_plans, load_current_plan, load_plan
 from heliograph_collector.http.problem import Problem
 

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 from google.protobuf.message import DecodeError
 
+from heliograph.address import split_endpoint
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1 import intake_pb2_grpc
-from heliograph_collector.config.settings import split_endpoint
 from heliograph_collector.fleet.certificate import encode_public_key
 from heliograph_collector.fleet.invites import PREFIX
 

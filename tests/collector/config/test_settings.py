@@ -4,13 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.address import split_endpoint
 from heliograph.yaml_document import YamlError
-from heliograph_collector.config.settings import (
-    SETTINGS_KEYS,
-    Config,
-    load_config,
-    split_endpoint,
-)
+from heliograph_collector.config.settings import SETTINGS_KEYS, Config, load_config
 
 ROOT = Path(__file__).parents[3]
 
