@@ -64,6 +64,11 @@ def split_endpoint(address: str) -> tuple[str, int]:
     return host.strip("[]"), int(port)
 
 
+def list_hosts(*endpoints: str) -> list[str]:
+    """List the hosts of those that are not empty. Raises ValueError."""
+    return [split_endpoint(endpoint)[0] for endpoint in endpoints if endpoint]
+
+
 def format_dial_address(host: str, port: int) -> str:
     """Format the address by which this machine reaches its listener, even a wildcard."""
     reachable_host = {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 replaced, not bound

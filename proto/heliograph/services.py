@@ -41,6 +41,11 @@ class Services:
     version: str
     services: tuple[Service, ...]
 
+    @property
+    def titles(self) -> dict[str, str]:
+        """Return the title of each service by its name."""
+        return {service.name: service.title for service in self.services}
+
     def get(self, name: str) -> Service | None:
         return next((service for service in self.services if service.name == name), None)
 

@@ -22,8 +22,7 @@ from heliograph.services import parse_services
 from heliograph.v1 import envelope_pb2
 from heliograph.yaml_document import YamlError, parse_yaml
 from heliograph.zstd_frame import compress_frame
-from heliograph_collector.app.commands import judge_files
-from heliograph_collector.app.public_series import RuleVoter, load_event
+from heliograph_collector.app.commands import RuleVoter, judge_files, load_event
 from heliograph_collector.detect.signal_reader import SignalReader
 from heliograph_collector.fleet.plan_file import parse_plan
 from heliograph_collector.model.records import RowKind

@@ -1,16 +1,21 @@
 """Operations of one-shot commands; each imports only the stages that it needs."""
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.receivers import Receiver
 from heliograph_collector.config.settings import Config
 
 if TYPE_CHECKING:
+    from heliograph_collector.detect.log_reproduction import Reproduction
+    from heliograph_collector.detect.replay import ReplayResult
     from heliograph_collector.judge.fingerprints.library import ListSource
     from heliograph_collector.model.published.files import DumpFile
+    from heliograph_collector.model.records import ControlView, ReceivedMeasurement
+    from heliograph_collector.model.signals import ServiceVote
+    from heliograph_collector.sources.complaints import ImportResult
     from heliograph_collector.sources.ooni import Complaint
     from heliograph_collector.sources.ooni.judged_import import JudgedImport
     from heliograph_collector.store.store import Store
@@ -35,27 +40,19 @@ async def export_days(
     on_day: Callable[[str], None],
 ) -> "list[DumpFile]":
     """Write the daily files of a window; the store must not be open. Raises StoreError, OSError."""
+    from heliograph.services import load_services
+    from heliograph_collector.fleet.plans import load_public_names
     from heliograph_collector.http import dump_writer
 
     store = build_store(config)
     try:
         await store.open()
+        names = load_public_names(config.data, load_services(config.services_file))
         return await dump_writer.export_days(
-            store, folder, config.k_anonymity, _list_names(config), *window_us, now_us, on_day
+            store, folder, config.k_anonymity, names, *window_us, now_us, on_day
         )
     finally:
         await store.close()
-
-
-def _list_names(config: Config) -> set[str]:
-    """List the services and targets that a public file may name."""
-    from heliograph.services import load_services
-    from heliograph_collector.fleet import Fleet
-    from heliograph_collector.fleet.plans import list_public_names
-
-    services = load_services(config.services_file)
-    with closing(Fleet(config.data)) as fleet:
-        return list_public_names(fleet, services)
 
 
 async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
@@ -68,11 +65,9 @@ async def send_sample(receiver: Receiver, base_url: str, now_us: int) -> str:
 def judge_files(
     paths: Sequence[Path], lists: "ListSource | None" = None, max_expanded: int | None = None
 ) -> "Iterator[JudgedImport | Complaint]":
-    """Judge each document of OONI files and folders by our own rules.
+    """Judge OONI files and folders by our rules, and by imported `lists` beside the shipped ones.
 
-    Args:
-        lists: The imported lists that the judge uses beside the shipped ones, if any.
-        max_expanded: Bytes that are read of one file, unpacked.
+    `max_expanded` limits the bytes that are read of one file, unpacked.
     """
     from heliograph_collector.judge import judge as shipped_judge
     from heliograph_collector.judge.fingerprints.library import LIBRARY
@@ -84,3 +79,41 @@ def judge_files(
         LIBRARY.refresh()
     judge = WatchingJudge(lists) if lists else shipped_judge
     return judged_import.judge_files(paths, judge, max_expanded=max_expanded)
+
+
+class RuleVoter:
+    """Vote by the shipped rules, as the detectors read verdicts."""
+
+    def list_votes(
+        self, record: "ReceivedMeasurement", control: "ControlView"
+    ) -> "Sequence[ServiceVote]":
+        from heliograph_collector.detect.signal_reader import read_votes
+        from heliograph_collector.judge import judge
+
+        return list(read_votes([(record, judge(record, control))]))
+
+
+def load_event(path: Path, entity: str = "") -> "ImportResult":
+    """Load a public series, see `event_file.load_event`. Raises ImportRefusedError."""
+    from heliograph_collector.sources import event_file
+
+    return event_file.load_event(path, entity, RuleVoter())
+
+
+def replay_file(path: Path) -> "ReplayResult":
+    """Run the detectors over a file of signals. Raises ImportRefusedError."""
+    from heliograph_collector.detect.replay import replay_signals
+    from heliograph_collector.sources.signal_file import read_signals
+
+    content = read_signals(path)
+    return replay_signals(content.signals, content.votes, content.levels)
+
+
+def reproduce_log(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
+    """Make the entries of a log again from the journal. Raises CannotServeError."""
+    from heliograph_collector.detect.log_reproduction import ReproductionError, reproduce
+
+    try:
+        return reproduce(lines, entries, data)
+    except ReproductionError as error:
+        raise CannotServeError(str(error)) from error

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
-from heliograph.address import split_endpoint
+from heliograph.address import list_hosts
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.endpoint_file import EndpointFile
@@ -19,7 +19,6 @@ from heliograph_collector.config.settings import Config
 from heliograph_collector.fleet import Fleet, Keyring, KeysError, open_keyring
 from heliograph_collector.fleet.password_file import find_password_file
 from heliograph_collector.fleet.plain_lists import adopt_plain_lists
-from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.renewal import KeyRenewal
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.judge.fingerprints.list_summary import PlainFormat
@@ -27,7 +26,7 @@ from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.guarded_clock import BootClock, GuardedClock
 from heliograph_collector.store.backup import BackupError, check_restored
-from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
+from heliograph_collector.store.disk_errors import describe_file_error
 from heliograph_collector.store.journal.journal import DirectoryInUseError, Journal, JournalError
 
 
@@ -49,21 +48,6 @@ class AppContext:
     rng: random.Random = field(default_factory=random.SystemRandom)
     registry: CollectorRegistry = field(default_factory=CollectorRegistry)
 
-    @property
-    def titles(self) -> dict[str, str]:
-        """Return the title of each service."""
-        return {service.name: service.title for service in self.services.services}
-
-    @property
-    def targets(self) -> tuple[str, ...]:
-        """Return the single targets that the plan lists."""
-        return list_targets(self.fleet)
-
-    @property
-    def public_names(self) -> set[str]:
-        """Return the services and targets that public files may name."""
-        return list_public_names(self.fleet, self.services)
-
 
 @contextmanager
 def explain_errors(*explained: type[Exception], data: Path | None = None) -> Iterator[None]:
@@ -80,12 +64,7 @@ def explain_errors(*explained: type[Exception], data: Path | None = None) -> Ite
     except (OSError, sqlite3.Error) as error:
         if data is None:
             raise
-        sentence = (
-            describe_os_error(data, error)
-            if isinstance(error, OSError)
-            else describe_database_error(data / "fleet.db", error)
-        )
-        raise CannotServeError(sentence) from error
+        raise CannotServeError(describe_file_error(error, data)) from error
 
 
 @contextmanager
@@ -109,8 +88,7 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         stack.push_async_callback(journal.close)
         fleet = Fleet(data)
         stack.callback(fleet.close)
-        endpoints = [endpoint for endpoint in (config.grpc, config.endpoint) if endpoint]
-        keyring = open_keyring(data, [split_endpoint(endpoint)[0] for endpoint in endpoints])
+        keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))
     clock = GuardedClock(BootClock(), journal.alive_before_us)
     renewal = KeyRenewal(data, fleet, keyring, services, clock)
     with explain_errors(KeysError):

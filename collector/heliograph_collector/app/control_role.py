@@ -4,7 +4,7 @@ import asyncio
 
 from aiohttp import ThreadedResolver
 
-from heliograph.address import format_dial_address, split_endpoint
+from heliograph.address import format_dial_address, list_hosts, split_endpoint
 from heliograph_collector.app.context import AppContext, explain_port
 from heliograph_collector.control.agent_process import ControlAgent, keep_control
 from heliograph_collector.control.early_runs import EarlyRunDispatcher, EarlyRunPlanner
@@ -55,7 +55,6 @@ class ControlRole:
 def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
     """Build the dispatcher; it listens to blocks, and has `run`."""
     config = context.config
-    listeners = (config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo)
     policy = VisitPolicy(ingest.geo, config.visit_networks)
     return VisitDispatcher(
         VisitPlanner(policy, context.rng),
@@ -64,7 +63,9 @@ def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher
         clock=context.clock,
         registry=context.registry,
         resolver=ThreadedResolver(),
-        own_hosts=[split_endpoint(endpoint)[0] for endpoint in listeners if endpoint],
+        own_hosts=list_hosts(
+            config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo
+        ),
     )
 
 

@@ -1,14 +1,12 @@
-"""The other roles: each is built from the context and its ports, and has `run`.
+"""The other roles: each is built from the context and its ports.
 
-`workers` runs all of them in one process; a later version may run each in a separate process.
+`workers` runs all of them in one process.
 """
 
 import asyncio
 import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
-
-from aiohttp import web
 
 from heliograph import __version__
 from heliograph.address import split_endpoint
@@ -25,9 +23,7 @@ from heliograph_collector.config.errors import (
 )
 from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
-from heliograph_collector.console.alerts import AlertPages, Notifications
-from heliograph_collector.console.app import add_routes
-from heliograph_collector.console.incidents import IncidentPages, OperatorLog
+from heliograph_collector.console.alerts import Notifications
 from heliograph_collector.console.live_backend import (
     ConsoleSources,
     LiveConsoleBackend,
@@ -37,10 +33,8 @@ from heliograph_collector.console.live_backend import (
 from heliograph_collector.control import Assessor
 from heliograph_collector.corroborate import (
     CorroborationSettings,
-    IodaConfig,
     PublishedFeed,
-    RadarConfig,
-    RisConfig,
+    build_settings,
 )
 from heliograph_collector.corroborate.service import Corroboration
 from heliograph_collector.detect.late_data import VoteHistory
@@ -49,6 +43,7 @@ from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
@@ -90,27 +85,22 @@ def create_store(config: Config) -> Store:
         raise explain_unusable_store(error) from error
 
 
-class JudgeRole:
-    """Judges the journal into the store, and passes on the stored blocks."""
-
-    def __init__(
-        self, context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
-    ) -> None:
-        assessor = Assessor(judge, context.services.services)
-        self.writer = StoreWriter(
-            context.journal,
-            store,
-            WatchingAssessor(assessor, SignedLists(context.config.data)),
-            Pseudonyms(context.keyring.secret),
-            clock=context.clock,
-            expiry=context.expiry,
-            rng=context.rng,
-            listeners=listeners,
-            profiles=assessor,
-        )
-
-    async def run(self) -> None:
-        await self.writer.run()
+def build_writer(
+    context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
+) -> StoreWriter:
+    """Build the judge role: it judges the journal into the store, and passes on stored blocks."""
+    assessor = Assessor(judge, context.services.services)
+    return StoreWriter(
+        context.journal,
+        store,
+        WatchingAssessor(assessor, SignedLists(context.config.data)),
+        Pseudonyms(context.keyring.secret),
+        clock=context.clock,
+        expiry=context.expiry,
+        rng=context.rng,
+        listeners=listeners,
+        profiles=assessor,
+    )
 
 
 def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
@@ -127,7 +117,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
             "services": context.services.version,
         },
         k_anonymity=config.k_anonymity,
-        services=frozenset(context.titles),
+        services=frozenset(context.services.titles),
     )
     with explain_errors(LogUnusableError):
         return DetectorRunner(
@@ -135,7 +125,7 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
             context.journal,
             store,
             clock=context.clock,
-            publisher=IncidentEvents(context.bus, context.titles, config.k_anonymity),
+            publisher=IncidentEvents(context.bus, context.services.titles, config.k_anonymity),
             registry=context.registry,
         )
 
@@ -161,7 +151,7 @@ class PublishRole:
                 method=build_method(
                     RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS
                 ),
-                targets=context.targets,
+                targets=list_targets(context.fleet),
                 k_anonymity=config.k_anonymity,
                 requests_a_minute=config.requests_a_minute,
                 metrics_open=config.metrics == "open",
@@ -209,51 +199,44 @@ class JobsRole:
     def __init__(self, context: AppContext, store: Store, corroboration: Corroboration) -> None:
         config = context.config
         clock = context.clock
-        self._context = context
         self._corroboration = corroboration
         self.cell_updater = CellUpdater(store, clock)
-        self._daily_totals = DailyUpdater(store, clock, AnonymityRule(config.k_anonymity))
-        self._dump_writer = DumpWriter(
+        review = QuarantineReview(context.fleet, clock, Pseudonyms(context.keyring.secret))
+        dump_writer = DumpWriter(
             store,
             config.data / "dumps",
             clock,
             expiry=context.expiry,
             k_anonymity=config.k_anonymity,
             retention_days=config.dumps_days,
-            services=context.public_names,
+            services=list_public_names(context.fleet, context.services),
         )
-        self._quarantine_review = QuarantineReview(
-            context.fleet, clock, Pseudonyms(context.keyring.secret)
+        self._loops = (
+            self.cell_updater.run,
+            DailyUpdater(store, clock, AnonymityRule(config.k_anonymity)).run,
+            review.run,
+            BackupServer(store, config.data).run,
+            RetentionJob(store, context.journal, context.expiry).run,
+            *([dump_writer.run] if config.dumps_days else []),
         )
-        self._backup_server = BackupServer(store, config.data)
-        self._retention = RetentionJob(store, context.journal, context.expiry)
-        self.listeners: Sequence[BlockListener] = (self.cell_updater, self._quarantine_review)
+        self.listeners: Sequence[BlockListener] = (self.cell_updater, review)
 
     async def run(self, feed: PublishedFeed) -> None:
         """Run until cancelled; the store must be open."""
         async with asyncio.TaskGroup() as group:
-            group.create_task(self.cell_updater.run())
-            group.create_task(self._daily_totals.run())
-            group.create_task(self._quarantine_review.run())
-            group.create_task(self._backup_server.run())
-            group.create_task(self._retention.run())
-            if self._context.config.dumps_days:
-                group.create_task(self._dump_writer.run())
+            for run_loop in self._loops:
+                group.create_task(run_loop())
             group.create_task(self._corroboration.run(feed))
 
 
 def build_source_settings(config: Config) -> CorroborationSettings:
     """Build the settings of the sources, with token and prefixes. Raises CannotServeError."""
-    return CorroborationSettings(
-        ris=RisConfig(
-            url=config.ris_url or RisConfig().url,
-            prefixes=read_prefixes(config.prefixes_file) if config.prefixes_file else {},
-        ),
-        ioda=IodaConfig(url=config.ioda_url or IodaConfig().url),
-        radar=RadarConfig(
-            url=config.radar_url or RadarConfig().url,
-            token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
-        ),
+    return build_settings(
+        ris_url=config.ris_url,
+        ioda_url=config.ioda_url,
+        radar_url=config.radar_url,
+        prefixes=read_prefixes(config.prefixes_file) if config.prefixes_file else {},
+        token=read_token(config.radar_token_file) if "radar" in config.corroborate else "",
         private_hosts=config.source_private_hosts,
     )
 
@@ -284,51 +267,34 @@ def build_alerts(context: AppContext, feed: Feed) -> AlertService:
     )
 
 
-class ConsoleRole:
-    """The console's pages, added to the application of the publish role; close it."""
-
-    def __init__(
-        self,
-        context: AppContext,
-        store: Store,
-        feed: Feed,
-        ingest: LiveIngest,
-        writer: StoreProgress,
-        alerts: Notifications,
-        operator_log: OperatorLog,
-    ) -> None:
-        self._store = store
-        self._feed = feed
-        self._alerts = alerts
-        self._operator_log = operator_log
-        sources = ConsoleSources(
-            config=context.config,
-            keyring=context.keyring,
-            fleet=context.fleet,
-            services=context.services,
-            password_file=context.password_file,
-            rules_version=str(RULES_VERSION),
-            clock=context.clock,
-            registry=context.registry,
-            feed=feed,
-            ingest=ingest,
-            journal=context.journal,
-            writer=writer,
-            alerts=alerts,
-            dry_runner=StoreDryRunner(store, context.services.services, context.config.data),
-            voice_codes=VoiceCodeProver(context.config.data, context.clock),
-        )
-        try:
-            self._backend = LiveConsoleBackend(sources)
-        except (KeysError, OperatorsError) as error:
-            raise CannotServeError(f"{error}.") from error
-
-    def add_routes(self, app: web.Application) -> None:
-        access_control = add_routes(app, self._backend)
-        add_route = access_control.route_adder(app)
-        evidence = LiveEvidence(self._store, self._feed)
-        IncidentPages(access_control, self._feed, self._operator_log, evidence).routes(add_route)
-        AlertPages(access_control, self._alerts).routes(add_route)
-
-    def close(self) -> None:
-        self._backend.close()
+def build_console(
+    context: AppContext,
+    store: Store,
+    feed: Feed,
+    ingest: LiveIngest,
+    writer: StoreProgress,
+    alerts: Notifications,
+) -> LiveConsoleBackend:
+    """Build the data of the console; close it. Raises CannotServeError."""
+    sources = ConsoleSources(
+        config=context.config,
+        keyring=context.keyring,
+        fleet=context.fleet,
+        services=context.services,
+        password_file=context.password_file,
+        rules_version=str(RULES_VERSION),
+        clock=context.clock,
+        registry=context.registry,
+        feed=feed,
+        ingest=ingest,
+        journal=context.journal,
+        writer=writer,
+        alerts=alerts,
+        evidence=LiveEvidence(store, feed),
+        dry_runner=StoreDryRunner(store, context.services.services, context.config.data),
+        voice_codes=VoiceCodeProver(context.config.data, context.clock),
+    )
+    try:
+        return LiveConsoleBackend(sources)
+    except (KeysError, OperatorsError) as error:
+        raise CannotServeError(f"{error}.") from error

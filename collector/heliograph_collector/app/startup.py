@@ -6,9 +6,8 @@ takes seconds to load, and the HTTP server start after it.
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 
-from heliograph.address import split_endpoint
 from heliograph_collector.app.context import (
     AppContext,
     explain_errors,
@@ -16,12 +15,9 @@ from heliograph_collector.app.context import (
     open_context,
 )
 from heliograph_collector.config.settings import Config
-from heliograph_collector.fleet import tls_file
 from heliograph_collector.fleet.plans import announce_entrances
 from heliograph_collector.ingest.build import IngestConfig, IngestServices, run_ingest
 from heliograph_collector.ingest.geo.lookup import GeoError
-from heliograph_collector.ingest.post_server import serve_post
-from heliograph_collector.ingest.rate_limits import QueryRateLimit
 
 
 @asynccontextmanager
@@ -49,7 +45,10 @@ async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServi
     config = context.config
     ingest = await _open_grpc(context, stack)
     context.endpoint_file.announce("grpc", config.grpc, ingest.port)
-    post_port = await _open_post(context, ingest, stack) if config.post else 0
+    post_port = 0
+    if config.post:
+        post_server = ingest.serve_post(config.post, config.data)
+        post_port = await _open_listener(context, stack, "post", config.post, post_server)
     announce_entrances(
         context.fleet,
         context.keyring.signing,
@@ -58,7 +57,8 @@ async def open_ingest(context: AppContext, stack: AsyncExitStack) -> IngestServi
         beacon_zone=config.dns_zone,
     )
     if config.dns_listener:
-        await _open_dns(context, ingest, stack)
+        dns_server = ingest.serve_dns(config.dns, config.dns_zone, context.clock)
+        await _open_listener(context, stack, "dns", config.dns, dns_server)
     return ingest
 
 
@@ -86,29 +86,14 @@ async def _open_grpc(context: AppContext, stack: AsyncExitStack) -> IngestServic
     return ingest
 
 
-async def _open_post(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> int:
-    config = context.config
-    host, requested_port = split_endpoint(config.post)
-    post_server = serve_post(
-        ingest.responder,
-        host,
-        requested_port,
-        tls_file(config.data),
-        senders=ingest.responder.senders,
-    )
-    with explain_port("post", config.post):
-        port = await stack.enter_async_context(post_server)
-    context.endpoint_file.announce("post", config.post, port)
+async def _open_listener(
+    context: AppContext,
+    stack: AsyncExitStack,
+    name: str,
+    endpoint: str,
+    server: AbstractAsyncContextManager[int],
+) -> int:
+    with explain_port(name, endpoint):
+        port = await stack.enter_async_context(server)
+    context.endpoint_file.announce(name, endpoint, port)
     return port
-
-
-async def _open_dns(context: AppContext, ingest: IngestServices, stack: AsyncExitStack) -> None:
-    from heliograph_collector.ingest.dns_server import serve_dns
-
-    config = context.config
-    host, requested_port = split_endpoint(config.dns)
-    limit = QueryRateLimit(ingest.geo, context.clock)
-    dns_server = serve_dns(ingest.beacon_handler, limit, host, requested_port, config.dns_zone)
-    with explain_port("dns", config.dns):
-        port = await stack.enter_async_context(dns_server)
-    context.endpoint_file.announce("dns", config.dns, port)

@@ -6,13 +6,13 @@ from contextlib import AsyncExitStack
 from heliograph_collector.app.context import AppContext, explain_errors
 from heliograph_collector.app.control_role import ControlRole, build_early_runs, build_visits
 from heliograph_collector.app.roles import (
-    ConsoleRole,
     JobsRole,
-    JudgeRole,
     PublishRole,
     build_alerts,
+    build_console,
     build_corroboration,
     build_detector,
+    build_writer,
     create_store,
 )
 from heliograph_collector.detect.recovery import VerdictRecovery
@@ -43,28 +43,22 @@ class Workers:
             *self._publish.listeners,
             *self._jobs.listeners,
         )
-        self._judge = JudgeRole(context, self._store, listeners)
+        self._writer = build_writer(context, self._store, listeners)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
             context.journal, self._store, context.config.data, context.clock
         )
         feed = self._publish.feed
         self._alerts = build_alerts(context, feed)
-        self._console = ConsoleRole(
-            context,
-            self._store,
-            feed,
-            ingest,
-            self._judge.writer,
-            self._alerts,
-            self._detector,
+        self._console = build_console(
+            context, self._store, feed, ingest, self._writer, self._alerts
         )
 
     async def run(self) -> None:
         """Run all roles until cancelled. Raises CannotServeError."""
         async with AsyncExitStack() as stack:
             stack.callback(self._console.close)
-            self._console.add_routes(self._publish.app)
+            self._console.add_routes(self._publish.app, self._detector)
             async with asyncio.TaskGroup() as group:
                 await self._publish.open_http(stack, group)
                 group.create_task(self._context.renewal.run())
@@ -75,7 +69,7 @@ class Workers:
                 group.create_task(self._control.run_echo(group))
                 group.create_task(self._recover_pending())
                 group.create_task(self._readiness.run())
-                group.create_task(self._judge.run())
+                group.create_task(self._writer.run())
                 group.create_task(self._visits.run())
                 group.create_task(self._publish.run())
                 group.create_task(self._jobs.run(PublishedIncidents(self._publish.feed)))
@@ -83,7 +77,7 @@ class Workers:
     async def _open_store(self, stack: AsyncExitStack) -> None:
         parts = (
             self._context.clock,
-            self._judge.writer,
+            self._writer,
             self._detector,
             self._control.echo,
             self._readiness,
@@ -99,7 +93,7 @@ class Workers:
             context.journal,
             self._store,
             Pseudonyms(context.keyring.secret),
-            frozenset(context.titles),
+            frozenset(context.services.titles),
         )
         cell_updater = self._jobs.cell_updater
         after, recovered = await self._detector.recover_verdicts(recovery, (cell_updater,))

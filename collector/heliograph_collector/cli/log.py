@@ -14,8 +14,7 @@ from heliograph.keys import SigningKey
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 
 if TYPE_CHECKING:
-    from heliograph_collector.detect.log_reproduction import Reproduction
-    from heliograph_collector.incidents.log_file import Proof
+    from heliograph_collector.incidents.log_file import Proof, Reproduction
 
 _FEED_PREFIX = b'{"entries":['  # start of the feed's JSON, which no line of the log has
 _MAX_FEED_BYTES = 64 * 1_048_576
@@ -72,15 +71,16 @@ def run(args: argparse.Namespace) -> int:
         print(_format_json(proof, reproduction))
     else:
         print("\n".join([_format_proof(proof), *(reproduction.describe() if reproduction else ())]))
-    return 0 if proof.bad is None and not (reproduction and reproduction.comparison.differ) else 1
+    return 0 if proof.bad is None and not (reproduction and reproduction.differ) else 1
 
 
 def _reproduce_entries(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
-    from heliograph_collector.detect.log_reproduction import ReproductionError, reproduce
+    from heliograph_collector.app.commands import reproduce_log
+    from heliograph_collector.config.errors import CannotServeError
 
     try:
-        return reproduce(lines, entries, data)
-    except ReproductionError as error:
+        return reproduce_log(lines, entries, data)
+    except CannotServeError as error:
         raise CommandError(str(error)) from error
 
 
@@ -142,5 +142,5 @@ def _format_json(proof: "Proof", reproduction: "Reproduction | None") -> str:
         "bad": proof.bad,
         "why": proof.why,
     }
-    again = {"again": asdict(reproduction.comparison)} if reproduction else {}
+    again = {"again": asdict(reproduction)} if reproduction else {}
     return json.dumps(document | again)

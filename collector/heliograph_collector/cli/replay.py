@@ -25,15 +25,13 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.detect.replay import replay_signals
+    from heliograph_collector.app.commands import replay_file
     from heliograph_collector.sources.complaints import ImportRefusedError
-    from heliograph_collector.sources.signal_file import read_signals
 
     try:
-        content = read_signals(args.signals.expanduser())
+        result = replay_file(args.signals.expanduser())
     except ImportRefusedError as error:
         raise CommandError(str(error)) from error
-    result = replay_signals(content.signals, content.votes, content.levels)
     for incident in result.incidents:
         print(_encode_incident(incident) if args.json else _describe_incident(incident))
     if not args.json:

@@ -32,7 +32,7 @@ def add_parser(kinds: "argparse._SubParsersAction[Any]") -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Convert one file or folder; return 1 if part of it was left out, else 0."""
-    from heliograph_collector.app.public_series import load_event
+    from heliograph_collector.app.commands import load_event
     from heliograph_collector.sources.complaints import ImportRefusedError
     from heliograph_collector.sources.signal_writer import write_signals
 

@@ -1,9 +1,19 @@
 """Command `heliograph-collector serve`: run the collector in the foreground."""
 
 import argparse
+import asyncio
+import gc
+import json
+import logging
 import os
-from typing import Any
+import signal
+import sqlite3
+import sys
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
+from heliograph.clock import SystemClock
 from heliograph_collector.cli import (
     CommandError,
     add_command,
@@ -11,6 +21,11 @@ from heliograph_collector.cli import (
     load_cli_config,
     parse_endpoint,
 )
+
+if TYPE_CHECKING:
+    from heliograph_collector.config.settings import Config
+
+_QUIET_LOGGERS = ("asyncio", "grpc", "urllib3", "clickhouse_connect")
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
@@ -43,12 +58,76 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
-    from heliograph_collector.app import serve
-    from heliograph_collector.config.errors import CannotServeError
-
     os.umask(0o077)  # journal and store show who sent what, whatever the directory's mode
     config = load_cli_config(args, grpc=args.grpc, http=args.http, echo=args.echo, post=args.post)
+    return serve(config)
+
+
+def serve(config: "Config") -> int:
+    """Run until SIGTERM or Ctrl-C. Raises CommandError with what an operator can remove."""
+    from heliograph.error_group import flatten_errors
+    from heliograph_collector.ingest.grpc.server import LOGGER, MalformedRequestFilter
+
+    configure_logging(config.log)
+    logging.getLogger(LOGGER).addFilter(MalformedRequestFilter(SystemClock()))
     try:
-        return serve(config)
-    except CannotServeError as error:
-        raise CommandError(str(error)) from error
+        return asyncio.run(_run_until_stopped(config))
+    except Exception as error:
+        sentences = [_describe_cause(leaf, config.data) for leaf in flatten_errors(error)]
+        if not all(sentences):
+            raise
+        raise CommandError(sentences[0]) from error
+
+
+class JsonLines(logging.Formatter):
+    """One JSON object per event: time (UTC), level, logger, message and error."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "logger": record.name,
+            "message": record.getMessage(),
+        }
+        if record.exc_info:
+            fields["error"] = self.formatException(record.exc_info)
+        return json.dumps(fields, ensure_ascii=False)
+
+
+def configure_logging(log_format: str) -> None:
+    """Set up logging; `log_format` is text or json."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(JsonLines() if log_format == "json" else logging.Formatter("%(message)s"))
+    logging.basicConfig(level=logging.INFO, handlers=[handler])
+    for name in _QUIET_LOGGERS:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    logging.getLogger("aiohttp").setLevel(logging.CRITICAL)  # its errors name client addresses
+
+
+def _describe_cause(error: BaseException, data: Path) -> str:
+    """Describe what an operator can remove; "" for a bug."""
+    from heliograph_collector.config.errors import CannotServeError
+    from heliograph_collector.fleet import KeysError
+    from heliograph_collector.store.disk_errors import describe_cause
+    from heliograph_collector.store.journal.journal import JournalError
+
+    if isinstance(error, (OSError, sqlite3.Error)):
+        return describe_cause(error, data)
+    return str(error) if isinstance(error, (CannotServeError, JournalError, KeysError)) else ""
+
+
+async def _run_until_stopped(config: "Config") -> int:
+    from heliograph_collector.app.startup import run_collector
+
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for signal_number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(signal_number, stop.set)
+    async with run_collector(config):
+        # What is loaded by now stays. Searched for garbage again and again, whenever somebody's
+        # messages have made enough objects, it would hold the event loop for 30 ms and more.
+        gc.collect()
+        gc.freeze()
+        await stop.wait()
+        logging.getLogger("heliograph").info("Stopping.")
+    return 0

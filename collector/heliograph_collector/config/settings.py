@@ -2,12 +2,12 @@
 
 import logging
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from ipaddress import IPv4Network, IPv6Network, ip_address, ip_network
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 from urllib.parse import urlsplit
 
 from heliograph.address import split_endpoint
@@ -105,13 +105,19 @@ class Config:
         return configured_file or self.data / "geo" / f"{name}.mmdb"
 
 
+class EntryReader(Protocol):
+    """Parse the value of a key. Raises YamlError."""
+
+    def __call__(self, entry: YamlEntry, /) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class SettingsKey:
     """One key of the file, its field in `Config`, and its parser."""
 
     name: str
     field: str
-    read: Callable[[YamlEntry], Any]
+    read: EntryReader
 
 
 def _parse_endpoint(entry: YamlEntry) -> str:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
+from aiohttp import web
 from prometheus_client import CollectorRegistry
 
 from heliograph.address import enclosing_network, format_dial_address, split_endpoint
@@ -18,7 +19,8 @@ from heliograph.plan import Plan
 from heliograph.services import Services
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph.yaml_document import YamlError, parse_yaml
-from heliograph_collector.console.alerts import Notifications
+from heliograph_collector.console.alerts import AlertPages, Notifications
+from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.backend import (
     ConsoleBackend,
     DryRun,
@@ -29,6 +31,7 @@ from heliograph_collector.console.backend import (
 )
 from heliograph_collector.console.formats import format_second
 from heliograph_collector.console.incident_views import count_open
+from heliograph_collector.console.incidents import IncidentPages, OperatorLog
 from heliograph_collector.fleet import EnrolledAgent, Fleet, Keyring, KeysError, format_invite
 from heliograph_collector.fleet.audit_log import AuditLog
 from heliograph_collector.fleet.operators import Operators
@@ -38,6 +41,7 @@ from heliograph_collector.fleet.plans import issue_plan, load_current_plan
 from heliograph_collector.fleet.trust_chain import ensure_charter, load_charter_digest
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_evidence import EvidenceSource
 from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
 
@@ -152,6 +156,7 @@ class ConsoleSources:
     journal: JournalEnd
     writer: StoreProgress
     alerts: Notifications
+    evidence: EvidenceSource
     dry_runner: DryRunner
     voice_codes: VoiceCodes
 
@@ -180,6 +185,16 @@ class LiveConsoleBackend(ConsoleBackend):
 
     def close(self) -> None:
         self.fleet.close()
+
+    def add_routes(self, app: web.Application, operator_log: OperatorLog) -> None:
+        """Add all pages of the console to an application."""
+        sources = self._sources
+        access_control = add_routes(app, self)
+        add_route = access_control.route_adder(app)
+        IncidentPages(access_control, sources.feed, operator_log, sources.evidence).routes(
+            add_route
+        )
+        AlertPages(access_control, sources.alerts).routes(add_route)
 
     def _now_s(self) -> int:
         return self.clock.wall_us() // 1_000_000

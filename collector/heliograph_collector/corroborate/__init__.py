@@ -12,7 +12,7 @@ Example: compare an incident of the feed with evidence from a source.
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -36,7 +36,7 @@ from heliograph_collector.corroborate.radar import Radar, RadarConfig
 from heliograph_collector.corroborate.ris import RisConfig, RisLive
 from heliograph_collector.corroborate.series import SourceEvidence
 from heliograph_collector.corroborate.source import (
-    EvidenceSource,
+    ExternalSource,
     SourceContext,
     SourceError,
     SourceSessions,
@@ -61,6 +61,7 @@ __all__ = [
     "SourceContext",
     "SourceError",
     "SourceSessions",
+    "build_settings",
     "build_source",
     "compare_incident",
     "read_incident",
@@ -73,6 +74,24 @@ class CorroborationSettings:
     ioda: IodaConfig = field(default_factory=IodaConfig)
     radar: RadarConfig = field(default_factory=RadarConfig)
     private_hosts: tuple[str, ...] = ()  # of source URLs that may lead into private networks
+
+
+def build_settings(
+    *,
+    ris_url: str,
+    ioda_url: str,
+    radar_url: str,
+    prefixes: Mapping[str, int],
+    token: str,
+    private_hosts: tuple[str, ...],
+) -> CorroborationSettings:
+    """Build the settings; an empty URL means the source's own address."""
+    return CorroborationSettings(
+        ris=RisConfig(url=ris_url or RisConfig().url, prefixes=prefixes),
+        ioda=IodaConfig(url=ioda_url or IodaConfig().url),
+        radar=RadarConfig(url=radar_url or RadarConfig().url, token=token),
+        private_hosts=private_hosts,
+    )
 
 
 class PublishedFeed(Protocol):
@@ -97,7 +116,7 @@ log = logging.getLogger("heliograph.corroborate")
 
 def build_source(
     name: str, settings: CorroborationSettings, context: SourceContext
-) -> EvidenceSource:
+) -> ExternalSource:
     """Build a source of SOURCES. Raises ValueError on another name."""
     match name:
         case "ris":
@@ -117,7 +136,7 @@ class Corroborator:
 
     def __init__(
         self,
-        sources: Iterable[EvidenceSource],
+        sources: Iterable[ExternalSource],
         annotation_log: AnnotationLog,
         context: SourceContext,
         feed: PublishedFeed,
@@ -133,7 +152,7 @@ class Corroborator:
                 group.create_task(source.run())
                 group.create_task(self._poll_source(source))
 
-    async def _poll_source(self, source: EvidenceSource) -> None:
+    async def _poll_source(self, source: ExternalSource) -> None:
         polled_us: dict[Entity, int] = {}
         failures = 0
         while True:
@@ -147,7 +166,7 @@ class Corroborator:
                 log.warning("%s Asking again in %.0f s.", error, wait_s)
             await self._context.pause(wait_s)
 
-    async def poll_due(self, source: EvidenceSource, polled_us: dict[Entity, int]) -> None:
+    async def poll_due(self, source: ExternalSource, polled_us: dict[Entity, int]) -> None:
         """Query the source for each due entity; `polled_us` records the times.
 
         Raises SourceError.
@@ -170,7 +189,7 @@ class Corroborator:
             await self._ask_source(source, entity, concerned)
 
     async def _ask_source(
-        self, source: EvidenceSource, entity: Entity, incidents: Sequence[FeedIncident]
+        self, source: ExternalSource, entity: Entity, incidents: Sequence[FeedIncident]
     ) -> None:
         """Send one query for all incidents of the entity."""
         since_us = min(incident.earliest_us for incident in incidents) - HISTORY_US

@@ -9,12 +9,14 @@ from pathlib import Path
 
 from heliograph.keys import SigningKey
 from heliograph_collector.detect.checkpoint import FOLDER
-from heliograph_collector.detect.reproduce import ReproductionResult, reproduce_entries
-from heliograph_collector.incidents.log_file import body_of
+from heliograph_collector.detect.reproduce import reproduce_entries
+from heliograph_collector.incidents.log_file import Reproduction, body_of
 from heliograph_collector.incidents.published.log import DetectorBody
 from heliograph_collector.incidents.sealed_basis import SealedBasisError, open_basis
 from heliograph_collector.model.records import JournalRow
 from heliograph_collector.store.journal.tables import read_rows
+
+__all__ = ["Reproduction", "ReproductionError", "reproduce"]
 
 OPERATOR_ENTRIES = "that are the operator's own words"
 # in one read
@@ -26,22 +28,7 @@ class ReproductionError(Exception):
     """The log cannot be recomputed here; the text is a sentence for the user."""
 
 
-@dataclass(frozen=True, slots=True)
-class Reproduction:
-    """The comparison of a log with what the detectors compute now."""
-
-    comparison: ReproductionResult
-
-    def describe(self) -> Iterator[str]:
-        comparison = self.comparison
-        yield f"Made again: {comparison.agreed} entries came out the same."
-        if comparison.differ:
-            yield f"Came out otherwise: {', '.join(str(number) for number in comparison.differ)}."
-        for why, count in comparison.uncovered.items():
-            yield f"Not made again: {count} {why}."
-
-
-def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction":
+def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> Reproduction:
     """Recompute the first `entries` of a log; works while the collector runs.
 
     Raises ReproductionError.
@@ -69,7 +56,7 @@ def reproduce(lines: Iterable[bytes], entries: int, data: Path) -> "Reproduction
         raise ReproductionError(f"{journal} cannot be read ({error}).") from error
     if operator_numbers:
         comparison.uncovered[OPERATOR_ENTRIES] = len(operator_numbers)
-    return Reproduction(comparison)
+    return comparison
 
 
 def _iter_detector_bodies(

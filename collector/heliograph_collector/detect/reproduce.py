@@ -1,7 +1,7 @@
 """Reproduce log entries from the checkpoint and the rows that they name."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
 
@@ -12,6 +12,7 @@ from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.engine import CLOSE_US, DetectorEngine, ReplayBatch
 from heliograph_collector.incidents.diff import publishable
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.log_file import Reproduction
 from heliograph_collector.incidents.published.incident import EvidenceRows
 from heliograph_collector.incidents.published.log import DetectorBody, IncidentRecord
 from heliograph_collector.incidents.record import incident_record, parse_incident
@@ -34,28 +35,19 @@ class RowSource(Protocol):
         ...
 
 
-@dataclass(slots=True)
-class ReproductionResult:
-    """The result of reproducing log entries."""
-
-    agreed: int = 0
-    differ: list[int] = field(default_factory=list)  # entry numbers
-    uncovered: dict[str, int] = field(default_factory=dict)  # entries by reason
-
-
 def reproduce_entries(
     bodies: Iterable[tuple[int, DetectorBody]],
     folder: Path,
     secret: bytes,
     rows: RowSource,
     oldest: int,
-) -> ReproductionResult:
+) -> Reproduction:
     """Reproduce the numbered bodies of a verified log. Raises OSError.
 
     Args:
         oldest: The position of the oldest row in the journal.
     """
-    result = ReproductionResult()
+    result = Reproduction()
     replay = None
     for number, body in bodies:
         reason = _reason_uncovered(body, folder, oldest)

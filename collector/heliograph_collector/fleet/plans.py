@@ -1,7 +1,9 @@
 """Plans: the current one, and the next with a raised version and a signature."""
 
 from collections.abc import Iterator
+from contextlib import closing
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
@@ -65,6 +67,12 @@ def list_targets(fleet: Fleet) -> tuple[str, ...]:
 def list_public_names(fleet: Fleet, services: Services) -> set[str]:
     """List the services, and the single targets of the plan, that public files may name."""
     return {*(service.name for service in services.services), *list_targets(fleet)}
+
+
+def load_public_names(data: Path, services: Services) -> set[str]:
+    """List the same names from a data directory that may be in use. Raises sqlite3.Error."""
+    with closing(Fleet(data)) as fleet:
+        return list_public_names(fleet, services)
 
 
 def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -> Plan:

@@ -51,6 +51,22 @@ class Proof:
     acts: int = field(default=0, compare=False)
 
 
+@dataclass(slots=True)
+class Reproduction:
+    """The comparison of a log's entries with what the detectors compute now."""
+
+    agreed: int = 0
+    differ: list[int] = field(default_factory=list)  # entry numbers
+    uncovered: dict[str, int] = field(default_factory=dict)  # entries by reason
+
+    def describe(self) -> Iterator[str]:
+        yield f"Made again: {self.agreed} entries came out the same."
+        if self.differ:
+            yield f"Came out otherwise: {', '.join(str(number) for number in self.differ)}."
+        for why, count in self.uncovered.items():
+            yield f"Not made again: {count} {why}."
+
+
 class _BadLineError(Exception):
     """A line is invalid; str() gives the reason."""
 

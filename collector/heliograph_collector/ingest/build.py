@@ -3,26 +3,29 @@
 import asyncio
 import random
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from prometheus_client import CollectorRegistry
 
+from heliograph.address import split_endpoint
 from heliograph.clock import Clock
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.code_store import VoiceCodeStore
-from heliograph_collector.fleet.keyring import Keyring, SealingKeys
+from heliograph_collector.fleet.keyring import Keyring, SealingKeys, tls_file
 from heliograph_collector.fleet.registry import Fleet
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import COLLECTOR, run_alive_marks
-from heliograph_collector.ingest.dns_server import DnsBeaconHandler
+from heliograph_collector.ingest.dns_server import DnsBeaconHandler, serve_dns
 from heliograph_collector.ingest.envelope_opener import EnvelopeOpener
 from heliograph_collector.ingest.geo.lookup import GeoLookup, Network
 from heliograph_collector.ingest.grpc.server import serve_grpc
 from heliograph_collector.ingest.grpc.service import IntakeService
 from heliograph_collector.ingest.metrics import IngestMetrics
+from heliograph_collector.ingest.post_server import serve_post
 from heliograph_collector.ingest.presence import ConnectionTable
+from heliograph_collector.ingest.rate_limits import QueryRateLimit
 from heliograph_collector.ingest.receiver import EnvelopeReceiver
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.ingest.voice_reports import watch_codes
@@ -65,6 +68,17 @@ class IngestServices:
     async def accept(self, envelope: bytes, forwarded_for: str, *, elsewhere: bool) -> pb.Receipt:
         """Accept an envelope from the HTTP server, as `EnvelopeReceiver.accept` does."""
         return await self.receiver.accept(envelope, forwarded_for, elsewhere=elsewhere)
+
+    def serve_post(self, endpoint: str, data: Path) -> AbstractAsyncContextManager[int]:
+        """Serve POST at HOST:PORT, as `post_server.serve_post` does."""
+        host, port = split_endpoint(endpoint)
+        senders = self.responder.senders
+        return serve_post(self.responder, host, port, tls_file(data), senders=senders)
+
+    def serve_dns(self, endpoint: str, zone: str, clock: Clock) -> AbstractAsyncContextManager[int]:
+        """Serve DNS at HOST:PORT, as `dns_server.serve_dns` does."""
+        host, port = split_endpoint(endpoint)
+        return serve_dns(self.beacon_handler, QueryRateLimit(self.geo, clock), host, port, zone)
 
     def remaining_batches(self, agent: bytes) -> int | None:
         """Return how many batches an agent may still send, None before its first."""

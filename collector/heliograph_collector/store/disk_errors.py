@@ -30,6 +30,13 @@ def describe_database_error(file: Path | str, error: sqlite3.Error) -> str:
     return f"{file} cannot be used ({error}): {_DATABASE_CURES.get(code, _RESTORE)}."
 
 
+def describe_file_error(error: OSError | sqlite3.Error, data: Path) -> str:
+    """Describe an error while files of a data directory and its fleet database are opened."""
+    if isinstance(error, OSError):
+        return describe_os_error(data, error)
+    return describe_database_error(data / "fleet.db", error)
+
+
 def describe_cause(error: OSError | sqlite3.Error, data: Path) -> str:
     """Describe an error of a running collector over its data directory; "" for a bug."""
     if isinstance(error, sqlite3.Error):

@@ -136,7 +136,7 @@ def _run_with_progress(work: Sequence["ReplayJob"]) -> Iterator["ReplayOutcome"]
 def run_event(paths: Sequence[Path], args: argparse.Namespace) -> int:
     """Evaluate one real event; return 1 if part of its file was left out, else 0."""
     from heliograph.yaml_document import YamlError
-    from heliograph_collector.app.public_series import load_event
+    from heliograph_collector.app.commands import load_event
     from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
     from heliograph_lab.evaluate.event.report import (
         build_report,

@@ -17,13 +17,13 @@ from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context
 from heliograph_collector.app.control_role import ControlRole
 from heliograph_collector.app.roles import (
-    ConsoleRole,
     JobsRole,
-    JudgeRole,
     PublishRole,
     build_alerts,
+    build_console,
     build_corroboration,
     build_detector,
+    build_writer,
     create_store,
 )
 from heliograph_collector.app.startup import open_ingest
@@ -128,9 +128,9 @@ async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
 async def test_judge_stores_what_the_journal_holds(context: AppContext, store: Store) -> None:
     await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
     blocks = BlockLog()
-    judge_role = JudgeRole(context, store, [blocks])
-    async with running(judge_role.run()):
-        await until_true(lambda: judge_role.writer.behind == 0)
+    writer = build_writer(context, store, [blocks])
+    async with running(writer.run()):
+        await until_true(lambda: writer.behind == 0)
     assert [(block.first, block.last) for block in blocks] == [(1, 1)]
 
 
@@ -155,17 +155,16 @@ async def test_publisher_answers_before_and_after_the_store_opens(context: AppCo
 
 async def test_console_shows_its_login(context: AppContext, store: Store) -> None:
     feed = World().feed()
-    console = ConsoleRole(
+    console = build_console(
         context,
         store,
         feed,
         Sessions(),
         SimpleNamespace(behind=0),
         build_alerts(context, feed),
-        QuietDetector(),
     )
     app = web.Application()
-    console.add_routes(app)
+    console.add_routes(app, QuietDetector())
     assert "password" in await read_page(app, "/console/login")
     console.close()
 

@@ -10,8 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector import app
-from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.cli import CommandError, serve
 from heliograph_collector.config.settings import Config
 from heliograph_collector.store.disk_errors import describe_database_error
 from heliograph_collector.store.journal.journal import JournalFullError
@@ -43,6 +42,6 @@ def test_part_that_fails_ends_the_collector_with_a_sentence(
         raise ExceptionGroup("parts", [ExceptionGroup("inner", [error])])
 
     monkeypatch.setattr(asyncio, "run", fail)
-    monkeypatch.setattr(app, "configure_logging", len)
-    with pytest.raises(CannotServeError, match=says):
-        app.serve(Config(data=tmp_path))
+    monkeypatch.setattr(serve, "configure_logging", len)
+    with pytest.raises(CommandError, match=says):
+        serve.serve(Config(data=tmp_path))

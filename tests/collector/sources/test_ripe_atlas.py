@@ -7,7 +7,7 @@ from shutil import copy
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.app.public_series import load_event
+from heliograph_collector.app.commands import load_event
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageLoss

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.units import SECOND_US
-from heliograph_collector.app.public_series import load_event
+from heliograph_collector.app.commands import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import ImportRefusedError
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph_collector.app.public_series import load_event
+from heliograph_collector.app.commands import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.seniority import Seniority, find_seniority
 from heliograph_collector.model.signals import VoteValue

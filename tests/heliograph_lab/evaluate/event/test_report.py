@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from heliograph_collector.app.public_series import load_event
+from heliograph_collector.app.commands import load_event
 from heliograph_collector.cli import main
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError, ImportResult
 from heliograph_lab.evaluate.event.report import (

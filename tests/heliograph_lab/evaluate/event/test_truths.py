@@ -7,7 +7,7 @@ import pytest
 
 from heliograph.units import SECOND_US
 from heliograph.yaml_document import YamlError
-from heliograph_collector.app.public_series import load_event
+from heliograph_collector.app.commands import load_event
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.sources.complaints import Complaints, ImportRefusedError
 from heliograph_collector.sources.timestamps import parse_timestamp

@@ -3,7 +3,7 @@
 import json
 import logging
 
-from heliograph_collector.config.log_output import JsonLines
+from heliograph_collector.cli.serve import JsonLines
 
 
 def line(message: str, *args: object, error: BaseException | None = None) -> str:
