@@ -5,12 +5,12 @@ apply, and no YAML library is loaded.
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from heliograph.address import parse_host_port, parse_https_host_port, parse_literal
 from heliograph.clock import Clock
@@ -91,13 +91,19 @@ class Config:
         return replace(self.net_config(), local_targets=self.local_targets)
 
 
+class ValueParser(Protocol):
+    """Parse the value of a key. Raises ValueError, KeyError, OSError."""
+
+    def __call__(self, raw_value: str, /) -> Any: ...
+
+
 @dataclass(frozen=True, slots=True)
 class ConfigKey:
     """Describe one line of the table in agent/README.md."""
 
     attribute: str  # of Config
     allowed: str
-    parse: Callable[[str], Any]  # raises ValueError
+    parse: ValueParser
     is_list: bool = False
     max_values: int = MAX_DOH
 

@@ -187,7 +187,7 @@ def _join_with_new_key(args: argparse.Namespace, invite: "Invite", state: State)
     state.remove(NEXT_KEY)  # the other machine may have it too
     state.promote(OWN_KEY, KEY)
     forget_clone(state, previous)
-    print("This machine has a key of its own now; what waits is handed in as before.")
+    print("This machine has its own key now; results that wait are sent as before.")
     return collector
 
 

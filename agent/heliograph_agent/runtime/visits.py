@@ -10,6 +10,7 @@ import logging
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Protocol
 
 from heliograph.address import is_special_purpose, parse_literal
@@ -80,7 +81,7 @@ class VisitQueue:
     clock: Clock
     _rate: TokenBucket = field(init=False)
     _orders: asyncio.Queue[tuple[Visit, ...]] = field(
-        default_factory=lambda: asyncio.Queue(MAX_ORDERS)
+        default_factory=partial(asyncio.Queue, MAX_ORDERS)
     )
 
     def __post_init__(self) -> None:

@@ -105,7 +105,11 @@ def _copy_all(source: Path, new: sqlite3.Connection) -> tuple[list[ClearRow], bo
     has_all_tables = True
     with closing(sqlite3.connect(source, isolation_level=None)) as old:
         budget = iter(range(PATIENCE))
-        old.set_progress_handler(lambda: next(budget, None) is None, STEPS)
+
+        def is_out_of_patience() -> bool:
+            return next(budget, None) is None
+
+        old.set_progress_handler(is_out_of_patience, STEPS)
         for table, columns in COLUMNS.items():
             names = _read_column_names(old, table)
             wanted = columns.split(", ")

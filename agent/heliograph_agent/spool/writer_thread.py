@@ -19,7 +19,7 @@ import threading
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, Protocol, TypeVar
 
 from heliograph_agent.spool.database import SpoolDatabase, is_damage
 from heliograph_agent.spool.operations import SpoolOperations
@@ -34,9 +34,15 @@ TIMEOUT_S = 60.0
 MAX_RETRIES = 16  # attempts of one job
 
 
+class SpoolOperation(Protocol):
+    """A method of SpoolOperations."""
+
+    def __call__(self, operations: SpoolOperations, /, *args: Any, **kwargs: Any) -> Any: ...
+
+
 @dataclass(slots=True)
 class _Job:
-    operation: Callable[..., Any]  # a method of SpoolOperations
+    operation: SpoolOperation
     arguments: tuple[Any, ...]
     options: Mapping[str, Any]
     worth: int  # results of no greater worth may be dropped for it

@@ -226,9 +226,13 @@ class TransportSelector:
         had_lasted = not self._remaining
         if had_lasted:
             self._start_pass(transports)
-        host = lost.entrance.host
+
+        def rank_transport(transport: Transport) -> tuple[bool, bool, bool]:
+            is_same_host = transport.entrance.host == lost.entrance.host
+            return transport.is_relay, transport.is_proxied, is_same_host
+
         others = [transport for transport in self._remaining if transport != lost]
-        others.sort(key=lambda t: (t.is_relay, t.is_proxied, t.entrance.host == host))
+        others.sort(key=rank_transport)
         self._remaining = [lost, *others] if had_lasted else others
 
     def record_failure(self, transport: Transport) -> bool:

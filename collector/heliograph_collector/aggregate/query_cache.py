@@ -9,7 +9,6 @@ import asyncio
 from collections.abc import (
     AsyncIterator,
     Awaitable,
-    Callable,
     Collection,
     Hashable,
     Iterator,
@@ -29,6 +28,7 @@ from heliograph_collector.model.records import Cell, Count, SilenceCount
 from heliograph_collector.store.queries import PlaceFilter
 
 _T = TypeVar("_T")
+_T_co = TypeVar("_T_co", covariant=True)
 _COST_FACTOR = 5  # to limit load, fresh for at least 5 times the time that it took to compute
 
 
@@ -40,10 +40,16 @@ class Ttl:
     grace_us: int = 0
 
 
+class AnswerMaker(Protocol[_T_co]):
+    """Compute an answer."""
+
+    def __call__(self) -> Awaitable[_T_co]: ...
+
+
 @dataclass(frozen=True, slots=True)
 class _CacheEntry(Generic[_T]):
     value: _T
-    make: Callable[[], Awaitable[_T]]
+    make: AnswerMaker[_T]
     ttl: Ttl
     stale_us: int  # monotonic
     expires_us: int  # after this time the answer is not served
@@ -61,7 +67,7 @@ class StaleWhileRevalidate(Generic[_T]):
         self._wake_up = asyncio.Event()
         self._running = False
 
-    async def get(self, key: Hashable, make: Callable[[], Awaitable[_T]], ttl: Ttl) -> _T:
+    async def get(self, key: Hashable, make: AnswerMaker[_T], ttl: Ttl) -> _T:
         """Return the answer, computed once for all concurrent readers.
 
         Raises: every exception of `make`.
@@ -120,9 +126,7 @@ class StaleWhileRevalidate(Generic[_T]):
             self._wake_up.set()
         return entry
 
-    async def _refresh(
-        self, key: Hashable, make: Callable[[], Awaitable[_T]], ttl: Ttl
-    ) -> _CacheEntry[_T]:
+    async def _refresh(self, key: Hashable, make: AnswerMaker[_T], ttl: Ttl) -> _CacheEntry[_T]:
         began_us = self._clock.monotonic_us()
         value = await make()
         now_us = self._clock.monotonic_us()

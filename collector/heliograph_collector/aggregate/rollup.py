@@ -88,8 +88,10 @@ class _Voter:
         """List the functions that most of the verdicts find blocked, in their commonest form."""
         if 2 * self.functions.total() <= self.counts[VerdictState.REACHABLE]:
             return ()
-        commonest = min(self.functions, key=lambda names: (-self.functions[names], names))
-        return split_functions(commonest)
+        return split_functions(min(self.functions, key=self._rank_functions))
+
+    def _rank_functions(self, names: str) -> tuple[int, str]:
+        return -self.functions[names], names
 
     @property
     def cause(self) -> tuple[str, str]:

@@ -133,7 +133,11 @@ async def _open_receiver(config: Config, keyring: "Keyring") -> AsyncIterator[Ac
 
     address = read_endpoint(config.data, "http")
     if await asyncio.to_thread(_is_serving, address):
-        yield lambda envelope: asyncio.to_thread(_post_envelope, address, envelope)
+
+        async def post_envelope(envelope: bytes) -> pb.Receipt:
+            return await asyncio.to_thread(_post_envelope, address, envelope)
+
+        yield post_envelope
         return
     async with _open_journal_receiver(config, keyring) as accept:
         yield accept

@@ -26,7 +26,7 @@ class ReceiverView:
     state: str  # of its newest message; "" without one
 
 
-class Receiver(Protocol):
+class AlertReceiver(Protocol):
     """A configured receiver of notifications."""
 
     @property
@@ -76,7 +76,7 @@ class Notifications(Protocol):
     """The receivers and their delivery log; calls raise sqlite3.Error if it cannot be used."""
 
     @property
-    def receivers(self) -> Sequence[Receiver]: ...
+    def receivers(self) -> Sequence[AlertReceiver]: ...
     @property
     def change_count(self) -> int:
         """Return a number that rises with every change of the outbox."""
@@ -127,7 +127,7 @@ class AlertPages:
         return templates.redirect(PATH)
 
 
-def build_receiver_view(receiver: Receiver, state: str) -> ReceiverView:
+def build_receiver_view(receiver: AlertReceiver, state: str) -> ReceiverView:
     interests = [
         *receiver.countries,
         *receiver.services,

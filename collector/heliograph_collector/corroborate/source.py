@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -28,6 +28,12 @@ class SourceError(Exception):
         self.retry_s = retry_s
 
 
+class Pause(Protocol):
+    """Wait for some seconds."""
+
+    def __call__(self, seconds: float, /) -> Awaitable[None]: ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SourceContext:
     """The network session, clock, randomness and sleep function, as arguments."""
@@ -35,7 +41,7 @@ class SourceContext:
     session: aiohttp.ClientSession
     clock: Clock
     rng: random.Random
-    pause: Callable[[float], Awaitable[None]] = asyncio.sleep
+    pause: Pause = asyncio.sleep
 
 
 class SourceSessions(Protocol):
@@ -44,7 +50,7 @@ class SourceSessions(Protocol):
     def open_source_session(self, private_hosts: Collection[str]) -> aiohttp.ClientSession: ...
 
 
-class EvidenceSource(Protocol):
+class ExternalSource(Protocol):
     name: str
     every_s: float  # the shortest time between two queries about one entity
 

@@ -121,11 +121,11 @@ def _build_limits(feed: Feed) -> list[Middleware]:
         return []
     rate_limiter = RateLimiter(feed.requests_a_minute, feed.clock)
     costs = dict.fromkeys(_WITHOUT_INCIDENTS, 0) | _COSTS
-    return [
-        build_limiter(
-            rate_limiter, lambda request: feed.client_address(forwarded_for(request)), costs
-        )
-    ]
+
+    def find_client(request: web.Request) -> str:
+        return feed.client_address(forwarded_for(request))
+
+    return [build_limiter(rate_limiter, find_client, costs)]
 
 
 @dataclass(frozen=True, slots=True)

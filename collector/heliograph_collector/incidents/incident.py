@@ -164,8 +164,8 @@ def carry_ids(before: Sequence[Incident], after: Iterable[Incident]) -> list[Inc
     for incident in all_incidents:
         overlapping = [previous for previous in unmatched.values() if previous.overlaps(incident)]
         if overlapping and incident.id not in known_ids:
-            previous = min(overlapping, key=lambda o: (_onset_distance_us(o, incident), o.id))
-            incident = replace(incident, id=unmatched.pop(previous.id).id)
+            _, previous_id = min((_onset_distance_us(o, incident), o.id) for o in overlapping)
+            incident = replace(incident, id=unmatched.pop(previous_id).id)
         renamed.append(incident)
     return renamed
 

@@ -13,7 +13,7 @@ from heliograph_collector.judge.endpoint_view import (
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
-    Scope,
+    FingerprintScope,
     canonicalize_answer,
     list_answers,
     match_answer,
@@ -42,7 +42,7 @@ def extract_fingerprint_features(
     for fingerprint in _match_answers(vantage, answers):
         if fingerprint.is_blocking and (have_others_looked or fingerprint.is_expected_in(country)):
             yield Feature.BLOCK_ANSWER
-        elif fingerprint.scope in (Scope.PRODUCT, Scope.INSTITUTION):
+        elif fingerprint.scope in (FingerprintScope.PRODUCT, FingerprintScope.INSTITUTION):
             yield Feature.FILTER_ANSWER
     is_lone_page = vantage.is_cleartext and vantage.page is not None and control.page is None
     if is_lone_page and vantage.page and find_block_page(vantage.page[1], None) is not None:

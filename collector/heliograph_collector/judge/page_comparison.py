@@ -12,8 +12,8 @@ from heliograph.observation import Http
 from heliograph_collector.judge.endpoint_view import EndpointView, ObservedStep, parse_host
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
+    FingerprintScope,
     PageText,
-    Scope,
     match_block_page,
     match_look_alike,
 )
@@ -164,7 +164,7 @@ def _has_same_content(page: Http, control: Http) -> bool:
 
 
 def classify_look_alike(fingerprint: Fingerprint) -> Likeness:
-    if fingerprint.scope in (Scope.PRODUCT, Scope.INSTITUTION):
+    if fingerprint.scope in (FingerprintScope.PRODUCT, FingerprintScope.INSTITUTION):
         return Likeness.FILTER
     return LIKENESS_BY_KIND.get(fingerprint.kind_of_page, Likeness.DYNAMIC)
 

@@ -30,7 +30,7 @@ from heliograph_collector.corroborate import (
 )
 from heliograph_collector.corroborate.annotation_log import FILE
 from heliograph_collector.corroborate.series import Claim, ClaimsEvidence, SourceEvidence
-from heliograph_collector.corroborate.source import EvidenceSource
+from heliograph_collector.corroborate.source import ExternalSource
 from heliograph_collector.detect import detect_silence
 from heliograph_collector.incidents.diff import diff_incidents
 from heliograph_collector.incidents.log_file import AlertLog, EntryBasis, entry_body
@@ -82,7 +82,7 @@ class Fake:
 
 class World:
     def __init__(
-        self, folder: Path, session: Any, sources: Sequence[EvidenceSource], most: int
+        self, folder: Path, session: Any, sources: Sequence[ExternalSource], most: int
     ) -> None:
         self.notes = AnnotationLog(folder)
         self.told = [incident()]

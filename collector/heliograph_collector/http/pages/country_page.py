@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from markupsafe import Markup
 
@@ -168,7 +168,10 @@ def _choose_headline(
 def _build_groups(
     timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
 ) -> list[RowGroup]:
-    networks = sorted(timeline.networks.items(), key=lambda item: (item[0].asn == 0, item[0].asn))
+    # 0, an unknown network, comes last
+    numbers = sorted(timeline.networks, key=attrgetter("asn"))
+    named = [group for group in numbers if group.asn] + [g for g in numbers if not g.asn]
+    networks = [(group, timeline.networks[group]) for group in named]
 
     def build_network_rows(accesses: Sequence[str]) -> list[CountryRow]:
         return [

@@ -225,10 +225,14 @@ def _build_row(shown_cells: Iterable[Cell], silent: set[int], starts: range, k: 
     return TimelineRow(
         marks=tuple(mark for mark, _ in bins),
         shares=tuple(share for _, share in bins),
-        newest=max(fresh_cells, key=lambda c: (_RANKS.get(c.state, 0), c.service), default=None),
+        newest=max(fresh_cells, key=_rank_cell, default=None),
         blocked=states.count(VerdictState.BLOCKED),
         judged=len(states),
     )
+
+
+def _rank_cell(cell: Cell) -> tuple[int, str]:
+    return _RANKS.get(cell.state, 0), cell.service
 
 
 def _classify_bin(cells: Sequence[Cell], is_silent: bool) -> tuple[BinMark | None, float]:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
+from functools import partial
 from hashlib import sha256
 
 from aiohttp import web
@@ -151,7 +152,7 @@ class PageRoutes:
     async def send_share_png(self, request: web.Request) -> web.Response:
         svg = await self._draw_svg(request)
         png = await self._snapshot_cache.page_cache.get(
-            ("png", svg), lambda: asyncio.to_thread(share_image.render_png, svg), _IMAGE_TTL
+            ("png", svg), partial(asyncio.to_thread, share_image.render_png, svg), _IMAGE_TTL
         )
         return _file_response(request, png, "image/png", max_age_s=60)
 

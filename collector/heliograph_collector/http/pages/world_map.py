@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from operator import attrgetter
 
 from heliograph.observation import Link
 from heliograph_collector.http import i18n, labels
@@ -83,8 +84,8 @@ def summarize_countries(
         _summarize_country(code, *country_data, snapshot, t)
         for code, country_data in by_code.items()
     ]
-    state_order = list(SYMBOLS)
-    return sorted(summaries, key=lambda summary: (state_order.index(summary.state), summary.name))
+    by_name = sorted(summaries, key=attrgetter("name"))
+    return [summary for state in SYMBOLS for summary in by_name if summary.state == state]
 
 
 def _summarize_country(

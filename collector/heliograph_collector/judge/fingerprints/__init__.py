@@ -9,15 +9,15 @@ Example:
 """
 
 from heliograph.observation import Dns, Http
-from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, Kind, Scope
+from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint, FingerprintScope, Kind
 from heliograph_collector.judge.fingerprints.library import LIBRARY, canonicalize_answer
 from heliograph_collector.judge.fingerprints.page_text import PageText
 
 __all__ = [
     "Fingerprint",
+    "FingerprintScope",
     "Kind",
     "PageText",
-    "Scope",
     "canonicalize_answer",
     "find_interceptor",
     "is_refusal",
@@ -47,7 +47,11 @@ def match_look_alike(http: Http) -> Fingerprint | None:
     Vague words are none: they say nothing either way.
     """
     fingerprint = match_page(http)
-    if fingerprint is None or fingerprint.is_blocking or fingerprint.scope is Scope.VAGUE:
+    if (
+        fingerprint is None
+        or fingerprint.is_blocking
+        or fingerprint.scope is FingerprintScope.VAGUE
+    ):
         return None
     return fingerprint
 
@@ -55,7 +59,9 @@ def match_look_alike(http: Http) -> Fingerprint | None:
 def is_refusal(http: Http) -> bool:
     """Return whether the page refuses access in terms that no search page uses."""
     fingerprint = match_page(http)
-    return fingerprint is not None and (fingerprint.is_blocking or fingerprint.scope is Scope.VAGUE)
+    return fingerprint is not None and (
+        fingerprint.is_blocking or fingerprint.scope is FingerprintScope.VAGUE
+    )
 
 
 def match_answer(dns: Dns) -> Fingerprint | None:

@@ -14,7 +14,7 @@ MIN_UNPLACED = 40
 REPEATED_MARKUP = ("<html><head></head><body></body></html>", "<html></html>")
 
 
-class Scope(StrEnum):
+class FingerprintScope(StrEnum):
     """Who shows the page; the first two block, the others leave doubt."""
 
     NATIONAL = "national"
@@ -61,7 +61,7 @@ class Fingerprint:
     """One line of a list; a page has it if every condition holds."""
 
     name: str
-    scope: Scope
+    scope: FingerprintScope
     conditions: tuple[Condition, ...]
     kind_of_page: str = ""  # of an innocent page: challenge, parked, edge_error, filter, consent
     countries: tuple[str, ...] = ()  # ISO 3166-1 alpha-2; empty: not known
@@ -78,11 +78,11 @@ class Fingerprint:
             return Kind.BLOCK_ADDRESS
         if Surface.ISSUER in surfaces:
             return Kind.ISSUER
-        return Kind.FALSE_POSITIVE if self.scope is Scope.INNOCENT else Kind.BLOCK_PAGE
+        return Kind.FALSE_POSITIVE if self.scope is FingerprintScope.INNOCENT else Kind.BLOCK_PAGE
 
     @property
     def is_blocking(self) -> bool:
-        return self.scope in (Scope.NATIONAL, Scope.PROVIDER)
+        return self.scope in (FingerprintScope.NATIONAL, FingerprintScope.PROVIDER)
 
     @cached_property
     def weight(self) -> int:
@@ -141,7 +141,7 @@ def _find_in_body(pattern: Pattern, page: PageText) -> bool:
         return pattern.find_in(page.location)
     if pattern.title:
         return pattern.title in page.title_words
-    return bool(pattern.words) and pattern.words in page.words
+    return bool(pattern.identifying_words) and pattern.identifying_words in page.visible_words
 
 
 def _find_in_title(pattern: Pattern, page: PageText) -> bool:
@@ -172,7 +172,7 @@ def _is_own_host(pattern: Pattern, page: PageText) -> bool:
 
 
 def _find_words(pattern: Pattern, page: PageText) -> bool:
-    return extract_words(pattern.literal) in page.words
+    return extract_words(pattern.literal) in page.visible_words
 
 
 def _find_redirect_label(pattern: Pattern, page: PageText) -> bool:

@@ -17,8 +17,8 @@ from typing import Protocol
 from heliograph.observation import Dns, Http
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Fingerprint,
+    FingerprintScope,
     Kind,
-    Scope,
     Surface,
 )
 from heliograph_collector.judge.fingerprints.list_reader import (
@@ -95,8 +95,8 @@ class FingerprintIndex:
             Surface.LOCATION: page.location,
             Surface.SERVER: page.server,
             Surface.TITLE: any(page.titles),
-            Surface.WORDS: page.words,
-            Surface.BODY: page.markup or page.words or page.location,
+            Surface.WORDS: page.visible_words,
+            Surface.BODY: page.markup or page.visible_words or page.location,
             Surface.REDIRECT_LABEL: has_redirect,
             Surface.REDIRECT_END: has_redirect,
         }
@@ -211,7 +211,7 @@ def _rank(fingerprint: Fingerprint) -> tuple[int, int, bool]:
     A block by words that no country's page is known for comes after all others, as it confirms
     nothing; vague words come last.
     """
-    if fingerprint.scope is Scope.VAGUE:
+    if fingerprint.scope is FingerprintScope.VAGUE:
         rank = 0
     elif not fingerprint.is_blocking:
         rank = 2

@@ -20,7 +20,7 @@ import msgspec
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Condition,
     Fingerprint,
-    Scope,
+    FingerprintScope,
     Surface,
     is_attributed,
 )
@@ -37,18 +37,18 @@ SUFFIXES = (".csv", ".json", ".jsonl", ".yml", ".yaml")
 REQUIRED = ("name", "location_found", "pattern")
 # OONI's scopes, and those of older versions of its lists and of Citizen Lab's.
 SCOPES = {
-    "nat": Scope.NATIONAL,
-    "isp": Scope.PROVIDER,
-    "prod": Scope.PRODUCT,
-    "inst": Scope.INSTITUTION,
-    "fp": Scope.INNOCENT,
-    "vbw": Scope.VAGUE,
-    "injb": Scope.INNOCENT,  # a benign injection: pay the bill, update the router
-    "prov": Scope.INNOCENT,  # the content provider's own page
-    "br": Scope.VAGUE,  # an address that resolvers give by convention
-    "susp": Scope.VAGUE,
-    "": Scope.VAGUE,
-} | {scope.value: scope for scope in Scope}
+    "nat": FingerprintScope.NATIONAL,
+    "isp": FingerprintScope.PROVIDER,
+    "prod": FingerprintScope.PRODUCT,
+    "inst": FingerprintScope.INSTITUTION,
+    "fp": FingerprintScope.INNOCENT,
+    "vbw": FingerprintScope.VAGUE,
+    "injb": FingerprintScope.INNOCENT,  # a benign injection: pay the bill, update the router
+    "prov": FingerprintScope.INNOCENT,  # the content provider's own page
+    "br": FingerprintScope.VAGUE,  # an address that resolvers give by convention
+    "susp": FingerprintScope.VAGUE,
+    "": FingerprintScope.VAGUE,
+} | {scope.value: scope for scope in FingerprintScope}
 SURFACES = {
     "body": Surface.BODY,
     "title": Surface.TITLE,
@@ -181,9 +181,9 @@ def _read_row(name: str, line: int, row: Mapping[str, str]) -> Fingerprint:
     except PatternError as error:
         raise FingerprintError(f"{place}: column pattern: {error}") from error
     scope = SCOPES[_read_choice(place, "scope", row.get("scope", ""))]
-    is_blocking = scope in (Scope.NATIONAL, Scope.PROVIDER)
+    is_blocking = scope in (FingerprintScope.NATIONAL, FingerprintScope.PROVIDER)
     if is_blocking and not is_attributed(pattern, surface, countries):
-        scope = Scope.VAGUE
+        scope = FingerprintScope.VAGUE
     measured_on = _MEASURED_ON.search(row.get("exp_url", ""))
     return Fingerprint(
         name=row.get("name", "")[:200] or f"{name}:{line}",

@@ -67,14 +67,14 @@ class PageText:
         return self.markup or normalize_markup(_draw_markup(self.http))
 
     @cached_property
-    def words(self) -> str:
+    def visible_words(self) -> str:
         visible = normalize_markup(f"{self.http.title} <br> {self.http.text}")
         return extract_words(f"{self.markup}<br>{visible}")
 
     @cached_property
     def word_set(self) -> frozenset[str]:
         """Return all words of the page, its address of redirection and its tags."""
-        return frozenset(_WORD.findall(f"{self.source} {self.words} {self.location}"))
+        return frozenset(_WORD.findall(f"{self.source} {self.visible_words} {self.location}"))
 
     @cached_property
     def titles(self) -> frozenset[str]:
@@ -93,7 +93,7 @@ class PageText:
         """Return the words of the page, at least as many as its bytes beyond the markup are."""
         read_bytes = max(len(self.markup), UNREAD_BYTES) if self.markup else UNREAD_EXCERPT_BYTES
         unread_bytes = max(0, self.http.body_bytes - read_bytes)
-        return self.words.count(" ") + 1 + unread_bytes // BYTES_PER_WORD
+        return self.visible_words.count(" ") + 1 + unread_bytes // BYTES_PER_WORD
 
     @cached_property
     def redirect_labels(self) -> tuple[str, ...]:

@@ -91,7 +91,7 @@ class Pattern:
         return extract_words(match[1]) if match else ""
 
     @cached_property
-    def words(self) -> str:
+    def identifying_words(self) -> str:
         """Return words that identify the page in its visible text, "" if there are none."""
         if self.pieces or self.host or self.title:
             return ""
@@ -105,7 +105,7 @@ class Pattern:
 
         The first and the last word of a pattern may be parts of longer ones.
         """
-        words = (self.words or self.title or extract_words(self.literal)).split()
+        words = (self.identifying_words or self.title or extract_words(self.literal)).split()
         inner_words = () if self.pieces else words[1:-1]
         return max(inner_words, key=len, default="")
 

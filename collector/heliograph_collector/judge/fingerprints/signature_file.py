@@ -8,7 +8,7 @@ import msgspec
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Condition,
     Fingerprint,
-    Scope,
+    FingerprintScope,
     Surface,
 )
 from heliograph_collector.judge.fingerprints.pattern import (
@@ -26,7 +26,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One entry; a field with several phrases holds if one of them occurs."""
 
     id: str
-    scope: Scope
+    scope: FingerprintScope
     source: Annotated[str, msgspec.Meta(min_length=1)]
     kind: KindOfPage | Literal[""] = ""
     countries: tuple[str, ...] = ()

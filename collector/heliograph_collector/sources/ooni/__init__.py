@@ -25,7 +25,7 @@ from heliograph_collector.sources.ooni import (
     web,
 )
 from heliograph_collector.sources.ooni.blocking_only import UNNAMED_ADDRESS
-from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.ooni.document import OoniDocument
 from heliograph_collector.sources.ooni.envelope import (
     OWN_CONTROL,
     ImportedMeasurement,
@@ -47,7 +47,7 @@ __all__ = [
     "Document",
     "ImportRow",
     "ImportedMeasurement",
-    "OoniMeasurement",
+    "OoniDocument",
     "PeerOutcomes",
     "UnreadableError",
     "build_result",
@@ -198,7 +198,7 @@ def format_sentence(imported: ImportedMeasurement, verdicts: Sequence[Verdict]) 
     )
 
 
-TEST_READERS: Mapping[str, Callable[[OoniMeasurement], ImportedMeasurement]] = {
+TEST_READERS: Mapping[str, Callable[[OoniDocument], ImportedMeasurement]] = {
     "web_connectivity": web.read_web_connectivity,
     "telegram": messengers.read_telegram,
     "whatsapp": messengers.read_whatsapp,
@@ -223,12 +223,12 @@ TEST_READERS: Mapping[str, Callable[[OoniMeasurement], ImportedMeasurement]] = {
 }
 
 
-def has_control(measurement: OoniMeasurement) -> bool:
+def has_control(measurement: OoniDocument) -> bool:
     """Return whether it contains its own control, so that countries are not compared."""
     return normalize_test_name(measurement.test_name) in OWN_CONTROL
 
 
-def read_measurement(measurement: OoniMeasurement) -> ImportedMeasurement:
+def read_measurement(measurement: OoniDocument) -> ImportedMeasurement:
     """Convert a measurement. Raises only UnreadableError, whatever the document holds."""
     name = measurement.test_name
     if not name:

@@ -22,8 +22,8 @@ from heliograph_collector.sources.ooni.archival import (
 from heliograph_collector.sources.ooni.document import (
     HelperDns,
     HelperPage,
+    OoniDocument,
     OoniKeys,
-    OoniMeasurement,
 )
 from heliograph_collector.sources.ooni.envelope import build_measurement
 from heliograph_collector.sources.ooni.steps_builder import NAME_FAILURES, HopRows
@@ -78,7 +78,7 @@ def add_missing_steps(
 
 
 def build_control_view(
-    document: OoniMeasurement, hop: HopRows, steps: Steps, comparison: HelperComparison
+    document: OoniDocument, hop: HopRows, steps: Steps, comparison: HelperComparison
 ) -> ControlView:
     """Build a helper that resolved consistently or elsewhere, and may have the page."""
     control_steps = Steps()

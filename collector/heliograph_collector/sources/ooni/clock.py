@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.ooni.document import OoniDocument
 from heliograph_collector.sources.ooni.http_facts import decode_headers, get_header, parse_scheme
 
 # assumed; caches repeat dates of hours ago, and certificates are renewed days before they expire
@@ -21,7 +21,7 @@ _REPORT = re.compile(r"(\d{8}T\d{6})Z_")
 _UID = re.compile(r"(\d{14})(?:\.\d+)?_")
 
 
-def estimate_offset_us(document: OoniMeasurement, started_us: int) -> int | None:
+def estimate_offset_us(document: OoniDocument, started_us: int) -> int | None:
     """Estimate the true time minus the probe's; None if nothing shows it, 0 if about right."""
     if not started_us:
         return None
@@ -31,7 +31,7 @@ def estimate_offset_us(document: OoniMeasurement, started_us: int) -> int | None
     return _compare_with_server(document, started_us)
 
 
-def _compare_with_server(document: OoniMeasurement, started_us: int) -> int | None:
+def _compare_with_server(document: OoniDocument, started_us: int) -> int | None:
     opened_us = _parse_time(_REPORT, document.report_id, "%Y%m%dT%H%M%S")
     received_us = _parse_time(_UID, document.measurement_uid, "%Y%m%d%H%M%S")
     latest_us = received_us or (opened_us + MAX_RUN_US if opened_us else 0)
@@ -46,7 +46,7 @@ def _drop_small(offset_us: int) -> int:
     return offset_us if abs(offset_us) >= MIN_OFFSET_US else 0
 
 
-def _list_dates(document: OoniMeasurement) -> Iterator[int]:
+def _list_dates(document: OoniDocument) -> Iterator[int]:
     """List the dates of servers: of the helper's page, else of replies over verified TLS."""
     keys = document.test_keys
     page = keys.control.http_request

@@ -28,8 +28,8 @@ from heliograph_collector.sources.ooni.document import (
     HelperDns,
     HelperPage,
     HelperRow,
+    OoniDocument,
     OoniKeys,
-    OoniMeasurement,
 )
 from heliograph_collector.sources.ooni.envelope import build_measurement
 from heliograph_collector.sources.ooni.http_facts import (
@@ -114,7 +114,7 @@ def has_helper_answer(keys: OoniKeys) -> bool:
     return not keys.control_failure and not is_empty
 
 
-def build_control_view(hops: Hops, document: OoniMeasurement) -> ControlView:
+def build_control_view(hops: Hops, document: OoniDocument) -> ControlView:
     """Build the control view, empty when the helper was not reached."""
     if not has_helper_answer(document.test_keys):
         return ControlView()

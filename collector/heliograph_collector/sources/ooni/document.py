@@ -5,7 +5,7 @@ each test; github.com/ooni/spec. Conclusions of OONI's probe are no fields, unle
 that it recorded. Numbers and rows are irregular, so `read_struct` reads them.
 
 Example:
-    measurement = read_struct(OoniMeasurement, json.loads(line))
+    measurement = read_struct(OoniDocument, json.loads(line))
     measurement.test_keys.queries[0].hostname
 """
 
@@ -348,7 +348,7 @@ class Annotations(msgspec.Struct, frozen=True):
     network_type: Text32 = ""
 
 
-class OoniMeasurement(msgspec.Struct, frozen=True):
+class OoniDocument(msgspec.Struct, frozen=True):
     test_name: Text64 = ""
     input: str = ""
     id: str = ""

@@ -21,8 +21,8 @@ from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import (
     ConnectRow,
     HandshakeRow,
+    OoniDocument,
     OoniKeys,
-    OoniMeasurement,
     QueryRow,
     RecordedFailure,
     RequestRow,
@@ -132,7 +132,7 @@ class EndpointRows:
 
 
 def import_service(
-    document: OoniMeasurement,
+    document: OoniDocument,
     name: str,
     endpoint_rows: EndpointRows,
     fill: Callable[[Steps, ServiceEndpoint], None] | None = None,
@@ -150,7 +150,7 @@ def import_service(
 
 
 def import_steps(
-    document: OoniMeasurement,
+    document: OoniDocument,
     name: str,
     steps: Steps,
     groups: dict[str, str],

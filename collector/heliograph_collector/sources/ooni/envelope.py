@@ -12,7 +12,7 @@ from heliograph.observation import Access, Link, Measurement, Observation
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement, Vantage
 from heliograph_collector.sources.ooni.clock import estimate_offset_us
-from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.ooni.document import OoniDocument
 from heliograph_collector.sources.ooni.portal import detect_portal
 
 ACCESS = {"mobile": Access.MOBILE, "wifi": Access.FIXED, "wired_ethernet": Access.FIXED}
@@ -73,7 +73,7 @@ def normalize_test_name(name: str) -> str:
     return "_".join(name.lower().split()).removesuffix("_test")
 
 
-def parse_started_us(document: OoniMeasurement) -> int:
+def parse_started_us(document: OoniDocument) -> int:
     """Parse the start time, 0 if the document has none in an expected form."""
     start_text = document.measurement_start_time or document.test_start_time
     try:
@@ -83,7 +83,7 @@ def parse_started_us(document: OoniMeasurement) -> int:
     return int(started.timestamp()) * 1_000_000
 
 
-def parse_vantage(document: OoniMeasurement) -> Vantage:
+def parse_vantage(document: OoniDocument) -> Vantage:
     asn = _ASN.fullmatch(document.probe_asn)
     country = document.probe_cc.upper()
     return Vantage(
@@ -93,7 +93,7 @@ def parse_vantage(document: OoniMeasurement) -> Vantage:
     )
 
 
-def build_profile(document: OoniMeasurement, link: Link) -> VantageProfile:
+def build_profile(document: OoniDocument, link: Link) -> VantageProfile:
     """Build what the document says of the vantage itself."""
     asn = _ASN.fullmatch(document.resolver_asn)
     number = int(asn.group(1)) % 2**32 if asn else 0
@@ -104,7 +104,7 @@ def build_profile(document: OoniMeasurement, link: Link) -> VantageProfile:
     )
 
 
-def _is_one_operator(document: OoniMeasurement) -> bool:
+def _is_one_operator(document: OoniDocument) -> bool:
     """Return whether the names of both networks share a word that names their operator."""
     names = document.probe_network_name, document.resolver_network_name
     own_words, other_words = ({*_WORD.findall(name.lower())} - GENERIC_WORDS for name in names)
@@ -112,7 +112,7 @@ def _is_one_operator(document: OoniMeasurement) -> bool:
 
 
 def detect_link(
-    document: OoniMeasurement, observations: Sequence[Observation], *, helper: bool = False
+    document: OoniDocument, observations: Sequence[Observation], *, helper: bool = False
 ) -> Link:
     """Return CAPTIVE behind a portal, ONLINE if anything was answered or the run began online.
 
@@ -139,7 +139,7 @@ def _is_answered(observation: Observation) -> bool:
 
 
 def build_measurement(
-    document: OoniMeasurement,
+    document: OoniDocument,
     observations: Sequence[Observation],
     *,
     experiment: str,
@@ -164,7 +164,7 @@ def build_measurement(
     )
 
 
-def build_record(document: OoniMeasurement, ooni_measurement: Measurement) -> ReceivedMeasurement:
+def build_record(document: OoniDocument, ooni_measurement: Measurement) -> ReceivedMeasurement:
     """Build a record with an id that is equal at every import."""
     identity = _IDENTITY if document.report_id else _LONE_IDENTITY
     name = "\0".join(identity(document))

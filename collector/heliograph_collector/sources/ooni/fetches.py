@@ -9,7 +9,7 @@ from heliograph.observation import Link, Tls
 from heliograph_collector.model.records import ControlView
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, RequestRow
+from heliograph_collector.sources.ooni.document import OoniDocument, OoniKeys, RequestRow
 from heliograph_collector.sources.ooni.endpoints import (
     EndpointRows,
     ServiceEndpoint,
@@ -30,7 +30,7 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 URLS = {"dnslookup": "tcp", "tcpconnect": "tcp", "tlshandshake": "https"}
 
 
-def read_urlgetter(document: OoniMeasurement) -> ImportedMeasurement:
+def read_urlgetter(document: OoniDocument) -> ImportedMeasurement:
     """Import a fetch that may end at any step; through a tunnel it shows nothing here."""
     keys = document.test_keys
     scheme = parse_scheme(document.input)
@@ -53,7 +53,7 @@ def _name_handshakes(keys: OoniKeys, url: str) -> OoniKeys:
     return structs.replace(keys, tls_handshakes=rows)
 
 
-def read_browser_web(document: OoniMeasurement) -> ImportedMeasurement:
+def read_browser_web(document: OoniDocument) -> ImportedMeasurement:
     """Import what a browser's `fetch` tells: that a page over HTTPS came, or not why not (ts-036).
 
     A page in clear may be anybody's, and an error may be the browser's own.
@@ -69,7 +69,7 @@ def read_browser_web(document: OoniMeasurement) -> ImportedMeasurement:
     return _import_page(document, document.input, steps, ControlView())
 
 
-def read_http_requests(document: OoniMeasurement) -> ImportedMeasurement:
+def read_http_requests(document: OoniDocument) -> ImportedMeasurement:
     """Import a page that was fetched directly and through Tor, which is the control (ts-003).
 
     Sites and exits fail for Tor alone, so that only an answer through it counts.
@@ -95,7 +95,7 @@ def _build_page_steps(url: str, rows: list[RequestRow]) -> Steps:
 
 
 def _import_page(
-    document: OoniMeasurement, url: str, steps: Steps, control: ControlView
+    document: OoniDocument, url: str, steps: Steps, control: ControlView
 ) -> ImportedMeasurement:
     is_control_up = control.measurement is not None
     link = detect_link(document, steps.observations, helper=is_control_up)

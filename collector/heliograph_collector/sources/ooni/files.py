@@ -20,7 +20,7 @@ from heliograph_collector.sources.json_objects import (
     LineLimits,
     iterate_lines,
 )
-from heliograph_collector.sources.ooni.document import OoniMeasurement
+from heliograph_collector.sources.ooni.document import OoniDocument
 from heliograph_collector.sources.typed_reader import CUT_ROWS, read_struct
 
 SUFFIXES = (".json", ".jsonl", ".json.gz", ".jsonl.gz")
@@ -42,7 +42,7 @@ class Text:
 class Document:
     path: Path
     line: int
-    measurement: OoniMeasurement
+    measurement: OoniDocument
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,7 @@ class Complaint:
         return f"{location}: {self.reason}"
 
 
-def parse_measurement(document: object) -> OoniMeasurement:
+def parse_measurement(document: object) -> OoniDocument:
     """Read the fields of a measurement; what is missing or of a wrong type is empty.
 
     Data format 0.1 (until 2015) had no `test_keys`: the test's own keys lay beside the others.
@@ -69,7 +69,7 @@ def parse_measurement(document: object) -> OoniMeasurement:
     cut_rows: list[int] = []
     token = CUT_ROWS.set(cut_rows)
     try:
-        measurement = read_struct(OoniMeasurement, document)
+        measurement = read_struct(OoniDocument, document)
     finally:
         CUT_ROWS.reset(token)
     return msgspec.structs.replace(measurement, cut_rows=sum(cut_rows))

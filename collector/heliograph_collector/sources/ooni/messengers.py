@@ -9,7 +9,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, QueryRow
+from heliograph_collector.sources.ooni.document import OoniDocument, OoniKeys, QueryRow
 from heliograph_collector.sources.ooni.endpoints import (
     EndpointRows,
     ServiceEndpoint,
@@ -47,7 +47,7 @@ FACEBOOK = {
 CACHED_HOSTS = ("external_cdn", "scontent_cdn")  # providers host caches of these
 
 
-def read_telegram(document: OoniMeasurement) -> ImportedMeasurement:
+def read_telegram(document: OoniDocument) -> ImportedMeasurement:
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     for address, port in _find_data_centers(keys):
@@ -94,7 +94,7 @@ def _find_data_centers(keys: OoniKeys) -> list[tuple[str, int]]:
     return list(dict.fromkeys(ends))
 
 
-def read_whatsapp(document: OoniMeasurement) -> ImportedMeasurement:
+def read_whatsapp(document: OoniDocument) -> ImportedMeasurement:
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     hosts = {query.hostname for query in keys.queries}
@@ -129,7 +129,7 @@ def _add_whatsapp_summary(keys: OoniKeys, steps: Steps, endpoint: ServiceEndpoin
         )
 
 
-def read_signal(document: OoniMeasurement) -> ImportedMeasurement:
+def read_signal(document: OoniDocument) -> ImportedMeasurement:
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     hosts = [HopRows(row.request.url).host for row in keys.requests]
@@ -172,7 +172,7 @@ def _has_own_root(observation: Observation) -> bool:
     return any(name in issuer for issuer in issuers for name in SIGNAL_OWN)
 
 
-def read_facebook_messenger(document: OoniMeasurement) -> ImportedMeasurement:
+def read_facebook_messenger(document: OoniDocument) -> ImportedMeasurement:
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
     for name, host in FACEBOOK.items():

@@ -12,7 +12,7 @@ from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import (
     HandshakeRow,
     NameResult,
-    OoniMeasurement,
+    OoniDocument,
     QueryRow,
 )
 from heliograph_collector.sources.ooni.endpoints import import_steps
@@ -27,7 +27,7 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 TELLING_FAILURES = frozenset({Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_BOGON_ERROR})
 
 
-def read_sni_blocking(document: OoniMeasurement) -> ImportedMeasurement:
+def read_sni_blocking(document: OoniDocument) -> ImportedMeasurement:
     """Import the comparison of a name with a neutral one at OONI's helper.
 
     The helper answers any name, with its own certificate (ts-024), so it is presumed to do so.
@@ -55,7 +55,7 @@ def _name_handshake(row: HandshakeRow, name: str) -> HandshakeRow:
     return structs.replace(row, server_name=row.server_name or name, no_tls_verify=None)
 
 
-def read_echcheck(document: OoniMeasurement) -> ImportedMeasurement:
+def read_echcheck(document: OoniDocument) -> ImportedMeasurement:
     """Import handshakes without and with the extension, which OONI fills with noise (ts-039)."""
     keys = document.test_keys
     rows = list(keys.tls_handshakes)
@@ -78,7 +78,7 @@ def _mark_hidden(observation: Observation) -> Observation:
     return replace(observation, tls=replace(observation.tls, ech="grease"))
 
 
-def read_dns_consistency(document: OoniMeasurement) -> ImportedMeasurement:
+def read_dns_consistency(document: OoniDocument) -> ImportedMeasurement:
     """Import one lookup by each resolver, with the control resolver's as control."""
     keys = document.test_keys
     own_rows = [row for row in keys.queries if not _is_control(row, keys.control_resolver)]

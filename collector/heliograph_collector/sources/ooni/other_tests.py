@@ -9,8 +9,8 @@ from heliograph.observation import Exchange, Observation, Udp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
 from heliograph_collector.sources.ooni.document import (
+    OoniDocument,
     OoniKeys,
-    OoniMeasurement,
     ResolverResult,
     TorTarget,
 )
@@ -29,7 +29,7 @@ TAMPERED = (
 )
 
 
-def read_dnscheck(document: OoniMeasurement) -> ImportedMeasurement:
+def read_dnscheck(document: OoniDocument) -> ImportedMeasurement:
     """Import the lookup of the resolver's name and a query to each of its addresses."""
     keys = document.test_keys
     steps = Steps()
@@ -83,7 +83,7 @@ def _build_exchange(
     return archival.presume_step(Operation.EXCHANGE, failure_code, udp=udp, exchange=exchange)
 
 
-def read_stunreachability(document: OoniMeasurement) -> ImportedMeasurement:
+def read_stunreachability(document: OoniDocument) -> ImportedMeasurement:
     keys = document.test_keys
     steps = Steps(label="stun")
     for row in keys.queries:
@@ -116,7 +116,7 @@ def _find_udp_endpoint(keys: OoniKeys, steps: Steps) -> tuple[str, int]:
     return next(own_addresses, ""), 3478
 
 
-def read_tor(document: OoniMeasurement) -> ImportedMeasurement:
+def read_tor(document: OoniDocument) -> ImportedMeasurement:
     """Import each target as an endpoint; targets of one kind form a group."""
     keys = document.test_keys
     steps = Steps()
@@ -141,7 +141,7 @@ def _add_tor_target(steps: Steps, target: TorTarget) -> None:
         _add_last_exchange(steps, "tor", "handshake", target.failure)
 
 
-def read_header_fields(document: OoniMeasurement) -> ImportedMeasurement:
+def read_header_fields(document: OoniDocument) -> ImportedMeasurement:
     """Import http_header_field_manipulation: differences of the echoed headers."""
     keys = document.test_keys
     steps = Steps(label="echo")
@@ -157,7 +157,7 @@ def read_header_fields(document: OoniMeasurement) -> ImportedMeasurement:
     )
 
 
-def read_request_lines(document: OoniMeasurement) -> ImportedMeasurement:
+def read_request_lines(document: OoniDocument) -> ImportedMeasurement:
     """Import http_invalid_request_line: malformed lines that are echoed as sent."""
     keys = document.test_keys
     steps = Steps()

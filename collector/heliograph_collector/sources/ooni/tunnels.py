@@ -11,7 +11,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Exchange, Tcp, Udp
 from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps
-from heliograph_collector.sources.ooni.document import OoniKeys, OoniMeasurement, OpenvpnRow, Row
+from heliograph_collector.sources.ooni.document import OoniDocument, OoniKeys, OpenvpnRow, Row
 from heliograph_collector.sources.ooni.endpoints import (
     EndpointRows,
     ServiceEndpoint,
@@ -26,7 +26,7 @@ _PROGRESS = re.compile(r"Bootstrapped (\d{1,3})%")
 _TIMED_OUT = "timeout-reached"  # `error` of vanilla_tor (ts-016)
 
 
-def read_tor_bootstrap(document: OoniMeasurement) -> ImportedMeasurement:
+def read_tor_bootstrap(document: OoniDocument) -> ImportedMeasurement:
     """Import vanilla_tor or torsf: tor either came up, or got so far by its log."""
     keys = document.test_keys
     progress = find_progress(keys)
@@ -50,7 +50,7 @@ def find_progress(keys: OoniKeys) -> int:
     return max((keys.tor_progress, *found))
 
 
-def read_psiphon(document: OoniMeasurement) -> ImportedMeasurement:
+def read_psiphon(document: OoniDocument) -> ImportedMeasurement:
     """Import psiphon: up if it bootstrapped, whatever the page behind it did (ts-015)."""
     keys = document.test_keys
     is_up = keys.bootstrap_time > 0
@@ -60,7 +60,7 @@ def read_psiphon(document: OoniMeasurement) -> ImportedMeasurement:
 
 
 def _import_bootstrap(
-    document: OoniMeasurement,
+    document: OoniDocument,
     protocol: str,
     reply: str,
     failure_code: Failure | None,
@@ -87,7 +87,7 @@ def _add_exchange(
     steps.add(step, parent)
 
 
-def read_riseupvpn(document: OoniMeasurement) -> ImportedMeasurement:
+def read_riseupvpn(document: OoniDocument) -> ImportedMeasurement:
     """Import the pages of the provider's API, and its gateways, which replace each other."""
     keys = document.test_keys
     endpoint_rows = EndpointRows(keys)
@@ -110,7 +110,7 @@ def _bracket(address: str) -> str:
     return f"[{address}]" if ":" in address else address
 
 
-def read_openvpn(document: OoniMeasurement) -> ImportedMeasurement:
+def read_openvpn(document: OoniDocument) -> ImportedMeasurement:
     """Import one OpenVPN handshake with each endpoint."""
     keys = document.test_keys
     steps = Steps()
@@ -122,7 +122,7 @@ def read_openvpn(document: OoniMeasurement) -> ImportedMeasurement:
     return import_steps(document, "openvpn", steps, groups, needs_peers=True)
 
 
-def _presume_handshake(document: OoniMeasurement) -> list[OpenvpnRow]:
+def _presume_handshake(document: OoniDocument) -> list[OpenvpnRow]:
     """Build the handshake with the endpoint of the input where no row records it."""
     keys = document.test_keys
     try:

@@ -28,7 +28,7 @@ from heliograph_collector.sources.complaints import (
 from heliograph_collector.sources.ooni import (
     Complaint,
     ImportedMeasurement,
-    OoniMeasurement,
+    OoniDocument,
     UnreadableError,
     read_documents,
     read_measurement,
@@ -93,7 +93,7 @@ def _read_votes(
 
 
 def _make_voter_record(
-    imported: ImportedMeasurement, measurement: OoniMeasurement
+    imported: ImportedMeasurement, measurement: OoniDocument
 ) -> ReceivedMeasurement:
     voter_id = _derive_voter_id(measurement)
     record = imported.record
@@ -114,7 +114,7 @@ def _service_name(imported: ImportedMeasurement) -> str:
     return imported.record.measurement.service or host or imported.test_name
 
 
-def _derive_voter_id(measurement: OoniMeasurement) -> str:
+def _derive_voter_id(measurement: OoniDocument) -> str:
     mark = measurement.probe_id or measurement.report_id or measurement.measurement_uid
     mark = mark or measurement.measurement_start_time
     return hashlib.sha256(f"ooni\n{mark}\n{measurement.probe_asn}".encode()).hexdigest()[:16]

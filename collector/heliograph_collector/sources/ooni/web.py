@@ -19,8 +19,8 @@ from heliograph_collector.sources.ooni.control import (
     make_label,
 )
 from heliograph_collector.sources.ooni.document import (
+    OoniDocument,
     OoniKeys,
-    OoniMeasurement,
     QueryRow,
     RequestRow,
     Row,
@@ -39,7 +39,7 @@ from heliograph_collector.sources.ooni.steps_builder import HopRows, add_hop_ste
 MAX_HOPS = 16
 
 
-def read_web_connectivity(document: OoniMeasurement) -> ImportedMeasurement:
+def read_web_connectivity(document: OoniDocument) -> ImportedMeasurement:
     """Import a measurement. Raises UnreadableError for a URL that is not HTTP."""
     keys = document.test_keys
     urls = [row.request.url for row in reversed(keys.requests)]  # the first request is listed last

@@ -10,7 +10,7 @@ import pytest
 
 from heliograph.observation import Dns, DnsAnswer, Http
 from heliograph_collector.cli import main
-from heliograph_collector.judge.fingerprints import Scope
+from heliograph_collector.judge.fingerprints import FingerprintScope
 from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
 from heliograph_collector.judge.fingerprints.list_reader import (
     MAX_ROWS,
@@ -47,8 +47,14 @@ def test_columns_of_ooni() -> None:
     lines = parse_list("fingerprints_http.csv", (HEAD + ROWS).encode())
     assert [line.name for line in lines] == [f"x.{letter}" for letter in "adefghij"]
     assert [line.scope for line in lines] == [
-        *(Scope.PROVIDER, Scope.NATIONAL, Scope.INNOCENT, Scope.PROVIDER, Scope.INSTITUTION),
-        *(Scope.VAGUE, Scope.VAGUE, Scope.NATIONAL),
+        *(
+            FingerprintScope.PROVIDER,
+            FingerprintScope.NATIONAL,
+            FingerprintScope.INNOCENT,
+            FingerprintScope.PROVIDER,
+            FingerprintScope.INSTITUTION,
+        ),
+        *(FingerprintScope.VAGUE, FingerprintScope.VAGUE, FingerprintScope.NATIONAL),
     ]
     assert (lines[0].countries, lines[0].date, lines[0].source) == (
         ("RU", "BY"),
@@ -68,8 +74,8 @@ def test_json_with_the_same_keys(form: str) -> None:
     text = json.dumps(rows) if form == "list" else "\n".join(map(json.dumps, rows))
     lines = parse_list("fingerprints.json", text.encode())
     assert [(x.scope, x.countries) for x in lines] == [
-        (Scope.NATIONAL, ("RU",)),
-        (Scope.PROVIDER, ("KZ",)),
+        (FingerprintScope.NATIONAL, ("RU",)),
+        (FingerprintScope.PROVIDER, ("KZ",)),
     ]
 
 
@@ -77,7 +83,7 @@ def test_lines_of_censored_planet() -> None:
     text = '{"fingerprint": "c_isp_ru_yota", "pattern": "forbidden.yota.example"}\n'
     text += '{"fingerprint": "x_generic_404", "pattern": "404 Not Found"}\n'
     lines = parse_list("blockpage_signatures.json", text.encode())
-    assert [line.scope for line in lines] == [Scope.PROVIDER, Scope.VAGUE]
+    assert [line.scope for line in lines] == [FingerprintScope.PROVIDER, FingerprintScope.VAGUE]
 
 
 @pytest.mark.parametrize(

@@ -7,8 +7,8 @@ import pytest
 from heliograph.observation import Http
 from heliograph_collector.judge.fingerprints import (
     Fingerprint,
+    FingerprintScope,
     PageText,
-    Scope,
     find_interceptor,
     match_block_page,
     match_look_alike,
@@ -109,7 +109,7 @@ def test_the_more_specific_line_decides() -> None:
     assert match_block_page(office) is None
     filtered = match_look_alike(office)
     assert filtered is not None
-    assert filtered.scope is Scope.PRODUCT
+    assert filtered.scope is FingerprintScope.PRODUCT
     state = replace(
         PLAIN,
         markup="<b>FortiGuard Web Filtering</b><p>You tried to access a web page which has been "
