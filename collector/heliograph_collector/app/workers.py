@@ -59,13 +59,15 @@ class Workers:
         async with AsyncExitStack() as stack:
             stack.callback(self._console.close)
             self._console.add_routes(self._publish.app, self._detector)
+            # Closed after the pages that read from it, and opened after they listen.
+            store_stack = await stack.enter_async_context(AsyncExitStack())
             async with asyncio.TaskGroup() as group:
                 await self._publish.open_http(stack, group)
                 group.create_task(self._context.renewal.run())
                 group.create_task(self._control.run())
                 group.create_task(self._detector.run())  # silence detection needs no store
                 group.create_task(self._alerts.run())
-                await self._open_store(stack)
+                await self._open_store(store_stack)
                 group.create_task(self._control.run_echo(group))
                 group.create_task(self._recover_pending())
                 group.create_task(self._readiness.run())

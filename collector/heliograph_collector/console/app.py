@@ -29,9 +29,14 @@ class ConsoleEventStream:
         self._access_control = access_control
         self._poll_s = poll_s
         self._open_count = 0
+        self._closing = asyncio.Event()
 
     def routes(self, add_route: AddRoute) -> None:
         add_route("GET", "/console/stream", VIEWER, self.__call__)
+
+    async def close(self, app: web.Application) -> None:
+        """End all streams, before what they read from is closed; pages connect again."""
+        self._closing.set()
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         if self._open_count >= MAX_STREAMS:
@@ -47,7 +52,8 @@ class ConsoleEventStream:
         response = await start_event_stream(request, "retry: 3000\n: welcome\n\n")
         poll_count = 0
         while self._access_control.is_still_allowed(request):
-            await asyncio.sleep(self._poll_s)
+            if await self._is_closing_soon():
+                return response
             new_markers = self._access_control.backend.read_change_markers()
             poll_count = poll_count + 1
             changed_topics = sorted(
@@ -60,6 +66,13 @@ class ConsoleEventStream:
                 await response.write(b": alive\n\n")
         await response.write(_format_event("over", {}))
         return response
+
+    async def _is_closing_soon(self) -> bool:
+        try:
+            async with asyncio.timeout(self._poll_s):
+                return await self._closing.wait()
+        except TimeoutError:
+            return False
 
 
 def _format_event(name: str, data: Mapping[str, object]) -> bytes:
@@ -84,7 +97,6 @@ class AuditPage:
 PAGE_GROUPS = (
     LoginPages,
     HomePage,
-    ConsoleEventStream,
     FleetPages,
     InvitePages,
     PlanPages,
@@ -101,4 +113,7 @@ def add_routes(app: web.Application, backend: ConsoleBackend) -> AccessControl:
     add_route("GET", "/console/static/{name}", NOBODY, templates.serve_static)
     for page_group in PAGE_GROUPS:
         page_group(access_control).routes(add_route)
+    event_stream = ConsoleEventStream(access_control)
+    event_stream.routes(add_route)
+    app.on_shutdown.append(event_stream.close)
     return access_control

@@ -9,8 +9,10 @@ import resource
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
+from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
 CHECK_INTERVAL_S = 5.0
@@ -125,6 +127,36 @@ class _RefusedConnection(asyncio.Protocol):
             transport.abort()
 
 
+class OpenRequests:
+    """Requests being answered; `close` ends them before what they read from is closed.
+
+    aiohttp forgets the task of a handler whose client has left, and does not wait for those that
+    it cancels; either would read from a closed database.
+    """
+
+    def __init__(self) -> None:
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    @web.middleware
+    async def track(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 for mypy: aiohttp runs handlers in tasks
+        self._tasks.add(task)
+        try:
+            return await handler(request)
+        finally:
+            self._tasks.discard(task)
+
+    async def close(self) -> None:
+        """Cancel the rest, and wait for their ends, at most CANCEL_TIMEOUT_S."""
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            await asyncio.wait(tasks, timeout=CANCEL_TIMEOUT_S)
+
+
+CANCEL_TIMEOUT_S = 5.0  # for a query of a cancelled request that runs in a thread; assumed
 _SHUTDOWN_S = 0.5  # for open responses; a live stream would never end by itself
 _HEADER_BYTES = 4_096
 _KEEPALIVE_S = 20.0
@@ -135,8 +167,10 @@ async def open_http(
 ) -> tuple[SlowClientGuard, int]:
     """Listen; return the guard, whose `run` belongs in a TaskGroup, and the port.
 
-    `stack` closes the server. Raises OSError.
+    `stack` closes the server, and ends all requests. Raises OSError.
     """
+    requests = OpenRequests()
+    app.middlewares.insert(0, requests.track)
     runner = web.AppRunner(
         app,
         keepalive_timeout=_KEEPALIVE_S,
@@ -147,6 +181,7 @@ async def open_http(
         max_line_size=_HEADER_BYTES,
     )
     await runner.setup()
+    stack.push_async_callback(requests.close)
     stack.push_async_callback(runner.cleanup)
     guard = SlowClientGuard(lambda: runner.server())  # type: ignore[misc] # it is set up
     server = await asyncio.get_running_loop().create_server(guard, host, port)

@@ -242,6 +242,14 @@ async def test_the_stream_says_what_changed_and_ends_with_the_session(
     assert (await caller.get("/console/stream", Accept="text/event-stream"))[0] == 401
 
 
+async def test_the_stream_ends_whole_when_the_server_does(caller: Caller) -> None:
+    await caller.log_in()
+    async with caller.client.get("/console/stream") as answer:
+        await answer.content.readuntil(b"welcome\n\n")
+        await caller.client.server.close()
+        assert await answer.content.read() == b""  # broken off, it would raise
+
+
 def test_the_trail_is_for_its_owner_alone(backend: FakeBackend, tmp_path: Path) -> None:
     backend.trail.add(0, "ann", "login")
     for name in ("audit.jsonl", "operators.json", "operators.lock"):
