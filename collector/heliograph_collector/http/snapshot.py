@@ -1,7 +1,7 @@
 """The current state as one value, shared by page, status and live events."""
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.observation import Link
@@ -108,10 +108,15 @@ def compose_snapshot(
     groups = sorted({*groups, *links_by_group}, key=_group_order)
     by_key = _index_cells(shown_cells)
     services = _list_services(titles, shown_cells)
-    columns = tuple(
-        _build_column(g, services, by_key, bins, links_by_group.get(g, Counter()), k)
+    fresh_cells = [c for c in shown_cells if c.vantages and c.start_us >= bins[-FRESH_BINS]]
+    if k > 1:
+        fresh_cells = list_disjoint_cells(fresh_cells, links_by_group)
+    fresh_by_key = _index_cells(fresh_cells)
+    all_columns = [
+        _build_column(g, services, by_key, fresh_by_key, bins, links_by_group.get(g, Counter()), k)
         for g in groups
-    )
+    ]
+    columns = tuple(column for column in all_columns if not _is_empty_rest(column))
     voted_starts = {c.start_us for c in shown_cells if c.vantages}
     coverage = SnapshotCoverage(
         agents=agents,
@@ -126,7 +131,7 @@ def compose_snapshot(
 
 
 def _group_order(group: NetworkGroup) -> tuple[str, bool, NetworkGroup]:
-    return group.country, not group.asn and not group.access, group
+    return group.country, _is_rest(group), group
 
 
 def _group_of(cell: Cell) -> NetworkGroup:
@@ -163,16 +168,77 @@ def _count_links(
     return {group: links for group, links in links_by_group.items() if links.total() >= k}
 
 
+def list_disjoint_cells(
+    fresh_cells: Iterable[Cell], connected: Collection[NetworkGroup]
+) -> list[Cell]:
+    """List the cells of which no two count the same vantage under two groups.
+
+    Each bin and service has a partition of its own (`aggregate/disclosure.py`): a network of which
+    too few measured is among the other networks there, and has its own cell beside them. Of two
+    such cells the newer is kept. A network that `connected` vantages or another cell of the bin
+    show is by itself, so the other networks of that cell are unknown.
+    """
+    by_country: dict[str, dict[int, list[Cell]]] = {}
+    for cell in fresh_cells:
+        bins = by_country.setdefault(cell.country, {})
+        bins.setdefault(cell.start_us, []).append(cell)
+    disjoint_cells: list[Cell] = []
+    for country, bins in by_country.items():
+        named_groups = {g for g in connected if g.country == country and not _is_rest(g)}
+        disjoint_cells += _choose_disjoint([bins[at] for at in sorted(bins)], named_groups)
+    return disjoint_cells
+
+
+def _choose_disjoint(
+    bins: Sequence[Sequence[Cell]], connected: Collection[NetworkGroup]
+) -> list[Cell]:
+    """Choose among the cells of one country, the newest bin first."""
+    chosen_cells: list[Cell] = []
+    named_groups = set(connected)
+    is_merged_later = False  # a newer bin may count a missing network among the others
+    for cells in reversed(bins):
+        named_cells = [
+            cell
+            for cell in cells
+            if not _is_rest(_group_of(cell))
+            and (_group_of(cell) in named_groups or not is_merged_later)
+        ]
+        named_groups |= {_group_of(cell) for cell in named_cells}
+        apart = {(_group_of(cell), cell.service) for cell in named_cells}
+        rest_cells = [
+            cell
+            for cell in cells
+            if _is_rest(_group_of(cell)) and all((g, cell.service) in apart for g in named_groups)
+        ]
+        is_merged_later = is_merged_later or bool(rest_cells)
+        chosen_cells += [*named_cells, *rest_cells]
+    return chosen_cells
+
+
+def _is_rest(group: NetworkGroup) -> bool:
+    return not group.asn and not group.access
+
+
+def _is_empty_rest(column: NetworkColumn) -> bool:
+    """Return whether a column of other networks has nothing of theirs alone."""
+    has_reading = any(reading.cell for reading in column.readings.values())
+    return _is_rest(column.group) and not (has_reading or column.silent or column.connected)
+
+
 def _build_column(
     group: NetworkGroup,
     services: Sequence[tuple[str, str]],
     by_key: Mapping[tuple[NetworkGroup, str], Mapping[int, Cell]],
+    fresh_by_key: Mapping[tuple[NetworkGroup, str], Mapping[int, Cell]],
     bins: range,
     links: Counter[Link],
     k: int,
 ) -> NetworkColumn:
     readings = {
-        name: _build_reading(name, by_key.get((group, name), {}), bins) for name, _ in services
+        name: _build_reading(
+            name, by_key.get((group, name), {}), fresh_by_key.get((group, name), {}), bins
+        )
+        for name, _ in services
     }
     fresh_cells = [r.cell for r in readings.values() if r.cell]
     connected = links.total()
@@ -202,10 +268,12 @@ def _recent_silences(
     ]
 
 
-def _build_reading(service: str, cells: Mapping[int, Cell], bins: range) -> ServiceReading:
+def _build_reading(
+    service: str, cells: Mapping[int, Cell], fresh_cells: Mapping[int, Cell], bins: range
+) -> ServiceReading:
     row_cells = [cells.get(start) for start in bins]
     strip = tuple(c.state if c and c.vantages else None for c in row_cells)
-    cell = _choose_freshest([c for c in row_cells[-FRESH_BINS:] if c and c.vantages], bins[-1])
+    cell = _choose_freshest([fresh_cells[at] for at in bins if at in fresh_cells], bins[-1])
     since = find_bracket(strip, bins, cell.state) if cell else None
     return ServiceReading(
         service=service,

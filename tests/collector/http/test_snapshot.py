@@ -1,6 +1,10 @@
 """From cells to the world now."""
 
+from typing import Any
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate import rollup
@@ -9,7 +13,7 @@ from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.snapshot import ChangeBracket, NetworkGroup, Snapshot, find_bracket
 from heliograph_collector.model.records import VerdictState, Vote
-from support.fake_feed import BIN_US, NOW_US, TITLES, crowd
+from support.fake_feed import BIN_US, NOW_US, TITLES, crowd, vote
 
 OK, NO, DOWN, DOUBT = map(VerdictState, ("reachable", "blocked", "down", "unknown"))
 LETTERS = {"r": OK, "b": NO, "d": DOWN, "?": DOUBT, ".": None}
@@ -88,6 +92,36 @@ def test_few_are_shown_among_their_country_s_other_networks() -> None:
     assert (others.group, others.vantages) == (NetworkGroup("KZ", 0, ""), 7)
     assert others.readings["telegram"].state is NO
     assert shown.group.asn == 2
+
+
+_MEASURED = st.lists(  # who of up to eight measured, by network, service, and bin before now
+    st.tuples(
+        st.integers(1, 4), st.sampled_from(("telegram", "signal")), st.integers(0, 4),
+        st.sets(st.integers(0, 7), min_size=1),
+    ),
+    max_size=30,
+)  # fmt: skip
+
+
+@settings(max_examples=200)
+@given(_MEASURED, st.sets(st.integers(1, 4)))
+def test_each_vantage_counts_once(measured: list[Any], connected: set[int]) -> None:
+    votes = {
+        (asn, service, age, number): vote(
+            f"{asn}-{number}", OK, CURRENT - age * BIN_US, asn=asn, service=service
+        )
+        for asn, service, age, numbers in measured
+        for number in numbers
+    }
+    links = [
+        LinkCount(country="KZ", asn=asn, access="fixed", link=Link.ONLINE, vantages=8)
+        for asn in connected
+    ]
+    shown = take(list(votes.values()), links=links)
+    vantages = {(asn, number) for asn, _, _, number in votes}
+    vantages |= {(asn, number) for asn in connected for number in range(8)}
+    assert sum(column.vantages for column in shown.columns) <= len(vantages)
+    assert shown.coverage.vantages <= len(vantages)
 
 
 def test_links_alone_make_no_network_public() -> None:

@@ -170,7 +170,7 @@ async def test_who_fell_silent_is_told_in_the_line_of_the_network(serve: Serve) 
         if (a.get("id") or "").startswith("line-KZ-29355")
     ]
     assert line[0] == "silent"
-    assert "10\u201319 fell silent; no recent measurements" in line[1]
+    assert "10\u201319 fell silent; too few recent measurements" in line[1]
 
 
 @pytest.mark.parametrize("path", ["/", "/countries/FJ", "/?country=FJ"])
