@@ -6,9 +6,13 @@ open silence is withheld until the incident says that the place is back: a reach
 dark network would be wrong, and no reading says no more than the incident does. An incident may
 name a region, and a network that is only there is no part of it by name: its readings are withheld
 while most of its vantages are gone.
+
+An open block of a service is public at once too. It withholds a reading of the service, in its
+places, that began before the block and says that it works, and after a part's return one that says
+blocked.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.observation import Link
@@ -27,6 +31,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 # A block of this collector is none: its networks work, and it names a whole country in public.
 _DARK_KINDS = (IncidentKind.SILENCE, IncidentKind.POWER)
+_WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
 _DARK = 1 << 62  # later than every bin
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
@@ -35,11 +40,16 @@ _BIN_US = BIN_S * 1_000_000
 class DarkPlaces:
     """The places of open silences, among the incidents as published."""
 
-    def __init__(self, incidents: Iterable[IncidentSummary]) -> None:
+    def __init__(self, incidents: Sequence[IncidentSummary]) -> None:
         self._silences = [
             incident
             for incident in incidents
             if incident.kind in _DARK_KINDS and incident.state in OPEN_STATES
+        ]
+        self._blocks = [
+            incident
+            for incident in incidents
+            if incident.kind == IncidentKind.BLOCKING and incident.state in OPEN_STATES
         ]
 
     def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
@@ -59,20 +69,74 @@ class DarkPlaces:
 
     def dark_since(self, place: Scope) -> int:
         """Return the latest time at which the place can have fallen silent; 0 if it did not."""
-        cuts = [
-            cut
-            for incident in self._silences
-            for cut in ((incident.parts, incident.started), *_list_cuts(incident))
-        ]
+        return max((_cut_since(silence, place) for silence in self._silences), default=0)
+
+    def blocked_since(
+        self, place: Scope, service: str = "", *, only_confirmed: bool = False
+    ) -> int:
+        """Return the latest time at which an open block of the whole place can have begun.
+
+        Args:
+            service: "": of any service.
+
+        Returns:
+            Microseconds UTC; 0 if no open block covers the place.
+        """
         return max(
-            (parse_us(when.latest) for parts, when in cuts if _covers(parts, place)), default=0
+            (
+                _cut_since(block, place)
+                for block in self._blocks
+                if service in ("", block.scope.service)
+                and _dark_until(block, place) == _DARK
+                and not (only_confirmed and block.state != "confirmed")
+            ),
+            default=0,
         )
+
+    def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
+        """List the places in a country in which an open, confirmed block of a service lasts."""
+        scopes = [
+            _scope_of(part)
+            for block in self._blocks
+            if block.state == "confirmed" and block.scope.service == service
+            for part in block.parts
+            if part.country == country
+        ]
+        return [scope for scope in scopes if self.blocked_since(scope, service)]
 
     def hide_readings(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without readings and links from before the places went dark."""
-        if not self._silences:
+        if not (self._silences or self._blocks):
             return snapshot
-        return replace(snapshot, columns=tuple(self._hide(c, snapshot.k) for c in snapshot.columns))
+        columns = (self._hide_outdated(self._hide(c, snapshot.k)) for c in snapshot.columns)
+        return replace(snapshot, columns=tuple(columns))
+
+    def _hide_outdated(self, column: NetworkColumn) -> NetworkColumn:
+        """Return a column without readings that an open block of their service outdates."""
+        group = column.group
+        place = Scope(group.country, "", group.asn, group.access)
+        readings = {
+            name: replace(reading, cell=None, since=None)
+            if reading.cell and self._is_outdated(reading.cell, place)
+            else reading
+            for name, reading in column.readings.items()
+        }
+        return replace(column, readings=readings)
+
+    def _is_outdated(self, cell: Cell, place: Scope) -> bool:
+        for block in self._blocks:
+            if block.scope.service != cell.service:
+                continue
+            blocked_until_us = _dark_until(block, place)
+            if blocked_until_us == _DARK:
+                is_outdated = cell.state in _WORKING and cell.start_us < _cut_since(block, place)
+            else:
+                is_outdated = (
+                    cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us
+                )
+            if is_outdated:
+                return True
+        return False
 
     def _hide(self, column: NetworkColumn, k: int) -> NetworkColumn:
         group = column.group
@@ -120,6 +184,12 @@ def _dark_until(incident: IncidentSummary, place: Scope) -> int:
             is_back = turn.way == PhaseDirection.OPENING
             dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
     return dark_until_us
+
+
+def _cut_since(incident: IncidentSummary, place: Scope) -> int:
+    """Return the latest time at which the place can have been cut last; 0 if it was not."""
+    cuts = [(incident.parts, incident.started), *_list_cuts(incident)]
+    return max((parse_us(when.latest) for parts, when in cuts if _covers(parts, place)), default=0)
 
 
 def _list_cuts(

@@ -103,7 +103,7 @@ class SnapshotCache:
                 for logged in feed.book.incidents()
                 if logged.state in OPEN_STATES
             )
-            dark_places = DarkPlaces(state for state in states if state)
+            dark_places = DarkPlaces([state for state in states if state])
             shown = (head, new_snapshot, dark_places.hide_readings(new_snapshot))
             self._shown = shown
             self._derived = ({}, {})

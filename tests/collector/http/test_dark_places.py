@@ -14,38 +14,16 @@ from aiohttp.test_utils import TestServer
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
-from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.incident_book import book, opening, part, silence
+from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
+from support.fake_feed import NOW_US, World, crowd
+from support.incident_book import blocking, book, opening, part
 from support.site import Site
 
-SECOND = 1_000_000
-CUT_US = NOW_US // BIN_US * BIN_US + 70 * SECOND
 _STATES = re.compile(r'id="([A-Za-z0-9-]+)" class="([^"]*)"')
-
-
-def country_before_the_cut() -> World:
-    world = World()
-    for asn, access, n in ((9198, "fixed", 30), (29355, "mobile", 20), (1, "fixed", 3)):
-        world.votes += crowd(
-            n, VerdictState.REACHABLE, CUT_US - 4 * 3600 * SECOND, CUT_US, asn=asn, access=access
-        )
-    world.votes += crowd(9, VerdictState.REACHABLE, CUT_US - 3600 * SECOND, CUT_US, country="DE")
-    return world
-
-
-def cut(state: IncidentState, *where: Any, **changes: Any) -> Incident:
-    """The incident thirty seconds after the cut, as the detector writes it."""
-    minutes = (NOW_US - CUT_US) / 60 / SECOND
-    incident = silence(minutes=minutes, parts=(part(50.0, *(where or ("KZ",))),), **changes)
-    at_us = CUT_US + 30 * SECOND
-    return replace(
-        incident, state=state, suspected_us=at_us,
-        confirmed_us=at_us if state is IncidentState.CONFIRMED else None,
-    )  # fmt: skip
 
 
 async def read_green(client: Site, country: str = "KZ") -> list[str]:
@@ -175,3 +153,58 @@ async def test_a_service_is_silent_only_while_nobody_measures_it(
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         states = dict(_STATES.findall(await client.html("/countries/KZ")))
     assert state in states["service-telegram-now"].split()
+
+
+_FIXED = ("KZ", "", 9198, "fixed")
+
+
+@pytest.mark.parametrize(
+    ("where", "state", "row", "green"),
+    [
+        (("KZ",), IncidentState.CONFIRMED, "blocked", []),
+        (("KZ",), IncidentState.SUSPECTED, "unknown", []),
+        (_FIXED, IncidentState.CONFIRMED, "partial", ["29355"]),
+    ],
+)
+async def test_no_reading_from_before_a_block_says_that_the_service_works(
+    where: Any, state: IncidentState, row: str, green: list[str]
+) -> None:
+    """The incident is public at once, the reading of its first whole bin minutes later."""
+    world = country_before_the_cut()
+    world.clock.wall = CUT_US + 100 * SECOND
+    incident = blocking(
+        minutes=(NOW_US - CUT_US) / 60 / SECOND, parts=(part(30.0, *where),), state=state,
+        suspected_us=CUT_US + 60 * SECOND,
+        confirmed_us=CUT_US + 90 * SECOND if state is IncidentState.CONFIRMED else None,
+    )  # fmt: skip
+    feed = world.feed(book=book(incident))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        asns = re.findall(r"29355|9198", " ".join(await read_green(client)))
+        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+    assert sorted(set(asns)) == green
+    assert states["service-telegram-now"].split()[0] == row
+
+
+async def test_no_country_reaches_what_one_operator_blocks() -> None:
+    """A roll-up says the worst: most vantages reach it, and the phones of one network do not."""
+    world = country_before_the_cut()
+    world.votes = [v for v in world.votes if v.asn != 29355]
+    world.votes += crowd(
+        20, VerdictState.BLOCKED, CUT_US - 3600 * SECOND, CUT_US, asn=29355, access="mobile"
+    )
+    world.clock.wall = CUT_US
+    async with Site(TestServer(build_app(world.feed()), host="127.0.0.1")) as client:
+        page = await client.html("/countries/KZ")
+    assert dict(_STATES.findall(page))["service-telegram-now"].split()[0] == "partial"
+    assert "blocked in 1 of 2 networks" in page
+
+
+async def test_a_part_that_returned_is_not_blocked_by_an_older_reading() -> None:
+    world = World()
+    world.votes += crowd(30, VerdictState.BLOCKED, CUT_US - 3600 * SECOND, CUT_US)
+    back = opening(0, part(30.0, *_FIXED))
+    incidents = book(blocking(minutes=60, parts=(part(30.0, *_FIXED),), turns=(back,)))
+    world.clock.wall = NOW_US + 100 * SECOND
+    async with Site(TestServer(build_app(world.feed(book=incidents)), host="127.0.0.1")) as client:
+        [group] = (await client.json("/api/v1/status"))["groups"]
+    assert group["services"][0]["state"] == "unknown"

@@ -103,7 +103,7 @@ _MEASURED = st.lists(  # who of up to eight measured, by network, service, and b
 )  # fmt: skip
 
 
-@settings(max_examples=200)
+@settings(max_examples=100)
 @given(_MEASURED, st.sets(st.integers(1, 4)))
 def test_each_vantage_counts_once(measured: list[Any], connected: set[int]) -> None:
     votes = {

@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from support.worst_day.outputs import NETWORK, Statement
+from support.worst_day.outputs import INCIDENT, NETWORK, Statement
 from support.worst_day.truth import Place, Truth
 
 # A heartbeat of 15 s before a line is missed, and the minute in which it must be told.
@@ -88,3 +88,17 @@ def find_disagreements(statements: Iterable[Statement], second: float) -> Iterat
         for one in well[:1]:
             for other in bad[:1]:
                 yield Contradiction(second, "two outputs disagree", one, other)
+
+
+def find_different_tellings(
+    statements: Iterable[Statement], second: float
+) -> Iterator[Contradiction]:
+    """Incidents of which two outputs tell another sentence or state; a picture has no state."""
+    by_incident: defaultdict[str, list[Statement]] = defaultdict(list)
+    for statement in statements:
+        if statement.subject.startswith(INCIDENT):
+            by_incident[statement.subject].append(statement)
+    for first, *others in by_incident.values():
+        for other in others:
+            if other.words != first.words or other.claim not in ("", first.claim):
+                yield Contradiction(second, "an incident told in two ways", first, other)

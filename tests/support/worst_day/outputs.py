@@ -5,14 +5,22 @@ Only what a reader sees is read: fields that the API documents, words and marks 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from html import unescape
 from html.parser import HTMLParser
 from typing import Any
+from xml.etree import ElementTree as ET
 
 from support.worst_day.truth import Place
 
 NETWORK = "network"  # the subject of a statement on the network itself, else a service
 SERVICES = "services"  # or on all services of a network: their worst
+INCIDENT = "incident "  # or on how an incident is told, with its id
+STATES = ("suspected", "confirmed", "closed", "withdrawn")
+WORST_FIRST = ("blocked", "down", "partial", "unknown", "reachable")
+ISOLATES = re.compile("[\u2066-\u2069]")
+ATOM = "{http://www.w3.org/2005/Atom}"
+SVG = "{http://www.w3.org/2000/svg}"
 WORDS = {  # a mark's word on a page, and what it claims
     "reachable": "reachable",
     "blocked": "blocked",
@@ -82,6 +90,95 @@ def _read_parts(output: str, incident: Mapping[str, Any]) -> Iterator[Statement]
     for part in incident["parts"] or [incident["scope"]]:
         place = Place(part["country"], part["region"], part["asn"] or 0, part["access"])
         yield Statement(output, place, subject, claim, incident["sentence"])
+
+
+def read_tellings(output: str, documents: Iterable[Mapping[str, Any]]) -> Iterator[Statement]:
+    """How an output tells each incident: its state and its sentence."""
+    for incident in documents:
+        yield _tell(output, incident["id"], incident["state"], incident["sentence"])
+
+
+def _tell(output: str, id_: str, state: str, sentence: str) -> Statement:
+    return Statement(output, Place(""), f"{INCIDENT}{id_}", state, _plain(sentence))
+
+
+def _plain(words: str) -> str:
+    return " ".join(ISOLATES.sub("", words).split())
+
+
+def read_atom(text: str) -> Iterator[Statement]:
+    """The entries of an Atom feed; a category is the state."""
+    for entry in ET.fromstring(text).iter(f"{ATOM}entry"):
+        pages = [
+            e.get("href", "") for e in entry.iter(f"{ATOM}link") if e.get("rel") == "alternate"
+        ]
+        terms = [e.get("term", "") for e in entry.iter(f"{ATOM}category")]
+        state = next((term for term in terms if term in STATES), "")
+        title = entry.findtext(f"{ATOM}title") or ""
+        yield _tell("atom", pages[0].rpartition("/")[2], state, title)
+
+
+def read_json_feed(document: Mapping[str, Any]) -> Iterator[Statement]:
+    for item in document["items"]:
+        state = item["_heliograph"]["state"]
+        yield _tell("json feed", item["url"].rpartition("/")[2], state, item["title"])
+
+
+def read_top(document: Mapping[str, Any]) -> Iterator[Statement]:
+    """The countries of `top --json`: each service by the worst of its networks."""
+    yield from read_tellings("top", document["incidents"])
+    for row in document["countries"]:
+        for service, counts in row["services"].items():
+            worst = next((state for state in WORST_FIRST if counts.get(state)), "unknown")
+            yield Statement("top", Place(row["country"]), service, worst)
+
+
+def read_share_image(id_: str, svg: str) -> Iterator[Statement]:
+    """The title of a picture, and the words drawn in it, which may end early."""
+    root = ET.fromstring(svg)
+    drawn = _plain(" ".join(text.text or "" for text in root.iter(f"{SVG}text")))
+    title = _plain(root.findtext(f"{SVG}title") or "")
+    yield _tell("share picture", id_, "", title)
+    is_drawn = title in drawn or "\N{HORIZONTAL ELLIPSIS}" in drawn
+    yield _tell("share picture, drawn", id_, "", title if is_drawn else drawn)
+
+
+def read_heading(output: str, id_: str, html: str) -> Iterator[Statement]:
+    """The first heading of a page or embed of one incident."""
+    heading = re.search(r"<h1[^>]*>(.*?)</h1>", html, re.DOTALL)
+    yield _tell(output, id_, "", unescape(re.sub(r"<[^>]+>", "", heading[1] if heading else "")))
+
+
+@dataclass
+class LiveStream:
+    """What a reader of the stream knows, from a first status and the events after it."""
+
+    services: dict[tuple[Place, str], str] = field(default_factory=dict)
+    incidents: dict[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    def start_from(self, status: Mapping[str, Any]) -> None:
+        self.services = {
+            (
+                Place(group["country"], asn=group["asn"], access=group["access"]),
+                row["service"],
+            ): row["state"]
+            for group in status["groups"]
+            for row in group["services"]
+        }
+        self.incidents = {}
+
+    def apply_event(self, name: str, data: Mapping[str, Any]) -> None:
+        if name == "cell":
+            place = Place(data["country"], asn=data["asn"], access=data["access"])
+            self.services[place, data["service"]] = data["state"]
+        elif name == "incident":
+            self.incidents[data["id"]] = data
+
+    def list_statements(self) -> Iterator[Statement]:
+        yield from read_tellings("stream", self.incidents.values())
+        for (place, service), state in self.services.items():
+            if place.asn or place.access:
+                yield Statement("stream", place, service, state)
 
 
 class Page(HTMLParser):

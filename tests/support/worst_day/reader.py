@@ -4,18 +4,28 @@ import asyncio
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 import aiohttp
 
+from heliograph_collector.cli.top.client import fetch_snapshot
 from heliograph_lab.simulate import Progress
 from support.worst_day import outputs
-from support.worst_day.contradictions import Contradiction, find_disagreements, find_wrong
-from support.worst_day.outputs import Page, Statement
+from support.worst_day.contradictions import (
+    Contradiction,
+    find_different_tellings,
+    find_disagreements,
+    find_wrong,
+)
+from support.worst_day.outputs import LiveStream, Page, Statement
 from support.worst_day.truth import Place, Truth, list_places
 
 EVERY_S = 5.0
+# The stream follows within seconds (`MIN_PAUSE_S` of api/stream.py is 2), so that what it tells
+# contradicts the other outputs only in the second round in a row.
+FOLLOWING = frozenset(("stream",))
+OPEN = ("suspected", "confirmed")
 
 
 @dataclass
@@ -39,25 +49,50 @@ class WorstDayReader:
     headlines: list[tuple[float, str, str]] = field(default_factory=list)
     rounds: int = 0
     read: int = 0
+    stream: LiveStream = field(default_factory=LiveStream)
+    late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
 
     async def run(self) -> None:
         """Never returns."""
         limits = aiohttp.ClientTimeout(total=30)
-        async with aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session:
+        async with (
+            aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session,
+            asyncio.TaskGroup() as group,
+        ):
+            group.create_task(self._follow_stream(session))
             while True:
                 if self.clock.second is not None:
                     await self._read_round(session)
                 await asyncio.sleep(EVERY_S)
+
+    async def _follow_stream(self, session: aiohttp.ClientSession) -> None:
+        """Listen first and read the status then, so that nothing between them is missed."""
+        no_limit = aiohttp.ClientTimeout(total=None)
+        while True:
+            try:
+                async with session.get("/api/v1/stream", timeout=no_limit) as answer:
+                    self.stream.start_from(await _json(session, "/api/v1/status"))
+                    await self._read_stream(answer)
+            except (aiohttp.ClientError, OSError):  # before the collector listens, and at its end
+                await asyncio.sleep(1)
+
+    async def _read_stream(self, answer: aiohttp.ClientResponse) -> None:
+        name = ""
+        while line := (await answer.content.readline()).decode():
+            field_name, _, value = line.rstrip("\n").partition(": ")
+            if field_name == "event":
+                name = value
+            elif field_name == "data" and name == "resync":
+                return
+            elif field_name == "data":
+                self.stream.apply_event(name, json.loads(value))
 
     async def _read_round(self, session: aiohttp.ClientSession) -> None:
         second = self.clock.second or 0.0
         statements = await self.read_all(session)
         self.rounds += 1
         self.read += len(statements)
-        wrong = [
-            *find_wrong(statements, self.truth, second),
-            *find_disagreements(statements, second),
-        ]
+        wrong = self.compare(statements, second)
         self.found += wrong
         for row in wrong:
             print(row, flush=True)
@@ -71,28 +106,74 @@ class WorstDayReader:
             self.headlines.append((second, f"{said.output} {said.place.country}", said.words))
             print(f"{second:6.0f} s {said.output} {said.place.country}: {said.words}", flush=True)
 
+    def compare(self, statements: Sequence[Statement], second: float) -> list[Contradiction]:
+        """What is wrong at this second, of the stream only what was so a round ago."""
+        pairs = [
+            *find_disagreements(statements, second),
+            *find_different_tellings(statements, second),
+        ]
+        early = {_pair_key(pair) for pair in pairs if _is_of_stream(pair)}
+        wrong = [
+            *find_wrong(statements, self.truth, second),
+            *(p for p in pairs if not _is_of_stream(p) or _pair_key(p) in self.late),
+        ]
+        self.late = early
+        return wrong
+
     async def read_all(self, session: aiohttp.ClientSession) -> list[Statement]:
         places = list_places(self.truth.script)
         countries = [place for place in places if place == Place(place.country)]
-        statements = [
-            *outputs.read_status(await _json(session, "/api/v1/status")),
-            *outputs.read_incidents("incidents", await _json(session, "/api/v1/incidents")),
+        document = await _json(session, "/api/v1/incidents")
+        tellings = [
+            *outputs.read_tellings("incidents", document["incidents"]),
+            *await self._read_tellings(session, document),
         ]
+        after = await _json(session, "/api/v1/incidents")
+        status = await _json(session, "/api/v1/status")
+        statements = [
+            *outputs.read_status(status),
+            *outputs.read_incidents("incidents", after),
+            *self.stream.list_statements(),
+            *outputs.read_top(json.loads(await fetch_snapshot(f"http://{self.http}", ""))),
+        ]
+        if after == document:  # else they are of two moments
+            statements = [*tellings, *statements]
         front = Page(await _text(session, "/?lang=en"))
         statements += outputs.read_map(front, [place.country for place in countries])
         for place in countries:
-            statements += await self._read_country(session, place, places)
+            statements += await self._read_country(session, place, places, status["at"])
         return statements
 
+    async def _read_tellings(
+        self, session: aiohttp.ClientSession, document: Any
+    ) -> list[Statement]:
+        """How feeds, pages, embeds and pictures tell the open incidents."""
+        tellings = [
+            *outputs.read_atom(await _text(session, "/feeds/incidents.atom")),
+            *outputs.read_json_feed(await _json(session, "/feeds/incidents.json")),
+        ]
+        for incident in document["incidents"]:
+            if incident["state"] in OPEN:
+                id_ = incident["id"]
+                path = f"/incidents/{id_}"
+                page = await _text(session, f"{path}?lang=en")
+                embed = await _text(session, f"{path}/embed?lang=en")
+                tellings += outputs.read_heading("incident page", id_, page)
+                tellings += outputs.read_heading("embed", id_, embed)
+                picture = await _text(session, f"{path}/share.svg?lang=en")
+                tellings += outputs.read_share_image(id_, picture)
+        return tellings
+
     async def _read_country(
-        self, session: aiohttp.ClientSession, country: Place, places: Sequence[Place]
+        self, session: aiohttp.ClientSession, country: Place, places: Sequence[Place], at: str
     ) -> list[Statement]:
         code = country.country
         networks = [place for place in places if place.country == code and place != country]
         grid = Page(await _text(session, f"/?country={code}&lang=en"))
         page = Page(await _text(session, f"/countries/{code}?lang=en"))
         rows = {f"network-{n.country}-{n.asn}-{n.access}": n for n in networks}
-        since = (datetime.now(UTC) - timedelta(minutes=4)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        four_minutes_ago = datetime.fromisoformat(at) - timedelta(minutes=4)
+        since = four_minutes_ago.strftime("%Y-%m-%dT%H:%M:%SZ")
         timeline = await _json(session, f"/api/v1/timeline?country={code}&bin=1m&since={since}")
         return [
             *outputs.read_headline("network page headline", grid, country),
@@ -101,6 +182,14 @@ class WorstDayReader:
             *outputs.read_rows("country page", page, rows),
             *outputs.read_timeline(timeline),
         ]
+
+
+def _is_of_stream(pair: Contradiction) -> bool:
+    return not FOLLOWING.isdisjoint(s.output for s in (pair.statement, pair.other) if s)
+
+
+def _pair_key(pair: Contradiction) -> tuple[object, ...]:
+    return pair.why, pair.statement.place, pair.statement.subject
 
 
 async def _text(session: aiohttp.ClientSession, path: str) -> str:

@@ -82,7 +82,7 @@ def render_country(
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
-    groups = [group for group in _build_groups(timeline, dict(snapshot.services), t) if group.rows]
+    groups = [group for group in _build_groups(timeline, country_snapshot, t) if group.rows]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
     return render_template(
         "country.html",
@@ -166,7 +166,7 @@ def _choose_headline(
 
 
 def _build_groups(
-    timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
+    timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
 ) -> list[RowGroup]:
     # 0, an unknown network, comes last
     numbers = sorted(timeline.networks, key=attrgetter("asn"))
@@ -182,7 +182,9 @@ def _build_groups(
 
     other_accesses = sorted({group.access for group in timeline.networks} - {"mobile", "fixed"})
     return [
-        RowGroup(title=t("country.services"), rows=_build_service_rows(timeline, titles, t)),
+        RowGroup(
+            title=t("country.services"), rows=_build_service_rows(timeline, country_snapshot, t)
+        ),
         RowGroup(title=t("country.networks_mobile"), rows=build_network_rows(["mobile"])),
         RowGroup(title=t("country.networks_fixed"), rows=build_network_rows(["fixed"])),
         RowGroup(title=t("country.networks_other"), rows=build_network_rows(other_accesses)),
@@ -191,33 +193,48 @@ def _build_groups(
 
 
 def _build_service_rows(
-    timeline: CountryTimeline, titles: Mapping[str, str], t: Locale
+    timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
 ) -> list[CountryRow]:
-    """Build service rows; reachable ones mention the silent networks.
+    """Build service rows; reachable ones mention the blocked and the silent networks.
 
-    A vote for a service says nothing about the networks that are silent.
+    The majority of a country's vantages may reach what one operator blocks, and a vote for a
+    service says nothing about the networks that are silent.
     """
+    titles = dict(country_snapshot.services)
     silent_count = sum(
         track.current_mark(timeline.recent_bins) is BinMark.SILENT
         for track in timeline.networks.values()
     )
     unheard = t("country.unheard", n=silent_count) if silent_count else ""
-    rows = [
-        _build_row(
-            sparkline.build_slug("service", name),
-            allow_breaks(labels.service_title(name, titles)),
-            "",
-            track,
-            timeline,
-            t,
-        )
-        for name, track in timeline.services.items()
-    ]
-    good_states = ("reachable", "partial")
-    return [
-        replace(row, cause=unheard or row.cause) if row.state in good_states else row
-        for row in rows
-    ]
+    rows = []
+    for name, track in timeline.services.items():
+        title = allow_breaks(labels.service_title(name, titles))
+        row = _build_row(sparkline.build_slug("service", name), title, "", track, timeline, t)
+        if row.state in ("reachable", "partial"):
+            row = replace(row, cause=unheard or row.cause)
+        if row.state in ("reachable", "partial", "unknown"):
+            row = _add_blocked_networks(row, name, country_snapshot, t)
+        rows.append(row)
+    return rows
+
+
+def _add_blocked_networks(
+    row: CountryRow, service: str, country_snapshot: Snapshot, t: Locale
+) -> CountryRow:
+    """Return the row as partly blocked if a network blocks the service, and say how many do."""
+    readings = [c.readings[service] for c in country_snapshot.columns if service in c.readings]
+    states = [r.state for r in readings if r.state not in (None, VerdictState.UNKNOWN)]
+    blocked_count = states.count(VerdictState.BLOCKED)
+    if not blocked_count:
+        return row
+    state = VerdictState.PARTIAL.value
+    return replace(
+        row,
+        state=state,
+        symbol=_SYMBOLS[state],
+        label=labels.label_code("state", state, t.lang),
+        cause=t("country.blocked_networks", n=blocked_count, total=len(states)),
+    )
 
 
 def _build_network_row(

@@ -116,11 +116,12 @@ def compose_timeline(
 def mark_dark_rows(
     timeline: CountryTimeline, country: str, dark_places: DarkPlaces
 ) -> CountryTimeline:
-    """Give the rows of dark places that state now: silent if it is confirmed, else unknown.
+    """Give the rows of dark and blocked places that state now, if their bins are older.
 
-    The bins are older than the silence. A service has no separate place: no network tests it
-    once all networks that measure are dark, and an incident of the country can spare some.
+    Silent or blocked if it is confirmed, else unknown. A service has no separate place: no network
+    tests it once all networks that measure are dark, and an incident of the country can spare some.
     """
+    timeline = _mark_blocked_rows(timeline, country, dark_places)
     scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}
     measuring = [
         scopes[group]
@@ -149,6 +150,52 @@ def mark_dark_rows(
     )
 
 
+def _mark_blocked_rows(
+    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+) -> CountryTimeline:
+    """Give what looks well the state of open blocks that began after the start of its bin."""
+    networks = {
+        group: _mark_blocked_row(
+            timeline, row, dark_places, Scope(country, "", group.asn, group.access), ""
+        )
+        for group, row in timeline.networks.items()
+    }
+    services = {
+        name: _mark_blocked_row(timeline, row, dark_places, Scope(country), name)
+        for name, row in timeline.services.items()
+    }
+    return replace(timeline, networks=networks, services=services)
+
+
+def _mark_blocked_row(
+    timeline: CountryTimeline,
+    row: TimelineRow,
+    dark_places: DarkPlaces,
+    place: Scope,
+    service: str,
+) -> TimelineRow:
+    """Mark a row whose place a block covers; a service's row by its parts too."""
+    mark = row.current_mark(timeline.recent_bins)
+    if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
+        return row
+    start_us = _newest_start(timeline, row)
+    if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
+        return replace(row, present=BinMark.BLOCKED)
+    if start_us < dark_places.blocked_since(place, service):
+        return replace(row, present=BinMark.UNKNOWN)
+    parts = dark_places.list_blocked_parts(place.country, service) if service else []
+    if any(start_us < dark_places.blocked_since(part, service) for part in parts):
+        return replace(row, present=BinMark.PARTIAL)
+    return row
+
+
+def _newest_start(timeline: CountryTimeline, row: TimelineRow) -> int:
+    """Return the start of the bin that gives a row its state now."""
+    recent = slice(-timeline.recent_bins, None)
+    marked = zip(timeline.starts[recent], row.marks[recent], strict=True)
+    return max((start for start, mark in marked if mark), default=timeline.starts[-1])
+
+
 def _mark_dark_row(
     timeline: CountryTimeline,
     track: TimelineRow,
@@ -161,9 +208,8 @@ def _mark_dark_row(
     one width after the cut or later: who still measures there is heard, but nothing looks well.
     """
     width_us = timeline.starts.step
-    recent = slice(-timeline.recent_bins, None)
-    marked = zip(timeline.starts[recent], track.marks[recent], strict=True)
-    start_us, mark = max(((at, m) for at, m in marked if m), default=(timeline.starts[-1], None))
+    mark = next(filter(None, reversed(track.marks[-timeline.recent_bins :])), None)
+    start_us = _newest_start(timeline, track)
     if min(dark_places.dark_until(place) for place in places) < start_us + width_us:
         return track
     since_us = max(dark_places.dark_since(place) for place in places)
