@@ -21,8 +21,7 @@ from heliograph.yaml_document import read_yaml
 from heliograph_agent.experiments import REGISTRY
 from heliograph_collector import cli
 from heliograph_collector.cli.invite import parse_duration_s
-from heliograph_collector.config import plan_file
-from heliograph_collector.fleet import Fleet, open_keyring
+from heliograph_collector.fleet import Fleet, open_keyring, plan_file
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
 
 
