@@ -139,6 +139,11 @@ def accept_bundle(
     for named in bundle.lists:
         check_list(named.name, named.content)
     stored = _read_row(fleet, publisher)
+    # A thief of keys that were replaced could block all later lists by a high version (TUF's
+    # fast-forward attack).
+    is_superseded = stored is not None and not _is_signed(_decode(stored[1]), [charter])
+    if is_superseded:
+        stored = None
     if stored is not None and bundle.version < stored[0]:
         raise ListsError(
             f"The lists have version {bundle.version}, and version {stored[0]} of this publisher "
@@ -151,7 +156,7 @@ def accept_bundle(
                 "of them counts, and for a newer one."
             )
         return StoredBundle(publisher, bundle)
-    _write_row(fleet, publisher, bundle.version, signed, charter)
+    _write_row(fleet, publisher, bundle.version, signed, charter, replaces_any=is_superseded)
     return StoredBundle(publisher, bundle)
 
 
@@ -295,13 +300,18 @@ def _open_own(signed: SignedBundle, charters: Sequence[pb.SignedCharter]) -> Bun
 
 def _open_bundle(signed: SignedBundle, charters: Sequence[bytes]) -> Bundle:
     """Verify and decode a bundle. Raises ListsError."""
-    roles = [c.decode_trust_root(charter).plan for charter in charters]
-    if not any(r.is_signed(signed.signatures, keys.FINGERPRINTS, signed.bundle) for r in roles):
+    if not _is_signed(signed, charters):
         raise ListsError("The signature of the lists is not valid: ask for the file again.")
     try:
         return msgspec.json.decode(signed.bundle, type=Bundle)
     except msgspec.DecodeError as error:
         raise ListsError(f"The lists need another version of this program ({error}).") from error
+
+
+def _is_signed(signed: SignedBundle, charters: Sequence[bytes]) -> bool:
+    """Return whether enough keys of one of these charters signed a bundle."""
+    roles = [c.decode_trust_root(charter).plan for charter in charters]
+    return any(r.is_signed(signed.signatures, keys.FINGERPRINTS, signed.bundle) for r in roles)
 
 
 def _read_charters(signed: SignedBundle) -> list[pb.SignedCharter]:
@@ -328,15 +338,22 @@ def _read_row(fleet: Fleet, publisher: str) -> tuple[int, bytes] | None:
 
 
 def _write_row(
-    fleet: Fleet, publisher: str, version: int, signed: SignedBundle, charter: bytes
+    fleet: Fleet,
+    publisher: str,
+    version: int,
+    signed: SignedBundle,
+    charter: bytes,
+    *,
+    replaces_any: bool = False,
 ) -> None:
+    """Write a bundle in place of an older one, or of any. Raises ListsError."""
     content = msgspec.json.encode(signed)
     if len(content) > MAX_BYTES:
         raise ListsError(f"The lists have more than {MAX_BYTES >> 20} MiB in all: remove one.")
     sql = (
         "INSERT INTO fingerprint_bundles VALUES (?, ?, ?, ?) ON CONFLICT (publisher) DO UPDATE SET "
         "version = excluded.version, signed = excluded.signed, charter = excluded.charter "
-        "WHERE excluded.version > version"
+        "WHERE ? OR excluded.version > version"
     )
-    if not fleet.change_row(sql, publisher, version, content, charter):
+    if not fleet.change_row(sql, publisher, version, content, charter, int(replaces_any)):
         raise ListsError("Another command changed the lists meanwhile: try again.")

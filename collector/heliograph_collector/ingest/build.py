@@ -15,6 +15,7 @@ from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.code_store import VoiceCodeStore
 from heliograph_collector.fleet.keyring import Keyring, SealingKeys, tls_file
 from heliograph_collector.fleet.registry import Fleet
+from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.collector_faults import COLLECTOR, run_alive_marks
 from heliograph_collector.ingest.dns_server import DnsBeaconHandler, serve_dns
@@ -126,6 +127,9 @@ async def run_ingest(config: IngestConfig) -> AsyncIterator[IngestServices]:
             tasks = [
                 group.create_task(service.write_presence_loop()),
                 group.create_task(service.stall_monitor.run()),
+                group.create_task(
+                    service.strangers.run(port, rate_limits.max_strangers(config.sessions))
+                ),
                 group.create_task(run_alive_marks(config.journal, config.clock)),
                 group.create_task(directory.watch_fleet(service)),
                 group.create_task(watch_codes(code_store, directory, config.journal)),

@@ -37,6 +37,10 @@ class IngestMetrics:
             "heliograph_unknown_regions",
             "Declared regions that are none of the country by ISO 3166-2, and count as none.",
         )
+        self.displaced_connections = counter(
+            "heliograph_displaced_connections",
+            "Connections without a proven key that had to go, because their networks have many.",
+        )
         self.lost_agents = counter(
             "heliograph_agents_lost", "Agents that fell silent without goodbye."
         )

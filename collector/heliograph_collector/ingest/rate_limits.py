@@ -42,6 +42,7 @@ _WIDTH_FACTORS = {"24": 1, "48": 1, "32": 2, "asn": 4}  # for wider networks; as
 # and twice as many others.
 MAX_PENDING = 1_000  # assumed
 STRANGER_SESSIONS = 0.25  # share of the sessions for agents in quarantine; assumed
+GRPC_FILES = 0.75  # share of the open files for gRPC's connections; assumed
 MAX_RATE_KEYS = 65_536  # keys per rate table
 
 
@@ -60,13 +61,31 @@ def max_open_rpcs(sessions: int) -> int:
     return max_concurrent_rpcs(sessions) + at_work + 4 * MAX_PENDING
 
 
+def max_connections(sessions: int) -> int:
+    """Return the limit of gRPC's connections, which the limit of open files may lower."""
+    try:
+        import resource
+    except ImportError:  # this system has no such limit
+        return max_open_rpcs(sessions)
+    file_limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    if file_limit == resource.RLIM_INFINITY:
+        return max_open_rpcs(sessions)
+    return min(max_open_rpcs(sessions), int(file_limit * GRPC_FILES))
+
+
+def max_strangers(sessions: int) -> int:
+    """Return how many connections without a proven key may stay (`grpc.strangers`)."""
+    connections = max_connections(sessions)
+    return max(connections - sessions, connections // 2) // 2
+
+
 def build_server_options(sessions: int) -> list[tuple[str, int]]:
     """Return gRPC's own limits (security design, section 10)."""
     return [
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_metadata_size", 8_192),
         ("grpc.max_concurrent_streams", 8),
-        ("grpc.max_allowed_incoming_connections", max_open_rpcs(sessions)),
+        ("grpc.max_allowed_incoming_connections", max_connections(sessions)),
         ("grpc.server_handshake_timeout_ms", 5_000),
         ("grpc.max_connection_idle_ms", 20_000),  # for connections without session
         ("grpc.max_connection_age_ms", 1_800_000),

@@ -181,22 +181,42 @@ def test_an_older_version_never_replaces_a_newer_one(two: Collectors) -> None:
     assert two.lines() == {"new"}
 
 
+def sign_bundle(two: Collectors, file: Path, version: int, *lists: tuple[str, str]) -> None:
+    """Rewrite a file's lists as somebody who holds the publisher's present key."""
+    signing = keys.SigningKey((two.folder / "project" / "keys" / "signing.key").read_bytes())
+    signed = json.loads(file.read_text())
+    listed = [{"name": n, "content": base64.b64encode(c.encode()).decode()} for n, c in lists]
+    body = json.dumps({"version": version, "issued_s": 1, "lists": listed}).encode()
+    signed["bundle"] = base64.b64encode(body).decode()
+    signature = signing.sign(keys.FINGERPRINTS, body)
+    signed["signatures"] = [base64.b64encode(signature).decode()]
+    file.write_text(json.dumps(signed, separators=(",", ":")))
+
+
+def test_a_thief_of_replaced_keys_blocks_no_later_lists(two: Collectors) -> None:
+    """He signs a version that no honest one ever reaches; then the theft is noticed."""
+    file = two.publish("good")
+    two.take(file, "--publisher", two.publisher)
+    stolen = two.folder / "stolen.json"
+    stolen.write_text(file.read_text())
+    sign_bundle(two, stolen, 2**62, ("isp.csv", HEAD + ROW.format(name="evil")))
+    assert two.take(stolen)[0] == 0
+    assert two.run("project", "keys", "rotate")[0] == 0
+    code, text = two.take(two.publish("new"))
+    assert (code, two.lines()) == (0, {"new"}), text
+    assert two.take(stolen)[0] == 1, "and the stolen key signs nothing any more"
+    assert two.lines() == {"new"}
+
+
 def test_a_bad_list_in_a_signed_file_changes_nothing(two: Collectors) -> None:
     """The publisher is trusted, and its program may be newer than this one."""
     file = two.publish("good")
     two.take(file, "--publisher", two.publisher)
-    signing = keys.SigningKey((two.folder / "project" / "keys" / "signing.key").read_bytes())
     for name, content, reason in (
         ("isp.csv", HEAD + "x,who,body,full,y,RU,ours\n", "isp.csv:2: column scope"),
         ("../../x.csv", HEAD + ROW.format(name="evil"), "a list's name has letters"),
     ):
-        signed = json.loads(file.read_text())
-        listed = {"name": name, "content": base64.b64encode(content.encode()).decode()}
-        body = json.dumps({"version": 9, "issued_s": 1, "lists": [listed]}).encode()
-        signed["bundle"] = base64.b64encode(body).decode()
-        signature = signing.sign(keys.FINGERPRINTS, body)
-        signed["signatures"] = [base64.b64encode(signature).decode()]
-        file.write_text(json.dumps(signed, separators=(",", ":")))
+        sign_bundle(two, file, 9, (name, content))
         code, text = two.take(file)
         assert code == 1
         assert reason in text

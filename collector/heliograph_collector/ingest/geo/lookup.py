@@ -113,6 +113,12 @@ class GeoLookup:
             line=line,
         )
 
+    def list_networks(self, address: Address) -> tuple[NetworkKey, ...]:
+        """List the networks whose share of places a peer uses; a trusted proxy uses none."""
+        if any(address in network for network in self._trusted_proxies):
+            return ()
+        return _name_networks(address, self.find_asn(str(address)), self._process_key)
+
     def find_asn(self, literal: str) -> int:
         """Return the AS that announces an address, 0 when unknown."""
         return _parse_asn(None if self._asn_table is None else self._asn_table.get(literal))

@@ -13,7 +13,7 @@ which can be read with a deadline.
 """
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import AbstractAsyncContextManager
+from contextlib import asynccontextmanager
 from typing import Any, Protocol, TypeAlias
 
 import grpc
@@ -27,6 +27,7 @@ from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.geo.lookup import PeerLocation
 from heliograph_collector.ingest.grpc import call_metadata
 from heliograph_collector.ingest.grpc.call_metadata import AnyContext
+from heliograph_collector.ingest.grpc.strangers import StrangerConnections
 
 SESSION = "/heliograph.v1.Intake/Session"
 # Bytes up to which fields may come in any number. In 256 KiB they cost 25 ms of the event loop,
@@ -45,6 +46,7 @@ class CallOwner(Protocol):
     pending: PendingConnections  # streams
     pending_requests: PendingConnections
     pending_uploads: PendingConnections  # requests of known agents
+    strangers: StrangerConnections
 
     def locate_call(self, address_chain: str) -> PeerLocation: ...
 
@@ -99,13 +101,19 @@ class RequestGuard(grpc.aio.ServerInterceptor):
 
         return serve
 
-    def _hold_place(self, context: AnyContext) -> AbstractAsyncContextManager[None]:
+    @asynccontextmanager
+    async def _hold_place(self, context: AnyContext) -> AsyncIterator[None]:
         """Hold a place for a request, a known agent's beside those of its network."""
-        sender = self._owner.find_sender(context)
+        owner = self._owner
+        sender = owner.find_sender(context)
         if sender is None:
-            return self._owner.pending_requests.hold_place(self._locate(context), rate_limits.RPC_S)
+            async with owner.pending_requests.hold_place(self._locate(context), rate_limits.RPC_S):
+                yield
+            return
         key = NetworkKey("key", sender.id.hex())
-        return self._owner.pending_uploads.hold_place([key], rate_limits.RPC_S)
+        async with owner.pending_uploads.hold_place([key], rate_limits.RPC_S):
+            with owner.strangers.hold_proven(context.peer()):
+                yield
 
     def _locate(self, context: AnyContext) -> Sequence[NetworkKey]:
         return self._owner.locate_call(call_metadata.list_addresses(context)).networks

@@ -44,6 +44,7 @@ from heliograph_collector.ingest.grpc.session import (
     build_sighting,
     offer_plan,
 )
+from heliograph_collector.ingest.grpc.strangers import StrangerConnections
 from heliograph_collector.ingest.presence import AgentConnection, ConnectionTable, DisconnectReason
 from heliograph_collector.ingest.submit import EnvelopeResponder
 from heliograph_collector.ingest.work_slots import WorkSlots
@@ -89,6 +90,9 @@ class IntakeService(IntakeServicer):
         self.pending = PendingConnections(rate_limits.MAX_PENDING)
         self.pending_requests = PendingConnections(2 * rate_limits.MAX_PENDING)
         self.pending_uploads = PendingConnections(rate_limits.MAX_PENDING)
+        self.strangers = StrangerConnections(
+            self._receiver.geo, self._receiver.metrics.displaced_connections
+        )
         self._stranger_seats = NetworkShares(int(max_sessions * rate_limits.STRANGER_SESSIONS))
         self._work_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
         self._upload_slots = WorkSlots(rate_limits.MAX_UNARY_RPCS, rate_limits.MAX_WAITING_RPCS)
@@ -218,7 +222,10 @@ class IntakeService(IntakeServicer):
             connection = await accept_hello(
                 context, self._receiver, location, self.pending, self._pin
             )
-            with self._hold_stranger_seat(connection):
+            with (
+                self._hold_stranger_seat(connection),
+                self.strangers.hold_proven(context.peer()),
+            ):
                 reason = await self._run_session(context, connection)
         except HelloRefusedError as refused:
             metrics.hellos.labels(refused.outcome).inc()

@@ -1,0 +1,98 @@
+"""Idle connections from anywhere: whoever floods the door shuts out nobody else."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from heliograph.network_shares import NetworkKey
+from heliograph_collector.ingest import rate_limits
+from heliograph_collector.ingest.grpc.strangers import Connection, select_surplus
+from support.intake import (
+    HOST,
+    IngestServer,
+    beat,
+    channel,
+    enrolled,
+    greeted,
+    ingest_server,
+    tunnel,
+)
+from support.waiting import until_true
+
+SESSIONS, CONNECTIONS = 10, 50  # so 20 without a proven key may stay
+FLOOD = 120
+
+
+@pytest.fixture
+async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[IngestServer]:
+    monkeypatch.setattr(rate_limits, "max_connections", lambda _: CONNECTIONS)
+    async with ingest_server(tmp_path, sessions=SESSIONS) as server:
+        yield server
+
+
+@asynccontextmanager
+async def flooded(server: IngestServer, sources: list[str]) -> AsyncIterator[None]:
+    """Connections that say nothing, more than gRPC lets in at a time."""
+    lines = []
+    for number in range(FLOOD):
+        source = (sources[number % len(sources)], 0)
+        lines.append(await asyncio.open_connection(HOST, server.intake.port, local_addr=source))
+    try:
+        yield
+    finally:
+        for _, writer in lines:
+            writer.close()
+
+
+SOURCES = {
+    "from one address": ["127.0.1.1"],
+    "from the agent's own network": ["127.0.7.8"],
+    "from a hundred networks": [f"127.0.{number}.1" for number in range(100, 200)],
+}
+
+
+@pytest.mark.parametrize("sources", SOURCES.values(), ids=SOURCES)
+async def test_a_flood_of_idle_connections_locks_nobody_out(
+    server: IngestServer, sources: list[str]
+) -> None:
+    async with channel(server) as stub:
+        session = await greeted(stub, await enrolled(server))
+        assert (await beat(session)).HasField("clock")
+        newcomer = await enrolled(server)
+        async with flooded(server, sources):
+            await until_true(lambda: server.count("heliograph_displaced_connections_total") > 0)
+            async with tunnel(server, "127.0.7.7") as port, channel(server, port) as other_stub:
+                call = await greeted(other_stub, newcomer)
+                assert (await beat(call)).HasField("clock")
+                call.cancel()
+            assert (await beat(session)).HasField("clock"), "who has proved its key stays"
+        session.cancel()
+
+
+def connect(count: int, *networks: NetworkKey) -> list[Connection]:
+    return [Connection(0, 0, networks) for _ in range(count)]
+
+
+SITE, OTHER = NetworkKey("24", "site"), NetworkKey("24", "other")
+PROVIDER = NetworkKey("32", "provider")
+
+
+def test_newest_of_each_network_stay() -> None:
+    lone, proxy = connect(1, OTHER), connect(3)
+    crowd = connect(50, SITE)
+    sites = [c for n in range(40) for c in connect(1, NetworkKey("48", str(n)), PROVIDER)]
+    strangers = [*lone, *proxy, *crowd, *sites]
+    Random(1).shuffle(strangers)
+    surplus = select_surplus(strangers, 20)
+    assert len(surplus) == len(strangers) - 20
+    kept = [c for c in strangers if not any(c is other for other in surplus)]
+    assert {id(c) for c in (*lone, *proxy)} <= {id(c) for c in kept}
+    newest_of_crowd = [c for c in strangers if SITE in c.networks][-1]
+    assert newest_of_crowd in kept
+    many = sum(PROVIDER in c.networks for c in kept)
+    assert 8 <= many <= 12, "a provider's sites share its places, as a /24 twice over"
+    assert select_surplus(strangers, len(strangers)) == []
