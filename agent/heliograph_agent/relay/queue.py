@@ -1,8 +1,9 @@
 """Queue envelopes that a relay carries for its peers, with limits and fair turns.
 
-The queue holds no address. It distinguishes peers by a hash that changes with every run and is
-never written. Nothing survives the process, because a peer keeps its envelope until the collector
-has signed a receipt. Not thread-safe. Pure except for the futures that it resolves.
+The queue holds no address. It distinguishes peers by a hash of their networks, which changes with
+every run and is never written. Nothing survives the process, because a peer keeps its envelope
+until the collector has signed a receipt. Not thread-safe. Pure except for the futures that it
+resolves.
 """
 
 import asyncio
@@ -10,6 +11,7 @@ import hashlib
 from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 
+from heliograph.address import enclosing_network
 from heliograph.bundle import digest_envelope
 from heliograph.clock import Clock
 from heliograph.token_bucket import TokenBucket, TokenBuckets
@@ -61,8 +63,12 @@ class RelayQueue:
         self._total_bucket = TokenBucket(day / DAY_S, day, level=day, at_us=now_us)
 
     def hash_peer(self, address: str) -> bytes:
-        """Return an identifier of the peer at this address, valid until the process ends."""
-        return hashlib.sha256(self.salt + address.encode()).digest()[:8]
+        """Return an identifier of the peer's /24 or /48, valid until the process ends.
+
+        One machine has a whole /64, and often a /48: by single addresses it would be as many peers.
+        """
+        network = enclosing_network(address) or address
+        return hashlib.sha256(self.salt + network.encode()).digest()[:8]
 
     def enqueue(self, peer: bytes, post: SinglePost) -> QueueEntry | int:
         """Queue an envelope; return its entry, or the seconds until a retry.

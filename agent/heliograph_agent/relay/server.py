@@ -87,7 +87,7 @@ class TlsServerStream:
             self._writer.write(self._outgoing.read())
 
 
-# connections: of all peers, and of one peer
+# connections: of all peers, and of one peer, which is a network
 MAX_VERSION = 127  # of an envelope: one byte, so that agents of other versions pass and no data
 MAX_CONNECTIONS = 32
 MAX_PEER_CONNECTIONS = 8
@@ -177,12 +177,19 @@ class Relay:
             writer.close()
 
     def _make_room(self, peer: bytes) -> None:
-        """Abort the oldest connection, of this peer or of all, when a limit is reached."""
-        peer_writers = [writer for writer, owner in self._connections.items() if owner == peer]
-        if len(peer_writers) >= MAX_PEER_CONNECTIONS:
-            peer_writers[0].transport.abort()
+        """Abort the oldest connection of this peer, or of the largest, when a limit is reached."""
+        writers: dict[bytes, list[asyncio.StreamWriter]] = {peer: []}
+        for writer, owner in self._connections.items():
+            writers.setdefault(owner, []).append(writer)
+        largest = max(writers.values(), key=len)
+        if len(writers[peer]) >= MAX_PEER_CONNECTIONS:
+            self._abort(writers[peer][0])
         elif len(self._connections) >= MAX_CONNECTIONS:
-            next(iter(self._connections)).transport.abort()
+            self._abort(largest[0])
+
+    def _abort(self, writer: asyncio.StreamWriter) -> None:
+        del self._connections[writer]
+        writer.transport.abort()
 
     async def _answer_request(self, tls_stream: TlsServerStream, peer: bytes) -> bytes:
         """Read a request and return the answer. Raises OSError, EOFError, TimeoutError."""

@@ -103,11 +103,15 @@ async def test_oldest_responses_are_dropped() -> None:
     assert enqueue(queue, "p1", 1).response.done()
 
 
-def test_peer_hash_is_salted_per_run() -> None:
+@pytest.mark.parametrize(
+    ("address", "neighbor", "other"),
+    [
+        ("192.0.2.1", "192.0.2.2", "198.51.100.1"),
+        ("2001:db8:1::1", "2001:db8:1:ffff::2", "2001:db8:2::1"),
+        ("::ffff:192.0.2.1", "192.0.2.2", "2001:db8::1"),
+    ],
+)
+def test_peer_is_a_network_and_hashed_per_run(address: str, neighbor: str, other: str) -> None:
     this_run, other_run = RelayQueue(HandClock(), b"one", 1), RelayQueue(HandClock(), b"two", 1)
-    assert (
-        this_run.hash_peer("192.0.2.1")
-        == this_run.hash_peer("192.0.2.1")
-        != this_run.hash_peer("192.0.2.2")
-    )
-    assert this_run.hash_peer("192.0.2.1") != other_run.hash_peer("192.0.2.1")
+    assert this_run.hash_peer(address) == this_run.hash_peer(neighbor) != this_run.hash_peer(other)
+    assert this_run.hash_peer(address) != other_run.hash_peer(address)

@@ -18,6 +18,7 @@ from heliograph.envelope import SIZES, VERSION
 from heliograph.keys import SealingKey, key_id
 from heliograph.plan import Carrier, Entrance
 from heliograph.v1 import envelope_pb2, intake_pb2, plan_pb2
+from heliograph_agent.relay import server as relay_server
 from heliograph_agent.relay.key import compute_pin, load_relay_pem
 from heliograph_agent.relay.server import MAX_CONNECTIONS, MAX_VERSION, Relay
 from heliograph_agent.state import Collector as StoredCollector
@@ -241,6 +242,27 @@ async def test_idle_connections_are_replaced(agent: Agent, who: Identity, tmp_pa
             writer.close()
             await writer.wait_closed()
     assert collector.stored == {1}
+
+
+async def test_a_crowd_from_few_networks_displaces_itself(
+    agent: Agent, who: Identity, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_server, "READ_S", 300.0)
+    context = ssl.create_default_context()
+    context.check_hostname = False
+    context.verify_mode = ssl.CERT_NONE
+    async with intake(who=who) as collector, relay(agent, collector, tmp_path / "r") as (server, _):
+        lone, *crowd = [
+            await asyncio.open_connection(HOST, server.port, local_addr=(source, 0))
+            for source in ("127.0.9.1", *(f"127.0.{n % 5}.{n + 1}" for n in range(2 * 32)))
+        ]
+        ended = [asyncio.create_task(reader.read()) for reader, _ in crowd]
+        await asyncio.wait(ended[:1])
+        async with asyncio.timeout(120):
+            await lone[1].start_tls(context)
+        for _, writer in (lone, *crowd):
+            writer.close()
+        await asyncio.gather(*ended, return_exceptions=True)
 
 
 async def test_daily_bytes_are_limited(agent: Agent, who: Identity, tmp_path: Path) -> None:

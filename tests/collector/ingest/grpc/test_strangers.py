@@ -6,13 +6,16 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from random import Random
 
+import grpc
 import pytest
 
 from heliograph.network_shares import NetworkKey
+from heliograph.v1 import intake_pb2
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.grpc.strangers import Connection, select_surplus
 from support.intake import (
     HOST,
+    Caller,
     IngestServer,
     beat,
     channel,
@@ -21,16 +24,22 @@ from support.intake import (
     ingest_server,
     tunnel,
 )
-from support.waiting import until_true
+from support.waiting import until
 
-SESSIONS, CONNECTIONS = 10, 50  # so 20 without a proven key may stay
+CONNECTIONS = 50  # of which 20 without a proven key may stay
 FLOOD = 120
+DEADLINE_S = 120.0
+LASTING_MS = 600_000  # the flood would end by itself, as a new one comes in its place outside
 
 
 @pytest.fixture
 async def server(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[IngestServer]:
-    monkeypatch.setattr(rate_limits, "max_connections", lambda _: CONNECTIONS)
-    async with ingest_server(tmp_path, sessions=SESSIONS) as server:
+    options = dict(rate_limits.build_server_options(10))
+    options["grpc.max_allowed_incoming_connections"] = CONNECTIONS
+    options["grpc.server_handshake_timeout_ms"] = LASTING_MS
+    monkeypatch.setattr(rate_limits, "build_server_options", lambda _: list(options.items()))
+    monkeypatch.setattr(rate_limits, "max_strangers", lambda _: 20)
+    async with ingest_server(tmp_path) as server:
         yield server
 
 
@@ -46,6 +55,22 @@ async def flooded(server: IngestServer, sources: list[str]) -> AsyncIterator[Non
     finally:
         for _, writer in lines:
             writer.close()
+
+
+async def get_in(server: IngestServer, caller: Caller) -> bool:
+    """Try once, as an agent of 127.0.7.0/24, which comes again until it is in."""
+    async with tunnel(server, "127.0.7.7") as port, channel(server, port) as stub:
+        call = stub.Session()
+        try:
+            challenge = await call.read()
+            if not isinstance(challenge, intake_pb2.CollectorMessage):
+                return False
+            await call.write(caller.hello(challenge.challenge.nonce))
+            return (await beat(call)).HasField("clock")
+        except (grpc.aio.AioRpcError, asyncio.InvalidStateError, AssertionError):  # refused
+            return False
+        finally:
+            call.cancel()
 
 
 SOURCES = {
@@ -64,11 +89,7 @@ async def test_a_flood_of_idle_connections_locks_nobody_out(
         assert (await beat(session)).HasField("clock")
         newcomer = await enrolled(server)
         async with flooded(server, sources):
-            await until_true(lambda: server.count("heliograph_displaced_connections_total") > 0)
-            async with tunnel(server, "127.0.7.7") as port, channel(server, port) as other_stub:
-                call = await greeted(other_stub, newcomer)
-                assert (await beat(call)).HasField("clock")
-                call.cancel()
+            await until(lambda: get_in(server, newcomer), DEADLINE_S)
             assert (await beat(session)).HasField("clock"), "who has proved its key stays"
         session.cancel()
 
