@@ -39,7 +39,7 @@ from heliograph_collector.sources.timestamps import find_time_range
 
 
 class Voter(Protocol):
-    """Derives votes from a measurement. Implemented by app.public_series."""
+    """Derives votes from a measurement. Implemented by app.commands."""
 
     def list_votes(
         self, record: ReceivedMeasurement, control: ControlView
