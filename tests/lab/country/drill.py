@@ -4,6 +4,7 @@ Every step fills whole minutes of the clock, so that the timeline's one-minute c
 step each. The API is asked twice: while the step lasts, and at the end, when late data is in.
 """
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -41,7 +42,7 @@ def plan(every_s: int = 15, heartbeat_s: int = 2) -> dict[str, Any]:
 PLAN = plan()
 SERVICES = ("anchors", SITE, *MESSENGERS)
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
-CAUGHT_UP_S = 120.0
+CAUGHT_UP_S = 300.0
 
 KNOWN = ("reachable", "blocked", "down")
 
@@ -261,6 +262,19 @@ def looked(played: Sequence[Played], found: Sequence[dict[str, Any]]) -> list[in
     """What incidents were to tell, step by step."""
     steps = [(one.step.id, float(one.began_s), one.step.shows) for one in played]
     return list(incident_check.looks(steps, found))
+
+
+def wait_for_looks(
+    country: Country, played: Sequence[Played]
+) -> tuple[list[dict[str, Any]], list[incident_check.Look]]:
+    """Incidents and what was looked for in them; an end is told once what came late is judged."""
+    until = time.monotonic() + CAUGHT_UP_S
+    while True:
+        found = incidents(country)
+        looks = looked(played, found)
+        if all(look.found for look in looks) or time.monotonic() > until:
+            return found, looks
+        time.sleep(1.0)
 
 
 def wrong(played: Sequence[Played]) -> list[str]:
