@@ -16,7 +16,8 @@ from heliograph.plan import ANCHORS
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
-FOREIGN_NAMES = frozenset({"sni", "ech", "http_host"})  # they ask a server for names of others
+# They ask a server for names of others, or go no further than a hello.
+FOREIGN_NAMES = frozenset({"sni", "ech", "hello", "http_host"})
 SYSTEM_ENGINES = ("system", "hosts")
 SEALED_ENGINES = ("dot", "doh")
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)

@@ -42,7 +42,7 @@ PLAN_LIFE_S = 60 * 86_400  # after that agents use it for another half year, but
 # Estimate: the tasks take about 65 MB a day over IPv4 and 100 MB over both families. Tasks beyond
 # the limit come later than planned, anchors last.
 _BYTES_PER_MONTH = 2_000_000_000
-CONTROL_S = 780  # between two whole tests of a messenger by a control; a tenth is jitter
+CONTROL_S = 780  # of a control, for what volunteers test less often; a tenth is jitter
 _UNPLANNED_S = 600  # interval for services whose experiment is unknown to this version
 
 
@@ -180,3 +180,7 @@ def _lone_tasks() -> Iterator[PlannedTask]:
             yield PlannedTask(
                 experiment=entry.name, target=target, interval_s=entry.interval_s, role=entry.role
             )
+            if entry.interval_s > CONTROL_S and not entry.role:
+                yield PlannedTask(
+                    experiment=entry.name, target=target, interval_s=CONTROL_S, role="control"
+                )

@@ -46,6 +46,15 @@ class SniConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class HelloConfig:
+    """Configure `hello`."""
+
+    neutral: str = option(
+        "www.example.com", "a name that nobody minds, shown to the same server after a failure"
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideInConfig:
     """Configure `outside_in`."""
 
@@ -90,6 +99,19 @@ ENTRIES = (
             VisitServer(label="neutral", option="neutral", port=443),
             VisitServer(label="direct", port=443),
         ),
+    ),
+    ExperimentEntry(
+        name="hello",
+        version=1,
+        title="Hellos: ours, Firefox's and Chrome's, to one server, up to its first answer",
+        category=Category.WEB,
+        config=HelloConfig,
+        target_kind="endpoint",
+        interval_s=7_200,  # a run moves some 27 kB
+        planned_targets=("web.telegram.org:443", "web.whatsapp.com:443"),
+        visitable=True,
+        visit_servers=(VisitServer(label="own", port=443),),
+        visit_bytes=27_000,
     ),
     ExperimentEntry(
         name="outside_in",

@@ -107,6 +107,9 @@ REFUSED = Failure.CONNECTION_REFUSED
 ROUTER = "time_exceeded"
 SYN = at("syn", *trace(ROUTER, ROUTER, "synack", sent="syn"))
 NEUTRAL = at("neutral", *trace(ROUTER, ROUTER, "server_hello"))
+BROWSERS = ("firefox", "chrome", "chrome_late")
+ANSWERED = [each for label in BROWSERS for each in at(label, said("server_hello"))]
+CUT = [each for label in BROWSERS for each in at(label, said("", RESET))]
 
 CASES = [
     # one target, by the step that ended it
@@ -195,6 +198,14 @@ CASES = [
      "when its name stands in clear"),
     ("ech", [*at("none", said("alert_40")), *at("grease", said("alert_40"))],
      "ECH made no difference"),
+    ("hello", [*at("own", tls()), *ANSWERED], "and browsers' hellos alike"),
+    ("hello", [*at("own", tls()), *CUT], "hello and not browsers'"),
+    ("hello", [*at("own", tls()), *at("firefox", said("", RESET)), *ANSWERED[1:]],
+     "hello and not all of browsers'"),
+    ("hello", [*at("own", tls(RESET)), *ANSWERED], "lets only browsers pass"),
+    ("hello", [*at("own", tls(RESET)), *CUT[:2], ANSWERED[2]], "the name in the first packet"),
+    ("hello", [*at("own", tls(RESET)), *CUT], "hellos made no difference"),
+    ("hello", [*at("own", connect(TIMEOUT))], "Nothing that tells was seen"),
     ("throttling", [*at("target", transfer(12_000)), *at("neutral", transfer(2_000_000))],
      "came at 12 kB/s, the neutral reference at 2 MB/s: that looks like throttling"),
     ("throttling", [*at("target", transfer(900)), *at("neutral", transfer(1_000))], "no sign"),

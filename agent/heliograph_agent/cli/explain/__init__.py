@@ -16,6 +16,7 @@ from heliograph.observation import Link, Observation
 from heliograph.plan import ANCHORS
 from heliograph_agent.cli.explain.comparison import (
     explain_ech,
+    explain_hello,
     explain_http_host,
     explain_quic,
     explain_sni,
@@ -135,6 +136,7 @@ SENTENCES: Mapping[str, Explainer] = {
     "dns": explain_dns,
     "dns_integrity": explain_dns_integrity,
     "ech": explain_ech,
+    "hello": explain_hello,
     "http_host": explain_http_host,
     "middlebox": explain_middlebox,
     "path": explain_path,

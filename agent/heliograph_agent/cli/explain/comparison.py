@@ -178,3 +178,35 @@ def _list_rates(steps: Sequence[Observation]) -> list[float]:
 
 def _group_answer(groups: Groups, label: str) -> EndpointAnswer:
     return classify_answer(groups[label]) if label in groups else EndpointAnswer.UNKNOWN
+
+
+def explain_hello(target: str, groups: Groups) -> str:
+    """Compare our own hello with browsers' hellos."""
+    own = _group_answer(groups, "own")
+    browsers = [_group_answer(groups, label) for label in ("firefox", "chrome", "chrome_late")]
+    if own is EndpointAnswer.UNKNOWN or EndpointAnswer.UNKNOWN in browsers:
+        return NOTHING
+    answered_count = browsers.count(EndpointAnswer.YES)
+    if own is EndpointAnswer.YES and answered_count == len(browsers):
+        return f"{target} answers this program and browsers' hellos alike."
+    if own is EndpointAnswer.YES:
+        return (
+            f"{target} answers this program's hello and not {_count_browsers(answered_count)}: "
+            f"that looks like a filter of browsers, or a server that trips over large hellos; "
+            f"{ONLY_A_CONTROL}."
+        )
+    if answered_count == len(browsers):
+        return (
+            f"{target} answers browsers' hellos and not this program's: that looks like a filter "
+            f"that lets only browsers pass; {ONLY_A_CONTROL}."
+        )
+    if answered_count == 0:
+        return f"{explain_stop(groups.get('own', ()))} Browsers' hellos made no difference."
+    return (
+        f"{target} answers some browsers' hellos and not this program's: that looks like a filter "
+        f"of the name in the first packet; {ONLY_A_CONTROL}."
+    )
+
+
+def _count_browsers(answered_count: int) -> str:
+    return "all of browsers'" if answered_count else "browsers'"

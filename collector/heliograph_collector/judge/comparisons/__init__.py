@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from heliograph_collector.judge.comparisons import (
     dns_integrity,
     ech,
+    hello,
     http_host,
     middlebox,
     path,
@@ -36,6 +37,7 @@ _ALL: tuple[Comparison, ...] = (
     dns_integrity.COMPARISON,
     quic.COMPARISON,
     ech.COMPARISON,
+    hello.COMPARISON,
 )
 COMPARISONS: dict[str, Comparison] = {comparison.experiment: comparison for comparison in _ALL}
 
