@@ -122,7 +122,11 @@ def _control(entry: Mapping[str, Any], experiment: str) -> ControlView:
         for name, labels in entry.get("functions", {}).items()
         for label in labels
     }
-    profile = VantageProfile(**entry.get("profile", {}))
+    told: dict[str, Any] = {
+        key: frozenset(value) if isinstance(value, list) else value
+        for key, value in entry.get("profile", {}).items()
+    }
+    profile = VantageProfile(**told)
     if "control" not in entry:
         return ControlView(groups=groups, functions=functions, profile=profile)
     seen = entry["here"] if entry["control"] == "the same" else entry["control"]

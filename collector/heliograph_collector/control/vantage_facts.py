@@ -6,7 +6,7 @@ minds it. What happens to neutral names happens for a reason of the vantage's ow
 
 import ipaddress
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.address import is_special_purpose
@@ -23,6 +23,9 @@ SEALED_ENGINES = ("dot", "doh")
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
+HELLO = "hello"  # the experiment that says browsers' hellos beside ours
+BROWSER_LABELS = ("firefox", "chrome", "chrome_late")
+CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
 
@@ -54,6 +57,8 @@ class VantageFacts:
     sealed_names: frozenset[str]  # that a sealed lookup resolved
     neutral_names: frozenset[str]
     resolver_network: str  # "" unknown
+    # By name, whether our own hello is cut where browsers' hellos pass:
+    filtered_hellos: Mapping[str, bool] = field(default_factory=dict)
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
@@ -74,6 +79,7 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         ),
         neutral_names=neutral_names,
         resolver_network=_find_resolver_network(lookups),
+        filtered_hellos=dict(_iter_filtered_hellos(measurement)),
     )
 
 
@@ -101,6 +107,22 @@ def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
                     is_self_signed=leaf.issuer == leaf.subject,
                 ),
             )
+
+
+def _iter_filtered_hellos(measurement: Measurement) -> Iterator[tuple[str, bool]]:
+    """Yield whether our own hello is filtered, where the measurement tells.
+
+    It needs no control: the server answers browsers at the same address in the same minute.
+    """
+    if measurement.experiment != HELLO:
+        return
+    hellos = [x for x in measurement.observations if x.operation is Operation.TLS_HANDSHAKE]
+    ends = {x.endpoint: x.failure for x in hellos}
+    name = next((_fold(x.tls.server_name) for x in hellos if x.endpoint == "own" and x.tls), "")
+    if name and ends["own"] is None:
+        yield name, False
+    elif name and ends["own"] in CUTS and ends.get("again") in CUTS:
+        yield name, all(label in ends and ends[label] is None for label in BROWSER_LABELS)
 
 
 def _merge_chains(first: ChainFact, second: ChainFact) -> ChainFact:

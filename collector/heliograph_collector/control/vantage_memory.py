@@ -12,6 +12,7 @@ from heliograph_collector.control.vantage_facts import (
     ChainFact,
     extract_facts,
 )
+from heliograph_collector.model.control_look import ALL_NAMES
 from heliograph_collector.model.records import ReceivedMeasurement
 from heliograph_collector.model.seniority import Seniority
 
@@ -19,6 +20,7 @@ from heliograph_collector.model.seniority import Seniority
 # So no fact is older than 30 days, as the store's measurements and as the agent's terms say.
 KEPT_US = 15 * DAY_US
 NAMES_KEPT = 128  # assumed; of each kind and vantage
+HELLO_US = 6 * 3_600 * 1_000_000  # assumed: three runs of `hello` in the default plan
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
 
 _Fact = TypeVar("_Fact")
@@ -39,6 +41,7 @@ class VantageMemory:
     answers: dict[str, tuple[int, AnswerKind]] = field(default_factory=dict)
     sealed: dict[str, int] = field(default_factory=dict)
     neutral_names: dict[str, None] = field(default_factory=dict)
+    filtered_hellos: dict[str, tuple[int, bool]] = field(default_factory=dict)
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
     online_us: int = 0  # when they last did not
@@ -61,10 +64,13 @@ class VantageMemory:
             _put_newest(self.chains, name, (at_us, chain))
         for name, kind in facts.answers.items():
             _put_newest(self.answers, name, (at_us, kind))
+        for name, is_filtered in facts.filtered_hellos.items():
+            _put_newest(self.filtered_hellos, name, (at_us, is_filtered))
         for name in facts.sealed_names:
             self.sealed.pop(name, None)
             self.sealed[name] = at_us
-        for memory in (self.chains, self.answers, self.sealed, self.neutral_names):
+        memories = (self.chains, self.answers, self.sealed, self.neutral_names)
+        for memory in (*memories, self.filtered_hellos):
             while len(memory) > NAMES_KEPT:
                 del memory[next(iter(memory))]
         self.resolver_network = facts.resolver_network or self.resolver_network
@@ -78,15 +84,17 @@ class VantageMemory:
     @property
     def weight(self) -> int:
         """Return the number of facts that it holds."""
-        return 1 + len(self.chains) + len(self.answers) + len(self.sealed) + len(self.neutral_names)
+        named = len(self.chains) + len(self.answers) + len(self.sealed)
+        return 1 + named + len(self.neutral_names) + len(self.filtered_hellos)
 
-    def _summarize(self) -> tuple[str, bool | None, bool | None, str, bool]:
+    def _summarize(self) -> tuple[object, ...]:
         return (
             self.own_issuer,
             self.has_fake_addresses(),
             self.is_lied_to(),
             self.resolver_network,
             self.captive_us > self.online_us,
+            dict(self.filtered_hellos),
         )
 
     def _list_telling_chains(self) -> list[ChainFact]:
@@ -143,6 +151,20 @@ class VantageMemory:
         leaves = {"" if chain.is_verified else chain.leaf for chain in near.values()}
         is_neutral = not self.neutral_names.keys().isdisjoint(near)
         return len(near) >= NAMES_ENOUGH and is_neutral and len(leaves) == 1 and "" not in leaves
+
+    def list_filtered_hellos(self, at_us: int) -> frozenset[str]:
+        """List the names at which our own hello was filtered near this time.
+
+        ALL_NAMES, if it was at every name that was tried, and two were.
+        """
+        near = {
+            name: is_filtered
+            for name, (time_us, is_filtered) in self.filtered_hellos.items()
+            if abs(time_us - at_us) <= HELLO_US
+        }
+        if len(near) > 1 and all(near.values()):
+            return frozenset({ALL_NAMES})
+        return frozenset(name for name, is_filtered in near.items() if is_filtered)
 
     def _list_neutral_answers(self) -> list[AnswerKind]:
         return [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]

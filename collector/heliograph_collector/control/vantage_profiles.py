@@ -110,6 +110,7 @@ class VantageProfiles:
             fake_addresses=memory.has_fake_addresses(),
             sealed_disagrees=memory.is_lied_to(),
             portal=True if memory.meets_portal(record.started_us) else None,
+            filtered_hellos=memory.list_filtered_hellos(record.started_us),
         )
 
     def count_vantages(self) -> int:

@@ -32,9 +32,10 @@ from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSt
 from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 from heliograph_collector.judge.sides import Sides
-from heliograph_collector.model.control_look import VantageProfile
+from heliograph_collector.model.control_look import ALL_NAMES, VantageProfile
 
 NO_PROFILE = VantageProfile()
+HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 FEATURE_BY_LINK = {
     Link.OFFLINE: Feature.OFFLINE,
     Link.CAPTIVE: Feature.CAPTIVE,
@@ -116,6 +117,7 @@ def extract_features(comparison_input: ComparisonInput) -> Features:
         *extract_lookup_features(sides),
         *extract_address_features(sides, deciding_failure),
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
+        *_find_hello_features(sides, deciding_failure),
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
@@ -173,6 +175,23 @@ def _find_liar_features(sides: Sides) -> Iterator[Feature]:
         yield Feature.OWN_FILTER
     if sides.profile.sealed_disagrees:
         yield Feature.RESOLVER_LIES
+
+
+def _find_hello_features(
+    sides: Sides, deciding_failure: DecidingFailure | None
+) -> Iterator[Feature]:
+    """Yield whether what was cut is our own hello, as browsers' hellos showed (`hello`)."""
+    if deciding_failure is None or deciding_failure.operation is not Operation.TLS_HANDSHAKE:
+        return
+    filtered = sides.profile.filtered_hellos
+    names = {
+        s.observation.tls.server_name.lower().rstrip(".")
+        for s in deciding_failure.steps
+        if s.observation.tls is not None
+    }
+    is_cut = deciding_failure.failure in HELLO_CUTS
+    if is_cut and names and (ALL_NAMES in filtered or names <= filtered):
+        yield Feature.OWN_HELLO_FILTERED
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:

@@ -7,6 +7,9 @@ from heliograph.observation import Link, Measurement
 MAX_LOOKS = 16  # assumed; further control results in one view, so that a verdict stays cheap
 
 
+ALL_NAMES = "*"  # in place of names, where it is so at all that were tried
+
+
 @dataclass(frozen=True, slots=True)
 class ControlLook:
     """A further fresh control result on the same target, by another control or by a visit."""
@@ -49,3 +52,5 @@ class VantageProfile:
     # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
     sealed_disagrees: bool | None = None
     portal: bool | None = None  # a captive portal answers in place of servers
+    # Names at which our own TLS hello is cut while browsers' hellos pass, or ALL_NAMES.
+    filtered_hellos: frozenset[str] = frozenset()

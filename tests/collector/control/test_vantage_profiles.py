@@ -331,3 +331,46 @@ def test_crowd_of_keys_or_epochs_displaces_nobody() -> None:
 
 def test_offline_results_tell_nothing() -> None:
     assert read_profile(anchors(0, tls=SCANNER, link=Link.OFFLINE)) == VantageProfile()
+
+
+def say_hellos(name: str, minute: float, own: str, browsers: str) -> ReceivedMeasurement:
+    """What `hello` sees of a name: our own hello, and browsers'."""
+    ends = {"own": own, **dict.fromkeys(("firefox", "chrome", "chrome_late"), browsers)}
+    ends |= {} if own == browsers == "ok" else {"neutral": "ok", "again": own}
+    steps = {
+        label: [{"connect 9.8.7.0": "ok"}, {f"tls {name}": end}] for label, end in ends.items()
+    }
+    return measure(name, steps, minute, experiment="hello", target=f"{name}:443")
+
+
+RESET = "connection_reset"
+NEWS, CHAT = NAMES[:2]
+
+
+@pytest.mark.parametrize(
+    ("hellos", "expected"),
+    [
+        ([], VerdictState.BLOCKED),
+        ([say_hellos(NEWS, 1, RESET, "ok")], VerdictState.UNKNOWN),
+        # after the page, which is judged again:
+        ([say_hellos(NEWS, 9, RESET, "ok")], VerdictState.UNKNOWN),
+        ([say_hellos(NEWS, 1, RESET, RESET)], VerdictState.BLOCKED),
+        ([say_hellos(NEWS, 1, "ok", "ok")], VerdictState.BLOCKED),
+        ([say_hellos(NEWS, 1, RESET, "ok"), say_hellos(NEWS, 2, RESET, RESET)],
+         VerdictState.BLOCKED),
+        ([say_hellos(NEWS, -361, RESET, "ok")], VerdictState.BLOCKED),
+        # at another name: of one it says nothing of all, of two it does
+        ([say_hellos(CHAT, 1, RESET, "ok")], VerdictState.BLOCKED),
+        ([say_hellos(CHAT, 1, RESET, "ok"), say_hellos("wiki.example", 1, RESET, "ok")],
+         VerdictState.UNKNOWN),
+        ([say_hellos(CHAT, 1, RESET, "ok"), say_hellos("wiki.example", 1, "ok", "ok")],
+         VerdictState.BLOCKED),
+    ],
+)  # fmt: skip
+def test_a_filter_of_our_own_hello_blocks_nobody(
+    hellos: list[ReceivedMeasurement], expected: VerdictState
+) -> None:
+    """Where only browsers pass, pages are not called blocked because we are not one."""
+    pages = [measure(NEWS, page(NEWS, "9.8.7.0", RESET), 5)]
+    stream = sorted([*hellos, *pages], key=lambda record: record.started_us)
+    assert states_of(assess(controls(4), stream), NEWS) == {expected}

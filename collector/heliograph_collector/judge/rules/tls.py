@@ -95,6 +95,14 @@ TLS = (
         step=Op.TLS_HANDSHAKE,
         failure=Failure.SSL_INVALID_CERTIFICATE,
     ),
+    Rule(
+        "tls.own_hello_filtered",
+        UNKNOWN,
+        "Our own TLS hello is cut, and browsers' hellos pass on this vantage's network: no block "
+        "of people who use a browser.",
+        step=Op.TLS_HANDSHAKE,
+        needs={Feature.OWN_HELLO_FILTERED},
+    ),
     *(
         failed_step_rule(f"tls.{name}", Op.TLS_HANDSHAKE, failure, strength, says)
         for name, failure, strength, says in (
