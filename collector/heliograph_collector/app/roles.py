@@ -1,6 +1,7 @@
 """The other roles: each is built from the context and its ports.
 
-`workers` runs all of them in one process.
+`workers` runs all of them in one process. The control role asks for tests too: for visits of
+controls, and for early runs of volunteers.
 """
 
 import asyncio
@@ -8,12 +9,14 @@ import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
+from aiohttp import ThreadedResolver
+
 from heliograph import __version__
-from heliograph.address import split_endpoint
+from heliograph.address import format_dial_address, list_hosts, split_endpoint
 from heliograph_collector.aggregate.cell_updater import CellUpdater, DailyUpdater
 from heliograph_collector.alerting.service import AlertConfig, AlertService
 from heliograph_collector.app.commands import build_store
-from heliograph_collector.app.context import AppContext, explain_errors
+from heliograph_collector.app.context import AppContext, explain_errors, explain_port
 from heliograph_collector.app.rejudge import StoreDryRunner
 from heliograph_collector.config import outgoing_http
 from heliograph_collector.config.errors import (
@@ -31,12 +34,18 @@ from heliograph_collector.console.live_backend import (
     StoreProgress,
 )
 from heliograph_collector.control import Assessor
+from heliograph_collector.control.agent_process import ControlAgent, keep_control
+from heliograph_collector.control.early_runs import EarlyRunDispatcher, EarlyRunPlanner
+from heliograph_collector.control.echo_server import EchoServer
+from heliograph_collector.control.visit_dispatcher import VisitDispatcher
+from heliograph_collector.control.visit_planner import VisitPlanner
+from heliograph_collector.control.visit_policy import VisitPolicy
 from heliograph_collector.corroborate import (
+    Corroboration,
     CorroborationSettings,
     PublishedFeed,
     build_settings,
 )
-from heliograph_collector.corroborate.service import Corroboration
 from heliograph_collector.detect.late_data import VoteHistory
 from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
@@ -44,6 +53,7 @@ from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import read_password
 from heliograph_collector.fleet.plans import list_public_names, list_targets
+from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
@@ -60,6 +70,8 @@ from heliograph_collector.http.live_feed import (
 from heliograph_collector.http.published_incidents import IncidentEvents, PublishedIncidents
 from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
+from heliograph_collector.ingest.build import IngestServices
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION, judge
@@ -73,6 +85,69 @@ from heliograph_collector.store.imported_results import FILE, ImportedReader
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
+
+
+class ControlRole:
+    """The local control agent and the echo service, as far as they are configured."""
+
+    def __init__(self, context: AppContext, grpc_port: int) -> None:
+        self._context = context
+        config = context.config
+        endpoint = format_dial_address(split_endpoint(config.grpc)[0], grpc_port)
+        self._control = ControlAgent(
+            state_directory=config.data / "control",
+            log_file=config.data / "control.log",
+            endpoint=endpoint,
+            invites=ControlInvites(context.fleet, context.keyring, endpoint, context.clock),
+            rng=context.rng,
+        )
+        self.echo = EchoServer()
+
+    async def run(self) -> None:
+        if "local" in self._context.config.control_endpoints:
+            await keep_control(self._control)
+
+    async def run_echo(self, group: asyncio.TaskGroup) -> None:
+        """Run the echo server until cancelled; connections are tasks of `group`.
+
+        Raises CannotServeError.
+        """
+        endpoint = self._context.config.echo
+        if not endpoint:
+            return
+        host, port = split_endpoint(endpoint)
+        with explain_port("echo", endpoint):
+            async with self.echo.open(host, port, group) as echo_port:
+                self._context.endpoint_file.announce("echo", endpoint, echo_port)
+                await asyncio.Event().wait()
+
+
+def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
+    """Build the dispatcher; it listens to blocks, and has `run`."""
+    config = context.config
+    policy = VisitPolicy(ingest.geo, config.visit_networks)
+    return VisitDispatcher(
+        VisitPlanner(policy, context.rng),
+        ControlSessions(ingest.connections, ingest.directory),
+        context.keyring.signing,
+        clock=context.clock,
+        registry=context.registry,
+        resolver=ThreadedResolver(),
+        own_hosts=list_hosts(
+            config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo
+        ),
+    )
+
+
+def build_early_runs(context: AppContext, ingest: IngestServices) -> EarlyRunDispatcher:
+    """Build what asks volunteers for early runs; it listens to blocks."""
+    return EarlyRunDispatcher(
+        EarlyRunPlanner(context.rng),
+        VolunteerSessions(ingest.connections, ingest.directory),
+        clock=context.clock,
+        registry=context.registry,
+    )
+
 
 log = logging.getLogger("heliograph")
 

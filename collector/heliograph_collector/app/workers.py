@@ -4,14 +4,16 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from heliograph_collector.app.context import AppContext, explain_errors
-from heliograph_collector.app.control_role import ControlRole, build_early_runs, build_visits
 from heliograph_collector.app.roles import (
+    ControlRole,
     JobsRole,
     PublishRole,
     build_alerts,
     build_console,
     build_corroboration,
     build_detector,
+    build_early_runs,
+    build_visits,
     build_writer,
     create_store,
 )

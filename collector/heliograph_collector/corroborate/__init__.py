@@ -14,8 +14,11 @@ import asyncio
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
 from typing import Protocol
 
+from heliograph.clock import Clock
 from heliograph.units import DAY_US
 from heliograph_collector.corroborate.annotation import (
     Agreement,
@@ -37,6 +40,7 @@ from heliograph_collector.corroborate.ris import RisConfig, RisLive
 from heliograph_collector.corroborate.series import SourceEvidence
 from heliograph_collector.corroborate.source import (
     ExternalSource,
+    Pause,
     SourceContext,
     SourceError,
     SourceSessions,
@@ -50,6 +54,7 @@ __all__ = [
     "Annotation",
     "AnnotationLog",
     "AnnotationRecord",
+    "Corroboration",
     "CorroborationSettings",
     "Corroborator",
     "Entity",
@@ -203,3 +208,41 @@ class Corroborator:
             annotation = compare_incident(incident, evidence)
             if self._annotation_log.add(annotation):
                 log.info("%s", annotation)
+
+
+class Corroboration:
+    """The annotations, and the task that queries the sources."""
+
+    def __init__(
+        self,
+        data: Path,
+        names: Sequence[str],
+        settings: CorroborationSettings,
+        *,
+        clock: Clock,
+        rng: Random,
+        sessions: SourceSessions,
+    ) -> None:
+        self._names = names
+        self._settings = settings
+        self._clock = clock
+        self._rng = rng
+        self._sessions = sessions
+        self._notes = AnnotationLog(data)
+
+    def list_annotations(self, incident: str) -> Sequence[AnnotationRecord]:
+        """List the annotations of an incident, also from sources no longer configured."""
+        return self._notes.list_annotations(incident)
+
+    async def run(self, feed: PublishedFeed, pause: Pause = asyncio.sleep) -> None:
+        """Query the sources until cancelled; return at once if none is configured."""
+        if not self._names:
+            return
+        async with self._sessions.open_source_session(self._settings.private_hosts) as session:
+            context = SourceContext(session=session, clock=self._clock, rng=self._rng, pause=pause)
+            await Corroborator(
+                [build_source(name, self._settings, context) for name in self._names],
+                self._notes,
+                context,
+                feed,
+            ).run()

@@ -2,8 +2,10 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
+from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -25,7 +27,7 @@ from heliograph_collector.http.api.stream import EventStream
 from heliograph_collector.http.api.timeline import TimelineApi
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
-from heliograph_collector.http.headers import add_headers, add_preflight, respond_json
+from heliograph_collector.http.headers import add_headers, add_preflight, respond_json, respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.methodology import MethodologyPage
@@ -37,8 +39,12 @@ from heliograph_collector.http.rate_limit import (
     build_limiter,
     client_prefix,
 )
-from heliograph_collector.http.site_files import SiteFiles
 from heliograph_collector.http.snapshot_cache import SnapshotCache
+
+SECURITY_DAYS = 180  # RFC 9116, 2.5.5: less than a year ahead
+_SITE_FILE_AGE_S = 3_600
+# Pages may be indexed. An API query costs the store, and crawlers follow links without end.
+ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /v1/\nDisallow: /console\nDisallow: /metrics\n"
 
 _STATIC = {
     "page.css": "text/css",
@@ -192,3 +198,44 @@ def _serve_openapi(document: OpenApiDocument) -> Handler:
         return respond_json(request, document, max_age_s=300)
 
     return answer
+
+
+class SiteFiles:
+    """Files that machines expect at fixed paths: RFC 9116 (security.txt), RFC 9309 (robots.txt)."""
+
+    def __init__(self, feed: Feed) -> None:
+        self._feed = feed
+
+    def add_routes(self, router: web.UrlDispatcher) -> None:
+        router.add_get("/.well-known/security.txt", self.security, name="security")
+        router.add_get("/robots.txt", self.robots, name="robots")
+
+    async def security(self, request: web.Request) -> web.Response:
+        today_us = self._feed.clock.wall_us()
+        body = build_security_txt(self._feed.security_contact, self._feed.public_url, today_us)
+        return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
+
+    async def robots(self, request: web.Request) -> web.Response:
+        return respond_text(request, ROBOTS, "text/plain", max_age_s=_SITE_FILE_AGE_S)
+
+
+def build_security_txt(contact: str, public_url: str, now_us: int) -> str:
+    """Build the file.
+
+    Args:
+        contact: a mailto: or https: URI; "" for the mailbox `security` of the page's own domain,
+            which RFC 2142 reserves for this.
+        public_url: the page's address, "" if unknown.
+        now_us: the wall clock. The file expires at a midnight, so that it changes once a day.
+    """
+    host = (urlsplit(public_url).hostname if public_url else None) or "localhost"
+    now = datetime.fromtimestamp(now_us // 1_000_000, UTC)
+    midnight = now.replace(hour=0, minute=0, second=0)
+    lines = [
+        f"Contact: {contact or f'mailto:security@{host}'}",
+        f"Expires: {midnight + timedelta(days=SECURITY_DAYS):%Y-%m-%dT%H:%M:%SZ}",
+        "Preferred-Languages: en",
+    ]
+    if public_url:
+        lines.append(f"Canonical: {public_url}/.well-known/security.txt")
+    return "".join(f"{line}\n" for line in lines)

@@ -9,10 +9,12 @@ Faults of the embedded engine that this module avoids, each with a test:
 Calls block: the store runs them in its own threads. The libraries are imported at `open`.
 """
 
+import asyncio
 import queue
 import shutil
 import tempfile
 from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
@@ -54,6 +56,23 @@ class StoreError(Exception):
 
 class TooMuchError(StoreError):
     """Query over its limits; the store keeps working."""
+
+
+async def run_with_deadline(
+    pool: ThreadPoolExecutor,
+    deadline_s: float,
+    operation: Callable[[*_Args], _T],
+    *args: *_Args,
+) -> _T:
+    """Await an operation; after the deadline its thread continues.
+
+    A query has its own limit, and a block is inserted again.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await asyncio.get_running_loop().run_in_executor(pool, operation, *args)
+    except TimeoutError:
+        raise StoreError(f"The store did not answer within {deadline_s:.0f} s.") from None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -38,6 +38,7 @@ from heliograph_collector.store.clickhouse import (
     StoreError,
     StoreLimits,
     TooMuchError,
+    run_with_deadline,
 )
 from heliograph_collector.store.daily_totals import (
     AnonymityRule,
@@ -45,7 +46,6 @@ from heliograph_collector.store.daily_totals import (
     find_uncached,
     query_marks,
 )
-from heliograph_collector.store.deadline import run_with_deadline
 from heliograph_collector.store.directory_lock import DirectoryInUseError
 from heliograph_collector.store.queries import PlaceFilter, Query
 from heliograph_collector.store.retention import PARTITION_BY_TABLE, Retention, choose_retention

@@ -14,11 +14,8 @@ from heliograph_collector.app.context import AppContext
 from heliograph_collector.app.roles import build_corroboration, build_source_settings
 from heliograph_collector.config.errors import CannotServeError
 from heliograph_collector.config.settings import Config, load_config
-from heliograph_collector.corroborate import SOURCES
+from heliograph_collector.corroborate import SOURCES, Corroboration
 from heliograph_collector.corroborate.annotation_log import FILE
-from heliograph_collector.corroborate.service import (
-    Corroboration,
-)
 from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from support import source_servers as o

@@ -15,8 +15,8 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context
-from heliograph_collector.app.control_role import ControlRole
 from heliograph_collector.app.roles import (
+    ControlRole,
     JobsRole,
     PublishRole,
     build_alerts,

@@ -4,7 +4,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from heliograph_collector.http.site_files import build_security_txt
+from heliograph_collector.http.app import build_security_txt
 from support.fake_feed import NOW_US, World
 from support.site import Serve
 

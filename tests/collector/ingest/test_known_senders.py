@@ -26,7 +26,7 @@ from heliograph_agent.relay.server import TRANSPORT_S
 from heliograph_collector.fleet import quarantine
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.grpc import service
-from heliograph_collector.ingest.known_senders import KnownSenders
+from heliograph_collector.ingest.submit import KnownSenders
 from heliograph_collector.model.records import RowKind
 from support.intake import Caller, IngestServer, ingest_server
 
