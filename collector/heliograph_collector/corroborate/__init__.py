@@ -39,8 +39,8 @@ from heliograph_collector.corroborate.radar import Radar, RadarConfig
 from heliograph_collector.corroborate.ris import RisConfig, RisLive
 from heliograph_collector.corroborate.series import SourceEvidence
 from heliograph_collector.corroborate.source import (
+    AsyncSleep,
     ExternalSource,
-    Pause,
     SourceContext,
     SourceError,
     SourceSessions,
@@ -234,7 +234,7 @@ class Corroboration:
         """List the annotations of an incident, also from sources no longer configured."""
         return self._notes.list_annotations(incident)
 
-    async def run(self, feed: PublishedFeed, pause: Pause = asyncio.sleep) -> None:
+    async def run(self, feed: PublishedFeed, pause: AsyncSleep = asyncio.sleep) -> None:
         """Query the sources until cancelled; return at once if none is configured."""
         if not self._names:
             return

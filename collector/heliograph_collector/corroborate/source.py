@@ -28,7 +28,7 @@ class SourceError(Exception):
         self.retry_s = retry_s
 
 
-class Pause(Protocol):
+class AsyncSleep(Protocol):
     """Wait for some seconds."""
 
     def __call__(self, seconds: float, /) -> Awaitable[None]: ...
@@ -41,7 +41,7 @@ class SourceContext:
     session: aiohttp.ClientSession
     clock: Clock
     rng: random.Random
-    pause: Pause = asyncio.sleep
+    pause: AsyncSleep = asyncio.sleep
 
 
 class SourceSessions(Protocol):
