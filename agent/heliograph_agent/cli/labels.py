@@ -209,6 +209,7 @@ def _describe_exchange(step: Observation, exchange: Exchange) -> str:
         return f"{protocol} {address}".rstrip()
     name = f"for {tls.server_name}" if tls.server_name else "without a name"
     kind = {"real": "sealed hello", "grease": "GREASE hello"}.get(tls.ech, "hello")
+    kind = f"{tls.profile.split()[0].capitalize()}'s hello" if tls.profile else kind
     return f"{kind} {name}{f', outside {tls.outer_name}' if tls.outer_name else ''}"
 
 

@@ -204,6 +204,12 @@ def _task_unit(task: PlannedTask) -> str:
     return " ".join(named) + _format_options(replace(task, options=options))
 
 
+BROWSER_HELLOS = (
+    "The test hello opens connections that begin as Firefox's and Chrome's do, and ends them at",
+    "the first answer: to whoever watches the line, a browser on this machine has gone there.",
+)
+
+
 def _format_options(task: PlannedTask) -> str:
     return "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
 
@@ -228,6 +234,7 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
     lines += [
         "",
         f"The tests take some {describe_cost(plan)}.",
+        *(BROWSER_HELLOS if any(task.experiment == "hello" for task in plan.tasks) else ()),
         "The collector also learns whether this machine runs on its battery and, in the first day",
         "after its start, about how long it is up. Both tell a power cut from a cut line.",
         "Nothing else on this machine is read.",

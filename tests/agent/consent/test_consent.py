@@ -46,6 +46,14 @@ def test_terms_name_tests_risks_and_stopping() -> None:
         assert words in text
 
 
+def test_terms_say_that_hello_looks_like_a_browser() -> None:
+    hello = PlannedTask(experiment="hello", target="web.telegram.org:443", interval_s=7_200)
+    text = c.format_terms(extend(hello), "collector.example:7443")
+    assert "web.telegram.org:443: hello, every 120 min" in text
+    assert "a browser on this machine has gone there" in text
+    assert "a browser on this machine" not in c.format_terms(PLAN, "collector.example:7443")
+
+
 def limit_bytes(bytes_per_month: int) -> Plan:
     return replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=bytes_per_month))
 
