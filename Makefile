@@ -31,7 +31,7 @@ pure: $(VENV)/ready-dev
 	$(PYTEST) --quick -q -n 2 --dist loadgroup --no-loadscope-reorder
 
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
-soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 30
+soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
 soak: export HELIOGRAPH_BACKUPS ?= 20
 soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000

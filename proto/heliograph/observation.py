@@ -1,6 +1,6 @@
 """Observations of an agent: the facts of one step, and the measurement of a task."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from heliograph.failure import Failure, Operation
@@ -280,3 +280,17 @@ class Measurement:
     trigger: str = ""  # one of Trigger, or of a later version; "" for a planned run
     is_light: bool = False  # at one endpoint of the service, drawn by chance
     certificates: tuple[bytes, ...] = ()  # DER, each once, of chains that did not verify
+    parts: tuple["Measurement", ...] = ()  # of a round of light checks, in place of observations
+
+    def list_parts(self) -> tuple["Measurement", ...]:
+        """Return the light checks of a round; of any other measurement itself."""
+        return self.parts or (self,)
+
+    def with_link(self, link: Link) -> "Measurement":
+        """Return the measurement, and its parts, on a link in this state."""
+        return replace(self, link=link, parts=tuple(p.with_link(link) for p in self.parts))
+
+    def with_reason(self, reason: str) -> "Measurement":
+        """Return the measurement as not soundly measured, unless it has a reason already."""
+        parts = tuple(part.with_reason(reason) for part in self.parts)
+        return replace(self, not_measured=self.not_measured or reason, parts=parts)

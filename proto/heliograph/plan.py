@@ -6,6 +6,7 @@ from enum import StrEnum
 
 ROLES = ("volunteer", "control")
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
+LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 
 
@@ -122,6 +123,11 @@ class PlannedTask:
     options: Mapping[str, str] = field(default_factory=dict)
     role: str = ""  # role of the agents that run it, one of ROLES; "" for all
 
+    @property
+    def is_light(self) -> bool:
+        """Return whether it visits one endpoint of its service in place of all."""
+        return self.options.get(LIGHT) == "true"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -150,6 +156,15 @@ class Plan:
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
     beacon_zone: str = ""  # zone for DNS beacons; "" for none
     fixed_schedule: bool = False  # no test runs out of its turn: no second looks, no early runs
+
+    def list_rounds(self) -> tuple[tuple[PlannedTask, ...], ...]:
+        """Return the tasks by result: light checks of one interval run together and give one."""
+        rounds: dict[int, list[PlannedTask]] = {}
+        for task in self.tasks:
+            if task.is_light:
+                rounds.setdefault(task.interval_s, []).append(task)
+        lone = tuple((task,) for task in self.tasks if not task.is_light)
+        return (*lone, *map(tuple, rounds.values()))
 
     def for_role(self, role: str) -> "Plan":
         """Return the plan with only the tasks of `role`, and the services they need.

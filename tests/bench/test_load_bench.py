@@ -2,8 +2,8 @@
 cost, and how late it says what was planted; beside each figure the limit in the same run.
 
 The load is that of `simulate`: the default plan's whole tests (56 per agent and hour, some 48
-observations and 13 verdict rows each) and light checks (240, of one endpoint), one result an
-envelope, controls and failures included. Few agents make it with their
+observations and 13 verdict rows each) and rounds of light checks (24, of one endpoint of each
+messenger), one result an envelope, controls and failures included. Few agents make it with their
 intervals divided; HELIOGRAPH_BENCH_AGENTS=3000 takes so many, and minutes for each stretch, and
 waits for the public row as well. Envelopes are sealed beforehand, by a process of their own.
 Printed are figures; asserted are ratios, and that nothing is lost.
@@ -48,10 +48,10 @@ MOST_TAKING_IN = 4.0  # open, count and journal, beside the whole bare server
 MOST_WHOLE = 60.0  # the whole collector, beside the same
 MOST_INSERT = 20.0  # columns and insert in small blocks, beside one bulk load
 RESULTS_PER_HOUR = sum(
-    3_600 / task.interval_s
-    for task in build_load_plan("plan", load_shipped_services(), [], 60.0)
+    3_600 / tasks[0].interval_s
+    for tasks in build_load_plan("plan", load_shipped_services(), [], 60.0)
     .for_role("volunteer")
-    .tasks
+    .list_rounds()
 )  # of one agent
 STAGES = ("open", "count", "journal", "decode", "judge", "columns and insert", "cells")
 

@@ -91,7 +91,7 @@ measurements = made(
     o.Measurement, target=text, started_us=u64, monotonic_us=u64, runtime_us=u64, sequence=u64,
     plan_version=u64, not_measured=text, observations=tuples(observations, 5),
     clock_offset_us=st.none() | st.integers(-(2**62), 2**62),
-    summary=st.none() | summaries, digest=st.none() | digests,
+    summary=st.none() | summaries, digest=st.none() | digests, parts=st.just(()),
 )
 epochs = made(
     o.Epoch, started_us=u64, country=st.sampled_from(["", "KZ", "IR"]),
@@ -116,6 +116,51 @@ plans = made(plan.Plan, version=u64, issued_s=u64, expires_s=u64)
 def test_measurement_survives_the_wire(measurement: o.Measurement) -> None:
     wire = codec.measurement_to_pb(measurement).SerializeToString()
     assert codec.measurement_from_pb(opb.Measurement.FromString(wire)) == measurement
+
+
+SHARED = (
+    *("sequence", "boot", "epoch", "link", "plan_version", "services_version"),
+    *("clock_offset_us", "trigger", "is_light"),
+)
+
+
+@given(measurements, st.lists(measurements, min_size=1, max_size=3))
+def test_round_survives_the_wire_and_says_once_what_its_parts_share(
+    head: o.Measurement, checks: list[o.Measurement]
+) -> None:
+    alone: dict[str, Any] = {"summary": None, "digest": None}
+    shared = {name: getattr(head, name) for name in SHARED}
+    parts = tuple(replace(check, **alone, **shared) for check in checks)
+    whole = replace(head, observations=(), parts=parts, **alone)
+    message = codec.measurement_to_pb(whole)
+    wire = message.SerializeToString()
+    assert codec.measurement_from_pb(opb.Measurement.FromString(wire)) == whole
+    assert not any(field.name in SHARED for part in message.parts for field, _ in part.ListFields())
+
+
+STEP = opb.Observation(operation="connect")
+
+
+@pytest.mark.parametrize(
+    "message",
+    [
+        pytest.param(opb.Measurement(parts=[opb.Measurement()] * 33), id="too many"),
+        pytest.param(opb.Measurement(parts=[opb.Measurement()], observations=[STEP]), id="steps"),
+        pytest.param(
+            opb.Measurement(parts=[opb.Measurement(observations=[STEP] * 300)] * 2), id="many steps"
+        ),
+        pytest.param(
+            opb.Measurement(parts=[opb.Measurement(parts=[opb.Measurement()])]), id="parts of parts"
+        ),
+        pytest.param(
+            opb.Measurement(parts=[opb.Measurement(summary=opb.Summary(runs=1))]), id="summary"
+        ),
+    ],
+)
+def test_round_that_would_multiply_is_refused(message: opb.Measurement) -> None:
+    message.link = "online"
+    with pytest.raises(codec.CodecError, match="parts"):
+        codec.measurement_from_pb(message)
 
 
 @given(epochs)

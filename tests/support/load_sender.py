@@ -27,7 +27,7 @@ from heliograph_lab.simulate.counters import AgentCounters
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.script import Actor
 from heliograph_lab.simulate.visits import InterferenceMethod
-from heliograph_lab.simulate.workload import Run, Schedule, Workload, is_light
+from heliograph_lab.simulate.workload import Run, Schedule, Workload
 
 CLOCK = SystemClock()
 IN_FLIGHT = 16  # of one agent, as the real one keeps
@@ -156,14 +156,14 @@ class Fleet:
         )
         self._sealed.clear()
         for agent, run in self._runs(order):
-            task = self._workload.select_tasks(agent.actor)[run.task_index]
+            tasks = self._workload.select_rounds(agent.actor)[run.task_index]
             meets = (
-                task.service == order.service
+                any(task.service == order.service for task in tasks)
                 and agent.actor.country == order.country
                 and run.at_s >= order.planted_s
             )
             workload = planted if meets else self._workload
-            is_public = bool(task.service) and not is_light(task)
+            is_public = bool(tasks[0].service) and not tasks[0].is_light
             report.volunteers += is_public and not agent.actor.control
             self._sealed.append(self._seal(agent, run, workload, report, meets))
         report.results, report.cpu_s = len(self._sealed), _cpu_s() - began
@@ -197,7 +197,7 @@ class Fleet:
         batch = build_batch(agent.id, VERSION, agent.sequence, result, ended_us, agent.actor)
         sealed = envelope.seal_batch(batch, agent.signer, agent.sealing_key)
         report.bytes += len(sealed)
-        report.observations += len(result.observations)
+        report.observations += sum(len(part.observations) for part in result.list_parts())
         message = envelope_pb2.Envelope.FromString(sealed)
         return Sealed(run.at_s, agent, agent.sequence, message, planted)
 

@@ -40,6 +40,7 @@ BLOCK = 64  # as the writer takes them at most
 AT_ONCE = 16  # appends that wait for one commit
 MINUTE_US = 60_000_000
 EXPORTED = "rows.json"
+RESULTS = "results"
 
 
 class Meter:
@@ -85,6 +86,7 @@ async def stages(data: Path, file: Path, folder: Path) -> dict[str, object]:
     with meter.stage("judge"):
         judged = [tuple(assessor.assess(each)) for each in taken]
     counted = await _store(judged, folder, meter)
+    (folder / "exported" / RESULTS).write_text(str(len(envelopes)))
     return {"results": len(envelopes), "cpu_us": meter.cpu_us, "wall_s": meter.wall_s, **counted}
 
 
@@ -168,10 +170,9 @@ async def bulk(folder: Path) -> dict[str, object]:
     exported = folder / "exported"
     content = (exported / EXPORTED).read_bytes()
     tables = msgspec.json.decode(content, type=tuple[TableSummary, ...])
-    rows = {table.name: table.rows for table in tables}
     store = Store(f"chdb://{folder}/bulk")
     await store.open()
-    meter = Meter(rows["measurements"])
+    meter = Meter(int((exported / RESULTS).read_text()))
     with meter.stage("bulk"):
         for table in tables:
             with (exported / f"{table.name}.native").open("rb") as file:

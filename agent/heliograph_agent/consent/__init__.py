@@ -350,7 +350,7 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
         run_bytes = alone or _DEFAULT_RUN_BYTES
     else:
         run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)
-        if task.options.get(LIGHT) == "true":
+        if task.is_light:
             run_bytes //= max(1, len(service.endpoints))
     return run_bytes * 86_400 // max(1, task.interval_s)
 

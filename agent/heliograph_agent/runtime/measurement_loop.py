@@ -27,6 +27,7 @@ from heliograph_agent.schedule import (
     History,
     Task,
     find_due_tasks,
+    make_rounds,
     make_tasks,
 )
 from heliograph_agent.spool import Priority, PriorityClassifier, Spool, SpoolError
@@ -166,7 +167,7 @@ class MeasurementLoop:
 
     async def run_once(self, progress: Callable[[int, int], None]) -> int:
         """Run every task of the plan, anchors first; return the count of results."""
-        tasks = make_tasks(self.plan)
+        tasks = make_rounds(self.plan)
         done = 0
 
         async def measure(task: Task) -> None:
@@ -204,10 +205,12 @@ class MeasurementLoop:
         elif link is Link.ONLINE and has_failed(measurement):
             measurement = await self._confirm_failure(measurement)
         if link is Link.ONLINE is measurement.link:
-            self._plan_second_look(task, measurement)
+            for part_task, part in zip(
+                task.parts or (task,), measurement.list_parts(), strict=True
+            ):
+                self._plan_second_look(part_task, part)
         if epoch is not self.vantage.epoch:  # which may explain the result
-            reason = measurement.not_measured or NETWORK_CHANGED
-            measurement = replace(measurement, not_measured=reason)
+            measurement = measurement.with_reason(NETWORK_CHANGED)
         await self._store_measurement(task, measurement, epoch, changed=changed)
 
     async def _run_task(self, task: Task, epoch: Epoch, link: Link, trigger: str) -> Measurement:
@@ -224,6 +227,8 @@ class MeasurementLoop:
             trigger=trigger,
         )
         try:
+            if task.parts:
+                return await runner.run_round(task, task.parts, context)
             return await runner.run(task, context)
         finally:
             self._account_bytes(task, runner)
@@ -236,7 +241,7 @@ class MeasurementLoop:
         """
         if not await self.check_anchors() or self.vantage.link is Link.ONLINE:
             return measurement
-        return replace(measurement, link=self.vantage.link)
+        return measurement.with_link(self.vantage.link)
 
     async def check_anchors(self, trigger: str = "") -> bool:
         """Measure the anchors now, once for all who wait; return whether the plan has any."""
@@ -302,7 +307,8 @@ class MeasurementLoop:
             service_states = service_states_of(measurement, states_service)
             self.vantage.service_states |= service_states
             if epoch is self.vantage.epoch:
-                self.vantage.own_signs = update_signs(self.vantage.own_signs, measurement)
+                for part in measurement.list_parts():
+                    self.vantage.own_signs = update_signs(self.vantage.own_signs, part)
             self._host.note_service_states(service_states)
             priority = self._classifier.classify(measurement, task.priority)
         if changed:
@@ -315,7 +321,8 @@ class MeasurementLoop:
             self._is_spool_full = True
             return
         self._is_spool_full = False
-        self.vantage.last_results[task.experiment] = self._clock.wall_us()
+        for part in measurement.list_parts():
+            self.vantage.last_results[part.experiment] = self._clock.wall_us()
         self._host.note_stored(is_urgent=changed or priority is Priority.P1)
 
 
@@ -364,7 +371,7 @@ class UplinkResults:
 
 def has_failed(measurement: Measurement) -> bool:
     """Return whether any step failed in a way that a dead link would explain."""
-    return any(map(is_evident_failure, measurement.observations))
+    return any(is_evident_failure(x) for p in measurement.list_parts() for x in p.observations)
 
 
 def is_evident_failure(x: Observation) -> bool:

@@ -7,7 +7,7 @@ task that cannot run comes back with the reason, and so does one that met a bug 
 import asyncio
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from traceback import walk_tb
@@ -29,6 +29,8 @@ DEADLINE_S = 120.0  # of one task
 QUEUE_S = 600.0  # for which a task may wait for its hosts and a slot
 MAX_REASON = 500  # characters
 MAX_FRAMES = 12  # of a traceback
+PARTS_AT_ONCE = 4  # light checks of a round: as many hosts as a whole test of most messengers
+ROUND_VERSION = 1
 _HostLock = asyncio.Lock | asyncio.Semaphore
 log = logging.getLogger("heliograph.runner")
 
@@ -114,6 +116,23 @@ class Runner:
                 f"No turn within {QUEUE_S:.0f} s: the agent has more to do than its limits let."
             )
         return self._build_measurement(task, context, trace, version, began_us, reason)
+
+    async def run_round(
+        self, task: TaskSpec, parts: Iterable[TaskSpec], context: TaskContext
+    ) -> Measurement:
+        """Run the light checks of a round, a few at a time; each has a trace of its own."""
+        semaphore = asyncio.Semaphore(PARTS_AT_ONCE)
+
+        async def run_part(part: TaskSpec) -> Measurement:
+            async with semaphore:
+                return await self.run(part, context)
+
+        trace = StepTrace(self._clock)
+        began_us = self._clock.wall_us()
+        async with asyncio.TaskGroup() as group:
+            runs = [group.create_task(run_part(part), name=part.target) for part in parts]
+        measurement = self._build_measurement(task, context, trace, ROUND_VERSION, began_us)
+        return replace(measurement, parts=tuple(run.result() for run in runs))
 
     async def _run_experiment(
         self,

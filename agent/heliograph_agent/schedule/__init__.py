@@ -8,6 +8,10 @@
 
 Call again at `wake_us`, when a task has finished and when the plan changed. All times are monotonic
 microseconds, so a jump of the wall clock moves nothing.
+
+Light checks of one interval are one task, a round, whose parts run together and give one result. A
+part whose hosts are visited at that moment is left out, and starts alone when they are free. A part
+may also start alone before its turn.
 """
 
 import hashlib
@@ -19,13 +23,20 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from heliograph.observation import Trigger
-from heliograph.plan import ANCHORS, LIGHT, Limits, Plan, PlannedTask, Service
-from heliograph.units import DAY_US, HOUR_US, SECOND_US
+from heliograph.plan import ANCHORS, LIGHT, LIGHT_ROUND, Limits, Plan, PlannedTask, Service
+from heliograph.units import HOUR_US, SECOND_US
+from heliograph_agent.schedule.allowance import Allowance
 from heliograph_agent.spool import Priority
 
-__all__ = ["Allowance", "EarlyStart", "History", "Task", "find_due_tasks", "make_tasks"]
-DAYS = 30
-MONTH_US = DAYS * DAY_US
+__all__ = [
+    "Allowance",
+    "EarlyStart",
+    "History",
+    "Task",
+    "find_due_tasks",
+    "make_rounds",
+    "make_tasks",
+]
 FORGOTTEN_US = HOUR_US  # after so long a visit to a host delays no other
 JITTER = 0.1  # of the interval, to either side, so that an observer sees no grid
 FIRST_S = 20  # a new task's first run comes within this, or within its interval
@@ -55,10 +66,13 @@ class Task:
     interval_s: int = 0  # 0 when no plan contains it
     # Of a visit: by endpoint ("" for a single target), contacted in place of a lookup's answers.
     addresses: Mapping[str, tuple[str, ...]] | None = None
+    parts: tuple["Task", ...] = ()  # of a round of light checks
 
     @cached_property
     def key(self) -> str:
         """Return a key of the task that is equal for equal lines of any plan."""
+        if self.parts:
+            return f"{self.experiment} {self.interval_s}"
         options = ",".join(f"{k}={v}" for k, v in sorted(self.options.items()))
         kind = "" if self.addresses is None else "visit "
         service = self.service.name if self.service else ""
@@ -72,69 +86,11 @@ class Task:
     @cached_property
     def hosts(self) -> frozenset[str]:
         """Return the hosts that the task visits, as far as they are known beforehand."""
+        if self.parts:
+            return frozenset[str]().union(*(part.hosts for part in self.parts))
         if self.service is not None:
             return frozenset(endpoint.host for endpoint in self.service.endpoints)
         return frozenset({_host_of(self.target)} - {""})
-
-
-@dataclass(frozen=True, slots=True)
-class Allowance:
-    """Limit the bytes per month by a bucket that fills evenly and holds a day's share.
-
-    In any 30 days all work takes no more than the month's bytes and the bytes of its last tasks.
-    `missing_bytes` is the part of the bucket that is not filled at `at_us`. It exceeds the size of
-    the bucket after an overdraft.
-    """
-
-    at_us: int
-    missing_bytes: float = 0.0
-
-    def remaining_bytes(self, now_us: int, bytes_per_month: int) -> float:
-        """Return the bytes that routine work may spend now; negative after an overdraft."""
-        return _daily_bytes(bytes_per_month) - self._missing_at(now_us, bytes_per_month)
-
-    def spend(self, moved_bytes: int, now_us: int, bytes_per_month: int) -> "Allowance":
-        return Allowance(now_us, self._missing_at(now_us, bytes_per_month) + moved_bytes)
-
-    def from_us(self, now_us: int, bytes_per_month: int) -> int:
-        """Return when routine work may continue: now, or after the refill of an overdraft."""
-        remaining = self.remaining_bytes(now_us, bytes_per_month)
-        if remaining > 0:
-            return now_us
-        rate = _bytes_per_us(bytes_per_month)
-        return now_us + (int(-remaining / rate) + 1 if rate else MONTH_US)
-
-    def min_interval_us(self, cost: int, now_us: int, bytes_per_month: int) -> int:
-        """Return the least interval of anchors while the bucket is empty.
-
-        Anchors use half of the inflow, so that the other half refills the bucket.
-        """
-        rate = _bytes_per_us(bytes_per_month)
-        if not rate or self.remaining_bytes(now_us, bytes_per_month) > 0:
-            return 0
-        return min(MONTH_US, int(2 * cost / rate))
-
-    def to_json(self, wall_us: int) -> dict[str, float]:
-        """Convert for status.json, as of `at_us`; call spend(0, …) first to update it."""
-        return {"wall_us": wall_us, "missing": self.missing_bytes}
-
-    @classmethod
-    def from_json(
-        cls, stored: Mapping[str, object], now_us: int, wall_us: int, bytes_per_month: int
-    ) -> "Allowance":
-        """Restore after a restart.
-
-        A damaged file, or a clock that ran backwards, gives an empty bucket.
-        """
-        missing = stored.get("missing")
-        since_us = stored.get("wall_us")
-        if not isinstance(missing, int | float) or not isinstance(since_us, int | float):
-            return cls(now_us, _daily_bytes(bytes_per_month))
-        elapsed_us = min(max(0, int(wall_us - since_us)), MONTH_US)
-        return cls(now_us, max(0.0, missing - elapsed_us * _bytes_per_us(bytes_per_month)))
-
-    def _missing_at(self, now_us: int, bytes_per_month: int) -> float:
-        return max(0.0, self.missing_bytes - (now_us - self.at_us) * _bytes_per_us(bytes_per_month))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -164,13 +120,14 @@ class History:
 
     def record_start(self, task: Task, now_us: int) -> "History":
         is_routine = task.priority > Priority.P0
+        keys = (task.key, *(part.key for part in task.parts))
         return replace(
             self,
-            starts={**self.starts, task.key: now_us},
+            starts={**self.starts, **dict.fromkeys(keys, now_us)},
             visits=self._add_visits(task.hosts, now_us),
             running={**self.running, task.key: task},
             paced_us=now_us if is_routine else self.paced_us,
-            early={key: start for key, start in self.early.items() if key != task.key},
+            early={key: start for key, start in self.early.items() if key not in keys},
         )
 
     def bring_forward(self, task: Task, start: EarlyStart) -> "History":
@@ -195,7 +152,7 @@ class History:
 
     def change_plan(self, plan: Plan, now_us: int) -> "History":
         """Drop tasks that the new plan does not name, and spread new ones from now on."""
-        keys = {task.key for task in make_tasks(plan)}
+        keys = {task.key for task in (*make_tasks(plan), *make_rounds(plan))}
         starts = {key: at for key, at in self.starts.items() if key in keys}
         costs = {key: cost for key, cost in self.costs.items() if key in keys}
         early = {key: start for key, start in self.early.items() if key in keys}
@@ -215,12 +172,15 @@ def find_due_tasks(
     Returns:
         The tasks, best first, and a time in monotonic microseconds, at most MAX_WAIT_S from now.
     """
-    tasks = [task for task in make_tasks(plan) if task.key not in history.running]
+    rounds = make_rounds(plan)
+    lone_parts = [p for task in rounds for p in task.parts if _starts_alone(p, task, history)]
+    tasks = [task for task in (*rounds, *lone_parts) if task.key not in history.running]
     pace_us = _pace_us(plan, history)
     ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
     rng.shuffle(tasks)  # equally late tasks start in no fixed order
     late_tasks = [task for task in tasks if ready_us[task.key] <= now_us]
     late_tasks.sort(key=partial(_start_rank, history=history))
+    late_tasks = [_keep_free_parts(task, plan.limits, history, now_us) for task in late_tasks]
     chosen_tasks = _choose_tasks(late_tasks, plan.limits, history)
     wakes = [ready_us[task.key] for task in tasks if ready_us[task.key] > now_us]
     if len(chosen_tasks) < len(late_tasks):
@@ -228,18 +188,20 @@ def find_due_tasks(
     return tuple(chosen_tasks), max(now_us + 1_000, min([*wakes, now_us + MAX_WAIT_S * SECOND_US]))
 
 
+def _starts_alone(part: Task, light_round: Task, history: History) -> bool:
+    """Return whether a part is asked for sooner, or was left out of the last round."""
+    is_left_out = history.starts.get(part.key, 0) < history.starts.get(light_round.key, 0)
+    return is_left_out or part.key in history.early
+
+
 def _start_rank(task: Task, history: History) -> tuple[Priority, int]:
     return task.priority, _planned_us(task, history) // SECOND_US
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:
-    waits = [_planned_us(task, history)]
-    if limits.target_pause_s:
-        pause_us = limits.target_pause_s * SECOND_US
-        waits += [history.visits[host] + pause_us for host in task.hosts if host in history.visits]
-        busy = frozenset[str]().union(*(other.hosts for other in history.running.values()))
-        if task.hosts & busy:
-            waits.append(now_us + RECHECK_S * SECOND_US)
+    parts = task.parts or (task,)
+    free_us = min(_hosts_free_us(part.hosts, limits, history, now_us) for part in parts)
+    waits = [_planned_us(task, history), free_us]
     if task.priority is Priority.P0:
         waits.append(_anchor_ready_us(task, limits, history, now_us))
     else:
@@ -247,6 +209,25 @@ def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us
         if history.paced_us is not None:
             waits.append(history.paced_us + pace_us)
     return max(waits)
+
+
+def _hosts_free_us(hosts: frozenset[str], limits: Limits, history: History, now_us: int) -> int:
+    """Return when the pause after the last visit to each host is over."""
+    if not limits.target_pause_s:
+        return 0
+    pause_us = limits.target_pause_s * SECOND_US
+    busy = frozenset[str]().union(*(other.hosts for other in history.running.values()))
+    after_us = now_us + RECHECK_S * SECOND_US if hosts & busy else 0
+    waits = [history.visits[host] + pause_us for host in hosts if host in history.visits]
+    return max([after_us, *waits])
+
+
+def _keep_free_parts(task: Task, limits: Limits, history: History, now_us: int) -> Task:
+    """Return a round without the parts whose hosts are visited now, any other task as it is."""
+    if not task.parts:
+        return task
+    free = (p for p in task.parts if _hosts_free_us(p.hosts, limits, history, now_us) <= now_us)
+    return replace(task, parts=tuple(free))
 
 
 def _anchor_ready_us(task: Task, limits: Limits, history: History, now_us: int) -> int:
@@ -322,6 +303,25 @@ def make_tasks(plan: Plan) -> list[Task]:
     return [_make_task(line, services.get(line.service)) for line in plan.tasks]
 
 
+def make_rounds(plan: Plan) -> list[Task]:
+    """Make one task for each result of the plan: its lines, light checks of one interval as one."""
+    services = {service.name: service for service in plan.services}
+    rounds = [
+        [_make_task(t, services.get(t.service)) for t in group] for group in plan.list_rounds()
+    ]
+    return [_join_parts(tasks) if len(tasks) > 1 else tasks[0] for tasks in rounds]
+
+
+def _join_parts(parts: list[Task]) -> Task:
+    return Task(
+        experiment=LIGHT_ROUND,
+        target="",
+        options={LIGHT: "true"},
+        interval_s=parts[0].interval_s,
+        parts=tuple(parts),
+    )
+
+
 def _make_task(line: PlannedTask, service: Service | None) -> Task:
     return Task(
         experiment=line.experiment,
@@ -338,12 +338,3 @@ def _host_of(target: str) -> str:
         return urlsplit(target if "://" in target else f"//{target}").hostname or target
     except ValueError:
         return target
-
-
-def _daily_bytes(bytes_per_month: int) -> float:
-    return bytes_per_month / DAYS
-
-
-def _bytes_per_us(bytes_per_month: int) -> float:
-    """Return the inflow; a full bucket and a month's inflow are a month's bytes."""
-    return (bytes_per_month - _daily_bytes(bytes_per_month)) / MONTH_US

@@ -59,8 +59,12 @@ class PriorityClassifier:
     def classify(self, measurement: Measurement, planned: Priority) -> Priority:
         """Return `planned`, or a better priority for a new or failed outcome.
 
-        Interrupted measurements are neither compared nor remembered.
+        Interrupted measurements are neither compared nor remembered. A round is worth as much as
+        the best of its light checks.
         """
+        return min(self._classify_part(part, planned) for part in measurement.list_parts())
+
+    def _classify_part(self, measurement: Measurement, planned: Priority) -> Priority:
         steps = measurement.observations
         if measurement.not_measured or any(x.failure is Failure.INTERRUPTED for x in steps):
             return planned

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
+from heliograph.codec import measurement_from_pb, measurement_to_pb
 from heliograph.units import DAY_US
 from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.priority import FreedRoom, Priority
@@ -57,6 +58,13 @@ class RunSummary:
     def add(self, body: bytes) -> None:
         """Add one serialized measurement."""
         run = pb.Measurement.FromString(body)
+        self.runs += 1
+        for part in measurement_from_pb(run).parts if run.parts else ():
+            self._add_run(measurement_to_pb(part))
+        if not run.parts:
+            self._add_run(run)
+
+    def _add_run(self, run: pb.Measurement) -> None:
         failed = {(x.endpoint, x.operation, x.failure) for x in run.observations if x.failure}
         outcome = (bool(run.not_measured), tuple(sorted(failed)))
         del run.observations[:]
@@ -65,7 +73,6 @@ class RunSummary:
         place = (run.epoch, run.link, (run.is_visit, run.is_light))
         key = (run.experiment, version, run.service, run.target, *place)
         self._add_test(key, test)
-        self.runs += 1
 
     def merge(self, other: "RunSummary") -> None:
         for key, test in other.tests.items():

@@ -89,7 +89,7 @@ def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnv
     """Count valid measurements; an invalid one does not invalidate its batch."""
     batch = contents.batch
     if (
-        len(batch.measurements) > rate_limits.MAX_MEASUREMENTS
+        sum(max(1, len(m.parts)) for m in batch.measurements) > rate_limits.MAX_MEASUREMENTS
         or len(batch.epochs) > rate_limits.MAX_EPOCHS
     ):
         raise envelope.EnvelopeError("too_large")
@@ -103,7 +103,8 @@ def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnv
         except codec.CodecError:
             continue
         good_count += 1
-        days.update(_list_days(measurement, received_us))
+        for part in measurement.list_parts():
+            days.update(_list_days(part, received_us))
         time_bad_count += not time_is_sane(measurement, received_us)
     bad_count = len(batch.measurements) - good_count
     return OpenedEnvelope(

@@ -253,7 +253,7 @@ class VirtualAgent:
         try:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(self._send_heartbeats(call))]
-                if self.schedule.tasks:
+                if self.schedule.rounds:
                     tasks.append(group.create_task(self._measure(call)))
                 await self._read_messages(call)
                 for task in tasks:

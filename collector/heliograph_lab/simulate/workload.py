@@ -1,9 +1,9 @@
 """Workload of a fleet: the runs and measurements of each virtual agent. Pure.
 
 The same plan, services and seed give the same measurements. The default load is that of the default
-plan: about 56 results per agent and hour, with about 48 observations each, and 240 light checks of
-messengers, with one endpoint each. The collector may not import the agent's experiments. A test
-compares these steps with those of the real experiments over a scripted net.
+plan: about 56 results per agent and hour, with about 48 observations each, and 24 rounds of light
+checks of messengers, with one endpoint of each. The collector may not import the agent's
+experiments. A test compares these steps with those of the real experiments over a scripted net.
 """
 
 import heapq
@@ -15,7 +15,7 @@ from typing import Literal
 from urllib.parse import urlsplit
 
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import LIGHT, Endpoint, Plan, PlannedTask, Service
+from heliograph.plan import LIGHT_ROUND, Endpoint, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -84,15 +84,10 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
     endpoints = service.endpoints if service is not None else ()
     if task.experiment == "whatsapp":
         endpoints = _sample_endpoints(endpoints)
-    if service is not None and is_light(task):
+    if service is not None and task.is_light:
         sampled = replace(service, endpoints=endpoints)
         endpoints = (recorder.rng.choice(sampled.list_light_endpoints()),)
     visit_endpoints(endpoints, recorder, policy.max_ipv4, policy.concurrency)
-
-
-def is_light(task: PlannedTask) -> bool:
-    """Return whether it visits one endpoint of its service, drawn by chance."""
-    return task.options.get(LIGHT) == "true"
 
 
 def _sample_endpoints(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
@@ -154,7 +149,7 @@ class Run:
     """One scheduled run of one task."""
 
     at_s: float
-    task_index: int  # in the plan
+    task_index: int  # among the actor's rounds
     number: int  # earlier runs of this task
 
 
@@ -165,7 +160,7 @@ class Schedule:
     The first run is uniform in the interval, as in a fleet that enrolled over weeks.
     """
 
-    tasks: Sequence[PlannedTask]
+    rounds: Sequence[Sequence[PlannedTask]]
     rng: random.Random
     speed: float = 1.0  # divides every interval
     pending: list[Run] = field(default_factory=list)
@@ -173,15 +168,15 @@ class Schedule:
     def start(self, now_s: float) -> None:
         """Discard pending runs and schedule the first run of every task."""
         self.pending = [
-            Run(now_s + self.rng.uniform(0.0, task.interval_s / self.speed), index, 0)
-            for index, task in enumerate(self.tasks)
+            Run(now_s + self.rng.uniform(0.0, tasks[0].interval_s / self.speed), index, 0)
+            for index, tasks in enumerate(self.rounds)
         ]
         heapq.heapify(self.pending)
 
     def next_run(self, now_s: float) -> Run:
         """Return the next run, at `now_s` if it is overdue; skip missed runs."""
         run = replace(self.pending[0], at_s=max(now_s, self.pending[0].at_s))
-        interval_s = self.tasks[run.task_index].interval_s / self.speed
+        interval_s = self.rounds[run.task_index][0].interval_s / self.speed
         wait_s = interval_s * self.rng.uniform(1 - _JITTER, 1 + _JITTER)
         heapq.heapreplace(self.pending, Run(run.at_s + wait_s, run.task_index, run.number + 1))
         return run
@@ -200,21 +195,43 @@ class Workload:
     loss_share: float = LOSS_SHARE
     interference: Mapping[tuple[str, str], InterferenceMethod] = field(default_factory=dict)
 
-    def select_tasks(self, actor: Actor) -> tuple[PlannedTask, ...]:
-        """Select the tasks of the actor's role."""
-        return self.plan.for_role("control" if actor.control else "volunteer").tasks
+    def select_rounds(self, actor: Actor) -> tuple[tuple[PlannedTask, ...], ...]:
+        """Select the tasks of the actor's role, those together whose result is one."""
+        return self.plan.for_role("control" if actor.control else "volunteer").list_rounds()
 
     def build_schedule(self, actor: Actor) -> Schedule:
         """Build the actor's schedule; the caller starts it."""
         rng = _seeded_rng(self.seed, actor.number, "schedule")
-        return Schedule(self.select_tasks(actor), rng, self.speed)
+        return Schedule(self.select_rounds(actor), rng, self.speed)
 
     def measure(
         self, actor: Actor, run: Run, second: float, started_us: int, monotonic_us: int
     ) -> Measurement:
         """Generate the measurement of this run at `second` of the script."""
-        task = self.select_tasks(actor)[run.task_index]
+        tasks = self.select_rounds(actor)[run.task_index]
         rng = _seeded_rng(self.seed, actor.number, run.task_index, run.number)
+        measured = [self._measure_task(task, actor, second, rng) for task in tasks]
+        offset_us = rng.randint(-20_000, 20_000)
+        checks = tuple(
+            replace(
+                each,
+                started_us=started_us,
+                monotonic_us=monotonic_us,
+                clock_offset_us=offset_us,
+            )
+            for each in measured
+        )
+        if len(checks) == 1:
+            return checks[0]
+        runtime_us = max(check.runtime_us for check in checks)
+        return replace(
+            checks[0], experiment=LIGHT_ROUND, experiment_version=1, target="", service="",
+            runtime_us=runtime_us, not_measured="", observations=(), parts=checks,
+        )  # fmt: skip
+
+    def _measure_task(
+        self, task: PlannedTask, actor: Actor, second: float, rng: random.Random
+    ) -> Measurement:
         recorder = StepLog(self._network_conditions(actor, task.service, second, rng), rng)
         reason = NOT_MEASURED if rng.random() < _NOT_MEASURED_SHARE else ""
         if not reason:
@@ -225,8 +242,8 @@ class Workload:
             experiment_version=VISIT_POLICIES[task.experiment].version,
             target=task.target or task.service,
             service=task.service,
-            started_us=started_us,
-            monotonic_us=monotonic_us,
+            started_us=0,
+            monotonic_us=0,
             boot=BOOT,
             runtime_us=recorder.now_us,
             epoch=EPOCH,
@@ -234,9 +251,8 @@ class Workload:
             plan_version=self.plan.version,
             services_version=self.plan.services_version,
             not_measured=reason,
-            is_light=is_light(task),
+            is_light=task.is_light,
             observations=tuple(recorder.observations),
-            clock_offset_us=rng.randint(-20_000, 20_000),
         )
 
     def _network_conditions(
@@ -273,7 +289,7 @@ def build_load_plan(
     ]
     planned_tasks = [
         replace(task, interval_s=_round_interval_s(every_s))
-        if task.service in tested_services and not is_light(task)
+        if task.service in tested_services and not task.is_light
         else task
         for task in plan.tasks
         if load == "plan"

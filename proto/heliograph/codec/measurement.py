@@ -9,6 +9,7 @@ from heliograph.units import DAY_S, DAY_US
 from heliograph.v1 import observation_pb2 as opb
 
 MAX_OBSERVATIONS = 512
+MAX_PARTS = 32  # light checks of one round; the default plan has ten
 MAX_OUTCOMES = 64
 MAX_FAILURES = 512
 MAX_CLASSES = 64
@@ -54,8 +55,48 @@ def _outcome_from_pb(x: opb.Outcome) -> o.Outcome:
     return o.Outcome(runs=x.runs, not_measured=x.not_measured, failures=failures)
 
 
+# Facts of a round that are not repeated in each of its parts.
+_SHARED = (
+    *("sequence", "boot", "epoch", "link", "plan_version", "services_version"),
+    *("clock_offset_us", "trigger", "is_light"),
+)
+
+
 def measurement_to_pb(measurement: o.Measurement) -> opb.Measurement:
-    return build_message(opb.Measurement, measurement)
+    message = build_message(opb.Measurement, measurement)
+    for part in message.parts:
+        _clear_shared(part)
+    return message
+
+
+def _clear_shared(part: opb.Measurement) -> None:
+    for name in _SHARED:
+        part.ClearField(name)  # type: ignore[arg-type] # the stub wants each name as a literal
+
+
+def _parts_from_pb(m: opb.Measurement) -> tuple[o.Measurement, ...]:
+    """Decode the light checks of a round, whole, with the facts that they share."""
+    check_count("parts", m.parts, MAX_PARTS)
+    if not m.parts:
+        return ()
+    if m.observations or m.HasField("summary") or m.HasField("digest"):
+        raise CodecError("parts", "beside steps of its own")
+    if sum(len(part.observations) for part in m.parts) > MAX_OBSERVATIONS:
+        raise CodecError("parts", f"more than {MAX_OBSERVATIONS} steps in all")
+    if any(p.parts or p.HasField("summary") or p.HasField("digest") for p in m.parts):
+        raise CodecError("parts", "a part has more than its steps")
+    shared = {name: getattr(m, name) for name in _SHARED if name != "clock_offset_us"}
+    if m.HasField("clock_offset_us"):
+        shared["clock_offset_us"] = m.clock_offset_us
+    return tuple(_part_from_pb(part, opb.Measurement(**shared)) for part in m.parts)
+
+
+def _part_from_pb(part: opb.Measurement, shared: opb.Measurement) -> o.Measurement:
+    whole = opb.Measurement()
+    whole.CopyFrom(part)
+    _clear_shared(whole)
+    whole.MergeFrom(shared)
+    return measurement_from_pb(whole)
 
 
 def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:
@@ -91,6 +132,7 @@ def measurement_from_pb(m: opb.Measurement) -> o.Measurement:
         trigger=check_text("trigger", m.trigger, MAX_TRIGGER),
         is_light=m.is_light,
         certificates=_certificates_from_pb(m),
+        parts=_parts_from_pb(m),
     )
 
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from heliograph.experiments.entry import Category, ExperimentEntry
 from heliograph.experiments.options import option
 
-# Seconds between two light checks of a messenger. With five vantages in a cell a block is then told
-# within 287 s (95th percentile of 100 in tests/scenarios/test_adaptive_testing.py; 309 s at 180).
+# Seconds between two rounds of light checks. With five vantages in a cell a block is then told
+# within 291 s (95th percentile of 180 in tests/scenarios/test_adaptive_testing.py; 283 s at 135).
 # Ten messengers take 36 MB a day by the terms' high estimate.
 LIGHT_S = 150
 

@@ -568,6 +568,7 @@ class Measurement(_message.Message):
     TRIGGER_FIELD_NUMBER: _builtins.int
     IS_LIGHT_FIELD_NUMBER: _builtins.int
     CERTIFICATES_FIELD_NUMBER: _builtins.int
+    PARTS_FIELD_NUMBER: _builtins.int
     sequence: _builtins.int
     """this agent's running number, given by the spool, never reused"""
     experiment: _builtins.str
@@ -612,6 +613,12 @@ class Measurement(_message.Message):
     def certificates(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
         """DER, each once, of chains that did not verify"""
 
+    @_builtins.property
+    def parts(self) -> _containers.RepeatedCompositeFieldContainer[Global___Measurement]:
+        """Of a round of light checks, one for each service. A part leaves the fields 1, 6, 8, 10 to 13, 16,
+        20 and 21 unset, because they are the round's, and has neither summary, digest nor parts.
+        """
+
     def __init__(
         self,
         *,
@@ -637,10 +644,11 @@ class Measurement(_message.Message):
         trigger: _builtins.str = ...,
         is_light: _builtins.bool = ...,
         certificates: _abc.Iterable[_builtins.bytes] | None = ...,
+        parts: _abc.Iterable[Global___Measurement] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "summary", b"summary"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "certificates", b"certificates", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "is_light", b"is_light", "is_visit", b"is_visit", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "summary", b"summary", "target", b"target", "trigger", b"trigger"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us", "boot", b"boot", "certificates", b"certificates", "clock_offset_us", b"clock_offset_us", "digest", b"digest", "epoch", b"epoch", "experiment", b"experiment", "experiment_version", b"experiment_version", "is_light", b"is_light", "is_visit", b"is_visit", "link", b"link", "monotonic_us", b"monotonic_us", "not_measured", b"not_measured", "observations", b"observations", "parts", b"parts", "plan_version", b"plan_version", "runtime_us", b"runtime_us", "sequence", b"sequence", "service", b"service", "services_version", b"services_version", "started_us", b"started_us", "summary", b"summary", "target", b"target", "trigger", b"trigger"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__clock_offset_us: _TypeAlias = _typing.Literal["clock_offset_us"]  # noqa: Y015
     _WhichOneofArgType__clock_offset_us: _TypeAlias = _typing.Literal["_clock_offset_us", b"_clock_offset_us"]  # noqa: Y015

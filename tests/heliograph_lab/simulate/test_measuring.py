@@ -21,20 +21,22 @@ from heliograph_collector.model.records import (
 from heliograph_lab.simulate import Actor, ServiceTrouble
 from heliograph_lab.simulate.measuring import build_batch
 from heliograph_lab.simulate.visits import InterferenceMethod
-from heliograph_lab.simulate.workload import Run, Workload, build_load_plan, is_light
+from heliograph_lab.simulate.workload import Run, Workload, build_load_plan
 from support.scenario import taken
 
 CLOCK = SystemClock()
 PLAN = build_load_plan("plan", load_shipped_services(), [], 60.0)
 VOLUNTEERS = [task for task in PLAN.tasks if task.role == ""]
-LIGHT = [task for task in PLAN.tasks if is_light(task)]
+LIGHT = [task for task in PLAN.tasks if task.is_light]
 CONTROL = Actor(1, "ZZ", control=True)
 NEAR, FAR = Actor(2, "DE"), Actor(3, "KZ")
 
 
 def receive(workload: Workload, actor: Actor, task: PlannedTask) -> ReceivedMeasurement:
-    run = Run(0.0, workload.select_tasks(actor).index(task), 0)
-    result = workload.measure(actor, run, 0.0, CLOCK.wall_us(), CLOCK.monotonic_us())
+    rounds = workload.select_rounds(actor)
+    run = Run(0.0, next(i for i, tasks in enumerate(rounds) if task in tasks), 0)
+    results = workload.measure(actor, run, 0.0, CLOCK.wall_us(), CLOCK.monotonic_us()).list_parts()
+    result = results[rounds[run.task_index].index(task)]
     role = AgentRole.CONTROL if actor.control else AgentRole.VOLUNTEER
     there = taken(result, role=role, nym=f"n{actor.number}")
     return replace(there, id=f"{actor.number:032x}")

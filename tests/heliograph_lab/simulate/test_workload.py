@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import pytest
 
+from heliograph.experiments.messengers import LIGHT_S
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
 from heliograph.plan import PlannedTask, Service
@@ -24,7 +25,6 @@ from heliograph_lab.simulate.workload import (
     VISIT_POLICIES,
     Workload,
     build_load_plan,
-    is_light,
     simulate_task,
 )
 from support.experiment_run import observed
@@ -37,13 +37,13 @@ Shape = tuple[Operation, str, Failure | None, Operation | None]
 
 
 def named(task: PlannedTask) -> str:
-    return f"{task.service or task.target} {'light' * is_light(task)}".strip()
+    return f"{task.service or task.target} {'light' * task.is_light}".strip()
 
 
 def service_of(task: PlannedTask) -> Service | None:
     """Of a light check with one endpoint, which both draw then."""
     service = SERVICES.get(task.service)
-    if service is None or not is_light(task):
+    if service is None or not task.is_light:
         return service
     return replace(service, endpoints=service.list_light_endpoints()[:1])
 
@@ -113,15 +113,17 @@ def test_habit_of_each_planned_experiment_names_its_version() -> None:
 
 
 def test_default_load_is_56_results_of_48_observations_an_hour() -> None:
-    """By the plan's intervals, light checks besides; a control's own hour has the countries' sites,
-    and messengers whole and more often in place of light checks."""
+    """By the plan's intervals, rounds of light checks besides; a control's own hour has the
+    countries' sites, and messengers whole and more often in place of light checks."""
     workload = Workload(plan=PLAN)
     results = [hour(workload, Actor(number, "KZ")) for number in range(12)]
     whole = [len(r.observations) for each in results for r in each if not r.is_light]
-    light = [len(r.observations) for each in results for r in each if r.is_light]
+    rounds = [r for each in results for r in each if r.is_light]
+    light = [len(check.observations) for r in rounds for check in r.parts]
     assert len(whole) / len(results) == pytest.approx(56, rel=0.05)
     assert sum(whole) / len(whole) == pytest.approx(48, rel=0.1)
-    assert len(light) / len(results) == pytest.approx(240, rel=0.05)
+    assert len(rounds) / len(results) == pytest.approx(3_600 / LIGHT_S, rel=0.05)
+    assert {len(r.parts) for r in rounds} == {sum(task.is_light for task in PLAN.tasks)}
     assert sum(light) / len(light) == pytest.approx(4, abs=1)
     control = hour(workload, Actor(99, "ZZ", control=True))
     expected = sum(3_600 / t.interval_s for t in PLAN.tasks if t.role in ("", "control"))
@@ -167,9 +169,9 @@ def test_load_of_the_scenario_alone_is_its_pages() -> None:
 def test_overdue_run_comes_now_and_once() -> None:
     schedule = Workload(plan=PLAN).build_schedule(VOLUNTEER)
     schedule.start(0.0)
-    late = [schedule.next_run(100_000.0) for _ in schedule.tasks]
+    late = [schedule.next_run(100_000.0) for _ in schedule.rounds]
     assert {run.at_s for run in late} == {100_000.0}
-    assert len({run.task_index for run in late}) == len(schedule.tasks)
+    assert len({run.task_index for run in late}) == len(schedule.rounds)
     assert schedule.next_run(100_000.0).at_s > 100_000.0
 
 

@@ -1,6 +1,8 @@
 """Decoding of journal rows to measurements and presence; pure.
 
-Messages that cannot be decoded are kept as failures.
+A round of light checks becomes one measurement for each of its services, so that each is judged,
+stored and judged again by itself, as checks that came alone are. Messages that cannot be decoded
+are kept as failures.
 """
 
 import contextlib
@@ -104,7 +106,7 @@ def _merge_pairs(steps: list[bytes]) -> Iterator[bytes]:
         yield bytes(a | b for a, b in zip(pair[0], pair[-1], strict=True))
 
 
-_PART_STRIDE = 1 << 16  # above every index in a batch: distinguishes the measurements of one digest
+_PART_STRIDE = 1 << 16  # above every index in a batch: tells apart what one message holds
 _UNKNOWN_EPOCH = Epoch(id="", started_us=0)
 
 
@@ -140,9 +142,11 @@ def _decode_envelope(row: JournalRow, pseudonyms: Pseudonyms, decoded: DecodedRo
         try:
             measurement = measurement_from_pb(message)
             epoch = epochs.get(measurement.epoch, _UNKNOWN_EPOCH)
-            reports = [measurement] if is_unfolded else unfold_digest(measurement)
+            reports = list(measurement.list_parts())
             # This unfolds one digest per batch, which is all that agents send.
-            is_unfolded = is_unfolded or len(reports) > 1
+            if measurement.digest is not None and not is_unfolded:
+                reports = unfold_digest(measurement)
+                is_unfolded = len(reports) > 1
             for part, report in enumerate(reports):
                 decoded.records.append(
                     _build_record(row, index + part * _PART_STRIDE, report, epoch, pseudonyms)
