@@ -1,11 +1,14 @@
 """The HTTP server, and its guard against slow clients.
 
 Honest readers send requests within seconds and read the responses; a proxy keeps its connections
-busy. Connections are checked in rounds of CHECK_INTERVAL_S; the limits are assumed.
+busy. Connections are checked in rounds of CHECK_INTERVAL_S; the limits are assumed. When all are
+taken, a newcomer gets in, and some have to go that wait for a request or for their reader: the
+older ones of the networks (/24, /48) with most.
 """
 
 import asyncio
 import resource
+from collections import Counter
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
@@ -15,16 +18,20 @@ from aiohttp import web
 from aiohttp.typedefs import Handler
 from aiohttp.web_protocol import RequestHandler
 
+from heliograph.address import enclosing_network
+
 CHECK_INTERVAL_S = 5.0
 IDLE_ROUNDS = 4  # rounds between two requests, or until a request is complete
 CROWDED_ROUNDS = 1  # the same above three quarters of the connection limit
 STALLED_ROUNDS = 6  # rounds in which the client read nothing of a response
 MAX_CONNECTIONS = 4_096
+DISPLACED = 1 / 16  # share that goes at once, as it takes a look at all of them
 READ_BYTES = 8_192  # a head with two of the longest fields; parsed in 2 ms at worst
 
 
 @dataclass(slots=True)
 class _ConnectionState:
+    network: str  # kept while it is open
     idle_rounds: int = 0
     stalled_rounds: int = 0
     unread_bytes: int = 0
@@ -45,14 +52,42 @@ class SlowClientGuard:
 
     def __call__(self) -> asyncio.BaseProtocol:
         """Return the protocol of a new connection."""
+        return _PacedConnection(self._make_handler(), self)
+
+    def admit(self, handler: RequestHandler, peer: str) -> bool:
+        """Count a connection, and make room for it; return False where there is none."""
+        network = enclosing_network(peer)
         if len(self._connections) >= self._max_connections:
-            self.check_connections()  # may free closed ones
+            self._displace(network)
         if len(self._connections) >= self._max_connections:
             self.dropped_count += 1
-            return _RefusedConnection()
-        handler = self._make_handler()
-        self._connections[handler] = _ConnectionState()
-        return _PacedConnection(handler)
+            return False
+        self._connections[handler] = _ConnectionState(network)
+        return True
+
+    def forget(self, handler: RequestHandler) -> None:
+        self._connections.pop(handler, None)
+
+    def _displace(self, network: str) -> None:
+        """End some connections that wait, first the older ones of the networks with most.
+
+        None of a network that has fewer than the newcomer's.
+        """
+        counts = Counter(state.network for state in self._connections.values())
+        newer: Counter[str] = Counter()
+        ranks: dict[RequestHandler, int] = {}
+        for handler, state in reversed(self._connections.items()):
+            is_waiting = _count_unread(handler) > 0 or not _has_request(handler)
+            if is_waiting and counts[state.network] >= counts[network]:
+                ranks[handler] = newer[state.network]
+            newer[state.network] += 1
+        oldest_first = list(reversed(ranks))
+        most_crowded = sorted(oldest_first, key=ranks.__getitem__, reverse=True)
+        for handler in most_crowded[: max(1, int(self._max_connections * DISPLACED))]:
+            self.forget(handler)
+            self.dropped_count += 1
+            if handler.transport is not None:
+                handler.transport.abort()
 
     async def run(self) -> None:
         while True:
@@ -61,7 +96,6 @@ class SlowClientGuard:
 
     def check_connections(self) -> None:
         """Check each connection once, and abort the slow ones."""
-        self._connections = {h: w for h, w in self._connections.items() if h.transport is not None}
         is_crowded = len(self._connections) * 4 >= self._max_connections * 3
         max_idle_rounds = CROWDED_ROUNDS if is_crowded else IDLE_ROUNDS
         for handler, state in self._connections.items():
@@ -72,21 +106,28 @@ class SlowClientGuard:
     def _is_blocking(
         self, handler: RequestHandler, state: _ConnectionState, max_idle_rounds: int
     ) -> bool:
-        transport = handler.transport
-        if not isinstance(transport, asyncio.WriteTransport):
-            return False
-        unread_bytes = transport.get_write_buffer_size()
+        unread_bytes = _count_unread(handler)
         state.stalled_rounds = (
             state.stalled_rounds + 1
             if unread_bytes and unread_bytes >= state.unread_bytes > 0
             else 0
         )
         state.unread_bytes = unread_bytes
-        request = handler._current_request  # noqa: SLF001 aiohttp has no public API for it
-        has_request = request is not None and request.content.is_eof()  # complete with its body
-        is_busy = has_request or unread_bytes > 0
+        is_busy = _has_request(handler) or unread_bytes > 0
         state.idle_rounds = 0 if is_busy else state.idle_rounds + 1
         return state.idle_rounds > max_idle_rounds or state.stalled_rounds >= STALLED_ROUNDS
+
+
+def _count_unread(handler: RequestHandler) -> int:
+    """Return the bytes of answers that its reader has not taken."""
+    transport = handler.transport
+    return transport.get_write_buffer_size() if isinstance(transport, asyncio.Transport) else 0
+
+
+def _has_request(handler: RequestHandler) -> bool:
+    """Return whether a request, complete with its body, is being answered."""
+    request = handler._current_request  # noqa: SLF001 aiohttp has no public API for it
+    return request is not None and request.content.is_eof()
 
 
 class _PacedConnection(asyncio.BufferedProtocol):
@@ -95,12 +136,18 @@ class _PacedConnection(asyncio.BufferedProtocol):
     asyncio reads up to 256 KiB at once; as chunks of one byte they take aiohttp 13 ms to parse.
     """
 
-    def __init__(self, handler: RequestHandler) -> None:
+    def __init__(self, handler: RequestHandler, guard: SlowClientGuard) -> None:
         self._handler = handler
+        self._guard = guard
         self._buffer = bytearray(READ_BYTES)
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._handler.connection_made(transport)
+        address = transport.get_extra_info("peername")
+        if self._guard.admit(self._handler, str(address[0]) if address else ""):
+            self._handler.connection_made(transport)
+        elif isinstance(transport, asyncio.WriteTransport):
+            transport.set_protocol(asyncio.Protocol())
+            transport.abort()
 
     def get_buffer(self, sizehint: int) -> bytearray:
         return self._buffer
@@ -112,6 +159,7 @@ class _PacedConnection(asyncio.BufferedProtocol):
         self._handler.eof_received()
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._guard.forget(self._handler)
         self._handler.connection_lost(exc)
 
     def pause_writing(self) -> None:
@@ -119,12 +167,6 @@ class _PacedConnection(asyncio.BufferedProtocol):
 
     def resume_writing(self) -> None:
         self._handler.resume_writing()
-
-
-class _RefusedConnection(asyncio.Protocol):
-    def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        if isinstance(transport, asyncio.WriteTransport):
-            transport.abort()
 
 
 class OpenRequests:

@@ -20,6 +20,8 @@ from heliograph_collector.http.server import (
     READ_BYTES,
     STALLED_ROUNDS,
     SlowClientGuard,
+    _count_unread,
+    _has_request,
 )
 from support.kazakhstan_votes import evening
 from support.waiting import until_true
@@ -44,8 +46,10 @@ async def served(feed: Feed, most: int = ROOM) -> AsyncIterator[tuple[SlowClient
         await runner.cleanup()
 
 
-async def hold(stack: AsyncExitStack, port: int, said: bytes = b"") -> Socket:
-    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+async def hold(
+    stack: AsyncExitStack, port: int, said: bytes = b"", source: str = "127.0.0.1"
+) -> Socket:
+    reader, writer = await asyncio.open_connection("127.0.0.1", port, local_addr=(source, 0))
     stack.callback(writer.close)
     writer.write(said)
     return reader, writer
@@ -136,7 +140,7 @@ async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
         guard, port = await stack.enter_async_context(served(evening().feed()))
         asks = b"GET /static/page.css HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000
         deaf = await hold(stack, port, asks)
-        await until_true(lambda: bool(guard._connections) and _unread(guard) > 0)
+        await until_true(lambda: any(map(_count_unread, guard._connections)))
         for _ in range(STALLED_ROUNDS + 2):
             guard.check_connections()
             await asyncio.sleep(0)
@@ -144,27 +148,35 @@ async def test_who_does_not_read_a_long_answer_is_let_go() -> None:
         assert guard.dropped_count == 1
 
 
-def _unread(guard: SlowClientGuard) -> int:
-    (handler,) = guard._connections
-    transport = handler.transport
-    assert isinstance(transport, asyncio.WriteTransport)
-    return transport.get_write_buffer_size()
+ASK = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+CROWDS = {
+    "that says nothing": b"",
+    "that never ends its head": HOSTILE["slow to ask"],
+    "that does not read": b"GET /static/page.css HTTP/1.1\r\nHost: x\r\n\r\n" * 2_000,
+}
 
 
-async def test_when_there_is_no_room_the_idle_go_first() -> None:
+@pytest.mark.parametrize("said", CROWDS.values(), ids=CROWDS)
+async def test_a_crowd_that_takes_all_connections_displaces_itself(said: bytes) -> None:
+    """Without a round in between: 4,096 connections shut out every reader for ten seconds."""
     async with AsyncExitStack() as stack:
         guard, port = await stack.enter_async_context(served(evening().feed(), most=8))
-        idle = [await hold(stack, port) for _ in range(8)]
-        await until_true(lambda: len(guard._connections) == 8)
-        assert await gone(await hold(stack, port)), "one more is refused at once"
-        guard.check_connections()
-        guard.check_connections()
-        assert all([await gone(socket) for socket in idle])
-        async with (
-            ClientSession() as session,
-            session.get(f"http://127.0.0.1:{port}/healthz") as answer,
-        ):
-            assert answer.status == 200
+        lone = await hold(stack, port, source="127.0.9.1")
+        live = await hold(stack, port, HOSTILE["streams unread"])
+        await live[0].readuntil(b"welcome\n\n")
+        for _ in range(20):
+            await hold(stack, port, said)
+        await until_true(lambda: guard.dropped_count >= 14 and _count_waiting(guard) >= 7)
+        for n, source in enumerate(("127.0.8.1", "127.0.0.1")):
+            newcomer = await hold(stack, port, ASK, source=source)
+            assert b"200 OK" in await newcomer[0].readline(), n
+        lone[1].write(ASK)
+        assert b"200 OK" in await lone[0].readline(), "its network has one"
+        assert len(guard._connections) <= 8
+
+
+def _count_waiting(guard: SlowClientGuard) -> int:
+    return sum(_count_unread(h) > 0 or not _has_request(h) for h in guard._connections)
 
 
 async def test_a_stream_whose_reader_never_reads_ends(monkeypatch: pytest.MonkeyPatch) -> None:
