@@ -33,10 +33,12 @@ from heliograph_lab.simulate.visits import (
     handshake_tls,
     query_dns,
     read_addresses,
+    resolve_host,
     visit_endpoints,
 )
 
 WEB = "web"
+HELLO = "hello"
 MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
 _MAX_CHAT_HOSTS = 4  # sampled of e1 to e16, as by agents
 _CHAT_ENDPOINT = re.compile(r"e\d+-")
@@ -68,6 +70,7 @@ VISIT_POLICIES: Mapping[str, EndpointLimits] = {
     "stun": EndpointLimits(1, max_ipv4=1),
     "outside_in": EndpointLimits(1, concurrency=4),
     WEB: EndpointLimits(2),
+    HELLO: EndpointLimits(1),
     **dict.fromkeys(MESSENGERS, EndpointLimits(1, max_ipv4=1, concurrency=4)),
 }
 
@@ -80,6 +83,9 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
     policy = VISIT_POLICIES[task.experiment]
     if task.experiment == WEB:
         _simulate_web(task.target, recorder)
+        return
+    if task.experiment == HELLO:
+        _simulate_hellos(task.target, recorder)
         return
     endpoints = service.endpoints if service is not None else ()
     if task.experiment == "whatsapp":
@@ -117,6 +123,25 @@ def _simulate_web(url: str, recorder: StepLog) -> None:
     if connections:
         head = build_response_head(derive_host(name), "GET", url, 200)
         fetch_page(head, _build_full_page(head, name), connections[0], recorder, "")
+
+
+def _simulate_hellos(target: str, recorder: StepLog) -> None:
+    """Record hellos to one address, our own and browsers', and two more after a failure."""
+    name, _, port = target.rpartition(":")
+    for address in resolve_host(name, recorder, "own", max_ipv4=1)[:1]:
+        answered = [
+            _say_hello(name, address, int(port), recorder, label)
+            for label in ("own", "firefox", "chrome", "chrome_late")
+        ]
+        for label in () if all(answered) else ("neutral", "again"):
+            _say_hello(name, address, int(port), recorder, label)
+
+
+def _say_hello(
+    name: str, address: ResolvedAddress, port: int, recorder: StepLog, label: str
+) -> bool:
+    parent = connect_tcp(address, port, recorder, label)
+    return parent is not None and handshake_tls(name, parent, recorder, label) is not None
 
 
 def _unique_addresses(lookups: Sequence[int], recorder: StepLog) -> list[ResolvedAddress]:

@@ -71,7 +71,7 @@ def world_of(task: PlannedTask, conditions: NetworkConditions) -> World:
     """The same hosts, for the fake net."""
     service = service_of(task)
     endpoints = service.endpoints if service else ()
-    lone = [] if service else [(task.target.split("/")[2], 443)]
+    lone = [] if service else [(task.target.split("//")[-1].split("/")[0].split(":")[0], 443)]
     places = [(e.host, e.port) for e in endpoints] + lone
     names: dict[str, tuple[str, ...] | Failure] = {}
     ports: dict[tuple[str, int], Failure | None] = {}
