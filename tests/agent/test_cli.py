@@ -178,7 +178,7 @@ async def test_a_machine_gets_a_key_of_its_own_and_keeps_what_waits(
         True,
         {"cloned": False, "allowance": {"left": 5}},
     )
-    assert "a key of its own" in capsys.readouterr().out
+    assert "its own key now" in capsys.readouterr().out
 
 
 async def test_another_collectors_invite_needs_another_state(

@@ -200,6 +200,7 @@ class QuicHandshake:
             alpn=self.chosen_alpn,
             alert=self.alert,
             chain=tuple(certificates.describe_certificate(der) for der in self.chain),
+            library=_name_library(),
         )
         return {"tls": tls}
 
@@ -239,6 +240,12 @@ def _peer_chain(transport: QuicTransport) -> list[bytes]:
     if leaf is None:
         return []
     return [certificate.public_bytes(Encoding.DER) for certificate in (leaf, *others)][:_MAX_CHAIN]
+
+
+def _name_library() -> str:
+    import aioquic
+
+    return f"aioquic {aioquic.__version__}"
 
 
 def _cipher_name(transport: QuicTransport | None) -> str:

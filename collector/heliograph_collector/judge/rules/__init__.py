@@ -23,7 +23,7 @@ from heliograph_collector.judge.rules.tls import TLS
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
 LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *TLS, *QUIC, *PROTOCOL, *HTTP)
-RULES_VERSION = 6
+RULES_VERSION = 7
 RULES: tuple[Rule, ...] = (
     *PRECONDITIONS,
     *MISDIRECTION,

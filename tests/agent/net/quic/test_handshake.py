@@ -6,6 +6,7 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import aioquic
 import pytest
 
 from heliograph.failure import Failure, Operation
@@ -27,6 +28,9 @@ async def shake(
     net: SystemNet, port: int, name: str = NAME, host: str = "127.0.0.1", trust: str = ""
 ) -> tuple[StepResult, QuicConnection | None]:
     return await net.quic(host, port, name, trust=trust, endpoint="web")
+
+
+LIBRARY = f"aioquic {aioquic.__version__}"
 
 
 def tls_of(seen: StepResult) -> Tls:
@@ -83,7 +87,7 @@ async def test_a_closed_port_refuses(opening: Opening) -> None:
     net, _ = opening()
     seen, connection = await shake(net, free_port())
     assert (seen.observation.failure, connection) == (Failure.CONNECTION_REFUSED, None)
-    assert tls_of(seen) == Tls(server_name=NAME)
+    assert tls_of(seen) == Tls(server_name=NAME, library=LIBRARY)
 
 
 async def test_an_alert_of_the_peer_is_kept(opening: Opening, ca: LoopbackCA) -> None:
@@ -118,7 +122,7 @@ async def test_a_first_packet_that_is_no_answer(
     with udp_server(behaviour) as port:
         seen, _ = await shake(opening(**settings)[0], port)
     assert seen.observation.failure is failure
-    assert tls_of(seen) == Tls(server_name=NAME, alert=alert)
+    assert tls_of(seen) == Tls(server_name=NAME, alert=alert, library=LIBRARY)
 
 
 async def got(
