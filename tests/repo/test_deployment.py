@@ -172,6 +172,24 @@ def test_unit_and_its_files_name_the_same_user_and_places() -> None:
     assert build_parser().parse_args(arguments).config == "/etc/heliograph/collector.yml"
 
 
+FAKE_PYTHON = """#!/bin/sh
+[ "$2" != venv ] || { mkdir -p "$3/bin" && cp "$0" "$3/bin/python"; }
+"""
+
+
+def test_service_user_can_read_what_a_careful_root_installs(tmp_path: Path) -> None:
+    python = tmp_path / "python3"
+    python.write_text(FAKE_PYTHON)
+    python.chmod(0o755)
+    target = tmp_path / "opt" / "heliograph"
+    subprocess.run(
+        [DEPLOY / "install", "agent", target], check=True, timeout=60, umask=0o077,
+        env={"PATH": os.environ["PATH"], "PYTHON": str(python)}, capture_output=True,
+    )  # fmt: skip
+    places = (target.parent, target, target / "bin", target / "bin" / "python")
+    assert [place.stat().st_mode & 0o555 for place in places] == [0o555] * 4
+
+
 @pytest.mark.slow
 def test_one_file_is_built_without_a_network_and_runs_alone(tmp_path: Path) -> None:
     """Every library is packed, here as it is since that is quicker, and unpacked at the start."""

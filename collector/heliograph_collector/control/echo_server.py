@@ -1,16 +1,19 @@
 """Echo server that returns a request as it arrived.
 
-It limits bytes, time, all connections, and the connections of one network.
+It limits bytes, time and connections: when all or those of a network are taken, the newest is
+served, and the oldest of that network, or of the largest, has to go.
 """
 
 import asyncio
 import json
 import re
-from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from ipaddress import ip_network
 
 from heliograph.address import enclosing_network
+from heliograph.network_shares import NetworkKey
+from heliograph.pending_connections import PendingConnections
 from heliograph_collector.model.errors import PortTakenError
 
 MAX_HEAD = 8_192
@@ -67,8 +70,7 @@ def build_http_reply(head: bytes) -> bytes | None:
     return b"\r\n".join(fields) + b"\r\n\r\n" + (b"" if head_only else body)
 
 
-CONNECTIONS = 256
-PER_NETWORK = 16  # of one /24 or /48, which may be a whole carrier-grade NAT; one test takes six
+CONNECTIONS = 256  # so a /24 or /48, which may be a whole carrier-grade NAT, has 52
 CONNECTION_TIMEOUT_S = 10.0
 _CHUNK = 2_048
 _MAX_DRAINED_BYTES = 65_536  # bytes discarded after a request
@@ -82,12 +84,10 @@ class EchoServer:
         *,
         timeout_s: float = CONNECTION_TIMEOUT_S,
         connections: int = CONNECTIONS,
-        per_network: int = PER_NETWORK,
     ) -> None:
         self._timeout_s = timeout_s
         self._connections = connections
-        self._per_network = per_network
-        self._open_by_network: Counter[str] = Counter()  # counts only open connections
+        self._open = PendingConnections(connections)
 
     @asynccontextmanager
     async def open(self, host: str, port: int, group: asyncio.TaskGroup) -> AsyncIterator[int]:
@@ -115,36 +115,34 @@ class EchoServer:
 
     def problems(self) -> list[str]:
         """Return sentences about problems for the operator."""
-        if self._open_by_network.total() < self._connections:
+        if len(self._open) < self._connections:
             return []
         return [f"The echo service has all the {self._connections} connections that it takes."]
 
     async def _serve_connection(
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
     ) -> None:
-        network = _get_network(writer)
-        if not self._has_capacity(network):
-            writer.transport.abort()
-            return
-        self._open_by_network[network] += 1
+        networks = _list_networks(writer)
         try:
-            async with asyncio.timeout(self._timeout_s):
+            async with self._open.hold_place(networks, self._timeout_s):
                 await _answer_request(reader, writer)
-        except (OSError, TimeoutError):  # the client left or took too long, which is its own matter
+        except (OSError, TimeoutError):  # the client left, took too long, or had to go
             pass
         finally:
-            self._open_by_network -= Counter((network,))
             writer.transport.abort()
 
-    def _has_capacity(self, network: str) -> bool:
-        within = self._open_by_network.total() < self._connections
-        return within and self._open_by_network[network] < self._per_network
 
-
-def _get_network(writer: asyncio.StreamWriter) -> str:
-    """Return the client's /24 or /48, kept only while it is connected."""
-    name = writer.get_extra_info("peername")
-    return enclosing_network(str(name[0])) if name else ""
+def _list_networks(writer: asyncio.StreamWriter) -> tuple[NetworkKey, ...]:
+    """Return the client's /24, or /48 and /32, kept only while it is connected."""
+    peer = writer.get_extra_info("peername")
+    network = enclosing_network(str(peer[0])) if peer else ""
+    if not network:
+        return ()
+    parsed = ip_network(network)
+    if parsed.version == 4:
+        return (NetworkKey("24", network),)
+    provider = parsed.supernet(new_prefix=32)
+    return (NetworkKey("48", network), NetworkKey("32", str(provider)))
 
 
 async def _answer_request(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -23,8 +23,10 @@ REQUEST = b"GeT /x?a=1 HTTP/1.1\r\nhOsT: echo.test\r\naCCEPT:  */*\r\nX-E: \r\n\
 
 
 @asynccontextmanager
-async def connection(port: int) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
-    reader, writer = await asyncio.open_connection(HOST, port)
+async def connection(
+    port: int, source: str = HOST
+) -> AsyncIterator[tuple[asyncio.StreamReader, asyncio.StreamWriter]]:
+    reader, writer = await asyncio.open_connection(HOST, port, local_addr=(source, 0))
     try:
         yield reader, writer
     finally:
@@ -123,17 +125,22 @@ async def test_who_says_nothing_is_dropped_in_the_end() -> None:
             assert await reader.read() == b""
 
 
-async def test_one_network_cannot_take_it_all_and_a_place_is_free_again() -> None:
-    echo = EchoServer(per_network=1)
-    async with opened(echo) as port:
-        async with connection(port) as (reader, writer):
-            writer.write(b"#")
-            assert await reader.readexactly(1) == b"#"
-            with suppress(ConnectionResetError):
-                assert await told(port, b"#") == b""
-            writer.write_eof()
-            assert await reader.read() == b""
+@pytest.mark.parametrize(
+    "sources", [["127.0.1.1"], [f"127.0.{n}.1" for n in range(1, 7)]], ids=["one", "six"]
+)
+async def test_networks_that_hold_all_places_lock_nobody_out(sources: list[str]) -> None:
+    """Sixteen networks with sixteen connections each shut the door of 256."""
+    echo = EchoServer(connections=20, timeout_s=300.0)
+    async with opened(echo) as port, AsyncExitStack() as stack:
+        lone = await stack.enter_async_context(connection(port, "127.0.9.1"))
+        lone[1].write(b"#")
+        assert await lone[0].readexactly(1) == b"#"
+        for source in sources * (60 // len(sources)):
+            _, held = await stack.enter_async_context(connection(port, source))
+            held.write(b"#")
         assert await told(port, b"#") == b"#"
+        lone[1].write(b"#")
+        assert await lone[0].readexactly(1) == b"#", "a network with one keeps it"
 
 
 async def test_full_service_is_told_to_the_operator_and_its_end_ends_every_connection() -> None:
