@@ -212,3 +212,57 @@ def draw_campus(rng: Random, seed: int, kind: str) -> World:
     spans: Spans = spans_of(campus, onset_s, shape_step(rng, campus, 10), end_s)
     world.cut(Scope(COUNTRY, asn=location.asn), spans)
     return world
+
+
+def draw_exams(rng: Random, seed: int, kind: str) -> World:
+    """Draw national cuts in the same hours of each exam day, every day or every other day."""
+    days = round(draw(rng, "exam_days"))
+    every = rng.choice((1, 2))
+    world = create_world("exams", seed, rng, (days * every + 1) * DAY, rng.choice(SIZES[1:]))
+    members = _spared(rng, world.members(Scope(COUNTRY)))
+    at_s = rng.choice((0, 1)) * HOUR  # 5:00 or 6:00 in Kazakhstan
+    lasts_s = draw(rng, "exam_lasts")
+    spread_s = draw(rng, "step_spread")
+    for day in range(days):
+        since_s = (1 + day * every) * DAY + at_s
+        offsets = shape_step(rng, members, spread_s)
+        back = shape_step(rng, members, spread_s)
+        world.cut(Scope(COUNTRY), spans_of(members, since_s, offsets, since_s + lasts_s, back))
+    return world
+
+
+def draw_reroute(rng: Random, seed: int, kind: str) -> World:
+    """Draw a cable that takes some operators of two countries; some find another way."""
+    onset_s = _draw_onset_s(rng)
+    end_s = onset_s + max(2.5 * HOUR, draw(rng, "cable_lasts"))
+    world = create_world("reroute", seed, rng, end_s + AFTER_S, 80, 36)
+    reroute_share = draw(rng, "reroute_share")
+    for code in rng.sample(sorted({v.location.country for v in world.vantages}), 2):
+        for asn in rng.sample((*MOBILE, *FIXED), rng.choice((2, 3, 4))):
+            members = world.members(Scope(code, asn=asn))
+            is_rerouted = rng.random() < reroute_share
+            until_s = onset_s + draw(rng, "reroute_after") if is_rerouted else end_s
+            offsets = shape_step(rng, members, draw(rng, "step_spread"))
+            back = shape_step(rng, members, 2 * MINUTE)
+            world.cut(Scope(code, asn=asn), spans_of(members, onset_s, offsets, until_s, back))
+    return world
+
+
+def draw_ipv6(rng: Random, seed: int, kind: str) -> World:
+    """Draw a failure of an operator's IPv6, which is the only way of its phones.
+
+    Lines of another operator fall back to IPv4 and come back after a minute.
+    """
+    onset_s = _draw_onset_s(rng)
+    end_s = onset_s + draw(rng, "ipv6_lasts")
+    world = create_world("ipv6", seed, rng, end_s + AFTER_S, 80)
+    asn = rng.choice(MOBILE)
+    share = draw(rng, "ipv6_phones")
+    phones = [v for v in world.members(Scope(COUNTRY, asn=asn)) if rng.random() < share]
+    offsets = shape_step(rng, phones, draw(rng, "step_spread"))
+    world.cut(Scope(COUNTRY, asn=asn), spans_of(phones, onset_s, offsets, end_s))
+    lines = world.members(Scope(COUNTRY, asn=rng.choice(FIXED)))
+    since_s = tuple(onset_s + rng.uniform(0, MINUTE) for _ in lines)
+    until_s = tuple(since + rng.uniform(5, 90) for since in since_s)
+    world.disturb("ipv6", Spans(tuple(lines), since_s, until_s), "path")
+    return world

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from random import Random
 
-from heliograph_lab.evaluate.world import attackers, cuts, disturbances, services
+from heliograph_lab.evaluate.world import attackers, cuts, disturbances, everyday, services
 from heliograph_lab.evaluate.world.world import World
 
 REPORTING = 1_000_000  # seeds from here on are for reporting; nothing is tuned on them
@@ -32,6 +32,9 @@ CUTS: Mapping[str, DrawFunction] = {
     "cable": cuts.draw_cable,
     "several": cuts.draw_several,
     "campus": cuts.draw_campus,
+    "exams": cuts.draw_exams,
+    "reroute": cuts.draw_reroute,
+    "ipv6": cuts.draw_ipv6,
 }
 DISTURBANCES: Mapping[str, DrawFunction] = {
     "power": disturbances.draw_power,
@@ -43,6 +46,12 @@ DISTURBANCES: Mapping[str, DrawFunction] = {
     "doze": disturbances.draw_doze,
     "throttled": disturbances.draw_throttled,
     "update": disturbances.draw_update,
+    "cloud": everyday.draw_cloud,
+    "moved": everyday.draw_moved,
+    "nat_moves": everyday.draw_nat_moves,
+    "holiday": everyday.draw_holiday,
+    "phones": everyday.draw_phones,
+    "rolling": everyday.draw_rolling,
 }
 SERVICES: Mapping[str, DrawFunction] = {
     "block": services.draw_block,
@@ -72,6 +81,10 @@ PER_SEED = {  # worlds of each kind for one seed, 1 if not named; assumed
     "partial": 0.5,
     "curfew": 0.5,
     "drain": 0.5,
+    "exams": 0.5,
+    "holiday": 0.5,
+    "phones": 0.5,
+    "rolling": 0.5,
     "evening": 0.5,
     "established": 0.5,
     "step": 2.0,

@@ -35,6 +35,10 @@ SOURCES = {
     "[9]": "Grover et al., Peeking Behind the NAT, IMC 2013: lines fail monthly to daily",
     "[10]": "Richter et al., Carrier-Grade NAT, IMC 2016: nine in ten cellular networks",
     "[11]": "Cloudflare, 14 March 2024: cables off West Africa, 13 countries for 0.5 to over 12 h",
+    "[12]": "Cloudflare, 2022 to 2024: Iraq 03-05 and 01-05 UTC, Syria 02-05:30 UTC, on exam days",
+    "[13]": "reports of Fastly, 8 June 2021 (49 min), and Google Cloud, 12 June 2025 (7.6 h)",
+    "[14]": "Eskom and Tshwane, 2022: 16 groups, slots of 2 or 4 h and half an hour of switching",
+    "[15]": "RFC 6877 (464XLAT), RFC 8305 (Happy Eyeballs): lines fall back, some phones cannot",
 }
 
 FIGURES: dict[str, Figure] = {
@@ -74,6 +78,25 @@ FIGURES: dict[str, Figure] = {
     "other_entrance": Figure(0.1, 0.5, "share", "assumed; in half of the countries none has one"),
     "own_block_lasts": Figure(HOUR, 10 * HOUR, "s", "assumed"),
     "backlog": Figure(4 * MINUTE, HOUR, "s", "[7]: a judge minutes to an hour behind"),
+    # ordinary trouble
+    "exam_lasts": Figure(2 * HOUR, 4.5 * HOUR, "s", "[12]"),
+    "exam_days": Figure(4, 7, "count", "[12]: weeks; more are more of the same"),
+    "reroute_share": Figure(0.3, 0.7, "share", "of the operators on the cable; assumed"),
+    "reroute_after": Figure(5 * MINUTE, 2 * HOUR, "s", "[11]: traffic came back in part; assumed"),
+    "ipv6_lasts": Figure(0.5 * HOUR, 6 * HOUR, "s", "assumed"),
+    "ipv6_phones": Figure(0.7, 1, "share", "[15]; of an operator's phones without IPv4; assumed"),
+    "cloud_lasts": Figure(49 * MINUTE, 7.6 * HOUR, "s", "[13]"),
+    "cloud_share": Figure(0.2, 0.8, "share", "of all agents, whose entrance it serves; assumed"),
+    "name_life": Figure(MINUTE, HOUR, "s", "of a DNS record; usual values"),
+    "name_late_share": Figure(0.05, 0.3, "share", "of resolvers that keep it longer; assumed"),
+    "name_late": Figure(HOUR, DAY, "s", "assumed"),
+    "nat_moves_spread": Figure(5, HOUR, "s", "assumed; a night's maintenance"),
+    "nat_moves_down": Figure(45, 10 * MINUTE, "s", "assumed; sessions die, phones attach again"),
+    "office_share": Figure(0.2, 0.6, "share", "of lines, that stand in offices; assumed"),
+    "phones_share": Figure(0.85, 0.99, "share", "[4]: background work ends; share assumed"),
+    "rolling_groups": Figure(3, 16, "count", "[14]"),
+    "rolling_spread": Figure(1, 5 * MINUTE, "s", "switching of one group; assumed"),
+    "rolling_battery_share": Figure(0.1, 0.4, "share", "of lines with a battery; assumed"),
     # people
     "vantages": Figure(12, 120, "count", "assumed; 5 to 9 in a tenth of the countries"),
     "nat_pools": Figure(2, 12, "count", "[10]; /24s of one carrier, assumed"),

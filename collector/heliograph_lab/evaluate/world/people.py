@@ -47,6 +47,7 @@ class WorldVantage:
     has_other_way: bool = False  # reports a broken session by another entrance
     silences: list[Silence] = field(default_factory=list)
     troubles: list[Interference] = field(default_factory=list)
+    moves: list[tuple[float, str]] = field(default_factory=list)  # (second, its prefix since then)
 
     @property
     def location(self) -> VantageLocation:

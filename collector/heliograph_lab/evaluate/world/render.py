@@ -135,8 +135,13 @@ def _end_session(
         heard_us=world.to_us(heard_s),
         goodbye=is_goodbye,
         power="battery" if silence.cause == "power" and is_phone else vantage.power,
-        prefix=vantage.ref.prefix,
+        prefix=_find_prefix(vantage, heard_s),
     )
+
+
+def _find_prefix(vantage: WorldVantage, second: float) -> str:
+    past = [prefix for moved_s, prefix in vantage.moves if moved_s <= second]
+    return past[-1] if past else vantage.ref.prefix
 
 
 def _tell_by_other_way(
@@ -160,7 +165,8 @@ def _render_return(
     longest = max(group, key=_length_s)
     is_rebooted = any(silence.cause == "power" for silence in group)
     uptime_s = rng.uniform(20, 200) if is_rebooted and vantage.knows_uptime else None
-    ref = replace(vantage.ref, carrier=entrance)
+    prefix = _find_prefix(vantage, back_s)
+    ref = replace(vantage.ref, carrier=entrance, prefix=prefix)
     yield SessionBegan(world.to_us(back_s), ref, entrance, vantage.power, uptime_s)
     if longest.cause not in (*_ALIVE, "power") or rng.random() >= REPORTING_SHARE:
         return
