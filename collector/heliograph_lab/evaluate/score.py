@@ -178,10 +178,16 @@ class _GroundTruth:
         )
 
     def _is_about(self, truth: Truth, alarm: Alarm) -> bool:
-        """Return whether half of a silence lies in an alarm's cell, also if vantages are back."""
+        """Return whether half of a silence lies in an alarm's cell, also if vantages are back.
+
+        The right cause may be told by returned vantages, soon after the end.
+        """
         members = self.members(truth)
         named = self.vantages_in(alarm.scope)
-        is_under_way = bool(self.affected(truth, alarm.at_us))
+        is_right = judge_label(truth.label, [alarm]) == "right"
+        is_under_way = bool(self.affected(truth, alarm.at_us)) or (
+            is_right and _is_near(truth, alarm.at_us)
+        )
         return is_under_way and len(members & named) >= COVERED * min(len(members), len(named))
 
     def false_alarm(self, alarm: Alarm) -> FalseAlarm:

@@ -121,13 +121,14 @@ def _add_office(
     rng: Random, vantage: WorldVantage, days: int, holiday: int, shift_day: int
 ) -> None:
     """Let an office machine be here on working days alone."""
-    leaves_s = 0.0
+    leaves_s = 0.0  # all are here when the world begins
     for day in range(days):
         if day % 7 in (5, 6) or day == holiday:
             continue
         earlier_s = CLOCK_SHIFT_S if day >= shift_day else 0.0
         opens_s = day * DAY + OFFICE_OPENS_S - earlier_s + rng.gauss(0, 20 * MINUTE)
-        vantage.silences.append(Silence(leaves_s, opens_s, "own"))
+        if day:
+            vantage.silences.append(Silence(leaves_s, opens_s, "own"))
         leaves_s = day * DAY + OFFICE_CLOSES_S - earlier_s + rng.gauss(0, 30 * MINUTE)
     vantage.silences.append(Silence(leaves_s, days * DAY, "own"))
 
