@@ -195,3 +195,23 @@ def test_cut_country_is_confirmed_beside_others(seed: int) -> None:
         found = {i.scope: i.confirmed_us or 0 for i in detect(signals)}
         assert set(found) == {Scope(code) for code in codes}
         assert max(found.values()) - at(ONSET) <= within_s * 1_000_000
+
+
+@pytest.mark.parametrize(("up_s", "down_s"), [(600.0, 1_000.0), (180.0, 360.0)])
+def test_sessions_that_break_and_come_back_are_no_cut_that_stands(
+    up_s: float, down_s: float
+) -> None:
+    """In a throttled country two thirds are silent at any time, and results come from all."""
+    rng = Random(1)
+    signals = live(world(), rng, 6, churn=1)
+    for vantage in country(each=2):
+        signals.append(VantageArrival(at(1), vantage))
+        second = ONSET + rng.expovariate(1 / up_s)
+        while second < END + ONSET:
+            back_s = second + 45 + rng.expovariate(1 / down_s)
+            signals += drop([vantage], second, rng)
+            signals.append(VantageArrival(at(back_s), vantage))
+            second = back_s + rng.expovariate(1 / up_s)
+    found = detect_silence(signals, at(END + ONSET)).incidents
+    assert [i for i in confirmed(found) if i.state is not IncidentState.WITHDRAWN] == []
+    assert not [i for i in found if (i.confirmed_us or 0) > at(ONSET + 1_800)]

@@ -9,7 +9,7 @@ spread do not explain so many silences (the generalized likelihood ratio of a Po
 - quiet → suspected: it fell, twice in a row, and `burst` votes fell silent since it was last well.
 - suspected → confirmed: of the votes, `confirm_share` fell silent since then and stayed so for ten
   minutes, twice in a row. Until three days at this time of day are known, people may have switched
-  off: then those count who went at an hour at which few do, or it takes nearly all.
+  off: then those count who went at an hour at which few do, or it takes nearly all, lines too.
 - suspected → withdrawn, confirmed → closed: the share is usual again, twice in a row.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
@@ -24,6 +24,7 @@ from functools import lru_cache
 from statistics import median
 
 from heliograph.units import DAY_US, MINUTE_US
+from heliograph_collector.detect.level.darkness import is_cut_off
 from heliograph_collector.detect.level.fall import SAMPLE_US, LevelFall
 from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.local_time import is_busy_hour
@@ -35,7 +36,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     count_silent,
 )
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
-from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import Bracket, incident_id
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
@@ -48,10 +49,7 @@ ABSENT_US = DAY_US  # a longer silence is a departure
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
 HABIT = "habit"  # reason against a confirmation: people may have switched off
 LEARNED_DAYS = 3
-LASTING_US = 10 * MINUTE_US
 KEPT_DAYS = 15
-ALONE_SHARE = 0.97  # of the votes, before the habit is learned …
-ALONE_VOTES = 20  # … where these are not so few that all of them may have switched off
 FALLEN_SHARE = 0.8
 DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is this country's habit
 DAY_SPREAD = 0.04  # of the share, before the habit is learned
@@ -149,7 +147,9 @@ class PresenceLevels:
             test = _CellTest(scope, known, silent, cell.usual, len(totals))
             self._judge(cell, test, _Sample(counted, limits, now_us))
 
-    def may_be_habit(self, country: str, now_us: int, *, is_slow: bool) -> bool:
+    def may_be_habit(
+        self, presence: PresenceTracker, country: str, now_us: int, *, is_slow: bool
+    ) -> bool:
         """Return whether people who switch off may explain a burst; this channel decides then.
 
         They may in a country that is often dark at this hour, until it is darker than ever; before
@@ -157,16 +157,20 @@ class PresenceLevels:
         """
         cell = self.cells.get(Scope(country))
         usual = None if cell is None else cell.usual
-        if cell is not None and usual is not None and usual.earlier_lowest is not None:
+        if usual is not None and usual.earlier_lowest is not None:
             lowest = usual.earlier_lowest
-            if lowest <= DARK_SHARE and cell.share >= FALLEN_SHARE * lowest:
+            share = _count_share(presence, country, now_us)  # the last sample was before the burst
+            if lowest <= DARK_SHARE and share >= FALLEN_SHARE * lowest:
                 return True
         is_learned = usual is not None and usual.days >= LEARNED_DAYS
         return is_slow and not is_learned and not is_busy_hour(country, now_us)
 
-    def has_open_fall(self, country: str) -> bool:
+    def is_falling(self, country: str) -> bool:
+        """Return whether a cell has fallen, or did at the last sample: nothing more may come."""
         return any(
-            cell.fall is not None for scope, cell in self.cells.items() if scope.country == country
+            cell.fall is not None or cell.dark_samples > 0
+            for scope, cell in self.cells.items()
+            if scope.country == country
         )
 
     def _find_cell(self, scope: Scope, now_us: int) -> CellLevel:
@@ -295,8 +299,7 @@ def _update_fall(cell: CellLevel, fall: LevelFall, test: _CellTest, sample: _Sam
         fall.part = part
     if fall.confirmed_us is not None:
         return
-    lasting = list(_exclude_brief(fallen, sample.now_us))
-    is_dark = _is_dark(test, lasting, limits)
+    is_dark = is_cut_off(fallen, sample.now_us, limits, is_learned=test.is_learned)
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2:
         return
@@ -325,28 +328,6 @@ def _build_part(scope: Scope, fallen: Sequence[VantagePresence]) -> AffectedCell
     return attach_persons((cell,), count_silent(fallen, nat_votes=1))[0]
 
 
-def _is_dark(test: _CellTest, lasting: Sequence[VantagePresence], limits: Thresholds) -> bool:
-    """Return whether so many are silent that no habit can explain it."""
-    if test.is_learned:
-        votes = sum_votes(count_silent(lasting))
-        return votes.votes >= limits.votes and votes.share >= limits.confirm_share
-    country = test.scope.country
-    busy = sum_votes(
-        count_votes((v.witness, v.is_silent and is_busy_hour(country, v.lost_us)) for v in lasting)
-    )
-    if busy.votes >= limits.few and busy.share >= limits.confirm_share:
-        return True
-    votes = sum_votes(count_silent(lasting))
-    return votes.votes >= ALONE_VOTES and votes.share >= ALONE_SHARE
-
-
-def _exclude_brief(vantages: Iterable[VantagePresence], now_us: int) -> Iterator[VantagePresence]:
-    """Leave out brief silences, because sessions that break and return are no outage."""
-    for vantage in vantages:
-        if not vantage.is_silent or now_us - vantage.lost_us >= LASTING_US:
-            yield vantage
-
-
 def _find_usual(habit: LevelHabit) -> UsualLevel | None:
     """Return the usual share; of a single day it is what most of it exceeded.
 
@@ -370,6 +351,12 @@ def _select_counted(
         )
         if is_known and is_established(vantage.witness, now_us, limits):
             yield vantage
+
+
+def _count_share(presence: PresenceTracker, country: str, now_us: int) -> float:
+    """Return the share of a country's counted vantages that are here."""
+    counted = list(_select_counted(presence.list_country(country), now_us, presence.limits))
+    return 1.0 - sum(map(_is_absent, counted)) / max(1, len(counted))
 
 
 def _is_absent(vantage: VantagePresence) -> bool:

@@ -6,14 +6,13 @@ Theory of operation. A candidate opens when `find_bursts` names a cell, and it i
   are still silent. Its outage is confirmed, merged with an outage that it extends, or held because
   it looks like a power failure. After `give_up_s` a cell that lacks only votes settles too: its
   outage stays suspected.
-- dropped: after `give_up_s` no cell stands out. Its outage is withdrawn.
+- dropped: after `give_up_s` no cell stands out, or sessions flap. Its outage is withdrawn.
 - gated: after `give_up_s` a fault of the collector still explains the silences: other countries
   fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
   coverage gap. Where many countries live on, only our way to some may be broken: it is suspected
   for `transit_s`, which such faults seldom last, and then confirmed or withdrawn.
 
 Where one carrier alone is silent and the others live, the collector is blocked, not the network.
-
 While it is pending, a cell of which `suspect_share` is silent is published as suspected, unless it
 extends an outage that is published. It waits because short disturbances end within `hold_s`, and
 because a fault of the collector may reach other countries later (`spread_hold_s`).
@@ -31,6 +30,7 @@ from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import (
     find_enclosing,
     find_new_cells,
+    is_one_line,
     list_silent,
     merge_cells,
 )
@@ -42,10 +42,10 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_established,
     select_voting,
 )
+from heliograph_collector.detect.silence.steadiness import is_flapping
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
-from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.signals import OfflineReport
 from heliograph_collector.model.thresholds import Thresholds
@@ -94,10 +94,9 @@ class OutageCandidate:
         return None
 
     def hold_us(self, limits: Thresholds) -> int:
-        """Return the time from which the hold is counted.
+        """Return the time from which the hold is counted: the burst's first silence.
 
-        It is the burst's first silence, but at most a heartbeat before the burst test, because
-        silences of one cut are detected within a heartbeat of each other.
+        At most a heartbeat before the test, because silences of one cut are found within one.
         """
         return max(self.burst_us, self.found_us - int(limits.beat_s * SECOND_US))
 
@@ -202,7 +201,8 @@ class _Evaluation:
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
-        if not cells or is_early or self._is_one_line(cells):
+        is_early |= is_one_line(cells, self._deciding, limits)
+        if not cells or is_early or self._is_flapping(cells):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._deciding)
@@ -215,10 +215,9 @@ class _Evaluation:
         self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
         return CandidateOutcome.SETTLED
 
-    def _is_one_line(self, cells: Sequence[AffectedCell]) -> bool:
-        """Return whether a single prefix is silent, which may be one box of a carrier."""
-        silent = list_silent(cells, self._deciding)
-        return count_lines(s.witness.prefix for s in silent) < self._limits.lines
+    def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
+        burst_us = self._candidate.burst_us
+        return is_flapping(cells, self._vantages, burst_us, self._others, self._limits)
 
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
@@ -270,10 +269,10 @@ class _Evaluation:
 
     def _is_confined(self) -> bool:
         """Return whether no other countries begin too, or `spread_hold_s` has passed."""
-        burst_us = self._candidate.burst_us
-        if (self._now_us - burst_us) / SECOND_US >= self._limits.spread_hold_s:
-            return True
-        return not confounders.is_spreading(self._presence, self._candidate.country, burst_us)
+        candidate = self._candidate
+        is_over = self._now_us - candidate.burst_us >= self._limits.spread_hold_s * SECOND_US
+        is_spreading = confounders.is_spreading
+        return is_over or not is_spreading(self._presence, candidate.country, candidate.burst_us)
 
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits
@@ -281,7 +280,8 @@ class _Evaluation:
         cells = self._select_significant(
             localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
         )
-        if not cells or any(o.is_open and o.contains(cells) for o in self._others):
+        is_known = any(o.is_open and o.contains(cells) for o in self._others)
+        if not cells or is_known or self._is_flapping(cells):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
         outage = self._update_outage(cells, limits.low, self._vantages)
         if not self._is_late:
@@ -291,9 +291,9 @@ class _Evaluation:
         if any(cell.votes < limits.votes for cell in cells):
             outage.held = (confounders.FEW,)
         else:
-            is_one_line = self._is_one_line(cells)
+            is_lone = is_one_line(cells, self._deciding, limits)
             reason = confounders.CARRIER if self._is_doubtful else confounders.YOUNG
-            outage.held = (confounders.ONE_LINE if is_one_line else reason,)
+            outage.held = (confounders.ONE_LINE if is_lone else reason,)
         self._publish(outage)
         return CandidateOutcome.SETTLED
 

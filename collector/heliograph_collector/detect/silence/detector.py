@@ -28,11 +28,11 @@ from heliograph_collector.detect.silence.candidate import CandidateOutcome, Outa
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
     PresenceTracker,
     VantagePresence,
     affects,
 )
+from heliograph_collector.detect.silence.restored_outage import restore_outage
 from heliograph_collector.incidents.incident import Incident, IncidentKind
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope
@@ -123,7 +123,7 @@ class SilenceDetector:
 
     def restore(self, incident: Incident) -> None:
         """Restore an incident from the log, without its silent vantages."""
-        self._outages.append(OutageEpisode.from_incident(incident, self._limits))
+        self._outages.append(restore_outage(incident, self._limits))
 
     def forget(self, before_us: int, gaps_before_us: int) -> None:
         """Drop incidents and coverage gaps that ended before these times."""
@@ -148,7 +148,7 @@ class SilenceDetector:
     def list_live(self) -> list[VantageRef]:
         """List the vantages that are here."""
         vantages = self._presence.vantages.values()
-        return [v.witness for v in vantages if v.status is PresenceStatus.LIVE]
+        return [v.witness for v in vantages if v.is_live]
 
     def country_of(self, pseudonym: str) -> str:
         """Return the country of a vantage, "" if it is unknown."""
@@ -354,7 +354,7 @@ class SilenceDetector:
         is_slow = self._presence.measure_spread(candidate.country, candidate.burst_us) > _SUDDEN_US
         if self._has_confirmed(candidate.country):
             return False  # a cut grows
-        return self._levels.may_be_habit(candidate.country, now_us, is_slow=is_slow)
+        return self._levels.may_be_habit(self._presence, candidate.country, now_us, is_slow=is_slow)
 
     def _has_confirmed(self, country: str) -> bool:
         return any(outage.confirmed_us for outage in self._open_outages(country))
@@ -362,7 +362,7 @@ class SilenceDetector:
     def _evaluate_levels(self, country: str, now_us: int) -> None:
         outages = self._open_outages(country)
         self._levels.evaluate(self._presence, country, now_us, outages)
-        if self._levels.has_open_fall(country):
+        if self._levels.is_falling(country):
             self._schedule(fall.next_sample_us(now_us), "level", country)
 
     def _follow_outages(self, country: str, now_us: int) -> None:

@@ -11,6 +11,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
 )
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -81,3 +82,11 @@ def _is_inside(presence: PresenceTracker, cell: AffectedCell, outer: AffectedCel
         if s.status is not PresenceStatus.AWAY and cell.scope.includes(s.place)
     }
     return bool(locations) and all(map(outer.scope.includes, locations))
+
+
+def is_one_line(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], limits: Thresholds
+) -> bool:
+    """Return whether a single prefix is silent, which may be one box of a carrier."""
+    silent = list_silent(cells, vantages)
+    return count_lines(s.witness.prefix for s in silent) < limits.lines

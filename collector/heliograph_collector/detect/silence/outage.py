@@ -4,6 +4,7 @@ Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
+- suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
@@ -30,6 +31,7 @@ from heliograph_collector.detect.silence.presence_tracker import (
     count_silent,
     select_established,
 )
+from heliograph_collector.detect.silence.steadiness import has_flapped
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
@@ -220,28 +222,6 @@ class OutageEpisode:
         self._clear_us = None
         self._back = None
 
-    @classmethod
-    def from_incident(cls, incident: Incident, limits: Thresholds) -> "OutageEpisode":
-        """Restore an outage from the log, without its silent vantages."""
-        votes = sum(part.votes for part in incident.parts)
-        return cls(
-            id=incident.id,
-            country=incident.scope.country,
-            parts=incident.parts,
-            started=incident.started,
-            from_us=incident.started.earliest_us,
-            suspected_us=incident.suspected_us,
-            certainty=incident.confidence,
-            limits=limits,
-            kind=incident.kind,
-            kinds=list(incident.kinds),
-            ways=1 if ONE_WAY in incident.hints else limits.ways,
-            state=incident.state,
-            confirmed_us=incident.confirmed_us,
-            turns=list(incident.turns),
-            needed=votes * (1.0 - limits.confirm_share),
-        )
-
     def follow(
         self, presence: PresenceTracker, now_us: int, other_outages: Sequence["OutageEpisode"] = ()
     ) -> bool:
@@ -253,6 +233,9 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
+        if has_flapped(vantages, self.started.earliest_us, self.limits):
+            self._close(IncidentState.WITHDRAWN, now_us)
+            return False
         candidates = [s for s in vantages if s.place.access != "hosting"]
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))

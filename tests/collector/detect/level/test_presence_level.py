@@ -91,6 +91,25 @@ def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) ->
     assert [i.state for i in cut] == [IncidentState.CONFIRMED]
 
 
+def test_a_cut_at_an_hour_at_which_many_sleep_is_told_within_a_minute_each_day() -> None:
+    """Exam hours: the whole country, at five in the morning, day after day."""
+    rng = Random(6)
+    people = country(each=2)
+    sleepers = rng.sample(people, 15)
+    signals = arrived(people)
+    for day in range(6):
+        signals += off(sleepers, day * DAY + EVENING, 2 * HOUR, rng)
+        signals += back(sleepers, day * DAY + EVENING + 10 * HOUR, HOUR, rng)
+    awake = [each for each in people if each not in sleepers]
+    days = (3, 4, 5)
+    for day in days:
+        signals += drop(awake, day * DAY, rng, day * DAY + 2 * HOUR)
+    moments = [day * 24 + 100 / 3_600 for day in days]
+    for incidents in watched(signals, *moments):
+        (cut,) = [i for i in incidents if i.ended is None]
+        assert cut.state is IncidentState.CONFIRMED
+
+
 def test_churn_alone_confirms_nothing() -> None:
     signals = live(country(each=2), Random(4), 72, churn=12)
     (found,) = watched(signals, 72)

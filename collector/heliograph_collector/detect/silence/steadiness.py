@@ -1,0 +1,105 @@
+"""Steadiness: whether the silent stay silent, or sessions break and come back by themselves.
+
+A cut keeps its vantages silent. Where packets are lost (throttling), or agents restart in turn,
+most may be silent at any time and each for minutes only: results still arrive from all of them.
+That is no cut, however many are silent at once.
+"""
+
+from collections.abc import Iterable, Sequence
+from typing import Protocol
+
+from heliograph.units import MINUTE_US, SECOND_US
+from heliograph_collector.detect.silence.presence_tracker import VantagePresence
+from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
+from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import Thresholds
+
+# Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
+FLAP_US = 20 * MINUTE_US  # assumed
+STEADY_US = 30 * MINUTE_US  # who is silent so long does not flap; assumed
+UNSTEADY_SHARE = 0.4  # of the silent: as many came back; assumed, between churn and throttling
+LEAST_RETURNS = 3.0  # votes; assumed
+AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
+APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
+REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
+
+
+class ConfirmedOutage(Protocol):
+    """An outage whose end explains returns."""
+
+    confirmed_us: int | None
+    closed_us: int | None
+    state: IncidentState
+
+
+def is_unsteady(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+    """Return whether so many came back by the way they were lost by that the silent will too.
+
+    Args:
+        vantages: Vantages of the place that are live or silent.
+        since_us: Returns since then count of those that are live.
+    """
+    returned = _count(vantages, [_has_returned(v, since_us) for v in vantages], limits)
+    silent = _count(vantages, [v.is_silent for v in vantages], limits)
+    return returned.hits >= max(LEAST_RETURNS, UNSTEADY_SHARE * silent.hits)
+
+
+def is_flapping(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    outages: Sequence[ConfirmedOutage],
+    limits: Thresholds,
+) -> bool:
+    """Return whether sessions in these cells break and come back, with no cut that explains it.
+
+    Args:
+        since_us: The first silence of the burst.
+        outages: Of the country; returns after a confirmed one are its end.
+    """
+    recent_us = since_us - int(limits.resume_s * SECOND_US)
+    real = [
+        outage
+        for outage in outages
+        if outage.confirmed_us and outage.state is not IncidentState.WITHDRAWN
+    ]
+    is_end = any((outage.closed_us or since_us) >= recent_us for outage in real)
+    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
+    return not is_end and is_unsteady(inside, since_us, limits)
+
+
+def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+    """Return whether half of the silent came back since then, and each was lost again by itself.
+
+    After an opening of a cut they come back together, or are lost together.
+    """
+    again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
+    silent = _count(vantages, [v.is_silent for v in vantages], limits)
+    least = max(limits.witnesses, AGAIN_SHARE * silent.hits)
+    if len(again) < limits.witnesses or _count(again, [True] * len(again), limits).hits < least:
+        return False
+    is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
+    return is_apart and _measure_spread_us([v.rejoined_us for v in again]) > REJOIN_US
+
+
+def _measure_spread_us(times_us: Sequence[int]) -> int:
+    return quantile(times_us, 0.9) - quantile(times_us, 0.1)
+
+
+def count_steady(vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> VoteCount:
+    """Count the votes of those that have been silent for `STEADY_US`, among all."""
+    steady = [v.is_silent and now_us - v.lost_us >= STEADY_US for v in vantages]
+    return _count(vantages, steady, limits)
+
+
+def _has_returned(vantage: VantagePresence, since_us: int) -> bool:
+    if vantage.is_silent:
+        return 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
+    return vantage.rejoined_us >= since_us
+
+
+def _count(vantages: Iterable[VantagePresence], hits: list[bool], limits: Thresholds) -> VoteCount:
+    pairs = ((vantage.witness, hit) for vantage, hit in zip(vantages, hits, strict=True))
+    return sum_votes(count_votes(pairs, limits.nat_votes))
