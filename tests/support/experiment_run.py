@@ -11,14 +11,19 @@ from support.hand_clock import HandClock
 
 
 async def observed(
-    name: str, target: Target | str, world: World, options: Mapping[str, str] | None = None
+    name: str,
+    target: Target | str,
+    world: World,
+    options: Mapping[str, str] | None = None,
+    visited: Mapping[str, tuple[str, ...]] | None = None,
 ) -> list[Observation]:
+    """Run an experiment, or visit addresses by label."""
     experiment = find_experiment(name)
     clock = HandClock()
     trace = StepTrace(clock)
     await experiment.run(
         Target(value=target) if isinstance(target, str) else target,
         parse_config(experiment, options or {}),
-        FakeDoor(world, clock).bind(trace),
+        FakeDoor(world, clock).bind(trace, visited),
     )
     return trace.observations

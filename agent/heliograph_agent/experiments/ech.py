@@ -6,6 +6,7 @@ from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
     is_literal,
+    list_visit_addresses,
     open_stream,
     parse_host_port,
 )
@@ -15,6 +16,7 @@ from heliograph_agent.protocols.ech_config import EchConfig, find_ech_parameter,
 from heliograph_agent.protocols.tls_hello import RANDOM_BYTES, ClientHello
 
 LABELS = ("real", "none", "grease")  # the sealed name first: the others may trigger a filter
+OWN = "none"  # label of the lookup of the target's own server, and of a visit there
 TRIES = 2  # of a hello without a reply, because a lost packet has none either
 
 
@@ -22,9 +24,10 @@ async def ech(target: Target, config: EncryptedHelloConfig, net: Net) -> None:
     host, port = parse_host_port(target.value, default_port=443)
     neutral = parse_host_port(config.neutral, default_port=443) if config.neutral else None
     key = _parse_given(config.config) if config.config else None
-    if key is None and not is_literal(host):
+    visit_addresses = list_visit_addresses(net, OWN)
+    if key is None and visit_addresses is None and not is_literal(host):
         key = await _fetch_published(host, port, config.doh, net)
-    for address in (await find_addresses(host, net))[:1]:
+    for address in visit_addresses or (await find_addresses(host, net, label=OWN))[:1]:
         for label in LABELS:
             if label != "real" or key is not None:
                 await _send_hello(label, host, address, port, key, net)

@@ -170,6 +170,11 @@ ENTRIES = (
         category=Category.NETWORK,
         config=EncryptedHelloConfig,
         target_kind="endpoint",
+        visitable=True,
+        visit_servers=(
+            VisitServer(label="none", port=443),
+            VisitServer(label="neutral", option="neutral", port=443),
+        ),
         replies={
             "server_hello": "ServerHello",
             "server_hello_ech_accepted": "ServerHello, name unsealed",

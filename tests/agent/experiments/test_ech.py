@@ -63,6 +63,23 @@ async def test_a_given_key_is_not_looked_up_and_a_neutral_server_is_greased() ->
     }  # fmt: skip
 
 
+@pytest.mark.parametrize(
+    ("visited", "options", "labels"),
+    [
+        ({"none": ("192.0.2.1",)}, {}, ["none", "grease"]),
+        ({"none": ("192.0.2.1",)}, {"config": KEY}, ["real", "none", "grease"]),
+        ({"neutral": ("192.0.2.1",)}, {"neutral": "neutral.test"}, ["neutral"]),
+        ({"none": ()}, {}, []),
+    ],
+)
+async def test_a_visit_says_its_hellos_at_the_given_address_and_looks_nothing_up(
+    visited: dict[str, tuple[str, ...]], options: dict[str, str], labels: list[str]
+) -> None:
+    seen = await observed("ech", HOST, publishing((RECORD,)), options, visited)
+    assert [o.endpoint for o in seen if o.exchange] == labels
+    assert [o for o in seen if o.dns] == []
+
+
 async def test_the_record_of_another_port_is_asked_for_by_that_port() -> None:
     seen = await observed("ech", f"{HOST}:8443", World(names={HOST: ("192.0.2.1",)}))
     assert [o.dns.name for o in seen if o.dns and o.dns.query_type == "HTTPS"] == [

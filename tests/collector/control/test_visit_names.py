@@ -27,7 +27,7 @@ PLAN = Plan(
         PlannedTask(experiment=experiment, target=target, interval_s=600)
         for experiment, target in (
             ("web", URL), ("web", "http://Other.example:8080/path"), ("sni", "named.example"),
-            ("quic", "named.example"),
+            ("quic", "named.example"), ("ech", "named.example"),
         )
     ),
 )  # fmt: skip
@@ -74,6 +74,10 @@ HELLOS = {
     "neutral": [{f"connect {EDGE}": "ok"}, {"tls neutral.example": "ok"}],
     "target": [{f"connect {EDGE}": "ok"}, {"tls named.example": "connection_reset"}],
 }
+PLAIN_HELLOS = {
+    "none": [{f"connect {EDGE}": "ok"}, {"tls named.example": "ok"}],
+    "grease": [{f"connect {EDGE}": "ok"}, {"tls named.example": "connection_reset"}],
+}
 INITIALS = {"target": [{f"quic {EDGE} named.example": "generic_timeout_error"}]}
 
 
@@ -90,6 +94,8 @@ INITIALS = {"target": [{f"quic {EDGE} named.example": "generic_timeout_error"}]}
         ("a page in clear of the same site", report_pair(redirected_to("target.example", 80)), ""),
         ("the neutral server of sni",
          report_pair(HELLOS, experiment="sni", target="named.example"), "neutral"),
+        ("the target of ech",
+         report_pair(PLAIN_HELLOS, experiment="ech", target="named.example"), "none"),
         ("the target of quic",
          report_pair(INITIALS, experiment="quic", target="named.example"), "target"),
         ("quic by another protocol",
