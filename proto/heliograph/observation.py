@@ -72,7 +72,7 @@ class Dns:
     @property
     def addresses(self) -> tuple[str, ...]:
         """Return the A and AAAA answers, in the order given."""
-        return tuple(a.data for a in self.answers if a.type in ("A", "AAAA"))
+        return tuple([a.data for a in self.answers if a.type in ("A", "AAAA")])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

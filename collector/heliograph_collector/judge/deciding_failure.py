@@ -47,7 +47,9 @@ def find_deciding_failure(
     if not view.is_resolved:
         steps = [s for s in view.counted_lookups if s.method]
         return _build_deciding_failure([] if has_only_ipv6(view, control) else steps, view, ())
-    failed = tuple(a for a in view.own_attempts if a.failed_step)
+    failed = tuple([a for a in view.own_attempts if a.failed_step])
+    if not failed:
+        return None
     if any(a.is_ipv6 for a in failed) and not is_ipv6_counted(view, control):
         failed = tuple(a for a in failed if not a.is_ipv6)
     attempts = tuple(a for a in failed if not is_dead(a, looks)) or failed

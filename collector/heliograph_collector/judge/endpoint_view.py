@@ -54,8 +54,11 @@ class ConnectionAttempt:
 
     @lazy
     def _end(self) -> Tcp | Udp | None:
-        ends = (s.observation.tcp or s.observation.udp for s in self.steps)
-        return next((end for end in ends if end), None)
+        for step in self.steps:  # a loop, as this is asked of each connection of a messenger
+            end = step.observation.tcp or step.observation.udp
+            if end:
+                return end
+        return None
 
     @lazy
     def address(self) -> str:
@@ -78,12 +81,14 @@ class ConnectionAttempt:
 
     @lazy
     def passed_operations(self) -> frozenset[Operation]:
-        return frozenset(s.operation for s in self.steps if s.has_succeeded)
+        seen = [s.observation for s in self.steps]
+        return frozenset([x.operation for x in seen if x.failure is None])
 
     @lazy
     def failed_step(self) -> ObservedStep | None:
         """Return the first step whose failure can be interference."""
-        return next((s for s in self.steps if s.method), None)
+        failed = [s for s in self.steps if s.observation.failure is not None]
+        return next((s for s in failed if s.method), None)
 
 
 @dataclass(frozen=True)
@@ -204,7 +209,7 @@ class EndpointView:
         if not self.lookups and not self.control_asked_system:
             return attempts
         addresses = self.own_addresses | {""} if self.addresses_optional else self.own_addresses
-        return tuple(a for a in attempts if a.address in addresses)
+        return tuple([a for a in attempts if a.address in addresses])
 
     @lazy
     def other_attempts(self) -> tuple[ConnectionAttempt, ...]:
@@ -216,15 +221,13 @@ class EndpointView:
 
     @lazy
     def passed_operations(self) -> frozenset[Operation]:
-        steps = {operation for a in self.own_attempts for operation in a.passed_operations}
-        looked_up = {Operation.RESOLVE} if self.lookups and self.is_resolved else set()
-        return frozenset(steps | looked_up)
+        looked_up = (Operation.RESOLVE,) if self.lookups and self.is_resolved else ()
+        return frozenset(looked_up).union(*[a.passed_operations for a in self.own_attempts])
 
     @lazy
     def depth(self) -> int:
-        return max(
-            (OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations), default=0
-        )
+        depths = [OPERATION_DEPTH.get(operation, 0) for operation in self.passed_operations]
+        return max(depths, default=0)
 
     def find_steps(self, operation: Operation) -> tuple[ObservedStep, ...]:
         """Find the steps of one operation in the own attempts."""
@@ -235,7 +238,7 @@ class EndpointView:
 
     @lazy
     def _operations(self) -> frozenset[Operation]:
-        return frozenset(s.operation for a in self.attempts for s in a.steps)
+        return frozenset([s.observation.operation for a in self.attempts for s in a.steps])
 
     @lazy
     def page(self) -> tuple[ObservedStep, Http] | None:
@@ -252,7 +255,8 @@ class EndpointView:
     @lazy
     def failures(self) -> frozenset[Failure]:
         steps = (*self.lookups, *(s for a in self.attempts for s in a.steps))
-        return frozenset(s.observation.failure for s in steps if s.observation.failure is not None)
+        failures = [s.observation.failure for s in steps]
+        return frozenset([failure for failure in failures if failure is not None])
 
 
 EMPTY_VIEW = EndpointView((), ())
@@ -260,7 +264,7 @@ EMPTY_VIEW = EndpointView((), ())
 
 def collect_addresses(lookups: Iterable[ObservedStep]) -> frozenset[str]:
     return frozenset(
-        canonicalize(a) for s in lookups if s.observation.dns for a in s.observation.dns.addresses
+        [canonicalize(a) for s in lookups if s.observation.dns for a in s.observation.dns.addresses]
     )
 
 
@@ -274,7 +278,13 @@ def canonicalize(address: str) -> str:
 
 def has_near_pair(addresses: Iterable[str], other_addresses: Iterable[str]) -> bool:
     """Return whether any address is in the same /24 or /48 as any other address."""
-    return not set(map(get_prefix, addresses)).isdisjoint(map(get_prefix, other_addresses))
+    own = frozenset(addresses)
+    others = frozenset(other_addresses)
+    if not own or not others:
+        return False
+    if not own.isdisjoint(others):
+        return True  # most pairs end here
+    return not set(map(get_prefix, own)).isdisjoint(map(get_prefix, others))
 
 
 @lru_cache(CACHE_SIZE)

@@ -328,10 +328,9 @@ def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterato
 
 def _find_deepest_indices(vantage: EndpointView) -> tuple[int, ...]:
     passed = vantage.passed_operations
-    steps = [s for s in _list_steps(vantage) if s.has_succeeded and s.operation in passed]
-    depths = [OPERATION_DEPTH.get(s.operation, 0) for s in steps]
-    deepest = max(depths, default=0)
-    return tuple(s.index for s, depth in zip(steps, depths, strict=True) if depth == deepest)
+    deepest = [o for o in passed if OPERATION_DEPTH.get(o, 0) == vantage.depth]
+    steps = [(s.index, s.observation) for s in _list_steps(vantage)]
+    return tuple([i for i, x in steps if x.failure is None and x.operation in deepest])
 
 
 def _list_steps(view: EndpointView) -> list[ObservedStep]:

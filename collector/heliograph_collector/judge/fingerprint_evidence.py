@@ -53,6 +53,8 @@ def _match_answers(vantage: EndpointView, others: AbstractSet[str]) -> Iterator[
     """Yield the fingerprints of own answers that nobody else got as well."""
     for dns in (s.observation.dns for s in vantage.own_lookups if s.observation.dns):
         own = tuple(a for a in dns.answers if canonicalize_answer(a.data) not in others)
+        if not own:
+            continue
         fingerprint = match_answer(dns if own == dns.answers else replace(dns, answers=own))
         if fingerprint is not None:
             yield fingerprint

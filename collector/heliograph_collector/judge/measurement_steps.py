@@ -67,7 +67,7 @@ class MeasurementSteps:
     @lazy
     def ipv6_works(self) -> bool:
         """Return whether some step succeeded over IPv6."""
-        return any(a.is_ipv6 and a.passed_operations for a in self.attempts)
+        return any(":" in a.address and a.passed_operations for a in self.attempts)
 
     @property
     def labels(self) -> AbstractSet[str]:

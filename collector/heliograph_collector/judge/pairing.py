@@ -21,8 +21,8 @@ HOP = re.compile(r"(?:redirect-([1-9]\d?))?")  # labels of the web experiment fo
 
 def list_endpoint_labels(measurement: Measurement | None) -> tuple[str, ...]:
     """List a service's endpoint labels in order; empty for a page or single target."""
-    observations = measurement.observations if measurement else ()
-    return tuple(dict.fromkeys(x.endpoint for x in observations if not HOP.fullmatch(x.endpoint)))
+    labels = dict.fromkeys(x.endpoint for x in measurement.observations) if measurement else ()
+    return tuple(label for label in labels if not HOP.fullmatch(label))
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,12 +108,20 @@ class Pairing:
 
 
 def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
-    """Group the steps of both sides, so that each endpoint or page can be paired."""
-    control_steps = group_steps(control.measurement)
+    """Group the steps of both sides, so that each endpoint or page can be paired.
+
+    Where an imported service is presumed to work and nothing failed, both have the same steps.
+    """
+    own_steps = group_steps(record.measurement)
+    has_same_steps = control.measurement is not None and (
+        control.measurement.observations == record.measurement.observations
+        and control.measurement.certificates == record.measurement.certificates
+    )
+    control_steps = own_steps if has_same_steps else group_steps(control.measurement)
     return Pairing(
         record,
         control,
-        group_steps(record.measurement),
+        own_steps,
         control_steps,
         list_sources(control, control_steps),
     )

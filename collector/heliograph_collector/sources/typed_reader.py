@@ -31,7 +31,7 @@ _Reader = Callable[[object], object]
 
 def read_struct(shape: type[_Struct], value: object) -> _Struct:
     """Read an object into a Struct; `Annotated[X, reader]` names the reader of a field."""
-    if not isinstance(value, Mapping):
+    if not isinstance(value, dict):
         return shape()
     readers = _list_field_readers(shape)
     return shape(**{name: read(value[key]) for name, key, read in readers if key in value})
@@ -123,7 +123,7 @@ def _find_reader(kind: object) -> _Reader:
 def _find_item_type(kind: object) -> type:
     """Return the JSON type of the items that a list keeps; `object` keeps every place."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct):
-        return Mapping
+        return dict
     return str if kind is str else object
 
 

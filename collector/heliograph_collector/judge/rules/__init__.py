@@ -10,6 +10,10 @@ Example:
     print(rule.id, rule.state, rule.select_strength(features))
 """
 
+from functools import lru_cache
+
+from heliograph.failure import Failure, Operation
+from heliograph_collector.judge.deciding_failure import DecidingFailure
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import Features
 from heliograph_collector.judge.rules.dns import DNS, MISDIRECTION
@@ -22,6 +26,7 @@ from heliograph_collector.judge.rules.tls import TLS
 
 __all__ = ["RULES", "RULES_VERSION", "Rule", "decide"]
 
+CACHE_SIZE = 4096  # endpoints of a service mostly have the same features; assumed
 LAYERS: tuple[Rule, ...] = (*DNS, *TCP, *TLS, *QUIC, *PROTOCOL, *HTTP)
 RULES_VERSION = 7
 RULES: tuple[Rule, ...] = (
@@ -48,4 +53,17 @@ RULES: tuple[Rule, ...] = (
 
 def decide(features: Features) -> Rule:
     """Return the first rule that holds; the last rule always holds."""
+    failure = features.deciding_failure
+    return _find_rule(
+        features.present, failure and failure.operation, failure and failure.failure
+    )
+
+
+@lru_cache(CACHE_SIZE)
+def _find_rule(
+    present: frozenset[Feature], operation: Operation | None, failure: Failure | None
+) -> Rule:
+    """Find the rule for these features and this failed step, which is all that rules read."""
+    deciding_failure = DecidingFailure(operation, failure, ()) if operation and failure else None
+    features = Features(present, deciding_failure)
     return next(rule for rule in RULES if rule.matches(features))

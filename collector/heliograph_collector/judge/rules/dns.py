@@ -23,7 +23,7 @@ MISDIRECTION = (
         "and the control's give public ones.",
         0.8,
         needs={Feature.BOGON, Feature.CONTROL_RESOLVED, Feature.OTHERS_CONTRADICT},
-        lacks=_NOT_OWN,
+        lacks={*_NOT_OWN, Feature.PAGE_SAME},
         support=(Feature.SEALED_RESOLVED, 0.9),
         layer="dns",
         method="bogon",
@@ -32,7 +32,8 @@ MISDIRECTION = (
         "dns.bogon_alone",
         UNKNOWN,
         "The resolver answers with private or reserved addresses, and no other lookup of the "
-        "vantage says otherwise: a house or an office may mean its own host.",
+        "vantage says otherwise, or the page there is like the control's: a house or an office may "
+        "mean its own host.",
         needs={Feature.BOGON},
         lacks={Feature.VERIFIED},
     ),

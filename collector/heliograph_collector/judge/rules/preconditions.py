@@ -199,10 +199,10 @@ CONTROL_AGREED = (
     Rule(
         "reached.http",
         REACHABLE,
-        "The cleartext answer is the control's.",
+        "The cleartext answer is the control's, from a public address.",
         0.85,
         needs={Feature.PAGE_SAME},
-        lacks={Feature.FAILED},
+        lacks={Feature.FAILED, Feature.BOGON},
     ),
     Rule(
         "reached.protocol",

@@ -96,6 +96,7 @@ class EndpointRows:
         self.keys = keys
         self.endpoints: dict[str, ServiceEndpoint] = {}
         self._queries: defaultdict[str, list[QueryRow]] = defaultdict(list)
+        self._addresses: dict[str, set[str]] = {}  # by host, as asked for
         # with the place of each row, by which the rows of several addresses are ordered
         self._connects: defaultdict[tuple[str, int], list[tuple[int, ConnectRow]]] = defaultdict(
             list
@@ -120,15 +121,23 @@ class EndpointRows:
         hop = HopRows(endpoint.url)
         host = hop.host
         hop.queries = self._queries.get(host, []) if host else []
-        addresses = archival.list_addresses(hop.queries)
-        addresses |= {host} if archival.is_address(host) else set()
-        ends = (self._connects.get((address, hop.port), ()) for address in addresses)
+        port = hop.port
+        ends = (self._connects.get((address, port), ()) for address in self._list_addresses(host))
         hop.connects = [row for _, row in sorted(chain.from_iterable(ends))]
         if endpoint.url.startswith("tcp:"):
             return hop
         hop.handshakes = self._handshakes.get(host, []) if host else []
         hop.requests = self._requests.get(_parse_origin(endpoint.url), [])
         return hop
+
+    def _list_addresses(self, host: str) -> set[str]:
+        """List the addresses of a host, which several endpoints have on several ports."""
+        addresses = self._addresses.get(host)
+        if addresses is None:
+            addresses = archival.list_addresses(self._queries.get(host, []) if host else [])
+            addresses |= {host} if archival.is_address(host) else set()
+            self._addresses[host] = addresses
+        return addresses
 
 
 def import_service(

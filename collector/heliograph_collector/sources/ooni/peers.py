@@ -65,6 +65,8 @@ class PeerOutcomes:
         if not imported.presumed or imported.control.measurement is None:
             return imported
         labels = {label for label, failed in _extract_outcomes(imported).items() if failed}
+        if not labels:
+            return imported
         down_labels = {label for label in labels if self._is_down(imported, label)}
         doubted_labels = {label for label in labels if self._is_doubted(imported, label)}
         proven_labels = {
@@ -72,7 +74,7 @@ class PeerOutcomes:
             for label in labels - doubted_labels
             if self._list_other_countries(self.passed, imported, label)
         }
-        is_proven = bool(labels) and proven_labels == labels
+        is_proven = proven_labels == labels
         own_observations = imported.record.measurement.observations
         control_observations = imported.control.measurement.observations
         mixed = tuple(
