@@ -54,6 +54,12 @@ def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:
         "location, server, status, url, dns. Exit code 1 if an innocent answer is called a block.",
     )
     score_parser.add_argument("corpus", metavar="CORPUS", type=Path)
+    score_parser.add_argument(
+        "--without",
+        default="",
+        metavar="SOURCE",
+        help="leave out the lines of a source, to see what the others find of it",
+    )
     for each in (list_parser, import_parser, score_parser):
         each.add_argument("--json", action="store_true", help="JSON")
     for each in (list_parser, import_parser, export_parser, remove_parser, score_parser):
@@ -130,11 +136,16 @@ def _run_action(args: argparse.Namespace, config: "Config") -> int:
 
 def _score(args: argparse.Namespace, lists: "ListSource") -> int:
     from heliograph_collector.judge.fingerprints.library import FingerprintLibrary
-    from heliograph_collector.judge.fingerprints.scorecard import read_corpus, score_corpus
+    from heliograph_collector.judge.fingerprints.scorecard import (
+        leave_out,
+        read_corpus,
+        score_corpus,
+    )
 
     library = FingerprintLibrary()
     library.watch(lists)
-    score = score_corpus(read_corpus(args.corpus), library.index)
+    index = leave_out(library.index, args.without) if args.without else library.index
+    score = score_corpus(read_corpus(args.corpus), index)
     _print_json(score) if args.json else _print_score(score)
     return 1 if score.mistaken else 0
 

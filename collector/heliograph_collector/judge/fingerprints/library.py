@@ -31,6 +31,7 @@ from heliograph_collector.judge.fingerprints.page_text import PageText
 SHIPPED = "heliograph"  # name of the lists that come with the program
 MAX_LISTS = 64
 CACHE_SIZE = 4096  # answers; many measurements get the same few; assumed
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 
 _LOG = logging.getLogger(__name__)
 
@@ -230,11 +231,18 @@ def _list_answers(fingerprint: Fingerprint) -> Iterable[str]:
 
 @lru_cache(CACHE_SIZE)
 def canonicalize_answer(data: str) -> str:
-    """Return an address in its shortest form, or a name in lower case without its last dot."""
+    """Return an address in its shortest form, or a name in lower case without its last dot.
+
+    A line with DNS64 gets a listed IPv4 address within an IPv6 one.
+    """
     try:
-        return str(ipaddress.ip_address(data))
+        address = ipaddress.ip_address(data)
     except ValueError:
         return data.casefold().rstrip(".")
+    if address.version == 6 and address in NAT64:
+        return str(ipaddress.IPv4Address(address.packed[-4:]))
+    mapped = address.ipv4_mapped if address.version == 6 else None
+    return str(mapped or address)
 
 
 def _names_issuer(fingerprint: Fingerprint, issuer: str) -> bool:

@@ -19,6 +19,8 @@ BYTES_PER_WORD = 8  # assumed
 _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
 _YEAR = re.compile(r"(?<![\w.:/-])(?:19|20)\d\d(?![\w:/-]|\.\d)")
+_SCHEME = re.compile(r"(?:https?|^)://")  # a pattern may begin with the colon
+_USUAL_PORT = re.compile(r"(//[a-z0-9.-]{1,253}):(?:80|443)(?![\w.])")
 _TAG = re.compile(r"<[^<>]*>")
 _WORD = re.compile(r"\w+")
 _TITLE = re.compile(r"<title[^<>]*>([^<>]*)")
@@ -32,10 +34,11 @@ _CHARACTERS = str.maketrans(
 
 
 def normalize_markup(markup: str) -> str:
-    """Return markup without differences of case, space, quotes, entities, years and scheme."""
+    """Return markup without differences of case, space, quotes, entities, years, scheme, port."""
     plain = html.unescape(markup).casefold().translate(_CHARACTERS)
     single_spaced = _SPACE_AROUND_TAGS.sub(r"\1", " ".join(plain.split()))
-    return _YEAR.sub("0000", single_spaced.replace("https://", "http://"))
+    schemeless = _SCHEME.sub("//", single_spaced)
+    return _YEAR.sub("0000", _USUAL_PORT.sub(r"\1", schemeless))
 
 
 def extract_words(markup: str) -> str:

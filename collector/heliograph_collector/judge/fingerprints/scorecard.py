@@ -19,7 +19,7 @@ import msgspec
 
 from heliograph.observation import Dns, DnsAnswer, Http
 from heliograph_collector.judge.fingerprints.fingerprint import Fingerprint
-from heliograph_collector.judge.fingerprints.library import FingerprintIndex
+from heliograph_collector.judge.fingerprints.library import FingerprintIndex, FingerprintList
 from heliograph_collector.judge.fingerprints.list_reader import FingerprintError
 
 MAX_LINE = 1 << 20
@@ -104,6 +104,18 @@ def score_corpus(answers: Iterable[LabeledAnswer], index: FingerprintIndex) -> S
     lines = (LineScore(n, c["block"], c["innocent"]) for n, c in sorted(by_line.items()))
     return Score(
         totals["block"], called["block"], totals["innocent"], called["innocent"], tuple(lines)
+    )
+
+
+def leave_out(index: FingerprintIndex, source: str) -> FingerprintIndex:
+    """Return an index without the lines of a source, to score the others on what they never saw."""
+    return FingerprintIndex(
+        tuple(
+            FingerprintList(
+                each.name, tuple(line for line in each.fingerprints if line.source != source)
+            )
+            for each in index.lists
+        )
     )
 
 

@@ -54,9 +54,7 @@ RULES: tuple[Rule, ...] = (
 def decide(features: Features) -> Rule:
     """Return the first rule that holds; the last rule always holds."""
     failure = features.deciding_failure
-    return _find_rule(
-        features.present, failure and failure.operation, failure and failure.failure
-    )
+    return _find_rule(features.present, failure and failure.operation, failure and failure.failure)
 
 
 @lru_cache(CACHE_SIZE)

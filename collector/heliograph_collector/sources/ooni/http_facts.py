@@ -1,8 +1,10 @@
 """Facts of an HTTP reply from OONI's record: title, text, size and header names."""
 
+import codecs
 import hashlib
 import html
 import re
+import zlib
 from collections.abc import Iterable, Iterator
 from urllib.parse import urlsplit
 
@@ -29,6 +31,11 @@ _CHARSETS = re.compile(
     "big5|gb2312|gbk|gb18030|euc-(?:jp|kr)|iso-2022-jp|shift_jis|koi8-[ru]|cp866|ibm866|tis-620"
     "|iso-8859-(?:[1-9]|1[03-6])|windows-125[0-8]"
 )
+_GZIP = b"\x1f\x8b\x08"  # RFC 1952 section 2.3.1
+_HIGH_BYTE = re.compile(rb"[\x80-\xff]")
+_CYRILLIC_WORD = re.compile(rb"[\xc0-\xff]{3,}")
+_SMALL_LETTER = re.compile(rb"[\xe0-\xff]")
+_CYRILLIC_SHARE = 0.6  # assumed; of the high bytes that are in words of three letters or more
 _ADDRESS = re.compile(r"(?<![\w.])\d{1,3}(?:\.\d{1,3}){3}(?![\w.])")
 
 
@@ -65,15 +72,44 @@ def _read_references(response: Response) -> tuple[Reference, ...]:
 
 
 def decode_page(body: bytes, content_type: str) -> str:
-    """Decode a page as UTF-8, or else by the charset that its header or its markup names."""
-    decoded = body.decode("utf-8", "replace")
+    """Decode a page by its byte order mark, as UTF-8, or by the charset that it names.
+
+    A probe that did not decompress the body recorded the beginning of a gzip stream.
+    """
+    if body.startswith(_GZIP):
+        body = _decompress(body)
+    if body.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        return body.decode("utf-16", "replace")
+    decoded = body.removeprefix(codecs.BOM_UTF8).decode("utf-8", "replace")
     if "\ufffd" not in decoded[:-1]:
         return decoded
     for declaration in (content_type, decoded[:2048]):
         match = _CHARSET.search(declaration)
         if match is not None and _CHARSETS.fullmatch(match[1].lower()):
             return body.decode(match[1], "replace")
-    return decoded
+    return body.decode(_guess_charset(body), "replace")
+
+
+def _decompress(body: bytes) -> bytes:
+    """Decompress the beginning of a gzip stream; a broken one stays as it is."""
+    try:
+        return zlib.decompressobj(wbits=16 + zlib.MAX_WBITS).decompress(body, LOOKED_AT)
+    except zlib.error:
+        return body
+
+
+def _guess_charset(body: bytes) -> str:
+    """Guess between the charsets of Russian and of Western pages that name none.
+
+    Most high bytes of Russian text are in words of letters from 0xC0 on, of which small ones are
+    above 0xDF in windows-1251 and below it in KOI8-R (RFC 1489). In Western words they stand alone.
+    """
+    letters = b"".join(_CYRILLIC_WORD.findall(body))
+    high_count = len(_HIGH_BYTE.findall(body))
+    if len(letters) <= _CYRILLIC_SHARE * high_count:
+        return "windows-1252"
+    small_count = len(_SMALL_LETTER.findall(letters))
+    return "windows-1251" if 2 * small_count > len(letters) else "koi8-r"
 
 
 def extract_title(page: str) -> str:

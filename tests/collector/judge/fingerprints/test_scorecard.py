@@ -3,6 +3,7 @@
 import html
 import json
 import random
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -57,9 +58,37 @@ def write_request(body: str) -> str:
     return f"<!-- {random.Random(1).random()} -->{body}<i>203.0.113.9 12:01:44</i>"
 
 
+def write_no_scheme(body: str) -> str:
+    return body.replace("http://", "//")
+
+
+def write_port(body: str) -> str:
+    return re.sub(r"(//[a-z0-9.-]+)(?=[/\"'])", r"\1:80", body)
+
+
+def write_title(body: str) -> str:
+    """Translate the title, unless it is all that the line knows."""
+    return body.replace("<title>x</title>", "<title>\u041e\u0442\u043a\u0430\u0437</title>")
+
+
+def write_scripts(body: str) -> str:
+    script = "<script>if (1 < 2) { track('<p>') }</script>"
+    return body.replace("<body>", f"<body>{script}").replace("<p>Ref", f"{script}<p>Ref")
+
+
+def write_attributes(body: str) -> str:
+    return re.sub(r"<([a-z0-9]+)(?=[ >])", r'<\1 data-v="1"', body)
+
+
+def write_half(body: str) -> str:
+    """Break the page off after the line's own part."""
+    return body.partition("<p>Ref")[0]
+
+
 MUTATIONS = (
     *(write_later_scheme, write_entities, write_spaces, write_capitals, write_years),
-    *(write_quotes, write_request),
+    *(write_quotes, write_request, write_no_scheme, write_port, write_title, write_scripts),
+    *(write_attributes, write_half),
 )
 
 
@@ -113,6 +142,17 @@ def test_words_and_hosts_that_no_list_has_yet() -> None:
     assert score.recall >= 0.05
 
 
+@pytest.mark.parametrize(
+    "answer", ["64:ff9b::a0a:2222", "::ffff:10.10.34.34", "TrustPositif.Kominfo.go.id."]
+)
+def test_a_block_address_is_known_in_any_form(answer: str) -> None:
+    line = find_fingerprint(LabeledAnswer("block", dns=(answer,)), INDEX)
+    assert line is not None
+    assert line.is_blocking
+    for innocent in ("64:ff9b::a0a:2322", "trustpositif.kominfo.go.id.example"):
+        assert find_fingerprint(LabeledAnswer("innocent", dns=(innocent,)), INDEX) is None
+
+
 LATER_PAGES = (
     "<p>This website is blocked by the Telecommunications Regulatory Authority</p>",
     "<p>Situs ini diblokir oleh Komdigi sesuai peraturan</p>",
@@ -156,6 +196,8 @@ def test_command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["fingerprints", "score", str(CORPUS), "--json", *data]) == 0
     score = json.loads(capsys.readouterr().out)
     assert (score["found"], score["mistaken"]) == (score["blocks"], 0)
+    assert main(["fingerprints", "score", str(CORPUS), "--without", "ooni", "--json", *data]) == 0
+    assert json.loads(capsys.readouterr().out)["found"] < score["found"]
 
     bad_list = tmp_path / "bad.csv"
     bad_list.write_text(
