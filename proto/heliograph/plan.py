@@ -7,6 +7,7 @@ from enum import StrEnum
 ROLES = ("volunteer", "control")
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
+MAX_PARTS = 32  # light checks of one round; the default plan has ten
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 
 
@@ -158,12 +159,17 @@ class Plan:
     fixed_schedule: bool = False  # no test runs out of its turn: no second looks, no early runs
 
     def list_rounds(self) -> tuple[tuple[PlannedTask, ...], ...]:
-        """Return the tasks by result: light checks of one interval run together and give one."""
+        """Return the tasks by result: light checks of one interval run together and give one.
+
+        Light checks beyond MAX_PARTS of one interval give a result each.
+        """
         rounds: dict[int, list[PlannedTask]] = {}
+        lone: list[tuple[PlannedTask, ...]] = []
         for task in self.tasks:
-            if task.is_light:
-                rounds.setdefault(task.interval_s, []).append(task)
-        lone = tuple((task,) for task in self.tasks if not task.is_light)
+            if task.is_light and len(rounds.setdefault(task.interval_s, [])) < MAX_PARTS:
+                rounds[task.interval_s].append(task)
+            else:
+                lone.append((task,))
         return (*lone, *map(tuple, rounds.values()))
 
     def for_role(self, role: str) -> "Plan":

@@ -12,7 +12,16 @@ from heliograph.codec import measurement_to_pb
 from heliograph.envelope import EnvelopeError, VerifiedBatch
 from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Trigger
-from heliograph.plan import LIGHT_ROUND, Endpoint, EndpointKind, Limits, Plan, PlannedTask, Service
+from heliograph.plan import (
+    LIGHT_ROUND,
+    MAX_PARTS,
+    Endpoint,
+    EndpointKind,
+    Limits,
+    Plan,
+    PlannedTask,
+    Service,
+)
 from heliograph.services import load_shipped_services
 from heliograph.units import SECOND_US
 from heliograph.v1 import envelope_pb2, observation_pb2
@@ -25,7 +34,7 @@ from heliograph_agent.schedule import (
     make_rounds,
     make_tasks,
 )
-from heliograph_agent.spool import Spool
+from heliograph_agent.spool import Priority, Spool
 from heliograph_agent.spool.summarize import FULL, RunSummary
 from heliograph_collector.detect.signal_reader import read_votes
 from heliograph_collector.fleet.plans import build_default_plan
@@ -43,7 +52,7 @@ from heliograph_collector.store.journal.decode import read_rows
 from support.agent_host import RecordingHost
 from support.fake_net import FakeDoor, World
 from support.hand_clock import HandClock
-from support.results import PLAIN, deliver_all
+from support.results import PLAIN, deliver_all, measurement
 from support.rows import NAMES, envelope_row
 
 NAMED = ("viber", "line", "wechat")
@@ -186,6 +195,23 @@ async def test_round_votes_as_checks_that_came_alone(bench: Bench) -> None:
 def received(row: JournalRow) -> list[ReceivedMeasurement]:
     records = read_rows([row], NAMES).records
     return [replace(record, seniority=Seniority.ESTABLISHED) for record in records]
+
+
+async def test_round_that_fits_no_envelope_is_stored_check_by_check(bench: Bench) -> None:
+    """An interceptor's certificates, of what one result may hold for each of ten services."""
+    check = measurement("viber", service="viber", is_light=True, certificates=(b"x" * 40_000,))
+    large = replace(check, experiment=LIGHT_ROUND, certificates=(), parts=(check,) * 10)
+    await bench.spool.append(large, Epoch(id="e", started_us=1), Priority.P1)
+    stored = [m for batch in await deliver_all(bench.spool) for m in batch.measurements]
+    assert [(m.service, m.is_light, len(m.certificates)) for m in stored] == [
+        ("viber", True, 1)
+    ] * 10
+    assert [m.sequence for m in stored] == list(range(1, 11))
+
+
+def test_light_checks_beyond_one_round_give_a_result_each() -> None:
+    many = replace(PLAN, tasks=tuple(LIGHT[n % 3] for n in range(MAX_PARTS + 2)))
+    assert [len(tasks) for tasks in many.list_rounds()] == [1, 1, MAX_PARTS]
 
 
 async def test_round_counts_by_its_parts_where_they_cost(bench: Bench) -> None:

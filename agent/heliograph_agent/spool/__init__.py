@@ -57,11 +57,16 @@ class Spool:
     async def append(self, measurement: Measurement, epoch: Epoch, priority: Priority) -> int:
         """Store a measurement and return its sequence.
 
+        A round that fits no envelope is stored as its light checks, one by one: who intercepts may
+        send chains of certificates as long as he likes. Then the last sequence is returned.
+
         Raises:
             SpoolFullError: There is no room, and no result of less worth that can be dropped.
             SpoolError: The measurement is larger than MAX_MEASUREMENT, or the disk failed.
         """
         message = measurement_to_pb(measurement)
+        if message.ByteSize() > MAX_MEASUREMENT and measurement.parts:
+            return max([await self.append(part, epoch, priority) for part in measurement.parts])
         if message.ByteSize() > MAX_MEASUREMENT:
             raise SpoolError(
                 f"A measurement of {message.ByteSize()} bytes fits no envelope: "

@@ -5,11 +5,11 @@ from heliograph.codec.checks import CodecError, check_count, check_text, parse_w
 from heliograph.codec.encoding import build_message
 from heliograph.codec.observations import observation_from_pb
 from heliograph.failure import Failure, Operation
+from heliograph.plan import MAX_PARTS
 from heliograph.units import DAY_S, DAY_US
 from heliograph.v1 import observation_pb2 as opb
 
 MAX_OBSERVATIONS = 512
-MAX_PARTS = 32  # light checks of one round; the default plan has ten
 MAX_OUTCOMES = 64
 MAX_FAILURES = 512
 MAX_CLASSES = 64
