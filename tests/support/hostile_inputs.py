@@ -66,6 +66,10 @@ def post(port: int) -> Iterator[Callable[[], object]]:
     yield lambda: carry(port, head(9, *["a:"] * 1_000), tls=True)
     yield lambda: carry(port, head(9, "a: " + " " * (MAX_HEAD - 90)), tls=True)
     yield lambda: carry(port, b"\x16\x03\x01\xff\xff" * 4_000)
+    chunked = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+    trailers = b"1\r\nx\r\n" * 9_000 + b"0\r\n" + b"a:\r\n" * 2_000
+    yield lambda: carry(port, chunked + trailers, tls=True)
+    yield lambda: carry(port, head(0) * 500, *[head(0)] * 100, tls=True)
     yield lambda: carry(port, head(len(body)) + body, tls=True)
     envelope = envelope_pb2.Envelope(
         version=VERSION, key_id=keys.key_id(RELAY_SEALING), sealed=os.urandom(SIZES[-1])
@@ -93,6 +97,18 @@ def http(port: int) -> Iterator[Callable[[], object]]:
     for path in ("measurements", "aggregation", "incidents", "timeline", "envelopes", "log"):
         target = f"GET /api/v1/{path}?{query} HTTP/1.1{end}\r\n"
         yield lambda target=target: carry(port, target.encode())  # type: ignore[misc]
+    yield lambda: carry(port, chunked + b"1;" + b"x" * 4_000 + b"\r\nx\r\n" * 1_000)
+    yield lambda: carry(port, chunked + b"0\r\n" + b"a:\r\n" * 5_000)
+    yield lambda: carry(port, b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n" * 3_000)
+    for name, part in (("Cookie", 'a="\\'), ("If-None-Match", '"a",'), ("Range", "bytes=1-2,")):
+        field = f"{name}: {part * (4_000 // len(part))}\r\n"
+        target = f"GET /healthz HTTP/1.1{end}{field}\r\n"
+        yield lambda target=target: carry(port, target.encode())  # type: ignore[misc]
+    form = b"&".join([b"a=%41"] * 20_000)
+    kind = "Content-Type: application/x-www-form-urlencoded"
+    length = f"Content-Length: {len(form)}"
+    login = f"POST /console/login HTTP/1.1{end}{kind}\r\n{length}\r\n\r\n"
+    yield lambda: carry(port, login.encode() + form)
     language = ",".join(f"a{n};q=0.{n}" for n in range(300))
     yield lambda: carry(port, f"GET /x HTTP/1.1{end}Accept-Language: {language}\r\n\r\n".encode())
 
