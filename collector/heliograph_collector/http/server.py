@@ -9,10 +9,9 @@ older ones of the networks (/24, /48) with most.
 import asyncio
 import resource
 from collections import Counter
-from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 from aiohttp.typedefs import Handler
@@ -37,12 +36,16 @@ class _ConnectionState:
     unread_bytes: int = 0
 
 
+class HandlerFactory(Protocol):
+    """Make the handler of a connection; aiohttp's web.Server does."""
+
+    def __call__(self) -> RequestHandler: ...
+
+
 class SlowClientGuard:
     """Factory and guard of connections; `run` belongs in the collector's TaskGroup."""
 
-    def __init__(
-        self, make_handler: Callable[[], RequestHandler], max_connections: int | None = None
-    ) -> None:
+    def __init__(self, make_handler: HandlerFactory, max_connections: int | None = None) -> None:
         self._make_handler = make_handler
         self._max_connections = max_connections or min(
             MAX_CONNECTIONS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 2
@@ -225,7 +228,8 @@ async def open_http(
     await runner.setup()
     stack.push_async_callback(requests.close)
     stack.push_async_callback(runner.cleanup)
-    guard = SlowClientGuard(lambda: runner.server())  # type: ignore[misc] # it is set up
+    assert runner.server is not None  # noqa: S101 - it is set up
+    guard = SlowClientGuard(runner.server)
     server = await asyncio.get_running_loop().create_server(guard, host, port)
     stack.callback(server.close)
     return guard, int(server.sockets[0].getsockname()[1])

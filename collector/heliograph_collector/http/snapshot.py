@@ -173,7 +173,7 @@ def list_disjoint_cells(
 ) -> list[Cell]:
     """List the cells of which no two count the same vantage under two groups.
 
-    Each bin and service has a partition of its own (`aggregate/disclosure.py`): a network of which
+    Each bin and service has its own partition (`aggregate/disclosure.py`): a network of which
     too few measured is among the other networks there, and has its own cell beside them. Of two
     such cells the newer is kept. A network that `connected` vantages or another cell of the bin
     show is by itself, so the other networks of that cell are unknown.

@@ -4,16 +4,23 @@
 judge's time (sampled on OONI's documents of WhatsApp, which have 34 endpoints).
 """
 
-from collections.abc import Callable
-from typing import Any, Generic, Self, TypeVar, overload
+from typing import Any, Generic, Protocol, Self, TypeVar, overload
 
 _Value_co = TypeVar("_Value_co", covariant=True)
+
+
+class AttributeMethod(Protocol[_Value_co]):
+    """A method whose result is the attribute's value."""
+
+    __name__: str
+
+    def __call__(self, instance: Any, /) -> _Value_co: ...
 
 
 class lazy(Generic[_Value_co]):  # noqa: N801 - used as a decorator, like property
     """Decorate a method whose result replaces it in the instance's own dictionary."""
 
-    def __init__(self, compute: Callable[[Any], _Value_co]) -> None:
+    def __init__(self, compute: AttributeMethod[_Value_co]) -> None:
         self._compute = compute
         self._name = compute.__name__
         self.__doc__ = compute.__doc__
