@@ -5,7 +5,6 @@ controls, and for early runs of volunteers.
 """
 
 import asyncio
-import logging
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 
@@ -51,7 +50,7 @@ from heliograph_collector.detect.runner import DetectorRunner, LogUnusableError
 from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
-from heliograph_collector.fleet.password_file import read_password
+from heliograph_collector.fleet.password_file import log_password_file, read_password
 from heliograph_collector.fleet.plans import list_public_names, list_targets
 from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.fleet.signed_lists import SignedLists
@@ -85,71 +84,6 @@ from heliograph_collector.store.imported_results import FILE, ImportedReader
 from heliograph_collector.store.pseudonyms import Pseudonyms
 from heliograph_collector.store.retention import RetentionJob
 from heliograph_collector.store.store import Store, StoreError
-
-
-class ControlRole:
-    """The local control agent and the echo service, as far as they are configured."""
-
-    def __init__(self, context: AppContext, grpc_port: int) -> None:
-        self._context = context
-        config = context.config
-        endpoint = format_dial_address(split_endpoint(config.grpc)[0], grpc_port)
-        self._control = ControlAgent(
-            state_directory=config.data / "control",
-            log_file=config.data / "control.log",
-            endpoint=endpoint,
-            invites=ControlInvites(context.fleet, context.keyring, endpoint, context.clock),
-            rng=context.rng,
-        )
-        self.echo = EchoServer()
-
-    async def run(self) -> None:
-        if "local" in self._context.config.control_endpoints:
-            await keep_control(self._control)
-
-    async def run_echo(self, group: asyncio.TaskGroup) -> None:
-        """Run the echo server until cancelled; connections are tasks of `group`.
-
-        Raises CannotServeError.
-        """
-        endpoint = self._context.config.echo
-        if not endpoint:
-            return
-        host, port = split_endpoint(endpoint)
-        with explain_port("echo", endpoint):
-            async with self.echo.open(host, port, group) as echo_port:
-                self._context.endpoint_file.announce("echo", endpoint, echo_port)
-                await asyncio.Event().wait()
-
-
-def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
-    """Build the dispatcher; it listens to blocks, and has `run`."""
-    config = context.config
-    policy = VisitPolicy(ingest.geo, config.visit_networks)
-    return VisitDispatcher(
-        VisitPlanner(policy, context.rng),
-        ControlSessions(ingest.connections, ingest.directory),
-        context.keyring.signing,
-        clock=context.clock,
-        registry=context.registry,
-        resolver=ThreadedResolver(),
-        own_hosts=list_hosts(
-            config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo
-        ),
-    )
-
-
-def build_early_runs(context: AppContext, ingest: IngestServices) -> EarlyRunDispatcher:
-    """Build what asks volunteers for early runs; it listens to blocks."""
-    return EarlyRunDispatcher(
-        EarlyRunPlanner(context.rng),
-        VolunteerSessions(ingest.connections, ingest.directory),
-        clock=context.clock,
-        registry=context.registry,
-    )
-
-
-log = logging.getLogger("heliograph")
 
 
 def create_store(config: Config) -> Store:
@@ -258,7 +192,7 @@ class PublishRole:
             raise explain_taken_port("http", config.http, error.strerror) from error
         group.create_task(guard.run())
         self._context.endpoint_file.announce("http", config.http, port)
-        log.info("Operator's password: in %s", self._context.password_file)
+        log_password_file(self._context.password_file)
 
     async def run(self) -> None:
         """Keep the answers fresh until cancelled; the store must be open."""
@@ -373,3 +307,65 @@ def build_console(
         return LiveConsoleBackend(sources)
     except (KeysError, OperatorsError) as error:
         raise CannotServeError(f"{error}.") from error
+
+
+class ControlRole:
+    """The local control agent and the echo service, as far as they are configured."""
+
+    def __init__(self, context: AppContext, grpc_port: int) -> None:
+        self._context = context
+        config = context.config
+        endpoint = format_dial_address(split_endpoint(config.grpc)[0], grpc_port)
+        self._control = ControlAgent(
+            state_directory=config.data / "control",
+            log_file=config.data / "control.log",
+            endpoint=endpoint,
+            invites=ControlInvites(context.fleet, context.keyring, endpoint, context.clock),
+            rng=context.rng,
+        )
+        self.echo = EchoServer()
+
+    async def run(self) -> None:
+        if "local" in self._context.config.control_endpoints:
+            await keep_control(self._control)
+
+    async def run_echo(self, group: asyncio.TaskGroup) -> None:
+        """Run the echo server until cancelled; connections are tasks of `group`.
+
+        Raises CannotServeError.
+        """
+        endpoint = self._context.config.echo
+        if not endpoint:
+            return
+        host, port = split_endpoint(endpoint)
+        with explain_port("echo", endpoint):
+            async with self.echo.open(host, port, group) as echo_port:
+                self._context.endpoint_file.announce("echo", endpoint, echo_port)
+                await asyncio.Event().wait()
+
+
+def build_visits(context: AppContext, ingest: IngestServices) -> VisitDispatcher:
+    """Build the dispatcher; it listens to blocks, and has `run`."""
+    config = context.config
+    policy = VisitPolicy(ingest.geo, config.visit_networks)
+    return VisitDispatcher(
+        VisitPlanner(policy, context.rng),
+        ControlSessions(ingest.connections, ingest.directory),
+        context.keyring.signing,
+        clock=context.clock,
+        registry=context.registry,
+        resolver=ThreadedResolver(),
+        own_hosts=list_hosts(
+            config.endpoint, config.grpc, config.post, config.http, config.dns, config.echo
+        ),
+    )
+
+
+def build_early_runs(context: AppContext, ingest: IngestServices) -> EarlyRunDispatcher:
+    """Build what asks volunteers for early runs; it listens to blocks."""
+    return EarlyRunDispatcher(
+        EarlyRunPlanner(context.rng),
+        VolunteerSessions(ingest.connections, ingest.directory),
+        clock=context.clock,
+        registry=context.registry,
+    )

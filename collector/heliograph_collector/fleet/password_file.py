@@ -1,10 +1,13 @@
 """The file of the operator's password."""
 
+import logging
 from pathlib import Path
 
 from heliograph_collector.fleet.keyring import KeysError, ensure_password_file
 
 _MAX_PASSWORD_CHARS = 1_024
+
+log = logging.getLogger("heliograph")
 
 
 def find_password_file(data: Path, configured_file: Path | None) -> Path:
@@ -15,6 +18,11 @@ def find_password_file(data: Path, configured_file: Path | None) -> Path:
     file = configured_file or ensure_password_file(data)
     read_password(file)
     return file
+
+
+def log_password_file(file: Path) -> None:
+    """Tell the operator where the password is, and never the password."""
+    log.info("Operator's password: in %s", file)
 
 
 def read_password(file: Path) -> str:
