@@ -1,7 +1,9 @@
-"""A cause is named with its cure: a full disk is no reason to restore a backup."""
+"""A failed start is told with its cause and its cure; a log line is one line for a machine."""
 
 import asyncio
 import errno
+import json
+import logging
 import os
 import sqlite3
 from collections.abc import Coroutine
@@ -45,3 +47,23 @@ def test_part_that_fails_ends_the_collector_with_a_sentence(
     monkeypatch.setattr(serve, "configure_logging", len)
     with pytest.raises(CommandError, match=says):
         serve.serve(Config(data=tmp_path))
+
+
+def line(message: str, *args: object, error: BaseException | None = None) -> str:
+    trace = (type(error), error, None) if error else None
+    record = logging.LogRecord("heliograph.x", logging.WARNING, "f", 1, message, args, trace)
+    record.created = 1_641_390_200.5
+    return serve.JsonLines().format(record)
+
+
+def test_event_with_its_trace_is_one_line() -> None:
+    text = line("The store is\n%d rows behind: «%s».", 7, "x", error=KeyError("x"))
+    assert "\n" not in text
+    assert json.loads(text) == {
+        "time": "2022-01-05T13:43:20.500+00:00",
+        "level": "warning",
+        "logger": "heliograph.x",
+        "message": "The store is\n7 rows behind: «x».",
+        "error": "KeyError: 'x'",
+    }
+    assert "error" not in json.loads(line("well"))
