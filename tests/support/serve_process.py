@@ -53,7 +53,7 @@ class Served:
 
     def stop(self, number: int = signal.SIGTERM) -> int:
         self.process.send_signal(number)
-        return self.process.wait(20)
+        return self.process.wait(120)  # a starved machine loads the store first
 
 
 def start(data: Path, *options: str, config: str = NO_CONTROL) -> Served:
