@@ -4,7 +4,8 @@ Theory of operation. States and transitions:
 
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
-- suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself.
+- suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself, in
+  its first hour and before any phase.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
@@ -53,6 +54,7 @@ from heliograph_collector.model.signals import OfflineReport, VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
+_YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -233,7 +235,8 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
-        if has_flapped(vantages, self.started.earliest_us, self.limits):
+        is_young = not self.turns and now_us - self.started.earliest_us <= _YOUNG_US
+        if is_young and has_flapped(vantages, self.started.earliest_us, self.limits):
             self._close(IncidentState.WITHDRAWN, now_us)
             return False
         candidates = [s for s in vantages if s.place.access != "hosting"]
