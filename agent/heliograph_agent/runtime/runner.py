@@ -120,7 +120,7 @@ class Runner:
     async def run_round(
         self, task: TaskSpec, parts: Iterable[TaskSpec], context: TaskContext
     ) -> Measurement:
-        """Run the light checks of a round, a few at a time; each has a trace of its own."""
+        """Run the light checks of a round, a few at a time, each with its trace."""
         semaphore = asyncio.Semaphore(PARTS_AT_ONCE)
 
         async def run_part(part: TaskSpec) -> Measurement:

@@ -80,7 +80,7 @@ def _parts_from_pb(m: opb.Measurement) -> tuple[o.Measurement, ...]:
     if not m.parts:
         return ()
     if m.observations or m.HasField("summary") or m.HasField("digest"):
-        raise CodecError("parts", "beside steps of its own")
+        raise CodecError("parts", "beside observations")
     if sum(len(part.observations) for part in m.parts) > MAX_OBSERVATIONS:
         raise CodecError("parts", f"more than {MAX_OBSERVATIONS} steps in all")
     if any(p.parts or p.HasField("summary") or p.HasField("digest") for p in m.parts):
@@ -92,11 +92,11 @@ def _parts_from_pb(m: opb.Measurement) -> tuple[o.Measurement, ...]:
 
 
 def _part_from_pb(part: opb.Measurement, shared: opb.Measurement) -> o.Measurement:
-    whole = opb.Measurement()
-    whole.CopyFrom(part)
-    _clear_shared(whole)
-    whole.MergeFrom(shared)
-    return measurement_from_pb(whole)
+    message = opb.Measurement()
+    message.CopyFrom(part)
+    _clear_shared(message)
+    message.MergeFrom(shared)
+    return measurement_from_pb(message)
 
 
 def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:
