@@ -206,7 +206,7 @@ def _task_unit(task: PlannedTask) -> str:
 
 BROWSER_HELLOS = (
     "The test hello opens connections that begin as Firefox's and Chrome's do, and ends them at",
-    "the first answer: to whoever watches the line, a browser on this machine has gone there.",
+    "the first answer: to anyone who watches the line, a browser on this machine has gone there.",
 )
 
 

@@ -180,7 +180,7 @@ class _GroundTruth:
     def _is_about(self, truth: Truth, alarm: Alarm) -> bool:
         """Return whether half of a silence lies in an alarm's cell, also if vantages are back.
 
-        The right cause may be told by returned vantages, soon after the end.
+        The right cause may become known by returned vantages, soon after the end.
         """
         members = self.members(truth)
         named = self.vantages_in(alarm.scope)

@@ -33,7 +33,7 @@ CLOCK_SHIFT_S = HOUR  # of the change to summer time
 def draw_cloud(rng: Random, seed: int, kind: str) -> World:
     """Draw a failing cloud that serves our second entrance and all of our anchors.
 
-    Its sites fail by country: sessions through it die, and whoever comes back reports dead anchors.
+    Its sites fail by country: sessions through it die, and returning agents report dead anchors.
     """
     at_s = rng.uniform(3, 27) * HOUR
     lasts_s = draw(rng, "cloud_lasts")
