@@ -21,6 +21,7 @@ because a fault of the collector may reach other countries later (`spread_hold_s
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
+from functools import cached_property
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
@@ -136,12 +137,8 @@ class _Evaluation:
         self._outages = outages
         self._now_us = now_us
         self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
-        recent = [
-            s
-            for s in presence.list_country(candidate.country)
-            if s.is_silent and not s.deferred and s.lost_us >= candidate.burst_us
-        ]
-        lost_by = {s.lost_by for s in recent}
+        recent = presence.list_silent(candidate.country, candidate.burst_us)
+        lost_by = {s.lost_by for s in recent if not s.deferred}
         self._others = [  # other outages of the country that may hold or precede this one
             o
             for o in outages
@@ -152,18 +149,23 @@ class _Evaluation:
             o for o in self._others if o.is_open and max(o.grown_us, o.suspected_us) >= since_us
         ]
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
-        vantages = [
-            s
-            for s in presence.list_country(candidate.country)
-            if s.is_live or (s.is_silent and not s.deferred and s.lost_us >= candidate.from_us)
-        ]
         self._is_transit = False  # our way to some countries may be broken
         self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
-        # All vantages with a vote make a suspicion; only established ones confirm.
-        self._vantages = select_voting(vantages, now_us, self._limits)
-        self._deciding, self._is_established = select_established(
-            self._vantages, now_us, self._limits, self._limits.votes
-        )
+
+    # Selected when needed: a gated candidate needs none. All that vote suspect …
+    @cached_property
+    def _vantages(self) -> list[VantagePresence]:
+        recent = self._presence.list_recent(self._candidate.country, self._candidate.from_us)
+        return select_voting(recent, self._now_us, self._limits)
+
+    @cached_property  # … and only established ones confirm.
+    def _established(self) -> tuple[list[VantagePresence], bool]:
+        limits = self._limits
+        return select_established(self._vantages, self._now_us, limits, limits.votes)
+
+    @property
+    def _deciding(self) -> list[VantagePresence]:
+        return self._established[0]
 
     def decide(self) -> CandidateOutcome:
         candidate = self._candidate
@@ -191,7 +193,7 @@ class _Evaluation:
 
     def _is_held_long_enough(self, hold_s: float) -> bool:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
-        return self._is_established and held_us >= hold_s * SECOND_US
+        return self._established[1] and held_us >= hold_s * SECOND_US
 
     def _confirm(self, witnesses: confounders.WitnessStatement) -> CandidateOutcome | None:
         """Confirm the cells that are still silent; None if there are none, or it is too early."""

@@ -13,8 +13,6 @@ from heliograph_collector.detect.silence.presence_tracker import (
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
-    count_votes,
-    is_established,
     sum_votes,
 )
 from heliograph_collector.model.scope import AffectedCell
@@ -59,16 +57,12 @@ def hear_witnesses(
         carrier: Hear only vantages of this carrier; "" is every one.
     """
     limits = presence.limits
-    others = [
-        [s for s in presence.list_country(other) if _was_here(s, since_us, carrier)]
-        for other in presence.countries
-        if other != country
-    ]
-    preferred = _prefer_established(others, since_us, limits)
-    counts = [
-        sum_votes(count_votes((s.witness, _fell_silent(s, since_us)) for s in vantages))
-        for vantages in preferred
-    ]
+    tallies = [presence.tally(other, carrier) for other in presence.countries if other != country]
+    established = [tally.sum_established(since_us) for tally in tallies]
+    if sum(nat_votes for _, nat_votes in established) >= limits.witnesses:
+        counts = [count for count, _ in established]
+    else:  # too few are established: the young are heard too
+        counts = [tally.sum_every(since_us) for tally in tallies]
     world = VoteCount()
     for count in counts:
         world.add(count)
@@ -83,16 +77,6 @@ def hear_witnesses(
     fallen = sum(share >= limits.suspect_share for share in shares)
     is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
     return WitnessStatement(True, share >= limits.witness_share, lives_on, is_joint)
-
-
-def _was_here(vantage: VantagePresence, since_us: int, carrier: str) -> bool:
-    is_of_carrier = carrier in ("", vantage.witness.carrier, vantage.lost_by)
-    return is_of_carrier and (vantage.is_live or _fell_silent(vantage, since_us))
-
-
-def _fell_silent(vantage: VantagePresence, since_us: int) -> bool:
-    is_recent = vantage.lost_us >= since_us and (vantage.is_live or vantage.is_silent)
-    return is_recent or (vantage.is_silent and vantage.deferred)
 
 
 def compute_certainty(
@@ -117,13 +101,15 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     apart_us = int(limits.spread_s * SECOND_US)
     begun_countries = 0
     for other in presence.countries:
+        silent = presence.tally(other).list_silent(burst_us - apart_us, burst_us + apart_us)
+        if other == country or len(silent) < limits.burst:
+            continue
         participants = [
             s
             for s in presence.list_country(other)
             if s.is_live or (s.is_silent and abs(s.lost_us - burst_us) <= apart_us)
         ]
-        if other != country and sum(s.is_silent for s in participants) >= limits.burst:
-            begun_countries += _sum_silent(participants).share >= limits.witness_share / 2
+        begun_countries += _sum_silent(participants).share >= limits.witness_share / 2
     return begun_countries >= 2
 
 
@@ -204,15 +190,6 @@ def _shares_region(cell: AffectedCell, vantage: VantagePresence) -> bool:
 
 def _is_alive(count: VoteCount, limits: Thresholds) -> bool:
     return count.votes >= limits.witnesses and count.share <= limits.alive_share
-
-
-def _prefer_established(
-    groups: Sequence[Sequence[VantagePresence]], at_us: int, limits: Thresholds
-) -> Sequence[Sequence[VantagePresence]]:
-    """Leave out young vantages if the established ones of all groups suffice for a comparison."""
-    established = [[v for v in g if is_established(v.witness, at_us, limits)] for g in groups]
-    is_enough = sum(_sum_silent(group).votes for group in established) >= limits.witnesses
-    return established if is_enough else groups
 
 
 def _sum_silent(vantages: Sequence[VantagePresence]) -> VoteCount:

@@ -249,7 +249,7 @@ class SilenceDetector:
             return
         for blackout in self._blackouts:
             if blackout.explains(signal, vantage):
-                vantage.deferred = True
+                self._presence.defer(vantage)
                 blackout.affected.append(vantage)
                 return
         self._on_silent(vantage)
@@ -305,7 +305,7 @@ class SilenceDetector:
         for vantage in list(silences):
             is_explained = vantage.heard_us >= since_us and affects(blackout.fault, vantage)
             if is_explained and vantage.is_silent:
-                vantage.deferred = True
+                self._presence.defer(vantage)
                 blackout.affected.append(vantage)
                 silences.remove(vantage)
 

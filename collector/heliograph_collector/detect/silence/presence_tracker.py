@@ -13,6 +13,7 @@ from enum import Enum
 from functools import partial
 
 from heliograph.units import SECOND_US
+from heliograph_collector.detect.silence.witness_tally import WitnessTally
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
     silence_chance,
@@ -40,6 +41,8 @@ from heliograph_collector.model.signals import (
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
 _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+
+_FOREVER_US = 1 << 63  # after every time
 
 
 class PresenceStatus(Enum):
@@ -128,12 +131,36 @@ class PresenceTracker:
     pools: defaultdict[tuple[str, str], ChurnRecord] = field(
         default_factory=partial(defaultdict, ChurnRecord)
     )
+    tallies: defaultdict[str, dict[str, WitnessTally]] = field(
+        default_factory=partial(defaultdict, dict)
+    )  # by country and carrier
+
+    def note_change(self, vantage: VantagePresence) -> None:
+        """Count a vantage whose status, loss, deferral, line or age changed."""
+        country = vantage.place.country
+        for tally in self.tallies[country].values() or (self.tally(country),):
+            tally.note_change(vantage.witness.nym, vantage)
+
+    def tally(self, country: str, carrier: str = "") -> WitnessTally:
+        """Return the tally of a country by a carrier; "" is any."""
+        tally = self.tallies[country].get(carrier)
+        if tally is None:
+            tally = self.tallies[country][carrier] = WitnessTally(self.limits, carrier)
+            for vantage in self.list_country(country):
+                tally.note_change(vantage.witness.nym, vantage)
+        return tally
+
+    def defer(self, vantage: VantagePresence) -> None:
+        """Defer a silence that a fault of the collector may explain."""
+        vantage.deferred = True
+        self.note_change(vantage)
 
     def restore(self, restored: Iterable[VantagePresence]) -> None:
         """Restore the vantages of a checkpoint."""
         for vantage in restored:
             self.vantages[vantage.witness.nym] = vantage
             self.countries[vantage.place.country][vantage.witness.nym] = vantage
+            self.note_change(vantage)
             if vantage.is_expected:
                 self._count_live(vantage, +1)
 
@@ -158,6 +185,8 @@ class PresenceTracker:
         elif vantage.place != witness.place:
             self._mark_away(vantage, signal.at_us)
             del self.countries[vantage.place.country][witness.nym]
+            for tally in self.tallies[vantage.place.country].values():
+                tally.note_change(witness.nym, None)
         vantage.note_return(signal)
         vantage.witness = witness
         self.countries[witness.place.country][witness.nym] = vantage
@@ -167,6 +196,7 @@ class PresenceTracker:
         vantage.status = PresenceStatus.LIVE
         vantage.deferred = False
         vantage.floor = 0.0
+        self.note_change(vantage)
         return vantage
 
     def on_goodbye(self, signal: Goodbye) -> None:
@@ -185,6 +215,7 @@ class PresenceTracker:
             vantage.witness = replace(vantage.witness, prefix=signal.prefix)
         vantage.note_power(signal.on_battery, signal.at_us)
         vantage.mark_silent(signal.heard_us, signal.at_us)
+        self.note_change(vantage)
         return vantage
 
     def suspend(self, fault: Fault) -> list[VantagePresence]:
@@ -194,6 +225,7 @@ class PresenceTracker:
             for vantage in affected:
                 vantage.status = PresenceStatus.AWAITED
                 vantage.heard_us = fault.at_us
+                self.note_change(vantage)
         return affected
 
     def resolve_fault(
@@ -222,6 +254,7 @@ class PresenceTracker:
                 heard_us = max(fault.at_us, heard_us)
             vantage.mark_silent(heard_us, now_us)
             vantage.deferred = False
+            self.note_change(vantage)
         return missing_vantages
 
     def exclude_from_churn(self, confirmed_silent: Iterable[VantagePresence]) -> None:
@@ -238,8 +271,7 @@ class PresenceTracker:
 
     def measure_spread(self, country: str, since_us: int) -> int:
         """Return how long it took until four fifths of the silences since a time were there."""
-        vantages = self.list_country(country)
-        times_us = [v.lost_us for v in vantages if v.is_silent and v.lost_us >= since_us]
+        times_us = [vantage.lost_us for vantage in self.list_silent(country, since_us)]
         return quantile(times_us, 0.8) - since_us if times_us else 0
 
     def min_pool_chance(self, country: str, window_s: float) -> float:
@@ -255,6 +287,19 @@ class PresenceTracker:
         """Return all vantages of a country, also those that are away."""
         return self.countries[country].values()
 
+    def list_silent(self, country: str, since_us: int) -> list[VantagePresence]:
+        """List the silent vantages that were lost since a time."""
+        names = self.tally(country).list_silent(since_us, _FOREVER_US)
+        return [self.vantages[name] for name in names]
+
+    def list_recent(self, country: str, since_us: int) -> list[VantagePresence]:
+        """List the vantages that are live, or fell silent since a time and not in a fault."""
+        return [
+            v
+            for v in self.list_country(country)
+            if v.is_live or (v.is_silent and not v.deferred and v.lost_us >= since_us)
+        ]
+
     def _mark_away(self, vantage: VantagePresence, at_us: int) -> None:
         if vantage.is_expected:
             self._record_presence(vantage, at_us, losses=0)
@@ -262,6 +307,7 @@ class PresenceTracker:
         vantage.status = PresenceStatus.AWAY
         vantage.deferred = False
         vantage.floor = 0.0
+        self.note_change(vantage)
 
     def _record_presence(self, vantage: VantagePresence, until_us: int, losses: int) -> None:
         vantage.own.add(losses, until_us - vantage.since_us, self.limits.memory_days)

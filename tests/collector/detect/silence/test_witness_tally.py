@@ -1,0 +1,106 @@
+"""The tally of witnesses counts as if all were counted again, and only what has changed."""
+
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.detector import SilenceDetector
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.witness_tally import VoteTally, fell_silent
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.model.signals import (
+    Goodbye,
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+)
+from heliograph_collector.model.thresholds import THRESHOLDS
+from support.presence_model import at, country, world
+
+LINES = ("", "19000.a", "19000.b", "19001.a", "19001.c", "plain")
+
+
+def draw_vantage(rng: Random, number: int) -> VantageRef:
+    place = VantageLocation("KZ", rng.choice("AB"), rng.choice((1, 2)), rng.choice(("mobile", "")))
+    first_us = at(0) - rng.randrange(2 * DAY_US, 30 * DAY_US)
+    return VantageRef(f"n{number}", rng.choice(LINES), place, first_us, rng.choice(("x", "y")))
+
+
+def play_step(presence: PresenceTracker, rng: Random, now_us: int) -> None:
+    vantage = draw_vantage(rng, rng.randrange(12))
+    kind = rng.randrange(4)
+    if kind == 0:
+        presence.on_goodbye(Goodbye(now_us, vantage.nym))
+    elif kind == 1:
+        presence.on_lost(VantageLoss(now_us, vantage.nym, now_us - 1, prefix=rng.choice(LINES)))
+    elif kind == 2 and vantage.nym in presence.vantages:
+        presence.defer(presence.vantages[vantage.nym])
+    else:
+        place = vantage.place._replace(country=rng.choice(("KZ", "KZ", "DE")))
+        presence.on_arrival(VantageArrival(now_us, replace(vantage, place=place)))
+
+
+@pytest.mark.parametrize("carrier", ["", "x"])
+@pytest.mark.parametrize("seed", range(4))
+def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> None:
+    rng = Random(seed)
+    presence = PresenceTracker()
+    for step in range(1, 300):
+        play_step(presence, rng, at(step * 3_600))
+        since_us = at(rng.randrange(step + 1) * 3_600)
+        tally = presence.tally("KZ", carrier)
+        expected = [
+            vantage
+            for vantage in presence.list_country("KZ")
+            if carrier in ("", vantage.witness.carrier, vantage.lost_by)
+            and (vantage.is_live or fell_silent(vantage, since_us))
+        ]
+        votes = [(v.witness, fell_silent(v, since_us)) for v in expected]
+        old = [(v, hit) for v, hit in votes if is_established(v, since_us, THRESHOLDS)]
+        counted, nat_votes = tally.sum_established(since_us)
+        for result, voters in ((counted, old), (tally.sum_every(since_us), votes)):
+            total = sum_votes(count_votes(voters))
+            assert (result.votes, result.hits) == pytest.approx((total.votes, total.hits))
+        nat_total = sum_votes(count_votes(old, THRESHOLDS.nat_votes)).votes
+        assert nat_votes == pytest.approx(nat_total)
+
+
+def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A cut of one country must not count the vantages of all others again and again."""
+    detector = SilenceDetector()
+    refs = country(each=4)
+    others = world(countries=20, each=4)
+    updates: list[str] = []
+    update = VoteTally.update
+
+    def count_update(
+        self: VoteTally, name: str, vote: tuple[str, VantageLocation, bool] | None, nat_votes: int
+    ) -> None:
+        updates.append(name)
+        update(self, name, vote, nat_votes)
+
+    for vantage in refs + others:
+        detector.on_signal(VantageArrival(at(0), vantage))
+    monkeypatch.setattr(VoteTally, "update", count_update)
+    statements: list[confounders.WitnessStatement] = []
+    hear_witnesses = confounders.hear_witnesses
+
+    def hear(
+        presence: PresenceTracker, code: str, since_us: int, carrier: str = ""
+    ) -> confounders.WitnessStatement:
+        statements.append(hear_witnesses(presence, code, since_us, carrier))
+        return statements[-1]
+
+    monkeypatch.setattr(confounders, "hear_witnesses", hear)
+    for i, vantage in enumerate(refs):
+        lost_us = at(7_200) + i * SECOND_US // 4
+        detector.on_signal(VantageLoss(lost_us, vantage.nym, lost_us - 30 * SECOND_US))
+    detector.advance_to(at(7_500))
+    assert len(statements) > 5
+    assert all(statement.is_known for statement in statements)
+    assert len(updates) <= 2 * len(refs)
+    assert [i.scope.country for i in detector.findings().incidents] == ["KZ"]
