@@ -137,8 +137,8 @@ class _Evaluation:
         self._outages = outages
         self._now_us = now_us
         self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
-        recent = presence.list_silent(candidate.country, candidate.burst_us)
-        lost_by = {s.lost_by for s in recent if not s.deferred}
+        silent = presence.list_silent(candidate.country, candidate.burst_us)
+        lost_by = {s.lost_by for s in silent if not s.deferred}
         self._others = [  # other outages of the country that may hold or precede this one
             o
             for o in outages
@@ -160,8 +160,8 @@ class _Evaluation:
 
     @cached_property  # … and only established ones confirm.
     def _established(self) -> tuple[list[VantagePresence], bool]:
-        limits = self._limits
-        return select_established(self._vantages, self._now_us, limits, limits.votes)
+        votes = self._limits.votes
+        return select_established(self._vantages, self._now_us, self._limits, votes)
 
     @property
     def _deciding(self) -> list[VantagePresence]:
