@@ -34,25 +34,24 @@ def alarm_threshold(cells: int, alarms_per_year: float, bin_s: float) -> float:
     return math.log(_YEAR_S / bin_s * max(1, cells) / alarms_per_year)
 
 
-def find_bursts(
+def has_burst(
     presence: PresenceTracker,
     country: str,
     new_silences: Sequence[VantagePresence],
     window_s: float,
-) -> list[Scope]:
-    """Return the cells with more new silences than chance allows."""
+) -> bool:
+    """Return whether a cell has more new silences than chance allows; the widest comes first."""
     limits = presence.limits
     silences_by_cell = Counter(scope for s in new_silences for scope in scopes_of(s.place))
     cells = presence.live_cell_counts[country]
     base_chance = presence.min_pool_chance(country, window_s) * _SCREENING_FACTOR
-    return [
-        scope
-        for scope, k in silences_by_cell.items()
-        if k >= limits.burst
+    return any(
+        k >= limits.burst
         and chernoff_bound(base_chance * (presence.live_counts[scope] + k), k)
         <= tail_limit(scope, cells, limits)
         and burst_tail(presence, scope, new_silences, window_s) <= tail_limit(scope, cells, limits)
-    ]
+        for scope, k in silences_by_cell.items()
+    )
 
 
 def burst_tail(

@@ -26,7 +26,7 @@ from functools import cached_property
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.brackets import bracket_onset
-from heliograph_collector.detect.silence.burst_test import burst_tail, find_bursts, tail_limit
+from heliograph_collector.detect.silence.burst_test import burst_tail, has_burst, tail_limit
 from heliograph_collector.detect.silence.explanation import weigh_evidence
 from heliograph_collector.detect.silence.merging import (
     find_enclosing,
@@ -89,7 +89,7 @@ class OutageCandidate:
         for window_s in limits.windows_s:
             since_us = now_us - int(window_s * SECOND_US)
             recent = [s for s in silences if s.lost_us >= since_us]
-            if find_bursts(presence, country, recent, window_s):
+            if has_burst(presence, country, recent, window_s):
                 burst_us = min(s.lost_us for s in recent)
                 return cls(country, now_us, burst_us, burst_us, window_s)
         return None
@@ -137,8 +137,7 @@ class _Evaluation:
         self._outages = outages
         self._now_us = now_us
         self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
-        silent = presence.list_silent(candidate.country, candidate.burst_us)
-        lost_by = {s.lost_by for s in silent if not s.deferred}
+        lost_by = presence.list_lost_carriers(candidate.country, candidate.burst_us)
         self._others = [  # other outages of the country that may hold or precede this one
             o
             for o in outages
@@ -160,8 +159,7 @@ class _Evaluation:
 
     @cached_property  # … and only established ones confirm.
     def _established(self) -> tuple[list[VantagePresence], bool]:
-        votes = self._limits.votes
-        return select_established(self._vantages, self._now_us, self._limits, votes)
+        return select_established(self._vantages, self._now_us, self._limits, self._limits.votes)
 
     @property
     def _deciding(self) -> list[VantagePresence]:

@@ -139,6 +139,8 @@ def find_blocked_carrier(
     groups = _group_by_carrier(vantages)
     for carrier, group in groups.items() if len(groups) > 1 else ():
         cells = localize(count_silent(group), limits.confirm_share, limits.votes, limits)
+        if not cells:
+            continue
         inside = [s for s in vantages if any(c.scope.includes(s.place) for c in cells)]
         others = [
             s
@@ -148,7 +150,7 @@ def find_blocked_carrier(
             and s.since_us < before_us
         ]
         count = _sum_silent(others)
-        if cells and _is_alive(count, limits):
+        if _is_alive(count, limits):
             return BlockedCarrier(carrier, cells, count.votes / _sum_silent(inside).votes)
     return None
 

@@ -258,7 +258,7 @@ class SilenceDetector:
         country = vantage.place.country
         self._recent_silences[country].append(vantage)
         if len(self._recent_silences[country]) >= self._limits.burst:
-            self._schedule(vantage.lost_us + int(self._limits.tick_s * SECOND_US), "look", country)
+            self._schedule(self._presence.next_look_us(country, vantage.lost_us), "look", country)
         self._on_change(vantage, vantage.lost_us)
 
     def _on_change(self, vantage: VantagePresence | None, at_us: int) -> None:
@@ -267,7 +267,7 @@ class SilenceDetector:
         country = vantage.place.country
         self._schedule(fall.next_sample_us(at_us), "level", country)
         if country in self._candidates:
-            self._schedule(at_us + int(self._limits.tick_s * SECOND_US), "look", country)
+            self._schedule(self._presence.next_look_us(country, at_us), "look", country)
         if self._recent_outages(country, at_us):
             self._schedule(at_us + _FOLLOW_US, "follow", country)
             if vantage.is_live and vantage.witness.carrier != vantage.lost_by:

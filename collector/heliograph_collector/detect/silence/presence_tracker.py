@@ -44,6 +44,10 @@ _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer win
 
 _FOREVER_US = 1 << 63  # after every time
 
+# A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
+_VANTAGES_A_SECOND = 400
+_LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country is told as soon
+
 
 class PresenceStatus(Enum):
     LIVE = 1
@@ -287,6 +291,16 @@ class PresenceTracker:
         """Return all vantages of a country, also those that are away."""
         return self.countries[country].values()
 
+    def next_look_us(self, country: str, changed_us: int) -> int:
+        """Return when a country that changed at this time is evaluated."""
+        scale = len(self.countries[country]) / _VANTAGES_A_SECOND
+        tick_s = min(_LONGEST_TICK_S, self.limits.tick_s * max(1.0, scale))
+        return changed_us + int(tick_s * SECOND_US)
+
+    def list_lost_carriers(self, country: str, since_us: int) -> set[str]:
+        """List the carriers that vantages were lost by since a time, not in a fault."""
+        return {v.lost_by for v in self.list_silent(country, since_us) if not v.deferred}
+
     def list_silent(self, country: str, since_us: int) -> list[VantagePresence]:
         """List the silent vantages that were lost since a time."""
         names = self.tally(country).list_silent(since_us, _FOREVER_US)
@@ -333,7 +347,10 @@ def select_voting(
     vantages: Sequence[VantagePresence], now_us: int, limits: Thresholds
 ) -> list[VantagePresence]:
     """Select the vantages that are heard; a young one only where nobody established differs."""
-    pseudonyms = {w.nym for w, _ in select_voters(_list_votes(vantages), now_us, limits)}
+    voters = select_voters(_list_votes(vantages), now_us, limits)
+    if len(voters) == len(vantages):
+        return list(vantages)
+    pseudonyms = {w.nym for w, _ in voters}
     return [s for s in vantages if s.witness.nym in pseudonyms]
 
 

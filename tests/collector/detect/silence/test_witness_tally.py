@@ -7,11 +7,13 @@ import pytest
 
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import confounders
-from heliograph_collector.detect.silence.detector import SilenceDetector
+from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.witness_tally import VoteTally, fell_silent
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.model.signals import (
+    Fault,
+    FaultReason,
     Goodbye,
     VantageArrival,
     VantageLocation,
@@ -19,7 +21,7 @@ from heliograph_collector.model.signals import (
     VantageRef,
 )
 from heliograph_collector.model.thresholds import THRESHOLDS
-from support.presence_model import at, country, world
+from support.presence_model import Cut, at, country, live, world
 
 LINES = ("", "19000.a", "19000.b", "19001.a", "19001.c", "plain")
 
@@ -67,6 +69,34 @@ def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> N
             assert (result.votes, result.hits) == pytest.approx((total.votes, total.hits))
         nat_total = sum_votes(count_votes(old, THRESHOLDS.nat_votes)).votes
         assert nat_votes == pytest.approx(nat_total)
+
+
+def recount_witnesses(
+    presence: PresenceTracker, country: str, since_us: int, carrier: str = ""
+) -> confounders.WitnessStatement:
+    """Hear the witnesses with a tally that counts all vantages now, and none before."""
+    fresh = PresenceTracker()
+    fresh.restore(presence.vantages.values())
+    return HEAR(fresh, country, since_us, carrier)
+
+
+HEAR = confounders.hear_witnesses
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_incidents_are_those_of_a_recount(seed: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two cuts, churn, and a fault of ours: each is told as if all were counted each time."""
+    rng = Random(seed)
+    cuts = [
+        Cut(1_200, 2_400, lambda w: w.place.country == "KZ", jitter_s=rng.choice((5, 60))),
+        Cut(1_230, 2_000, lambda w: w.place.country == "XA" and w.place.access == "mobile"),
+    ]
+    signals = live(country() + world(4), rng, 1.0, churn=20.0, cuts=cuts)
+    signals.append(Fault(at(600), at(620), FaultReason.PROBE))
+    expected = detect_silence(signals, at(3_600))
+    monkeypatch.setattr(confounders, "hear_witnesses", recount_witnesses)
+    assert detect_silence(signals, at(3_600)) == expected
+    assert "KZ" in {incident.scope.country for incident in expected.incidents}
 
 
 def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch) -> None:
