@@ -8,12 +8,13 @@ of the world fails too, nothing is summed. episode.py describes the end of an ep
 
 import math
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.flapping import FlappingVantages
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
@@ -28,7 +29,7 @@ from heliograph_collector.detect.stats.voting import (
     select_voters,
     sum_votes,
 )
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
@@ -66,6 +67,7 @@ class CountryServiceState:
     first_bad: dict[str, ServiceVote]
     held: list[tuple[AffectedCell, ...]]
     found: list[BlockingEpisode]
+    flapping: FlappingVantages = field(default_factory=FlappingVantages)
 
 
 @dataclass(slots=True)
@@ -80,6 +82,7 @@ class CountryService:
     first_bad: dict[str, ServiceVote] = field(default_factory=dict)
     recent_cells: list[tuple[AffectedCell, ...]] = field(default_factory=list)  # of the last bins
     episodes: list[BlockingEpisode] = field(default_factory=list)
+    flapping: FlappingVantages = field(default_factory=FlappingVantages)
 
     def state(self) -> CountryServiceState:
         return CountryServiceState(
@@ -89,6 +92,7 @@ class CountryService:
             first_bad=self.first_bad,
             held=self.recent_cells,
             found=self.episodes,
+            flapping=self.flapping,
         )
 
     @classmethod
@@ -102,6 +106,7 @@ class CountryService:
             state.first_bad,
             state.held,
             state.found,
+            state.flapping,
         )
 
     def judge_bin(
@@ -130,7 +135,9 @@ class CountryService:
         hits = ((o.witness, o.standing in FAILING_VALUES) for o in counted_votes)
         self._update_sums(self._count_cells(count_votes(hits)), rate)
         self._add_repeats([o for o in votes if o.witness.nym in new_voters.repeating])
+        self.flapping.record_tests(counted_votes)
         for episode in self._open_episodes():
+            episode.flapping = self._is_flapping(episode, votes, now_us)
             episode.judge_bin(votes, voters, now_us, down=down)
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
@@ -138,9 +145,36 @@ class CountryService:
             self.sums.clear()
             self.recent_cells.clear()
             return
+        self._hold_partial(
+            self.flapping.find_cells(votes, rate, now_us, self.limits), now_us, others
+        )
         loud = self._find_loud_scopes()
         if loud or any(self.recent_cells):
             self._raise_alarms(votes, now_us, loud, others)
+
+    def _is_flapping(
+        self, episode: BlockingEpisode, votes: Sequence[ServiceVote], now_us: int
+    ) -> bool:
+        inside = [vote for vote in votes if episode.holds(vote.witness.place)]
+        is_partial = episode.kind is IncidentKind.PARTIAL
+        share = self.limits.clear_share if is_partial else self.limits.confirm_share
+        return self.flapping.prevail(inside, share, now_us, self.limits)
+
+    def _hold_partial(
+        self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
+    ) -> None:
+        """Keep one incident for cells that fail a share of the time for `hold_bins`."""
+        self.flapping.bins = self.flapping.bins + 1 if cells else 0
+        if self.flapping.bins < self.limits.hold_bins:
+            return
+        since_us = now_us - int(self.limits.resume_s * SECOND_US)
+        episodes = [e for e in self.episodes if any(e.touches(cell) for cell in cells)]
+        own = [e for e in episodes if e.is_partial(since_us)]
+        episode = own[0] if own else self._start_episode(tuple(cells), now_us)
+        if others.fail_with(episode):
+            episode.mark_elsewhere(now_us)
+        elif not episode.is_doubted(now_us):
+            episode.hold_partial(cells, now_us)
 
     def _find_loud_scopes(self) -> frozenset[Scope]:
         """Return the cells whose sums are over their threshold.
@@ -185,6 +219,7 @@ class CountryService:
         self.episodes = [
             b for b in self.episodes if b.is_open or (b.closed_us or 0) >= closed_since_us
         ]
+        self.flapping.forget(voted_since_us)
         self.last_good = {n: at for n, at in self.last_good.items() if at >= voted_since_us}
         if not self._open_episodes():
             self.first_bad = {n: o for n, o in self.first_bad.items() if o.at_us >= voted_since_us}
@@ -336,7 +371,10 @@ class CountryService:
         recent = [b for b in self._open_episodes() if b.suspected_us >= since_us]
         if recent:
             recent[0].widen(cells)
-            return
+        else:
+            self._start_episode(cells, now_us)
+
+    def _start_episode(self, cells: tuple[AffectedCell, ...], now_us: int) -> BlockingEpisode:
         failures = [
             o
             for o in self.first_bad.values()
@@ -350,6 +388,7 @@ class CountryService:
         )
         episode.wary = self._recently_closed(cells, now_us)
         self.episodes.append(episode)
+        return episode
 
     def _recently_closed(self, cells: tuple[AffectedCell, ...], now_us: int) -> bool:
         since_us = now_us - int(self.limits.wary_s * SECOND_US)

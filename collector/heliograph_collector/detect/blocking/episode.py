@@ -9,14 +9,15 @@ Theory of operation. States and transitions:
 
 It is clear after `clear_bins` bins in a row with at most `clear_share` failing, or sooner if the
 tests of the last `clear_span_s` alone show it. A block that returns within `wary_s` of an end is
-intermittent, so it needs `wary_bins`. Bins with too few votes count for neither side.
+intermittent, so it needs `wary_bins`. Bins with too few votes count for neither side. What fails a
+share of the time (flapping.py) is partial, and never clear: it only looks so by chance.
 """
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.stats.tails import quantile
@@ -73,6 +74,7 @@ class BlockingEpisode:
     elsewhere_us: int | None = None  # last bin in which other countries failed alike
     hints: tuple[str, ...] = ()  # the functions that alone are blocked
     wary: bool = False  # a block of these cells closed within wary_s before
+    flapping: bool = False  # most of its vantages now fail and now work
     _clear: int = 0  # clear bins in a row
     _bad: dict[str, int] = field(default_factory=dict)  # last failure by vantage
     _good: dict[str, int] = field(default_factory=dict)  # first success after it
@@ -135,6 +137,14 @@ class BlockingEpisode:
     def is_open(self) -> bool:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
+    def is_partial(self, since_us: int) -> bool:
+        """Return whether a lasting partial is this episode, or one that closed since a time."""
+        if self.is_open:
+            is_partial = self.kind is IncidentKind.PARTIAL
+            return is_partial or self.flapping or self.confirmed_us is None
+        is_recent = self.state is IncidentState.CLOSED and (self.closed_us or 0) >= since_us
+        return is_recent and self.kind is IncidentKind.PARTIAL
+
     def touches(self, cell: AffectedCell) -> bool:
         """Return whether a cell equals, holds or lies in one of its cells."""
         return self.includes(cell.scope) or any(
@@ -166,6 +176,20 @@ class BlockingEpisode:
         is_low = votes < self.limits.few
         self.confidence = round(min(self.limits.low if is_low else self.limits.most, agreement), 3)
 
+    def hold_partial(self, cells: Mapping[AffectedCell, float], now_us: int) -> None:
+        """Make it a lasting partial of cells that fail these shares of the time."""
+        if self.confirmed_us is None:
+            self.confirm(tuple(cells), now_us)
+        if self.state is IncidentState.CLOSED:
+            self.state = IncidentState.CONFIRMED
+            self.closed_us = None
+            self.ended = None
+        new_cells = [cell for cell in cells if not self.includes(cell.scope)]
+        if new_cells or self.kind is not IncidentKind.PARTIAL:
+            self.widen(tuple(replace(cell, share=share) for cell, share in cells.items()))
+        self.kind = IncidentKind.PARTIAL
+        self._clear = 0
+
     def judge_bin(
         self,
         country_votes: Sequence[ServiceVote],
@@ -192,6 +216,9 @@ class BlockingEpisode:
         self._lately = self._recent_tests(new_votes, now_us)
         if vote_count.votes < self.limits.witnesses:
             return  # silence is no recovery
+        if self.flapping:
+            self._clear = 0
+            return
         if vote_count.share >= self.limits.confirm_share:
             failing = [o for o in votes_inside if o.standing in FAILING_VALUES]
             self.kind, self.layer, self.method = dominant_cause(failing)
@@ -210,6 +237,7 @@ class BlockingEpisode:
         vote_count = self._count_failures(votes_inside, now_us)
         if (
             self.wary
+            or self.flapping
             or vote_count.votes < self.limits.witnesses
             or vote_count.share > self.limits.clear_share
         ):

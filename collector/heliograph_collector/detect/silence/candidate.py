@@ -21,7 +21,6 @@ because a fault of the collector may reach other countries later (`spread_hold_s
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from functools import cached_property
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence import confounders
@@ -40,10 +39,9 @@ from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
     VantagePresence,
     count_silent,
-    select_established,
-    select_voting,
 )
 from heliograph_collector.detect.silence.steadiness import is_flapping
+from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
@@ -148,22 +146,9 @@ class _Evaluation:
             o for o in self._others if o.is_open and max(o.grown_us, o.suspected_us) >= since_us
         ]
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
+        self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
         self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
-
-    # Selected when needed: a gated candidate needs none. All that vote suspect …
-    @cached_property
-    def _vantages(self) -> list[VantagePresence]:
-        recent = self._presence.list_recent(self._candidate.country, self._candidate.from_us)
-        return select_voting(recent, self._now_us, self._limits)
-
-    @cached_property  # … and only established ones confirm.
-    def _established(self) -> tuple[list[VantagePresence], bool]:
-        return select_established(self._vantages, self._now_us, self._limits, self._limits.votes)
-
-    @property
-    def _deciding(self) -> list[VantagePresence]:
-        return self._established[0]
 
     def decide(self) -> CandidateOutcome:
         candidate = self._candidate
@@ -178,7 +163,9 @@ class _Evaluation:
         if candidate.gated:
             self._is_late = False  # it stays suspected until `transit_s` has passed
             return self._suspect()
-        blocked = confounders.find_blocked_carrier(self._deciding, candidate.burst_us, limits)
+        blocked = confounders.find_blocked_carrier(
+            self._voters.deciding, candidate.burst_us, limits
+        )
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
@@ -191,33 +178,33 @@ class _Evaluation:
 
     def _is_held_long_enough(self, hold_s: float) -> bool:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
-        return self._established[1] and held_us >= hold_s * SECOND_US
+        return self._voters.is_established and held_us >= hold_s * SECOND_US
 
     def _confirm(self, witnesses: confounders.WitnessStatement) -> CandidateOutcome | None:
         """Confirm the cells that are still silent; None if there are none, or it is too early."""
         limits = self._limits
-        votes = count_silent(self._deciding)
+        votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
         is_low = any(cell.votes < limits.few for cell in cells)
-        cells = self._select_significant(cells, self._deciding)
+        cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
-        is_early |= is_one_line(cells, self._deciding, limits)
+        is_early |= is_one_line(cells, self._voters.deciding, limits)
         if not cells or is_early or self._is_flapping(cells):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
-        outage = self._update_outage(cells, certainty, self._deciding)
-        inside = [s for s in self._deciding if outage.holds(s.place)]
+        outage = self._update_outage(cells, certainty, self._voters.deciding)
+        inside = [s for s in self._voters.deciding if outage.holds(s.place)]
         silent_ways = confounders.list_silent_ways(inside, limits)
         outage.ways = len(silent_ways)
         outage.second_way = sum(silent_ways[1:2])
-        self._presence.exclude_from_churn(list_silent(cells, self._vantages))
-        new_cells = find_new_cells(self._deciding, self._extended, limits)
+        self._presence.exclude_from_churn(list_silent(cells, self._voters.heard))
+        new_cells = find_new_cells(self._voters.deciding, self._extended, limits)
         self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
         return CandidateOutcome.SETTLED
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         burst_us = self._candidate.burst_us
-        return is_flapping(cells, self._vantages, burst_us, self._others, self._limits)
+        return is_flapping(cells, self._voters.heard, burst_us, self._others, self._limits)
 
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
@@ -226,7 +213,7 @@ class _Evaluation:
         country = self._candidate.country
         if confounders.hear_witnesses(self._presence, country, since_us, blocked.carrier).is_hit:
             return self._withdraw_if_late(CandidateOutcome.GATED)
-        group = [s for s in self._deciding if s.witness.carrier == blocked.carrier]
+        group = [s for s in self._voters.deciding if s.witness.carrier == blocked.carrier]
         cells = self._select_significant(blocked.cells, group)
         if not cells or not self._is_held_long_enough(self._limits.hold_low_s):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
@@ -278,12 +265,12 @@ class _Evaluation:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
         cells = self._select_significant(
-            localize(count_silent(self._vantages), share, limits.burst, limits), self._vantages
+            localize(self._voters.votes, share, limits.burst, limits), self._voters.heard
         )
         is_known = any(o.is_open and o.contains(cells) for o in self._others)
         if not cells or is_known or self._is_flapping(cells):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
-        outage = self._update_outage(cells, limits.low, self._vantages)
+        outage = self._update_outage(cells, limits.low, self._voters.heard)
         if not self._is_late:
             return CandidateOutcome.PENDING
         if self._find_rerouted():
@@ -291,7 +278,7 @@ class _Evaluation:
         if any(cell.votes < limits.votes for cell in cells):
             outage.held = (confounders.FEW,)
         else:
-            is_lone = is_one_line(cells, self._deciding, limits)
+            is_lone = is_one_line(cells, self._voters.deciding, limits)
             reason = confounders.CARRIER if self._is_doubtful else confounders.YOUNG
             outage.held = (confounders.ONE_LINE if is_lone else reason,)
         self._publish(outage)
@@ -326,7 +313,7 @@ class _Evaluation:
 
     def _attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
         established = [
-            v for v in self._vantages if is_established(v.witness, self._now_us, self._limits)
+            v for v in self._voters.heard if is_established(v.witness, self._now_us, self._limits)
         ]
         return attach_persons(cells, count_silent(established, nat_votes=1))
 
@@ -370,7 +357,7 @@ class _Evaluation:
 
     def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
-        is_power = confounders.is_power_failure(own.parts, self._deciding, self._limits)
+        is_power = confounders.is_power_failure(own.parts, self._voters.deciding, self._limits)
         is_region = is_power and not confounders.is_whole_country(own.parts)
         held = (confounders.POWER,) if is_power else ()
         since_us = self._now_us - int(self._limits.resume_s * SECOND_US)

@@ -28,6 +28,8 @@ def localize(
         share: The least share of hits in a cell.
         min_votes: The least number of votes in a cell.
     """
+    if all(count.share < share - _VOTE_TOLERANCE for count in votes.values()):
+        return ()  # no cell has a larger share than all of its places
     return _Localization(votes, share, min_votes - _VOTE_TOLERANCE, limits).name_cells()
 
 

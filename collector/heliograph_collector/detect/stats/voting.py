@@ -132,7 +132,7 @@ def select_voters(
 
 
 def is_established(voter: VantageRef, at_us: int, limits: Thresholds) -> bool:
-    return find_seniority(voter.first_us, at_us, limits) is Seniority.ESTABLISHED
+    return at_us - voter.first_us >= limits.established_days * DAY_US  # as `find_seniority`
 
 
 def established_votes(

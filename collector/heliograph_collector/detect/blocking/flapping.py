@@ -1,0 +1,127 @@
+"""Flapping vantages: their tests of one service now fail and now work, as in a lasting partial.
+
+Theory of operation. A block fails each test of a vantage from its beginning to its end. Where a
+service fails a share of the time, the results of each vantage change again and again, and by
+chance one minute looks like a full block in some cell, and the next like its end. So the last
+`_KEPT` tests of each vantage that failed are kept. It is flapping when they changed `_MIN_CHANGES`
+times: a block that begins and ends is two changes. Cells in which most vantages flap are one
+incident of the kind partial, which stays open until most do not.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from heliograph_collector.detect.stats.localization import attach_persons, localize
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import (
+    FAILING_VALUES,
+    ServiceVote,
+    VantageRef,
+    VoteValue,
+)
+from heliograph_collector.model.thresholds import Thresholds
+
+# Assumed, all of them:
+_KEPT = 12  # tests of a vantage
+_MIN_TESTS = 6
+_MIN_CHANGES = 3
+_MIN_EXCESS = 0.15  # of failing tests over the rate of the other countries: no noise of a service
+_MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
+
+
+@dataclass(slots=True)
+class RecentTests:
+    """The latest tests of one vantage since its first failure, the newest in the lowest bit."""
+
+    bits: int = 0  # 1 is a failure
+    count: int = 0
+    tested_us: int = 0
+
+    def add(self, vote: ServiceVote) -> None:
+        self.bits = (self.bits << 1 | (vote.standing in FAILING_VALUES)) & ((1 << _KEPT) - 1)
+        self.count = min(_KEPT, self.count + 1)
+        self.tested_us = vote.at_us
+
+    @property
+    def share(self) -> float:
+        return self.bits.bit_count() / self.count
+
+    @property
+    def is_flapping(self) -> bool:
+        changes = (self.bits ^ self.bits >> 1) & ((1 << self.count - 1) - 1)
+        return self.count >= _MIN_TESTS and changes.bit_count() >= _MIN_CHANGES
+
+
+@dataclass(slots=True)
+class FlappingVantages:
+    """The vantages of one country whose tests of one service failed lately."""
+
+    tests: dict[str, RecentTests] = field(default_factory=dict)  # by pseudonym
+    bins: int = 0  # in a row in which cells flapped
+
+    def record_tests(self, votes: Iterable[ServiceVote]) -> None:
+        """Record the new votes of a bin."""
+        for vote in votes:
+            pseudonym = vote.witness.nym
+            recent = self.tests.get(pseudonym)
+            if recent is None and vote.standing in FAILING_VALUES:
+                recent = self.tests[pseudonym] = RecentTests()
+            if recent is not None:
+                recent.add(vote)
+                if not recent.bits:
+                    del self.tests[pseudonym]
+
+    def forget(self, before_us: int) -> None:
+        self.tests = {
+            n: recent for n, recent in self.tests.items() if recent.tested_us >= before_us
+        }
+
+    def prevail(
+        self, votes: Iterable[ServiceVote], share: float, now_us: int, limits: Thresholds
+    ) -> bool:
+        """Return whether this share of the established that have a vote is flapping."""
+        count = sum_votes(count_votes(self._list_hits(votes, now_us, limits)))
+        return count.votes >= limits.witnesses and count.share >= share
+
+    def find_cells(
+        self, votes: Sequence[ServiceVote], rate: float, now_us: int, limits: Thresholds
+    ) -> dict[AffectedCell, float]:
+        """Return the cells in which most vantages flap, with the share of tests that fail.
+
+        Args:
+            votes: The fresh votes of the country.
+            rate: The failing rate of the other countries.
+        """
+        hits = self._list_hits(votes, now_us, limits)
+        if sum(is_flapping for _, is_flapping in hits) < limits.witnesses:
+            return {}
+        votes_by_place = count_votes(hits)
+        cells = localize(votes_by_place, limits.confirm_share, limits.votes, limits)
+        cells = attach_persons(cells, votes_by_place)
+        failing: dict[AffectedCell, float] = {}
+        for cell in cells:
+            inside = [vote for vote in votes if cell.scope.includes(vote.witness.place)]
+            now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
+            shares = [self._failing_share(vote) for vote in inside]
+            share = round(sum(shares) / len(shares), 3)
+            if share >= rate + _MIN_EXCESS and now_failing <= _MOST_FAILING:
+                failing[cell] = share
+        return failing
+
+    def _list_hits(
+        self, votes: Iterable[ServiceVote], now_us: int, limits: Thresholds
+    ) -> list[tuple[VantageRef, bool]]:
+        return [
+            (vote.witness, self._is_flapping(vote))
+            for vote in votes
+            if vote.standing is not VoteValue.DOWN and is_established(vote.witness, now_us, limits)
+        ]
+
+    def _is_flapping(self, vote: ServiceVote) -> bool:
+        recent = self.tests.get(vote.witness.nym)
+        return recent is not None and recent.is_flapping
+
+    def _failing_share(self, vote: ServiceVote) -> float:
+        recent = self.tests.get(vote.witness.nym)
+        return recent.share if recent is not None else 0.0

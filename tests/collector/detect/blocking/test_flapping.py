@@ -1,0 +1,88 @@
+"""What fails a share of the time is one lasting partial, not a row of blocks."""
+
+from collections.abc import Callable
+from random import Random
+
+import pytest
+
+from heliograph_collector.detect.blocking.flapping import RecentTests
+from heliograph_collector.detect.replay import TimedVote, replay_signals
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.model.scope import Scope
+from heliograph_collector.model.signals import ServiceVote, VantageRef, VoteValue
+from support.presence_model import KZ, at, country, world
+
+ONSET, END, UNTIL = 2 * 3_600.0, 14 * 3_600.0, 18 * 3_600.0
+LIGHT_S = 600.0  # between two light checks of the default plan
+
+
+def list_votes(seed: int, chance: Callable[[VantageRef], float]) -> list[TimedVote]:
+    """Test each vantage every ten minutes; from ONSET to END it fails with this chance."""
+    rng = Random(seed)
+    votes: list[TimedVote] = []
+    for vantage in country(each=1) + world(3):
+        now_s = rng.uniform(0, LIGHT_S)
+        while now_s < UNTIL:
+            is_hit = ONSET <= now_s < END and rng.random() < chance(vantage)
+            is_failing = is_hit or rng.random() < 0.02
+            cause = (VoteValue.BLOCKED, "tls", "timeout") if is_failing else (VoteValue.GOOD,)
+            vote = ServiceVote(at(now_s), vantage, "telegram", *cause)
+            votes.append((vote.at_us, vote))
+            now_s += LIGHT_S * rng.uniform(0.9, 1.1)
+    return votes
+
+
+def replay(votes: list[TimedVote]) -> list[Incident]:
+    return [i for i in replay_signals((), votes).incidents if i.confirmed_us is not None]
+
+
+@pytest.mark.parametrize("seed", range(2))
+@pytest.mark.parametrize("share", [0.3, 0.4, 0.5, 0.6])
+def test_service_that_fails_a_share_of_the_time_is_one_lasting_partial(
+    seed: int, share: float
+) -> None:
+    (incident,) = replay(list_votes(seed, lambda w: share * KZ(w)))
+    assert (incident.kind, incident.scope) == (IncidentKind.PARTIAL, Scope("KZ"))
+    assert incident.layer == "tls"
+    assert incident.confirmed_us is not None
+    assert incident.confirmed_us < at(ONSET + 3 * 3_600)
+    assert incident.state is IncidentState.CLOSED
+    assert incident.closed_us is not None
+    assert at(END) <= incident.closed_us <= at(END + 2 * 3_600)
+
+
+@pytest.mark.parametrize(
+    "chance",
+    [
+        lambda w: 0.4,  # everywhere: the service
+        lambda w: 0.1 * KZ(w),  # noise
+    ],
+)
+def test_failing_share_of_the_service_itself_is_no_incident(
+    chance: Callable[[VantageRef], float],
+) -> None:
+    assert replay(list_votes(1, chance)) == []
+
+
+def test_block_of_a_third_of_the_country_is_a_block() -> None:
+    """A share of the vantages that fails always is not a service that fails a share of the time."""
+    (incident,) = replay(list_votes(1, lambda w: float(KZ(w) and w.place.region == "ALA")))
+    assert (incident.kind, incident.scope) == (IncidentKind.BLOCKING, Scope("KZ", "ALA"))
+
+
+@pytest.mark.parametrize(
+    ("results", "is_flapping"),
+    [
+        ("110011001", True),
+        ("1111111111110", False),
+        ("111111000000", False),  # a block that ended
+        ("1000001000000", False),
+        ("10101", False),  # too few
+    ],
+)
+def test_flapping(results: str, is_flapping: bool) -> None:
+    recent = RecentTests()
+    for index, result in enumerate(results):
+        value = VoteValue.BLOCKED if result == "1" else VoteValue.GOOD
+        recent.add(ServiceVote(index, country()[0], "telegram", value))
+    assert recent.is_flapping is is_flapping
