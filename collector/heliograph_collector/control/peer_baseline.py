@@ -7,7 +7,7 @@ elsewhere may replace it, if enough vantages elsewhere reach the target.
 
 import hashlib
 from bisect import bisect_right
-from collections import Counter, OrderedDict, deque
+from collections import Counter, OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache, partial
@@ -34,7 +34,10 @@ from heliograph_collector.model.records import (
 from heliograph_collector.model.seniority import Seniority
 
 BIN_US = 5 * MINUTE_US
-SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has
+SAMPLE_SIZE = 24  # assumed; vantages kept for one target and country, however many it has …
+# … and for one target in all countries, so that the memory holds WINDOW_US of each of them: with
+# 480 it held 8 minutes of the default plan.
+WORLD_SAMPLE_SIZE = 240
 MIN_PEERS = 3  # assumed; vantages, countries and networks that must succeed to replace a control
 OUTSIDE_IN = "outside_in"  # compared with the results of all experiments on the same target
 
@@ -69,15 +72,20 @@ class _PeerResult:
 
 
 class PeerBaseline:
-    """Recent results of volunteers by target, country and vantage; oldest go first.
+    """Recent results of volunteers by target, country and vantage.
 
-    Each country keeps a stable sample of its vantages. Without it, ten thousand vantages of a large
-    country would displace each other before a change within one minute could be detected.
+    Each country keeps a stable sample of its vantages, the smaller the more countries there are.
+    Without it, ten thousand vantages of a large country would displace each other before a change
+    within one minute could be detected. The oldest of the country that holds most go first, so that
+    none displaces another.
     """
 
     def __init__(self, *, observations: int = OBSERVATIONS_KEPT) -> None:
         self._results: dict[Key, dict[str, dict[str, list[_PeerResult]]]] = {}
-        self._order: deque[tuple[Key, _PeerResult]] = deque()
+        self._orders: defaultdict[str, OrderedDict[int, tuple[Key, _PeerResult]]] = defaultdict(
+            OrderedDict
+        )  # by country and identity of the result
+        self._weights = Counter[str]()  # of all results, by country
         self._remaining_weight = observations
         self._samples = _Samples(observations)
         self._summaries: dict[_PeerKey, _Summary] = {}
@@ -106,12 +114,14 @@ class PeerBaseline:
         country_key = (key, record.vantage.country)
         is_late = at < len(history)  # a late result changes its own time and not the present
         history.insert(at, result)
-        self._order.append((key, result))
+        self._orders[result.country][id(result)] = (key, result)
+        self._weights[result.country] += result.weight
         self._remaining_weight -= result.weight
         if result.is_good:
             self._samples.put(key, record)
-        while self._remaining_weight < 0 and len(self._order) > 1:
-            self._forget(*self._order.popleft())
+        while self._remaining_weight < 0:
+            heaviest = max(self._weights, key=self._weights.__getitem__)
+            self._forget(*next(iter(self._orders[heaviest].values())))
         self._summaries.clear()
         self._substitutes.clear()
         if is_late:
@@ -161,9 +171,12 @@ class PeerBaseline:
 
     def _find_history(self, key: Key, record: ReceivedMeasurement) -> list[_PeerResult] | None:
         """Return the vantage's history, or None if it is not in its country's sample."""
-        histories = self._results.setdefault(key, {}).setdefault(record.vantage.country, {})
-        if record.pseudonym not in histories and len(histories) >= SAMPLE_SIZE:
-            stale = [n for n in histories if _is_stale(histories[n], record.started_us)]
+        countries = self._results.setdefault(key, {})
+        histories = countries.setdefault(record.vantage.country, {})
+        size = min(SAMPLE_SIZE, max(1, WORLD_SAMPLE_SIZE // len(countries)))
+        while len(histories) + (record.pseudonym not in histories) > size:
+            others = histories.keys() - {record.pseudonym}
+            stale = [n for n in others if _is_stale(histories[n], record.started_us)]
             last = max(stale or histories, key=_hash_pseudonym)
             if not _is_stale(histories[last], record.started_us) and _hash_pseudonym(
                 record.pseudonym
@@ -171,6 +184,10 @@ class PeerBaseline:
                 return None
             for result in list(histories[last]):
                 self._forget(key, result)
+            if last == record.pseudonym:
+                return None  # the sample has become smaller
+        countries = self._results.setdefault(key, {})
+        histories = countries.setdefault(record.vantage.country, {})
         return histories.setdefault(record.pseudonym, [])
 
     def _count_outcomes(self, country_key: tuple[Key, str]) -> Counter[tuple[str, str]]:
@@ -197,13 +214,13 @@ class PeerBaseline:
         return [k for k in self._results if k[0] == key[0] and k[1] != OUTSIDE_IN]
 
     def _forget(self, key: Key, result: _PeerResult) -> None:
-        """Remove a result once; ignore results that the sample has already dropped."""
-        countries = self._results.get(key, {})
-        histories = countries.get(result.country, {})
-        history = histories.get(result.pseudonym, [])
-        if not any(candidate is result for candidate in history):
-            return
+        """Remove a result."""
+        countries = self._results[key]
+        histories = countries[result.country]
+        history = histories[result.pseudonym]
+        del self._orders[result.country][id(result)]
         self._remaining_weight += result.weight
+        self._weights[result.country] -= result.weight
         history[:] = [candidate for candidate in history if candidate is not result]
         if not history:
             del histories[result.pseudonym]

@@ -187,6 +187,29 @@ def test_stale_vantages_leave_the_sample() -> None:
     assert _reached(world, 120).reached_vantages == 24
 
 
+def test_a_quarter_of_an_hour_of_each_country_is_kept() -> None:
+    """Sixty countries of many vantages have room for ten results of each of 240 vantages."""
+    world = PeerBaseline(observations=240 * 2 * 10)
+    places = [f"{first}{second}" for first in "ABCDEF" for second in "ABCDEFGHIJ"]
+    for minute in range(0, 45, 3):
+        for place in places:
+            for number in range(12):
+                nym = f"{place}{number}"
+                world.update(build_record(WORKS, minute, country=place, nym=nym))
+    assert _reached(world, 27).reached_countries == len(places)
+
+
+def test_a_country_of_many_targets_displaces_no_other() -> None:
+    world = PeerBaseline(observations=200)
+    for one in build_everywhere(WORKS, 0):
+        world.update(one)
+    for number in range(300):
+        record = build_record(RESET, 1, country="US", nym=f"us{number}")
+        own = replace(record.measurement, target=f"http://{number}.example/", service="")
+        world.update(replace(record, measurement=own))
+    assert _reached(world).reached_countries == len(PLACES)
+
+
 def _reached(world: PeerBaseline, minute: float = 0) -> PeerComparison:
     return world.compare_peers(build_record(WORKS, minute))[""]
 
