@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
-from heliograph_collector.detect.blocking.flapping import FlappingVantages
+from heliograph_collector.detect.blocking.flapping import FlappingVantages, find_partial
 from heliograph_collector.detect.blocking.latest_votes import NewVoters
 from heliograph_collector.detect.blocking.other_countries import OtherCountries
 from heliograph_collector.detect.silence.burst_test import alarm_threshold
@@ -29,7 +29,7 @@ from heliograph_collector.detect.stats.voting import (
     select_voters,
     sum_votes,
 )
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
@@ -137,7 +137,7 @@ class CountryService:
         self._add_repeats([o for o in votes if o.witness.nym in new_voters.repeating])
         self.flapping.record_tests(counted_votes)
         for episode in self._open_episodes():
-            episode.flapping = self._is_flapping(episode, votes, now_us)
+            episode.flapping = self.flapping.prevail_in(episode, votes, now_us, self.limits)
             episode.judge_bin(votes, voters, now_us, down=down)
             if episode.is_open and others.fail_with(episode):
                 episode.mark_elsewhere(now_us)
@@ -145,32 +145,30 @@ class CountryService:
             self.sums.clear()
             self.recent_cells.clear()
             return
-        self._hold_partial(
-            self.flapping.find_cells(votes, rate, now_us, self.limits), now_us, others
-        )
+        nats = self._count_needed_nats()
+        flapping_cells = self.flapping.find_cells(votes, rate, nats, now_us, self.limits)
+        self._hold_partial(flapping_cells, now_us, others)
         loud = self._find_loud_scopes()
         if loud or any(self.recent_cells):
             self._raise_alarms(votes, now_us, loud, others)
 
-    def _is_flapping(
-        self, episode: BlockingEpisode, votes: Sequence[ServiceVote], now_us: int
-    ) -> bool:
-        inside = [vote for vote in votes if episode.holds(vote.witness.place)]
-        is_partial = episode.kind is IncidentKind.PARTIAL
-        share = self.limits.clear_share if is_partial else self.limits.confirm_share
-        return self.flapping.prevail(inside, share, now_us, self.limits)
+    def _count_needed_nats(self) -> float:
+        """Return the evidence that an alarm of a cell needs."""
+        budget = self.limits.reach_alarms_per_year
+        return alarm_threshold(len(self.sums) - 1, budget, self.limits.bin_s)
 
     def _hold_partial(
         self, cells: Mapping[AffectedCell, float], now_us: int, others: OtherCountries
     ) -> None:
         """Keep one incident for cells that fail a share of the time for `hold_bins`."""
+        cells = others.select_worse(cells)
         self.flapping.bins = self.flapping.bins + 1 if cells else 0
         if self.flapping.bins < self.limits.hold_bins:
             return
-        since_us = now_us - int(self.limits.resume_s * SECOND_US)
-        episodes = [e for e in self.episodes if any(e.touches(cell) for cell in cells)]
-        own = [e for e in episodes if e.is_partial(since_us)]
-        episode = own[0] if own else self._start_episode(tuple(cells), now_us)
+        episode = find_partial(self.episodes, cells, now_us)
+        if episode is None and any(e.is_open and e.contains(cells) for e in self.episodes):
+            return  # a block of a wider cell, which may be a partial too
+        episode = episode or self._start_episode(tuple(cells), now_us)
         if others.fail_with(episode):
             episode.mark_elsewhere(now_us)
         elif not episode.is_doubted(now_us):
@@ -183,9 +181,8 @@ class CountryService:
         another: a country of few vantages does not pay for its many cells.
         """
         limits = self.limits
-        budget = limits.reach_alarms_per_year
-        national = alarm_threshold(1, budget, limits.bin_s)
-        other = alarm_threshold(len(self.sums) - 1, budget, limits.bin_s)
+        national = alarm_threshold(1, limits.reach_alarms_per_year, limits.bin_s)
+        other = self._count_needed_nats()
         return frozenset(
             scope
             for scope, total in self.sums.items()

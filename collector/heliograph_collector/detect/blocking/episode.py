@@ -137,13 +137,14 @@ class BlockingEpisode:
     def is_open(self) -> bool:
         return self.state in (IncidentState.SUSPECTED, IncidentState.CONFIRMED)
 
-    def is_partial(self, since_us: int) -> bool:
-        """Return whether a lasting partial is this episode, or one that closed since a time."""
+    def may_be_partial(self, now_us: int) -> bool:
+        """Return whether a lasting partial may be this episode, open or closed lately."""
+        is_partial = self.kind is IncidentKind.PARTIAL
         if self.is_open:
-            is_partial = self.kind is IncidentKind.PARTIAL
             return is_partial or self.flapping or self.confirmed_us is None
-        is_recent = self.state is IncidentState.CLOSED and (self.closed_us or 0) >= since_us
-        return is_recent and self.kind is IncidentKind.PARTIAL
+        lately_s = self.limits.resume_s if is_partial else self.limits.wary_s
+        is_recent = now_us - (self.closed_us or 0) <= lately_s * SECOND_US
+        return is_recent and self.state is IncidentState.CLOSED
 
     def touches(self, cell: AffectedCell) -> bool:
         """Return whether a cell equals, holds or lies in one of its cells."""
@@ -156,6 +157,9 @@ class BlockingEpisode:
 
     def includes(self, scope: Scope) -> bool:
         return any(scope.is_within(cell.scope) for cell in self.parts)
+
+    def contains(self, cells: Iterable[AffectedCell]) -> bool:
+        return all(self.includes(cell.scope) for cell in cells)
 
     def widen(self, cells: tuple[AffectedCell, ...]) -> None:
         """Replace the cells while unconfirmed; afterwards only add to them."""

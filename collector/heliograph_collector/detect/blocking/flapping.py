@@ -8,11 +8,16 @@ times: a block that begins and ends is two changes. Cells in which most vantages
 incident of the kind partial, which stays open until most do not.
 """
 
-from collections.abc import Iterable, Sequence
+import math
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
+from operator import attrgetter
 
+from heliograph_collector.detect.blocking.episode import BlockingEpisode
 from heliograph_collector.detect.stats.localization import attach_persons, localize
+from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import (
     FAILING_VALUES,
@@ -26,7 +31,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _KEPT = 12  # tests of a vantage
 _MIN_TESTS = 6
 _MIN_CHANGES = 3
-_MIN_EXCESS = 0.15  # of failing tests over the rate of the other countries: no noise of a service
+MIN_EXCESS = 0.15  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
 
 
@@ -77,21 +82,37 @@ class FlappingVantages:
             n: recent for n, recent in self.tests.items() if recent.tested_us >= before_us
         }
 
-    def prevail(
-        self, votes: Iterable[ServiceVote], share: float, now_us: int, limits: Thresholds
+    def prevail_in(
+        self,
+        episode: BlockingEpisode,
+        votes: Iterable[ServiceVote],
+        now_us: int,
+        limits: Thresholds,
     ) -> bool:
-        """Return whether this share of the established that have a vote is flapping."""
-        count = sum_votes(count_votes(self._list_hits(votes, now_us, limits)))
+        """Return whether most of the established that have a vote are flapping.
+
+        A partial lasts until few are.
+        """
+        inside = [vote for vote in votes if episode.holds(vote.witness.place)]
+        count = sum_votes(count_votes(self._list_hits(inside, now_us, limits)))
+        is_partial = episode.kind is IncidentKind.PARTIAL
+        share = limits.clear_share if is_partial else limits.confirm_share
         return count.votes >= limits.witnesses and count.share >= share
 
     def find_cells(
-        self, votes: Sequence[ServiceVote], rate: float, now_us: int, limits: Thresholds
+        self,
+        votes: Sequence[ServiceVote],
+        rate: float,
+        nats: float,
+        now_us: int,
+        limits: Thresholds,
     ) -> dict[AffectedCell, float]:
         """Return the cells in which most vantages flap, with the share of tests that fail.
 
         Args:
             votes: The fresh votes of the country.
             rate: The failing rate of the other countries.
+            nats: The evidence against chance that an alarm needs.
         """
         hits = self._list_hits(votes, now_us, limits)
         if sum(is_flapping for _, is_flapping in hits) < limits.witnesses:
@@ -100,12 +121,17 @@ class FlappingVantages:
         cells = localize(votes_by_place, limits.confirm_share, limits.votes, limits)
         cells = attach_persons(cells, votes_by_place)
         failing: dict[AffectedCell, float] = {}
+        chance = _flapping_chance(rate)
         for cell in cells:
+            flapping = upper_tail([chance] * round(cell.votes), round(cell.votes * cell.share))
+            if flapping > math.exp(-nats):
+                continue
             inside = [vote for vote in votes if cell.scope.includes(vote.witness.place)]
             now_failing = sum(vote.standing in FAILING_VALUES for vote in inside) / len(inside)
             shares = [self._failing_share(vote) for vote in inside]
             share = round(sum(shares) / len(shares), 3)
-            if share >= rate + _MIN_EXCESS and now_failing <= _MOST_FAILING:
+            is_failing = rate + MIN_EXCESS <= now_failing <= _MOST_FAILING
+            if is_failing and share >= rate + MIN_EXCESS:
                 failing[cell] = share
         return failing
 
@@ -125,3 +151,24 @@ class FlappingVantages:
     def _failing_share(self, vote: ServiceVote) -> float:
         recent = self.tests.get(vote.witness.nym)
         return recent.share if recent is not None else 0.0
+
+
+def find_partial(
+    episodes: Iterable[BlockingEpisode], cells: Collection[AffectedCell], now_us: int
+) -> BlockingEpisode | None:
+    """Find the episode that flapping cells belong to, an open one first."""
+    own = [
+        episode
+        for episode in episodes
+        if any(map(episode.touches, cells)) and episode.may_be_partial(now_us)
+    ]
+    return max(own, key=attrgetter("is_open"), default=None)
+
+
+def _flapping_chance(rate: float) -> float:
+    """Bound the chance that a vantage flaps, though only this rate of its tests fails.
+
+    It flaps with two failures or more.
+    """
+    works = 1.0 - rate
+    return 1.0 - works**_KEPT - _KEPT * rate * works ** (_KEPT - 1)

@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.blocking.episode import BlockingEpisode
+from heliograph_collector.detect.blocking.flapping import MIN_EXCESS
 from heliograph_collector.detect.stats.localization import count_by_cell
-from heliograph_collector.detect.stats.voting import count_votes, is_established
+from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
+from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.signals import FAILING_VALUES, ServiceVote, VoteValue
 from heliograph_collector.model.thresholds import Thresholds
 
@@ -43,6 +45,22 @@ class OtherCountries:
         ]
         limits = self.limits
         return sum(hits) >= max(limits.elsewhere, limits.elsewhere_share * len(hits))
+
+    def select_worse(self, cells: Mapping[AffectedCell, float]) -> Mapping[AffectedCell, float]:
+        """Select the cells that fail more of the time than these countries do now.
+
+        The failing rate has a prior, which hides what fails in few other countries as well.
+        """
+        if not cells:
+            return cells
+        hits = (
+            (vote.witness, vote.standing in FAILING_VALUES)
+            for name, country in self.votes_by_country.items()
+            for vote in country.votes
+            if name != self.home and is_established(vote.witness, self.now_us, self.limits)
+        )
+        least = sum_votes(count_votes(hits)).share + MIN_EXCESS
+        return {cell: share for cell, share in cells.items() if share >= least}
 
     def _fails_alike(self, episode: BlockingEpisode, country: CountryVotes) -> bool:
         """Return whether a cell of the country failed alike.
