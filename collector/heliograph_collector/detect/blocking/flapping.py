@@ -31,7 +31,7 @@ from heliograph_collector.model.thresholds import Thresholds
 _KEPT = 12  # tests of a vantage
 _MIN_TESTS = 6
 _MIN_CHANGES = 3
-MIN_EXCESS = 0.15  # of failing tests over the rate of the other countries: no noise of a service
+MIN_EXCESS = 0.2  # of failing tests over the rate of the other countries: no noise of a service
 _MOST_FAILING = 0.85  # of the present votes; more is a block that is on and off
 
 
