@@ -52,7 +52,7 @@ def test_service_that_fails_a_share_of_the_time_is_one_lasting_partial(share: fl
     "chance",
     [
         lambda w: 0.4,  # everywhere: the service
-        lambda w: 0.1 * KZ(w),  # noise
+        lambda w: 0.05 * KZ(w),  # noise
     ],
 )
 def test_failing_share_of_the_service_itself_is_no_incident(
