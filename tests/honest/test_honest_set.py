@@ -104,6 +104,22 @@ def test_one_more_address_that_works_makes_nothing_worse(
     assert worse == []
 
 
+def test_a_sealed_lookup_that_agrees_and_a_control_that_fails_alike_clear_the_network(
+    outcomes: list[Outcome], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Whatever the document, but for known block pages, addresses and private answers."""
+    folder = tmp_path_factory.mktemp("cleared")
+    blocked = []
+    for outcome in select_written(outcomes):
+        sealed = mutation.let_sealed_lookup_agree(outcome.case)
+        alike = mutation.fail_control_alike(outcome.case)
+        for changed, layers in ((sealed, "dns"), (alike, "")):
+            result = changed and judge_case(changed, folder)
+            if result and result.state == "blocked" and result.detail.startswith(layers):
+                blocked.append(f"{outcome.case.case}: {result.detail} of {changed}")
+    assert blocked == []
+
+
 def test_a_case_of_another_form_is_refused() -> None:
     with pytest.raises(msgspec.ValidationError):
         msgspec.convert({"case": "x", "source": "y", "world": "z", "wrong": []}, Case)

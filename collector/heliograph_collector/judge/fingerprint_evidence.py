@@ -26,6 +26,8 @@ from heliograph_collector.model.records import ReceivedMeasurement, Verdict, Ver
 ANSWER_RULES = frozenset(
     ("dns.fingerprint", "dns.fingerprint_authority", "dns.fingerprint_hostname", "dns.filter")
 )
+# Assumed: a longer page may be an article that quotes a block page, if no control's page denies it.
+MAX_LONE_BYTES = 16 * 1024
 
 
 def extract_fingerprint_features(
@@ -44,8 +46,9 @@ def extract_fingerprint_features(
             yield Feature.BLOCK_ANSWER
         elif fingerprint.scope in (FingerprintScope.PRODUCT, FingerprintScope.INSTITUTION):
             yield Feature.FILTER_ANSWER
-    is_lone_page = vantage.is_cleartext and vantage.page is not None and control.page is None
-    if is_lone_page and vantage.page and find_block_page(vantage.page[1], None) is not None:
+    page = vantage.page[1] if vantage.page is not None and control.page is None else None
+    is_lone_page = page is not None and vantage.is_cleartext and page.body_bytes <= MAX_LONE_BYTES
+    if is_lone_page and page is not None and find_block_page(page, None) is not None:
         yield Feature.BLOCK_PAGE_ALONE
 
 

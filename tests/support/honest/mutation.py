@@ -67,6 +67,35 @@ def add_working_address(case: Case) -> Case | None:
     return msgspec.structs.replace(case, web=_with_answers(web, ends))
 
 
+def let_sealed_lookup_agree(case: Case) -> Case | None:
+    """Let the sealed lookup of the same vantage say what its system says."""
+    web = case.web
+    if web is None or isinstance(web.dns, str) or "system" not in web.dns or web.probe != "0.5":
+        return None
+    system = web.dns["system"]
+    is_private = not is_failure(system) and any(map(is_bogon, system.split()))
+    if is_private or case.kind in LISTED:
+        return None
+    return msgspec.structs.replace(
+        case, web=msgspec.structs.replace(web, dns={**web.dns, "doh": system})
+    )
+
+
+def fail_control_alike(case: Case) -> Case | None:
+    """Let the control meet at each endpoint of the first page what the vantage met."""
+    web = case.web
+    if web is None or web.control is None or web.cert or case.kind in LISTED:
+        return None
+    failing = {end: x for end, x in list_ends(web, web) if x.startswith(("tcp", "tls"))}
+    lookups = [web.dns] if isinstance(web.dns, str) else [*web.dns.values()]
+    answers = [a for outcome in lookups if not is_failure(outcome) for a in outcome.split()]
+    if not failing or web.then or any(map(is_failure, lookups)) or any(map(is_bogon, answers)):
+        return None
+    ends = {**web.control.ends, **failing}
+    control = msgspec.structs.replace(web.control, ends=ends, page="unknown_error")
+    return msgspec.structs.replace(case, web=msgspec.structs.replace(web, control=control))
+
+
 def _with_answers(web: Web, ends: dict[str, str]) -> Web:
     lookups = {"system": web.dns} if isinstance(web.dns, str) else dict(web.dns)
     if isinstance(web.dns, str):

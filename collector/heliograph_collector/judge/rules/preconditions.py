@@ -139,7 +139,8 @@ FINGERPRINTS = (
     Rule(
         "http.fingerprint",
         BLOCKED,
-        "A known block page of a state or a provider; there is no control's page.",
+        "A known block page of a state or a provider, at most 16 KiB long; there is no control's "
+        "page.",
         0.7,
         needs={Feature.BLOCK_PAGE_ALONE},
         lacks={Feature.VERIFIED, Feature.NAME_GONE},
