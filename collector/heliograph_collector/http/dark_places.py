@@ -153,7 +153,10 @@ class DarkPlaces:
             else replace(reading, cell=None, since=None)
             for name, reading in column.readings.items()
         }
-        link = Link.UNKNOWN if dark_until_us == _DARK else column.link
+        link = column.link
+        if dark_until_us == _DARK:
+            is_offline = self.is_dark(place, only_confirmed=True)
+            link = Link.OFFLINE if is_offline else Link.UNKNOWN
         return replace(column, readings=readings, link=link)
 
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:

@@ -13,10 +13,10 @@ import msgspec
 from prometheus_client import CollectorRegistry, Gauge, ProcessCollector
 
 from heliograph.clock import Clock
-from heliograph.experiments import is_for_controls
+from heliograph.experiments import ANCHORS, is_for_controls
 from heliograph.network_shares import NetworkKey
 from heliograph.observation import Link
-from heliograph.plan import Service
+from heliograph.plan import EndpointKind, Service
 from heliograph.services import Services
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1.intake_pb2 import Receipt
@@ -50,7 +50,6 @@ from heliograph_collector.store.certificates import add_certificates
 from heliograph_collector.store.migrations import SchemaError
 from heliograph_collector.store.store import DirectoryInUseError, Store, StoreError
 
-ANCHORS = "anchors"
 _RETRY_S = 5.0
 log = logging.getLogger("heliograph")
 
@@ -159,7 +158,7 @@ class LiveFeed(Feed):
         self.clock = clock
         self.bus = bus
         self.registry = registry
-        self.services = {s.name: s.title for s in _order_services(settings.services)}
+        self.services = {s.name: s.title for s in list_public_services(settings.services)}
         self.targets = settings.targets
         self.k_anonymity = settings.k_anonymity
         self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
@@ -363,14 +362,15 @@ class LiveEvidence:
         return self._feed.links()
 
 
-def _order_services(services: Services) -> list[Service]:
-    """Order services as listed, with the anchors last.
+def list_public_services(services: Services) -> list[Service]:
+    """List the services that readers know, as listed.
 
-    Services that only controls measure have no row, because their state is not that of a vantage.
+    The anchors and STUN servers tell of the vantage's own network, and what only controls measure
+    is no state of a vantage.
     """
-    public_services = [s for s in services.services if not is_for_controls(s.experiment)]
-    return sorted(public_services, key=_is_anchors)
+    return [s for s in services.services if not _is_internal(s)]
 
 
-def _is_anchors(service: Service) -> bool:
-    return service.name == ANCHORS
+def _is_internal(service: Service) -> bool:
+    is_stun = all(endpoint.kind is EndpointKind.STUN for endpoint in service.endpoints)
+    return service.experiment == ANCHORS or is_stun or is_for_controls(service.experiment)

@@ -99,8 +99,10 @@ def run(args: argparse.Namespace) -> int:
         load=args.load,
         until_confirmed=args.until_confirmed,
     )
-    # SIGTERM ends it as Ctrl-C does; otherwise the collector that it started would keep running.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM ends it as Ctrl-C does; otherwise the collector that it started would keep running. A
+    # shell lets what it starts in the background ignore Ctrl-C (POSIX, "Asynchronous Lists").
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         report = asyncio.run(
             run_simulation(config, _TerminalDisplay() if sys.stderr.isatty() else None)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heliograph_collector.http.pages import incident_text
+from heliograph_collector.incidents.incident import PhaseDirection
 from heliograph_collector.incidents.published.incident import BracketDocument
 from heliograph_collector.model.scope import Scope
 from support import incident_book
@@ -117,11 +118,13 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
 
 DAY = "UTC on 5 January 2022"
 SILENCE_AT = "fell silent between 13:12:40 and 13:13:20"
+_FIXED = part(24.0, "KZ", "", 0, "fixed")
+_STEPS = (opening(20, _FIXED, way=PhaseDirection.CUT), opening(10, _FIXED))
 SENTENCES = [
     (silence(), f"Kazakhstan {SILENCE_AT} {DAY}; still offline."),
     (
         blocking(),
-        ("Blocking of Telegram (TLS: reset after ClientHello) began on AS9198 fixed in "
+        ("Blocking of Telegram began on AS9198 fixed in "
          f"Kazakhstan between 13:03:20 and 13:05:20 {DAY} and is ongoing."),
     ),
     (
@@ -132,6 +135,21 @@ SENTENCES = [
     (
         silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
         f"KZ-ALA, Kazakhstan except AS7 fell silent between 13:10 and 13:15 {DAY}; still offline.",
+    ),
+    (
+        silence(parts=(part(24.0, "KZ", "", 0, "mobile"),), turns=_STEPS[:1]),
+        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. Fixed lines in "
+        f"Kazakhstan went offline between 13:22:30 and 13:23:20 {DAY}."),
+    ),
+    (
+        silence(parts=(part(24.0, "KZ", "", 0, "mobile"),), turns=_STEPS),
+        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. Fixed lines in "
+        f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),
+    ),
+    (
+        silence(turns=_STEPS[1:]),
+        (f"Kazakhstan {SILENCE_AT} {DAY}; partly back. Fixed lines in "
+        f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),
     ),
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),

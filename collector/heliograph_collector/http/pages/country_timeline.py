@@ -129,6 +129,10 @@ def mark_dark_rows(
         if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
     ]
     service_places = measuring or list(scopes.values()) or [Scope(country)]
+    # A region is dark too where all types of access are, each by its own part.
+    region_places = {
+        code: [place._replace(region=code) for place in service_places] for code in timeline.regions
+    }
 
     is_tested = any(any(track.marks) for track in timeline.services.values())
 
@@ -141,7 +145,7 @@ def mark_dark_rows(
             group: mark(track, [scopes[group]]) for group, track in timeline.networks.items()
         },
         regions={
-            code: mark(track, [Scope(country, code)]) for code, track in timeline.regions.items()
+            code: mark(track, region_places[code]) for code, track in timeline.regions.items()
         },
         services={
             name: mark(track, service_places) if any(track.marks) or not is_tested else track

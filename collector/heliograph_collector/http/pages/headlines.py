@@ -73,13 +73,15 @@ def describe_group(
 ) -> str:
     """Describe one network: its link, then its problems, then the rest."""
     group_title = group_title or format_group(column.group, t)
-    if column.link is Link.OFFLINE:
+    silence = describe_silent(column, snapshot.k, t)
+    if column.link is Link.OFFLINE and not silence:
         return t("now.offline", place=group_title)
     parts = []
     if column.link is not Link.UNKNOWN:
         parts.append(labels.label_code("link", column.link.value, t.lang))
-    parts += [silence for silence in [describe_silent(column, snapshot.k, t)] if silence]
-    parts += _list_troubles(column, dict(snapshot.services), t) + _describe_rest(column, t)
+    parts += [silence] if silence else []
+    if column.link is not Link.OFFLINE:
+        parts += _list_troubles(column, dict(snapshot.services), t) + _describe_rest(column, t)
     return t("now.group", place=group_title, parts=t("now.semicolon").join(parts))
 
 

@@ -24,12 +24,15 @@ _SILENCE_STORIES = {
 }
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
+_MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
 _PRECISE_S = 300  # shorter brackets are given to the second
 
 
 def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
     """Describe place, time and certainty of an incident in one sentence, in UTC."""
     statement = _describe_plainly(incident, t)
+    if incident.state == "confirmed":
+        statement = " ".join([statement, *_describe_latest_turns(incident, t)])
     if incident.state == "withdrawn":
         by_operator = incident.withdrawn_by == "operator"
         key = "story.withdrawn_by_operator" if by_operator else "story.withdrawn"
@@ -48,13 +51,11 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     }
     if incident.kind in _SILENCE_STORIES:
         return t(_SILENCE_STORIES[incident.kind], **values)
-    method_text = labels.describe_method(incident.layer, incident.method, t.lang)
     is_in_network = all(part.asn or part.access for part in incident.parts)
     return t(
         "story.blocking_on" if is_in_network else "story.blocking_in",
         what=labels.label_code("kind", incident.kind, t.lang),
         title=incident.title,
-        how=t("story.how", how=mark_direction(method_text, t)) if method_text else "",
         **values,
     )
 
@@ -72,8 +73,52 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
         when = describe_bracket(incident.ended, day, t)
         return t("story.came_back" if silence else "story.over", when=when)
     if incident.state in ("suspected", "confirmed"):
+        if is_offline and _is_partly_back(incident):
+            return t("story.partly_back")
         return t("story.no_return" if is_offline else "story.goes_on")
     return ""
+
+
+def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
+    """Describe where the other parts of an open silence stand now: the last turn of each."""
+    if incident.kind not in _SILENCE_STORIES:
+        return []
+    turns = _list_latest_turns(incident)[-_MAX_TURNS:]
+    return [describe_phase_change(turn, incident.scope.country, t) for turn in turns]
+
+
+def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
+    """List the last turn of each place, in order of time."""
+    latest: dict[tuple[CellScope, ...], TurnDocument] = {}
+    for turn in incident.turns:
+        if turn.parts:
+            cells = tuple(_cell_of(part) for part in turn.parts)
+            latest.pop(cells, None)
+            latest[cells] = turn
+    return list(latest.values())
+
+
+def _is_partly_back(incident: IncidentSummary) -> bool:
+    """Return whether a place within the first parts came back, and was not cut again."""
+    return any(
+        _is_within(_cell_of(part), _cell_of(first))
+        for turn in _list_latest_turns(incident)
+        if turn.way == "opening"
+        for part in turn.parts
+        for first in incident.parts
+    )
+
+
+def _cell_of(part: CellScope) -> CellScope:
+    return CellScope(country=part.country, region=part.region, asn=part.asn, access=part.access)
+
+
+def _is_within(cell: CellScope, wider: CellScope) -> bool:
+    return (
+        wider.region in ("", cell.region)
+        and wider.asn in (0, cell.asn)
+        and wider.access in ("", cell.access)
+    )
 
 
 def describe_place(parts: Sequence[PartDocument], scope: CellScope, t: Locale = ENGLISH) -> str:

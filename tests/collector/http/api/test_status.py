@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from heliograph.services import load_shipped_services
+from heliograph_collector.http.live_feed import list_public_services
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.store.clickhouse import StoreError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
@@ -128,3 +130,9 @@ async def test_store_that_is_away_is_a_503_with_the_cure(serve: Serve) -> None:
     for path in ("/api/v1/status", "/api/v1/timeline"):
         await client.problem(path, 503)
         assert (await client.get(path)).headers["Retry-After"] == "60"
+
+
+def test_what_tells_only_of_the_own_network_is_no_service_for_readers() -> None:
+    names = {service.name for service in list_public_services(load_shipped_services())}
+    assert names >= {"telegram", "whatsapp", "signal", "tor"}
+    assert not [name for name in names if name in ("anchors", "stun") or "outside" in name]
