@@ -20,7 +20,7 @@ _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
 _YEAR = re.compile(r"(?<![\w.:/-])(?:19|20)\d\d(?![\w:/-]|\.\d)")
 _SCHEME = re.compile(r"(?:https?|^)://")  # a pattern may begin with the colon
-_USUAL_PORT = re.compile(r"(//[a-z0-9.-]{1,253}):(?:80|443)(?![\w.])")
+_USUAL_PORT = re.compile(r"(\.[a-z0-9-]{1,63}):(?:80|443)(?![\w.])")
 _TAG = re.compile(r"<[^<>]*>")
 _WORD = re.compile(r"\w+")
 _TITLE = re.compile(r"<title[^<>]*>([^<>]*)")
