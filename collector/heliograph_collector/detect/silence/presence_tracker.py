@@ -45,7 +45,7 @@ _POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer win
 _FOREVER_US = 1 << 63  # after every time
 
 # A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
-_VANTAGES_A_SECOND = 400
+_VANTAGES_A_SECOND = 250
 _LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country is told as soon
 
 
