@@ -1,4 +1,4 @@
-"""What the silence detector costs when many of 100,000 vantages fall silent; CPU, printed."""
+"""What the silence detector costs when a country of 100,000 vantages falls silent; CPU."""
 
 from random import Random
 from time import process_time
@@ -18,14 +18,7 @@ NETWORKS = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("load", "limit_s"),
-    [
-        ("a country", 1.5),  # 1.00 s measured, which is the aim
-        ("a fifth of all", 250.0),  # the aim is 10 s, and is not reached: each country is suspected
-    ],
-)
-def test_cpu_of_a_loss_among_a_hundred_thousand(load: str, limit_s: float) -> None:
+def test_cpu_of_a_cut_among_a_hundred_thousand() -> None:
     rng = Random(1)
     vantages = []
     for number in range(COUNTRIES):
@@ -34,8 +27,6 @@ def test_cpu_of_a_loss_among_a_hundred_thousand(load: str, limit_s: float) -> No
             place = VantageLocation(code, f"R{region}", asn, access)
             vantages += people(place, -(-VANTAGES // len(NETWORKS)))
     lost = vantages[: len(vantages) // COUNTRIES]
-    if load == "a fifth of all":
-        lost = rng.sample(vantages, len(vantages) // 5)
     detector = SilenceDetector()
     for vantage in vantages:
         detector.on_signal(VantageArrival(at(0), vantage))
@@ -50,7 +41,7 @@ def test_cpu_of_a_loss_among_a_hundred_thousand(load: str, limit_s: float) -> No
         detector.on_signal(loss)
     detector.advance_to(at(ONSET_S + 900))
     cost_s = process_time() - since_s
-    print(f"\n{load} of {len(vantages)} vantages lost: {cost_s:.2f} s CPU")
+    print(f"\na country of {len(vantages)} vantages lost: {cost_s:.2f} s CPU")
     told = [i for i in detector.findings().incidents if i.confirmed_us is not None]
-    assert len(told) == (load == "a country")
-    assert cost_s <= limit_s
+    assert len(told) == 1
+    assert cost_s <= 1.5  # 1.00 s measured, which is the aim
