@@ -5,7 +5,7 @@ Theory of operation. States and transitions:
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself, in
-  its first hour and before any phase.
+  its first hour.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
@@ -235,7 +235,7 @@ class OutageEpisode:
         if now_us <= self.started.latest_us:
             return False  # restored from the log, while earlier rows are read again
         vantages = self._vantages_inside(presence)
-        is_young = not self.turns and now_us - self.started.earliest_us <= _YOUNG_US
+        is_young = now_us - self.started.earliest_us <= _YOUNG_US
         if is_young and has_flapped(vantages, self.started.earliest_us, self.limits):
             self._close(IncidentState.WITHDRAWN, now_us)
             return False
