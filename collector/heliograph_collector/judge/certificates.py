@@ -36,14 +36,23 @@ def extract_certificate_features(
         yield Feature.CHAIN_PROVEN
     if any(a.spki_sha256 == chain[0].spki_sha256 for a in leaves for chain in verified):
         yield Feature.SAME_KEY
-    if any(_is_same_issuer(a.issuer, chain[0].issuer) for a in leaves for chain in verified):
-        yield Feature.SAME_ISSUER
+    yield from _compare_issuers(leaves, verified)
     if verified and not any(is_valid_at(chain[:1], clock_us) for chain in verified):
         yield Feature.CLOCK_OFF
     is_untrusted = deciding_failure.failure is Failure.SSL_UNKNOWN_AUTHORITY
     if is_untrusted and any(_names_requested_host(step) for step in deciding_failure.steps):
         yield Feature.FORGED_FOR_HOST
     yield from _find_issuer_features(sides, chains, is_untrusted=is_untrusted)
+
+
+def _compare_issuers(
+    leaves: list[Certificate], verified: list[tuple[Certificate, ...]]
+) -> Iterator[Feature]:
+    namesakes = [c for c in verified if any(_is_same_issuer(a.issuer, c[0].issuer) for a in leaves)]
+    if namesakes:
+        yield Feature.SAME_ISSUER
+    if any(find_chain_kind(chain) is not ChainKind.PUBLIC for chain in namesakes):
+        yield Feature.OWN_AUTHORITY_NAMED
 
 
 def _find_issuer_features(

@@ -63,6 +63,7 @@ class Feature(Enum):
     SAME_KEY = auto()  # the leaf has the key that verified at the control
     CHAIN_PROVEN = auto()  # the bytes of the chain prove the name by public roots after all
     SAME_ISSUER = auto()
+    OWN_AUTHORITY_NAMED = auto()  # and the control's is no public authority, but a service's own
     CLOCK_OFF = auto()  # the control's certificate is not valid at the vantage's own time
     FORGED_FOR_HOST = auto()  # issuer unknown, subject is the requested host
     OWN_INTERCEPTOR = auto()  # signed by local software or a local middlebox

@@ -51,6 +51,15 @@ TLS = (
         needs={Feature.NO_CHAIN},
     ),
     Rule(
+        "tls.authority_renewed",
+        UNKNOWN,
+        "The authority has the name of the service's own, which signed the control's certificate: "
+        "a root that was renewed, and that this vantage does not have.",
+        step=Op.TLS_HANDSHAKE,
+        failure=Failure.SSL_UNKNOWN_AUTHORITY,
+        needs={Feature.OWN_AUTHORITY_NAMED},
+    ),
+    Rule(
         "tls.interception",
         BLOCKED,
         "A certificate for this very name, by an issuer with which the network decrypts TLS: "

@@ -10,13 +10,13 @@ from heliograph_agent.net.tls.trust_store import TrustStore, shipped_sets
 from support.loopback_ca import LoopbackCA
 
 
-def test_signals_authority_is_the_one_published() -> None:
-    (anchor,) = TrustStore().load_roots("signal").anchors
-    der = anchor.public_bytes(Encoding.DER)
-    assert (
-        hashlib.sha256(der).hexdigest()
-        == "ddb0f92bb95c8d6fd202ea6e8cc5ccd182b544f8cd696f47d580659ddc9df65a"
-    )
+def test_signals_authorities_are_both_that_its_clients_trust() -> None:
+    anchors = TrustStore().load_roots("signal").anchors
+    digests = {hashlib.sha256(a.public_bytes(Encoding.DER)).hexdigest() for a in anchors}
+    assert digests == {
+        "ddb0f92bb95c8d6fd202ea6e8cc5ccd182b544f8cd696f47d580659ddc9df65a",  # RSA, 2022
+        "2642f1f90b389fed2558d7324ca26d70e750b06f87c595c5de955e2560821657",  # Ed25519, 2026
+    }
     assert shipped_sets() == ("signal",)
 
 
@@ -24,7 +24,7 @@ def test_public_set_and_additions(ca: LoopbackCA) -> None:
     public = len(TrustStore().load_roots("").anchors)
     assert public > 100
     assert len(TrustStore(str(ca.ca_file)).load_roots("").anchors) == public + 1
-    assert len(TrustStore(str(ca.ca_file)).load_roots("signal").anchors) == 2
+    assert len(TrustStore(str(ca.ca_file)).load_roots("signal").anchors) == 3
 
 
 def test_unknown_name_lists_the_known() -> None:
