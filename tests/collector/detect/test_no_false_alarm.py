@@ -197,6 +197,33 @@ def test_cut_country_is_confirmed_beside_others(seed: int) -> None:
         assert max(found.values()) - at(ONSET) <= within_s * 1_000_000
 
 
+RETURNED = {
+    "all, after a fault of ours": (None, 120, [FaultReason.PROBE]),
+    "all, after a fault that nobody declared": (None, 120, []),
+    "the country, after a moment": ("KZ", 40, []),
+}
+
+
+@pytest.mark.parametrize(("code", "down_s", "faults"), RETURNED.values(), ids=RETURNED)
+def test_cut_is_found_soon_after_sessions_came_back_together(
+    code: str | None, down_s: float, faults: list[FaultReason]
+) -> None:
+    """One fault that ended ten minutes ago is no sign that sessions flap."""
+    rng = Random(2)
+    signals = live(everybody(), rng, 4, churn=1.0)
+    back_s = ONSET - 600
+    signals += [Fault(at(back_s - down_s), at(back_s), why) for why in faults]
+    for w in everybody():
+        if code in (None, w.place.country):
+            heard_s = back_s - down_s - rng.uniform(0, 15)
+            signals.append(VantageLoss(at(heard_s + 37.5), w.nym, at(heard_s)))
+            signals.append(VantageArrival(at(back_s + rng.uniform(0, 30)), w))
+    signals += drop([w for w in everybody() if KZ(w)], ONSET, rng)
+    (incident,) = detect(signals)
+    assert incident.scope == Scope("KZ")
+    assert at(ONSET) < (incident.confirmed_us or 0) <= at(ONSET + 60)
+
+
 @pytest.mark.parametrize(("up_s", "down_s"), [(600.0, 1_000.0), (180.0, 360.0)])
 def test_sessions_that_break_and_come_back_are_no_cut_that_stands(
     up_s: float, down_s: float

@@ -51,7 +51,7 @@ def _is_dark(lasting: Sequence[VantagePresence], limits: Thresholds, *, is_learn
 def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:
     """Return whether sessions break and come back, and too few stay silent for long."""
     is_short = count_steady(fallen, now_us, limits).share < limits.confirm_share
-    return is_short and is_unsteady(fallen, now_us - FLAP_US, limits)
+    return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen, limits)
 
 
 def _exclude_brief(vantages: Iterable[VantagePresence], now_us: int) -> Iterator[VantagePresence]:

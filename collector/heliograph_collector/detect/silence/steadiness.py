@@ -24,6 +24,7 @@ LEAST_RETURNS = 3.0  # votes; assumed
 AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
+HERE_US = 5 * MINUTE_US  # for which all are here after one fault; assumed
 
 
 class ConfirmedOutage(Protocol):
@@ -34,14 +35,25 @@ class ConfirmedOutage(Protocol):
     state: IncidentState
 
 
-def is_unsteady(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
+def is_unsteady(
+    vantages: Sequence[VantagePresence],
+    since_us: int,
+    neighbors: Sequence[VantagePresence],
+    limits: Thresholds,
+) -> bool:
     """Return whether so many came back by the way they were lost by that the silent will too.
 
     Args:
         vantages: Vantages of the place that are live or silent.
         since_us: Returns since then count of those that are live.
+        neighbors: Vantages of the country, which tell whether the silent came back together.
     """
-    returned = _count(vantages, [_has_returned(v, since_us) for v in vantages], limits)
+    is_one_end = _returned_together([v for v in neighbors if _is_lost_again(v)], limits)
+    has_returned = [
+        _is_lost_again(v) and not is_one_end if v.is_silent else v.rejoined_us >= since_us
+        for v in vantages
+    ]
+    returned = _count(vantages, has_returned, limits)
     silent = _count(vantages, [v.is_silent for v in vantages], limits)
     return returned.hits >= max(LEAST_RETURNS, UNSTEADY_SHARE * silent.hits)
 
@@ -67,7 +79,7 @@ def is_flapping(
     ]
     is_end = any((outage.closed_us or since_us) >= recent_us for outage in real)
     inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
-    return not is_end and is_unsteady(inside, since_us, limits)
+    return not is_end and is_unsteady(inside, since_us, vantages, limits)
 
 
 def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
@@ -94,10 +106,22 @@ def count_steady(vantages: Sequence[VantagePresence], now_us: int, limits: Thres
     return _count(vantages, steady, limits)
 
 
-def _has_returned(vantage: VantagePresence, since_us: int) -> bool:
-    if vantage.is_silent:
-        return 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
-    return vantage.rejoined_us >= since_us
+def _is_lost_again(vantage: VantagePresence) -> bool:
+    return vantage.is_silent and 0 < vantage.lost_us - vantage.rejoined_us <= FLAP_US
+
+
+def _returned_together(again: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether one fault ended for these, ours or a carrier's, and all were here after it.
+
+    Where sessions flap, some are lost again soon after the last are back, or before.
+    """
+    if len(again) < limits.few:
+        return False
+    rejoined_us = [vantage.rejoined_us for vantage in again]
+    lost_us = [vantage.lost_us for vantage in again]
+    is_joint = _measure_spread_us(rejoined_us) <= REJOIN_US
+    here_us = quantile(lost_us, 0.1) - quantile(rejoined_us, 0.9)
+    return is_joint and here_us >= HERE_US
 
 
 def _count(vantages: Iterable[VantagePresence], hits: list[bool], limits: Thresholds) -> VoteCount:
