@@ -5,6 +5,7 @@ most may be silent at any time and each for minutes only: results still arrive f
 That is no cut, however many are silent at once.
 """
 
+from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Protocol
 
@@ -13,7 +14,7 @@ from heliograph_collector.detect.silence.presence_tracker import VantagePresence
 from heliograph_collector.detect.stats.tails import quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentState
-from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
@@ -85,15 +86,30 @@ def is_flapping(
 def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:
     """Return whether half of the silent came back since then, and each was lost again by itself.
 
-    After an opening of a cut they come back together, or are lost together.
+    After an opening of a cut they come back together, or are lost together, also place by place.
     """
     again = [v for v in vantages if v.is_silent and since_us < v.rejoined_us < v.lost_us]
+    again = _exclude_steps(again, limits)
     silent = _count(vantages, [v.is_silent for v in vantages], limits)
     least = max(limits.witnesses, AGAIN_SHARE * silent.hits)
     if len(again) < limits.witnesses or _count(again, [True] * len(again), limits).hits < least:
         return False
     is_apart = _measure_spread_us([v.lost_us for v in again]) > APART_US
     return is_apart and _measure_spread_us([v.rejoined_us for v in again]) > REJOIN_US
+
+
+def _exclude_steps(again: Sequence[VantagePresence], limits: Thresholds) -> list[VantagePresence]:
+    """Leave out the vantages of regions, networks and kinds of access that were lost together."""
+    lost_us: defaultdict[Scope, list[int]] = defaultdict(list)
+    for vantage in again:
+        for scope in scopes_of(vantage.place):
+            lost_us[scope].append(vantage.lost_us)
+    steps = {
+        scope
+        for scope, times_us in lost_us.items()
+        if len(times_us) >= limits.votes and _measure_spread_us(times_us) <= APART_US
+    }
+    return [v for v in again if steps.isdisjoint(scopes_of(v.place))]
 
 
 def _measure_spread_us(times_us: Sequence[int]) -> int:

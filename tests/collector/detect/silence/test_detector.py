@@ -19,6 +19,7 @@ from heliograph_collector.model.signals import (
     FaultReason,
     Goodbye,
     OfflineReport,
+    VantageArrival,
     VantageLocation,
     VantageLoss,
     VantageRef,
@@ -133,6 +134,26 @@ def test_short_opening_is_no_new_incident() -> None:
     assert again.when.earliest_us <= at(END + 1_202)
     assert again.when.latest_us >= at(END + 1_200)
     assert incident.state is IncidentState.CLOSED
+
+
+@pytest.mark.parametrize("name", ["region", "asn", "access"])
+def test_openings_place_by_place_withdraw_no_cut(name: str) -> None:
+    """In the first hour of a cut, each place is let in for some minutes and cut again."""
+    vantages = country(each=4) + world()
+    places = sorted({str(getattr(w.place, name)) for w in vantages if KZ(w)})
+
+    def find_opening(vantage: VantageRef) -> float:
+        return ONSET + 600 + 400 * places.index(str(getattr(vantage.place, name)))
+
+    cuts = [Cut(ONSET, END, KZ)]
+    signals = live(vantages, Random(3), 4, churn=1.0, cuts=cuts)
+    for vantage in filter(KZ, vantages):
+        heard_s = find_opening(vantage) + 300
+        signals.append(VantageArrival(at(heard_s - 300), vantage))
+        signals.append(VantageLoss(at(heard_s + 30), vantage.nym, at(heard_s)))
+    (incident,) = detect(signals)
+    assert incident.state is IncidentState.CLOSED
+    assert incident.started.earliest_us <= at(ONSET) <= incident.started.latest_us
 
 
 def test_cut_on_the_next_day_is_recurring() -> None:
