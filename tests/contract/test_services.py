@@ -18,6 +18,8 @@ from heliograph.services import (
     parse_services,
 )
 from heliograph.yaml_document import YamlError
+from heliograph_collector.judge.service_verdict import judge_service
+from heliograph_collector.model.records import Verdict, VerdictState
 from support.values import present
 
 GOOD = """\
@@ -130,6 +132,31 @@ def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
         if literal:
             assert ipaddress.ip_address(endpoint.host).is_global
     assert total <= 512
+
+
+@pytest.mark.parametrize("name", ["telegram", "whatsapp", "signal", "facebook_messenger"])
+@pytest.mark.parametrize(
+    ("needed", "further"),
+    [
+        (VerdictState.BLOCKED, VerdictState.REACHABLE),
+        (VerdictState.REACHABLE, VerdictState.BLOCKED),
+        (VerdictState.DOWN, VerdictState.REACHABLE),
+    ],
+)
+def test_what_an_app_falls_back_to_decides_nothing(
+    name: str, needed: VerdictState, further: VerdictState
+) -> None:
+    service = present(load_shipped_services().get(name))
+    functions = service.map_functions()
+    spare = {e.id for e in service.endpoints} - functions.keys()
+    assert spare
+    assert spare.isdisjoint(e.id for e in service.list_light_endpoints())
+    verdicts = [
+        Verdict(state=further if e.id in spare else needed, rule="x", endpoint=e.id, confidence=0.9)
+        for e in service.endpoints
+    ]
+    groups = {e.id: e.group for e in service.endpoints}
+    assert judge_service(verdicts, groups, functions).state is needed
 
 
 def test_yaml_is_loaded_only_when_a_list_is_read() -> None:

@@ -166,6 +166,8 @@ def here(name: str, label: str, host: str, port: int) -> Target:
         ("telegram", "dc2-mtproto", reset_after_first_bytes, "", Failure.CONNECTION_RESET),
         ("telegram", "dc2-mtproto", reply(b"HTTP/1.1 403 No\r\n\r\n"), "", UNEXPECTED),
         ("whatsapp", "e1-443", chat_server, "server_hello", None),
+        ("telegram", "dc203-cdn-mtproto", data_centre(), "res_pq", None),
+        ("whatsapp", "g-fallback-80", chat_server, "server_hello", None),
         ("whatsapp", "e1-443", reset_after_first_bytes, "", Failure.CONNECTION_RESET),
         ("whatsapp", "e1-443", reply(b"HTTP/1.1 403 No\r\n\r\n"), "", UNEXPECTED),
     ],
