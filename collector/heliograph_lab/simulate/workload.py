@@ -1,7 +1,7 @@
 """Workload of a fleet: the runs and measurements of each virtual agent. Pure.
 
 The same plan, services and seed give the same measurements. The default load is that of the default
-plan: about 56 results per agent and hour, with about 48 observations each, and 24 rounds of light
+plan: about 56 results per agent and hour, with about 53 observations each, and 24 rounds of light
 checks of messengers, with one endpoint of each. The collector may not import the agent's
 experiments. A test compares these steps with those of the real experiments over a scripted net.
 """

@@ -112,7 +112,7 @@ def test_habit_of_each_planned_experiment_names_its_version() -> None:
         assert VISIT_POLICIES[task.experiment].version == find_experiment(task.experiment).version
 
 
-def test_default_load_is_56_results_of_48_observations_an_hour() -> None:
+def test_default_load_is_56_results_of_53_observations_an_hour() -> None:
     """By the plan's intervals, rounds of light checks besides; a control's own hour has the
     countries' sites, and messengers whole and more often in place of light checks."""
     workload = Workload(plan=PLAN)
@@ -121,7 +121,7 @@ def test_default_load_is_56_results_of_48_observations_an_hour() -> None:
     rounds = [r for each in results for r in each if r.is_light]
     light = [len(check.observations) for r in rounds for check in r.parts]
     assert len(whole) / len(results) == pytest.approx(56, rel=0.05)
-    assert sum(whole) / len(whole) == pytest.approx(48, rel=0.1)
+    assert sum(whole) / len(whole) == pytest.approx(53, rel=0.1)
     assert len(rounds) / len(results) == pytest.approx(3_600 / LIGHT_S, rel=0.05)
     assert {len(r.parts) for r in rounds} == {sum(task.is_light for task in PLAN.tasks)}
     assert sum(light) / len(light) == pytest.approx(4, abs=1)
