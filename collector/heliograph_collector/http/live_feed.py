@@ -159,7 +159,9 @@ class LiveFeed(Feed):
         self.bus = bus
         self.registry = registry
         self.services = {s.name: s.title for s in list_public_services(settings.services)}
-        self.targets = settings.targets
+        # Unlisted, but whoever names them is answered, as for a target: a vantage's own network.
+        internal = {s.name for s in settings.services.services if _is_vantage_link(s)}
+        self.targets = {*settings.targets, *internal}
         self.k_anonymity = settings.k_anonymity
         self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
         self.book = detector.book
@@ -368,9 +370,13 @@ def list_public_services(services: Services) -> list[Service]:
     The anchors and STUN servers tell of the vantage's own network, and what only controls measure
     is no state of a vantage.
     """
-    return [s for s in services.services if not _is_internal(s)]
+    return [
+        s
+        for s in services.services
+        if not _is_vantage_link(s) and not is_for_controls(s.experiment)
+    ]
 
 
-def _is_internal(service: Service) -> bool:
+def _is_vantage_link(service: Service) -> bool:
     is_stun = all(endpoint.kind is EndpointKind.STUN for endpoint in service.endpoints)
-    return service.experiment == ANCHORS or is_stun or is_for_controls(service.experiment)
+    return service.experiment == ANCHORS or is_stun

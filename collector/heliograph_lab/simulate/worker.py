@@ -63,7 +63,10 @@ async def _main() -> None:
     loop = asyncio.get_running_loop()
     reader = asyncio.StreamReader(limit=MAX_LINE)
     await loop.connect_read_pipe(partial(asyncio.StreamReaderProtocol, reader), sys.stdin)
-    setup = msgspec.json.decode(await reader.readline(), type=WorkerSetup)
+    line = await reader.readline()
+    if not line.endswith(b"\n"):
+        return  # the parent ended before it had said all
+    setup = msgspec.json.decode(line, type=WorkerSetup)
     raise_file_limit(len(setup.actors))
     await _run_worker(setup, reader)
 
