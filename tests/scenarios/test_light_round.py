@@ -4,14 +4,15 @@ import random
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from heliograph.codec import measurement_to_pb
+from heliograph.codec import measurement_from_pb, measurement_to_pb
 from heliograph.envelope import EnvelopeError, VerifiedBatch
-from heliograph.failure import Failure
-from heliograph.observation import Epoch, Link, Trigger
+from heliograph.failure import Failure, Operation
+from heliograph.observation import Epoch, Link, Observation, Trigger
 from heliograph.plan import (
     LIGHT_ROUND,
     MAX_PARTS,
@@ -56,6 +57,7 @@ from support.results import PLAIN, deliver_all, measurement
 from support.rows import NAMES, envelope_row
 
 NAMED = ("viber", "line", "wechat")
+STEP = Observation(operation=Operation.CONNECT, started_us=0, duration_us=0)
 
 
 def service_of(name: str) -> Service:
@@ -197,16 +199,30 @@ def received(row: JournalRow) -> list[ReceivedMeasurement]:
     return [replace(record, seniority=Seniority.ESTABLISHED) for record in records]
 
 
-async def test_round_that_fits_no_envelope_is_stored_check_by_check(bench: Bench) -> None:
-    """An interceptor's certificates, of what one result may hold for each of ten services."""
-    check = measurement("viber", service="viber", is_light=True, certificates=(b"x" * 40_000,))
-    large = replace(check, experiment=LIGHT_ROUND, certificates=(), parts=(check,) * 10)
+@pytest.mark.parametrize(
+    "facts", [{"certificates": (b"x" * 40_000,)}, {"observations": (STEP,) * 60}]
+)
+async def test_round_that_is_too_large_is_stored_check_by_check(
+    bench: Bench, facts: dict[str, Any]
+) -> None:
+    """An interceptor's certificates, or more steps than a collector takes of one result."""
+    check = measurement("viber", service="viber", is_light=True, **facts)
+    alone: dict[str, Any] = {"certificates": (), "observations": ()}
+    large = replace(check, experiment=LIGHT_ROUND, parts=(check,) * 10, **alone)
     await bench.spool.append(large, Epoch(id="e", started_us=1), Priority.P1)
     stored = [m for batch in await deliver_all(bench.spool) for m in batch.measurements]
-    assert [(m.service, m.is_light, len(m.certificates)) for m in stored] == [
-        ("viber", True, 1)
-    ] * 10
+    assert [(m.service, m.is_light) for m in stored] == [("viber", True)] * 10
     assert [m.sequence for m in stored] == list(range(1, 11))
+    assert all(measurement_from_pb(m) for m in stored)
+
+
+async def test_round_that_no_collector_accepts_stops_no_summary(bench: Bench) -> None:
+    """What a network sent must not end the agent, which sums up when it is cut off."""
+    message = await bench.run_round()
+    message.parts[0].not_measured = "\0"
+    summary = RunSummary()
+    summary.add(message.SerializeToString())
+    assert len(summary.tests) == len(NAMED)
 
 
 def test_light_checks_beyond_one_round_give_a_result_each() -> None:

@@ -237,6 +237,7 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
         *(BROWSER_HELLOS if any(task.experiment == "hello" for task in plan.tasks) else ()),
         "The collector also learns whether this machine runs on its battery and, in the first day",
         "after its start, about how long it is up. Both tell a power cut from a cut line.",
+        "It learns the version of the tests' TLS library, as filters tell libraries apart.",
         "Nothing else on this machine is read.",
         "A test that fails may be run again within a minute, and the collector may ask for some of",
         "these tests sooner. If the connection to it breaks, its other addresses are tried.",

@@ -20,7 +20,7 @@ from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from heliograph.clock import Clock
-from heliograph.codec import measurement_to_pb
+from heliograph.codec import MAX_OBSERVATIONS, measurement_to_pb
 from heliograph.observation import Epoch, Measurement
 from heliograph_agent.spool.database import SpoolDatabase
 from heliograph_agent.spool.loss_counts import LossCounts
@@ -57,15 +57,19 @@ class Spool:
     async def append(self, measurement: Measurement, epoch: Epoch, priority: Priority) -> int:
         """Store a measurement and return its sequence.
 
-        A round that fits no envelope is stored as its light checks, one by one: who intercepts may
-        send chains of certificates as long as he likes. Then the last sequence is returned.
+        A round that fits no envelope, or has more steps than collectors accept, is stored as its
+        light checks, one by one: who intercepts may send chains of certificates as long as he
+        likes. Then the last sequence is returned.
 
         Raises:
             SpoolFullError: There is no room, and no result of less worth that can be dropped.
             SpoolError: The measurement is larger than MAX_MEASUREMENT, or the disk failed.
         """
         message = measurement_to_pb(measurement)
-        if message.ByteSize() > MAX_MEASUREMENT and measurement.parts:
+        step_count = sum(len(part.observations) for part in measurement.parts)
+        if measurement.parts and (
+            message.ByteSize() > MAX_MEASUREMENT or step_count > MAX_OBSERVATIONS
+        ):
             return max([await self.append(part, epoch, priority) for part in measurement.parts])
         if message.ByteSize() > MAX_MEASUREMENT:
             raise SpoolError(

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import NamedTuple
 
-from heliograph.codec import measurement_from_pb, measurement_to_pb
+from heliograph.codec import split_round
 from heliograph.units import DAY_US
 from heliograph.v1 import observation_pb2 as pb
 from heliograph_agent.spool.priority import FreedRoom, Priority
@@ -56,12 +56,9 @@ class RunSummary:
         self.tests: dict[_Key, _TestRuns] = {}
 
     def add(self, body: bytes) -> None:
-        """Add one serialized measurement."""
-        run = pb.Measurement.FromString(body)
+        """Add one serialized measurement, of a round each of its light checks."""
         self.runs += 1
-        for part in measurement_from_pb(run).parts if run.parts else ():
-            self._add_run(measurement_to_pb(part))
-        if not run.parts:
+        for run in split_round(pb.Measurement.FromString(body)):
             self._add_run(run)
 
     def _add_run(self, run: pb.Measurement) -> None:

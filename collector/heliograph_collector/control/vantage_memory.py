@@ -94,8 +94,13 @@ class VantageMemory:
             self.is_lied_to(),
             self.resolver_network,
             self.captive_us > self.online_us,
-            dict(self.filtered_hellos),
+            self._list_filtered_runs(),
         )
+
+    def _list_filtered_runs(self) -> dict[str, tuple[int, bool]]:
+        """Return what `hello` found; nothing where all pass, because that changes no verdict."""
+        is_any_filtered = any(is_filtered for _, is_filtered in self.filtered_hellos.values())
+        return dict(self.filtered_hellos) if is_any_filtered else {}
 
     def _list_telling_chains(self) -> list[ChainFact]:
         """List the chains of neutral names, or those of all names where there are none."""

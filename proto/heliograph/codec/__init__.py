@@ -14,6 +14,7 @@ from heliograph.codec.measurement import (
     epoch_to_pb,
     measurement_from_pb,
     measurement_to_pb,
+    split_round,
 )
 from heliograph.codec.observations import MAX_ANSWERS, MAX_CHAIN
 from heliograph.codec.plan import (
@@ -42,4 +43,5 @@ __all__ = [
     "plan_from_pb",
     "plan_to_pb",
     "replace_controls_in",
+    "split_round",
 ]

@@ -85,18 +85,23 @@ def _parts_from_pb(m: opb.Measurement) -> tuple[o.Measurement, ...]:
         raise CodecError("parts", f"more than {MAX_OBSERVATIONS} steps in all")
     if any(p.parts or p.HasField("summary") or p.HasField("digest") for p in m.parts):
         raise CodecError("parts", "a part has more than its steps")
+    return tuple(map(measurement_from_pb, split_round(m)))
+
+
+def split_round(m: opb.Measurement) -> tuple[opb.Measurement, ...]:
+    """Return the light checks of a round, whole and unchecked; any other measurement itself."""
     shared = {name: getattr(m, name) for name in _SHARED if name != "clock_offset_us"}
     if m.HasField("clock_offset_us"):
         shared["clock_offset_us"] = m.clock_offset_us
-    return tuple(_part_from_pb(part, opb.Measurement(**shared)) for part in m.parts)
+    return tuple(_fill_part(part, opb.Measurement(**shared)) for part in m.parts) or (m,)
 
 
-def _part_from_pb(part: opb.Measurement, shared: opb.Measurement) -> o.Measurement:
+def _fill_part(part: opb.Measurement, shared: opb.Measurement) -> opb.Measurement:
     message = opb.Measurement()
     message.CopyFrom(part)
     _clear_shared(message)
     message.MergeFrom(shared)
-    return measurement_from_pb(message)
+    return message
 
 
 def _certificates_from_pb(m: opb.Measurement) -> tuple[bytes, ...]:

@@ -374,3 +374,11 @@ def test_a_filter_of_our_own_hello_blocks_nobody(
     pages = [measure(NEWS, page(NEWS, "9.8.7.0", RESET), 5)]
     stream = sorted([*hellos, *pages], key=lambda record: record.started_us)
     assert states_of(assess(controls(4), stream), NEWS) == {expected}
+
+
+def test_hellos_that_pass_have_nothing_judged_again() -> None:
+    """Every vantage says hello every two hours: each would have all its doubts judged again."""
+    profiles = VantageProfiles()
+    ends = ((0, "ok"), (120, "ok"), (240, RESET), (360, "ok"), (480, "ok"))
+    changes = [bool(profiles.update(say_hellos(NEWS, minute, own, "ok"))) for minute, own in ends]
+    assert changes == [False, False, True, True, False]
