@@ -166,9 +166,14 @@ class PresenceLevels:
         return is_slow and not is_learned and not is_busy_hour(country, now_us)
 
     def is_falling(self, country: str) -> bool:
-        """Return whether a cell has fallen, or did at the last sample: nothing more may come."""
+        """Return whether a cell has fallen, or did at the last sample: nothing more may come.
+
+        So has a dark cell of which nothing is usual yet.
+        """
         return any(
-            cell.fall is not None or cell.dark_samples > 0
+            cell.fall is not None
+            or cell.dark_samples > 0
+            or (cell.usual is None and cell.share < DARK_SHARE)
             for scope, cell in self.cells.items()
             if scope.country == country
         )

@@ -24,7 +24,18 @@ from heliograph_collector.model.signals import (
     VantageLoss,
     VantageRef,
 )
-from support.presence_model import KZ, Cut, Signals, at, confirmed, country, live, people, world
+from support.presence_model import (
+    KZ,
+    Cut,
+    Signals,
+    at,
+    confirmed,
+    country,
+    drop,
+    live,
+    people,
+    world,
+)
 
 ONSET, END = 7_200.0, 10_800.0
 TWO = ("ALA", "AST")
@@ -154,6 +165,23 @@ def test_openings_place_by_place_withdraw_no_cut(name: str) -> None:
     (incident,) = detect(signals)
     assert incident.state is IncidentState.CLOSED
     assert incident.started.earliest_us <= at(ONSET) <= incident.started.latest_us
+
+
+def test_cut_of_a_throttled_country_is_found_in_the_first_hours_of_a_collector() -> None:
+    """Sessions flapped for an hour; then nobody is left whose signals would ask for a look."""
+    rng = Random(1)
+    vantages = country(each=4)
+    signals = live(world(), rng, 4, churn=1.0)
+    for vantage in vantages:
+        back_s = 1.0
+        lost_s = ONSET - 3_600 + rng.expovariate(1 / 600)
+        while back_s < ONSET:
+            signals.append(VantageArrival(at(back_s), vantage))
+            signals += drop([vantage], min(lost_s, ONSET), rng)
+            back_s = lost_s + 45 + rng.expovariate(1 / 300)
+            lost_s = back_s + rng.expovariate(1 / 600)
+    found = detect(signals)
+    assert [(i.scope, i.state) for i in found] == [(Scope("KZ"), IncidentState.CONFIRMED)]
 
 
 def test_cut_on_the_next_day_is_recurring() -> None:
