@@ -85,26 +85,28 @@ class StrangerConnections:
         self._open = {inode: known for inode, known in self._open.items() if inode in files}
         arrivals = sorted(inode for inode in files if inode not in self._open)  # about their order
         for count, inode in enumerate(arrivals):
-            self._open[inode] = self._identify(files[inode], inode, port)
+            with _open_duplicate(files[inode], inode) as duplicate:
+                if duplicate is not None:  # else no file can be opened now: look again
+                    self._open[inode] = self._identify(duplicate, inode, port)
             await _yield_after(count)
         strangers = [c for c in self._open.values() if c and c.peer not in self._proven]
         surplus = select_surplus(strangers, capacity)
         for count, connection in enumerate(surplus):
-            _shut_down(files[connection.inode], connection.inode)
+            if connection.peer not in self._proven:  # it was not, before the last turn
+                _shut_down(files[connection.inode], connection.inode)
             await _yield_after(count)
         self._displaced.inc(len(surplus))
         return bool(surplus)
 
-    def _identify(self, file: int, inode: int, port: int) -> Connection | None:
+    def _identify(self, duplicate: socket.socket, inode: int, port: int) -> Connection | None:
         """Return the connection of a socket if it is one of `port`."""
-        with _open_duplicate(file, inode) as duplicate:
-            if duplicate is None or duplicate.family not in (socket.AF_INET, socket.AF_INET6):
-                return None
-            try:
-                host, peer_port, *_ = duplicate.getpeername()
-                own_port = duplicate.getsockname()[1]
-            except OSError:  # a listener, or a connection that has ended
-                return None
+        if duplicate.family not in (socket.AF_INET, socket.AF_INET6):
+            return None
+        try:
+            host, peer_port, *_ = duplicate.getpeername()
+            own_port = duplicate.getsockname()[1]
+        except OSError:  # a listener, or a connection that has ended
+            return None
         address = parse_peer(host)
         if own_port != port or address is None:
             return None

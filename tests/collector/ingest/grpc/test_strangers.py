@@ -1,6 +1,9 @@
 """Idle connections from anywhere: whoever floods the door shuts out nobody else."""
 
 import asyncio
+import errno
+import os
+import socket
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -8,11 +11,17 @@ from random import Random
 
 import grpc
 import pytest
+from prometheus_client import Counter
 
 from heliograph.network_shares import NetworkKey
 from heliograph.v1 import intake_pb2
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.ingest.grpc.strangers import Connection, select_surplus
+from heliograph_collector.ingest.geo.lookup import Address
+from heliograph_collector.ingest.grpc.strangers import (
+    Connection,
+    StrangerConnections,
+    select_surplus,
+)
 from support.intake import (
     HOST,
     Caller,
@@ -92,6 +101,32 @@ async def test_a_flood_of_idle_connections_locks_nobody_out(
             await until(lambda: get_in(server, newcomer), DEADLINE_S)
             assert (await beat(session)).HasField("clock"), "who has proved its key stays"
         session.cancel()
+
+
+class NoNetworks:
+    def list_networks(self, address: Address) -> tuple[NetworkKey, ...]:
+        return ()
+
+
+async def test_connection_that_no_free_file_could_look_at_is_looked_at_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    strangers = StrangerConnections(NoNetworks(), Counter("displaced", "", registry=None))
+    with socket.create_server((HOST, 0)) as listener:
+        port = listener.getsockname()[1]
+        with socket.create_connection((HOST, port)) as client:
+            accepted, _ = listener.accept()
+            with accepted:
+                with monkeypatch.context() as patch:
+                    patch.setattr(os, "dup", refuse)
+                    assert not await strangers.check(port, 0)
+                assert await strangers.check(port, 0)
+                client.settimeout(DEADLINE_S)
+                assert client.recv(1) == b"", "it is ended"
+
+
+def refuse(_: int) -> int:
+    raise OSError(errno.EMFILE, "Too many open files")
 
 
 def connect(count: int, *networks: NetworkKey) -> list[Connection]:
