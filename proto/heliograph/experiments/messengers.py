@@ -119,4 +119,17 @@ ENTRIES = (
     _messenger("discord", "Discord: gateway, API, CDN and media"),
     _messenger("wechat", "WeChat: long and short links, in China and abroad, and web"),
     _messenger("line", "LINE: gateway, objects, login and web"),
+    ExperimentEntry(
+        name="mobile_app",
+        version=1,
+        title="Further apps of the list of services, which no plan has by default",
+        category=Category.WEB,  # some are no messengers, and the consent to those covers none
+        config=MessengerConfig,
+        target_kind="service",
+        visitable=True,
+        default_target="snapchat",
+        function="messengers",
+        interval_s=7_200,
+        planned=False,  # ten more services cost a volunteer some 10 MB a day
+    ),
 )
