@@ -147,6 +147,11 @@ SENTENCES = [
         f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),
     ),
     (
+        silence(turns=(opening(20, _FIXED), opening(10, part(24.0, "KZ"), way=PhaseDirection.CUT))),
+        (f"Kazakhstan {SILENCE_AT} {DAY}; still offline. Kazakhstan went offline between "
+        f"13:32:30 and 13:33:20 {DAY}."),
+    ),
+    (
         silence(turns=_STEPS[1:]),
         (f"Kazakhstan {SILENCE_AT} {DAY}; partly back. Fixed lines in "
         f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),

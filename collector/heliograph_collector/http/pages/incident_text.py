@@ -93,9 +93,15 @@ def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
     for turn in incident.turns:
         if turn.parts:
             cells = tuple(_cell_of(part) for part in turn.parts)
-            latest.pop(cells, None)
+            latest = {
+                earlier: told for earlier, told in latest.items() if not _covers(cells, earlier)
+            }
             latest[cells] = turn
     return list(latest.values())
+
+
+def _covers(cells: Sequence[CellScope], others: Sequence[CellScope]) -> bool:
+    return all(any(_is_within(other, cell) for cell in cells) for other in others)
 
 
 def _is_partly_back(incident: IncidentSummary) -> bool:
