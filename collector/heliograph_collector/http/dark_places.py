@@ -17,7 +17,13 @@ from dataclasses import replace
 
 from heliograph.observation import Link
 from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
-from heliograph_collector.http.snapshot import BIN_S, NetworkColumn, Snapshot
+from heliograph_collector.http.snapshot import (
+    BIN_S,
+    FRESH_BINS,
+    NetworkColumn,
+    Snapshot,
+    Withheld,
+)
 from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
@@ -108,7 +114,7 @@ class DarkPlaces:
         """Return the snapshot without readings and links from before the places went dark."""
         if not (self._silences or self._blocks):
             return snapshot
-        columns = (self._hide_outdated(self._hide(c, snapshot.k)) for c in snapshot.columns)
+        columns = (self._hide_outdated(self._hide(c, snapshot)) for c in snapshot.columns)
         return replace(snapshot, columns=tuple(columns))
 
     def _hide_outdated(self, column: NetworkColumn) -> NetworkColumn:
@@ -116,41 +122,44 @@ class DarkPlaces:
         group = column.group
         place = Scope(group.country, "", group.asn, group.access)
         readings = {
-            name: replace(reading, cell=None, since=None)
-            if reading.cell and self._is_outdated(reading.cell, place)
+            name: replace(reading, cell=None, since=None, withheld=withheld)
+            if reading.cell and (withheld := self._find_withheld(reading.cell, place))
             else reading
             for name, reading in column.readings.items()
         }
         return replace(column, readings=readings)
 
-    def _is_outdated(self, cell: Cell, place: Scope) -> bool:
+    def _find_withheld(self, cell: Cell, place: Scope) -> Withheld | None:
+        """Return why an open block outdates a reading of its service; None if none does."""
+        reasons = set()
         for block in self._blocks:
             if block.scope.service != cell.service:
                 continue
             blocked_until_us = _dark_until(block, place)
             if blocked_until_us == _DARK:
-                is_outdated = cell.state in _WORKING and cell.start_us < _cut_since(block, place)
-            else:
-                is_outdated = (
-                    cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us
-                )
-            if is_outdated:
-                return True
-        return False
+                if cell.state in _WORKING and cell.start_us < _cut_since(block, place):
+                    is_confirmed = block.state == "confirmed"
+                    reasons.add(Withheld.BLOCKED if is_confirmed else Withheld.DOUBTED)
+            elif cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us:
+                reasons.add(Withheld.AWAITED)
+        return next((reason for reason in Withheld if reason in reasons), None)
 
-    def _hide(self, column: NetworkColumn, k: int) -> NetworkColumn:
+    def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
         group = column.group
         place = Scope(group.country, "", group.asn, group.access)
         dark_until_us = self.dark_until(place)
         heard_us = self.dark_since(place) + _BIN_US
-        if not dark_until_us and self._is_mostly_gone(column, k):
+        if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
             dark_until_us = heard_us = _DARK
         if not dark_until_us:
             return column
+        # Results are public one bin and the delay after the return, and later ones are missing.
+        is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * _BIN_US
+        withheld = Withheld.AWAITED if is_back else None
         readings = {
             name: reading
-            if reading.cell is None or _is_heard(reading.cell, heard_us, dark_until_us)
-            else replace(reading, cell=None, since=None)
+            if reading.cell and _is_heard(reading.cell, heard_us, dark_until_us)
+            else replace(reading, cell=None, since=None, withheld=withheld)
             for name, reading in column.readings.items()
         }
         link = column.link

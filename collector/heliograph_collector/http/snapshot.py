@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate.disclosure import find_instant
@@ -35,6 +36,14 @@ class ChangeBracket:
     latest_us: int
 
 
+class Withheld(StrEnum):
+    """Why a reading is not shown: an open incident outdates it."""
+
+    BLOCKED = "blocked"  # a confirmed block, which is public
+    DOUBTED = "doubted"  # a suspected block
+    AWAITED = "awaited"  # the place is back, and its first results are not yet public
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ServiceReading:
     """One service in one group; `cell` None: no fresh data."""
@@ -44,6 +53,7 @@ class ServiceReading:
     since: ChangeBracket | None
     strip: tuple[VerdictState | None, ...]  # oldest first; None without measurements
     counts_us: int = 0  # start of the bin of `cell`
+    withheld: Withheld | None = None  # only without a cell
 
     @property
     def state(self) -> VerdictState | None:

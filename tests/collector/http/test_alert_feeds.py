@@ -83,7 +83,7 @@ async def test_an_incident_that_goes_on_is_the_same_entry_updated(serve: Serve) 
     assert text(before[0], "a:id") == text(after[0], "a:id")
     assert text(before[0], "a:updated") < text(after[0], "a:updated")
     assert "still offline" in text(before[0], "a:title")
-    assert "came back between" in text(after[0], "a:title")
+    assert "came back about" in text(after[0], "a:title")
 
 
 async def test_hostile_words_stay_words(serve: Serve) -> None:

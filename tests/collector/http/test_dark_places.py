@@ -23,6 +23,7 @@ from support.fake_feed import NOW_US, World, crowd
 from support.incident_book import blocking, book, opening, part
 from support.site import Site
 
+_LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
 _STATES = re.compile(r'id="([A-Za-z0-9-]+)" class="([^"]*)"')
 
 
@@ -115,6 +116,10 @@ async def test_what_came_back_is_judged_by_later_readings_alone() -> None:
     incidents = book(replace(cut(IncidentState.CONFIRMED), turns=(back,)))
     world.clock.wall = NOW_US + 18 * 60 * SECOND
     assert await _read_groups(incidents, world, "KZ") == []
+    async with Site(TestServer(build_app(world.feed(book=incidents)), host="127.0.0.1")) as client:
+        page = await client.html("/?country=KZ")
+    assert "waiting for the first results" in page
+    assert "no measurement in the last 15 minutes" not in page
     world.votes += crowd(
         30, VerdictState.REACHABLE, NOW_US + 21 * 60 * SECOND, NOW_US + 40 * 60 * SECOND
     )
@@ -159,15 +164,15 @@ _FIXED = ("KZ", "", 9198, "fixed")
 
 
 @pytest.mark.parametrize(
-    ("where", "state", "row", "green"),
+    ("where", "state", "row", "green", "told"),
     [
-        (("KZ",), IncidentState.CONFIRMED, "blocked", []),
-        (("KZ",), IncidentState.SUSPECTED, "unknown", []),
-        (_FIXED, IncidentState.CONFIRMED, "partial", ["29355"]),
+        (("KZ",), IncidentState.CONFIRMED, "blocked", [], [["1 service blocked"]] * 2),
+        (("KZ",), IncidentState.SUSPECTED, "unknown", [], [["1 unknown"]] * 2),
+        (_FIXED, IncidentState.CONFIRMED, "partial", ["29355"], [["1 service blocked"], ["1 service reachable"]]),
     ],
 )
 async def test_no_reading_from_before_a_block_says_that_the_service_works(
-    where: Any, state: IncidentState, row: str, green: list[str]
+    where: Any, state: IncidentState, row: str, green: list[str], told: list[list[str]]
 ) -> None:
     """The incident is public at once, the reading of its first whole bin minutes later."""
     world = country_before_the_cut()
@@ -181,7 +186,9 @@ async def test_no_reading_from_before_a_block_says_that_the_service_works(
     async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         asns = re.findall(r"29355|9198", " ".join(await read_green(client)))
         states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        lines = _LINES.findall(await client.html("/?country=KZ"))
     assert sorted(set(asns)) == green
+    assert [re.findall(r"\d services? \w+|\d unknown", line) for line in lines] == told
     assert states["service-telegram-now"].split()[0] == row
 
 

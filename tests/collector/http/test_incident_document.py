@@ -117,7 +117,7 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
 
 
 DAY = "UTC on 5 January 2022"
-SILENCE_AT = "fell silent between 13:12:40 and 13:13:20"
+SILENCE_AT = "fell silent about 13:13"
 _FIXED = part(24.0, "KZ", "", 0, "fixed")
 _STEPS = (opening(20, _FIXED, way=PhaseDirection.CUT), opening(10, _FIXED))
 SENTENCES = [
@@ -125,12 +125,12 @@ SENTENCES = [
     (
         blocking(),
         ("Blocking of Telegram began on AS9198 fixed in "
-         f"Kazakhstan between 13:03:20 and 13:05:20 {DAY} and is ongoing."),
+         f"Kazakhstan about 13:04 {DAY} and is ongoing."),
     ),
     (
         closed(silence(minutes=30, started=incident_book.bracket(30, 600)), 10),
-        (f"Kazakhstan fell silent between 13:03 and 13:14 {DAY} and came back between "
-         "13:32:40 and 13:33:20 UTC."),
+        (f"Kazakhstan fell silent between 13:03 and 13:14 {DAY} and came back about "
+         "13:33 UTC."),
     ),
     (
         silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
@@ -138,13 +138,13 @@ SENTENCES = [
     ),
     (
         silence(parts=(part(24.0, "KZ", "", 0, "mobile"),), turns=_STEPS[:1]),
-        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. Fixed lines in "
-        f"Kazakhstan went offline between 13:22:30 and 13:23:20 {DAY}."),
+        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. "
+        "Fixed lines went offline about 13:23 UTC."),
     ),
     (
         silence(parts=(part(24.0, "KZ", "", 0, "mobile"),), turns=_STEPS),
-        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. Fixed lines in "
-        f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),
+        (f"Mobile networks in Kazakhstan {SILENCE_AT} {DAY}; still offline. "
+        "Fixed lines came back online about 13:33 UTC."),
     ),
     (
         silence(turns=(opening(20, _FIXED), opening(10, part(24.0, "KZ"), way=PhaseDirection.CUT))),
@@ -153,14 +153,14 @@ SENTENCES = [
     ),
     (
         silence(turns=_STEPS[1:]),
-        (f"Kazakhstan {SILENCE_AT} {DAY}; partly back. Fixed lines in "
-        f"Kazakhstan came back online between 13:32:30 and 13:33:20 {DAY}."),
+        (f"Kazakhstan {SILENCE_AT} {DAY}; partly back. "
+        "Fixed lines came back online about 13:33 UTC."),
     ),
     (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),
                 confirmed_us=None),
-        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan fell silent between 23:59:40 "
-         f"UTC on 4 January 2022 and 00:00:20 {DAY}; still offline."),
+        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan fell silent about 00:00 "
+         f"{DAY}; still offline."),
     ),
 ]  # fmt: skip
 

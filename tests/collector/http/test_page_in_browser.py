@@ -64,7 +64,7 @@ async def test_new_incident_appears(serve: Serve, reader: Open) -> None:
         for entry in book(blocking(), silence(minutes=2)).entries[len(log.entries) :]:
             log.append(entry)
             events.publish_incident(log, entry.incident)
-        await wait_for_text(seen, "incidents", "Kazakhstan fell silent between 13:40:40")
+        await wait_for_text(seen, "incidents", "Kazakhstan fell silent about 13:41")
 
 
 async def test_page_of_an_incident_follows_it(serve: Serve, reader: Open) -> None:
@@ -75,5 +75,5 @@ async def test_page_of_an_incident_follows_it(serve: Serve, reader: Open) -> Non
         for entry in book(closed(silence(), 1)).entries[2:]:
             log.append(entry)
         IncidentEvents(feed.bus, {}, 5).publish_incident(log, silence().id)
-        await wait_for_text(seen, "headline", "came back between")
+        await wait_for_text(seen, "headline", "came back about")
         await wait_for_text(seen, "badges", "closed")

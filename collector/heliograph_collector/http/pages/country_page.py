@@ -21,7 +21,7 @@ from heliograph_collector.http.pages.country_timeline import (
     TimelineRow,
     mark_dark_rows,
 )
-from heliograph_collector.http.pages.incident_page import RecentIncidents
+from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -84,6 +84,7 @@ def render_country(
     )
     groups = [group for group in _build_groups(timeline, country_snapshot, t) if group.rows]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
+    headline = _choose_headline(country_snapshot, view, country_title, t)
     return render_template(
         "country.html",
         t=t,
@@ -92,7 +93,8 @@ def render_country(
         query=f"?country={country}",
         recent=view.recent,
         looked=bool(country_snapshot.columns),
-        headline=_choose_headline(country_snapshot, view, country_title, t),
+        headline=headline,
+        line=find_line(view.recent, headline),
         windows=[(name, _page_path(country, name), name == view.window) for name in WINDOWS],
         step=t(f"chart.step_{WINDOWS[view.window].bin_s}"),
         too_much=view.too_much,

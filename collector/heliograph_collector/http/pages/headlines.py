@@ -16,6 +16,7 @@ from heliograph_collector.http.snapshot import (
     NetworkGroup,
     ServiceReading,
     Snapshot,
+    Withheld,
 )
 from heliograph_collector.model.records import VerdictState
 
@@ -129,8 +130,12 @@ def _describe_rest(column: NetworkColumn, t: Locale) -> list[str]:
         states.count(s) for s in (VerdictState.REACHABLE, VerdictState.UNKNOWN, None)
     )
     troubled_count = len(states) - reachable_count - unknown_count - missing_count
-    phrases = []
-    if reachable_count:
+    withheld = [reading.withheld for reading in column.readings.values() if reading.withheld]
+    blocked_count = withheld.count(Withheld.BLOCKED)
+    phrases = [t("now.blocked_here", n=blocked_count)] if blocked_count else []
+    phrases += [t("now.how_awaited")] if Withheld.AWAITED in withheld else []
+    unknown_count += withheld.count(Withheld.DOUBTED)
+    if reachable_count and Withheld.DOUBTED not in withheld:
         is_all_else = reachable_count + troubled_count == len(states) and troubled_count
         phrases.append(t("now.rest") if is_all_else else t("now.reachable", n=reachable_count))
     if unknown_count:

@@ -31,6 +31,10 @@ class IncidentLine:
 
     id: str
     sentence: str
+    lead: str  # the sentence without the last turns …
+    turns: str  # … which follow it
+    began: str
+    started: str  # RFC 3339, the latest possible time
     state: str
     kind: str
     facts: Sequence[str]
@@ -90,13 +94,24 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
     if incident.parts:
         votes = i18n.localize_band(t.lang, incident.parts[0].votes)
         line_facts.append(t("incident.votes_fact", votes=votes))
+    sentence = incident_text.describe_incident(incident, t)
+    lead = incident_text.describe_lead(incident, t)
     return IncidentLine(
         id=incident.id,
-        sentence=incident_text.describe_incident(incident, t),
+        sentence=sentence,
+        lead=lead,
+        turns=sentence.removeprefix(lead).strip(),
+        began=incident_text.describe_bracket(incident.started, t=t),
+        started=incident.started.latest,
         state=incident.state,
         kind=incident.kind,
         facts=line_facts,
     )
+
+
+def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:
+    """Return the open incident whose sentence is the headline."""
+    return next((line for line in recent.under_way if line.sentence == headline), None)
 
 
 def draw_picture(
@@ -122,11 +137,13 @@ def render_incident(
     country = incident.scope.country
     history_rows = facts.build_history(history, t)
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
+    line = build_line(incident, t)
     return render_template(
         "incident.html",
         t=t,
         incident=incident,
-        sentence=incident_text.describe_incident(incident, t),
+        sentence=line.sentence,
+        line=line,
         country=country,
         place=labels.country_name(country, t.lang),
         badges=_list_badges(incident, t),
@@ -168,11 +185,13 @@ def render_embed(
 ) -> str:
     """Render a page for frames of other sites: sentence, chart and a link to the rest."""
     drawn = draw_picture(incident, timeline_data, page_context.now_us, t)
+    line = build_line(incident, t)
     return render_template(
         "embed.html",
         t=t,
         incident=incident,
-        sentence=incident_text.describe_incident(incident, t),
+        sentence=line.sentence,
+        line=line,
         badges=_list_badges(incident, t),
         picture=drawn,
         charted=incident_chart.has_votes(timeline_data.rows),

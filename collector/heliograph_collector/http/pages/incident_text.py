@@ -26,13 +26,17 @@ _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
 _MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
 _PRECISE_S = 300  # shorter brackets are given to the second
+_ABOUT = timedelta(minutes=2)  # a headline states the middle of shorter ones; assumed
 
 
 def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
-    """Describe place, time and certainty of an incident in one sentence, in UTC."""
+    """Describe place, time and certainty of an incident, and its last turns, in UTC."""
+    return " ".join([describe_lead(incident, t), *_describe_latest_turns(incident, t)])
+
+
+def describe_lead(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
+    """Describe an incident in the one sentence that a headline has space for."""
     statement = _describe_plainly(incident, t)
-    if incident.state == "confirmed":
-        statement = " ".join([statement, *_describe_latest_turns(incident, t)])
     if incident.state == "withdrawn":
         by_operator = incident.withdrawn_by == "operator"
         key = "story.withdrawn_by_operator" if by_operator else "story.withdrawn"
@@ -46,7 +50,7 @@ def describe_incident(incident: IncidentSummary, t: Locale = ENGLISH) -> str:
 def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
     values = {
         "place": describe_place(incident.parts, incident.scope, t),
-        "began": describe_bracket(incident.started, t=t),
+        "began": describe_about(incident.started, t=t),
         "ended": _describe_end(incident, t),
     }
     if incident.kind in _SILENCE_STORIES:
@@ -69,8 +73,7 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     silence = incident.kind == "network_silence"
     is_offline = silence and "one_way" not in incident.hints
     if incident.ended:
-        day = round_bracket(incident.started)[1].date()
-        when = describe_bracket(incident.ended, day, t)
+        when = describe_about(incident.ended, _stated_day(incident.started), t)
         return t("story.came_back" if silence else "story.over", when=when)
     if incident.state in ("suspected", "confirmed"):
         if is_offline and _is_partly_back(incident):
@@ -81,10 +84,19 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
 
 def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
     """Describe where the other parts of an open silence stand now: the last turn of each."""
-    if incident.kind not in _SILENCE_STORIES:
+    if incident.kind not in _SILENCE_STORIES or incident.state != "confirmed":
         return []
     turns = _list_latest_turns(incident)[-_MAX_TURNS:]
-    return [describe_phase_change(turn, incident.scope.country, t) for turn in turns]
+    days = [_stated_day(bracket) for bracket in [incident.started, *(turn.when for turn in turns)]]
+    return [
+        _describe_turn(
+            turn,
+            describe_place(turn.parts, incident.scope, t, is_country_stated=True),
+            describe_about(turn.when, day, t),
+            t,
+        )
+        for turn, day in zip(turns, days, strict=False)
+    ]
 
 
 def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
@@ -127,16 +139,25 @@ def _is_within(cell: CellScope, wider: CellScope) -> bool:
     )
 
 
-def describe_place(parts: Sequence[PartDocument], scope: CellScope, t: Locale = ENGLISH) -> str:
+def describe_place(
+    parts: Sequence[PartDocument],
+    scope: CellScope,
+    t: Locale = ENGLISH,
+    *,
+    is_country_stated: bool = False,
+) -> str:
     """Describe a place as "mobile networks and AS9198 in Kazakhstan".
 
-    Others are "Kazakhstan" or "Almaty, Kazakhstan".
+    Others are "Kazakhstan" or "Almaty, Kazakhstan". A country that the sentence before states is
+    omitted beside its parts.
     """
     country = labels.country_name(scope.country, t.lang)
     cells: Sequence[CellScope] = parts or [scope]
     names = [describe_cell(cell, t) for cell in cells]
     if not all(names):
         place_text = country
+    elif is_country_stated:
+        place_text = _join_names(names, t)
     else:
         inside = any(cell.region for cell in cells)
         key = "story.in_region" if inside else "story.in_country"
@@ -204,11 +225,45 @@ def describe_bracket(
     return t("story.between_days", low=first, high=last, **days)
 
 
+def describe_about(
+    bracket: BracketDocument, stated_day: date | None = None, t: Locale = ENGLISH
+) -> str:
+    """Describe a bracket to the minute, as "about 10:04 UTC on 5 January 2022".
+
+    A wide one is "between 10:03 and 10:14 UTC"; the bracket itself stands in the details.
+    """
+    if _is_narrow(bracket):
+        middle = _round_middle(bracket)
+        clock = i18n.format_clock(t.lang, middle)
+        return t("story.about", time=clock, day=_describe_day(middle, stated_day, t))
+    low = parse_time(bracket.earliest).replace(second=0, microsecond=0)
+    high = ceil_minute(parse_time(bracket.latest))
+    return describe_bracket(BracketDocument(low.isoformat(), high.isoformat()), stated_day, t)
+
+
+def _is_narrow(bracket: BracketDocument) -> bool:
+    return parse_time(bracket.latest) - parse_time(bracket.earliest) <= _ABOUT
+
+
+def _round_middle(bracket: BracketDocument) -> datetime:
+    low = parse_time(bracket.earliest)
+    middle = low + (parse_time(bracket.latest) - low) / 2 + timedelta(seconds=30)
+    return middle.replace(second=0, microsecond=0)
+
+
+def _stated_day(bracket: BracketDocument) -> date:
+    """Return the last day that `describe_about` states."""
+    is_narrow = _is_narrow(bracket)
+    when = _round_middle(bracket) if is_narrow else ceil_minute(parse_time(bracket.latest))
+    return when.date()
+
+
 def round_bracket(bracket: BracketDocument) -> tuple[datetime, datetime, bool]:
     """Return (earliest, latest, whether to the second), widened to minutes if not."""
     low = parse_time(bracket.earliest)
     high = parse_time(bracket.latest)
-    if (high - low).total_seconds() < _PRECISE_S:
+    is_whole = low.second == 0 == high.second
+    if (high - low).total_seconds() < _PRECISE_S and not is_whole:
         return low, high, True
     return low.replace(second=0, microsecond=0), ceil_minute(high), False
 
@@ -229,8 +284,12 @@ def describe_phase_change(turn: TurnDocument, country: str, t: Locale = ENGLISH)
     """Describe a part that was restored, or cut later than the first or again."""
     whole_country = CellScope(country=country, region="", asn=0, access="")
     place_text = describe_place(turn.parts, whole_country, t)
+    return _describe_turn(turn, place_text, describe_bracket(turn.when, t=t), t)
+
+
+def _describe_turn(turn: TurnDocument, place_text: str, when: str, t: Locale) -> str:
     key = "story.opening" if turn.way == "opening" else "story.cut"
-    statement = t(key, place=place_text, when=describe_bracket(turn.when, t=t))
+    statement = t(key, place=place_text, when=when)
     return statement[0].upper() + statement[1:]
 
 

@@ -17,7 +17,7 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
-from heliograph_collector.http.pages.incident_page import RecentIncidents
+from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
 from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -89,6 +89,7 @@ def render_world(
         t=t,
         snapshot=snapshot,
         headline=headline,
+        line=find_line(recent, headline),
         below=subheadline,
         recent=recent,
         layout=_choose_layout(recent, has_coverage=bool(country_columns)),
@@ -248,7 +249,7 @@ def _describe_cause(
     if column.link is Link.OFFLINE:
         return t("now.how_offline")
     if reading.cell is None:
-        return t("now.how_stale")
+        return t("now.how_awaited" if reading.withheld else "now.how_stale")
     method_text = (
         labels.describe_method(reading.cell.layer, reading.cell.method, t.lang)
         if has_trouble

@@ -44,6 +44,23 @@ function swap(fresh) {
     const old = document.getElementById(part.id);
     if (old && old.outerHTML !== part.outerHTML) put(old, part);
   }
+  tellSince();
+}
+
+// Beside the time in UTC: how long ago, and by the reader's clock.
+function tellSince() {
+  const ago = document.getElementById("ago");
+  const time = document.querySelector("#since time");
+  if (!ago) return;
+  ago.textContent = "";
+  if (!time) return;
+  const started = new Date(time.dateTime);
+  const minutes = Math.max(Math.floor((Date.now() - started) / 60_000), 0);
+  const [count, unit] = minutes < 120 ? [minutes, "minute"] : minutes < 2_880 ? [Math.floor(minutes / 60), "hour"] : [Math.floor(minutes / 1_440), "day"];
+  const lang = document.documentElement.lang;
+  const relative = new Intl.RelativeTimeFormat(lang, { numeric: "always" }).format(-count, unit);
+  const local = new Intl.DateTimeFormat(lang, { hour: "2-digit", minute: "2-digit", timeZoneName: "short" }).format(started);
+  ago.textContent = `· ${relative} · ${local}`;
 }
 
 // The element itself stays, so that focus, reading position and the live region do.
@@ -63,6 +80,7 @@ const stream = new EventSource("/api/v1/stream");
 stream.addEventListener("open", () => { say("live", lamp.dataset.liveWord); soon(); });
 stream.addEventListener("error", () => say("lost", lamp.dataset.againWord));
 for (const name of ["cell", "coverage", "incident", "resync"]) stream.addEventListener(name, () => soon());
-setInterval(() => soon(), EVERY_MS);
+setInterval(() => { tellSince(); soon(); }, EVERY_MS);
+tellSince();
 addEventListener("pagehide", () => stream.close());
 addEventListener("pageshow", (event) => { if (event.persisted) location.reload(); });
