@@ -52,11 +52,23 @@ class DarkPlaces:
             for incident in incidents
             if incident.kind in _DARK_KINDS and incident.state in OPEN_STATES
         ]
+        self._confirmed = [
+            incident
+            for incident in incidents
+            if incident.kind in _DARK_KINDS and _is_confirmed(incident)
+        ]
         self._blocks = [
             incident
             for incident in incidents
             if incident.kind == IncidentKind.BLOCKING and incident.state in OPEN_STATES
         ]
+
+    def list_silent_spans(self, place: Scope) -> list[tuple[int, int]]:
+        """List the certain times of confirmed silences of the whole place, also of past ones.
+
+        Microseconds UTC; the end of one that lasts lies after every bin.
+        """
+        return [span for silence in self._confirmed for span in _list_spans(silence, place)]
 
     def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
         """Return whether an open silence covers the whole place, as far as it is not back."""
@@ -196,6 +208,30 @@ def _dark_until(incident: IncidentSummary, place: Scope) -> int:
             is_back = turn.way == PhaseDirection.OPENING
             dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
     return dark_until_us
+
+
+def _is_confirmed(incident: IncidentSummary) -> bool:
+    """Return whether it is or was confirmed, by whomever, and is not withdrawn."""
+    return incident.state == "confirmed" or (
+        incident.state == "closed" and bool(incident.confirmed or incident.confirmed_by)
+    )
+
+
+def _list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]:
+    spans: list[tuple[int, int]] = []
+    since_us = parse_us(incident.started.latest) if _covers(incident.parts, place) else None
+    for turn in incident.turns:
+        if not _covers(turn.parts, place):
+            continue
+        if turn.way == PhaseDirection.CUT:
+            since_us = since_us or parse_us(turn.when.latest)
+        elif since_us:
+            spans.append((since_us, parse_us(turn.when.earliest)))
+            since_us = None
+    if since_us:
+        end = incident.ended.earliest if incident.ended else incident.closed
+        spans.append((since_us, parse_us(end) if end else _DARK))
+    return [(since, until) for since, until in spans if since < until]
 
 
 def _cut_since(incident: IncidentSummary, place: Scope) -> int:

@@ -116,6 +116,7 @@ async def test_what_came_back_is_judged_by_later_readings_alone() -> None:
     incidents = book(replace(cut(IncidentState.CONFIRMED), turns=(back,)))
     world.clock.wall = NOW_US + 18 * 60 * SECOND
     assert await _read_groups(incidents, world, "KZ") == []
+    world.clock.wall = NOW_US + 20 * 60 * SECOND
     async with Site(TestServer(build_app(world.feed(book=incidents)), host="127.0.0.1")) as client:
         page = await client.html("/?country=KZ")
     assert "waiting for the first results" in page
@@ -168,7 +169,13 @@ _FIXED = ("KZ", "", 9198, "fixed")
     [
         (("KZ",), IncidentState.CONFIRMED, "blocked", [], [["1 service blocked"]] * 2),
         (("KZ",), IncidentState.SUSPECTED, "unknown", [], [["1 unknown"]] * 2),
-        (_FIXED, IncidentState.CONFIRMED, "partial", ["29355"], [["1 service blocked"], ["1 service reachable"]]),
+        (
+            _FIXED,
+            IncidentState.CONFIRMED,
+            "partial",
+            ["29355"],
+            [["1 service blocked"], ["1 service reachable"]],
+        ),
     ],
 )
 async def test_no_reading_from_before_a_block_says_that_the_service_works(

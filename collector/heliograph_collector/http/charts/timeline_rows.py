@@ -17,6 +17,7 @@ from heliograph_collector.incidents.published.incident import IncidentSummary
 
 HEIGHT = 24
 _LANE = 14
+_CUT_HEIGHT = 8  # above the bars of what was well, which begin at 12
 _MAX_LANES = 6
 _MAX_SPOKEN = 8  # runs that a screen reader gets
 _TOP = {BinMark.REACHABLE: 12, BinMark.PARTIAL: 6, BinMark.UNKNOWN: 6, BinMark.SILENT: 20}
@@ -36,6 +37,7 @@ def iter_runs(track: TimelineRow) -> Iterator[Run]:
 def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
     """Draw one row, as wide as its table cell."""
     bars = [_draw_bar(run, len(starts)) for run in iter_runs(track) if run[2]]
+    bars += [_draw_cut(span, starts) for span in _list_cuts(track, starts)]
     return Markup(
         '<svg class="ribbon" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>'
     ).format(
@@ -54,6 +56,20 @@ def _draw_bar(run: Run, bins: int) -> Markup:
     )
 
 
+def _list_cuts(track: TimelineRow, starts: range) -> list[tuple[int, int]]:
+    """List the silences inside the window: none shorter than a bin vanishes in it."""
+    spans = [(max(since, starts.start), min(until, starts.stop)) for since, until in track.cuts]
+    return [(since, until) for since, until in spans if since < until]
+
+
+def _draw_cut(span: tuple[int, int], starts: range) -> Markup:
+    since, until = ((at_us - starts.start) / starts.step for at_us in span)
+    width = max(until - since, len(starts) / 300)  # a third of a percent: 2 px on a phone
+    return Markup('<rect class="cut" x="{}" y="0" width="{}" height="{}"/>').format(
+        _format_x(since, len(starts)), _format_x(width, len(starts)), _CUT_HEIGHT
+    )
+
+
 def _format_x(index: float, bins: int) -> str:
     return f"{100 * index / bins:.4g}%"
 
@@ -68,8 +84,17 @@ def describe_row(track: TimelineRow, starts: range, t: Locale) -> str:
             until=format_time(starts[after - 1] + starts.step, t),
         )
         for first, after, mark, _ in iter_runs(track)
+    ][-_MAX_SPOKEN:]
+    spoken += [
+        t(
+            "country.run",
+            what=t(_mark_key(BinMark.SILENT)),
+            since=format_time(since, t),
+            until=format_time(until, t),
+        )
+        for since, until in _list_cuts(track, starts)[-_MAX_SPOKEN:]
     ]
-    return "; ".join(spoken[-_MAX_SPOKEN:])
+    return "; ".join(spoken)
 
 
 def _mark_key(mark: BinMark | None) -> str:

@@ -56,6 +56,7 @@ class TimelineRow:
     blocked: int = 0  # blocked services in that bin …
     judged: int = 0  # … of this number of judged ones
     present: BinMark | None = None  # the state now, if an open silence tells it
+    cuts: tuple[tuple[int, int], ...] = ()  # certain times of silences; within a bin, too
 
     def current_mark(self, recent_bins: int) -> BinMark | None:
         """Return the state now: of the newest bin with data, among so many."""
@@ -136,19 +137,24 @@ def mark_dark_rows(
 
     is_tested = any(any(track.marks) for track in timeline.services.values())
 
-    def mark(track: TimelineRow, places: Sequence[Scope]) -> TimelineRow:
-        return _mark_dark_row(timeline, track, places, dark_places)
+    def mark(track: TimelineRow, places: Sequence[Scope], whole: Scope) -> TimelineRow:
+        cuts = tuple(dark_places.list_silent_spans(whole))
+        return replace(_mark_dark_row(timeline, track, places, dark_places), cuts=cuts)
 
     return replace(
         timeline,
         networks={
-            group: mark(track, [scopes[group]]) for group, track in timeline.networks.items()
+            group: mark(track, [scopes[group]], scopes[group])
+            for group, track in timeline.networks.items()
         },
         regions={
-            code: mark(track, region_places[code]) for code, track in timeline.regions.items()
+            code: mark(track, region_places[code], Scope(country, code))
+            for code, track in timeline.regions.items()
         },
         services={
-            name: mark(track, service_places) if any(track.marks) or not is_tested else track
+            name: mark(track, service_places, Scope(country))
+            if any(track.marks) or not is_tested
+            else track
             for name, track in timeline.services.items()
         },
     )

@@ -1,5 +1,6 @@
 """A country's page: its incidents, and each service over two days from all its vantages."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from heliograph_collector.incidents.incident import IncidentState as Doubt
 from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.incident_book import book, silence
+from support.incident_book import book, closed, silence
 from support.kazakhstan_votes import evening
 from support.site import Serve, open_page, raising
 
@@ -170,3 +171,19 @@ async def test_a_country_is_found_in_any_case(serve: Serve) -> None:
     site = await serve(evening().feed())
     found, named = [(await site.page(f"/countries/{code}")).text for code in ("kz", "KZ")]
     assert found == named
+
+
+@pytest.mark.parametrize("doubt", [False, True])
+async def test_a_cut_shorter_than_a_bin_leaves_its_mark(serve: Serve, doubt: bool) -> None:
+    """Votes before and after it make every bin of the day reachable."""
+    world = World()
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US)
+    cut = closed(silence(minutes=124), 112)
+    if doubt:
+        cut = replace(cut, state=Doubt.WITHDRAWN)
+    page = await open_page(serve, "/countries/KZ", world, book=book(cut))
+    rows = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
+    marks = [a for tag, a in page.elements if tag == "rect" and a.get("class") == "cut"]
+    told = [row for row in rows if "silent 5 Jan 11:39 to 5 Jan 11:50" in row]
+    assert (bool(marks), bool(told)) == (not doubt, not doubt)
+    assert all(0.4 < float((a["width"] or "").rstrip("%")) < 1.2 for a in marks)
