@@ -3,18 +3,20 @@
 from collections.abc import Iterable, Iterator, Sequence
 
 from heliograph.units import MINUTE_US
-from heliograph_collector.detect.level.local_time import is_busy_hour
+from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.silence.presence_tracker import VantagePresence, count_silent
 from heliograph_collector.detect.silence.steadiness import FLAP_US, count_steady, is_unsteady
 from heliograph_collector.detect.stats.tails import upper_tail
-from heliograph_collector.detect.stats.voting import count_votes, sum_votes
+from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.thresholds import Thresholds
 
 LASTING_US = 10 * MINUTE_US  # of a silence; assumed
-# Before the habit is learned, more votes than chance makes of the 80 % that switch off at most …
-ALONE_SHARE = 0.8  # in the evenings that an outside audit played 75 % did; assumed
+# Before the habit is learned, more votes than chance makes of those that a habit silences at most:
 ALONE_CHANCE = 1e-3  # assumed
+ALONE_SHARE = 0.8  # at night; in the evenings that an outside audit played 75 % did; assumed …
 LINES_SHARE = 0.9  # … and of fixed lines: nearly all phones may sleep; assumed
+CLOSED_SHARE = 0.6  # by day, of fixed lines: of offices on a free day; assumed
+AWAY_SHARE = 0.1  # by day, of all others; assumed
 
 
 def is_cut_off(
@@ -27,25 +29,39 @@ def is_cut_off(
         is_learned: What is usual at this time of day is known, and the cell fell below it.
     """
     lasting = list(_exclude_brief(fallen, now_us))
-    is_dark = _is_dark(lasting, limits, is_learned=is_learned)
+    votes = sum_votes(count_silent(lasting))
+    if votes.votes < limits.votes or votes.share < limits.confirm_share:
+        return False
+    is_dark = is_learned or _exceeds_habit(lasting, now_us, limits)
     return is_dark and not _is_flapping(fallen, now_us, limits)
 
 
-def _is_dark(lasting: Sequence[VantagePresence], limits: Thresholds, *, is_learned: bool) -> bool:
-    votes = sum_votes(count_silent(lasting))
-    if is_learned:
-        return votes.votes >= limits.votes and votes.share >= limits.confirm_share
+def _exceeds_habit(lasting: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:
+    """Return whether no habit that is not learned yet explains so many silences.
+
+    People who switched off in the evening are back by day, so a silence that lasts until then is
+    tested again, as one that begins then.
+    """
+    country = lasting[0].place.country
     busy = sum_votes(
-        count_votes(
-            (v.witness, v.is_silent and is_busy_hour(v.place.country, v.lost_us)) for v in lasting
-        )
+        count_votes((v.witness, v.is_silent and is_busy_hour(country, v.lost_us)) for v in lasting)
     )
-    if busy.votes >= limits.few and busy.share >= limits.confirm_share:
+    if busy.share >= limits.confirm_share and _is_more([(busy, AWAY_SHARE)]):
         return True
     lines = sum_votes(count_silent([v for v in lasting if v.place.access == "fixed"]))
+    is_wide = len({v.place.asn for v in lasting}) >= limits.networks  # not one that serves offices
+    if is_wide and is_waking_hour(country, now_us):
+        others = sum_votes(count_silent([v for v in lasting if v.place.access != "fixed"]))
+        return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)])
     if lines.votes < limits.votes or lines.share < LINES_SHARE:
         return False
-    return upper_tail([ALONE_SHARE] * round(votes.votes), round(votes.hits)) <= ALONE_CHANCE
+    return _is_more([(sum_votes(count_silent(lasting)), ALONE_SHARE)])
+
+
+def _is_more(groups: Sequence[tuple[VoteCount, float]]) -> bool:
+    """Return whether chance does not make so many hits of groups, each with its usual share."""
+    chances = [share for votes, share in groups for _ in range(round(votes.votes))]
+    return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= ALONE_CHANCE
 
 
 def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:

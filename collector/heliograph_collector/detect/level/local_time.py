@@ -7,12 +7,23 @@ from heliograph.units import DAY_US, HOUR_US
 
 # Standard time at which few people go to bed, leave an office or close a lid. Assumed.
 BUSY_HOURS = range(7, 16)
+# … at which who sleeps late is up, and no evening has begun; offices may be closed. Assumed.
+WAKING_HOURS = range(10, 19)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
     """Return whether no day ends at this local time; False for an unknown country."""
+    return _find_hour(country, at_us) in BUSY_HOURS
+
+
+def is_waking_hour(country: str, at_us: int) -> bool:
+    """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
+    return _find_hour(country, at_us) in WAKING_HOURS
+
+
+def _find_hour(country: str, at_us: int) -> int | None:
     offset_us = _load_offsets().get(country)
-    return offset_us is not None and (at_us + offset_us) % DAY_US // HOUR_US in BUSY_HOURS
+    return None if offset_us is None else (at_us + offset_us) % DAY_US // HOUR_US
 
 
 @cache

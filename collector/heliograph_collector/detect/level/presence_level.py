@@ -9,7 +9,8 @@ spread do not explain so many silences (the generalized likelihood ratio of a Po
 - quiet → suspected: it fell, twice in a row, and `burst` votes fell silent since it was last well.
 - suspected → confirmed: of the votes, `confirm_share` fell silent since then and stayed so for ten
   minutes, twice in a row. Until three days at this time of day are known, people may have switched
-  off: then those count who went at an hour at which few do, or it takes nearly all, lines too.
+  off: then those count who went at an hour at which few do or stay away by day, or it takes
+  nearly all, lines too.
 - suspected → withdrawn, confirmed → closed: the share is usual again, twice in a row.
 
 The habit keeps the lowest share of each quarter of an hour, so that brief reconnections that are
@@ -320,6 +321,7 @@ def _update_fall(cell: CellLevel, fall: LevelFall, test: _CellTest, sample: _Sam
     fall.held = ()
     is_several = len(confounders.list_silent_ways(fallen, limits)) >= limits.ways
     most = limits.unwitnessed if is_several else limits.one_way
+    most = most if part.votes >= limits.few else limits.low
     fall.confidence = round(min(most, part.votes * part.share / (part.votes + 1)), 3)
 
 

@@ -91,6 +91,33 @@ def test_evenings_are_learned_and_the_first_is_a_doubt_at_most(over_s: float) ->
     assert [i.state for i in cut] == [IncidentState.CONFIRMED]
 
 
+@pytest.mark.parametrize(("size", "left"), [(36, 4), (18, 1), (9, 0)])
+def test_a_fade_of_a_first_night_is_told_when_nobody_is_back_by_day(size: int, left: int) -> None:
+    """Until ten in the morning all of it may be sleep."""
+    rng = Random(7)
+    people = rng.sample(country(each=2), size)
+    signals = [*arrived(people), *off(people[left:], EVENING, 2 * HOUR, rng)]
+    night, day = watched(signals, 24 + 4.9, 24 + 5.2)
+    assert [(i.state, i.held) for i in night] == [(IncidentState.SUSPECTED, ("habit",))]
+    assert [(i.state, i.id) for i in day] == [(IncidentState.CONFIRMED, night[0].id)]
+    assert (day[0].confidence <= 0.5) == (size < 10)
+
+
+def test_a_free_day_of_offices_and_late_risers_is_a_doubt_at_most() -> None:
+    """The first free day that is seen: two thirds of the lines stand in offices."""
+    rng = Random(8)
+    people = country(each=2)
+    lines = [each for each in people if each.place.access == "fixed"]
+    offices = rng.sample(lines, 11)
+    sleepers = rng.sample([each for each in people if each not in offices], 20)
+    signals = [*arrived(people), *off(offices, 13 * HOUR, HOUR, rng)]
+    signals += off(sleepers, EVENING, 2 * HOUR, rng)
+    signals += back(sleepers, DAY + 3 * HOUR, 4 * HOUR, rng)  # from eight to noon
+    found = [i for seen in watched(signals, *range(24, 40)) for i in seen]
+    assert found
+    assert all(i.confirmed_us is None for i in found)
+
+
 def test_a_cut_at_an_hour_at_which_many_sleep_is_told_within_a_minute_each_day() -> None:
     """Exam hours: the whole country, at five in the morning, day after day."""
     rng = Random(6)
