@@ -103,6 +103,18 @@ def test_a_fade_of_a_first_night_is_told_when_nobody_is_back_by_day(size: int, l
     assert (day[0].confidence <= 0.5) == (size < 10)
 
 
+def test_a_power_failure_of_a_night_is_a_doubt_at_most_when_masts_have_failed_as_well() -> None:
+    rng = Random(9)
+    people = country(each=2)
+    lines = [each for each in people if each.place.access == "fixed"]
+    phones = [each for each in people if each.place.access == "mobile"]
+    signals = [*arrived(people), *off(lines[2:], EVENING, 2 * HOUR, rng)]
+    signals += off(phones[2:], EVENING + 3 * HOUR, 6 * HOUR, rng)  # their batteries last longer
+    found = [i for seen in watched(signals, 24 + 4, 24 + 6) for i in seen]
+    assert found
+    assert all(i.confirmed_us is None for i in found)
+
+
 def test_a_free_day_of_offices_and_late_risers_is_a_doubt_at_most() -> None:
     """The first free day that is seen: two thirds of the lines stand in offices."""
     rng = Random(8)
