@@ -197,14 +197,14 @@ class _Evaluation:
         silent_ways = confounders.list_silent_ways(inside, limits)
         outage.ways = len(silent_ways)
         outage.second_way = sum(silent_ways[1:2])
-        self._presence.exclude_from_churn(list_silent(cells, self._voters.heard))
+        self._presence.exclude_from_churn(list_silent(cells, self._voters.all_voters))
         new_cells = find_new_cells(self._voters.deciding, self._extended, limits)
         self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
         return CandidateOutcome.SETTLED
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         burst_us = self._candidate.burst_us
-        return is_flapping(cells, self._voters.heard, burst_us, self._others, self._limits)
+        return is_flapping(cells, self._voters.all_voters, burst_us, self._others, self._limits)
 
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
@@ -265,12 +265,12 @@ class _Evaluation:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
         cells = self._select_significant(
-            localize(self._voters.votes, share, limits.burst, limits), self._voters.heard
+            localize(self._voters.votes, share, limits.burst, limits), self._voters.all_voters
         )
         is_known = any(o.is_open and o.contains(cells) for o in self._others)
         if not cells or is_known or self._is_flapping(cells):
             return self._withdraw_if_late(CandidateOutcome.DROPPED)
-        outage = self._update_outage(cells, limits.low, self._voters.heard)
+        outage = self._update_outage(cells, limits.low, self._voters.all_voters)
         if not self._is_late:
             return CandidateOutcome.PENDING
         if self._find_rerouted():
@@ -313,7 +313,9 @@ class _Evaluation:
 
     def _attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
         established = [
-            v for v in self._voters.heard if is_established(v.witness, self._now_us, self._limits)
+            v
+            for v in self._voters.all_voters
+            if is_established(v.witness, self._now_us, self._limits)
         ]
         return attach_persons(cells, count_silent(established, nat_votes=1))
 

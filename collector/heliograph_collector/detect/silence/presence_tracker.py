@@ -46,7 +46,7 @@ _FOREVER_US = 1 << 63  # after every time
 
 # A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
 _VANTAGES_A_SECOND = 250
-_LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country is told as soon
+_LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country waits no longer
 
 
 class PresenceStatus(Enum):

@@ -22,7 +22,7 @@ class CountryVoters:
         self._now_us = now_us
 
     @cached_property
-    def heard(self) -> list[VantagePresence]:
+    def all_voters(self) -> list[VantagePresence]:
         """All that have a vote; they make a suspicion."""
         recent = self._presence.list_recent(self._country, self._since_us)
         return select_voting(recent, self._now_us, self._presence.limits)
@@ -30,7 +30,7 @@ class CountryVoters:
     @cached_property
     def _established(self) -> tuple[list[VantagePresence], bool]:
         limits = self._presence.limits
-        return select_established(self.heard, self._now_us, limits, limits.votes)
+        return select_established(self.all_voters, self._now_us, limits, limits.votes)
 
     @property
     def deciding(self) -> list[VantagePresence]:
@@ -43,9 +43,9 @@ class CountryVoters:
 
     @cached_property
     def votes(self) -> VotesByPlace:
-        return count_silent(self.heard)
+        return count_silent(self.all_voters)
 
     @cached_property
     def deciding_votes(self) -> VotesByPlace:
-        is_same = len(self.deciding) == len(self.heard)
+        is_same = len(self.deciding) == len(self.all_voters)
         return self.votes if is_same else count_silent(self.deciding)
