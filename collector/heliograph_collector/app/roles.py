@@ -51,7 +51,7 @@ from heliograph_collector.detect.state import DetectorConfig
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import log_password_file, read_password
-from heliograph_collector.fleet.plans import list_public_names, list_targets
+from heliograph_collector.fleet.plans import list_public_names, list_targets, list_untested
 from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
@@ -161,6 +161,7 @@ class PublishRole:
                     RULES, list_comparison_rules(), RULES_VERSION, CONTROL_FRESHNESS
                 ),
                 targets=list_targets(context.fleet),
+                untested=list_untested(context.fleet, context.services),
                 k_anonymity=config.k_anonymity,
                 requests_a_minute=config.requests_a_minute,
                 metrics_open=config.metrics == "open",

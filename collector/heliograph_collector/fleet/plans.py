@@ -64,6 +64,14 @@ def list_targets(fleet: Fleet) -> tuple[str, ...]:
     )
 
 
+def list_untested(fleet: Fleet, services: Services) -> frozenset[str]:
+    """List the services that the current plan leaves out; none without a plan."""
+    current = load_current_plan(fleet)
+    if current is None:
+        return frozenset()
+    return frozenset(services.titles) - {task.service for task in current[0].tasks}
+
+
 def list_public_names(fleet: Fleet, services: Services) -> set[str]:
     """List the services, and the single targets of the plan, that public files may name."""
     return {*(service.name for service in services.services), *list_targets(fleet)}

@@ -135,7 +135,7 @@ def _build_method_rules(rows: Sequence[RuleRow]) -> list[MethodRule]:
 
 def list_public(feed: "Feed") -> set[str]:
     """Return the services and targets that the plan lists: nothing public names any other."""
-    return {*feed.services, *feed.targets}
+    return {*feed.services, *feed.targets, *feed.unlisted}
 
 
 def find_service(feed: "Feed", claim: str) -> str:
@@ -157,6 +157,8 @@ class Feed(Protocol):
     registry: CollectorRegistry
     services: Mapping[str, str]  # name → title, in the page's order
     targets: Collection[str] = DEFAULT_TARGETS  # single targets that the plan lists
+    unlisted: Collection[str] = ()  # a vantage's own network: answered where named, and no row
+    untested: Collection[str] = ()  # services that the plan leaves out: a row where results exist
     k_anonymity: int
     operator_hash: str  # from basic_auth.hash_password; "" disables access
     book: IncidentBook  # the incident log read so far

@@ -131,6 +131,7 @@ class FeedSettings:
     public_key: bytes
     method: Method
     targets: tuple[str, ...] = DEFAULT_TARGETS  # single targets of the plan
+    untested: frozenset[str] = frozenset()  # services that the plan leaves out
     k_anonymity: int = 5
     requests_a_minute: int = 0
     metrics_open: bool = False
@@ -159,9 +160,9 @@ class LiveFeed(Feed):
         self.bus = bus
         self.registry = registry
         self.services = {s.name: s.title for s in list_public_services(settings.services)}
-        # Unlisted, but whoever names them is answered, as for a target: a vantage's own network.
-        internal = {s.name for s in settings.services.services if _is_vantage_link(s)}
-        self.targets = {*settings.targets, *internal}
+        self.targets = settings.targets
+        self.unlisted = {s.name for s in settings.services.services if _is_vantage_link(s)}
+        self.untested = settings.untested
         self.k_anonymity = settings.k_anonymity
         self.operator_hash = hash_password(settings.password, secrets.token_bytes(16))
         self.book = detector.book

@@ -5,7 +5,7 @@ by late data, or due for a full refresh.
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
@@ -15,7 +15,7 @@ from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
 from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_votes
 from heliograph_collector.http import snapshot
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, list_public
+from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.incident_document import OPEN_STATES, build_state
 from heliograph_collector.http.snapshot import Snapshot
@@ -153,7 +153,9 @@ class SnapshotCache:
         feed = self._feed
         k = self._feed.k_anonymity
         shown_cells = [cell for bin_cells in bins for cell in bin_cells]
-        return snapshot.compose_snapshot(at_us, k, feed.services, shown_cells, links, agents)
+        tested = {cell.service for cell in shown_cells}
+        titles = {n: t for n, t in feed.services.items() if n in tested or n not in feed.untested}
+        return snapshot.compose_snapshot(at_us, k, titles, shown_cells, links, agents)
 
     async def _refresh_past(self, since_us: int, cut_us: int, instant_us: int) -> None:
         """Read the ended bins that are missing, touched, or due for a full refresh.
@@ -204,9 +206,11 @@ class SnapshotCache:
         return cells_by_bin
 
 
-def feed_disclosure(feed: Feed) -> Disclosure:
+def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:
+    """Return what releases cells of listed services and targets, and of `unlisted` ones."""
     k = feed.k_anonymity
-    return Disclosure(k, list_public(feed), find_instant(feed.clock.wall_us(), k))
+    names = {*feed.services, *feed.targets, *unlisted}
+    return Disclosure(k, names, find_instant(feed.clock.wall_us(), k))
 
 
 def _group_starts(starts: Sequence[int]) -> Iterator[tuple[int, int]]:
@@ -286,7 +290,7 @@ async def query_series(
     )
     blank = rollup.blank_cell(key, bin_s)
     starts = range(since_us, until_us, bin_s * 1_000_000)
-    disclosure = feed_disclosure(feed)
+    disclosure = feed_disclosure(feed, feed.unlisted)
     is_exact = disclosure.k <= 1  # then the store adds up, which counts a network once
     cells = await query_cells(
         feed,

@@ -136,3 +136,18 @@ def test_what_tells_only_of_the_own_network_is_no_service_for_readers() -> None:
     names = {service.name for service in list_public_services(load_shipped_services())}
     assert names >= {"telegram", "whatsapp", "signal", "tor"}
     assert not [name for name in names if name in ("anchors", "stun") or "outside" in name]
+
+
+async def test_the_own_network_has_no_row_and_answers_where_it_is_named(serve: Serve) -> None:
+    world = World()
+    for name in ("anchors", "telegram"):
+        world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 9 * BIN_US, NOW_US, service=name)
+    titles = {"telegram": "Telegram", "signal": "Signal", "youtube": "YouTube"}
+    feed = world.feed(services=titles, unlisted={"anchors"}, untested={"telegram", "youtube"})
+    client = await serve(feed)
+    body = await client.json("/api/v1/status?country=KZ")
+    named = {service["service"] for group in body["groups"] for service in group["services"]}
+    assert named == {"telegram", "signal"}, "what is left out of the plan has a row by its results"
+    timeline = await client.json("/api/v1/timeline?country=KZ&service=anchors")
+    assert any(cell["vantages"] for cell in timeline["cells"])
+    assert (await client.get("/api/v1/timeline?service=stun")).status == 404
