@@ -54,8 +54,12 @@ def check_accounts(made: Country) -> None:
     print(f"{sum(left.values())} batches handed in after the stop")
     given = [made.given(name) for name in names]
     issued = Counter(sequence for last in given for sequence in range(1, last + 1))
-    eventually(lambda: accounts(made).total() >= sum(given), f"{sum(given)} stored", STORED_S)
-    assert accounts(made) == issued
+
+    def count_once_all_are_there() -> Counter[int] | None:
+        counts = accounts(made)
+        return counts if counts.total() >= sum(given) else None
+
+    assert eventually(count_once_all_are_there, f"{sum(given)} stored", STORED_S) == issued
     print(f"{sum(given)} measurements given by {len(given)} spools, each stored once")
 
 
