@@ -136,15 +136,18 @@ def build_default_plan(services: Services) -> Plan:
     """Plan every service and single target by the registry of experiments.
 
     Anchors need no short interval, because agents measure them whenever something fails. A
-    country's own sites are for controls.
+    country's own sites are for controls. What no task tests is left out, as volunteers agree to
+    each host that a plan names.
     """
+    tasks = (*_service_tasks(services), *_lone_tasks())
+    tested = {task.service for task in tasks}
     return Plan(
         version=0,
         issued_s=0,
         expires_s=0,
         services_version=services.version,
-        services=services.services,
-        tasks=(*_service_tasks(services), *_lone_tasks()),
+        services=tuple(s for s in services.services if s.name in tested),
+        tasks=tasks,
         limits=Limits(bytes_per_month=_BYTES_PER_MONTH),
     )
 
