@@ -73,11 +73,11 @@ async def test_fuzzed_questions(serve: Serve, caplog: pytest.LogCaptureFixture) 
 
     def ask(path: str, query: list[tuple[bytes, bytes]]) -> None:
         target = f"{path}?{written(query)}"
-        answer = asyncio.run_coroutine_threadsafe(_raw(port, target), loop).result(20)
+        answer = asyncio.run_coroutine_threadsafe(_raw(port, target), loop).result(60)
         status = answer.split(b" ", 2)[1]
         statuses[status] = statuses.get(status, 0) + 1
-        assert status in (b"200", b"304", b"400"), answer[:2000]
-        if status == b"400":
+        assert status in (b"200", b"304", b"400", b"404"), answer[:2000]
+        if status.startswith(b"4"):  # 404: a name of the right form that nothing public knows
             assert b"application/problem+json" in answer
 
     fuzz = settings(
