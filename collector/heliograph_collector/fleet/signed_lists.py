@@ -100,7 +100,14 @@ def parse_signed_bundle(content: bytes) -> SignedBundle:
 def issue_bundle(
     fleet: Fleet, signer: keys.SigningKey, lists: Sequence[NamedList], now_s: int
 ) -> Bundle:
-    """Sign the collector's own lists as the next version. Raises ListsError."""
+    """Sign and store the collector's own lists as the next version. Raises ListsError."""
+    return _issue(fleet, signer, lists, now_s)[0]
+
+
+def _issue(
+    fleet: Fleet, signer: keys.SigningKey, lists: Sequence[NamedList], now_s: int
+) -> tuple[Bundle, bytes]:
+    """Return the lists, and the content that was stored for them."""
     charters = tuple(signed.SerializeToString() for signed in load_charters(fleet))
     previous = _read_row(fleet, OWN)
     version = 1 if previous is None else previous[0] + 1
@@ -109,8 +116,7 @@ def issue_bundle(
     signed = SignedBundle(
         bundle=body, signatures=(signer.sign(keys.FINGERPRINTS, body),), charters=charters
     )
-    _write_row(fleet, OWN, version, signed, b"")
-    return bundle
+    return bundle, _write_row(fleet, OWN, version, signed, b"")
 
 
 class ListCheck(Protocol):
@@ -171,9 +177,7 @@ def export_bundle(fleet: Fleet, signer: keys.SigningKey, now_s: int) -> bytes:
     charters = tuple(signed.SerializeToString() for signed in load_charters(fleet))
     row = _read_row(fleet, OWN)
     if row is None or _decode(row[1]).charters != charters:  # others go by the newest charter
-        issue_bundle(fleet, signer, own_lists, now_s)
-        row = _read_row(fleet, OWN)
-    assert row is not None  # noqa: S101 - it was just written
+        return _issue(fleet, signer, own_lists, now_s)[1]
     return row[1]
 
 
@@ -345,8 +349,11 @@ def _write_row(
     charter: bytes,
     *,
     replaces_any: bool = False,
-) -> None:
-    """Write a bundle in place of an older one, or of any. Raises ListsError."""
+) -> bytes:
+    """Write a bundle in place of an older one, or of any; return its content.
+
+    Raises ListsError.
+    """
     content = msgspec.json.encode(signed)
     if len(content) > MAX_BYTES:
         raise ListsError(f"The lists have more than {MAX_BYTES >> 20} MiB in all: remove one.")
@@ -357,3 +364,4 @@ def _write_row(
     )
     if not fleet.change_row(sql, publisher, version, content, charter, int(replaces_any)):
         raise ListsError("Another command changed the lists meanwhile: try again.")
+    return content

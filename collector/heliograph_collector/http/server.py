@@ -184,13 +184,11 @@ class OpenRequests:
 
     @web.middleware
     async def track(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 for mypy: aiohttp runs handlers in tasks
-        self._tasks.add(task)
+        self._tasks.add(request.task)
         try:
             return await handler(request)
         finally:
-            self._tasks.discard(task)
+            self._tasks.discard(request.task)
 
     async def close(self) -> None:
         """Cancel the rest, and wait for their ends, at most CANCEL_TIMEOUT_S."""

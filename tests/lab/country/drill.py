@@ -274,7 +274,7 @@ def wait_for_looks(
         looks = looked(played, found)
         if all(look.found for look in looks) or time.monotonic() > until:
             return found, looks
-        time.sleep(1.0)
+        time.sleep(1.0)  # each question costs the collector, which is still judging
 
 
 def wrong(played: Sequence[Played]) -> list[str]:

@@ -10,6 +10,7 @@ from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Protocol, TypeVar
 
 from heliograph.units import DAY_US, SECOND_US
@@ -73,13 +74,13 @@ class VoteTally:
     votes: dict[str, tuple[str, VantageLocation, bool]] = field(default_factory=dict)
     # (vantages, hits) of a line in a place
     groups: defaultdict[str, dict[VantageLocation, tuple[int, int]]] = field(
-        default_factory=lambda: defaultdict(dict)
+        default_factory=partial(defaultdict, dict)
     )
     # by AS: groups by (places of the line, votes of the NAT, whether it is a hit)
     shapes: defaultdict[int, Counter[tuple[int, int, bool]]] = field(
-        default_factory=lambda: defaultdict(Counter)
+        default_factory=partial(defaultdict, Counter)
     )
-    days: defaultdict[int, Counter[str]] = field(default_factory=lambda: defaultdict(Counter))
+    days: defaultdict[int, Counter[str]] = field(default_factory=partial(defaultdict, Counter))
     sums: dict[int, tuple[VoteCount, float]] = field(default_factory=dict)  # by AS, till a change
 
     def update(
