@@ -8,6 +8,7 @@ ignores GREASE and the order of suites and extensions, so that it names the prog
 """
 
 import hashlib
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 
 from heliograph.observation import Tls
@@ -123,7 +124,7 @@ def _hash(text: str) -> str:
     return hashlib.sha256(text.encode()).hexdigest()[:12] if text else _EMPTY
 
 
-def _join(numbers: "list[int] | tuple[int, ...]") -> str:
+def _join(numbers: Iterable[int]) -> str:
     return ",".join(f"{number:04x}" for number in numbers)
 
 
