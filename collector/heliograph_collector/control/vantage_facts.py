@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.address import is_special_purpose
+from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation
 from heliograph.plan import ANCHORS
@@ -24,7 +25,6 @@ HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
 HELLO = "hello"  # the experiment that says browsers' hellos beside ours
-BROWSER_LABELS = ("firefox", "chrome", "chrome_late")
 CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
@@ -122,7 +122,7 @@ def _iter_filtered_hellos(measurement: Measurement) -> Iterator[tuple[str, bool]
     if name and ends["own"] is None:
         yield name, False
     elif name and ends["own"] in CUTS and ends.get("again") in CUTS:
-        yield name, all(label in ends and ends[label] is None for label in BROWSER_LABELS)
+        yield name, all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
 
 
 def _merge_chains(first: ChainFact, second: ChainFact) -> ChainFact:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
+from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.observation import Arrival, Http, Link, Measurement
 from heliograph.plan import LIGHT_ROUND, Endpoint, Plan, PlannedTask, Service
 from heliograph.services import Services
@@ -131,7 +132,7 @@ def _simulate_hellos(target: str, recorder: StepLog) -> None:
     for address in resolve_host(name, recorder, "own", max_ipv4=1)[:1]:
         answered = [
             _say_hello(name, address, int(port), recorder, label)
-            for label in ("own", "firefox", "chrome", "chrome_late")
+            for label in ("own", *BROWSER_HELLOS)
         ]
         for label in () if all(answered) else ("neutral", "again"):
             _say_hello(name, address, int(port), recorder, label)

@@ -45,6 +45,10 @@ class SniConfig:
     direct: bool = option(True, "whether the target's own server is asked too")
 
 
+# Labels of browsers' hellos in a result of `hello`; the last has its name in a second segment.
+BROWSER_HELLOS = ("firefox", "chrome", "chrome_late")
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HelloConfig:
     """Configure `hello`."""

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import Operation
 from heliograph.observation import Observation
 from heliograph_agent.cli.explain.target import (
@@ -183,7 +184,7 @@ def _group_answer(groups: Groups, label: str) -> EndpointAnswer:
 def explain_hello(target: str, groups: Groups) -> str:
     """Compare our own hello with browsers' hellos."""
     own = _group_answer(groups, "own")
-    browsers = [_group_answer(groups, label) for label in ("firefox", "chrome", "chrome_late")]
+    browsers = [_group_answer(groups, label) for label in BROWSER_HELLOS]
     if own is EndpointAnswer.UNKNOWN or EndpointAnswer.UNKNOWN in browsers:
         return NOTHING
     answered_count = browsers.count(EndpointAnswer.YES)

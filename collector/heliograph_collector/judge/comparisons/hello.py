@@ -9,6 +9,7 @@ kind passed at the same address. Alerts and certificates come from servers too, 
 a cut nor as a pass.
 """
 
+from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import (
@@ -20,8 +21,7 @@ from heliograph_collector.judge.comparisons.table import ComparisonRule, Facts
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
 
-BROWSERS = ("firefox", "chrome", "chrome_late")
-LABELS = ("own", *BROWSERS, "again", "neutral")
+LABELS = ("own", *BROWSER_HELLOS, "again", "neutral")
 CONTROL_LABEL = {"again": "own"}  # a control whose hellos pass says ours only once
 ANSWERS_TO_NEUTRAL = {*CERTIFICATE_FAILURES, Failure.SSL_FAILED_HANDSHAKE}
 CUTS = ("reset_after_hello", "eof_after_hello", "timeout_after_hello")
@@ -109,13 +109,13 @@ class HelloComparison(OutcomeComparison):
         cut = {label: self._list_cut(label, facts) for label in LABELS}
         if cut["own"] and cut["again"]:
             combined["own_cut"] = (*cut["own"], *cut["again"])
-        if all(cut[label] for label in BROWSERS):
-            combined["browsers_cut"] = tuple(i for label in BROWSERS for i in cut[label])
+        if all(cut[label] for label in BROWSER_HELLOS):
+            combined["browsers_cut"] = tuple(i for label in BROWSER_HELLOS for i in cut[label])
         if cut["firefox"] and cut["chrome"]:
             combined["early_cut"] = (*cut["firefox"], *cut["chrome"])
-        if all(f"{label}_passed" in facts for label in BROWSERS):
+        if all(f"{label}_passed" in facts for label in BROWSER_HELLOS):
             combined["browsers_pass"] = tuple(
-                i for label in BROWSERS for i in facts[f"{label}_passed"]
+                i for label in BROWSER_HELLOS for i in facts[f"{label}_passed"]
             )
         if any(
             f"{label}_failed" in facts and f"control_{label}_failed" in facts for label in LABELS
