@@ -27,7 +27,6 @@ from heliograph_collector.http.snapshot import (
 from heliograph_collector.incidents.incident import IncidentKind, PhaseDirection
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
-    CellScope,
     IncidentSummary,
     PartDocument,
 )
@@ -114,7 +113,7 @@ class DarkPlaces:
     def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
         """List the places in a country in which an open, confirmed block of a service lasts."""
         scopes = [
-            _scope_of(part)
+            part.to_scope()
             for block in self._blocks
             if block.state == "confirmed" and block.scope.service == service
             for part in block.parts
@@ -248,11 +247,7 @@ def _list_cuts(
 
 def _covers(parts: Iterable[PartDocument], place: Scope) -> bool:
     return any(
-        place.is_within(_scope_of(part))
-        and not any(place.is_within(_scope_of(spared)) for spared in part.spared)
+        place.is_within(part.to_scope())
+        and not any(place.is_within(spared.to_scope()) for spared in part.spared)
         for part in parts
     )
-
-
-def _scope_of(cell: CellScope) -> Scope:
-    return Scope(cell.country, cell.region, cell.asn, cell.access)

@@ -15,6 +15,7 @@ from heliograph_collector.incidents.published.incident import (
     PartDocument,
     TurnDocument,
 )
+from heliograph_collector.model.scope import Scope
 
 ENGLISH = Locale()
 _SILENCE_STORIES = {
@@ -101,10 +102,10 @@ def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
 
 def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
     """List the last turn of each place, in order of time."""
-    latest: dict[tuple[CellScope, ...], TurnDocument] = {}
+    latest: dict[tuple[Scope, ...], TurnDocument] = {}
     for turn in incident.turns:
         if turn.parts:
-            cells = tuple(_cell_of(part) for part in turn.parts)
+            cells = tuple(part.to_scope() for part in turn.parts)
             latest = {
                 earlier: told for earlier, told in latest.items() if not _covers(cells, earlier)
             }
@@ -112,30 +113,18 @@ def _list_latest_turns(incident: IncidentSummary) -> list[TurnDocument]:
     return list(latest.values())
 
 
-def _covers(cells: Sequence[CellScope], others: Sequence[CellScope]) -> bool:
-    return all(any(_is_within(other, cell) for cell in cells) for other in others)
+def _covers(cells: Sequence[Scope], others: Sequence[Scope]) -> bool:
+    return all(any(other.is_within(cell) for cell in cells) for other in others)
 
 
 def _is_partly_back(incident: IncidentSummary) -> bool:
     """Return whether a place within the first parts came back, and was not cut again."""
     return any(
-        _is_within(_cell_of(part), _cell_of(first))
+        part.to_scope().is_within(first.to_scope())
         for turn in _list_latest_turns(incident)
         if turn.way == "opening"
         for part in turn.parts
         for first in incident.parts
-    )
-
-
-def _cell_of(part: CellScope) -> CellScope:
-    return CellScope(country=part.country, region=part.region, asn=part.asn, access=part.access)
-
-
-def _is_within(cell: CellScope, wider: CellScope) -> bool:
-    return (
-        wider.region in ("", cell.region)
-        and wider.asn in (0, cell.asn)
-        and wider.access in ("", cell.access)
     )
 
 

@@ -16,6 +16,7 @@ from heliograph_collector.model.published.fields import (
     IncidentStateName,
     Timestamp,
 )
+from heliograph_collector.model.scope import Scope
 
 
 class CellScope(Struct, frozen=True, kw_only=True):
@@ -25,6 +26,9 @@ class CellScope(Struct, frozen=True, kw_only=True):
     region: str
     asn: Asn
     access: str
+
+    def to_scope(self) -> Scope:
+        return Scope(self.country, self.region, self.asn, self.access)
 
 
 class ServiceScope(CellScope, frozen=True, kw_only=True):
