@@ -98,6 +98,7 @@ def enclosing_network(address: str) -> str:
     return str(ipaddress.ip_network((mapped, 24 if mapped.version == 4 else 48), strict=False))
 
 
+NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # an IPv4 address in its end (RFC 6052 section 2.1)
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all that IANA has assigned of IPv6
 # Beyond what `ipaddress` calls not global. IANA's special-purpose registries (RFC 6890) hold them
 # all, but for 64:ff9b::/96 and 2002::/16 in part: those stand for an IPv4 address (RFC 6052, 3056).
@@ -108,7 +109,7 @@ _SPECIAL_NETWORKS = tuple(
         "192.52.193.0/24",  # AMT
         "192.88.99.0/24",  # 6to4 relays
         "192.175.48.0/24",  # AS112
-        "64:ff9b::/96",  # NAT64
+        str(NAT64),
         "64:ff9b:1::/48",  # NAT64 of one network
         "2001::/23",  # IETF protocols, Teredo among them
         "2002::/16",  # 6to4

@@ -8,9 +8,10 @@ import ipaddress
 from collections.abc import Sequence
 from typing import TypeAlias
 
+from heliograph.address import NAT64
+
 Network: TypeAlias = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address: TypeAlias = ipaddress.IPv4Address | ipaddress.IPv6Address
-_NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _NARROWEST = {4: 8, 6: 32}  # a wider "own network" is an error, and too much to forbid
 
 
@@ -48,6 +49,6 @@ def _embedded_addresses(address: Address) -> tuple[Address, ...]:
     if isinstance(address, ipaddress.IPv4Address):
         return ()
     embedded = [address.ipv4_mapped, address.sixtofour, *(address.teredo or ())[1:]]
-    if address in _NAT64:
+    if address in NAT64:
         embedded.append(ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF))
     return tuple(candidate for candidate in embedded if candidate is not None)

@@ -15,7 +15,9 @@ from aiohappyeyeballs import start_connection
 from aiohttp import TCPConnector, ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 
-_NAT64_NETWORKS = (ipaddress.ip_network("64:ff9b::/96"), ipaddress.ip_network("64:ff9b:1::/48"))
+from heliograph.address import NAT64
+
+_NAT64_NETWORKS = (NAT64, ipaddress.ip_network("64:ff9b:1::/48"))
 LOOPBACK_HOSTS = ("127.0.0.1", "::1", "localhost")
 _MAX_HEADER_BYTES = 16_384
 _MAX_CONNECTIONS = 100  # assumed; aiohttp's own default

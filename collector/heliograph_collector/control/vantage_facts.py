@@ -14,6 +14,7 @@ from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation
 from heliograph.plan import ANCHORS
+from heliograph_collector.model.control_look import HELLO_CUTS
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -25,7 +26,6 @@ HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
 HELLO = "hello"  # the experiment that says browsers' hellos beside ours
-CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
 
@@ -121,7 +121,7 @@ def _iter_filtered_hellos(measurement: Measurement) -> Iterator[tuple[str, bool]
     name = next((_fold(x.tls.server_name) for x in hellos if x.endpoint == "own" and x.tls), "")
     if name and ends["own"] is None:
         yield name, False
-    elif name and ends["own"] in CUTS and ends.get("again") in CUTS:
+    elif name and ends["own"] in HELLO_CUTS and ends.get("again") in HELLO_CUTS:
         yield name, all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
 
 

@@ -32,10 +32,9 @@ from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSt
 from heliograph_collector.judge.own_filter import has_own_filter
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
 from heliograph_collector.judge.sides import Sides
-from heliograph_collector.model.control_look import ALL_NAMES, VantageProfile
+from heliograph_collector.model.control_look import ALL_NAMES, HELLO_CUTS, VantageProfile
 
 NO_PROFILE = VantageProfile()
-HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 FEATURE_BY_LINK = {
     Link.OFFLINE: Feature.OFFLINE,
     Link.CAPTIVE: Feature.CAPTIVE,

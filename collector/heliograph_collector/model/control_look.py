@@ -2,11 +2,12 @@
 
 from dataclasses import dataclass
 
+from heliograph.failure import Failure
 from heliograph.observation import Link, Measurement
 
 MAX_LOOKS = 16  # assumed; further control results in one view, so that a verdict stays cheap
-
-
+# How a filter ends a ClientHello that it does not let pass:
+HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 ALL_NAMES = "*"  # in place of names, where it is so at all that were tried
 
 

@@ -14,6 +14,7 @@ from importlib import resources
 from operator import attrgetter
 from typing import Protocol
 
+from heliograph.address import NAT64
 from heliograph.observation import Dns, Http
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Fingerprint,
@@ -31,7 +32,6 @@ from heliograph_collector.judge.fingerprints.page_text import PageText
 SHIPPED = "heliograph"  # name of the lists that come with the program
 MAX_LISTS = 64
 CACHE_SIZE = 4096  # answers; many measurements get the same few; assumed
-NAT64 = ipaddress.IPv6Network("64:ff9b::/96")  # RFC 6052 section 2.1
 
 _LOG = logging.getLogger(__name__)
 
