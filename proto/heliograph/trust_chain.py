@@ -3,6 +3,9 @@
 This is a small part of TUF (specification 1.0.33): its root role and one document below it, the
 plan. Enough of a charter's root keys and enough of the previous root keys must sign it. A holder
 of any charter can therefore follow the chain to the newest one, however old the first one is.
+
+Two collectors may have the same root keys. Each charter therefore names its collector's first one
+(`origin`), so that neither a relay nor a thief of one collector leads the agents of the other away.
 """
 
 import hashlib
@@ -52,6 +55,7 @@ class TrustRoot:
     plan: KeyRole
     receipts: KeyRole
     sealing_key: bytes  # X25519
+    origin: bytes = b""  # SHA-256 of the collector's first charter; b"" in that, and up to 0.1.0
 
 
 def encode_trust_root(charter: TrustRoot) -> bytes:
@@ -63,6 +67,7 @@ def encode_trust_root(charter: TrustRoot) -> bytes:
         plan=_role_to_pb(charter.plan),
         receipts=_role_to_pb(charter.receipts),
         sealing_key=charter.sealing_key,
+        origin=charter.origin,
     ).SerializeToString(deterministic=True)
 
 
@@ -84,6 +89,7 @@ def decode_trust_root(body: bytes) -> TrustRoot:
         plan=_role_from_pb(message.plan),
         receipts=_role_from_pb(message.receipts),
         sealing_key=message.sealing_key,
+        origin=message.origin,
     )
 
 
@@ -126,9 +132,23 @@ def follow_chain(trusted_body: bytes, chain: Sequence[pb.SignedCharter]) -> byte
                 raise TrustRootError(
                     f"{following.version} is not signed by enough of its root keys"
                 )
+        _check_origin(following, current, body)
         body = signed.charter
         current = following
     return body
+
+
+def find_origin(charter: TrustRoot, body: bytes) -> bytes:
+    """Return the digest that names this charter's collector; b"" where that is not known."""
+    is_first = charter.version == 1
+    return charter.origin or (hashlib.sha256(body).digest() if is_first else b"")
+
+
+def _check_origin(following: TrustRoot, current: TrustRoot, body: bytes) -> None:
+    """Accept what names no origin only where the one before it, `body`, names none either."""
+    origin = find_origin(current, body) if following.origin else current.origin
+    if origin and following.origin != origin:
+        raise TrustRootError(f"{following.version} is another collector's")
 
 
 def plan_is_signed(charter: TrustRoot, signed: pb.SignedPlan) -> bool:

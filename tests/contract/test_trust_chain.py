@@ -1,5 +1,6 @@
 """Who may sign what: the attacks that TUF names, on our one chain."""
 
+import hashlib
 from dataclasses import replace
 
 import pytest
@@ -72,6 +73,34 @@ def test_a_broken_link_leads_nowhere(forged: pb.SignedCharter, why: str) -> None
 
 def test_an_older_charter_is_never_gone_back_to() -> None:
     assert c.follow_chain(GOOD.charter, [c.sign_trust_root(FIRST, ROOTS[:2])]) == GOOD.charter
+
+
+OWN, FOREIGN = (hashlib.sha256(body).digest() for body in (BEGUN, b"another collector's first"))
+
+
+@pytest.mark.parametrize(
+    ("current", "origin", "is_followed"),
+    [
+        (FIRST, OWN, True),
+        (FIRST, FOREIGN, False),  # another collector's second one, under the same root keys
+        (FIRST, b"", True),  # up to 0.1.0
+        (replace(SECOND, origin=OWN), OWN, True),
+        (replace(SECOND, origin=OWN), FOREIGN, False),
+        (replace(SECOND, origin=OWN), b"", False),
+        (replace(SECOND, origin=b""), OWN, True),  # which of the older ones was first is not known
+    ],
+)
+def test_shared_root_keys_lead_no_agent_to_another_collector(
+    current: c.TrustRoot, origin: bytes, is_followed: bool
+) -> None:
+    body = c.encode_trust_root(current)
+    following = replace(SECOND, version=current.version + 1, origin=origin)
+    signed = c.sign_trust_root(following, ROOTS[1:3])
+    if is_followed:
+        assert c.follow_chain(body, [signed]) == signed.charter
+    else:
+        with pytest.raises(c.TrustRootError, match="is another collector's"):
+            c.follow_chain(body, [signed])
 
 
 def test_a_plan_needs_enough_different_keys_of_its_own_role() -> None:

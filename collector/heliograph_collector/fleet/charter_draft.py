@@ -115,6 +115,9 @@ def _check_order(draft: CharterDraft) -> None:
         raise c.TrustRootError(f"{charter.version} cannot follow {previous.version}")
     if not previous.root.is_signed(draft.previous.signatures, keys.CHARTER, draft.previous.charter):
         raise c.TrustRootError("follows one that its own root keys did not sign")
+    origin = c.find_origin(previous, draft.previous.charter)
+    if origin and charter.origin != origin:
+        raise c.TrustRootError("does not name its collector's first one")
 
 
 def _encode(signed: pb.SignedCharter) -> str:

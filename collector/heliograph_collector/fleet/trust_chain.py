@@ -47,7 +47,7 @@ def add_charter(
     fleet: Fleet, charter: c.TrustRoot, signers: Sequence[SigningKey]
 ) -> pb.SignedCharter:
     """Sign and store a charter that follows the previous one. Raises KeysError."""
-    signed = c.sign_trust_root(charter, signers)
+    signed = c.sign_trust_root(_name_origin(charter, load_charters(fleet)), signers)
     install_charter(fleet, signed)
     return signed
 
@@ -63,7 +63,9 @@ def install_charter(fleet: Fleet, signed: pb.SignedCharter) -> None:
         charter = c.decode_trust_root(signed.charter)
         followed = c.follow_chain(trusted_charter, [signed])
     except c.TrustRootError as error:
-        raise KeysError(f"The charter {error}: have it signed by more shares.") from error
+        raise KeysError(
+            f"The charter {error}: have it signed by more shares, or draft again."
+        ) from error
     if followed != signed.charter:
         raise KeysError(
             f"The charter {charter.version} is not newer than the current one: draft again."
@@ -78,12 +80,20 @@ def install_charter(fleet: Fleet, signed: pb.SignedCharter) -> None:
 def draft_charter(fleet: Fleet, data: Path, charter: c.TrustRoot) -> CharterDraft:
     """Draft a charter for root shares; a root key of this machine signs at once."""
     charters = load_charters(fleet)
-    draft = CharterDraft(charters[-1] if charters else None, c.sign_trust_root(charter, []))
+    unsigned = c.sign_trust_root(_name_origin(charter, charters), [])
+    draft = CharterDraft(charters[-1] if charters else None, unsigned)
     if not root_key_file(data).exists():
         return draft
     root_key = load_signing_key(root_key_file(data))
     is_root = any(root_key.public in role.keys for role in draft.list_roles())
     return sign_draft(draft, root_key) if is_root else draft
+
+
+def _name_origin(charter: c.TrustRoot, charters: Sequence[pb.SignedCharter]) -> c.TrustRoot:
+    if charter.origin or not charters:
+        return charter
+    oldest = charters[0].charter
+    return replace(charter, origin=c.find_origin(c.decode_trust_root(oldest), oldest))
 
 
 def check_own_keys(charter: c.TrustRoot, data: Path, keyring: Keyring) -> None:

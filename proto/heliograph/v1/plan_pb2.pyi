@@ -357,6 +357,7 @@ class Charter(_message.Message):
     PLAN_FIELD_NUMBER: _builtins.int
     RECEIPTS_FIELD_NUMBER: _builtins.int
     SEALING_KEY_FIELD_NUMBER: _builtins.int
+    ORIGIN_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises by one; signed by this one's root keys and by those of the one before"""
     issued_s: _builtins.int
@@ -364,6 +365,8 @@ class Charter(_message.Message):
     """after this nothing new is taken on its word"""
     sealing_key: _builtins.bytes
     """X25519, what new envelopes are sealed to"""
+    origin: _builtins.bytes
+    """SHA-256 of this collector's first charter; empty in that, and up to 0.1.0"""
     @_builtins.property
     def root(self) -> Global___KeyRole: ...
     @_builtins.property
@@ -384,10 +387,11 @@ class Charter(_message.Message):
         plan: Global___KeyRole | None = ...,
         receipts: Global___KeyRole | None = ...,
         sealing_key: _builtins.bytes = ...,
+        origin: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["plan", b"plan", "receipts", b"receipts", "root", b"root"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "issued_s", b"issued_s", "plan", b"plan", "receipts", b"receipts", "root", b"root", "sealing_key", b"sealing_key", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_s", b"expires_s", "issued_s", b"issued_s", "origin", b"origin", "plan", b"plan", "receipts", b"receipts", "root", b"root", "sealing_key", b"sealing_key", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

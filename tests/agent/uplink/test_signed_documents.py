@@ -136,6 +136,17 @@ def test_foreign_trust_root_is_refused() -> None:
         follow_charters(COLLECTOR, signed(plan(3), charters=(forged,)))
 
 
+def test_collector_under_the_same_root_takes_no_agent_over() -> None:
+    """Whoever took it, or a relay that knows its chain, hands on its newer plan."""
+    first = c.encode_trust_root(replace(FIRST, sealing_key=b"S" * 32))
+    foreign = replace(SECOND, origin=c.find_origin(FIRST, first))
+    comes = signed(plan(3), NEXT_PLANNER, charters=(c.sign_trust_root(foreign, [ROOT]),))
+    with pytest.raises(PlanError, match="its charter 2 is another collector's"):
+        follow_charters(COLLECTOR, comes)
+    with pytest.raises(PlanError, match="not the collector's"):
+        open_plan(comes, COLLECTOR, NOW, stored(2))
+
+
 def test_agent_without_trust_root_uses_its_key() -> None:
     old = replace(COLLECTOR, charter=b"")
     assert open_plan(signed(plan(3)), old, NOW, stored(2)) == plan(3)

@@ -112,6 +112,8 @@ def test_two_shares_rotate_keys_and_never_meet_the_machine(run: Run, data: Path)
     run("keys root install rotation.txt")
     new = open_keyring(data, [])
     charter = trust_chain.decode_trust_root(list_charters(data)[-1].charter)
+    first = list_charters(data)[0].charter
+    assert charter.origin == trust_chain.find_origin(trust_chain.decode_trust_root(first), first)
     assert charter.sealing_key == new.sealing.public != old.sealing.public
     assert charter.plan.keys == charter.receipts.keys == (new.signing.public,)
     run("keys root install rotation.txt")  # again, as after an interruption
@@ -126,7 +128,8 @@ def test_draft_that_was_changed_or_names_foreign_keys_is_refused(
     charter = trust_chain.decode_trust_root(current.charter)
     shares = [load_share(tmp_path / f"{number}.key") for number in (1, 2)]
     sealing_key = keys.SealingKey(b"f" * 32).public
-    foreign = replace(charter, version=charter.version + 1, sealing_key=sealing_key)
+    origin = trust_chain.find_origin(charter, current.charter)
+    foreign = replace(charter, version=charter.version + 1, sealing_key=sealing_key, origin=origin)
     forged = pb.SignedCharter(charter=current.charter, signatures=[b"x" * 64])
     for name, previous in (("foreign.txt", current), ("forged.txt", forged)):
         chain = (previous, trust_chain.sign_trust_root(foreign, shares))
