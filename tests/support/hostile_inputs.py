@@ -25,6 +25,7 @@ from heliograph.envelope import SIZES, VERSION
 from heliograph.http_envelope import MAX_BODY, MAX_HEAD
 from heliograph.v1 import envelope_pb2, intake_pb2, intake_pb2_grpc
 from heliograph_collector.fleet.certificate import encode_public_key
+from support import hostile_http2
 from support.listeners import RELAY_SEALING, ZONE
 from support.ports import HOST
 
@@ -63,7 +64,7 @@ def post(port: int) -> Iterator[Callable[[], object]]:
     for size in (1, 100, 16_384):
         pieces = [body[at : at + size] for at in range(0, min(len(body), size * 2_000), size)]
         yield lambda pieces=pieces: carry(port, head(len(body)), *pieces, tls=True)  # type: ignore[misc]
-    yield lambda: carry(port, head(9, *["a:"] * 1_000), tls=True)
+    yield lambda: carry(port, head(2_000, *["a:"] * 1_000), *[b"x"] * 2_000, tls=True)
     yield lambda: carry(port, head(9, "a: " + " " * (MAX_HEAD - 90)), tls=True)
     yield lambda: carry(port, b"\x16\x03\x01\xff\xff" * 4_000)
     chunked = b"POST /v1/envelopes HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
@@ -89,12 +90,14 @@ def echo(port: int) -> Iterator[Callable[[], object]]:
 def http(port: int) -> Iterator[Callable[[], object]]:
     """Heads, bodies and questions that cost most to parse; what pages cost is the feed's bench."""
     end = "\r\nHost: x\r\nConnection: close\r\n"
-    chunked = f"POST /api/v1/envelopes HTTP/1.1{end}Transfer-Encoding: chunked\r\n\r\n".encode()
+    chunked = f"POST /v1/envelopes HTTP/1.1{end}Transfer-Encoding: chunked\r\n\r\n".encode()
     yield lambda: carry(port, chunked + b"1\r\nx\r\n" * 60_000)
+    tiny = f"POST /v1/envelopes HTTP/1.1{end}Content-Length: 2000\r\n".encode() + b"a:\r\n" * 1_000
+    yield lambda: carry(port, tiny + b"\r\n", *[b"x"] * 2_000)
     yield lambda: carry(port, f"GET /x HTTP/1.1{end}".encode() + b"a:" + b" " * 4_000 + b"\r\n\r\n")
     yield lambda: carry(port, f"GET /x HTTP/1.1{end}".encode() + b"a:\r\n" * 2_000 + b"\r\n")
     query = "&".join(f"country={'%41' * 40}" for _ in range(30))
-    for path in ("measurements", "aggregation", "incidents", "timeline", "envelopes", "log"):
+    for path in ("measurements", "aggregation", "incidents", "timeline", "coverage", "log"):
         target = f"GET /api/v1/{path}?{query} HTTP/1.1{end}\r\n"
         yield lambda target=target: carry(port, target.encode())  # type: ignore[misc]
     yield lambda: carry(port, chunked + b"1;" + b"x" * 4_000 + b"\r\nx\r\n" * 1_000)
@@ -130,11 +133,29 @@ def dns(port: int) -> Iterator[Callable[[], object]]:
     crafted.append(plain + labels + zone + question)
     for wire in crafted:
         yield lambda wire=wire: [line.send(wire) for _ in range(50)]  # type: ignore[misc]
-        yield lambda wire=wire: carry(port, len(wire).to_bytes(2, "big") + wire)  # type: ignore[misc]
+        framed = len(wire).to_bytes(2, "big") + wire
+        for size in (1, len(framed)):
+            pieces = [framed[at : at + size] for at in range(0, len(framed), size)]
+            yield lambda pieces=pieces: carry(port, *pieces)  # type: ignore[misc]
+
+
+def _send_tiny_headers_and_bytes(port: int) -> None:
+    """A thousand tiny headers, then a body in one-byte TLS records."""
+    tiny = hostile_http2.frame(
+        hostile_http2.CONTINUATION, hostile_http2.END_HEADERS, 1, b"\x00\x01a\x00" * 1_000
+    )
+    begun = bytearray(hostile_http2.headers(1))
+    begun[4] &= ~hostile_http2.END_HEADERS
+    body = hostile_http2.frame(hostile_http2.DATA, 0, 1, bytes(5) + bytes(2_000))
+    with hostile_http2.opened(port) as line:
+        line.sendall(begun + tiny)
+        for value in body:
+            line.sendall(bytes((value,)))
 
 
 def grpc_inputs(port: int) -> Iterator[Callable[[], object]]:
     """The largest and the tiniest messages, of a stranger and of an agent in quarantine."""
+    yield lambda: _send_tiny_headers_and_bytes(port)
     certificate = ssl.get_server_certificate((HOST, port), timeout=WAIT_S).encode()
     pin = hashlib.sha256(encode_public_key(certificate)).digest()
     trust = grpc.ssl_channel_credentials(certificate)
@@ -228,8 +249,6 @@ def send_all(listener: str, port: int, seconds: float) -> int:
             with suppress(*REFUSALS):
                 send()
             count += 1
-            if seconds and time.monotonic() > end_s:
-                break
     return count
 
 
