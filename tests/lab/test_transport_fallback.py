@@ -45,7 +45,7 @@ CASES: dict[str, tuple[tuple[Interference, ...], tuple[str, ...]]] = {
     "sni": ((Interference(kind="sni_reset", names=(NAME,)),), (STREAM,)),
     "packets": (
         tuple(Interference(kind="freeze", addresses=BOTH, port=p) for p in (7443, 7444)),
-        (POST,),
+        (POST, FRONT),
     ),
     "bytes": ((Interference(kind="freeze", addresses=BOTH, size=16_000),), (STREAM, POST)),
     "address": ((Interference(kind="address_dropped", addresses=(COLLECTOR,)),), (FRONT,)),
