@@ -87,8 +87,20 @@ class Messenger(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     time: str = "2024-05-10 12:00:00"
 
 
+class Document(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A measurement of another OONI test: its test keys as its specification writes them."""
+
+    test: str
+    keys: Facts
+    input: str | None = None
+    peers: Mapping[str, Facts] = {}  # test keys of probes in other countries
+    cc: str = "IR"
+    asn: int = 44244
+    time: str = "2024-05-10 12:00:00"
+
+
 class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """One case: exactly one of `web`, `messenger`, `native`, `live` holds its facts."""
+    """One case: exactly one of `web`, `messenger`, `document`, `native`, `live` holds its facts."""
 
     case: str
     source: str
@@ -98,6 +110,7 @@ class Case(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     no_worse_than: str = ""  # another case, which lacks one fact in favor
     web: Web | None = None
     messenger: Messenger | None = None
+    document: Document | None = None
     native: Facts | None = None
     experiment: str = "web"  # of a case on packets, whose facts are `live`
     live: Facts | None = None

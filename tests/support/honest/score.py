@@ -15,10 +15,10 @@ from tempfile import TemporaryDirectory
 from heliograph_collector.app.commands import judge_files
 from heliograph_collector.judge import judge
 from heliograph_collector.sources.ooni.judged_import import JudgedImport
-from support.honest.case import Case, Grade, read_cases, read_yaml
+from support.honest.case import Case, Document, Grade, read_cases, read_yaml
 from support.honest.derived import derive_cases
 from support.honest.messenger_document import write_documents
-from support.honest.ooni_frame import Json
+from support.honest.ooni_frame import Json, frame_document
 from support.honest.web_document import write_document
 from support.scenario import scenario
 
@@ -84,8 +84,18 @@ def build_documents(case: Case) -> list[Json]:
     """Return OONI documents, the case's own first."""
     if case.messenger is not None:
         return write_documents(case.messenger)
+    if case.document is not None:
+        return _frame_documents(case.document)
     assert case.web is not None, case.case
     return [write_document(case.web)]
+
+
+def _frame_documents(case: Document) -> list[Json]:
+    sides = {case.cc: case.keys, **case.peers}
+    return [
+        frame_document(case.test, cc, case.asn + n, case.time, dict(keys), input=case.input)
+        for n, (cc, keys) in enumerate(sides.items())
+    ]
 
 
 def judge_documents(case: Case, documents: Sequence[Json], folder: Path) -> Outcome:
