@@ -60,11 +60,12 @@ WORLDWIDE = ComparisonRule(
     "least twice as many as reach it: an outage, even if the control got through.",
     0.7,
 )
+DEAD_EDGE = "control.dead_edge"
 # Doubts about a step that failed: an outage elsewhere explains it.
 UNEXPLAINED = frozenset(
     {
         *("dns.trouble", "dns.sealed_agrees", "tcp.elsewhere"),
-        *("control.elsewhere", "control.dead_edge"),
+        *("control.elsewhere", DEAD_EDGE),
     }
 )
 GLOBAL_CONTEXT_RULES = (WORLDWIDE,)
@@ -218,6 +219,9 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:
     features = extract_features(comparison_input)
     rule = decide(features)
+    if rule.id == DEAD_EDGE:
+        features = extract_features(comparison_input, elsewhere=True)
+        rule = decide(features)
     evidence = set(features.deepest_indices)
     if (
         rule.state in (VerdictState.BLOCKED, VerdictState.DOWN) or rule.id in UNEXPLAINED

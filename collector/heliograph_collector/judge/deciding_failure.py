@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph.failure import Failure, Operation
-from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks
+from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
 from heliograph_collector.judge.endpoint_view import ConnectionAttempt, EndpointView, ObservedStep
 from heliograph_collector.judge.failure_semantics import CERTIFICATE_FAILURES, OPERATION_DEPTH
 
@@ -56,6 +56,21 @@ def find_deciding_failure(
     return _build_deciding_failure(
         [a.failed_step for a in attempts if a.failed_step is not None], view, attempts
     )
+
+
+def find_failure_elsewhere(view: EndpointView, looks: ControlLooks) -> DecidingFailure | None:
+    """Find how all addresses of other resolvers fail, where a control gets through at one.
+
+    A forged answer is often dead for everybody, and the true address is cut by name (Hoang and
+    others, USENIX Security 2021, section 2).
+    """
+    others = [a for a in view.other_attempts if a.address and not a.is_ipv6]
+    if not all(a.failed_step for a in others):
+        return None
+    live = tuple(a for a in others if not is_dead(a, looks))
+    steps = [a.failed_step for a in live if a.failed_step is not None]
+    results = (looks.find_result(a, s.operation) for a, s in zip(live, steps, strict=True))
+    return _build_deciding_failure(steps, view, live) if LookResult.PASSED in results else None
 
 
 def is_dead(attempt: ConnectionAttempt, looks: ControlLooks) -> bool:

@@ -85,6 +85,7 @@ class Feature(Enum):
     CONTROL_BODY = auto()  # the control read the whole body
     # cleartext pages
     PAGE_SAME = auto()
+    PAGE_OWN = auto()  # and by more than its size or its status of an error
     PAGE_DIFFERENT = auto()
     PAGE_REDIRECTED = auto()
     PAGE_LEGAL = auto()

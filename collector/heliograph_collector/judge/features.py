@@ -11,6 +11,7 @@ from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, Loo
 from heliograph_collector.judge.deciding_failure import (
     DecidingFailure,
     find_deciding_failure,
+    find_failure_elsewhere,
     has_only_ipv6,
 )
 from heliograph_collector.judge.dns_features import (
@@ -30,7 +31,12 @@ from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
 from heliograph_collector.judge.own_filter import has_own_filter
-from heliograph_collector.judge.page_comparison import Likeness, compare_pages, is_frozen
+from heliograph_collector.judge.page_comparison import (
+    Likeness,
+    compare_pages,
+    is_frozen,
+    shows_site,
+)
 from heliograph_collector.judge.sides import Sides
 from heliograph_collector.model.control_look import ALL_NAMES, HELLO_CUTS, VantageProfile
 
@@ -93,12 +99,15 @@ class Features:
     contradicting_indices: tuple[int, ...] = ()  # lookups by other resolvers that got addresses
 
 
-def extract_features(comparison_input: ComparisonInput) -> Features:
+def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = False) -> Features:
+    """Extract all features; `elsewhere`: of what fails at the addresses of other resolvers."""
     vantage = comparison_input.vantage
     control_doubts = set(_find_control_features(comparison_input))
     control = EMPTY_VIEW if control_doubts else comparison_input.control
     looks = NO_LOOKS if control_doubts else comparison_input.looks
     deciding_failure = find_deciding_failure(vantage, control, looks)
+    if elsewhere:
+        deciding_failure = find_failure_elsewhere(vantage, looks) or deciding_failure
     sides = Sides(
         vantage,
         control,
@@ -319,8 +328,11 @@ def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterato
     if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
     if vantage.page is not None and control.page is not None:
-        feature = FEATURE_BY_LIKENESS[compare_pages(vantage.page[1], control.page[1])]
+        page, control_page = vantage.page[1], control.page[1]
+        feature = FEATURE_BY_LIKENESS[compare_pages(page, control_page)]
         yield feature
+        if feature is Feature.PAGE_SAME and shows_site(page, control_page):
+            yield Feature.PAGE_OWN
         if feature in FOREIGN_PAGES:
             yield Feature.PAGE_FOREIGN
 

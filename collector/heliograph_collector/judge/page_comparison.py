@@ -169,6 +169,22 @@ def classify_look_alike(fingerprint: Fingerprint) -> Likeness:
     return LIKENESS_BY_KIND.get(fingerprint.kind_of_page, Likeness.DYNAMIC)
 
 
+def shows_site(page: Http, control: Http) -> bool:
+    """Return whether the page has something of the site: the control's body, title or headers.
+
+    A notice may have the control's size by chance: OONI called block pages of Indonesia accessible
+    by it (ooni/explorer#497). Nor is a title such as "403 Forbidden" a site's.
+    """
+    if _is_redirect(page):
+        return bool(parse_host(page.location)) and page.location == control.location
+    is_titled = page.status < 400 and _has_same_title(page, control)
+    return (
+        is_titled
+        or _has_same_headers(page, control)
+        or (bool(page.body_sha256) and page.body_sha256 == control.body_sha256)
+    )
+
+
 def _is_same_page(page: Http, control: Http) -> bool:
     if page.body_sha256 and page.body_sha256 == control.body_sha256:
         return True
@@ -186,9 +202,9 @@ def _compare_same_status(page: Http, control: Http) -> Likeness:
         return Likeness.SAME
     if not (page.body_bytes and control.body_bytes) or page.truncated or control.truncated:
         return Likeness.DYNAMIC
-    if _are_sizes_alike(page, control):
-        return Likeness.SAME
-    return Likeness.DIFFERENT if _has_new_title(page, control) else Likeness.DYNAMIC
+    if not _has_new_title(page, control):
+        return Likeness.SAME if _are_sizes_alike(page, control) else Likeness.DYNAMIC
+    return Likeness.DYNAMIC if _are_sizes_alike(page, control) else Likeness.DIFFERENT
 
 
 def _is_own(page: Http, control: Http) -> bool:

@@ -105,7 +105,7 @@ FINGERPRINTS = (
         "names; neither the control nor a sealed lookup gets it.",
         0.9,
         needs={Feature.BLOCK_ANSWER},
-        lacks={Feature.VERIFIED, Feature.VALIDATED, Feature.PAGE_SAME},
+        lacks={Feature.VERIFIED, Feature.VALIDATED, Feature.PAGE_OWN},
         layer="dns",
         method="block_address",
         needs_no_control=True,
