@@ -7,7 +7,7 @@ def main() -> int:
     """Run the console script."""
     from heliograph_agent import cli
 
-    return cli.main(sys.argv[1:])
+    return cli.main(sys.argv[1:], is_program=True)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ def main() -> int:
     """Run the command line of the collector and return its exit status."""
     from heliograph_collector import cli
 
-    return cli.main(sys.argv[1:])
+    return cli.main(sys.argv[1:], is_program=True)
 
 
 if __name__ == "__main__":

@@ -148,6 +148,7 @@ def test_files_of_the_composition_fit_each_other() -> None:
     assert config.metrics == "open"
     assert "respond /metrics 404" in caddyfile, "they are exact, and open to Prometheus alone"
     assert not re.search(r"^\s*log\b", caddyfile, re.MULTILINE), "no reader's address on disk"
+    assert re.search(r'"log" \{\s+exclude http\s+\}', caddyfile), "nor by a request that failed"
     prometheus = yaml.safe_load((COLLECTOR / "prometheus" / "prometheus.yml").read_text())
     assert all((COLLECTOR / "prometheus" / file).is_file() for file in prometheus["rule_files"])
     (job,) = prometheus["scrape_configs"]
@@ -157,19 +158,23 @@ def test_files_of_the_composition_fit_each_other() -> None:
     assert build_parser().parse_args(arguments).command == "doctor"
 
 
-def test_unit_and_its_files_name_the_same_user_and_places() -> None:
-    unit = (COLLECTOR / "heliograph-collector.service").read_text()
+@pytest.mark.parametrize("role", STATE)
+def test_unit_and_its_files_name_the_same_user_and_places(role: str) -> None:
+    unit = (DEPLOY / role / f"heliograph-{role}.service").read_text()
     settings = dict(
         line.split("=", 1) for line in unit.splitlines() if re.match(r"[A-Za-z]+=", line)
     )
-    kind, user, *_ = (COLLECTOR / "heliograph-collector.sysusers").read_text().split()
+    assert "DynamicUser" not in settings, "root's commands cannot act as a user that is made up"
+    kind, user, *_ = (DEPLOY / role / f"heliograph-{role}.sysusers").read_text().split()
     assert (kind, user) == ("u", settings["User"])
-    assert load_config(COLLECTOR / "collector.yml", {}).data == Path(
-        "/var/lib", settings["StateDirectory"]
-    )
-    program, *arguments = settings["ExecStart"].split()
-    assert program == "/opt/heliograph/bin/heliograph-collector"
-    assert build_parser().parse_args(arguments).config == "/etc/heliograph/collector.yml"
+    program, *arguments = settings["ExecStart"].replace("%S", "/var/lib").split()
+    assert program == f"/opt/heliograph/bin/heliograph-{role}"
+    place = Path("/var/lib", settings["StateDirectory"])
+    if role == "collector":
+        assert build_parser().parse_args(arguments).config == "/etc/heliograph/collector.yml"
+        assert load_config(COLLECTOR / "collector.yml", {}).data == place
+    else:
+        assert make_parser().parse_args(arguments).state == str(place)
 
 
 FAKE_PYTHON = """#!/bin/sh

@@ -16,6 +16,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from heliograph.directory_owner import act_as_owner
 from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
 
 if TYPE_CHECKING:
@@ -45,8 +46,11 @@ class AgentCommandError(Exception):
     """Report that a command failed; str() is a sentence for the user."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one command; return its exit code, raise SystemExit(2) on wrong usage."""
+def main(argv: Sequence[str], *, is_program: bool = False) -> int:
+    """Run one command; return its exit code, raise SystemExit(2) on wrong usage.
+
+    As a program of its own it gives up root for the owner of the state directory.
+    """
     os.umask(0o077)  # all files of an agent are private, whatever the directory's mode
     module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""
     args = make_parser((module_name,) if module_name in MODULES else MODULES).parse_args(argv)
@@ -54,6 +58,8 @@ def main(argv: Sequence[str]) -> int:
     from heliograph_agent.config import AgentConfigError
 
     try:
+        if is_program:
+            act_as_owner(get_state(args).root)
         code: int = module.run(args)
         sys.stdout.flush()
     except (AgentCommandError, StateError, AgentConfigError) as error:

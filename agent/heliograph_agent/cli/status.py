@@ -150,7 +150,7 @@ def _print_status(status: CommandStatus) -> None:
         if value:
             print(f"{name + ':':<14} {value}")
     for experiment, at_us in sorted(status.get("last_results", {}).items()):
-        print(f"  {experiment:<14} last result {_format_time(at_us)}")
+        print(f"  {experiment:<20} last result {_format_time(at_us)}")
 
 
 def _describe_own_signs(status: CommandStatus) -> Iterator[str]:

@@ -18,6 +18,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING
 
+from heliograph.directory_owner import act_as_owner
 from heliograph_collector.fleet import KeysError
 from heliograph_collector.store.disk_errors import describe_database_error, describe_os_error
 
@@ -54,6 +55,8 @@ MODULE_BY_COMMAND = {
     "simulate": "heliograph_lab.cli.simulate",
     "evaluate": "heliograph_lab.cli.evaluate",
 }
+# Root may save to, and take from, places that the collector's user does not reach.
+KEEPS_ROOT = frozenset({"backup", "restore"})
 REQUIRED_LIBRARIES = (
     "aiohttp",
     "argon2",
@@ -71,13 +74,18 @@ class CommandError(Exception):
     """Failure of a command; the message is a sentence for the user."""
 
 
-def main(argv: Sequence[str]) -> int:
-    """Run one command and return its exit code. Raises SystemExit(2) for wrong usage."""
+def main(argv: Sequence[str], *, is_program: bool = False) -> int:
+    """Run one command and return its exit code. Raises SystemExit(2) for wrong usage.
+
+    As a program of its own it gives up root for the owner of the data directory.
+    """
     args = build_parser().parse_args(argv)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses
     try:
         if not getattr(args, "is_offline", False):  # the agent's libraries are enough there
             _check_libraries(args.command)
+        if is_program and getattr(args, "opens_data", False) and args.command not in KEEPS_ROOT:
+            act_as_owner(load_cli_config(args).data)
         code: int = _import_command(args.command).run(args)
         sys.stdout.flush()
     except (CommandError, KeysError) as error:
@@ -148,6 +156,7 @@ def add_common_options(command: argparse.ArgumentParser) -> None:
         "--data", metavar="DIR", help="the collector's data directory (./heliograph-data)"
     )
     command.add_argument("--config", metavar="FILE", help="configuration file, YAML")
+    command.set_defaults(opens_data=True)
 
 
 def load_cli_config(args: argparse.Namespace, **overrides: object) -> "Config":
