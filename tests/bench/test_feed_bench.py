@@ -20,6 +20,7 @@ from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.headers import prepare_json
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.country_timeline import WINDOWS
 from heliograph_collector.http.pages.routes import PageRoutes
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store import aggregation, daily_totals
@@ -184,7 +185,7 @@ async def _country(store: Store, clock: HandClock) -> None:
     stories = PageRoutes(feed, IncidentCache(feed), desk, {})
 
     async def page() -> Any:
-        return await stories.read_country_timeline("AA", "day", END)
+        return await stories.read_country_timeline("AA", WINDOWS["day"].bin_starts(END))
 
     async def a_second_later() -> None:
         clock.advance_us(US)

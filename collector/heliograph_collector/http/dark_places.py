@@ -16,7 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.observation import Link
-from heliograph_collector.http.incident_document import OPEN_STATES, parse_us
+from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
 from heliograph_collector.http.snapshot import (
     BIN_S,
     FRESH_BINS,
@@ -54,7 +54,7 @@ class DarkPlaces:
         self._confirmed = [
             incident
             for incident in incidents
-            if incident.kind in _DARK_KINDS and _is_confirmed(incident)
+            if incident.kind in (*_DARK_KINDS, IncidentKind.BLOCKING) and is_confirmed(incident)
         ]
         self._blocks = [
             incident
@@ -63,11 +63,36 @@ class DarkPlaces:
         ]
 
     def list_silent_spans(self, place: Scope) -> list[tuple[int, int]]:
-        """List the certain times of confirmed silences of the whole place, also of past ones.
+        """List the times of confirmed silences of the whole place, also of past ones.
 
         Microseconds UTC; the end of one that lasts lies after every bin.
         """
-        return [span for silence in self._confirmed for span in _list_spans(silence, place)]
+        silences = (i for i in self._confirmed if i.kind in _DARK_KINDS)
+        return [span for silence in silences for span in _list_spans(silence, place)]
+
+    def returned_at(self, place: Scope) -> int:
+        """Return when a confirmed silence of the whole place ended last; 0 if none did."""
+        ends = (until_us for _, until_us in self.list_silent_spans(place))
+        return max((until_us for until_us in ends if until_us < _DARK), default=0)
+
+    def list_blocked_spans(self, place: Scope, service: str = "") -> list[tuple[int, int]]:
+        """List the times of confirmed blocks as `list_silent_spans` does.
+
+        Args:
+            service: Count blocks of this service, also of parts of the place; "": blocks of any
+                service in the whole place.
+        """
+        blocks = [i for i in self._confirmed if i.kind == IncidentKind.BLOCKING]
+        if not service:
+            return [span for block in blocks for span in _list_spans(block, place)]
+        return [
+            span
+            for block in blocks
+            if block.scope.service == service
+            for scope in _list_parts(block)
+            if scope.is_within(place)
+            for span in _list_spans(block, scope)
+        ]
 
     def is_dark(self, place: Scope, *, only_confirmed: bool = False) -> bool:
         """Return whether an open silence covers the whole place, as far as it is not back."""
@@ -209,14 +234,17 @@ def _dark_until(incident: IncidentSummary, place: Scope) -> int:
     return dark_until_us
 
 
-def _is_confirmed(incident: IncidentSummary) -> bool:
-    """Return whether it is or was confirmed, by whomever, and is not withdrawn."""
-    return incident.state == "confirmed" or (
-        incident.state == "closed" and bool(incident.confirmed or incident.confirmed_by)
-    )
+def _list_parts(incident: IncidentSummary) -> set[Scope]:
+    turns = (part for turn in incident.turns for part in turn.parts)
+    return {part.to_scope() for part in (*incident.parts, *turns)}
 
 
 def _list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]]:
+    """List the certain times of an incident in a place.
+
+    Where the brackets overlap no time is certain: then it is where they do, so that nothing short
+    vanishes.
+    """
     spans: list[tuple[int, int]] = []
     since_us = parse_us(incident.started.latest) if _covers(incident.parts, place) else None
     for turn in incident.turns:
@@ -230,7 +258,7 @@ def _list_spans(incident: IncidentSummary, place: Scope) -> list[tuple[int, int]
     if since_us:
         end = incident.ended.earliest if incident.ended else incident.closed
         spans.append((since_us, parse_us(end) if end else _DARK))
-    return [(since, until) for since, until in spans if since < until]
+    return [(min(span), max(span)) for span in spans]
 
 
 def _cut_since(incident: IncidentSummary, place: Scope) -> int:

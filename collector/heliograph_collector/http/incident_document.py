@@ -249,6 +249,13 @@ class IncidentFilter:
         )
 
 
+def is_confirmed(incident: IncidentSummary) -> bool:
+    """Return whether it is or was confirmed, by whomever, and is not withdrawn."""
+    return incident.state == "confirmed" or (
+        incident.state == "closed" and bool(incident.confirmed or incident.confirmed_by)
+    )
+
+
 def end_time(incident: IncidentSummary) -> str | None:
     """Return the latest time at which it ended or was closed; None while it is open."""
     return incident.ended.latest if incident.ended else incident.closed

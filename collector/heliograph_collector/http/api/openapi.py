@@ -31,7 +31,11 @@ from heliograph_collector.http.api.openapi_document import (
     SecurityScheme,
 )
 from heliograph_collector.http.api.parameter_types import Parameter, ValueSchema
-from heliograph_collector.http.api.parameters import LANG, WINDOW
+from heliograph_collector.http.api.parameters import (
+    COUNTRY_PAGE_PARAMETERS,
+    INCIDENT_PAGE_PARAMETERS,
+    LANG,
+)
 from heliograph_collector.http.api.schemas import REF_PREFIX, build_schemas, schema_name
 from heliograph_collector.http.pages import front_page
 from heliograph_collector.incidents.published import feed, incident
@@ -214,14 +218,16 @@ def _list_pages() -> dict[str, OperationObject]:
             "showCountry",
             "The page of a country.",
             html,
-            (WINDOW, LANG),
+            COUNTRY_PAGE_PARAMETERS,
             more=(_path("code", "^[A-Za-z]{2}$"),),
             responses={
                 "404": ResponseObject(description="No country.", content=html),
                 "503": ResponseObject(description="Store away.", content=html),
             },
         ),
-        "/incidents/{id}": _get_incident("showIncident", "The page of one.", html),
+        "/incidents/{id}": _get_incident(
+            "showIncident", "The page of one.", html, INCIDENT_PAGE_PARAMETERS
+        ),
         "/incidents/{id}/embed": _get_incident(
             "embedIncident", "One incident, for other pages.", html
         ),

@@ -115,6 +115,7 @@ REGION = RegionParameter(
 WINDOW = choice_parameter(
     "window", "How far back the page looks.", ("day", "week", "month"), "week"
 )
+MINUTES = choice_parameter("bin", "The chart by the minute.", ("1m",), "1m")
 LANG = choice_parameter(
     "lang", "Language of the page; the browser's own when not given.", tuple(LANGS), "ru"
 )
@@ -150,6 +151,8 @@ SINCE = TimeParameter("since", "First moment.", _TIME_HINT, "2022-01-05T10:00:00
 UNTIL = TimeParameter(
     "until", "Moment after the last.", _TIME_HINT, "2022-01-06T10:00:00Z", TIME_SCHEMA
 )
+COUNTRY_PAGE_PARAMETERS = (WINDOW, MINUTES, UNTIL, LANG)
+INCIDENT_PAGE_PARAMETERS = (MINUTES, UNTIL, LANG)
 BIN = BinParameter(
     "bin",
     "Width of a row.",

@@ -25,10 +25,14 @@ FOOT_HEIGHT = 20
 HEAD_HEIGHT = 18
 _BINS_S = (300, 3_600, 86_400)
 _MAX_BINS = 300
+_LEAST_MARGIN_US = 30 * MINUTE_US
+_LEAST_WIDTH = 0.4  # percent of a mark: 1.5 px on a phone, so that nothing short vanishes
+MINUTE_S = 60
 _VERDICT_BARS = ("reachable", "unknown", "down", "blocked", "silent")  # from bottom to top
 _SILENCE_BARS = ("heard", "silent")  # for a silence: every verdict counts as a sign of life
 _FILLS = {"unknown": "url(#hatch)", "bracket": "url(#hatch)"}
-_STEPS_US = tuple(m * MINUTE_US for m in (15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400))
+_STEPS_MIN = (10, 15, 30, 60, 120, 180, 360, 720, 1440, 2880, 7200, 14400)
+_STEPS_US = tuple(m * MINUTE_US for m in _STEPS_MIN)
 _MAX_TICKS = 6
 
 
@@ -51,15 +55,47 @@ def choose_view(incident: IncidentSummary, now_us: int) -> ChartView:
 
     The margin is between half an hour and half a day.
     """
-    first = parse_us(incident.started.earliest)
-    end = end_time(incident)
-    last = max(parse_us(end) if end else now_us, parse_us(incident.started.latest))
-    margin_us = min(max((last - first) // 2, 30 * MINUTE_US), 12 * HOUR_US)
+    first, last = _list_ends(incident, now_us)
+    margin_us = min(max((last - first) // 2, _LEAST_MARGIN_US), 12 * HOUR_US)
     since = first - margin_us
     until = max(min(last + margin_us, now_us), last)
     bin_s = next((s for s in _BINS_S if until - since <= s * _MAX_BINS * 1_000_000), _BINS_S[-1])
+    return _align_view(since, until, bin_s)
+
+
+def choose_minutes(incident: IncidentSummary, now_us: int, until_us: int | None) -> ChartView:
+    """Choose bins of a minute: of a long incident the start, or what lies before `until_us`."""
+    first, last = _list_ends(incident, now_us)
+    since = first - _LEAST_MARGIN_US
+    until = max(min(last + _LEAST_MARGIN_US, now_us), last)
+    longest_us = _MAX_BINS * MINUTE_US
+    if until_us is None:
+        return _align_view(since, min(until, since + longest_us), MINUTE_S)
+    until = min(max(until_us, since + HOUR_US), until)
+    return _align_view(max(since, until - longest_us), until, MINUTE_S)
+
+
+def _list_ends(incident: IncidentSummary, now_us: int) -> tuple[int, int]:
+    """List the earliest start and the latest end of an incident, which may last."""
+    end = end_time(incident)
+    last = max(parse_us(end) if end else now_us, parse_us(incident.started.latest))
+    return parse_us(incident.started.earliest), last
+
+
+def _align_view(since_us: int, until_us: int, bin_s: int) -> ChartView:
     width = bin_s * 1_000_000
-    return ChartView(since // width * width, -(-until // width) * width, bin_s)
+    return ChartView(since_us // width * width, -(-until_us // width) * width, bin_s)
+
+
+def trim_empty_start(
+    incident: IncidentSummary, rows: Sequence[CellDocument], frame: ChartView
+) -> tuple[ChartView, Sequence[CellDocument]]:
+    """Leave out bins without data before the incident, so that young data fill the chart."""
+    width = frame.bin_s * 1_000_000
+    last = (parse_us(incident.started.earliest) - frame.since_us) // width - 1
+    firsts = (i for i, row in enumerate(rows) if row.vantages or row.silent)
+    first = max(min(next(firsts, 0), last), 0)
+    return ChartView(frame.since_us + first * width, frame.until_us, frame.bin_s), rows[first:]
 
 
 def timeline_filter(incident: IncidentSummary) -> ScopeFilter:
@@ -173,7 +209,7 @@ def _draw_rect(
         fill,
         f"{left:.4g}",
         f"{HEAD_HEIGHT + HEIGHT - high:.4g}",
-        f"{max(right - left, 0):.4g}",
+        f"{max(right - left, _LEAST_WIDTH if kind == 'back' else 0):.4g}",
         f"{high - low:.4g}",
     )
 

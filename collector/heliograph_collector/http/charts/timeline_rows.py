@@ -1,27 +1,36 @@
 """Rows of a country's chart as SVG on one axis; shape repeats what color says."""
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import groupby
 from operator import attrgetter
 
 from markupsafe import Markup
 
-from heliograph.units import DAY_US, HOUR_US
+from heliograph.units import DAY_US, HOUR_US, MINUTE_US
 from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import end_time, parse_us
 from heliograph_collector.http.pages import incident_text
-from heliograph_collector.http.pages.country_timeline import BinMark, TimelineRow
+from heliograph_collector.http.pages.country_timeline import BinMark, IncidentSpan, TimelineRow
 from heliograph_collector.incidents.published.incident import IncidentSummary
 
 HEIGHT = 24
 _LANE = 14
-_CUT_HEIGHT = 8  # above the bars of what was well, which begin at 12
+_SPAN_HEIGHT = 8  # above the bars of what was well, which begin at 12
 _MAX_LANES = 6
 _MAX_SPOKEN = 8  # runs that a screen reader gets
 _TOP = {BinMark.REACHABLE: 12, BinMark.PARTIAL: 6, BinMark.UNKNOWN: 6, BinMark.SILENT: 20}
 _FILLS = {BinMark.UNKNOWN: "url(#hatch)"}
+
+# Longest window for each distance of labels: 8 at most, which a phone has room for.
+_LABEL_STEPS_US = (
+    (HOUR_US, 10 * MINUTE_US),
+    (3 * HOUR_US, 30 * MINUTE_US),
+    (8 * HOUR_US, HOUR_US),
+    (DAY_US, 3 * HOUR_US),
+    (8 * DAY_US, DAY_US),
+)
 
 Run = tuple[int, int, BinMark | None, float]  # first bin, bin after the last, mark, share
 
@@ -37,7 +46,7 @@ def iter_runs(track: TimelineRow) -> Iterator[Run]:
 def draw_row(track: TimelineRow, starts: range, t: Locale) -> Markup:
     """Draw one row, as wide as its table cell."""
     bars = [_draw_bar(run, len(starts)) for run in iter_runs(track) if run[2]]
-    bars += [_draw_cut(span, starts) for span in _list_cuts(track, starts)]
+    bars += [_draw_span(span, starts) for span in _clip_spans(track, starts)]
     return Markup(
         '<svg class="ribbon" role="img" aria-label="{}" width="100%" height="{}">{}{}</svg>'
     ).format(
@@ -56,17 +65,29 @@ def _draw_bar(run: Run, bins: int) -> Markup:
     )
 
 
-def _list_cuts(track: TimelineRow, starts: range) -> list[tuple[int, int]]:
-    """List the silences inside the window: none shorter than a bin vanishes in it."""
-    spans = [(max(since, starts.start), min(until, starts.stop)) for since, until in track.cuts]
-    return [(since, until) for since, until in spans if since < until]
+def _clip_spans(track: TimelineRow, starts: range) -> list[IncidentSpan]:
+    """List the incidents inside the window: none shorter than a bin vanishes in it."""
+    return [
+        replace(
+            span,
+            since_us=max(span.since_us, starts.start),
+            until_us=min(span.until_us, starts.stop),
+        )
+        for span in track.spans
+        if span.since_us < starts.stop and span.until_us >= starts.start
+    ]
 
 
-def _draw_cut(span: tuple[int, int], starts: range) -> Markup:
-    since, until = ((at_us - starts.start) / starts.step for at_us in span)
+def _draw_span(span: IncidentSpan, starts: range) -> Markup:
+    since, until = (
+        (at_us - starts.start) / starts.step for at_us in (span.since_us, span.until_us)
+    )
     width = max(until - since, len(starts) / 300)  # a third of a percent: 2 px on a phone
-    return Markup('<rect class="cut" x="{}" y="0" width="{}" height="{}"/>').format(
-        _format_x(since, len(starts)), _format_x(width, len(starts)), _CUT_HEIGHT
+    return Markup('<rect class="span {}" x="{}" y="0" width="{}" height="{}"/>').format(
+        span.mark.value,
+        _format_x(min(since, len(starts) - width), len(starts)),
+        _format_x(width, len(starts)),
+        _SPAN_HEIGHT,
     )
 
 
@@ -88,11 +109,11 @@ def describe_row(track: TimelineRow, starts: range, t: Locale) -> str:
     spoken += [
         t(
             "country.run",
-            what=t(_mark_key(BinMark.SILENT)),
-            since=format_time(since, t),
-            until=format_time(until, t),
+            what=t(_mark_key(span.mark)),
+            since=format_time(span.since_us, t),
+            until=format_time(span.until_us, t),
         )
-        for since, until in _list_cuts(track, starts)[-_MAX_SPOKEN:]
+        for span in _clip_spans(track, starts)[-_MAX_SPOKEN:]
     ]
     return "; ".join(spoken)
 
@@ -111,9 +132,7 @@ def format_time(at_us: int, t: Locale) -> str:
 
 def _step_us(starts: range) -> int:
     length = len(starts) * starts.step
-    if length <= DAY_US:
-        return 3 * HOUR_US
-    return DAY_US if length <= 8 * DAY_US else 5 * DAY_US
+    return next((step for longest, step in _LABEL_STEPS_US if length <= longest), 5 * DAY_US)
 
 
 def _iter_marks(starts: range) -> Iterator[tuple[str, int]]:

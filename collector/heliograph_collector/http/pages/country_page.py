@@ -7,21 +7,35 @@ from operator import attrgetter, itemgetter
 
 from markupsafe import Markup
 
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.cell_state import list_functions
-from heliograph_collector.http import labels
+from heliograph_collector.aggregate.disclosure import FINE_FACTOR
+from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.incident_document import parse_us
 from heliograph_collector.http.pages import headlines
 from heliograph_collector.http.pages.country_timeline import (
     WINDOWS,
     BinMark,
+    ChosenWindow,
     CountryTimeline,
     TimelineRow,
-    mark_dark_rows,
+    list_hours,
+    trim_empty_start,
 )
-from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
+from heliograph_collector.http.pages.incident_page import (
+    RecentIncidents,
+    find_just_ended,
+    find_line,
+)
+from heliograph_collector.http.pages.present_rows import (
+    add_incident_spans,
+    mark_dark_rows,
+    show_window,
+)
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -62,7 +76,7 @@ class CountryView:
     """The request: a country, a time window, and its incidents."""
 
     country: str
-    window: str
+    window: ChosenWindow
     incidents: Sequence[IncidentSummary]
     recent: RecentIncidents
     too_much: bool = False
@@ -70,21 +84,28 @@ class CountryView:
 
 def render_country(
     snapshot: Snapshot,
+    present: CountryTimeline,
     timeline: CountryTimeline,
     view: CountryView,
     t: Locale,
     assets: Mapping[str, str],
 ) -> str:
+    """Render the page.
+
+    Args:
+        present: The bins of the last day, which tell the states of the present.
+        timeline: The bins of the chart.
+    """
     country = view.country
     country_title = labels.country_name(view.country, t.lang)
-    timeline = replace(timeline, recent_bins=_count_recent_bins(snapshot, timeline))
-    timeline = mark_dark_rows(timeline, country, DarkPlaces(view.incidents))
+    timeline = _compose_rows(snapshot, present, timeline, view)
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
     groups = [group for group in _build_groups(timeline, country_snapshot, t) if group.rows]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
     headline = _choose_headline(country_snapshot, view, country_title, t)
+    is_by_minute = view.window.name == "hour"
     return render_template(
         "country.html",
         t=t,
@@ -95,21 +116,37 @@ def render_country(
         looked=bool(country_snapshot.columns),
         headline=headline,
         line=find_line(view.recent, headline),
-        windows=[(name, _page_path(country, name), name == view.window) for name in WINDOWS],
-        step=t(f"chart.step_{WINDOWS[view.window].bin_s}"),
+        windows=[(n, _page_path(country, n), n == view.window.name) for n in WINDOWS],
+        hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
+        by_minute=is_by_minute,
+        minutes_from=FINE_FACTOR * snapshot.k if is_by_minute and snapshot.k > 1 else 0,
+        step=t(f"chart.step_{timeline.starts.step // SECOND_US}"),
         too_much=view.too_much,
         lanes=lanes.svg,
         lanes_told=t("country.incidents_count", n=lanes.count)
         if lanes.count
         else t("country.incidents_none"),
         groups=groups,
-        shape=_hash_shape(groups, view.window),
+        shape=_hash_shape(groups, view.window.name),
         networks=len(country_snapshot.columns),
         axis=timeline_rows.draw_axis(timeline.starts, t),
         k=snapshot.k,
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
         assets=assets,
     )
+
+
+def _compose_rows(
+    snapshot: Snapshot, present: CountryTimeline, timeline: CountryTimeline, view: CountryView
+) -> CountryTimeline:
+    dark_places = DarkPlaces(view.incidents)
+    present = replace(present, recent_bins=_count_recent_bins(snapshot, present))
+    present = mark_dark_rows(present, view.country, dark_places)
+    timeline = add_incident_spans(show_window(present, timeline), view.country, dark_places)
+    if view.window.name == "hour":
+        return timeline
+    first_us = min((parse_us(i.started.earliest) for i in view.incidents), default=snapshot.at_us)
+    return trim_empty_start(timeline, first_us)
 
 
 def _count_recent_bins(snapshot: Snapshot, timeline: CountryTimeline) -> int:
@@ -126,7 +163,25 @@ def _count_recent_bins(snapshot: Snapshot, timeline: CountryTimeline) -> int:
 
 def _page_path(country: str, window: str) -> str:
     path = f"/countries/{country}"
+    if window == "hour":
+        return f"{path}?bin=1m"
     return path if window == DEFAULT_WINDOW else f"{path}?window={window}"
+
+
+def _list_hours(
+    view: CountryView, starts: range, at_us: int, t: Locale
+) -> list[tuple[str, str, bool]]:
+    """List (label, path, is shown) of hours that the chart shows by the minute."""
+    if view.window.name not in ("hour", DEFAULT_WINDOW):
+        return []
+    return [
+        (
+            i18n.format_clock(t.lang, i18n.to_datetime(end_us - HOUR_US)),
+            f"{_page_path(view.country, 'hour')}&until={write_time(end_us)}",
+            end_us == view.window.until_us,
+        )
+        for end_us in list_hours(view.window, starts, at_us)
+    ]
 
 
 def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
@@ -141,7 +196,8 @@ def _choose_headline(
     """Choose the gravest open incident as headline, or the current state.
 
     Votes from before a silence stay fresh for a while, so the state can look good. What is only
-    suspected does not hide what is known to be blocked.
+    suspected does not hide what is known to be blocked. Where all is well again, a reader asks
+    whether it is over: for a day the headline tells that.
     """
     under_way = view.recent.under_way
     troubles = headlines.list_troubles(country_snapshot.columns, country_snapshot.services, t)
@@ -159,6 +215,9 @@ def _choose_headline(
         )[0]
     if not country_snapshot.columns:
         return t("country.nobody", country=country_title)
+    ended = find_just_ended(view.recent, country_snapshot.at_us)
+    if ended and not troubles and not under_way:
+        return ended
     headline = headlines.describe_networks(country_snapshot, t)
     return (
         headline
@@ -203,10 +262,7 @@ def _build_service_rows(
     service says nothing about the networks that are silent.
     """
     titles = dict(country_snapshot.services)
-    silent_count = sum(
-        track.current_mark(timeline.recent_bins) is BinMark.SILENT
-        for track in timeline.networks.values()
-    )
+    silent_count = sum(track.present is BinMark.SILENT for track in timeline.networks.values())
     unheard = t("country.unheard", n=silent_count) if silent_count else ""
     rows = []
     for name, track in timeline.services.items():
@@ -273,7 +329,7 @@ def _build_row(
     timeline: CountryTimeline,
     t: Locale,
 ) -> CountryRow:
-    mark = track.current_mark(timeline.recent_bins)
+    mark = track.present
     state = mark.value if mark else "nothing"
     return CountryRow(
         id=id_,

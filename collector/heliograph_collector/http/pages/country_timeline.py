@@ -8,11 +8,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
+from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.disclosure import Disclosure
-from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.snapshot import NetworkGroup
 from heliograph_collector.model.records import Cell, VerdictState
-from heliograph_collector.model.scope import Scope
 
 
 class BinMark(StrEnum):
@@ -39,11 +38,30 @@ class TimelineWindow:
         return range(until_us - self.bins * width, until_us, width)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ChosenWindow:
+    """The window of a request; `until_us`: the end of a past hour."""
+
+    name: str
+    starts: range
+    until_us: int | None = None
+
+
 WINDOWS = {
+    "hour": TimelineWindow(bin_s=60, bins=60),
     "day": TimelineWindow(bin_s=900, bins=96),
     "week": TimelineWindow(bin_s=3_600, bins=168),
     "month": TimelineWindow(bin_s=21_600, bins=120),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class IncidentSpan:
+    """A time of an incident in a row, microseconds UTC; it may be shorter than a bin."""
+
+    mark: BinMark
+    since_us: int
+    until_us: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +74,7 @@ class TimelineRow:
     blocked: int = 0  # blocked services in that bin …
     judged: int = 0  # … of this number of judged ones
     present: BinMark | None = None  # the state now, if an open silence tells it
-    cuts: tuple[tuple[int, int], ...] = ()  # certain times of silences; within a bin, too
+    spans: tuple[IncidentSpan, ...] = ()
 
     def current_mark(self, recent_bins: int) -> BinMark | None:
         """Return the state now: of the newest bin with data, among so many."""
@@ -75,6 +93,8 @@ class CountryTimeline:
 
 _RANKS = {VerdictState.BLOCKED: 2, VerdictState.PARTIAL: 1}  # of the cells that name a cause
 _FRESH_BINS = 2  # bins
+_LATER_HOURS = 11  # after a past hour, which so stands in the middle of a day
+_LEAST_BINS = 8  # of a chart: two hours of the day; assumed
 MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
     {"region": ""},
     {},
@@ -83,6 +103,34 @@ MERGED_FIELDS: Sequence[Mapping[str, str | int]] = (  # of the two queries
 
 def empty_timeline(starts: range) -> CountryTimeline:
     return CountryTimeline(starts=starts, services={}, networks={}, regions={})
+
+
+def choose_window(name: str, until_us: int | None, at_us: int) -> ChosenWindow:
+    """Choose the bins; the hour, by the minute, may be a past one and ends on the hour then."""
+    if name == "hour" and until_us is not None:
+        end_us = -(-until_us // HOUR_US) * HOUR_US
+        if end_us <= at_us:
+            width_us = WINDOWS[name].bin_s * SECOND_US
+            return ChosenWindow(
+                name=name, starts=range(end_us - HOUR_US, end_us, width_us), until_us=end_us
+            )
+    return ChosenWindow(name=name, starts=WINDOWS[name].bin_starts(at_us))
+
+
+def list_hours(window: ChosenWindow, starts: range, at_us: int) -> range:
+    """List the ends of hours: those of the chart, or around a past hour; 24 at most.
+
+    Args:
+        starts: The bins of the chart.
+    """
+    last_us = at_us // HOUR_US * HOUR_US
+    first_us = last_us - 23 * HOUR_US
+    if window.until_us is not None:
+        last_us = min(last_us, window.until_us + _LATER_HOURS * HOUR_US)
+        first_us = last_us - 23 * HOUR_US
+    elif window.name != "hour":
+        first_us = max(first_us, (starts.start // HOUR_US + 1) * HOUR_US)
+    return range(first_us, last_us + 1, HOUR_US)
 
 
 def compose_timeline(
@@ -114,119 +162,31 @@ def compose_timeline(
     )
 
 
-def mark_dark_rows(
-    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
-) -> CountryTimeline:
-    """Give the rows of dark and blocked places that state now, if their bins are older.
+def trim_empty_start(timeline: CountryTimeline, since_us: int) -> CountryTimeline:
+    """Leave out the bins before the first with data, so that young data fill the chart.
 
-    Silent or blocked if it is confirmed, else unknown. A service has no separate place: no network
-    tests it once all networks that measure are dark, and an incident of the country can spare some.
+    Args:
+        since_us: The first time that must stay, because an incident begins there.
     """
-    timeline = _mark_blocked_rows(timeline, country, dark_places)
-    scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}
-    measuring = [
-        scopes[group]
-        for group, track in timeline.networks.items()
-        if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
-    ]
-    service_places = measuring or list(scopes.values()) or [Scope(country)]
-    # A region is dark too where all types of access are, each by its own part.
-    region_places = {
-        code: [place._replace(region=code) for place in service_places] for code in timeline.regions
-    }
+    rows = [*timeline.services.values(), *timeline.networks.values(), *timeline.regions.values()]
+    starts = timeline.starts
+    firsts = [i for i in range(len(starts)) if any(row.marks[i] for row in rows)][:1]
+    if not firsts:
+        return timeline
+    first = min(
+        firsts[0], max((since_us - starts.start) // starts.step, 0), len(starts) - _LEAST_BINS
+    )
 
-    is_tested = any(any(track.marks) for track in timeline.services.values())
-
-    def mark(track: TimelineRow, places: Sequence[Scope], whole: Scope) -> TimelineRow:
-        cuts = tuple(dark_places.list_silent_spans(whole))
-        return replace(_mark_dark_row(timeline, track, places, dark_places), cuts=cuts)
+    def trim(row: TimelineRow) -> TimelineRow:
+        return replace(row, marks=row.marks[first:], shares=row.shares[first:])
 
     return replace(
         timeline,
-        networks={
-            group: mark(track, [scopes[group]], scopes[group])
-            for group, track in timeline.networks.items()
-        },
-        regions={
-            code: mark(track, region_places[code], Scope(country, code))
-            for code, track in timeline.regions.items()
-        },
-        services={
-            name: mark(track, service_places, Scope(country))
-            if any(track.marks) or not is_tested
-            else track
-            for name, track in timeline.services.items()
-        },
+        starts=starts[first:],
+        services={key: trim(row) for key, row in timeline.services.items()},
+        networks={key: trim(row) for key, row in timeline.networks.items()},
+        regions={key: trim(row) for key, row in timeline.regions.items()},
     )
-
-
-def _mark_blocked_rows(
-    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
-) -> CountryTimeline:
-    """Give what looks well the state of open blocks that began after the start of its bin."""
-    networks = {
-        group: _mark_blocked_row(
-            timeline, row, dark_places, Scope(country, "", group.asn, group.access), ""
-        )
-        for group, row in timeline.networks.items()
-    }
-    services = {
-        name: _mark_blocked_row(timeline, row, dark_places, Scope(country), name)
-        for name, row in timeline.services.items()
-    }
-    return replace(timeline, networks=networks, services=services)
-
-
-def _mark_blocked_row(
-    timeline: CountryTimeline,
-    row: TimelineRow,
-    dark_places: DarkPlaces,
-    place: Scope,
-    service: str,
-) -> TimelineRow:
-    """Mark a row whose place a block covers; a service's row by its parts too."""
-    mark = row.current_mark(timeline.recent_bins)
-    if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
-        return row
-    start_us = _newest_start(timeline, row)
-    if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
-        return replace(row, present=BinMark.BLOCKED)
-    if start_us < dark_places.blocked_since(place, service):
-        return replace(row, present=BinMark.UNKNOWN)
-    parts = dark_places.list_blocked_parts(place.country, service) if service else []
-    if any(start_us < dark_places.blocked_since(part, service) for part in parts):
-        return replace(row, present=BinMark.PARTIAL)
-    return row
-
-
-def _newest_start(timeline: CountryTimeline, row: TimelineRow) -> int:
-    """Return the start of the bin that gives a row its state now."""
-    recent = slice(-timeline.recent_bins, None)
-    marked = zip(timeline.starts[recent], row.marks[recent], strict=True)
-    return max((start for start, mark in marked if mark), default=timeline.starts[-1])
-
-
-def _mark_dark_row(
-    timeline: CountryTimeline,
-    track: TimelineRow,
-    places: Sequence[Scope],
-    dark_places: DarkPlaces,
-) -> TimelineRow:
-    """Mark a row unless it has a bin from after the silence.
-
-    That is one which ended after a place came back. In a dark place it is a blocked bin that began
-    one width after the cut or later: who still measures there is heard, but nothing looks well.
-    """
-    width_us = timeline.starts.step
-    mark = next(filter(None, reversed(track.marks[-timeline.recent_bins :])), None)
-    start_us = _newest_start(timeline, track)
-    if min(dark_places.dark_until(place) for place in places) < start_us + width_us:
-        return track
-    since_us = max(dark_places.dark_since(place) for place in places)
-    if mark is BinMark.BLOCKED and start_us >= since_us + width_us:
-        return track
-    is_confirmed = all(dark_places.is_dark(place, only_confirmed=True) for place in places)
-    return replace(track, present=BinMark.SILENT if is_confirmed else BinMark.UNKNOWN)
 
 
 def _build_service_rows(

@@ -2,20 +2,29 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 from urllib.parse import urlencode
 
 from markupsafe import Markup
 
+from heliograph.units import DAY_US
+from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.i18n import Locale
-from heliograph_collector.http.incident_document import OPEN_STATES, HistoryStep
+from heliograph_collector.http.incident_document import (
+    OPEN_STATES,
+    HistoryStep,
+    is_confirmed,
+    parse_us,
+)
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
 from heliograph_collector.http.templates import render_template
+from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
 from heliograph_collector.model.published.status import CellDocument
 
@@ -35,6 +44,7 @@ class IncidentLine:
     turns: str  # … which follow it
     began: str
     started: str  # RFC 3339, the latest possible time
+    ended_us: int  # likewise, of a confirmed one; 0 while it lasts
     state: str
     kind: str
     facts: Sequence[str]
@@ -57,6 +67,15 @@ class TimelineData:
     frame: ChartView
     rows: Sequence[CellDocument] = ()
     k: int = 1
+
+    @property
+    def is_by_minute(self) -> bool:
+        return self.frame.bin_s == incident_chart.MINUTE_S
+
+    @property
+    def least_by_minute(self) -> int:
+        """Return how many vantages a minute needs to be public; 0: any number."""
+        return FINE_FACTOR * self.k if self.k > 1 else 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,6 +122,9 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
         turns=sentence.removeprefix(lead).strip(),
         began=incident_text.describe_bracket(incident.started, t=t),
         started=incident.started.latest,
+        ended_us=parse_us(incident.ended.latest)
+        if incident.ended and is_confirmed(incident)
+        else 0,
         state=incident.state,
         kind=incident.kind,
         facts=line_facts,
@@ -112,6 +134,14 @@ def build_line(incident: IncidentSummary, t: Locale = ENGLISH) -> IncidentLine:
 def find_line(recent: RecentIncidents, headline: str) -> IncidentLine | None:
     """Return the open incident whose sentence is the headline."""
     return next((line for line in recent.under_way if line.sentence == headline), None)
+
+
+def find_just_ended(recent: RecentIncidents, at_us: int) -> str:
+    """Return the sentence of the gravest confirmed incident that ended within a day, or ""."""
+    ended = [line for line in recent.ended if line.ended_us > at_us - DAY_US]
+    ended.sort(key=attrgetter("ended_us"), reverse=True)
+    silences = [line for line in ended if IncidentKind(line.kind).is_silence]
+    return next((line.sentence for line in (*silences, *ended)), "")
 
 
 def draw_picture(
@@ -155,6 +185,8 @@ def render_incident(
         columns=incident_chart.count_columns(incident),
         phases=_build_phases(incident, timeline_data, t),
         note=_describe_chart(timeline_data, t),
+        zooms=_list_zooms(incident, timeline_data, page_context.now_us, t),
+        minutes_from=timeline_data.least_by_minute if timeline_data.is_by_minute else 0,
         rows=_timeline_path(incident, timeline_data.frame),
         facts=facts.list_facts(incident, t),
         parts=[facts.build_part(part, country, t) for part in incident.parts],
@@ -229,6 +261,29 @@ def format_badge(incident: IncidentSummary, t: Locale) -> str:
 def _describe_chart(timeline_data: TimelineData, t: Locale) -> str:
     step = t(f"chart.step_{timeline_data.frame.bin_s}")
     return t("chart.note" if timeline_data.k > 1 else "chart.note_exact", step=step)
+
+
+def _list_zooms(
+    incident: IncidentSummary, timeline_data: TimelineData, now_us: int, t: Locale
+) -> list[tuple[str, str]]:
+    """List (label, path) of the other views of the chart: by the minute, and the whole.
+
+    Too few vantages in each bin of five minutes are too few in each of its minutes.
+    """
+    path = f"/incidents/{incident.id}"
+    first = incident_chart.choose_minutes(incident, now_us, None)
+    last = incident_chart.choose_minutes(incident, now_us, now_us)
+    start = (t("incident.by_minute"), f"{path}?bin=1m")
+    if first != last:
+        start = (t("incident.start_by_minute"), start[1])
+    end = (t("incident.end_by_minute"), f"{path}?bin=1m&until={write_time(last.until_us)}")
+    if not timeline_data.is_by_minute:
+        most = max((row.vantages for row in timeline_data.rows), default=0)
+        minutes = [start] if first == last else [start, end]
+        return minutes if most >= max(timeline_data.least_by_minute, 1) else []
+    is_first = timeline_data.frame.until_us == first.until_us
+    other = [end if is_first else start] if first != last else []
+    return [(t("incident.whole"), path), *other]
 
 
 def _timeline_path(incident: IncidentSummary, frame: ChartView) -> str:

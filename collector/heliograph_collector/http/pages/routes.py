@@ -12,9 +12,19 @@ from heliograph_collector.aggregate.query_cache import Ttl
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api import status
 from heliograph_collector.http.api.incidents import find_incident, request_origin
-from heliograph_collector.http.api.parameters import COUNTRY, LANG, WINDOW, parse
+from heliograph_collector.http.api.parameters import (
+    COUNTRY,
+    COUNTRY_PAGE_PARAMETERS,
+    INCIDENT_PAGE_PARAMETERS,
+    LANG,
+    MINUTES,
+    UNTIL,
+    WINDOW,
+    parse,
+)
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.charts import incident_chart, share_image
+from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.headers import etag_matches
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
@@ -28,7 +38,11 @@ from heliograph_collector.http.pages import (
 from heliograph_collector.http.pages import (
     country_timeline as panorama,
 )
-from heliograph_collector.http.pages.country_timeline import WINDOWS, CountryTimeline
+from heliograph_collector.http.pages.country_timeline import (
+    WINDOWS,
+    CountryTimeline,
+    choose_window,
+)
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
@@ -66,7 +80,7 @@ class PageRoutes:
         self._assets = assets
 
     async def show_country(self, request: web.Request) -> web.Response:
-        values = parse(request.query, (WINDOW, LANG))
+        values = parse(request.query, COUNTRY_PAGE_PARAMETERS)
         t = i18n.request_locale(request)
         code = labels.find_country(request.match_info["code"])
         if not code:
@@ -74,39 +88,45 @@ class PageRoutes:
             response = html_response(render_problem(problem.document, self._assets, t))
             response.set_status(404)
             return response
-        window = values.get(WINDOW, country_page.DEFAULT_WINDOW)
-        is_too_much = False
+        is_by_minute = values.get(MINUTES) is not None
+        name = "hour" if is_by_minute else values.get(WINDOW, country_page.DEFAULT_WINDOW)
         try:
             snapshot = await self._snapshot_cache.current_snapshot()
-            try:
-                timeline = await self.read_country_timeline(code, window, snapshot.at_us)
-            except TooMuchError:
-                timeline = panorama.empty_timeline(WINDOWS[window].bin_starts(snapshot.at_us))
-                is_too_much = True
+            window = choose_window(name, values.get(UNTIL), snapshot.at_us)
+            day_starts = WINDOWS["day"].bin_starts(snapshot.at_us)
+            present = await self._read_if_drawable(code, day_starts)
+            timeline = await self._read_if_drawable(code, window.starts)
         except StoreError as error:
             return render_unavailable(str(error), self._assets, t)
         view = country_page.CountryView(
             country=code,
             window=window,
             incidents=self._incident_cache.list_incidents(
-                IncidentFilter(country=code, since_us=timeline.starts.start)
+                IncidentFilter(country=code, since_us=min(day_starts.start, window.starts.start))
             ),
             recent=incident_page.select_recent(
                 self._feed.is_watched,
                 *self._incident_cache.recent_incidents(code, snapshot.at_us),
                 t,
             ),
-            too_much=is_too_much,
+            too_much=timeline is None,
         )
         return html_response(
             await asyncio.to_thread(
-                country_page.render_country, snapshot, timeline, view, t, self._assets
+                country_page.render_country,
+                snapshot,
+                present or panorama.empty_timeline(day_starts),
+                timeline or panorama.empty_timeline(window.starts),
+                view,
+                t,
+                self._assets,
             )
         )
 
     async def show_incident(self, request: web.Request) -> web.Response:
         """Respond with an incident's page; without the store it lacks the votes over time."""
-        t = _parse_locale(request)
+        values = parse(request.query, INCIDENT_PAGE_PARAMETERS)
+        t = i18n.request_locale(request)
         try:
             incident = self._incident_cache.add_annotations(
                 find_incident(self._incident_cache, request)
@@ -114,7 +134,13 @@ class PageRoutes:
         except Problem:
             return self._render_missing(t)
         history = self._incident_cache.incident_history(incident.id)
-        timeline_data = await self._read_timeline(incident)
+        now_us = self._feed.clock.wall_us()
+        minutes = (
+            incident_chart.choose_minutes(incident, now_us, values.get(UNTIL))
+            if values.get(MINUTES)
+            else None
+        )
+        timeline_data = await self._read_timeline(incident, minutes)
         content = await asyncio.to_thread(
             incident_page.render_incident,
             incident,
@@ -183,8 +209,10 @@ class PageRoutes:
             base_url=request_origin(request), public_key=key, now_us=self._feed.clock.wall_us()
         )
 
-    async def _read_timeline(self, incident: IncidentDocument) -> TimelineData:
-        frame = incident_chart.choose_view(incident, self._feed.clock.wall_us())
+    async def _read_timeline(
+        self, incident: IncidentDocument, minutes: ChartView | None = None
+    ) -> TimelineData:
+        frame = minutes or incident_chart.choose_view(incident, self._feed.clock.wall_us())
         k = self._feed.k_anonymity
         scope_filter = incident_chart.timeline_filter(incident)
 
@@ -200,11 +228,17 @@ class PageRoutes:
             )
         except StoreError:
             rows = []
-        return TimelineData(frame=frame, rows=rows, k=k)
+        shown_frame, shown_rows = incident_chart.trim_empty_start(incident, rows, frame)
+        return TimelineData(frame=shown_frame, rows=shown_rows, k=k)
 
-    async def read_country_timeline(self, country: str, window: str, at_us: int) -> CountryTimeline:
+    async def _read_if_drawable(self, country: str, starts: range) -> CountryTimeline | None:
+        try:
+            return await self.read_country_timeline(country, starts)
+        except TooMuchError:
+            return None
+
+    async def read_country_timeline(self, country: str, starts: range) -> CountryTimeline:
         """Read the data of a country's page. Raises StoreError."""
-        starts = WINDOWS[window].bin_starts(at_us)
         feed = self._feed
 
         async def read() -> CountryTimeline:

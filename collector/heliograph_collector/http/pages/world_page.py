@@ -17,7 +17,11 @@ from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_document import is_counted
 from heliograph_collector.http.pages import headlines, world_map
 from heliograph_collector.http.pages.headlines import ENGLISH, format_clock
-from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
+from heliograph_collector.http.pages.incident_page import (
+    RecentIncidents,
+    find_just_ended,
+    find_line,
+)
 from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
 from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -84,6 +88,8 @@ def render_world(
     headline, subheadline = headlines.describe_world(
         snapshot, list_open(under_way, recent), recent.is_watched, t
     )
+    if not recent.under_way:
+        subheadline = subheadline or find_just_ended(recent, snapshot.at_us)
     return render_template(
         "page.html",
         t=t,

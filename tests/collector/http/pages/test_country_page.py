@@ -5,11 +5,12 @@ from typing import Any
 
 import pytest
 
+from heliograph_collector.incidents.incident import Incident
 from heliograph_collector.incidents.incident import IncidentState as Doubt
-from heliograph_collector.model.records import SilenceCount, VerdictState
+from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.incident_book import book, closed, silence
+from support.incident_book import MINUTE, blocking, book, closed, part, silence
 from support.kazakhstan_votes import evening
 from support.site import Serve, open_page, raising
 
@@ -125,19 +126,21 @@ async def test_a_bin_that_has_only_begun_takes_nothing_back(serve: Serve) -> Non
     assert "blocked" not in page.text["service-telegram-now"]
 
 
+@pytest.mark.parametrize("window", ["day", "week", "month"])
 @pytest.mark.parametrize(
     ("seconds", "told"), [(20, "reachable"), (40, "no data"), (7200, "no data")]
 )
 async def test_now_is_no_older_than_the_newest_public_bin(
-    serve: Serve, seconds: int, told: str
+    serve: Serve, seconds: int, told: str, window: str
 ) -> None:
-    """A bin of the month is public half a minute after its end; the one before is over then."""
+    """It is public half a minute after its end, and tells the present whatever the chart shows."""
     world = World()
     began_us = NOW_US // (6 * HOUR) * 6 * HOUR
-    world.votes += crowd(60, VerdictState.REACHABLE, began_us - 12 * HOUR, began_us - 6 * HOUR)
-    world.votes += crowd(9, VerdictState.REACHABLE, began_us - 12 * HOUR, began_us, asn=7)
+    last_us = began_us - 3 * BIN_US
+    world.votes += crowd(60, VerdictState.REACHABLE, began_us - 2 * HOUR, last_us)
+    world.votes += crowd(9, VerdictState.REACHABLE, began_us - 2 * HOUR, began_us, asn=7)
     world.clock.wall = began_us + seconds * 1_000_000
-    page = await open_page(serve, "/countries/KZ?window=month", world, book=book())
+    page = await open_page(serve, f"/countries/KZ?window={window}", world, book=book())
     assert told in page.text["network-KZ-9198-fixed-now"]
 
 
@@ -173,17 +176,94 @@ async def test_a_country_is_found_in_any_case(serve: Serve) -> None:
     assert found == named
 
 
-@pytest.mark.parametrize("doubt", [False, True])
-async def test_a_cut_shorter_than_a_bin_leaves_its_mark(serve: Serve, doubt: bool) -> None:
+@pytest.mark.parametrize(
+    ("cut", "told"),
+    [
+        (closed(silence(minutes=124), 112), "silent 5 Jan 11:39 to 5 Jan 11:50"),
+        (closed(blocking(minutes=124), 112), "blocked 5 Jan 11:39 to 5 Jan 11:50"),
+        (closed(blocking(minutes=124), 123), "blocked 5 Jan 11:39 to 5 Jan 11:39"),
+        (replace(closed(silence(minutes=124), 112), state=Doubt.WITHDRAWN), ""),
+        (replace(closed(blocking(minutes=124), 112), state=Doubt.WITHDRAWN), ""),
+    ],
+)
+async def test_what_is_shorter_than_a_bin_leaves_its_mark(
+    serve: Serve, cut: Incident, told: str
+) -> None:
     """Votes before and after it make every bin of the day reachable."""
     world = World()
     world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US)
-    cut = closed(silence(minutes=124), 112)
-    if doubt:
-        cut = replace(cut, state=Doubt.WITHDRAWN)
     page = await open_page(serve, "/countries/KZ", world, book=book(cut))
     rows = [a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon"]
-    marks = [a for tag, a in page.elements if tag == "rect" and a.get("class") == "cut"]
-    told = [row for row in rows if "silent 5 Jan 11:39 to 5 Jan 11:50" in row]
-    assert (bool(marks), bool(told)) == (not doubt, not doubt)
-    assert all(0.4 < float((a["width"] or "").rstrip("%")) < 1.2 for a in marks)
+    kind = f"span {told.partition(' ')[0]}"
+    marks = [a for tag, a in page.elements if tag == "rect" and a.get("class") == kind]
+    assert bool(told) == bool(marks)
+    assert any(told in row for row in rows)
+    assert all(0.3 < float((a["width"] or "").rstrip("%")) < 5 for a in marks)
+
+
+async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) -> None:
+    """And no row is silent by a bin in which the place came back."""
+    world = World()
+    cut_us = NOW_US - 40 * MINUTE
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, cut_us)
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US, asn=7)
+    for start in range(cut_us // BIN_US * BIN_US, NOW_US - 10 * MINUTE, BIN_US):
+        world.silences.append(
+            SilenceCount(
+                country="KZ", region="", asn=9198, access="fixed", start_us=start, vantages=9
+            )
+        )
+    cut = silence(minutes=40, parts=(part(9.0, "KZ", "", 9198, "fixed"),))
+    told = "UTC on 5 January 2022 and came back"
+    for minutes, is_told in ((5, True), (1_500, False)):
+        site = await serve(world.feed(book=book(closed(cut, 5))))
+        world.clock.wall = NOW_US + (minutes - 5) * MINUTE
+        pages = [await site.page(path) for path in ("/countries/KZ", "/")]
+        heads = [pages[0].text["headline"], pages[1].text.get("below", "")]
+        assert [told in head for head in heads] == [is_told, is_told]
+        assert "silent" not in pages[0].text.get("network-KZ-9198-fixed-now", "")
+
+
+def _vote_each_minute(n: int) -> list[Vote]:
+    once = crowd(n, VerdictState.REACHABLE, NOW_US, NOW_US + 1)
+    minutes = range(NOW_US - 5 * HOUR, NOW_US, MINUTE)
+    return [replace(v, start_us=at_us) for at_us in minutes for v in once]
+
+
+async def test_a_country_zooms_to_the_minute(serve: Serve) -> None:
+    """By links alone, in bins as long as those of the timeline, and with the day's states."""
+    world = World()
+    world.votes += _vote_each_minute(30)
+    site = await serve(world.feed(book=book(closed(silence(minutes=124), 112))))
+    day = await site.page("/countries/KZ")
+    hrefs = [a.get("href") or "" for _, a in day.elements]
+    assert "/countries/KZ?bin=1m" in hrefs
+    hour = await site.page("/countries/KZ?bin=1m&until=2022-01-05T12:00:00Z")
+    assert "/countries/KZ?bin=1m&until=2022-01-05T12:00:00Z" in hrefs
+    labels = [a["aria-label"] or "" for _, a in hour.elements if a.get("class") == "ribbon"]
+    assert "reachable 5 Jan 11:00 to 5 Jan 12:00; silent 5 Jan 11:39 to 5 Jan 11:50" in labels
+    [width] = {
+        a["width"] for tag, a in hour.elements if tag == "rect" and a.get("class") == "span silent"
+    }
+    assert float((width or "").rstrip("%")) == pytest.approx(100 * 11 / 60, abs=2)
+    names = [id_ for id_ in day.text if id_.endswith("-now")]
+    assert [hour.text[name] for name in names] == [day.text[name] for name in names]
+
+
+async def test_a_minute_of_few_stays_empty_and_says_so(serve: Serve) -> None:
+    world = World()
+    world.votes += _vote_each_minute(9)
+    site = await serve(world.feed())
+    page = await site.html("/countries/KZ?bin=1m")
+    assert 'class="bar ' not in page
+    assert "at least 10 vantages" in page
+
+
+async def test_young_data_fill_the_chart(serve: Serve) -> None:
+    """The chart begins with the first data, or with the incident before them."""
+    world = World()
+    world.votes += crowd(9, VerdictState.REACHABLE, NOW_US - 3 * HOUR, NOW_US)
+    for incidents, began in ((book(), "10:30"), (book(silence(minutes=300)), "08:30")):
+        page = await open_page(serve, "/countries/KZ", world, book=incidents)
+        label = next(a["aria-label"] or "" for _, a in page.elements if a.get("class") == "ribbon")
+        assert f"5 Jan {began} to" in label.partition(";")[0]

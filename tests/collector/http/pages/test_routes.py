@@ -2,16 +2,31 @@
 
 # ruff: noqa: RUF001 -- ranges are set with a dash
 
+import dataclasses
 from itertools import product
 
+import pytest
 from msgspec.structs import replace
 
+from heliograph_collector.aggregate.rollup import CellKey, blank_cell
 from heliograph_collector.http import labels
+from heliograph_collector.http.api.status import build_row
 from heliograph_collector.http.charts import incident_chart
-from heliograph_collector.http.incident_document import build_state
+from heliograph_collector.http.incident_document import build_state, parse_us
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import NOW_US, World, crowd
-from support.incident_book import ALMATY, KEY, MOBILE, TELEGRAM, ago, blocking, book, part, silence
+from support.incident_book import (
+    ALMATY,
+    KEY,
+    MINUTE,
+    MOBILE,
+    TELEGRAM,
+    ago,
+    blocking,
+    book,
+    part,
+    silence,
+)
 from support.kazakhstan_votes import IODA, feed, long_evening
 from support.site import Serve
 
@@ -87,6 +102,45 @@ def test_the_window_holds_the_incident_and_grows_with_it() -> None:
         assert frame.since_us < ago(minutes)
         assert frame.until_us >= NOW_US
         assert (frame.until_us - frame.since_us) // (frame.bin_s * 1_000_000) <= 700
+
+
+async def test_an_incident_zooms_to_the_minute(serve: Serve) -> None:
+    """By links alone: to the rows of the timeline, of a long one to its start or its end."""
+    for minutes, views in ((38, ["By the minute"]), (700, ["Its start", "Its end"])):
+        world = World()
+        once = crowd(30, VerdictState.BLOCKED, NOW_US, NOW_US + 1)
+        times = range(ago(minutes + 60), NOW_US, MINUTE)
+        world.votes += [dataclasses.replace(v, start_us=at_us) for at_us in times for v in once]
+        logged = blocking(minutes=minutes, parts=(part(26.0, "KZ"),))
+        site = await serve(world.feed(book=book(logged), public_key=KEY.public))
+        page = await site.page(f"/incidents/{TELEGRAM}")
+        paths = [a["href"] or "" for _, a in page.elements if "bin=1m" in (a.get("href") or "")]
+        assert len(paths) == len(views)
+        assert all(view in page.text["picture"] for view in views)
+        for path in paths:
+            zoomed = await site.page(path)
+            hrefs = [a.get("href") or "" for _, a in zoomed.elements]
+            (rows,) = [href for href in hrefs if "&bin=60" in href]
+            cells = (await site.json(rows))["cells"]
+            assert 60 < len(cells) <= 301
+            assert sum(cell["blocked"] > 0 for cell in cells) >= len(cells) - 5
+            assert "The whole incident" in zoomed.text["picture"]
+
+
+@pytest.mark.parametrize("before", [3, 200])
+def test_young_data_fill_the_chart_of_an_incident(before: int) -> None:
+    (logged,) = book(silence(minutes=38)).incidents()
+    incident = build_state(logged, {}, 5)
+    assert incident is not None
+    frame = incident_chart.choose_view(incident, NOW_US)
+    width_us = frame.bin_s * 1_000_000
+    starts = range(frame.since_us, frame.until_us, width_us)
+    blank = build_row(blank_cell(CellKey("KZ", "", 0, "", ""), frame.bin_s), 5)
+    rows = [replace(blank, vantages=9 * (at >= ago(38 + before))) for at in starts]
+    shown, rest = incident_chart.trim_empty_start(incident, rows, frame)
+    assert len(rest) == (shown.until_us - shown.since_us) // width_us
+    first_us = parse_us(incident.started.earliest) if before == 3 else ago(38 + 30)
+    assert first_us - 2 * width_us < shown.since_us < ago(38)
 
 
 async def test_what_others_say_is_marked_as_theirs(serve: Serve) -> None:

@@ -1,0 +1,194 @@
+"""The states of the present beside a country's bars, and the times of its incidents. Pure.
+
+An incident is public at once, and bins later: open ones overrule what a bin shows.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import TypeVar
+
+from heliograph_collector.http.dark_places import DarkPlaces
+from heliograph_collector.http.pages.country_timeline import (
+    BinMark,
+    CountryTimeline,
+    IncidentSpan,
+    TimelineRow,
+)
+from heliograph_collector.model.scope import Scope
+
+_Key = TypeVar("_Key")
+_Rows = dict[_Key, TimelineRow]
+
+
+def mark_dark_rows(
+    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+) -> CountryTimeline:
+    """Give the rows of dark and blocked places that state now, if their bins are older.
+
+    Silent or blocked if it is confirmed, else unknown. A service has no separate place: no network
+    tests it once all networks that measure are dark, and an incident of the country can spare some.
+    """
+    timeline = _mark_blocked_rows(timeline, country, dark_places)
+    scopes = {group: Scope(country, "", group.asn, group.access) for group in timeline.networks}
+    measuring = [
+        scopes[group]
+        for group, track in timeline.networks.items()
+        if set(track.marks[-timeline.recent_bins :]) - {None, BinMark.SILENT}
+    ]
+    service_places = measuring or list(scopes.values()) or [Scope(country)]
+    # A region is dark too where all types of access are, each by its own part.
+    region_places = {
+        code: [place._replace(region=code) for place in service_places] for code in timeline.regions
+    }
+
+    is_tested = any(any(track.marks) for track in timeline.services.values())
+
+    def mark(track: TimelineRow, places: Sequence[Scope]) -> TimelineRow:
+        row = _mark_returned_row(timeline, track, places, dark_places)
+        return _mark_dark_row(timeline, row, places, dark_places)
+
+    return replace(
+        timeline,
+        networks={
+            group: mark(track, [scopes[group]]) for group, track in timeline.networks.items()
+        },
+        regions={
+            code: mark(track, region_places[code]) for code, track in timeline.regions.items()
+        },
+        services={
+            name: mark(track, service_places) if any(track.marks) or not is_tested else track
+            for name, track in timeline.services.items()
+        },
+    )
+
+
+def add_incident_spans(
+    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+) -> CountryTimeline:
+    """Give each row the times of the incidents in it, in which a bar may look well."""
+
+    def add(row: TimelineRow, place: Scope, service: str = "") -> TimelineRow:
+        silent = dark_places.list_silent_spans(place)
+        blocked = dark_places.list_blocked_spans(place, service)
+        spans = [IncidentSpan(BinMark.BLOCKED, *span) for span in blocked]
+        spans += [IncidentSpan(BinMark.SILENT, *span) for span in silent]
+        return replace(row, spans=tuple(spans))
+
+    return replace(
+        timeline,
+        services={n: add(row, Scope(country), n) for n, row in timeline.services.items()},
+        regions={code: add(row, Scope(country, code)) for code, row in timeline.regions.items()},
+        networks={
+            group: add(row, Scope(country, "", group.asn, group.access))
+            for group, row in timeline.networks.items()
+        },
+    )
+
+
+def show_window(present: CountryTimeline, window: CountryTimeline) -> CountryTimeline:
+    """Return the bars of a window beside the states of the present: no window changes those.
+
+    Args:
+        present: The newest bins; its rows have their final states.
+    """
+    nothing = TimelineRow(marks=(None,) * len(window.starts), shares=(1.0,) * len(window.starts))
+
+    def join(now: TimelineRow | None, then: TimelineRow | None) -> TimelineRow:
+        bars = then or nothing
+        if now is None:
+            return bars
+        state = now.current_mark(present.recent_bins)
+        return replace(now, present=state, marks=bars.marks, shares=bars.shares)
+
+    def join_rows(now: Mapping[_Key, TimelineRow], then: Mapping[_Key, TimelineRow]) -> _Rows[_Key]:
+        return {key: join(now.get(key), then.get(key)) for key in {**now, **then}}
+
+    return replace(
+        window,
+        services=join_rows(present.services, window.services),
+        networks=join_rows(present.networks, window.networks),
+        regions=join_rows(present.regions, window.regions),
+    )
+
+
+def _mark_blocked_rows(
+    timeline: CountryTimeline, country: str, dark_places: DarkPlaces
+) -> CountryTimeline:
+    """Give what looks well the state of open blocks that began after the start of its bin."""
+    networks = {
+        group: _mark_blocked_row(
+            timeline, row, dark_places, Scope(country, "", group.asn, group.access), ""
+        )
+        for group, row in timeline.networks.items()
+    }
+    services = {
+        name: _mark_blocked_row(timeline, row, dark_places, Scope(country), name)
+        for name, row in timeline.services.items()
+    }
+    return replace(timeline, networks=networks, services=services)
+
+
+def _mark_blocked_row(
+    timeline: CountryTimeline,
+    row: TimelineRow,
+    dark_places: DarkPlaces,
+    place: Scope,
+    service: str,
+) -> TimelineRow:
+    """Mark a row whose place a block covers; a service's row by its parts too."""
+    mark = row.current_mark(timeline.recent_bins)
+    if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
+        return row
+    start_us = _newest_start(timeline, row)
+    if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
+        return replace(row, present=BinMark.BLOCKED)
+    if start_us < dark_places.blocked_since(place, service):
+        return replace(row, present=BinMark.UNKNOWN)
+    parts = dark_places.list_blocked_parts(place.country, service) if service else []
+    if any(start_us < dark_places.blocked_since(part, service) for part in parts):
+        return replace(row, present=BinMark.PARTIAL)
+    return row
+
+
+def _newest_start(timeline: CountryTimeline, row: TimelineRow) -> int:
+    """Return the start of the bin that gives a row its state now."""
+    recent = slice(-timeline.recent_bins, None)
+    marked = zip(timeline.starts[recent], row.marks[recent], strict=True)
+    return max((start for start, mark in marked if mark), default=timeline.starts[-1])
+
+
+def _mark_dark_row(
+    timeline: CountryTimeline,
+    track: TimelineRow,
+    places: Sequence[Scope],
+    dark_places: DarkPlaces,
+) -> TimelineRow:
+    """Mark a row unless it has a bin from after the silence.
+
+    That is one which ended after a place came back. In a dark place it is a blocked bin that began
+    one width after the cut or later: who still measures there is heard, but nothing looks well.
+    """
+    width_us = timeline.starts.step
+    mark = next(filter(None, reversed(track.marks[-timeline.recent_bins :])), None)
+    start_us = _newest_start(timeline, track)
+    if min(dark_places.dark_until(place) for place in places) < start_us + width_us:
+        return track
+    since_us = max(dark_places.dark_since(place) for place in places)
+    if mark is BinMark.BLOCKED and start_us >= since_us + width_us:
+        return track
+    is_confirmed = all(dark_places.is_dark(place, only_confirmed=True) for place in places)
+    return replace(track, present=BinMark.SILENT if is_confirmed else BinMark.UNKNOWN)
+
+
+def _mark_returned_row(
+    timeline: CountryTimeline,
+    row: TimelineRow,
+    places: Sequence[Scope],
+    dark_places: DarkPlaces,
+) -> TimelineRow:
+    """Take back the silence of a bin in which the places came back: results are awaited."""
+    if row.current_mark(timeline.recent_bins) is not BinMark.SILENT:
+        return row
+    if min(map(dark_places.returned_at, places)) <= _newest_start(timeline, row):
+        return row
+    return replace(row, present=BinMark.UNKNOWN)
