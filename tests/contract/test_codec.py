@@ -1,6 +1,8 @@
 """Every dataclass survives the wire, and no bytes from outside become a word we do not know."""
 
 import string
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import replace
 from enum import Enum
 from typing import Any, get_args, get_origin, get_type_hints
@@ -216,6 +218,44 @@ def test_codec_refuses_bad_field_by_name(change: dict[str, object], field: str) 
     assert caught.value.field_name == field
 
 
+def list_texts(descriptor: Any, above: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Yield the path of every text of a message, and of those in it once."""
+    for field in descriptor.fields:
+        if field.type == field.TYPE_STRING:
+            yield (*above, field.name)
+        elif field.message_type is not None and field.message_type != opb.Measurement.DESCRIPTOR:
+            yield from list_texts(field.message_type, (*above, field.name))
+
+
+def plant_text(message: Any, path: tuple[str, ...], text: str) -> None:
+    name, *rest = path
+    value = getattr(message, name)
+    if rest:
+        inner = value if not hasattr(value, "add") else value[0] if len(value) else value.add()
+        plant_text(inner, tuple(rest), text)
+    elif isinstance(value, str):
+        setattr(message, name, text)
+    else:
+        value.append(text)
+
+
+@pytest.mark.parametrize("in_round", [False, True])
+def test_no_control_character_comes_through(*, in_round: bool) -> None:
+    """Whoever prints or publishes a text of a volunteer's does not have to clean it."""
+    taken = set[str]()
+    for path in list_texts(opb.Measurement.DESCRIPTOR):
+        for text in ("ab", *(f"a{control}b" for control in "\x00\x1b\x07\n\r\t\x7f\x85\x9b")):
+            message = opb.Measurement(link="online")
+            target = message.parts.add() if in_round else message
+            target.observations.add(operation="resolve")
+            plant_text(target, path, text)
+            with suppress(codec.CodecError):
+                told = repr(codec.measurement_from_pb(message))
+                taken |= {".".join(path)} if text == "ab" else set()
+                assert text == "ab" or repr(text)[1:-1] not in told, path
+    assert len(taken) > 45, "most texts are of no vocabulary"
+
+
 def test_what_a_hostile_page_sends_spoils_no_measurement() -> None:
     page = o.Http(method="GET", url="/", title="a\x1b[2J", text="one\n\0two")
     empty = codec.measurement_from_pb(opb.Measurement(link="online"))
@@ -223,7 +263,7 @@ def test_what_a_hostile_page_sends_spoils_no_measurement() -> None:
     wire = codec.measurement_to_pb(replace(empty, observations=(step,)))
     seen = codec.measurement_from_pb(wire).observations[0].http
     assert seen is not None
-    assert (seen.title, seen.text) == ("a\ufffd[2J", "one\n\ufffdtwo")
+    assert (seen.title, seen.text) == ("a\ufffd[2J", "one \ufffdtwo")
 
 
 NO_HOSTS = ("a..b", "x" * 64, ".", "a b", "a\r\nb: c", "\0", "*.a", "ü" * 80, "[::1", "a:1",

@@ -3,7 +3,14 @@
 from collections.abc import Sequence
 
 from heliograph import observation as o
-from heliograph.codec.checks import CodecError, check_count, check_lines, check_port, parse_word
+from heliograph.codec.checks import (
+    CodecError,
+    check_count,
+    check_lines,
+    check_port,
+    check_text,
+    parse_word,
+)
 from heliograph.codec.encoding import build_message
 from heliograph.failure import Failure, Operation
 from heliograph.v1 import observation_pb2 as opb
@@ -31,7 +38,7 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
         failure=parse_word("observation.failure", Failure, x.failure) if x.failure else None,
         failure_detail=check_lines("observation.failure_detail", x.failure_detail),
         parent=x.parent if x.HasField("parent") else None,
-        endpoint=check_lines("observation.endpoint", x.endpoint),
+        endpoint=check_text("observation.endpoint", x.endpoint),
         dns=_dns_from_pb(x.dns) if x.HasField("dns") else None,
         tcp=_tcp_from_pb(x.tcp) if x.HasField("tcp") else None,
         tls=_tls_from_pb(x.tls) if x.HasField("tls") else None,
@@ -45,10 +52,10 @@ def observation_from_pb(index: int, x: opb.Observation) -> o.Observation:
 def _dns_from_pb(d: opb.DnsFacts) -> o.Dns:
     check_count("dns.later", d.later, MAX_LATER)
     return o.Dns(
-        engine=check_lines("dns.engine", d.engine),
-        resolver=check_lines("dns.resolver", d.resolver),
-        name=check_lines("dns.name", d.name),
-        query_type=check_lines("dns.query_type", d.query_type),
+        engine=check_text("dns.engine", d.engine),
+        resolver=check_text("dns.resolver", d.resolver),
+        name=check_text("dns.name", d.name),
+        query_type=check_text("dns.query_type", d.query_type),
         rcode=d.rcode if d.HasField("rcode") else None,
         answers=_answers_from_pb("dns.answers", d.answers),
         later=tuple(
@@ -66,7 +73,7 @@ def _answers_from_pb(field_name: str, answers: Sequence[opb.DnsAnswer]) -> tuple
     check_count(field_name, answers, MAX_ANSWERS)
     return tuple(
         o.DnsAnswer(
-            type=check_lines("dns.answer.type", a.type),
+            type=check_text("dns.answer.type", a.type),
             data=check_lines("dns.answer.data", a.data),
             ttl_s=a.ttl_s,
         )
@@ -75,25 +82,25 @@ def _answers_from_pb(field_name: str, answers: Sequence[opb.DnsAnswer]) -> tuple
 
 
 def _udp_from_pb(u: opb.UdpFacts) -> o.Udp:
-    return o.Udp(address=check_lines("udp.address", u.address), port=check_port("udp.port", u.port))
+    return o.Udp(address=check_text("udp.address", u.address), port=check_port("udp.port", u.port))
 
 
 def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
-    return o.Tcp(address=check_lines("tcp.address", t.address), port=check_port("tcp.port", t.port))
+    return o.Tcp(address=check_text("tcp.address", t.address), port=check_port("tcp.port", t.port))
 
 
 def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
     check_count("tls.chain", t.chain, MAX_CHAIN)
     return o.Tls(
-        server_name=check_lines("tls.server_name", t.server_name),
-        version=check_lines("tls.version", t.version),
-        cipher=check_lines("tls.cipher", t.cipher),
-        alpn=check_lines("tls.alpn", t.alpn),
+        server_name=check_text("tls.server_name", t.server_name),
+        version=check_text("tls.version", t.version),
+        cipher=check_text("tls.cipher", t.cipher),
+        alpn=check_text("tls.alpn", t.alpn),
         alert=t.alert if t.HasField("alert") else None,
         chain=tuple(
             o.Certificate(
-                sha256=check_lines("tls.chain.sha256", c.sha256, 64),
-                spki_sha256=check_lines("tls.chain.spki_sha256", c.spki_sha256, 64),
+                sha256=check_text("tls.chain.sha256", c.sha256, 64),
+                spki_sha256=check_text("tls.chain.spki_sha256", c.spki_sha256, 64),
                 subject=check_lines("tls.chain.subject", c.subject),
                 issuer=check_lines("tls.chain.issuer", c.issuer),
                 not_before_s=c.not_before_s,
@@ -101,11 +108,11 @@ def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
             )
             for c in t.chain
         ),
-        ech=check_lines("tls.ech", t.ech, 16),
-        outer_name=check_lines("tls.outer_name", t.outer_name),
-        profile=check_lines("tls.profile", t.profile, 64),
-        library=check_lines("tls.library", t.library, 64),
-        ja4=check_lines("tls.ja4", t.ja4, 64),
+        ech=check_text("tls.ech", t.ech, 16),
+        outer_name=check_text("tls.outer_name", t.outer_name),
+        profile=check_text("tls.profile", t.profile, 64),
+        library=check_text("tls.library", t.library, 64),
+        ja4=check_text("tls.ja4", t.ja4, 64),
         hello_bytes=t.hello_bytes,
         hello_segments=t.hello_segments,
         name_segment=t.name_segment,
@@ -117,22 +124,22 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
     check_count("http.arrivals", h.arrivals, MAX_ARRIVALS)
     check_count("http.references", h.references, MAX_REFERENCES)
     return o.Http(
-        method=check_lines("http.method", h.method),
+        method=check_text("http.method", h.method),
         url=check_lines("http.url", h.url),
         status=h.status,
         title=check_lines("http.title", h.title),
         server=check_lines("http.server", h.server),
         location=check_lines("http.location", h.location),
         body_bytes=h.body_bytes,
-        body_sha256=check_lines("http.body_sha256", h.body_sha256, 64),
+        body_sha256=check_text("http.body_sha256", h.body_sha256, 64),
         truncated=h.truncated,
-        version=check_lines("http.version", h.version, 8),
+        version=check_text("http.version", h.version, 8),
         header_names=tuple(check_lines("http.header_names", name, 128) for name in h.header_names),
         text=check_lines("http.text", h.text),
         arrivals=tuple(o.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals),
         references=tuple(
             o.Reference(
-                element=check_lines("http.references.element", r.element, 32),
+                element=check_text("http.references.element", r.element, 32),
                 address=check_lines("http.references.address", r.address),
             )
             for r in h.references
@@ -143,20 +150,20 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
 def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:
     check_count("exchange.differences", e.differences, MAX_DIFFERENCES)
     return o.Exchange(
-        protocol=check_lines("exchange.protocol", e.protocol, 32),
-        reply=check_lines("exchange.reply", e.reply, 64),
+        protocol=check_text("exchange.protocol", e.protocol, 32),
+        reply=check_text("exchange.reply", e.reply, 64),
         sent_bytes=e.sent_bytes,
         received_bytes=e.received_bytes,
-        differences=tuple(check_lines("exchange.differences", d, 64) for d in e.differences),
+        differences=tuple(check_text("exchange.differences", d, 64) for d in e.differences),
     )
 
 
 def _hop_from_pb(h: opb.HopFacts) -> o.Hop:
     return o.Hop(
         ttl=h.ttl,
-        sent=check_lines("hop.sent", h.sent, 16),
-        reply=check_lines("hop.reply", h.reply, 16),
-        network=check_lines("hop.network", h.network, 64),
+        sent=check_text("hop.sent", h.sent, 16),
+        reply=check_text("hop.reply", h.reply, 16),
+        network=check_text("hop.network", h.network, 64),
         reply_ttl=h.reply_ttl,
         reply_ipid=h.reply_ipid,
     )

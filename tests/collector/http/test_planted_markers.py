@@ -10,13 +10,12 @@ from urllib.parse import urlencode
 
 import pytest
 
-from heliograph.codec import CodecError, measurement_from_pb
 from heliograph_collector.aggregate.query_cache import CellQueryCache
 from heliograph_collector.http.snapshot_cache import feed_disclosure
 from heliograph_collector.store.store import Store
 from support.crowds import keep
 from support.fake_feed import NOW_US, World
-from support.rows import US, blocked, measurement_pb, reachable, taken
+from support.rows import US, blocked, reachable, taken
 from support.site import Serve
 
 FORMULA = "=cmd|' /C calc'!A0"
@@ -96,11 +95,3 @@ async def test_daily_files_hold_nothing_else(store: Store) -> None:
     assert set(MARKERS) < {cell.service for cell in cells}
     released = feed_disclosure(World().feed()).release(cells)
     assert {cell.service for cell in released} == {"telegram"}
-
-
-@pytest.mark.parametrize("control", ["\x00", "\x1b", "\x07", "\n", "\x7f", "\x85"])
-def test_no_control_character_comes_through_the_codec(control: str) -> None:
-    message = measurement_pb()
-    message.target = f"x{control}.test"
-    with pytest.raises(CodecError):
-        measurement_from_pb(message)
