@@ -1,16 +1,23 @@
 """Model of a fingerprint: what identifies a page, an address or a certificate, and whose it is."""
 
 import ipaddress
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cached_property
 
+from heliograph_collector.judge.fingerprints.near_wording import (
+    LAW_WORDS,
+    MIN_WORDS,
+    has_near_words,
+)
 from heliograph_collector.judge.fingerprints.page_text import PageText, extract_words
 from heliograph_collector.judge.fingerprints.pattern import Pattern, PatternType
 
 # A line without a country confirms only by an address or by this much text; assumed.
 MIN_UNPLACED = 40
+MAX_NEAR_WORDS = 160  # of a page in changed words: an article is longer; as in notices.yml
 REPEATED_MARKUP = ("<html><head></head><body></body></html>", "<html></html>")
 
 
@@ -33,6 +40,7 @@ class Surface(StrEnum):
     LOCATION = "location"
     SERVER = "server"
     WORDS = "words"  # visible text of a short page
+    NEAR_WORDS = "near words"  # most of them, in their order
     REDIRECT_LABEL = "redirect label"  # of the host of a redirect away from the site
     REDIRECT_END = "redirect end"  # last label of that host
     HEADER = "header"  # any other; measurements keep no values of it
@@ -108,6 +116,45 @@ class Fingerprint:
         return country in self.countries
 
 
+def derive_near_line(fingerprint: Fingerprint, authorities: AbstractSet[str]) -> Fingerprint | None:
+    """Derive the line for the same notice in changed words, which blocks and confirms nothing.
+
+    Returns:
+        None for what has too few words, names no country and no authority or law, or is no notice
+        of one text. Words that name nobody are an age gate's or a help desk's as well.
+    """
+    if not (fingerprint.is_blocking and fingerprint.countries) or len(fingerprint.conditions) != 1:
+        return None
+    (condition,) = fingerprint.conditions
+    words = condition.any_of[0].identifying_words
+    is_one_text = condition.surface is Surface.BODY and len(condition.any_of) == 1
+    if not is_one_text or words.count(" ") + 1 < MIN_WORDS:
+        return None
+    if not any(authority in words for authority in authorities):
+        return None
+    pattern = Pattern(PatternType.CONTAINS, words)
+    return replace(
+        fingerprint,
+        name=f"{fingerprint.name}~",
+        conditions=(Condition(Surface.NEAR_WORDS, (pattern,)),),
+        countries=(),
+        status=(200,),
+        max_words=MAX_NEAR_WORDS,
+    )
+
+
+def list_authorities(fingerprints: Iterable[Fingerprint]) -> frozenset[str]:
+    """List the words for authorities and laws: the last group of each notice by its words."""
+    notices = (f.conditions for f in fingerprints if f.is_blocking and f.max_words)
+    groups = (conditions[-1] for conditions in notices if len(conditions) > 1)
+    return LAW_WORDS | frozenset(
+        extract_words(pattern.literal)
+        for group in groups
+        if group.surface is Surface.WORDS
+        for pattern in group.any_of
+    )
+
+
 def is_attributed(pattern: Pattern, surface: Surface, countries: tuple[str, ...]) -> bool:
     """Return whether a pattern says enough to blame a state or a provider.
 
@@ -175,6 +222,10 @@ def _find_words(pattern: Pattern, page: PageText) -> bool:
     return extract_words(pattern.literal) in page.visible_words
 
 
+def _find_near_words(pattern: Pattern, page: PageText) -> bool:
+    return has_near_words(pattern.literal.split(), page.visible_words.split())
+
+
 def _find_redirect_label(pattern: Pattern, page: PageText) -> bool:
     return pattern.literal in page.redirect_labels[:-1]
 
@@ -196,6 +247,7 @@ _FINDERS: Mapping[Surface, Callable[[Pattern, PageText], bool]] = {
     Surface.BODY: _find_in_body,
     Surface.TITLE: _find_in_title,
     Surface.WORDS: _find_words,
+    Surface.NEAR_WORDS: _find_near_words,
     Surface.LOCATION: _find_in_location,
     Surface.REDIRECT_LABEL: _find_redirect_label,
     Surface.REDIRECT_END: _find_redirect_end,

@@ -7,7 +7,7 @@ the line that decided it.
 import ipaddress
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from importlib import resources
@@ -21,12 +21,15 @@ from heliograph_collector.judge.fingerprints.fingerprint import (
     FingerprintScope,
     Kind,
     Surface,
+    derive_near_line,
+    list_authorities,
 )
 from heliograph_collector.judge.fingerprints.list_reader import (
     SUFFIXES,
     FingerprintError,
     parse_list,
 )
+from heliograph_collector.judge.fingerprints.near_wording import has_near_words, list_key_words
 from heliograph_collector.judge.fingerprints.page_text import PageText
 
 SHIPPED = "heliograph"  # name of the lists that come with the program
@@ -60,7 +63,8 @@ class FingerprintIndex:
         every = [f for list_ in self.lists for f in list_.fingerprints]
         page_kinds = (Kind.BLOCK_PAGE, Kind.FALSE_POSITIVE)
         # Most specific first: the first match decides.
-        pages = sorted((f for f in every if f.kind in page_kinds), key=_rank, reverse=True)
+        known_pages = [f for f in every if f.kind in page_kinds]
+        pages = sorted((*known_pages, *_derive_near_lines(known_pages)), key=_rank, reverse=True)
         object.__setattr__(self, "pages", tuple(pages))
         by_word: defaultdict[str, list[int]] = defaultdict(list)
         by_surface: defaultdict[Surface, list[int]] = defaultdict(list)
@@ -195,9 +199,29 @@ def _parse_lists(source: ListSource) -> Iterable[FingerprintList]:
             _LOG.error("A list of fingerprints is left out: %s", error)
 
 
+def _derive_near_lines(pages: Sequence[Fingerprint]) -> list[Fingerprint]:
+    """Derive lines for notices in changed words, unless a filter of an office says nearly that."""
+    authorities = list_authorities(pages)
+    near_lines = [near for f in pages if (near := derive_near_line(f, authorities)) is not None]
+    others = [
+        pattern.identifying_words.split()
+        for f in pages
+        if not f.is_blocking
+        for condition in f.conditions
+        for pattern in condition.any_of
+    ]
+    return [near for near in near_lines if not any(_is_near(near, words) for words in others)]
+
+
+def _is_near(near_line: Fingerprint, page_words: Sequence[str]) -> bool:
+    return has_near_words(near_line.conditions[0].any_of[0].literal.split(), page_words)
+
+
 def _find_key(fingerprint: Fingerprint) -> tuple[Surface, frozenset[str]]:
     """Find words of which a page has one if it matches, or a part that it has."""
     for condition in fingerprint.conditions:
+        if condition.surface is Surface.NEAR_WORDS:
+            return Surface.BODY, list_key_words(condition.any_of[0].literal.split())
         words = frozenset(pattern.required_word for pattern in condition.any_of)
         if condition.surface is Surface.BODY and "" not in words:
             return Surface.BODY, words

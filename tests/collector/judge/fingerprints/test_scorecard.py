@@ -85,10 +85,18 @@ def write_half(body: str) -> str:
     return body.partition("<p>Ref")[0]
 
 
+def write_minified(body: str) -> str:
+    return re.sub(r"\s+(?=<)|(?<=>)\s+", "", body)
+
+
+def write_cut_at_16_kib(body: str) -> str:
+    return f"{body}<p>{'word ' * 5_000}"[: 16 * 1024]
+
+
 MUTATIONS = (
     *(write_later_scheme, write_entities, write_spaces, write_capitals, write_years),
     *(write_quotes, write_request, write_no_scheme, write_port, write_title, write_scripts),
-    *(write_attributes, write_half),
+    *(write_attributes, write_half, write_minified, write_cut_at_16_kib),
 )
 
 
@@ -140,6 +148,55 @@ def test_words_and_hosts_that_no_list_has_yet() -> None:
     score = score_corpus(answers, FingerprintIndex((FingerprintList("a", known),)))
     print(f"recall on lines never seen: {score.recall:.3f} of {score.blocks}")
     assert score.recall >= 0.05
+
+
+def change_words(text: str, count: int, seed: str) -> str:
+    """Put other words in the place of some that the text has."""
+    words = text.split(" ")
+    chosen = random.Random(seed)
+    for place in chosen.sample(range(len(words)), count):
+        words[place] = chosen.choice(("any", "oleh", "всех", "network", "este"))
+    return " ".join(words)
+
+
+NEAR_LINES = [line for line in INDEX.pages if line.name.endswith("~")]
+
+
+@pytest.mark.parametrize("line", NEAR_LINES, ids=lambda line: line.name)
+def test_a_notice_in_changed_words_is_known(line: Fingerprint) -> None:
+    """Any one word of eight may change, and every fifth; an article may say it all."""
+    text = line.conditions[0].any_of[0].literal
+    size = text.count(" ") + 1
+    for count in (1, size // 5):
+        page = WHOLE_PAGE.format(change_words(text, count, f"{line.name} {count}"))
+        found = find_fingerprint(LabeledAnswer("block", body=page), INDEX)
+        assert found is not None
+        assert found.is_blocking
+    for innocent in (
+        LabeledAnswer("innocent", body=page, status=403),
+        LabeledAnswer("innocent", body=page + "<p>word</p>" * 200),
+        LabeledAnswer("innocent", body=WHOLE_PAGE.format(change_words(text, size // 2, line.name))),
+    ):
+        found = find_fingerprint(innocent, INDEX)
+        assert found is None or not found.name.endswith("~")
+
+
+def test_no_filter_of_an_office_in_changed_words_is_taken_for_a_state() -> None:
+    """Nor any page that only resembles a block page, by the lines for changed words."""
+    lines = [f for list_ in INDEX.lists for f in list_.fingerprints if not f.is_blocking]
+    texts = [
+        pattern.literal
+        for line in lines
+        for condition in line.conditions
+        for pattern in condition.any_of
+        if condition.surface in (Surface.BODY, Surface.TITLE, Surface.WORDS)
+    ]
+    assert len(texts) > 400
+    for text in texts:
+        for count in range(min(3, text.count(" ") + 1)):
+            body = WHOLE_PAGE.format(change_words(text, count, text))
+            found = find_fingerprint(LabeledAnswer("innocent", body=body), INDEX)
+            assert found is None or not found.name.endswith("~"), (text, found.name)
 
 
 @pytest.mark.parametrize(
