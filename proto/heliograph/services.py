@@ -3,13 +3,12 @@
 Every error names the file, the line, the key and the values allowed there.
 """
 
-import re
 from collections.abc import Mapping
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
-from heliograph.address import parse_literal
+from heliograph.host_name import encode_host
 from heliograph.plan import Endpoint, EndpointKind, FunctionGroups, Service, ServiceFunction
 from heliograph.yaml_document import YamlEntry, parse_yaml, read_yaml
 
@@ -28,7 +27,6 @@ USUAL_PORTS = {
 METHODS = ("GET", "HEAD", "POST")
 TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one, "any" none at all
 
-_NAME = re.compile(r"[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*")
 _FILE_KEYS = ("version", "services")
 _SERVICE_KEYS = ("title", "endpoints", "experiment", "functions")
 _ENDPOINT_KEYS = ("id", "kind", "host", "port", "path", "method", "group", "trust")
@@ -143,9 +141,10 @@ def _parse_port(keys: Mapping[str, YamlEntry], kind: EndpointKind, entry: YamlEn
 
 
 def _parse_host(entry: YamlEntry) -> str:
-    host = _parse_text(entry).lower().rstrip(".")
-    if _NAME.fullmatch(host) is None and ("[" in host or not parse_literal(host)):
-        raise entry.error(f"{host!r} is neither a host name nor an address")
+    text = _parse_text(entry)
+    host = None if "[" in text else encode_host(text)
+    if host is None:
+        raise entry.error(f"{text!r} is neither a host name nor an address")
     return host
 
 

@@ -11,9 +11,10 @@ there for it.
 
 from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 from heliograph.address import parse_literal
+from heliograph.host_name import encode_host
 from heliograph.plan import PlannedTask
 
 PAGES = "web"  # the experiment that follows redirects
@@ -50,7 +51,7 @@ def list_servers(
     for server in entry.visit_servers:
         default = getattr(entry.config(), server.option) if server.option else ""
         parts = _split(options.get(server.option, default) if server.option else target)
-        host = (parts.hostname or "") if parts else ""
+        host = _find_host(parts)
         port = _find_port(parts, experiment, server.port)
         if host and port and not parse_literal(host):
             named = NamedServer(label=server.label, host=host, port=port, protocol=server.protocol)
@@ -61,7 +62,7 @@ def list_servers(
 def list_page_hosts(tasks: Iterable[PlannedTask]) -> frozenset[str]:
     """List the hosts of the plan's pages, to which a redirect may lead."""
     pages = (_split(task.target) for task in tasks if task.experiment == PAGES)
-    return frozenset(parts.hostname.lower() for parts in pages if parts and parts.hostname)
+    return frozenset(map(_find_host, pages)) - {""}
 
 
 def make_redirect_label(host: str) -> str:
@@ -73,8 +74,8 @@ def find_redirect_host(label: str, target: str, page_hosts: Collection[str]) -> 
     """Return the host of a redirect that a visit of this target may follow, else ""."""
     parts = _split(label)
     own = _split(target)
-    host = (parts.hostname or "") if parts else ""
-    own_host = (own.hostname or "").lower() if own else ""
+    host = _find_host(parts)
+    own_host = _find_host(own)
     is_plain = label == make_redirect_label(host) and not parse_literal(host)
     is_own = bool(own_host) and host.removeprefix(WWW) == own_host.removeprefix(WWW)
     return host if is_plain and (is_own or host in page_hosts) else ""
@@ -87,6 +88,12 @@ def _split(text: str) -> SplitResult | None:
     except ValueError:
         return None
     return parts
+
+
+def _find_host(parts: SplitResult | None) -> str:
+    """Return the host as it is queried, "" without one."""
+    host = (parts.hostname or "") if parts else ""
+    return encode_host(unquote(host)) or host
 
 
 def _find_port(parts: SplitResult | None, experiment: str, default: int) -> int:

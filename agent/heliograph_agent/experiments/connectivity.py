@@ -4,7 +4,7 @@ from urllib.parse import urlsplit
 
 from heliograph.experiments.anchors import ConnectivityConfig
 from heliograph.plan import Endpoint, EndpointKind
-from heliograph_agent.experiments.endpoints import visit_endpoints
+from heliograph_agent.experiments.endpoints import parse_host, visit_endpoints
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
 from heliograph_agent.net import Net
 
@@ -22,7 +22,7 @@ def parse_domestic_anchors(urls: str) -> tuple[Endpoint, ...]:
 def _make_anchor(url: str) -> Endpoint:
     try:
         parts = urlsplit(url)
-        host = parts.hostname
+        host = parse_host(parts.hostname or "")
         port = parts.port
     except ValueError:
         host = port = None

@@ -5,11 +5,12 @@ import base64
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Protocol
-from urllib.parse import SplitResult, quote, urlsplit, urlunsplit
+from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
+from heliograph.host_name import encode_host
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import TRUSTS
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
@@ -30,7 +31,10 @@ PORTS = {"http": 80, "https": 443}
 MAX_URL = 2_048  # characters
 _IN_TLS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
 _SAFE = "%!$&'()*+,-./:;=?@_~[]"  # characters that need no escape in a URL
-_NAME = re.compile(r"(?=.{1,253}$)[a-z0-9_-]{1,63}(\.[a-z0-9_-]{1,63})*", re.IGNORECASE)
+_SCHEME = re.compile(r"(https?):(/*)", re.IGNORECASE)
+_BEFORE_QUERY = re.compile(r"[^?#]*")
+_STRIPPED = "".join(map(chr, range(0x21)))  # controls and space
+_REMOVED = str.maketrans("", "", "\t\n\r")
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +112,11 @@ async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED
     """
     if endpoint.trust not in TRUSTS:
         raise CannotRun(f"{endpoint.id}: this agent ships no CA set {endpoint.trust!r}.")
-    if parse_host(endpoint.host) is None:
+    host = parse_host(endpoint.host)
+    if host is None:
         raise CannotRun(f"{endpoint.id}: {endpoint.host!r} is no host name and no address.")
-    addresses = await find_addresses(endpoint.host, net, label=endpoint.id, ipv4=ipv4)
+    endpoint = endpoint if host == endpoint.host else replace(endpoint, host=host)
+    addresses = await find_addresses(host, net, label=endpoint.id, ipv4=ipv4)
     if endpoint.kind is EndpointKind.DNS:
         return
     for address in addresses:
@@ -229,7 +235,7 @@ def parse_page(url: str, label: str = "") -> Page | None:
     """Parse a URL; None when it is not an http or https URL with a host."""
     try:
         parts = urlsplit(url)
-        host = parse_host(parts.hostname or "")
+        host = parse_host(unquote(parts.hostname or "", errors="strict"))
         port = parts.port
     except ValueError:
         return None
@@ -237,6 +243,23 @@ def parse_page(url: str, label: str = "") -> Page | None:
         return None
     port = port or PORTS[parts.scheme]
     return Page(_encode_url(parts, host, port), parts.scheme, host, port, label)
+
+
+def resolve_location(base: str, location: str) -> str:
+    """Resolve a Location as browsers do (url.spec.whatwg.org, section 4.4). Raises ValueError.
+
+    Backslashes count as slashes, and any number of slashes begins a host.
+    """
+    text = location.strip(_STRIPPED).translate(_REMOVED)
+    end = len(_BEFORE_QUERY.match(text)[0])  # type: ignore[index]  # it matches ""
+    path = text[:end].replace("\\", "/")
+    scheme = _SCHEME.match(path)
+    if scheme is not None:
+        is_relative = not scheme[2] and base.lower().startswith(f"{scheme[1].lower()}:")
+        path = ("" if is_relative else f"{scheme[1]}://") + path[scheme.end() :]
+    elif path.startswith("//"):
+        path = "//" + path.lstrip("/")
+    return urljoin(base, path + text[end:])
 
 
 def _encode_url(parts: SplitResult, host: str, port: int) -> str:
@@ -271,14 +294,8 @@ def is_public(literal: str) -> bool:
 
 @lru_cache(maxsize=1_024)
 def parse_host(value: str) -> str | None:
-    """Encode a host as queried, with IDNA; None when it is no name or address."""
-    if is_literal(value):
-        return value
-    try:
-        name = value.rstrip(".").encode("idna").decode().lower()
-    except UnicodeError:
-        return None
-    return name if _NAME.fullmatch(name) else None
+    """Encode a host as queried; None when it is no name or address."""
+    return value if is_literal(value) else encode_host(value)
 
 
 @lru_cache(maxsize=1_024)

@@ -11,7 +11,7 @@ from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from itertools import zip_longest
-from urllib.parse import SplitResult, urljoin, urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from heliograph.experiments.web import WebConfig
 from heliograph_agent.experiments.endpoints import (
@@ -24,6 +24,7 @@ from heliograph_agent.experiments.endpoints import (
     list_visit_addresses,
     open_stream,
     parse_page,
+    resolve_location,
     try_handshake,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
@@ -181,7 +182,7 @@ def find_redirect(result: StepResult, page: Page, label: str) -> Page | None:
     if http is None or http.status not in REDIRECTS or not http.location:
         return None
     try:
-        return parse_page(urljoin(page.url, http.location), label)
+        return parse_page(resolve_location(page.url, http.location), label)
     except ValueError:
         return None
 

@@ -12,6 +12,7 @@ from urllib.parse import unquote, urlsplit
 
 from heliograph.address import parse_literal
 from heliograph.failure import Failure
+from heliograph.host_name import encode_host
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.tcp import TcpConnection
 
@@ -100,8 +101,8 @@ def _encode_destination(host: str) -> bytes:
     if address := parse_literal(host):
         packed = ip_address(address).packed
         return bytes([1 if len(packed) == 4 else 4]) + packed
-    name = host.encode("idna") if not host.isascii() else host.encode()
-    if len(name) > 255:
+    name = (encode_host(host) or "").encode()
+    if not name:
         raise StepError(Failure.INVALID_ARGUMENT)
     return bytes([3, len(name)]) + name
 

@@ -4,10 +4,11 @@ import ipaddress
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from heliograph.address import enclosing_network
 from heliograph.failure import Failure, Operation
+from heliograph.host_name import encode_host
 from heliograph.observation import Http, Observation, Tcp, Udp
 from heliograph_collector.judge.failure_semantics import (
     LOCAL_FAILURES,
@@ -294,7 +295,10 @@ def get_prefix(address: str) -> str:
 
 
 def parse_host(url: str) -> str:
+    """Return the host of a URL as it is queried, "" without one."""
     try:
-        return urlsplit(url).hostname or ""
+        host = urlsplit(url).hostname or ""
     except ValueError:
         return ""
+    is_plain = host.isascii() and "%" not in host
+    return host if is_plain else encode_host(unquote(host)) or host

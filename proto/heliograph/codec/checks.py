@@ -8,9 +8,8 @@ from typing import TypeVar
 from google.protobuf.message import Message
 
 from heliograph.address import parse_literal
+from heliograph.host_name import encode_host
 
-MAX_HOST = 253  # characters of a name
-_LABEL = re.compile(r"[A-Za-z0-9_-]{1,63}")
 # Unicode's category Cc: a terminal, a page or a log would obey them. Text that the network sent may
 # have lines, which become one.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
@@ -55,18 +54,9 @@ def check_host(field_name: str, value: str) -> str:
     """
     # ipaddress accepts any text after % as a zone id
     is_address = bool(parse_literal(value)) and not {"[", "%"} & set(value)
-    if value and not is_address and not _is_name(value):
+    if value and not is_address and encode_host(value) is None:
         raise CodecError(field_name, f"{value[:64]!r} is no host")
     return value
-
-
-def _is_name(value: str) -> bool:
-    try:
-        plain = value if value.isascii() else value.encode("idna").decode()
-    except UnicodeError:
-        return False
-    labels = plain.removesuffix(".").split(".")
-    return len(plain) <= MAX_HOST and all(map(_LABEL.fullmatch, labels))
 
 
 def check_port(field_name: str, value: int) -> int:

@@ -10,7 +10,7 @@ import pytest
 from heliograph.experiments.web import WebConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation
-from heliograph_agent.experiments.endpoints import parse_page
+from heliograph_agent.experiments.endpoints import parse_page, resolve_location
 from heliograph_agent.experiments.experiment import Target
 from heliograph_agent.experiments.web import web
 from heliograph_agent.net import ByteStream, StepResult, StepTrace
@@ -127,6 +127,24 @@ async def test_a_page_of_the_internet_cannot_send_us_into_the_local_network(insi
     assert [url for _, url, _ in world.requests] == ["http://www.test/"]
 
 
+@pytest.mark.parametrize(
+    ("location", "url"),
+    [
+        ("http://қазақстан.қаз/жаңалық", "http://xn--80aaa0a6awh12ed.xn--80ao21a/%D0%B6%D0%B0%D2%A3%D0%B0%D0%BB%D1%8B%D2%9B"),
+        ("http://%D2%9B.test/", "http://xn--b4a.test/"),
+        ("/новости?тема=мир", "http://www.test/%D0%BD%D0%BE%D0%B2%D0%BE%D1%81%D1%82%D0%B8?%D1%82%D0%B5%D0%BC%D0%B0=%D0%BC%D0%B8%D1%80"),
+        ("  https:\\\\faß.test\\a\tb ", "https://xn--fa-hia.test/ab"),
+        ("///other.test/a", "http://other.test/a"),
+        ("https:/other.test/a", "https://other.test/a"),
+        ("http:a?b=c", "http://www.test/dir/a?b=c"),
+        ("http://0x7f.1/", "http://127.0.0.1/"),
+    ],
+)  # fmt: skip
+def test_a_redirect_leads_where_a_browser_goes(location: str, url: str) -> None:
+    """Expected: what Chromium's and node's URL parser make of the same text."""
+    assert present(parse_page(resolve_location("http://www.test/dir/here", location))).url == url
+
+
 @pytest.mark.parametrize("limit", [0, 3, 10])
 async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
     endless = {f"http://192.0.2.1/{n}": Page(status=307, location=f"/{n + 1}") for n in range(20)}
@@ -143,6 +161,8 @@ async def test_no_more_redirects_are_followed_than_allowed(limit: int) -> None:
         ("http://WWW.test:80/a b?c=d e", "http://www.test/a%20b?c=d%20e"),
         ("http://www.test/%D0%90?x=%2F", "http://www.test/%D0%90?x=%2F"),
         ("https://пример.test/ж", "https://xn--e1afmkfd.test/%D0%B6"),
+        ("http://faß。test/", "http://xn--fa-hia.test/"),
+        ("http://%D0%B6.test/", "http://xn--f1a.test/"),
         ("https://[2001:db8::1]:8443/", "https://[2001:db8::1]:8443/"),
     ],
 )

@@ -19,6 +19,7 @@ from heliograph_agent.net.http.response_parser import (
     NotHttpError,
     ResponseBody,
     ResponseHead,
+    decode_location,
     take_head,
 )
 from heliograph_agent.net.step import StepFacts
@@ -184,7 +185,7 @@ def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
         url=url,
         status=head.status,
         server=make_single_line(head.first_value("server"), 200),
-        location=make_single_line(head.first_value("location"), _MAX_HEADER),
+        location=make_single_line(decode_location(head.first_value("location")), _MAX_HEADER),
         version=head.version,
         header_names=tuple(names[:_MAX_NAMES]),
     )

@@ -11,6 +11,7 @@ from heliograph.observation import Http
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
 from heliograph_agent.net.http.http1 import BROWSER
+from heliograph_agent.net.http.response_parser import decode_location
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
 from heliograph_agent.net.step import StepFacts
 
@@ -73,7 +74,9 @@ class Http3Exchange:
             url=self._url[:_MAX_HEADER],
             status=self.status,
             server=make_single_line(self._headers.get("server", ""), 200),
-            location=make_single_line(self._headers.get("location", ""), _MAX_HEADER),
+            location=make_single_line(
+                decode_location(self._headers.get("location", "")), _MAX_HEADER
+            ),
             version="3" if self.status else "",
             header_names=tuple(sorted(self._headers)[:_MAX_NAMES]),
         )

@@ -7,8 +7,10 @@ waits.
 
 import re
 from dataclasses import dataclass
+from urllib.parse import quote
 
 MAX_HEAD = 65_536
+_ASCII = "".join(map(chr, range(0x80)))
 _MAX_LINE = 1_024  # bytes of a line between two chunks, or of a trailer
 _STATUS = re.compile(rb"HTTP/(\d\.\d) ([1-9]\d\d)(?: .*)?")
 _BLANK = re.compile(rb"\n\r?\n")
@@ -38,6 +40,19 @@ class ResponseHead:
 
     def all_values(self, name: str) -> list[str]:
         return [value for field_name, value in self.fields if field_name == name]
+
+
+def decode_location(value: str) -> str:
+    """Decode a Location, read as Latin-1, as browsers do: as UTF-8.
+
+    Bytes that are no UTF-8 are escaped, as Chromium does it (HttpResponseHeaders::IsRedirect).
+    """
+    if value.isascii():
+        return value
+    try:
+        return value.encode("latin-1").decode()
+    except UnicodeError:
+        return quote(value, safe=_ASCII, encoding="latin-1")
 
 
 def take_head(received: bytearray) -> ResponseHead | None:

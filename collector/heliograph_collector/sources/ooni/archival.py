@@ -13,6 +13,7 @@ from functools import lru_cache
 from msgspec import UNSET, structs
 
 from heliograph.failure import Failure, Operation
+from heliograph.host_name import encode_host
 from heliograph.observation import (
     Certificate,
     Dns,
@@ -353,9 +354,4 @@ def is_public(value: str) -> bool:
 def normalize_host(name: str) -> str:
     """Convert a host name to lower case and to its IDNA form."""
     name = name.strip().rstrip(".").lower()
-    if name.isascii():
-        return name
-    try:
-        return name.encode("idna").decode("ascii")
-    except UnicodeError:
-        return name
+    return name if name.isascii() else encode_host(name) or name

@@ -9,6 +9,7 @@ from heliograph_agent.net.http.response_parser import (
     NotHttpError,
     ResponseBody,
     ResponseHead,
+    decode_location,
     take_head,
 )
 from support.values import present
@@ -42,6 +43,19 @@ def test_head() -> None:
 def test_sloppy_heads_are_read(data: bytes, fields: tuple[tuple[str, str], ...]) -> None:
     head = present(head_of(data))
     assert (head.status, head.fields) == (200, fields)
+
+
+@pytest.mark.parametrize(
+    ("sent", "read"),
+    [
+        ("http://қаз.test/ә".encode(), "http://қаз.test/ә"),
+        (b"/caf\xe9", "/caf%E9"),
+        (b"/\xd0\xbd%20\xff", "/%D0%BD%20%FF"),
+    ],
+)
+def test_a_location_is_read_as_utf_8_and_other_bytes_are_escaped(sent: bytes, read: str) -> None:
+    head = present(head_of(b"HTTP/1.1 302 Found\r\nLocation: " + sent + b"\r\n\r\n"))
+    assert decode_location(head.first_value("location")) == read
 
 
 @pytest.mark.parametrize(
