@@ -52,6 +52,10 @@ class LoopbackCA:
         """Valid from 2090 on."""
         return self.leaf(*names, not_before=_year(2090), not_after=_year(2091))
 
+    def rsa(self, *names: str) -> Leaf:
+        """With an RSA key, which servers with RSA key exchange need."""
+        return self._write(self._root.issue_cert(*names, key_type=trustme.KeyType.RSA))
+
     def through_intermediate(self, *names: str) -> Leaf:
         """A leaf under an intermediate that the server sends along."""
         return self._write(self._root.create_child_ca().issue_cert(*names))

@@ -254,10 +254,11 @@ def _tls(_: str, argument: str, outcome: object) -> Observation:
     """The outcome may go on with the leaf: `ssl_unknown_authority key-of-censor CN=Censor`.
 
     It is made out to the host, or to what follows: `… CN=Censor for page.example`. `ok large`: the
-    hello has the size of OpenSSL 3.5's.
+    hello has the size of OpenSSL 3.5's. `ssl_failed_handshake alert 40` has the alert's number.
     """
     hello_bytes = 1_546 if outcome == "ok large" else 0
     outcome = "ok" if hello_bytes else outcome
+    outcome, _, number = str(outcome).partition(" alert ")
     _word, _, leaf = str(outcome).partition(" ")
     key, _, rest = leaf.partition(" ")
     issuer, _, owner = rest.partition(" for ")
@@ -266,7 +267,10 @@ def _tls(_: str, argument: str, outcome: object) -> Observation:
         chain = [_certificate("key-of-target", "CN=Public CA", argument or HOST)]
     return _step(
         Operation.TLS_HANDSHAKE, outcome,
-        tls=Tls(server_name=argument or HOST, chain=tuple(chain), hello_bytes=hello_bytes),
+        tls=Tls(
+            server_name=argument or HOST, chain=tuple(chain), hello_bytes=hello_bytes,
+            alert=int(number) if number else None,
+        ),
     )  # fmt: skip
 
 

@@ -20,9 +20,11 @@ def tls_server(
     host: str = HOST,
     alpn: tuple[str, ...] = ("http/1.1",),
     highest: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3,
+    ciphers: str = "DEFAULT",
 ) -> Iterator[int]:
     """The port. `highest` limits the version, for servers that know no TLS 1.3."""
     context = leaf.server_context()
+    context.set_ciphers(f"{ciphers}:@SECLEVEL=0")
     context.maximum_version = highest
     context.set_alpn_protocols(list(alpn))
     with tcp_server(handler, host=host, tls=context) as port:

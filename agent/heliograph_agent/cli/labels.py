@@ -44,6 +44,7 @@ FAILURES: Mapping[Failure, str] = {
     Failure.DNS_SERVFAIL_ERROR: "the resolver failed",
     Failure.DNS_NO_RESOLVER: "this machine names no resolver",
     Failure.SSL_FAILED_HANDSHAKE: "handshake failed",
+    Failure.SSL_UNSUPPORTED: "a kind of TLS that this program does not speak",
     Failure.SSL_INVALID_CERTIFICATE: "certificate not valid",
     Failure.SSL_INVALID_HOSTNAME: "certificate of another host",
     Failure.SSL_UNKNOWN_AUTHORITY: "certificate of an unknown authority",

@@ -48,6 +48,21 @@ _WITHOUT_ERRNO = {
 }
 
 
+# OpenSSL's reasons (openssl/sslerr.h) for "we cannot speak to it", of what the server chose.
+_UNSUPPORTED = frozenset(
+    {
+        "UNSAFE_LEGACY_RENEGOTIATION_DISABLED",
+        "UNSUPPORTED_PROTOCOL",
+        "VERSION_TOO_LOW",
+        "UNKNOWN_CIPHER_RETURNED",
+        "WRONG_CIPHER_RETURNED",
+        "WRONG_SIGNATURE_TYPE",
+        "WRONG_CURVE",
+        "DH_KEY_TOO_SMALL",
+    }
+)
+
+
 def classify_error(error: BaseException) -> tuple[Failure, str]:
     """Return the failure, and a detail for a failure outside the vocabulary."""
     if isinstance(error, StepError):
@@ -57,7 +72,8 @@ def classify_error(error: BaseException) -> tuple[Failure, str]:
     if isinstance(error, (ssl.SSLEOFError, EOFError)):
         return Failure.EOF_ERROR, ""
     if isinstance(error, ssl.SSLError):
-        return Failure.SSL_FAILED_HANDSHAKE, ""
+        is_unsupported = getattr(error, "reason", "") in _UNSUPPORTED
+        return Failure.SSL_UNSUPPORTED if is_unsupported else Failure.SSL_FAILED_HANDSHAKE, ""
     number = (error.errno if isinstance(error, OSError) else None) or 0
     if number in _ERRNO:
         return _ERRNO[number], ""

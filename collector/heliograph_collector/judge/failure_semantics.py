@@ -57,6 +57,7 @@ METHOD_BY_FAILURE: Mapping[Op, Mapping[Failure, str]] = {
         Failure.EOF_ERROR: "eof_after_hello",
         Failure.GENERIC_TIMEOUT_ERROR: "timeout_after_hello",
         Failure.SSL_FAILED_HANDSHAKE: "alert",
+        Failure.SSL_UNSUPPORTED: "unsupported",
         **dict.fromkeys(CERTIFICATE_FAILURES, "certificate_substitution"),
     },
     Op.QUIC_HANDSHAKE: {
@@ -109,6 +110,9 @@ LOCAL_FAILURES = frozenset(
         Failure.NOT_CONNECTED,
     }
 )
+
+# Alerts by which a server finds nothing in common with the hello (RFC 8446 section 6.2).
+NEGOTIATION_ALERTS = frozenset({40, 70, 71, 86, 120})
 
 # Failures that prove nothing: unclassified by the agent, or a faulty redirect of the server.
 INCONCLUSIVE_FAILURES = frozenset(

@@ -57,6 +57,7 @@ class Feature(Enum):
     UNTRIED_ADDRESS = auto()  # an address was returned and not tried to a conclusion
     BLOCK_ANSWER = auto()  # a known block address, which neither control nor sealed lookup got
     FILTER_ANSWER = auto()  # the same, of a product or an institution
+    NEGOTIATION_REFUSED = auto()  # by an alert: nothing in common with the vantage's hello
     OWN_HELLO_FILTERED = auto()  # our hello was cut, which this vantage meets at such names anyway
     # certificates
     NO_CHAIN = auto()

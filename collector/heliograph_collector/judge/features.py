@@ -26,7 +26,11 @@ from heliograph_collector.judge.endpoint_view import (
     ObservedStep,
     collect_addresses,
 )
-from heliograph_collector.judge.failure_semantics import LOCAL_FAILURES, OPERATION_DEPTH
+from heliograph_collector.judge.failure_semantics import (
+    LOCAL_FAILURES,
+    NEGOTIATION_ALERTS,
+    OPERATION_DEPTH,
+)
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.fingerprint_evidence import extract_fingerprint_features
 from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps
@@ -126,6 +130,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         *extract_address_features(sides, deciding_failure),
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
         *_find_hello_features(sides, deciding_failure),
+        *_find_refusal_features(deciding_failure),
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
@@ -200,6 +205,14 @@ def _find_hello_features(
     is_cut = deciding_failure.failure in HELLO_CUTS
     if is_cut and names and (ALL_NAMES in filtered or names <= filtered):
         yield Feature.OWN_HELLO_FILTERED
+
+
+def _find_refusal_features(deciding_failure: DecidingFailure | None) -> Iterator[Feature]:
+    """Yield whether the server found nothing in common with any hello of the vantage."""
+    steps = deciding_failure.steps if deciding_failure is not None else ()
+    alerts = {s.observation.tls.alert if s.observation.tls else None for s in steps}
+    if alerts and alerts <= NEGOTIATION_ALERTS:
+        yield Feature.NEGOTIATION_REFUSED
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:

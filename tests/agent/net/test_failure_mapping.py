@@ -10,6 +10,12 @@ from heliograph.failure import Failure
 from heliograph_agent.net.failure_mapping import StepError, classify_error
 
 
+def tls_error(reason: str) -> ssl.SSLError:
+    error = ssl.SSLError(1, "")
+    error.reason = reason
+    return error
+
+
 @pytest.mark.parametrize(
     ("error", "failure"),
     [
@@ -28,6 +34,8 @@ from heliograph_agent.net.failure_mapping import StepError, classify_error
         (asyncio.IncompleteReadError(b"", 2), Failure.EOF_ERROR),
         (ssl.SSLEOFError(8, ""), Failure.EOF_ERROR),
         (ssl.SSLError(1, ""), Failure.SSL_FAILED_HANDSHAKE),
+        (tls_error("UNSAFE_LEGACY_RENEGOTIATION_DISABLED"), Failure.SSL_UNSUPPORTED),
+        (tls_error("WRONG_VERSION_NUMBER"), Failure.SSL_FAILED_HANDSHAKE),
         (StepError(Failure.DNS_NO_ANSWER), Failure.DNS_NO_ANSWER),
     ],
 )

@@ -4,6 +4,7 @@ import ssl
 from dataclasses import dataclass, field
 
 from heliograph.address import parse_literal
+from heliograph.failure import Failure
 from heliograph.observation import Tls
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
@@ -14,6 +15,10 @@ from heliograph_agent.net.tls.openssl import TlsSession, make_client_context
 from heliograph_agent.net.tls.trust_store import Roots
 
 LIBRARY = " ".join(ssl.OPENSSL_VERSION.split()[:2])  # without its date
+
+# The server finds no common version, strength or protocol (RFC 8446 section 6.2, RFC 7301). Of
+# handshake_failure nothing is certain: servers send it for a name that they do not have, too.
+_UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})
 
 
 @dataclass(slots=True, kw_only=True)
@@ -35,7 +40,12 @@ class TlsHandshake:
         StepError when the chain does not verify.
         """
         self.session = TlsSession(make_client_context(self.alpn), self._sent_name() or None)
-        plaintext = await self.session.handshake(connection)
+        try:
+            plaintext = await self.session.handshake(connection)
+        except ssl.SSLError as error:
+            if self.session.alert in _UNSUPPORTED_ALERTS:
+                raise StepError(Failure.SSL_UNSUPPORTED) from error
+            raise
         self.chain = self.session.chain()
         try:
             certificates.check_chain(self.chain, roots, self.server_name, now_s)

@@ -280,7 +280,27 @@ OWN_SIDE = (
     ),
 )
 
+# "We cannot speak to it" is neither down nor blocked: a browser may open what we cannot.
+UNSUPPORTED = (
+    Rule(
+        "tls.unsupported",
+        UNKNOWN,
+        "The server answers in a kind of TLS that the agent does not speak: a limit of ours.",
+        step=Op.TLS_HANDSHAKE,
+        failure=Failure.SSL_UNSUPPORTED,
+    ),
+    Rule(
+        "tls.nothing_in_common",
+        UNKNOWN,
+        "The server finds nothing in common with our TLS, for the control too: it is up, and who "
+        "offers other ciphers may open it.",
+        step=Op.TLS_HANDSHAKE,
+        needs={Feature.NEGOTIATION_REFUSED, Feature.CONTROL_FAILED},
+    ),
+)
+
 FAILS_EVERYWHERE = (
+    *UNSUPPORTED,
     *(
         Rule(f"down.{name}", DOWN, says, 0.8, step=step, needs={Feature.CONTROL_FAILED})
         for name, step, says in (

@@ -128,6 +128,17 @@ async def speak_first(reader: asyncio.StreamReader, writer: asyncio.StreamWriter
 FAILED = Failure.SSL_FAILED_HANDSHAKE
 
 
+def server_hello(version: bytes) -> bytes:
+    """A ServerHello for static RSA (002f) without extensions, so without RFC 5746 too."""
+    body = version + bytes(32) + b"\x00" + b"\x00\x2f" + b"\x00"
+    message = b"\x02" + len(body).to_bytes(3, "big") + body
+    return b"\x16" + version + len(message).to_bytes(2, "big") + message
+
+
+OLD_SERVER_HELLO = server_hello(b"\x03\x01")  # TLS 1.0, which no browser speaks since 2020
+UNSAFE_SERVER_HELLO = server_hello(b"\x03\x03")
+
+
 @pytest.mark.parametrize(
     ("handler", "failure", "number"),
     [
@@ -137,7 +148,10 @@ FAILED = Failure.SSL_FAILED_HANDSHAKE
         (reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"), FAILED, None),
         (reply(b"\x16\x03\x03\x00\x40half a record"), Failure.EOF_ERROR, None),
         (speak_first, FAILED, None),
-        *((alert(number), FAILED, number) for number in (10, 40, 42, 48, 49, 70, 71, 80, 112, 120)),
+        *((alert(number), FAILED, number) for number in (10, 40, 42, 48, 49, 80, 112)),
+        *((alert(number), Failure.SSL_UNSUPPORTED, number) for number in (70, 71, 120)),
+        (reply(OLD_SERVER_HELLO), Failure.SSL_UNSUPPORTED, None),
+        (reply(UNSAFE_SERVER_HELLO), Failure.EOF_ERROR, None),
     ],
 )
 async def test_broken_off(
@@ -151,6 +165,25 @@ async def test_broken_off(
     facts = tls_of(seen)
     assert (facts.server_name, facts.chain, facts.alert) == (NAME, (), number)
     assert len(trace.observations) == 2
+
+
+OLD_SERVERS = {
+    "static RSA, GCM": "AES128-GCM-SHA256",
+    "static RSA, CBC": "AES128-SHA",
+    "ECDHE with CBC and SHA-1": "ECDHE-RSA-AES128-SHA",
+}
+
+
+@pytest.mark.parametrize("case", OLD_SERVERS)
+async def test_old_servers_open_as_in_browsers(opening: Opening, ca: LoopbackCA, case: str) -> None:
+    ciphers = OLD_SERVERS[case]
+    highest = ssl.TLSVersion.TLSv1_2
+    with tls_server(ca.rsa(NAME), highest=highest, ciphers=ciphers) as port:
+        net, _ = opening()
+        seen, stream = await shake(net, port)
+        if stream is not None:
+            stream.close()
+    assert (seen.observation.failure, tls_of(seen).cipher) == (None, ciphers)
 
 
 WRONG: Mapping[str, tuple[Callable[[LoopbackCA, LoopbackCA], Leaf], Failure]] = {
