@@ -69,6 +69,7 @@ def ask_country() -> str:
         answer = _read_line()
         if not answer or re.fullmatch(r"[a-z]{2}", answer):
             return answer.upper()
+        print("That is not two letters.", file=sys.stderr)
     return ""
 
 
