@@ -98,7 +98,7 @@ sbom: $(RELEASE)/ready ## dist/*.cdx.json: what deploy/locks installs, as Cyclon
 	mkdir -p dist
 	for role in agent collector; do \
 	  PYTHON=$(PYTHON) deploy/install $$role $(RELEASE)/$$role && \
-	  $(RELEASE)/bin/cyclonedx-py environment $(RELEASE)/$$role/bin/python --mc-type application \
+	  $(RELEASE)/bin/cyclonedx-py environment $(RELEASE)/$$role/bin/python --pyproject pyproject.toml --mc-type application \
 	    --output-reproducible --output-file dist/heliograph-$$role.cdx.json || exit 1; done
 
 clean: ## everything made here, but not heliograph-data
