@@ -20,7 +20,7 @@ from heliograph_collector.model.errors import PortTakenError
 from heliograph_collector.model.records import RowKind
 from support.intake import HOST, Caller, IngestServer, enrolled, ingest_server
 
-DEADLINE_S = 20.0
+DEADLINE_S = 200.0  # a slow machine decides nothing
 
 
 def context(highest: ssl.TLSVersion = ssl.TLSVersion.MAXIMUM_SUPPORTED) -> ssl.SSLContext:
@@ -172,19 +172,24 @@ async def test_oldest_idle_connection_makes_room(tmp_path: Path) -> None:
             writer.close()
 
 
+async def begin_upload(
+    at: PostEntrance, size: int, sender: str
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    """A connection whose head has come and whose envelope is awaited."""
+    reader, writer = await asyncio.open_connection(HOST, at.port, ssl=context(), server_hostname="")
+    fields = f"Heliograph-Sender: {sender}\r\n" if sender else ""
+    writer.write(f"POST /v1/envelopes HTTP/1.1\r\nContent-Length: {size}\r\n{fields}\r\n".encode())
+    await writer.drain()
+    return reader, writer
+
+
 async def test_a_known_agent_keeps_its_connection_beside_a_flood_from_its_network(
     tmp_path: Path,
 ) -> None:
     async with door(tmp_path, max_connections=4) as at:
         envelope = at.seal(1)
         for sender, is_answered in ((at.caller.prove(envelope), True), ("", False)):
-            reader, writer = await asyncio.open_connection(
-                HOST, at.port, ssl=context(), server_hostname=""
-            )
-            fields = f"Heliograph-Sender: {sender}\r\n" if sender else ""
-            head = f"POST /v1/envelopes HTTP/1.1\r\nContent-Length: {len(envelope)}\r\n{fields}\r\n"
-            writer.write(head.encode())
-            await writer.drain()
+            reader, writer = await begin_upload(at, len(envelope), sender)
             idle = [await asyncio.open_connection(HOST, at.port) for _ in range(12)]
             async with asyncio.timeout(DEADLINE_S):
                 assert await idle[0][0].read() == b"", "the flood displaces its own"
@@ -193,6 +198,26 @@ async def test_a_known_agent_keeps_its_connection_beside_a_flood_from_its_networ
                     assert (b"200 OK" in await reader.read()) is is_answered
             for _, other in (*idle, (reader, writer)):
                 other.close()
+
+
+async def test_a_proof_on_many_connections_displaces_its_own_agent_alone(tmp_path: Path) -> None:
+    """Whoever got hold of an agent's proof plays it again, and beside another's envelope."""
+    async with door(tmp_path, max_connections=4, deadline_s=DEADLINE_S) as at:
+        honest = await enrolled(at.server)
+        envelope = honest.seal(honest.batch(1))
+        stolen = at.caller.prove(at.seal(1))
+        reader, writer = await begin_upload(at, len(envelope), honest.prove(envelope))
+        played = [await begin_upload(at, 99, stolen) for _ in range(8)]
+        async with asyncio.timeout(DEADLINE_S):
+            assert await played[0][0].read() == b""
+            writer.write(envelope)
+            assert b"200 OK" in await reader.read()
+        for _, other in (*played, (reader, writer)):
+            other.transport.abort()
+        later = honest.seal(honest.batch(2))
+        receipt = await at.post(later, f"Heliograph-Sender: {stolen}")
+        assert receipt.status == pb.STATUS_STORED
+        assert {row.agent for row in await at.server.rows(RowKind.ENVELOPE)} == {honest.id}
 
 
 async def test_taken_port_raises(at: PostEntrance, tmp_path: Path) -> None:
