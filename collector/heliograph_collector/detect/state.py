@@ -177,7 +177,7 @@ class DetectorState:
         """
         entries = self.log.book.entries
         began_us = min([oldest_us, *(parse_timestamp(entry.body.at) for entry in entries[:1])])
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             content = (self._folder / _BEGINNING_FILE).read_bytes()
             stored_us = msgspec.json.decode(content, type=_Beginning).began_us
             if stored_us <= began_us:  # a clock that ran ahead may have stored a later time
@@ -195,7 +195,7 @@ class DetectorState:
 
     def _load_verdict_position(self) -> None:
         """Load the position; a damaged file or one of another journal counts as missing."""
-        with contextlib.suppress(OSError, msgspec.MsgspecError):
+        with contextlib.suppress(OSError, ValueError, RecursionError):
             stored = msgspec.json.decode(
                 (self._folder / _POSITION_FILE).read_bytes(), type=_VerdictPosition
             )
@@ -211,7 +211,7 @@ class DetectorState:
         try:
             content = (self._folder / _AMENDED_FILE).read_bytes()
             self._amendments = msgspec.json.decode(content, type=dict[str, Incident])
-        except (OSError, msgspec.MsgspecError):
+        except (OSError, ValueError, RecursionError):
             self._amendments = {}
 
     def _entry_basis(self, now_us: int) -> EntryBasis:

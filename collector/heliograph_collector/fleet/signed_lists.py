@@ -36,6 +36,7 @@ BUSY_TIMEOUT_S = 10.0
 
 log = logging.getLogger("heliograph.lists")
 
+_UNREADABLE = (ValueError, RecursionError)  # msgspec's, for bytes of another shape or no UTF-8
 _Stamp = tuple[tuple[str, int], ...]
 
 
@@ -92,7 +93,7 @@ def parse_signed_bundle(content: bytes) -> SignedBundle:
     try:
         signed = msgspec.json.decode(content, type=SignedBundle)
         _read_charters(signed)
-    except (msgspec.DecodeError, DecodeError, c.TrustRootError) as error:
+    except (*_UNREADABLE, DecodeError) as error:
         raise ListsError(f"The signed lists cannot be read ({error}): copy them again.") from error
     return signed
 
@@ -308,7 +309,7 @@ def _open_bundle(signed: SignedBundle, charters: Sequence[bytes]) -> Bundle:
         raise ListsError("The signature of the lists is not valid: ask for the file again.")
     try:
         return msgspec.json.decode(signed.bundle, type=Bundle)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ListsError(f"The lists need another version of this program ({error}).") from error
 
 
@@ -331,7 +332,7 @@ def _read_charters(signed: SignedBundle) -> list[pb.SignedCharter]:
 def _decode(content: bytes) -> SignedBundle:
     try:
         return msgspec.json.decode(content, type=SignedBundle)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise ListsError(f"They cannot be read ({error}).") from error
 
 

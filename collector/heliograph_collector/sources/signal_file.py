@@ -245,7 +245,7 @@ def _list_keys(body: bytes) -> str:
     """Return the remedy for a line of the wrong shape: the keys that its kind has."""
     try:
         kind = msgspec.json.decode(body, type=_KindLine).kind
-    except msgspec.DecodeError:
+    except (ValueError, RecursionError):
         kind = ""
     shapes = {str(shape.__struct_config__.tag): shape for shape in SHAPES}
     if kind not in shapes:

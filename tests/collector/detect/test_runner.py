@@ -9,6 +9,7 @@ from random import Random
 import pytest
 
 from heliograph.v1.intake_pb2 import Hello
+from heliograph_collector.detect import checkpoint
 from heliograph_collector.detect.reproduce import get_rows
 from heliograph_collector.detect.runner import LogUnusableError
 from heliograph_collector.incidents.log_file import LOG_FILE_NAME, read_lines, verify_lines
@@ -228,6 +229,20 @@ async def test_damaged_log_is_refused_with_the_cure(tmp_path: Path) -> None:
     with pytest.raises(LogUnusableError, match=r"Entry 1 of .* is bad.*move alerts.jsonl away"):
         async with DetectorRun(tmp_path):
             pass
+
+
+@pytest.mark.parametrize("damage", [b'"\xff"', b"[" * 9_000, b"{", b""])
+async def test_damaged_file_of_what_can_be_told_again_stops_no_start(
+    tmp_path: Path, damage: bytes
+) -> None:
+    """One byte of a disk that fails left a collector that did not start."""
+    folder = tmp_path / checkpoint.FOLDER
+    folder.mkdir()
+    for name in ("amended.json", "heard.json", "began.json"):
+        (folder / name).write_bytes(b'{"began_us":' + damage)
+    async with DetectorRun(tmp_path) as run:
+        await run.play([], 60)
+        assert run.detector.book.entries == []
 
 
 async def test_few_vantages_are_a_coverage_gap(tmp_path: Path) -> None:

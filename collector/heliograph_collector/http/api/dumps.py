@@ -87,5 +87,5 @@ def read_index(folder: Path) -> DumpIndex:
     """Read the index; empty if it is missing or damaged."""
     try:
         return msgspec.json.decode((folder / INDEX_FILE).read_bytes(), type=DumpIndex)
-    except (OSError, msgspec.MsgspecError):
+    except (OSError, ValueError, RecursionError):
         return DumpIndex()

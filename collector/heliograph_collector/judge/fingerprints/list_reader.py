@@ -15,8 +15,6 @@ import re
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-import msgspec
-
 from heliograph_collector.judge.fingerprints.fingerprint import (
     Condition,
     Fingerprint,
@@ -92,7 +90,7 @@ def parse_list(name: str, content: bytes) -> tuple[Fingerprint, ...]:
 def _read_yaml(name: str, content: bytes) -> tuple[Fingerprint, ...]:
     try:
         return read_signatures(content)
-    except (msgspec.ValidationError, msgspec.DecodeError, PatternError) as error:
+    except (ValueError, RecursionError) as error:
         raise FingerprintError(f"{name}: {error}") from error
 
 

@@ -86,7 +86,7 @@ def read_corpus(path: Path) -> Iterator[LabeledAnswer]:
             if line.strip():
                 try:
                     yield decoder.decode(line)
-                except msgspec.DecodeError as error:
+                except (ValueError, RecursionError) as error:
                     raise FingerprintError(f"{path.name}:{number}: {error}") from error
 
 

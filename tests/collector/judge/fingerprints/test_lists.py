@@ -107,6 +107,7 @@ def test_lines_of_censored_planet() -> None:
         ("a.json", '[{"name": "x"}, 5]', "a.json:1: column location_found"),
         ("a.json", '{"name": "x"\n', "a.json:1: this is not JSON"),
         ("a.yml", "- {id: x, scope: national}", "a.yml: "),
+        ("a.yml", "- 2020-13-99", "a.yml: month must be in 1..12"),
         ("a.txt", "x", "a.txt: its ending is none of"),
         ("a.csv", b"\xff\n", "a.csv:1: it is not UTF-8"),
         ("a.csv", HEAD + "x,isp,,body,full,y,5,,,,\n" * (MAX_ROWS + 1), f"more than {MAX_ROWS}"),
