@@ -1,4 +1,4 @@
-"""A DNS-over-HTTPS server (RFC 8484, POST, HTTP/1.1) that answers as a script says.
+"""A DNS-over-HTTPS server (RFC 8484, POST) that answers as a script says, by HTTP/1.1 or HTTP/2.
 
 with doh_server(ca.leaf("127.0.0.1"), lambda query: answer(query, "…")) as port:
     url = f"https://127.0.0.1:{port}/dns-query"
@@ -8,8 +8,11 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from support.http2_server import Http2Reply, Http2Request, http2_server
 from support.loopback_ca import Leaf
 from support.tls_server import tls_server
+
+CONTENT_TYPE = "application/dns-message"
 
 
 @contextmanager
@@ -27,4 +30,21 @@ def doh_server(leaf: Leaf, script: Callable[[bytes], bytes], *, status: int = 20
         await writer.drain()
 
     with tls_server(leaf, handler) as port:
+        yield port
+
+
+@contextmanager
+def doh_server_over_http2(
+    leaf: Leaf, script: Callable[[bytes], bytes], *, status: int = 200
+) -> Iterator[int]:
+    """The port of a server that offers HTTP/2 alone, as Quad9's since December 2025."""
+
+    def answer_query(request: Http2Request) -> Http2Reply:
+        assert request.fields[":method"] == "POST"
+        assert request.fields[":path"] == "/dns-query"
+        assert request.fields["content-type"] == CONTENT_TYPE
+        body = script(request.body)
+        return Http2Reply([(":status", str(status)), ("content-type", CONTENT_TYPE)], body)
+
+    with http2_server(leaf, answer_query) as port:
         yield port

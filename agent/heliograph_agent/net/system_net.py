@@ -16,7 +16,7 @@ from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver
 from heliograph_agent.net.dns.transport import Linger
-from heliograph_agent.net.http.http1 import Http1Exchange
+from heliograph_agent.net.http.http1 import Http1Exchange, choose_exchange
 from heliograph_agent.net.http.http3 import Http3Exchange
 from heliograph_agent.net.local_addresses import LocalMachine
 from heliograph_agent.net.probe_message import ProbeMessage
@@ -191,14 +191,15 @@ class SystemNet:
         watch: bool = False,
     ) -> StepResult:
         """Implement `Net.http`. Also raises ValueError for a bad `url` or header."""
+        tls = stream.step_result.observation.tls
         try:
-            exchange = Http1Exchange(
+            exchange = choose_exchange(tls.alpn if tls else "")(
                 stream.reader,
                 stream.writer,
                 url,
                 method=method,
                 headers=headers,
-                in_clear=stream.step_result.observation.tls is None,
+                in_clear=tls is None,
                 stopwatch=self._trace if watch else None,
             )
             result = await self._read_page(exchange, stream.step_result, body_limit)

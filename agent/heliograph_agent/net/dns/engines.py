@@ -24,13 +24,15 @@ from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver, resolve_address
 from heliograph_agent.net.dns.transport import Linger, ask_server, ask_stream, ask_tcp
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.http1 import Http1Exchange
+from heliograph_agent.net.http.http1 import Http1Exchange, choose_exchange
 from heliograph_agent.net.tcp import TrafficMeter, open_tcp
+from heliograph_agent.net.tls.openssl import TlsSession
 from heliograph_agent.net.tls.step import TlsHandshake
 from heliograph_agent.net.tls.trust_store import TrustStore
-from heliograph_agent.net.trace import ByteReader, ByteWriter
+from heliograph_agent.net.trace import ByteReader
 
 ENGINES = ("system", "udp", "tcp", "dot", "doh")
+DOH_ALPN = ("h2", "http/1.1")  # RFC 8484 section 5.2 wants HTTP/2
 _MAX_REPLY = 65_535
 _TYPE = "application/dns-message"
 _HEADERS = {"Accept": _TYPE, "Content-Type": _TYPE}
@@ -73,7 +75,7 @@ class DnsEngines:
     @asynccontextmanager
     async def open_tls(
         self, host: str, port: int, alpn: tuple[str, ...], meter: TrafficMeter
-    ) -> AsyncIterator[tuple[ByteReader, ByteWriter]]:
+    ) -> AsyncIterator[tuple[ByteReader, TlsSession]]:
         """Connect to a resolver, whose certificate must match `host` as given.
 
         That is its name, which the system resolver looks up, or its address; with an address the
@@ -123,24 +125,21 @@ class PreparedLookup:
                     reply = await ask_stream(self.question, reader, writer)
             case _:
                 host, port = parse_https_host_port(lookup.resolver, "resolver")
-                alpn = ("http/1.1",)
-                async with self.engines.open_tls(host, port, alpn, meter) as (reader, writer):
-                    reply = await _post_question(self.question, lookup.resolver, reader, writer)
+                async with self.engines.open_tls(host, port, DOH_ALPN, meter) as (reader, writer):
+                    exchange = choose_exchange(writer.alpn)(
+                        reader,
+                        writer,
+                        lookup.resolver,
+                        method="POST",
+                        headers=_HEADERS,
+                        content=self.question.with_id(0),
+                        keep_bytes=_MAX_REPLY,
+                    )
+                    reply = await _post_question(self.question, exchange)
         lookup.set_reply(reply)
 
 
-async def _post_question(
-    question: DnsQuestion, url: str, reader: ByteReader, writer: ByteWriter
-) -> DnsResponse:
-    exchange = Http1Exchange(
-        reader,
-        writer,
-        url,
-        method="POST",
-        headers=_HEADERS,
-        content=question.with_id(0),
-        keep_bytes=_MAX_REPLY,
-    )
+async def _post_question(question: DnsQuestion, exchange: Http1Exchange) -> DnsResponse:
     await exchange.run_round_trip()
     await exchange.read_body(_MAX_REPLY)
     reply = question.parse_reply(bytes(exchange.body)) if exchange.status == 200 else None

@@ -101,8 +101,7 @@ class Http1Exchange:
     async def run_round_trip(self) -> None:
         """Send the request and read the reply's headers. Raises OSError or StepError."""
         self._sent_us = self._stopwatch.elapsed_us() if self._stopwatch else 0
-        self._writer.write(self._request)
-        await self._writer.drain()
+        await self._send_request()
         try:
             for _ in range(_MAX_INTERIM):
                 head = await self._read_head()
@@ -157,6 +156,10 @@ class Http1Exchange:
             arrivals=tuple(self._arrivals),
         )
         return {"http": http}
+
+    async def _send_request(self) -> None:
+        self._writer.write(self._request)
+        await self._writer.drain()
 
     async def _read_head(self) -> ResponseHead:
         while (head := take_head(self._received)) is None:
@@ -215,23 +218,37 @@ def _encode_request(
     if not target.isascii() or _SPACE_TOO.search(target) or not _NAME.fullmatch(method):
         raise ValueError(f"request: {method!r} {url.geturl()!r} cannot be sent")
     if not headers and not content:
-        head = f"{method} {target} HTTP/1.1\r\nHost: {_host_header(url)}\r\n"
+        head = f"{method} {target} HTTP/1.1\r\nHost: {format_host(url)}\r\n"
         return (head + _BROWSER_LINES).encode("latin-1")
+    fields = {"Host": format_host(url)} | merge_headers(headers, content)
+    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+    return "\r\n".join(lines).encode("latin-1") + content
+
+
+def choose_exchange(alpn: str) -> type[Http1Exchange]:
+    """Choose the version of HTTP by the protocol that ALPN chose."""
+    if alpn != "h2":
+        return Http1Exchange
+    from heliograph_agent.net.http.http2 import Http2Exchange  # h2 is loaded where it is spoken
+
+    return Http2Exchange
+
+
+def merge_headers(headers: Mapping[str, str], content: bytes) -> dict[str, str]:
+    """Return the browser's headers with those given. Raises ValueError for a bad one."""
     given_names = {name.lower() for name in headers}
-    fields = {"Host": _host_header(url)} | {
-        k: v for k, v in BROWSER.items() if k.lower() not in given_names
-    }
+    fields = {k: v for k, v in BROWSER.items() if k.lower() not in given_names}
     fields |= headers
     if content:
         fields["Content-Length"] = str(len(content))
     for name, value in fields.items():
         if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
             raise ValueError(f"request: the header {name!r} cannot be sent")
-    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + content
+    return fields
 
 
-def _host_header(url: SplitResult) -> str:
+def format_host(url: SplitResult) -> str:
+    """Return the host with a port that is not the usual one."""
     name = url.hostname or ""
     name = f"[{name}]" if ":" in name else name
     default = {"http": 80, "https": 443}[url.scheme]

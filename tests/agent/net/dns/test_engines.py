@@ -9,7 +9,7 @@ import pytest
 
 from heliograph.failure import Failure
 from support.dns_server import answer, answer_stream
-from support.doh_server import doh_server
+from support.doh_server import doh_server, doh_server_over_http2
 from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
 from support.ports import HOST
@@ -64,6 +64,20 @@ async def test_resolver_by_address(opening: Opening, ca: LoopbackCA, engine: str
     facts = present(result.observation.dns)
     assert (facts.engine, facts.resolver, facts.addresses) == (engine, address, ("192.0.2.1",))
     assert trace.bytes_moved > 1000
+
+
+@pytest.mark.parametrize(
+    ("status", "failure"), [(200, None), (503, Failure.DNS_SERVER_MISBEHAVING)]
+)
+async def test_resolver_that_speaks_http_2_alone(
+    opening: Opening, ca: LoopbackCA, status: int, failure: Failure | None
+) -> None:
+    with doh_server_over_http2(ca.leaf(HOST), answer_cacheable, status=status) as port:
+        net, _ = opening()
+        result = await net.resolve(NAME, engine="doh", resolver=make_address("doh", port))
+    addresses = () if failure else ("192.0.2.1",)
+    assert result.observation.failure is failure
+    assert present(result.observation.dns).addresses == addresses
 
 
 @both_engines
@@ -128,7 +142,8 @@ async def test_broken_connection(
 ) -> None:
     with tcp_server(handler) as port:
         address = make_address(engine, port)
-        assert await failure_of(opening, engine, address, resolve_s=0.3) is failure
+        resolve_s = 0.3 if failure is Failure.GENERIC_TIMEOUT_ERROR else 60.0
+        assert await failure_of(opening, engine, address, resolve_s=resolve_s) is failure
 
 
 @pytest.mark.parametrize(

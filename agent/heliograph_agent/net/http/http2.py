@@ -1,0 +1,216 @@
+"""Make one HTTP/2 exchange (RFC 9113) over an open TLS stream, by the package h2.
+
+`Http2Stream` turns the frames of one stream into what `Http1Exchange` reads: a head, then bytes to
+the end. Settings, window, priority and the order of pseudo-headers are Firefox's, because servers
+tell clients apart by them (Akamai, Passive Fingerprinting of HTTP/2 Clients, 2017).
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urlsplit
+
+from heliograph.failure import Failure
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.http1 import Http1Exchange, format_host, merge_headers
+from heliograph_agent.net.http.response_parser import NotHttpError, ResponseHead
+from heliograph_agent.net.trace import ByteReader, ByteWriter, StepTrace
+
+if TYPE_CHECKING:
+    from h2.connection import H2Connection
+    from h2.events import Event
+
+ALPN = "h2"
+_READ = 65_536
+_KEPT = 65_536
+# Firefox's connection, as curl_cffi's profiles of it have it: 1:65536;2:0;4:131072;5:16384
+_TABLE_BYTES = 65_536
+_WINDOW = 131_072
+_FRAME_BYTES = 16_384
+_CONNECTION_WINDOW = 12_517_377
+_WEIGHT = 42
+_MAX_INTERIM = 8  # 1xx replies before the real one, as for HTTP/1.1
+# RFC 9113 section 8.2.2: a header of one connection makes a request malformed.
+_NOT_HERE = frozenset({"connection", "host", "upgrade", "keep-alive", "transfer-encoding"})
+
+
+class Http2Stream:
+    """Send one request and read its reply: a `ByteReader` of the body after the head."""
+
+    def __init__(self, reader: ByteReader, writer: ByteWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._connection = _open_connection()
+        self._number = self._connection.get_next_available_stream_id()
+        self._head: ResponseHead | None = None
+        self._body = bytearray()
+        self._is_ended = False
+        self._is_reset = False  # the server gave the stream up
+        self._interim_count = 0
+
+    async def send(self, fields: list[tuple[str, str]], content: bytes) -> None:
+        """Send the preface and the request. Raises OSError."""
+        self._connection.send_headers(
+            self._number,
+            fields,
+            end_stream=not content,
+            priority_weight=_WEIGHT,
+            priority_depends_on=0,
+            priority_exclusive=False,
+        )
+        if content:
+            self._connection.send_data(self._number, content, end_stream=True)
+        self._flush()
+        await self._writer.drain()
+
+    async def read_head(self) -> ResponseHead:
+        """Read the final reply's head. Raises OSError, NotHttpError or StepError."""
+        while self._head is None:
+            if self._is_ended or self._is_reset or self._interim_count > _MAX_INTERIM:
+                raise NotHttpError
+            if not await self._read_frames():
+                raise StepError(Failure.EOF_ERROR)
+        return self._head
+
+    async def read(self, size: int) -> bytes:
+        """Return up to `size` bytes of the body, b"" at its end. Raises OSError or StepError."""
+        while not self._body and not self._is_ended:
+            try:
+                is_open = not self._is_reset and await self._read_frames()
+            except NotHttpError as error:
+                raise StepError(Failure.HTTP_TRUNCATED_BODY) from error
+            if not is_open:
+                raise StepError(Failure.HTTP_TRUNCATED_BODY)
+        data = bytes(self._body[:size])
+        del self._body[:size]
+        return data
+
+    async def readexactly(self, size: int) -> bytes:
+        raise NotImplementedError("nothing reads a fixed part of a page")
+
+    async def _read_frames(self) -> bool:
+        """Read once from the connection; False at its end. Raises OSError or NotHttpError."""
+        from h2.exceptions import ProtocolError
+
+        data = await self._reader.read(_READ)
+        if not data:
+            return False
+        try:
+            for event in self._connection.receive_data(data):
+                self._handle(event)
+        except (ProtocolError, UnicodeError) as error:
+            raise NotHttpError from error
+        self._flush()
+        return True
+
+    def _handle(self, event: "Event") -> None:
+        """Take over what an event tells. Raises NotHttpError for a head without a status."""
+        from h2 import events
+
+        if isinstance(event, events.ResponseReceived):
+            self._head = _make_head(event.headers or ())
+        elif isinstance(event, events.InformationalResponseReceived):
+            self._interim_count += 1
+        elif isinstance(event, events.DataReceived):
+            self._body += event.data or b""
+            size = event.flow_controlled_length or 0
+            self._connection.acknowledge_received_data(size, self._number)
+        elif isinstance(event, events.StreamEnded):
+            self._is_ended = True
+        elif isinstance(event, events.StreamReset):
+            self._is_reset = True
+        elif isinstance(event, events.ConnectionTerminated):
+            self._is_reset = event.last_stream_id == 0 or bool(event.error_code)
+
+    def _flush(self) -> None:
+        data: bytes = self._connection.data_to_send()
+        if data:
+            self._writer.write(data)
+
+
+class Http2Exchange(Http1Exchange):
+    """Make one request: `run_round_trip`, then `read_body`, each once."""
+
+    def __init__(
+        self,
+        reader: ByteReader,
+        writer: ByteWriter,
+        url: str,
+        *,
+        method: str = "GET",
+        headers: Mapping[str, str] | None = None,
+        content: bytes = b"",
+        keep_bytes: int = _KEPT,
+        in_clear: bool = False,
+        stopwatch: StepTrace | None = None,
+    ) -> None:
+        """Encode the request. Raises ValueError when `url` or a header cannot be sent."""
+        stream = Http2Stream(reader, writer)
+        super().__init__(
+            stream,
+            writer,
+            url,
+            method=method,
+            headers=headers,
+            content=content,
+            keep_bytes=keep_bytes,
+            in_clear=in_clear,
+            stopwatch=stopwatch,
+        )
+        self._stream = stream
+        self._fields = _make_fields(method, urlsplit(url), headers or {}, content)
+        self._content = content
+
+    async def _send_request(self) -> None:
+        await self._stream.send(self._fields, self._content)
+
+    async def _read_head(self) -> ResponseHead:
+        return await self._stream.read_head()
+
+
+def _open_connection() -> "H2Connection":
+    from h2.config import H2Configuration
+    from h2.connection import H2Connection
+    from h2.settings import SettingCodes, Settings
+
+    connection = H2Connection(
+        H2Configuration(client_side=True, header_encoding="latin-1", validate_inbound_headers=False)
+    )
+    connection.local_settings = Settings(
+        client=True,
+        initial_values={
+            SettingCodes.HEADER_TABLE_SIZE: _TABLE_BYTES,
+            SettingCodes.ENABLE_PUSH: 0,
+            SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
+            SettingCodes.MAX_FRAME_SIZE: _FRAME_BYTES,
+        },
+    )
+    del connection.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]
+    connection.decoder.max_allowed_table_size = _TABLE_BYTES
+    connection.initiate_connection()
+    connection.increment_flow_control_window(_CONNECTION_WINDOW)
+    return connection
+
+
+def _make_fields(
+    method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
+) -> list[tuple[str, str]]:
+    """Order the pseudo-headers as Firefox does: method, path, authority, scheme."""
+    fields = [
+        (":method", method),
+        (":path", (url.path or "/") + (f"?{url.query}" if url.query else "")),
+        (":authority", format_host(url)),
+        (":scheme", url.scheme),
+    ]
+    merged = merge_headers(headers, content)
+    fields += [(k.lower(), v) for k, v in merged.items() if k.lower() not in _NOT_HERE]
+    return [*fields, ("te", "trailers")]
+
+
+def _make_head(headers: "object") -> ResponseHead:
+    """Make the head of a reply. Raises NotHttpError without a status."""
+    pairs = [(str(name), str(value)) for name, value in headers]  # type: ignore[attr-defined]
+    status = dict(pairs).get(":status", "")
+    if not (status.isascii() and status.isdigit() and len(status) == 3):
+        raise NotHttpError
+    fields = tuple((name, value) for name, value in pairs if not name.startswith(":"))
+    return ResponseHead("2", int(status), fields)
