@@ -209,7 +209,8 @@ async def test_a_proof_on_many_connections_displaces_its_own_agent_alone(tmp_pat
         reader, writer = await begin_upload(at, len(envelope), honest.prove(envelope))
         played = [await begin_upload(at, 99, stolen) for _ in range(8)]
         async with asyncio.timeout(DEADLINE_S):
-            assert await played[0][0].read() == b""
+            with suppress(ConnectionError):
+                assert await played[0][0].read() == b"", "it has ended"
             writer.write(envelope)
             assert b"200 OK" in await reader.read()
         for _, other in (*played, (reader, writer)):
