@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import hmac
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Protocol
@@ -44,6 +44,7 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import EvidenceSource
 from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
+from heliograph_collector.model.records import BlindTime
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
@@ -161,6 +162,16 @@ class ConsoleSources:
     voice_codes: VoiceCodes
 
 
+def describe_lost_times(gaps: Iterable[BlindTime], now_us: int) -> list[str]:
+    """Return a sentence on each time that a wrong clock cost."""
+    return [
+        f"From {format_second(gap.since_us)} UTC nothing was judged for "
+        f"{((gap.until_us or now_us) - gap.since_us) // SECOND_US} s: the clock had been ahead."
+        for gap in gaps
+        if gap.reason == "clock"
+    ]
+
+
 class LiveConsoleBackend(ConsoleBackend):
     """The console's data and actions; close it.
 
@@ -269,6 +280,8 @@ class LiveConsoleBackend(ConsoleBackend):
         sources = self._sources
         config = self._config
         envelopes, measurements = self._count_intake()
+        now_us = self.clock.wall_us()
+        gaps = sources.feed.list_gaps(now_us - DAY_US, now_us)
         return IngestStatus(
             position=self._sources.journal.position,
             lag_entries=sources.writer.behind,
@@ -277,7 +290,7 @@ class LiveConsoleBackend(ConsoleBackend):
             problems=[*sources.feed.problems(), *self._list_blocked_entrances()],
             envelopes=envelopes,
             measurements=measurements,
-            notices=[*sources.clock.notices(), *self._list_lost_times()],
+            notices=[*sources.clock.notices(), *describe_lost_times(gaps, now_us)],
         )
 
     def _list_blocked_entrances(self) -> list[str]:
@@ -289,16 +302,6 @@ class LiveConsoleBackend(ConsoleBackend):
             f"{'' if blocked.is_open else ', and came by another way'}: open another entrance "
             "(`entrances` in the configuration) and issue the plan again."
             for blocked in self._sources.feed.list_blocked(since_us)
-        ]
-
-    def _list_lost_times(self) -> list[str]:
-        """Return a sentence on each time of the last day that a wrong clock cost."""
-        now_us = self.clock.wall_us()
-        return [
-            f"From {format_second(gap.since_us)} UTC nothing was judged for "
-            f"{((gap.until_us or now_us) - gap.since_us) // SECOND_US} s: the clock had been ahead."
-            for gap in self._sources.feed.list_gaps(now_us - DAY_US, now_us)
-            if gap.reason == "clock"
         ]
 
     def _count_intake(self) -> tuple[list[tuple[str, str, str, int]], dict[str, int]]:

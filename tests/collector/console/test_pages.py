@@ -10,8 +10,10 @@ from heliograph.services import load_shipped_services
 from heliograph_agent.consent import consent_scope
 from heliograph_collector.console import plans
 from heliograph_collector.console.backend import DryRun, VerdictChangeCount
+from heliograph_collector.console.live_backend import describe_lost_times
 from heliograph_collector.fleet.invites import list_invites
 from heliograph_collector.fleet.plans import build_default_plan, load_current_plan
+from heliograph_collector.model.records import BlindTime
 from support.console_backend import PLAN, VIEWER, Caller, FakeBackend, live_agent
 
 
@@ -165,11 +167,22 @@ async def test_health_in_one_line_each(caller: Caller, backend: FakeBackend) -> 
     _, page = await caller.get("/console/health")
     assert "1 of 1 connected control online" in page
     assert "1 agent has a backlog, 400 envelopes in all" in page
-    backend.ingest_status = replace(
-        backend.ingest_status, notices=["The machine's clock jumped ahead by 9 s."]
-    )
+    start_us = 1_641_384_000 * 1_000_000
+    times = [
+        BlindTime(since_us=start_us, until_us=start_us + 62_000_000, reason="clock"),
+        BlindTime(since_us=start_us, until_us=None, reason="clock"),
+        BlindTime(since_us=start_us, until_us=None, reason="restart"),
+    ]
+    lost = describe_lost_times(times, start_us + 90_000_000)
+    jump = "The machine's clock jumped ahead by 9 s."
+    backend.ingest_status = replace(backend.ingest_status, notices=[jump, *lost])
     _, page = await caller.get("/console/health")
     assert "clock jumped ahead by 9 s" in page
+    for lost_s in (62, 90):
+        told = (
+            f"2022-01-05 12:00:00 UTC nothing was judged for {lost_s} s: the clock had been ahead"
+        )
+        assert page.count(told) == 1
 
 
 async def test_what_the_rules_of_today_would_move(caller: Caller, backend: FakeBackend) -> None:
