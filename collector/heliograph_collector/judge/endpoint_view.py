@@ -2,9 +2,10 @@
 
 import ipaddress
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
 from functools import lru_cache
 from urllib.parse import unquote, urlsplit
+
+import msgspec
 
 from heliograph.address import enclosing_network
 from heliograph.failure import Failure, Operation
@@ -23,8 +24,7 @@ SYSTEM_ENGINES = ("system", "hosts")  # answers that the vantage's programs woul
 ENCRYPTED_ENGINES = ("dot", "doh")  # nobody on the path can answer for these resolvers
 
 
-@dataclass(frozen=True, slots=True)
-class ObservedStep:
+class ObservedStep(msgspec.Struct, frozen=True, gc=False):
     """Observation and its index in the measurement."""
 
     index: int
@@ -47,8 +47,7 @@ class ObservedStep:
         return self.observation.failure in LOCAL_FAILURES
 
 
-@dataclass(frozen=True)
-class ConnectionAttempt:
+class ConnectionAttempt(msgspec.Struct, frozen=True, dict=True):
     """One connection and all steps over it."""
 
     steps: tuple[ObservedStep, ...]
@@ -92,8 +91,7 @@ class ConnectionAttempt:
         return next((s for s in failed if s.method), None)
 
 
-@dataclass(frozen=True)
-class EndpointView:
+class EndpointView(msgspec.Struct, frozen=True, dict=True):
     """All observations of one measurement for one endpoint."""
 
     lookups: tuple[ObservedStep, ...]
@@ -123,9 +121,11 @@ class EndpointView:
     @lazy
     def system_lookups(self) -> tuple[ObservedStep, ...]:
         return tuple(
-            s
-            for s in self.lookups
-            if s.observation.dns and s.observation.dns.engine in SYSTEM_ENGINES
+            [
+                s
+                for s in self.lookups
+                if s.observation.dns and s.observation.dns.engine in SYSTEM_ENGINES
+            ]
         )
 
     @lazy
@@ -164,9 +164,11 @@ class EndpointView:
         fail on it.
         """
         return tuple(
-            s
-            for s in self.own_lookups
-            if s.observation.dns is None or s.observation.dns.query_type != "AAAA"
+            [
+                s
+                for s in self.own_lookups
+                if s.observation.dns is None or s.observation.dns.query_type != "AAAA"
+            ]
         )
 
     @lazy

@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import msgspec
+
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
 from heliograph_collector.judge.certificates import extract_certificate_features
@@ -70,8 +72,7 @@ FOREIGN_PAGES = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ComparisonInput:
+class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
     """One endpoint as observed by the vantage and its control, with their links."""
 
     vantage: EndpointView

@@ -9,6 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from itertools import chain
 from typing import TypeVar
 
 from heliograph.failure import Operation
@@ -34,6 +35,17 @@ class MeasurementSteps:
     attempts_by_label: Mapping[str, Attempts]
     lookups_by_label: Mapping[str, Lookups]
     certificate_bytes: tuple[bytes, ...] = ()
+
+    @lazy
+    def steps_by_observation(self) -> Mapping[int, ObservedStep]:
+        """Return the steps by the identity of their observations, which they keep alive."""
+        connected = (step for attempt in self.attempts for step in attempt.steps)
+        looked_up = chain.from_iterable(self.lookups_by_label.values())
+        return {id(step.observation): step for step in chain(connected, looked_up)}
+
+    @lazy
+    def attempts_by_start(self) -> Mapping[int, ConnectionAttempt]:
+        return {attempt.steps[0].index: attempt for attempt in self.attempts}
 
     @lazy
     def certificates(self) -> Mapping[str, bytes]:
@@ -95,11 +107,16 @@ def is_verified_for(step: ObservedStep, name: str) -> bool:
     return tls.server_name.lower().rstrip(".") in ("", name)
 
 
-def group_steps(measurement: Measurement | None) -> MeasurementSteps:
-    """Group the steps of a measurement by connection and by endpoint label."""
+def group_steps(
+    measurement: Measurement | None, beside: MeasurementSteps = NO_STEPS
+) -> MeasurementSteps:
+    """Group the steps of a measurement by connection and by endpoint label.
+
+    Steps and connections of `beside` that are the very same are not made again.
+    """
     if measurement is None:
         return NO_STEPS
-    return _group_observations(measurement.observations, measurement.certificates)
+    return _group_observations(measurement.observations, measurement.certificates, beside)
 
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:
@@ -108,26 +125,39 @@ def build_view(observations: Sequence[Observation], label: str, url: str = "") -
 
 
 def _group_observations(
-    observations: Sequence[Observation], certificates: tuple[bytes, ...] = ()
+    observations: Sequence[Observation],
+    certificates: tuple[bytes, ...] = (),
+    beside: MeasurementSteps = NO_STEPS,
 ) -> MeasurementSteps:
     lookups: list[tuple[str, ObservedStep]] = []
     roots: list[int] = []
     parts: defaultdict[tuple[str, int], list[ObservedStep]] = defaultdict(list)
     wholes: defaultdict[int, list[ObservedStep]] = defaultdict(list)
+    known_steps = beside.steps_by_observation
     for index, observation in enumerate(observations):
-        step = ObservedStep(index, observation)
-        roots.append(_find_root(observations, roots, index))
+        step = known_steps.get(id(observation))
+        if step is None or step.index != index:
+            step = ObservedStep(index, observation)
+        root = _find_root(observations, roots, index)
+        roots.append(root)
         if observation.operation is Operation.RESOLVE:
             lookups.append((observation.endpoint, step))
         else:
-            parts[observation.endpoint, roots[index]].append(step)
-            wholes[roots[index]].append(step)
-    attempts = {root: ConnectionAttempt(tuple(steps)) for root, steps in wholes.items()}
+            parts[observation.endpoint, root].append(step)
+            wholes[root].append(step)
+    attempts = {root: _make_attempt(root, tuple(w), beside) for root, w in wholes.items()}
     labeled = (
         (label, _select_part(attempts[root], steps)) for (label, root), steps in parts.items()
     )
     whole = tuple(attempts.values())
     return MeasurementSteps(whole, _group(labeled), _group(lookups), certificates)
+
+
+def _make_attempt(
+    root: int, steps: tuple[ObservedStep, ...], beside: MeasurementSteps
+) -> ConnectionAttempt:
+    known = beside.attempts_by_start.get(root)
+    return known if known is not None and known.steps == steps else ConnectionAttempt(steps)
 
 
 def _find_root(observations: Sequence[Observation], roots: Sequence[int], index: int) -> int:

@@ -2,8 +2,10 @@
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from urllib.parse import urljoin
+
+from msgspec.structs import replace
 
 from heliograph.failure import Operation
 from heliograph.observation import Link, Measurement
@@ -110,14 +112,15 @@ class Pairing:
 def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
     """Group the steps of both sides, so that each endpoint or page can be paired.
 
-    Where an imported service is presumed to work and nothing failed, both have the same steps.
+    Where an imported service is presumed to work and nothing failed, both have the same steps; what
+    did not fail is the same in any case.
     """
     own_steps = group_steps(record.measurement)
     has_same_steps = control.measurement is not None and (
         control.measurement.observations == record.measurement.observations
         and control.measurement.certificates == record.measurement.certificates
     )
-    control_steps = own_steps if has_same_steps else group_steps(control.measurement)
+    control_steps = own_steps if has_same_steps else group_steps(control.measurement, own_steps)
     return Pairing(
         record,
         control,
