@@ -67,3 +67,7 @@ class Failure(StrEnum):
     UNEXPECTED_REPLY = "unexpected_reply"  # ours: the answer is not in this protocol
     # the rest
     UNKNOWN_FAILURE = "unknown_failure"
+
+
+# How a filter ends a ClientHello that it does not let pass:
+HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)

@@ -3,12 +3,19 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from urllib.parse import urlsplit
+
+from heliograph.address import parse_literal
 
 ROLES = ("volunteer", "control")
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
 MAX_PARTS = 32  # light checks of one round; the default plan has ten
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
+HELLO = "hello"  # the experiment that says browsers' hellos; its lines may name many hosts in turn
+PAGES = "pages"  # target of such a line: the hosts of the plan's pages by HTTPS
+WEB = "web"  # the experiment that loads pages
+TRUST = "trust"  # option of a hello: the CA set that its own handshake is checked with
 
 
 class EndpointKind(StrEnum):
@@ -24,6 +31,9 @@ class EndpointKind(StrEnum):
     WEBSOCKET = "websocket"  # connect, ClientHello, upgrade to a WebSocket
     STUN = "stun"  # one binding request over UDP
     QUIC = "quic"  # QUIC handshake with the real name
+
+
+_TLS_KINDS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
 
 
 class Carrier(StrEnum):
@@ -61,6 +71,11 @@ class Endpoint:
     method: str = "GET"
     group: str = ""  # endpoints that can replace each other: dc, web, chat
     trust: str = ""  # name of a shipped CA set, "" for the public one
+
+    @property
+    def is_named_tls(self) -> bool:
+        """Return whether a visit shows its name in a ClientHello over TCP."""
+        return self.kind in _TLS_KINDS and not parse_literal(self.host)
 
 
 class ServiceFunction(StrEnum):
@@ -129,6 +144,11 @@ class PlannedTask:
         """Return whether it visits one endpoint of its service in place of all."""
         return self.options.get(LIGHT) == "true"
 
+    @property
+    def is_turn(self) -> bool:
+        """Return whether each run says hello to the next of many hosts."""
+        return self.experiment == HELLO and (bool(self.service) or self.target == PAGES)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
@@ -165,12 +185,42 @@ class Plan:
         """
         rounds: dict[int, list[PlannedTask]] = {}
         lone: list[tuple[PlannedTask, ...]] = []
-        for task in self.tasks:
+        for task in self.expand_turns():
             if task.is_light and len(rounds.setdefault(task.interval_s, [])) < MAX_PARTS:
                 rounds[task.interval_s].append(task)
             else:
                 lone.append((task,))
         return (*lone, *map(tuple, rounds.values()))
+
+    def expand_turns(self) -> tuple[PlannedTask, ...]:
+        """Return the tasks, with one for each host in place of a line of many in turn.
+
+        Each host has so long an interval that together they run as often as the line says.
+        """
+        return tuple(host_task for task in self.tasks for host_task in self._expand_turn(task))
+
+    def list_turn(self, task: PlannedTask) -> dict[str, str]:
+        """Return the targets of a line of many in turn, each with its CA set."""
+        if task.target == PAGES:
+            pages = (urlsplit(t.target) for t in self.tasks if t.experiment == WEB)
+            return {f"{p.hostname}:{p.port or 443}": "" for p in pages if p.scheme == "https"}
+        endpoints = (e for s in self.services if s.name == task.service for e in s.endpoints)
+        return {f"{e.host}:{e.port}": e.trust for e in endpoints if e.is_named_tls}
+
+    def _expand_turn(self, task: PlannedTask) -> tuple[PlannedTask, ...]:
+        if not task.is_turn:
+            return (task,)
+        trusts = self.list_turn(task)
+        return tuple(
+            replace(
+                task,
+                service="",
+                target=target,
+                interval_s=task.interval_s * len(trusts),
+                options={**task.options, TRUST: trust} if trust else task.options,
+            )
+            for target, trust in trusts.items()
+        )
 
     def for_role(self, role: str) -> "Plan":
         """Return the plan with only the tasks of `role`, and the services they need.

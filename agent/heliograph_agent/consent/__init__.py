@@ -207,6 +207,8 @@ def _task_unit(task: PlannedTask) -> str:
 BROWSER_HELLOS = (
     "The test hello opens connections that begin as Firefox's and Chrome's do, and ends them at",
     "the first answer: to anyone who watches the line, a browser on this machine has gone there.",
+    "It takes the hosts of an app, or of the pages of this plan, in turn, one at a time. Where a",
+    "connection of another test to such a host is cut, it follows soon, and then every half hour.",
 )
 
 
@@ -223,10 +225,12 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
     services = {service.name: service for service in plan.services}
     lines = [f"Heliograph will run for the collector at {collector}, on this machine:", ""]
     for task in plan.tasks:
-        service = services.get(task.service)
+        service = None if task.is_turn else services.get(task.service)
         subject = service.title if service else task.service or task.target or "your own connection"
         if task.service and task.target:
             subject += f" at {task.target}"
+        if task.is_turn:
+            subject = f"{_name_turn(task, services)}, {len(plan.list_turn(task))} hosts in turn"
         hosts = f" ({len(service.endpoints)} addresses)" if service else ""
         test = f"{task.experiment}{_format_options(task)}"
         line = f"{subject}{hosts}: {test}, every {_format_interval(task.interval_s)}"
@@ -245,6 +249,11 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
     ]
     risk_text = fill(describe_risk(country), 94).replace("\n", "\n  ")
     return "\n".join(lines) + RISKS.format(here=risk_text)
+
+
+def _name_turn(task: PlannedTask, services: Mapping[str, Service]) -> str:
+    service = services.get(task.service)
+    return service.title if service else f"the {task.target} of this plan"
 
 
 def make_printable(value: str) -> str:
@@ -347,7 +356,7 @@ def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
 
     entry = entry_of(task.experiment)
     alone = entry.visit_bytes if entry else 0
-    if service is None:
+    if service is None or task.is_turn:
         run_bytes = alone or _DEFAULT_RUN_BYTES
     else:
         run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)

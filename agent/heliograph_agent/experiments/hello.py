@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from heliograph.experiments.web import HelloConfig
 from heliograph.hello_profiles import load_shipped_profiles
+from heliograph.services import TRUSTS
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -43,8 +44,10 @@ async def hello(target: Target, config: HelloConfig, net: Net) -> None:
         raise CannotRun("An address is no name to send: give a host name.")
     if neutral is None or is_literal(neutral):
         raise CannotRun(f"neutral cannot be {config.neutral!r}; allowed: a host name.")
+    if config.trust not in TRUSTS:
+        raise CannotRun(f"This agent ships no CA set {config.trust!r}.")
     for address in (await find_addresses(host, net, label=OWN))[:1]:
-        await _compare_hellos(_Speaker(address, port, net), host, neutral)
+        await _compare_hellos(_Speaker(address, port, config.trust, net), host, neutral)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class _Speaker:
 
     address: Address
     port: int
+    trust: str  # CA set of the own handshake
     net: Net
 
     async def say_own(self, label: str, name: str) -> bool:
@@ -60,7 +64,7 @@ class _Speaker:
         async with open_stream(self.net, self.address, self.port, label=label) as stream:
             if stream is None:
                 return False
-            result, tls_stream = await self.net.handshake(stream, name)
+            result, tls_stream = await self.net.handshake(stream, name, trust=self.trust)
             if tls_stream is not None:
                 tls_stream.close()
             return result.is_success

@@ -8,13 +8,15 @@ its trigger, because who tests again after a failure is not a sample of all.
 import logging
 import random
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
 
 from heliograph.clock import Clock
+from heliograph.failure import HELLO_CUTS, Operation
 from heliograph.observation import Measurement, Trigger
-from heliograph.plan import Plan
+from heliograph.plan import HELLO, Plan
 from heliograph.token_bucket import TokenBucket
 from heliograph.units import HOUR_S, MINUTE_US
 from heliograph.v1 import intake_pb2
@@ -27,6 +29,12 @@ SECOND_LOOKS_US = 30 * MINUTE_US  # between two second looks at one target; assu
 ASKED_PER_HOUR = 24  # assumed; two in five minutes, of a few kB each
 MAX_ASKED = 8  # of one message; the collector sends one
 MAX_DELAY_S = 600
+# After a hello that did not pass. A collector takes it for news for 45 min. Assumed.
+HELLO_AGAIN_S = 1_800.0
+# Names to which hello is said so often, and as many further ones in such a time, where other
+# tests were cut: at most 27 kB each time, 8 MB a day while a filter stands. Assumed.
+WATCHED_HELLOS = 3
+HELLOS_AFTER_CUT = 2  # after one result; two names tell of all
 MAX_REMEMBERED = 512  # targets; a plan has no more tasks
 log = logging.getLogger("heliograph.agent")
 _Target = tuple[str, str, str]
@@ -38,6 +46,7 @@ class FailureMemory:
 
     _failing: OrderedDict[_Target, frozenset[str]] = field(default_factory=OrderedDict)
     _looked_us: dict[_Target, int] = field(default_factory=dict)
+    _hello_us: dict[str, int] = field(default_factory=dict)  # by target, of the last half hour
 
     def deserves_look(self, measurement: Measurement, failed: frozenset[str], now_us: int) -> bool:
         """Record the endpoints that failed; return whether one is new, and a second look is due.
@@ -59,9 +68,19 @@ class FailureMemory:
         self._looked_us[target] = now_us
         return True
 
+    def choose_hellos(self, tasks: Sequence[Task], now_us: int) -> list[Task]:
+        """Choose hellos to names that were cut just now, few and none a second time so soon."""
+        since_us = now_us - SECOND_LOOKS_US
+        self._hello_us = {name: at for name, at in self._hello_us.items() if at > since_us}
+        room = min(HELLOS_AFTER_CUT, WATCHED_HELLOS - len(self._hello_us))
+        due = [task for task in tasks if task.target not in self._hello_us][:room]
+        self._hello_us |= dict.fromkeys((task.target for task in due), now_us)
+        return due
+
     def forget(self) -> None:
         """Forget all, because another network fails otherwise."""
         self._failing.clear()
+        self._hello_us.clear()
 
 
 def find_full_task(task: Task, plan: Plan) -> Task:
@@ -70,6 +89,25 @@ def find_full_task(task: Task, plan: Plan) -> Task:
         return task
     full = (t for t in make_tasks(plan) if not t.is_light and _is_same_target(t, task))
     return next(full, task)
+
+
+def find_cut_hellos(measurement: Measurement) -> frozenset[str]:
+    """Return HOST:PORT of the handshakes over TCP that ended right after a hello."""
+    steps = measurement.observations
+    return frozenset(
+        f"{x.tls.server_name.lower()}:{tcp.port}"
+        for x in steps
+        if x.operation is Operation.TLS_HANDSHAKE and x.failure in HELLO_CUTS
+        if x.tls is not None and x.tls.server_name and x.parent is not None
+        if (tcp := steps[x.parent].tcp) is not None
+    )
+
+
+def list_hellos(plan: Plan, targets: frozenset[str]) -> list[Task]:
+    """Return the plan's hellos to these targets."""
+    if not targets:
+        return []
+    return [t for t in make_tasks(plan) if t.experiment == HELLO and t.target in targets]
 
 
 def _is_same_target(one: Task, other: Task) -> bool:

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from heliograph.observation import Trigger
-from heliograph.plan import ANCHORS, LIGHT, LIGHT_ROUND, Limits, Plan, PlannedTask, Service
+from heliograph.plan import ANCHORS, HELLO, LIGHT, LIGHT_ROUND, Limits, Plan, PlannedTask, Service
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_agent.schedule.allowance import Allowance
 from heliograph_agent.spool import Priority
@@ -64,6 +64,7 @@ class Task:
     options: Mapping[str, str] = field(default_factory=dict)
     priority: Priority = Priority.P3
     interval_s: int = 0  # 0 when no plan contains it
+    is_spread: bool = False  # whether its first run may come anywhere in its interval
     # Of a visit: by endpoint ("" for a single target), contacted in place of a lookup's answers.
     addresses: Mapping[str, tuple[str, ...]] | None = None
     parts: tuple["Task", ...] = ()  # of a round of light checks
@@ -261,7 +262,8 @@ def _turn_us(task: Task, history: History) -> int:
     lead_s = min(LEAD_S, task.interval_s / 10)
     # A new plan reaches a whole country at once. Light checks are spread over their interval from
     # the start, so that somebody always tests next.
-    first_s = task.interval_s if task.is_light else min(FIRST_S, task.interval_s)
+    # Hosts in turn are one task each, and would all come in the first seconds.
+    first_s = task.interval_s if task.is_spread else min(FIRST_S, task.interval_s)
     return history.began_us + int((lead_s + fraction * first_s) * SECOND_US)
 
 
@@ -300,7 +302,7 @@ def _draw_fraction(*of: object) -> float:
 def make_tasks(plan: Plan) -> list[Task]:
     """Make tasks from the plan; the runner refuses one with an unknown service."""
     services = {service.name: service for service in plan.services}
-    return [_make_task(line, services.get(line.service)) for line in plan.tasks]
+    return [_make_task(line, services.get(line.service)) for line in plan.expand_turns()]
 
 
 def make_rounds(plan: Plan) -> list[Task]:
@@ -318,6 +320,7 @@ def _join_parts(parts: list[Task]) -> Task:
         target="",
         options={LIGHT: "true"},
         interval_s=parts[0].interval_s,
+        is_spread=True,
         parts=tuple(parts),
     )
 
@@ -330,6 +333,7 @@ def _make_task(line: PlannedTask, service: Service | None) -> Task:
         options=line.options,
         priority=Priority.P0 if line.experiment == ANCHORS else Priority.P3,
         interval_s=max(1, line.interval_s),
+        is_spread=line.is_light or line.experiment == HELLO,
     )
 
 

@@ -10,11 +10,10 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from heliograph.address import is_special_purpose
-from heliograph.experiments.web import BROWSER_HELLOS
-from heliograph.failure import Failure, Operation
+from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
+from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph.observation import Dns, Measurement, Observation
-from heliograph.plan import ANCHORS
-from heliograph_collector.model.control_look import HELLO_CUTS
+from heliograph.plan import ANCHORS, HELLO
 
 NEUTRAL_LABEL = "neutral"  # of dns_integrity
 WHOAMI_LABEL = "whoami_system"  # of dns_integrity; the answer is the asking resolver's network
@@ -25,7 +24,6 @@ SEALED_ENGINES = ("dot", "doh")
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
 # Somebody else's certificate; a wrong clock or a late renewal gives SSL_INVALID_CERTIFICATE.
 FOREIGN_FAILURES = (Failure.SSL_UNKNOWN_AUTHORITY, Failure.SSL_INVALID_HOSTNAME)
-HELLO = "hello"  # the experiment that says browsers' hellos beside ours
 DENIALS = (Failure.DNS_NXDOMAIN_ERROR, Failure.DNS_REFUSED_ERROR, Failure.DNS_NO_ANSWER)
 FAKE_NETWORK = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; tunnels make up addresses of it
 
@@ -48,6 +46,24 @@ class ChainFact:
     is_verified: bool = False
 
 
+class HelloFinding(StrEnum):
+    """What one run of `hello` shows of a name, without any control."""
+
+    OWN_FILTERED = "own_filtered"  # ours is cut, and browsers' pass
+    OWN_CUT = "own_cut"  # ours is cut, and not browsers' alone pass
+    BROWSERS_DROPPED = "browsers_dropped"  # ours, which is as large, passes before and after
+    PASSES = "passes"  # ours
+
+
+@dataclass(frozen=True, slots=True)
+class HelloFact:
+    """What one run of `hello` shows, at which address."""
+
+    finding: HelloFinding
+    address: str
+    answers_browsers: bool  # all of them
+
+
 @dataclass(frozen=True, slots=True)
 class VantageFacts:
     """Facts of one measurement, by name where they are of a name."""
@@ -57,8 +73,7 @@ class VantageFacts:
     sealed_names: frozenset[str]  # that a sealed lookup resolved
     neutral_names: frozenset[str]
     resolver_network: str  # "" unknown
-    # By name, whether our own hello is cut where browsers' hellos pass:
-    filtered_hellos: Mapping[str, bool] = field(default_factory=dict)
+    hellos: Mapping[str, HelloFact] = field(default_factory=dict)  # by name
 
 
 def extract_facts(measurement: Measurement) -> VantageFacts:
@@ -79,7 +94,7 @@ def extract_facts(measurement: Measurement) -> VantageFacts:
         ),
         neutral_names=neutral_names,
         resolver_network=_find_resolver_network(lookups),
-        filtered_hellos=dict(_iter_filtered_hellos(measurement)),
+        hellos=find_hellos(measurement),
     )
 
 
@@ -109,20 +124,38 @@ def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
             )
 
 
-def _iter_filtered_hellos(measurement: Measurement) -> Iterator[tuple[str, bool]]:
-    """Yield whether our own hello is filtered, where the measurement tells.
+def find_hellos(measurement: Measurement) -> dict[str, HelloFact]:
+    """Find what became of our own hello and of browsers', where the measurement tells.
 
-    It needs no control: the server answers browsers at the same address in the same minute.
+    That ours is filtered needs no control: the server answers browsers at the same address in the
+    same minute. That browsers' are needs one, as a server may trip over them.
     """
     if measurement.experiment != HELLO:
-        return
-    hellos = [x for x in measurement.observations if x.operation is Operation.TLS_HANDSHAKE]
-    ends = {x.endpoint: x.failure for x in hellos}
-    name = next((_fold(x.tls.server_name) for x in hellos if x.endpoint == "own" and x.tls), "")
-    if name and ends["own"] is None:
-        yield name, False
-    elif name and ends["own"] in HELLO_CUTS and ends.get("again") in HELLO_CUTS:
-        yield name, all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
+        return {}
+    steps = measurement.observations
+    hellos = {x.endpoint: x for x in steps if x.operation is Operation.TLS_HANDSHAKE and x.tls}
+    own = hellos.get("own")
+    finding = _classify_hellos(hellos)
+    if own is None or own.tls is None or not own.tls.server_name or finding is None:
+        return {}
+    tcp = steps[own.parent].tcp if own.parent is not None else None
+    answers = all(x in hellos and hellos[x].failure is None for x in BROWSER_HELLOS)
+    return {_fold(own.tls.server_name): HelloFact(finding, tcp.address if tcp else "", answers)}
+
+
+def _classify_hellos(hellos: Mapping[str, Observation]) -> HelloFinding | None:
+    ends = {label: x.failure for label, x in hellos.items()}
+    has_again = "again" in ends
+    if ends.get("own", Failure.UNKNOWN_FAILURE) is None:
+        is_dropped = all(ends.get(label) in HELLO_CUTS for label in BROWSER_HELLOS)
+        own = hellos["own"].tls
+        is_large = own is not None and own.hello_bytes > ONE_SEGMENT
+        is_whole = has_again and ends["again"] is None and is_large
+        return HelloFinding.BROWSERS_DROPPED if is_dropped and is_whole else HelloFinding.PASSES
+    if has_again and ends["own"] in HELLO_CUTS and ends["again"] in HELLO_CUTS:
+        is_answered = all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
+        return HelloFinding.OWN_FILTERED if is_answered else HelloFinding.OWN_CUT
+    return None
 
 
 def _merge_chains(first: ChainFact, second: ChainFact) -> ChainFact:

@@ -5,11 +5,13 @@ from typing import TypeVar
 
 from heliograph.observation import Link
 from heliograph.plan import ANCHORS
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, MINUTE_US
 from heliograph_collector.control.target_key import WINDOW_US
 from heliograph_collector.control.vantage_facts import (
     AnswerKind,
     ChainFact,
+    HelloFact,
+    HelloFinding,
     extract_facts,
 )
 from heliograph_collector.model.control_look import ALL_NAMES
@@ -20,9 +22,12 @@ from heliograph_collector.model.seniority import Seniority
 # So no fact is older than 30 days, as the store's measurements and as the agent's terms say.
 KEPT_US = 15 * DAY_US
 NAMES_KEPT = 128  # assumed; of each kind and vantage
-HELLO_US = 6 * 3_600 * 1_000_000  # assumed: three runs of `hello` in the default plan
+HELLO_US = 6 * 3_600 * 1_000_000  # assumed
+# Assumed: for so long is it news that browsers are dropped. Agents say hello again after 30 min.
+DROPPED_US = 45 * MINUTE_US
 NAMES_ENOUGH = 3  # assumed; unrelated names that show what happens to all
 
+_ODD_FINDINGS = (HelloFinding.OWN_FILTERED, HelloFinding.BROWSERS_DROPPED)
 _Fact = TypeVar("_Fact")
 
 
@@ -41,7 +46,7 @@ class VantageMemory:
     answers: dict[str, tuple[int, AnswerKind]] = field(default_factory=dict)
     sealed: dict[str, int] = field(default_factory=dict)
     neutral_names: dict[str, None] = field(default_factory=dict)
-    filtered_hellos: dict[str, tuple[int, bool]] = field(default_factory=dict)
+    hellos: dict[str, tuple[int, HelloFact]] = field(default_factory=dict)
     resolver_network: str = ""
     captive_us: int = 0  # when its anchors last met a captive portal
     online_us: int = 0  # when they last did not
@@ -64,13 +69,13 @@ class VantageMemory:
             _put_newest(self.chains, name, (at_us, chain))
         for name, kind in facts.answers.items():
             _put_newest(self.answers, name, (at_us, kind))
-        for name, is_filtered in facts.filtered_hellos.items():
-            _put_newest(self.filtered_hellos, name, (at_us, is_filtered))
+        for name, hello in facts.hellos.items():
+            _put_newest(self.hellos, name, (at_us, hello))
         for name in facts.sealed_names:
             self.sealed.pop(name, None)
             self.sealed[name] = at_us
         memories = (self.chains, self.answers, self.sealed, self.neutral_names)
-        for memory in (*memories, self.filtered_hellos):
+        for memory in (*memories, self.hellos):
             while len(memory) > NAMES_KEPT:
                 del memory[next(iter(memory))]
         self.resolver_network = facts.resolver_network or self.resolver_network
@@ -85,7 +90,7 @@ class VantageMemory:
     def weight(self) -> int:
         """Return the number of facts that it holds."""
         named = len(self.chains) + len(self.answers) + len(self.sealed)
-        return 1 + named + len(self.neutral_names) + len(self.filtered_hellos)
+        return 1 + named + len(self.neutral_names) + len(self.hellos)
 
     def _summarize(self) -> tuple[object, ...]:
         return (
@@ -94,13 +99,13 @@ class VantageMemory:
             self.is_lied_to(),
             self.resolver_network,
             self.captive_us > self.online_us,
-            self._list_filtered_runs(),
+            self._list_odd_hellos(),
         )
 
-    def _list_filtered_runs(self) -> dict[str, tuple[int, bool]]:
+    def _list_odd_hellos(self) -> dict[str, tuple[int, HelloFact]]:
         """Return what `hello` found; nothing where all pass, because that changes no verdict."""
-        is_any_filtered = any(is_filtered for _, is_filtered in self.filtered_hellos.values())
-        return dict(self.filtered_hellos) if is_any_filtered else {}
+        findings = {hello.finding for _, hello in self.hellos.values()}
+        return {} if findings.isdisjoint(_ODD_FINDINGS) else dict(self.hellos)
 
     def _list_telling_chains(self) -> list[ChainFact]:
         """List the chains of neutral names, or those of all names where there are none."""
@@ -163,13 +168,21 @@ class VantageMemory:
         ALL_NAMES, if it was at every name that was tried, and two were.
         """
         near = {
-            name: is_filtered
-            for name, (time_us, is_filtered) in self.filtered_hellos.items()
+            name: hello.finding is HelloFinding.OWN_FILTERED
+            for name, (time_us, hello) in self.hellos.items()
             if abs(time_us - at_us) <= HELLO_US
         }
         if len(near) > 1 and all(near.values()):
             return frozenset({ALL_NAMES})
         return frozenset(name for name, is_filtered in near.items() if is_filtered)
+
+    def list_dropped_browsers(self, at_us: int) -> dict[str, tuple[int, str]]:
+        """Return the age of the news, and the address, where browsers' hellos were dropped."""
+        return {
+            name: (abs(time_us - at_us), hello.address)
+            for name, (time_us, hello) in self.hellos.items()
+            if hello.finding is HelloFinding.BROWSERS_DROPPED and abs(time_us - at_us) <= HELLO_US
+        }
 
     def _list_neutral_answers(self) -> list[AnswerKind]:
         return [kind for name, (_, kind) in self.answers.items() if name in self.neutral_names]

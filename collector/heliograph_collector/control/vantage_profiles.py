@@ -21,9 +21,15 @@ from heliograph_collector.control.target_key import OBSERVATIONS_KEPT, WINDOW_US
 from heliograph_collector.control.vantage_facts import (
     AnswerKind,
     extract_facts,
+    find_hellos,
     list_private_issuers,
 )
-from heliograph_collector.control.vantage_memory import KEPT_US, VantageMemory
+from heliograph_collector.control.vantage_memory import (
+    DROPPED_US,
+    HELLO_US,
+    KEPT_US,
+    VantageMemory,
+)
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import AgentRole, ReceivedMeasurement
 
@@ -34,6 +40,7 @@ VANTAGES_ASKED = 500  # of one network, the last heard
 ISSUERS_ASKED = 4  # of one measurement; an interceptor has one
 EPOCHS_KEPT = 8  # assumed; of one vantage, for batches that arrive late
 SERVER_ISSUERS = 4_096  # assumed
+ANSWERING_SERVERS = 4_096  # assumed; names and addresses
 FACTS_FOR_EACH = 5  # facts for each observation that other memories keep; they are smaller
 
 Topic = tuple[str, ...]  # whose open measurements may change
@@ -48,6 +55,8 @@ class VantageProfiles:
         # By network, the newest epoch of each established vantage:
         self._voters: defaultdict[Topic, dict[str, Topic]] = defaultdict(dict)
         self._server_issuers: OrderedDict[str, set[str]] = OrderedDict()  # countries of controls
+        # Names and addresses that answered browsers' hellos of a control, and when last:
+        self._answers_to_browsers: OrderedDict[tuple[str, str], int] = OrderedDict()
         self._remaining_weight = FACTS_FOR_EACH * observations
         self._latest_us = 0
         self._is_shared: dict[tuple[Topic, str], bool] = {}
@@ -56,6 +65,7 @@ class VantageProfiles:
         """Take up a result; return the topics whose open measurements it may change."""
         if record.role is AgentRole.CONTROL:
             self._note_server_issuers(record)
+            self._note_answers(record)
             return ()
         if record.role is not AgentRole.VOLUNTEER or not _is_telling(record):
             return ()
@@ -102,6 +112,12 @@ class VantageProfiles:
             return VantageProfile()
         network = _network_of(memory)
         issuers = islice(sorted(list_private_issuers(record.measurement)), ISSUERS_ASKED)
+        dropped = memory.list_dropped_browsers(record.started_us)
+        confirmed = frozenset(
+            name
+            for name, (age_us, address) in dropped.items()
+            if age_us <= DROPPED_US and self._answers_browsers(name, address, record.started_us)
+        )
         return VantageProfile(
             resolver_network=memory.resolver_network,
             own_filter=True if self._is_lie_of_house(memory, record) else None,
@@ -111,6 +127,8 @@ class VantageProfiles:
             sealed_disagrees=memory.is_lied_to(),
             portal=True if memory.meets_portal(record.started_us) else None,
             filtered_hellos=memory.list_filtered_hellos(record.started_us),
+            dropped_browsers=confirmed,
+            doubted_browsers=frozenset(dropped) - confirmed,
         )
 
     def count_vantages(self) -> int:
@@ -166,6 +184,20 @@ class VantageProfiles:
             self._server_issuers.move_to_end(issuer)
         while len(self._server_issuers) > SERVER_ISSUERS:
             self._server_issuers.popitem(last=False)
+
+    def _note_answers(self, record: ReceivedMeasurement) -> None:
+        """Note which server answers browsers' hellos, and so does not drop them itself."""
+        for name, hello in find_hellos(record.measurement).items():
+            key = (name, hello.address)
+            self._answers_to_browsers.pop(key, None)
+            if hello.answers_browsers and record.link is Link.ONLINE:
+                self._answers_to_browsers[key] = record.started_us
+        while len(self._answers_to_browsers) > ANSWERING_SERVERS:
+            self._answers_to_browsers.popitem(last=False)
+
+    def _answers_browsers(self, name: str, address: str, at_us: int) -> bool:
+        answered_us = self._answers_to_browsers.get((name, address))
+        return answered_us is not None and abs(answered_us - at_us) <= HELLO_US
 
     def _is_server_issuer(self, country: str, issuer: str) -> bool:
         return bool(self._server_issuers.get(issuer, set()) - {country})

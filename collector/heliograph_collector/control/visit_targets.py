@@ -56,7 +56,7 @@ def list_planned_endpoints(plan: Plan) -> PlannedEndpoints:
     control_plan = plan.for_role(CONTROL)
     services = {service.name: service for service in control_plan.services}
     endpoints: dict[tuple[Key, str], PlannedEndpoint] = {}
-    for task in control_plan.tasks:
+    for task in control_plan.expand_turns():
         if not is_visitable(task.experiment):
             continue
         service = services.get(task.service)

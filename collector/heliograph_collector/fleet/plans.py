@@ -7,8 +7,15 @@ from pathlib import Path
 
 from heliograph import keys
 from heliograph.codec import plan_from_pb, plan_to_pb
-from heliograph.experiments import REGISTRY, ExperimentEntry, entry_of, is_for_controls
-from heliograph.plan import LIGHT, Entrance, Limits, Plan, PlannedTask
+from heliograph.experiments import (
+    REGISTRY,
+    Category,
+    ExperimentEntry,
+    category_of,
+    entry_of,
+    is_for_controls,
+)
+from heliograph.plan import LIGHT, PAGES, Entrance, Limits, Plan, PlannedTask
 from heliograph.services import Services
 from heliograph.v1 import plan_pb2 as pb
 from heliograph_collector.fleet.keyring import KeysError
@@ -141,6 +148,7 @@ def build_default_plan(services: Services) -> Plan:
     """
     tasks = (*_service_tasks(services), *_lone_tasks())
     tested = {task.service for task in tasks}
+    tasks = (*tasks, *_turn_tasks(services))
     return Plan(
         version=0,
         issued_s=0,
@@ -183,6 +191,24 @@ def _build_checks(service: str, entry: ExperimentEntry) -> Iterator[PlannedTask]
         yield PlannedTask(
             experiment=entry.name, service=service, interval_s=CONTROL_S, role="control"
         )
+
+
+def _turn_tasks(services: Services) -> Iterator[PlannedTask]:
+    """Yield a line for each messenger with names of TLS, and one for the pages of the plan.
+
+    Its controls need no more: a hello that passes proves itself, and for another they are asked.
+    """
+    for entry in REGISTRY.values():
+        names = [
+            service.name
+            for service in services.services
+            if category_of(service.experiment) is Category.MESSENGERS
+            and any(endpoint.is_named_tls for endpoint in service.endpoints)
+        ]
+        for name in names if entry.in_turn else ():
+            yield PlannedTask(experiment=entry.name, service=name, interval_s=entry.interval_s)
+        if entry.in_turn:
+            yield PlannedTask(experiment=entry.name, target=PAGES, interval_s=entry.interval_s)
 
 
 def _lone_tasks() -> Iterator[PlannedTask]:

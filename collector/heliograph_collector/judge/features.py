@@ -5,8 +5,9 @@ from dataclasses import dataclass
 
 import msgspec
 
-from heliograph.failure import Failure, Operation
+from heliograph.failure import HELLO_CUTS, Failure, Operation
 from heliograph.observation import Link
+from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.certificates import extract_certificate_features
 from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.control_looks import NO_LOOKS, ControlLooks, LookResult
@@ -44,7 +45,7 @@ from heliograph_collector.judge.page_comparison import (
     shows_site,
 )
 from heliograph_collector.judge.sides import Sides
-from heliograph_collector.model.control_look import ALL_NAMES, HELLO_CUTS, VantageProfile
+from heliograph_collector.model.control_look import ALL_NAMES, VantageProfile
 
 NO_PROFILE = VantageProfile()
 FEATURE_BY_LINK = {
@@ -92,6 +93,7 @@ class ComparisonInput(msgspec.Struct, frozen=True, kw_only=True):
     vantage_steps: MeasurementSteps = NO_STEPS  # of its whole measurement
     is_page: bool = False  # of a chain of redirects, and no endpoint of a service
     is_redirected: bool = False  # not the first page of its chain
+    function: str = ""  # of an endpoint, where its service names any: what people use it for
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,6 +134,7 @@ def extract_features(comparison_input: ComparisonInput, *, elsewhere: bool = Fal
         *extract_certificate_features(sides, deciding_failure, comparison_input.clock_us),
         *_find_hello_features(sides, deciding_failure),
         *_find_refusal_features(deciding_failure),
+        *_find_browser_features(comparison_input),
         *_find_page_features(vantage, control),
         *extract_fingerprint_features(vantage, control, comparison_input.country),
     }
@@ -199,7 +202,7 @@ def _find_hello_features(
         return
     filtered = sides.profile.filtered_hellos
     names = {
-        s.observation.tls.server_name.lower().rstrip(".")
+        _fold_name(s.observation.tls.server_name)
         for s in deciding_failure.steps
         if s.observation.tls is not None
     }
@@ -214,6 +217,31 @@ def _find_refusal_features(deciding_failure: DecidingFailure | None) -> Iterator
     alerts = {s.observation.tls.alert if s.observation.tls else None for s in steps}
     if alerts and alerts <= NEGOTIATION_ALERTS:
         yield Feature.NEGOTIATION_REFUSED
+
+
+def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Feature]:
+    """Yield whether browsers' hellos are dropped at a name with which our own hello passed.
+
+    What an app opens is in doubt then: its hello is neither ours nor a browser's.
+    """
+    profile = comparison_input.profile
+    if comparison_input.link is not Link.ONLINE:
+        return
+    names = {
+        _fold_name(s.observation.tls.server_name)
+        for s in comparison_input.vantage.find_steps(Operation.TLS_HANDSHAKE)
+        if s.has_succeeded and s.observation.tls is not None
+    }
+    is_dropped = not names.isdisjoint(profile.dropped_browsers)
+    is_for_browsers = comparison_input.is_page or comparison_input.function == ServiceFunction.WEB
+    if is_dropped and is_for_browsers:
+        yield Feature.BROWSERS_DROPPED
+    if is_dropped or not names.isdisjoint(profile.doubted_browsers):
+        yield Feature.BROWSERS_IN_DOUBT
+
+
+def _fold_name(name: str) -> str:
+    return name.lower().rstrip(".")
 
 
 def _find_control_features(comparison_input: ComparisonInput) -> Iterator[Feature]:

@@ -40,7 +40,8 @@ class Pairing:
     def pair_endpoint(self, label: str) -> ComparisonInput:
         """Pair one endpoint of a service with the same endpoint of the control."""
         control_view = self.control_steps.build_view(label)
-        return self._build_input(self.own_steps.build_view(label), control_view)
+        paired = self._build_input(self.own_steps.build_view(label), control_view)
+        return replace(paired, function=self.control.functions.get(label, ""))
 
     def pair_page(self) -> ComparisonInput:
         """Pair the last believable page of the redirect chain with the control's page.

@@ -2,12 +2,9 @@
 
 from dataclasses import dataclass
 
-from heliograph.failure import Failure
 from heliograph.observation import Link, Measurement
 
 MAX_LOOKS = 16  # assumed; further control results in one view, so that a verdict stays cheap
-# How a filter ends a ClientHello that it does not let pass:
-HELLO_CUTS = (Failure.CONNECTION_RESET, Failure.EOF_ERROR, Failure.GENERIC_TIMEOUT_ERROR)
 ALL_NAMES = "*"  # in place of names, where it is so at all that were tried
 
 
@@ -55,3 +52,7 @@ class VantageProfile:
     portal: bool | None = None  # a captive portal answers in place of servers
     # Names at which our own TLS hello is cut while browsers' hellos pass, or ALL_NAMES.
     filtered_hellos: frozenset[str] = frozenset()
+    # Names at which every browser's hello was just dropped while ours, as large, passes, and which
+    # answer browsers at that address for a control.
+    dropped_browsers: frozenset[str] = frozenset()
+    doubted_browsers: frozenset[str] = frozenset()  # the same, hours ago or without the control

@@ -315,7 +315,7 @@ def build_load_plan(
     ]
     planned_tasks = [
         replace(task, interval_s=_round_interval_s(every_s))
-        if task.service in tested_services and not task.is_light
+        if task.service in tested_services and not (task.is_light or task.is_turn)
         else task
         for task in plan.tasks
         if load == "plan"

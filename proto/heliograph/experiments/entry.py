@@ -45,6 +45,7 @@ class ExperimentEntry:
     light_interval_s: int = 0  # of its light check in the default plan; 0 for none
     planned: bool = True  # whether its services are in the default plan
     planned_targets: tuple[str, ...] = ()  # further targets in the default plan
+    in_turn: bool = False  # whether the default plan has it for all names of TLS, in turn
     role: str = ""  # role of the agents in the default plan; "" for all
     visitable: bool = False  # whether a control may repeat it at an address (heliograph.visits)
     visit_servers: tuple[VisitServer, ...] = (VisitServer(),)  # of a single target

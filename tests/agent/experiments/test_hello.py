@@ -1,13 +1,16 @@
 """hello: which hellos are said, and what the judge makes of a filter before a real server."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from heliograph.failure import Failure
-from heliograph.observation import Measurement
-from heliograph_collector.model.records import VerdictState
+from heliograph.observation import DnsAnswer, Measurement
+from heliograph_collector.control import Assessor
+from heliograph_collector.judge import judge
+from heliograph_collector.model.records import AgentRole, Verdict, VerdictState
 from support.experiment_run import observed
 from support.fake_net import World
 from support.hello_filter import (
@@ -23,11 +26,13 @@ from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
 from support.nginx import nginx
 from support.real_run import really, verdict
+from support.scenario import taken
 
 NAME = "minded.test"
 NEUTRAL = "neutral.test"
 PLACE = ("192.0.2.1", 443)
 OPTIONS = {"neutral": NEUTRAL}
+CUT = "tls.eof_after_hello"  # or a reset, as the kernel has it
 
 
 def world(**more: object) -> World:
@@ -78,11 +83,44 @@ def web(ca: LoopbackCA, tmp_path_factory: pytest.TempPathFactory) -> Iterator[in
 
 async def measured(experiment: str, port: int, opening: Opening, tmp_path: Path) -> Measurement:
     (tmp_path / "hosts").write_text(f"127.0.0.1 {NAME}\n")
-    options = OPTIONS if experiment == "hello" else {}
+    options = OPTIONS if experiment == "hello" else {"resolver": "", "doh": ""}
+    scheme = "https://" if experiment == "web" else ""
     # No hello here is met by silence, so that these deadlines cost nothing and a slow machine is
     # not taken for a filter.
     opened = opening(local_targets=True, connect_s=300, tls_s=300, exchange_s=300)
-    return await really(experiment, f"{NAME}:{port}", opened, options)
+    return await really(experiment, f"{scheme}{NAME}:{port}", opened, options)
+
+
+def page_verdict(controls: list[Measurement], here: list[Measurement]) -> Verdict:
+    """What the assessor says of the page, which is the last of `here`."""
+    target = here[-1].target  # the censor's port is no other site
+    blocks = [
+        [
+            taken(at_public_address(replace(m, target=target)), role=role, nym=role.value)
+            for m in measurements
+        ]
+        for role, measurements in (
+            (AgentRole.CONTROL, controls),
+            (AgentRole.VOLUNTEER, here),
+        )
+    ]
+    assessor = Assessor(judge)
+    assessor.assess(blocks[0])
+    return assessor.assess(blocks[1])[-1][1][-1]
+
+
+def at_public_address(measurement: Measurement) -> Measurement:
+    """No site is on loopback, so that a judge would doubt the name's address."""
+    answer = DnsAnswer(type="A", data="5.6.7.8")
+    steps = tuple(
+        replace(
+            step,
+            tcp=step.tcp and replace(step.tcp, address="5.6.7.8", port=443),
+            dns=step.dns and replace(step.dns, answers=(answer,) if step.dns.answers else ()),
+        )
+        for step in measurement.observations
+    )
+    return replace(measurement, observations=steps)
 
 
 def is_large(measurement: Measurement) -> bool:
@@ -91,27 +129,46 @@ def is_large(measurement: Measurement) -> bool:
 
 
 @pytest.mark.parametrize(
-    ("drops", "rule", "state"),
+    ("drops", "rule", "state", "page_rule"),
     [
-        (drops_nothing, "hello.passes", VerdictState.REACHABLE),
-        (drops_browsers, "hello.browsers_dropped", VerdictState.BLOCKED),
-        (passes_browsers_only, "hello.own_filtered", VerdictState.UNKNOWN),
-        (drops_name(NAME), "hello.name", VerdictState.BLOCKED),
-        (drops_name_in_first_segment(NAME), "hello.first_segment", VerdictState.BLOCKED),
-        (lambda _: True, "hello.doubt", VerdictState.UNKNOWN),
+        (drops_nothing, "hello.passes", VerdictState.REACHABLE, "reached.https"),
+        (drops_browsers, "hello.browsers_dropped", VerdictState.BLOCKED, "tls.browsers_dropped"),
+        (
+            passes_browsers_only,
+            "hello.own_filtered",
+            VerdictState.UNKNOWN,
+            "tls.own_hello_filtered",
+        ),
+        (drops_name(NAME), "hello.name", VerdictState.BLOCKED, CUT),
+        (
+            drops_name_in_first_segment(NAME),
+            "hello.first_segment",
+            VerdictState.BLOCKED,
+            CUT,
+        ),
+        (lambda _: True, "hello.doubt", VerdictState.UNKNOWN, CUT),
     ],
     ids=["nothing", "browsers", "all_but_browsers", "name", "first_segment", "everything"],
 )
 async def test_a_filter_is_told_as_what_it_is(
-    drops: Drops, rule: str, state: VerdictState, web: int, opening: Opening, tmp_path: Path
+    drops: Drops,
+    rule: str,
+    state: VerdictState,
+    page_rule: str,
+    web: int,
+    opening: Opening,
+    tmp_path: Path,
 ) -> None:
-    control = await measured("hello", web, opening, tmp_path)
+    """By `hello`, and in the verdict on the page, which alone would miss or invent a block."""
+    controls = [await measured(name, web, opening, tmp_path) for name in ("hello", "web")]
     async with hello_filter(web, drops) as port:
-        here = await measured("hello", port, opening, tmp_path)
-    if rule == "hello.browsers_dropped" and not is_large(here):  # OpenSSL before 3.5
+        here = [await measured(name, port, opening, tmp_path) for name in ("hello", "web")]
+    if rule == "hello.browsers_dropped" and not is_large(here[0]):  # OpenSSL before 3.5
         rule, state = "hello.size_or_fingerprint", VerdictState.UNKNOWN
-    seen = verdict(here, control)
+        page_rule = "reached.https"
+    seen = verdict(here[0], controls[0])
     assert (seen.rule, seen.state) == (rule, state)
+    assert page_verdict(controls, here).rule.replace("reset", "eof") == page_rule
 
 
 async def test_a_server_that_trips_over_browsers_is_no_block(

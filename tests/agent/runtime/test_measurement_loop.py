@@ -15,6 +15,7 @@ from heliograph.failure import Failure
 from heliograph.observation import Epoch, Link, Measurement, Trigger
 from heliograph.plan import Endpoint, EndpointKind, PlannedTask, Service
 from heliograph.v1 import observation_pb2
+from heliograph_agent.runtime.early_runs import HELLO_AGAIN_S, WATCHED_HELLOS
 from heliograph_agent.runtime.measurement_loop import MeasurementLoop, VantageState
 from heliograph_agent.runtime.runner import Runner, TaskContext, TaskSpec
 from heliograph_agent.schedule import Task, make_tasks
@@ -274,6 +275,35 @@ async def test_first_failure_is_looked_at_a_second_time(
         assert all(10 <= wait_s <= 40 for wait_s in waits_s), "jittered"
     first = [("tcp  198.51.100.1:443 ", "second_look")]
     assert looks == [[], [] if fixed_schedule else first, [], []]
+
+
+CUT = ("minded.test", "also.test", "third.test", "fourth.test")
+HELLO = PlannedTask(experiment="hello", target="pages", interval_s=7_200)
+PAGES = tuple(
+    PlannedTask(experiment="web", target=f"https://{name}/", interval_s=600) for name in CUT
+)
+
+
+async def test_hello_follows_a_cut_handshake_and_then_itself(bench: LoopBench) -> None:
+    """Few are said out of turn, so that a filter of all names costs a volunteer little."""
+    whole(bench.world)
+    bench.loop.change_plan(replace(WHOLE, tasks=(*WHOLE.tasks[-1:], *PAGES, HELLO)))
+    bench.world.names |= dict.fromkeys(CUT, ("192.0.2.7",))
+    bench.world.ports["192.0.2.7", 443] = None
+    bench.world.handshakes |= dict.fromkeys(CUT, Failure.CONNECTION_RESET)
+    bench.world.speeches["192.0.2.7", 443] = "server_hello"
+    for _ in range(2):
+        bench.clock.advance_us(60_000_000)
+        await bench.loop.run_once(quiet)
+    hellos = [t for t in make_tasks(bench.loop.plan) if t.experiment == "hello"]
+    assert [t.target for t in hellos] == [f"{name}:443" for name in CUT]
+    assert all(task.interval_s == 4 * 7_200 for task in hellos), "in turn"
+    early = [task for task in hellos if task.key in bench.loop.history.early]
+    assert len(early) == WATCHED_HELLOS
+    bench.loop.history = bench.loop.history.record_start(early[0], bench.clock.monotonic)
+    await bench.loop._measure_task(early[0])
+    again = bench.loop.history.early[early[0].key]
+    assert (again.at_us - bench.clock.monotonic) / 1e6 == HELLO_AGAIN_S
 
 
 async def test_second_look_runs_and_names_its_trigger(bench: LoopBench) -> None:

@@ -53,6 +53,21 @@ def test_each_messenger_is_checked_within_ten_minutes_and_controls_look_as_often
     assert sum(daily.values()) < plan.limits.bytes_per_month / 30 * 0.7, "beside the others"
 
 
+def test_each_name_of_a_messenger_or_page_has_its_turn_for_hellos_within_the_budget() -> None:
+    plan = build_default_plan(SERVICES).for_role("volunteer")
+    hellos = {t.target: t for t in plan.expand_turns() if t.experiment == "hello"}
+    assert {"web.telegram.org:443", "grpc.chat.signal.org:443", "www.wikipedia.org:443"} <= set(
+        hellos
+    )
+    assert hellos["chat.signal.org:443"].options == {"trust": "signal"}, "its own roots"
+    assert all(t.interval_s <= 24 * 3_600 for t in hellos.values()), "within a day"
+    daily = sum(estimate_task_bytes(t, None) for t in hellos.values())
+    lines = sum(estimate_task_bytes(t, None) for t in plan.tasks if t.is_turn)
+    print(f"hellos: {len(hellos)} names, {daily / 1e6:.1f} MB a day; {describe_cost(plan)}")
+    assert abs(daily - lines) < 100, "the terms say what its turns come to"
+    assert daily < 0.06 * plan.limits.bytes_per_month / 30
+
+
 def test_national_sites_are_for_controls_alone() -> None:
     plan = build_default_plan(SERVICES)
     assert {t.role for t in plan.tasks if t.experiment == "outside_in"} == {"control"}

@@ -9,7 +9,7 @@ kind passed at the same address. Alerts and certificates come from servers too, 
 a cut nor as a pass.
 """
 
-from heliograph.experiments.web import BROWSER_HELLOS
+from heliograph.experiments.web import BROWSER_HELLOS, ONE_SEGMENT
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.outcome import (
@@ -25,8 +25,6 @@ LABELS = ("own", *BROWSER_HELLOS, "again", "neutral")
 CONTROL_LABEL = {"again": "own"}  # a control whose hellos pass says ours only once
 ANSWERS_TO_NEUTRAL = {*CERTIFICATE_FAILURES, Failure.SSL_FAILED_HANDSHAKE}
 CUTS = ("reset_after_hello", "eof_after_hello", "timeout_after_hello")
-# Bytes of a hello that fills more than one segment of Ethernet with IPv4, as browsers' do.
-ONE_SEGMENT = 1_460
 
 RULES = (
     ComparisonRule(
@@ -83,6 +81,7 @@ RULES = (
         "Our hello and browsers' hellos pass.",
         0.9,
         needs="own_passed browsers_pass",
+        needs_no_control=True,
     ),
     ComparisonRule("hello.doubt", UNKNOWN, "The hellos differ in a way that has no one cause."),
 )

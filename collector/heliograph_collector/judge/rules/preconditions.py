@@ -21,6 +21,34 @@ NOT_RUN_CHECKS = (
     doubt_rule("none.no_steps", "Nothing was tried.", Feature.NO_STEPS),
 )
 
+# What passes for our own hello alone; `hello` has compared it with a control's.
+BROWSERS = (
+    Rule(
+        "tls.browsers_dropped",
+        BLOCKED,
+        "Our own TLS hello passes, and every browser's is dropped at this name, as this vantage "
+        "just saw; a control's pass at the same address.",
+        0.7,
+        needs={Feature.VERIFIED, Feature.BROWSERS_DROPPED},
+        lacks={
+            Feature.FAILED,
+            Feature.CONTROL_MISSING,
+            Feature.CONTROL_NOT_ONLINE,
+            Feature.CONTROL_STALE,
+        },
+        layer="tls",
+        method="hello_fingerprint",
+    ),
+    Rule(
+        "tls.browsers_in_doubt",
+        UNKNOWN,
+        "Our own TLS hello passes where every browser's was dropped, hours ago or unseen by a "
+        "control; or an app opens this name, whose hello is neither.",
+        needs={Feature.VERIFIED, Feature.BROWSERS_IN_DOUBT},
+        lacks={Feature.FAILED},
+    ),
+)
+
 # No link and no control can refute these: a verified handshake proves who answered.
 PROVEN = (
     Rule(
@@ -328,6 +356,7 @@ FAILS_EVERYWHERE = (
 
 PRECONDITIONS: tuple[Rule, ...] = (
     *NOT_RUN_CHECKS,
+    *BROWSERS,
     *PROVEN,
     *LINK_CHECKS,
     *FINGERPRINTS,
