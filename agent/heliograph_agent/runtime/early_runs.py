@@ -8,7 +8,7 @@ its trigger, because who tests again after a failure is not a sample of all.
 import logging
 import random
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from operator import attrgetter
 from typing import Protocol
@@ -68,8 +68,21 @@ class FailureMemory:
         self._looked_us[target] = now_us
         return True
 
-    def choose_hellos(self, tasks: Sequence[Task], now_us: int) -> list[Task]:
-        """Choose hellos to names that were cut just now, few and none a second time so soon."""
+    def choose_hellos(
+        self, measurement: Measurement, plan: Plan, early_keys: Iterable[str], now_us: int
+    ) -> list[Task]:
+        """Choose the plan's hellos to names at which a hello was cut just now.
+
+        They tell a filter of fingerprints from one of names. They are few, and none comes a second
+        time so soon, but for those that were cut themselves.
+
+        Args:
+            early_keys: Keys of the tasks that wait to run out of their turn.
+        """
+        tasks = _list_hellos(plan, _find_cut_hellos(measurement))
+        if measurement.experiment == HELLO:
+            watched = [key for key in early_keys if key.startswith(HELLO)]
+            return tasks if len(watched) < WATCHED_HELLOS else []
         since_us = now_us - SECOND_LOOKS_US
         self._hello_us = {name: at for name, at in self._hello_us.items() if at > since_us}
         room = min(HELLOS_AFTER_CUT, WATCHED_HELLOS - len(self._hello_us))
@@ -91,7 +104,7 @@ def find_full_task(task: Task, plan: Plan) -> Task:
     return next(full, task)
 
 
-def find_cut_hellos(measurement: Measurement) -> frozenset[str]:
+def _find_cut_hellos(measurement: Measurement) -> frozenset[str]:
     """Return HOST:PORT of the handshakes over TCP that ended right after a hello."""
     steps = measurement.observations
     return frozenset(
@@ -103,7 +116,7 @@ def find_cut_hellos(measurement: Measurement) -> frozenset[str]:
     )
 
 
-def list_hellos(plan: Plan, targets: frozenset[str]) -> list[Task]:
+def _list_hellos(plan: Plan, targets: frozenset[str]) -> list[Task]:
     """Return the plan's hellos to these targets."""
     if not targets:
         return []

@@ -15,12 +15,9 @@ from heliograph.plan import HELLO, Plan
 from heliograph.units import SECOND_US
 from heliograph_agent.runtime.early_runs import (
     HELLO_AGAIN_S,
-    WATCHED_HELLOS,
     FailureMemory,
     draw_look_delay_s,
-    find_cut_hellos,
     find_full_task,
-    list_hellos,
 )
 from heliograph_agent.runtime.own_network import OwnSigns, update_signs
 from heliograph_agent.runtime.service_status import ServiceStates, service_states_of
@@ -265,25 +262,17 @@ class MeasurementLoop:
         """Test again soon after a first failure between two looks at online anchors."""
         if measurement.not_measured or measurement.is_visit or _is_anchor(task):
             return
-        self._plan_hellos(task, measurement)
+        now_us = self._clock.monotonic_us()
+        memory = self._failure_memory
+        for hello in memory.choose_hellos(measurement, self.plan, self.history.early, now_us):
+            delay_s = HELLO_AGAIN_S if task.experiment == HELLO else 0.0
+            self.bring_forward(hello, delay_s, Trigger.SECOND_LOOK)
         if task.experiment == HELLO:  # it has said ours twice
             return
         failed = frozenset(x.endpoint for x in measurement.observations if is_evident_failure(x))
-        now_us = self._clock.monotonic_us()
-        if self._failure_memory.deserves_look(measurement, failed, now_us):
+        if memory.deserves_look(measurement, failed, now_us):
             full_task = find_full_task(task, self.plan)
             self.bring_forward(full_task, draw_look_delay_s(self._rng), Trigger.SECOND_LOOK)
-
-    def _plan_hellos(self, task: Task, measurement: Measurement) -> None:
-        """Say hello soon where one was cut, to tell a filter of fingerprints from one of names."""
-        cut = list_hellos(self.plan, find_cut_hellos(measurement))
-        if task.experiment == HELLO:
-            watched = [key for key in self.history.early if key.startswith(HELLO)]
-            if cut and len(watched) < WATCHED_HELLOS:
-                self.bring_forward(task, HELLO_AGAIN_S, Trigger.SECOND_LOOK)
-            return
-        for hello in self._failure_memory.choose_hellos(cut, self._clock.monotonic_us()):
-            self.bring_forward(hello, 0.0, Trigger.SECOND_LOOK)
 
     def _get_runner(self) -> "Runner":
         if self._runner is None:

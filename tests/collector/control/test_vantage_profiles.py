@@ -12,36 +12,22 @@ from heliograph_collector.control.vantage_profiles import VANTAGES_ASKED, Vantag
 from heliograph_collector.judge import judge
 from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import (
-    AgentRole,
     JudgedMeasurement,
     ReceivedMeasurement,
     VerdictState,
 )
 from heliograph_collector.model.seniority import Seniority
-from support.control_records import Steps, build_control, build_record, overall
+from support.control_records import Steps, build_control, overall
+from support.vantage_streams import NAMES, assess, controls, measure, page, states_of
 
-NAMES = ("news.example", "chat.example", "video.example", "wiki.example", "bank.example")
 ANCHOR_NAMES = ("www.gstatic.com", "cp.cloudflare.com")
 SCANNER = "CN=Cautious Scanner Root,O=Cautious"  # of no list of products
 CENSOR = "CN=National Safety Root,O=Ministry"
 BLOCKED = VerdictState.BLOCKED
 
 
-def page(name: str, address: str, tls: str = "ok") -> Steps:
-    steps: Steps = [{f"system A {name}": address}, {f"connect {address}": "ok"}]
-    return [*steps, {f"tls {name}": tls}, *([{"http": 200}] if tls == "ok" else [])]
-
-
 def forged(name: str, issuer: str) -> str:
     return f"ssl_unknown_authority key-{name}-{issuer[3:6]} {issuer} for {name}"
-
-
-def measure(
-    name: str, steps: Any, minute: float, nym: str = "volunteer", **facts: Any
-) -> ReceivedMeasurement:
-    facts = {"target": f"https://{name}/", **facts}
-    record = build_record(steps, minute, nym=nym, **facts)
-    return replace(record, id=f"{nym}{name}{minute}", seniority=Seniority.ESTABLISHED)
 
 
 def anchors(minute: float, nym: str = "volunteer", tls: str = "", **facts: Any) -> Any:
@@ -54,13 +40,6 @@ def anchors(minute: float, nym: str = "volunteer", tls: str = "", **facts: Any) 
     return measure("anchors", steps, minute, nym, **facts)
 
 
-def controls(minute: float, names: Iterable[str] = NAMES) -> list[ReceivedMeasurement]:
-    return [
-        build_control(page(n, f"9.8.7.{i}"), minute, target=f"https://{n}/", country="DE")
-        for i, n in enumerate(names)
-    ]
-
-
 def visits(
     minute: float, nym: str, issuer: str, forged_names: Sequence[str]
 ) -> list[ReceivedMeasurement]:
@@ -71,20 +50,8 @@ def visits(
     ]  # fmt: skip
 
 
-def assess(*blocks: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
-    """The newest verdict on each volunteer's measurement."""
-    assessor = Assessor(judge)
-    newest = {r.id: (r, v) for block in blocks for r, v in assessor.assess(block)}
-    return [j for j in newest.values() if not j[0].pseudonym.startswith("control")]
-
-
 def count_blocked(judged: Sequence[JudgedMeasurement]) -> int:
     return sum(v.state is BLOCKED for _, verdicts in judged for v in verdicts)
-
-
-def states_of(judged: Sequence[JudgedMeasurement], *names: str) -> set[VerdictState]:
-    targets = {f"https://{n}/" for n in names}
-    return {overall(j)[0] for j in judged if j[0].measurement.target in targets}
 
 
 def read_profile(*records: ReceivedMeasurement) -> VantageProfile:
@@ -332,101 +299,3 @@ def test_crowd_of_keys_or_epochs_displaces_nobody() -> None:
 
 def test_offline_results_tell_nothing() -> None:
     assert read_profile(anchors(0, tls=SCANNER, link=Link.OFFLINE)) == VantageProfile()
-
-
-def say_hellos(
-    name: str, minute: float, own: str, browsers: str, address: str = "9.8.7.0"
-) -> ReceivedMeasurement:
-    """What `hello` sees of a name: our own hello, and browsers'."""
-    ends = {"own": own, **dict.fromkeys(("firefox", "chrome", "chrome_late"), browsers)}
-    is_whole = own.startswith("ok") and browsers == "ok"
-    ends |= {} if is_whole else {"neutral": "ok", "again": own}
-    steps = {
-        label: [{f"connect {address}": "ok"}, {f"tls {name}": end}] for label, end in ends.items()
-    }
-    return measure(name, steps, minute, experiment="hello", target=f"{name}:443")
-
-
-def of_control(record: ReceivedMeasurement) -> ReceivedMeasurement:
-    return replace(record, role=AgentRole.CONTROL, pseudonym="control")
-
-
-RESET = "connection_reset"
-LARGE = "ok large"
-NEWS, CHAT = NAMES[:2]
-
-
-@pytest.mark.parametrize(
-    ("hellos", "expected"),
-    [
-        ([], VerdictState.BLOCKED),
-        ([say_hellos(NEWS, 1, RESET, "ok")], VerdictState.UNKNOWN),
-        # after the page, which is judged again:
-        ([say_hellos(NEWS, 9, RESET, "ok")], VerdictState.UNKNOWN),
-        ([say_hellos(NEWS, 1, RESET, RESET)], VerdictState.BLOCKED),
-        ([say_hellos(NEWS, 1, "ok", "ok")], VerdictState.BLOCKED),
-        ([say_hellos(NEWS, 1, RESET, "ok"), say_hellos(NEWS, 2, RESET, RESET)],
-         VerdictState.BLOCKED),
-        ([say_hellos(NEWS, -361, RESET, "ok")], VerdictState.BLOCKED),
-        # at another name: of one it says nothing of all, of two it does
-        ([say_hellos(CHAT, 1, RESET, "ok")], VerdictState.BLOCKED),
-        ([say_hellos(CHAT, 1, RESET, "ok"), say_hellos("wiki.example", 1, RESET, "ok")],
-         VerdictState.UNKNOWN),
-        ([say_hellos(CHAT, 1, RESET, "ok"), say_hellos("wiki.example", 1, "ok", "ok")],
-         VerdictState.BLOCKED),
-    ],
-)  # fmt: skip
-def test_a_filter_of_our_own_hello_blocks_nobody(
-    hellos: list[ReceivedMeasurement], expected: VerdictState
-) -> None:
-    """Where only browsers pass, pages are not called blocked because we are not one."""
-    pages = [measure(NEWS, page(NEWS, "9.8.7.0", RESET), 5)]
-    stream = sorted([*hellos, *pages], key=lambda record: record.started_us)
-    assert states_of(assess(controls(4), stream), NEWS) == {expected}
-
-
-def test_page_that_only_our_own_hello_gets_is_blocked_or_in_doubt() -> None:
-    dropped = say_hellos(NEWS, 1, LARGE, RESET)
-    answered = of_control(say_hellos(NEWS, 2, LARGE, "ok"))
-    cases = {
-        "nobody said hello": ([], "reached.https"),
-        "a control's pass at that address": ([dropped, answered], "tls.browsers_dropped"),
-        "no control said any": ([dropped], "tls.browsers_in_doubt"),
-        "a control's pass at another address": (
-            [dropped, of_control(say_hellos(NEWS, 2, LARGE, "ok", "9.8.7.5"))],
-            "tls.browsers_in_doubt",
-        ),
-        "the server trips over browsers": (
-            [dropped, answered, of_control(say_hellos(NEWS, 3, LARGE, RESET))],
-            "tls.browsers_in_doubt",
-        ),
-        "they pass again": (
-            [dropped, answered, say_hellos(NEWS, 4, LARGE, "ok")],
-            "reached.https",
-        ),
-        "ours is smaller": ([say_hellos(NEWS, 1, "ok", RESET), answered], "reached.https"),
-        "46 min ago": (
-            [say_hellos(NEWS, -41, LARGE, RESET), answered],
-            "tls.browsers_in_doubt",
-        ),
-        "7 h ago": ([say_hellos(NEWS, -420, LARGE, RESET), answered], "reached.https"),
-        "at another name": (
-            [say_hellos(CHAT, 1, LARGE, RESET), of_control(say_hellos(CHAT, 2, LARGE, "ok"))],
-            "reached.https",
-        ),
-    }
-    rules = {}
-    for case, (hellos, _) in cases.items():
-        judged = assess(controls(4), [*hellos, measure(NEWS, page(NEWS, "9.8.7.0"), 5)])
-        (rules[case],) = (
-            overall(j)[1] for j in judged if j[0].measurement.target == f"https://{NEWS}/"
-        )
-    assert rules == {case: rule for case, (_, rule) in cases.items()}
-
-
-def test_hellos_that_pass_have_nothing_judged_again() -> None:
-    """Every vantage says hello every two hours: each would have all its doubts judged again."""
-    profiles = VantageProfiles()
-    ends = ((0, "ok"), (120, "ok"), (240, RESET), (360, "ok"), (480, "ok"))
-    changes = [bool(profiles.update(say_hellos(NEWS, minute, own, "ok"))) for minute, own in ends]
-    assert changes == [False, False, True, True, False]
