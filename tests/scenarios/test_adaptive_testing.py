@@ -162,7 +162,7 @@ class Cell:
                 self.end_part(phone, part, trigger)
 
     def estimate_bytes(self, task: Task) -> int:
-        line = next(line for line in self.plan.tasks if is_line_of(line, task))
+        line = next(line for line in self.plan.expand_turns() if is_line_of(line, task))
         return estimate_task_bytes(line, task.service) * task.interval_s // 86_400
 
     def end_part(self, phone: Phone, task: Task, trigger: str) -> None:

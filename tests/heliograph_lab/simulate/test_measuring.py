@@ -26,7 +26,8 @@ from support.scenario import taken
 
 CLOCK = SystemClock()
 PLAN = build_load_plan("plan", load_shipped_services(), [], 60.0)
-VOLUNTEERS = [task for task in PLAN.tasks if task.role == ""]
+HELLOS = [task for task in PLAN.expand_turns() if task.experiment == "hello"]
+VOLUNTEERS = [*(t for t in PLAN.tasks if t.role == "" and not t.is_turn), *HELLOS[:1]]
 LIGHT = [task for task in PLAN.tasks if task.is_light]
 CONTROL = Actor(1, "ZZ", control=True)
 NEAR, FAR = Actor(2, "DE"), Actor(3, "KZ")
