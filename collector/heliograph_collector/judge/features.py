@@ -225,7 +225,8 @@ def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Featur
     What an app opens is in doubt then: its hello is neither ours nor a browser's.
     """
     profile = comparison_input.profile
-    if comparison_input.link is not Link.ONLINE:
+    is_odd = profile.dropped_browsers or profile.doubted_browsers
+    if not is_odd or comparison_input.link is not Link.ONLINE:
         return
     names = {
         _fold_name(s.observation.tls.server_name)

@@ -41,7 +41,8 @@ class Pairing:
         """Pair one endpoint of a service with the same endpoint of the control."""
         control_view = self.control_steps.build_view(label)
         paired = self._build_input(self.own_steps.build_view(label), control_view)
-        return replace(paired, function=self.control.functions.get(label, ""))
+        function = self.control.functions.get(label)
+        return replace(paired, function=function) if function else paired
 
     def pair_page(self) -> ComparisonInput:
         """Pair the last believable page of the redirect chain with the control's page.
