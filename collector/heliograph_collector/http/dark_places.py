@@ -135,6 +135,11 @@ class DarkPlaces:
             default=0,
         )
 
+    def list_blocked_services(self, place: Scope) -> set[str]:
+        """List the services of which an open, confirmed block covers the whole place now."""
+        services = {block.scope.service for block in self._blocks}
+        return {s for s in services if self.blocked_since(place, s, only_confirmed=True)}
+
     def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
         """List the places in a country in which an open, confirmed block of a service lasts."""
         scopes = [

@@ -23,6 +23,7 @@ from urllib.parse import parse_qs, unquote, urlsplit, urlunsplit
 
 from heliograph_collector.store.directory_lock import DirectoryLock
 from heliograph_collector.store.disk_errors import describe_os_error
+from heliograph_collector.store.engine_stderr import drop_cgroup_trace
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -122,13 +123,14 @@ class _Engine:
             "max_server_memory_usage": str(self.limits.memory_mib * _MIB),
             "mark_cache_size": str(self.limits.mark_cache_mib * _MIB),
         }
-        return get_client(
-            interface="chdb",
-            path=self.location,
-            database=database or None,
-            settings=dict(settings),
-            chdb_options=options,
-        )
+        with drop_cgroup_trace():
+            return get_client(
+                interface="chdb",
+                path=self.location,
+                database=database or None,
+                settings=dict(settings),
+                chdb_options=options,
+            )
 
     def build_reader_settings(self) -> _Settings:
         """Return a reader's settings in order: nothing can be set after `readonly`."""

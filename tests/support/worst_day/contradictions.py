@@ -4,7 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
-from support.worst_day.outputs import INCIDENT, NETWORK, Statement
+from support.worst_day.outputs import INCIDENT, NETWORK, SERVICES, Statement
 from support.worst_day.truth import Place, Truth
 
 # A heartbeat of 15 s before a line is missed, and the minute in which it must be told.
@@ -72,7 +72,9 @@ def _why_wrong_of_service(said: Statement, truth: Truth, second: float) -> str:
     if said.claim in WELL and truth.fails_since(said.place, said.subject, second, READING_S):
         return "reachable though it fails"
     is_bad = said.claim in ("blocked", "down")
-    if is_bad and truth.works_since(said.place, said.subject, second, READING_S):
+    services = truth.script.services if said.subject == SERVICES else [said.subject]
+    works = (truth.works_since(said.place, name, second, READING_S) for name in services)
+    if is_bad and all(works):
         return "blocked though it works"
     return ""
 

@@ -261,7 +261,8 @@ def describe_world(
         networks=t("front.in_networks", n=len(snapshot.columns)),
         countries=t("front.in_countries", n=countries),
     )
-    return calm_headline, current_headline if has_trouble else ""
+    # What is blocked without an incident leads, or the map below is louder than its headline.
+    return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
 
 
 def _join_countries(codes: Sequence[str], t: Locale) -> str:

@@ -79,7 +79,9 @@ def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     if incident.state in ("suspected", "confirmed"):
         if is_offline and _is_partly_back(incident):
             return t("story.partly_back")
-        return t("story.no_return" if is_offline else "story.goes_on")
+        if silence:
+            return t("story.no_return" if is_offline else "story.still_silent")
+        return t("story.goes_on")
     return ""
 
 

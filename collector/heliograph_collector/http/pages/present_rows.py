@@ -5,6 +5,7 @@ An incident is public at once, and bins later: open ones overrule what a bin sho
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
+from itertools import product
 from typing import TypeVar
 
 from heliograph_collector.http.dark_places import DarkPlaces
@@ -65,10 +66,15 @@ def mark_dark_rows(
 def add_incident_spans(
     timeline: CountryTimeline, country: str, dark_places: DarkPlaces
 ) -> CountryTimeline:
-    """Give each row the times of the incidents in it, in which a bar may look well."""
+    """Give each row the times of the incidents in it, in which a bar may look well.
 
-    def add(row: TimelineRow, place: Scope, service: str = "") -> TimelineRow:
-        silent = dark_places.list_silent_spans(place)
+    A region or the country is silent while all its networks are, each by its own part.
+    """
+    scopes = {g: Scope(country, "", g.asn, g.access) for g in timeline.networks}
+    named = [scope for scope in scopes.values() if scope.asn or scope.access] or [Scope(country)]
+
+    def add(row: TimelineRow, place: Scope, parts: Sequence[Scope], service: str) -> TimelineRow:
+        silent = _intersect_spans([dark_places.list_silent_spans(part) for part in parts])
         blocked = dark_places.list_blocked_spans(place, service)
         spans = [IncidentSpan(BinMark.BLOCKED, *span) for span in blocked]
         spans += [IncidentSpan(BinMark.SILENT, *span) for span in silent]
@@ -76,13 +82,31 @@ def add_incident_spans(
 
     return replace(
         timeline,
-        services={n: add(row, Scope(country), n) for n, row in timeline.services.items()},
-        regions={code: add(row, Scope(country, code)) for code, row in timeline.regions.items()},
+        services={
+            name: add(row, Scope(country), named, name) for name, row in timeline.services.items()
+        },
+        regions={
+            code: add(
+                row, Scope(country, code), [scope._replace(region=code) for scope in named], ""
+            )
+            for code, row in timeline.regions.items()
+        },
         networks={
-            group: add(row, Scope(country, "", group.asn, group.access))
+            group: add(row, scopes[group], [scopes[group]], "")
             for group, row in timeline.networks.items()
         },
     )
+
+
+def _intersect_spans(lists: Sequence[Sequence[tuple[int, int]]]) -> Sequence[tuple[int, int]]:
+    common = lists[0]
+    for spans in lists[1:]:
+        pairs = [
+            (max(first[0], second[0]), min(first[1], second[1]))
+            for first, second in product(common, spans)
+        ]
+        common = [(since, until) for since, until in pairs if since <= until]
+    return common
 
 
 def show_window(present: CountryTimeline, window: CountryTimeline) -> CountryTimeline:
@@ -141,7 +165,8 @@ def _mark_blocked_row(
         return row
     start_us = _newest_start(timeline, row)
     if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
-        return replace(row, present=BinMark.BLOCKED)
+        blocked = max(row.blocked, len(dark_places.list_blocked_services(place)))
+        return replace(row, present=BinMark.BLOCKED, blocked=blocked)
     if start_us < dark_places.blocked_since(place, service):
         return replace(row, present=BinMark.UNKNOWN)
     parts = dark_places.list_blocked_parts(place.country, service) if service else []

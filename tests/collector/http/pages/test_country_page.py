@@ -5,12 +5,12 @@ from typing import Any
 
 import pytest
 
-from heliograph_collector.incidents.incident import Incident
+from heliograph_collector.incidents.incident import Incident, PhaseDirection
 from heliograph_collector.incidents.incident import IncidentState as Doubt
 from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
 from heliograph_collector.store.clickhouse import StoreError, TooMuchError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
-from support.incident_book import MINUTE, blocking, book, closed, part, silence
+from support.incident_book import MINUTE, blocking, book, closed, opening, part, silence
 from support.kazakhstan_votes import evening
 from support.site import Serve, open_page, raising
 
@@ -201,6 +201,16 @@ async def test_what_is_shorter_than_a_bin_leaves_its_mark(
     assert all(0.3 < float((a["width"] or "").rstrip("%")) < 5 for a in marks)
 
 
+async def test_a_network_counts_the_block_that_its_bins_do_not_show_yet(serve: Serve) -> None:
+    world = World()
+    for service in ("telegram", "whatsapp"):
+        world.votes += crowd(
+            9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US - 10 * MINUTE, service=service
+        )
+    page = await open_page(serve, "/countries/KZ", world, book=book(blocking(minutes=5)))
+    assert page.text["network-KZ-9198-fixed-now"] == "✕ blocked 1 of 2 services blocked"
+
+
 async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) -> None:
     """And no row is silent by a bin in which the place came back."""
     world = World()
@@ -222,6 +232,29 @@ async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) 
         heads = [pages[0].text["headline"], pages[1].text.get("below", "")]
         assert [told in head for head in heads] == [is_told, is_told]
         assert "silent" not in pages[0].text.get("network-KZ-9198-fixed-now", "")
+
+
+@pytest.mark.parametrize(
+    ("votes", "told"),
+    [(56.0, "silent 5 Jan 11:53 to 5 Jan 11:58"), (9.0, "silent 5 Jan 11:55 to 5 Jan 11:55")],
+)
+async def test_a_country_is_marked_where_its_networks_fell_one_by_one(
+    serve: Serve, votes: float, told: str
+) -> None:
+    """Services and regions have the mark of the time in which all were silent."""
+    phones, lines = (part(votes, "KZ", "", 0, access) for access in ("mobile", "fixed"))
+    cut = opening(110, lines, way=PhaseDirection.CUT)
+    story = closed(silence(minutes=124, parts=(phones,), turns=(cut, opening(104, lines))), 95)
+    world = World()
+    for asn, access in ((9198, "fixed"), (29355, "mobile")):
+        where = {"asn": asn, "access": access}
+        rows = crowd(9, VerdictState.REACHABLE, NOW_US - 5 * HOUR, NOW_US, **where)
+        world.votes += [replace(v, region="KZ-75") for v in rows]
+    page = await open_page(serve, "/countries/KZ", world, book=book(story))
+    names = ("service-telegram", "region-KZ-75")
+    texts = [page.html.partition(f'id="{name}"')[2].partition("</td>")[0] for name in names]
+    assert all(told in text for text in texts), texts
+    assert all('class="span silent"' in text for text in texts)
 
 
 def _vote_each_minute(n: int) -> list[Vote]:

@@ -61,7 +61,7 @@ async def test_a_detector_that_is_stuck_does_not_say_that_all_is_calm(serve: Ser
     """As soon as /readyz says so; what was said before stands."""
     world = evening()
     client = await serve(world.feed(book=book(), public_key=KEY.public, requests_a_minute=0))
-    assert "No incident is open" in (await client.page()).text["headline"]
+    assert "No incident is open" in (await client.page()).text["below"]
     world.problems = ["The detectors have not looked for 200 s: they are stuck."]
     assert (await client.get("/readyz")).status == 503
     for path in ("/", "/countries/KZ"):

@@ -1,0 +1,40 @@
+"""What the embedded engine writes on stderr as it starts."""
+
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+CGROUP_FILES = (
+    Path("/sys/fs/cgroup/cgroup.controllers"),  # version 2
+    Path("/sys/fs/cgroup/memory/memory.stat"),  # version 1
+)
+_CGROUP_TRACE = re.compile(rb"Cannot use cgroups reader.*?\(version [^)]*\)\n?", re.DOTALL)
+
+
+@contextmanager
+def drop_cgroup_trace(cgroup_files: Iterable[Path] = CGROUP_FILES) -> Iterator[None]:
+    """Drop the C++ stack trace that the engine prints as it starts where no cgroups are.
+
+    It works without them, but no setting silences the message (ClickHouse's MemoryWorker.cpp). All
+    else that is written to stderr meanwhile is handed on.
+    """
+    if any(path.exists() for path in cgroup_files):
+        yield
+        return
+    sys.stderr.flush()
+    stderr = os.dup(2)
+    with tempfile.TemporaryFile() as held:
+        os.dup2(held.fileno(), 2)
+        try:
+            yield
+        finally:
+            sys.stderr.flush()
+            os.dup2(stderr, 2)
+            os.close(stderr)
+            held.seek(0)
+            written = _CGROUP_TRACE.sub(b"", held.read())
+            sys.stderr.write(written.decode(errors="replace"))
