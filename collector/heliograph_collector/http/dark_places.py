@@ -8,8 +8,8 @@ name a region, and a network that is only there is no part of it by name: its re
 while most of its vantages are gone.
 
 An open block of a service is public at once too. It withholds a reading of the service, in its
-places, that began before the block and says that it works, and after a part's return one that says
-blocked.
+places, that began before the block and says that it works, and after the end or a part's return one
+that says blocked.
 """
 
 from collections.abc import Iterable, Sequence
@@ -61,6 +61,11 @@ class DarkPlaces:
             for incident in incidents
             if incident.kind == IncidentKind.BLOCKING and incident.state in OPEN_STATES
         ]
+        self._ended_blocks = [
+            incident
+            for incident in self._confirmed
+            if incident.kind == IncidentKind.BLOCKING and incident.state not in OPEN_STATES
+        ]
 
     def list_silent_spans(self, place: Scope) -> list[tuple[int, int]]:
         """List the times of confirmed silences of the whole place, also of past ones.
@@ -72,8 +77,11 @@ class DarkPlaces:
 
     def returned_at(self, place: Scope) -> int:
         """Return when a confirmed silence of the whole place ended last; 0 if none did."""
-        ends = (until_us for _, until_us in self.list_silent_spans(place))
-        return max((until_us for until_us in ends if until_us < _DARK), default=0)
+        return _find_last_end(self.list_silent_spans(place))
+
+    def unblocked_at(self, place: Scope, service: str) -> int:
+        """Return when a confirmed block of a service ended last in the place; 0 if none did."""
+        return _find_last_end(self.list_blocked_spans(place, service))
 
     def list_blocked_spans(self, place: Scope, service: str = "") -> list[tuple[int, int]]:
         """List the times of confirmed blocks as `list_silent_spans` does.
@@ -153,7 +161,7 @@ class DarkPlaces:
 
     def hide_readings(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without readings and links from before the places went dark."""
-        if not (self._silences or self._blocks):
+        if not (self._silences or self._blocks or self._ended_blocks):
             return snapshot
         columns = (self._hide_outdated(self._hide(c, snapshot)) for c in snapshot.columns)
         return replace(snapshot, columns=tuple(columns))
@@ -183,7 +191,19 @@ class DarkPlaces:
                     reasons.add(Withheld.BLOCKED if is_confirmed else Withheld.DOUBTED)
             elif cell.state is VerdictState.BLOCKED and cell.start_us < blocked_until_us:
                 reasons.add(Withheld.AWAITED)
+        if cell.state is VerdictState.BLOCKED and self._is_over(cell, place):
+            reasons.add(Withheld.AWAITED)
         return next((reason for reason in Withheld if reason in reasons), None)
+
+    def _is_over(self, cell: Cell, place: Scope) -> bool:
+        """Return whether a block that ended since then tells why a reading says blocked."""
+        return any(
+            block.scope.service == cell.service
+            and block.ended is not None
+            and _covers(block.parts, place)
+            and cell.start_us < parse_us(block.ended.earliest)
+            for block in self._ended_blocks
+        )
 
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
         group = column.group
@@ -237,6 +257,10 @@ def _dark_until(incident: IncidentSummary, place: Scope) -> int:
             is_back = turn.way == PhaseDirection.OPENING
             dark_until_us = parse_us(turn.when.earliest) if is_back else _DARK
     return dark_until_us
+
+
+def _find_last_end(spans: Iterable[tuple[int, int]]) -> int:
+    return max((until_us for _, until_us in spans if until_us < _DARK), default=0)
 
 
 def _list_parts(incident: IncidentSummary) -> set[Scope]:

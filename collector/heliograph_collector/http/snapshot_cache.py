@@ -9,7 +9,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import replace
 from typing import Any, TypeVar, cast
 
-from heliograph.units import MINUTE_US
+from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.aggregate import rollup
 from heliograph_collector.aggregate.disclosure import Disclosure, find_instant
 from heliograph_collector.aggregate.query_cache import StaleWhileRevalidate
@@ -17,8 +17,9 @@ from heliograph_collector.aggregate.wider_scopes import widen_silences, widen_vo
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount
 from heliograph_collector.http.dark_places import DarkPlaces
-from heliograph_collector.http.incident_document import OPEN_STATES, build_state
+from heliograph_collector.http.incident_document import OPEN_STATES, build_state, parse_us
 from heliograph_collector.http.snapshot import Snapshot
+from heliograph_collector.incidents.state import LoggedIncident
 from heliograph_collector.model.records import Cell, SilenceCount, Vote
 from heliograph_collector.model.scope import ScopeFilter
 
@@ -98,10 +99,11 @@ class SnapshotCache:
         head = feed.book.head
         shown = self._shown
         if shown is None or shown[0] != head or shown[1] is not new_snapshot:
+            since_us = new_snapshot.at_us - HOUR_US  # of an older end there is a newer reading
             states = (
                 build_state(logged, feed.services, feed.k_anonymity)
                 for logged in feed.book.incidents()
-                if logged.state in OPEN_STATES
+                if logged.state in OPEN_STATES or _is_closed_since(logged, since_us)
             )
             dark_places = DarkPlaces([state for state in states if state])
             shown = (head, new_snapshot, dark_places.hide_readings(new_snapshot))
@@ -204,6 +206,11 @@ class SnapshotCache:
             shown_cells = disclosure.release(cells)
             cells_by_bin[at_us] = [cell for cell in shown_cells if cell.vantages or cell.silent]
         return cells_by_bin
+
+
+def _is_closed_since(logged: LoggedIncident, since_us: int) -> bool:
+    closed = logged.record.closed
+    return closed is not None and parse_us(closed) > since_us
 
 
 def feed_disclosure(feed: Feed, unlisted: Collection[str] = ()) -> Disclosure:

@@ -14,13 +14,13 @@ from aiohttp.test_utils import TestServer
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.incidents.state import IncidentBook
 from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
 from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
 from support.fake_feed import NOW_US, World, crowd
-from support.incident_book import blocking, book, opening, part
+from support.incident_book import blocking, book, closed, opening, part
 from support.site import Site
 
 _LINES = re.compile(r'<li id="line-KZ-[^>]*>([^<]*)<')
@@ -213,12 +213,20 @@ async def test_no_country_reaches_what_one_operator_blocks() -> None:
     assert "blocked in 1 of 2 networks" in page
 
 
-async def test_a_part_that_returned_is_not_blocked_by_an_older_reading() -> None:
+_BACK = opening(0, part(30.0, *_FIXED))
+_BLOCK = blocking(minutes=60, parts=(part(30.0, *_FIXED),))
+
+
+@pytest.mark.parametrize("block", [replace(_BLOCK, turns=(_BACK,)), closed(_BLOCK, 0)])
+async def test_what_returned_is_not_blocked_by_an_older_reading(block: Incident) -> None:
     world = World()
     world.votes += crowd(30, VerdictState.BLOCKED, CUT_US - 3600 * SECOND, CUT_US)
-    back = opening(0, part(30.0, *_FIXED))
-    incidents = book(blocking(minutes=60, parts=(part(30.0, *_FIXED),), turns=(back,)))
     world.clock.wall = NOW_US + 100 * SECOND
-    async with Site(TestServer(build_app(world.feed(book=incidents)), host="127.0.0.1")) as client:
+    feed = world.feed(book=book(block))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
         [group] = (await client.json("/api/v1/status"))["groups"]
+        page = await client.page("/countries/KZ")
     assert group["services"][0]["state"] == "unknown"
+    if block.ended:
+        assert page.text["headline"].startswith("Blocking of Telegram began on AS9198 fixed")
+        assert "blocked" not in page.text["service-telegram-now"]

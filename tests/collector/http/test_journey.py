@@ -64,7 +64,9 @@ async def test_a_reader_goes_from_the_front_page_to_the_signed_entry(
 async def test_it_reads_without_a_script(serve: Serve, reader: Open) -> None:
     async with reader(await origin(serve), script=False) as seen:
         await seen.goto("/countries/KZ")
-        await seen.page.click("nav.windows a:nth-child(2)")
+        await seen.page.click('nav.windows a[href*="bin=1m"]')
+        await seen.page.wait_for_url("**/countries/KZ?bin=1m")
+        await seen.page.click('nav.windows a[href*="window=week"]')
         await seen.page.wait_for_url("**/countries/KZ?window=week")
         await seen.page.click(f'#lanes a[href="/incidents/{ALMATY}"]')
         await seen.page.wait_for_url(f"**/incidents/{ALMATY}")

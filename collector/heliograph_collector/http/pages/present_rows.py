@@ -161,9 +161,11 @@ def _mark_blocked_row(
 ) -> TimelineRow:
     """Mark a row whose place a block covers; a service's row by its parts too."""
     mark = row.current_mark(timeline.recent_bins)
+    start_us = _newest_start(timeline, row)
+    if mark is BinMark.BLOCKED and service and _is_over(dark_places, place, service, start_us):
+        return replace(row, present=BinMark.UNKNOWN)
     if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
         return row
-    start_us = _newest_start(timeline, row)
     if start_us < dark_places.blocked_since(place, service, only_confirmed=True):
         blocked = max(row.blocked, len(dark_places.list_blocked_services(place)))
         return replace(row, present=BinMark.BLOCKED, blocked=blocked)
@@ -173,6 +175,14 @@ def _mark_blocked_row(
     if any(start_us < dark_places.blocked_since(part, service) for part in parts):
         return replace(row, present=BinMark.PARTIAL)
     return row
+
+
+def _is_over(dark_places: DarkPlaces, place: Scope, service: str, start_us: int) -> bool:
+    """Return whether a block of a service ended in its newest bin or later, and none is open."""
+    is_open = dark_places.blocked_since(place, service) or dark_places.list_blocked_parts(
+        place.country, service
+    )
+    return not is_open and dark_places.unblocked_at(place, service) > start_us
 
 
 def _newest_start(timeline: CountryTimeline, row: TimelineRow) -> int:
