@@ -233,7 +233,7 @@ def _describe_hop(hop: Hop) -> str:
 
 def _describe_tls(tls: Tls) -> str:
     parts = [tls.version or "done", f"by {tls.chain[0].issuer}" if tls.chain else "", tls.alpn]
-    return ", ".join(part for part in parts if part and part != "http/1.1")
+    return ", ".join(part for part in parts if part and part not in ("h2", "http/1.1"))
 
 
 def _describe_status(http: Http) -> str:

@@ -14,7 +14,7 @@ from heliograph.host_name import encode_host
 from heliograph.plan import Endpoint, EndpointKind, Service
 from heliograph.services import TRUSTS
 from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
-from heliograph_agent.net import ByteStream, Net, ProbeMessage, StepResult
+from heliograph_agent.net import BROWSER_ALPN, HTTP1_ALPN, ByteStream, Net, ProbeMessage, StepResult
 from heliograph_agent.protocols.messengers import (
     MTPROTO_RANDOM_BYTES,
     NOISE_RANDOM_BYTES,
@@ -198,7 +198,7 @@ async def try_handshake(
     *,
     label: str = "",
     send_sni: bool = True,
-    alpn: tuple[str, ...] = ("http/1.1",),
+    alpn: tuple[str, ...] = BROWSER_ALPN,
     trust: str = "",
 ) -> None:
     """Connect by TCP, make one TLS handshake, and close."""
@@ -335,7 +335,8 @@ async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> None
     async with open_stream(net, address, endpoint.port, label=endpoint.id) as connection:
         stream = connection
         if stream is not None and endpoint.kind in _IN_TLS:
-            _, stream = await net.handshake(stream, endpoint.host, trust=endpoint.trust)
+            alpn = HTTP1_ALPN if endpoint.kind is EndpointKind.WEBSOCKET else BROWSER_ALPN
+            _, stream = await net.handshake(stream, endpoint.host, alpn=alpn, trust=endpoint.trust)
         if stream is None:
             return
         try:

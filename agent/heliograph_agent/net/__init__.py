@@ -16,6 +16,8 @@ from heliograph_agent.net.probe_message import ProbeMessage, ProbeReply, Protoco
 from heliograph_agent.net.trace import ByteStream, StepResult, StepTrace
 
 __all__ = [
+    "BROWSER_ALPN",
+    "HTTP1_ALPN",
     "MAX_BODY",
     "ByteStream",
     "Net",
@@ -27,6 +29,8 @@ __all__ = [
     "StepTrace",
 ]
 
+BROWSER_ALPN = ("h2", "http/1.1")  # what browsers offer, in their order
+HTTP1_ALPN = ("http/1.1",)  # what browsers offer for WebSockets (RFC 6455)
 MAX_BODY = 524_288  # default limit of the bytes read of a page
 
 
@@ -83,7 +87,7 @@ class Net(Protocol):
         server_name: str,
         *,
         send_sni: bool = True,
-        alpn: tuple[str, ...] = ("http/1.1",),
+        alpn: tuple[str, ...] = BROWSER_ALPN,
         trust: str = "",
     ) -> tuple[StepResult, ByteStream | None]:
         """Make one TLS handshake over `stream`.
@@ -104,7 +108,7 @@ class Net(Protocol):
         body_limit: int = MAX_BODY,
         watch: bool = False,
     ) -> StepResult:
-        """Make one HTTP/1.1 exchange over `stream`, then close it.
+        """Make one exchange by HTTP/2 or HTTP/1.1, as ALPN chose, then close `stream`.
 
         It makes two observations: http_round_trip to the end of the headers, and read_body
         (parent: the round trip) to the end of the body. `watch` records the progress of the

@@ -10,7 +10,7 @@ from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Tcp, Udp
-from heliograph_agent.net import MAX_BODY, QuicConnection
+from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
@@ -156,7 +156,7 @@ class SystemNet:
         server_name: str,
         *,
         send_sni: bool = True,
-        alpn: tuple[str, ...] = ("http/1.1",),
+        alpn: tuple[str, ...] = BROWSER_ALPN,
         trust: str = "",
     ) -> tuple[StepResult, ByteStream | None]:
         """Implement `Net.handshake`; close `stream` on failure.

@@ -45,7 +45,7 @@ _MAX_CHAT_HOSTS = 4  # sampled of e1 to e16, as by agents
 _CHAT_ENDPOINT = re.compile(r"e\d+-")
 _RESOLVERS = (
     ("system", ""),
-    ("udp", "9.9.9.9:53"),
+    ("udp", "9.9.9.10:53"),
     ("doh", "https://cloudflare-dns.com/dns-query"),
 )
 _MAX_ADDRESSES = 6  # of one page that the agent connects to

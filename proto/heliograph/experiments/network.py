@@ -14,7 +14,7 @@ class DnsConfig:
 
     engines: str = option("system,udp,tcp,doh", "ways to ask, with commas between")
     types: str = option("A,AAAA", "record types, with commas between")
-    resolver: str = option("9.9.9.9:53", "asked by udp and tcp", form="address:port")
+    resolver: str = option("9.9.9.10:53", "asked by udp and tcp", form="address:port")
     doh: str = option("", "asked by doh, empty for the first of net.doh", form="https URL")
 
 
@@ -29,7 +29,7 @@ class TlsConfig:
 
     server_name: str = option("", "name sent and checked in place of the host")
     sni: bool = option(True, "whether the ClientHello names the server")
-    alpn: str = option("http/1.1", "protocols offered, with commas between")
+    alpn: str = option("h2,http/1.1", "protocols offered, with commas between")
     trust: str = option("", "CA set the chain is checked with", words=("", "signal"))
 
 
@@ -76,9 +76,9 @@ class DnsIntegrityConfig:
 
     types: str = option("A", "record types asked for", words=("A", "AAAA", "A,AAAA"))
     resolver: str = option(
-        "9.9.9.9:53", "asked over UDP and TCP, empty for none", form="address:port"
+        "9.9.9.10:53", "asked over UDP and TCP, empty for none", form="address:port"
     )
-    dot: str = option("9.9.9.9:853", "asked over TLS, empty for none", form="address:port")
+    dot: str = option("9.9.9.10:853", "asked over TLS, empty for none", form="address:port")
     doh: str = option(
         "https://cloudflare-dns.com/dns-query",
         "asked over HTTPS, empty for none",

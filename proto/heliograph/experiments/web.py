@@ -10,8 +10,10 @@ from heliograph.experiments.options import option
 class WebConfig:
     """Configure `web`."""
 
-    resolver: str = option(
-        "9.9.9.9:53", "second resolver, over UDP, empty for none", form="address:port"
+    resolver: str = (
+        option(  # Quad9's without a filter; 9.9.9.9 denies names that it calls malicious
+            "9.9.9.10:53", "second resolver, over UDP, empty for none", form="address:port"
+        )
     )
     doh: str = option(
         "https://cloudflare-dns.com/dns-query",

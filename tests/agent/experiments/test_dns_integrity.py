@@ -26,15 +26,15 @@ async def test_every_way_has_its_label_and_of_who_asks_only_the_network_is_kept(
     asked = {o.endpoint: (o.dns.engine, o.dns.name, o.dns.resolver) for o in seen if o.dns}
     assert asked == {
         "system": ("system", NAME, ""),
-        "udp": ("udp", NAME, "9.9.9.9:53"),
-        "tcp": ("tcp", NAME, "9.9.9.9:53"),
-        "dot": ("dot", NAME, "9.9.9.9:853"),
+        "udp": ("udp", NAME, "9.9.9.10:53"),
+        "tcp": ("tcp", NAME, "9.9.9.10:53"),
+        "dot": ("dot", NAME, "9.9.9.10:853"),
         "doh": ("doh", NAME, "https://cloudflare-dns.com/dns-query"),
         "nowhere": ("udp", NAME, "192.0.2.53:53"),
         "nowhere_neutral": ("udp", NEUTRAL, "192.0.2.53:53"),
         "neutral": ("system", NEUTRAL, ""),
         "whoami_system": ("system", WHOAMI, ""),
-        "whoami_udp": ("udp", WHOAMI, "9.9.9.9:53"),
+        "whoami_udp": ("udp", WHOAMI, "9.9.9.10:53"),
     }
     assert len(seen) == len(asked)
     told = {o.endpoint: o.dns.answers[0].data for o in seen if o.dns and o.dns.answers}

@@ -33,7 +33,7 @@ from support.field.servers import nginx_conf
 from support.loopback_ca import LoopbackCA
 
 DOH_NAMES = ("cloudflare-dns.com", "dns.google")
-PUBLIC_RESOLVERS = ("9.9.9.9", "8.8.8.8", "1.1.1.1")
+PUBLIC_RESOLVERS = ("9.9.9.10", "8.8.8.8", "1.1.1.1")
 TESTED = ("telegram", "whatsapp", "signal")
 WEBSOCKETS = ("127.0.0.1", 8101)  # of the stand-ins, behind nginx
 DOT_PORT = 853

@@ -13,7 +13,7 @@ from typing import TypeVar
 PLACES = ("home", "offline", "domestic", "captive", "mute", "six", "office")
 GATE, BORDER, ABROAD, CONTROL = "gate", "border", "abroad", "control"
 PROVIDER, DOMESTIC = "5.9.0.53", "5.2.0.10"  # the provider's resolver, a host of the country
-RESOLVER, PUBLIC, DOH = "45.90.2.53", "9.9.9.9", "45.90.2.54"  # abroad
+RESOLVER, PUBLIC, DOH = "45.90.2.53", "9.9.9.10", "45.90.2.54"  # abroad
 NOWHERE = "45.90.2.56"  # serves no DNS
 REFUSING = "45.90.2.55"  # a name server that refuses everybody
 ANCHOR, NEUTRAL = "45.90.2.10", "45.90.2.11"

@@ -49,7 +49,7 @@ OPTIONS = {
     "web": {"doh": SEALED},
     "dns": {"doh": SEALED},
     "dns_integrity": {
-        "doh": SEALED, "dot": "9.9.9.9:853", "nowhere": f"{NOWHERE}:53", "neutral": NEUTRAL_NAME,
+        "doh": SEALED, "dot": "9.9.9.10:853", "nowhere": f"{NOWHERE}:53", "neutral": NEUTRAL_NAME,
         "whoami": "",
     },
     "sni": {"neutral": f"{NEUTRAL_NAME}:443"},

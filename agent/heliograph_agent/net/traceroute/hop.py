@@ -12,6 +12,7 @@ from typing import Protocol
 from heliograph.address import enclosing_network
 from heliograph.failure import Failure
 from heliograph.observation import Hop
+from heliograph_agent.net import BROWSER_ALPN
 from heliograph_agent.net.dns.message import DnsQuestion
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.step import StepFacts
@@ -118,7 +119,7 @@ def make_client_hello(name: str) -> bytes:
     """Build OpenSSL's own ClientHello, without SNI when `name` is empty."""
     incoming = ssl.MemoryBIO()
     outgoing = ssl.MemoryBIO()
-    connection = make_client_context(("http/1.1",)).wrap_bio(
+    connection = make_client_context(BROWSER_ALPN).wrap_bio(
         incoming, outgoing, server_hostname=name or None
     )
     with suppress(ssl.SSLWantReadError):

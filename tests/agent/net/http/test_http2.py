@@ -24,7 +24,7 @@ async def load(opening: Opening, ca: LoopbackCA, answer: Answer, method: str = "
     net, trace = opening()
     with http2_server(ca.leaf(NAME), answer) as port:
         _, stream = await net.connect(HOST, port)
-        _, tls = await net.handshake(present(stream), NAME, alpn=("h2", "http/1.1"))
+        _, tls = await net.handshake(present(stream), NAME)
         url = f"https://{NAME}:{port}/a?b"
         await net.http(present(tls), url, method=method, headers={"Cookie": "a=b"})
     return trace

@@ -67,7 +67,7 @@ async def test_every_handshake_says_what_its_hello_looked_like(opening: Opening,
         facts = tls_of(seen)
         assert facts.library == " ".join(ssl.OPENSSL_VERSION.split()[:2])
         assert facts.ja4.startswith("t13d" if name_segment else "t13i")
-        assert facts.ja4[8:10] == "h1"
+        assert facts.ja4[8:10] == "h2"
         assert facts.hello_bytes > 200
         assert (facts.hello_segments >= 1, facts.name_segment) == (True, name_segment)
         assert facts.profile == ""
