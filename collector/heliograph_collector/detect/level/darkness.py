@@ -6,8 +6,14 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from heliograph.units import MINUTE_US
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
-from heliograph_collector.detect.silence.presence_tracker import VantagePresence, count_silent
-from heliograph_collector.detect.silence.steadiness import FLAP_US, count_steady, is_unsteady
+from heliograph_collector.detect.silence.presence_tracker import count_silent
+from heliograph_collector.detect.silence.steadiness import (
+    FLAP_US,
+    count_steady,
+    have_returns_ceased,
+    is_unsteady,
+)
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.model.thresholds import Thresholds
@@ -85,6 +91,8 @@ def _have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
 
 def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:
     """Return whether sessions break and come back, and too few stay silent for long."""
+    if have_returns_ceased(fallen, now_us - LASTING_US, now_us):
+        return False
     is_short = count_steady(fallen, now_us, limits).share < limits.confirm_share
     return is_short and is_unsteady(fallen, now_us - FLAP_US, fallen, limits)
 

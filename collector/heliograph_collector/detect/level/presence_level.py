@@ -19,9 +19,8 @@ the other countries falls as well, the collector is at fault, and nothing is jud
 """
 
 import math
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
 from statistics import median
 
 from heliograph.units import DAY_US, MINUTE_US
@@ -31,11 +30,8 @@ from heliograph_collector.detect.level.habit import LevelHabit, UsualLevel
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    VantagePresence,
-    count_silent,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import Bracket, incident_id
@@ -129,14 +125,13 @@ class PresenceLevels:
         """Judge the shares of a country's cells; silences in open outages are explained."""
         is_cut = any(outage.confirmed_us for outage in outages)
         limits = presence.limits
-        counted = [
-            vantage
-            for vantage in _select_counted(presence.list_country(country), now_us, limits)
-            if not (vantage.is_silent and any(o.holds(vantage.place) for o in outages))
-        ]
+        places = {
+            place: _select_unexplained(members.values(), outages, now_us, limits)
+            for place, members in presence.places[country].items()
+        }
         totals = {
             scope: count
-            for scope, count in _count_cells(counted).items()
+            for scope, count in _count_cells(places).items()
             if count[0] >= (limits.votes if scope.is_national else limits.few)
         }
         is_common = self._is_common_mode(country)
@@ -146,7 +141,7 @@ class PresenceLevels:
             if is_common or cell.usual is None:
                 continue
             test = _CellTest(scope, known, silent, cell.usual, len(totals))
-            self._judge(cell, test, _Sample(counted, limits, now_us))
+            self._judge(cell, test, _Sample(places, limits, now_us))
 
     def may_be_habit(
         self, presence: PresenceTracker, country: str, now_us: int, *, is_slow: bool
@@ -260,7 +255,7 @@ class _CellTest:
 class _Sample:
     """The vantages of one country at one time."""
 
-    counted: Sequence[VantagePresence]
+    places: Mapping[VantageLocation, Sequence[VantagePresence]]
     limits: Thresholds
     now_us: int
 
@@ -268,9 +263,10 @@ class _Sample:
         """Select the cell's vantages that are here or fell silent since then."""
         return [
             vantage
-            for vantage in self.counted
-            if scope.includes(vantage.place)
-            and (not _is_absent(vantage) or vantage.lost_us >= since_us)
+            for place, counted in self.places.items()
+            if scope.includes(place)
+            for vantage in counted
+            if not _is_absent(vantage) or vantage.lost_us >= since_us
         ]
 
 
@@ -371,22 +367,33 @@ def _is_absent(vantage: VantagePresence) -> bool:
     return vantage.is_silent and not vantage.deferred
 
 
-def _count_cells(vantages: Iterable[VantagePresence]) -> dict[Scope, list[int]]:
+def _select_unexplained(
+    members: Collection[VantagePresence],
+    outages: Sequence[OutageEpisode],
+    now_us: int,
+    limits: Thresholds,
+) -> list[VantagePresence]:
+    """Select the counted vantages of one place; silences in open outages are explained."""
+    counted = list(_select_counted(members, now_us, limits))
+    if not counted or not any(outage.holds(counted[0].place) for outage in outages):
+        return counted
+    return [vantage for vantage in counted if not vantage.is_silent]
+
+
+def _count_cells(
+    places: Mapping[VantageLocation, Sequence[VantagePresence]],
+) -> dict[Scope, list[int]]:
     """Count [known, silent] in the country and in its cells of one dimension."""
     totals: dict[Scope, list[int]] = {}
-    for vantage in vantages:
-        is_absent = _is_absent(vantage)
-        for scope in _wide_scopes(vantage.place):
+    for place, counted in places.items():
+        silent = sum(map(_is_absent, counted))
+        wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
+        for scope in wide if counted else ():
             count = totals.setdefault(scope, [0, 0])
-            count[0] += 1
-            count[1] += is_absent
+            count[0] += len(counted)
+            count[1] += silent
     return totals
 
 
 def _width_key(item: tuple[Scope, list[int]]) -> tuple[int, Scope]:
     return item[0].named_fields, item[0]
-
-
-@lru_cache(maxsize=65_536)
-def _wide_scopes(location: VantageLocation) -> tuple[Scope, ...]:
-    return tuple(scope for scope in scopes_of(location) if scope.named_fields <= 1)

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.presence_tracker import VantagePresence, affects
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
 from heliograph_collector.model.signals import Fault, FaultReason, VantageLoss
 from heliograph_collector.model.thresholds import Thresholds
 

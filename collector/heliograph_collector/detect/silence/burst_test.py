@@ -3,8 +3,11 @@
 import math
 from collections import Counter
 from collections.abc import Sequence
+from functools import cache
 
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, VantagePresence
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.churn import blend_rate, silence_chance
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.scope import Scope, scopes_of
@@ -68,15 +71,19 @@ def burst_tail(
     """
     silence_ids = {id(vantage) for vantage in new_silences}
     networks: dict[str, list[float]] = {}
-    for vantage in presence.list_country(scope.country):
+    find_pool_rate = cache(presence.pool_rate)  # thousands share few pools
+    for vantage in presence.list_inside(scope):
         is_new = id(vantage) in silence_ids
-        if not scope.includes(vantage.place) or not (is_new or vantage.is_live):
+        if not (is_new or vantage.is_live):
             continue
         is_mobile = vantage.place.access == "mobile"
         network = networks.setdefault(vantage.witness.prefix, [0.0, 0.0, 0.0, float(is_mobile)])
         network[0] += 1
         network[1] += is_new
-        network[2] = max(network[2], presence.chance_of_silence(vantage, window_s))
+        rate = blend_rate(
+            vantage.own, find_pool_rate(scope.country, vantage.place.access), presence.limits
+        )
+        network[2] = max(network[2], vantage.floor, silence_chance(rate, window_s))
     chances: list[float] = []
     silent_by_day: Counter[str] = Counter()  # the day with most is a lower bound (`line_names`)
     for name, (n, k, chance, is_nat) in networks.items():

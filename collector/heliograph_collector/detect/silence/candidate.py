@@ -35,12 +35,9 @@ from heliograph_collector.detect.silence.merging import (
     merge_cells,
 )
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    VantagePresence,
-    count_silent,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.steadiness import is_flapping
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.voting import count_votes, is_established
@@ -163,18 +160,21 @@ class _Evaluation:
         if candidate.gated:
             self._is_late = False  # it stays suspected until `transit_s` has passed
             return self._suspect()
-        blocked = confounders.find_blocked_carrier(
-            self._voters.deciding, candidate.burst_us, limits
-        )
+        blocked = self._find_blocked_carrier()
         self._is_doubtful = blocked is not None and blocked.living_share >= limits.told_share / 2
         if blocked is not None and blocked.living_share >= limits.told_share:
             return self._decide_blocked(blocked, since_us)
-        is_held = self._is_held_long_enough(limits.hold_s)
-        if is_held and not self._is_doubtful and self._is_confined():
+        if self._is_held_long_enough(limits.hold_s) and not self._is_doubtful:
             outcome = self._confirm(witnesses)
             if outcome is not None:
                 return outcome
         return self._suspect()
+
+    def _find_blocked_carrier(self) -> confounders.BlockedCarrier | None:
+        if not self._voters.may_be_blocked():
+            return None
+        burst_us = self._candidate.burst_us
+        return confounders.find_blocked_carrier(self._voters.deciding, burst_us, self._limits)
 
     def _is_held_long_enough(self, hold_s: float) -> bool:
         held_us = self._now_us - self._candidate.hold_us(self._limits)
@@ -185,6 +185,8 @@ class _Evaluation:
         limits = self._limits
         votes = self._voters.deciding_votes
         cells = localize(votes, limits.confirm_share, limits.votes, limits)
+        if not cells or not self._is_confined():
+            return None
         is_low = any(cell.votes < limits.few for cell in cells)
         cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
@@ -204,7 +206,8 @@ class _Evaluation:
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         burst_us = self._candidate.burst_us
-        return is_flapping(cells, self._voters.all_voters, burst_us, self._others, self._limits)
+        voters = self._voters.all_voters
+        return is_flapping(cells, voters, burst_us, self._others, self._now_us, self._limits)
 
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
@@ -233,6 +236,8 @@ class _Evaluation:
         """Tell of a block that agents evaded before their silence could be confirmed."""
         candidate = self._candidate
         limits = self._limits
+        if not candidate.replays:
+            return False  # nobody tells anything
         silenced = [
             s
             for s in self._presence.list_country(candidate.country)
@@ -264,6 +269,8 @@ class _Evaluation:
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits
         share = limits.confirm_share if self._is_late else limits.suspect_share
+        if not self._voters.may_have_cells(share):
+            return self._withdraw_if_late(CandidateOutcome.DROPPED)
         cells = self._select_significant(
             localize(self._voters.votes, share, limits.burst, limits), self._voters.all_voters
         )

@@ -5,11 +5,8 @@ from dataclasses import dataclass
 from statistics import median
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    VantagePresence,
-    count_silent,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import (
     VoteCount,
@@ -101,15 +98,14 @@ def is_spreading(presence: PresenceTracker, country: str, burst_us: int) -> bool
     apart_us = int(limits.spread_s * SECOND_US)
     begun_countries = 0
     for other in presence.countries:
-        silent = presence.tally(other).list_silent(burst_us - apart_us, burst_us + apart_us)
-        if other == country or len(silent) < limits.burst:
+        tally = presence.tally(other)
+        lost_count = tally.count_lost(burst_us - apart_us, burst_us + apart_us)
+        if other == country or lost_count < limits.burst:
             continue
-        participants = [
-            s
-            for s in presence.list_country(other)
-            if s.is_live or (s.is_silent and abs(s.lost_us - burst_us) <= apart_us)
-        ]
-        begun_countries += _sum_silent(participants).share >= limits.witness_share / 2
+        count, _ = tally.sum_established(burst_us - apart_us)
+        if count.votes < limits.witnesses:
+            count = tally.sum_every(burst_us - apart_us)
+        begun_countries += count.share >= limits.witness_share / 2
     return begun_countries >= 2
 
 

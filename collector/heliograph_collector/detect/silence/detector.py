@@ -27,12 +27,9 @@ from heliograph_collector.detect.silence.blackout import Blackout, compute_grace
 from heliograph_collector.detect.silence.candidate import CandidateOutcome, OutageCandidate
 from heliograph_collector.detect.silence.detector_state import CoverageGap, SilenceDetectorState
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceTracker,
-    VantagePresence,
-    affects,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.restored_outage import restore_outage
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence, affects
 from heliograph_collector.incidents.incident import Incident, IncidentKind
 from heliograph_collector.model.entrances import BlockedEntrance
 from heliograph_collector.model.scope import Scope

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from heliograph_collector.detect.level import fall, presence_level
 from heliograph_collector.detect.silence.candidate import OutageCandidate
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import ChurnRecord
 from heliograph_collector.model.scope import Scope
 from heliograph_collector.model.signals import Fault

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.presence_tracker import VantagePresence
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import OfflineReport, VantageRef

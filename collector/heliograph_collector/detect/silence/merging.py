@@ -3,12 +3,8 @@
 from collections.abc import Iterable, Sequence
 
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import (
-    PresenceStatus,
-    PresenceTracker,
-    VantagePresence,
-    count_silent,
-)
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.line_names import count_lines

@@ -6,10 +6,10 @@ from dataclasses import replace
 from heliograph.units import SECOND_US
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
-    VantagePresence,
     count_silent,
     select_established,
 )
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.voting import sum_votes
 from heliograph_collector.incidents.incident import PhaseChange, PhaseDirection
 from heliograph_collector.model.scope import AffectedCell, Scope

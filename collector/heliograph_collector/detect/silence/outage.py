@@ -27,12 +27,12 @@ from heliograph_collector.detect.silence.explanation import SilenceEvidence, wei
 from heliograph_collector.detect.silence.openings import exclude_dark_cells, is_returning
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
-    VantagePresence,
     count_live,
     count_silent,
     select_established,
 )
 from heliograph_collector.detect.silence.steadiness import has_flapped
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
 from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes

@@ -7,15 +7,24 @@ losses; ingest/presence.py notices them.
 """
 
 from collections import Counter, defaultdict
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from enum import Enum
 from functools import partial
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence.witness_tally import WitnessTally
+from heliograph_collector.detect.silence.vantage_presence import (
+    PresenceStatus,
+    VantagePresence,
+    affects,
+)
+from heliograph_collector.detect.silence.witness_tally import (
+    CountryTally,
+    SilenceTally,
+    WitnessTally,
+)
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
+    pool_rate,
     silence_chance,
     silences_per_day,
 )
@@ -40,84 +49,11 @@ from heliograph_collector.model.signals import (
 )
 from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 
-_POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
-
 _FOREVER_US = 1 << 63  # after every time
 
 # A look costs in proportion to the country, so its looks are spaced in proportion. Assumed.
 _VANTAGES_A_SECOND = 250
 _LONGEST_TICK_S = 10.0  # a third of `hold_s`, so that a large country waits no longer
-
-
-class PresenceStatus(Enum):
-    LIVE = 1
-    SILENT = 2
-    AWAY = 3  # after a goodbye or a move to another location; it has no vote
-    AWAITED = 4  # live before a restart of the collector, not back yet
-
-
-@dataclass(slots=True, eq=False)
-class VantagePresence:
-    """The presence and churn of one vantage."""
-
-    witness: VantageRef
-    status: PresenceStatus = PresenceStatus.LIVE
-    since_us: int = 0  # start of its presence
-    heard_us: int = 0
-    lost_us: int = 0
-    back_us: int = 0  # last return from a silence
-    lost_by: str = ""  # the carrier that it was lost by …
-    rejoined_us: int = 0  # … and its first return by the same one
-    on_battery: bool | None = None
-    battery_us: int = 0  # when it went from mains to its battery; 0: not so
-    power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
-    deferred: bool = False  # its silence began in a fault of the collector
-    floor: float = 0.0  # least chance of its silence, after a fault of the collector
-    own: ChurnRecord = field(default_factory=ChurnRecord)
-
-    @property
-    def place(self) -> VantageLocation:
-        return self.witness.place
-
-    @property
-    def is_live(self) -> bool:
-        return self.status is PresenceStatus.LIVE
-
-    @property
-    def is_silent(self) -> bool:
-        return self.status is PresenceStatus.SILENT
-
-    @property
-    def is_expected(self) -> bool:
-        return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
-
-    def mark_silent(self, heard_us: int, at_us: int) -> None:
-        self.status = PresenceStatus.SILENT
-        self.heard_us = heard_us
-        self.lost_us = at_us
-        self.lost_by = self.witness.carrier
-        self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
-
-    def note_return(self, signal: VantageArrival) -> None:
-        """Note the way and the power of an arrival, before it changes the status."""
-        at_us = signal.at_us
-        if signal.witness.carrier == self.lost_by and self.rejoined_us < self.lost_us:
-            self.rejoined_us = at_us
-        if self.is_silent:
-            self.back_us = at_us
-            silent_us = at_us - self.heard_us
-            is_rebooted = signal.uptime_s is not None and signal.uptime_s * SECOND_US < silent_us
-            self.power_failed |= is_rebooted
-        self.note_power(signal.on_battery, at_us)
-
-    def note_power(self, on_battery: bool | None, at_us: int) -> None:
-        if on_battery is None:
-            return
-        if not on_battery:
-            self.battery_us = 0
-        elif self.on_battery is False:
-            self.battery_us = at_us
-        self.on_battery = on_battery
 
 
 @dataclass(slots=True)
@@ -138,12 +74,31 @@ class PresenceTracker:
     tallies: defaultdict[str, dict[str, WitnessTally]] = field(
         default_factory=partial(defaultdict, dict)
     )  # by country and carrier
+    silence_tallies: defaultdict[str, dict[str, SilenceTally]] = field(
+        default_factory=partial(defaultdict, dict)
+    )
+    places: defaultdict[str, dict[VantageLocation, dict[str, VantagePresence]]] = field(
+        default_factory=partial(defaultdict, dict)
+    )  # by country
 
     def note_change(self, vantage: VantagePresence) -> None:
         """Count a vantage whose status, loss, deferral, line or age changed."""
-        country = vantage.place.country
-        for tally in self.tallies[country].values() or (self.tally(country),):
+        if not self.tallies[vantage.place.country]:
+            self.tally(vantage.place.country)  # counts it
+        for tally in self._list_tallies(vantage.place.country):
             tally.note_change(vantage.witness.nym, vantage)
+
+    def _list_tallies(self, country: str) -> tuple[CountryTally, ...]:
+        return (*self.tallies[country].values(), *self.silence_tallies[country].values())
+
+    def silence_tally(self, country: str, carrier: str = "") -> SilenceTally:
+        """Return the tally of a country's own silences by a carrier; "" is any."""
+        tally = self.silence_tallies[country].get(carrier)
+        if tally is None:
+            tally = self.silence_tallies[country][carrier] = SilenceTally(self.limits, carrier)
+            for vantage in self.list_country(country):
+                tally.note_change(vantage.witness.nym, vantage)
+        return tally
 
     def tally(self, country: str, carrier: str = "") -> WitnessTally:
         """Return the tally of a country by a carrier; "" is any."""
@@ -163,7 +118,7 @@ class PresenceTracker:
         """Restore the vantages of a checkpoint."""
         for vantage in restored:
             self.vantages[vantage.witness.nym] = vantage
-            self.countries[vantage.place.country][vantage.witness.nym] = vantage
+            self._enter_place(vantage)
             self.note_change(vantage)
             if vantage.is_expected:
                 self._count_live(vantage, +1)
@@ -188,12 +143,10 @@ class PresenceTracker:
             vantage = self.vantages[witness.nym] = VantagePresence(witness, PresenceStatus.AWAY)
         elif vantage.place != witness.place:
             self._mark_away(vantage, signal.at_us)
-            del self.countries[vantage.place.country][witness.nym]
-            for tally in self.tallies[vantage.place.country].values():
-                tally.note_change(witness.nym, None)
+            self._leave_place(vantage)
         vantage.note_return(signal)
         vantage.witness = witness
-        self.countries[witness.place.country][witness.nym] = vantage
+        self._enter_place(vantage)
         if vantage.status in (PresenceStatus.SILENT, PresenceStatus.AWAY):
             self._count_live(vantage, +1)
             vantage.since_us = signal.at_us
@@ -268,10 +221,9 @@ class PresenceTracker:
             pool = self._pool(vantage.witness)
             pool.losses = max(0.0, pool.losses - 1)
 
-    def chance_of_silence(self, vantage: VantagePresence, window_s: float) -> float:
-        """Return the chance that a vantage falls silent within the window by itself."""
-        rate = silences_per_day(vantage.own, self._pool(vantage.witness), self.limits)
-        return max(vantage.floor, silence_chance(rate, window_s))
+    def pool_rate(self, country: str, access: str) -> float:
+        """Return how often vantages of this access fall silent by themselves, a day."""
+        return pool_rate(self.pools[country, access], self.limits)
 
     def measure_spread(self, country: str, since_us: int) -> int:
         """Return how long it took until four fifths of the silences since a time were there."""
@@ -314,6 +266,27 @@ class PresenceTracker:
             if v.is_live or (v.is_silent and not v.deferred and v.lost_us >= since_us)
         ]
 
+    def list_inside(self, scope: Scope) -> Iterator[VantagePresence]:
+        """Yield all vantages of a cell, also those that are away."""
+        for place, members in self.places[scope.country].items():
+            if scope.includes(place):
+                yield from members.values()
+
+    def _enter_place(self, vantage: VantagePresence) -> None:
+        place = vantage.place
+        self.countries[place.country][vantage.witness.nym] = vantage
+        self.places[place.country].setdefault(place, {})[vantage.witness.nym] = vantage
+
+    def _leave_place(self, vantage: VantagePresence) -> None:
+        place = vantage.place
+        name = vantage.witness.nym
+        del self.countries[place.country][name]
+        del self.places[place.country][place][name]
+        if not self.places[place.country][place]:
+            del self.places[place.country][place]
+        for tally in self._list_tallies(place.country):
+            tally.note_change(name, None)
+
     def _mark_away(self, vantage: VantagePresence, at_us: int) -> None:
         if vantage.is_expected:
             self._record_presence(vantage, at_us, losses=0)
@@ -335,12 +308,6 @@ class PresenceTracker:
             was_live = self.live_counts[scope] > 0
             self.live_counts[scope] += step
             self.live_cell_counts[scope.country] += (self.live_counts[scope] > 0) - was_live
-
-
-def affects(fault: Fault, vantage: VantagePresence) -> bool:
-    """Return whether a fault of the collector affects this vantage."""
-    is_in_country = fault.country in ("", vantage.place.country)
-    return is_in_country and fault.carrier in ("", vantage.witness.carrier)
 
 
 def select_voting(

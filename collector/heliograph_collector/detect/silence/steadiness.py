@@ -7,14 +7,16 @@ That is no cut, however many are silent at once.
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from functools import cache, partial
 from typing import Protocol
 
 from heliograph.units import MINUTE_US, SECOND_US
-from heliograph_collector.detect.silence.presence_tracker import VantagePresence
-from heliograph_collector.detect.stats.tails import quantile
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.tails import lower_tail, quantile
 from heliograph_collector.detect.stats.voting import VoteCount, count_votes, sum_votes
 from heliograph_collector.incidents.incident import IncidentState
 from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
+from heliograph_collector.model.signals import VantageLocation
 from heliograph_collector.model.thresholds import Thresholds
 
 # Lost again within it after a return: at 12 silences a day 15 % are, at sessions of minutes most.
@@ -25,6 +27,8 @@ LEAST_RETURNS = 3.0  # votes; assumed
 AGAIN_SHARE = 0.5  # of the silent: these came back before and were lost again; assumed
 APART_US = 3 * MINUTE_US  # between the tenth and nine tenths of such losses; a step takes two …
 REJOIN_US = 6 * MINUTE_US  # … and of such returns; after a cut agents retry within five; assumed
+SETTLED_US = 2 * MINUTE_US  # from the first silence of a cut until nobody comes back; assumed
+CEASED_CHANCE = 1e-4  # assumed
 HERE_US = 5 * MINUTE_US  # for which all are here after one fault; assumed
 
 
@@ -64,6 +68,7 @@ def is_flapping(
     vantages: Sequence[VantagePresence],
     since_us: int,
     outages: Sequence[ConfirmedOutage],
+    now_us: int,
     limits: Thresholds,
 ) -> bool:
     """Return whether sessions in these cells break and come back, with no cut that explains it.
@@ -79,8 +84,29 @@ def is_flapping(
         if outage.confirmed_us and outage.state is not IncidentState.WITHDRAWN
     ]
     is_end = any((outage.closed_us or since_us) >= recent_us for outage in real)
-    inside = [v for v in vantages if any(cell.scope.includes(v.place) for cell in cells)]
-    return not is_end and is_unsteady(inside, since_us, vantages, limits)
+    is_inside = cache(partial(_includes, cells))  # many vantages share few places
+    inside = [v for v in vantages if is_inside(v.place)]
+    if is_end or have_returns_ceased(inside, since_us, now_us):
+        return False
+    return is_unsteady(inside, since_us, vantages, limits)
+
+
+def have_returns_ceased(vantages: Iterable[VantagePresence], since_us: int, now_us: int) -> bool:
+    """Return whether sessions that broke and came back before do not come back any more.
+
+    Where packets are lost, returns go on at a rate. That of the last `FLAP_US` before the silence
+    is known at least: each vantage counts once, by its last return. If chance hardly leaves so few
+    returns since then (Poisson), the loss has become a cut.
+    """
+    returns_us = [v.rejoined_us for v in vantages]
+    before = sum(since_us - FLAP_US <= at_us < since_us for at_us in returns_us)
+    after = sum(since_us + SETTLED_US <= at_us for at_us in returns_us)
+    expected = before * max(0, now_us - since_us - SETTLED_US) / FLAP_US
+    return lower_tail(expected, after) <= CEASED_CHANCE
+
+
+def _includes(cells: Sequence[AffectedCell], place: VantageLocation) -> bool:
+    return any(cell.scope.includes(place) for cell in cells)
 
 
 def has_flapped(vantages: Sequence[VantagePresence], since_us: int, limits: Thresholds) -> bool:

@@ -1,15 +1,15 @@
-"""The voters of one evaluation: selected and counted when needed, and once."""
+"""The voters of one evaluation: counted by their tally, and listed when needed, once."""
 
 from functools import cached_property
 
 from heliograph_collector.detect.silence.presence_tracker import (
     PresenceTracker,
-    VantagePresence,
     count_silent,
-    select_established,
     select_voting,
 )
-from heliograph_collector.detect.stats.voting import VotesByPlace
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.voting import VotesByPlace, is_established
 
 
 class CountryVoters:
@@ -20,32 +20,57 @@ class CountryVoters:
         self._country = country
         self._since_us = since_us
         self._now_us = now_us
+        self._tally = presence.silence_tally(country)
+        self._tally.move_to(since_us, now_us)
+
+    @cached_property
+    def _recent(self) -> list[VantagePresence]:
+        return self._presence.list_recent(self._country, self._since_us)
 
     @cached_property
     def all_voters(self) -> list[VantagePresence]:
         """All that have a vote; they make a suspicion."""
-        recent = self._presence.list_recent(self._country, self._since_us)
-        return select_voting(recent, self._now_us, self._presence.limits)
+        if not self._tally.young:
+            return self._recent
+        return select_voting(self._recent, self._now_us, self._presence.limits)
 
     @cached_property
-    def _established(self) -> tuple[list[VantagePresence], bool]:
-        limits = self._presence.limits
-        return select_established(self.all_voters, self._now_us, limits, limits.votes)
-
-    @property
     def deciding(self) -> list[VantagePresence]:
         """The established, if they suffice to confirm."""
-        return self._established[0]
+        if not self.is_established:
+            return self.all_voters
+        limits = self._presence.limits
+        return [v for v in self._recent if is_established(v.witness, self._now_us, limits)]
 
     @property
     def is_established(self) -> bool:
-        return self._established[1]
+        return self._tally.has_enough
 
     @cached_property
     def votes(self) -> VotesByPlace:
+        if not self._tally.young:
+            return self._tally.established.list_by_place()
         return count_silent(self.all_voters)
 
     @cached_property
     def deciding_votes(self) -> VotesByPlace:
-        is_same = len(self.deciding) == len(self.all_voters)
-        return self.votes if is_same else count_silent(self.deciding)
+        return self._tally.established.list_by_place() if self.is_established else self.votes
+
+    def may_have_cells(self, share: float) -> bool:
+        """Return False if no cell has such a share of silent votes, found by the tally alone."""
+        votes = self._tally.bound_votes() if self._tally.young else self.votes
+        return bool(localize(votes, share, 0.0, self._presence.limits))
+
+    def may_be_blocked(self) -> bool:
+        """Return False if no carrier of several is silent anywhere, found by the tallies alone."""
+        carriers = sorted(self._tally.carriers)
+        if len(carriers) < 2 or not self.is_established:
+            return len(carriers) > 1
+        limits = self._presence.limits
+        for carrier in carriers:
+            tally = self._presence.silence_tally(self._country, carrier)
+            tally.move_to(self._since_us, self._now_us)
+            votes = tally.established.list_by_place()
+            if localize(votes, limits.confirm_share, limits.votes, limits):
+                return True
+        return False

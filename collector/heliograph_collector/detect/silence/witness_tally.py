@@ -1,7 +1,8 @@
-"""Witness tally: the votes of one country about silences since a time, kept up incrementally.
+"""Tallies: the votes of one country about silences since a time, kept up incrementally.
 
-Theory of operation. An outage is compared with all other countries, at each evaluation. A vantage
-is therefore counted when it changes, and not when a country is evaluated. A vantage takes part if
+Theory of operation. An outage is compared with all other countries, at each evaluation, and its own
+country may have 100,000 vantages. A vantage is therefore counted when it changes, and not when a
+country is evaluated. A vantage takes part if
 it is live, or fell silent since the time that is asked for. Two indexes, of losses and of
 enrollments, name the vantages that another time counts otherwise; only these are counted again.
 """
@@ -14,12 +15,14 @@ from functools import partial
 from typing import Protocol, TypeVar
 
 from heliograph.units import DAY_US, SECOND_US
-from heliograph_collector.detect.stats.voting import VoteCount, is_established
+from heliograph_collector.detect.stats.voting import VoteCount, VotesByPlace, is_established
 from heliograph_collector.model.line_names import read_day
 from heliograph_collector.model.signals import VantageLocation, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
 
 _Key = TypeVar("_Key")
+_Shape = tuple[int, int, float, bool]
+_Sums = tuple[VoteCount, VoteCount]
 
 
 class WitnessPresence(Protocol):
@@ -63,8 +66,15 @@ class TimeIndex:
 
     def list_names(self, since_us: int, until_us: int) -> list[str]:
         """List the names of the times in [since_us, until_us)."""
-        first = bisect_left(self.ordered, (since_us, ""))
-        return [name for _, name in self.ordered[first : bisect_left(self.ordered, (until_us, ""))]]
+        return [name for _, name in self.ordered[slice(*self._find_range(since_us, until_us))]]
+
+    def count_names(self, since_us: int, until_us: int) -> int:
+        first, last = self._find_range(since_us, until_us)
+        return last - first
+
+    def _find_range(self, since_us: int, until_us: int) -> tuple[int, int]:
+        ordered = self.ordered
+        return bisect_left(ordered, (since_us, "")), bisect_left(ordered, (until_us, ""))
 
 
 @dataclass(slots=True)
@@ -76,12 +86,14 @@ class VoteTally:
     groups: defaultdict[str, dict[VantageLocation, tuple[int, int]]] = field(
         default_factory=partial(defaultdict, dict)
     )
-    # by AS: groups by (places of the line, votes of the NAT, whether it is a hit)
-    shapes: defaultdict[int, Counter[tuple[int, int, bool]]] = field(
-        default_factory=partial(defaultdict, Counter)
+    # by AS and place: groups by (places of the line, votes of the NAT, their hits, is a hit)
+    shapes: defaultdict[int, dict[VantageLocation, Counter[_Shape]]] = field(
+        default_factory=partial(defaultdict, dict)
     )
     days: defaultdict[int, Counter[str]] = field(default_factory=partial(defaultdict, Counter))
-    sums: dict[int, tuple[VoteCount, float]] = field(default_factory=dict)  # by AS, till a change
+    # Sums till a change, by AS and by place: votes of lines, and votes of lines behind a NAT
+    sums: dict[int, _Sums] = field(default_factory=dict)
+    place_sums: dict[VantageLocation, _Sums] = field(default_factory=dict)
 
     def update(
         self, name: str, vote: tuple[str, VantageLocation, bool] | None, nat_votes: int
@@ -90,6 +102,10 @@ class VoteTally:
         previous = self.votes.get(name)
         if previous == vote:
             return
+        if previous is not None and vote is not None and previous[:2] == vote[:2]:
+            self._turn(*vote, nat_votes)
+            self.votes[name] = vote
+            return
         if previous is not None:
             self._add(*previous, -1, nat_votes)
             del self.votes[name]
@@ -97,27 +113,37 @@ class VoteTally:
             self._add(*vote, 1, nat_votes)
             self.votes[name] = vote
 
-    def sum(self) -> tuple[VoteCount, float]:
-        """Return the sum of votes, and the votes if each line behind a NAT had several."""
-        total = VoteCount()
-        nat_total = 0.0
+    def sum(self) -> _Sums:
+        """Return the sum of votes, and the same if each line behind a NAT has several."""
         for asn in self.shapes:
             if asn not in self.sums:
-                self.sums[asn] = self._sum_network(asn)
-            count, nat_votes = self.sums[asn]
-            total.add(count)
-            nat_total += nat_votes
-        return total, nat_total
+                self.sums[asn] = _add_sums(self._sum_place(place) for place in self.shapes[asn])
+        return _add_sums(self.sums[asn] for asn in self.shapes)
 
-    def _sum_network(self, asn: int) -> tuple[VoteCount, float]:
-        total = VoteCount()
-        nat_total = 0.0
-        weight = _weigh_day(self.days.get(asn))
-        for (places, units, is_hit), count in self.shapes[asn].items():
-            line = count * weight / places
-            total.add(VoteCount(line, line * is_hit, line))
-            nat_total += line * units
-        return total, nat_total
+    def list_by_place(self) -> VotesByPlace:
+        """Return the votes by place, where each line behind a NAT has several."""
+        return {
+            place: self._sum_place(place)[1] for places in self.shapes.values() for place in places
+        }
+
+    def _sum_place(self, place: VantageLocation) -> _Sums:
+        sums = self.place_sums.get(place)
+        if sums is None:
+            weight = _weigh_day(self.days.get(place.asn))
+            sums = VoteCount(), VoteCount()
+            for (places, units, nat_hits, is_hit), count in self.shapes[place.asn][place].items():
+                line = count * weight / places
+                sums[0].add(VoteCount(line, line * is_hit, line))
+                sums[1].add(VoteCount(line * units, line * nat_hits, line))
+            self.place_sums[place] = sums
+        return sums
+
+    def _turn(self, line: str, place: VantageLocation, is_hit: bool, nat_votes: int) -> None:
+        """Turn a hit into a miss, or the reverse; who takes part stays."""
+        size, hits = self.groups[line][place]
+        self._count_shapes(line, (place,), -1, nat_votes)
+        self.groups[line][place] = (size, hits + (1 if is_hit else -1))
+        self._count_shapes(line, (place,), 1, nat_votes)
 
     def _add(
         self, line: str, place: VantageLocation, is_hit: bool, step: int, nat_votes: int
@@ -149,14 +175,27 @@ class VoteTally:
         for place in affected:
             places = self.groups[line]
             size, hits = places[place]
-            units = min(nat_votes, size) if line and place.access == "mobile" else 1
+            is_hit = 2 * hits > size
+            is_nat = bool(line) and place.access == "mobile" and nat_votes > 1
+            units = min(nat_votes, size) if is_nat else 1
+            shape = len(places), units, units * hits / size if is_nat else float(is_hit), is_hit
+            shapes = self.shapes[place.asn]
+            counts = shapes.setdefault(place, Counter())
+            _add_count(counts, shape, step)
+            if not counts:
+                del shapes[place]
             self.sums.pop(place.asn, None)
-            _add_count(self.shapes[place.asn], (len(places), units, 2 * hits > size), step)
+            self.place_sums.pop(place, None)
 
     def _count_days(self, line: str, places: Iterable[VantageLocation], step: int) -> None:
         for asn in {place.asn for place in places} if line else ():
-            self.sums.pop(asn, None)
-            _add_count(self.days[asn], read_day(line), step)
+            days = self.days[asn]
+            weight = _weigh_day(days)
+            _add_count(days, read_day(line), step)
+            if _weigh_day(days) != weight:
+                self.sums.pop(asn, None)
+                for place in self.shapes[asn]:
+                    self.place_sums.pop(place, None)
 
 
 def _add_count(counts: Counter[_Key], key: _Key, step: int) -> None:
@@ -165,23 +204,31 @@ def _add_count(counts: Counter[_Key], key: _Key, step: int) -> None:
         del counts[key]
 
 
+def _add_sums(sums: Iterable[_Sums]) -> _Sums:
+    total = VoteCount(), VoteCount()
+    for count, nat_count in sums:
+        total[0].add(count)
+        total[1].add(nat_count)
+    return total
+
+
 def _weigh_day(days: Counter[str] | None) -> float:
     """Return the weight of a vote whose AS has names of several days (`count_votes`)."""
     return max(days.values()) / days.total() if days else 1.0
 
 
 @dataclass(slots=True)
-class WitnessTally:
-    """The votes of one country by one carrier ("": any): of established vantages and of all."""
+class CountryTally:
+    """The vantages of one country by one carrier ("": any), indexed by what time changes."""
 
     limits: Thresholds
     carrier: str = ""
-    since_us: int = 0
+    since_us: int = 0  # silences since then count
+    aged_us: int = 0  # who is established is decided for this time
     members: dict[str, WitnessPresence] = field(default_factory=dict)
     losses: TimeIndex = field(default_factory=TimeIndex)
     enrollments: TimeIndex = field(default_factory=TimeIndex)
     established: VoteTally = field(default_factory=VoteTally)
-    every: VoteTally | None = None  # from the first time that the established do not suffice
     updates: int = 0  # vantages counted: the work
 
     def note_change(self, name: str, vantage: WitnessPresence | None) -> None:
@@ -191,51 +238,68 @@ class WitnessTally:
         else:
             if not self.since_us:  # begin at a time at which nearly all count as they will later
                 self.since_us = vantage.since_us
+                self.aged_us = vantage.since_us
             self.members[name] = vantage
-        self.losses.update(name, vantage.lost_us if vantage else None)
+        self.losses.update(name, (vantage.lost_us or None) if vantage else None)
         self.enrollments.update(name, vantage.witness.first_us if vantage else None)
         self._count(name)
-
-    def sum_established(self, since_us: int) -> tuple[VoteCount, float]:
-        """Return the votes of the established, and how many they are if a NAT has several."""
-        self._move_to(since_us)
-        return self.established.sum()
-
-    def sum_every(self, since_us: int) -> VoteCount:
-        """Return the votes of all, young ones too."""
-        self._move_to(since_us)
-        if self.every is None:
-            self.every = VoteTally()
-            for name in self.members:
-                self._count(name)
-        return self.every.sum()[0]
 
     def list_silent(self, since_us: int, until_us: int) -> list[str]:
         """List the silent vantages that were lost within [since_us, until_us]."""
         names = self.losses.list_names(since_us, until_us + 1)
         return [name for name in names if self.members[name].is_silent]
 
-    def _move_to(self, since_us: int) -> None:
-        """Count again what another time counts otherwise."""
-        first_us = min(since_us, self.since_us)
-        last_us = max(since_us, self.since_us)
-        if first_us == last_us:
-            return
-        self.since_us = since_us
+    def count_lost(self, since_us: int, until_us: int) -> int:
+        """Count the vantages whose last loss is within [since_us, until_us], also if back."""
+        return self.losses.count_names(since_us, until_us + 1)
+
+    def move_to(self, since_us: int, aged_us: int) -> None:
+        """Count again what other times count otherwise."""
         age_us = int(self.limits.established_days * DAY_US)
-        # A second more, as seniority is computed in fractions of days.
-        oldest_us = first_us - age_us - SECOND_US
-        aged = self.enrollments.list_names(oldest_us, last_us - age_us + SECOND_US)
-        for name in (*self.losses.list_names(first_us, last_us), *aged):
+        lost = self.losses.list_names(*sorted((since_us, self.since_us)))
+        aged: list[str] = []
+        if aged_us != self.aged_us:  # a second more: seniority is computed in fractions of days
+            first_us, last_us = sorted((aged_us, self.aged_us))
+            oldest_us = first_us - age_us - SECOND_US
+            aged = self.enrollments.list_names(oldest_us, last_us - age_us + SECOND_US)
+        self.since_us = since_us
+        self.aged_us = aged_us
+        for name in (*lost, *aged):
             self._count(name)
+
+    def is_established(self, vantage: WitnessPresence) -> bool:
+        return is_established(vantage.witness, self.aged_us, self.limits)
+
+    def _count(self, name: str) -> None:
+        raise NotImplementedError
+
+
+@dataclass(slots=True)
+class WitnessTally(CountryTally):
+    """What other countries hear of one: who fell silent since a time, even if back."""
+
+    every: VoteTally | None = None  # from the first time that the established do not suffice
+
+    def sum_established(self, since_us: int) -> tuple[VoteCount, float]:
+        """Return the votes of the established, and how many they are if a NAT has several."""
+        self.move_to(since_us, since_us)
+        count, nat_count = self.established.sum()
+        return count, nat_count.votes
+
+    def sum_every(self, since_us: int) -> VoteCount:
+        """Return the votes of all, young ones too."""
+        self.move_to(since_us, since_us)
+        if self.every is None:
+            self.every = VoteTally()
+            for name in self.members:
+                self._count(name)
+        return self.every.sum()[0]
 
     def _count(self, name: str) -> None:
         self.updates += 1
         vantage = self.members.get(name)
         vote = None if vantage is None else self._find_vote(vantage)
-        is_counted = vantage is not None and is_established(
-            vantage.witness, self.since_us, self.limits
-        )
+        is_counted = vantage is not None and self.is_established(vantage)
         self.established.update(name, vote if is_counted else None, self.limits.nat_votes)
         if self.every is not None:
             self.every.update(name, vote, self.limits.nat_votes)
@@ -246,4 +310,62 @@ class WitnessTally:
         is_of_carrier = self.carrier in ("", witness.carrier, vantage.lost_by)
         if is_of_carrier and (is_hit or vantage.is_live):
             return witness.prefix, witness.place, is_hit
+        return None
+
+
+@dataclass(slots=True)
+class SilenceTally(CountryTally):
+    """What a country says of itself: who is live, and who fell silent since a time and stays so.
+
+    Where all are established, `established` counts what the candidate of an outage would count.
+    Where some are young, whose word depends on others, `bound_votes` says whether to count them.
+    """
+
+    silent: VoteTally = field(default_factory=VoteTally)  # of any age: a bound of the hits
+    young: set[str] = field(default_factory=set)
+    carriers: Counter[str] = field(default_factory=Counter)
+    carrier_of: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def has_enough(self) -> bool:
+        """Return whether the established have votes enough to confirm."""
+        return self.established.sum()[1].votes >= self.limits.votes
+
+    def bound_votes(self) -> VotesByPlace:
+        """Return at least the hits and at most the misses of those that are heard.
+
+        A young vantage that is live counts only beside established ones that are live, or alone.
+        """
+        bound = self.silent.list_by_place()
+        for place, count in self.established.list_by_place().items():
+            hits = bound[place].hits if place in bound else 0.0
+            bound[place] = VoteCount(hits + count.votes - count.hits, hits, count.lines)
+        return bound
+
+    def _count(self, name: str) -> None:
+        self.updates += 1
+        vantage = self.members.get(name)
+        vote = None if vantage is None else self._find_vote(vantage)
+        is_counted = vantage is not None and vote is not None and self.is_established(vantage)
+        self.established.update(name, vote if is_counted else None, self.limits.nat_votes)
+        self.silent.update(name, vote if vote and vote[2] else None, self.limits.nat_votes)
+        if vote is None or is_counted:
+            self.young.discard(name)
+        else:
+            self.young.add(name)
+        self._count_carrier(name, None if vote is None or vantage is None else vantage)
+
+    def _count_carrier(self, name: str, vantage: WitnessPresence | None) -> None:
+        previous = self.carrier_of.pop(name, None)
+        if previous is not None:
+            _add_count(self.carriers, previous, -1)
+        if vantage is not None:
+            self.carrier_of[name] = vantage.witness.carrier
+            self.carriers[vantage.witness.carrier] += 1
+
+    def _find_vote(self, vantage: WitnessPresence) -> tuple[str, VantageLocation, bool] | None:
+        witness = vantage.witness
+        is_lost = vantage.is_silent and not vantage.deferred and vantage.lost_us >= self.since_us
+        if self.carrier in ("", witness.carrier) and (is_lost or vantage.is_live):
+            return witness.prefix, witness.place, is_lost
         return None

@@ -30,8 +30,17 @@ def silences_per_day(own: ChurnRecord, pool: ChurnRecord, limits: Thresholds) ->
     Rate ~ Gamma(m t, t), losses ~ Poisson(rate x days): (m t + losses) / (t + days). Here m is the
     rate of the pool, shrunk in the same way to `usual_per_day`.
     """
+    return blend_rate(own, pool_rate(pool, limits), limits)
+
+
+def pool_rate(pool: ChurnRecord, limits: Thresholds) -> float:
+    """Return the rate of a pool, shrunk to `usual_per_day`."""
     weight = limits.usual_weight_days
-    mean = (limits.usual_per_day * weight + pool.losses) / (weight + pool.days)
+    return (limits.usual_per_day * weight + pool.losses) / (weight + pool.days)
+
+
+def blend_rate(own: ChurnRecord, mean: float, limits: Thresholds) -> float:
+    """Return the rate of a vantage, shrunk to the rate of its pool."""
     weight = limits.pool_weight_days
     return min(limits.most_per_day, (mean * weight + own.losses) / (weight + own.days))
 

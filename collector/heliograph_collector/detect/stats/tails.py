@@ -45,6 +45,16 @@ def chernoff_bound(mean: float, k: int) -> float:
     return 1.0 if k <= mean else math.exp(k - mean - k * math.log(k / mean))
 
 
+def lower_tail(mean: float, k: int) -> float:
+    """Return P(X <= k) for a Poisson count X with this mean."""
+    term = math.exp(-mean)
+    total = term
+    for count in range(1, k + 1):
+        term *= mean / count
+        total += term
+    return total
+
+
 def log_beta_binomial(k: float, n: float, mean: float, spread: float) -> float:
     """Return ln P(k of n) under a beta-binomial distribution, without ln C(n, k).
 

@@ -1,5 +1,7 @@
-"""The tally of witnesses counts as if all were counted again, and only what has changed."""
+"""The tallies count as if all were counted again, and only what has changed."""
 
+import cProfile
+from collections import Counter
 from dataclasses import replace
 from random import Random
 
@@ -8,8 +10,14 @@ import pytest
 from heliograph.units import DAY_US, SECOND_US
 from heliograph_collector.detect.silence import confounders
 from heliograph_collector.detect.silence.detector import SilenceDetector, detect_silence
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.presence_tracker import (
+    PresenceTracker,
+    count_silent,
+    select_voting,
+)
+from heliograph_collector.detect.silence.voters import CountryVoters
 from heliograph_collector.detect.silence.witness_tally import VoteTally, fell_silent
+from heliograph_collector.detect.stats.localization import localize
 from heliograph_collector.detect.stats.voting import count_votes, is_established, sum_votes
 from heliograph_collector.model.signals import (
     Fault,
@@ -69,6 +77,63 @@ def test_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> N
             assert (result.votes, result.hits) == pytest.approx((total.votes, total.hits))
         nat_total = sum_votes(count_votes(old, THRESHOLDS.nat_votes)).votes
         assert nat_votes == pytest.approx(nat_total)
+
+
+@pytest.mark.parametrize("carrier", ["", "x"])
+@pytest.mark.parametrize("seed", range(4))
+def test_own_tally_counts_as_if_all_were_counted_again(seed: int, carrier: str) -> None:
+    """By place what `count_silent` counts; whom the screening leaves out has no cell."""
+    rng = Random(seed)
+    presence = PresenceTracker()
+    for step in range(1, 300):
+        now_us = at(step * 3_600)
+        play_step(presence, rng, now_us)
+        since_us = at(rng.randrange(step + 1) * 3_600)
+        tally = presence.silence_tally("KZ", carrier)
+        tally.move_to(since_us, now_us)
+        recent = [
+            vantage
+            for vantage in presence.list_recent("KZ", since_us)
+            if carrier in ("", vantage.witness.carrier)
+        ]
+        old = [v for v in recent if is_established(v.witness, now_us, THRESHOLDS)]
+        expected = count_silent(old)
+        counts = tally.established.list_by_place()
+        assert counts.keys() == expected.keys()
+        for place, count in counts.items():
+            wanted = expected[place]
+            assert (count.votes, count.hits) == pytest.approx((wanted.votes, wanted.hits))
+        assert len(tally.young) == len(recent) - len(old)
+        assert tally.carriers == Counter(vantage.witness.carrier for vantage in recent)
+        heard = count_silent(select_voting(recent, now_us, THRESHOLDS))
+        if carrier or not localize(heard, 0.5, 3):
+            continue
+        assert CountryVoters(presence, "KZ", since_us, now_us).may_have_cells(0.5)
+
+
+def count_calls(countries: int, each: int) -> int:
+    """Count the calls while a fifth of all vantages is lost at random, and after."""
+    vantages = [v for number in range(countries) for v in country(f"X{number}", each=each)]
+    detector = SilenceDetector()
+    for vantage in vantages:
+        detector.on_signal(VantageArrival(at(0), vantage))
+    lost = Random(1).sample(vantages, len(vantages) // 5)
+    profile = cProfile.Profile(builtins=False)
+    profile.enable()
+    for i, vantage in enumerate(lost):
+        lost_us = at(7_200) + i * 60 * SECOND_US // len(lost)
+        detector.on_signal(VantageLoss(lost_us, vantage.nym, lost_us - 30 * SECOND_US))
+    detector.advance_to(at(7_500))
+    profile.disable()
+    assert not [i for i in detector.findings().incidents if i.confirmed_us]
+    return sum(entry.callcount for entry in profile.getstats())
+
+
+def test_work_grows_with_the_losses_and_not_with_their_square() -> None:
+    """Twice the vantages, or twice the countries, are twice the work and not four times."""
+    base = count_calls(countries=4, each=20)
+    assert count_calls(countries=4, each=40) <= 2.5 * base
+    assert count_calls(countries=8, each=20) <= 2.9 * base
 
 
 def recount_witnesses(
@@ -132,5 +197,5 @@ def test_evaluation_counts_only_what_has_changed(monkeypatch: pytest.MonkeyPatch
     detector.advance_to(at(7_500))
     assert len(statements) > 5
     assert all(statement.is_known for statement in statements)
-    assert len(updates) <= 2 * len(refs)
+    assert len(updates) <= 5 * len(refs)  # its own tally is built, then each loss is counted
     assert [i.scope.country for i in detector.findings().incidents] == ["KZ"]

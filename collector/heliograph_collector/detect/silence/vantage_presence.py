@@ -1,0 +1,92 @@
+"""The presence of one vantage: its status, its losses and returns, and its churn."""
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.stats.churn import ChurnRecord
+from heliograph_collector.model.signals import (
+    Fault,
+    VantageArrival,
+    VantageLocation,
+    VantageRef,
+)
+
+_POWER_US = 900 * SECOND_US  # from mains to battery to its loss; the longer window of a burst
+
+
+class PresenceStatus(Enum):
+    LIVE = 1
+    SILENT = 2
+    AWAY = 3  # after a goodbye or a move to another location; it has no vote
+    AWAITED = 4  # live before a restart of the collector, not back yet
+
+
+@dataclass(slots=True, eq=False)
+class VantagePresence:
+    """The presence and churn of one vantage."""
+
+    witness: VantageRef
+    status: PresenceStatus = PresenceStatus.LIVE
+    since_us: int = 0  # start of its presence
+    heard_us: int = 0
+    lost_us: int = 0
+    back_us: int = 0  # last return from a silence
+    lost_by: str = ""  # the carrier that it was lost by …
+    rejoined_us: int = 0  # … and its first return by the same one
+    on_battery: bool | None = None
+    battery_us: int = 0  # when it went from mains to its battery; 0: not so
+    power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
+    deferred: bool = False  # its silence began in a fault of the collector
+    floor: float = 0.0  # least chance of its silence, after a fault of the collector
+    own: ChurnRecord = field(default_factory=ChurnRecord)
+
+    @property
+    def place(self) -> VantageLocation:
+        return self.witness.place
+
+    @property
+    def is_live(self) -> bool:
+        return self.status is PresenceStatus.LIVE
+
+    @property
+    def is_silent(self) -> bool:
+        return self.status is PresenceStatus.SILENT
+
+    @property
+    def is_expected(self) -> bool:
+        return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
+
+    def mark_silent(self, heard_us: int, at_us: int) -> None:
+        self.status = PresenceStatus.SILENT
+        self.heard_us = heard_us
+        self.lost_us = at_us
+        self.lost_by = self.witness.carrier
+        self.power_failed = self.battery_us > 0 and at_us - self.battery_us <= _POWER_US
+
+    def note_return(self, signal: VantageArrival) -> None:
+        """Note the way and the power of an arrival, before it changes the status."""
+        at_us = signal.at_us
+        if signal.witness.carrier == self.lost_by and self.rejoined_us < self.lost_us:
+            self.rejoined_us = at_us
+        if self.is_silent:
+            self.back_us = at_us
+            silent_us = at_us - self.heard_us
+            is_rebooted = signal.uptime_s is not None and signal.uptime_s * SECOND_US < silent_us
+            self.power_failed |= is_rebooted
+        self.note_power(signal.on_battery, at_us)
+
+    def note_power(self, on_battery: bool | None, at_us: int) -> None:
+        if on_battery is None:
+            return
+        if not on_battery:
+            self.battery_us = 0
+        elif self.on_battery is False:
+            self.battery_us = at_us
+        self.on_battery = on_battery
+
+
+def affects(fault: Fault, vantage: VantagePresence) -> bool:
+    """Return whether a fault of the collector affects this vantage."""
+    is_in_country = fault.country in ("", vantage.place.country)
+    return is_in_country and fault.carrier in ("", vantage.witness.carrier)
