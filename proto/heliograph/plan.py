@@ -11,6 +11,12 @@ ROLES = ("volunteer", "control")
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
 MAX_PARTS = 32  # light checks of one round; the default plan has ten
+APP_PATH = "path/"  # begins the labels of steps that follow an app's own order of attempts
+MAX_ALPN = 4  # protocols that one hello offers
+MAX_BUILT_IN = 8  # addresses that one endpoint lists
+MAX_STAGES = 12  # of one service
+MAX_STAGE_ENDPOINTS = 64
+MAX_STAGE_S = 60
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
 HELLO = "hello"  # the experiment that says browsers' hellos; its lines may name many hosts in turn
 PAGES = "pages"  # target of such a line: the hosts of the plan's pages by HTTPS
@@ -71,6 +77,15 @@ class Endpoint:
     method: str = "GET"
     group: str = ""  # endpoints that can replace each other: dc, web, chat
     trust: str = ""  # name of a shipped CA set, "" for the public one
+    alpn: tuple[str, ...] = ()  # of a TLS kind; empty for a browser's
+    addresses: tuple[str, ...] = ()  # built into the app, visited in place of a lookup
+    resolver: str = ""  # https URL of the app's own DoH resolver, asked in place of the system's
+
+    @property
+    def hosts(self) -> tuple[str, ...]:
+        """Return all hosts that a visit may contact, for a volunteer to agree to."""
+        resolver = self.resolver.removeprefix("https://").partition("/")[0]
+        return (self.host, *self.addresses, *filter(None, (resolver,)))
 
     @property
     def is_named_tls(self) -> bool:
@@ -97,6 +112,15 @@ class FunctionGroups:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConnectStage:
+    """Name the endpoints that an app tries together, and when it gives up on them."""
+
+    endpoints: tuple[str, ...]  # ids
+    seconds: int
+    if_unresolved: bool = False  # only where no lookup of an earlier stage gave an address
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Service:
     """Name a set of endpoints that one experiment visits."""
 
@@ -105,6 +129,13 @@ class Service:
     experiment: str
     endpoints: tuple[Endpoint, ...]
     functions: tuple[FunctionGroups, ...] = ()
+    stages: tuple[ConnectStage, ...] = ()  # how the app connects, in its order
+
+    def list_planned_endpoints(self) -> tuple[Endpoint, ...]:
+        """Return the endpoints without those that only the app's own order leads to."""
+        staged = {endpoint for stage in self.stages for endpoint in stage.endpoints}
+        decisive = self.map_functions()
+        return tuple(e for e in self.endpoints if e.id not in staged or e.id in decisive)
 
     def map_functions(self) -> dict[str, ServiceFunction]:
         """Return the function of each endpoint whose group has one, by the endpoint's id."""

@@ -8,8 +8,20 @@ from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.address import parse_literal
 from heliograph.host_name import encode_host
-from heliograph.plan import Endpoint, EndpointKind, FunctionGroups, Service, ServiceFunction
+from heliograph.plan import (
+    MAX_ALPN,
+    MAX_BUILT_IN,
+    MAX_STAGE_S,
+    MAX_STAGES,
+    ConnectStage,
+    Endpoint,
+    EndpointKind,
+    FunctionGroups,
+    Service,
+    ServiceFunction,
+)
 from heliograph.yaml_document import YamlEntry, parse_yaml, read_yaml
 
 MAX_SERVICES = 64
@@ -28,8 +40,13 @@ METHODS = ("GET", "HEAD", "POST")
 TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one, "any" none at all
 
 _FILE_KEYS = ("version", "services")
-_SERVICE_KEYS = ("title", "endpoints", "experiment", "functions")
-_ENDPOINT_KEYS = ("id", "kind", "host", "port", "path", "method", "group", "trust")
+_SERVICE_KEYS = ("title", "endpoints", "experiment", "functions", "stages")
+_STAGE_KEYS = ("try", "seconds", "if_unresolved")
+_ENDPOINT_KEYS = (
+    *("id", "kind", "host", "port", "path", "method", "group", "trust"),
+    *("alpn", "addresses", "resolver"),
+)
+_ALPN = ("h2", "http/1.1")  # the protocols that a handshake may offer
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,6 +119,24 @@ def _parse_service(name: str, entry: YamlEntry) -> Service:
         functions=_parse_functions(keys["functions"], {e.group for e in endpoints.values()})
         if "functions" in keys
         else (),
+        stages=_parse_stages(keys["stages"], tuple(endpoints)) if "stages" in keys else (),
+    )
+
+
+def _parse_stages(entry: YamlEntry, ids: tuple[str, ...]) -> tuple[ConnectStage, ...]:
+    items = entry.items()
+    if len(items) > MAX_STAGES:
+        raise entry.error(f"at most {MAX_STAGES} are allowed")
+    return tuple(_parse_stage(item, ids) for item in items)
+
+
+def _parse_stage(entry: YamlEntry, ids: tuple[str, ...]) -> ConnectStage:
+    keys = entry.mapping(_STAGE_KEYS, required=("try", "seconds"))
+    condition = keys.get("if_unresolved")
+    return ConnectStage(
+        endpoints=tuple(item.parse_choice(ids) for item in keys["try"].items()),
+        seconds=keys["seconds"].parse_integer(1, MAX_STAGE_S),
+        if_unresolved=condition is not None and condition.parse_choice(("true", "false")) == "true",
     )
 
 
@@ -129,7 +164,32 @@ def _parse_endpoint(entry: YamlEntry) -> Endpoint:
         method=keys["method"].parse_choice(METHODS) if "method" in keys else "GET",
         group=_parse_text(keys["group"]) if "group" in keys else "",
         trust=keys["trust"].parse_choice(TRUSTS) if "trust" in keys else "",
+        alpn=_parse_alpn(keys["alpn"], kind) if "alpn" in keys else (),
+        addresses=_parse_addresses(keys["addresses"]) if "addresses" in keys else (),
+        resolver=_parse_resolver(keys["resolver"]) if "resolver" in keys else "",
     )
+
+
+def _parse_alpn(entry: YamlEntry, kind: EndpointKind) -> tuple[str, ...]:
+    items = entry.items()
+    if kind is not EndpointKind.TLS or len(items) > MAX_ALPN:
+        raise entry.error(f"only a tls endpoint chooses protocols, at most {MAX_ALPN}")
+    return tuple(item.parse_choice(_ALPN) for item in items)
+
+
+def _parse_addresses(entry: YamlEntry) -> tuple[str, ...]:
+    items = entry.items()
+    literals = tuple(_parse_text(item) for item in items)
+    if len(items) > MAX_BUILT_IN or not all(map(parse_literal, literals)):
+        raise entry.error(f"at most {MAX_BUILT_IN} addresses are allowed, and no names")
+    return literals
+
+
+def _parse_resolver(entry: YamlEntry) -> str:
+    url = _parse_text(entry)
+    if not url.startswith("https://"):
+        raise entry.error(f"{url!r} is no https URL of a DoH resolver")
+    return url
 
 
 def _parse_port(keys: Mapping[str, YamlEntry], kind: EndpointKind, entry: YamlEntry) -> int:

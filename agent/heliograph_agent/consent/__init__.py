@@ -181,7 +181,9 @@ def narrow_plan(plan: Plan, consent: Consent) -> tuple[Plan, tuple[str, ...]]:
         plan,
         tasks=tuple(task for task in plan.tasks if _task_unit(task) in tests),
         services=tuple(
-            replace(service, endpoints=tuple(e for e in service.endpoints if e.host in hosts))
+            replace(
+                service, endpoints=tuple(e for e in service.endpoints if hosts.issuperset(e.hosts))
+            )
             for service in plan.services
         ),
     )
@@ -217,7 +219,7 @@ def _format_options(task: PlannedTask) -> str:
 
 
 def _iter_hosts(plan: Plan) -> Iterator[str]:
-    return (e.host for service in plan.services for e in service.endpoints)
+    return (host for service in plan.services for e in service.endpoints for host in e.hosts)
 
 
 def format_terms(plan: Plan, collector: str, country: str = "") -> str:

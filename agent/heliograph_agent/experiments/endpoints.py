@@ -57,9 +57,12 @@ class Page:
 
 
 def select_endpoints(service: Service, net: Net, *, light: bool) -> tuple[Endpoint, ...]:
-    """Return the endpoints to visit: all, or one drawn by chance for a light check."""
+    """Return the endpoints to visit: all, or one drawn by chance for a light check.
+
+    Those that only the app's own order leads to are none (app_path).
+    """
     if not light:
-        return service.endpoints
+        return service.list_planned_endpoints()
     drawable = service.list_light_endpoints()
     index = int.from_bytes(net.random(4), "big") % max(1, len(drawable))
     return drawable[index : index + 1]
@@ -79,8 +82,8 @@ async def visit_service(target: Target, config: VisitConfig, net: Net) -> None:
 
 async def visit_endpoints(
     endpoints: Iterable[Endpoint], net: Net, concurrency: int, *, ipv4: int = IPV4_TRIED
-) -> None:
-    """Visit each endpoint once, at most `concurrency` at a time.
+) -> frozenset[str]:
+    """Visit each endpoint once, at most `concurrency` at a time; return the ids that answered.
 
     No visit waits for another's success. Up to `ipv4` IPv4 addresses of a name are tried, and
     one of IPv6. An endpoint that this agent does not understand is skipped. Raises CannotRun
@@ -89,24 +92,36 @@ async def visit_endpoints(
     semaphore = asyncio.Semaphore(concurrency)
     skipped: list[CannotRun] = []
 
+    answered: set[str] = set()
+
     async def visit_limited(endpoint: Endpoint) -> bool:
         async with semaphore:
             try:
-                await visit_endpoint(endpoint, net, ipv4=ipv4)
+                has_answered = await visit_endpoint(endpoint, net, ipv4=ipv4)
             except CannotRun as error:
                 skipped.append(error)
                 return False
+            if has_answered:
+                answered.add(endpoint.id)
             return True
 
     async with asyncio.TaskGroup() as group:
         visits = [group.create_task(visit_limited(e), name=f"visit {e.id}") for e in endpoints]
     if skipped and not any(task.result() for task in visits):
         raise skipped[0]
+    return frozenset(answered)
 
 
-async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED) -> None:
-    """Resolve the host (A and AAAA) unless it is an address, then visit its addresses.
+async def visit_endpoint(
+    endpoint: Endpoint,
+    net: Net,
+    *,
+    ipv4: int = IPV4_TRIED,
+    is_resolved: asyncio.Event | None = None,
+) -> bool:
+    """Resolve the host (A and AAAA) unless addresses are given, then visit its addresses.
 
+    Return whether the last step of the kind worked at one. `is_resolved` is set before the first.
     At most `ipv4` IPv4 addresses and one IPv6 address are visited. Raises CannotRun when the
     endpoint, which comes from a collector, cannot be visited.
     """
@@ -116,28 +131,46 @@ async def visit_endpoint(endpoint: Endpoint, net: Net, *, ipv4: int = IPV4_TRIED
     if host is None:
         raise CannotRun(f"{endpoint.id}: {endpoint.host!r} is no host name and no address.")
     endpoint = endpoint if host == endpoint.host else replace(endpoint, host=host)
-    addresses = await find_addresses(host, net, label=endpoint.id, ipv4=ipv4)
+    addresses = tuple(map(Address, endpoint.addresses))
+    if not addresses or net.list_visit_labels() is not None:
+        addresses = await find_addresses(
+            host, net, label=endpoint.id, ipv4=ipv4, resolver=endpoint.resolver
+        )
+    if is_resolved is not None and addresses:
+        is_resolved.set()
     if endpoint.kind is EndpointKind.DNS:
-        return
+        return bool(addresses)
+    has_answered = False
     for address in addresses:
         try:
-            await _run_steps(endpoint, address, net)
+            has_answered |= await _run_steps(endpoint, address, net)
         except ValueError as error:  # a URL that HTTP cannot send, or a protocol not installed
             raise CannotRun(f"{endpoint.id}: {error}") from error
+    return has_answered
 
 
 async def find_addresses(
-    host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED
+    host: str, net: Net, *, label: str = "", ipv4: int = IPV4_TRIED, resolver: str = ""
 ) -> tuple[Address, ...]:
-    """Return a visit's addresses, `host` itself when it is one, or what the system resolves."""
+    """Return a visit's addresses, `host` itself when it is one, or what a resolver gives.
+
+    Without `resolver`, the URL of a DoH resolver, the system is asked.
+    """
     visit_addresses = list_visit_addresses(net, label)
     if visit_addresses is not None:
         return visit_addresses
     if is_literal(host):
         return (Address(host),)
+    engine = "doh" if resolver else "system"
     async with asyncio.TaskGroup() as group:
-        a = group.create_task(net.resolve(host, query_type="A", endpoint=label))
-        aaaa = group.create_task(net.resolve(host, query_type="AAAA", endpoint=label))
+        a, aaaa = (
+            group.create_task(
+                net.resolve(
+                    host, query_type=query_type, engine=engine, resolver=resolver, endpoint=label
+                )
+            )
+            for query_type in ("A", "AAAA")
+        )
     return (
         *extract_addresses(a.result(), ipv4),
         *extract_addresses(aaaa.result(), IPV6_TRIED),
@@ -315,45 +348,49 @@ def parse_host_port(value: str, *, default_port: int | None = None) -> tuple[str
     return host, port
 
 
-async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> None:
-    """Run the steps of an endpoint's kind, up to the first that fails."""
+async def _run_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
+    """Run the steps of an endpoint's kind, up to the first that fails; return whether none did."""
     peer = (address.literal, endpoint.port)
     if endpoint.kind is EndpointKind.STUN:
         message = BindingRequest(net.random(STUN_RANDOM_BYTES))
-        await net.datagram(*peer, message, on=address.lookup, endpoint=endpoint.id)
-    elif endpoint.kind is EndpointKind.QUIC:
-        _, connection = await net.quic(
+        result = await net.datagram(*peer, message, on=address.lookup, endpoint=endpoint.id)
+        return result.is_success
+    if endpoint.kind is EndpointKind.QUIC:
+        result, connection = await net.quic(
             *peer, endpoint.host, trust=endpoint.trust, on=address.lookup, endpoint=endpoint.id
         )
         if connection is not None:
             connection.close()
-    else:
-        await _run_tcp_steps(endpoint, address, net)
+        return result.is_success
+    return await _run_tcp_steps(endpoint, address, net)
 
 
-async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> None:
+async def _run_tcp_steps(endpoint: Endpoint, address: Address, net: Net) -> bool:
     async with open_stream(net, address, endpoint.port, label=endpoint.id) as connection:
         stream = connection
         if stream is not None and endpoint.kind in _IN_TLS:
-            alpn = HTTP1_ALPN if endpoint.kind is EndpointKind.WEBSOCKET else BROWSER_ALPN
+            is_websocket = endpoint.kind is EndpointKind.WEBSOCKET
+            alpn = endpoint.alpn or (HTTP1_ALPN if is_websocket else BROWSER_ALPN)
             _, stream = await net.handshake(stream, endpoint.host, alpn=alpn, trust=endpoint.trust)
         if stream is None:
-            return
+            return False
         try:
-            await _run_last_step(endpoint, stream, net)
+            return await _run_last_step(endpoint, stream, net)
         finally:
             stream.close()
 
 
-async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> None:
+async def _run_last_step(endpoint: Endpoint, stream: ByteStream, net: Net) -> bool:
+    result = stream.step_result
     if endpoint.kind in (EndpointKind.HTTP, EndpointKind.HTTPS):
         url = make_url(endpoint)
-        await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)
+        result = await net.http(stream, url, method=endpoint.method, body_limit=BODY_LIMIT)
     elif endpoint.kind is EndpointKind.WEBSOCKET:
         headers = websocket_headers(f"https://{endpoint.host}", net.random(16))
-        await net.http(stream, make_url(endpoint), headers=headers, body_limit=BODY_LIMIT)
+        result = await net.http(stream, make_url(endpoint), headers=headers, body_limit=BODY_LIMIT)
     elif endpoint.kind is EndpointKind.MTPROTO:
         hello = MtprotoHello(net.random(MTPROTO_RANDOM_BYTES), net.wall_us())
-        await net.exchange(stream, hello)
+        result = await net.exchange(stream, hello)
     elif endpoint.kind is EndpointKind.NOISE:
-        await net.exchange(stream, NoiseHello(net.random(NOISE_RANDOM_BYTES)))
+        result = await net.exchange(stream, NoiseHello(net.random(NOISE_RANDOM_BYTES)))
+    return result.is_success

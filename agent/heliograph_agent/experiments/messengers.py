@@ -1,17 +1,22 @@
 """Visit a messenger that `services.yml` describes fully. See messengers.md."""
 
 from heliograph.experiments.messengers import MessengerConfig, SignalConfig, TelegramConfig
-from heliograph_agent.experiments.endpoints import select_endpoints, visit_endpoints
+from heliograph_agent.experiments.app_path import visit_as_app
+from heliograph_agent.experiments.endpoints import select_endpoints
 from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
 
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
-    endpoints = select_endpoints(require_service(target), net, light=config.light)
-    await visit_endpoints(endpoints, net, config.concurrency, ipv4=config.addresses)
+    service = require_service(target)
+    endpoints = select_endpoints(service, net, light=config.light)
+    await visit_as_app(
+        service, endpoints, net, config.concurrency, light=config.light, ipv4=config.addresses
+    )
 
 
 async def visit_messenger(target: Target, config: TelegramConfig | SignalConfig, net: Net) -> None:
     """Visit Telegram or Signal, of whose names two addresses are tried."""
-    endpoints = select_endpoints(require_service(target), net, light=config.light)
-    await visit_endpoints(endpoints, net, config.concurrency)
+    service = require_service(target)
+    endpoints = select_endpoints(service, net, light=config.light)
+    await visit_as_app(service, endpoints, net, config.concurrency, light=config.light)

@@ -6,7 +6,8 @@ from dataclasses import replace
 
 from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.plan import Endpoint
-from heliograph_agent.experiments.endpoints import select_endpoints, visit_endpoints
+from heliograph_agent.experiments.app_path import visit_as_app
+from heliograph_agent.experiments.endpoints import select_endpoints
 from heliograph_agent.experiments.experiment import Target, require_service
 from heliograph_agent.net import Net
 
@@ -17,7 +18,7 @@ async def whatsapp(target: Target, config: WhatsAppConfig, net: Net) -> None:
     service = require_service(target)
     sampled = sample_endpoints(service.endpoints, config.chat_hosts)
     endpoints = select_endpoints(replace(service, endpoints=sampled), net, light=config.light)
-    await visit_endpoints(endpoints, net, config.concurrency)
+    await visit_as_app(service, endpoints, net, config.concurrency, light=config.light)
 
 
 def sample_endpoints(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:

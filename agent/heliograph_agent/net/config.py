@@ -20,7 +20,7 @@ class NetConfig:
     udp_s: float = 5  # one datagram and its reply
     quic_s: float = 10  # one QUIC handshake
     hop_s: float = 3  # one packet with a limited TTL and its reply
-    tor_s: float = 100  # a bootstrap; a task has 120, and a censored bootstrap would take minutes
+    tor_s: float = 100  # a bootstrap; a task has 180, and a censored bootstrap would take minutes
     local_targets: bool = True  # whether tests may contact private and own networks
     hosts_file: str = "/etc/hosts"
     resolv_conf: str = "/etc/resolv.conf"

@@ -25,7 +25,7 @@ from heliograph_agent.net import Net, StepTrace
 from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.deadline import Deadline
 
-DEADLINE_S = 120.0  # of one task
+DEADLINE_S = 180.0  # of one task; a silent app's order of attempts follows some 100 s of visits
 QUEUE_S = 600.0  # for which a task may wait for its hosts and a slot
 MAX_REASON = 500  # characters
 MAX_FRAMES = 12  # of a traceback

@@ -70,7 +70,7 @@ def _service_state(measurement: Measurement, service: Service) -> ServiceState:
     one in each group. Else UNKNOWN. Endpoints of a group can replace each other.
     """
     groups: dict[str, list[AnchorState]] = {}
-    for endpoint in service.endpoints:
+    for endpoint in service.list_planned_endpoints():
         state = endpoint_state(measurement.observations, endpoint.id)
         groups.setdefault(endpoint.group or endpoint.id, []).append(state)
     if any(set(states) == {AnchorState.UNREACHABLE} for states in groups.values()):

@@ -87,7 +87,7 @@ def consent_scope(plan: Plan) -> frozenset[str]:
 
 
 def list_hosts(services: Iterable[Service]) -> frozenset[str]:
-    return frozenset(e.host for service in services for e in service.endpoints)
+    return frozenset(host for service in services for e in service.endpoints for host in e.hosts)
 
 
 def describe_unit(task: PlannedTask) -> str:

@@ -68,7 +68,7 @@ def list_planned_endpoints(plan: Plan) -> PlannedEndpoints:
 
 
 def _list_service(task: PlannedTask, service: Service) -> Iterator[PlannedEndpoint]:
-    for endpoint in service.endpoints:
+    for endpoint in service.list_planned_endpoints():
         if endpoint.kind is not EndpointKind.DNS and not parse_literal(endpoint.host):
             yield PlannedEndpoint(
                 experiment=task.experiment,

@@ -22,9 +22,14 @@ from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.feature_names import Feature
 from heliograph_collector.judge.features import ComparisonInput, Features, extract_features
 from heliograph_collector.judge.fingerprint_evidence import ANSWER_RULES, name_fingerprints
-from heliograph_collector.judge.pairing import list_endpoint_labels, pair_steps
+from heliograph_collector.judge.pairing import find_app_path, list_endpoint_labels, pair_steps
 from heliograph_collector.judge.rules import RULES, RULES_VERSION, Rule, decide
-from heliograph_collector.judge.service_verdict import SERVICE_RULES, discount_flaky, judge_service
+from heliograph_collector.judge.service_verdict import (
+    SERVICE_RULES,
+    apply_app_path,
+    discount_flaky,
+    judge_service,
+)
 from heliograph_collector.model.records import (
     LIGHT_CHECK,
     ControlView,
@@ -199,6 +204,7 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
     control_labels = () if is_light else list_endpoint_labels(control.measurement)
     labels = dict.fromkeys((*own_labels, *control_labels))
     pairing = pair_steps(record, control)
+    path_indices = find_app_path(record.measurement)
     if not labels or (record.measurement.not_measured and not own_labels):
         return (apply_global_context(_judge_endpoint(pairing.pair_page()), control),)
     verdicts = tuple(
@@ -207,13 +213,15 @@ def _judge_endpoints(record: ReceivedMeasurement, control: ControlView) -> tuple
     )
     if is_light:
         checked = discount_flaky(verdicts, control.peer_comparisons)
-        return (*checked, *(replace(v, endpoint=LIGHT_CHECK) for v in checked[:1]))
+        light = (replace(v, endpoint=LIGHT_CHECK) for v in checked[:1])
+        return (*checked, *(apply_app_path(v, path_indices) for v in light))
     if experiment == ANCHORS:
         return (*verdicts, _judge_anchors(verdicts))
     if experiment in SERVICE_COMPARISONS:
         return SERVICE_COMPARISONS[experiment](record, control, verdicts)
     verdicts = discount_flaky(verdicts, control.peer_comparisons)
-    return (*verdicts, judge_service(verdicts, control.groups, control.functions))
+    whole = judge_service(verdicts, control.groups, control.functions)
+    return (*verdicts, apply_app_path(whole, path_indices))
 
 
 def _judge_endpoint(comparison_input: ComparisonInput, endpoint: str = "") -> Verdict:

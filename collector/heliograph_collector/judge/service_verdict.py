@@ -13,6 +13,9 @@ from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.confidence import MAX_CONFIDENCE
 from heliograph_collector.model.records import PeerComparison, Verdict, VerdictState
 
+FIRST_WAY = (
+    "first_way"  # in place of a function: what is blocked of an app that goes on by another way
+)
 IPV6_ONLY_RULE = "none.ipv6"
 INTERRUPTED_RULE = "none.interrupted"
 MEASUREMENT_REASONS = ("link.", "control.", "none.")  # hold for a whole measurement
@@ -102,6 +105,12 @@ FUNCTION_BLOCKED = ServiceRule(
     "Every endpoint of a group is blocked that a function needs, and messaging is not known to be "
     "blocked. The verdict names the function.",
 )
+WORKS_BY_FALLBACK = ServiceRule(
+    "service.works_by_fallback",
+    VerdictState.PARTIAL,
+    "Messaging's first way is blocked, and following the app's own order of attempts an endpoint "
+    "answered in its own protocol or by verified TLS. The evidence has its steps.",
+)
 MESSAGING_WORKS = ServiceRule(
     "service.messaging_works",
     VerdictState.REACHABLE,
@@ -121,6 +130,7 @@ SERVICE_RULES = (
     MOSTLY_OUT,
     DOUBT,
     FUNCTION_BLOCKED,
+    WORKS_BY_FALLBACK,
     MESSAGING_WORKS,
     FLAKY_HOST,
 )
@@ -179,6 +189,25 @@ def judge_service(
     if _has_failed_in_doubt(_group_verdicts(others, groups)):
         return replace(overall, state=VerdictState.UNKNOWN, rule=DOUBT.id, confidence=0.0)
     return replace(overall, rule=MESSAGING_WORKS.id)
+
+
+def apply_app_path(verdict: Verdict, path_indices: Sequence[int]) -> Verdict:
+    """Correct a blocked verdict on a service where its app connects by another way.
+
+    Args:
+        verdict: On the whole service, or on a light check.
+        path_indices: Steps by which the app connected in its own order; empty where it did not.
+    """
+    if verdict.state is not VerdictState.BLOCKED or not path_indices:
+        return verdict
+    others = (name for name in verdict.function.split(",") if name not in ("", _MESSAGING))
+    return replace(
+        verdict,
+        state=WORKS_BY_FALLBACK.state,
+        rule=WORKS_BY_FALLBACK.id,
+        function=",".join((FIRST_WAY, *others)),
+        evidence=tuple(sorted({*verdict.evidence, *path_indices})),
+    )
 
 
 # Doubts about a step that failed on the way to the server; what it says then is its own business.

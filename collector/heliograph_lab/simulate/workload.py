@@ -88,7 +88,7 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
     if task.experiment == HELLO:
         _simulate_hellos(task.target, recorder)
         return
-    endpoints = service.endpoints if service is not None else ()
+    endpoints = service.list_planned_endpoints() if service is not None else ()
     if task.experiment == "whatsapp":
         endpoints = _sample_endpoints(endpoints)
     if service is not None and task.is_light:

@@ -95,6 +95,9 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
                 method=check_text("endpoint.method", e.method, 16) or "GET",
                 group=check_text("endpoint.group", e.group),
                 trust=check_text("endpoint.trust", e.trust),
+                alpn=_texts("endpoint.alpn", e.alpn, p.MAX_ALPN),
+                addresses=_texts("endpoint.addresses", e.addresses, p.MAX_BUILT_IN),
+                resolver=_check_resolver(e.resolver),
             )
             for e in s.endpoints
         ),
@@ -106,4 +109,28 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
             for f in s.functions
             if f.function in _FUNCTIONS  # a later version may know others
         ),
+        stages=_stages_from_pb(s.stages),
     )
+
+
+def _stages_from_pb(stages: Sequence[ppb.ConnectStage]) -> tuple[p.ConnectStage, ...]:
+    check_count("service.stages", stages, p.MAX_STAGES)
+    return tuple(
+        p.ConnectStage(
+            endpoints=_texts("stage.endpoints", stage.endpoints, p.MAX_STAGE_ENDPOINTS),
+            seconds=min(stage.seconds, p.MAX_STAGE_S),
+            if_unresolved=stage.if_unresolved,
+        )
+        for stage in stages
+    )
+
+
+def _check_resolver(url: str) -> str:
+    if url and not url.startswith("https://"):
+        raise CodecError("endpoint.resolver", "is no https URL")
+    return check_text("endpoint.resolver", url, 253)
+
+
+def _texts(field_name: str, texts: Sequence[str], most: int) -> tuple[str, ...]:
+    check_count(field_name, texts, most)
+    return tuple(check_text(field_name, text) for text in texts)

@@ -71,7 +71,7 @@ def _messenger(name: str, title: str, *, ooni_test: str = "") -> ExperimentEntry
 ENTRIES = (
     ExperimentEntry(
         name="telegram",
-        version=2,
+        version=3,
         title="Telegram: every data centre by HTTP and by MTProto, and the web fronts",
         category=Category.MESSENGERS,
         config=TelegramConfig,
@@ -84,7 +84,7 @@ ENTRIES = (
     ),
     ExperimentEntry(
         name="whatsapp",
-        version=2,
+        version=3,
         title="WhatsApp: chat servers, registration, web and media",
         category=Category.MESSENGERS,
         config=WhatsAppConfig,
@@ -98,7 +98,7 @@ ENTRIES = (
     ),
     ExperimentEntry(
         name="signal",
-        version=2,
+        version=3,
         title="Signal: chat, contact discovery, storage, calls, attachments, updates",
         category=Category.MESSENGERS,
         config=SignalConfig,

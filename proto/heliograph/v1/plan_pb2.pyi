@@ -131,6 +131,7 @@ class Service(_message.Message):
     EXPERIMENT_FIELD_NUMBER: _builtins.int
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     FUNCTIONS_FIELD_NUMBER: _builtins.int
+    STAGES_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     title: _builtins.str
     experiment: _builtins.str
@@ -138,6 +139,10 @@ class Service(_message.Message):
     def endpoints(self) -> _containers.RepeatedCompositeFieldContainer[Global___Endpoint]: ...
     @_builtins.property
     def functions(self) -> _containers.RepeatedCompositeFieldContainer[Global___FunctionGroups]: ...
+    @_builtins.property
+    def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectStage]:
+        """how the app connects, in its order; empty where it is not known"""
+
     def __init__(
         self,
         *,
@@ -146,14 +151,45 @@ class Service(_message.Message):
         experiment: _builtins.str = ...,
         endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
         functions: _abc.Iterable[Global___FunctionGroups] | None = ...,
+        stages: _abc.Iterable[Global___ConnectStage] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "experiment", b"experiment", "functions", b"functions", "name", b"name", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "experiment", b"experiment", "functions", b"functions", "name", b"name", "stages", b"stages", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Service: _TypeAlias = Service  # noqa: Y015
+
+@_typing.final
+class ConnectStage(_message.Message):
+    DESCRIPTOR: _descriptor.Descriptor
+
+    ENDPOINTS_FIELD_NUMBER: _builtins.int
+    SECONDS_FIELD_NUMBER: _builtins.int
+    IF_UNRESOLVED_FIELD_NUMBER: _builtins.int
+    seconds: _builtins.int
+    """after which the app goes on to the next stage"""
+    if_unresolved: _builtins.bool
+    """only where no lookup of an earlier stage gave an address"""
+    @_builtins.property
+    def endpoints(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """ids, tried together"""
+
+    def __init__(
+        self,
+        *,
+        endpoints: _abc.Iterable[_builtins.str] | None = ...,
+        seconds: _builtins.int = ...,
+        if_unresolved: _builtins.bool = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "if_unresolved", b"if_unresolved", "seconds", b"seconds"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___ConnectStage: _TypeAlias = ConnectStage  # noqa: Y015
 
 @_typing.final
 class FunctionGroups(_message.Message):
@@ -193,6 +229,9 @@ class Endpoint(_message.Message):
     GROUP_FIELD_NUMBER: _builtins.int
     TRUST_FIELD_NUMBER: _builtins.int
     METHOD_FIELD_NUMBER: _builtins.int
+    ALPN_FIELD_NUMBER: _builtins.int
+    ADDRESSES_FIELD_NUMBER: _builtins.int
+    RESOLVER_FIELD_NUMBER: _builtins.int
     id: _builtins.str
     kind: _builtins.str
     """heliograph.plan.EndpointKind"""
@@ -207,6 +246,16 @@ class Endpoint(_message.Message):
     """name of a shipped CA set, "" for the public one"""
     method: _builtins.str
     """for http kinds, "" is GET"""
+    resolver: _builtins.str
+    """https URL of the app's own DoH resolver, asked in place of the system's"""
+    @_builtins.property
+    def alpn(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """of a TLS kind; empty for a browser's"""
+
+    @_builtins.property
+    def addresses(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """built into the app, visited in place of a lookup"""
+
     def __init__(
         self,
         *,
@@ -218,10 +267,13 @@ class Endpoint(_message.Message):
         group: _builtins.str = ...,
         trust: _builtins.str = ...,
         method: _builtins.str = ...,
+        alpn: _abc.Iterable[_builtins.str] | None = ...,
+        addresses: _abc.Iterable[_builtins.str] | None = ...,
+        resolver: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["group", b"group", "host", b"host", "id", b"id", "kind", b"kind", "method", b"method", "path", b"path", "port", b"port", "trust", b"trust"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["addresses", b"addresses", "alpn", b"alpn", "group", b"group", "host", b"host", "id", b"id", "kind", b"kind", "method", b"method", "path", b"path", "port", b"port", "resolver", b"resolver", "trust", b"trust"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

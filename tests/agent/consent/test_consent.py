@@ -59,6 +59,19 @@ def limit_bytes(bytes_per_month: int) -> Plan:
 
 
 TWO_HOSTS = replace(PLAN, services=(service("telegram", "web.telegram.example", "other.example"),))
+OTHER_WAYS = replace(
+    PLAN,
+    services=(
+        replace(
+            PLAN.services[0],
+            endpoints=(
+                *PLAN.services[0].endpoints,
+                replace(PLAN.services[0].endpoints[0], id="b", addresses=("192.0.2.9",)),
+                replace(PLAN.services[0].endpoints[0], id="r", resolver="https://192.0.2.53/q"),
+            ),
+        ),
+    ),
+)
 EVERYTHING = replace(AGREED, scope=frozenset({c.EVERYTHING}))
 LIMITED = replace(AGREED, bytes_per_month=300_000_000)
 DEAR, CHEAP = limit_bytes(9_000_000_000), limit_bytes(1_000_000)
@@ -73,6 +86,9 @@ DEAR, CHEAP = limit_bytes(9_000_000_000), limit_bytes(1_000_000)
         pytest.param(DEAR, AGREED, DEAR, (), id="agreed before limits were noted"),
         pytest.param(extend(TCP), AGREED, PLAN, ("tcp 192.0.2.1:1",), id="new target"),
         pytest.param(TWO_HOSTS, AGREED, PLAN, ("other.example",), id="new host of a service"),
+        pytest.param(
+            OTHER_WAYS, AGREED, PLAN, ("192.0.2.53", "192.0.2.9"), id="new address of an old host"
+        ),
         pytest.param(TWO_HOSTS, EVERYTHING, TWO_HOSTS, (), id="consent to everything"),
         pytest.param(
             replace(PLAN, tasks=PLAN.tasks[:1]), AGREED, replace(PLAN, tasks=PLAN.tasks[:1]), (),

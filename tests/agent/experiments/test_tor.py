@@ -35,7 +35,7 @@ async def test_authorities_are_asked_on_both_ports_and_bridges_are_connected_to(
     assert last["or_port-moria1"] == (Operation.TLS_HANDSHAKE, None)
     assert last["bridge-193-11-166-194"] == (Operation.CONNECT, None)
     assert last["dir_port-bastet"] == (Operation.CONNECT, Failure.CONNECTION_REFUSED)
-    assert {e.group for e in SERVICE.endpoints} == {"dir_port", "or_port", "bridge"}
+    assert {e.group for e in SERVICE.endpoints} == {*("dir_port", "or_port", "bridge", "snowflake")}
 
 
 async def test_a_relay_is_asked_with_a_name_of_no_meaning_and_any_certificate_will_do() -> None:

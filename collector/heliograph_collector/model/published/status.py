@@ -37,7 +37,7 @@ BlockedFunctions = Annotated[
     tuple[str, ...],
     Meta(
         description="Only of a partial state: the blocked functions (registration, media, calls, "
-        "web). Messages get through."
+        "web), or first_way where the app connects by its fallbacks alone. Messages get through."
     ),
 ]
 
