@@ -88,7 +88,7 @@ def services_yaml(known: Abroad) -> str:
         s.name: {
             "title": s.title,
             "experiment": s.experiment,
-            "endpoints": [_as_yaml(e) for e in s.endpoints],
+            "endpoints": [_as_yaml(e) for e in s.list_planned_endpoints()],
         }
         for s in known.services
     }
