@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.address import parse_literal
 from heliograph.codec import plan_from_pb, plan_to_pb
 from heliograph.plan import EndpointKind, Plan
 from heliograph.services import (
@@ -52,7 +53,10 @@ def test_what_is_written_is_what_is_read() -> None:
         ("host: 192.0.2.1", "host: http://x/", "is neither a host name nor an address"),
         ("port: 443", "port: 65536", "line 6: services.telegram.endpoints[0].port: '65536'"),
         ("port: 443", "port: -1", "'-1' must be a whole number from 1 to 65535"),
-        ("port: 443", "prot: 443", "endpoints[0].prot: unknown key; allowed: group, host, id,"),
+        ("port: 443", "prot: 443", "endpoints[0].prot: unknown key; allowed: addresses, alpn,"),
+        ("group: dc", "alpn: [h2]", "only a tls endpoint chooses protocols"),
+        ("group: dc", "addresses: [a.test]", "addresses are allowed, and no names"),
+        ("group: dc", 'resolver: "http://a.test/"', "is no https URL of a DoH resolver"),
         ("method: POST", "method: DELETE", "'DELETE' must be one of GET, HEAD, POST"),
         ("group: dc", "trust: mine", "'mine' must be one of \"\", signal, any"),
         ("group: dc", "path: x", "'x' must begin with /"),
@@ -127,7 +131,7 @@ def test_a_visit_of_all_endpoints_fits_into_one_measurement(name: str) -> None:
     steps |= {"stun": 1, "quic": 1, "mtproto": 2, "noise": 2}
     total = 0
     for endpoint in service.endpoints:
-        literal = endpoint.host[0].isdigit() or ":" in endpoint.host
+        literal = bool(parse_literal(endpoint.host))
         total += steps[endpoint.kind] if literal else 2 + 3 * steps[endpoint.kind]
         if literal:
             assert ipaddress.ip_address(endpoint.host).is_global
