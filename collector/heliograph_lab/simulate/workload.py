@@ -65,9 +65,9 @@ class EndpointLimits:
 
 VISIT_POLICIES: Mapping[str, EndpointLimits] = {
     "connectivity": EndpointLimits(1, max_ipv4=1),
-    "telegram": EndpointLimits(2),
-    "whatsapp": EndpointLimits(2, concurrency=4),
-    "signal": EndpointLimits(2, concurrency=4),
+    "telegram": EndpointLimits(3),
+    "whatsapp": EndpointLimits(3, concurrency=4),
+    "signal": EndpointLimits(3, concurrency=4),
     "stun": EndpointLimits(1, max_ipv4=1),
     "outside_in": EndpointLimits(1, concurrency=4),
     WEB: EndpointLimits(2),
