@@ -37,9 +37,10 @@ RELAY_KEY = "relay.pem"
 NEXT_KEY = "agent.key.next"
 OWN_KEY = "agent.key.own"  # in place of a key that two machines use, until it is enrolled
 DELIVERED_PLAN = "plan.brought"  # arrived with receipts by file, not verified yet
+HELLO_PROFILES = "hello_profiles.yml"  # the newest usable edition that a plan brought
 JOINING = "joining"  # the invite of an enrollment request by file
 OWN_FILES = (KEY, COLLECTOR, PLAN, CONSENT, STATUS, PAUSED, LOCK, SPOOL, CONFIG, UPLINK, RELAY_KEY,
-        NEXT_KEY, OWN_KEY, JOINING, DELIVERED_PLAN)  # fmt: skip
+        NEXT_KEY, OWN_KEY, JOINING, DELIVERED_PLAN, HELLO_PROFILES)  # fmt: skip
 
 
 class StateError(Exception):

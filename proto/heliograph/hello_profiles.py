@@ -4,17 +4,22 @@
 4865
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from functools import cache
+from pathlib import Path
 
-from heliograph.yaml_document import YamlEntry, parse_yaml
+from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml
 
 MAX_PROFILES = 8  # assumed; each is one more connection to every server that is asked
 MAX_BYTES = 16_384  # of one record (RFC 8446 section 5.1)
+MAX_FILE = 65_536  # bytes; assumed, the shipped one has 5 kB
+NEEDED = ("chrome", "firefox")  # that `hello` says
 BUILT = "built"
 
+_VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d{1,4})", re.ASCII)
 _FILE_KEYS = ("version", "profiles")
 _LIST_KEYS = ("suites", "groups", "shares", "signatures")
 _PROFILE_KEYS = (
@@ -65,6 +70,12 @@ class HelloProfiles:
     version: str
     profiles: tuple[HelloProfile, ...]
 
+    @property
+    def edition(self) -> tuple[str, int]:
+        """Return what is higher for a newer edition."""
+        day, _, number = self.version.rpartition(".")
+        return day, int(number)
+
     def get(self, name: str) -> HelloProfile:
         """Return the profile of this name. Raises KeyError."""
         return {profile.name: profile for profile in self.profiles}[name]
@@ -79,14 +90,37 @@ def load_shipped_profiles() -> HelloProfiles:
     return parse_profiles(file.read_bytes(), "hello_profiles.yml")
 
 
+def read_profiles(path: Path | None) -> bytes:
+    """Read a file of profiles as it is, once it is known to be usable; b"" without one.
+
+    Raises YamlError.
+    """
+    if path is None:
+        return b""
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE + 1)
+    except OSError as error:
+        raise YamlError(str(path), 0, f"cannot be read: {error.strerror}") from error
+    parse_profiles(content, str(path))
+    return content
+
+
 def parse_profiles(content: bytes, source: str) -> HelloProfiles:
     """Parse a file of profiles. Raises YamlError, which names `source`."""
+    if len(content) > MAX_FILE:
+        raise YamlError(source, 0, f"has more than {MAX_FILE} bytes; leave out old profiles")
     keys = parse_yaml(content, source).mapping(_FILE_KEYS, required=_FILE_KEYS)
     profiles = keys["profiles"].mapping()
     if not 0 < len(profiles) <= MAX_PROFILES:
         raise keys["profiles"].error(f"from 1 to {MAX_PROFILES} are allowed")
+    if missing := [name for name in NEEDED if name not in profiles]:
+        raise keys["profiles"].error(f"{missing[0]} is missing")
+    version = keys["version"].parse_text()
+    if not _VERSION.fullmatch(version):
+        raise keys["version"].error(f"{version[:64]!r} must be like 2026-11-27.1")
     return HelloProfiles(
-        version=keys["version"].parse_text(),
+        version=version,
         profiles=tuple(_parse_profile(name, entry) for name, entry in profiles.items()),
     )
 

@@ -208,6 +208,7 @@ class Plan:
     entrances: tuple[Entrance, ...] = ()  # in the order in which they are tried
     beacon_zone: str = ""  # zone for DNS beacons; "" for none
     fixed_schedule: bool = False  # no test runs out of its turn: no second looks, no early runs
+    hello_profiles: bytes = b""  # a newer hello_profiles.yml; empty for what agents ship
 
     def list_rounds(self) -> tuple[tuple[PlannedTask, ...], ...]:
         """Return the tasks by result: light checks of one interval run together and give one.

@@ -71,10 +71,10 @@ class _Speaker:
 
     async def say_browser(self, spec: BrowserSpec, name: str) -> bool:
         """Say a browser's hello; tell whether a ServerHello came."""
-        shipped = load_shipped_profiles()
+        profiles = self.net.hello_profiles or load_shipped_profiles()
         message = BrowserHello(
-            shipped.get(spec.profile),
-            shipped.version,
+            profiles.get(spec.profile),
+            profiles.version,
             name,
             self.net.random(BROWSER_RANDOM_BYTES),
             is_name_last=spec.is_name_last,

@@ -10,10 +10,13 @@ A network failure is a value: the step's observation holds it, and the handle is
 """
 
 from collections.abc import Mapping
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from heliograph_agent.net.probe_message import ProbeMessage, ProbeReply, ProtocolMismatch
 from heliograph_agent.net.trace import ByteStream, StepResult, StepTrace
+
+if TYPE_CHECKING:
+    from heliograph.hello_profiles import HelloProfiles
 
 __all__ = [
     "BROWSER_ALPN",
@@ -177,6 +180,11 @@ class Net(Protocol):
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
         """Start the installed tor and await its bootstrap. Raises ValueError without tor."""
+        ...
+
+    @property
+    def hello_profiles(self) -> "HelloProfiles | None":
+        """Return the edition of browsers' hellos that the plan brought; None for the shipped."""
         ...
 
     def list_visit_labels(self) -> tuple[str, ...] | None:

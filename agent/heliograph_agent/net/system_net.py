@@ -9,6 +9,7 @@ from random import Random
 from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
+from heliograph.hello_profiles import HelloProfiles
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
@@ -32,12 +33,7 @@ from heliograph_agent.net.tcp import TcpConnection, open_tcp
 from heliograph_agent.net.tls.step import TlsHandshake
 from heliograph_agent.net.tls.trust_store import TrustStore
 from heliograph_agent.net.tor import make_bootstrap
-from heliograph_agent.net.trace import (
-    ByteStream,
-    StepResult,
-    StepTrace,
-    make_stream,
-)
+from heliograph_agent.net.trace import ByteStream, StepResult, StepTrace, make_stream
 from heliograph_agent.net.traceroute.hop import HopProbe, SharedRawHelper, make_payload
 from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawHelper, start_raw_helper
 
@@ -57,6 +53,7 @@ class SystemNetFactory:
         self.trust_store = TrustStore(config.ca_file)
         self.raw_command: Sequence[str] = COMMAND
         self.local_machine = LocalMachine(clock)
+        self.hello_profiles: HelloProfiles | None = None  # None for the shipped edition
         self.dns_engines = DnsEngines(
             query_timeout_s=config.dns_s,
             clock=clock,
@@ -103,6 +100,7 @@ class SystemNet:
         self._scrubber = scrubber
         self._addresses = addresses
         self._shared_helper = SharedRawHelper(factory)
+        self.hello_profiles = factory.hello_profiles
 
     async def resolve(
         self,

@@ -58,8 +58,7 @@ log = logging.getLogger("heliograph.agent")
 class Agent:
     """Hold all parts of a running agent; the spool is open from `open` to `close`.
 
-    It is the host of its parts: batcher, measurement loop, plan updater and status file each
-    declare what they need of it.
+    It is the host of its parts, each of which declares what it needs of it.
     """
 
     def __init__(self, settings: AgentSettings, clock: Clock, rng: random.Random) -> None:
@@ -237,13 +236,15 @@ class Agent:
         """Make the network of the plan's tests, and load its libraries."""
         from heliograph_agent.net.system_net import SystemNetFactory
 
-        net_config = self.settings.config.planned_net_config()
-        return SystemNetFactory(net_config, self._clock, self._rng)
+        return SystemNetFactory(self.settings.config.planned_net_config(), self._clock, self._rng)
 
     def make_runner(self, plan: Plan) -> "Runner":
+        from heliograph_agent.runtime.hello_edition import choose_edition
         from heliograph_agent.runtime.runner import Runner
 
-        return Runner(self.make_net_source(), self._clock, plan.limits, self._boot)
+        net_source = self.make_net_source()
+        net_source.hello_profiles = choose_edition(plan.hello_profiles, self.settings.state)
+        return Runner(net_source, self._clock, plan.limits, self._boot)
 
     async def run_visit(self, task: Task) -> None:
         await self.measurement_loop.measure_visit(task)
@@ -253,7 +254,6 @@ class Agent:
         self._asked_runs.take(asked)
 
     def take_visits(self, signed: intake_pb2.SignedVisitOrder) -> None:
-        """Queue an order for visits, which only a control follows."""
         self.visit_queue.take_order(signed)
 
     @property

@@ -127,7 +127,7 @@ class MeasurementLoop:
 
     def change_plan(self, plan: Plan) -> None:
         """Replace the plan; running tasks end under the old one."""
-        if plan.limits != self.plan.limits:
+        if plan.limits != self.plan.limits or plan.hello_profiles != self.plan.hello_profiles:
             self._runner = None
         self.plan = plan
         self.history = self.history.change_plan(plan, self._clock.monotonic_us())

@@ -11,6 +11,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from heliograph.address import list_hosts
+from heliograph.hello_profiles import read_profiles
 from heliograph.services import Services, load_services
 from heliograph.yaml_document import YamlError
 from heliograph_collector.config.endpoint_file import EndpointFile
@@ -84,13 +85,14 @@ async def open_context(config: Config, stack: AsyncExitStack) -> AppContext:
         data.mkdir(mode=0o700, parents=True, exist_ok=True)
         check_restored(data)
         services = load_services(config.services_file)
+        hello_profiles = read_profiles(config.hello_profiles_file)
         journal = Journal(data / "journal.db")
         stack.push_async_callback(journal.close)
         fleet = Fleet(data)
         stack.callback(fleet.close)
         keyring = open_keyring(data, list_hosts(config.grpc, config.endpoint))
     clock = GuardedClock(BootClock(), journal.alive_before_us)
-    renewal = KeyRenewal(data, fleet, keyring, services, clock)
+    renewal = KeyRenewal(data, fleet, keyring, services, clock, hello_profiles)
     with explain_errors(KeysError):
         password_file = find_password_file(data, config.password_file)
         renewal.renew_keys()

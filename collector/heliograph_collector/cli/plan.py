@@ -66,6 +66,7 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
             entrances = current[0].entrances
             zone = current[0].beacon_zone
             new_plan = replace(new_plan, entrances=entrances, beacon_zone=zone)
+            new_plan = replace(new_plan, hello_profiles=current[0].hello_profiles)
         plan = issue_plan(fleet, signing, new_plan, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
 

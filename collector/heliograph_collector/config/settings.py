@@ -46,6 +46,7 @@ class Config:
     entrances: tuple[Entrance, ...] = ()  # announced to agents; () for our own two listeners
     store_url: str = ""
     services_file: Path | None = None
+    hello_profiles_file: Path | None = None
     control_endpoints: tuple[str, ...] = ("local",)
     visit_networks: tuple[Network, ...] = ()  # of a lab, that controls visit although not public
     k_anonymity: int = 5
@@ -273,6 +274,7 @@ SETTINGS_KEYS = (
     SettingsKey("entrances", "entrances", _parse_entrances),
     SettingsKey("store.url", "store_url", _parse_store_url),
     SettingsKey("plan.services_file", "services_file", _parse_path),
+    SettingsKey("plan.hello_profiles_file", "hello_profiles_file", _parse_path),
     SettingsKey("control.endpoints", "control_endpoints", _parse_controls),
     SettingsKey("control.visit_networks", "visit_networks", _parse_networks),
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),

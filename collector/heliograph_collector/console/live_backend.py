@@ -267,7 +267,10 @@ class LiveConsoleBackend(ConsoleBackend):
             return new_plan
         active_plan = current_plan[0]  # fields of the collector's configuration stay
         return replace(
-            new_plan, entrances=active_plan.entrances, beacon_zone=active_plan.beacon_zone
+            new_plan,
+            entrances=active_plan.entrances,
+            beacon_zone=active_plan.beacon_zone,
+            hello_profiles=active_plan.hello_profiles,
         )
 
     def issue_plan(self, plan: Plan) -> Plan:

@@ -104,19 +104,32 @@ def issue_plan(fleet: Fleet, signer: keys.SigningKey, draft: Plan, now_s: int) -
             return plan
 
 
-def refresh_plan(fleet: Fleet, signer: keys.SigningKey, services: Services, now_s: int) -> Plan:
+def refresh_plan(
+    fleet: Fleet,
+    signer: keys.SigningKey,
+    services: Services,
+    now_s: int,
+    hello_profiles: bytes = b"",
+) -> Plan:
     """Return the plan to serve, and issue a new one when that is due.
 
-    A plan is due when none exists, when its services have another version, or when half its life is
-    over.
+    A plan is due when none exists, when its services have another version, when the browsers'
+    hellos are others, or when half its life is over.
     """
     current = load_current_plan(fleet)
     if current is None:
-        return issue_plan(fleet, signer, build_default_plan(services), now_s)
+        draft = replace(build_default_plan(services), hello_profiles=hello_profiles)
+        return issue_plan(fleet, signer, draft, now_s)
     plan = current[0]
-    if plan.services_version == services.version and plan.expires_s - now_s > PLAN_LIFE_S // 2:
+    is_same = plan.services_version == services.version and plan.hello_profiles == hello_profiles
+    if is_same and plan.expires_s - now_s > PLAN_LIFE_S // 2:
         return plan
-    draft = replace(plan, services_version=services.version, services=services.services)
+    draft = replace(
+        plan,
+        services_version=services.version,
+        services=services.services,
+        hello_profiles=hello_profiles,
+    )
     return issue_plan(fleet, signer, draft, now_s)
 
 

@@ -27,13 +27,20 @@ class KeyRenewal:
     """Renews charter and plan past half of their life; `run` belongs in a TaskGroup."""
 
     def __init__(
-        self, data: Path, fleet: Fleet, keyring: Keyring, services: Services, clock: Clock
+        self,
+        data: Path,
+        fleet: Fleet,
+        keyring: Keyring,
+        services: Services,
+        clock: Clock,
+        hello_profiles: bytes = b"",
     ) -> None:
         self._data = data
         self._fleet = fleet
         self._keyring = keyring
         self._services = services
         self._clock = clock
+        self._hello_profiles = hello_profiles
 
     def renew_keys(self) -> None:
         """Renew what is due. Raises KeysError, sqlite3.Error."""
@@ -46,7 +53,8 @@ class KeyRenewal:
                 "`heliograph-collector keys renew --draft FILE`, and have root shares sign FILE.",
                 max(0, left_s // 86_400),
             )
-        refresh_plan(self._fleet, self._keyring.signing, self._services, now_s)
+        signer = self._keyring.signing
+        refresh_plan(self._fleet, signer, self._services, now_s, self._hello_profiles)
 
     async def run(self) -> None:
         """Renew every six hours; never return."""

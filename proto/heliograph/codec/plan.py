@@ -52,6 +52,7 @@ def plan_from_pb(plan: ppb.Plan) -> p.Plan:
         entrances=entrances_from_pb(plan.entrances),
         beacon_zone=check_host("beacon_zone", plan.beacon_zone),
         fixed_schedule=plan.fixed_schedule,
+        hello_profiles=plan.hello_profiles,
     )
 
 

@@ -35,6 +35,7 @@ class Plan(_message.Message):
     ENTRANCES_FIELD_NUMBER: _builtins.int
     BEACON_ZONE_FIELD_NUMBER: _builtins.int
     FIXED_SCHEDULE_FIELD_NUMBER: _builtins.int
+    HELLO_PROFILES_FIELD_NUMBER: _builtins.int
     version: _builtins.int
     """rises; an older plan is never taken"""
     issued_s: _builtins.int
@@ -46,6 +47,8 @@ class Plan(_message.Message):
     """where a last word may be said by DNS; "" for nowhere"""
     fixed_schedule: _builtins.bool
     """no test is run out of its turn"""
+    hello_profiles: _builtins.bytes
+    """browsers' hellos: a newer hello_profiles.yml, empty for the shipped"""
     @_builtins.property
     def services(self) -> _containers.RepeatedCompositeFieldContainer[Global___Service]: ...
     @_builtins.property
@@ -70,10 +73,11 @@ class Plan(_message.Message):
         entrances: _abc.Iterable[Global___Entrance] | None = ...,
         beacon_zone: _builtins.str = ...,
         fixed_schedule: _builtins.bool = ...,
+        hello_profiles: _builtins.bytes = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["limits", b"limits"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "fixed_schedule", b"fixed_schedule", "heartbeat_s", b"heartbeat_s", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["beacon_zone", b"beacon_zone", "entrances", b"entrances", "expires_s", b"expires_s", "fixed_schedule", b"fixed_schedule", "heartbeat_s", b"heartbeat_s", "hello_profiles", b"hello_profiles", "issued_s", b"issued_s", "limits", b"limits", "services", b"services", "services_version", b"services_version", "tasks", b"tasks", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

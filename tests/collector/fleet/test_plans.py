@@ -68,6 +68,13 @@ def test_each_name_of_a_messenger_or_page_has_its_turn_for_hellos_within_the_bud
     assert daily < 0.06 * plan.limits.bytes_per_month / 30
 
 
+def test_other_hellos_of_browsers_are_signed_into_a_new_plan(fleet: Fleet) -> None:
+    refresh_plan(fleet, SIGNER, SERVICES, 10)
+    for _ in range(2):
+        plan = refresh_plan(fleet, SIGNER, SERVICES, 10, b"version: newer")
+        assert (plan.version, plan.hello_profiles) == (2, b"version: newer")
+
+
 def test_national_sites_are_for_controls_alone() -> None:
     plan = build_default_plan(SERVICES)
     assert {t.role for t in plan.tasks if t.experiment == "outside_in"} == {"control"}
