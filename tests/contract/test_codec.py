@@ -105,6 +105,7 @@ BY_TYPE[plan.Endpoint] = made(
     method=st.sampled_from(["GET", "POST"]),
 )
 BY_TYPE[plan.FunctionGroups] = made(plan.FunctionGroups)
+BY_TYPE[plan.ConnectStage] = made(plan.ConnectStage)
 BY_TYPE[plan.Service] = made(plan.Service, title=text)
 BY_TYPE[plan.PlannedTask] = made(
     plan.PlannedTask, target=text, options=st.dictionaries(word, text, max_size=3)
