@@ -17,8 +17,9 @@ from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver
 from heliograph_agent.net.dns.transport import Linger
-from heliograph_agent.net.http.http1 import Http1Exchange, choose_exchange
+from heliograph_agent.net.http.http1 import Http1Exchange
 from heliograph_agent.net.http.http3 import Http3Exchange
+from heliograph_agent.net.http.version_choice import choose_exchange
 from heliograph_agent.net.local_addresses import LocalMachine
 from heliograph_agent.net.probe_message import ProbeMessage
 from heliograph_agent.net.protocol_exchange import MessageExchange

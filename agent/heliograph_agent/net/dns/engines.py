@@ -24,7 +24,8 @@ from heliograph_agent.net.dns.message import DnsQuestion, DnsResponse
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver, resolve_address
 from heliograph_agent.net.dns.transport import Linger, ask_server, ask_stream, ask_tcp
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.http1 import Http1Exchange, choose_exchange
+from heliograph_agent.net.http.http1 import Http1Exchange
+from heliograph_agent.net.http.version_choice import choose_exchange
 from heliograph_agent.net.tcp import TrafficMeter, open_tcp
 from heliograph_agent.net.tls.openssl import TlsSession
 from heliograph_agent.net.tls.step import TlsHandshake

@@ -225,15 +225,6 @@ def _encode_request(
     return "\r\n".join(lines).encode("latin-1") + content
 
 
-def choose_exchange(alpn: str) -> type[Http1Exchange]:
-    """Choose the version of HTTP by the protocol that ALPN chose."""
-    if alpn != "h2":
-        return Http1Exchange
-    from heliograph_agent.net.http.http2 import Http2Exchange  # h2 is loaded where it is spoken
-
-    return Http2Exchange
-
-
 def merge_headers(headers: Mapping[str, str], content: bytes) -> dict[str, str]:
     """Return the browser's headers with those given. Raises ValueError for a bad one."""
     given_names = {name.lower() for name in headers}
