@@ -103,9 +103,10 @@ BY_TYPE[plan.Entrance] = made(plan.Entrance, port=ports, pin=st.just("")).map(wi
 BY_TYPE[plan.Endpoint] = made(
     plan.Endpoint, port=ports, path=st.just("/") | word.map(lambda w: f"/{w}"),
     method=st.sampled_from(["GET", "POST"]),
+    resolver=st.sampled_from(["", "https://dns.example/dns-query"]),
 )
 BY_TYPE[plan.FunctionGroups] = made(plan.FunctionGroups)
-BY_TYPE[plan.ConnectStage] = made(plan.ConnectStage)
+BY_TYPE[plan.ConnectStage] = made(plan.ConnectStage, seconds=st.integers(0, plan.MAX_STAGE_S))
 BY_TYPE[plan.Service] = made(plan.Service, title=text)
 BY_TYPE[plan.PlannedTask] = made(
     plan.PlannedTask, target=text, options=st.dictionaries(word, text, max_size=3)
