@@ -20,7 +20,7 @@ post: {listen: 127.0.0.1:8002}
 dns: {listen: "127.0.0.1:8003", zone: B.example.org.}
 entrances: [{carrier: post, endpoint: "a.example:443", addresses: [192.0.2.1], server_name: b.c}]
 store: {url: "chdb:///var/lib/x"}
-plan: {services_file: services.yml}
+plan: {services_file: services.yml, hello_profiles_file: hellos.yml}
 control: {endpoints: [], visit_networks: [10.1.0.0/16]}
 feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
   requests_per_minute: 0, metrics: open, security_contact: "mailto:ops@sun.example.org"}
