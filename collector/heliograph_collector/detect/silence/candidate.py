@@ -18,7 +18,7 @@ extends an outage that is published. It waits because short disturbances end wit
 because a fault of the collector may reach other countries later (`spread_hold_s`).
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
 
@@ -224,9 +224,12 @@ class _Evaluation:
         certainty = confounders.compute_certainty(cells, witnesses, self._limits)
         outage = self._update_outage(cells, certainty, group)
         outage.carrier = blocked.carrier
-        return self._publish_blocked(outage)
+        return self._publish_blocked(outage, list_silent(cells, group))
 
-    def _publish_blocked(self, outage: OutageEpisode) -> CandidateOutcome:
+    def _publish_blocked(
+        self, outage: OutageEpisode, silenced: Iterable[VantagePresence]
+    ) -> CandidateOutcome:
+        self._presence.exclude_from_churn(silenced)
         self._publish(outage)
         outage.explain_as(IncidentKind.COLLECTOR_BLOCKED, self._now_us)
         outage.confirm(self._now_us)
@@ -236,13 +239,13 @@ class _Evaluation:
         """Tell of a block that agents evaded before their silence could be confirmed."""
         candidate = self._candidate
         limits = self._limits
-        if not candidate.replays:
-            return False  # nobody tells anything
         silenced = [
             s
             for s in self._presence.list_country(candidate.country)
             if s.lost_us >= candidate.burst_us and not s.deferred
         ]
+        if not candidate.replays and not any(s.is_rerouted for s in silenced):
+            return False  # nobody tells anything
         evidence = weigh_evidence(silenced, candidate.replays, self._now_us, limits)
         if evidence.explain(limits) is not IncidentKind.COLLECTOR_BLOCKED:
             return False
@@ -256,7 +259,7 @@ class _Evaluation:
             outage = self._update_outage(cells, limits.low, silenced)
             outage.evidence = evidence
             outage.replays = dict(candidate.replays)
-            self._publish_blocked(outage)
+            self._publish_blocked(outage, [s for s in silenced if outage.holds(s.place)])
         return bool(cells)
 
     def _is_confined(self) -> bool:

@@ -10,7 +10,8 @@ Each vantage that fell silent may give testimony, at once or when it is back:
 A cause is named when at least `told_share` of the silent votes tell it and few contradict. Fewer
 vantages may be wrong or collude, and only lower the confidence that it is a cut. A return by
 another carrier without a measurement is counted as online only where hardly anybody returned by
-the lost one: after a cut agents come back by all ways.
+the lost one: after a cut agents come back by all ways. An agent that finds the other way within two
+retries may have had no time to measure in between, and its return is all that it has to tell.
 """
 
 from collections.abc import Iterable, Mapping
@@ -114,13 +115,16 @@ class _Testimony:
 
     @property
     def is_rerouted(self) -> bool:
-        """Return whether it is back by another carrier, and says only that it had power."""
-        vantage = self.vantage
-        report = self.report
-        is_back = vantage.is_live and vantage.back_us >= vantage.lost_us
-        is_other_way = is_back and vantage.witness.carrier != vantage.lost_by
-        says_only_alive = report is not None and report.alive and report.online is None
-        return is_other_way and says_only_alive and self._stays_away_since(vantage.back_us)
+        """Return whether it is back by another carrier, and tells at most that it had power."""
+        is_other_way = self.vantage.is_rerouted and self._tells_no_link
+        return is_other_way and self._stays_away_since(self.vantage.back_us)
+
+    @property
+    def _tells_no_link(self) -> bool:
+        if self.report is not None:
+            return self.report.alive and self.report.online is None
+        silent_us = self.vantage.back_us - self.vantage.heard_us
+        return silent_us <= 2 * self._retry_us and not self.vantage.power_failed
 
     @property
     def is_powerless(self) -> bool:
@@ -134,7 +138,11 @@ class _Testimony:
         """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""
         vantage = self.vantage
         until_us = vantage.rejoined_us if vantage.rejoined_us > vantage.lost_us else self.now_us
-        return until_us - since_us > (self.limits.retry_s + self.limits.beat_s) * SECOND_US
+        return until_us - since_us > self._retry_us
+
+    @property
+    def _retry_us(self) -> int:
+        return int((self.limits.retry_s + self.limits.beat_s) * SECOND_US)
 
 
 def _count(testimony: Iterable[_Testimony], told: Iterable[bool]) -> float:

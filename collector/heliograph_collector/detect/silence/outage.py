@@ -166,7 +166,7 @@ class OutageEpisode:
         if self.state is IncidentState.WITHDRAWN and self.ended is None:
             return  # gated or dropped: it never was
         silenced = self._list_silenced(presence, now_us)
-        if not self.replays and not any(s.power_failed for s in silenced):
+        if not self.replays and not any(s.power_failed or s.is_rerouted for s in silenced):
             return  # nobody tells anything
         self.evidence = weigh_evidence(silenced, self.replays, now_us, self.limits)
         kind = self.evidence.explain(self.limits)

@@ -57,6 +57,12 @@ class VantagePresence:
     def is_expected(self) -> bool:
         return self.status in (PresenceStatus.LIVE, PresenceStatus.AWAITED)
 
+    @property
+    def is_rerouted(self) -> bool:
+        """Return whether it is back by another carrier than it was lost by."""
+        is_back = self.is_live and self.back_us >= self.lost_us > 0
+        return is_back and self.witness.carrier != self.lost_by
+
     def mark_silent(self, heard_us: int, at_us: int) -> None:
         self.status = PresenceStatus.SILENT
         self.heard_us = heard_us

@@ -32,6 +32,7 @@ class Return:
     is_back: bool = True
     online: bool | None = True
     measured_s: float = 45.0  # after it was last heard
+    tells: bool = True  # anything of the silence itself
 
 
 def is_cut(incident: Incident) -> bool:
@@ -54,6 +55,8 @@ def blocked_signals(
         told_s = lost_s + rng.uniform(*way.after_s)
         if way.is_back:
             signals.append(VantageArrival(at(told_s), replace(vantage, carrier=way.way)))
+        if not way.tells:
+            continue
         signals.append(
             OfflineReport(
                 at(told_s + 2),
@@ -73,6 +76,7 @@ OURS = {
     "most return by post": (Return((20, 100)), 0.9),
     "half return by post": (Return((20, 100)), 0.5),
     "all return at once": (Return((2, 15)), 1.0),
+    "they return too soon to have measured in between": (Return((2, 40), tells=False), 1.0),
     "words by DNS, nobody is back": (Return((15, 60), "dns", is_back=False), 0.6),
     "they return and measured no anchor": (Return((20, 100), online=None), 0.9),
 }
