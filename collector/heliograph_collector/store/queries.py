@@ -132,6 +132,24 @@ LINE_DAY_SQL = """if(substring(prefix, 6, 1) = '.', substring(prefix, 1, 5),
   leftPad(toString(toRelativeDayNum(received)), 5, '0'))"""
 
 
+# A vantage without a session that sends what it has just measured is not silent: whoever blocks
+# the session has not cut it off. Such results come every half minute; detection waits as long. Who
+# is offline itself sends by a neighbor's line.
+_POSTING_SQL = """
+SELECT nym, arrayJoin(range(intDiv(sent, {bin:Int64}) * {bin:Int64}, sent + {wait:Int64},
+    {bin:Int64})) AS bin FROM (
+  SELECT nym, toUnixTimestamp64Micro(received) AS sent FROM measurements
+  WHERE started >= fromUnixTimestamp64Micro({from:Int64} - {wait:Int64})
+    AND started < fromUnixTimestamp64Micro({to:Int64}) AND link NOT IN ('offline', 'domestic_only')
+    AND sent - toUnixTimestamp64Micro(started) <= {fresh:Int64} AND nym IN (SELECT nym FROM gaps)
+) AS posts JOIN gaps USING (nym)
+WHERE sent > at AND (back = 0 OR sent < back)
+  AND least(bin + {bin:Int64}, {to:Int64}) <= sent + {wait:Int64}
+"""
+_POST_WAIT_US = 300 * SECOND_US
+_FRESH_US = 120 * SECOND_US
+
+
 def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int) -> Query:
     """Count losses of vantages in each bin that ended before the vantage returned.
 
@@ -140,6 +158,16 @@ def query_silences(clause: WhereClause, since_us: int, until_us: int, bin_s: int
     clause.add_volunteers().add_condition("kind IN ('arrival', 'goodbye', 'lost')")
     clause.add_time_range("received", since_us - DAY_US, until_us)
     sql = f"""
+WITH gaps AS (
+  SELECT * FROM (
+    SELECT country, region, asn, access, nym, prefix, {LINE_DAY_SQL} AS day,
+      seniority = 'established' AS old, kind,
+      toUnixTimestamp64Micro(received) AS at,
+      leadInFrame(at, 1, toInt64(0)) OVER (PARTITION BY nym ORDER BY journal, position
+        ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS back
+    FROM presence FINAL WHERE {clause.sql}
+  ) WHERE kind = 'lost'
+)
 SELECT country, region, asn, access, bin AS start, toUInt32(uniqExact(nym)) AS vantages,
   toUInt32(uniqExactIf(prefix, is_home AND day = best)) AS persons
 FROM (
@@ -154,18 +182,13 @@ FROM (
     if(back = 0, least(at + {{day:Int64}}, {{to:Int64}}),
       intDiv(least(at + {{day:Int64}}, back), {{bin:Int64}}) * {{bin:Int64}}),
     {{bin:Int64}})) AS bin
-  FROM (
-    SELECT country, region, asn, access, nym, prefix, {LINE_DAY_SQL} AS day,
-      seniority = 'established' AS old, kind,
-      toUnixTimestamp64Micro(received) AS at,
-      leadInFrame(at, 1, toInt64(0)) OVER (PARTITION BY nym ORDER BY journal, position
-        ROWS BETWEEN CURRENT ROW AND UNBOUNDED FOLLOWING) AS back
-    FROM presence FINAL WHERE {clause.sql}
-  ) WHERE kind = 'lost'
-))) GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
+  FROM gaps
+) WHERE (nym, bin) NOT IN ({_POSTING_SQL})))
+GROUP BY country, region, asn, access, start ORDER BY country, region, asn, access, start
 """  # noqa: S608 fixed text, values are parameters
     bin_parameters = {"from": since_us, "to": until_us, "bin": bin_s * SECOND_US, "day": DAY_US}
-    return Query(sql, clause.parameters | bin_parameters)
+    post_parameters = {"wait": _POST_WAIT_US, "fresh": _FRESH_US}
+    return Query(sql, clause.parameters | bin_parameters | post_parameters)
 
 
 _RECORD_COLUMNS = (

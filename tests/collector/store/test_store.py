@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from heliograph.observation import Link
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
 from heliograph_collector.model.records import (
     TIME_BAD,
@@ -214,6 +215,26 @@ async def test_lost_vantage_is_silent_until_its_return(store: Store) -> None:
     assert (found[0].country, found[0].asn, found[0].region) == ("KZ", 9198, "ALA")
     later = await store.silences(T0 + 15 * 60 * US, T0 + 20 * 60 * US, 300, country="KZ")
     assert [s.vantages for s in later] == [1]
+
+
+async def test_lost_vantage_that_sends_fresh_results_is_not_silent(store: Store) -> None:
+    """By a way that needs no session; what is old, or from a neighbor's line, proves nothing."""
+    names = ("anna", "berik", "dana")
+    lost = [
+        lost_row(kind=RowKind.LOST, position=n, received_us=T0 + 420 * US, pseudonym=who)
+        for n, who in enumerate(names, 1)
+    ]
+    sent = [taken(10 + m, at_us=T0 + m * 60 * US, who="anna") for m in (7, 10, 13)]
+    sent.append(taken(5, at_us=T0 + 5 * 60 * US, who="berik"))  # while it had its session
+    late = taken(20, at_us=T0, who="berik")
+    sent.append(replace(late, received_us=T0 + 13 * 60 * US))
+    relayed = taken(21, at_us=T0 + 13 * 60 * US, who="dana")
+    sent.append(replace(relayed, measurement=relayed.measurement.with_link(Link.OFFLINE)))
+    judged = tuple((one, ()) for one in sent)
+    await store.insert_block(replace(block(1, 9, *judged), presence=tuple(lost)))
+    found = await store.silences(T0, T0 + 25 * 60 * US, 300)
+    minutes = {(s.start_us - T0) // (60 * US): s.vantages for s in found}
+    assert minutes == {5: 2, 10: 2, 15: 3, 20: 3}
 
 
 async def test_seniority_is_kept_with_vote_and_measurement(store: Store) -> None:
