@@ -5,7 +5,9 @@ And nothing is lost or counted twice, though most was measured in the dark and c
 
 import os
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -13,15 +15,24 @@ from lab.country import drill, incident_check
 from lab.country.country import Country, country
 from lab.country.pace import Pace
 from lab.country.scenario import script
-from lab.country.topology import topology
+from lab.country.topology import COLLECTOR_NAME, CONTROL, topology
 from lab.country.world import require_for_test
 from support.programs import eventually
 
 SCENARIOS = Path(__file__).with_name("scenarios")
 LONG, SHORT = SCENARIOS / "kazakhstan-2022.yml", SCENARIOS / "kazakhstan-short.yml"
+NOT_A_CUT = SCENARIOS / "not-a-cut.yml"
 STORED_S = 300.0  # every measurement is read, page by page, each time
 WHOLE = os.environ.get("HELIOGRAPH_DRILL") == "whole"
 SCRIPT, PACE = (LONG, 1.0) if WHOLE else (SHORT, 4.0)
+SPARING = drill.plan(every_s=30, heartbeat_s=4)
+OTHER_ENTRANCE = {
+    "post": {"listen": "0.0.0.0:7444"},
+    "entrances": [
+        {"carrier": "stream", "endpoint": f"{COLLECTOR_NAME}:7443"},
+        {"carrier": "post", "endpoint": f"{CONTROL}:7444", "server_name": "www.example.net"},
+    ],
+}
 # Together, so that no other test waits behind some minutes; the longest limit goes first.
 pytestmark = [
     pytest.mark.lab,
@@ -32,11 +43,26 @@ pytestmark = [
 
 
 def test_api_tells_each_step_of_january_2022(tmp_path: Path) -> None:
+    check_drill(tmp_path, SCRIPT, PACE, drill.PLAN if WHOLE else SPARING)
+
+
+@pytest.mark.skipif(not WHOLE, reason="half an hour: make soak plays it")
+def test_api_tells_a_block_of_us_and_a_power_failure_from_a_cut(tmp_path: Path) -> None:
+    check_drill(tmp_path, NOT_A_CUT, 1.0, SPARING, OTHER_ENTRANCE)
+
+
+def check_drill(
+    folder: Path,
+    file: Path,
+    pace: float,
+    plan: Mapping[str, Any],
+    collects: Mapping[str, Any] | None = None,
+) -> None:
     require_for_test()
-    with country(tmp_path, pace=Pace(PACE)) as made:
-        made.collect(drill.PLAN if WHOLE else drill.plan(every_s=30, heartbeat_s=4))
+    with country(folder, pace=Pace(pace)) as made:
+        made.collect(plan, collects)
         made.populate()
-        played = drill.play(made, script(SCRIPT, made.topology), print)
+        played = drill.play(made, script(file, made.topology), print)
         found, looks = drill.wait_for_looks(made, played)
         print("\n".join([*drill.table(played), *map(str, looks)]))
         assert drill.wrong(played) == []

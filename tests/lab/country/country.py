@@ -166,12 +166,13 @@ class Country:
     def start_place(self, place: AgentPlace) -> None:
         self.start_agent(place.name, place.name)
 
-    def start_agent(self, name: str, space: str) -> None:
-        """By a configuration of its own, where `configure_agent` wrote one."""
+    def start_agent(self, name: str, space: str, before: Sequence[str] = ()) -> None:
+        """By a configuration of its own, where `configure_agent` wrote one; `before` is a command
+        that runs it."""
         own = self.folder / f"{name}.yml"
         config = own if own.exists() else self.folder / "agent.yml"
         run = self._agent("run", "--state", self.folder / name, "--config", config)
-        self.agents[name] = self.start(space, f"{name}-agent", run)
+        self.agents[name] = self.start(space, f"{name}-agent", [*before, *run])
 
     def stop_agents(self) -> None:
         """Politely, so that each writes down and sends what it has; returns when all are gone.

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from lab.country import incident_check
+from lab.country import incident_check, outages
 from lab.country.country import Country
 from lab.country.interference import Interference
 from lab.country.pace import Pace
@@ -78,7 +78,10 @@ def play(country: Country, script: Script, say: Say) -> list[Played]:
         looks = []
         for step in script.steps:
             began_s = _next_minute(country.pace)
+            outages.switch_power(country, played[-1].step.states if played else {}, step.states)
             _put(country, step, in_force)
+            for place, number in outages.fade(country, step, began_s):
+                in_force[place].append((outages.FADING, number))
             one = Played(step, began_s)
             played.append(one)
             country.pace.sleep_until(began_s + step.lasts_s - LOOK_S)
@@ -187,12 +190,16 @@ def told(rows: Rows) -> str:
 
 # What may be said of a place in each state. A cut agent cannot speak: silence is the live word for
 # it, and what it measured in the dark comes later. On a line that is only slow, things still work.
+# Whose way to the collector is blocked speaks again when it has found another.
 ACCEPTED = {
     "ok": {"ok"},
     "messengers": {"messengers"},
     "degraded": {"ok", "degraded"},
     "whitelist": {"silent", "dark"},
     "cut": {"silent", "dark"},
+    "collector": {"ok", "silent"},
+    "powerless": {"silent", "nothing"},
+    "fading": {"ok", "silent", "dark", "degraded", "in doubt"},
 }
 
 

@@ -1,7 +1,8 @@
 """Incidents of the API held against a script: what a step is to show, and whether it did.
 
 A step says so under `shows`: a list of `{incident: KIND, label: …, service: …}`, `{turn: opening}`
-or `{turn: cut}`, or `{end: KIND}`. The truth is the moment at which the step was put into force.
+or `{turn: cut}`, `{end: KIND}`, or `{none: KIND}` for what must not stand in the end. The truth is
+the moment at which the step was put into force.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -48,13 +49,18 @@ def _words(shown: Shown) -> str:
 
 def _found(shown: Shown, at_s: float, incidents: Sequence[Incident]) -> str:
     seen = [i for i in incidents if i["state"] != "withdrawn"]
+    if "none" in shown:
+        standing = [i for i in seen if i["kind"] == shown["none"] and i["state"] != "suspected"]
+        return "" if any(_holds(i["started"], at_s) for i in standing) else "none"
     if "turn" in shown:
         turns = [turn for i in seen for turn in i["turns"] if turn["way"] == shown["turn"]]
         return next((_bracket(t["when"], at_s) for t in turns if _holds(t["when"], at_s)), "")
     kind, end = shown.get("incident") or shown["end"], "end" in shown
     for incident in seen:
         bracket = incident["ended" if end else "started"]
-        named = incident["kind"] == kind and (end or incident["label"] == shown["label"])
+        named = incident["kind"] == kind and (
+            end or shown.get("label") in (None, incident["label"])
+        )
         meant = "service" not in shown or incident["scope"]["service"] == shown["service"]
         if bracket and named and meant and _holds(bracket, at_s):
             return f"{incident['state']}, {_bracket(bracket, at_s)}"

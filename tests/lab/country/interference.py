@@ -30,6 +30,7 @@ class Interference:
     names: tuple[str, ...] = ()
     addresses: tuple[str, ...] = ()  # of the names, or by themselves; 192.0.2.0/24 is allowed
     region: str = ""
+    source: str = ""  # one address of the network's, in place of a region
     address: str = ""  # dns_bogon, dns_injected: what is answered
     port: int = 0
     rate_kbit: int = 0
@@ -59,7 +60,8 @@ def measures(what: Interference, network: Network) -> Measures:
 
 
 def _source(what: Interference, network: Network) -> str:
-    return f"-s {network.region_prefix(what.region)} " if what.region else ""
+    source = what.source or (network.region_prefix(what.region) if what.region else "")
+    return f"-s {source} " if source else ""
 
 
 def _resolver_says(zone: str) -> "Kind":

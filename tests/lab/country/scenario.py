@@ -9,7 +9,7 @@ import yaml
 
 from lab.country.interference import Interference
 from lab.country.servers import Abroad
-from lab.country.topology import Topology
+from lab.country.topology import COLLECTOR, Topology
 
 Place = tuple[str, str]  # network, region
 States = Mapping[Place, str]
@@ -70,7 +70,8 @@ def _places(where: str, country: Topology) -> list[Place]:
     return found
 
 
-STATES = ("ok", "messengers", "degraded", "whitelist", "cut")
+# Without power, and where a line fades, it is not the gate alone that acts: see `outages.py`.
+STATES = ("ok", "messengers", "degraded", "whitelist", "cut", "collector", "powerless", "fading")
 
 
 def interferences(state: str, region: str, known: Abroad) -> list[Interference]:
@@ -82,6 +83,8 @@ def interferences(state: str, region: str, known: Abroad) -> list[Interference]:
         ]
     if state == "degraded":
         return [Interference(kind="slow_line", rate_kbit=DEGRADED_KBIT)]
+    if state == "collector":
+        return [Interference(kind="address_dropped", region=region, addresses=(COLLECTOR,))]
     if state in ("cut", "whitelist"):
         return [Interference(kind=state, region=region)]
     return []
