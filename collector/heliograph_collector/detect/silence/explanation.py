@@ -78,7 +78,7 @@ def weigh_evidence(
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
     rerouted = _count(testimony, [t.is_rerouted for t in testimony])
-    rejoined = _count(testimony, [t.vantage.rejoined_us > t.vantage.lost_us for t in testimony])
+    rejoined = _count(testimony, [t.is_rejoined and not t.is_rerouted for t in testimony])
     counts_rerouted = rerouted >= limits.rerouted_share * (rerouted + rejoined)
     online = [t.is_online or (counts_rerouted and t.is_rerouted) for t in testimony]
     return SilenceEvidence(
@@ -117,13 +117,17 @@ class _Testimony:
     def is_rerouted(self) -> bool:
         """Return whether it is back by another carrier, and tells at most that it had power."""
         is_other_way = self.vantage.is_rerouted and self._tells_no_link
-        return is_other_way and self._stays_away_since(self.vantage.back_us)
+        return is_other_way and self._stays_away_since(self.vantage.rerouted_us)
+
+    @property
+    def is_rejoined(self) -> bool:
+        return self.vantage.rejoined_us > self.vantage.lost_us
 
     @property
     def _tells_no_link(self) -> bool:
         if self.report is not None:
             return self.report.alive and self.report.online is None
-        silent_us = self.vantage.back_us - self.vantage.heard_us
+        silent_us = self.vantage.rerouted_us - self.vantage.heard_us
         return silent_us <= 2 * self._retry_us and not self.vantage.power_failed
 
     @property
@@ -136,8 +140,7 @@ class _Testimony:
 
     def _stays_away_since(self, since_us: int) -> bool:
         """Return whether the lost carrier stayed dead for longer than a retry and a heartbeat."""
-        vantage = self.vantage
-        until_us = vantage.rejoined_us if vantage.rejoined_us > vantage.lost_us else self.now_us
+        until_us = self.vantage.rejoined_us if self.is_rejoined else self.now_us
         return until_us - since_us > self._retry_us
 
     @property

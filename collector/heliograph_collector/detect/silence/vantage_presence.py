@@ -33,7 +33,8 @@ class VantagePresence:
     lost_us: int = 0
     back_us: int = 0  # last return from a silence
     lost_by: str = ""  # the carrier that it was lost by …
-    rejoined_us: int = 0  # … and its first return by the same one
+    rejoined_us: int = 0  # … its first return by the same one …
+    rerouted_us: int = 0  # … and before that, by another
     on_battery: bool | None = None
     battery_us: int = 0  # when it went from mains to its battery; 0: not so
     power_failed: bool = False  # it went to its battery before its loss, or rebooted in it
@@ -59,9 +60,8 @@ class VantagePresence:
 
     @property
     def is_rerouted(self) -> bool:
-        """Return whether it is back by another carrier than it was lost by."""
-        is_back = self.is_live and self.back_us >= self.lost_us > 0
-        return is_back and self.witness.carrier != self.lost_by
+        """Return whether it came back by another carrier than it was lost by."""
+        return self.rerouted_us >= self.lost_us > 0
 
     def mark_silent(self, heard_us: int, at_us: int) -> None:
         self.status = PresenceStatus.SILENT
@@ -73,8 +73,11 @@ class VantagePresence:
     def note_return(self, signal: VantageArrival) -> None:
         """Note the way and the power of an arrival, before it changes the status."""
         at_us = signal.at_us
-        if signal.witness.carrier == self.lost_by and self.rejoined_us < self.lost_us:
+        is_away = self.lost_us > 0 and self.rejoined_us < self.lost_us
+        if is_away and signal.witness.carrier == self.lost_by:
             self.rejoined_us = at_us
+        elif is_away and self.rerouted_us < self.lost_us:
+            self.rerouted_us = at_us
         if self.is_silent:
             self.back_us = at_us
             silent_us = at_us - self.heard_us

@@ -96,6 +96,26 @@ def test_block_of_our_address_is_no_cut(case: str) -> None:
         assert (final.id, final.kind) == (early.id, BLOCKED)
 
 
+@pytest.mark.parametrize(
+    "case", ["most return by post", "they return too soon to have measured in between"]
+)
+def test_cut_after_a_block_of_our_address_is_news(case: str) -> None:
+    """A censor may block us first: neither the block nor the returns after it hide the cut."""
+    way, _ = OURS[case]
+    for seed in range(4):
+        rng = Random(seed)
+        signals = live(country(each=2) + world(), rng, 4, churn=1.0)
+        signals += blocked_signals(country(each=2), rng, way, 1.0)
+        for vantage in country(each=2):
+            heard_s = ONSET + 1_500 - rng.uniform(0, 15)
+            signals.append(VantageArrival(at(ONSET + 400 + rng.uniform(0, 180)), vantage))
+            signals.append(VantageLoss(at(heard_s + 37.5), vantage.nym, at(heard_s)))
+        block, cut = detect_silence(signals, at(ONSET + 1_600)).incidents
+        assert (block.kind, block.state) == (BLOCKED, IncidentState.CLOSED), (case, seed)
+        assert block.confidence > 0.5, "what was told is not forgotten when all are back"
+        assert is_cut(cut)
+
+
 def cut_signals(rng: Random, lasts_s: float, way: Return, post_share: float = 0.5) -> Signals:
     """A true cut: after it agents come back by whichever way they try first."""
     signals: Signals = live(country(each=2) + world(), rng, 4, churn=1.0)
