@@ -12,7 +12,7 @@ from support.stores import open_store
 
 @pytest.fixture
 async def store(tmp_path: Path) -> AsyncIterator[Store]:
-    async with open_store(tmp_path, limits=StoreLimits(query_s=5)) as store:
+    async with open_store(tmp_path, limits=StoreLimits(query_s=120)) as store:
         yield store
 
 
