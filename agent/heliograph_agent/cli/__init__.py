@@ -49,7 +49,7 @@ class AgentCommandError(Exception):
 def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     """Run one command; return its exit code, raise SystemExit(2) on wrong usage.
 
-    As a program of its own it gives up root for the owner of the state directory.
+    Started by root, it continues as the owner of the state directory.
     """
     os.umask(0o077)  # all files of an agent are private, whatever the directory's mode
     module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""

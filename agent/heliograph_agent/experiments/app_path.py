@@ -2,7 +2,7 @@
 
 The order is data of `services.yml`. Stages begin one after the other: a stage ends when one of its
 endpoints answers, when all of them failed, or after its seconds. Then the next begins, and what an
-earlier one still waits for goes on, as in the apps. Steps have the endpoint's id after APP_PATH, so
+earlier one waits for continues, as in the apps. Steps have the endpoint's id after APP_PATH, so
 that the times of the first and of the last step say after how long the app connects, and by which.
 """
 

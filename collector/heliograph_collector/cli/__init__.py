@@ -77,7 +77,7 @@ class CommandError(Exception):
 def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     """Run one command and return its exit code. Raises SystemExit(2) for wrong usage.
 
-    As a program of its own it gives up root for the owner of the data directory.
+    Started by root, it continues as the owner of the data directory.
     """
     args = build_parser().parse_args(argv)
     os.environ.setdefault("GRPC_VERBOSITY", "NONE")  # gRPC's own log contains peers' addresses

@@ -44,7 +44,6 @@ from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_evidence import EvidenceSource
 from heliograph_collector.http.live_feed import ConnectionCounts, EnrolledAgents, OriginFinder
 from heliograph_collector.http.rate_limit import LOCAL_ORIGIN
-from heliograph_collector.model.records import BlindTime
 
 _MAX_DRY_RUN = 50_000  # measurements: some minutes of one core at most
 _DRY_RUN_TIMEOUT_S = 120.0
@@ -162,7 +161,20 @@ class ConsoleSources:
     voice_codes: VoiceCodes
 
 
-def describe_lost_times(gaps: Iterable[BlindTime], now_us: int) -> list[str]:
+class BlindSpan(Protocol):
+    """A time in which nothing was judged, and why."""
+
+    @property
+    def since_us(self) -> int: ...
+
+    @property
+    def until_us(self) -> int | None: ...
+
+    @property
+    def reason(self) -> str: ...
+
+
+def describe_lost_times(gaps: Iterable[BlindSpan], now_us: int) -> list[str]:
     """Return a sentence on each time that a wrong clock cost."""
     return [
         f"From {format_second(gap.since_us)} UTC nothing was judged for "

@@ -371,7 +371,8 @@ def _find_page_features(vantage: EndpointView, control: EndpointView) -> Iterato
     if Operation.TLS_HANDSHAKE in vantage.passed_operations | control.passed_operations:
         return
     if vantage.page is not None and control.page is not None:
-        page, control_page = vantage.page[1], control.page[1]
+        page = vantage.page[1]
+        control_page = control.page[1]
         feature = FEATURE_BY_LIKENESS[compare_pages(page, control_page)]
         yield feature
         if feature is Feature.PAGE_SAME and shows_site(page, control_page):

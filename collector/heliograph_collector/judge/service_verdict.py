@@ -13,9 +13,7 @@ from heliograph.plan import ServiceFunction
 from heliograph_collector.judge.confidence import MAX_CONFIDENCE
 from heliograph_collector.model.records import PeerComparison, Verdict, VerdictState
 
-FIRST_WAY = (
-    "first_way"  # in place of a function: what is blocked of an app that goes on by another way
-)
+FIRST_WAY = "first_way"  # in place of a function: what an app that works by another way has lost
 IPV6_ONLY_RULE = "none.ipv6"
 INTERRUPTED_RULE = "none.interrupted"
 MEASUREMENT_REASONS = ("link.", "control.", "none.")  # hold for a whole measurement

@@ -132,9 +132,9 @@ LINE_DAY_SQL = """if(substring(prefix, 6, 1) = '.', substring(prefix, 1, 5),
   leftPad(toString(toRelativeDayNum(received)), 5, '0'))"""
 
 
-# A vantage without a session that sends what it has just measured is not silent: whoever blocks
-# the session has not cut it off. Such results come every half minute; detection waits as long. Who
-# is offline itself sends by a neighbor's line.
+# A vantage without a session that sends what it has just measured is not silent: its session may
+# be blocked, its line is not cut. Such results come every half minute; detection waits as long. An
+# agent that is offline sends by a neighbor's line.
 _POSTING_SQL = """
 SELECT nym, arrayJoin(range(intDiv(sent, {bin:Int64}) * {bin:Int64}, sent + {wait:Int64},
     {bin:Int64})) AS bin FROM (
