@@ -6,6 +6,7 @@ import signal
 import sys
 from collections import Counter
 from pathlib import Path
+from types import FrameType
 from typing import TYPE_CHECKING, Any
 
 from heliograph_collector.cli import CommandError, parse_endpoint
@@ -101,8 +102,8 @@ def run(args: argparse.Namespace) -> int:
     )
     # SIGTERM ends it as Ctrl-C does; otherwise the collector that it started would keep running. A
     # shell lets what it starts in the background ignore Ctrl-C (POSIX, "Asynchronous Lists").
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _interrupt)
     try:
         report = asyncio.run(
             run_simulation(config, _TerminalDisplay() if sys.stderr.isatty() else None)
@@ -114,6 +115,11 @@ def run(args: argparse.Namespace) -> int:
             print(file=sys.stderr)
     _print_report(report, args.json)
     return 0 if report.is_sound else 1
+
+
+def _interrupt(_number: int, _frame: FrameType | None) -> None:
+    """Have asyncio cancel the main task; an exception from here might end in any other task."""
+    signal.raise_signal(signal.SIGINT)
 
 
 def _load_script(args: argparse.Namespace) -> "Script":
