@@ -60,6 +60,7 @@ def run(args: argparse.Namespace) -> int:
     if args.json:
         excluded = c.list_excluded(plan, config.without)
         extra = {
+            "hello_profiles": plan.hello_profiles.decode(errors="replace"),
             "not_agreed": missing_units,
             "opted_out": sorted({_describe_task(task, {}) for task in excluded}),
             "bytes_a_day": c.estimate_plan_bytes(allowed_plan),
