@@ -4,8 +4,10 @@ import hashlib
 from collections.abc import Callable
 
 import pytest
+from hyperframe.frame import DataFrame, PingFrame
 
 from heliograph.failure import Failure, Operation
+from heliograph_agent.net.http.http2 import DataScanner
 from heliograph_agent.net.trace import StepTrace
 from support.http2_server import Http2Reply, Http2Request, http2_server
 from support.loopback_ca import LoopbackCA
@@ -85,3 +87,27 @@ async def test_what_ends_early_has_a_name(
     trace = await load(opening, ca, lambda _: reply)
     last = trace.observations[-1]
     assert (last.operation, last.failure) == (operation, failure)
+
+
+@pytest.mark.parametrize("padded_from", [9, 1, 0], ids=["none", "the second", "all"])
+@pytest.mark.parametrize("step", [1, 7, 8, 9, 10, 50])
+def test_payload_is_taken_as_it_arrives(step: int, padded_from: int) -> None:
+    """In pieces of any size; what h2 tells afterwards adds the frames with padding alone."""
+    payloads = [b"first" * 5, b"", b"another" * 9]
+    frames = [DataFrame(1, data) for data in payloads]
+    for frame in frames[padded_from:]:
+        frame.flags.add("PADDED")
+        frame.pad_length = 3
+    others = [PingFrame(opaque_data=b"12345678"), DataFrame(3, b"of another stream")]
+    sent = [frame for pair in zip(frames, [*others, others[0]], strict=True) for frame in pair]
+    data = b"".join(frame.serialize() for frame in sent)
+    scanner = DataScanner(1)
+    early = b"".join(scanner.feed(data[at : at + step]) for at in range(0, len(data), step))
+    assert early == b"".join(payloads[:padded_from])
+    late = [payload for payload in payloads if not scanner.has_taken()]
+    assert late == payloads[padded_from:]
+
+
+def test_part_of_a_frame_is_payload_too() -> None:
+    frame = DataFrame(1, b"x" * 8_192).serialize()
+    assert len(DataScanner(1).feed(frame[:5_009])) == 5_000
