@@ -119,14 +119,14 @@ async def test_post_returns_newer_plan_in_pieces_to_known_agents(at: PostEntranc
         response = await at.hear(at.seal(sequence), held)
         whole = gathered.add_piece(response.plan)
     assert whole == plan.SerializeToString()
-    assert sequence == 1, "a plan of today needs a single small envelope"
+    assert sequence <= 2, "a plan of today needs one or two small envelopes"
     again = f"Heliograph-Plan: {version - 1}"
-    assert not (await at.hear(at.seal(2))).HasField("plan"), "who did not ask"
+    assert not (await at.hear(at.seal(3))).HasField("plan"), "who did not ask"
     odd = await at.hear(b"\xff" * 700, again)
     assert not odd.HasField("plan")
     assert (odd.receipt.status, odd.receipt.reason) == (pb.STATUS_REJECTED, "bad_envelope")
     newest = f"Heliograph-Plan: {version}"
-    assert not (await at.hear(at.seal(3), newest)).HasField("plan")
+    assert not (await at.hear(at.seal(4), newest)).HasField("plan")
 
 
 @pytest.mark.parametrize(

@@ -17,7 +17,7 @@ from support.scenario import Scenario, catalogue
 SCENARIOS = catalogue()
 # What OONI's format cannot carry: the link, the control's age and link, moments of a body.
 GATES = ("link.", "control.", "none.")
-UNTOLD = ("http.frozen", "http.throttled")
+UNTOLD = ("http.frozen", "http.throttled", "tls.nothing_in_common")  # arrivals, a TLS alert
 # OONI's control has one resolver, so its format cannot say that two of ours disagree.
 ONE_RESOLVER = "Two replies here, and the control's resolvers do not agree that the name is gone"
 
