@@ -165,7 +165,7 @@ def test_real_blocks_are_among_what_is_drawn() -> None:
     """Or the tests above would prove nothing."""
     found: set[str] = set()
 
-    @settings(max_examples=500, deadline=None, derandomize=True)
+    @settings(max_examples=1_500, deadline=None, derandomize=True)
     @given(drawn())
     def look(case: Drawn) -> None:
         verdict = case.judge()
