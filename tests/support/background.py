@@ -9,7 +9,7 @@ from typing import Any, ParamSpec, TypeVar
 
 P = ParamSpec("P")
 T = TypeVar("T")
-_DEADLINE_S = 20.0
+_DEADLINE_S = 120.0
 
 
 def in_background(

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TOKEN = b"sixteen bytes ok"
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 Answer: TypeAlias = Callable[[envelope_pb2.Batch], intake_pb2.Receipt]
 Answers: TypeAlias = "asyncio.Queue[intake_pb2.CollectorMessage | None]"
 

@@ -26,7 +26,7 @@ from support.scripted_intake import Collector, Identity
 
 SECRET = b"agent private key of thirty two b"[:32]
 SIGNER = keys.SigningKey(SECRET)
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 def number_of(batch: int) -> int:

@@ -31,7 +31,7 @@ from support.scripted_intake import Collector, Identity, identity, intake, plan_
 from support.uplink_agent import Agent, UplinkSealer, running
 
 CLOCK = SystemClock()
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 
 
 @pytest.fixture(scope="module")

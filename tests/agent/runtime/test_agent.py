@@ -19,7 +19,7 @@ from heliograph.v1 import envelope_pb2, intake_pb2
 from support import local_targets
 from support.scripted_intake import Collector, intake, make_receipt, plan_of, serving, stored
 
-DEADLINE_S = 30.0
+DEADLINE_S = 120.0
 CLEAN = {k: v for k, v in os.environ.items() if not k.startswith("COVERAGE")}
 
 

@@ -21,7 +21,7 @@ from support.programs import CLEAN, agent, ask
 from support.scripted_intake import Collector, intake, plan_of
 
 KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "5"))
-DEADLINE_S = 30.0
+DEADLINE_S = 240.0  # of a busy machine
 SERVICE = "telegram"
 # The signed plan says what may be tested, and config.yml is the volunteer's.
 GIVEN = {PLAN, CONFIG}
@@ -95,7 +95,7 @@ def carve(folder: Path, secrets: set[bytes]) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.timeout(600 + 10 * KILLS)
+@pytest.mark.timeout(1_500 + 10 * KILLS)
 async def test_disk_of_a_killed_agent_shows_no_result_and_loses_none(tmp_path: Path) -> None:
     rng = random.Random(7)
     state = local_targets.allow(tmp_path / "agent")

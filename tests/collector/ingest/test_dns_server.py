@@ -44,7 +44,7 @@ LIVES = dict.fromkeys(CLASSES, ServiceState.UNKNOWN) | {
     "dns": ServiceState.ANSWERS,
     "foreign": ServiceState.FAILS,
 }
-DEADLINE_S = 20.0
+DEADLINE_S = 120.0
 PRIVATE = bytes(range(32))
 
 
