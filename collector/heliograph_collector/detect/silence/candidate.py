@@ -373,9 +373,7 @@ class _Evaluation:
         is_region = is_power and not confounders.is_whole_country(own.parts)
         held = (confounders.POWER,) if is_power else ()
         since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
-        # A cut continues a cut; after a block of ours or a power failure it is news.
-        same = [o for o in self._others if o.is_open or o.kind is IncidentKind.SILENCE]
-        enclosing = find_enclosing(same, own.parts, since_us)
+        enclosing = find_enclosing(self._others, own.parts, since_us)
         if enclosing is not None:
             self._withdraw_draft(own)
             if enclosing.had_reopened(narrowed_cells):  # else these are late losses of its cut

@@ -6,7 +6,7 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import PresenceStatus, VantagePresence
 from heliograph_collector.detect.stats.localization import localize, narrow_cells
-from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
 from heliograph_collector.model.line_names import count_lines
 from heliograph_collector.model.scope import AffectedCell
 from heliograph_collector.model.thresholds import Thresholds
@@ -15,17 +15,21 @@ from heliograph_collector.model.thresholds import Thresholds
 def find_enclosing(
     outages: Iterable[OutageEpisode], cells: Sequence[AffectedCell], since_us: int
 ) -> OutageEpisode | None:
-    """Find the narrowest outage that holds the cells, open or closed since a time."""
+    """Find the narrowest outage that holds the cells, open, or a cut that closed since a time.
+
+    A cut continues a cut; after a block of the collector or a power failure it is news.
+    """
     enclosing = [
         outage
         for outage in outages
-        if outage.contains(cells)
-        and (
-            outage.is_open
-            or (outage.state is IncidentState.CLOSED and (outage.closed_us or 0) >= since_us)
-        )
+        if outage.contains(cells) and (outage.is_open or _has_closed_since(outage, since_us))
     ]
     return max(enclosing, key=_narrowness, default=None)
+
+
+def _has_closed_since(outage: OutageEpisode, since_us: int) -> bool:
+    is_closed_cut = (outage.state, outage.kind) == (IncidentState.CLOSED, IncidentKind.SILENCE)
+    return is_closed_cut and (outage.closed_us or 0) >= since_us
 
 
 def find_new_cells(
