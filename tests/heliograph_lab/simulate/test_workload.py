@@ -173,10 +173,10 @@ def test_load_of_the_scenario_alone_is_its_pages() -> None:
 def test_overdue_run_comes_now_and_once() -> None:
     schedule = Workload(plan=PLAN).build_schedule(VOLUNTEER)
     schedule.start(0.0)
-    late = [schedule.next_run(100_000.0) for _ in schedule.rounds]
-    assert {run.at_s for run in late} == {100_000.0}
+    late = [schedule.next_run(1_000_000.0) for _ in schedule.rounds]
+    assert {run.at_s for run in late} == {1_000_000.0}
     assert len({run.task_index for run in late}) == len(schedule.rounds)
-    assert schedule.next_run(100_000.0).at_s > 100_000.0
+    assert schedule.next_run(1_000_000.0).at_s > 1_000_000.0
 
 
 def test_speed_divides_the_intervals() -> None:
