@@ -32,7 +32,7 @@ MAX_URL = 2_048  # characters
 _IN_TLS = (EndpointKind.TLS, EndpointKind.HTTPS, EndpointKind.WEBSOCKET)
 _SAFE = "%!$&'()*+,-./:;=?@_~[]"  # characters that need no escape in a URL
 _SCHEME = re.compile(r"(https?):(/*)", re.IGNORECASE)
-_BEFORE_QUERY = re.compile(r"[^?#]*")
+_QUERY_START = re.compile(r"[?#]")
 _STRIPPED = "".join(map(chr, range(0x21)))  # controls and space
 _REMOVED = str.maketrans("", "", "\t\n\r")
 
@@ -284,7 +284,7 @@ def resolve_location(base: str, location: str) -> str:
     Backslashes count as slashes, and any number of slashes begins a host.
     """
     text = location.strip(_STRIPPED).translate(_REMOVED)
-    end = len(_BEFORE_QUERY.match(text)[0])  # type: ignore[index]  # it matches ""
+    end = len(_QUERY_START.split(text, maxsplit=1)[0])
     path = text[:end].replace("\\", "/")
     scheme = _SCHEME.match(path)
     if scheme is not None:

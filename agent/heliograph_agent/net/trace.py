@@ -31,10 +31,14 @@ class StepResult:
         return self.observation.started_us + self.observation.duration_us
 
 
-class ByteReader(Protocol):
-    """Define the part of asyncio.StreamReader that a step needs."""
+class BodyReader(Protocol):
+    """Define the part of asyncio.StreamReader that the reading of a page needs."""
 
     async def read(self, n: int, /) -> bytes: ...
+
+
+class ByteReader(BodyReader, Protocol):
+    """Define the part of asyncio.StreamReader that a step needs."""
 
     async def readexactly(self, n: int, /) -> bytes: ...
 

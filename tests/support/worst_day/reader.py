@@ -208,6 +208,7 @@ async def _text(session: aiohttp.ClientSession, path: str) -> str:
             if answer.status != 503:  # on a crowded machine it asks to come again, and says no more
                 answer.raise_for_status()
                 return await answer.text()
+        # A real process asks for it, as it asks any reader.
         await asyncio.sleep(float(answer.headers.get("Retry-After", "3")))
     raise TimeoutError(path)
 

@@ -23,7 +23,7 @@ from heliograph_agent.net.http.response_parser import (
     take_head,
 )
 from heliograph_agent.net.step import StepFacts
-from heliograph_agent.net.trace import ByteReader, ByteWriter, StepTrace
+from heliograph_agent.net.trace import BodyReader, ByteReader, ByteWriter, StepTrace
 
 _MAX_INTERIM = 8  # 1xx replies before the real one
 _READ = 65_536
@@ -72,12 +72,12 @@ class Http1Exchange:
         `in_clear`: the stream is not encrypted, so that the text of the page may be kept.
         `stopwatch`: records the progress of the body, None for no record.
         """
-        self._reader = reader
+        self._reader: BodyReader = reader
         self._writer = writer
         self._method = method
         self._url = url
         self._in_clear = in_clear and url.startswith("http:")
-        self._request = _encode_request(method, urlsplit(url), headers or {}, content)
+        self._prepare_request(reader, urlsplit(url), headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
         self._body: ResponseBody | None = None
@@ -156,6 +156,11 @@ class Http1Exchange:
             arrivals=tuple(self._arrivals),
         )
         return {"http": http}
+
+    def _prepare_request(
+        self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
+    ) -> None:
+        self._request = _encode_request(self._method, url, headers, content)
 
     async def _send_request(self) -> None:
         self._writer.write(self._request)

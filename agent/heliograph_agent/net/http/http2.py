@@ -5,15 +5,15 @@ the end. Settings, window, priority and the order of pseudo-headers are Firefox'
 tell clients apart by them (Akamai, Passive Fingerprinting of HTTP/2 Clients, 2017).
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
-from urllib.parse import SplitResult, urlsplit
+from urllib.parse import SplitResult
 
 from heliograph.failure import Failure
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.http1 import Http1Exchange, format_host, merge_headers
 from heliograph_agent.net.http.response_parser import NotHttpError, ResponseHead
-from heliograph_agent.net.trace import ByteReader, ByteWriter, StepTrace
+from heliograph_agent.net.trace import ByteReader, ByteWriter
 
 if TYPE_CHECKING:
     from h2.connection import H2Connection
@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
 ALPN = "h2"
 _READ = 65_536
-_KEPT = 65_536
 # Firefox's connection, as curl_cffi's profiles of it have it: 1:65536;2:0;4:131072;5:16384
 _TABLE_BYTES = 65_536
 _WINDOW = 131_072
@@ -89,7 +88,7 @@ class DataScanner:
 
 
 class Http2Stream:
-    """Send one request and read its reply: a `ByteReader` of the body after the head."""
+    """Send one request and read its reply: a `BodyReader` after the head."""
 
     def __init__(self, reader: ByteReader, writer: ByteWriter) -> None:
         self._reader = reader
@@ -140,9 +139,6 @@ class Http2Stream:
         del self._body[:size]
         return data
 
-    async def readexactly(self, size: int) -> bytes:
-        raise NotImplementedError("nothing reads a fixed part of a page")
-
     async def _read_frames(self) -> bool:
         """Read once from the connection; False at its end. Raises OSError or NotHttpError."""
         from h2.exceptions import ProtocolError
@@ -188,34 +184,12 @@ class Http2Stream:
 class Http2Exchange(Http1Exchange):
     """Make one request: `run_round_trip`, then `read_body`, each once."""
 
-    def __init__(
-        self,
-        reader: ByteReader,
-        writer: ByteWriter,
-        url: str,
-        *,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-        content: bytes = b"",
-        keep_bytes: int = _KEPT,
-        in_clear: bool = False,
-        stopwatch: StepTrace | None = None,
+    def _prepare_request(
+        self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
     ) -> None:
-        """Encode the request. Raises ValueError when `url` or a header cannot be sent."""
-        stream = Http2Stream(reader, writer)
-        super().__init__(
-            stream,
-            writer,
-            url,
-            method=method,
-            headers=headers,
-            content=content,
-            keep_bytes=keep_bytes,
-            in_clear=in_clear,
-            stopwatch=stopwatch,
-        )
-        self._stream = stream
-        self._fields = _make_fields(method, urlsplit(url), headers or {}, content)
+        super()._prepare_request(reader, url, headers, content)  # refuses what cannot be sent
+        self._reader = self._stream = Http2Stream(reader, self._writer)
+        self._fields = _make_fields(self._method, url, headers, content)
         self._content = content
 
     async def _send_request(self) -> None:
@@ -264,9 +238,9 @@ def _make_fields(
     return [*fields, ("te", "trailers")]
 
 
-def _make_head(headers: "object") -> ResponseHead:
+def _make_head(headers: Iterable[tuple[object, object]]) -> ResponseHead:
     """Make the head of a reply. Raises NotHttpError without a status."""
-    pairs = [(str(name), str(value)) for name, value in headers]  # type: ignore[attr-defined]
+    pairs = [(str(name), str(value)) for name, value in headers]
     status = dict(pairs).get(":status", "")
     if not (status.isascii() and status.isdigit() and len(status) == 3):
         raise NotHttpError

@@ -7,6 +7,7 @@ it is live, or fell silent since the time that is asked for. Two indexes, of los
 enrollments, name the vantages that another time counts otherwise; only these are counted again.
 """
 
+from abc import ABC, abstractmethod
 from bisect import bisect_left, insort
 from collections import Counter, defaultdict
 from collections.abc import Iterable
@@ -218,7 +219,7 @@ def _weigh_day(days: Counter[str] | None) -> float:
 
 
 @dataclass(slots=True)
-class CountryTally:
+class CountryTally(ABC):
     """The vantages of one country by one carrier ("": any), indexed by what time changes."""
 
     limits: Thresholds
@@ -270,8 +271,9 @@ class CountryTally:
     def is_established(self, vantage: WitnessPresence) -> bool:
         return is_established(vantage.witness, self.aged_us, self.limits)
 
+    @abstractmethod
     def _count(self, name: str) -> None:
-        raise NotImplementedError
+        """Count one member anew, or no longer."""
 
 
 @dataclass(slots=True)
