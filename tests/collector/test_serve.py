@@ -112,6 +112,7 @@ def test_damaged_fleet_is_told_in_a_sentence(tmp_path: Path) -> None:
 async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
     """Anybody can send them, to each service, without a login."""
     before = len(home.log.read_text().splitlines())
+    began = time.monotonic()
     async with grpc.aio.secure_channel(*channel_arguments(home)) as channel:
         for method in ("heliograph.v1.Intake/Enrol", "grpc.health.v1.Health/Check") * 10:
             unary: Any = channel.unary_unary(f"/{method}")
@@ -122,8 +123,12 @@ async def test_malformed_requests_are_one_line_of_the_log(home: Served) -> None:
         await call.write(b"\xff\xff")
         with pytest.raises(grpc.aio.AioRpcError):
             [_ async for _ in call]  # its challenge, and then the refusal
-    (line,) = home.log.read_text().splitlines()[before:]
-    assert line.startswith("Malformed requests refused: 1 ")
+    written = home.log.read_text().splitlines()[before:]
+    refusals = [line for line in written if line.startswith("Malformed requests refused: ")]
+    minutes = (time.monotonic() - began) / 60  # a starved machine may need several
+    assert 1 <= len(refusals) <= 1 + minutes
+    assert refusals[0].startswith("Malformed requests refused: 1 ")
+    assert not [line for line in written if "DecodeError" in line or line.startswith((" ", "Trac"))]
 
 
 def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: Path) -> None:
