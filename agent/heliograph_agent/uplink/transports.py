@@ -36,7 +36,7 @@ SMALL_ENVELOPE_BYTES = 6_144 + 64  # passes a network that freezes flows after 2
 class ProxyUse(StrEnum):
     """Say when the user's proxy is used."""
 
-    LAST = "last"  # only after every transport without it
+    LAST = "last"  # after every entrance without it, before relays
     ALWAYS = "always"  # nothing bypasses it
 
 

@@ -1,4 +1,4 @@
-"""Disclosure: decide which cells the public may see. Pure; all that is public passes it.
+"""Disclosure: decide which cells the public may see. Pure; all public cells pass it.
 
 Theory. Thresholds on single scopes do not suffice: a reader subtracts nested scopes. So no scope is
 public by itself; all are sums of *atoms*. In each bin and service the persons of a country are

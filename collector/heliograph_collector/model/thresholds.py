@@ -1,4 +1,6 @@
-"""Thresholds: every number that decides in a detector, as one versioned value.
+"""Thresholds: the numbers that several tests of the detectors decide by, as one versioned value.
+
+Those of a single test stand at the top of its module (level/, steadiness.py, flapping.py).
 
 Each number has its source; "assumed" marks a choice without a published source. detect/README.md
 lists the sources and the false alarms measured with these numbers.

@@ -1,10 +1,10 @@
 """`/api/v1/aggregation`: counts in OONI's terms, for clients of OONI's API.
 
-Reachable is ok. Blocked is confirmed if the method is a known signature of blocking (a known block
-page, status 451), else an anomaly. Down and unknown are failures: OONI's failure is a measurement
-without information on blocking. The result has whole days. For each country, network, day, test and
-target it has only counts of at least `feed.k_anonymity` established vantages, in multiples of that
-number, and only of targets that the plan lists.
+Reachable is ok. Blocked is confirmed by the fingerprint of a state or a provider in its own country
+(`judge/fingerprint_evidence.py`), else an anomaly. Down and unknown are failures: OONI's failure is
+a measurement without information on blocking. The result has whole days. For each country, network,
+day, test and target it has only counts of at least `feed.k_anonymity` established vantages, in
+multiples of that number, and only of targets that the plan lists.
 """
 
 import asyncio
