@@ -12,7 +12,7 @@ from typing import Any
 
 from aioquic.asyncio.protocol import QuicConnectionProtocol
 from aioquic.asyncio.server import serve
-from aioquic.h3.connection import H3Connection
+from aioquic.h3.connection import FrameType, H3Connection, encode_frame
 from aioquic.h3.events import HeadersReceived
 from aioquic.quic.configuration import QuicConfiguration
 from aioquic.quic.connection import QuicConnection
@@ -20,10 +20,12 @@ from aioquic.quic.crypto import CryptoPair
 from aioquic.quic.events import ProtocolNegotiated, QuicEvent
 from aioquic.quic.packet import QuicFrameType, QuicPacketType, QuicProtocolVersion
 from aioquic.quic.packet_builder import QuicPacketBuilder
+from aioquic.quic.rangeset import RangeSet
 
 from support.background import in_background
 from support.loopback_ca import Leaf
 from support.ports import HOST
+from support.values import present
 
 Behaviour = Callable[[H3Connection, QuicConnection, int], None]
 
@@ -66,6 +68,50 @@ def no_http(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
     """A DATA frame where HEADERS must be."""
     del h3
     connection.send_stream_data(stream, b"\x00\x03abc", end_stream=True)
+
+
+def claim_windows(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """One byte at the end of each window, which the client's aioquic doubles for it; to 256 MB."""
+    del h3
+    sent = connection._streams[stream]
+    receive = connection.receive_datagram
+
+    def claim() -> None:
+        room = connection._remote_max_data - connection._remote_max_data_used
+        offset = min(sent.max_stream_data_remote, sent.sender.highest_offset + room) - 1
+        if sent.sender.highest_offset < offset < 1 << 28:
+            sent.sender._buffer_start, sent.sender._buffer_stop = offset, offset + 1
+            sent.sender._buffer = bytearray(1)
+            sent.sender._pending = RangeSet([range(offset, offset + 1)])
+            sent.sender.buffer_is_empty = False
+
+    def receive_and_claim(*arguments: Any, **options: Any) -> None:
+        receive(*arguments, **options)
+        claim()
+
+    connection.receive_datagram = receive_and_claim  # type: ignore[method-assign]
+    connection.send_stream_data(stream, bytes(1))
+    claim()
+
+
+def endless_head(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """A HEADERS frame of a gigabyte begins."""
+    del h3
+    connection.send_stream_data(stream, b"\x01\xc0" + (1 << 30).to_bytes(7) + bytes(3_000_000))
+
+
+def small_bomb(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    """QPACK: one field of 4 KB in the dynamic table, and one byte for each of 50,000 copies."""
+    value = b"\x7f" + bytes((4_000 - 127 & 127 | 128, 4_000 - 127 >> 7)) + b"x" * 4_000
+    table = b"\x3f\xe1\x1f" + b"\x41a" + value  # RFC 9204 sections 4.3.1 and 4.3.3
+    connection.send_stream_data(present(h3._local_encoder_stream_id), table)
+    block = b"\x02\x00" + b"\xd9" + b"\x80" * 50_000  # :status 200
+    connection.send_stream_data(stream, encode_frame(FrameType.HEADERS, block))
+
+
+def long_names(h3: H3Connection, connection: QuicConnection, stream: int) -> None:
+    del connection
+    h3.send_headers(stream, [(b":status", b"200"), (b"x" * 5_000, b"")], end_stream=True)
 
 
 def nothing(h3: H3Connection, connection: QuicConnection, stream: int) -> None:

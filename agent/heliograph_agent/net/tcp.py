@@ -13,6 +13,8 @@ from heliograph.address import parse_literal
 # unread bytes: reading pauses above the first and resumes below the second
 _HIGH_WATER = 131_072
 _LOW_WATER = 32_768
+# unsent bytes: a peer that asks for answers (pings, new keys) and reads none is dropped
+_MAX_UNSENT = 1_048_576  # assumed; a request is a few kilobytes
 
 USUAL_SEGMENT = 1_460  # bytes of data in an Ethernet frame with IPv4, where the system tells none
 _MAX_SEGMENT = getattr(socket, "TCP_MAXSEG", None)  # not on Windows
@@ -145,8 +147,12 @@ class TcpConnection(asyncio.Protocol):
         self._is_lost = False
 
     def write(self, data: bytes) -> None:
+        """Send, unless the peer has long read nothing: then drop the connection."""
         self._meter.count_bytes(len(data))
-        self.transport.write(data)
+        if self.transport.get_write_buffer_size() > _MAX_UNSENT:
+            self.transport.abort()
+        else:
+            self.transport.write(data)
 
     async def drain(self) -> None:
         """Wait until the send buffer has room. Raises OSError on a broken connection."""

@@ -11,18 +11,21 @@ from heliograph.observation import Http
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
 from heliograph_agent.net.http.http1 import BROWSER
-from heliograph_agent.net.http.response_parser import decode_location
+from heliograph_agent.net.http.response_parser import MAX_HEAD, decode_location
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
 from heliograph_agent.net.step import StepFacts
 
 if TYPE_CHECKING:
     from aioquic.h3.connection import H3Connection
     from aioquic.h3.events import H3Event
+    from aioquic.quic.connection import QuicConnection
     from aioquic.quic.events import QuicEvent
 
 _KEPT = 65_536  # bytes of the body that are searched for a title
 _MAX_HEADER = 2_048
 _MAX_NAMES = 64
+_MAX_NAME = 128  # characters
+_OTHER_BYTES = 2 * MAX_HEAD  # of heads, settings and frames' headers
 _NOT_HERE = ("connection", "host")  # RFC 9114 section 4.2: such a header makes a request malformed
 
 
@@ -41,6 +44,7 @@ class Http3Exchange:
         self._limit: int | None = None
         self._digest = hashlib.sha256()
         self._size = 0
+        self._other_bytes = 0  # received, and not of the body
         self._is_ended = False  # the peer has ended its reply
         self._body = bytearray()  # its beginning
         self.status = 0
@@ -48,9 +52,7 @@ class Http3Exchange:
 
     async def run_round_trip(self) -> None:
         """Send the request and read the reply's headers. Raises OSError or StepError."""
-        from aioquic.h3.connection import H3Connection
-
-        self._h3 = H3Connection(self._transport.connection)
+        self._h3 = _open_connection(self._transport.connection)
         self._stream = self._transport.connection.get_next_available_stream_id()
         self._h3.send_headers(self._stream, self._request, end_stream=True)
         while not self.status:
@@ -78,7 +80,7 @@ class Http3Exchange:
                 decode_location(self._headers.get("location", "")), _MAX_HEADER
             ),
             version="3" if self.status else "",
-            header_names=tuple(sorted(self._headers)[:_MAX_NAMES]),
+            header_names=tuple(sorted({name[:_MAX_NAME] for name in self._headers})[:_MAX_NAMES]),
         )
         if self._limit is None:
             return {"http": http}
@@ -93,7 +95,7 @@ class Http3Exchange:
 
     async def _run_turn(self, *, malformed: Failure, ended: Failure) -> None:
         """Run one turn of the connection and handle its events."""
-        from aioquic.quic.events import StreamReset
+        from aioquic.quic.events import StreamDataReceived, StreamReset
 
         try:
             await self._transport.run_turn()
@@ -102,7 +104,11 @@ class Http3Exchange:
         for event in self._transport.iter_events():
             if isinstance(event, StreamReset) and event.stream_id == self._stream:
                 raise StepError(Failure.CONNECTION_RESET if not self.status else ended)
+            if isinstance(event, StreamDataReceived):
+                self._other_bytes += len(event.data)
             self._handle_event(event)
+        if self._other_bytes > _OTHER_BYTES:
+            raise StepError(malformed)
 
     def _handle_event(self, event: "QuicEvent") -> None:
         from aioquic.h3.events import DataReceived, HeadersReceived
@@ -112,6 +118,8 @@ class Http3Exchange:
                 continue
             if h3_event.stream_id != self._stream:
                 continue
+            if isinstance(h3_event, DataReceived):
+                self._other_bytes -= len(h3_event.data)
             if isinstance(h3_event, HeadersReceived):
                 self._set_head(h3_event.headers)
             elif self._limit is None:
@@ -151,6 +159,24 @@ class Http3Exchange:
         self._size += len(data)
         self._digest.update(counted)
         self._body += counted[: max(0, _KEPT - len(self._body))]
+
+
+def _open_connection(connection: "QuicConnection") -> "H3Connection":
+    """Begin HTTP/3 without QPACK's dynamic table (RFC 9204 section 3.2).
+
+    With it each byte of a head may stand for a field of 4 KB: 60 KB made 240 MB.
+    """
+    from aioquic.h3.connection import H3Connection
+    from pylsqpack import Decoder
+
+    class StaticTableConnection(H3Connection):
+        def _init_connection(self) -> None:
+            self._max_table_capacity = 0
+            self._blocked_streams = 0
+            self._decoder = Decoder(0, 0)
+            super()._init_connection()
+
+    return StaticTableConnection(connection)
 
 
 def _encode_headers(url: SplitResult) -> list[tuple[bytes, bytes]]:

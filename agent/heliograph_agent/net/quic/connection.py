@@ -32,6 +32,10 @@ _ALERTS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 and the number of t
 _REFUSED = 0x02
 _UNREADABLE = (42, 43)  # our own alerts for a certificate that cannot be read
 _LONG_HEADER = 0x80
+# A page is read to MAX_BODY, an eighth of this. aioquic doubles its windows when half of one is
+# claimed, by a single byte too, and buffers up to the highest offset: a dozen packets took 256 MB.
+_MAX_CLAIMED = 4_194_304
+_EXCESSIVE_LOAD = 0x107  # RFC 9114 section 8.1
 
 
 class QuicEndedError(Exception):
@@ -103,6 +107,9 @@ class QuicTransport:
         """
         event = self.connection._close_event  # noqa: SLF001 - aioquic keeps the reason nowhere else
         if event is None:
+            claimed_bytes = self.connection._local_max_data.used  # noqa: SLF001 - no public way
+            if claimed_bytes > _MAX_CLAIMED:
+                return QuicEndedError(_EXCESSIVE_LOAD, is_by_peer=False)
             return None
         is_by_us = self.connection._close_pending  # noqa: SLF001 - an error it found, not yet sent
         return QuicEndedError(

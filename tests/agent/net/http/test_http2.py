@@ -1,13 +1,26 @@
 """Pages over HTTP/2, from a server that speaks nothing else."""
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 
 import pytest
-from hyperframe.frame import DataFrame, PingFrame
+from hyperframe.frame import (
+    ContinuationFrame,
+    DataFrame,
+    ExtensionFrame,
+    Frame,
+    GoAwayFrame,
+    HeadersFrame,
+    PingFrame,
+    PriorityFrame,
+    SettingsFrame,
+    WindowUpdateFrame,
+)
 
 from heliograph.failure import Failure, Operation
-from heliograph_agent.net.http.http2 import DataScanner
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.http2 import FrameScanner, Http2Exchange
 from heliograph_agent.net.trace import StepTrace
 from support.http2_server import Http2Reply, Http2Request, http2_server
 from support.loopback_ca import LoopbackCA
@@ -91,23 +104,114 @@ async def test_what_ends_early_has_a_name(
 
 @pytest.mark.parametrize("padded_from", [9, 1, 0], ids=["none", "the second", "all"])
 @pytest.mark.parametrize("step", [1, 7, 8, 9, 10, 50])
-def test_payload_is_taken_as_it_arrives(step: int, padded_from: int) -> None:
-    """In pieces of any size; what h2 tells afterwards adds the frames with padding alone."""
-    payloads = [b"first" * 5, b"", b"another" * 9]
-    frames = [DataFrame(1, data) for data in payloads]
+def test_content_is_taken_as_it_arrives(step: int, padded_from: int) -> None:
+    """In pieces of any size; the bytes for h2 stay the same."""
+    contents = [b"first" * 5, b"", b"another" * 9]
+    frames = [DataFrame(1, data) for data in contents]
     for frame in frames[padded_from:]:
         frame.flags.add("PADDED")
         frame.pad_length = 3
     others = [PingFrame(opaque_data=b"12345678"), DataFrame(3, b"of another stream")]
     sent = [frame for pair in zip(frames, [*others, others[0]], strict=True) for frame in pair]
     data = b"".join(frame.serialize() for frame in sent)
-    scanner = DataScanner(1)
-    early = b"".join(scanner.feed(data[at : at + step]) for at in range(0, len(data), step))
-    assert early == b"".join(payloads[:padded_from])
-    late = [payload for payload in payloads if not scanner.has_taken()]
-    assert late == payloads[padded_from:]
+    scanner = FrameScanner(1)
+    pieces = (data[at : at + step] for at in range(0, len(data), step))
+    parts = [part for piece in pieces for part in scanner.feed(piece)]
+    assert b"".join(part for part, _ in parts) == data
+    assert b"".join(content for _, content in parts) == b"".join(contents)
 
 
-def test_part_of_a_frame_is_payload_too() -> None:
+def test_part_of_a_frame_is_content_too() -> None:
     frame = DataFrame(1, b"x" * 8_192).serialize()
-    assert len(DataScanner(1).feed(frame[:5_009])) == 5_000
+    assert len(b"".join(content for _, content in FrameScanner(1).feed(frame[:5_009]))) == 5_000
+
+
+class Script:
+    """A peer that sends what it likes: the reader and the writer of an exchange."""
+
+    def __init__(self, *frames: Frame, again: Frame | None = None) -> None:
+        self._unread = b"".join(frame.serialize() for frame in (SettingsFrame(), *frames))
+        self._again = again.serialize() * 100 if again else b""
+        self.read_bytes = 0
+        self.written_bytes = 0
+
+    async def read(self, size: int) -> bytes:
+        while self._again and len(self._unread) < size:
+            self._unread += self._again
+        data = self._unread[:size]
+        self._unread = self._unread[size:]
+        self.read_bytes += len(data)
+        return data
+
+    async def readexactly(self, size: int) -> bytes:
+        return await self.read(size)
+
+    def write(self, data: bytes) -> None:
+        self.written_bytes += len(data)
+
+    async def drain(self) -> None:
+        return
+
+    @property
+    def transport(self) -> asyncio.WriteTransport:
+        raise NotImplementedError
+
+
+HEAD = HeadersFrame(1, b"\x88", flags=["END_HEADERS"])  # 200: RFC 7541, appendix A, 8
+BEGUN = HeadersFrame(1, b"\x88")
+LAST = DataFrame(1, b"hello", flags=["END_STREAM"])
+FIELDS = b"\0\1a\0" * 4_000  # literal, a name of one byte and no value
+
+
+async def read_page(exchange: Http2Exchange) -> None:
+    await exchange.run_round_trip()
+    await exchange.read_body(500_000)
+
+
+@pytest.mark.parametrize(
+    ("begin", "again"),
+    [
+        ([], PingFrame(opaque_data=bytes(8))),
+        ([], SettingsFrame()),
+        ([], SettingsFrame(settings={4: 65_536})),
+        ([], PriorityFrame(1)),
+        ([], WindowUpdateFrame(0, window_increment=1)),
+        ([], GoAwayFrame(last_stream_id=1)),
+        ([], ExtensionFrame(0xFA, 0, body=bytes(9_000))),
+        ([], HeadersFrame(1, b"\x08\x03103", flags=["END_HEADERS"])),
+        ([], DataFrame(1, bytes(16_384))),
+        ([BEGUN], ContinuationFrame(1)),
+        ([BEGUN], ContinuationFrame(1, FIELDS)),
+        ([HEAD], DataFrame(1)),
+        ([HEAD], DataFrame(1, b"x")),
+        ([HEAD], PingFrame(opaque_data=bytes(8))),
+    ],
+)
+async def test_a_flood_is_left_early(begin: list[Frame], again: Frame) -> None:
+    """A peer without end: few bytes of it are read, fewer are answered, and the step fails."""
+    peer = Script(*begin, again=again)
+    exchange = Http2Exchange(peer, peer, f"https://{NAME}/")
+    with pytest.raises(StepError):
+        await read_page(exchange)
+    assert peer.read_bytes <= 300_000
+    assert peer.written_bytes <= 40_000
+
+
+@pytest.mark.parametrize("last_number", [1, 2**31 - 1])
+@pytest.mark.parametrize("place", [0, 1])
+async def test_a_server_may_say_goodbye_and_then_answer(place: int, last_number: int) -> None:
+    """RFC 9113 section 6.8: it still serves the streams up to the one that it names."""
+    frames: list[Frame] = [HEAD, LAST]
+    frames.insert(place, GoAwayFrame(last_stream_id=last_number, additional_data=b"bye"))
+    peer = Script(*frames)
+    exchange = Http2Exchange(peer, peer, f"https://{NAME}/")
+    await read_page(exchange)
+    assert (exchange.status, bytes(exchange.body)) == (200, b"hello")
+
+
+@pytest.mark.parametrize("goodbye", [GoAwayFrame(), GoAwayFrame(last_stream_id=1, error_code=11)])
+async def test_a_server_that_gives_up_is_not_waited_for(goodbye: GoAwayFrame) -> None:
+    peer = Script(goodbye, again=PingFrame(opaque_data=bytes(8)))
+    with pytest.raises(StepError):
+        await Http2Exchange(peer, peer, f"https://{NAME}/").run_round_trip()
+    assert peer.read_bytes <= 16_384

@@ -12,6 +12,7 @@ import pytest
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Http, Tls, Udp
 from heliograph_agent.net import QuicConnection, StepResult
+from heliograph_agent.net.quic.connection import SystemQuicConnection
 from heliograph_agent.net.system_net import SystemNet
 from support import quic_server as servers
 from support.loopback_ca import Leaf, LoopbackCA
@@ -178,6 +179,30 @@ async def test_a_reply_that_is_none(
     steps, http = await got(opening, ca, behaviour, http_s=0.5, body_s=0.5)
     assert [failure for _, failure, _ in steps] == failures
     assert http.version == ("3" if len(failures) == 2 else "")
+
+
+@pytest.mark.parametrize(
+    "behaviour", [servers.claim_windows, servers.endless_head, servers.small_bomb]
+)
+async def test_a_server_cannot_fill_the_memory(
+    opening: Opening, ca: LoopbackCA, behaviour: Behaviour
+) -> None:
+    """Each made hundreds of megabytes of a few packets; now the step ends before its time."""
+    with quic_server(ca.leaf(NAME), behaviour) as port:
+        net, _ = opening(http_s=120)
+        _, connection = await shake(net, port)
+        seen = await net.http3(present(connection), f"https://{NAME}:{port}/")
+    assert seen.observation.failure is Failure.HTTP_REQUEST_FAILED
+    assert isinstance(connection, SystemQuicConnection)
+    buffers = connection.transport.connection._streams.values()
+    assert sum(len(stream.receiver._buffer) for stream in buffers) <= 10_000_000
+
+
+async def test_names_of_headers_are_as_short_as_the_contract_wants(
+    opening: Opening, ca: LoopbackCA
+) -> None:
+    _, http = await got(opening, ca, servers.long_names)
+    assert http.header_names == ("x" * 128,)
 
 
 async def test_what_cannot_be_asked_for(opening: Opening, ca: LoopbackCA) -> None:
