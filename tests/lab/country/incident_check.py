@@ -13,7 +13,7 @@ from typing import Any
 Shown = Mapping[str, str]
 Incident = Mapping[str, Any]
 SLACK_S = 20.0  # beside a bracket: applying a step takes a moment, noticing a heartbeat
-ALERTS = 2  # calls to subscribers for one true event
+ALERTS = 2  # calls to subscribers for one true event, and one more when it turns out to be another
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +38,13 @@ def looks(
 
 
 def too_loud(incidents: Iterable[Incident]) -> list[str]:
-    """Incidents that called more often than twice."""
-    calls = {i["id"]: sum(bool(a["called"]) for a in i["alerts"]) for i in incidents}
-    return [f"{id_}: {times} alerts" for id_, times in calls.items() if times > ALERTS]
+    """Incidents that called more often than twice; a cut that was one of power corrects itself."""
+    calls = {i["id"]: [a["change"] for a in i["alerts"] if a["called"]] for i in incidents}
+    return [
+        f"{id_}: {', '.join(changes)}"
+        for id_, changes in calls.items()
+        if len(changes) > ALERTS + ("relabeled" in changes)
+    ]
 
 
 def _words(shown: Shown) -> str:
