@@ -11,13 +11,14 @@ from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
+from heliograph.request_profile import BUILT, RequestProfile, parse_requests
 from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml
 
 MAX_PROFILES = 8  # assumed; each is one more connection to every server that is asked
 MAX_BYTES = 16_384  # of one record (RFC 8446 section 5.1)
-MAX_FILE = 65_536  # bytes; assumed, the shipped one has 5 kB
+MAX_FILE = 65_536  # bytes; assumed, the shipped one has 8 kB
 NEEDED = ("chrome", "firefox")  # that `hello` says
-BUILT = "built"
+OWN_BROWSER = "chrome"  # whose requests the agent sends
 
 _VERSION = re.compile(r"(\d{4}-\d{2}-\d{2})\.(\d{1,4})", re.ASCII)
 _FILE_KEYS = ("version", "profiles")
@@ -32,6 +33,7 @@ _PROFILE_KEYS = (
     "ech_bytes",
     "extensions",
 )
+_OPTIONAL_KEYS = ("requests",)  # an edition of before has none
 
 
 class GreasePlace(StrEnum):
@@ -61,6 +63,7 @@ class HelloProfile:
     ech_cipher: int
     ech_bytes: tuple[int, ...]
     extensions: Mapping[int, bytes | None]  # None for those that the builder fills
+    requests: RequestProfile | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +91,20 @@ def load_shipped_profiles() -> HelloProfiles:
 
     file = resources.files("heliograph").joinpath("hello_profiles.yml")
     return parse_profiles(file.read_bytes(), "hello_profiles.yml")
+
+
+def get_requests(edition: HelloProfiles | None) -> RequestProfile | None:
+    """Return the requests that the agent sends by an edition; None for the shipped ones."""
+    return None if edition is None else edition.get(OWN_BROWSER).requests
+
+
+@cache
+def load_shipped_requests() -> RequestProfile:
+    """Load the requests that came with this program."""
+    requests = get_requests(load_shipped_profiles())
+    if requests is None:
+        raise RuntimeError("hello_profiles.yml was shipped without requests")
+    return requests
 
 
 def read_profiles(path: Path | None) -> bytes:
@@ -126,7 +143,7 @@ def parse_profiles(content: bytes, source: str) -> HelloProfiles:
 
 
 def _parse_profile(name: str, entry: YamlEntry) -> HelloProfile:
-    keys = entry.mapping(_PROFILE_KEYS, required=_PROFILE_KEYS)
+    keys = entry.mapping((*_PROFILE_KEYS, *_OPTIONAL_KEYS), required=_PROFILE_KEYS)
     sizes = tuple(item.parse_integer(1, MAX_BYTES) for item in keys["bytes"].items())
     if len(sizes) != len(("smallest", "largest")) or sizes != tuple(sorted(sizes)):
         raise keys["bytes"].error("must be the smallest and the largest size")
@@ -149,6 +166,7 @@ def _parse_profile(name: str, entry: YamlEntry) -> HelloProfile:
             _parse_hex_number(number, item): _parse_content(item)
             for number, item in keys["extensions"].mapping().items()
         },
+        requests=parse_requests(keys["requests"]) if "requests" in keys else None,
     )
 
 

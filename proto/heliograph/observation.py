@@ -149,7 +149,7 @@ class Http:
     title: str = ""
     server: str = ""
     location: str = ""
-    body_bytes: int = 0  # received, after transfer decoding
+    body_bytes: int = 0  # received, after transfer and content decoding
     body_sha256: str = ""
     truncated: bool = False
     version: str = ""  # 1.1, 3
@@ -157,8 +157,14 @@ class Http:
     text: str = ""  # the first visible text of a cleartext page, without addresses
     arrivals: tuple[Arrival, ...] = ()  # progress of the body, where the step recorded it
     references: tuple[Reference, ...] = ()  # of a cleartext page, what loads by itself first
+    coded_bytes: int = 0  # of the body as it came, where it had a content coding
     # beginning of a cleartext page's source, where an import has it
     markup: str = field(default="", repr=False, compare=False, metadata=NOT_ENCODED)
+
+    @property
+    def wire_bytes(self) -> int:
+        """Return the bytes of the body as it came, which is what `arrivals` count."""
+        return self.coded_bytes or self.body_bytes
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 # Streams in which a size limit holds while they are decompressed.
 BOUNDED = {
-    "agent/heliograph_agent/net/http/http1.py",
+    "agent/heliograph_agent/net/http/content_coding.py",
     "collector/heliograph_collector/sources/ooni/http_facts.py",
 }
 

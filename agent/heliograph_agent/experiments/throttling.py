@@ -7,6 +7,8 @@ from heliograph_agent.experiments.endpoints import Address, Page, find_addresses
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net
 
+# What Chromium asks for a film: compressed bytes would say less of the rate than is asked for.
+UNCODED = "identity;q=1, *;q=0"
 LATE_US = 65_000_000  # no transfer begins later: one may take 50 s, and a task has 120
 
 
@@ -43,7 +45,9 @@ async def _fetch_source(source: TransferSource, config: ThrottlingConfig, net: N
     """Make one transfer over a separate connection; return its end in µs of the trace."""
     page = source.page
     address = source.address
-    headers = {"Range": f"bytes=0-{config.bytes - 1}"} if config.ranged else {}
+    headers = {"Accept-Encoding": UNCODED}
+    if config.ranged:
+        headers["Range"] = f"bytes=0-{config.bytes - 1}"
     result, connection = await net.connect(
         address.literal, page.port, on=address.lookup, endpoint=page.label
     )

@@ -9,7 +9,7 @@ from random import Random
 from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
-from heliograph.hello_profiles import HelloProfiles
+from heliograph.hello_profiles import HelloProfiles, get_requests
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
@@ -200,6 +200,7 @@ class SystemNet:
                 headers=headers,
                 in_clear=tls is None,
                 stopwatch=self._trace if watch else None,
+                profile=get_requests(self.hello_profiles),
             )
             result = await self._read_page(exchange, stream.step_result, body_limit)
             return replace(result, cookies=exchange.cookies) if exchange.cookies else result
@@ -279,8 +280,9 @@ class SystemNet:
         """Implement `Net.http3`. Also raises ValueError for a bad `url`."""
         if not isinstance(connection, SystemQuicConnection):
             raise TypeError("a connection that this net did not open")
+        profile = get_requests(self.hello_profiles)
         try:
-            exchange = Http3Exchange(connection.transport, url)
+            exchange = Http3Exchange(connection.transport, url, profile)
             return await self._read_page(exchange, connection.step_result, body_limit)
         finally:
             connection.close()
@@ -309,11 +311,9 @@ class SystemNet:
         )
         helper = await self._shared_helper.get_helper()
         timeout_s = self._config.hop_s
-        facts: StepFacts = (
-            {"udp": Udp(address=address, port=port)}
-            if send == "dns"
-            else {"tcp": Tcp(address=address, port=port)}
-        )
+        udp_facts: StepFacts = {"udp": Udp(address=address, port=port)}
+        tcp_facts: StepFacts = {"tcp": Tcp(address=address, port=port)}
+        facts = udp_facts if send == "dns" else tcp_facts
         whole_s = 3 * timeout_s + _GRACE_S
         with self._make_step(Operation.HOP, whole_s, on, endpoint, probe, facts) as step:
             await probe.run(helper, address, port, timeout_s)

@@ -36,7 +36,7 @@ def is_frozen(vantage: EndpointView, control: EndpointView) -> bool:
         return False
     control_steps = [s for s in control.find_steps(Operation.READ_BODY) if s.has_succeeded]
     complete_bytes = max(
-        (s.observation.http.body_bytes for s in control_steps if s.observation.http), default=0
+        (s.observation.http.wire_bytes for s in control_steps if s.observation.http), default=0
     )
     return any(_is_stuck(step, complete_bytes) for step in slow_steps)
 

@@ -131,6 +131,7 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
         server=check_lines("http.server", h.server),
         location=check_lines("http.location", h.location),
         body_bytes=h.body_bytes,
+        coded_bytes=h.coded_bytes,
         body_sha256=check_text("http.body_sha256", h.body_sha256, 64),
         truncated=h.truncated,
         version=check_text("http.version", h.version, 8),

@@ -362,6 +362,7 @@ class HttpFacts(_message.Message):
     TEXT_FIELD_NUMBER: _builtins.int
     ARRIVALS_FIELD_NUMBER: _builtins.int
     REFERENCES_FIELD_NUMBER: _builtins.int
+    CODED_BYTES_FIELD_NUMBER: _builtins.int
     method: _builtins.str
     url: _builtins.str
     status: _builtins.int
@@ -369,7 +370,7 @@ class HttpFacts(_message.Message):
     server: _builtins.str
     location: _builtins.str
     body_bytes: _builtins.int
-    """received, after transfer decoding"""
+    """received, after transfer and content decoding"""
     body_sha256: _builtins.str
     truncated: _builtins.bool
     """our limit cut it, or the peer ended it early (see failure)"""
@@ -377,6 +378,8 @@ class HttpFacts(_message.Message):
     """1.1, 3"""
     text: _builtins.str
     """first visible words of a page in clear, scrubbed of addresses"""
+    coded_bytes: _builtins.int
+    """of the body as it came, where it had a content coding"""
     @_builtins.property
     def header_names(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """lower case, sorted, without values"""
@@ -406,10 +409,11 @@ class HttpFacts(_message.Message):
         text: _builtins.str = ...,
         arrivals: _abc.Iterable[Global___Arrival] | None = ...,
         references: _abc.Iterable[Global___Reference] | None = ...,
+        coded_bytes: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "header_names", b"header_names", "location", b"location", "method", b"method", "references", b"references", "server", b"server", "status", b"status", "text", b"text", "title", b"title", "truncated", b"truncated", "url", b"url", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["arrivals", b"arrivals", "body_bytes", b"body_bytes", "body_sha256", b"body_sha256", "coded_bytes", b"coded_bytes", "header_names", b"header_names", "location", b"location", "method", b"method", "references", b"references", "server", b"server", "status", b"status", "text", b"text", "title", b"title", "truncated", b"truncated", "url", b"url", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -450,7 +454,7 @@ class Arrival(_message.Message):
     at_us: _builtins.int
     """since the request was sent"""
     bytes: _builtins.int
-    """of the body, in all"""
+    """of the body as it came, in all"""
     def __init__(
         self,
         *,

@@ -1,8 +1,6 @@
 """A browser's hello: as the installed browser sends it, and a real server answers it."""
 
 import socket
-import subprocess
-import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import resources
@@ -23,16 +21,13 @@ from heliograph_agent.net.tls.fingerprint import (
     read_numbers,
 )
 from heliograph_agent.protocols.browser_hello import BROWSER_RANDOM_BYTES, BrowserHello
-from support.browser_reader import FLAGS, chromium
+from support.browser_capture import CAPTURED, DEADLINE_S, NAME, is_captured_version, visiting
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.values import present
 
 PROFILES = load_shipped_profiles()
-NAME = "www.example.org"
 SEGMENT = 1_460
-CAPTURED = "Chromium 156."  # what hello_profiles.yml was captured from
-_DEADLINE_S = 300.0
 _SEALED = 0xFE0D
 _BEFORE_SEALED = 42  # kind, cipher, id, a key of 32 bytes and two lengths before the payload
 _LISTS = {0x000A: 2, 0x000D: 2, 0x002B: 1}  # bytes of their length
@@ -102,7 +97,7 @@ def test_a_real_server_answers_the_hello(
 
 def ask(port: int, hello: BrowserHello) -> ProbeReply | None:
     """What a server on loopback answers; None when it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=_DEADLINE_S) as connection:
+    with socket.create_connection(("127.0.0.1", port), timeout=DEADLINE_S) as connection:
         connection.sendall(hello.make_request())
         received = b""
         while (reply := hello.parse_reply(received)) is None:
@@ -153,35 +148,22 @@ def test_firefoxs_hello_is_that_of_its_capture() -> None:
 
 def test_chromes_hello_is_that_of_the_installed_chromium() -> None:
     """Of another version the hello may differ: then hello_profiles.yml is to be renewed."""
-    program = chromium()
-    told = subprocess.run([program, "--version"], capture_output=True, text=True, check=True).stdout
-    record = capture_chromium(program)
+    record = capture_chromium()
     profile = PROFILES.get("chrome")
-    if CAPTURED not in told and shape_of(record).ja4 != profile.ja4:
-        pytest.skip(f"hello_profiles.yml is of {CAPTURED} and waits for {told.strip()}")
+    if not is_captured_version() and shape_of(record).ja4 != profile.ja4:
+        pytest.skip(f"hello_profiles.yml is of {CAPTURED} and waits for the installed version")
     assert_same_browser(record, profile)
 
 
-def capture_chromium(program: str) -> bytes:
+def capture_chromium() -> bytes:
     """The first record that the browser sends to a server that hangs up."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        listener.settimeout(_DEADLINE_S)
-        port = listener.getsockname()[1]
-        rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1:{port}, MAP * ~NOTFOUND"
-        flags = [flag for flag in FLAGS if "resolver-rules" not in flag]
-        with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
-            browser = subprocess.Popen(
-                [program, *flags, rules, f"--user-data-dir={home}", f"https://{NAME}/"],
-                stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            )  # fmt: skip
-            try:
-                connection, _ = listener.accept()
-                with connection:
-                    connection.settimeout(_DEADLINE_S)
-                    return read_record(connection)
-            finally:
-                browser.terminate()
-                browser.wait(_DEADLINE_S)
+        listener.settimeout(DEADLINE_S)
+        with visiting("https", listener.getsockname()[1]):
+            connection, _ = listener.accept()
+            with connection:
+                connection.settimeout(DEADLINE_S)
+                return read_record(connection)
 
 
 def read_record(connection: socket.socket) -> bytes:

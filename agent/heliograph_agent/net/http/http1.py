@@ -3,18 +3,19 @@
 `Http1Exchange` holds the facts so far, so that a step that fails halfway keeps them.
 """
 
-import hashlib
 import re
-import zlib
 from collections.abc import Mapping
 from dataclasses import replace
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
 from heliograph.observation import Arrival, Http
+from heliograph.request_profile import RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.content_coding import BodyContent
 from heliograph_agent.net.http.html_text import extract_text, extract_title, make_single_line
 from heliograph_agent.net.http.page_references import extract_references
+from heliograph_agent.net.http.request_headers import choose_kind, make_headers
 from heliograph_agent.net.http.response_parser import (
     NotHttpError,
     ResponseBody,
@@ -35,20 +36,7 @@ _MAX_ARRIVALS = 64
 _KEPT = 65_536  # bytes of the body that are searched for a title
 _SWITCHING = 101
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
 _SPACE_TOO = re.compile(r"[\x00-\x20\x7f-\uffff]")
-
-# Headers of an ordinary browser: a rare User-Agent would identify a volunteer.
-BROWSER = {
-    "User-Agent": "Mozilla/5.0 (X11; Linux x86_64; rv:140.0) Gecko/20100101 Firefox/140.0",
-    "Accept": "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8",
-    "Accept-Language": "en-US,en;q=0.5",
-    "Accept-Encoding": "identity",  # so that counted and hashed bytes equal the sent bytes
-    "Connection": "close",
-}
-
-
-_BROWSER_LINES = "".join(f"{name}: {value}\r\n" for name, value in BROWSER.items()) + "\r\n"
 
 
 class Http1Exchange:
@@ -66,12 +54,15 @@ class Http1Exchange:
         keep_bytes: int = _KEPT,
         in_clear: bool = False,
         stopwatch: StepTrace | None = None,
+        profile: RequestProfile | None = None,
     ) -> None:
         """Encode the request. Raises ValueError when `url` or a header cannot be sent.
 
         `in_clear`: the stream is not encrypted, so that the text of the page may be kept.
         `stopwatch`: records the progress of the body, None for no record.
+        `profile`: the browser whose requests these are, None for the shipped one.
         """
+        self._profile = profile
         self._reader: BodyReader = reader
         self._writer = writer
         self._method = method
@@ -82,16 +73,18 @@ class Http1Exchange:
         self._head: ResponseHead | None = None
         self._body: ResponseBody | None = None
         self._keep_bytes = keep_bytes
-        self._digest = hashlib.sha256()
-        self._limit: int | None = None  # of the body, once it is read
-        self._size = 0
+        self._body_content: BodyContent | None = None  # once it is read
         self._truncated = False
         self._stopwatch = stopwatch
         self._sent_us = 0
         self._arrivals: list[Arrival] = []
         self.status = 0
         self.cookies: tuple[str, ...] = ()
-        self.body = bytearray()  # the first `keep_bytes` bytes
+
+    @property
+    def body(self) -> bytearray:
+        """Return the first `keep_bytes` decoded bytes."""
+        return bytearray() if self._body_content is None else self._body_content.body
 
     @property
     def has_body(self) -> bool:
@@ -119,21 +112,23 @@ class Http1Exchange:
     async def read_body(self, limit: int) -> None:
         """Read the body, at most `limit` bytes. Raises OSError or StepError."""
         body = self._body
-        if body is None:
+        head = self._head
+        if body is None or head is None:
             raise RuntimeError("the head has not been read")
-        self._limit = limit
+        coding = head.first_value("content-encoding")
+        self._body_content = content = BodyContent(coding, limit, self._keep_bytes)
         self._truncated = True  # until the end of the body has arrived
         data = bytes(self._received)
         while True:
-            self._add_body(body.feed_data(data), limit)
+            self._add_body(body.feed_data(data), content)
             if body.is_broken:
                 raise StepError(Failure.HTTP_REQUEST_FAILED)
-            if body.is_done or self._size > limit:
+            if body.is_done or content.is_over:
                 break
             data = await self._reader.read(_READ)
             if not data and not body.feed_end():
                 raise StepError(Failure.HTTP_TRUNCATED_BODY)
-        self._truncated = self._size > limit
+        self._truncated = content.is_over or content.is_broken
 
     def step_facts(self) -> StepFacts:
         """Return the facts of the round trip, and of the body once it is read."""
@@ -141,15 +136,17 @@ class Http1Exchange:
         if head is None:
             return {"http": Http(method=self._method, url=self._url[:_MAX_HEADER])}
         http = _describe_head(head, self._method, self._url[:_MAX_HEADER])
-        if self._limit is None:
+        content = self._body_content
+        if content is None:
             return {"http": http}
         content_type = head.first_value("content-type")
-        page = _decode_content(bytes(self.body), head.first_value("content-encoding"))
+        page = bytes(content.body)
         http = replace(
             http,
             title=extract_title(page, content_type),
-            body_bytes=min(self._size, self._limit),
-            body_sha256=self._digest.hexdigest(),
+            body_bytes=content.size,
+            coded_bytes=content.coded_size,
+            body_sha256=content.sha256,
             truncated=self._truncated,
             text=extract_text(page, content_type) if self._in_clear else "",
             references=extract_references(page, content_type) if self._in_clear else (),
@@ -160,7 +157,11 @@ class Http1Exchange:
     def _prepare_request(
         self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
     ) -> None:
-        self._request = _encode_request(self._method, url, headers, content)
+        if url.scheme not in ("http", "https") or not url.hostname:
+            raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
+        own = {"Host": format_host(url)} | dict(headers)
+        fields = make_headers(self._profile, choose_kind(url.scheme, headers), own, content)
+        self._request = _encode_request(self._method, url, fields, content)
 
     async def _send_request(self) -> None:
         self._writer.write(self._request)
@@ -174,14 +175,12 @@ class Http1Exchange:
             self._received += data
         return head
 
-    def _add_body(self, data: bytes, limit: int) -> None:
-        counted = data[: max(0, limit - self._size)]
-        self._size += len(data)
-        self._digest.update(counted)
-        self.body += counted[: max(0, self._keep_bytes - len(self.body))]
-        if self._stopwatch is not None and counted:
+    def _add_body(self, data: bytes, content: BodyContent) -> None:
+        received = content.received
+        content.add(data)
+        if self._stopwatch is not None and content.received > received:
             arrived_us = self._stopwatch.elapsed_us() - self._sent_us
-            self._arrivals.append(Arrival(at_us=arrived_us, bytes=min(self._size, limit)))
+            self._arrivals.append(Arrival(at_us=arrived_us, bytes=content.received))
             if len(self._arrivals) > _MAX_ARRIVALS:
                 del self._arrivals[1:-1:2]  # drop every second one, never the first or the last
 
@@ -199,48 +198,15 @@ def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
     )
 
 
-def _decode_content(body: bytes, coding: str) -> bytes:
-    """Decompress a body that was compressed unasked, bounded; b"" when that fails."""
-    if coding.lower() in ("", "identity"):
-        return body
-    if coding.lower() not in ("gzip", "x-gzip", "deflate"):
-        return b""
-    for window in (47, -15):  # gzip or zlib by its header; raw deflate, as some servers send it
-        try:
-            return zlib.decompressobj(window).decompress(body, _KEPT)
-        except zlib.error:
-            continue
-    return b""
-
-
 def _encode_request(
     method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
 ) -> bytes:
-    """Encode a request. Raises ValueError when the URL or a header cannot be sent."""
-    if url.scheme not in ("http", "https") or not url.hostname:
-        raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
+    """Encode a request. Raises ValueError when the URL cannot be sent."""
     target = (url.path or "/") + (f"?{url.query}" if url.query else "")
     if not target.isascii() or _SPACE_TOO.search(target) or not _NAME.fullmatch(method):
         raise ValueError(f"request: {method!r} {url.geturl()!r} cannot be sent")
-    if not headers and not content:
-        head = f"{method} {target} HTTP/1.1\r\nHost: {format_host(url)}\r\n"
-        return (head + _BROWSER_LINES).encode("latin-1")
-    fields = {"Host": format_host(url)} | merge_headers(headers, content)
-    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in fields.items()), "", ""]
+    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
     return "\r\n".join(lines).encode("latin-1") + content
-
-
-def merge_headers(headers: Mapping[str, str], content: bytes) -> dict[str, str]:
-    """Return the browser's headers with those given. Raises ValueError for a bad one."""
-    given_names = {name.lower() for name in headers}
-    fields = {k: v for k, v in BROWSER.items() if k.lower() not in given_names}
-    fields |= headers
-    if content:
-        fields["Content-Length"] = str(len(content))
-    for name, value in fields.items():
-        if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
-            raise ValueError(f"request: the header {name!r} cannot be sent")
-    return fields
 
 
 def format_host(url: SplitResult) -> str:

@@ -1,8 +1,9 @@
 """Make one HTTP/2 exchange (RFC 9113) over an open TLS stream, by the package h2.
 
 `Http2Stream` turns the frames of one stream into what `Http1Exchange` reads: a head, then bytes to
-the end. Settings, window, priority and the order of pseudo-headers are Firefox's, because servers
-tell clients apart by them (Akamai, Passive Fingerprinting of HTTP/2 Clients, 2017).
+the end. Settings, window, priority and the order of pseudo-headers are the browser's whose headers
+are sent, because servers tell clients apart by them (Akamai, Passive Fingerprinting of HTTP/2
+Clients, 2017).
 """
 
 from collections.abc import Iterable, Iterator, Mapping
@@ -10,8 +11,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 from heliograph.failure import Failure
+from heliograph.hello_profiles import load_shipped_requests
+from heliograph.request_profile import RequestKind, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.http1 import Http1Exchange, format_host, merge_headers
+from heliograph_agent.net.http.http1 import Http1Exchange, format_host
+from heliograph_agent.net.http.request_headers import make_headers
 from heliograph_agent.net.http.response_parser import MAX_HEAD, NotHttpError, ResponseHead
 from heliograph_agent.net.trace import ByteReader, ByteWriter
 
@@ -21,12 +25,8 @@ if TYPE_CHECKING:
 
 ALPN = "h2"
 _READ = 16_384  # in one turn of the loop; 64 KiB of small frames would take h2 20 ms
-# Firefox's connection, as curl_cffi's profiles of it have it: 1:65536;2:0;4:131072;5:16384
-_TABLE_BYTES = 65_536
-_WINDOW = 131_072
-_FRAME_BYTES = 16_384
-_CONNECTION_WINDOW = 12_517_377
-_WEIGHT = 42
+_USUAL_TABLE = 4_096  # RFC 9113 section 6.5.2
+_FRAME_BYTES = 16_384  # as above; no profile may announce more
 # RFC 9113 sections 4.1 and 6.1
 _HEADER_BYTES = 9
 _DATA = 0
@@ -113,10 +113,11 @@ class FrameScanner:
 class Http2Stream:
     """Send one request and read its reply: a `BodyReader` after the head."""
 
-    def __init__(self, reader: ByteReader, writer: ByteWriter) -> None:
+    def __init__(self, reader: ByteReader, writer: ByteWriter, profile: RequestProfile) -> None:
         self._reader = reader
         self._writer = writer
-        self._connection = _open_connection()
+        self._profile = profile
+        self._connection = _open_connection(profile)
         self._number = self._connection.get_next_available_stream_id()
         self._head: ResponseHead | None = None
         self._scanner = FrameScanner(self._number)
@@ -132,9 +133,9 @@ class Http2Stream:
             self._number,
             fields,
             end_stream=not content,
-            priority_weight=_WEIGHT,
+            priority_weight=self._profile.weight,
             priority_depends_on=0,
-            priority_exclusive=False,
+            priority_exclusive=self._profile.is_exclusive,
         )
         if content:
             self._connection.send_data(self._number, content, end_stream=True)
@@ -226,8 +227,12 @@ class Http2Exchange(Http1Exchange):
         self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
     ) -> None:
         super()._prepare_request(reader, url, headers, content)  # refuses what cannot be sent
-        self._reader = self._stream = Http2Stream(reader, self._writer)
-        self._fields = _make_fields(self._method, url, headers, content)
+        profile = self._profile or load_shipped_requests()
+        self._reader = self._stream = Http2Stream(reader, self._writer, profile)
+        self._fields = [
+            *make_pseudo_headers(profile, self._method, url),
+            *make_fields(profile, headers, content),
+        ]
         self._content = content
 
     async def _send_request(self) -> None:
@@ -237,7 +242,7 @@ class Http2Exchange(Http1Exchange):
         return await self._stream.read_head()
 
 
-def _open_connection() -> "H2Connection":
+def _open_connection(profile: RequestProfile) -> "H2Connection":
     from h2.config import H2Configuration
     from h2.connection import H2Connection
     from h2.settings import SettingCodes, Settings
@@ -245,35 +250,37 @@ def _open_connection() -> "H2Connection":
     connection = H2Connection(
         H2Configuration(client_side=True, header_encoding="latin-1", validate_inbound_headers=False)
     )
-    connection.local_settings = Settings(
-        client=True,
-        initial_values={
-            SettingCodes.HEADER_TABLE_SIZE: _TABLE_BYTES,
-            SettingCodes.ENABLE_PUSH: 0,
-            SettingCodes.INITIAL_WINDOW_SIZE: _WINDOW,
-            SettingCodes.MAX_FRAME_SIZE: _FRAME_BYTES,
-        },
-    )
-    del connection.local_settings[SettingCodes.ENABLE_CONNECT_PROTOCOL]
-    connection.decoder.max_allowed_table_size = _TABLE_BYTES
+    settings = {SettingCodes(number): value for number, value in profile.settings.items()}
+    connection.local_settings = Settings(client=True, initial_values=settings)
+    for number in set(connection.local_settings) - set(settings):
+        del connection.local_settings[number]
+    table_bytes = profile.settings.get(SettingCodes.HEADER_TABLE_SIZE, _USUAL_TABLE)
+    connection.decoder.max_allowed_table_size = table_bytes
     connection.initiate_connection()
-    connection.increment_flow_control_window(_CONNECTION_WINDOW)
+    connection.increment_flow_control_window(profile.window_update)
     return connection
 
 
-def _make_fields(
-    method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
+def make_pseudo_headers(
+    profile: RequestProfile, method: str, url: SplitResult
 ) -> list[tuple[str, str]]:
-    """Order the pseudo-headers as Firefox does: method, path, authority, scheme."""
-    fields = [
-        (":method", method),
-        (":path", (url.path or "/") + (f"?{url.query}" if url.query else "")),
-        (":authority", format_host(url)),
-        (":scheme", url.scheme),
-    ]
-    merged = merge_headers(headers, content)
-    fields += [(k.lower(), v) for k, v in merged.items() if k.lower() not in _NOT_HERE]
-    return [*fields, ("te", "trailers")]
+    """Make the pseudo-headers of HTTP/2 and HTTP/3 in the browser's order."""
+    values = {
+        ":method": method,
+        ":authority": format_host(url),
+        ":scheme": url.scheme,
+        ":path": (url.path or "/") + (f"?{url.query}" if url.query else ""),
+    }
+    return [(name, values[name]) for name in profile.pseudo_headers]
+
+
+def make_fields(
+    profile: RequestProfile, headers: Mapping[str, str], content: bytes = b""
+) -> list[tuple[str, str]]:
+    """Make the headers of a request in HTTP/2 and HTTP/3."""
+    fields = make_headers(profile, RequestKind.HTTP2, headers, content)
+    lowered = [(name.lower(), value) for name, value in fields.items()]
+    return [(name, value) for name, value in lowered if name not in _NOT_HERE]
 
 
 def _make_head(headers: Iterable[tuple[object, object]]) -> ResponseHead:

@@ -1,16 +1,18 @@
 """Make one HTTP/3 exchange (RFC 9114) over an open QUIC connection."""
 
-import hashlib
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
+from heliograph.hello_profiles import load_shipped_requests
 from heliograph.observation import Http
+from heliograph.request_profile import RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.content_coding import BodyContent
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
-from heliograph_agent.net.http.http1 import BROWSER
+from heliograph_agent.net.http.http2 import make_fields, make_pseudo_headers
 from heliograph_agent.net.http.response_parser import MAX_HEAD, decode_location
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
 from heliograph_agent.net.step import StepFacts
@@ -26,27 +28,29 @@ _MAX_HEADER = 2_048
 _MAX_NAMES = 64
 _MAX_NAME = 128  # characters
 _OTHER_BYTES = 2 * MAX_HEAD  # of heads, settings and frames' headers
-_NOT_HERE = ("connection", "host")  # RFC 9114 section 4.2: such a header makes a request malformed
 
 
 class Http3Exchange:
     """Make one request: `run_round_trip`, then `read_body`, each once."""
 
-    def __init__(self, transport: QuicTransport, url: str) -> None:
-        """Encode the request. Raises ValueError when `url` cannot be requested."""
+    def __init__(
+        self, transport: QuicTransport, url: str, profile: RequestProfile | None = None
+    ) -> None:
+        """Encode the request. Raises ValueError when `url` cannot be requested.
+
+        `profile`: the browser whose requests these are, None for the shipped one.
+        """
         self._transport = transport
         self._url = url
-        self._request = _encode_headers(urlsplit(url))
+        profile = profile or load_shipped_requests()
+        self._request = _encode_headers(urlsplit(url), profile)
         self._h3: H3Connection | None = None
         self._stream = -1
         self._headers: dict[str, str] = {}
         self._early_data: list[bytes] = []  # of the body; flow control bounds it
-        self._limit: int | None = None
-        self._digest = hashlib.sha256()
-        self._size = 0
         self._other_bytes = 0  # received, and not of the body
+        self._content: BodyContent | None = None  # once it is read
         self._is_ended = False  # the peer has ended its reply
-        self._body = bytearray()  # its beginning
         self.status = 0
         self.has_body = True
 
@@ -62,11 +66,12 @@ class Http3Exchange:
 
     async def read_body(self, limit: int) -> None:
         """Read the body, at most `limit` bytes. Raises OSError or StepError."""
-        self._limit = limit
+        coding = self._headers.get("content-encoding", "")
+        self._content = content = BodyContent(coding, limit, _KEPT)
         for data in self._early_data:
-            self._add_body(data)
+            content.add(data)
         truncated = Failure.HTTP_TRUNCATED_BODY
-        while not self._is_ended and self._size <= limit:
+        while not self._is_ended and not content.is_over:
             await self._run_turn(malformed=truncated, ended=truncated)
 
     def step_facts(self) -> StepFacts:
@@ -82,14 +87,16 @@ class Http3Exchange:
             version="3" if self.status else "",
             header_names=tuple(sorted({name[:_MAX_NAME] for name in self._headers})[:_MAX_NAMES]),
         )
-        if self._limit is None:
+        content = self._content
+        if content is None:
             return {"http": http}
         http = replace(
             http,
-            title=extract_title(bytes(self._body), self._headers.get("content-type", "")),
-            body_bytes=min(self._size, self._limit),
-            body_sha256=self._digest.hexdigest(),
-            truncated=not self._is_ended or self._size > self._limit,
+            title=extract_title(bytes(content.body), self._headers.get("content-type", "")),
+            body_bytes=content.size,
+            coded_bytes=content.coded_size,
+            body_sha256=content.sha256,
+            truncated=not self._is_ended or content.is_over or content.is_broken,
         )
         return {"http": http}
 
@@ -122,10 +129,10 @@ class Http3Exchange:
                 self._other_bytes -= len(h3_event.data)
             if isinstance(h3_event, HeadersReceived):
                 self._set_head(h3_event.headers)
-            elif self._limit is None:
+            elif self._content is None:
                 self._early_data.append(h3_event.data)
             else:
-                self._add_body(h3_event.data)
+                self._content.add(h3_event.data)
             self._is_ended = h3_event.stream_ended
 
     def _h3_events(self, event: "QuicEvent") -> Iterator["H3Event"]:
@@ -154,12 +161,6 @@ class Http3Exchange:
             if not name.startswith(":"):
                 self._headers.setdefault(name, value)
 
-    def _add_body(self, data: bytes) -> None:
-        counted = data[: max(0, (self._limit or 0) - self._size)]
-        self._size += len(data)
-        self._digest.update(counted)
-        self._body += counted[: max(0, _KEPT - len(self._body))]
-
 
 def _open_connection(connection: "QuicConnection") -> "H3Connection":
     """Begin HTTP/3 without QPACK's dynamic table (RFC 9204 section 3.2).
@@ -179,19 +180,12 @@ def _open_connection(connection: "QuicConnection") -> "H3Connection":
     return StaticTableConnection(connection)
 
 
-def _encode_headers(url: SplitResult) -> list[tuple[bytes, bytes]]:
+def _encode_headers(url: SplitResult, profile: RequestProfile) -> list[tuple[bytes, bytes]]:
     """Encode the headers. Raises ValueError when the URL cannot be sent."""
     if url.scheme != "https" or not url.hostname:
         raise ValueError(f"url: {url.geturl()!r} is no https URL")
-    name = f"[{url.hostname}]" if ":" in url.hostname else url.hostname
-    fields = {
-        ":method": "GET",
-        ":scheme": "https",
-        ":authority": name if url.port in (None, 443) else f"{name}:{url.port}",
-        ":path": (url.path or "/") + (f"?{url.query}" if url.query else ""),
-    }
-    fields |= {k.lower(): v for k, v in BROWSER.items() if k.lower() not in _NOT_HERE}
+    fields = [*make_pseudo_headers(profile, "GET", url), *make_fields(profile, {})]
     try:
-        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields.items()]
+        return [(name.encode("ascii"), value.encode("ascii")) for name, value in fields]
     except UnicodeEncodeError as error:
         raise ValueError(f"url: {url.geturl()!r} is not in ASCII") from error

@@ -3,10 +3,12 @@
 import asyncio
 import gzip
 import hashlib
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
 
+import brotli
 import pytest
 
 from heliograph.failure import Failure, Operation
@@ -30,7 +32,13 @@ from support.tcp_server import (
 from support.tls_server import tls_server
 from support.values import present
 
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
 NAME = "www.example.test"
+_EMPTY_BLOCKS = b"\x00\x00\x00\xff\xff" * 200_000  # of deflate: they decode to nothing
 
 
 @pytest.fixture(scope="module")
@@ -122,9 +130,9 @@ async def test_headers_are_a_browsers_unless_given(opening: Opening) -> None:
     assert heard[0].startswith(b"GET /a?b=c HTTP/1.1\r\n")
     assert f"Host: {NAME}:{port}\r\n".encode() in heard[0]
     assert b"user-agent: probe\r\n" in heard[0]
-    assert b"Firefox" not in heard[0]
+    assert b"Chrome" not in heard[0]
     assert b"X-Test: 1\r\n" in heard[0]
-    assert b"Firefox" in heard[1]
+    assert b"Chrome" in heard[1]
 
 
 @pytest.mark.parametrize(
@@ -227,25 +235,65 @@ async def test_header_names_are_bounded_and_keep_no_address(opening: Opening) ->
     assert "203.0" not in repr(facts)
 
 
+BOMB = b"<title>Bomb</title>" + bytes(50_000_000)
+LIMIT = 524_288
+
+
 @pytest.mark.parametrize(
-    ("coding", "body", "title"),
+    ("coding", "body", "title", "decoded", "is_whole"),
     [
-        (b"gzip", gzip.compress(WORDS, mtime=0), "Notice"),
-        (b"deflate", zlib.compress(WORDS), "Notice"),
-        (b"deflate", zlib.compress(WORDS)[2:-4], "Notice"),
-        (b"gzip", gzip.compress(b"<title>Bomb</title>" + bytes(50_000_000)), "Bomb"),
-        (b"gzip", gzip.compress(WORDS, mtime=0)[:-20], "Notice"),
-        (b"gzip", WORDS, ""),
-        (b"br", WORDS, ""),
+        (b"gzip", gzip.compress(WORDS, mtime=0), "Notice", WORDS, True),
+        (b"x-gzip", gzip.compress(WORDS, mtime=0), "Notice", WORDS, True),
+        (b"deflate", zlib.compress(WORDS), "Notice", WORDS, True),
+        (b"deflate", zlib.compress(WORDS)[2:-4], "Notice", WORDS, True),
+        (b"BR", brotli.compress(WORDS), "Notice", WORDS, True),
+        (b"zstd", zstd.compress(WORDS), "Notice", WORDS, True),
+        (b"zstd", zstd.compress(WORDS[:30]) + zstd.compress(WORDS[30:]), "Notice", WORDS, True),
+        (b"gzip", gzip.compress(WORDS, mtime=0) + b"trailing", "Notice", WORDS, True),
+        (b"gzip", gzip.compress(WORDS, mtime=0)[:-20], "Notice", None, True),
+        (b"gzip", gzip.compress(BOMB), "Bomb", BOMB[:LIMIT], False),
+        (b"br", brotli.compress(BOMB, quality=1), "Bomb", BOMB[:LIMIT], False),
+        (b"zstd", zstd.compress(BOMB), "Bomb", BOMB[:LIMIT], False),
+        (b"zstd", zstd.compress(b"") * 100, "", b"", False),
+        (b"deflate", _EMPTY_BLOCKS, "", b"", False),
+        (b"gzip", WORDS, "", b"", False),
+        (b"br", WORDS, "", b"", False),
+        (b"zstd", WORDS, "", b"", False),
+        (b"dcb", WORDS, "Notice", WORDS, True),
+        (b"", WORDS, "Notice", WORDS, True),
     ],
 )
-async def test_compressed_though_nobody_asked(
-    opening: Opening, coding: bytes, body: bytes, title: str
+@pytest.mark.parametrize("piece", [1_000_000, 7])
+async def test_a_body_is_counted_decoded(
+    opening: Opening,
+    coding: bytes,
+    body: bytes,
+    title: str,
+    decoded: bytes | None,
+    is_whole: bool,
+    piece: int,
 ) -> None:
+    """`body_bytes` and the hash are of what a browser shows, as where nobody compresses."""
+    piece = max(piece, len(body) // 500)
     head = b"HTTP/1.1 200 OK\r\nContent-Encoding: %b\r\n\r\n" % coding
-    facts = http_of(await fetch(opening, reply(head + body)))
-    assert facts.title == title
-    assert facts.body_sha256 == hashlib.sha256(body).hexdigest()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(head)
+        for at in range(0, len(body), piece):
+            writer.write(body[at : at + piece])
+            await writer.drain()
+
+    with tcp_server(answer) as port:
+        facts = http_of(await get(opening()[0], port, watch=True))
+    assert (facts.title, facts.truncated) == (title, not is_whole)
+    if decoded is not None:
+        assert facts.body_bytes == len(decoded)
+        assert facts.body_sha256 == hashlib.sha256(decoded).hexdigest()
+    is_coded = coding not in (b"", b"dcb")
+    assert facts.coded_bytes <= min(len(body), LIMIT)
+    assert (facts.coded_bytes > 0) == is_coded
+    assert facts.arrivals[-1].bytes == facts.wire_bytes
 
 
 async def test_a_freeze_is_seen(opening: Opening) -> None:

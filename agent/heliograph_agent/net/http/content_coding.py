@@ -1,0 +1,210 @@
+"""Decode the content coding of a body (RFC 9110 section 8.4.1), bounded and as it arrives.
+
+A browser asks for compressed pages, so the agent does too. What is compared with the control's page
+is the decoded body, as before; `BodyContent` counts beside it the bytes that came.
+
+>>> content = BodyContent("gzip", limit=1_000, keep_bytes=100)
+>>> content.add(gzip.compress(b"a page"))
+>>> bytes(content.body)
+b'a page'
+"""
+
+import hashlib
+import sys
+import zlib
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Protocol
+
+if sys.version_info >= (3, 14):
+    from compression import zstd
+else:
+    from backports import zstd
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # zlib: the header tells which
+_RAW = -zlib.MAX_WBITS
+_ZLIB_HEADER = 2  # bytes
+_MAX_FRAMES = 64  # of zstd in one body; assumed, a server that flushes often sends a few
+# RFC 9659: no window above 8 MiB in a content coding, and browsers refuse a larger one.
+_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
+
+
+class ContentCodingError(ValueError):
+    """Report a body that is not in the coding that its header names."""
+
+
+class ContentDecoder(Protocol):
+    """Decode the next bytes of a body."""
+
+    def decode(self, data: bytes, max_bytes: int) -> bytes:
+        """Return about `max_bytes` bytes at most; then nothing is decoded any more.
+
+        Raises ContentCodingError.
+        """
+        ...
+
+
+class BodyContent:
+    """Count, decode and hash the beginning of a body."""
+
+    def __init__(self, coding: str, limit: int, keep_bytes: int) -> None:
+        """Begin with nothing; `limit` bounds what is read, `keep_bytes` what is kept."""
+        self._decoder = make_decoder(coding)
+        self._limit = limit
+        self._keep_bytes = keep_bytes
+        self._digest = hashlib.sha256()
+        self._size = 0
+        self._coded_size = 0
+        self.is_broken = False  # no such coding from here on
+        self.body = bytearray()
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether more came than the limit, decoded or as it came."""
+        return max(self._size, self._coded_size) > self._limit
+
+    @property
+    def size(self) -> int:
+        """Return the decoded bytes up to the limit."""
+        return min(self._size, self._limit)
+
+    @property
+    def received(self) -> int:
+        """Return the bytes up to the limit as they came."""
+        return min(self._coded_size, self._limit)
+
+    @property
+    def coded_size(self) -> int:
+        """Return the bytes as they came; 0 without a coding."""
+        return 0 if self._decoder is None else self.received
+
+    @property
+    def sha256(self) -> str:
+        return self._digest.hexdigest()
+
+    def add(self, data: bytes) -> None:
+        """Add the next bytes of the body as they came."""
+        room = self._limit - self._size
+        self._coded_size += len(data)
+        if room < 0 or self.is_broken:
+            return
+        if self._decoder is not None:
+            try:
+                data = self._decoder.decode(data, room + 1)
+            except ContentCodingError:
+                self.is_broken = True
+                return
+        self._size += len(data)
+        counted = data[:room]
+        self._digest.update(counted)
+        self.body += counted[: max(0, self._keep_bytes - len(self.body))]
+
+
+def make_decoder(coding: str) -> ContentDecoder | None:
+    """Make the decoder of a Content-Encoding; None where the body is taken as it is."""
+    return _list_decoders().get(coding.strip().lower(), _make_nothing)()
+
+
+@lru_cache(maxsize=64)
+def select_supported(offer: str) -> str:
+    """Leave out of an Accept-Encoding what this agent cannot decode."""
+    codings = [coding.strip() for coding in offer.split(",")]
+    return ", ".join(coding for coding in codings if coding.lower() in _list_decoders())
+
+
+@cache
+def _list_decoders() -> "dict[str, Callable[[], ContentDecoder | None]]":
+    decoders: dict[str, Callable[[], ContentDecoder | None]] = {
+        "gzip": _Inflater,
+        "x-gzip": _Inflater,
+        "deflate": _Inflater,
+        "zstd": _ZstdDecoder,
+    }
+    if find_spec("brotli") is not None:  # an installation of before has none
+        decoders["br"] = _BrotliDecoder
+    return decoders
+
+
+def _make_nothing() -> None:
+    return None
+
+
+class _Inflater:
+    """Decode gzip, zlib, and raw deflate, as some servers send it."""
+
+    def __init__(self) -> None:
+        self._start: bytes | None = b""
+        self._inflater = zlib.decompressobj(_ZLIB_OR_GZIP)
+
+    def decode(self, data: bytes, max_bytes: int) -> bytes:
+        if self._start is not None:
+            data = self._start + data
+            if len(data) < _ZLIB_HEADER:
+                self._start = data
+                return b""
+            self._start = None
+            if not _has_header(data):
+                self._inflater = zlib.decompressobj(_RAW)
+        if self._inflater.eof:
+            return b""  # what follows is no part of the page
+        try:
+            return self._inflater.decompress(data, max_bytes)
+        except zlib.error as error:
+            raise ContentCodingError from error
+
+
+def _has_header(data: bytes) -> bool:
+    """Tell whether data begins as gzip (RFC 1952) or zlib (RFC 1950 section 2.2)."""
+    is_zlib = data[0] & 0x0F == zlib.DEFLATED and int.from_bytes(data[:2], "big") % 31 == 0
+    return is_zlib or data.startswith(b"\x1f\x8b")
+
+
+class _BrotliDecoder:
+    """Decode brotli (RFC 7932)."""
+
+    def __init__(self) -> None:
+        import brotli
+
+        self._error = brotli.error
+        self._decompressor = brotli.Decompressor()
+
+    def decode(self, data: bytes, max_bytes: int) -> bytes:
+        if self._decompressor.is_finished():
+            return b""
+        decoded = bytearray()
+        try:
+            decoded += self._decompressor.process(data, output_buffer_limit=max_bytes)
+            while len(decoded) < max_bytes and not self._decompressor.can_accept_more_data():
+                decoded += self._decompressor.process(b"", output_buffer_limit=max_bytes)
+        except self._error as error:
+            raise ContentCodingError from error
+        return bytes(decoded)
+
+
+class _ZstdDecoder:
+    """Decode zstd frames (RFC 8878)."""
+
+    def __init__(self) -> None:
+        self._frames = 0
+        self._decompressor = self._begin_frame()
+
+    def decode(self, data: bytes, max_bytes: int) -> bytes:
+        decoded = bytearray()
+        while data and len(decoded) < max_bytes:
+            if self._decompressor.eof:
+                self._decompressor = self._begin_frame()
+            try:
+                decoded += self._decompressor.decompress(data, max_bytes - len(decoded))
+            except zstd.ZstdError as error:
+                raise ContentCodingError from error
+            data = self._decompressor.unused_data if self._decompressor.eof else b""
+        return bytes(decoded)
+
+    def _begin_frame(self) -> "zstd.ZstdDecompressor":
+        self._frames += 1
+        if self._frames > _MAX_FRAMES:
+            raise ContentCodingError
+        return zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)

@@ -1,0 +1,55 @@
+"""Choose the headers of a request: those of a browser's profile, in its order and case.
+
+What a request gives of its own takes the place that the browser has for it, else the end.
+"""
+
+import re
+from collections.abc import Mapping
+
+from heliograph.hello_profiles import load_shipped_requests
+from heliograph.request_profile import BUILT, RequestKind, RequestProfile
+from heliograph_agent.net.http.content_coding import select_supported
+
+_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
+# Headers that a browser sends when a person visits a page, and not with what a program posts.
+_OF_VISITS = (
+    *("upgrade-insecure-requests", "priority"),
+    *("sec-fetch-site", "sec-fetch-mode", "sec-fetch-user", "sec-fetch-dest"),
+)
+
+
+def choose_kind(scheme: str, headers: Mapping[str, str]) -> RequestKind:
+    """Choose the kind of an HTTP/1.1 request by its URL and its own headers."""
+    if any(name.lower() == "upgrade" for name in headers):
+        return RequestKind.WEBSOCKET
+    return RequestKind.TLS if scheme == "https" else RequestKind.CLEAR
+
+
+def make_headers(
+    profile: RequestProfile | None,
+    kind: RequestKind,
+    headers: Mapping[str, str],
+    content: bytes = b"",
+) -> dict[str, str]:
+    """Make the headers of a request; `headers` are its own. Raises ValueError for a bad one.
+
+    Args:
+        profile: None for that of the shipped edition.
+    """
+    profile = profile or load_shipped_requests()
+    own = {name.lower(): (name, value) for name, value in headers.items()}
+    if content:
+        own["content-length"] = ("Content-Length", str(len(content)))
+    fields: dict[str, str] = {}
+    for name, usual in profile.headers[kind].items():
+        own_name, value = own.pop(name.lower(), (name, usual))
+        if value is usual and (value == BUILT or (content and name.lower() in _OF_VISITS)):
+            continue
+        is_offer = value is usual and name.lower() == "accept-encoding"
+        fields[own_name] = select_supported(value) if is_offer else value
+    fields |= dict(own.values())
+    for name, value in fields.items():
+        if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
+            raise ValueError(f"request: the header {name!r} cannot be sent")
+    return fields

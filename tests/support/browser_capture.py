@@ -1,0 +1,40 @@
+"""Start the installed Chromium on one address of `NAME`, which is this machine.
+
+with visiting("http", port): the browser asks http://www.example.org/ of 127.0.0.1:port.
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from support.browser_reader import FLAGS, chromium
+
+NAME = "www.example.org"
+CAPTURED = "Chromium 156."  # what hello_profiles.yml was captured from
+DEADLINE_S = 300.0
+
+
+def is_captured_version() -> bool:
+    """Whether the installed Chromium is the one that the profiles were captured from."""
+    command = [chromium(), "--version"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True)
+    return CAPTURED in told.stdout
+
+
+@contextmanager
+def visiting(scheme: str, port: int, *more_flags: str) -> Iterator[None]:
+    """A browser on its way to the server at `port`, whatever the port of its URL."""
+    rules = f"--host-resolver-rules=MAP {NAME} 127.0.0.1:{port}, MAP * ~NOTFOUND"
+    own = ("--disable-quic", "--host-resolver-rules")
+    flags = [flag for flag in FLAGS if not flag.startswith(own)]
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as home:
+        browser = subprocess.Popen(
+            [chromium(), *flags, *more_flags, rules, f"--user-data-dir={home}", f"{scheme}://{NAME}/"],
+            stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+        )  # fmt: skip
+        try:
+            yield
+        finally:
+            browser.terminate()
+            browser.wait(DEADLINE_S)
