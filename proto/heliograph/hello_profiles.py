@@ -6,17 +6,18 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from functools import cache
 from pathlib import Path
 
+from heliograph.quic_profile import QUIC_KEYS, InitialsProfile, parse_initials
 from heliograph.request_profile import BUILT, RequestProfile, parse_requests
 from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml
 
 MAX_PROFILES = 8  # assumed; each is one more connection to every server that is asked
 MAX_BYTES = 16_384  # of one record (RFC 8446 section 5.1)
-MAX_FILE = 65_536  # bytes; assumed, the shipped one has 8 kB
+MAX_FILE = 65_536  # bytes; assumed, the shipped one has 12 kB
 NEEDED = ("chrome", "firefox")  # that `hello` says
 OWN_BROWSER = "chrome"  # whose requests the agent sends
 
@@ -33,7 +34,7 @@ _PROFILE_KEYS = (
     "ech_bytes",
     "extensions",
 )
-_OPTIONAL_KEYS = ("requests",)  # an edition of before has none
+_OPTIONAL_KEYS = ("requests", "quic")  # an edition of before has none
 
 
 class GreasePlace(StrEnum):
@@ -64,6 +65,8 @@ class HelloProfile:
     ech_bytes: tuple[int, ...]
     extensions: Mapping[int, bytes | None]  # None for those that the builder fills
     requests: RequestProfile | None = None
+    quic: "HelloProfile | None" = None  # the same browser's hello over QUIC
+    initials: InitialsProfile | None = None  # of a hello over QUIC
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -144,6 +147,20 @@ def parse_profiles(content: bytes, source: str) -> HelloProfiles:
 
 def _parse_profile(name: str, entry: YamlEntry) -> HelloProfile:
     keys = entry.mapping((*_PROFILE_KEYS, *_OPTIONAL_KEYS), required=_PROFILE_KEYS)
+    return replace(
+        _parse_hello(name, keys),
+        requests=parse_requests(keys["requests"]) if "requests" in keys else None,
+        quic=_parse_quic(name, keys["quic"]) if "quic" in keys else None,
+    )
+
+
+def _parse_quic(name: str, entry: YamlEntry) -> HelloProfile:
+    needed = (*_PROFILE_KEYS, *QUIC_KEYS)
+    keys = entry.mapping(needed, required=needed)
+    return replace(_parse_hello(name, keys), initials=parse_initials(entry))
+
+
+def _parse_hello(name: str, keys: Mapping[str, YamlEntry]) -> HelloProfile:
     sizes = tuple(item.parse_integer(1, MAX_BYTES) for item in keys["bytes"].items())
     if len(sizes) != len(("smallest", "largest")) or sizes != tuple(sorted(sizes)):
         raise keys["bytes"].error("must be the smallest and the largest size")
@@ -166,7 +183,6 @@ def _parse_profile(name: str, entry: YamlEntry) -> HelloProfile:
             _parse_hex_number(number, item): _parse_content(item)
             for number, item in keys["extensions"].mapping().items()
         },
-        requests=parse_requests(keys["requests"]) if "requests" in keys else None,
     )
 
 

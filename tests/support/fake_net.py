@@ -30,6 +30,7 @@ from heliograph_agent.net import (
     StepTrace,
 )
 from heliograph_agent.net.probe_message import TlsProbeMessage
+from heliograph_agent.net.protocol_exchange import MessageExchange
 from support.fake_world import Page, World, body, coarse_of, dns_of, head, tls_of
 from support.hand_clock import HandClock
 
@@ -280,7 +281,7 @@ class FakeNet:
         if tls is not None and facts.reply.startswith("alert_"):
             failure = Failure.SSL_FAILED_HANDSHAKE
             tls = replace(tls, alert=int(facts.reply.removeprefix("alert_")))
-        operation = Operation.TLS_HANDSHAKE if tls else Operation.EXCHANGE
+        operation = MessageExchange(speech).operation
         return await self._step(operation, on, endpoint, failure, udp=udp, tls=tls, exchange=facts)
 
     async def _step(

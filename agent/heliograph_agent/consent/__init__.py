@@ -214,6 +214,12 @@ BROWSER_HELLOS = (
 )
 
 
+QUIC_HELLOS = (
+    "The test quic sends the first packets of Chrome and of Firefox to its host, and then its own:",
+    "to anyone who watches the line, a browser on this machine has begun to go there.",
+)
+
+
 def _format_options(task: PlannedTask) -> str:
     return "".join(f" {key}={value}" for key, value in sorted(task.options.items()))
 
@@ -237,10 +243,12 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
         test = f"{task.experiment}{_format_options(task)}"
         line = f"{subject}{hosts}: {test}, every {_format_interval(task.interval_s)}"
         lines.append(f"  {make_printable(line)}")
+    experiments = {task.experiment for task in plan.tasks}
     lines += [
         "",
         f"The tests take some {describe_cost(plan)}.",
-        *(BROWSER_HELLOS if any(task.experiment == "hello" for task in plan.tasks) else ()),
+        *(BROWSER_HELLOS if "hello" in experiments else ()),
+        *(QUIC_HELLOS if "quic" in experiments else ()),
         "The collector also learns whether this machine runs on its battery and, in the first day",
         "after its start, about how long it is up. Both tell a power cut from a cut line.",
         "It learns the version of the tests' TLS library, as filters tell libraries apart.",

@@ -51,3 +51,12 @@ class TlsProbeMessage(ProbeMessage, Protocol):
         They are recorded beside the exchange; an alert in them makes the step fail.
         """
         ...
+
+
+@runtime_checkable
+class QuicProbeMessage(TlsProbeMessage, Protocol):
+    """Define a TLS hello that goes in several datagrams; `make_request` is the hello alone."""
+
+    def make_datagrams(self) -> tuple[bytes, ...]:
+        """Return the datagrams to send at once."""
+        ...

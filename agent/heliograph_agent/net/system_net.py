@@ -229,14 +229,15 @@ class SystemNet:
         endpoint: str = "",
     ) -> StepResult:
         """Implement `Net.datagram`. Also raises ValueError when `address` is a name."""
-        forbidden = self._check_address(address, on, Operation.EXCHANGE)
+        exchange = MessageExchange(message)
+        operation = exchange.operation
+        forbidden = self._check_address(address, on, operation)
         if forbidden is not None:
             return forbidden
-        exchange = MessageExchange(message)
-        deadline_s = self._config.udp_s
+        deadline_s = self._config.udp_s if operation is Operation.EXCHANGE else self._config.quic_s
         facts: StepFacts = {"udp": Udp(address=address, port=port)}
         whole_s = deadline_s + _GRACE_S
-        with self._make_step(Operation.EXCHANGE, whole_s, on, endpoint, exchange, facts) as step:
+        with self._make_step(operation, whole_s, on, endpoint, exchange, facts) as step:
             await exchange.run_in_datagram(address, port, deadline_s, self._trace)
         return step.result
 

@@ -33,6 +33,7 @@ from heliograph_agent.protocols.tls_hello import (
 )
 
 BROWSER_RANDOM_BYTES = 2_560  # maximum of random bytes for one hello
+QUIC_PARAMETERS = 0x0039  # RFC 9001 section 8.2
 _GROUPS = 0x000A
 _SIGNATURES = 0x000D
 _ML_KEM_COEFFICIENTS = 768  # three polynomials of 256 (FIPS 203 section 8)
@@ -62,8 +63,9 @@ class BrowserHello:
             is_name_last: Where a permuting browser puts the name: after the key shares, and so
                 in the second segment, or before them. A browser draws it by chance.
         """
-        builder = _HelloBuilder(profile, server_name, RandomSource(random_bytes))
-        self._record = encode_record(encode_message(builder.build_body(is_name_last=is_name_last)))
+        builder = HelloBuilder(profile, server_name, RandomSource(random_bytes))
+        body = builder.build_body(is_name_last=is_name_last)
+        self._record = encode_record(encode_message(body))
         self._facts = Tls(
             server_name=server_name, ech="grease", profile=f"{profile.name} {version}"
         )
@@ -84,10 +86,18 @@ class BrowserHello:
         return self._facts
 
 
-class _HelloBuilder:
+class HelloBuilder:
     """Fill the parts of one hello that differ each time."""
 
-    def __init__(self, profile: HelloProfile, name: str, random_source: RandomSource) -> None:
+    def __init__(
+        self,
+        profile: HelloProfile,
+        name: str,
+        random_source: RandomSource,
+        parameters: bytes | None = None,
+    ) -> None:
+        """Prepare one hello; `parameters` are those of QUIC's transport, None over TCP."""
+        self._parameters = parameters
         self._profile = profile
         self._name = name
         self._random = random_source
@@ -100,7 +110,8 @@ class _HelloBuilder:
             (
                 encode_uint16(TLS12),
                 self._random.take(32),
-                encode_block(1, self._random.take(32)),  # session id, for middleboxes
+                # A session id for middleboxes; QUIC has none (RFC 9001 section 8.4).
+                encode_block(1, b"" if self._parameters else self._random.take(32)),
                 encode_block(2, encode_uint16_list(suites)),
                 encode_block(1, b"\x00"),
                 encode_block(2, self._build_extensions(is_name_last=is_name_last)),
@@ -132,6 +143,7 @@ class _HelloBuilder:
             KEY_SHARE: self._build_shares,
             SUPPORTED_VERSIONS: self._build_versions,
             ECH: self._build_ech,
+            QUIC_PARAMETERS: self._build_parameters,
         }
         return {
             number: fill[number]() if content is None else content
@@ -156,6 +168,9 @@ class _HelloBuilder:
 
     def _build_ech(self) -> bytes:
         return make_grease(self._random, self._profile.ech_cipher, self._profile.ech_bytes)
+
+    def _build_parameters(self) -> bytes:
+        return self._parameters or b""
 
     def _build_shares(self) -> bytes:
         grease = self._make_grease(GreasePlace.GROUPS)

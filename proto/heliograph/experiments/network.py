@@ -92,6 +92,9 @@ class DnsIntegrityConfig:
     linger_ms: int = option(1_000, "how long more replies over UDP are listened for", high=5_000)
 
 
+QUIC_BROWSERS = ("chrome", "firefox")  # whose Initials `quic` sends, in this order
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class QuicConfig:
     """Configure `quic`."""

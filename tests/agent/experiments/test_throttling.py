@@ -44,7 +44,8 @@ async def test_so_many_transfers_and_bytes_as_wanted() -> None:
     seen = await observed("throttling", TARGET, scripted, options)
     assert bodies(seen) == ["neutral", "target"]
     assert [o.http.body_bytes for o in seen if o.http and o.http.body_bytes] == [65_536] * 2
-    assert [headers for _, _, headers in scripted.requests] == [{}, {}]
+    coding = {"Accept-Encoding": "identity;q=1, *;q=0"}
+    assert [headers for _, _, headers in scripted.requests] == [coding, coding]
 
 
 async def test_one_that_cannot_be_reached_is_tried_again_in_its_turn() -> None:

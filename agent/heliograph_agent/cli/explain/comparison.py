@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from statistics import median
 
+from heliograph.experiments.network import QUIC_BROWSERS
 from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.failure import Operation
 from heliograph.observation import Observation
@@ -70,6 +71,13 @@ def explain_quic(target: str, groups: Groups) -> str:
     target_answer = _group_answer(groups, "target" if "target" in groups else "")
     tcp = _group_answer(groups, "tcp")
     neutral_answer = _group_answer(groups, "neutral")
+    browsers = {_group_answer(groups, label) for label in QUIC_BROWSERS}
+    if {target_answer, *browsers} == {EndpointAnswer.YES, EndpointAnswer.NO} and len(browsers) == 1:
+        answered = "ours and not browsers'" if EndpointAnswer.NO in browsers else "browsers' alone"
+        return (
+            f"{target} answers first packets of QUIC, {answered}: that looks like a filter that "
+            f"tells programs apart, or a server that does; {ONLY_A_CONTROL}."
+        )
     if target_answer is EndpointAnswer.YES:
         return (
             f"{target} answered by QUIC. Whether its pages are what others get, this cannot tell."

@@ -33,9 +33,9 @@ class HelloShape:
     name_segment: int  # in which the server name ends, from 1; 0 without a name
 
 
-def add_shape(facts: Tls, record: bytes, segment_bytes: int) -> Tls:
+def add_shape(facts: Tls, record: bytes, segment_bytes: int, *, transport: str = "t") -> Tls:
     """Add to the facts of a handshake what its hello looked like."""
-    shape = describe_hello(record, segment_bytes)
+    shape = describe_hello(record, segment_bytes, transport=transport)
     if shape is None:
         return facts
     return replace(
