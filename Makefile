@@ -33,6 +33,7 @@ pure: $(VENV)/ready-dev
 # What is asked of each is the environment's; here stands what is asked of all where nobody says.
 soak: export HELIOGRAPH_ADAPTIVE_SEEDS ?= 300
 soak: export HELIOGRAPH_BACKUPS ?= 20
+soak: export HELIOGRAPH_COMMITS ?= 60
 soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole

@@ -284,7 +284,7 @@ def test_health_and_reflection_answer(home: Served) -> None:
 
 
 def test_dashboard_and_alarm_rules_ask_for_figures_that_there_are(home: Served) -> None:
-    """By their names and labels' names, over all that a running collector gives."""
+    """By their names, and by their labels' names where a running collector has a sample."""
     text = home.get("/metrics", operator=True)[1]
     names = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
     names |= {f"{name}_{end}" for name in names for end in ("bucket", "total")}
@@ -296,3 +296,12 @@ def test_dashboard_and_alarm_rules_ask_for_figures_that_there_are(home: Served) 
     wanted = {name for expr in asked for name in re.findall(r"\b(?:heliograph|process)_\w+", expr)}
     assert len(asked) > 20
     assert wanted - names == set()
+    labels: dict[str, set[str]] = {}
+    for name, fields in re.findall(r"^(\w+)\{(.+)\} ", text, re.MULTILINE):
+        labels.setdefault(name, set()).update(re.findall(r'(\w+)="', fields))
+    uses = [(name, expr) for expr in asked for name in labels if re.search(rf"\b{name}\b", expr)]
+    assert len(uses) > 5
+    for name, expr in uses:
+        grouped = ",".join(re.findall(r"by \(([^)]*)\)", expr))
+        used = {*re.findall(r"\w+", grouped), *re.findall(r"(\w+)!?=~?\"", expr)}
+        assert used <= labels[name], expr

@@ -60,9 +60,14 @@ class World:
         ask(collector("plan", "set", self.plan, *data))
         with started(self.serve(), self.home / "serve.log"):
             eventually(self.up, "the collector's first start")
-            invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
-            state = local_targets.allow(self.home / "agent")
-            ask(agent("join", invite.strip(), "--yes", "--state", state))
+            self.enroll()
+
+    def enroll(self) -> None:
+        """Join by an invite of the running collector."""
+        data = ("--data", self.home / "data")
+        invite = ask(collector("invite", *data, "--endpoint", f"127.0.0.1:{self.grpc}"))
+        state = local_targets.allow(self.home / "agent")
+        ask(agent("join", invite.strip(), "--yes", "--state", state))
 
     def get(self, path: str) -> bytes:
         password = (self.home / "data" / "keys" / "operator.password").read_text().strip()
@@ -74,12 +79,15 @@ class World:
             body: bytes = answer.read()
             return body
 
-    def up(self) -> bool:
+    def up(self, path: str = "/healthz") -> bool:
         try:
-            self.get("/healthz")
+            self.get(path)
         except OSError:
             return False
         return True
+
+    def is_ready(self) -> bool:
+        return self.up("/readyz")
 
     def waiting(self, name: str = "agent") -> int:
         """Measurements and envelopes that the agent still holds."""
