@@ -2,25 +2,33 @@
 
 import asyncio
 import os
+import re
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from random import Random
 
 import aiohttp
 import pytest
 from aiohttp.test_utils import TestServer
 
+from heliograph.observation import Link
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.backend import Feed, LinkCount
 from heliograph_collector.incidents.incident import IncidentState
+from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.scope import Scope
 from heliograph_lab.evaluate.scenario_file import load_scenario
-from heliograph_lab.simulate import SimulationConfig, run_simulation
+from heliograph_lab.simulate import Actor, SimulationConfig, run_simulation
 from heliograph_lab.simulate.from_scenario import build_script
 from support import worst_day
 from support.dark_country import CUT_US, country_before_the_cut, cut
-from support.incident_book import KEY, book
+from support.fake_feed import NOW_US, World, crowd
+from support.incident_book import KEY, blocking, book, closed, part, silence
 from support.ports import free_port
 from support.site import Site
+from support.worst_day.contradictions import find_different_tellings, find_disagreements
 from support.worst_day.outputs import Statement
 from support.worst_day.reader import ScriptClock, WorstDayReader
 from support.worst_day.truth import Place, Truth, list_places
@@ -83,6 +91,103 @@ async def test_the_reader_reads_every_output_and_finds_each_lie(
             told = [*statements[:number], lie, *statements[number + 1 :]]
             reader.compare(told, CUT_S + 100)
             assert reader.compare(told, CUT_S + 100), statement
+
+
+NETWORKS = {  # vantages by region
+    (9198, "fixed"): {"KZ-75": 30},
+    (206026, "fixed"): {"KZ-71": 22},
+    (29355, "mobile"): {"KZ-75": 8, "KZ-71": 18},
+}
+WORLD = f"""
+name: Three networks
+since: 2026-01-01T00:00:00Z
+until: 2026-01-01T00:20:00Z
+countries:
+  KZ:
+    churn: 0
+    vantages: {
+    [
+        {"region": region, "asn": asn, "access": access, "count": count}
+        for (asn, access), regions in NETWORKS.items()
+        for region, count in regions.items()
+    ]
+}
+world: {{countries: 0}}
+services: {{telegram: {{every: 120s, noise: 0}}}}
+events: []
+"""
+HINTS: Sequence[tuple[str, ...]] = ((), ("one_way",))
+DARK: Sequence[tuple[str, str, int, str]] = (
+    ("KZ", "", 0, ""),
+    ("KZ", "KZ-75", 0, ""),
+    ("KZ", "KZ-71", 0, ""),
+    ("KZ", "", 0, "mobile"),
+    ("KZ", "", 206026, "fixed"),
+)
+
+
+def _play_world(chance: Random, dark: tuple[str, str, int, str], k: int) -> tuple[Feed, int]:
+    """A country with a cut of one place, of which the counts may be older; and its vantages."""
+    world = World()
+    cut_us = NOW_US - chance.randrange(40, 900) * 1_000_000
+    is_stale = NOW_US - cut_us < 300 * 1_000_000
+    total = 0
+    for (asn, access), regions in NETWORKS.items():
+        is_blocked = chance.random() < 0.4
+        state = VerdictState.BLOCKED if is_blocked else VerdictState.REACHABLE
+        live = 0
+        for region, count in regions.items():
+            is_dark = Scope("KZ", region, asn, access).is_within(Scope(*dark))
+            until_us = cut_us if is_dark else NOW_US
+            votes = crowd(count, state, NOW_US - 7_200_000_000, until_us, asn=asn, access=access)
+            world.votes += [
+                replace(v, region=region, pseudonym=f"{region}{v.pseudonym}",
+                        prefix=f"{region}{v.prefix}")
+                for v in votes
+            ]  # fmt: skip
+            live += 0 if is_dark and not is_stale else count
+            total += count
+        world.links.append(
+            LinkCount(country="KZ", asn=asn, access=access, link=Link.ONLINE, vantages=live)
+        )
+    minutes = (NOW_US - cut_us) / 60_000_000
+    silent = silence(minutes=minutes, parts=(part(20.0, *dark),), hints=chance.choice(HINTS))
+    ended = closed(blocking(minutes=180), 170)
+    feed = world.feed(k_anonymity=k, book=book(silent, ended), public_key=KEY.public)
+    return feed, total
+
+
+@pytest.mark.parametrize("k", [1, 5])
+@pytest.mark.parametrize("dark", DARK)
+async def test_outputs_of_a_random_world_agree_and_none_is_well_in_the_dark(
+    tmp_path: Path, dark: tuple[str, str, int, str], k: int
+) -> None:
+    """Before the next counts are public and after; each vantage counts once."""
+    file = tmp_path / "world.yml"
+    file.write_text(WORLD)
+    truth = Truth(build_script(load_scenario(file), seed=1))
+    feed, total = _play_world(Random(f"{dark} {k}"), dark, k)
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        reader = WorstDayReader(f"{client.host}:{client.port}", truth, ScriptClock(1.0))
+        async with aiohttp.ClientSession(str(client.make_url(""))) as session:
+            status = await client.json("/api/v1/status")
+            reader.stream.start_from(status)
+            statements = await reader.read_all(session)
+    pairs = [*find_disagreements(statements, 1.0), *find_different_tellings(statements, 1.0)]
+    assert pairs == []
+    is_inside = {
+        place: all(_is_dark_scope(actor, dark) for actor in truth.actors(place))
+        for place in list_places(truth.script)
+    }
+    well = [row for row in statements if row.claim == "reachable" and is_inside.get(row.place)]
+    assert well == []
+    assert any(is_inside.values()) or "KZ-71" in dark
+    counts = [int(re.findall(r"\d+", group["vantages"])[0]) for group in status["groups"]]
+    assert sum(counts) <= total
+
+
+def _is_dark_scope(actor: Actor, dark: tuple[str, str, int, str]) -> bool:
+    return Scope("KZ", actor.region, actor.asn, actor.access).is_within(Scope(*dark))
 
 
 @pytest.mark.slow

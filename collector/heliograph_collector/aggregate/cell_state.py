@@ -25,6 +25,7 @@ class CellThresholds:
     blocked: float = 0.66  # all assumed; shares of the networks whose vote is not unknown
     down: float = 0.66
     reachable: float = 0.66
+    told: float = 0.25  # of all votes, the unknown too, that must tell a trouble; assumed
     vantages: int = 2  # with fewer vantages the confidence is capped …
     low: float = 0.5  # … at this value
     most: float = 0.99
@@ -34,15 +35,24 @@ CELL_THRESHOLDS = CellThresholds()
 
 
 def decide_state(counts: StateCounts) -> VerdictState:
-    """Return the state whose share of the known votes is large enough."""
+    """Return the state whose share of the known votes is large enough.
+
+    A few votes for a trouble among many that are unknown are no trouble: where a service fails for
+    everybody, the first who notice have no newer result of a control to compare with.
+    """
     known_count = counts.total() - counts[VerdictState.UNKNOWN]
     needed_shares = {
         VerdictState.BLOCKED: CELL_THRESHOLDS.blocked,
         VerdictState.DOWN: CELL_THRESHOLDS.down,
         VerdictState.REACHABLE: CELL_THRESHOLDS.reachable,
     }
+    told_count = CELL_THRESHOLDS.told * counts.total()
     reached_states = (
-        s for s, share in needed_shares.items() if known_count and counts[s] / known_count >= share
+        s
+        for s, share in needed_shares.items()
+        if known_count
+        and counts[s] / known_count >= share
+        and (s not in TROUBLES or counts[s] >= told_count)
     )
     return next(reached_states, VerdictState.UNKNOWN)
 

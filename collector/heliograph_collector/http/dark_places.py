@@ -4,8 +4,8 @@ Readings are public up to five and a half minutes late (`aggregate/disclosure.py
 stays fresh for twenty minutes. An incident is public at once. So a reading of a place that has an
 open silence is withheld until the incident says that the place is back: a reachable service over a
 dark network would be wrong, and no reading says no more than the incident does. An incident may
-name a region, and a network that is only there is no part of it by name: its readings are withheld
-while most of its vantages are gone.
+name a region, and a network that is only there is no part of it by name: it is dark by the public
+counts of where its vantages measured, or while most of them are gone.
 
 An open block of a service is public at once too. It withholds a reading of the service, in its
 places, that began before the block and says that it works, and after the end or a part's return one
@@ -16,6 +16,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 from heliograph.observation import Link
+from heliograph_collector.aggregate.disclosure import find_instant
 from heliograph_collector.http.incident_document import OPEN_STATES, is_confirmed, parse_us
 from heliograph_collector.http.snapshot import (
     BIN_S,
@@ -161,15 +162,17 @@ class DarkPlaces:
 
     def hide_readings(self, snapshot: Snapshot) -> Snapshot:
         """Return the snapshot without readings and links from before the places went dark."""
-        if not (self._silences or self._blocks or self._ended_blocks):
+        if not (self._silences or self._blocks or self._confirmed):
             return snapshot
-        columns = (self._hide_outdated(self._hide(c, snapshot)) for c in snapshot.columns)
+        columns = (
+            self._hide_outdated(self._hide(self._take_back_silence(c, snapshot), snapshot))
+            for c in snapshot.columns
+        )
         return replace(snapshot, columns=tuple(columns))
 
     def _hide_outdated(self, column: NetworkColumn) -> NetworkColumn:
         """Return a column without readings that an open block of their service outdates."""
-        group = column.group
-        place = Scope(group.country, "", group.asn, group.access)
+        place = _locate(column)
         readings = {
             name: replace(reading, cell=None, since=None, withheld=withheld)
             if reading.cell and (withheld := self._find_withheld(reading.cell, place))
@@ -196,27 +199,37 @@ class DarkPlaces:
         return next((reason for reason in Withheld if reason in reasons), None)
 
     def _is_over(self, cell: Cell, place: Scope) -> bool:
-        """Return whether a block that ended since then tells why a reading says blocked."""
+        """Return whether a block that ended after its start tells why a reading says blocked."""
         return any(
             block.scope.service == cell.service
             and block.ended is not None
             and _covers(block.parts, place)
-            and cell.start_us < parse_us(block.ended.earliest)
+            and cell.start_us < parse_us(block.ended.latest)
             for block in self._ended_blocks
         )
 
+    def _take_back_silence(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
+        """Return a column without silent vantages, if an incident says later that all are back.
+
+        Counts are those of the last instant of publication, up to five minutes and a half ago.
+        """
+        scope = _locate(column)
+        regional = [self.returned_at(scope._replace(region=r)) for r in column.regions if r]
+        back_us = max(self.returned_at(scope), self.dark_until(scope), min(regional, default=0))
+        is_outdated = find_instant(snapshot.at_us, snapshot.k) < back_us < _DARK
+        return replace(column, silent=0) if is_outdated else column
+
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
-        group = column.group
-        place = Scope(group.country, "", group.asn, group.access)
-        dark_until_us = self.dark_until(place)
-        heard_us = self.dark_since(place) + _BIN_US
+        scopes = self._find_dark_scopes(column, snapshot.k)
+        dark_until_us = max(map(self.dark_until, scopes))
+        heard_us = max(map(self.dark_since, scopes)) + _BIN_US
         if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
             dark_until_us = heard_us = _DARK
         if not dark_until_us:
-            return column
+            return replace(column, is_partly_dark=bool(self._list_dark_regions(column)))
         # Results are public one bin and the delay after the return, and later ones are missing.
         is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * _BIN_US
-        withheld = Withheld.AWAITED if is_back else None
+        withheld = Withheld.AWAITED if is_back else Withheld.DARK
         readings = {
             name: reading
             if reading.cell and _is_heard(reading.cell, heard_us, dark_until_us)
@@ -225,9 +238,21 @@ class DarkPlaces:
         }
         link = column.link
         if dark_until_us == _DARK:
-            is_offline = self.is_dark(place, only_confirmed=True)
+            is_offline = all(self.is_dark(scope, only_confirmed=True) for scope in scopes)
             link = Link.OFFLINE if is_offline else Link.UNKNOWN
         return replace(column, readings=readings, link=link)
+
+    def _find_dark_scopes(self, column: NetworkColumn, k: int) -> list[Scope]:
+        """Return the network, or its regions under an open silence if most of it is there."""
+        scope = _locate(column)
+        dark = self._list_dark_regions(column)
+        count = sum(column.regions[part.region] for part in dark)
+        is_mostly_there = count >= max(k, _MOST * sum(column.regions.values()))
+        return dark if is_mostly_there and not self.dark_until(scope) else [scope]
+
+    def _list_dark_regions(self, column: NetworkColumn) -> list[Scope]:
+        parts = [_locate(column)._replace(region=region) for region in column.regions if region]
+        return [part for part in parts if self.dark_until(part) == _DARK]
 
     def _is_mostly_gone(self, column: NetworkColumn, k: int) -> bool:
         """Return whether an open silence of the country took most of a network, and k or more."""
@@ -237,6 +262,11 @@ class DarkPlaces:
             and min(missing, column.silent) >= max(k, 1)
             and missing >= _MOST * column.vantages
         )
+
+
+def _locate(column: NetworkColumn) -> Scope:
+    group = column.group
+    return Scope(group.country, "", group.asn, group.access)
 
 
 def _is_heard(cell: Cell, heard_us: int, dark_until_us: int) -> bool:

@@ -2,8 +2,9 @@
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from operator import attrgetter
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate.disclosure import find_instant
@@ -41,6 +42,7 @@ class Withheld(StrEnum):
 
     BLOCKED = "blocked"  # a confirmed block, which is public
     DOUBTED = "doubted"  # a suspected block
+    DARK = "dark"  # an open silence
     AWAITED = "awaited"  # the place is back, and its first results are not yet public
 
 
@@ -68,6 +70,8 @@ class NetworkColumn:
     silent: int  # fell silent lately, and are not back
     readings: Mapping[str, ServiceReading]
     connected: int = 0
+    regions: Mapping[str, int] = field(default_factory=dict)  # vantages by region; "": others
+    is_partly_dark: bool = False  # an open silence covers some of its regions
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -107,8 +111,13 @@ def compose_snapshot(
     shown_cells: Sequence[Cell],
     links: Sequence[LinkCount],
     agents: AgentCounts,
+    region_cells: Sequence[Cell] = (),
 ) -> Snapshot:
-    """Build a snapshot of released cells (`aggregate.disclosure`)."""
+    """Build a snapshot of released cells (`aggregate.disclosure`).
+
+    Args:
+        region_cells: Who measured anything in the fresh bins, by network and region.
+    """
     since_us, until_us = history_window(at_us)
     bins = range(since_us, until_us, BIN_S * 1_000_000)
     ended_us = at_us if k <= 1 else find_instant(at_us, k)
@@ -126,7 +135,12 @@ def compose_snapshot(
         _build_column(g, services, by_key, fresh_by_key, bins, links_by_group.get(g, Counter()), k)
         for g in groups
     ]
-    columns = tuple(column for column in all_columns if not _is_empty_rest(column))
+    regions = _count_regions(region_cells)
+    columns = tuple(
+        replace(column, regions=regions.get(column.group, {}))
+        for column in all_columns
+        if not _is_empty_rest(column)
+    )
     voted_starts = {c.start_us for c in shown_cells if c.vantages}
     coverage = SnapshotCoverage(
         agents=agents,
@@ -160,6 +174,19 @@ def _list_services(titles: Mapping[str, str], cells: Iterable[Cell]) -> tuple[tu
     return tuple(
         (name, labels.service_title(name, titles)) for name in (*titles, *sorted(untitled))
     )
+
+
+def _count_regions(region_cells: Iterable[Cell]) -> dict[NetworkGroup, dict[str, int]]:
+    """Count the vantages of each network by region, in the newest bin that shows it."""
+    newest: dict[NetworkGroup, dict[str, int]] = {}
+    starts: dict[NetworkGroup, int] = {}
+    for cell in sorted(region_cells, key=attrgetter("start_us")):
+        group = _group_of(cell)
+        if starts.setdefault(group, cell.start_us) != cell.start_us:
+            starts[group] = cell.start_us
+            newest[group] = {}
+        newest.setdefault(group, {})[cell.region] = cell.vantages
+    return newest
 
 
 def _count_links(
@@ -259,7 +286,7 @@ def _build_column(
         link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
         vantages=vantages,
         # A bin counts all that fell silent in its twenty minutes; most may be back.
-        silent=min(silent, vantages - connected) if fresh_cells else silent,
+        silent=min(silent, (vantages if fresh_cells else max(silent, connected)) - connected),
         readings=readings,
         connected=connected,
     )

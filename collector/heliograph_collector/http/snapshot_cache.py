@@ -7,7 +7,7 @@ by late data, or due for a full refresh.
 import asyncio
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 from heliograph.units import HOUR_US, MINUTE_US
 from heliograph_collector.aggregate import rollup
@@ -44,6 +44,13 @@ _CACHE_SIZE = 48  # entries of `page_cache`
 _T = TypeVar("_T")
 
 
+class PublicBin(NamedTuple):
+    """The released cells of a bin: of whole networks, and how many measured in which region."""
+
+    cells: Sequence[Cell]
+    regions: Sequence[Cell]
+
+
 class SnapshotCache:
     """The current snapshot, shared by all readers.
 
@@ -59,7 +66,7 @@ class SnapshotCache:
         # incident head, snapshot, the same without readings of dark places
         self._shown: tuple[str, Snapshot, Snapshot] | None = None
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
-        self._bins: dict[int, Sequence[Cell]] = {}  # released cells of ended bins by start
+        self._bins: dict[int, PublicBin] = {}  # ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
         self._touched_bins: dict[int, int] = {}  # wall time of the newest touch by start
         self.is_polled = False
@@ -148,16 +155,18 @@ class SnapshotCache:
     def _compose(
         self,
         at_us: int,
-        bins: Sequence[Sequence[Cell]],
+        bins: Sequence[PublicBin],
         links: Sequence[LinkCount],
         agents: AgentCounts,
     ) -> Snapshot:
         feed = self._feed
         k = self._feed.k_anonymity
-        shown_cells = [cell for bin_cells in bins for cell in bin_cells]
+        shown_cells = [cell for public_bin in bins for cell in public_bin.cells]
         tested = {cell.service for cell in shown_cells}
         titles = {n: t for n, t in feed.services.items() if n in tested or n not in feed.untested}
-        return snapshot.compose_snapshot(at_us, k, titles, shown_cells, links, agents)
+        recent_bins = bins[-snapshot.FRESH_BINS :]
+        regions = [cell for public_bin in recent_bins for cell in public_bin.regions]
+        return snapshot.compose_snapshot(at_us, k, titles, shown_cells, links, agents, regions)
 
     async def _refresh_past(self, since_us: int, cut_us: int, instant_us: int) -> None:
         """Read the ended bins that are missing, touched, or due for a full refresh.
@@ -186,7 +195,7 @@ class SnapshotCache:
             least_us = _REPORTED_HISTORY_US if self.is_polled else _HISTORY_US
             self._full_refresh_us = self._stale_us(began_us, least_us)
 
-    async def _read_bins(self, since_us: int, until_us: int) -> dict[int, Sequence[Cell]]:
+    async def _read_bins(self, since_us: int, until_us: int) -> dict[int, PublicBin]:
         """Read bins merged over regions, because the page shows whole networks."""
         votes, silences = await _query_store(
             self._feed, since_us, until_us, snapshot.BIN_S, ScopeFilter()
@@ -195,17 +204,20 @@ class SnapshotCache:
 
     def _split_by_bin(
         self, votes: Sequence[Vote], silences: Sequence[SilenceCount], since_us: int, until_us: int
-    ) -> dict[int, Sequence[Cell]]:
-        cells_by_bin: dict[int, Sequence[Cell]] = {}
+    ) -> dict[int, PublicBin]:
+        public_bins: dict[int, PublicBin] = {}
         disclosure = feed_disclosure(self._feed)
         for at_us in range(since_us, until_us, _WIDTH_US):
             window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
             cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
-            shown_cells = disclosure.release(cells)
-            cells_by_bin[at_us] = [cell for cell in shown_cells if cell.vantages or cell.silent]
-        return cells_by_bin
+            region_cells = roll_up_merged(bin_votes, (), window, {"service": ""})
+            public_bins[at_us] = PublicBin(
+                [c for c in disclosure.release(cells) if c.vantages or c.silent],
+                disclosure.release(region_cells),
+            )
+        return public_bins
 
 
 def _is_closed_since(logged: LoggedIncident, since_us: int) -> bool:

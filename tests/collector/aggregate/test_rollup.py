@@ -84,7 +84,8 @@ def test_blocked_cell_names_the_commonest_cause_and_its_confidence() -> None:
 VANTAGE_VOTES: Counts = [({R: 2, B: 1}, R), ({R: 2, B: 2}, U), ({B: 1, U: 9}, U), ({B: 2, U: 1}, B),
                          ({D: 1}, D), ({R: 0}, U), ({}, U)]  # fmt: skip
 CELL_STATES: Counts = [({B: 2, R: 1}, B), ({B: 65, R: 35}, U), ({B: 1, R: 1}, U), ({B: 2, U: 5}, B),
-                       ({U: 5}, U), ({D: 3, R: 1}, D), ({R: 3, B: 1}, R)]  # fmt: skip
+                       ({B: 2, U: 7}, U), ({D: 1, U: 9}, U), ({U: 5}, U), ({D: 3, R: 1}, D),
+                       ({R: 3, B: 1}, R), ({R: 1, U: 9}, R)]  # fmt: skip
 
 
 def test_counts_decide_the_vote_of_a_vantage_and_the_state_of_a_cell() -> None:

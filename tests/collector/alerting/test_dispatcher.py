@@ -115,7 +115,7 @@ async def test_an_incident_and_its_end_are_two_messages(office: Office) -> None:
     evening = told(book(silence("a" * 16, 90)))
     await office.takes([{**evening[1], "entry": 50}])
     await office.works(60)
-    assert "Kazakhstan fell silent" in office.post.texts[1]
+    assert "Kazakhstan went offline" in office.post.texts[1]
 
 
 async def test_a_storm_is_one_message_and_then_one_a_minute(office: Office) -> None:

@@ -90,7 +90,7 @@ def test_a_confirmation_is_told_as_the_operators_and_never_as_the_detectors(desk
     verdict = desk.statements().confirmed
     assert verdict is not None
     assert verdict.text.startswith("A colleague")
-    assert told.sentence.startswith("Confirmed by the operator: Kazakhstan fell silent")
+    assert told.sentence.startswith("Confirmed by the operator: Kazakhstan went offline")
     assert entry.body.alert, "subscribers are called by it"
     assert len(told.evidence) == 1, "the operator's word rests on no rows of ours"
     desk.finds(CERTAIN)

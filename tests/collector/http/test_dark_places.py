@@ -11,15 +11,17 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestServer
 
+from heliograph.observation import Link
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
+from heliograph_collector.http.backend import LinkCount
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
 from heliograph_collector.incidents.state import IncidentBook
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.records import SilenceCount, VerdictState
 from heliograph_collector.model.scope import Scope
 from support.dark_country import CUT_US, SECOND, country_before_the_cut, cut
-from support.fake_feed import NOW_US, World, crowd
+from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.incident_book import blocking, book, closed, opening, part
 from support.site import Site
 
@@ -108,6 +110,46 @@ async def test_only_what_the_incident_covers_is_hidden(where: Any, works: list[s
     incidents = book(cut(IncidentState.CONFIRMED, *where))
     world.clock.wall = CUT_US + 300 * SECOND
     assert await _read_groups(incidents, world, "KZ") == works
+
+
+async def test_a_network_that_is_only_in_a_dark_region_is_dark_before_its_next_counts() -> None:
+    """Counts of who is here are public minutes later; where a network measured is public before."""
+    world = country_before_the_cut()
+    regions = {9198: "ALA", 29355: "AST"}
+    world.votes = [replace(vote, region=regions.get(vote.asn, "")) for vote in world.votes]
+    world.links = [
+        LinkCount(country="KZ", asn=asn, access=access, link=Link.ONLINE, vantages=vantages)
+        for asn, access, vantages in ((9198, "fixed", 30), (29355, "mobile", 20))
+    ]
+    world.clock.wall = CUT_US + 100 * SECOND
+    feed = world.feed(k_anonymity=5, book=book(cut(IncidentState.CONFIRMED, "KZ", "ALA")))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        links = {g["asn"]: g["link"] for g in (await client.json("/api/v1/status"))["groups"]}
+        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+        asns = re.findall(r"29355|9198", " ".join(await read_green(client)))
+    assert (links[9198], links[29355]) == ("offline", "online")
+    assert states["network-KZ-9198-fixed-now"] == "silent"
+    assert set(asns) == {"29355"}
+
+
+@pytest.mark.parametrize(("minutes", "silent"), [(0, "20-49"), (4, "0-4")])
+async def test_nobody_is_silent_where_the_incident_says_that_all_are_back(
+    minutes: int, silent: str
+) -> None:
+    """The count is of the last instant of publication, from before the return."""
+    world = country_before_the_cut()
+    world.silences += [
+        SilenceCount(country="KZ", region="", asn=9198, access="fixed", start_us=start, vantages=30)
+        for start in range(CUT_US // BIN_US * BIN_US, CUT_US + 2 * BIN_US, BIN_US)
+    ]
+    world.clock.wall = (CUT_US // BIN_US + 3) * BIN_US + 20 * SECOND
+    dark = cut(IncidentState.CONFIRMED, "KZ", "", 9198, "fixed")
+    over = (NOW_US - world.clock.wall) / 60 / SECOND + minutes
+    incidents = book(closed(dark, over) if minutes else dark)
+    feed = world.feed(k_anonymity=5, book=incidents)
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        groups = (await client.json("/api/v1/status?country=KZ"))["groups"]
+    assert [group["silent"] for group in groups if group["asn"] == 9198] == [silent]
 
 
 async def test_what_came_back_is_judged_by_later_readings_alone() -> None:
@@ -230,3 +272,21 @@ async def test_what_returned_is_not_blocked_by_an_older_reading(block: Incident)
     if block.ended:
         assert page.text["headline"].startswith("Blocking of Telegram began on AS9198 fixed")
         assert "blocked" not in page.text["service-telegram-now"]
+    assert page.text["network-KZ-9198-fixed-now"].startswith("? unknown")
+
+
+async def test_a_block_is_over_in_every_row_once_its_vantages_reach_the_service() -> None:
+    """A bar of a quarter of an hour still holds the block; the status has newer results."""
+    world = World()
+    over_us = NOW_US // (3 * BIN_US) * 3 * BIN_US + BIN_US
+    world.votes += crowd(30, VerdictState.BLOCKED, over_us - 3600 * SECOND, over_us)
+    world.votes += crowd(30, VerdictState.REACHABLE, over_us, over_us + BIN_US)
+    world.clock.wall = over_us + BIN_US + 40 * SECOND
+    block = blocking(minutes=60, parts=(part(30.0, *_FIXED),))
+    ended = closed(block, (NOW_US - over_us) / 60 / SECOND)
+    feed = world.feed(k_anonymity=5, book=book(ended))
+    async with Site(TestServer(build_app(feed), host="127.0.0.1")) as client:
+        [group] = (await client.json("/api/v1/status"))["groups"]
+        states = dict(_STATES.findall(await client.html("/countries/KZ")))
+    rows = ("service-telegram-now", "network-KZ-9198-fixed-now")
+    assert {group["services"][0]["state"], *(states[row] for row in rows)} == {"reachable"}

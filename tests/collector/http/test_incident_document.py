@@ -117,7 +117,7 @@ async def test_one_says_all_of_it(serve: Serve) -> None:
 
 
 DAY = "UTC on 5 January 2022"
-SILENCE_AT = "fell silent about 13:13"
+SILENCE_AT = "went offline about 13:13"
 _FIXED = part(24.0, "KZ", "", 0, "fixed")
 _STEPS = (opening(20, _FIXED, way=PhaseDirection.CUT), opening(10, _FIXED))
 SENTENCES = [
@@ -129,12 +129,12 @@ SENTENCES = [
     ),
     (
         closed(silence(minutes=30, started=incident_book.bracket(30, 600)), 10),
-        (f"Kazakhstan fell silent between 13:03 and 13:14 {DAY} and came back about "
+        (f"Kazakhstan went offline between 13:03 and 13:14 {DAY} and came back about "
          "13:33 UTC."),
     ),
     (
         silence(parts=(part(9.0, "KZ", "KZ-ALA", beyond=[Scope("KZ", "KZ-ALA", 7)]),)),
-        f"KZ-ALA, Kazakhstan except AS7 fell silent between 13:10 and 13:15 {DAY}; still offline.",
+        f"KZ-ALA, Kazakhstan except AS7 went offline between 13:10 and 13:15 {DAY}; still offline.",
     ),
     (
         silence(parts=(part(24.0, "KZ", "", 0, "mobile"),), turns=_STEPS[:1]),
@@ -157,9 +157,18 @@ SENTENCES = [
         "Fixed lines came back online about 13:33 UTC."),
     ),
     (
+        silence(hints=("one_way",), turns=_STEPS[1:]),
+        (f"Kazakhstan fell silent about 13:13 {DAY}; some report again. "
+         "Fixed lines reported again about 13:33 UTC."),
+    ),
+    (
+        closed(silence(minutes=30, hints=("one_way",)), 10),
+        f"Kazakhstan fell silent about 13:13 {DAY} and came back about 13:33 UTC.",
+    ),
+    (
         silence(minutes=823, parts=tuple(part(9.0, "KZ", "", n) for n in range(1, 5)),
                 confirmed_us=None),
-        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan fell silent about 00:00 "
+        ("Not confirmed: AS1, AS2, AS3 and 1 more in Kazakhstan went offline about 00:00 "
          f"{DAY}; still offline."),
     ),
 ]  # fmt: skip

@@ -52,7 +52,7 @@ async def test_a_reader_goes_from_the_front_page_to_the_signed_entry(
         await seen.page.wait_for_selector("#lanes a.stay")
         assert "Mobile networks" in await seen.text("#world")
         await press_to(seen, f"/incidents/{MOBILE}")
-        assert "fell silent about 12:51 UTC" in await seen.text("#headline")
+        assert "went offline about 12:51 UTC" in await seen.text("#headline")
         assert "Other sources" in await seen.text("#world")
         await press_to(seen, "/api/v1/log?after=8&limit=1")
         entry = await seen.text("body")

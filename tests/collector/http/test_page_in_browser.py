@@ -64,7 +64,7 @@ async def test_new_incident_appears(serve: Serve, reader: Open) -> None:
         for entry in book(blocking(), silence(minutes=2)).entries[len(log.entries) :]:
             log.append(entry)
             events.publish_incident(log, entry.incident)
-        await wait_for_text(seen, "incidents", "Kazakhstan fell silent about 13:41")
+        await wait_for_text(seen, "incidents", "Kazakhstan went offline about 13:41")
 
 
 async def test_page_of_an_incident_follows_it(serve: Serve, reader: Open) -> None:

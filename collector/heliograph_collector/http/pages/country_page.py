@@ -3,10 +3,11 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from operator import attrgetter, itemgetter
+from operator import attrgetter
 
 from markupsafe import Markup
 
+from heliograph.observation import Link
 from heliograph.units import HOUR_US, SECOND_US
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
@@ -33,13 +34,13 @@ from heliograph_collector.http.pages.incident_page import (
 )
 from heliograph_collector.http.pages.present_rows import (
     add_incident_spans,
+    follow_readings,
     mark_dark_rows,
     show_window,
 )
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
-from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -104,7 +105,8 @@ def render_country(
     )
     groups = [group for group in _build_groups(timeline, country_snapshot, t) if group.rows]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
-    headline = _choose_headline(country_snapshot, view, country_title, t)
+    headline = _choose_headline(country_snapshot, view, t)
+    ended = find_just_ended(view.recent, snapshot.at_us)
     is_by_minute = view.window.name == "hour"
     return render_template(
         "country.html",
@@ -116,6 +118,7 @@ def render_country(
         looked=bool(country_snapshot.columns),
         headline=headline,
         line=find_line(view.recent, headline),
+        below="" if headline == ended else ended,
         windows=[(n, _page_path(country, n), n == view.window.name) for n in WINDOWS],
         hours=_list_hours(view, timeline.starts, snapshot.at_us, t),
         by_minute=is_by_minute,
@@ -141,7 +144,8 @@ def _compose_rows(
 ) -> CountryTimeline:
     dark_places = DarkPlaces(view.incidents)
     present = replace(present, recent_bins=_count_recent_bins(snapshot, present))
-    present = mark_dark_rows(present, view.country, dark_places)
+    columns = [c for c in snapshot.columns if c.group.country == view.country]
+    present = mark_dark_rows(follow_readings(present, columns), view.country, dark_places)
     timeline = add_incident_spans(show_window(present, timeline), view.country, dark_places)
     if view.window.name == "hour":
         return timeline
@@ -190,9 +194,7 @@ def _hash_shape(groups: Sequence[RowGroup], window: str) -> str:
     return sha256(shape_key.encode()).hexdigest()[:12]
 
 
-def _choose_headline(
-    country_snapshot: Snapshot, view: CountryView, country_title: str, t: Locale
-) -> str:
+def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -> str:
     """Choose the gravest open incident as headline, or the current state.
 
     Votes from before a silence stay fresh for a while, so the state can look good. What is only
@@ -202,28 +204,23 @@ def _choose_headline(
     under_way = view.recent.under_way
     troubles = headlines.list_troubles(country_snapshot.columns, country_snapshot.services, t)
     if under_way and (under_way[0].state == "confirmed" or not troubles):
-        open_ = {
+        countries = {
             state: [view.country for line in under_way if line.state == state]
             for state in ("confirmed", "suspected")
         }
-        first = under_way[0]
         open_incidents = headlines.OpenIncidents(
-            **open_, first=first.sentence, leads=first.kind == IncidentKind.SILENCE
+            confirmed=countries["confirmed"],
+            suspected=countries["suspected"],
+            first=under_way[0].sentence,
         )
         return headlines.describe_world(
             country_snapshot, open_incidents, view.recent.is_watched, t
         )[0]
-    if not country_snapshot.columns:
-        return t("country.nobody", country=country_title)
     ended = find_just_ended(view.recent, country_snapshot.at_us)
-    if ended and not troubles and not under_way:
+    if ended and country_snapshot.columns and not troubles and not under_way:
         return ended
     headline = headlines.describe_networks(country_snapshot, t)
-    return (
-        headline
-        if headline.startswith(country_title)
-        else t("country.title", country=country_title, told=headline)
-    )
+    return headlines.name_country(headline, country_snapshot, view.country, t)
 
 
 def _build_groups(
@@ -249,7 +246,9 @@ def _build_groups(
         RowGroup(title=t("country.networks_mobile"), rows=build_network_rows(["mobile"])),
         RowGroup(title=t("country.networks_fixed"), rows=build_network_rows(["fixed"])),
         RowGroup(title=t("country.networks_other"), rows=build_network_rows(other_accesses)),
-        RowGroup(title=t("country.regions"), rows=_build_region_rows(timeline, t)),
+        RowGroup(
+            title=t("country.regions"), rows=_build_region_rows(timeline, country_snapshot, t)
+        ),
     ]
 
 
@@ -279,13 +278,14 @@ def _build_service_rows(
 def _add_blocked_networks(
     row: CountryRow, service: str, country_snapshot: Snapshot, t: Locale
 ) -> CountryRow:
-    """Return the row as partly blocked if a network blocks the service, and say how many do."""
+    """Return the row as blocked, or partly, if networks block the service, and say how many do."""
     readings = [c.readings[service] for c in country_snapshot.columns if service in c.readings]
     states = [r.state for r in readings if r.state not in (None, VerdictState.UNKNOWN)]
     blocked_count = states.count(VerdictState.BLOCKED)
     if not blocked_count:
         return row
-    state = VerdictState.PARTIAL.value
+    is_everywhere = blocked_count == len(states)
+    state = VerdictState.BLOCKED.value if is_everywhere else VerdictState.PARTIAL.value
     return replace(
         row,
         state=state,
@@ -304,21 +304,23 @@ def _build_network_row(
     return _build_row(sparkline.build_slug("network", group), title, subtitle, track, timeline, t)
 
 
-def _build_region_rows(timeline: CountryTimeline, t: Locale) -> list[CountryRow]:
-    named_regions = [
-        (labels.region_name(code, t.lang), code, track) for code, track in timeline.regions.items()
-    ]
-    return [
-        _build_row(
-            sparkline.build_slug("region", code),
-            name,
-            code if code != name else "",
-            track,
-            timeline,
-            t,
+def _build_region_rows(
+    timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
+) -> list[CountryRow]:
+    """Build region rows; reachable ones mention the silent networks that measured there."""
+    rows = []
+    for code, track in timeline.regions.items():
+        name = labels.region_name(code, t.lang)
+        id_ = sparkline.build_slug("region", code)
+        row = _build_row(id_, name, code if code != name else "", track, timeline, t)
+        silent_count = sum(
+            column.link is Link.OFFLINE and code in column.regions
+            for column in country_snapshot.columns
         )
-        for name, code, track in sorted(named_regions, key=itemgetter(0))
-    ]
+        if row.state in ("reachable", "partial") and silent_count:
+            row = replace(row, cause=t("country.unheard", n=silent_count))
+        rows.append(row)
+    return sorted(rows, key=attrgetter("title"))
 
 
 def _build_row(

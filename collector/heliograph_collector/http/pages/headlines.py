@@ -80,6 +80,7 @@ def describe_group(
     parts = []
     if column.link is not Link.UNKNOWN:
         parts.append(labels.label_code("link", column.link.value, t.lang))
+    parts += [t("now.partly_dark")] if column.is_partly_dark else []
     parts += [silence] if silence else []
     if column.link is not Link.OFFLINE:
         parts += _list_troubles(column, dict(snapshot.services), t) + _describe_rest(column, t)
@@ -159,6 +160,16 @@ def describe_networks(snapshot: Snapshot, t: Locale = ENGLISH) -> str:
     return t("now.unjudged", n=len(columns))
 
 
+def name_country(headline: str, snapshot: Snapshot, country: str, t: Locale = ENGLISH) -> str:
+    """Return the summary of one country's networks with the country's name."""
+    country_title = labels.country_name(country, t.lang)
+    if not snapshot.columns:
+        return t("country.nobody", country=country_title)
+    if headline.startswith(country_title):
+        return headline
+    return t("country.title", country=country_title, told=headline)
+
+
 def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
     """Return whether any service is known to be reachable."""
     good_states = (VerdictState.REACHABLE, VerdictState.PARTIAL)
@@ -168,9 +179,10 @@ def has_reachable(columns: Sequence[NetworkColumn]) -> bool:
 def list_troubles(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale = ENGLISH
 ) -> list[str]:
-    """List the blocked services, a partly blocked one, and offline networks."""
+    """List the blocked services, one that is down, a partly blocked one, and offline networks."""
     return [
         *_describe_blocked(columns, services, t),
+        *_describe_down(columns, services, t),
         *_describe_partial(columns, services, t),
         *_describe_links(columns, t),
     ]
@@ -194,6 +206,24 @@ def _describe_blocked(
     if len(blocked_counts) > _MAX_NAMED:
         phrases.append(t("now.more", n=len(blocked_counts) - _MAX_NAMED))
     return [t("list.comma").join(phrases)]
+
+
+def _describe_down(
+    columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
+) -> list[str]:
+    """Name the service that fails in most networks and at the controls too, and since when."""
+    counts = [
+        (sum(c.readings[service].state is VerdictState.DOWN for c in columns), service, title)
+        for service, title in services
+    ]
+    n, service, title = max(counts, key=itemgetter(0), default=(0, "", ""))
+    if not n:
+        return []
+    readings = (column.readings[service] for column in columns)
+    bracket = next(reading.since for reading in readings if reading.state is VerdictState.DOWN)
+    since = describe_since(bracket, t)
+    since_utc = f" {since} (UTC)" if since else ""
+    return [t("now.down", service=title, since=since_utc, n=n, total=len(columns))]
 
 
 def _describe_partial(
@@ -221,20 +251,21 @@ def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
 class OpenIncidents:
     """The countries of open incidents, and the sentence of the gravest one.
 
-    That one is confirmed if any is. It leads where it says more than a number would: the silence
-    of a country, or of a part of the only country.
+    That one is confirmed if any is.
     """
 
     confirmed: Sequence[str] = ()
     suspected: Sequence[str] = ()
     first: str = ""
-    leads: bool = False
+    is_disturbed: bool = False  # all are of the way to us or of power, and one is confirmed
 
 
 def describe_world(
     snapshot: Snapshot, open_: OpenIncidents, is_watched: bool, t: Locale = ENGLISH
 ) -> tuple[str, str]:
-    """Return (headline, subheadline or ""); confirmed incidents come first.
+    """Return (headline, subheadline or ""); the gravest confirmed incident is the headline.
+
+    A number of incidents says neither what happened nor since when, so it follows.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
@@ -247,22 +278,25 @@ def describe_world(
     if open_.confirmed:
         country_list = _join_countries(open_.confirmed, t)
         count = t("front.confirmed", n=len(open_.confirmed), places=country_list)
-        return (
-            (open_.first, f"{count} {subheadline}".strip()) if open_.leads else (count, subheadline)
-        )
+        return open_.first, f"{count} {subheadline}".strip()
     if open_.suspected:
         country_list = _join_countries(open_.suspected, t)
         return t("front.suspected", n=len(open_.suspected), places=country_list), subheadline
+    if open_.is_disturbed:
+        return open_.first, subheadline
     if not is_watched or len(snapshot.columns) < 2 or not has_reachable(snapshot.columns):
         return current_headline, ""
-    countries = len({column.group.country for column in snapshot.columns})
-    calm_headline = t(
-        "front.calm",
-        networks=t("front.in_networks", n=len(snapshot.columns)),
-        countries=t("front.in_countries", n=countries),
-    )
+    calm_headline = _describe_calm(snapshot, t)
     # What is blocked without an incident leads, or the map below is louder than its headline.
     return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
+
+
+def _describe_calm(snapshot: Snapshot, t: Locale) -> str:
+    networks = t("front.in_networks", n=len(snapshot.columns))
+    codes = {column.group.country for column in snapshot.columns}
+    if len(codes) == 1:
+        return t("front.calm_in", country=_join_countries([*codes], t), networks=networks)
+    return t("front.calm", networks=networks, countries=t("front.in_countries", n=len(codes)))
 
 
 def _join_countries(codes: Sequence[str], t: Locale) -> str:

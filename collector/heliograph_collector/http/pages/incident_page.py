@@ -174,6 +174,7 @@ def render_incident(
         incident=incident,
         sentence=line.sentence,
         line=line,
+        below="",
         country=country,
         place=labels.country_name(country, t.lang),
         badges=_list_badges(incident, t),

@@ -8,6 +8,7 @@ from datetime import UTC, date, datetime, timedelta
 
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.i18n import Locale
+from heliograph_collector.incidents.incident import ONE_WAY
 from heliograph_collector.incidents.published.incident import (
     BracketDocument,
     CellScope,
@@ -19,10 +20,11 @@ from heliograph_collector.model.scope import Scope
 
 ENGLISH = Locale()
 _SILENCE_STORIES = {
-    "network_silence": "story.silence",
+    "network_silence": "story.offline",
     "collector_blocked": "story.disturbed",
     "power": "story.power",
 }
+_ONE_WAY_TURNS = {"opening": "story.turn_heard", "cut": "story.turn_silent"}
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # cells named in a sentence
 _MAX_TURNS = 2  # the newest, told with an open incident; its page lists all
@@ -54,6 +56,8 @@ def _describe_plainly(incident: IncidentSummary, t: Locale) -> str:
         "began": describe_about(incident.started, t=t),
         "ended": _describe_end(incident, t),
     }
+    if _is_one_way(incident):
+        return t("story.silence", **values)
     if incident.kind in _SILENCE_STORIES:
         return t(_SILENCE_STORIES[incident.kind], **values)
     is_in_network = all(part.asn or part.access for part in incident.parts)
@@ -70,19 +74,25 @@ def mark_direction(label: str, t: Locale) -> str:
     return f"\u200f{label}" if t.direction == "rtl" else label
 
 
+def _is_one_way(incident: IncidentSummary) -> bool:
+    """Return whether all that is known is that one way to us is silent: nobody says offline."""
+    return incident.kind == "network_silence" and ONE_WAY in incident.hints
+
+
 def _describe_end(incident: IncidentSummary, t: Locale) -> str:
     silence = incident.kind == "network_silence"
-    is_offline = silence and "one_way" not in incident.hints
+    is_one_way = _is_one_way(incident)
     if incident.ended:
         when = describe_about(incident.ended, _stated_day(incident.started), t)
-        return t("story.came_back" if silence else "story.over", when=when)
-    if incident.state in ("suspected", "confirmed"):
-        if is_offline and _is_partly_back(incident):
-            return t("story.partly_back")
-        if silence:
-            return t("story.no_return" if is_offline else "story.still_silent")
+        back = "story.heard_again" if is_one_way else "story.came_back"
+        return t(back if silence else "story.over", when=when)
+    if incident.state not in ("suspected", "confirmed"):
+        return ""
+    if not silence:
         return t("story.goes_on")
-    return ""
+    if _is_partly_back(incident):
+        return t("story.partly_heard" if is_one_way else "story.partly_back")
+    return t("story.still_silent" if is_one_way else "story.no_return")
 
 
 def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
@@ -93,6 +103,7 @@ def _describe_latest_turns(incident: IncidentSummary, t: Locale) -> list[str]:
     days = [_stated_day(bracket) for bracket in [incident.started, *(turn.when for turn in turns)]]
     return [
         _describe_turn(
+            incident,
             turn,
             describe_place(turn.parts, incident.scope, t, is_country_stated=True),
             describe_about(turn.when, day, t),
@@ -271,23 +282,26 @@ def format_timestamp(timestamp: str, t: Locale = ENGLISH) -> str:
     return t("story.moment", time=time_text, day=i18n.format_day(t.lang, utc_time))
 
 
-def describe_phase_change(turn: TurnDocument, country: str, t: Locale = ENGLISH) -> str:
+def describe_phase_change(
+    incident: IncidentSummary, turn: TurnDocument, t: Locale = ENGLISH
+) -> str:
     """Describe a part that was restored, or cut later than the first or again."""
-    whole_country = CellScope(country=country, region="", asn=0, access="")
+    whole_country = CellScope(country=incident.scope.country, region="", asn=0, access="")
     place_text = describe_place(turn.parts, whole_country, t)
-    return _describe_turn(turn, place_text, describe_bracket(turn.when, t=t), t)
+    return _describe_turn(incident, turn, place_text, describe_bracket(turn.when, t=t), t)
 
 
-def _describe_turn(turn: TurnDocument, place_text: str, when: str, t: Locale) -> str:
-    key = "story.opening" if turn.way == "opening" else "story.cut"
+def _describe_turn(
+    incident: IncidentSummary, turn: TurnDocument, place_text: str, when: str, t: Locale
+) -> str:
+    key = _ONE_WAY_TURNS[turn.way] if _is_one_way(incident) else f"story.{turn.way}"
     statement = t(key, place=place_text, when=when)
     return statement[0].upper() + statement[1:]
 
 
 def list_steps(incident: IncidentSummary, t: Locale = ENGLISH) -> list[tuple[str, str]]:
     """List (class, sentence) of its phases: parts cut and restored, and other explanations."""
-    country = incident.scope.country
-    steps = [(turn.way, describe_phase_change(turn, country, t)) for turn in incident.turns]
+    steps = [(turn.way, describe_phase_change(incident, turn, t)) for turn in incident.turns]
     kinds = [phase.kind for phase in incident.phases if phase.kind != "recovery"]
     for phase in incident.phases:
         is_first_of_kind = phase.kind in kinds[1:] and phase.kind != kinds[0]

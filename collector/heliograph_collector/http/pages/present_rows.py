@@ -1,6 +1,8 @@
 """The states of the present beside a country's bars, and the times of its incidents. Pure.
 
-An incident is public at once, and bins later: open ones overrule what a bin shows.
+A bar is a quarter of an hour or wider, so that the newest one still holds what is over. What is
+current is the status's: its readings overrule the bars, and open incidents, which are public at
+once, overrule both.
 """
 
 from collections.abc import Mapping, Sequence
@@ -8,6 +10,7 @@ from dataclasses import replace
 from itertools import product
 from typing import TypeVar
 
+from heliograph.observation import Link
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.pages.country_timeline import (
     BinMark,
@@ -15,10 +18,99 @@ from heliograph_collector.http.pages.country_timeline import (
     IncidentSpan,
     TimelineRow,
 )
+from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Withheld
+from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.scope import Scope
 
 _Key = TypeVar("_Key")
 _Rows = dict[_Key, TimelineRow]
+
+
+_WORST_FIRST = (  # in the order of the map
+    VerdictState.BLOCKED,
+    VerdictState.DOWN,
+    VerdictState.PARTIAL,
+    VerdictState.REACHABLE,
+    VerdictState.UNKNOWN,
+)
+_TROUBLES = (BinMark.BLOCKED, BinMark.DOWN, BinMark.PARTIAL)
+
+
+def follow_readings(timeline: CountryTimeline, columns: Sequence[NetworkColumn]) -> CountryTimeline:
+    """Give each network the state of its current readings, and the others what all networks have.
+
+    A service that is in trouble by its bars alone is so no longer.
+
+    Args:
+        columns: The networks of the country, as the status has them.
+    """
+    by_group = {column.group: list(column.readings.values()) for column in columns}
+    offline = {column.group for column in columns if column.link is Link.OFFLINE}
+    by_service = {
+        name: [c.readings[name] for c in columns if name in c.readings]
+        for name in timeline.services
+    }
+    by_region = {
+        code: [
+            min(column.readings.values(), key=_rank_reading)
+            for column in columns
+            if code in column.regions and column.readings
+        ]
+        for code in timeline.regions
+    }
+    return replace(
+        timeline,
+        networks={
+            group: replace(row, present=BinMark.SILENT)
+            if group in offline
+            else _follow(timeline, row, by_group.get(group, []))
+            for group, row in timeline.networks.items()
+        },
+        services={
+            name: _follow(timeline, row, by_service[name])
+            if row.current_mark(timeline.recent_bins) in _TROUBLES or _is_common(by_service[name])
+            else row
+            for name, row in timeline.services.items()
+        },
+        regions={
+            code: _follow(timeline, row, by_region[code]) if _is_common(by_region[code]) else row
+            for code, row in timeline.regions.items()
+        },
+    )
+
+
+def _rank_reading(reading: ServiceReading) -> int:
+    return _WORST_FIRST.index(reading.state) if reading.state else len(_WORST_FIRST)
+
+
+def _is_common(readings: Sequence[ServiceReading]) -> bool:
+    """Return whether all that is judged is the same trouble."""
+    states = {r.state for r in readings if r.state not in (None, VerdictState.UNKNOWN)}
+    return states in ({VerdictState.BLOCKED}, {VerdictState.DOWN})
+
+
+def _follow(
+    timeline: CountryTimeline, row: TimelineRow, readings: Sequence[ServiceReading]
+) -> TimelineRow:
+    """Return a row with the worst of the readings; a confirmed block outdates one as blocked.
+
+    Of readings that are withheld otherwise nothing works, and nothing is in trouble any more.
+    """
+    withheld = [reading.withheld for reading in readings if reading.withheld]
+    states = [reading.state for reading in readings if reading.state]
+    states += [VerdictState.BLOCKED] * withheld.count(Withheld.BLOCKED)
+    if not states:
+        is_marked = row.current_mark(timeline.recent_bins) in (*_TROUBLES, BinMark.REACHABLE)
+        return replace(row, present=BinMark.UNKNOWN) if withheld and is_marked else row
+    worst = next(state for state in _WORST_FIRST if state in states)
+    judged = [state for state in states if state is not VerdictState.UNKNOWN]
+    return replace(
+        row,
+        present=BinMark(worst.value),
+        newest=next((r.cell for r in readings if r.state is worst), None),
+        blocked=judged.count(VerdictState.BLOCKED),
+        judged=len(judged),
+    )
 
 
 def mark_dark_rows(
@@ -80,10 +172,14 @@ def add_incident_spans(
         spans += [IncidentSpan(BinMark.SILENT, *span) for span in silent]
         return replace(row, spans=tuple(spans))
 
+    is_tested = any(any(row.marks) for row in timeline.services.values())
     return replace(
         timeline,
         services={
-            name: add(row, Scope(country), named, name) for name, row in timeline.services.items()
+            name: add(row, Scope(country), named, name)
+            if any(row.marks) or row.present or not is_tested
+            else row
+            for name, row in timeline.services.items()
         },
         regions={
             code: add(
@@ -149,7 +245,11 @@ def _mark_blocked_rows(
         name: _mark_blocked_row(timeline, row, dark_places, Scope(country), name)
         for name, row in timeline.services.items()
     }
-    return replace(timeline, networks=networks, services=services)
+    regions = {
+        code: _mark_blocked_row(timeline, row, dark_places, Scope(country, code), "")
+        for code, row in timeline.regions.items()
+    }
+    return replace(timeline, networks=networks, services=services, regions=regions)
 
 
 def _mark_blocked_row(

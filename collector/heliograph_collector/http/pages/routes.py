@@ -254,7 +254,7 @@ class PageRoutes:
                 network_cells,
                 region_cells,
                 starts,
-                tuple(feed.services),
+                tuple(name for name in feed.services if name not in feed.untested),
             )
 
         timeline: CountryTimeline = await self._snapshot_cache.page_cache.get(

@@ -164,8 +164,13 @@ def network_state(column: NetworkColumn) -> str:
 
 
 def _line_state(column: NetworkColumn, k: int) -> str:
-    """Return a network's state; "silent" if it has no data and enough fell silent."""
+    """Return a network's state; "silent" if it has no data and enough fell silent.
+
+    What works elsewhere in a network is no good news of its regions that fell silent.
+    """
     current_state = network_state(column)
+    if current_state == "reachable" and column.is_partly_dark:
+        return "partial"
     return "silent" if current_state == "nothing" and column.silent >= max(k, 1) else current_state
 
 

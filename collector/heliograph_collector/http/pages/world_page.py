@@ -23,11 +23,16 @@ from heliograph_collector.http.pages.incident_page import (
     find_line,
 )
 from heliograph_collector.http.pages.world_map import CountrySummary, format_vantages
-from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
+from heliograph_collector.http.snapshot import (
+    NetworkColumn,
+    ServiceReading,
+    Snapshot,
+    Withheld,
+)
 from heliograph_collector.http.templates import render_template
-from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentSummary
 from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.thresholds import Thresholds
 
 MAX_COLUMNS = 24  # in the table of one country
 _CROWDED_OPEN = 3  # from this number on, ended incidents are below the map
@@ -85,11 +90,9 @@ def render_world(
     coverage = snapshot.coverage
     countries = world_map.summarize_countries(snapshot, under_way, t)
     columns = _select_columns(country_columns, country)
-    headline, subheadline = headlines.describe_world(
-        snapshot, list_open(under_way, recent), recent.is_watched, t
-    )
-    if not recent.under_way:
-        subheadline = subheadline or find_just_ended(recent, snapshot.at_us)
+    headline, subheadline = _choose_headlines(snapshot, under_way, recent, t)
+    if country and headline == headlines.describe_networks(snapshot, t):
+        headline = headlines.name_country(headline, snapshot, country, t)
     return render_template(
         "page.html",
         t=t,
@@ -100,6 +103,7 @@ def render_world(
         recent=recent,
         layout=_choose_layout(recent, has_coverage=bool(country_columns)),
         looked=bool(country_columns),
+        days=round(Thresholds().established_days),
         lands=countries,
         cut=sum(country_summary.state in world_map.CUT_STATES for country_summary in countries),
         shapes=[] if country else world_map.list_shapes(countries, t),
@@ -129,22 +133,36 @@ def render_world(
     )
 
 
+def _choose_headlines(
+    snapshot: Snapshot,
+    under_way: Sequence[IncidentSummary],
+    recent: RecentIncidents,
+    t: Locale,
+) -> tuple[str, str]:
+    """Choose (headline, subheadline); for a day they say of what ended that it is over.
+
+    It leads where nothing is wrong any more, and follows what still is.
+    """
+    headline, subheadline = headlines.describe_world(
+        snapshot, list_open(under_way, recent), recent.is_watched, t
+    )
+    ended = find_just_ended(recent, snapshot.at_us)
+    troubles = headlines.list_troubles(snapshot.columns, snapshot.services, t)
+    if ended and snapshot.columns and not recent.under_way and not troubles:
+        return ended, headline
+    return headline, " ".join(filter(None, (subheadline, ended)))
+
+
 def list_open(
     under_way: Sequence[IncidentSummary], recent: RecentIncidents
 ) -> headlines.OpenIncidents:
     """Sum up the open incidents, the gravest first, for the headline."""
     counted = [i for i in under_way if is_counted(i)]
-    first = counted[0] if counted else None
-    is_silence = first is not None and first.kind == IncidentKind.SILENCE
-    is_whole = first is not None and not (
-        first.scope.region or first.scope.asn or first.scope.access
-    )
-    confirmed = [i.scope.country for i in counted if i.state == "confirmed"]
     return headlines.OpenIncidents(
-        confirmed=confirmed,
+        confirmed=[i.scope.country for i in counted if i.state == "confirmed"],
+        is_disturbed=not counted and any(i.state == "confirmed" for i in under_way),
         suspected=[i.scope.country for i in counted if i.state == "suspected"],
         first=recent.under_way[0].sentence if recent.under_way else "",
-        leads=is_silence and (is_whole or len(set(confirmed)) == 1),
     )
 
 
@@ -200,7 +218,8 @@ def build_head(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> ColumnHead
         link=labels.label_code("link", column.link.value, t.lang),
         link_class=column.link.value,
         vantages=format_vantages(column.vantages, k, t),
-        silent=headlines.describe_silent(column, k, t),
+        silent=headlines.describe_silent(column, k, t)
+        or (t("now.partly_dark") if column.is_partly_dark else ""),
     )
 
 
@@ -255,7 +274,8 @@ def _describe_cause(
     if column.link is Link.OFFLINE:
         return t("now.how_offline")
     if reading.cell is None:
-        return t("now.how_awaited" if reading.withheld else "now.how_stale")
+        is_stale = reading.withheld in (None, Withheld.DARK)
+        return t("now.how_stale" if is_stale else "now.how_awaited")
     method_text = (
         labels.describe_method(reading.cell.layer, reading.cell.method, t.lang)
         if has_trouble

@@ -49,11 +49,11 @@ def all_unknown() -> World:
 async def test_a_confirmed_incident_is_the_headline_whatever_can_be_judged(serve: Serve) -> None:
     book = incident_book.book(incident_book.silence())
     page = await read(serve, all_unknown().feed(book=book, public_key=KEY))
-    assert page.text["headline"].startswith("Kazakhstan fell silent about")
+    assert page.text["headline"].startswith("Kazakhstan went offline about")
     assert page.text["since"].startswith("Start: between 13:12:40 and 13:13:20 UTC")
     assert "judged" not in page.text["headline"] + page.text.get("below", "")
     page = await read(serve, evening().feed(book=incident_book.evening_book(), public_key=KEY))
-    assert page.text["headline"].startswith("Mobile networks in Kazakhstan fell silent about")
+    assert page.text["headline"].startswith("Mobile networks in Kazakhstan went offline about")
     assert page.text["below"].startswith("2 confirmed incidents are ongoing in Kazakhstan.")
     assert "Telegram is blocked in 1 of 4 networks" in page.text["below"]
 
@@ -73,7 +73,7 @@ async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:
         "No incident is open where enough volunteers measure: 4 networks in 2 countries."
     )
     page = await read(serve, World().feed(public_key=KEY))
-    assert page.text["headline"] == "No network can be shown yet."
+    assert page.text["headline"] == "No country can be shown yet: too few volunteers measure."
 
 
 async def test_the_map_says_what_the_list_says_and_nothing_of_few(serve: Serve) -> None:

@@ -145,7 +145,7 @@ async def test_hostile_names_stay_text(serve: Serve) -> None:
 async def test_before_the_first_report_it_says_what_to_do(serve: Serve) -> None:
     html = (await read(serve, World())).html
     for sentence in (
-        "No network can be shown yet.",
+        "No country can be shown yet: too few volunteers measure.",
         "heliograph-agent join",
         "No measurements since",
     ):
