@@ -285,11 +285,21 @@ def _build_column(
         group=group,
         link=links.most_common(1)[0][0] if links else Link.UNKNOWN,
         vantages=vantages,
-        # A bin counts all that fell silent in its twenty minutes; most may be back.
-        silent=min(silent, (vantages if fresh_cells else max(silent, connected)) - connected),
+        silent=_count_silent(silent, connected, vantages if fresh_cells else None),
         readings=readings,
         connected=connected,
     )
+
+
+def _count_silent(silent: int, connected: int, vantages: int | None) -> int:
+    """Return how many are still silent.
+
+    A bin counts all that fell silent in its twenty minutes; most may be back. Without fresh cells
+    (`vantages` None) nobody knows who is connected now, so all are back or none is known to be.
+    """
+    if vantages is None:
+        return silent if connected < silent else 0
+    return min(silent, vantages - connected)
 
 
 def _recent_silences(
