@@ -231,11 +231,15 @@ async def test_join_names_collector_out_of_reach(
 async def test_plan_and_status_speak_json_and_words(
     state: State, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    async with intake(PLAN) as collector:
+    hostile = replace(PLAN, hello_profiles="# \x9b2J\u202e".encode())
+    async with intake(hostile) as collector:
         assert await join(state, collector.invite()) == 0
     capsys.readouterr()
     assert cli.main(["plan", "--json", "--state", str(state.root)]) == 0
-    plan = json.loads(capsys.readouterr().out)
+    output = capsys.readouterr().out
+    assert output.rstrip("\n").isprintable(), "nothing in it moves a cursor or reorders text"
+    plan = json.loads(output)
+    assert plan["hello_profiles"] == hostile.hello_profiles.decode()
     assert plan["tasks"][0]["target"] == "192.0.2.1:9"
     assert plan["not_agreed"] == []
     assert cli.main(["status", "--json", "--state", str(state.root)]) == 0

@@ -65,7 +65,7 @@ def run(args: argparse.Namespace) -> int:
             "opted_out": sorted({_describe_task(task, {}) for task in excluded}),
             "bytes_a_day": c.estimate_plan_bytes(allowed_plan),
         }
-        print(json.dumps(asdict(plan) | extra, ensure_ascii=False))
+        print(json.dumps(asdict(plan) | extra))  # in ASCII: no byte moves a terminal's cursor
     else:
         _print_plan(plan, missing_units, config)
         if consent is not None and c.is_risk_new(consent):

@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> int:
         "paused": cast("Pause | None", state.read_json(PAUSED)),
     }
     if args.json:
-        print(json.dumps(status, ensure_ascii=False))
+        print(json.dumps(status))
     else:
         _print_status(status)
     return 0
