@@ -1,4 +1,4 @@
-"""Falls of a level that were published, and how they join the outages of the burst channel."""
+"""Suspected falls of a level, and how they are told beside the outages of the burst channel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -30,7 +30,6 @@ class LevelFall:
     suspected_us: int
     part: AffectedCell  # as when it was darkest
     id: str
-    confirmed_us: int | None = None
     closed_us: int | None = None
     ended: Bracket | None = None
     held: tuple[str, ...] = ()
@@ -41,10 +40,7 @@ class LevelFall:
         return self.closed_us is None
 
     def to_incident(self) -> Incident:
-        is_confirmed = self.confirmed_us is not None
-        state = IncidentState.CONFIRMED if is_confirmed else IncidentState.SUSPECTED
-        if not self.is_open:
-            state = IncidentState.CLOSED if is_confirmed else IncidentState.WITHDRAWN
+        state = IncidentState.SUSPECTED if self.is_open else IncidentState.WITHDRAWN
         return Incident(
             id=self.id,
             kind=IncidentKind.SILENCE,
@@ -53,7 +49,6 @@ class LevelFall:
             started=self.started,
             suspected_us=self.suspected_us,
             confidence=self.confidence,
-            confirmed_us=self.confirmed_us,
             ended=self.ended,
             closed_us=self.closed_us,
             method="level",
@@ -63,25 +58,16 @@ class LevelFall:
 
 
 def join_channels(outages: Sequence[Incident], falls: Sequence[Incident]) -> list[Incident]:
-    """Return outages and falls, without those that the other channel tells as well.
-
-    A fall gives way to an outage of its cell or a wider one, unless it alone is confirmed. An
-    outage that is only suspected gives way to a confirmed fall around it.
-    """
-    kept_falls = [fall for fall in falls if not any(_is_better(o, fall) for o in outages)]
-    kept_outages = [
-        outage
-        for outage in outages
-        if outage.confirmed_us is not None
-        or not any(fall.confirmed_us is not None and _holds(fall, outage) for fall in kept_falls)
+    """Return outages and falls, without falls that an outage or a wider fall tells as well."""
+    live = [outage for outage in outages if outage.state is not IncidentState.WITHDRAWN]
+    open_falls = [fall for fall in falls if fall.state is not IncidentState.WITHDRAWN]
+    kept = [
+        fall
+        for fall in falls
+        if not any(_holds(outage, fall) for outage in live)
+        and not any(_holds(wider, fall) and wider.scope != fall.scope for wider in open_falls)
     ]
-    return [*kept_outages, *kept_falls]
-
-
-def _is_better(outage: Incident, fall: Incident) -> bool:
-    is_certain = outage.confirmed_us is not None or fall.confirmed_us is None
-    is_alive = outage.state is not IncidentState.WITHDRAWN
-    return is_certain and is_alive and _holds(outage, fall)
+    return [*outages, *kept]
 
 
 def _holds(outer: Incident, inner: Incident) -> bool:

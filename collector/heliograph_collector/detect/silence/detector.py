@@ -357,8 +357,10 @@ class SilenceDetector:
         return any(outage.confirmed_us for outage in self._open_outages(country))
 
     def _evaluate_levels(self, country: str, now_us: int) -> None:
-        outages = self._open_outages(country)
-        self._levels.evaluate(self._presence, country, now_us, outages)
+        candidate = self._candidates.get(country)
+        draft = None if candidate is None else candidate.dark
+        outages = [outage for outage in self._open_outages(country) if outage is not draft]
+        self._outages += self._levels.evaluate(self._presence, country, now_us, outages)
         if self._levels.is_falling(country):
             self._schedule(fall.next_sample_us(now_us), "level", country)
 

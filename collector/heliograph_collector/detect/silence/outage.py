@@ -75,6 +75,7 @@ class OutageEpisode:
     ways: int = 1  # carriers that fell silent
     second_way: float | None = None  # votes by the second of them; None: unknown
     carrier: str = ""  # the only one that fell silent, while others live in the same place
+    method: str = ""  # "level" if that channel found or widened it
     evidence: SilenceEvidence = _NO_EVIDENCE
     state: IncidentState = IncidentState.SUSPECTED
     confirmed_us: int | None = None
@@ -239,7 +240,7 @@ class OutageEpisode:
         if is_young and has_flapped(vantages, self.started.earliest_us, self.limits):
             self._close(IncidentState.WITHDRAWN, now_us)
             return False
-        candidates = [s for s in vantages if s.place.access != "hosting"]
+        candidates = [s for s in vantages if s.place.access != "hosting"] or vantages
         voters, _ = select_established(candidates, now_us, self.limits, self.limits.witnesses)
         min_votes = min(float(self.limits.votes), *(cell.votes for cell in self.parts))
         # Over midnight lines get new names, the silent ones not: a bound would end the outage.
@@ -277,6 +278,7 @@ class OutageEpisode:
             closed_us=self.closed_us,
             turns=tuple(self.turns),
             kinds=tuple(self.kinds),
+            method=self.method,
             held=self.held,
             reports=len(self.replays),
             told=self._count_told(),

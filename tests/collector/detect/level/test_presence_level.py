@@ -8,8 +8,15 @@ import pytest
 from heliograph_collector.detect.level.local_time import is_busy_hour
 from heliograph_collector.detect.silence.detector import SilenceDetector
 from heliograph_collector.incidents.incident import Incident, IncidentState
-from heliograph_collector.model.signals import VantageArrival, VantageLoss, VantageRef, sort_signals
+from heliograph_collector.model.signals import (
+    VantageArrival,
+    VantageLocation,
+    VantageLoss,
+    VantageRef,
+    sort_signals,
+)
 from support.presence_model import Signals, at, country, drop, live
+from support.presence_model import people as make_people
 
 HOUR = 3_600.0
 DAY = 24 * HOUR  # the world begins at midnight, which is five in the morning in Kazakhstan
@@ -173,3 +180,38 @@ def test_the_hours_at_which_few_switch_off_are_local() -> None:
     assert is_busy_hour("KZ", at(NOON))
     assert not is_busy_hour("KZ", at(EVENING))
     assert not is_busy_hour("ZZ", at(NOON))
+
+
+def test_what_fades_beside_a_cut_makes_it_grow_and_is_no_second_incident() -> None:
+    """The phones are cut at once; the lines fade one by one over an hour and a half."""
+    rng = Random(8)
+    people = country(each=2)
+    phones = [v for v in people if v.place.access == "mobile"]
+    lines = [v for v in people if v.place.access == "fixed"]
+    signals = [*arrived(people), *drop(phones, NOON, rng), *off(lines, NOON + 1_800, 5_400, rng)]
+    cut, end = watched(signals, 7.3, 10)
+    assert [(i.state, i.label) for i in cut] == [(IncidentState.CONFIRMED, "mobile-only")]
+    assert [(i.id, i.state, i.label) for i in end] == [
+        (cut[0].id, IncidentState.CONFIRMED, "national")
+    ]
+    assert [turn.when.earliest_us > at(NOON + 600) for turn in end[0].cuts] == [False, True]
+
+
+def test_the_last_few_of_a_fading_country_make_it_a_cut_although_they_are_too_few_alone() -> None:
+    """Five of nine go one by one, then the last four at once: a burst of four votes."""
+    rng = Random(9)
+    people = rng.sample(country(regions=("ALA", "AST"), each=1), 9)
+    fade = [s for i, v in enumerate(people[:5]) for s in drop([v], NOON + i * 500, rng)]
+    signals = [*arrived(people), *fade, *drop(people[5:], NOON + 2_800, rng)]
+    (told,) = watched(signals, 9)
+    assert [(i.state, i.label) for i in told] == [(IncidentState.CONFIRMED, "national")]
+
+
+def test_a_fire_in_a_data_center_lasts_and_is_no_outage_of_its_region() -> None:
+    rng = Random(10)
+    people = country(regions=("ALA", "AST", "SHY", "VOS"), each=1)
+    servers = make_people(VantageLocation("KZ", "ALA", 9, "hosting"), 14)
+    signals = [*arrived([*people, *servers]), *drop(servers, NOON, rng)]
+    early, late = watched(signals, 7.1, 9)
+    assert [(i.state, i.scope.asn) for i in early] == [(IncidentState.CONFIRMED, 9)]
+    assert [(i.id, i.state) for i in late] == [(early[0].id, IncidentState.CONFIRMED)]

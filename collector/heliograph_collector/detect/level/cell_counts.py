@@ -1,0 +1,179 @@
+"""Counts of a country's cells against their habit, and whether chance explains them."""
+
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from heliograph.units import DAY_US, MINUTE_US
+from heliograph_collector.detect.level.habit import UsualLevel
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
+from heliograph_collector.detect.stats.voting import is_established, sum_votes
+from heliograph_collector.incidents.incident import IncidentKind
+from heliograph_collector.model.line_names import count_lines
+from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
+from heliograph_collector.model.signals import VantageLocation
+from heliograph_collector.model.thresholds import Thresholds
+
+# Assumed, all of them:
+STEP_US = 15 * MINUTE_US  # of the habit
+ABSENT_US = DAY_US  # a longer silence is a departure
+LEARNED_DAYS = 3
+FALLEN_SHARE = 0.8
+ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a country
+SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
+WHOLE_SHARE = 0.8  # of all votes of a cell: it is named although its parts are
+MIN_NOISE = 0.02  # least share of vantages that are silent by chance
+_LOOKS_A_YEAR = 365.25 * DAY_US / STEP_US
+
+VantagesByPlace = Mapping[VantageLocation, Sequence[VantagePresence]]
+
+
+@dataclass(frozen=True, slots=True)
+class CellTest:
+    """The counts of one cell against its habit."""
+
+    scope: Scope
+    known: int
+    silent: int
+    usual: UsualLevel
+    cells: int  # of the country that are tested
+
+    @property
+    def expected(self) -> float:
+        """Return the silences that habit and spread explain."""
+        return self.known * max(MIN_NOISE, 1.0 - self.usual.middle + self.usual.spread)
+
+    @property
+    def is_explained(self) -> bool:
+        return self.silent <= self.expected + 1
+
+    @property
+    def is_learned(self) -> bool:
+        return self.usual.days >= LEARNED_DAYS
+
+    @property
+    def is_usual(self) -> bool:
+        """Return whether the share is one that the cell has by habit."""
+        share = 1.0 - self.silent / self.known
+        earlier = self.usual.earlier_lowest
+        lowest = self.usual.middle if earlier is None else min(self.usual.middle, earlier)
+        return share >= FALLEN_SHARE * lowest or self.silent <= self.expected
+
+    def has_fallen(self) -> bool:
+        """Return whether neither chance nor earlier days explain so many silences."""
+        if self.is_usual:
+            return False
+        nats = self.silent * math.log(self.silent / self.expected) - self.silent + self.expected
+        return nats >= math.log(_LOOKS_A_YEAR * self.cells / ALARMS_PER_YEAR)
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """The vantages of one country at one time, and its confirmed outages."""
+
+    places: VantagesByPlace
+    outages: Sequence[OutageEpisode]
+    limits: Thresholds
+    now_us: int
+
+    def select_fallen(self, scope: Scope, since_us: int) -> list[VantagePresence]:
+        """Select the cell's vantages that are here or fell silent since then."""
+        explaining = [outage for outage in self.outages if explains(outage, scope)]
+        return [
+            vantage
+            for place, counted in self.places.items()
+            if scope.includes(place)
+            for vantage in counted
+            if not vantage.is_silent
+            or (vantage.lost_us >= since_us and not any(o.holds(place) for o in explaining))
+            or vantage.deferred
+        ]
+
+    def exceeds_outages(self, fallen: Sequence[VantagePresence]) -> bool:
+        """Return whether half of those outside the outages are silent too."""
+        outside = [v for v in fallen if not any(o.holds(v.place) for o in self.outages)]
+        is_beside = len(outside) < len(fallen)
+        return not is_beside or sum_votes(count_silent(outside)).share >= self.limits.suspect_share
+
+
+def build_part(scope: Scope, fallen: Sequence[VantagePresence]) -> AffectedCell:
+    """Build the affected cell of a fall; all that are counted are established."""
+    votes_by_place = count_silent(fallen)
+    votes = sum_votes(votes_by_place)
+    networks = len(hit_networks(votes_by_place))
+    lines = count_lines(vantage.witness.prefix for vantage in fallen)
+    cell = AffectedCell(scope, votes.votes, round(votes.share, 3), networks, lines=lines)
+    return attach_persons((cell,), count_silent(fallen, nat_votes=1))[0]
+
+
+def select_counted(
+    vantages: Iterable[VantagePresence], now_us: int, limits: Thresholds
+) -> Iterator[VantagePresence]:
+    """Yield the established vantages that are here, or fell silent within a day."""
+    for vantage in vantages:
+        is_known = vantage.is_expected or (
+            vantage.is_silent and now_us - vantage.lost_us <= ABSENT_US
+        )
+        if is_known and is_established(vantage.witness, now_us, limits):
+            yield vantage
+
+
+def count_share(presence: PresenceTracker, country: str, now_us: int) -> float:
+    """Return the share of a country's counted vantages that are here."""
+    counted = list(select_counted(presence.list_country(country), now_us, presence.limits))
+    return 1.0 - sum(map(is_absent, counted)) / max(1, len(counted))
+
+
+def is_absent(vantage: VantagePresence) -> bool:
+    """Return whether a vantage is silent by itself, not by a fault of the collector."""
+    return vantage.is_silent and not vantage.deferred
+
+
+def explains(outage: OutageEpisode, scope: Scope) -> bool:
+    """Return whether an outage explains silences in a cell.
+
+    What is silent in a cut is silent in a wider cell too, to which the cut may grow.
+    """
+    is_inside = all(part.scope.is_within(scope) for part in outage.parts)
+    is_wider = is_inside and not any(scope.is_within(part.scope) for part in outage.parts)
+    is_cut = outage.confirmed_us is not None and outage.kind is IncidentKind.SILENCE
+    return not (is_cut and is_wider and confounders.POWER not in outage.held)
+
+
+def count_cells(
+    places: VantagesByPlace, outages: Sequence[OutageEpisode]
+) -> dict[Scope, list[int]]:
+    """Count [known, silent] in the country and in its cells of one dimension.
+
+    Silences that a confirmed outage explains are in neither.
+    """
+    totals: dict[Scope, list[int]] = {}
+    for place, counted in places.items():
+        silent = sum(map(is_absent, counted))
+        holding = [outage for outage in outages if outage.holds(place)]
+        wide = [scope for scope in scopes_of(place) if scope.named_fields <= 1]
+        for scope in wide if counted else ():
+            explained = silent if any(explains(outage, scope) for outage in holding) else 0
+            count = totals.setdefault(scope, [0, 0])
+            count[0] += len(counted) - explained
+            count[1] += silent - explained
+    return {scope: count for scope, count in totals.items() if count[0]}
+
+
+def is_named(scope: Scope, fallen: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether the silences are those of this cell, and not of a part of it."""
+    cells = localize(count_silent(fallen), limits.confirm_share, limits.votes, limits)
+    return any(scope.is_within(cell.scope) for cell in cells) or _is_split(scope, cells, fallen)
+
+
+def _is_split(
+    scope: Scope, cells: Sequence[AffectedCell], fallen: Sequence[VantagePresence]
+) -> bool:
+    """Return whether nearly all silent votes of a cell are in parts of it, of several networks."""
+    votes = sum_votes(count_silent(fallen))
+    hits = sum(cell.votes * cell.share for cell in cells)
+    return len(cells) > 1 and hits >= SPLIT_SHARE * votes.hits and votes.share >= WHOLE_SHARE

@@ -1,0 +1,116 @@
+"""Promotion of a confirmed fall: it becomes an outage, or an open outage grows to it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
+from heliograph_collector.detect.level.fall import LevelFall
+from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence.brackets import bracket_onset
+from heliograph_collector.detect.silence.merging import find_new_cells
+from heliograph_collector.detect.silence.outage import OutageEpisode
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.thresholds import Thresholds
+
+METHOD = "level"
+
+
+@dataclass(frozen=True, slots=True)
+class ConfirmedFall:
+    """A fall that is confirmed, with the votes of its cell and who is here or fell silent."""
+
+    fall: LevelFall
+    part: AffectedCell
+    fallen: Sequence[VantagePresence]
+
+    def promote(
+        self, outages: Sequence[OutageEpisode], limits: Thresholds, now_us: int
+    ) -> OutageEpisode | None:
+        """Let an open outage inside it grow to it; return a new outage if there is none."""
+        certainty = self._compute_certainty(limits)
+        inside = [
+            outage
+            for outage in outages
+            if outage.kind is IncidentKind.SILENCE
+            and all(part.scope.is_within(self.fall.scope) for part in outage.parts)
+        ]
+        if not inside:
+            return self._open_outage(certainty, limits, now_us)
+        outage = min(inside, key=_suspected_us)
+        self._grow(outage, limits, now_us)
+        outage.certainty = max(outage.certainty, certainty)
+        return None
+
+    def _open_outage(self, certainty: float, limits: Thresholds, now_us: int) -> OutageEpisode:
+        outage = OutageEpisode(
+            id=self.fall.id,
+            country=self.fall.scope.country,
+            parts=(self.part,),
+            started=self.fall.started,
+            from_us=self.fall.started.earliest_us,
+            suspected_us=self.fall.suspected_us,
+            certainty=certainty,
+            limits=limits,
+            ways=len(confounders.list_silent_ways(self.fallen, limits)),
+            method=METHOD,
+        )
+        outage.confirm(now_us)
+        return outage
+
+    def _grow(self, outage: OutageEpisode, limits: Thresholds, now_us: int) -> None:
+        """Date the cells that it adds by those that fell silent outside the outage."""
+        new_cells = find_new_cells(self.fallen, [outage], limits)
+        later_us = [v.heard_us for v in self.fallen if v.is_silent and not outage.holds(v.place)]
+        started = bracket_onset(later_us, limits) if later_us else outage.started
+        outage.from_us = min(outage.from_us, self.fall.started.earliest_us)
+        outage.grow((self.part,), new_cells or (self.part,), started, now_us)
+        outage.method = METHOD
+        if outage.state is IncidentState.SUSPECTED:
+            outage.confirm(now_us)
+
+    def _compute_certainty(self, limits: Thresholds) -> float:
+        part = self.part
+        most = limits.unwitnessed if part.votes >= limits.few else limits.low
+        return round(min(most, part.votes * part.share / (part.votes + 1)), 3)
+
+
+def promote_falls(
+    falls: Sequence[ConfirmedFall],
+    outages: Sequence[OutageEpisode],
+    presence: PresenceTracker,
+    now_us: int,
+) -> list[OutageEpisode]:
+    """Let open outages grow to falls; return the new outages of all other falls."""
+    new_outages: list[OutageEpisode] = []
+    for fall in falls:
+        outage = fall.promote([*outages, *new_outages], presence.limits, now_us)
+        new_outages += [outage] if outage is not None else []
+        presence.exclude_from_churn(v for v in fall.fallen if v.is_silent)
+    return new_outages
+
+
+def darken_outages(
+    outages: Sequence[OutageEpisode], presence: PresenceTracker, now_us: int
+) -> None:
+    """Let outages that the level found tell how dark they have become."""
+    for outage in outages:
+        if outage.method == METHOD:
+            outage.parts = tuple(
+                _darken_part(part, outage.from_us, presence, now_us) for part in outage.parts
+            )
+
+
+def _darken_part(
+    part: AffectedCell, since_us: int, presence: PresenceTracker, now_us: int
+) -> AffectedCell:
+    inside = select_counted(presence.list_inside(part.scope), now_us, presence.limits)
+    fallen = [v for v in inside if not is_absent(v) or v.lost_us >= since_us]
+    darker = build_part(part.scope, fallen)
+    return darker if darker.votes * darker.share > part.votes * part.share else part
+
+
+def _suspected_us(outage: OutageEpisode) -> int:
+    return outage.suspected_us
