@@ -40,6 +40,8 @@ RETRY = "retry"
 _ALERTS = range(0x100, 0x200)  # RFC 9001 section 4.8: 0x100 and the number of the TLS alert
 _LONG_RETRY = 0xF0
 _MAX_HANDSHAKE = 16_384
+_MAX_KEPT = 64  # pieces; assumed, a server's hello comes in one or two
+_MAX_KEPT_BYTES = 65_536
 _PIECES = 5  # of each packet of a scrambled hello; assumed, captures show 4 to 8
 _MAX_HEAD = 64  # bytes at the front that Chromium sends with the end of its hello, by captures
 _PINGS = 8  # assumed, captures show 3 to 10 in a packet
@@ -108,7 +110,10 @@ class QuicBrowserHello:
             alert = TlsAlert(content.error - _ALERTS.start)
             self._facts = apply_reply(self._facts, alert)
             return ProbeReply(name_reply(alert))
-        self._pieces |= content.pieces
+        pieces = {**self._pieces, **content.pieces}
+        if len(pieces) > _MAX_KEPT or sum(map(len, pieces.values())) > _MAX_KEPT_BYTES:
+            raise ProtocolMismatch("a handshake in too many pieces")
+        self._pieces = pieces
         handshake = join_pieces(self._pieces)
         reply = parse_server_reply(encode_record(handshake)) if handshake else None
         if reply is None:

@@ -14,6 +14,7 @@ from heliograph_agent.net.probe_message import ProtocolMismatch
 from heliograph_agent.net.tls.fingerprint import HelloShape, describe_hello, parse_hello
 from heliograph_agent.protocols.hello_message import encode_record
 from heliograph_agent.protocols.quic_hello import QUIC_RANDOM_BYTES, QuicBrowserHello, join_pieces
+from heliograph_agent.protocols.quic_initial import encode_crypto
 from support.browser_capture import CAPTURED, DEADLINE_S, NAME, is_captured_version, visiting
 from support.quic_server import initial
 from support.values import present
@@ -142,3 +143,18 @@ def test_a_datagram_that_was_cut_is_refused(size: int) -> None:
     data = initial(b"\x00" * 40)(message.make_datagrams()[0])[0][:size]
     with pytest.raises(ProtocolMismatch):
         message.parse_reply(data)
+
+
+@pytest.mark.parametrize("piece", [b"x", bytes(1_000)])
+def test_a_server_cannot_fill_the_memory_with_pieces(piece: bytes) -> None:
+    """None of them begins the handshake, so that all would be kept and sorted each time."""
+    hello = hello_of("chrome")
+    request = hello.make_datagrams()[0]
+
+    def send(offset: int) -> None:
+        assert hello.parse_reply(initial(encode_crypto(offset, piece))(request)[0]) is None
+
+    for offset in range(1, 65):
+        send(offset)
+    with pytest.raises(ProtocolMismatch, match="too many pieces"):
+        send(65)
