@@ -153,11 +153,12 @@ def query_counts(clause: WhereClause, bin_s: int, merged_fields: Collection[str]
     service are merged, and a vantage votes once in the merged cell. A line with an
     established vantage is one person, in the first of the regions that its vantages declare. Of
     names for several days, only those of the day that has most in the network count.
+    The last column tells whether any vantage found a function blocked.
     """
     sql = f"""
 SELECT {CELL_COLUMNS}, sum(r), sum(b), sum(d), sum(u), {_count_states("said")},
   sum(r1), sum(b1), sum(d1), sum(u1), {_count_states("said1")},
-  countIf(is_home AND line_day = best), sumMap(whys)
+  countIf(is_home AND line_day = best), sumMap(whys), max(partly)
 FROM (
   SELECT *, argMax(line_day, (proven, line_day))
     OVER (PARTITION BY country, asn, access, service, start) AS best
@@ -169,7 +170,7 @@ FROM (
     uniqExactIf(net, said1 != '')
       OVER (PARTITION BY country, asn, access, service, start, line_day) AS proven,
     sumMapIf(map(concat(own, '|', tupleElement(how, 1), '|', tupleElement(how, 2)), toUInt64(1)),
-      own IN ('blocked', 'down')) AS whys
+      own IN ('blocked', 'down')) AS whys, max(notEmpty(fns)) AS partly
   FROM ({build_vantage_sql(clause, merged_fields)})
   GROUP BY {CELL_COLUMNS}, net
 )) GROUP BY {CELL_COLUMNS} ORDER BY {CELL_COLUMNS}"""  # noqa: S608 fixed text, values are parameters
@@ -250,8 +251,9 @@ def parse_vote(row: tuple[Any, ...]) -> Vote:
     return build_record(Vote, (*row[:-1], Seniority(row[-1])))
 
 
-def parse_count(row: tuple[Any, ...]) -> Count:
-    return Count(
+def parse_count(row: tuple[Any, ...]) -> tuple[Count, bool]:
+    """Return the votes of a cell, and whether any vantage found a function blocked."""
+    count = Count(
         **dict(zip(_CELL_FIELDS, row[:6], strict=True)),
         vantages=dict(zip(STATES, row[6:10], strict=True)),
         networks=dict(zip(STATES, row[10:14], strict=True)),
@@ -260,6 +262,7 @@ def parse_count(row: tuple[Any, ...]) -> Count:
         persons=row[22],
         causes={_parse_cause(cause): n for cause, n in row[23].items()},
     )
+    return count, bool(row[24])
 
 
 def _parse_cause(key: str) -> tuple[VerdictState, str, str]:
