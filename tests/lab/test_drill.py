@@ -26,6 +26,9 @@ STORED_S = 300.0  # every measurement is read, page by page, each time
 WHOLE = os.environ.get("HELIOGRAPH_DRILL") == "whole"
 SCRIPT, PACE = (LONG, 1.0) if WHOLE else (SHORT, 4.0)
 SPARING = drill.plan(every_s=30, heartbeat_s=4)
+# Nobody blocks a messenger in the short script: one of them shows that, at three fifths of the
+# load. The long script's turn with blocked messengers is test_operator_blocks_telegram's here.
+FRUGAL = drill.plan(every_s=30, heartbeat_s=4, messengers=("telegram",))
 OTHER_ENTRANCE = {
     "post": {"listen": "0.0.0.0:7444"},
     "entrances": [
@@ -43,7 +46,7 @@ pytestmark = [
 
 
 def test_api_tells_each_step_of_january_2022(tmp_path: Path) -> None:
-    check_drill(tmp_path, SCRIPT, PACE, drill.PLAN if WHOLE else SPARING)
+    check_drill(tmp_path, SCRIPT, PACE, drill.PLAN if WHOLE else FRUGAL)
 
 
 @pytest.mark.skipif(not WHOLE, reason="half an hour: make soak plays it")

@@ -51,7 +51,7 @@ from support.programs import (
 )
 
 LISTENS, PAGES = f"{COLLECTOR}:7443", f"{COLLECTOR}:8080"
-UP_S = 20.0
+UP_S = 240.0
 JOIN_AT_ONCE = 4
 
 
@@ -73,6 +73,7 @@ class Country:
         self.gates = {n.name: Gate(world, n, folder) for n in country.networks}
         self.agents: dict[str, subprocess.Popen[bytes]] = {}
         self.door = f"{country.collector_name}:7443"  # what invites say
+        self.planned_services: list[str] = []
         self._stack = ExitStack()
 
     def wire(self) -> None:
@@ -208,6 +209,7 @@ class Country:
         return {name: len(batches) for name, batches in held.items()}
 
     def replace_plan(self, plan: Mapping[str, Any]) -> None:
+        self.planned_services = [task.get("service") or task["target"] for task in plan["tasks"]]
         self._write("plan.yml", yaml.safe_dump(dict(plan)))
         ask(self._collector("plan", "set", str(self.folder / "plan.yml")))
 

@@ -23,7 +23,9 @@ from support.programs import eventually
 SITE = "https://www.wikipedia.org/"
 
 
-def plan(every_s: int = 15, heartbeat_s: int = 2) -> dict[str, Any]:
+def plan(
+    every_s: int = 15, heartbeat_s: int = 2, messengers: Sequence[str] = MESSENGERS
+) -> dict[str, Any]:
     """What agents do, each messenger and the site so often.
 
     With messengers tried twice a minute, a block of four minutes was called partial in the end.
@@ -33,14 +35,13 @@ def plan(every_s: int = 15, heartbeat_s: int = 2) -> dict[str, Any]:
         "limits": {"bytes_per_month": 10**12, "concurrency": 16, "target_pause_s": 1},
         "tasks": [
             {"experiment": "connectivity", "service": "anchors", "interval_s": every_s * 2 // 3},
-            *({"experiment": name, "service": name, "interval_s": every_s} for name in MESSENGERS),
+            *({"experiment": name, "service": name, "interval_s": every_s} for name in messengers),
             {"experiment": "web", "target": SITE, "interval_s": every_s},
         ],
     }
 
 
 PLAN = plan()
-SERVICES = ("anchors", SITE, *MESSENGERS)
 LOOK_S = 5.0  # before a step's end, so that the next one begins on its minute
 CAUGHT_UP_S = 300.0
 
@@ -164,10 +165,11 @@ def words(country: Country, places: Sequence[Place], began_s: int, step_s: int) 
 
 
 def _read_rows(country: Country, place: Place, began_s: int, lasts_s: int) -> Rows:
-    queries = [_query(country, place, service, began_s, lasts_s) for service in SERVICES]
+    services = country.planned_services
+    queries = [_query(country, place, service, began_s, lasts_s) for service in services]
     answers = country.get_many([("/api/v1/timeline", query) for query in queries])
     return {
-        service: list(answer["cells"]) for service, answer in zip(SERVICES, answers, strict=True)
+        service: list(answer["cells"]) for service, answer in zip(services, answers, strict=True)
     }
 
 
@@ -175,7 +177,7 @@ def told(rows: Rows) -> str:
     """Pure: ok, messengers, degraded, silent, dark (late data: alive and without the world)."""
     silent = bool(rows["anchors"]) and bool(rows["anchors"][-1]["silent"])
     site, anchors = _state(rows[SITE]), _state(rows["anchors"])
-    messengers = [_state(rows[name]) for name in MESSENGERS]
+    messengers = [_state(rows[name]) for name in MESSENGERS if name in rows]
     if silent:
         voted = any(row["vantages"] for row in rows[SITE])
         return "dark" if voted and site != "reachable" else "silent"
