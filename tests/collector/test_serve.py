@@ -146,7 +146,7 @@ def test_backup_of_a_running_collector_serves_elsewhere(home: Served, tmp_path: 
 
 def refused(collector: Served) -> str:
     """The log of a collector that must not start."""
-    assert collector.process.wait(30) == 1
+    assert collector.process.wait(240) == 1
     log = collector.log.read_text()
     assert "Traceback" not in log
     return log
@@ -203,7 +203,7 @@ async def test_what_was_acknowledged_survives_a_kill(tmp_path: Path) -> None:
                 if sequence > 16:
                     acknowledged += [r.sequence for r in await receipts(call, 1)]
             home.process.kill()
-            home.process.wait(20)
+            home.process.wait(240)
     with closing(sqlite3.connect(tmp_path / "data" / "journal.db")) as journal:
         kept = {s for (s,) in journal.execute("SELECT sequence FROM log WHERE sequence > 0")}
     assert acknowledged
@@ -255,7 +255,7 @@ def test_the_control_comes_back_when_killed_and_goes_when_we_do(tmp_path: Path) 
             os.kill(first, signal.SIGKILL)
             until_now(lambda: control_of(home.data) not in (0, first))
             home.process.kill()
-            home.process.wait(20)
+            home.process.wait(240)
             until_now(lambda: control_of(home.data) == 0)
 
 

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from support.ports import HOST, free_port
 
-_START_S = 15.0
-_STOP_S = 10.0
+_START_S = 240.0
+_STOP_S = 60.0
 
 
 def listening(port: int) -> bool:

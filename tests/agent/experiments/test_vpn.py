@@ -52,7 +52,7 @@ def openvpn(
         command += ["--tls-auth", str(key), "0"]
     log = directory / "log"
     with started(command, log):
-        eventually(lambda: any(mark in log.read_text() for mark in READY), f"a start: {log}", 15)
+        eventually(lambda: any(mark in log.read_text() for mark in READY), f"a start: {log}")
         yield port
 
 
@@ -79,13 +79,13 @@ def wireguard(space: Namespace, directory: Path, peer: str) -> Iterator[str]:
     file.write_text(keys.private)
     log = directory / "wireguard.log"
     with started(space.command(["env", ANYWAY, "wireguard-go", "-f", device]), log) as process:
-        eventually(Path(f"/var/run/wireguard/{device}.sock").exists, f"a start: {log}", 15)
+        eventually(Path(f"/var/run/wireguard/{device}.sock").exists, f"a start: {log}")
         port = str(WIREGUARD_PORT)
         space.run("wg", "set", device, "listen-port", port, "private-key", str(file), "peer", peer)
         space.run("ip", "link", "set", device, "up")
         yield keys.public
         process.terminate()  # so that it removes its socket
-        process.wait(10)
+        process.wait(240)
 
 
 KEY = "/+" + "A" * 41 + "="

@@ -57,7 +57,7 @@ def run_agent(state: Path) -> Iterator[Path]:
         yield log
     finally:
         process.terminate()
-        process.wait(30)
+        process.wait(240)
         print(log.read_text())
 
 

@@ -40,7 +40,7 @@ from support.zstd_library import zstd
 HONEST = 4
 PAUSE_S = 0.05
 MOST_MIB = 192  # that all attacks together may add to the collector's memory
-CEILING_S = 20.0  # a machine that is busy with other tests; what is measured is printed
+CEILING_S = 60.0  # a machine that is busy with other tests; what is measured is printed
 MIB = 1_048_576
 TESTS = Path(__file__).parents[2]
 ENV = {**os.environ, "PYTHONPATH": str(TESTS)}

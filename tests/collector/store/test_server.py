@@ -27,7 +27,7 @@ def port(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
     assert front.stdout is not None
     yield int(front.stdout.readline())
     front.kill()
-    front.wait(10)
+    front.wait(240)
     front.stdout.close()
 
 

@@ -85,9 +85,9 @@ def test_signal_ends_it_and_every_process_it_started(tmp_path: Path, word: signa
         pids = eventually(lambda: _children(process.pid, 2), "a collector and agents")
         process.send_signal(word)
         began = time.monotonic()
-        assert process.wait(20) == 1
+        assert process.wait(240) == 1
         took_s = time.monotonic() - began
-        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all ended", 5)
+        eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in pids), "all ended")
         kill(process)
     said = (tmp_path / "out").read_text()
     assert "stopped" in said
