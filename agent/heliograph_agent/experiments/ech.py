@@ -2,6 +2,7 @@
 
 from heliograph.experiments.network import EncryptedHelloConfig
 from heliograph.failure import Failure
+from heliograph.hello_profiles import load_shipped_profiles
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -13,9 +14,10 @@ from heliograph_agent.experiments.endpoints import (
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, StepResult
 from heliograph_agent.protocols.ech_config import EchConfig, find_ech_parameter, parse_config_list
-from heliograph_agent.protocols.tls_hello import RANDOM_BYTES, ClientHello
+from heliograph_agent.protocols.ech_hello import RANDOM_BYTES, EchHello
 
 LABELS = ("real", "none", "grease")  # the sealed name first: the others may trigger a filter
+BROWSER = "chrome"  # whose hello they are
 OWN = "none"  # label of the lookup of the target's own server, and of a visit there
 TRIES = 2  # of a hello without a reply, because a lost packet has none either
 
@@ -74,7 +76,10 @@ def find_key(result: StepResult) -> EchConfig | None:
 async def _send_hello(
     label: str, host: str, address: Address, port: int, key: EchConfig | None, net: Net
 ) -> None:
-    hello = ClientHello(
+    profiles = net.hello_profiles or load_shipped_profiles()
+    hello = EchHello(
+        profiles.get(BROWSER),
+        profiles.version,
         "" if is_literal(host) else host,
         net.random(RANDOM_BYTES),
         config=key if label == "real" else None,

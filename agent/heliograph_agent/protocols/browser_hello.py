@@ -5,7 +5,8 @@ by fingerprint takes it for that browser's. The handshake goes no further than t
 no private key is kept.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
 
 from heliograph.hello_profiles import GreasePlace, HelloProfile
 from heliograph.observation import Tls
@@ -21,6 +22,7 @@ from heliograph_agent.protocols.hello_message import (
     encode_block,
     encode_message,
     encode_record,
+    encode_server_name,
     encode_uint16,
     encode_uint16_list,
 )
@@ -64,7 +66,7 @@ class BrowserHello:
                 in the second segment, or before them. A browser draws it by chance.
         """
         builder = HelloBuilder(profile, server_name, RandomSource(random_bytes))
-        body = builder.build_body(is_name_last=is_name_last)
+        body = builder.build(is_name_last=is_name_last).encode_body()
         self._record = encode_record(encode_message(body))
         self._facts = Tls(
             server_name=server_name, ech="grease", profile=f"{profile.name} {version}"
@@ -86,6 +88,37 @@ class BrowserHello:
         return self._facts
 
 
+@dataclass(frozen=True, slots=True)
+class HelloParts:
+    """Hold the parts of a ClientHello."""
+
+    random: bytes
+    session_id: bytes
+    suites: tuple[int, ...]
+    extensions: tuple[tuple[int, bytes], ...]
+
+    def replace_extension(self, number: int, content: bytes) -> "HelloParts":
+        """Return these parts with another content of an extension, at its place."""
+        changed = ((n, content if n == number else old) for n, old in self.extensions)
+        return replace(self, extensions=tuple(changed))
+
+    def encode_body(self) -> bytes:
+        """Encode a ClientHello without message header."""
+        extensions = b"".join(
+            encode_uint16(number) + encode_block(2, content) for number, content in self.extensions
+        )
+        return b"".join(
+            (
+                encode_uint16(TLS12),
+                self.random,
+                encode_block(1, self.session_id),
+                encode_block(2, encode_uint16_list(self.suites)),
+                encode_block(1, b"\x00"),
+                encode_block(2, extensions),
+            )
+        )
+
+
 class HelloBuilder:
     """Fill the parts of one hello that differ each time."""
 
@@ -103,36 +136,32 @@ class HelloBuilder:
         self._random = random_source
         self._grease = random_source.take(len(GreasePlace) + 1)
 
-    def build_body(self, *, is_name_last: bool) -> bytes:
-        """Build a ClientHello without message header (RFC 8446 section 4.1.2)."""
+    def build(self, *, is_name_last: bool) -> "HelloParts":
+        """Build the parts of a ClientHello (RFC 8446 section 4.1.2)."""
         suites = (*self._make_grease(GreasePlace.SUITES), *self._profile.suites)
-        return b"".join(
-            (
-                encode_uint16(TLS12),
-                self._random.take(32),
-                # A session id for middleboxes; QUIC has none (RFC 9001 section 8.4).
-                encode_block(1, b"" if self._parameters else self._random.take(32)),
-                encode_block(2, encode_uint16_list(suites)),
-                encode_block(1, b"\x00"),
-                encode_block(2, self._build_extensions(is_name_last=is_name_last)),
-            )
+        return HelloParts(
+            random=self._random.take(32),
+            # A session id for middleboxes; QUIC has none (RFC 9001 section 8.4).
+            session_id=b"" if self._parameters else self._random.take(32),
+            suites=suites,
+            extensions=tuple(self._order_extensions(is_name_last=is_name_last)),
         )
 
-    def _build_extensions(self, *, is_name_last: bool) -> bytes:
+    def _order_extensions(self, *, is_name_last: bool) -> Iterable[tuple[int, bytes]]:
         extensions = self._fill_extensions()
         numbers = list(extensions)
         if self._profile.is_permuted:
             order = {number: self._random.take(2) for number in numbers}
             numbers.sort(key=order.__getitem__)
             _place_name(numbers, is_last=is_name_last)
-        encoded = [encode_uint16(n) + encode_block(2, extensions[n]) for n in numbers]
-        if GreasePlace.EXTENSIONS in self._profile.grease:
-            first = self._grease_value(len(GreasePlace) - 1)
-            last = self._grease_value(len(GreasePlace))
-            last = last if last != first else last ^ 0x1010  # no extension occurs twice
-            encoded.insert(0, encode_uint16(first) + b"\x00\x00")
-            encoded.append(encode_uint16(last) + b"\x00\x01\x00")
-        return b"".join(encoded)
+        has_grease = GreasePlace.EXTENSIONS in self._profile.grease
+        first = self._grease_value(len(GreasePlace) - 1)
+        last = self._grease_value(len(GreasePlace))
+        if has_grease:
+            yield first, b""
+        yield from ((number, extensions[number]) for number in numbers)
+        if has_grease:
+            yield last if last != first else last ^ 0x1010, b"\x00"  # none occurs twice
 
     def _fill_extensions(self) -> dict[int, bytes]:
         """Return the content of each extension; without a name there is none for it."""
@@ -152,7 +181,7 @@ class HelloBuilder:
         }
 
     def _build_name(self) -> bytes:
-        return encode_block(2, b"\x00" + encode_block(2, self._name.encode("ascii")))
+        return encode_server_name(self._name)
 
     def _build_groups(self) -> bytes:
         groups = (*self._make_grease(GreasePlace.GROUPS), *self._profile.groups)

@@ -70,7 +70,7 @@ class QuicBrowserHello:
         source_id = random_source.take(profile.initials.source_id_bytes)
         parameters = encode_parameters(profile.initials, source_id, random_source)
         builder = HelloBuilder(profile, server_name, random_source, parameters)
-        self._hello = encode_message(builder.build_body(is_name_last=False))
+        self._hello = encode_message(builder.build(is_name_last=False).encode_body())
         layout: _Layout = _LAYOUTS[profile.initials.layout](profile.initials, random_source)
         cut = find_name_cut(self._hello, server_name)
         self._datagrams = layout.make_datagrams(self._hello, cut, destination_id, source_id)

@@ -160,9 +160,12 @@ def _vpn_dropped(_: Interference, source: str) -> Measures:
 
 
 def _ech_dropped(_: Interference, source: str) -> Measures:
-    """By the extension's number and its usual cipher suite (RFC 9849); GREASE looks the same."""
-    suite = _bytes_at("0000010001", 40, 1_500)
-    return Measures(forward=(f"{source}-p tcp {_bytes_at('fe0d', 40, 1_500)} {suite} -j DROP",))
+    """By the extension's number and its usual cipher suite (RFC 9849); GREASE looks the same.
+
+    A browser's hello takes two segments, which come as one where the kernel has not cut them yet.
+    """
+    suite = _bytes_at("0000010001", 40, 3_000)
+    return Measures(forward=(f"{source}-p tcp {_bytes_at('fe0d', 40, 3_000)} {suite} -j DROP",))
 
 
 def _unknown_dropped(what: Interference, source: str) -> Measures:

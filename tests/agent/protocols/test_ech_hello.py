@@ -14,15 +14,19 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heliograph.hello_profiles import load_shipped_profiles
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
+from heliograph_agent.net.tls.fingerprint import describe_hello
 from heliograph_agent.protocols.ech_config import EchConfig, parse_config_list
-from heliograph_agent.protocols.tls_hello import RANDOM_BYTES, ClientHello, padding_size
+from heliograph_agent.protocols.ech_hello import RANDOM_BYTES, EchHello, padding_size
 from support.ech_server import EchServer, ech_server, in_base64, published
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.values import present
 
+CHROME = load_shipped_profiles().get("chrome")
 _ECH = 0xFE0D
+_OUTER = 0xFD00
 _HASHES = {0x1301: hashes.SHA256(), 0x1302: hashes.SHA384(), 0x1303: hashes.SHA256()}
 
 
@@ -52,10 +56,26 @@ def opened(record: bytes, key: X25519PrivateKey, config: bytes) -> Opened:
     assert empty == b""
     assert inner_extensions[_ECH] == b"\x01"
     assert b"\x03\x03" not in inner_extensions[43], "an inner hello offers TLS 1.3 alone"
-    hello = encoded[:34] + bytes((len(session),)) + session + encoded[35 : _end(encoded)]
     assert not any(encoded[_end(encoded) :]), "the padding is zeros"
+    hello = put_together(encoded, session, extensions)
     message = b"\x01" + len(hello).to_bytes(3, "big") + hello
     return Opened(encoded, message, _name(inner_extensions), _name(extensions))
+
+
+def put_together(encoded: bytes, session: bytes, outer: dict[int, bytes]) -> bytes:
+    """The inner hello, with what it has from the outer one (RFC 9849 section 5.1)."""
+    _, inner, begin = _parts(encoded)
+    whole = b""
+    for kind, content in inner.items():
+        named = [int.from_bytes(content[n : n + 2], "big") for n in range(1, len(content), 2)]
+        numbers = named if kind == _OUTER else [kind]
+        places = [list(outer).index(number) for number in numbers if number in outer]
+        assert kind != _OUTER or (places == sorted(places) and len(places) == len(numbers))
+        for number in numbers:
+            taken = outer[number] if kind == _OUTER else content
+            whole += number.to_bytes(2, "big") + len(taken).to_bytes(2, "big") + taken
+    head = encoded[:34] + bytes((len(session),)) + session + encoded[35 : begin - 2]
+    return head + len(whole).to_bytes(2, "big") + whole
 
 
 def server_hello(hello: Opened, *, suite: int) -> bytes:
@@ -121,11 +141,17 @@ def chance(seed: int = 1) -> bytes:
     return Random(seed).randbytes(RANDOM_BYTES)
 
 
-def sealed_hello(name: str, seed: int = 1) -> ClientHello:
-    return ClientHello(name, chance(seed), config=key_of(in_base64(WIRE)))
+def hello_of(
+    name: str, random_bytes: bytes, config: EchConfig | None = None, is_grease: bool = False
+) -> EchHello:
+    return EchHello(CHROME, "test", name, random_bytes, config=config, is_grease=is_grease)
 
 
-def answered(port: int, speech: ClientHello) -> ProbeReply | None:
+def sealed_hello(name: str, seed: int = 1) -> EchHello:
+    return hello_of(name, chance(seed), config=key_of(in_base64(WIRE)))
+
+
+def answered(port: int, speech: EchHello) -> ProbeReply | None:
     """What a server on loopback says; None when it hangs up."""
     with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
         connection.sendall(speech.make_request())
@@ -148,7 +174,7 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.mark.parametrize("grease", [False, True])
 @pytest.mark.parametrize("seed", range(4))
 def test_openssl_takes_it_with_and_without_grease(openssl: int, grease: bool, seed: int) -> None:
-    speech = ClientHello(NAME, chance(seed), is_grease=grease)
+    speech = hello_of(NAME, chance(seed), is_grease=grease)
     assert answered(openssl, speech) == ProbeReply("server_hello")
     assert (speech.tls_facts().version, speech.tls_facts().server_name) == ("TLSv1.3", NAME)
     assert speech.tls_facts().ech == ("grease" if grease else "")
@@ -156,13 +182,13 @@ def test_openssl_takes_it_with_and_without_grease(openssl: int, grease: bool, se
 
 def test_openssl_does_not_open_a_sealed_name_and_that_is_seen(openssl: int) -> None:
     key = replace(key_of(in_base64(WIRE)), public_name=NAME)
-    speech = ClientHello("hidden.test", chance(), config=key)
+    speech = hello_of("hidden.test", chance(), config=key)
     assert answered(openssl, speech) == ProbeReply("server_hello")
 
 
 @pytest.mark.parametrize("name", ["stranger.test", ""])
 def test_a_name_that_the_server_refuses_is_an_alert(openssl: int, name: str) -> None:
-    speech = ClientHello(name, chance())
+    speech = hello_of(name, chance())
     assert answered(openssl, speech) == ProbeReply("alert_112")
     assert (speech.tls_facts().server_name, speech.tls_facts().alert) == (name, 112)
 
@@ -176,7 +202,7 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchServer]:
 
 @pytest.mark.slow
 def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
-    speech = ClientHello(NAME, chance(), config=key_of(go.config))
+    speech = hello_of(NAME, chance(), config=key_of(go.config))
     assert NAME.encode() not in speech.make_request()
     assert answered(go.port, speech) == ACCEPTED
     assert go.name() == NAME
@@ -186,7 +212,7 @@ def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
 @pytest.mark.slow
 def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
     outdated = replace(key_of(go.config), public_key=WIRE[9:41])
-    speech = ClientHello(NAME, chance(), config=outdated)
+    speech = hello_of(NAME, chance(), config=outdated)
     assert answered(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == "public.test"
 
@@ -194,7 +220,7 @@ def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("grease", [False, True])
 def test_what_is_not_sealed_is_taken_by_its_own_name(go: EchServer, grease: bool) -> None:
-    speech = ClientHello(NAME, chance(), is_grease=grease)
+    speech = hello_of(NAME, chance(), is_grease=grease)
     assert answered(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == NAME
 
@@ -226,8 +252,27 @@ def test_the_length_of_the_name_is_hidden() -> None:
     assert all((size + padding_size(size, "a", 9)) % 32 == 0 for size in range(200, 300))
 
 
+@pytest.mark.parametrize("seed", range(8))
+def test_the_three_hellos_are_a_browsers_and_differ_in_ech_alone(seed: int) -> None:
+    """In size class, segments and fingerprint, where the extension is there at all."""
+    hellos = {
+        "real": sealed_hello(NAME, seed),
+        "grease": hello_of(NAME, chance(seed), is_grease=True),
+        "none": hello_of(NAME, chance(seed)),
+    }
+    shapes = {
+        label: present(describe_hello(hello.make_request(), 1_460))
+        for label, hello in hellos.items()
+    }
+    assert {shapes[label].ja4 for label in ("real", "grease")} == {CHROME.ja4}
+    for label in ("real", "grease"):
+        assert CHROME.smallest <= shapes[label].bytes <= CHROME.largest
+    assert {(shape.segments, shape.name_segment) for shape in shapes.values()} == {(2, 1)}
+    assert shapes["none"].ja4.startswith("t13d1516h2_")
+
+
 def test_a_server_that_asks_again_is_told() -> None:
-    speech = ClientHello(NAME, chance())
+    speech = hello_of(NAME, chance())
     body = b"\x03\x03" + RETRY + b"\x00\x13\x01\x00\x00\x06\x00\x2b\x00\x02\x03\x04"
     handshake = b"\x02" + len(body).to_bytes(3, "big") + body
     reply = b"\x16\x03\x03" + len(handshake).to_bytes(2, "big") + handshake
@@ -245,12 +290,12 @@ def test_a_server_that_asks_again_is_told() -> None:
 )  # fmt: skip
 def test_what_is_no_answer_to_a_hello_is_no_tls(other: bytes) -> None:
     with pytest.raises(ProtocolMismatch):
-        ClientHello(NAME, chance()).parse_reply(other.ljust(5, b"\x00"))
+        hello_of(NAME, chance()).parse_reply(other.ljust(5, b"\x00"))
 
 
 @given(st.binary(max_size=200))
 def test_nothing_that_is_received_breaks_it(data: bytes) -> None:
-    speech = ClientHello(NAME, chance())
+    speech = hello_of(NAME, chance())
     for received in (data, b"\x16\x03\x03\x00" + data[:1] + b"\x02\x00\x00" + data[1:]):
         try:
             speech.parse_reply(received)
@@ -260,4 +305,4 @@ def test_nothing_that_is_received_breaks_it(data: bytes) -> None:
 
 def test_too_little_chance_is_refused() -> None:
     with pytest.raises(ValueError, match="random bytes"):
-        ClientHello(NAME, b"\x00" * 40)
+        hello_of(NAME, b"\x00" * 40)
