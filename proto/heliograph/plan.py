@@ -8,6 +8,9 @@ from urllib.parse import urlsplit
 from heliograph.address import parse_literal
 
 ROLES = ("volunteer", "control")
+# A control is a server that tests every service whole within a quarter of an hour: by the default
+# plan 160 MB a day, where volunteers may move 67.
+CONTROL_SHARE = 3
 LIGHT = "light"  # option of a task that visits one endpoint of its service, drawn by chance
 LIGHT_ROUND = "light_round"  # experiment of a result that holds the light checks of many services
 MAX_PARTS = 32  # light checks of one round; the default plan has ten
@@ -15,6 +18,8 @@ APP_PATH = "path/"  # begins the labels of steps that follow an app's own order 
 MAX_ALPN = 4  # protocols that one hello offers
 MAX_BUILT_IN = 8  # addresses that one endpoint lists
 MAX_STAGES = 12  # of one service
+MAX_ROOTS = 8  # of one service; two in a rotation; assumed
+MAX_ROOT_BYTES = 4_096  # of one; an RSA-4096 root has 1,450; assumed
 MAX_STAGE_ENDPOINTS = 64
 MAX_STAGE_S = 60
 ANCHORS = "connectivity"  # the experiment that measures the vantage's own connectivity
@@ -76,7 +81,7 @@ class Endpoint:
     path: str = "/"
     method: str = "GET"
     group: str = ""  # endpoints that can replace each other: dc, web, chat
-    trust: str = ""  # name of a shipped CA set, "" for the public one
+    trust: str = ""  # a service whose roots count, "" for the public ones, "any" for all
     alpn: tuple[str, ...] = ()  # of a TLS kind; empty for a browser's
     addresses: tuple[str, ...] = ()  # built into the app, visited in place of a lookup
     resolver: str = ""  # https URL of the app's own DoH resolver, asked in place of the system's
@@ -130,6 +135,7 @@ class Service:
     endpoints: tuple[Endpoint, ...]
     functions: tuple[FunctionGroups, ...] = ()
     stages: tuple[ConnectStage, ...] = ()  # how the app connects, in its order
+    roots: tuple[bytes, ...] = ()  # DER certificates that its apps trust in place of the public
 
     def list_planned_endpoints(self) -> tuple[Endpoint, ...]:
         """Return the endpoints without those that only the app's own order leads to."""
@@ -255,11 +261,14 @@ class Plan:
         )
 
     def for_role(self, role: str) -> "Plan":
-        """Return the plan with only the tasks of `role`, and the services they need.
+        """Return the plan with only the tasks of `role`, the services they need, and its limit.
 
-        A task for a role that this version does not know applies to no agent.
+        A task for a role that this version does not know applies to no agent. A control may move
+        CONTROL_SHARE times the bytes. Call it once, on the plan that was signed.
         """
         tasks = tuple(task for task in self.tasks if task.role in ("", role))
         named = {task.service for task in tasks}
         services = tuple(service for service in self.services if service.name in named)
-        return replace(self, tasks=tasks, services=services)
+        share = CONTROL_SHARE if role == ROLES[1] else 1
+        limits = replace(self.limits, bytes_per_month=self.limits.bytes_per_month * share)
+        return replace(self, tasks=tasks, services=services, limits=limits)

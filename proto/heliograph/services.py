@@ -13,6 +13,8 @@ from heliograph.host_name import encode_host
 from heliograph.plan import (
     MAX_ALPN,
     MAX_BUILT_IN,
+    MAX_ROOT_BYTES,
+    MAX_ROOTS,
     MAX_STAGE_S,
     MAX_STAGES,
     ConnectStage,
@@ -37,10 +39,12 @@ USUAL_PORTS = {
     EndpointKind.QUIC: 443,
 }
 METHODS = ("GET", "HEAD", "POST")
-TRUSTS = ("", "signal", "any")  # CA sets the agent ships; "" is the public one, "any" none at all
+# Trusts that each list may name, beside its services with roots: the public roots, none, and the
+# service of the shipped list whose roots every agent has.
+TRUSTS = ("", "signal", "any")
 
 _FILE_KEYS = ("version", "services")
-_SERVICE_KEYS = ("title", "endpoints", "experiment", "functions", "stages")
+_SERVICE_KEYS = ("title", "endpoints", "experiment", "functions", "stages", "roots")
 _STAGE_KEYS = ("try", "seconds", "if_unresolved")
 _ENDPOINT_KEYS = (
     *("id", "kind", "host", "port", "path", "method", "group", "trust"),
@@ -94,20 +98,22 @@ def _parse_document(root: YamlEntry) -> Services:
     services = keys["services"].mapping()
     if not 0 < len(services) <= MAX_SERVICES:
         raise keys["services"].error(f"from 1 to {MAX_SERVICES} are allowed")
+    rooted = (name for name, entry in services.items() if "roots" in entry.mapping())
+    trusts = tuple(dict.fromkeys((*TRUSTS, *rooted)))
     return Services(
         version=_parse_text(keys["version"]),
-        services=tuple(_parse_service(name, entry) for name, entry in services.items()),
+        services=tuple(_parse_service(name, entry, trusts) for name, entry in services.items()),
     )
 
 
-def _parse_service(name: str, entry: YamlEntry) -> Service:
+def _parse_service(name: str, entry: YamlEntry, trusts: tuple[str, ...]) -> Service:
     keys = entry.mapping(_SERVICE_KEYS, required=("title", "endpoints"))
     items = keys["endpoints"].items()
     if not 0 < len(items) <= MAX_ENDPOINTS:
         raise keys["endpoints"].error(f"from 1 to {MAX_ENDPOINTS} are allowed")
     endpoints: dict[str, Endpoint] = {}
     for item in items:
-        endpoint = _parse_endpoint(item)
+        endpoint = _parse_endpoint(item, trusts)
         if endpoint.id in endpoints:
             raise item.error(f"the id {endpoint.id} is taken")
         endpoints[endpoint.id] = endpoint
@@ -120,7 +126,29 @@ def _parse_service(name: str, entry: YamlEntry) -> Service:
         if "functions" in keys
         else (),
         stages=_parse_stages(keys["stages"], tuple(endpoints)) if "stages" in keys else (),
+        roots=_parse_roots(keys["roots"], name) if "roots" in keys else (),
     )
+
+
+def _parse_roots(entry: YamlEntry, service: str) -> tuple[bytes, ...]:
+    items = entry.items()
+    if not 0 < len(items) <= MAX_ROOTS or service in ("", "any"):
+        raise entry.error(f"from 1 to {MAX_ROOTS} are allowed, of a service with a name of its own")
+    return tuple(map(_parse_root, items))
+
+
+def _parse_root(entry: YamlEntry) -> bytes:
+    """Decode one certificate in PEM; what decodes it is loaded for files alone."""
+    from cryptography.hazmat.primitives.serialization import Encoding
+    from cryptography.x509 import load_pem_x509_certificate
+
+    try:
+        der = load_pem_x509_certificate(entry.parse_text().encode()).public_bytes(Encoding.DER)
+    except ValueError as error:
+        raise entry.error("is no certificate in PEM") from error
+    if len(der) > MAX_ROOT_BYTES:
+        raise entry.error(f"a certificate has at most {MAX_ROOT_BYTES} bytes")
+    return der
 
 
 def _parse_stages(entry: YamlEntry, ids: tuple[str, ...]) -> tuple[ConnectStage, ...]:
@@ -152,7 +180,7 @@ def _parse_functions(
     return tuple(functions)
 
 
-def _parse_endpoint(entry: YamlEntry) -> Endpoint:
+def _parse_endpoint(entry: YamlEntry, trusts: tuple[str, ...]) -> Endpoint:
     keys = entry.mapping(_ENDPOINT_KEYS, required=("id", "kind", "host"))
     kind = EndpointKind(keys["kind"].parse_choice(tuple(EndpointKind)))
     return Endpoint(
@@ -163,7 +191,7 @@ def _parse_endpoint(entry: YamlEntry) -> Endpoint:
         path=_parse_path(keys["path"]) if "path" in keys else "/",
         method=keys["method"].parse_choice(METHODS) if "method" in keys else "GET",
         group=_parse_text(keys["group"]) if "group" in keys else "",
-        trust=keys["trust"].parse_choice(TRUSTS) if "trust" in keys else "",
+        trust=keys["trust"].parse_choice(trusts) if "trust" in keys else "",
         alpn=_parse_alpn(keys["alpn"], kind) if "alpn" in keys else (),
         addresses=_parse_addresses(keys["addresses"]) if "addresses" in keys else (),
         resolver=_parse_resolver(keys["resolver"]) if "resolver" in keys else "",

@@ -65,6 +65,8 @@ def test_what_is_written_is_what_is_read() -> None:
         ("        host: Web.Example.Test.\n", "", "line 7: services.telegram.endpoints[1]"),
         ("        host: Web.Example.Test.\n", "", "the key host is missing"),
         ("kind: https", "kind: tls", "endpoints[1]: the key port is missing, which a tls"),
+        ("title: Telegram", "title: A\n    roots: [MIIF]", "roots[0]: is no certificate in PEM"),
+        ("title: Telegram", "title: A\n    roots: []", "roots: from 1 to 8 are allowed"),
         ("title: Telegram", "title: [a]", "line 4: services.telegram.title: must be one value"),
         ("title: Telegram", 'title: ""', "must have 1 to 253 characters"),
         ("title: Telegram", 'title: "a\\eb"', "no control characters"),

@@ -15,9 +15,9 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Trigger
 from heliograph.plan import LIGHT, Plan, PlannedTask
 from heliograph.services import load_shipped_services
+from heliograph.traffic_estimate import describe_costs, estimate_run_bytes
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2
-from heliograph_agent.consent import describe_cost, estimate_task_bytes
 from heliograph_agent.runtime.early_runs import FailureMemory, draw_look_delay_s, find_full_task
 from heliograph_agent.schedule import EarlyStart, History, Task, find_due_tasks, make_tasks
 from heliograph_collector.control.early_runs import EarlyRunPlanner
@@ -163,7 +163,7 @@ class Cell:
 
     def estimate_bytes(self, task: Task) -> int:
         line = next(line for line in self.plan.expand_turns() if is_line_of(line, task))
-        return estimate_task_bytes(line, task.service) * task.interval_s // 86_400
+        return estimate_run_bytes(line, task.service)
 
     def end_part(self, phone: Phone, task: Task, trigger: str) -> None:
         assert task.service is not None
@@ -246,6 +246,6 @@ def test_block_of_a_messenger_is_told_within_five_minutes() -> None:
     tail_s = delays[-(-95 * len(delays) // 100) - 1]
     print(
         f"{len(delays)} blocks, {VANTAGES} vantages: median {delays[len(delays) // 2]:.0f} s, p95"
-        f" {tail_s:.0f} s, longest {delays[-1]:.0f} s; {describe_cost(PLAN)}"
+        f" {tail_s:.0f} s, longest {delays[-1]:.0f} s; {describe_costs(PLAN)}"
     )
     assert tail_s <= 300

@@ -244,8 +244,11 @@ class FakeNet:
     async def close(self) -> None:
         self._world.closed += 1
 
+    def has_trust(self, trust: str) -> bool:
+        return trust in self._world.trusts
+
     def _trusts(self, trust: str) -> None:
-        if trust not in self._world.trusts:
+        if not self.has_trust(trust):
             raise ValueError(f"trust: no CA set is named {trust!r}")
 
     def _have(self, what: str) -> None:

@@ -39,6 +39,7 @@ def add_parser(commands: "cli.Subparsers") -> None:
 
 
 def run(args: argparse.Namespace) -> int:
+    from heliograph.traffic_estimate import list_costs
     from heliograph_agent import consent as c
 
     state = cli.get_state(args)
@@ -63,9 +64,11 @@ def run(args: argparse.Namespace) -> int:
             "hello_profiles": plan.hello_profiles.decode(errors="replace"),
             "not_agreed": missing_units,
             "opted_out": sorted({_describe_task(task, {}) for task in excluded}),
-            "bytes_a_day": c.estimate_plan_bytes(allowed_plan),
+            "bytes_a_day": c.estimate_daily_bytes(allowed_plan),
+            "bytes_a_day_by_experiment": list_costs(allowed_plan),
         }
-        print(json.dumps(asdict(plan) | extra))  # in ASCII: no byte moves a terminal's cursor
+        # In ASCII: no byte moves a terminal's cursor.
+        print(json.dumps(asdict(plan) | extra, default=bytes.hex))
     else:
         _print_plan(plan, missing_units, config)
         if consent is not None and c.is_risk_new(consent):
@@ -100,15 +103,17 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
 
 
 def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") -> None:
+    from heliograph.traffic_estimate import describe_costs, estimate_task_bytes
     from heliograph_agent import consent as c
 
     services = {service.name: service for service in plan.services}
     allowed_plan = c.exclude_tests(plan, config.without)
     print(c.make_printable(f"Plan {plan.version}, services of {plan.services_version}"))
     for task in allowed_plan.tasks:
-        daily = c.estimate_task_bytes(task, services.get(task.service)) / 1e6
+        daily = estimate_task_bytes(task, services.get(task.service)) / 1e6
         line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
         print(c.make_printable(f"  every {task.interval_s:>6} s  {line}"))
+    print(c.make_printable(f"All of it would move {describe_costs(allowed_plan)}."))
     print(f"Some {c.describe_cost(allowed_plan)}.")
     unwanted = c.list_excluded(plan, config.without)
     if unwanted:

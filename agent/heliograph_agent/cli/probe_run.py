@@ -59,7 +59,8 @@ def run_probe(args: argparse.Namespace) -> int:
     from heliograph_agent.net.system_net import SystemNetFactory
 
     net_config = probe.settings.net_config()
-    net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom())
+    services = [probe.target.service] if probe.target.service else []
+    net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom(), services)
     return perform_probe(probe, net_factory.bind, show_json=args.json)
 
 

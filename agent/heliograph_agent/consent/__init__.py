@@ -19,7 +19,7 @@ from textwrap import fill
 from typing import Any, TypedDict
 
 from heliograph.observation import Access
-from heliograph.plan import LIGHT, EndpointKind, Plan, PlannedTask, Service
+from heliograph.plan import LIGHT, Plan, PlannedTask, Service
 from heliograph.units import minute_of
 from heliograph.yaml_document import parse_yaml
 
@@ -343,46 +343,14 @@ def local_hour(wall_us: int) -> int:
     return datetime.fromtimestamp(wall_us / 1e6, UTC).astimezone().hour
 
 
-# Bytes of one visit in both directions with headers, measured on the shipped services over IPv4. A
-# blocked host costs less.
-_VISIT_BYTES = {
-    EndpointKind.DNS: 400,
-    EndpointKind.TCP: 900,
-    EndpointKind.STUN: 600,
-    EndpointKind.TLS: 7_500,
-    EndpointKind.HTTP: 2_500,
-    EndpointKind.HTTPS: 10_000,
-    EndpointKind.WEBSOCKET: 8_500,
-    EndpointKind.MTPROTO: 1_500,
-    EndpointKind.NOISE: 2_000,
-    EndpointKind.QUIC: 9_000,
-}
-_DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
-
-
-def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
-    """Estimate one task's bytes a day."""
-    from heliograph.experiments import entry_of
-
-    entry = entry_of(task.experiment)
-    alone = entry.visit_bytes if entry else 0
-    if service is None or task.is_turn:
-        run_bytes = alone or _DEFAULT_RUN_BYTES
-    else:
-        run_bytes = alone + sum(_VISIT_BYTES[e.kind] for e in service.endpoints)
-        if task.is_light:
-            run_bytes //= max(1, len(service.endpoints))
-    return run_bytes * 86_400 // max(1, task.interval_s)
-
-
 def describe_cost(plan: Plan) -> str:
     """Describe the plan's bytes as `1.2 MB a day, at most 30 MB a month`."""
-    daily = estimate_plan_bytes(plan) / 1e6
+    daily = estimate_daily_bytes(plan) / 1e6
     return f"{daily:.1f} MB a day, at most {plan.limits.bytes_per_month / 1e6:.0f} MB a month"
 
 
-def estimate_plan_bytes(plan: Plan) -> int:
+def estimate_daily_bytes(plan: Plan) -> int:
     """Estimate the plan's bytes a day, at most a day's share of the month's limit."""
-    services = {service.name: service for service in plan.services}
-    total_bytes = sum(estimate_task_bytes(task, services.get(task.service)) for task in plan.tasks)
-    return min(total_bytes, plan.limits.bytes_per_month // 30)
+    from heliograph.traffic_estimate import estimate_plan_bytes
+
+    return min(estimate_plan_bytes(plan), plan.limits.bytes_per_month // 30)

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import replace
 
+from heliograph.experiments.messengers import MessengerConfig
 from heliograph.plan import APP_PATH, ConnectStage, Endpoint, Service, ServiceFunction
 from heliograph_agent.experiments.endpoints import (
     IPV4_TRIED,
@@ -28,19 +29,19 @@ async def visit_as_app(
     service: Service,
     endpoints: Sequence[Endpoint],
     net: Net,
-    concurrency: int,
-    *,
-    light: bool,
-    ipv4: int = IPV4_TRIED,
+    config: MessengerConfig,
 ) -> None:
     """Visit the endpoints; where messages would not get through, follow the app's own order.
 
-    A light check tries LIGHT_TRIES of a stage, because it is repeated every few minutes.
+    A light check visits no address of a name after one that answers, and tries LIGHT_TRIES of a
+    stage, because it is repeated every few minutes.
     """
-    answered = await visit_endpoints(endpoints, net, concurrency, ipv4=ipv4)
+    answered = await visit_endpoints(
+        endpoints, net, config.concurrency, ipv4=config.addresses, until_answered=config.light
+    )
     is_visit = net.list_visit_labels() is not None
     if service.stages and not is_visit and _is_messaging_cut(service, endpoints, answered):
-        stages = [_draw(stage, net) for stage in service.stages] if light else service.stages
+        stages = [_draw(stage, net) for stage in service.stages] if config.light else service.stages
         await follow_stages(replace(service, stages=tuple(stages)), net)
 
 

@@ -11,7 +11,8 @@ from heliograph_agent.net import Net
 
 async def connectivity(target: Target, config: ConnectivityConfig, net: Net) -> None:
     anchors = require_service(target).endpoints + parse_domestic_anchors(config.domestic)
-    await visit_endpoints(anchors, net, config.concurrency, ipv4=1)  # one proves connectivity
+    # One address proves connectivity, and an anchor by address IPv6.
+    await visit_endpoints(anchors, net, config.concurrency, ipv4=1, until_answered=True)
 
 
 def parse_domestic_anchors(urls: str) -> tuple[Endpoint, ...]:

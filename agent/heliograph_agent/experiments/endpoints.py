@@ -7,13 +7,11 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Protocol
 from urllib.parse import SplitResult, quote, unquote, urljoin, urlsplit, urlunsplit
 
 from heliograph.host_name import encode_host
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph.services import TRUSTS
-from heliograph_agent.experiments.experiment import CannotRun, Target, require_service
+from heliograph_agent.experiments.experiment import CannotRun
 from heliograph_agent.net import BROWSER_ALPN, HTTP1_ALPN, ByteStream, Net, ProbeMessage, StepResult
 from heliograph_agent.protocols.messengers import (
     MTPROTO_RANDOM_BYTES,
@@ -68,26 +66,19 @@ def select_endpoints(service: Service, net: Net, *, light: bool) -> tuple[Endpoi
     return drawable[index : index + 1]
 
 
-class VisitConfig(Protocol):
-    """Declare the option of all experiments that only visit a service."""
-
-    @property
-    def concurrency(self) -> int: ...
-
-
-async def visit_service(target: Target, config: VisitConfig, net: Net) -> None:
-    """Run an experiment that `services.yml` describes fully."""
-    await visit_endpoints(require_service(target).endpoints, net, config.concurrency)
-
-
 async def visit_endpoints(
-    endpoints: Iterable[Endpoint], net: Net, concurrency: int, *, ipv4: int = IPV4_TRIED
+    endpoints: Iterable[Endpoint],
+    net: Net,
+    concurrency: int,
+    *,
+    ipv4: int = IPV4_TRIED,
+    until_answered: bool = False,
 ) -> frozenset[str]:
     """Visit each endpoint once, at most `concurrency` at a time; return the ids that answered.
 
     No visit waits for another's success. Up to `ipv4` IPv4 addresses of a name are tried, and
-    one of IPv6. An endpoint that this agent does not understand is skipped. Raises CannotRun
-    when all are skipped.
+    one of IPv6, with `until_answered` none after one that answers. An endpoint that this agent does
+    not understand is skipped. Raises CannotRun when all are skipped.
     """
     semaphore = asyncio.Semaphore(concurrency)
     skipped: list[CannotRun] = []
@@ -97,7 +88,9 @@ async def visit_endpoints(
     async def visit_limited(endpoint: Endpoint) -> bool:
         async with semaphore:
             try:
-                has_answered = await visit_endpoint(endpoint, net, ipv4=ipv4)
+                has_answered = await visit_endpoint(
+                    endpoint, net, ipv4=ipv4, until_answered=until_answered
+                )
             except CannotRun as error:
                 skipped.append(error)
                 return False
@@ -117,16 +110,18 @@ async def visit_endpoint(
     net: Net,
     *,
     ipv4: int = IPV4_TRIED,
+    until_answered: bool = False,
     is_resolved: asyncio.Event | None = None,
 ) -> bool:
     """Resolve the host (A and AAAA) unless addresses are given, then visit its addresses.
 
     Return whether the last step of the kind worked at one. `is_resolved` is set before the first.
-    At most `ipv4` IPv4 addresses and one IPv6 address are visited. Raises CannotRun when the
-    endpoint, which comes from a collector, cannot be visited.
+    At most `ipv4` IPv4 addresses and one IPv6 address are visited, with `until_answered` none after
+    one that answers. Raises CannotRun when the endpoint, which comes from a collector, cannot be
+    visited.
     """
-    if endpoint.trust not in TRUSTS:
-        raise CannotRun(f"{endpoint.id}: this agent ships no CA set {endpoint.trust!r}.")
+    if not net.has_trust(endpoint.trust):
+        raise CannotRun(f"{endpoint.id}: this agent has no CA set {endpoint.trust!r}.")
     host = parse_host(endpoint.host)
     if host is None:
         raise CannotRun(f"{endpoint.id}: {endpoint.host!r} is no host name and no address.")
@@ -140,12 +135,20 @@ async def visit_endpoint(
         is_resolved.set()
     if endpoint.kind is EndpointKind.DNS:
         return bool(addresses)
+    try:
+        return await _visit_addresses(endpoint, addresses, net, until_answered=until_answered)
+    except ValueError as error:  # a URL that HTTP cannot send, or a protocol not installed
+        raise CannotRun(f"{endpoint.id}: {error}") from error
+
+
+async def _visit_addresses(
+    endpoint: Endpoint, addresses: Iterable[Address], net: Net, *, until_answered: bool
+) -> bool:
     has_answered = False
     for address in addresses:
-        try:
-            has_answered |= await _run_steps(endpoint, address, net)
-        except ValueError as error:  # a URL that HTTP cannot send, or a protocol not installed
-            raise CannotRun(f"{endpoint.id}: {error}") from error
+        has_answered |= await _run_steps(endpoint, address, net)
+        if has_answered and until_answered:
+            break
     return has_answered
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 from heliograph.experiments.web import HelloConfig
 from heliograph.hello_profiles import load_shipped_profiles
-from heliograph.services import TRUSTS
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -44,8 +43,8 @@ async def hello(target: Target, config: HelloConfig, net: Net) -> None:
         raise CannotRun("An address is no name to send: give a host name.")
     if neutral is None or is_literal(neutral):
         raise CannotRun(f"neutral cannot be {config.neutral!r}; allowed: a host name.")
-    if config.trust not in TRUSTS:
-        raise CannotRun(f"This agent ships no CA set {config.trust!r}.")
+    if not net.has_trust(config.trust):
+        raise CannotRun(f"This agent has no CA set {config.trust!r}.")
     for address in (await find_addresses(host, net, label=OWN))[:1]:
         await _compare_hellos(_Speaker(address, port, config.trust, net), host, neutral)
 

@@ -1,6 +1,6 @@
 """Visit a messenger that `services.yml` describes fully. See messengers.md."""
 
-from heliograph.experiments.messengers import MessengerConfig, SignalConfig, TelegramConfig
+from heliograph.experiments.messengers import MessengerConfig
 from heliograph_agent.experiments.app_path import visit_as_app
 from heliograph_agent.experiments.endpoints import select_endpoints
 from heliograph_agent.experiments.experiment import Target, require_service
@@ -10,13 +10,4 @@ from heliograph_agent.net import Net
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
     service = require_service(target)
     endpoints = select_endpoints(service, net, light=config.light)
-    await visit_as_app(
-        service, endpoints, net, config.concurrency, light=config.light, ipv4=config.addresses
-    )
-
-
-async def visit_messenger(target: Target, config: TelegramConfig | SignalConfig, net: Net) -> None:
-    """Visit Telegram or Signal, of whose names two addresses are tried."""
-    service = require_service(target)
-    endpoints = select_endpoints(service, net, light=config.light)
-    await visit_as_app(service, endpoints, net, config.concurrency, light=config.light)
+    await visit_as_app(service, endpoints, net, config)

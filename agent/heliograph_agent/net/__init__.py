@@ -96,8 +96,8 @@ class Net(Protocol):
         """Make one TLS handshake over `stream`.
 
         The chain is recorded also when it does not verify; then the observation has a failure
-        and the stream is None. `trust` names a shipped CA set, "" the public one; with "any"
-        nothing is verified.
+        and the stream is None. `trust` names a set that `has_trust` knows, "" the public
+        one; with "any" nothing is verified.
         """
         ...
 
@@ -180,6 +180,10 @@ class Net(Protocol):
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
         """Start the installed tor and await its bootstrap. Raises ValueError without tor."""
+        ...
+
+    def has_trust(self, trust: str) -> bool:
+        """Tell whether there is a CA set of this name."""
         ...
 
     @property

@@ -1,7 +1,7 @@
 """Implement Net on this machine: each method runs one step and records it."""
 
 import ipaddress
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from random import Random
@@ -11,6 +11,7 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.hello_profiles import HelloProfiles, get_requests
 from heliograph.observation import Observation, Tcp, Udp
+from heliograph.plan import Service
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.config import NetConfig
@@ -46,12 +47,17 @@ _GRACE_S = 1.0  # for work with its own deadline to report its result
 class SystemNetFactory:
     """Create nets that share settings, trust anchors and the random source."""
 
-    def __init__(self, config: NetConfig, clock: Clock, rng: Random) -> None:
-        """Create the shared parts. Raises ValueError, naming the key, for a bad setting."""
+    def __init__(
+        self, config: NetConfig, clock: Clock, rng: Random, services: Iterable[Service] = ()
+    ) -> None:
+        """Create the shared parts; the roots of `services` count in place of those shipped.
+
+        Raises ValueError, naming the key, for a bad setting.
+        """
         self.config = config
         self.clock = clock
         self.rng = rng
-        self.trust_store = TrustStore(config.ca_file)
+        self.trust_store = TrustStore(config.ca_file, {s.name: s.roots for s in services})
         self.raw_command: Sequence[str] = COMMAND
         self.local_machine = LocalMachine(clock)
         self.hello_profiles: HelloProfiles | None = None  # None for the shipped edition
@@ -102,6 +108,9 @@ class SystemNet:
         self._addresses = addresses
         self._shared_helper = SharedRawHelper(factory)
         self.hello_profiles = factory.hello_profiles
+
+    def has_trust(self, trust: str) -> bool:
+        return self._factory.trust_store.has_set(trust)
 
     async def resolve(
         self,

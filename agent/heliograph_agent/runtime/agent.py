@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from heliograph.clock import Clock
 from heliograph.observation import Link, Trigger
-from heliograph.plan import Plan
+from heliograph.plan import Limits, Plan
 from heliograph.v1 import intake_pb2, plan_pb2
 from heliograph_agent.net.local_addresses import read_local_view
 from heliograph_agent.platform.power import is_on_battery, read_uptime_s
@@ -87,7 +87,7 @@ class Agent:
                 epoch=self._vantage_tracker.epoch,
                 service_states=restore_service_states(status.get("lives")),
             ),
-            allowance=self._restore_allowance(status.get("allowance"), plan),
+            allowance=self._restore_allowance(status.get("allowance"), plan.limits),
             host=self,
         )
         self._asked_runs = AskedRuns(self.measurement_loop, clock)
@@ -236,7 +236,8 @@ class Agent:
         """Make the network of the plan's tests, and load its libraries."""
         from heliograph_agent.net.system_net import SystemNetFactory
 
-        return SystemNetFactory(self.settings.config.planned_net_config(), self._clock, self._rng)
+        config = self.settings.config.planned_net_config()
+        return SystemNetFactory(config, self._clock, self._rng, self.measurement_loop.plan.services)
 
     def make_runner(self, plan: Plan) -> "Runner":
         from heliograph_agent.runtime.hello_edition import choose_edition
@@ -363,13 +364,12 @@ class Agent:
             uptime_s=read_uptime_s(),
         )
 
-    def _restore_allowance(self, stored: object, plan: Plan) -> Allowance | None:
+    def _restore_allowance(self, stored: object, limits: Limits) -> Allowance | None:
         """Restore from status.json how much of this month's bytes is left."""
         if not isinstance(stored, dict):
             return None
         now_us = self._clock.monotonic_us()
-        wall_us = self._clock.wall_us()
-        return Allowance.from_json(stored, now_us, wall_us, plan.limits.bytes_per_month)
+        return Allowance.from_json(stored, now_us, self._clock.wall_us(), limits.bytes_per_month)
 
     def describe_status(self) -> AgentStatus:
         vantage = self.measurement_loop.vantage

@@ -127,8 +127,8 @@ class MeasurementLoop:
 
     def change_plan(self, plan: Plan) -> None:
         """Replace the plan; running tasks end under the old one."""
-        if plan.limits != self.plan.limits or plan.hello_profiles != self.plan.hello_profiles:
-            self._runner = None
+        if plan != replace(self.plan, tasks=plan.tasks, version=plan.version):
+            self._runner = None  # it has the plan's limits, hellos and roots
         self.plan = plan
         self.history = self.history.change_plan(plan, self._clock.monotonic_us())
         self._wake_event.set()

@@ -77,7 +77,7 @@ class AgentSettings:
             plan = exclude_tests(plan, self.config.without)
         # Mobile networks are expensive.
         is_mobile = self.declared_vantage().access is Access.MOBILE
-        default_limit = MOBILE_BYTES if is_mobile else self.plan.limits.bytes_per_month
+        default_limit = MOBILE_BYTES if is_mobile else allowed_plan.limits.bytes_per_month
         byte_limit = min(self.config.bytes_per_month or default_limit, plan.limits.bytes_per_month)
         return replace(plan, limits=replace(plan.limits, bytes_per_month=byte_limit)), waiting
 

@@ -44,6 +44,7 @@ LEAD_S = 2  # seconds by which anchors start before other tasks
 PACE_S = 1.0  # between two starts of routine work, so that a laptop that wakes sends no burst
 CATCH_UP = 4  # the pace stays at least this many times as fast as the plan needs
 MAX_WAIT_S = 60  # the longest time between two calls
+LIGHT_WEIGHT = 4  # of their lateness; assumed
 RECHECK_S = 1  # when a running task has to end first
 
 
@@ -180,7 +181,7 @@ def find_due_tasks(
     ready_us = {task.key: _ready_us(task, plan.limits, history, now_us, pace_us) for task in tasks}
     rng.shuffle(tasks)  # equally late tasks start in no fixed order
     late_tasks = [task for task in tasks if ready_us[task.key] <= now_us]
-    late_tasks.sort(key=partial(_start_rank, history=history))
+    late_tasks.sort(key=partial(_start_rank, history=history, now_us=now_us))
     late_tasks = [_keep_free_parts(task, plan.limits, history, now_us) for task in late_tasks]
     chosen_tasks = _choose_tasks(late_tasks, plan.limits, history)
     wakes = [ready_us[task.key] for task in tasks if ready_us[task.key] > now_us]
@@ -195,8 +196,17 @@ def _starts_alone(part: Task, light_round: Task, history: History) -> bool:
     return is_left_out or part.key in history.early
 
 
-def _start_rank(task: Task, history: History) -> tuple[Priority, int]:
-    return task.priority, _planned_us(task, history) // SECOND_US
+def _start_rank(task: Task, history: History, now_us: int) -> tuple[Priority, bool, float]:
+    """Rank late tasks: what is asked for sooner, then by lateness in intervals of their own.
+
+    So all become rarer by one factor where the bytes do not suffice, and light checks by a quarter
+    of it. By lateness in seconds, a light round of every 150 s would wait for tests of every few
+    hours: by a limit of 300 MB a month it came three times a day.
+    """
+    late_s = (now_us - _planned_us(task, history)) / SECOND_US
+    is_early = any(part.key in history.early for part in (task, *task.parts))
+    weight = LIGHT_WEIGHT if task.is_light else 1
+    return task.priority, not is_early, -round(weight * late_s / max(1, task.interval_s), 2)
 
 
 def _ready_us(task: Task, limits: Limits, history: History, now_us: int, pace_us: int) -> int:

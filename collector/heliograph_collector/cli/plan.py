@@ -13,6 +13,7 @@ from heliograph.clock import SystemClock
 from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
 from heliograph.services import Services, load_services, load_shipped_services
+from heliograph.traffic_estimate import describe_costs
 from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
@@ -69,6 +70,7 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
             new_plan = replace(new_plan, hello_profiles=current[0].hello_profiles)
         plan = issue_plan(fleet, signing, new_plan, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
+        print(f"A volunteer moves some {describe_costs(plan.for_role('volunteer'))}.")
 
 
 def _load_services(config: Config, plan: Plan | None) -> Services:

@@ -8,6 +8,7 @@ from heliograph.experiments import NAMES, REGISTRY
 from heliograph.experiments.options import OptionError, parse_options
 from heliograph.plan import ROLES, Limits, Plan, PlannedTask
 from heliograph.services import Services
+from heliograph.traffic_estimate import describe_costs
 from heliograph.yaml_document import YamlEntry
 
 _MAX_TASKS = 512
@@ -88,6 +89,7 @@ def render_plan(plan: Plan) -> str:
         f"# version {plan.version}, issued {datetime.fromtimestamp(plan.issued_s, UTC):{day}},"
         f" good until {datetime.fromtimestamp(plan.expires_s, UTC):{day}}\n"
         f"# services {plan.services_version}: {', '.join(s.name for s in plan.services)}\n"
+        f"# a volunteer moves some {describe_costs(plan.for_role('volunteer'))}\n"
     )
     limits = plan.limits
     body = {

@@ -111,6 +111,7 @@ def _service_from_pb(s: ppb.Service) -> p.Service:
             if f.function in _FUNCTIONS  # a later version may know others
         ),
         stages=_stages_from_pb(s.stages),
+        roots=_roots_from_pb(s.roots),
     )
 
 
@@ -124,6 +125,13 @@ def _stages_from_pb(stages: Sequence[ppb.ConnectStage]) -> tuple[p.ConnectStage,
         )
         for stage in stages
     )
+
+
+def _roots_from_pb(roots: Sequence[bytes]) -> tuple[bytes, ...]:
+    check_count("service.roots", roots, p.MAX_ROOTS)
+    if any(len(root) > p.MAX_ROOT_BYTES for root in roots):
+        raise CodecError("service.roots", f"a certificate has at most {p.MAX_ROOT_BYTES} bytes")
+    return tuple(roots)
 
 
 def _check_resolver(url: str) -> str:

@@ -23,6 +23,6 @@ ENTRIES = (
         config=ConnectivityConfig,
         target_kind="service",
         default_target="anchors",
-        interval_s=180,
+        interval_s=300,
     ),
 )

@@ -79,6 +79,7 @@ ENTRIES = (
         config=WebConfig,
         target_kind="url",
         visitable=True,
+        interval_s=3_600,
         planned_targets=("https://www.wikipedia.org/", "https://www.example.com/"),
         visit_bytes=60_000,
         ooni_test="web_connectivity",

@@ -136,6 +136,7 @@ class Service(_message.Message):
     ENDPOINTS_FIELD_NUMBER: _builtins.int
     FUNCTIONS_FIELD_NUMBER: _builtins.int
     STAGES_FIELD_NUMBER: _builtins.int
+    ROOTS_FIELD_NUMBER: _builtins.int
     name: _builtins.str
     title: _builtins.str
     experiment: _builtins.str
@@ -147,6 +148,10 @@ class Service(_message.Message):
     def stages(self) -> _containers.RepeatedCompositeFieldContainer[Global___ConnectStage]:
         """how the app connects, in its order; empty where it is not known"""
 
+    @_builtins.property
+    def roots(self) -> _containers.RepeatedScalarFieldContainer[_builtins.bytes]:
+        """DER: the authorities that the app trusts, for a trust of its name"""
+
     def __init__(
         self,
         *,
@@ -156,10 +161,11 @@ class Service(_message.Message):
         endpoints: _abc.Iterable[Global___Endpoint] | None = ...,
         functions: _abc.Iterable[Global___FunctionGroups] | None = ...,
         stages: _abc.Iterable[Global___ConnectStage] | None = ...,
+        roots: _abc.Iterable[_builtins.bytes] | None = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "experiment", b"experiment", "functions", b"functions", "name", b"name", "stages", b"stages", "title", b"title"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["endpoints", b"endpoints", "experiment", b"experiment", "functions", b"functions", "name", b"name", "roots", b"roots", "stages", b"stages", "title", b"title"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -247,7 +253,7 @@ class Endpoint(_message.Message):
     group: _builtins.str
     """endpoints that stand in for each other: dc, web, chat"""
     trust: _builtins.str
-    """name of a shipped CA set, "" for the public one"""
+    """the service whose roots count, "" for the public ones, "any" for all"""
     method: _builtins.str
     """for http kinds, "" is GET"""
     resolver: _builtins.str

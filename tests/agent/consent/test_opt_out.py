@@ -68,10 +68,8 @@ def test_risk_tiers_by_country() -> None:
 
 
 def test_estimated_bytes_are_bounded() -> None:
-    once = sum(consent._VISIT_BYTES[e.kind] for e in TELEGRAM.endpoints)
-    assert consent.estimate_task_bytes(PLAN.tasks[1], TELEGRAM) == once * 144
     small = replace(PLAN, limits=replace(PLAN.limits, bytes_per_month=3_000_000))
-    assert consent.estimate_plan_bytes(small) == 100_000
+    assert consent.estimate_daily_bytes(small) == 100_000
 
 
 def test_quiet_hours_may_cross_midnight() -> None:

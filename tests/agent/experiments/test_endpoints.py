@@ -171,3 +171,17 @@ def test_urls_leave_out_the_usual_port() -> None:
 )
 def test_places_are_read_as_people_write_them(text: str, place: tuple[str, int]) -> None:
     assert parse_host_port(text, default_port=443) == place
+
+
+@pytest.mark.parametrize(("open_at", "visited"), [((1, 2), [1]), ((2,), [1, 2]), ((), [1, 2])])
+async def test_a_light_check_visits_no_address_after_one_that_answers(
+    open_at: tuple[int, ...], visited: list[int]
+) -> None:
+    world = World(
+        names={"www.test": ("192.0.2.1", "192.0.2.2")},
+        ports={(f"192.0.2.{n}", 443): None for n in open_at},
+    )
+    opened, trace = net(world)
+    await visit_endpoints([endpoint("tcp")], opened, 1, ipv4=2, until_answered=True)
+    addresses = [o.tcp.address for o in trace.observations if o.tcp]
+    assert addresses == [f"192.0.2.{n}" for n in visited]

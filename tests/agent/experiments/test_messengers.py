@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.experiments.messengers import sample_endpoints
 from heliograph.failure import Failure, Operation
 from heliograph.plan import APP_PATH, EndpointKind
 from heliograph.services import load_shipped_services
 from heliograph_agent.experiments import REGISTRY
 from heliograph_agent.experiments.experiment import Experiment, Target
-from heliograph_agent.experiments.whatsapp import sample_endpoints
 from heliograph_collector.model.records import VerdictState
 from support.experiment_run import observed
 from support.fake_net import Page, World

@@ -4,6 +4,7 @@ Native runs meet servers under the old root, the new one, a next one that no age
 filter that resets every ClientHello. The judge compares each with each, as before and after.
 """
 
+from collections.abc import Iterable
 from contextlib import ExitStack
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -17,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from heliograph.observation import Link, Measurement
-from heliograph.plan import EndpointKind
+from heliograph.plan import EndpointKind, Service
 from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import Target
 from heliograph_collector.judge import judge
@@ -78,6 +79,12 @@ def place_endpoints(ports: tuple[int, int]) -> Target:
     return Target(value="signal", service=replace(service, endpoints=moved))
 
 
+def list_roots(target: Target, known: Iterable[RootKey]) -> Service:
+    """The service as a signed list brings it, with these roots."""
+    ders = tuple(issue(None, root).public_bytes(serialization.Encoding.DER) for root in known)
+    return replace(present(target.service), roots=ders)
+
+
 def hide_ports(measurement: Measurement) -> Measurement:
     """Give every step the same port, as the servers have that the test stands for."""
     steps = tuple(
@@ -94,9 +101,6 @@ async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
         "new": ed25519.Ed25519PrivateKey.generate(),
         "next": ed25519.Ed25519PrivateKey.generate(),
     }
-    anchors = tmp_path / "anchors.pem"
-    known = (issue(None, roots[name]).public_bytes(PEM) for name in ("old", "new"))
-    anchors.write_bytes(b"".join(known))
     with ExitStack() as servers:
         ports: dict[tuple[str, str], int] = {}
         for name, root in roots.items():
@@ -108,10 +112,14 @@ async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
             ports["reset", host] = servers.enter_context(server)
         pairs = {name: (name, name) for name in (*roots, "reset")}
         pairs |= {"mixed": ("old", "new"), "next mixed": ("old", "next")}
+        for name in ("old", "next", "next mixed", "reset"):
+            pairs[f"{LISTED} {name}"] = pairs[name]
         measured: dict[str, Measurement] = {}
         for name, (core, others) in pairs.items():
             target = place_endpoints((ports[core, HOSTS[0]], ports[others, HOSTS[1]]))
-            run = await really("signal", target, opening(ca_file=str(anchors)))
+            newest = (roots["new"], roots["next"])
+            known = (roots["old"], *(newest if name.startswith(LISTED) else newest[:1]))
+            run = await really("signal", target, opening(list_roots(target, known), ca_file=""))
             measured[name] = hide_ports(run)
         return measured
 
@@ -119,13 +127,15 @@ async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
 REACHABLE, BLOCKED, DOWN, UNKNOWN = (
     VerdictState.REACHABLE, VerdictState.BLOCKED, VerdictState.DOWN, VerdictState.UNKNOWN,
 )  # fmt: skip
-VALID = ("old", "mixed", "new")
+LISTED = "listed"  # by agents whose signed list has the next root
+VALID = ("old", "mixed", "new", "listed old", "listed next", "listed next mixed")
 EXPECTED = (  # here, at the control, the states that are right
     (VALID, (*VALID, "next", "next mixed", "reset"), {REACHABLE}),
     (("next",), (*VALID, "next", "next mixed"), {DOWN, UNKNOWN}),
     (("next mixed",), (*VALID, "next", "next mixed"), {REACHABLE, DOWN, UNKNOWN}),
     (("reset",), (*VALID, "next mixed"), {BLOCKED}),
     (("reset",), ("next", "reset"), {DOWN, UNKNOWN}),
+    (("listed reset",), VALID, {BLOCKED}),
 )
 
 

@@ -351,3 +351,18 @@ def test_early_start_keeps_pause_and_interval_and_names_its_trigger() -> None:
     assert not history.change_plan(replace(plan, fixed_schedule=True), 75 * S).early
     spent = replace(history, allowance=Allowance(82 * S, missing_bytes=1e12))
     assert find_due_tasks(plan, spent, 82 * S, random.Random(1))[0] == (), "nor past the allowance"
+
+
+def test_where_bytes_do_not_suffice_light_checks_are_not_put_off_by_rare_tests() -> None:
+    """An agent on a mobile line may move a sixth of what the plan would."""
+    light = PlannedTask(
+        experiment="tcp", interval_s=150, target="light.test:443", options={"light": "true"}
+    )
+    plan = plan_of(light, *many(30, 3_600), bytes_per_month=30 * DAY)
+    simulation = Simulation(plan, cost=400)
+    simulation.history = replace(simulation.history, allowance=Allowance(5 * S, float(DAY)))
+    simulation.run(2 * DAY)
+    times = simulation.starts["light.test:443"]
+    assert max(after - before for before, after in itertools.pairwise(times)) < 1_800 * S
+    rare = [len(simulation.starts[f"h{i}.example.test:443"]) for i in range(30)]
+    assert min(rare) >= 1, "and no test waits for ever"

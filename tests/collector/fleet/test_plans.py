@@ -2,11 +2,13 @@
 
 from dataclasses import replace
 
+import pytest
+
 from heliograph import keys
 from heliograph.experiments import category_of
-from heliograph.plan import Carrier, Entrance
+from heliograph.plan import ROLES, Carrier, Entrance
 from heliograph.services import load_shipped_services
-from heliograph_agent.consent import describe_cost, estimate_task_bytes
+from heliograph.traffic_estimate import describe_costs, estimate_plan_bytes, estimate_task_bytes
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plans import (
     PLAN_LIFE_S,
@@ -24,10 +26,10 @@ SERVICES = load_shipped_services()
 def test_default_plan_measures_messengers_often_and_other_services_rarely() -> None:
     plan = build_default_plan(SERVICES)
     every = {(t.experiment, t.service or t.target): t.interval_s for t in plan.tasks}
-    assert every["connectivity", "anchors"] == 180
+    assert every["connectivity", "anchors"] <= 300
     for name in ("telegram", "whatsapp", "signal"):
-        assert 300 <= every[name, name] <= 600, "fresh on a page that shows a quarter of an hour"
-    assert plan.limits.bytes_per_month == 2_000_000_000, "what all of it costs, reckoned"
+        assert every[name, name] == 3_600, "light checks come between"
+    assert plan.limits.bytes_per_month == 2_000_000_000
     assert sum(t.experiment == "web" for t in plan.tasks) >= 2
     assert plan.heartbeat_s == 15
     rare = {t.experiment: t.interval_s for t in plan.tasks}
@@ -43,14 +45,18 @@ def test_each_messenger_is_checked_within_ten_minutes_and_controls_look_as_often
     messengers = {s.name for s in SERVICES.services if category_of(s.experiment) == "messengers"}
     light = {t.service: t for t in plan.tasks if t.options}
     assert light.keys() == messengers
-    assert all(t.interval_s <= 600 and t.role == "volunteer" for t in light.values())
+    assert all(t.interval_s <= 150 and t.role == "volunteer" for t in light.values())
     controls = plan.for_role("control").tasks
     looks = {name: [t.interval_s for t in controls if t.service == name] for name in messengers}
     assert all(1.1 * min(intervals) < 900 for intervals in looks.values()), "an older look is stale"
-    services = {s.name: s for s in plan.services}
-    daily = {t.service: estimate_task_bytes(t, services[t.service]) for t in light.values()}
-    print(f"light checks: {sum(daily.values()) / 1e6:.1f} MB a day; {describe_cost(plan)}")
-    assert sum(daily.values()) < plan.limits.bytes_per_month / 30 * 0.7, "beside the others"
+
+
+@pytest.mark.parametrize("role", ROLES)
+def test_default_plan_fits_its_limit_with_a_margin(role: str) -> None:
+    """Else an agent runs it later than planned, and a block is told later."""
+    plan = build_default_plan(SERVICES).for_role(role)
+    print(f"{role}: {describe_costs(plan)}")
+    assert estimate_plan_bytes(plan) < 0.95 * plan.limits.bytes_per_month / 30
 
 
 def test_each_name_of_a_messenger_or_page_has_its_turn_for_hellos_within_the_budget() -> None:
@@ -63,7 +69,7 @@ def test_each_name_of_a_messenger_or_page_has_its_turn_for_hellos_within_the_bud
     assert all(t.interval_s <= 48 * 3_600 for t in hellos.values()), "within two days"
     daily = sum(estimate_task_bytes(t, None) for t in hellos.values())
     lines = sum(estimate_task_bytes(t, None) for t in plan.tasks if t.is_turn)
-    print(f"hellos: {len(hellos)} names, {daily / 1e6:.1f} MB a day; {describe_cost(plan)}")
+    print(f"hellos: {len(hellos)} names, {daily / 1e6:.1f} MB a day; {describe_costs(plan)}")
     assert abs(daily - lines) < 100, "the terms say what its turns come to"
     assert daily < 0.06 * plan.limits.bytes_per_month / 30
 

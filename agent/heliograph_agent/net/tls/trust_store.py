@@ -1,13 +1,15 @@
-"""Load trust anchors by name: "" is the public set, others are shipped files.
+"""Load trust anchors by name: "" is the public set, others are services of the list with roots.
 
-"any" is for servers whose certificate cannot verify: Tor's relays, which are self-signed, and a
-neutral server that receives another server's name.
+The roots of the signed list count in place of those of the list that came with this program, so
+that a service may change its authority between two releases. "any" is for servers whose certificate
+cannot verify: Tor's relays, which are self-signed, and a neutral server that receives another
+server's name.
 """
 
 import re
 import ssl
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
@@ -18,7 +20,6 @@ if TYPE_CHECKING:
     from cryptography.x509 import Certificate
 
 ANY = "any"
-_SHIPPED = Path(__file__).parent / "trust"
 _MAX_FILE = 4 * 1024 * 1024
 _BLOCK = re.compile(rb"-----BEGIN CERTIFICATE-----.{1,65536}?-----END CERTIFICATE-----", re.DOTALL)
 
@@ -80,11 +81,21 @@ class Roots:
 
 
 class TrustStore:
-    """Load each set on first use and keep it."""
+    """Load each set on first use and keep it. `listed` are roots (DER) by service."""
 
-    def __init__(self, ca_file: str = "") -> None:
+    def __init__(
+        self, ca_file: str = "", listed: Mapping[str, Sequence[bytes]] | None = None
+    ) -> None:
         self._ca_file = ca_file
+        self._listed = {name: roots for name, roots in (listed or {}).items() if roots}
         self._roots_by_name: dict[str, Roots] = {}
+
+    def has_set(self, trust: str) -> bool:
+        """Tell whether `select_roots` knows this name."""
+        return trust in ("", ANY) or trust in self._list_sets()
+
+    def _list_sets(self) -> dict[str, Sequence[bytes]]:
+        return {**load_shipped_sets(), **self._listed}
 
     def select_roots(self, trust: str) -> Roots | None:
         """Load a set as `load_roots` does; None when nothing is verified."""
@@ -93,29 +104,29 @@ class TrustStore:
     def load_roots(self, trust: str) -> Roots:
         """Load a set. Raises ValueError, naming the sets, when none has this name."""
         if trust not in self._roots_by_name:
-            files = [_find_file(trust), *([Path(self._ca_file)] if self._ca_file else [])]
-            self._roots_by_name[trust] = Roots(
-                tuple(c for file in files for c in _read_certificates(file))
-            )
+            own = _read_certificates(Path(self._ca_file)) if self._ca_file else []
+            self._roots_by_name[trust] = Roots((*self._load_set(trust), *own))
         return self._roots_by_name[trust]
+
+    def _load_set(self, trust: str) -> "list[Certificate]":
+        if not trust:
+            import certifi
+
+            return _read_certificates(Path(certifi.where()))
+        sets = self._list_sets()
+        if trust not in sets:
+            raise ValueError(
+                f"trust: no CA set is named {trust!r}; the sets are: {', '.join(sorted(sets))}"
+            )
+        return [root for der in sets[trust] if (root := load_certificate(der)) is not None]
 
 
 @cache
-def shipped_sets() -> tuple[str, ...]:
-    """List the names that `trust` may have beside ""."""
-    return tuple(sorted(file.stem for file in _SHIPPED.glob("*.pem")))
+def load_shipped_sets() -> Mapping[str, Sequence[bytes]]:
+    """Load the roots of the list that came with this program, by service."""
+    from heliograph.services import load_shipped_services
 
-
-def _find_file(trust: str) -> Path:
-    if not trust:
-        import certifi
-
-        return Path(certifi.where())
-    if trust not in shipped_sets():
-        raise ValueError(
-            f"trust: no CA set is named {trust!r}; the sets are: {', '.join(shipped_sets())}"
-        )
-    return _SHIPPED / f"{trust}.pem"
+    return {s.name: s.roots for s in load_shipped_services().services if s.roots}
 
 
 def _read_certificates(file: Path) -> "list[Certificate]":

@@ -1,0 +1,80 @@
+"""Estimate the bytes that a plan's tests move, for the terms, the limit and the commands.
+
+>>> from heliograph.plan import PlannedTask
+>>> estimate_task_bytes(PlannedTask(experiment="tcp", target="a:1", interval_s=600), None)
+129600
+"""
+
+from collections import Counter
+
+from heliograph.address import parse_literal
+from heliograph.experiments import entry_of
+from heliograph.experiments.messengers import CHAT_HOSTS, sample_endpoints
+from heliograph.plan import ANCHORS, Endpoint, EndpointKind, Plan, PlannedTask, Service
+from heliograph.units import DAY_S
+
+LIGHT_CHECKS = "light checks"  # of all messengers
+_LOOKUP_BYTES = 400  # two queries and their answers
+# Bytes at one address in both directions with headers, measured on loopback with packets of 1,500
+# bytes and chains of 3 KB. A blocked host costs less.
+_ADDRESS_BYTES = {
+    EndpointKind.DNS: 0,
+    EndpointKind.TCP: 500,
+    EndpointKind.STUN: 200,
+    EndpointKind.TLS: 7_600,
+    EndpointKind.HTTP: 2_200,
+    EndpointKind.HTTPS: 9_800,
+    EndpointKind.WEBSOCKET: 9_000,
+    EndpointKind.MTPROTO: 600,
+    EndpointKind.NOISE: 900,
+    EndpointKind.QUIC: 8_600,
+}
+_DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
+
+
+def estimate_task_bytes(task: PlannedTask, service: Service | None) -> int:
+    """Estimate one task's bytes a day, on a line with both families."""
+    return estimate_run_bytes(task, service) * DAY_S // max(1, task.interval_s)
+
+
+def estimate_run_bytes(task: PlannedTask, service: Service | None) -> int:
+    """Estimate the bytes of one run; of a light check, the mean over what it may draw."""
+    entry = entry_of(task.experiment)
+    alone = entry.visit_bytes if entry else 0
+    if service is None or task.is_turn:
+        return alone or _DEFAULT_RUN_BYTES
+    if task.is_light:
+        drawable = service.list_light_endpoints()
+        return alone + sum(_estimate_visit(e, 1) for e in drawable) // max(1, len(drawable))
+    visited = sample_endpoints(service.list_planned_endpoints(), CHAT_HOSTS)
+    addresses = 1 if task.experiment == ANCHORS else 2  # which stops at one that answers
+    return alone + sum(_estimate_visit(e, addresses) for e in visited)
+
+
+def _estimate_visit(endpoint: Endpoint, addresses: int) -> int:
+    """Estimate a visit; a name has `addresses` that are tried, of one family each."""
+    one = _ADDRESS_BYTES[endpoint.kind]
+    return one if parse_literal(endpoint.host) else _LOOKUP_BYTES + one * addresses
+
+
+def list_costs(plan: Plan) -> dict[str, int]:
+    """List the bytes a day by experiment, light checks as one, the most expensive first."""
+    services = {service.name: service for service in plan.services}
+    costs: Counter[str] = Counter()
+    for task in plan.tasks:
+        name = LIGHT_CHECKS if task.is_light else task.experiment
+        costs[name] += estimate_task_bytes(task, services.get(task.service))
+    return dict(costs.most_common())
+
+
+def estimate_plan_bytes(plan: Plan) -> int:
+    """Estimate the bytes a day of all lines, whatever the limit is."""
+    return sum(list_costs(plan).values())
+
+
+def describe_costs(plan: Plan) -> str:
+    """Describe the bytes of a day, beside the limit and by experiment, in MB."""
+    costs = list_costs(plan)
+    total = sum(costs.values()) / 1e6
+    parts = ", ".join(f"{name} {size / 1e6:.1f}" for name, size in costs.items())
+    return f"{total:.1f} MB a day of {plan.limits.bytes_per_month / 30e6:.1f} ({parts})"
