@@ -92,20 +92,30 @@ class ResolvedAddress:
 
 
 def visit_endpoints(
-    endpoints: Iterable[Endpoint], recorder: StepLog, max_ipv4: int, concurrency: int
+    endpoints: Iterable[Endpoint],
+    recorder: StepLog,
+    max_ipv4: int,
+    concurrency: int,
+    *,
+    until_answered: bool = False,
 ) -> None:
     """Visit each endpoint once, `concurrency` at a time."""
     free_us = [recorder.now_us] * concurrency
     for endpoint in endpoints:
         slot = free_us.index(min(free_us))
         recorder.now_us = free_us[slot]
-        visit_endpoint(endpoint, recorder, max_ipv4)
+        visit_endpoint(endpoint, recorder, max_ipv4, until_answered=until_answered)
         free_us[slot] = recorder.now_us
     recorder.now_us = max(free_us)
 
 
-def visit_endpoint(endpoint: Endpoint, recorder: StepLog, max_ipv4: int) -> None:
-    """Resolve the host, then visit `max_ipv4` IPv4 addresses and one IPv6 address."""
+def visit_endpoint(
+    endpoint: Endpoint, recorder: StepLog, max_ipv4: int, *, until_answered: bool = False
+) -> None:
+    """Resolve the host, then visit `max_ipv4` IPv4 addresses and one IPv6 address.
+
+    With `until_answered` none is visited after one that answers.
+    """
     addresses = resolve_host(endpoint.host, recorder, endpoint.id, max_ipv4)
     if endpoint.kind is EndpointKind.DNS:
         return
@@ -116,6 +126,8 @@ def visit_endpoint(endpoint: Endpoint, recorder: StepLog, max_ipv4: int) -> None
             _exchange_message(endpoint, address.lookup, recorder, udp, failure)
         else:
             _visit_address(endpoint, address, recorder)
+        if until_answered and recorder.observations[-1].failure is None:
+            break
 
 
 def resolve_host(

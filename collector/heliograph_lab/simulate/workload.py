@@ -1,7 +1,7 @@
 """Workload of a fleet: the runs and measurements of each virtual agent. Pure.
 
 The same plan, services and seed give the same measurements. The default load is that of the default
-plan: about 56 results per agent and hour, with about 53 observations each, and 24 rounds of light
+plan: about 24 results per agent and hour, with about 36 observations each, and 24 rounds of light
 checks of messengers, with one endpoint of each. The collector may not import the agent's
 experiments. A test compares these steps with those of the real experiments over a scripted net.
 """
@@ -16,7 +16,7 @@ from urllib.parse import urlsplit
 
 from heliograph.experiments.web import BROWSER_HELLOS
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import LIGHT_ROUND, Endpoint, Plan, PlannedTask, Service
+from heliograph.plan import ANCHORS, LIGHT_ROUND, Endpoint, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -65,9 +65,9 @@ class EndpointLimits:
 
 VISIT_POLICIES: Mapping[str, EndpointLimits] = {
     "connectivity": EndpointLimits(1, max_ipv4=1),
-    "telegram": EndpointLimits(3),
-    "whatsapp": EndpointLimits(3, concurrency=4),
-    "signal": EndpointLimits(3, concurrency=4),
+    "telegram": EndpointLimits(3, max_ipv4=1),
+    "whatsapp": EndpointLimits(3, max_ipv4=1, concurrency=4),
+    "signal": EndpointLimits(3, max_ipv4=1, concurrency=4),
     "stun": EndpointLimits(1, max_ipv4=1),
     "outside_in": EndpointLimits(1, concurrency=4),
     WEB: EndpointLimits(2),
@@ -94,7 +94,13 @@ def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog)
     if service is not None and task.is_light:
         sampled = replace(service, endpoints=endpoints)
         endpoints = (recorder.rng.choice(sampled.list_light_endpoints()),)
-    visit_endpoints(endpoints, recorder, policy.max_ipv4, policy.concurrency)
+    visit_endpoints(
+        endpoints,
+        recorder,
+        policy.max_ipv4,
+        policy.concurrency,
+        until_answered=task.is_light or task.experiment == ANCHORS,
+    )
 
 
 def _sample_endpoints(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:

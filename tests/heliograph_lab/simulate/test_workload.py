@@ -10,7 +10,7 @@ from dataclasses import replace
 
 import pytest
 
-from heliograph.experiments.messengers import LIGHT_S
+from heliograph.experiments.messengers import CORE_S, LIGHT_S
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
 from heliograph.plan import PlannedTask, Service
@@ -116,7 +116,7 @@ def test_habit_of_each_planned_experiment_names_its_version() -> None:
         assert VISIT_POLICIES[task.experiment].version == find_experiment(task.experiment).version
 
 
-def test_default_load_is_60_results_of_50_observations_an_hour() -> None:
+def test_default_load_is_24_results_of_36_observations_an_hour() -> None:
     """By the plan's intervals, rounds of light checks besides; a control's own hour has the
     countries' sites, and messengers whole and more often in place of light checks."""
     workload = Workload(plan=PLAN)
@@ -124,8 +124,8 @@ def test_default_load_is_60_results_of_50_observations_an_hour() -> None:
     whole = [len(r.observations) for each in results for r in each if not r.is_light]
     rounds = [r for each in results for r in each if r.is_light]
     light = [len(check.observations) for r in rounds for check in r.parts]
-    assert len(whole) / len(results) == pytest.approx(60, rel=0.05)
-    assert sum(whole) / len(whole) == pytest.approx(50, rel=0.1)
+    assert len(whole) / len(results) == pytest.approx(24, rel=0.05)
+    assert sum(whole) / len(whole) == pytest.approx(36, rel=0.1)
     assert len(rounds) / len(results) == pytest.approx(3_600 / LIGHT_S, rel=0.05)
     assert {len(r.parts) for r in rounds} == {sum(task.is_light for task in PLAN.tasks)}
     assert sum(light) / len(light) == pytest.approx(4, abs=1)
@@ -161,7 +161,7 @@ def test_scenarios_services_come_as_often_as_it_says() -> None:
     tasks = {named(task): task for task in plan.tasks}
     assert (tasks["signal"].experiment, tasks["signal"].interval_s) == ("signal", 30)
     assert (tasks["news"].experiment, tasks["news"].target) == ("web", "https://www.news.example/")
-    assert tasks["whatsapp"].interval_s == 600
+    assert tasks["whatsapp"].interval_s == CORE_S
 
 
 def test_load_of_the_scenario_alone_is_its_pages() -> None:
