@@ -5,7 +5,7 @@ apply, and no YAML library is loaded.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -18,7 +18,7 @@ from heliograph.observation import Access
 from heliograph.yaml_document import YamlEntry, YamlError, parse_yaml, read_yaml
 
 if TYPE_CHECKING:
-    from heliograph.plan import Entrance
+    from heliograph.plan import Entrance, Service
     from heliograph_agent.net.config import NetConfig
     from heliograph_agent.uplink.dial_context import DialContext
     from heliograph_agent.uplink.proxy import Proxy
@@ -86,9 +86,10 @@ class Config:
         net_config = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
         return replace(net_config, doh=self.doh) if self.doh else net_config
 
-    def planned_net_config(self) -> "NetConfig":
+    def planned_net_config(self, services: "Iterable[Service]") -> "NetConfig":
         """Make the network configuration for a plan's tests, which obey `local_targets`."""
-        return replace(self.net_config(), local_targets=self.local_targets)
+        roots = {service.name: service.roots for service in services}
+        return replace(self.net_config(), local_targets=self.local_targets, roots=roots)
 
 
 class ValueParser(Protocol):

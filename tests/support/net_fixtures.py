@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import SystemClock
-from heliograph.plan import Service
 from heliograph_agent.net.system_net import NetConfig, SystemNet, SystemNetFactory
 from heliograph_agent.net.trace import StepTrace
 from support.loopback_ca import LoopbackCA
@@ -25,11 +24,10 @@ def ca(tmp_path_factory: pytest.TempPathFactory) -> LoopbackCA:
 
 @pytest.fixture
 def opening(ca: LoopbackCA, tmp_path: Path) -> Opening:
-    """`opening(resolver=…)` is a net that trusts the session's CA and the roots of services given
-    by position, and its trace. Hosts and
+    """`opening(resolver=…)` is a net that trusts the session's CA, and its trace. Hosts and
     resolv.conf are files in tmp_path, empty until a test writes them."""
 
-    def make_net(*services: Service, **settings: object) -> tuple[SystemNet, StepTrace]:
+    def make_net(**settings: object) -> tuple[SystemNet, StepTrace]:
         defaults: dict[str, object] = {
             "ca_file": str(ca.ca_file),
             "hosts_file": str(tmp_path / "hosts"),
@@ -37,7 +35,6 @@ def opening(ca: LoopbackCA, tmp_path: Path) -> Opening:
         }
         config = NetConfig(**(defaults | settings))  # type: ignore[arg-type]
         trace = StepTrace(SystemClock())
-        factory = SystemNetFactory(config, trace.clock, random.Random(7), services)
-        return factory.bind(trace), trace
+        return SystemNetFactory(config, trace.clock, random.Random(7)).bind(trace), trace
 
     return make_net

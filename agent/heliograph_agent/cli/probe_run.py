@@ -10,7 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -58,9 +58,9 @@ def run_probe(args: argparse.Namespace) -> int:
         return FAILED if isinstance(error, YamlError) else USAGE
     from heliograph_agent.net.system_net import SystemNetFactory
 
-    net_config = probe.settings.net_config()
     services = [probe.target.service] if probe.target.service else []
-    net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom(), services)
+    net_config = replace(probe.settings.net_config(), roots={s.name: s.roots for s in services})
+    net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom())
     return perform_probe(probe, net_factory.bind, show_json=args.json)
 
 

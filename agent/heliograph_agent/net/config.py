@@ -1,6 +1,7 @@
 """Settings of the network layer: resolvers, trust anchors and timeouts."""
 
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -10,6 +11,8 @@ class NetConfig:
     resolver: str = ""  # host:port, replaces the servers of resolv.conf
     doh: tuple[str, ...] = ("https://cloudflare-dns.com/dns-query", "https://dns.google/dns-query")
     ca_file: str = ""  # PEM; added to every trust set
+    # DER by service, as the signed list has them: they count in place of those shipped
+    roots: Mapping[str, Sequence[bytes]] = field(default_factory=dict)
     connect_s: float = 10
     tls_s: float = 10
     http_s: float = 10  # until the end of the reply's headers

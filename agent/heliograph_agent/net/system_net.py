@@ -1,7 +1,7 @@
 """Implement Net on this machine: each method runs one step and records it."""
 
 import ipaddress
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import replace
 from random import Random
@@ -11,7 +11,6 @@ from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.hello_profiles import HelloProfiles, get_requests
 from heliograph.observation import Observation, Tcp, Udp
-from heliograph.plan import Service
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
 from heliograph_agent.net.config import NetConfig
@@ -41,23 +40,19 @@ from heliograph_agent.net.traceroute.raw_helper import COMMAND, RawHelper, start
 
 __all__ = ["NetConfig", "SystemNet", "SystemNetFactory"]
 
+Visited = Mapping[str, tuple[str, ...]] | None  # addresses of a visit, by endpoint
 _GRACE_S = 1.0  # for work with its own deadline to report its result
 
 
 class SystemNetFactory:
     """Create nets that share settings, trust anchors and the random source."""
 
-    def __init__(
-        self, config: NetConfig, clock: Clock, rng: Random, services: Iterable[Service] = ()
-    ) -> None:
-        """Create the shared parts; the roots of `services` count in place of those shipped.
-
-        Raises ValueError, naming the key, for a bad setting.
-        """
+    def __init__(self, config: NetConfig, clock: Clock, rng: Random) -> None:
+        """Create the shared parts. Raises ValueError, naming the key, for a bad setting."""
         self.config = config
         self.clock = clock
         self.rng = rng
-        self.trust_store = TrustStore(config.ca_file, {s.name: s.roots for s in services})
+        self.trust_store = TrustStore(config.ca_file, config.roots)
         self.raw_command: Sequence[str] = COMMAND
         self.local_machine = LocalMachine(clock)
         self.hello_profiles: HelloProfiles | None = None  # None for the shipped edition
@@ -84,9 +79,7 @@ class SystemNetFactory:
     def start_raw_helper(self) -> AbstractAsyncContextManager[RawHelper]:
         return start_raw_helper(self.raw_command)
 
-    def bind(
-        self, trace: StepTrace, addresses: Mapping[str, tuple[str, ...]] | None = None
-    ) -> "SystemNet":
+    def bind(self, trace: StepTrace, addresses: Visited = None) -> "SystemNet":
         """Make the net of one task; `addresses` are those of a visit, by endpoint."""
         return SystemNet(self, trace, self.local_machine.get_scrubber(), addresses)
 
@@ -99,13 +92,13 @@ class SystemNet:
         factory: SystemNetFactory,
         trace: StepTrace,
         scrubber: Scrubber,
-        addresses: Mapping[str, tuple[str, ...]] | None = None,
+        visited: Visited,
     ) -> None:
         self._factory = factory
         self._config = factory.config
         self._trace = trace
         self._scrubber = scrubber
-        self._addresses = addresses
+        self._addresses = visited
         self._shared_helper = SharedRawHelper(factory)
         self.hello_profiles = factory.hello_profiles
 

@@ -236,8 +236,8 @@ class Agent:
         """Make the network of the plan's tests, and load its libraries."""
         from heliograph_agent.net.system_net import SystemNetFactory
 
-        config = self.settings.config.planned_net_config()
-        return SystemNetFactory(config, self._clock, self._rng, self.measurement_loop.plan.services)
+        config = self.settings.config.planned_net_config(self.measurement_loop.plan.services)
+        return SystemNetFactory(config, self._clock, self._rng)
 
     def make_runner(self, plan: Plan) -> "Runner":
         from heliograph_agent.runtime.hello_edition import choose_edition

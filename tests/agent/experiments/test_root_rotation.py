@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519
 
 from heliograph.observation import Link, Measurement
-from heliograph.plan import EndpointKind, Service
+from heliograph.plan import EndpointKind
 from heliograph.services import load_shipped_services
 from heliograph_agent.experiments.experiment import Target
 from heliograph_collector.judge import judge
@@ -79,10 +79,9 @@ def place_endpoints(ports: tuple[int, int]) -> Target:
     return Target(value="signal", service=replace(service, endpoints=moved))
 
 
-def list_roots(target: Target, known: Iterable[RootKey]) -> Service:
-    """The service as a signed list brings it, with these roots."""
-    ders = tuple(issue(None, root).public_bytes(serialization.Encoding.DER) for root in known)
-    return replace(present(target.service), roots=ders)
+def list_roots(known: Iterable[RootKey]) -> list[bytes]:
+    """The roots as a signed list brings them."""
+    return [issue(None, root).public_bytes(serialization.Encoding.DER) for root in known]
 
 
 def hide_ports(measurement: Measurement) -> Measurement:
@@ -119,7 +118,9 @@ async def looks(opening: Opening, tmp_path: Path) -> dict[str, Measurement]:
             target = place_endpoints((ports[core, HOSTS[0]], ports[others, HOSTS[1]]))
             newest = (roots["new"], roots["next"])
             known = (roots["old"], *(newest if name.startswith(LISTED) else newest[:1]))
-            run = await really("signal", target, opening(list_roots(target, known), ca_file=""))
+            run = await really(
+                "signal", target, opening(roots={"signal": list_roots(known)}, ca_file="")
+            )
             measured[name] = hide_ports(run)
         return measured
 
