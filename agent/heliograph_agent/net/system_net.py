@@ -88,11 +88,7 @@ class SystemNet:
     """Implement `Net` over the sockets of this machine."""
 
     def __init__(
-        self,
-        factory: SystemNetFactory,
-        trace: StepTrace,
-        scrubber: Scrubber,
-        visited: Visited,
+        self, factory: SystemNetFactory, trace: StepTrace, scrubber: Scrubber, visited: Visited
     ) -> None:
         self._factory = factory
         self._config = factory.config

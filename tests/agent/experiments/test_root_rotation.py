@@ -73,7 +73,13 @@ def place_endpoints(ports: tuple[int, int]) -> Target:
     service = present(load_shipped_services().get("signal"))
     places = {e.id: 0 if e.host.startswith("chat.") else 1 for e in service.endpoints}
     moved = tuple(
-        replace(e, kind=EndpointKind.TLS, host=HOSTS[places[e.id]], port=ports[places[e.id]])
+        replace(
+            e,
+            kind=EndpointKind.TLS,
+            host=HOSTS[places[e.id]],
+            port=ports[places[e.id]],
+            trust="signal",
+        )
         for e in service.endpoints
     )
     return Target(value="signal", service=replace(service, endpoints=moved))
