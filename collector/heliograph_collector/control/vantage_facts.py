@@ -103,6 +103,11 @@ def list_private_issuers(measurement: Measurement) -> frozenset[str]:
     return frozenset(chain.issuer for _, chain in _iter_chains(measurement)) - {""}
 
 
+def list_foreign_leaves(measurement: Measurement) -> frozenset[str]:
+    """List the digests of certificates that are somebody else's."""
+    return frozenset(chain.leaf for _, chain in _iter_chains(measurement)) - {""}
+
+
 def _iter_chains(measurement: Measurement) -> Iterator[tuple[str, ChainFact]]:
     for observation in measurement.observations:
         tls = observation.tls

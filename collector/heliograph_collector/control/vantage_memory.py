@@ -1,5 +1,6 @@
 """Memory of one vantage on one network: what its newest measurements tell of itself."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -53,6 +54,7 @@ class VantageMemory:
     # What the facts come to, for questions about other vantages of the network:
     own_issuer: str = ""  # a private issuer of all neutral names, or of all names
     private_issuers: frozenset[str] = frozenset()  # that it met at any name
+    foreign_leaves: Counter[str] = field(default_factory=Counter)  # and the names that showed them
     sees_selection: bool = False  # neutral names verify, or else any name: nobody decrypts all
 
     def update(self, record: ReceivedMeasurement) -> bool:
@@ -83,6 +85,7 @@ class VantageMemory:
             self._note_link(record.link, at_us)
         self.own_issuer = self._find_own_issuer()
         self.private_issuers = frozenset(c.issuer for _, c in self.chains.values()) - {""}
+        self.foreign_leaves = Counter(c.leaf for _, c in self.chains.values() if c.leaf)
         self.sees_selection = any(chain.is_verified for chain in self._list_telling_chains())
         return before != self._summarize()
 

@@ -10,6 +10,10 @@ MIN_PREFIXES prefixes, and in at least half of all prefixes. So who brings a cro
 neither make an innocent issuer the state's nor hide the state's: only prefixes count, and only
 those of vantages that have waited two weeks. An issuer that a control in another country met is of
 servers, not of the network.
+
+A certificate of somebody else that established vantages in MIN_PREFIXES prefixes met under
+NAMES_ENOUGH names each, while others verify, is of a host of notices (ooni/pipeline#92): an old
+record leads one name astray, not several to one host.
 """
 
 from collections import OrderedDict, defaultdict
@@ -22,12 +26,14 @@ from heliograph_collector.control.vantage_facts import (
     AnswerKind,
     extract_facts,
     find_hellos,
+    list_foreign_leaves,
     list_private_issuers,
 )
 from heliograph_collector.control.vantage_memory import (
     DROPPED_US,
     HELLO_US,
     KEPT_US,
+    NAMES_ENOUGH,
     VantageMemory,
 )
 from heliograph_collector.model.control_look import VantageProfile
@@ -37,7 +43,7 @@ MIN_PREFIXES = 3  # assumed, as many as replace a control
 FRESH_US = 24 * 60 * 60 * 1_000_000  # assumed; most tests run every two hours
 # Assumed; they bound the time of a question:
 VANTAGES_ASKED = 500  # of one network, the last heard
-ISSUERS_ASKED = 4  # of one measurement; an interceptor has one
+ISSUERS_ASKED = 4  # of one measurement, and as many leaves; an interceptor has one
 EPOCHS_KEPT = 8  # assumed; of one vantage, for batches that arrive late
 SERVER_ISSUERS = 4_096  # assumed
 ANSWERING_SERVERS = 4_096  # assumed; names and addresses
@@ -78,7 +84,7 @@ class VantageProfiles:
         memory = self._vantages.get(topic) or self._add_vantage(topic, record)
         self._vantages.move_to_end(topic)
         self._remaining_weight += memory.weight
-        private_issuers = memory.private_issuers
+        signs = (memory.private_issuers, memory.foreign_leaves)
         is_changed = memory.update(record)
         self._remaining_weight -= memory.weight
         if memory.is_established:  # the last heard stands last
@@ -88,7 +94,7 @@ class VantageProfiles:
         self._latest_us = max(self._latest_us, record.received_us)
         self._forget_old()
         changed_topics = [make_vantage_topic(record)] if is_changed else []
-        if memory.private_issuers != private_issuers:
+        if signs != (memory.private_issuers, memory.foreign_leaves):
             changed_topics.append(make_issuer_topic(record))
         return tuple(changed_topics)
 
@@ -112,6 +118,7 @@ class VantageProfiles:
             return VantageProfile()
         network = _network_of(memory)
         issuers = islice(sorted(list_private_issuers(record.measurement)), ISSUERS_ASKED)
+        leaves = islice(sorted(list_foreign_leaves(record.measurement)), ISSUERS_ASKED)
         dropped = memory.list_dropped_browsers(record.started_us)
         confirmed = frozenset(
             name
@@ -123,6 +130,7 @@ class VantageProfiles:
             own_filter=True if self._is_lie_of_house(memory, record) else None,
             own_interceptor_issuer=memory.own_issuer,
             shared_issuers=frozenset(i for i in issuers if self._is_issuer_shared(network, i)),
+            shared_leaves=frozenset(x for x in leaves if self._is_leaf_shared(network, x)),
             fake_addresses=memory.has_fake_addresses(),
             sealed_disagrees=memory.is_lied_to(),
             portal=True if memory.meets_portal(record.started_us) else None,
@@ -142,6 +150,18 @@ class VantageProfiles:
             self._is_shared[key] = not self._is_server_issuer(network[1], issuer) and _is_met(
                 voters, issuer, since_us=self._latest_us - FRESH_US
             )
+        return self._is_shared[key]
+
+    def _is_leaf_shared(self, network: Topic, leaf: str) -> bool:
+        """Return whether a host of the network shows its certificate in place of several names."""
+        key = (network, leaf)
+        if key not in self._is_shared:
+            met = [
+                memory
+                for memory in self._iter_established(network)
+                if memory.sees_selection and memory.foreign_leaves[leaf] >= NAMES_ENOUGH
+            ]
+            self._is_shared[key] = _count_prefixes(met) >= MIN_PREFIXES
         return self._is_shared[key]
 
     def _iter_voters(self, network: Topic, issuer: str) -> Iterator[VantageMemory]:
@@ -228,13 +248,13 @@ def make_vantage_topic(record: ReceivedMeasurement) -> Topic:
 
 
 def make_issuer_topic(record: ReceivedMeasurement) -> Topic:
-    """Name the measurements of a network that met a private issuer."""
+    """Name the measurements of a network that met somebody else's certificate."""
     return ("issuer", record.vantage.country, str(record.vantage.asn))
 
 
 def list_topics(record: ReceivedMeasurement) -> tuple[Topic, ...]:
     """List the topics whose changes may change the verdicts on a measurement."""
-    if list_private_issuers(record.measurement):
+    if list_foreign_leaves(record.measurement):
         return (make_vantage_topic(record), make_issuer_topic(record))
     return (make_vantage_topic(record),)
 

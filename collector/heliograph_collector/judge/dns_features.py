@@ -51,8 +51,10 @@ def extract_lookup_features(sides: Sides) -> Iterator[Feature]:
         yield Feature.BOGON
     if own_addresses and (all(map(is_fake, own_addresses)) or sides.profile.fake_addresses):
         yield Feature.FAKE_ADDRESS
-    if _is_name_gone(sides):
-        yield Feature.NAME_GONE
+    if _is_name_absent(sides):
+        yield Feature.NAME_ABSENT
+        if _is_gone_name_kept(vantage):
+            yield Feature.NAME_GONE
     if any(map(is_contradicted, vantage.lookups)):
         yield Feature.CONTRADICTED
     if _has_split_answers(vantage, control_addresses):
@@ -151,10 +153,21 @@ def extract_address_features(
         yield Feature.VALIDATED
     if used_addresses and all(is_false_address(address, sides) for address in used_addresses):
         yield Feature.FALSE_ADDRESS
+    if not sides.profile.shared_leaves.isdisjoint(_iter_leaves(vantage, used_addresses)):
+        yield Feature.SHARED_LEAF
     if deciding_failure is not None:
         if _answers_other_names(sides):
             yield Feature.RESOLVER_ANSWERS
         yield from _extract_failure_features(sides, deciding_failure, used_addresses)
+
+
+def _iter_leaves(vantage: EndpointView, addresses: set[str]) -> Iterator[str]:
+    """Yield the digests of the certificates that did not verify at these addresses."""
+    for attempt in (*vantage.validations, *vantage.own_attempts):
+        for step in attempt.steps if attempt.address in addresses else ():
+            tls = step.observation.tls
+            if tls is not None and tls.chain and not step.has_succeeded:
+                yield tls.chain[0].sha256
 
 
 def _extract_failure_features(
@@ -218,21 +231,24 @@ def is_contradicted(step: ObservedStep) -> bool:
     return False
 
 
-def _is_name_gone(sides: Sides) -> bool:
-    """Return whether the name no longer exists and a censor still gives it addresses.
+def _is_name_absent(sides: Sides) -> bool:
+    """Return whether the vantage's system alone gives addresses for a name that does not exist.
 
-    The name is gone if every lookup of the control denies it and no encrypted lookup here has
-    addresses. A denial, encrypted or not, is no sign of a censor, because many providers answer
-    every missing name with a search page. A second reply that contradicts is one, or a page that
-    refuses access, which a site that no longer exists cannot do.
+    Every lookup of the control denies it, and no encrypted lookup here has addresses.
     """
-    vantage = sides.vantage
     failures = {s.observation.failure for s in sides.control.lookups}
-    is_gone = failures == {Failure.DNS_NXDOMAIN_ERROR} and not collect_addresses(
-        _select_encrypted_lookups(vantage)
-    )
-    if not is_gone or not vantage.own_addresses:
-        return False
+    sealed_addresses = collect_addresses(_select_encrypted_lookups(sides.vantage))
+    is_absent = failures == {Failure.DNS_NXDOMAIN_ERROR} and not sealed_addresses
+    return is_absent and bool(sides.vantage.own_addresses)
+
+
+def _is_gone_name_kept(vantage: EndpointView) -> bool:
+    """Return whether a censor still answers for a name that no longer exists.
+
+    An address alone is no sign of a censor, because many providers answer every missing name with a
+    search page. A second reply that contradicts is one, or a page that refuses access, which a site
+    that no longer exists cannot do.
+    """
     is_refused = vantage.page is not None and is_refusal(vantage.page[1])
     return is_refused or any(map(is_contradicted, vantage.lookups))
 

@@ -45,12 +45,14 @@ class Feature(Enum):
     BOGON = auto()  # every address is private or reserved, and none of the control's is
     BOGON_EVERYWHERE = auto()  # all of the control's addresses are private or reserved too
     NAME_GONE = auto()  # the control's resolver denies the name, and the vantage got addresses
+    NAME_ABSENT = auto()  # the control's resolver denies the name, whatever is at the address
     CONTRADICTED = auto()  # one query got replies that cannot both be true
     # plain lookups agree on addresses that encrypted lookups and the control do not give
     SPLIT_ANSWERS = auto()
     UNKNOWN_ADDRESS = auto()  # neither the control nor an independent resolver gave a near address
     VALIDATED = auto()  # the right certificate was shown there, to the vantage or the control
     FALSE_ADDRESS = auto()  # who answers there is somebody else, as a certificate shows
+    SHARED_LEAF = auto()  # vantages of the network met its certificate under several names
     NAME_WORKS = auto()  # here, the right certificate was shown at another address of the name
     OTHERS_WORK = auto()  # here, an address from another resolver passes the failed step
     ODD_PORT = auto()  # a page's port that is not the web's; no web port of the address fails here
@@ -85,6 +87,7 @@ class Feature(Enum):
     # step if the vantage did not fail
     CONTROL_FAILED = auto()
     DEAD_EDGE = auto()  # the endpoint fails for the control too, and another one works for it
+    CONTROL_IN_TROUBLE = auto()  # its page is a gateway's, of which the server behind fails
     CONTROL_BODY = auto()  # the control read the whole body
     # cleartext pages
     PAGE_SAME = auto()

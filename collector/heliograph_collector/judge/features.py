@@ -65,6 +65,8 @@ FEATURE_BY_OPERATION = {
     Operation.EXCHANGE: Feature.PROTOCOL_ANSWERED,
 }
 WEB_PORTS = (80, 443)
+# RFC 9110 section 15.6. Not 503: CDNs answer robots with it, and the page is there.
+TROUBLE = (500, 502, 504)
 FOREIGN_PAGES = frozenset(
     (
         *(Feature.PAGE_DIFFERENT, Feature.PAGE_REDIRECTED, Feature.PAGE_INSIDE),
@@ -321,6 +323,8 @@ def _compare_with_control(
         yield Feature.CONTROL_BODY
     if Operation.RESOLVE in sides.control.passed_operations:
         yield Feature.CONTROL_RESOLVED
+    if sides.control.page is not None and sides.control.page[1].status in TROUBLE:
+        yield Feature.CONTROL_IN_TROUBLE
     control_failure = find_deciding_failure(sides.control, sides.control)
     if deciding_failure is None:
         if control_failure is not None:

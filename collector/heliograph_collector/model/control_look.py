@@ -46,6 +46,8 @@ class VantageProfile:
     own_interceptor_issuer: str = ""  # of its certificates for all targets, anchors included
     # Issuers that several vantages of its network met at some targets, while others verified.
     shared_issuers: frozenset[str] = frozenset()
+    # Certificates (SHA-256) of a host that is shown in its network in place of several names.
+    shared_leaves: frozenset[str] = frozenset()
     fake_addresses: bool | None = None  # a local tunnel invents addresses
     # The system's resolver denies or misdirects most neutral names, which sealed lookups resolve.
     sealed_disagrees: bool | None = None

@@ -135,6 +135,35 @@ def test_issuer_that_a_control_abroad_met_is_of_servers() -> None:
     assert count_blocked(assess([*controls(0), known], crowd(CENSOR, NAMES[:2], "abc"))) == 0
 
 
+NOTICE = "ssl_invalid_hostname key-of-notice CN=R11,O=Public CA for notices.example"
+
+
+def misled(minute: float, nym: str, name: str) -> ReceivedMeasurement:
+    """A name that the resolver leads to somebody else's host, and a sealed lookup does not."""
+    address = f"9.8.7.{NAMES.index(name)}"
+    sealed: Steps = [
+        {f"doh A {name}": address},
+        {f"connect {address}": "ok"},
+        {f"tls {name}": "ok"},
+    ]
+    return measure(name, [*page(name, "9.9.9.9", NOTICE), *sealed], minute, nym)
+
+
+@pytest.mark.parametrize(
+    ("names", "nyms", "blocked_count"),
+    [(NAMES[:3], "abc", 9), (NAMES[:1], "abcdef", 0), (NAMES[:2], "abcdef", 0), (NAMES, "ab", 0)],
+    ids=["host of notices", "old record", "two old records", "too few"],
+)
+def test_certificate_under_many_names_is_of_a_host_of_notices(
+    names: Sequence[str], nyms: str, blocked_count: int
+) -> None:
+    """An old record looks the same for one name (ooni/pipeline#92)."""
+    stream = [anchors(0, nym) for nym in nyms]
+    stream += [misled(1, nym, name) for nym in nyms for name in names]
+    judged = assess(controls(0), [replace(r, prefix=r.pseudonym) for r in stream])
+    assert count_blocked(judged) == blocked_count
+
+
 def test_self_signed_certificate_of_one_server_is_of_no_network() -> None:
     own = f"ssl_unknown_authority key CN={NAMES[0]}"
     stream = [

@@ -41,6 +41,7 @@ class Surface(StrEnum):
     SERVER = "server"
     WORDS = "words"  # visible text of a short page
     NEAR_WORDS = "near words"  # most of them, in their order
+    REDIRECT_WORD = "redirect word"  # of the address of a redirect away from the site
     REDIRECT_LABEL = "redirect label"  # of the host of a redirect away from the site
     REDIRECT_END = "redirect end"  # last label of that host
     HEADER = "header"  # any other; measurements keep no values of it
@@ -78,6 +79,7 @@ class Fingerprint:
     status: tuple[int, ...] = ()
     headers: tuple[str, ...] = ()  # names, all of which are present
     max_words: int = 0  # of the whole page; 0: any
+    without: tuple[Pattern, ...] = ()  # of the visible text: who has one of these is none
 
     @property
     def kind(self) -> Kind:
@@ -109,7 +111,9 @@ class Fingerprint:
             return False
         if self.max_words and page.word_count > self.max_words:
             return False
-        return all(condition.holds_for(page) for condition in self.conditions)
+        return all(condition.holds_for(page) for condition in self.conditions) and not any(
+            _find_words(pattern, page) for pattern in self.without
+        )
 
     def is_expected_in(self, country: str) -> bool:
         """Return whether it lists the country; a line without countries confirms nothing."""
@@ -226,6 +230,10 @@ def _find_near_words(pattern: Pattern, page: PageText) -> bool:
     return has_near_words(pattern.literal.split(), page.visible_words.split())
 
 
+def _find_redirect_word(pattern: Pattern, page: PageText) -> bool:
+    return pattern.literal in page.redirect_words
+
+
 def _find_redirect_label(pattern: Pattern, page: PageText) -> bool:
     return pattern.literal in page.redirect_labels[:-1]
 
@@ -249,6 +257,7 @@ _FINDERS: Mapping[Surface, Callable[[Pattern, PageText], bool]] = {
     Surface.WORDS: _find_words,
     Surface.NEAR_WORDS: _find_near_words,
     Surface.LOCATION: _find_in_location,
+    Surface.REDIRECT_WORD: _find_redirect_word,
     Surface.REDIRECT_LABEL: _find_redirect_label,
     Surface.REDIRECT_END: _find_redirect_end,
     Surface.SERVER: _find_in_server,

@@ -102,6 +102,7 @@ class FingerprintIndex:
             Surface.TITLE: any(page.titles),
             Surface.WORDS: page.visible_words,
             Surface.BODY: page.markup or page.visible_words or page.location,
+            Surface.REDIRECT_WORD: has_redirect,
             Surface.REDIRECT_LABEL: has_redirect,
             Surface.REDIRECT_END: has_redirect,
         }

@@ -16,6 +16,8 @@ MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earl
 UNREAD_BYTES = 48 * 1024  # assumed: styles and scripts of a page with little text
 UNREAD_EXCERPT_BYTES = 8 * 1024  # assumed: the same, where the source was not kept
 BYTES_PER_WORD = 8  # assumed
+FULL_EXCERPT = 500  # characters; agents send at most 512, and a longer page goes on: an article may
+UNREAD_WORDS = 160  # assumed, where an excerpt is full: as many as the longest notice by its words
 _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
 _YEAR = re.compile(r"(?<![\w.:/-])(?:19|20)\d\d(?![\w:/-]|\.\d)")
@@ -23,6 +25,14 @@ _SCHEME = re.compile(r"(?:https?|^)://")  # a pattern may begin with the colon
 _USUAL_PORT = re.compile(r"(\.[a-z0-9-]{1,63}):(?:80|443)(?![\w.])")
 _TAG = re.compile(r"<[^<>]*>")
 _WORD = re.compile(r"\w+")
+_LETTERS = re.compile(r"[a-z]+")
+# A page's own redirect, or a frame that fills it: by markup, by script, by an excerpt's reference.
+_LEADS_TO = re.compile(
+    r"""(?:location(?:\.href)? ?= ?|location\.(?:replace|assign)\() ?['"]?(//[^'"\s<>;)]+)"""
+    r"""|<meta[^<>]*url ?= ?['"]?(//[^'"\s<>;]+)"""
+    r"""|<iframe[^<>]*src ?= ?['"]?(//[^'"\s<>]+)"""
+)
+MAX_WORDS_BESIDE = 12  # assumed: "please wait" and a link; who says more has a page of his own
 _TITLE = re.compile(r"<title[^<>]*>([^<>]*)")
 # Quotation marks, the letters I of Turkish, which machines fold differently, and invisible signs.
 _CHARACTERS = str.maketrans(
@@ -95,16 +105,32 @@ class PageText:
     def word_count(self) -> int:
         """Return the words of the page, at least as many as its bytes beyond the markup are."""
         read_bytes = max(len(self.markup), UNREAD_BYTES) if self.markup else UNREAD_EXCERPT_BYTES
-        unread_bytes = max(0, self.http.body_bytes - read_bytes)
-        return self.visible_words.count(" ") + 1 + unread_bytes // BYTES_PER_WORD
+        unread_words = max(0, self.http.body_bytes - read_bytes) // BYTES_PER_WORD
+        if not self.markup and len(self.http.text) >= FULL_EXCERPT:
+            unread_words += UNREAD_WORDS
+        return self.visible_words.count(" ") + 1 + unread_words
+
+    @cached_property
+    def redirect(self) -> str:
+        """Return where the page leads instead of saying anything, "" on the site's own domain."""
+        leads_to = self.http.location
+        if not leads_to and self.visible_words.count(" ") < MAX_WORDS_BESIDE:
+            match = _LEADS_TO.search(self.source)
+            leads_to = next(filter(None, match.groups()), "") if match else ""
+        host = parse_host(leads_to)
+        own_domain = self.host.rsplit(".", 2)[-2:]
+        is_own = not host or not self.host or host.rsplit(".", 2)[-2:] == own_domain
+        return "" if is_own else leads_to
 
     @cached_property
     def redirect_labels(self) -> tuple[str, ...]:
-        """Return the labels of the host that a redirect leads to, () on the site's own domain."""
-        host = parse_host(self.http.location)
-        own_domain = self.host.rsplit(".", 2)[-2:]
-        is_own = not host or not self.host or host.rsplit(".", 2)[-2:] == own_domain
-        return () if is_own else tuple(host.split("."))
+        """Return the labels of the host that the page leads to, () without one."""
+        return tuple(parse_host(self.redirect).split(".")) if self.redirect else ()
+
+    @cached_property
+    def redirect_words(self) -> frozenset[str]:
+        """Return the words of the address that the page leads to, without its query."""
+        return frozenset(_LETTERS.findall(self.redirect.lower().partition("?")[0]))
 
     @cached_property
     def server(self) -> str:

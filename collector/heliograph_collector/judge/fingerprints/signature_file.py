@@ -37,7 +37,9 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     server: Phrases = ()
     issuer: Phrases = ()
     words: tuple[tuple[str, ...], ...] = ()  # groups; each has a phrase of the visible text
+    without: tuple[str, ...] = ()  # phrases of which the visible text has none
     max_words: int = 0
+    redirect_word: tuple[str, ...] = ()
     redirect_label: tuple[str, ...] = ()
     redirect_end: tuple[str, ...] = ()
     status: tuple[int, ...] = ()
@@ -50,6 +52,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             (Surface.LOCATION, self.location),
             (Surface.SERVER, self.server),
             (Surface.ISSUER, self.issuer),
+            (Surface.REDIRECT_WORD, self.redirect_word),
             (Surface.REDIRECT_LABEL, self.redirect_label),
             (Surface.REDIRECT_END, self.redirect_end),
             *((Surface.WORDS, group) for group in self.words),
@@ -71,6 +74,7 @@ class _Entry(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             date=self.date,
             status=self.status,
             max_words=self.max_words,
+            without=tuple(_compile_phrases(self.without)),
             headers=tuple(name.lower() for name in self.headers),
         )
 

@@ -11,7 +11,14 @@ _NOT_OWN = frozenset(
         *(Feature.OWN_INTERCEPTOR, Feature.CLOCK_OFF, Feature.CHAIN_PROVEN),
     }
 )
-_STRAY = frozenset({Feature.CONTROL_RESOLVED, Feature.UNKNOWN_ADDRESS, Feature.OTHERS_CONTRADICT})
+# Somebody else's certificate at a stray address is an old record as often as a notice. Only a host
+# that was shown under several names is one of notices.
+_NOTICE_HOST = frozenset(
+    {
+        *(Feature.CONTROL_RESOLVED, Feature.UNKNOWN_ADDRESS, Feature.OTHERS_CONTRADICT),
+        *(Feature.FALSE_ADDRESS, Feature.SHARED_LEAF),
+    }
+)
 
 # A lie of the resolver is found by what cannot be geography. These come before "down": a false
 # address fails for the control too.
@@ -116,25 +123,10 @@ MISDIRECTION = (
     Rule(
         "dns.hijack_host",
         BLOCKED,
-        "The resolver gives an address that no other source gives; the host there shows the "
-        "certificate of somebody else, and another page.",
+        "The resolver gives an address that no other source gives; the host there shows another "
+        "page, and a certificate that the network shows under several names.",
         0.7,
-        needs={
-            *(Feature.PAGE_FOREIGN, Feature.UNKNOWN_ADDRESS),
-            *(Feature.OTHERS_CONTRADICT, Feature.FALSE_ADDRESS),
-        },
-        lacks={*_NOT_OWN, Feature.VALIDATED},
-        layer="dns",
-        method="hijack",
-    ),
-    Rule(
-        "dns.hijack_unkept",
-        BLOCKED,
-        "The resolver gives an address that no other source gives, and its certificate, which was "
-        "not stored, is somebody else's for the control too, or the only one that fails.",
-        0.75,
-        step=Op.TLS_HANDSHAKE,
-        needs={*_STRAY, Feature.NO_CHAIN, Feature.FALSE_ADDRESS},
+        needs={*_NOTICE_HOST, Feature.PAGE_FOREIGN},
         lacks={*_NOT_OWN, Feature.VALIDATED},
         layer="dns",
         method="hijack",
@@ -144,12 +136,12 @@ MISDIRECTION = (
             f"dns.hijack_{name}",
             BLOCKED,
             f"The resolver gives an address that no other source gives; its certificate {says}, "
-            "and it is the host's own.",
+            "and the network shows it under several names.",
             0.85,
             step=Op.TLS_HANDSHAKE,
             failure=failure,
-            needs={*_STRAY, Feature.FALSE_ADDRESS},
-            lacks={*_NOT_OWN, *more, Feature.VALIDATED, Feature.NO_CHAIN, Feature.SAME_KEY},
+            needs=_NOTICE_HOST,
+            lacks={*_NOT_OWN, *more, Feature.VALIDATED, Feature.SAME_KEY},
             support=(Feature.SEALED_RESOLVED, 0.9),
             layer="dns",
             method="hijack",

@@ -20,6 +20,14 @@ HTTP = (
         failure=Failure.HTTP_REQUEST_FAILED,
         needs={Feature.VERIFIED},
     ),
+    Rule(
+        "http.control_in_trouble",
+        UNKNOWN,
+        "The control was answered by a gateway whose server failed (500, 502 or 504): a server in "
+        "trouble breaks off as well.",
+        step=Op.HTTP_ROUND_TRIP,
+        needs={Feature.CONTROL_IN_TROUBLE},
+    ),
     *(
         failed_step_rule(f"http.{name}", Op.HTTP_ROUND_TRIP, failure, strength, says)
         for name, failure, strength, says in (

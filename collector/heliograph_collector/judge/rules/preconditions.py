@@ -342,6 +342,14 @@ FAILS_EVERYWHERE = (
         )
     ),
     doubt_rule(
+        "dns.no_such_name",
+        "The name does not exist for the control, and what the resolver gives instead fails: no "
+        "page is kept from anybody. Many providers lead missing names to a search page.",
+        Feature.NAME_ABSENT,
+        Feature.FAILED,
+        lacks={Feature.VERIFIED},
+    ),
+    doubt_rule(
         "control.dead_edge",
         "This address fails for the control too, and another one of the name works for it.",
         Feature.DEAD_EDGE,

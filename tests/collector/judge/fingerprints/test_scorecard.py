@@ -211,6 +211,12 @@ def test_a_block_address_is_known_in_any_form(answer: str) -> None:
 
 
 LATER_PAGES = (
+    "<p>本網域已依刑事警察局命令封鎖</p>",
+    "<p>Website này đã bị chặn theo yêu cầu của cơ quan nhà nước</p>",
+    "<p>Přístup na tuto stránku byl zablokován na základě rozhodnutí soudu</p>",
+    "<p>Deze website is ontoegankelijk gemaakt op bevel van de rechtbank</p>",
+    "<p>Tato stránka je blokovaná: príkazu súdu, webové sídlo je zablokované</p>",
+    "<p>We received an order from the Courts requiring us to prevent access to this site</p>",
     "<p>This website is blocked by the Telecommunications Regulatory Authority</p>",
     "<p>Situs ini diblokir oleh Komdigi sesuai peraturan</p>",
     "<p>Bu siteye eri\u015fim engellendi: 5651 say\u0131l\u0131 Kanun</p>",
@@ -229,20 +235,39 @@ def test_a_notice_in_other_words_blocks_and_confirms_nothing(body: str) -> None:
     for innocent in (
         LabeledAnswer("innocent", body=body, status=403),  # the site's own ban
         LabeledAnswer("innocent", body=body + "<p>word</p>" * 200),  # an article
+        LabeledAnswer("innocent", body=f"{body}<p>Please confirm your age</p>" * 3),  # a gate
     ):
         line = find_fingerprint(innocent, INDEX)
         assert line is None or not line.is_blocking
+
+
+LEADING_PAGES = (
+    "<iframe src='http://zapret.provider.example/'></iframe>",
+    "<script>window.location.href = 'http://www.provider.example/rkn/stub.html'</script>",
+    "<meta http-equiv=refresh content='0; url=http://www.provider.example/zapret/'>",
+)
+
+
+@pytest.mark.parametrize("body", LEADING_PAGES)
+def test_a_page_that_only_leads_to_a_notice_is_one_and_an_article_is_none(body: str) -> None:
+    line = find_fingerprint(LabeledAnswer("block", body=f"<html>{body}</html>"), INDEX)
+    assert line is not None
+    assert line.name == "redirect-law"
+    article = LabeledAnswer("innocent", body=body + "<p>word</p>" * 30)
+    assert find_fingerprint(article, INDEX) is None
 
 
 def test_a_redirect_to_a_host_named_so() -> None:
     blocked = LabeledAnswer("block", location="https://zapret.provider.ru/x", status=302)
     line = find_fingerprint(blocked, INDEX)
     assert line is not None
-    assert (line.name, line.countries) == ("redirect-ru", ())
+    assert (line.name, line.countries) == ("redirect-law", ())
     for location, url in (
         ("https://block.target.example.ru/", "http://target.example.ru/"),
         ("https://block.vendor.example/", "http://target.example/"),
         ("https://www.blocked.target.ru/", "http://target.ru/"),
+        ("http://balance.provider.example/block/?id=7", "http://target.example/"),
+        ("http://target.example/zapret.html", "http://www.target.example/"),
     ):
         answer = LabeledAnswer("innocent", location=location, url=url, status=302)
         assert find_fingerprint(answer, INDEX) is None

@@ -14,7 +14,7 @@ from heliograph_collector.judge.fingerprints import (
     match_look_alike,
     match_page,
 )
-from heliograph_collector.judge.fingerprints.fingerprint import Kind, Surface
+from heliograph_collector.judge.fingerprints.fingerprint import Condition, Kind, Surface
 from heliograph_collector.judge.fingerprints.library import load_shipped
 from heliograph_collector.judge.page_comparison import Likeness, compare_pages
 
@@ -51,19 +51,21 @@ def draw_page(fingerprint: Fingerprint) -> Http:
                 page = replace(page, markup=f"<html><body><div>{literal}</div></body></html>")
             case Surface.WORDS:
                 page = replace(page, markup=f"{page.markup}<p>{literal}</p>")
-            case Surface.REDIRECT_LABEL:
-                end = next(c for c in fingerprint.conditions if c.surface is Surface.REDIRECT_END)
-                tail = end.any_of[0].literal
-                page = replace(page, location=f"http://{literal}.isp.{tail}/")
-            case Surface.REDIRECT_END:
-                continue
-            case Surface.LOCATION:
-                page = replace(
-                    page, location=f"http://{literal.removeprefix('http:').lstrip(':/')}"
-                )
-            case _:
+            case Surface.REDIRECT_LABEL | Surface.REDIRECT_WORD | Surface.LOCATION:
+                page = replace(page, location=draw_location(fingerprint, condition))
+            case Surface.SERVER:
                 page = replace(page, server=literal)
     return page
+
+
+def draw_location(fingerprint: Fingerprint, condition: Condition) -> str:
+    literal = condition.any_of[-1].literal
+    if condition.surface is Surface.REDIRECT_WORD:
+        return f"http://isp.example/{literal}.html"
+    if condition.surface is Surface.LOCATION:
+        return f"http://{literal.removeprefix('http:').lstrip(':/')}"
+    end = next(c for c in fingerprint.conditions if c.surface is Surface.REDIRECT_END)
+    return f"http://{literal}.isp.{end.any_of[0].literal}/"
 
 
 @pytest.mark.parametrize(("file", "line"), PAGES, ids=lambda x: getattr(x, "name", ""))
