@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import sys
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +14,7 @@ from heliograph.clock import SystemClock
 from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
 from heliograph.services import Services, load_services, load_shipped_services
-from heliograph.traffic_estimate import describe_costs
+from heliograph.traffic_estimate import describe_costs, estimate_plan_bytes
 from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
@@ -70,7 +71,14 @@ def _run_action(args: argparse.Namespace, config: Config, fleet: Fleet) -> None:
             new_plan = replace(new_plan, hello_profiles=current[0].hello_profiles)
         plan = issue_plan(fleet, signing, new_plan, now_s)
         print(f"Plan {plan.version} is set: {len(plan.tasks)} tasks.")
-        print(f"A volunteer moves some {describe_costs(plan.for_role('volunteer'))}.")
+        _warn_of_cost(plan.for_role("volunteer"))
+
+
+def _warn_of_cost(plan: Plan) -> None:
+    """Say on stderr when a plan would move more than its limit."""
+    if estimate_plan_bytes(plan) > plan.limits.bytes_per_month // 30:
+        text = "so tests come later than planned: raise limits.bytes_per_month or the intervals."
+        print(f"A volunteer would move {describe_costs(plan)}, {text}", file=sys.stderr)
 
 
 def _load_services(config: Config, plan: Plan | None) -> Services:
