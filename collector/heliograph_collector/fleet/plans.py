@@ -176,15 +176,14 @@ def build_default_plan(services: Services) -> Plan:
 def _service_tasks(services: Services) -> Iterator[PlannedTask]:
     for service in services.services:
         entry = entry_of(service.experiment)
-        has_checks = entry is not None and bool(entry.light_interval_s)
-        if entry is not None and has_checks:
+        if entry is not None and entry.light_interval_s:
             yield from _build_checks(service.name, entry)
         if entry is None or entry.planned:
             yield PlannedTask(
                 experiment=service.experiment,
                 service=service.name,
                 interval_s=entry.interval_s if entry else _UNPLANNED_S,
-                role=_choose_role(entry) if entry and has_checks else entry.role if entry else "",
+                role=entry.role if entry else "",
             )
 
 
@@ -225,11 +224,6 @@ def _turn_tasks(services: Services) -> Iterator[PlannedTask]:
             yield PlannedTask(experiment=entry.name, target=PAGES, interval_s=entry.interval_s)
 
 
-def _choose_role(entry: ExperimentEntry) -> str:
-    """Leave to volunteers what a line of the controls repeats more often."""
-    return entry.role or ("volunteer" if entry.interval_s > CONTROL_S else "")
-
-
 def _lone_tasks() -> Iterator[PlannedTask]:
     for entry in REGISTRY.values():
         for target in entry.planned_targets:
@@ -237,7 +231,7 @@ def _lone_tasks() -> Iterator[PlannedTask]:
                 experiment=entry.name,
                 target=target,
                 interval_s=entry.interval_s,
-                role=_choose_role(entry),
+                role=entry.role,
             )
             if entry.interval_s > CONTROL_S and not entry.role:
                 yield PlannedTask(
