@@ -8,7 +8,8 @@ from random import Random
 
 import pytest
 
-from heliograph.units import DAY_US
+from heliograph.units import DAY_US, SECOND_US
+from heliograph_collector.detect.silence.brackets import bracket_return
 from heliograph_collector.detect.stats.churn import (
     ChurnRecord,
     silence_chance,
@@ -193,3 +194,19 @@ def test_verdicts_become_votes() -> None:
     assert derive_vote_value("reachable", reachable=3, endpoints=3) is VoteValue.GOOD
     assert derive_vote_value("blocked", reachable=1, endpoints=3) is VoteValue.BLOCKED
     assert derive_vote_value("unknown") is VoteValue.UNKNOWN
+
+
+@pytest.mark.parametrize(
+    ("returns_s", "bracket_s"),
+    [
+        pytest.param([100, 220, 225, 226], (40, 225), id="one got through a fade, then all"),
+        pytest.param([220, 221, 222], (160, 222), id="few at once"),
+        pytest.param([220], (160, 220), id="alone"),
+        pytest.param([100 + s for s in range(200)], (60, 120), id="many, one by one"),
+    ],
+)
+def test_return_is_where_no_single_one_tells_it(
+    returns_s: list[int], bracket_s: tuple[int, int]
+) -> None:
+    bracket = bracket_return([s * SECOND_US for s in returns_s], THRESHOLDS)
+    assert (bracket.earliest_us // SECOND_US, bracket.latest_us // SECOND_US) == bracket_s
