@@ -80,6 +80,7 @@ MISDIRECTION = (
         step=Op.CONNECT,
         needs={
             Feature.CONTROL_PASSED,
+            Feature.CONTROL_RESOLVED,
             Feature.UNKNOWN_ADDRESS,
             Feature.OTHERS_WORK,
         },
@@ -128,6 +129,19 @@ MISDIRECTION = (
         0.7,
         needs={*_NOTICE_HOST, Feature.PAGE_FOREIGN},
         lacks={*_NOT_OWN, Feature.VALIDATED},
+        layer="dns",
+        method="hijack",
+    ),
+    Rule(
+        "dns.split_authority",
+        BLOCKED,
+        "Plain lookups of two resolvers agree on an address that neither the control nor any "
+        "encrypted lookup gives, and its host shows everybody a certificate that nobody trusts.",
+        0.75,
+        step=Op.TLS_HANDSHAKE,
+        failure=Failure.SSL_UNKNOWN_AUTHORITY,
+        needs={Feature.SPLIT_ANSWERS, Feature.UNKNOWN_ADDRESS, Feature.FALSE_ADDRESS},
+        lacks={*_NOT_OWN, Feature.VALIDATED, Feature.SAME_KEY},
         layer="dns",
         method="hijack",
     ),
