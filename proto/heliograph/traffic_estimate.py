@@ -29,6 +29,7 @@ _ADDRESS_BYTES = {
     EndpointKind.NOISE: 900,
     EndpointKind.QUIC: 8_600,
 }
+_ADDRESSES = {ANCHORS: 1, "whatsapp": 3}  # of a name; others try one of each family
 _DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
 
 
@@ -47,7 +48,7 @@ def estimate_run_bytes(task: PlannedTask, service: Service | None) -> int:
         drawable = service.list_light_endpoints()
         return alone + sum(_estimate_visit(e, 1) for e in drawable) // max(1, len(drawable))
     visited = sample_endpoints(service.list_planned_endpoints(), CHAT_HOSTS)
-    addresses = 1 if task.experiment == ANCHORS else 2  # which stops at one that answers
+    addresses = _ADDRESSES.get(task.experiment, 2)
     return alone + sum(_estimate_visit(e, addresses) for e in visited)
 
 

@@ -66,7 +66,7 @@ class EndpointLimits:
 VISIT_POLICIES: Mapping[str, EndpointLimits] = {
     "connectivity": EndpointLimits(1, max_ipv4=1),
     "telegram": EndpointLimits(3, max_ipv4=1),
-    "whatsapp": EndpointLimits(3, max_ipv4=1, concurrency=4),
+    "whatsapp": EndpointLimits(3, concurrency=4),
     "signal": EndpointLimits(3, max_ipv4=1, concurrency=4),
     "stun": EndpointLimits(1, max_ipv4=1),
     "outside_in": EndpointLimits(1, concurrency=4),

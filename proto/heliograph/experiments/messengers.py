@@ -36,6 +36,7 @@ class TelegramConfig(MessengerConfig):
 class WhatsAppConfig(MessengerConfig):
     """Configure `whatsapp`."""
 
+    addresses: int = option(2, "IPv4 addresses of one name that are tried", low=1, high=8)
     chat_hosts: int = option(CHAT_HOSTS, "how many of e1 … e16 are visited", low=1, high=64)
 
 
