@@ -206,8 +206,10 @@ async def _text(session: aiohttp.ClientSession, path: str) -> str:
     for _ in range(RETRIES):
         async with session.get(path) as answer:
             if answer.status != 503:  # on a crowded machine it asks to come again, and says no more
-                answer.raise_for_status()
-                return await answer.text()
+                text = await answer.text()
+                if not answer.ok:
+                    raise ValueError(f"{answer.status} of {answer.url}: {text}")
+                return text
         # A real process asks for it, as it asks any reader.
         await asyncio.sleep(float(answer.headers.get("Retry-After", "3")))
     raise TimeoutError(path)
