@@ -107,7 +107,7 @@ async def test_a_letter_over_tls(scheme: str, tmp_path: Path) -> None:
 
 
 EXPECTED = """\
-Kazakhstan fell silent about 13:13 UTC on 5 January 2022; still offline.
+Kazakhstan went offline about 13:13 UTC on 5 January 2022; still offline.
 
 State: confirmed. How sure: high confidence (0.9 of 1): 20\N{EN DASH}49 vantage points in 3 networks, all of them silent.
 

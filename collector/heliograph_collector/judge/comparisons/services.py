@@ -13,7 +13,12 @@ from heliograph.observation import Measurement
 from heliograph_collector.judge.comparisons.table import ComparisonRule, find_precondition
 from heliograph_collector.judge.confidence import compute_confidence
 from heliograph_collector.judge.rules.rule import BLOCKED, REACHABLE, UNKNOWN
-from heliograph_collector.judge.service_verdict import MEASUREMENT_REASONS, get_group, judge_service
+from heliograph_collector.judge.service_verdict import (
+    IPV6_ONLY_RULE,
+    MEASUREMENT_REASONS,
+    get_group,
+    judge_service,
+)
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -142,6 +147,7 @@ def _discount_relay(verdict: Verdict, record: ReceivedMeasurement, control: Cont
 
 def _judge_relays(verdicts: Verdicts, overall: Verdict, control: ControlView) -> Verdict:
     public = [v for v in verdicts if get_group(v.endpoint, control.groups) in PUBLIC]
+    public = [v for v in public if v.rule != IPV6_ONLY_RULE]  # most vantages have no IPv6
     counted = [v for v in public if v.state is not VerdictState.DOWN]
     alive = [v for v in counted if v.state is REACHABLE]
     if len(counted) >= MIN_RELAYS and all(v.state is BLOCKED for v in counted):
