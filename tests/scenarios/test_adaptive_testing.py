@@ -10,7 +10,13 @@ import random
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from heliograph.experiments.messengers import LIGHT_S
+from heliograph.experiments import REGISTRY
+from heliograph.experiments.messengers import (
+    LIGHT_S,
+    MessengerConfig,
+    WhatsAppConfig,
+    sample_endpoints,
+)
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Trigger
 from heliograph.plan import LIGHT, Plan, PlannedTask
@@ -147,8 +153,10 @@ class Cell:
         services = (part.service for part in task.parts or (task,))
         is_blocked = any(s is not None and s.name == self.blocked for s in services)
         step_s = TIMEOUT_S if is_blocked else OPEN_S
-        endpoints = 1 if task.is_light or not task.service else len(task.service.endpoints)
-        waves = -(-max(endpoints, len(task.parts)) // (8 if task.experiment == "telegram" else 4))
+        config = REGISTRY[task.experiment].config() if task.experiment in REGISTRY else None
+        config = config if isinstance(config, MessengerConfig) else MessengerConfig()
+        step_s *= config.addresses if is_blocked and not task.is_light else 1
+        waves = -(-max(count_visits(task, config), len(task.parts)) // config.concurrency)
         if task.parts:  # a few at a time: the blocked one holds up no other
             return (waves - 1) * OPEN_S + step_s + (LATENCY_S if is_blocked else 0.0)
         return waves * step_s + (LATENCY_S if is_blocked else 0.0)
@@ -181,6 +189,15 @@ class Cell:
             self.detector.add_vote(vote)
         for agent, run in self.planner.add([judged], self.now_us, self):
             self.ask_early_run(agent, run)
+
+
+def count_visits(task: Task, config: MessengerConfig) -> int:
+    if task.is_light or not task.service:
+        return 1
+    endpoints = task.service.endpoints
+    if isinstance(config, WhatsAppConfig):
+        endpoints = sample_endpoints(endpoints, config.chat_hosts)
+    return len(endpoints)
 
 
 def is_line_of(line: PlannedTask, task: Task) -> bool:
