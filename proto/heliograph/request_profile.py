@@ -11,7 +11,7 @@ from enum import StrEnum
 
 from heliograph.yaml_document import YamlEntry
 
-BUILT = "built"  # value of a header that each request has of its own
+BUILT = "built"  # value of a header that each request builds
 MAX_HEADERS = 32  # of one kind; assumed, Chromium sends 15
 MAX_VALUE = 512  # characters; assumed, the longest of Chromium's has 135
 PSEUDO_HEADERS = (":method", ":authority", ":scheme", ":path")

@@ -133,7 +133,7 @@ def _parse_service(name: str, entry: YamlEntry, trusts: tuple[str, ...]) -> Serv
 def _parse_roots(entry: YamlEntry, service: str) -> tuple[bytes, ...]:
     items = entry.items()
     if not 0 < len(items) <= MAX_ROOTS or service in ("", "any"):
-        raise entry.error(f"from 1 to {MAX_ROOTS} are allowed, of a service with a name of its own")
+        raise entry.error(f"from 1 to {MAX_ROOTS} are allowed, and none for the service 'any'")
     return tuple(map(_parse_root, items))
 
 

@@ -153,7 +153,7 @@ def _seal_inner(
 
 
 def _list_own(name: str) -> tuple[tuple[int, bytes], ...]:
-    """List the extensions that an inner hello has of its own."""
+    """List the extensions that only the inner hello has."""
     versions = encode_block(1, encode_uint16(TLS13))
     names = ((SERVER_NAME, encode_server_name(name)),) if name else ()
     return (*names, (SUPPORTED_VERSIONS, versions), (ECH, _INNER))

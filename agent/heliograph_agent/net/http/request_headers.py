@@ -1,6 +1,6 @@
 """Choose the headers of a request: those of a browser's profile, in its order and case.
 
-What a request gives of its own takes the place that the browser has for it, else the end.
+A header that the request brings goes where the browser puts it, else to the end.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""Suspected falls of a level, and how they are told beside the outages of the burst channel."""
+"""Suspected falls of a level, and their place beside the outages of the burst channel."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

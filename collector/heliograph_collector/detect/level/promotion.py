@@ -20,7 +20,7 @@ METHOD = "level"
 
 @dataclass(frozen=True, slots=True)
 class ConfirmedFall:
-    """A fall that is confirmed, with the votes of its cell and who is here or fell silent."""
+    """A confirmed fall, the votes of its cell, and the vantages that are here or fell silent."""
 
     fall: LevelFall
     part: AffectedCell

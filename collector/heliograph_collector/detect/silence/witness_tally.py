@@ -273,7 +273,7 @@ class CountryTally(ABC):
 
     @abstractmethod
     def _count(self, name: str) -> None:
-        """Count one member anew, or no longer."""
+        """Update the count of one member, or drop it."""
 
 
 @dataclass(slots=True)

@@ -16,7 +16,7 @@ MAX_MARKUP = 32 * 1024  # characters; known block pages announce themselves earl
 UNREAD_BYTES = 48 * 1024  # assumed: styles and scripts of a page with little text
 UNREAD_EXCERPT_BYTES = 8 * 1024  # assumed: the same, where the source was not kept
 BYTES_PER_WORD = 8  # assumed
-FULL_EXCERPT = 500  # characters; agents send at most 512, and a longer page goes on: an article may
+FULL_EXCERPT = 500  # characters; agents send at most 512, so the page may be an article
 UNREAD_WORDS = 160  # assumed, where an excerpt is full: as many as the longest notice by its words
 _SPACE_AROUND_TAGS = re.compile(r" ?([<>]) ?")
 # A year alone, as in a copyright line; never a part of an address, a date or a number.
