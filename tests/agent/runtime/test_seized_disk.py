@@ -77,7 +77,9 @@ def list_secrets(measurements: list[observation_pb2.Measurement]) -> Iterator[by
     """Yield what a carver looks for: targets, services, failures, and times in any form."""
     yield from (b"secret-endpoint", SERVICE.encode(), b"connection_refused", b"127.0.0.1:9")
     for m in measurements:
-        yield from (m.target.encode(), m.service.encode(), encode_varint(m.started_us))
+        if m.experiment != "uplink":  # its target is the collector, which status.json names
+            yield m.target.encode()
+        yield from (m.service.encode(), encode_varint(m.started_us))
         yield m.started_us.to_bytes(8, "big")
         yield m.started_us.to_bytes(8, "little")
         yield str(m.started_us).encode()
