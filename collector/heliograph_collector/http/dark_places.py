@@ -41,6 +41,9 @@ _WORKING = (VerdictState.REACHABLE, VerdictState.PARTIAL)
 _DARK = 1 << 62  # later than every bin
 _MOST = Thresholds().confirm_share  # of a network's vantages: what a silence is confirmed by
 _BIN_US = BIN_S * 1_000_000
+# From the earliest time of a return until most are back: one retry that its bracket has, and one
+# more for those that try later (`retry_s`).
+_RETURNING_US = int(2 * Thresholds().retry_s * 1_000_000)
 
 
 class DarkPlaces:
@@ -216,7 +219,8 @@ class DarkPlaces:
         scope = _locate(column)
         regional = [self.returned_at(scope._replace(region=r)) for r in column.regions if r]
         back_us = max(self.returned_at(scope), self.dark_until(scope), min(regional, default=0))
-        is_outdated = find_instant(snapshot.at_us, snapshot.k) < back_us < _DARK
+        counted_us = find_instant(snapshot.at_us, snapshot.k)
+        is_outdated = 0 < back_us < _DARK and counted_us < back_us + _RETURNING_US
         return replace(column, silent=0) if is_outdated else column
 
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
