@@ -228,10 +228,7 @@ def _lone_tasks() -> Iterator[PlannedTask]:
     for entry in REGISTRY.values():
         for target in entry.planned_targets:
             yield PlannedTask(
-                experiment=entry.name,
-                target=target,
-                interval_s=entry.interval_s,
-                role=entry.role,
+                experiment=entry.name, target=target, interval_s=entry.interval_s, role=entry.role
             )
             if entry.interval_s > CONTROL_S and not entry.role:
                 yield PlannedTask(

@@ -224,13 +224,14 @@ class DarkPlaces:
         return replace(column, silent=0) if is_outdated else column
 
     def _hide(self, column: NetworkColumn, snapshot: Snapshot) -> NetworkColumn:
-        scopes = self._find_dark_scopes(column, snapshot.k)
+        dark_regions = self._list_dark_regions(column)
+        scopes = self._find_dark_scopes(column, dark_regions, snapshot.k)
         dark_until_us = max(map(self.dark_until, scopes))
         heard_us = max(map(self.dark_since, scopes)) + _BIN_US
         if not dark_until_us and self._is_mostly_gone(column, snapshot.k):
             dark_until_us = heard_us = _DARK
         if not dark_until_us:
-            return replace(column, is_partly_dark=bool(self._list_dark_regions(column)))
+            return replace(column, is_partly_dark=bool(dark_regions))
         # Results are public one bin and the delay after the return, and later ones are missing.
         is_back = dark_until_us <= snapshot.at_us < dark_until_us + FRESH_BINS * _BIN_US
         withheld = Withheld.AWAITED if is_back else Withheld.DARK
@@ -246,13 +247,14 @@ class DarkPlaces:
             link = Link.OFFLINE if is_offline else Link.UNKNOWN
         return replace(column, readings=readings, link=link)
 
-    def _find_dark_scopes(self, column: NetworkColumn, k: int) -> list[Scope]:
+    def _find_dark_scopes(
+        self, column: NetworkColumn, dark_regions: list[Scope], k: int
+    ) -> list[Scope]:
         """Return the network, or its regions under an open silence if most of it is there."""
         scope = _locate(column)
-        dark = self._list_dark_regions(column)
-        count = sum(column.regions[part.region] for part in dark)
+        count = sum(column.regions[part.region] for part in dark_regions)
         is_mostly_there = count >= max(k, _MOST * sum(column.regions.values()))
-        return dark if is_mostly_there and not self.dark_until(scope) else [scope]
+        return dark_regions if is_mostly_there and not self.dark_until(scope) else [scope]
 
     def _list_dark_regions(self, column: NetworkColumn) -> list[Scope]:
         parts = [_locate(column)._replace(region=region) for region in column.regions if region]

@@ -207,12 +207,15 @@ class SnapshotCache:
     ) -> dict[int, PublicBin]:
         public_bins: dict[int, PublicBin] = {}
         disclosure = feed_disclosure(self._feed)
+        _, newest_us = snapshot.history_window(self._feed.clock.wall_us())
+        fresh_us = newest_us - snapshot.FRESH_BINS * _WIDTH_US  # of older bins nobody asks where
         for at_us in range(since_us, until_us, _WIDTH_US):
             window = (at_us, at_us + _WIDTH_US, snapshot.BIN_S)
             bin_votes = [v for v in votes if v.start_us == at_us]
             bin_silences = [s for s in silences if s.start_us == at_us]
             cells = roll_up_merged(bin_votes, bin_silences, window, {"region": ""})
-            region_cells = roll_up_merged(bin_votes, (), window, {"service": ""})
+            fresh_votes = bin_votes if at_us >= fresh_us else ()
+            region_cells = roll_up_merged(fresh_votes, (), window, {"service": ""})
             public_bins[at_us] = PublicBin(
                 [c for c in disclosure.release(cells) if c.vantages or c.silent],
                 disclosure.release(region_cells),

@@ -83,15 +83,16 @@ class Sample:
     def select_fallen(self, scope: Scope, since_us: int) -> list[VantagePresence]:
         """Select the cell's vantages that are here or fell silent since then."""
         explaining = [outage for outage in self.outages if explains(outage, scope)]
-        return [
-            vantage
-            for place, counted in self.places.items()
-            if scope.includes(place)
-            for vantage in counted
-            if not vantage.is_silent
-            or (vantage.lost_us >= since_us and not any(o.holds(place) for o in explaining))
-            or vantage.deferred
-        ]
+        fallen: list[VantagePresence] = []
+        for place, counted in self.places.items():
+            if scope.includes(place):
+                is_explained = any(outage.holds(place) for outage in explaining)
+                fallen += [
+                    vantage
+                    for vantage in counted
+                    if not is_absent(vantage) or (vantage.lost_us >= since_us and not is_explained)
+                ]
+        return fallen
 
     def exceeds_outages(self, fallen: Sequence[VantagePresence]) -> bool:
         """Return whether half of those outside the outages are silent too."""

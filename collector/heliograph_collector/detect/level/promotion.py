@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from operator import attrgetter
 
 from heliograph_collector.detect.level.cell_counts import build_part, is_absent, select_counted
 from heliograph_collector.detect.level.fall import LevelFall
@@ -39,7 +40,7 @@ class ConfirmedFall:
         ]
         if not inside:
             return self._open_outage(certainty, limits, now_us)
-        outage = min(inside, key=_suspected_us)
+        outage = min(inside, key=attrgetter("suspected_us"))
         self._grow(outage, limits, now_us)
         outage.certainty = max(outage.certainty, certainty)
         return None
@@ -110,7 +111,3 @@ def _darken_part(
     fallen = [v for v in inside if not is_absent(v) or v.lost_us >= since_us]
     darker = build_part(part.scope, fallen)
     return darker if darker.votes * darker.share > part.votes * part.share else part
-
-
-def _suspected_us(outage: OutageEpisode) -> int:
-    return outage.suspected_us

@@ -146,9 +146,13 @@ def _discount_relay(verdict: Verdict, record: ReceivedMeasurement, control: Cont
 
 
 def _judge_relays(verdicts: Verdicts, overall: Verdict, control: ControlView) -> Verdict:
-    public = [v for v in verdicts if get_group(v.endpoint, control.groups) in PUBLIC]
-    public = [v for v in public if v.rule != IPV6_ONLY_RULE]  # most vantages have no IPv6
-    counted = [v for v in public if v.state is not VerdictState.DOWN]
+    counted = [
+        v
+        for v in verdicts
+        if get_group(v.endpoint, control.groups) in PUBLIC
+        and v.rule != IPV6_ONLY_RULE  # most vantages have no IPv6
+        and v.state is not VerdictState.DOWN
+    ]
     alive = [v for v in counted if v.state is REACHABLE]
     if len(counted) >= MIN_RELAYS and all(v.state is BLOCKED for v in counted):
         layers = sorted(v.layer for v in counted)
