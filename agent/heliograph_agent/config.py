@@ -79,17 +79,17 @@ class Config:
         use = self.proxy_use or ProxyUse.LAST
         return DialContext(clock, rng, self.net_config(), self.proxy, use)
 
-    def net_config(self) -> "NetConfig":
-        """Make the configuration of the network layer."""
+    def net_config(self, services: "Iterable[Service]" = ()) -> "NetConfig":
+        """Make the configuration of the network layer, with the roots of services."""
         from heliograph_agent.net.config import NetConfig
 
-        net_config = NetConfig(resolver=self.resolver, ca_file=self.ca_file)
+        roots = {service.name: service.roots for service in services}
+        net_config = NetConfig(resolver=self.resolver, ca_file=self.ca_file, roots=roots)
         return replace(net_config, doh=self.doh) if self.doh else net_config
 
     def planned_net_config(self, services: "Iterable[Service]") -> "NetConfig":
         """Make the network configuration for a plan's tests, which obey `local_targets`."""
-        roots = {service.name: service.roots for service in services}
-        return replace(self.net_config(), local_targets=self.local_targets, roots=roots)
+        return replace(self.net_config(services), local_targets=self.local_targets)
 
 
 class ValueParser(Protocol):

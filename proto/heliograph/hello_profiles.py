@@ -96,18 +96,13 @@ def load_shipped_profiles() -> HelloProfiles:
     return parse_profiles(file.read_bytes(), "hello_profiles.yml")
 
 
-def get_requests(edition: HelloProfiles | None) -> RequestProfile | None:
-    """Return the requests that the agent sends by an edition; None for the shipped ones."""
-    return None if edition is None else edition.get(OWN_BROWSER).requests
-
-
-@cache
-def load_shipped_requests() -> RequestProfile:
-    """Load the requests that came with this program."""
-    requests = get_requests(load_shipped_profiles())
-    if requests is None:
-        raise RuntimeError("hello_profiles.yml was shipped without requests")
-    return requests
+def get_requests(edition: HelloProfiles | None = None) -> RequestProfile:
+    """Return the requests that the agent sends; the shipped ones if the edition has none."""
+    for known in (edition, load_shipped_profiles()):
+        requests = known.get(OWN_BROWSER).requests if known else None
+        if requests is not None:
+            return requests
+    raise RuntimeError("hello_profiles.yml was shipped without requests")
 
 
 def read_profiles(path: Path | None) -> bytes:
@@ -171,7 +166,7 @@ def _parse_hello(name: str, keys: Mapping[str, YamlEntry]) -> HelloProfile:
         ja4=keys["ja4"].parse_text(),
         smallest=sizes[0],
         largest=sizes[1],
-        is_permuted=keys["permuted"].parse_choice(("true", "false")) == "true",
+        is_permuted=keys["permuted"].parse_flag(),
         grease=frozenset(GreasePlace(p.parse_choice(places)) for p in keys["grease"].items()),
         suites=numbers["suites"],
         groups=numbers["groups"],

@@ -50,8 +50,7 @@ def parse_initials(entry: YamlEntry) -> InitialsProfile:
         source_id_bytes=keys["source_id"].parse_integer(0, 20),
         layout=InitialLayout(keys["layout"].parse_choice(layouts)),
         parameters=parameters,
-        has_permuted_parameters=keys["permuted_parameters"].parse_choice(("true", "false"))
-        == "true",
+        has_permuted_parameters=keys["permuted_parameters"].parse_flag(),
     )
 
 

@@ -13,10 +13,11 @@ from heliograph.yaml_document import YamlEntry
 
 BUILT = "built"  # value of a header that each request builds
 MAX_HEADERS = 32  # of one kind; assumed, Chromium sends 15
+MAX_NAME = 64  # characters; assumed, the longest of Chromium's has 25
 MAX_VALUE = 512  # characters; assumed, the longest of Chromium's has 135
 PSEUDO_HEADERS = (":method", ":authority", ":scheme", ":path")
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]{1,64}")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")  # RFC 9110 section 5.6.2
 _VALUE = re.compile(rf"[\x20-\x7e]{{1,{MAX_VALUE}}}")
 # RFC 9113 section 6.5.2, with the most that costs a volunteer no more memory than Chromium does.
 _MAX_SETTINGS = {1: 1 << 16, 2: 0, 3: 1_000, 4: 6 << 20, 5: 1 << 14, 6: 1 << 18}
@@ -60,7 +61,7 @@ def parse_requests(entry: YamlEntry) -> RequestProfile:
         settings=dict(map(_parse_setting, keys["settings"].items())),
         window_update=keys["window_update"].parse_integer(1, _MAX_WINDOW_UPDATE),
         weight=keys["weight"].parse_integer(1, 256),
-        is_exclusive=keys["exclusive"].parse_choice(("true", "false")) == "true",
+        is_exclusive=keys["exclusive"].parse_flag(),
     )
 
 
@@ -68,7 +69,7 @@ def _parse_headers(entry: YamlEntry) -> Mapping[str, str]:
     headers: dict[str, str] = {}
     for name, item in entry.mapping().items():
         value = item.parse_text()
-        if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+        if len(name) > MAX_NAME or not TOKEN.fullmatch(name) or not _VALUE.fullmatch(value):
             raise item.error("is no header that can be sent")
         headers[name] = value
     if not 0 < len(headers) <= MAX_HEADERS:

@@ -164,7 +164,7 @@ def _parse_stage(entry: YamlEntry, ids: tuple[str, ...]) -> ConnectStage:
     return ConnectStage(
         endpoints=tuple(item.parse_choice(ids) for item in keys["try"].items()),
         seconds=keys["seconds"].parse_integer(1, MAX_STAGE_S),
-        if_unresolved=condition is not None and condition.parse_choice(("true", "false")) == "true",
+        if_unresolved=condition is not None and condition.parse_flag(),
     )
 
 

@@ -9,7 +9,7 @@ from collections import Counter
 
 from heliograph.address import parse_literal
 from heliograph.experiments import entry_of
-from heliograph.experiments.messengers import CHAT_HOSTS, sample_endpoints
+from heliograph.experiments.messengers import MessengerConfig
 from heliograph.plan import ANCHORS, Endpoint, EndpointKind, Plan, PlannedTask, Service
 from heliograph.units import DAY_S
 
@@ -29,7 +29,7 @@ _ADDRESS_BYTES = {
     EndpointKind.NOISE: 900,
     EndpointKind.QUIC: 8_600,
 }
-_ADDRESSES = {ANCHORS: 1, "whatsapp": 3}  # of a name; others try one of each family
+_USUAL_ADDRESSES = 2  # of a name: one of each family
 _DEFAULT_RUN_BYTES = 15_000  # a target without a service, of an experiment that was not measured
 
 
@@ -47,8 +47,12 @@ def estimate_run_bytes(task: PlannedTask, service: Service | None) -> int:
     if task.is_light:
         drawable = service.list_light_endpoints()
         return alone + sum(_estimate_visit(e, 1) for e in drawable) // max(1, len(drawable))
-    visited = sample_endpoints(service.list_planned_endpoints(), CHAT_HOSTS)
-    addresses = _ADDRESSES.get(task.experiment, 2)
+    visited = service.list_planned_endpoints()
+    addresses = 1 if task.experiment == ANCHORS else _USUAL_ADDRESSES
+    config = entry.config() if entry else None
+    if isinstance(config, MessengerConfig):
+        visited = config.sample(visited)
+        addresses = config.addresses + 1  # and one of IPv6
     return alone + sum(_estimate_visit(e, addresses) for e in visited)
 
 
@@ -73,7 +77,7 @@ def estimate_plan_bytes(plan: Plan) -> int:
     return sum(list_costs(plan).values())
 
 
-def describe_costs(plan: Plan) -> str:
+def describe_traffic(plan: Plan) -> str:
     """Describe the bytes of a day, beside the limit and by experiment, in MB."""
     costs = list_costs(plan)
     total = sum(costs.values()) / 1e6

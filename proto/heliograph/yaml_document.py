@@ -60,6 +60,10 @@ class YamlEntry:
             raise self.error(f"{choice[:64]!r} must be one of {choices}")
         return choice
 
+    def parse_flag(self) -> bool:
+        """Parse `true` or `false`. Raises YamlError."""
+        return self.parse_choice(("true", "false")) == "true"
+
     def items(self) -> "tuple[YamlEntry, ...]":
         if not isinstance(self.content, tuple):
             raise self.error("must be a list")

@@ -10,7 +10,18 @@ if sys.version_info >= (3, 14):
 else:
     from backports import zstd
 
-# 8 MiB, which RFC 8878 (section 3.1.1.1.2) recommends that every decoder supports
+__all__ = [
+    "ZstdError",
+    "ZstdFrameError",
+    "ZstdFrameSizeError",
+    "begin_frame",
+    "compress_frame",
+    "decompress_frame",
+]
+
+ZstdError = zstd.ZstdError
+# 8 MiB, which RFC 8878 (section 3.1.1.1.2) recommends that every decoder supports, and beyond which
+# RFC 9659 lets no content coding go.
 _OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
 
@@ -36,13 +47,18 @@ def decompress_frame(frame: bytes, max_bytes: int) -> bytes:
         size = _read_declared_size(frame)
         if size is None or size > max_bytes:
             raise ZstdFrameSizeError(f"declares {size} bytes")
-        decompressor = zstd.ZstdDecompressor(options=_OPTIONS)
+        decompressor = begin_frame()
         raw = decompressor.decompress(frame, max_length=size + 1)
     except zstd.ZstdError as error:
         raise ZstdFrameError("is no frame") from error
     if len(raw) != size or not decompressor.eof or decompressor.unused_data:
         raise ZstdFrameError("is not exactly one frame")
     return raw
+
+
+def begin_frame() -> "zstd.ZstdDecompressor":
+    """Return a decompressor of one frame, whose window is bounded."""
+    return zstd.ZstdDecompressor(options=_OPTIONS)
 
 
 def _read_declared_size(frame: bytes) -> int | None:

@@ -11,17 +11,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from heliograph.experiments import REGISTRY
-from heliograph.experiments.messengers import (
-    LIGHT_S,
-    MessengerConfig,
-    WhatsAppConfig,
-    sample_endpoints,
-)
+from heliograph.experiments.messengers import LIGHT_S, MessengerConfig
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Observation, Trigger
 from heliograph.plan import LIGHT, Plan, PlannedTask
 from heliograph.services import load_shipped_services
-from heliograph.traffic_estimate import describe_costs, estimate_run_bytes
+from heliograph.traffic_estimate import describe_traffic, estimate_run_bytes
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import intake_pb2
 from heliograph_agent.runtime.early_runs import FailureMemory, draw_look_delay_s, find_full_task
@@ -194,10 +189,7 @@ class Cell:
 def count_visits(task: Task, config: MessengerConfig) -> int:
     if task.is_light or not task.service:
         return 1
-    endpoints = task.service.endpoints
-    if isinstance(config, WhatsAppConfig):
-        endpoints = sample_endpoints(endpoints, config.chat_hosts)
-    return len(endpoints)
+    return len(config.sample(task.service.endpoints))
 
 
 def is_line_of(line: PlannedTask, task: Task) -> bool:
@@ -263,6 +255,6 @@ def test_block_of_a_messenger_is_told_within_five_minutes() -> None:
     tail_s = delays[-(-95 * len(delays) // 100) - 1]
     print(
         f"{len(delays)} blocks, {VANTAGES} vantages: median {delays[len(delays) // 2]:.0f} s, p95"
-        f" {tail_s:.0f} s, longest {delays[-1]:.0f} s; {describe_costs(PLAN)}"
+        f" {tail_s:.0f} s, longest {delays[-1]:.0f} s; {describe_traffic(PLAN)}"
     )
     assert tail_s <= 300

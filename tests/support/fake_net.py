@@ -19,7 +19,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from heliograph.failure import Failure, Operation
-from heliograph.hello_profiles import HelloProfiles
+from heliograph.hello_profiles import load_shipped_profiles
 from heliograph.observation import Exchange, Hop, Http, Observation, Tcp, Tls, Udp
 from heliograph_agent.net import (
     MAX_BODY,
@@ -63,7 +63,7 @@ class FakeNet:
         trace: StepTrace,
         addresses: Mapping[str, tuple[str, ...]] | None = None,
     ) -> None:
-        self.hello_profiles: HelloProfiles | None = None
+        self.hello_profiles = load_shipped_profiles()
         self._addresses = addresses
         self._world = world
         self._clock = clock

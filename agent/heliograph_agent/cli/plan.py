@@ -103,7 +103,7 @@ def _store_consent(state: State, plan: "Plan", previous: "Consent | None") -> "C
 
 
 def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") -> None:
-    from heliograph.traffic_estimate import describe_costs, estimate_task_bytes
+    from heliograph.traffic_estimate import describe_traffic, estimate_task_bytes
     from heliograph_agent import consent as c
 
     services = {service.name: service for service in plan.services}
@@ -113,7 +113,7 @@ def _print_plan(plan: "Plan", missing_units: "Sequence[str]", config: "Config") 
         daily = estimate_task_bytes(task, services.get(task.service)) / 1e6
         line = f"{task.experiment:<14} {_describe_task(task, services)}, {daily:.1f} MB a day"
         print(c.make_printable(f"  every {task.interval_s:>6} s  {line}"))
-    print(c.make_printable(f"All of it would move {describe_costs(allowed_plan)}."))
+    print(c.make_printable(f"All of it would move {describe_traffic(allowed_plan)}."))
     print(f"Some {c.describe_cost(allowed_plan)}.")
     unwanted = c.list_excluded(plan, config.without)
     if unwanted:

@@ -10,7 +10,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +59,7 @@ def run_probe(args: argparse.Namespace) -> int:
     from heliograph_agent.net.system_net import SystemNetFactory
 
     services = [probe.target.service] if probe.target.service else []
-    net_config = replace(probe.settings.net_config(), roots={s.name: s.roots for s in services})
+    net_config = probe.settings.net_config(services)
     net_factory = SystemNetFactory(net_config, SystemClock(), random.SystemRandom())
     return perform_probe(probe, net_factory.bind, show_json=args.json)
 

@@ -31,7 +31,6 @@ from heliograph_agent.experiments import (
     tor,
     vpn,
     web,
-    whatsapp,
 )
 from heliograph_agent.experiments.experiment import CannotRun, Experiment, Run, with_function
 
@@ -58,7 +57,7 @@ FUNCTIONS: Mapping[str, Run] = {
     "tor": tor.tor,
     "vpn": vpn.vpn,
     "web": web.web,
-    "whatsapp": whatsapp.whatsapp,
+    "whatsapp": messengers.messengers,
 }
 
 REGISTRY: tuple[Experiment, ...] = tuple(

@@ -2,7 +2,6 @@
 
 from heliograph.experiments.network import EncryptedHelloConfig
 from heliograph.failure import Failure
-from heliograph.hello_profiles import load_shipped_profiles
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -13,8 +12,10 @@ from heliograph_agent.experiments.endpoints import (
 )
 from heliograph_agent.experiments.experiment import CannotRun, Target
 from heliograph_agent.net import Net, StepResult
+from heliograph_agent.net.probe_message import TlsProbeMessage
+from heliograph_agent.protocols.browser_hello import BrowserHello
 from heliograph_agent.protocols.ech_config import EchConfig, find_ech_parameter, parse_config_list
-from heliograph_agent.protocols.ech_hello import RANDOM_BYTES, EchHello
+from heliograph_agent.protocols.ech_hello import RANDOM_BYTES, SealedHello, omit_ech
 
 LABELS = ("real", "none", "grease")  # the sealed name first: the others may trigger a filter
 BROWSER = "chrome"  # whose hello they are
@@ -76,15 +77,7 @@ def find_key(result: StepResult) -> EchConfig | None:
 async def _send_hello(
     label: str, host: str, address: Address, port: int, key: EchConfig | None, net: Net
 ) -> None:
-    profiles = net.hello_profiles or load_shipped_profiles()
-    hello = EchHello(
-        profiles.get(BROWSER),
-        profiles.version,
-        "" if is_literal(host) else host,
-        net.random(RANDOM_BYTES),
-        config=key if label == "real" else None,
-        is_grease=label in ("grease", "neutral"),
-    )
+    hello = _make_hello(label, "" if is_literal(host) else host, key, net)
     for _ in range(TRIES):
         async with open_stream(net, address, port, label=label) as stream:
             if stream is None:
@@ -92,3 +85,13 @@ async def _send_hello(
             result = await net.exchange(stream, hello)
         if result.observation.failure is not Failure.GENERIC_TIMEOUT_ERROR:
             return
+
+
+def _make_hello(label: str, name: str, key: EchConfig | None, net: Net) -> TlsProbeMessage:
+    profiles = net.hello_profiles
+    profile = profiles.get(BROWSER)
+    random_bytes = net.random(RANDOM_BYTES)
+    if label == "real" and key is not None:
+        return SealedHello(profile, profiles.version, name, key, random_bytes)
+    spoken = omit_ech(profile) if label == "none" else profile
+    return BrowserHello(spoken, profiles.version, name, random_bytes)

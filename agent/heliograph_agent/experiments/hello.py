@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 
 from heliograph.experiments.web import HelloConfig
-from heliograph.hello_profiles import load_shipped_profiles
 from heliograph_agent.experiments.endpoints import (
     Address,
     find_addresses,
@@ -70,7 +69,7 @@ class _Speaker:
 
     async def say_browser(self, spec: BrowserSpec, name: str) -> bool:
         """Say a browser's hello; tell whether a ServerHello came."""
-        profiles = self.net.hello_profiles or load_shipped_profiles()
+        profiles = self.net.hello_profiles
         message = BrowserHello(
             profiles.get(spec.profile),
             profiles.version,

@@ -1,5 +1,7 @@
 """Visit a messenger that `services.yml` describes fully. See messengers.md."""
 
+from dataclasses import replace
+
 from heliograph.experiments.messengers import MessengerConfig
 from heliograph_agent.experiments.app_path import visit_as_app
 from heliograph_agent.experiments.endpoints import select_endpoints
@@ -9,5 +11,6 @@ from heliograph_agent.net import Net
 
 async def messengers(target: Target, config: MessengerConfig, net: Net) -> None:
     service = require_service(target)
-    endpoints = select_endpoints(service, net, light=config.light)
+    sampled = replace(service, endpoints=config.sample(service.endpoints))
+    endpoints = select_endpoints(sampled, net, light=config.light)
     await visit_as_app(service, endpoints, net, config)

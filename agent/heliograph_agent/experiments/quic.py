@@ -100,7 +100,7 @@ async def _say_browser(
     name: str, label: str, server: QuicServer, address: Address, net: Net
 ) -> bool:
     """Say a browser's hello; tell whether the server answered, or none could be said."""
-    profiles = net.hello_profiles or load_shipped_profiles()
+    profiles = net.hello_profiles
     profile = profiles.get(name).quic or load_shipped_profiles().get(name).quic
     if profile is None or is_literal(server.host):
         return True

@@ -187,8 +187,8 @@ class Net(Protocol):
         ...
 
     @property
-    def hello_profiles(self) -> "HelloProfiles | None":
-        """Return the edition of browsers' hellos that the plan brought; None for the shipped."""
+    def hello_profiles(self) -> "HelloProfiles":
+        """Return the edition of browsers' hellos: what the plan brought, or the shipped one."""
         ...
 
     def list_visit_labels(self) -> tuple[str, ...] | None:

@@ -9,7 +9,7 @@ from random import Random
 from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
-from heliograph.hello_profiles import HelloProfiles, get_requests
+from heliograph.hello_profiles import HelloProfiles, get_requests, load_shipped_profiles
 from heliograph.observation import Observation, Tcp, Udp
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
@@ -96,7 +96,10 @@ class SystemNet:
         self._scrubber = scrubber
         self._addresses = visited
         self._shared_helper = SharedRawHelper(factory)
-        self.hello_profiles = factory.hello_profiles
+
+    @property
+    def hello_profiles(self) -> HelloProfiles:
+        return self._factory.hello_profiles or load_shipped_profiles()
 
     def has_trust(self, trust: str) -> bool:
         return self._factory.trust_store.has_set(trust)
@@ -279,9 +282,8 @@ class SystemNet:
         """Implement `Net.http3`. Also raises ValueError for a bad `url`."""
         if not isinstance(connection, SystemQuicConnection):
             raise TypeError("a connection that this net did not open")
-        profile = get_requests(self.hello_profiles)
         try:
-            exchange = Http3Exchange(connection.transport, url, profile)
+            exchange = Http3Exchange(connection.transport, url, get_requests(self.hello_profiles))
             return await self._read_page(exchange, connection.step_result, body_limit)
         finally:
             connection.close()

@@ -69,7 +69,9 @@ class BrowserHello:
         body = builder.build(is_name_last=is_name_last).encode_body()
         self._record = encode_record(encode_message(body))
         self._facts = Tls(
-            server_name=server_name, ech="grease", profile=f"{profile.name} {version}"
+            server_name=server_name,
+            ech="grease" if ECH in profile.extensions else "",
+            profile=f"{profile.name} {version}",
         )
 
     def make_request(self) -> bytes:

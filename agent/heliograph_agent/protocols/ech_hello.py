@@ -1,8 +1,9 @@
-"""Send a browser's ClientHello with or without Encrypted ClientHello, and parse the first reply.
+"""Seal the name of a browser's ClientHello by Encrypted ClientHello (RFC 9849 section 6.1).
 
-ECH is absent, GREASE (RFC 9849 section 6.2: an extension that looks like a sealed hello), or real
-(section 6.1: the true name is sealed to the server's published key, its public name is outside).
-The three differ in nothing else: shape, size and order are those of the browser's profile.
+The true name is sealed to the server's published key, and its public name is outside. Browsers send
+GREASE in its place (section 6.2: an extension that looks like a sealed hello), which is a
+`BrowserHello`; one without the extension is a `BrowserHello` of `omit_ech`. The three differ in
+nothing else: shape, size and order are those of the browser's profile.
 """
 
 import hashlib
@@ -55,8 +56,8 @@ _CONFIRMATION = 8
 _INFO = b"tls ech\x00"
 
 
-class EchHello:
-    """Send a ClientHello: `config` seals its name, `is_grease` imitates a sealed one."""
+class SealedHello:
+    """Send a browser's ClientHello whose name is sealed to a server's key."""
 
     name = "client_hello"
 
@@ -65,10 +66,8 @@ class EchHello:
         profile: HelloProfile,
         version: str,
         server_name: str,
+        key: EchConfig,
         random_bytes: bytes,
-        *,
-        config: EchConfig | None = None,
-        is_grease: bool = False,
     ) -> None:
         """Build the hello. Raises ValueError for too few random bytes.
 
@@ -78,28 +77,19 @@ class EchHello:
             random_bytes: RANDOM_BYTES bytes.
         """
         random_source = RandomSource(random_bytes)
-        extensions = dict(profile.extensions)
-        if not is_grease and config is None:
-            extensions.pop(ECH, None)
-        profile = replace(profile, extensions=extensions)
-        outer_name = config.public_name if config else server_name
-        outer = HelloBuilder(profile, outer_name, random_source).build(is_name_last=False)
-        self._inner = b""  # the message, as the server reconstructs it
-        if config is not None:
-            self._body, self._inner = _seal_inner(
-                outer, profile, server_name, config, random_source
-            )
-        else:
-            self._body = outer.encode_body()
+        outer = HelloBuilder(profile, key.public_name, random_source).build(is_name_last=False)
+        # the inner message is kept as the server reconstructs it
+        body, self._inner = _seal_inner(outer, profile, server_name, key, random_source)
+        self._record = encode_record(encode_message(body))
         self._facts = Tls(
             server_name=server_name,
-            ech="real" if config else "grease" if is_grease else "",
-            outer_name=config.public_name if config else "",
+            ech="real",
+            outer_name=key.public_name,
             profile=f"{profile.name} {version}",
         )
 
     def make_request(self) -> bytes:
-        return encode_record(encode_message(self._body))
+        return self._record
 
     def parse_reply(self, received: bytes) -> ProbeReply | None:
         """Return server_hello, server_hello_ech_accepted, hello_retry or alert_N.
@@ -110,13 +100,19 @@ class EchHello:
         if reply is None:
             return None
         self._facts = apply_reply(self._facts, reply)
-        if isinstance(reply, TlsAlert) or reply.is_retry or not self._inner:
+        if isinstance(reply, TlsAlert) or reply.is_retry:
             return ProbeReply(name_reply(reply))
         return ProbeReply(ACCEPTED if is_confirmed(self._inner, reply) else SERVER_HELLO)
 
     def tls_facts(self) -> Tls:
         """Return the facts of the hello and, once received, of its answer."""
         return self._facts
+
+
+def omit_ech(profile: HelloProfile) -> HelloProfile:
+    """Return the profile of a browser that neither seals its name nor seems to."""
+    extensions = {kind: content for kind, content in profile.extensions.items() if kind != ECH}
+    return replace(profile, extensions=extensions)
 
 
 def _seal_inner(
@@ -192,5 +188,5 @@ def compute_confirmation(inner: bytes, server_hello: bytes, algorithm: str) -> b
     masked = server_hello[: end - _CONFIRMATION] + bytes(_CONFIRMATION) + server_hello[end:]
     transcript = hashlib.new(algorithm, inner + masked).digest()
     key = hpke.hkdf_extract(b"", inner[RANDOM_AT:end], algorithm)
-    label = encode_block(1, b"tls13 ech accept confirmation") + encode_block(1, transcript)
-    return hpke.hkdf_expand(key, _CONFIRMATION.to_bytes(2, "big") + label, _CONFIRMATION, algorithm)
+    label = "ech accept confirmation"
+    return hpke.hkdf_expand_label(key, label, transcript, _CONFIRMATION, algorithm)

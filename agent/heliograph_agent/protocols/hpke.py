@@ -10,6 +10,8 @@ import hmac
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from heliograph_agent.protocols.hello_message import encode_block, encode_uint16
+
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
@@ -60,7 +62,7 @@ def make_sealing_context(public: bytes, info: bytes, aead_id: int, secret: bytes
     if aead is None:
         raise ValueError(f"AEAD {aead_id:#06x} is not spoken here")
     enc, shared = _encapsulate(public, secret)
-    suite = b"HPKE" + b"".join(map(_encode_uint16, (KEM_X25519, KDF_SHA256, aead_id)))
+    suite = b"HPKE" + b"".join(map(encode_uint16, (KEM_X25519, KDF_SHA256, aead_id)))
     psk_id_hash = _labeled_extract(suite, b"", b"psk_id_hash", b"")
     context = _BASE + psk_id_hash + _labeled_extract(suite, b"", b"info_hash", info)
     prk = _labeled_extract(suite, shared, b"secret", b"")
@@ -86,6 +88,14 @@ def hkdf_expand(key: bytes, info: bytes, size: int, algorithm: str = "sha256") -
     return output[:size]
 
 
+def hkdf_expand_label(
+    key: bytes, label: str, context: bytes, size: int, algorithm: str = "sha256"
+) -> bytes:
+    """Compute HKDF-Expand-Label (RFC 8446 section 7.1)."""
+    info = encode_block(1, b"tls13 " + label.encode()) + encode_block(1, context)
+    return hkdf_expand(key, encode_uint16(size) + info, size, algorithm)
+
+
 def derive_public_key(secret: bytes) -> bytes:
     """Derive the X25519 public key of 32 secret bytes."""
     from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -100,7 +110,7 @@ def _encapsulate(public: bytes, secret: bytes) -> tuple[bytes, bytes]:
     ephemeral = x25519.X25519PrivateKey.from_private_bytes(secret)
     shared = ephemeral.exchange(x25519.X25519PublicKey.from_public_bytes(public))
     enc = ephemeral.public_key().public_bytes_raw()
-    suite = b"KEM" + _encode_uint16(KEM_X25519)
+    suite = b"KEM" + encode_uint16(KEM_X25519)
     prk = _labeled_extract(suite, b"", b"eae_prk", shared)
     return enc, _labeled_expand(suite, prk, b"shared_secret", enc + public, _HASH)
 
@@ -110,8 +120,4 @@ def _labeled_extract(suite: bytes, salt: bytes, label: bytes, material: bytes) -
 
 
 def _labeled_expand(suite: bytes, key: bytes, label: bytes, info: bytes, size: int) -> bytes:
-    return hkdf_expand(key, _encode_uint16(size) + _VERSION + suite + label + info, size)
-
-
-def _encode_uint16(number: int) -> bytes:
-    return number.to_bytes(2, "big")
+    return hkdf_expand(key, encode_uint16(size) + _VERSION + suite + label + info, size)

@@ -36,12 +36,14 @@ class InitialKeys:
     def make_nonce(self, number: int) -> bytes:
         return (int.from_bytes(self.iv, "big") ^ number).to_bytes(len(self.iv), "big")
 
-    def make_mask(self, sample: bytes) -> bytes:
-        """Make the mask of a header; QUIC prescribes ECB for this one block (section 5.4.3)."""
+    def make_mask(self, packet: bytearray, number_at: int) -> bytes:
+        """Make the mask of a header by a sample of what is sealed behind it (section 5.4)."""
         from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-        encryptor = Cipher(algorithms.AES(self.header_key), modes.ECB()).encryptor()  # noqa: S305
-        return encryptor.update(sample)[:5]
+        sample_at = number_at + _SAMPLE_AT
+        # QUIC prescribes ECB, for this one block that is no message (section 5.4.3).
+        cipher = Cipher(algorithms.AES(self.header_key), modes.ECB())  # noqa: S305
+        return cipher.encryptor().update(packet[sample_at : sample_at + _SAMPLE_BYTES])[:5]
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,18 +56,12 @@ class InitialContent:
 
 def derive_keys(destination_id: bytes, label: str) -> InitialKeys:
     """Derive the keys of a side; `label` is "client in" or "server in"."""
-    secret = _expand(hpke.hkdf_extract(_SALT, destination_id, "sha256"), label, 32)
+    secret = hpke.hkdf_expand_label(hpke.hkdf_extract(_SALT, destination_id), label, b"", 32)
     return InitialKeys(
-        _expand(secret, "quic key", 16),
-        _expand(secret, "quic iv", 12),
-        _expand(secret, "quic hp", 16),
+        hpke.hkdf_expand_label(secret, "quic key", b"", 16),
+        hpke.hkdf_expand_label(secret, "quic iv", b"", 12),
+        hpke.hkdf_expand_label(secret, "quic hp", b"", 16),
     )
-
-
-def _expand(secret: bytes, label: str, size: int) -> bytes:
-    """Expand a secret (HKDF-Expand-Label, RFC 8446 section 7.1)."""
-    info = size.to_bytes(2, "big") + encode_block(1, b"tls13 " + label.encode()) + b"\x00"
-    return hpke.hkdf_expand(secret, info, size, "sha256")
 
 
 def encode_initial(
@@ -88,12 +84,15 @@ def encode_initial(
     header += number.to_bytes(number_bytes, "big")
     sealed = AESGCM(keys.key).encrypt(keys.make_nonce(number), payload, header)
     packet = bytearray(header + sealed)
-    sample_at = number_at + _SAMPLE_AT
-    mask = keys.make_mask(bytes(packet[sample_at : sample_at + _SAMPLE_BYTES]))
+    mask = keys.make_mask(packet, number_at)
     packet[0] ^= mask[0] & 0x0F
+    _mask_number(packet, number_at, number_bytes, mask)
+    return bytes(packet)
+
+
+def _mask_number(packet: bytearray, number_at: int, number_bytes: int, mask: bytes) -> None:
     for index in range(number_bytes):
         packet[number_at + index] ^= mask[1 + index]
-    return bytes(packet)
 
 
 def header_size(source_id_bytes: int, number_bytes: int) -> int:
@@ -128,12 +127,10 @@ def _unprotect(packet: bytearray, number_at: int, keys: InitialKeys) -> bytes | 
     from cryptography.exceptions import InvalidTag
     from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-    sample_at = number_at + _SAMPLE_AT
-    mask = keys.make_mask(bytes(packet[sample_at : sample_at + _SAMPLE_BYTES]))
+    mask = keys.make_mask(packet, number_at)
     packet[0] ^= mask[0] & 0x0F
     number_bytes = (packet[0] & 0x03) + 1
-    for index in range(number_bytes):
-        packet[number_at + index] ^= mask[1 + index]
+    _mask_number(packet, number_at, number_bytes, mask)
     end = number_at + number_bytes
     number = int.from_bytes(packet[number_at:end], "big")
     try:

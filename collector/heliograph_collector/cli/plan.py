@@ -14,7 +14,7 @@ from heliograph.clock import SystemClock
 from heliograph.codec import plan_to_pb
 from heliograph.plan import Plan
 from heliograph.services import Services, load_services, load_shipped_services
-from heliograph.traffic_estimate import describe_costs, estimate_plan_bytes
+from heliograph.traffic_estimate import describe_traffic, estimate_plan_bytes
 from heliograph.yaml_document import YamlError, read_yaml
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.config.settings import Config
@@ -78,7 +78,7 @@ def _warn_of_cost(plan: Plan) -> None:
     """Say on stderr when a plan would move more than its limit."""
     if estimate_plan_bytes(plan) > plan.limits.bytes_per_month // 30:
         text = "so tests come later than planned: raise limits.bytes_per_month or the intervals."
-        print(f"A volunteer would move {describe_costs(plan)}, {text}", file=sys.stderr)
+        print(f"A volunteer would move {describe_traffic(plan)}, {text}", file=sys.stderr)
 
 
 def _load_services(config: Config, plan: Plan | None) -> Services:

@@ -183,7 +183,7 @@ def _parse_receiver(item: YamlEntry) -> Receiver:
         raise item.error("wants either url or secret_file (a file that holds the address)")
     if kind is ReceiverKind.EMAIL and ("user" in keys) != ("secret_file" in keys):
         raise item.error("user and secret_file (the password's) belong together")
-    private = "private" in keys and keys["private"].parse_choice(("true", "false")) == "true"
+    private = "private" in keys and keys["private"].parse_flag()
     url = keys.get("url")
     return Receiver(
         name=_parse_name(keys["name"]),

@@ -8,7 +8,7 @@ from heliograph.experiments import NAMES, REGISTRY
 from heliograph.experiments.options import OptionError, parse_options
 from heliograph.plan import ROLES, Limits, Plan, PlannedTask
 from heliograph.services import Services
-from heliograph.traffic_estimate import describe_costs
+from heliograph.traffic_estimate import describe_traffic
 from heliograph.yaml_document import YamlEntry
 
 _MAX_TASKS = 512
@@ -38,8 +38,7 @@ def parse_plan(root: YamlEntry, services: Services) -> Plan:
         tasks=tuple(_parse_task(item, services) for item in items),
         limits=_parse_limits(keys["limits"]) if "limits" in keys else Limits(),
         heartbeat_s=keys["heartbeat_s"].parse_integer(1, 300) if "heartbeat_s" in keys else 15,
-        fixed_schedule="fixed_schedule" in keys
-        and keys["fixed_schedule"].parse_choice(("true", "false")) == "true",
+        fixed_schedule="fixed_schedule" in keys and keys["fixed_schedule"].parse_flag(),
     )
 
 
@@ -89,7 +88,7 @@ def render_plan(plan: Plan) -> str:
         f"# version {plan.version}, issued {datetime.fromtimestamp(plan.issued_s, UTC):{day}},"
         f" good until {datetime.fromtimestamp(plan.expires_s, UTC):{day}}\n"
         f"# services {plan.services_version}: {', '.join(s.name for s in plan.services)}\n"
-        f"# a volunteer moves some {describe_costs(plan.for_role('volunteer'))}\n"
+        f"# a volunteer moves some {describe_traffic(plan.for_role('volunteer'))}\n"
     )
     limits = plan.limits
     body = {

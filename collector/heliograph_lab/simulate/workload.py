@@ -8,15 +8,18 @@ experiments. A test compares these steps with those of the real experiments over
 
 import heapq
 import random
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Literal
 from urllib.parse import urlsplit
 
-from heliograph.experiments.web import BROWSER_HELLOS
+from heliograph.experiments import REGISTRY
+from heliograph.experiments.anchors import ConnectivityConfig
+from heliograph.experiments.messengers import MessengerConfig
+from heliograph.experiments.network import StunConfig
+from heliograph.experiments.web import BROWSER_HELLOS, OutsideInConfig
 from heliograph.observation import Arrival, Http, Link, Measurement
-from heliograph.plan import ANCHORS, LIGHT_ROUND, Endpoint, Plan, PlannedTask, Service
+from heliograph.plan import LIGHT_ROUND, Plan, PlannedTask, Service
 from heliograph.services import Services
 from heliograph_collector.fleet.plans import build_default_plan
 from heliograph_lab.simulate.hosts import derive_host
@@ -40,9 +43,7 @@ from heliograph_lab.simulate.visits import (
 
 WEB = "web"
 HELLO = "hello"
-MESSENGERS = ("facebook_messenger", "viber", "threema", "matrix", "discord", "wechat", "line")
-_MAX_CHAT_HOSTS = 4  # sampled of e1 to e16, as by agents
-_CHAT_ENDPOINT = re.compile(r"e\d+-")
+_IPV4_TRIED = 2  # addresses of one name, where the experiment has no option for it
 _RESOLVERS = (
     ("system", ""),
     ("udp", "9.9.9.10:53"),
@@ -54,61 +55,34 @@ _SEGMENT_BYTES = 16_384  # bytes of a page that arrive together
 _BYTES_PER_US = 2
 
 
-@dataclass(frozen=True, slots=True)
-class EndpointLimits:
-    """Limits of an experiment that visits the endpoints of its service."""
-
-    version: int
-    max_ipv4: int = 2  # addresses of one name
-    concurrency: int = 8  # endpoints at a time
-
-
-VISIT_POLICIES: Mapping[str, EndpointLimits] = {
-    "connectivity": EndpointLimits(1, max_ipv4=1),
-    "telegram": EndpointLimits(3, max_ipv4=1),
-    "whatsapp": EndpointLimits(3, concurrency=4),
-    "signal": EndpointLimits(3, max_ipv4=1, concurrency=4),
-    "stun": EndpointLimits(1, max_ipv4=1),
-    "outside_in": EndpointLimits(1, concurrency=4),
-    WEB: EndpointLimits(2),
-    HELLO: EndpointLimits(1),
-    **dict.fromkeys(MESSENGERS, EndpointLimits(1, max_ipv4=1, concurrency=4)),
-}
-
-
 def simulate_task(task: PlannedTask, service: Service | None, recorder: StepLog) -> None:
     """Record all steps of one run.
 
     Raises LookupError for an experiment that is not in the default plan.
     """
-    policy = VISIT_POLICIES[task.experiment]
     if task.experiment == WEB:
         _simulate_web(task.target, recorder)
         return
     if task.experiment == HELLO:
         _simulate_hellos(task.target, recorder)
         return
+    config = REGISTRY[task.experiment].config()
+    if not isinstance(config, MessengerConfig | StunConfig | ConnectivityConfig | OutsideInConfig):
+        raise LookupError(task.experiment)
     endpoints = service.list_planned_endpoints() if service is not None else ()
-    if task.experiment == "whatsapp":
-        endpoints = _sample_endpoints(endpoints)
+    if isinstance(config, MessengerConfig):
+        endpoints = config.sample(endpoints)
     if service is not None and task.is_light:
         sampled = replace(service, endpoints=endpoints)
         endpoints = (recorder.rng.choice(sampled.list_light_endpoints()),)
+    is_anchor = isinstance(config, ConnectivityConfig)
+    addresses = 1 if is_anchor else _IPV4_TRIED
+    if isinstance(config, MessengerConfig | StunConfig):
+        addresses = config.addresses
+    until_answered = task.is_light or is_anchor
     visit_endpoints(
-        endpoints,
-        recorder,
-        policy.max_ipv4,
-        policy.concurrency,
-        until_answered=task.is_light or task.experiment == ANCHORS,
+        endpoints, recorder, addresses, config.concurrency, until_answered=until_answered
     )
-
-
-def _sample_endpoints(endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
-    """Select evenly spread chat servers and all other endpoints."""
-    hosts = list(dict.fromkeys(e.host for e in endpoints if _CHAT_ENDPOINT.match(e.id)))
-    count = min(_MAX_CHAT_HOSTS, len(hosts))
-    chosen = {hosts[index * len(hosts) // count] for index in range(count)}
-    return tuple(e for e in endpoints if not _CHAT_ENDPOINT.match(e.id) or e.host in chosen)
 
 
 def _simulate_web(url: str, recorder: StepLog) -> None:
@@ -271,7 +245,7 @@ class Workload:
             simulate_task(task, services.get(task.service), recorder)
         return Measurement(
             experiment=task.experiment,
-            experiment_version=VISIT_POLICIES[task.experiment].version,
+            experiment_version=REGISTRY[task.experiment].version,
             target=task.target or task.service,
             service=task.service,
             started_us=0,

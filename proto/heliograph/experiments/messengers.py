@@ -12,7 +12,6 @@ from heliograph.plan import Endpoint
 # within 291 s (95th percentile of 120 in tests/scenarios/test_adaptive_testing.py).
 LIGHT_S = 150
 CORE_S = 3_600  # of the whole test of the largest three, which would else be a third of all bytes
-CHAT_HOSTS = 4  # of WhatsApp's e1 … e16, which have about four addresses together
 _NUMBERED = re.compile(r"e\d+-")  # e1 … e16 are sampled; every other endpoint is always visited
 
 
@@ -23,6 +22,10 @@ class MessengerConfig:
     concurrency: int = option(4, "endpoints visited at a time", low=1, high=16)
     addresses: int = option(1, "IPv4 addresses of one name that are tried", low=1, high=8)
     light: bool = option(False, "one endpoint, drawn by chance, in place of all")
+
+    def sample(self, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+        """Return the endpoints that one run visits."""
+        return tuple(endpoints)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,15 +42,17 @@ class WhatsAppConfig(MessengerConfig):
     # 29 endpoints of two addresses: four at a time, a blocked one took two minutes and a half.
     concurrency: int = option(16, "endpoints visited at a time", low=1, high=16)
     addresses: int = option(2, "IPv4 addresses of one name that are tried", low=1, high=8)
-    chat_hosts: int = option(CHAT_HOSTS, "how many of e1 … e16 are visited", low=1, high=64)
+    chat_hosts: int = option(4, "how many of e1 … e16 are visited", low=1, high=64)
 
+    def sample(self, endpoints: Sequence[Endpoint]) -> tuple[Endpoint, ...]:
+        """Sample the chat servers evenly, the same everywhere, so that the control has them.
 
-def sample_endpoints(endpoints: Sequence[Endpoint], chat_hosts: int) -> tuple[Endpoint, ...]:
-    """Sample WhatsApp's chat servers evenly, the same everywhere, so that the control has them."""
-    hosts = list(dict.fromkeys(e.host for e in endpoints if _NUMBERED.match(e.id)))
-    count = min(chat_hosts, len(hosts))
-    chosen = {hosts[index * len(hosts) // count] for index in range(count)}
-    return tuple(e for e in endpoints if not _NUMBERED.match(e.id) or e.host in chosen)
+        They have about four addresses together.
+        """
+        hosts = list(dict.fromkeys(e.host for e in endpoints if _NUMBERED.match(e.id)))
+        count = min(self.chat_hosts, len(hosts))
+        chosen = {hosts[index * len(hosts) // count] for index in range(count)}
+        return tuple(e for e in endpoints if not _NUMBERED.match(e.id) or e.host in chosen)
 
 
 def _messenger(name: str, title: str, *, ooni_test: str = "") -> ExperimentEntry:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.experiments.messengers import sample_endpoints
+from heliograph.experiments.messengers import WhatsAppConfig
 from heliograph.failure import Failure, Operation
 from heliograph.plan import APP_PATH, EndpointKind
 from heliograph.services import load_shipped_services
@@ -115,10 +115,10 @@ def test_a_sample_of_chat_servers_is_spread_and_the_same_everywhere(
     count: int, hosts: set[str]
 ) -> None:
     service = present(target("whatsapp").service)
-    chosen = sample_endpoints(service.endpoints, count)
+    chosen = WhatsAppConfig(chat_hosts=count).sample(service.endpoints)
     assert {e.host.split(".")[0] for e in chosen if e.group == "chat"} == hosts | {"g"}
     assert {"registration", "web", "media", "static"} <= {e.id for e in chosen}
-    assert sample_endpoints(service.endpoints, 64) == service.endpoints
+    assert WhatsAppConfig(chat_hosts=64).sample(service.endpoints) == service.endpoints
 
 
 async def test_signal_is_checked_with_its_own_authority_and_a_bad_chain_stops_the_request() -> None:

@@ -14,7 +14,7 @@ FOLDER = Path(experiments.__file__).parent
 TESTS = Path(__file__).parent
 # Messengers with a function of their own share a test file with those that have none.
 SHARED_TESTS = {"telegram", "whatsapp", "signal"}
-VISITS = {"signal", "telegram"}  # they only visit a service
+VISITS = {"signal", "telegram", "whatsapp"}  # they only visit a service
 SHARED_MODULES = {"app_path", "experiment", "endpoints"}  # what experiments are made of
 
 

@@ -1,7 +1,6 @@
 """A hand-made ClientHello: real servers take it, a sealed one is opened, replies get their word."""
 
 import hashlib
-import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from random import Random
@@ -17,9 +16,16 @@ from hypothesis import strategies as st
 from heliograph.hello_profiles import load_shipped_profiles
 from heliograph_agent.net.probe_message import ProbeReply, ProtocolMismatch
 from heliograph_agent.net.tls.fingerprint import describe_hello
+from heliograph_agent.protocols.browser_hello import BrowserHello
 from heliograph_agent.protocols.ech_config import EchConfig, parse_config_list
-from heliograph_agent.protocols.ech_hello import RANDOM_BYTES, EchHello, padding_size
+from heliograph_agent.protocols.ech_hello import (
+    RANDOM_BYTES,
+    SealedHello,
+    omit_ech,
+    padding_size,
+)
 from support.ech_server import EchServer, ech_server, in_base64, published
+from support.hello_exchange import ask_by_tcp
 from support.loopback_ca import LoopbackCA
 from support.nginx import nginx
 from support.values import present
@@ -143,25 +149,14 @@ def chance(seed: int = 1) -> bytes:
 
 def hello_of(
     name: str, random_bytes: bytes, config: EchConfig | None = None, is_grease: bool = False
-) -> EchHello:
-    return EchHello(CHROME, "test", name, random_bytes, config=config, is_grease=is_grease)
+) -> BrowserHello | SealedHello:
+    if config is not None:
+        return SealedHello(CHROME, "test", name, config, random_bytes)
+    return BrowserHello(CHROME if is_grease else omit_ech(CHROME), "test", name, random_bytes)
 
 
-def sealed_hello(name: str, seed: int = 1) -> EchHello:
+def sealed_hello(name: str, seed: int = 1) -> BrowserHello | SealedHello:
     return hello_of(name, chance(seed), config=key_of(in_base64(WIRE)))
-
-
-def answered(port: int, speech: EchHello) -> ProbeReply | None:
-    """What a server on loopback says; None when it hangs up."""
-    with socket.create_connection(("127.0.0.1", port), timeout=60) as connection:
-        connection.sendall(speech.make_request())
-        received = b""
-        while (reply := speech.parse_reply(received)) is None:
-            data = connection.recv(4096)
-            if not data:
-                return None
-            received += data
-        return reply
 
 
 @pytest.fixture(scope="module")
@@ -175,7 +170,7 @@ def openssl(tmp_path_factory: pytest.TempPathFactory) -> Iterator[int]:
 @pytest.mark.parametrize("seed", range(4))
 def test_openssl_takes_it_with_and_without_grease(openssl: int, grease: bool, seed: int) -> None:
     speech = hello_of(NAME, chance(seed), is_grease=grease)
-    assert answered(openssl, speech) == ProbeReply("server_hello")
+    assert ask_by_tcp(openssl, speech) == ProbeReply("server_hello")
     assert (speech.tls_facts().version, speech.tls_facts().server_name) == ("TLSv1.3", NAME)
     assert speech.tls_facts().ech == ("grease" if grease else "")
 
@@ -183,13 +178,13 @@ def test_openssl_takes_it_with_and_without_grease(openssl: int, grease: bool, se
 def test_openssl_does_not_open_a_sealed_name_and_that_is_seen(openssl: int) -> None:
     key = replace(key_of(in_base64(WIRE)), public_name=NAME)
     speech = hello_of("hidden.test", chance(), config=key)
-    assert answered(openssl, speech) == ProbeReply("server_hello")
+    assert ask_by_tcp(openssl, speech) == ProbeReply("server_hello")
 
 
 @pytest.mark.parametrize("name", ["stranger.test", ""])
 def test_a_name_that_the_server_refuses_is_an_alert(openssl: int, name: str) -> None:
     speech = hello_of(name, chance())
-    assert answered(openssl, speech) == ProbeReply("alert_112")
+    assert ask_by_tcp(openssl, speech) == ProbeReply("alert_112")
     assert (speech.tls_facts().server_name, speech.tls_facts().alert) == (name, 112)
 
 
@@ -204,7 +199,7 @@ def go(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EchServer]:
 def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
     speech = hello_of(NAME, chance(), config=key_of(go.config))
     assert NAME.encode() not in speech.make_request()
-    assert answered(go.port, speech) == ACCEPTED
+    assert ask_by_tcp(go.port, speech) == ACCEPTED
     assert go.name() == NAME
     assert speech.tls_facts().outer_name == "public.test"
 
@@ -213,7 +208,7 @@ def test_another_implementation_opens_the_sealed_name(go: EchServer) -> None:
 def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
     outdated = replace(key_of(go.config), public_key=WIRE[9:41])
     speech = hello_of(NAME, chance(), config=outdated)
-    assert answered(go.port, speech) == ProbeReply("server_hello")
+    assert ask_by_tcp(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == "public.test"
 
 
@@ -221,7 +216,7 @@ def test_an_outdated_key_is_taken_for_the_public_name(go: EchServer) -> None:
 @pytest.mark.parametrize("grease", [False, True])
 def test_what_is_not_sealed_is_taken_by_its_own_name(go: EchServer, grease: bool) -> None:
     speech = hello_of(NAME, chance(), is_grease=grease)
-    assert answered(go.port, speech) == ProbeReply("server_hello")
+    assert ask_by_tcp(go.port, speech) == ProbeReply("server_hello")
     assert go.name() == NAME
 
 

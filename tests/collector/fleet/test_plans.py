@@ -8,7 +8,11 @@ from heliograph import keys
 from heliograph.experiments import category_of
 from heliograph.plan import ROLES, Carrier, Entrance
 from heliograph.services import load_shipped_services
-from heliograph.traffic_estimate import describe_costs, estimate_plan_bytes, estimate_task_bytes
+from heliograph.traffic_estimate import (
+    describe_traffic,
+    estimate_plan_bytes,
+    estimate_task_bytes,
+)
 from heliograph_collector.fleet import Fleet
 from heliograph_collector.fleet.plans import (
     PLAN_LIFE_S,
@@ -55,7 +59,7 @@ def test_each_messenger_is_checked_within_ten_minutes_and_controls_look_as_often
 def test_default_plan_fits_its_limit_with_a_margin(role: str) -> None:
     """Else an agent runs it later than planned, and a block is told later."""
     plan = build_default_plan(SERVICES).for_role(role)
-    print(f"{role}: {describe_costs(plan)}")
+    print(f"{role}: {describe_traffic(plan)}")
     assert estimate_plan_bytes(plan) < 0.95 * plan.limits.bytes_per_month / 30
 
 
@@ -69,7 +73,7 @@ def test_each_name_of_a_messenger_or_page_has_its_turn_for_hellos_within_the_bud
     assert all(t.interval_s <= 48 * 3_600 for t in hellos.values()), "within two days"
     daily = sum(estimate_task_bytes(t, None) for t in hellos.values())
     lines = sum(estimate_task_bytes(t, None) for t in plan.tasks if t.is_turn)
-    print(f"hellos: {len(hellos)} names, {daily / 1e6:.1f} MB a day; {describe_costs(plan)}")
+    print(f"hellos: {len(hellos)} names, {daily / 1e6:.1f} MB a day; {describe_traffic(plan)}")
     assert abs(daily - lines) < 100, "the terms say what its turns come to"
     assert daily < 0.06 * plan.limits.bytes_per_month / 30
 

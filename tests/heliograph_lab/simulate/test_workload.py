@@ -15,14 +15,12 @@ from heliograph.failure import Failure, Operation
 from heliograph.observation import Measurement, Observation
 from heliograph.plan import PlannedTask, Service
 from heliograph.services import load_shipped_services
-from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.endpoints import make_url
 from heliograph_agent.experiments.experiment import Target
 from heliograph_lab.simulate import Actor
 from heliograph_lab.simulate.hosts import derive_host
 from heliograph_lab.simulate.visits import NetworkConditions, StepLog, is_ip_literal
 from heliograph_lab.simulate.workload import (
-    VISIT_POLICIES,
     Workload,
     build_load_plan,
     simulate_task,
@@ -109,11 +107,6 @@ async def test_planned_task_takes_the_real_experiments_steps(task: PlannedTask, 
     target = Target(value=task.target or task.service, service=service_of(task))
     real = await observed(task.experiment, target, world_of(task, conditions), task.options)
     assert shapes(generated(task, conditions)) == shapes(real)
-
-
-def test_habit_of_each_planned_experiment_names_its_version() -> None:
-    for task in PLAN.tasks:
-        assert VISIT_POLICIES[task.experiment].version == find_experiment(task.experiment).version
 
 
 def test_default_load_is_24_results_of_36_observations_an_hour() -> None:

@@ -10,26 +10,17 @@ b'a page'
 """
 
 import hashlib
-import sys
 import zlib
-from functools import cache, lru_cache
-from importlib.util import find_spec
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Callable, Mapping
+from functools import lru_cache
+from typing import Protocol
 
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from heliograph.zstd_frame import ZstdError, begin_frame
 
 _ZLIB_OR_GZIP = 32 + zlib.MAX_WBITS  # zlib: the header tells which
 _RAW = -zlib.MAX_WBITS
 _ZLIB_HEADER = 2  # bytes
 _MAX_FRAMES = 64  # of zstd in one body; assumed, a server that flushes often sends a few
-# RFC 9659: no window above 8 MiB in a content coding, and browsers refuse a larger one.
-_ZSTD_OPTIONS: dict[int, int] = {zstd.DecompressionParameter.window_log_max: 23}
 
 
 class ContentCodingError(ValueError):
@@ -105,31 +96,15 @@ class BodyContent:
 
 def make_decoder(coding: str) -> ContentDecoder | None:
     """Make the decoder of a Content-Encoding; None where the body is taken as it is."""
-    return _list_decoders().get(coding.strip().lower(), _make_nothing)()
+    make = _DECODERS.get(coding.strip().lower())
+    return make() if make is not None else None
 
 
 @lru_cache(maxsize=64)
 def select_supported(offer: str) -> str:
-    """Leave out of an Accept-Encoding what this agent cannot decode."""
+    """Leave out of an Accept-Encoding, which a signed list renews, what nothing here decodes."""
     codings = [coding.strip() for coding in offer.split(",")]
-    return ", ".join(coding for coding in codings if coding.lower() in _list_decoders())
-
-
-@cache
-def _list_decoders() -> "dict[str, Callable[[], ContentDecoder | None]]":
-    decoders: dict[str, Callable[[], ContentDecoder | None]] = {
-        "gzip": _Inflater,
-        "x-gzip": _Inflater,
-        "deflate": _Inflater,
-        "zstd": _ZstdDecoder,
-    }
-    if find_spec("brotli") is not None:  # an installation of before has none
-        decoders["br"] = _BrotliDecoder
-    return decoders
-
-
-def _make_nothing() -> None:
-    return None
+    return ", ".join(coding for coding in codings if coding.lower() in _DECODERS)
 
 
 class _Inflater:
@@ -188,23 +163,32 @@ class _ZstdDecoder:
     """Decode zstd frames (RFC 8878)."""
 
     def __init__(self) -> None:
-        self._frames = 0
-        self._decompressor = self._begin_frame()
+        self._frames = 1
+        self._decompressor = begin_frame()
 
     def decode(self, data: bytes, max_bytes: int) -> bytes:
         decoded = bytearray()
         while data and len(decoded) < max_bytes:
             if self._decompressor.eof:
-                self._decompressor = self._begin_frame()
+                self._begin_next()
             try:
                 decoded += self._decompressor.decompress(data, max_bytes - len(decoded))
-            except zstd.ZstdError as error:
+            except ZstdError as error:
                 raise ContentCodingError from error
             data = self._decompressor.unused_data if self._decompressor.eof else b""
         return bytes(decoded)
 
-    def _begin_frame(self) -> "zstd.ZstdDecompressor":
+    def _begin_next(self) -> None:
         self._frames += 1
         if self._frames > _MAX_FRAMES:
             raise ContentCodingError
-        return zstd.ZstdDecompressor(options=_ZSTD_OPTIONS)
+        self._decompressor = begin_frame()
+
+
+_DECODERS: Mapping[str, Callable[[], ContentDecoder]] = {
+    "gzip": _Inflater,
+    "x-gzip": _Inflater,
+    "deflate": _Inflater,
+    "br": _BrotliDecoder,
+    "zstd": _ZstdDecoder,
+}

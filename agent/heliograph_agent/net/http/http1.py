@@ -4,13 +4,14 @@
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
+from heliograph.hello_profiles import get_requests
 from heliograph.observation import Arrival, Http
-from heliograph.request_profile import RequestProfile
+from heliograph.request_profile import TOKEN, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
 from heliograph_agent.net.http.html_text import extract_text, extract_title, make_single_line
@@ -35,7 +36,6 @@ _MAX_COOKIES = 64  # Set-Cookie lines of one reply
 _MAX_ARRIVALS = 64
 _KEPT = 65_536  # bytes of the body that are searched for a title
 _SWITCHING = 101
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _SPACE_TOO = re.compile(r"[\x00-\x20\x7f-\uffff]")
 
 
@@ -62,13 +62,15 @@ class Http1Exchange:
         `stopwatch`: records the progress of the body, None for no record.
         `profile`: the browser whose requests these are, None for the shipped one.
         """
-        self._profile = profile
+        self._profile = profile or get_requests()
         self._reader: BodyReader = reader
         self._writer = writer
         self._method = method
         self._url = url
         self._in_clear = in_clear and url.startswith("http:")
-        self._prepare_request(reader, urlsplit(url), headers or {}, content)
+        parts = urlsplit(url)
+        _check_request(method, parts)
+        self._prepare_request(reader, parts, headers or {}, content)
         self._received = bytearray()  # and not parsed yet
         self._head: ResponseHead | None = None
         self._body: ResponseBody | None = None
@@ -157,11 +159,11 @@ class Http1Exchange:
     def _prepare_request(
         self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
     ) -> None:
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
         own = {"Host": format_host(url)} | dict(headers)
         fields = make_headers(self._profile, choose_kind(url.scheme, headers), own, content)
-        self._request = _encode_request(self._method, url, fields, content)
+        head = [f"{self._method} {format_target(url)} HTTP/1.1"]
+        head += [f"{name}: {value}" for name, value in fields.items()]
+        self._request = "\r\n".join((*head, "", "")).encode("latin-1") + content
 
     async def _send_request(self) -> None:
         self._writer.write(self._request)
@@ -186,7 +188,6 @@ class Http1Exchange:
 
 
 def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
-    names = sorted({name[:_MAX_NAME] for name, _ in head.fields})
     return Http(
         method=method,
         url=url,
@@ -194,19 +195,27 @@ def _describe_head(head: ResponseHead, method: str, url: str) -> Http:
         server=make_single_line(head.first_value("server"), 200),
         location=make_single_line(decode_location(head.first_value("location")), _MAX_HEADER),
         version=head.version,
-        header_names=tuple(names[:_MAX_NAMES]),
+        header_names=list_header_names(name for name, _ in head.fields),
     )
 
 
-def _encode_request(
-    method: str, url: SplitResult, headers: Mapping[str, str], content: bytes
-) -> bytes:
-    """Encode a request. Raises ValueError when the URL cannot be sent."""
-    target = (url.path or "/") + (f"?{url.query}" if url.query else "")
-    if not target.isascii() or _SPACE_TOO.search(target) or not _NAME.fullmatch(method):
+def list_header_names(names: Iterable[str]) -> tuple[str, ...]:
+    """List the names of a reply's headers, sorted and within the limits of a record."""
+    return tuple(sorted({name[:_MAX_NAME] for name in names})[:_MAX_NAMES])
+
+
+def _check_request(method: str, url: SplitResult) -> None:
+    """Raise ValueError when the method or the URL cannot be sent."""
+    if url.scheme not in ("http", "https") or not url.hostname:
+        raise ValueError(f"url: {url.geturl()!r} is no http or https URL")
+    target = format_target(url)
+    if not target.isascii() or _SPACE_TOO.search(target) or not TOKEN.fullmatch(method):
         raise ValueError(f"request: {method!r} {url.geturl()!r} cannot be sent")
-    lines = [f"{method} {target} HTTP/1.1", *(f"{k}: {v}" for k, v in headers.items()), "", ""]
-    return "\r\n".join(lines).encode("latin-1") + content
+
+
+def format_target(url: SplitResult) -> str:
+    """Return path and query, as a request names them."""
+    return (url.path or "/") + (f"?{url.query}" if url.query else "")
 
 
 def format_host(url: SplitResult) -> str:

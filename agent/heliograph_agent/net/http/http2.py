@@ -11,10 +11,9 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult
 
 from heliograph.failure import Failure
-from heliograph.hello_profiles import load_shipped_requests
 from heliograph.request_profile import RequestKind, RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
-from heliograph_agent.net.http.http1 import Http1Exchange, format_host
+from heliograph_agent.net.http.http1 import Http1Exchange, format_host, format_target
 from heliograph_agent.net.http.request_headers import make_headers
 from heliograph_agent.net.http.response_parser import MAX_HEAD, NotHttpError, ResponseHead
 from heliograph_agent.net.trace import ByteReader, ByteWriter
@@ -226,12 +225,10 @@ class Http2Exchange(Http1Exchange):
     def _prepare_request(
         self, reader: ByteReader, url: SplitResult, headers: Mapping[str, str], content: bytes
     ) -> None:
-        super()._prepare_request(reader, url, headers, content)  # refuses what cannot be sent
-        profile = self._profile or load_shipped_requests()
-        self._reader = self._stream = Http2Stream(reader, self._writer, profile)
+        self._reader = self._stream = Http2Stream(reader, self._writer, self._profile)
         self._fields = [
-            *make_pseudo_headers(profile, self._method, url),
-            *make_fields(profile, headers, content),
+            *make_pseudo_headers(self._profile, self._method, url),
+            *make_fields(self._profile, headers, content),
         ]
         self._content = content
 
@@ -269,7 +266,7 @@ def make_pseudo_headers(
         ":method": method,
         ":authority": format_host(url),
         ":scheme": url.scheme,
-        ":path": (url.path or "/") + (f"?{url.query}" if url.query else ""),
+        ":path": format_target(url),
     }
     return [(name, values[name]) for name in profile.pseudo_headers]
 

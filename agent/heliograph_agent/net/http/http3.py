@@ -6,12 +6,13 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urlsplit
 
 from heliograph.failure import Failure
-from heliograph.hello_profiles import load_shipped_requests
+from heliograph.hello_profiles import get_requests
 from heliograph.observation import Http
 from heliograph.request_profile import RequestProfile
 from heliograph_agent.net.failure_mapping import StepError
 from heliograph_agent.net.http.content_coding import BodyContent
 from heliograph_agent.net.http.html_text import extract_title, make_single_line
+from heliograph_agent.net.http.http1 import list_header_names
 from heliograph_agent.net.http.http2 import make_fields, make_pseudo_headers
 from heliograph_agent.net.http.response_parser import MAX_HEAD, decode_location
 from heliograph_agent.net.quic.connection import QuicEndedError, QuicTransport
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
 
 _KEPT = 65_536  # bytes of the body that are searched for a title
 _MAX_HEADER = 2_048
-_MAX_NAMES = 64
-_MAX_NAME = 128  # characters
 _OTHER_BYTES = 2 * MAX_HEAD  # of heads, settings and frames' headers
 
 
@@ -42,8 +41,7 @@ class Http3Exchange:
         """
         self._transport = transport
         self._url = url
-        profile = profile or load_shipped_requests()
-        self._request = _encode_headers(urlsplit(url), profile)
+        self._request = _encode_headers(urlsplit(url), profile or get_requests())
         self._h3: H3Connection | None = None
         self._stream = -1
         self._headers: dict[str, str] = {}
@@ -85,7 +83,7 @@ class Http3Exchange:
                 decode_location(self._headers.get("location", "")), _MAX_HEADER
             ),
             version="3" if self.status else "",
-            header_names=tuple(sorted({name[:_MAX_NAME] for name in self._headers})[:_MAX_NAMES]),
+            header_names=list_header_names(self._headers),
         )
         content = self._content
         if content is None:

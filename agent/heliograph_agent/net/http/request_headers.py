@@ -6,11 +6,9 @@ A header that the request brings goes where the browser puts it, else to the end
 import re
 from collections.abc import Mapping
 
-from heliograph.hello_profiles import load_shipped_requests
-from heliograph.request_profile import BUILT, RequestKind, RequestProfile
+from heliograph.request_profile import BUILT, TOKEN, RequestKind, RequestProfile
 from heliograph_agent.net.http.content_coding import select_supported
 
-_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _UNSENDABLE = re.compile(r"[\x00-\x1f\x7f]")
 # Headers that a browser sends when a person visits a page, and not with what a program posts.
 _OF_VISITS = (
@@ -27,17 +25,12 @@ def choose_kind(scheme: str, headers: Mapping[str, str]) -> RequestKind:
 
 
 def make_headers(
-    profile: RequestProfile | None,
+    profile: RequestProfile,
     kind: RequestKind,
     headers: Mapping[str, str],
     content: bytes = b"",
 ) -> dict[str, str]:
-    """Make the headers of a request; `headers` are its own. Raises ValueError for a bad one.
-
-    Args:
-        profile: None for that of the shipped edition.
-    """
-    profile = profile or load_shipped_requests()
+    """Make the headers of a request; `headers` are its own. Raises ValueError for a bad one."""
     own = {name.lower(): (name, value) for name, value in headers.items()}
     if content:
         own["content-length"] = ("Content-Length", str(len(content)))
@@ -50,6 +43,6 @@ def make_headers(
         fields[own_name] = select_supported(value) if is_offer else value
     fields |= dict(own.values())
     for name, value in fields.items():
-        if not _NAME.fullmatch(name) or _UNSENDABLE.search(value):
+        if not TOKEN.fullmatch(name) or _UNSENDABLE.search(value):
             raise ValueError(f"request: the header {name!r} cannot be sent")
     return fields

@@ -107,7 +107,8 @@ class QuicTransport:
         """
         event = self.connection._close_event  # noqa: SLF001 - aioquic keeps the reason nowhere else
         if event is None:
-            claimed_bytes = self.connection._local_max_data.used  # noqa: SLF001 - no public way
+            # aioquic tells nowhere else what was claimed, and has no limit that stays.
+            claimed_bytes = self.connection._local_max_data.used  # noqa: SLF001
             if claimed_bytes > _MAX_CLAIMED:
                 return QuicEndedError(_EXCESSIVE_LOAD, is_by_peer=False)
             return None

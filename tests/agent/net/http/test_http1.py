@@ -3,7 +3,6 @@
 import asyncio
 import gzip
 import hashlib
-import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any
@@ -31,11 +30,7 @@ from support.tcp_server import (
 )
 from support.tls_server import tls_server
 from support.values import present
-
-if sys.version_info >= (3, 14):
-    from compression import zstd
-else:
-    from backports import zstd
+from support.zstd_library import zstd
 
 NAME = "www.example.test"
 _EMPTY_BLOCKS = b"\x00\x00\x00\xff\xff" * 200_000  # of deflate: they decode to nothing

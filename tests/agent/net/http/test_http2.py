@@ -152,7 +152,7 @@ class Script:
 
     @property
     def transport(self) -> asyncio.WriteTransport:
-        raise NotImplementedError
+        raise AssertionError("an exchange reads and writes, and asks for no more")
 
 
 HEAD = HeadersFrame(1, b"\x88", flags=["END_HEADERS"])  # 200: RFC 7541, appendix A, 8
