@@ -11,7 +11,7 @@ RELEASE := .venv-release
 # Where it is set, as in many an image, each worker of the suite would compile all that it imports.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: help run test quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
+.PHONY: help run test suite short-benches quick pure soak coverage check compiled fmt stubs translations bench lab drill plays locks sbom clean
 
 run: $(VENV)/ready ## a collector, an agent on this machine and the page at http://127.0.0.1:8080/
 	@$(BIN)/python deploy/run.py
@@ -19,9 +19,14 @@ run: $(VENV)/ready ## a collector, an agent on this machine and the page at http
 help: ## this list
 	@sed -nE 's/^([a-z]+):[^#]*## (.*)/\1\t\2/p' $(MAKEFILE_LIST) | expand -t 12
 
-test: $(VENV)/ready-dev ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
+test: suite ## all that CI runs: lint, types, architecture; the whole suite; then short benches, alone on the machine
+	@$(MAKE) --no-print-directory short-benches
+
+suite: $(VENV)/ready-dev
 	@$(MAKE) --no-print-directory -j 2 check compiled
 	$(PYTEST) -n 4 --dist loadgroup --no-loadscope-reorder --ignore tests/bench --durations=25 --durations-min=20
+
+short-benches: $(VENV)/ready-dev
 	$(PYTEST) tests/bench -q -s -m "not slow" -p no:cacheprovider
 
 quick: $(VENV)/ready-dev ## lint, types, architecture, and the tests that start no program: see tests/support/quick.py
