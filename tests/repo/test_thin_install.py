@@ -31,7 +31,9 @@ def bare(wheels: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def run(
     *command: str | Path, variables: Mapping[str, str] | None = None
 ) -> subprocess.CompletedProcess[str]:
-    environment = {**os.environ, **(variables or {})}
+    """Run in the environment of the test, without the modules that its PYTHONPATH leads to."""
+    own = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {**own, **(variables or {})}
     return subprocess.run(
         command, capture_output=True, text=True, timeout=60, check=False, env=environment
     )
