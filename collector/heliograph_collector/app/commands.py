@@ -49,7 +49,7 @@ async def export_days(
         await store.open()
         names = load_public_names(config.data, load_services(config.services_file))
         return await dump_writer.export_days(
-            store, folder, config.k_anonymity, names, *window_us, now_us, on_day
+            store, folder, config.k_anonymity, names, *window_us, now_us, on_day, config.license
         )
     finally:
         await store.close()

@@ -23,6 +23,7 @@ from heliograph_collector.config.errors import (
     explain_taken_port,
     explain_unusable_store,
 )
+from heliograph_collector.config.licenses import LICENSES
 from heliograph_collector.config.named_files import read_prefixes, read_token
 from heliograph_collector.config.settings import Config
 from heliograph_collector.console.alerts import Notifications
@@ -56,7 +57,7 @@ from heliograph_collector.fleet.renewal import ControlInvites
 from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
-from heliograph_collector.http.backend import Feed, build_method
+from heliograph_collector.http.backend import Feed, Publisher, build_method
 from heliograph_collector.http.dump_writer import DumpWriter
 from heliograph_collector.http.live_feed import (
     AgentSessions,
@@ -139,6 +140,15 @@ def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:
         )
 
 
+def build_publisher(config: Config) -> Publisher:
+    return Publisher(
+        operator=config.operator,
+        contact=config.contact,
+        license=config.license,
+        license_url=LICENSES[config.license],
+    )
+
+
 class PublishRole:
     """The public pages, the API, and the live events."""
 
@@ -167,6 +177,7 @@ class PublishRole:
                 metrics_open=config.metrics == "open",
                 public_url=config.public_url,
                 security_contact=config.security_contact,
+                publisher=build_publisher(config),
                 dumps=config.data / "dumps" if config.dumps_days else None,
             ),
             store=store,
@@ -220,6 +231,7 @@ class JobsRole:
             k_anonymity=config.k_anonymity,
             retention_days=config.dumps_days,
             services=list_public_names(context.fleet, context.services),
+            license_name=config.license,
         )
         self._loops = (
             self.cell_updater.run,

@@ -23,10 +23,12 @@ from heliograph.plan import Carrier, Entrance
 from heliograph.relay_line import RelayLineError, parse_relay_line
 from heliograph.yaml_document import YamlEntry, read_yaml
 from heliograph_collector.config.errors import CannotServeError
+from heliograph_collector.config.licenses import LICENSES
 from heliograph_collector.config.receivers import Receiver, parse_receivers
 
 _ENTRANCE_KEYS = ("relay", "carrier", "endpoint", "addresses", "server_name")
 _WILDCARD_HOSTS = {"0.0.0.0", "::"}  # noqa: S104 - compared, to keep them out of announcements
+MAX_NAME = 200  # characters of the operator's name; assumed
 log = logging.getLogger("heliograph")
 Network: TypeAlias = IPv4Network | IPv6Network
 
@@ -52,6 +54,9 @@ class Config:
     k_anonymity: int = 5
     public_url: str = ""  # address of the public pages, for links in notifications
     security_contact: str = ""  # mailto: or https:, for security.txt
+    license: str = "CC-BY-4.0"  # of the published data, an SPDX identifier
+    operator: str = ""  # who runs the collector, for readers
+    contact: str = ""  # mailto: or https:, where readers reach the operator
     dumps_days: int = 3_650  # 0 for no daily files
     requests_a_minute: int = 1_200  # per network of readers; 0 for no limit
     metrics: str = "operator"  # its counts are exact, so the public does not see them
@@ -246,6 +251,19 @@ def _parse_contact(entry: YamlEntry) -> str:
     return entry.parse_text()
 
 
+def _parse_reader_contact(entry: YamlEntry) -> str:
+    """Parse an address for readers; a plain e-mail address becomes a mailto: URI."""
+    is_plain = re.fullmatch(r"[^\s@:/]+@[^\s@:/]+", entry.parse_text())
+    return f"mailto:{entry.parse_text()}" if is_plain else _parse_contact(entry)
+
+
+def _parse_name(entry: YamlEntry) -> str:
+    name = entry.parse_text().strip()
+    if not 0 < len(name) <= MAX_NAME or not name.isprintable():
+        raise entry.error(f"must be a name of 1 to {MAX_NAME} printable characters")
+    return name
+
+
 def _parse_hosts(entry: YamlEntry) -> tuple[str, ...]:
     return tuple(item.parse_text().lower() for item in entry.items())
 
@@ -280,6 +298,9 @@ SETTINGS_KEYS = (
     SettingsKey("feed.k_anonymity", "k_anonymity", _integer(1, 1_000)),
     SettingsKey("feed.url", "public_url", _parse_source_url),
     SettingsKey("feed.security_contact", "security_contact", _parse_contact),
+    SettingsKey("feed.license", "license", _choice(tuple(LICENSES))),
+    SettingsKey("feed.operator", "operator", _parse_name),
+    SettingsKey("feed.contact", "contact", _parse_reader_contact),
     SettingsKey("feed.requests_per_minute", "requests_a_minute", _integer(0, 1_000_000)),
     SettingsKey("feed.metrics", "metrics", _choice(("open", "operator"))),
     SettingsKey("log", "log", _choice(("text", "json"))),

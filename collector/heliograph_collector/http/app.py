@@ -2,10 +2,8 @@
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from importlib.resources import files
-from urllib.parse import urlsplit
 
 from aiohttp import web
 from aiohttp.typedefs import Middleware
@@ -27,8 +25,9 @@ from heliograph_collector.http.api.stream import EventStream
 from heliograph_collector.http.api.timeline import TimelineApi
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
-from heliograph_collector.http.headers import add_headers, add_preflight, respond_json, respond_text
+from heliograph_collector.http.headers import LICENSE_URL, add_headers, add_preflight, respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.pages.about import AboutPage
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.methodology import MethodologyPage
 from heliograph_collector.http.pages.routes import PageRoutes
@@ -39,12 +38,8 @@ from heliograph_collector.http.rate_limit import (
     build_limiter,
     client_prefix,
 )
+from heliograph_collector.http.site_files import SiteFiles
 from heliograph_collector.http.snapshot_cache import SnapshotCache
-
-SECURITY_DAYS = 180  # RFC 9116, 2.5.5: less than a year ahead
-_SITE_FILE_AGE_S = 3_600
-# Pages may be indexed. An API query costs the store, and crawlers follow links without end.
-ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /v1/\nDisallow: /console\nDisallow: /metrics\n"
 
 _STATIC = {
     "page.css": "text/css",
@@ -56,7 +51,7 @@ _STATIC = {
 
 
 # Names of the routes that show no incident; they cost a reader nothing.
-_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes", "security", "robots")
+_WITHOUT_INCIDENTS = ("healthz", "readyz", "metrics", "envelopes", "security", "robots", "favicon")
 
 
 _COSTS = {"/api/v1/aggregation": 10, "/api/v1/timeline": 3, "/countries/{code}": 3}
@@ -76,12 +71,14 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
         _refresh_first(incident_cache),
     ]
     app = web.Application(middlewares=middlewares, client_max_size=MAX_BODY)
+    app[LICENSE_URL] = feed.publisher.license_url
     timeline_api = TimelineApi(feed, snapshot_cache)
     incident_api = IncidentApi(feed, incident_cache)
     operator = OperatorAuth(feed.operator_hash, feed.clock, _RequestOrigins(feed))
     measurement_api = MeasurementApi(feed, operator)
     health_api = HealthApi(feed, operator)
     app.router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
+    app.router.add_get("/about", AboutPage(feed, assets).page)
     app.router.add_get("/methodology", MethodologyPage(feed, assets).page)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
@@ -112,8 +109,8 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/healthz", health_api.alive, name="healthz")
     app.router.add_get("/readyz", health_api.ready, name="readyz")
     app.router.add_get("/metrics", health_api.metrics, name="metrics")
-    SiteFiles(feed).add_routes(app.router)
-    openapi_document = openapi.build_document()
+    SiteFiles(feed, incident_cache, assets["mark.svg"]).add_routes(app.router)
+    openapi_document = openapi.build_document(feed.publisher)
     app.router.add_get("/openapi.json", _serve_openapi(openapi_document))
     app.router.add_get("/docs", DocsPage(openapi_document, assets).page)
     app.router.add_get("/static/{name}", _serve_static(static))
@@ -198,44 +195,3 @@ def _serve_openapi(document: OpenApiDocument) -> Handler:
         return respond_json(request, document, max_age_s=300)
 
     return answer
-
-
-class SiteFiles:
-    """Files that machines expect at fixed paths: RFC 9116 (security.txt), RFC 9309 (robots.txt)."""
-
-    def __init__(self, feed: Feed) -> None:
-        self._feed = feed
-
-    def add_routes(self, router: web.UrlDispatcher) -> None:
-        router.add_get("/.well-known/security.txt", self.security, name="security")
-        router.add_get("/robots.txt", self.robots, name="robots")
-
-    async def security(self, request: web.Request) -> web.Response:
-        today_us = self._feed.clock.wall_us()
-        body = build_security_txt(self._feed.security_contact, self._feed.public_url, today_us)
-        return respond_text(request, body, "text/plain", max_age_s=_SITE_FILE_AGE_S)
-
-    async def robots(self, request: web.Request) -> web.Response:
-        return respond_text(request, ROBOTS, "text/plain", max_age_s=_SITE_FILE_AGE_S)
-
-
-def build_security_txt(contact: str, public_url: str, now_us: int) -> str:
-    """Build the file.
-
-    Args:
-        contact: a mailto: or https: URI; "" for the mailbox `security` of the page's own domain,
-            which RFC 2142 reserves for this.
-        public_url: the page's address, "" if unknown.
-        now_us: the wall clock. The file expires at a midnight, so that it changes once a day.
-    """
-    host = (urlsplit(public_url).hostname if public_url else None) or "localhost"
-    now = datetime.fromtimestamp(now_us // 1_000_000, UTC)
-    midnight = now.replace(hour=0, minute=0, second=0)
-    lines = [
-        f"Contact: {contact or f'mailto:security@{host}'}",
-        f"Expires: {midnight + timedelta(days=SECURITY_DAYS):%Y-%m-%dT%H:%M:%SZ}",
-        "Preferred-Languages: en",
-    ]
-    if public_url:
-        lines.append(f"Canonical: {public_url}/.well-known/security.txt")
-    return "".join(f"{line}\n" for line in lines)

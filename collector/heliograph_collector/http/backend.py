@@ -34,6 +34,7 @@ from heliograph_collector.store.aggregation import AggregationQuery, Aggregation
 DEFAULT_TARGETS = tuple(
     target for entry in REGISTRY.values() for target in entry.planned_targets if not entry.role
 )
+DEFAULT_LICENSE = "CC-BY-4.0"
 Number = float | str | tuple[float, ...]
 
 
@@ -144,6 +145,19 @@ def find_service(feed: "Feed", claim: str) -> str:
     return name if name in list_public(feed) else ""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publisher:
+    """Who runs the collector, and under which license its own data may be used.
+
+    The data of other sources keep their own licenses.
+    """
+
+    operator: str = ""  # "" if not configured
+    contact: str = ""  # mailto: or https:; "" if not configured
+    license: str = DEFAULT_LICENSE  # SPDX
+    license_url: str = "https://creativecommons.org/licenses/by/4.0/"
+
+
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 
@@ -169,6 +183,7 @@ class Feed(Protocol):
     metrics_open: bool  # /metrics needs no password
     public_url: str  # address of the pages, "" if not configured
     security_contact: str  # mailto: or https:, for security.txt; "" if not configured
+    publisher: Publisher
 
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any

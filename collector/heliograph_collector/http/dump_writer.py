@@ -21,6 +21,7 @@ from heliograph_collector.http.api.parquet import (
     WrittenDump,
     build_dictionary,
 )
+from heliograph_collector.http.backend import DEFAULT_LICENSE
 from heliograph_collector.model.expiry_clock import ExpiryTime
 from heliograph_collector.model.filters import CellFilter
 from heliograph_collector.model.published.files import DumpFile
@@ -48,9 +49,16 @@ class DumpStore:
     services: Collection[str]  # that the plan lists; no other is named
     files: dict[str, DumpFile] = field(default_factory=dict)  # by day
     changed_us_by_day: dict[str, int] = field(default_factory=dict)
+    license_name: str = DEFAULT_LICENSE
 
     @classmethod
-    def open(cls, folder: Path, k_anonymity: int, services: Collection[str]) -> "DumpStore":
+    def open(
+        cls,
+        folder: Path,
+        k_anonymity: int,
+        services: Collection[str],
+        license_name: str = DEFAULT_LICENSE,
+    ) -> "DumpStore":
         """Open a folder. Raises OSError.
 
         Files of another k or another schema are due again.
@@ -60,6 +68,7 @@ class DumpStore:
             leftover.unlink()
         index = read_index(folder)
         store = cls(folder, k_anonymity, services, {file.day: file for file in index.files})
+        store.license_name = license_name
         if (index.k_anonymity, index.schema) == (k_anonymity, SCHEMA):
             store.changed_us_by_day = index.seen
         return store
@@ -133,7 +142,12 @@ async def write_day(
     Returns whether the file changed. Raises StoreError, OSError; the previous file then remains.
     """
     day = write_time(day_us)[:10]
-    file = DayFile(dump_store.folder / dump_name(day), day_us, dump_store.k_anonymity)
+    file = DayFile(
+        dump_store.folder / dump_name(day),
+        day_us,
+        dump_store.k_anonymity,
+        dump_store.license_name,
+    )
     disclosure = Disclosure(dump_store.k_anonymity, dump_store.services, now_us)
     try:
         for since_us in range(day_us, day_us + DAY_US, HOUR_US):
@@ -168,6 +182,7 @@ class DumpWriter:
         k_anonymity: int,
         retention_days: int,
         services: Collection[str],
+        license_name: str = DEFAULT_LICENSE,
     ) -> None:
         self._store = store
         self._clock = clock
@@ -175,6 +190,7 @@ class DumpWriter:
         self._folder = folder
         self._k_anonymity = k_anonymity
         self._services = services
+        self._license_name = license_name
         self._retention_us = retention_days * DAY_US
         self._dump_store: DumpStore | None = None
         self._has_checked_all = False  # the days before this process were checked
@@ -195,7 +211,11 @@ class DumpWriter:
     async def _write_due_days(self) -> bool:
         if self._dump_store is None:
             self._dump_store = await asyncio.to_thread(
-                DumpStore.open, self._folder, self._k_anonymity, self._services
+                DumpStore.open,
+                self._folder,
+                self._k_anonymity,
+                self._services,
+                self._license_name,
             )
         dump_store = self._dump_store
         now_us = self._clock.wall_us()
@@ -222,12 +242,15 @@ async def export_days(
     until_us: int,
     now_us: int,
     on_day: Callable[[str], None],
+    license_name: str = DEFAULT_LICENSE,
 ) -> list[DumpFile]:
     """Write the files of finished days of [since, until), and a README.json.
 
     The README.json describes the columns. Raises StoreError, OSError.
     """
-    dump_store = await asyncio.to_thread(DumpStore.open, folder, k_anonymity, services)
+    dump_store = await asyncio.to_thread(
+        DumpStore.open, folder, k_anonymity, services, license_name
+    )
     days = [day for day in await store.cell_days(since_us) if day[0] < until_us]
     written_files: list[DumpFile] = []
     for day_us, changed_us in reversed(list_due_days(days, {}, since_us, now_us)):
@@ -237,6 +260,8 @@ async def export_days(
         dump_store.changed_us_by_day.clear()  # the folder may be published, and these are exact
         await asyncio.to_thread(dump_store.save_index)
         written_files += [dump_store.files[day]] if day in dump_store.files else []
-    dictionary = msgspec.json.format(msgspec.json.encode(build_dictionary(k_anonymity)), indent=1)
+    dictionary = msgspec.json.format(
+        msgspec.json.encode(build_dictionary(k_anonymity, license_name)), indent=1
+    )
     await asyncio.to_thread((folder / "README.json").write_bytes, dictionary + b"\n")
     return written_files

@@ -10,6 +10,8 @@ from msgspec import Struct
 
 from heliograph_collector.http.problem import Handler
 
+LICENSE_URL = web.AppKey("license_url", str)  # of our own data
+
 _DEFAULT_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -37,10 +39,12 @@ def apply_headers(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.setdefault(name, value)
     response.headers.setdefault("Cache-Control", "no-store")
     resource = request.match_info.route.resource
-    public = resource is not None and resource.canonical in _PUBLIC_PATHS
-    if public and request.method in ("GET", "HEAD", "OPTIONS"):
+    path = resource.canonical if resource is not None else ""
+    if path in _PUBLIC_PATHS and request.method in ("GET", "HEAD", "OPTIONS"):
         response.headers["Access-Control-Allow-Origin"] = "*"
         response.headers["Access-Control-Expose-Headers"] = _EXPOSED
+        if path not in _FOREIGN_PATHS and LICENSE_URL in request.app:
+            response.headers["Link"] = f'<{request.app[LICENSE_URL]}>; rel="license"'  # RFC 4946
 
 
 async def start_event_stream(request: web.Request, prologue: str) -> web.StreamResponse:
@@ -69,7 +73,9 @@ async def _preflight(request: web.Request) -> web.StreamResponse:
     return web.Response(status=204, headers=_PREFLIGHT)
 
 
-_EXPOSED = "ETag, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
+# What is no data of ours: others' data, the description, health.
+_FOREIGN_PATHS = frozenset({"/api/v1/imported", "/openapi.json", "/healthz", "/readyz"})
+_EXPOSED = "ETag, Link, RateLimit, RateLimit-Policy, Retry-After, Content-Range, Accept-Ranges"
 _PREFLIGHT = {
     "Allow": "GET, HEAD, OPTIONS",
     "Access-Control-Allow-Methods": "GET, HEAD",

@@ -28,6 +28,7 @@ from heliograph_collector.http.backend import (
     Feed,
     LinkCount,
     Method,
+    Publisher,
 )
 from heliograph_collector.http.basic_auth import hash_password
 from heliograph_collector.http.event_bus import EventBus
@@ -137,6 +138,7 @@ class FeedSettings:
     metrics_open: bool = False
     public_url: str = ""
     security_contact: str = ""
+    publisher: Publisher
     dumps: Path | None = None
 
 
@@ -173,6 +175,7 @@ class LiveFeed(Feed):
         self.metrics_open = settings.metrics_open
         self.public_url = settings.public_url
         self.security_contact = settings.security_contact
+        self.publisher = settings.publisher
         self.cell_queries = CellQueryCache(store, clock, settings.k_anonymity)
         self._start_problem = ""  # the reason if the store is not open yet
         self._store = store

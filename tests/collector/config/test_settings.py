@@ -23,7 +23,8 @@ store: {url: "chdb:///var/lib/x"}
 plan: {services_file: services.yml, hello_profiles_file: hellos.yml}
 control: {endpoints: [], visit_networks: [10.1.0.0/16]}
 feed: {k_anonymity: 10, dumps_days: 7, url: "https://sun.example.org/",
-  requests_per_minute: 0, metrics: open, security_contact: "mailto:ops@sun.example.org"}
+  requests_per_minute: 0, metrics: open, security_contact: "mailto:ops@sun.example.org",
+  license: CC0-1.0, operator: The Sun, contact: desk@sun.example.org}
 log: json
 alerts: [{name: chat, kind: slack, url: "https://chat.example.org/x"}]
 console: {password_file: /etc/password}
@@ -66,6 +67,7 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     assert config.data == tmp_path / "state", "paths are relative to the file"
     assert config.password_file == Path("/etc/password")
     assert config.sessions == 10_000
+    assert config.contact == "mailto:desk@sun.example.org"
     assert config.dns_zone == "b.example.org"
 
 
@@ -73,9 +75,12 @@ def test_every_key_can_be_set(tmp_path: Path) -> None:
     ("text", "line", "says"),
     [
         ("grcp: 1\n", 1, "grcp: unknown key; allowed: alerts, console, control"),
-        ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: dumps_days, k_anonymity, metrics"),
+        ("\nfeed:\n  k: 5\n", 3, "feed.k: unknown key; allowed: contact, dumps_days, k_anonymity"),
         ("feed:\n  k_anonymity: none\n", 2, "feed.k_anonymity: 'none' must be a whole number"),
         ("feed:\n  k_anonymity: 0\n", 2, "from 1 to 1000"),
+        ("feed: {license: GPL}\n", 1, "feed.license: 'GPL' must be one of CC-BY-4.0, CC-BY-SA"),
+        ("feed: {contact: the desk}\n", 1, "feed.contact: must begin with mailto: or https://"),
+        ("feed: {operator: ' '}\n", 1, "feed.operator: must be a name of 1 to 200"),
         ("feed: 5\n", 1, "feed: must be a mapping"),
         ("grpc: 7443\n", 1, "grpc: '7443' must be HOST:PORT"),
         ("grpc: ::1:7443\n", 1, "needs brackets"),

@@ -64,6 +64,7 @@ class CoverageApi:
             since=write_time(since_us),
             until=write_time(until_us),
             k_anonymity=snapshot.k,
+            license=self._feed.publisher.license,
             blind=tuple(gaps[-MAX_GAPS:]),
             complete=len(gaps) <= MAX_GAPS,
             countries=tuple(list_coverage(snapshot, country)),

@@ -44,7 +44,11 @@ class DumpRoutes:
         else:
             files = (await self._read_index()).files
             html = render_template(
-                "dumps.html", assets=self._assets, files=files, columns=parquet.COLUMNS
+                "dumps.html",
+                assets=self._assets,
+                files=files,
+                columns=parquet.COLUMNS,
+                publisher=self._feed.publisher,
             )
             response = respond_text(request, html, "text/html", max_age_s=_MAX_AGE_S)
         response.headers["Vary"] = "Accept"
@@ -55,6 +59,7 @@ class DumpRoutes:
         document = DumpsDocument(
             dictionary="/dumps/README.json",
             k_anonymity=self._feed.k_anonymity,
+            license=self._feed.publisher.license,
             files=tuple(
                 DumpFileDocument(**asdict(file), url=f"/dumps/{file.name}")
                 for file in (await self._read_index()).files
@@ -64,7 +69,7 @@ class DumpRoutes:
 
     async def dictionary(self, request: web.Request) -> web.Response:
         parse(request.query, ())
-        document = parquet.build_dictionary(self._feed.k_anonymity)
+        document = parquet.build_dictionary(self._feed.k_anonymity, self._feed.publisher.license)
         return respond_json(request, document, max_age_s=_MAX_AGE_S)
 
     async def file(self, request: web.Request) -> web.StreamResponse:

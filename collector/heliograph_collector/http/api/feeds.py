@@ -55,13 +55,20 @@ def build_urn(seed: str, name: str) -> str:
 
 
 def build_atom(
-    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, country: str
+    incidents: Sequence[IncidentDocument],
+    base: str,
+    path: str,
+    seed: str,
+    country: str,
+    *,
+    license_name: str,
 ) -> str:
     """Build an Atom feed; `base` is our address, `seed` identifies this collector."""
     feed = ET.Element("feed", xmlns=_ATOM)
     _add_element(feed, "id", build_urn(seed, f"feed {country}"))
     _add_element(feed, "title", format_title(country))
     _add_element(feed, "subtitle", _SUBTITLE)
+    _add_element(feed, "rights", license_name)
     _add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
     _add_element(_add_element(feed, "author"), "name", "Heliograph")
     _add_link(feed, "self", base + path, "application/atom+xml")

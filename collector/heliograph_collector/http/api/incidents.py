@@ -45,6 +45,7 @@ class IncidentApi:
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
+            license=self._feed.publisher.license,
             incidents=tuple(self._incident_cache.add_annotations(row) for row in rows),
             next=write_cursor(following) if following else None,
         )
@@ -59,7 +60,11 @@ class IncidentApi:
 
     async def get_atom(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
-        xml = feeds.build_atom(self._list_newest(values), *self._feed_context(request, values))
+        xml = feeds.build_atom(
+            self._list_newest(values),
+            *self._feed_context(request, values),
+            license_name=self._feed.publisher.license,
+        )
         return respond_text(request, xml, "application/atom+xml", max_age_s=60)
 
     async def get_json_feed(self, request: web.Request) -> web.Response:

@@ -19,6 +19,7 @@ from heliograph_collector.http.api.openapi_document import (
     ApiInfo,
     ApiServer,
     Components,
+    Contact,
     License,
     MediaType,
     OpenApiDocument,
@@ -37,6 +38,7 @@ from heliograph_collector.http.api.parameters import (
     LANG,
 )
 from heliograph_collector.http.api.schemas import REF_PREFIX, build_schemas, schema_name
+from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.pages import front_page
 from heliograph_collector.incidents.published import feed, incident
 from heliograph_collector.incidents.published.log import LogDocument
@@ -47,7 +49,9 @@ _TEXT = ValueSchema(type="string")
 _PROTOBUF: Content = {"application/x-protobuf": MediaType()}
 
 
-def build_document() -> OpenApiDocument:
+def build_document(publisher: Publisher | None = None) -> OpenApiDocument:
+    """Build the document; `publisher` names the license of the data and whom to ask."""
+    publisher = publisher or Publisher()
     paths = {path: PathItem(get=operation) for path, operation in _list_operations().items()}
     paths["/v1/envelopes"] = PathItem(post=_submit_envelope())
     return OpenApiDocument(
@@ -56,7 +60,9 @@ def build_document() -> OpenApiDocument:
             title="Heliograph",
             version=__version__,
             description="What is cut, where, since when, how, and how sure that is.",
-            license=License(name="BSD-3-Clause", identifier="BSD-3-Clause"),
+            license=License(name=publisher.license, identifier=publisher.license),
+            terms_of_service="/about#license",
+            contact=_build_contact(publisher),
         ),
         servers=(ApiServer(url="/", description="The collector that serves this document."),),
         paths=paths,
@@ -67,6 +73,18 @@ def build_document() -> OpenApiDocument:
                 "bearer": SecurityScheme(type="http", scheme="bearer"),
             },
         ),
+    )
+
+
+def _build_contact(publisher: Publisher) -> Contact | None:
+    contact = publisher.contact
+    if not publisher.operator and not contact:
+        return None
+    is_mail = contact.startswith("mailto:")
+    return Contact(
+        name=publisher.operator,
+        url="" if is_mail else contact,
+        email=contact.removeprefix("mailto:").partition("?")[0] if is_mail else "",
     )
 
 
@@ -190,6 +208,13 @@ def _list_operator_data() -> dict[str, OperationObject]:
             "getSecurityTxt", "Whom to tell of a vulnerability.", _media("text/plain")
         ),
         "/robots.txt": _get("getRobotsTxt", "What crawlers may read.", _media("text/plain")),
+        "/sitemap.xml": _get("getSitemap", "Pages for crawlers.", _media("application/xml")),
+        "/favicon.ico": _get(
+            "getIcon",
+            "The icon.",
+            {},
+            responses={"302": ResponseObject(description="Its address.")},
+        ),
         "/healthz": _get("getHealth", "Alive.", _json(files.AliveDocument)),
         "/readyz": _get(
             "getReadiness",
@@ -207,6 +232,12 @@ def _list_pages() -> dict[str, OperationObject]:
     html = _media("text/html")
     return {
         "/": _get("showFrontPage", "The page.", html, front_page.PAGE_PARAMETERS),
+        "/about": _get(
+            "showAbout",
+            "Who runs it, the license of its data, privacy, how to volunteer.",
+            html,
+            (LANG,),
+        ),
         "/methodology": _get(
             "showMethodology",
             "How it is known.",

@@ -64,11 +64,19 @@ class License(Struct, frozen=True, kw_only=True):
     identifier: str
 
 
-class ApiInfo(Struct, frozen=True, kw_only=True):
+class Contact(Struct, frozen=True, kw_only=True, omit_defaults=True):
+    name: str = ""
+    url: str = ""
+    email: str = ""
+
+
+class ApiInfo(Struct, frozen=True, kw_only=True, omit_defaults=True, rename="camel"):
     title: str
     version: str
     description: str
     license: License
+    terms_of_service: str = ""
+    contact: Contact | None = None
 
 
 class ApiServer(Struct, frozen=True, kw_only=True):

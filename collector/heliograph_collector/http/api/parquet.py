@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from heliograph.durable_file import move_file
 from heliograph_collector.http.anonymity import band_floor
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import DEFAULT_LICENSE
 from heliograph_collector.model.published.files import ColumnDescription, DictionaryDocument
 from heliograph_collector.model.records import Cell, VerdictState
 
@@ -122,7 +123,7 @@ def _build_row(cell: Cell, k: int) -> tuple[str | int | float, ...]:
     )
 
 
-def build_dictionary(k: int) -> DictionaryDocument:
+def build_dictionary(k: int, license_name: str) -> DictionaryDocument:
     """Build the description of the columns, for people and programs."""
     return DictionaryDocument(
         title="Heliograph: daily cells",
@@ -138,10 +139,11 @@ def build_dictionary(k: int) -> DictionaryDocument:
         row=("country", "region", "asn", "access", "service", "start"),
         columns=COLUMNS,
         k_anonymity=k,
+        license=license_name,
     )
 
 
-def build_schema(day: str, k: int) -> "pa.Schema":
+def build_schema(day: str, k: int, license_name: str) -> "pa.Schema":
     import pyarrow as pa
 
     types = {"timestamp[us, UTC]": pa.timestamp("us", "UTC"), "uint32": pa.uint32()}
@@ -151,6 +153,7 @@ def build_schema(day: str, k: int) -> "pa.Schema":
         for c in COLUMNS
     ]
     metadata = {"heliograph.schema": SCHEMA, "heliograph.day": day, "heliograph.k_anonymity": k}
+    metadata["license"] = license_name
     return pa.schema(fields, {name: str(value) for name, value in metadata.items()})
 
 
@@ -164,11 +167,13 @@ class WrittenDump:
 class DayFile:
     """A file written hour by hour and renamed when complete. Call it in a thread."""
 
-    def __init__(self, path: Path, day_us: int, k: int) -> None:
+    def __init__(
+        self, path: Path, day_us: int, k: int, license_name: str = DEFAULT_LICENSE
+    ) -> None:
         self._path = path
         self._k = k
         self._partial_path = path.with_name(path.name + ".new")
-        self._schema = build_schema(write_time(day_us)[:10], k)
+        self._schema = build_schema(write_time(day_us)[:10], k, license_name)
         self._writer: pq.ParquetWriter | None = None
         self._rows = 0
 

@@ -11,7 +11,7 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.http.anonymity import band_floor, format_band
 from heliograph_collector.http.api.parameters import write_time
-from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.backend import DEFAULT_LICENSE, Feed
 from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import answer_json
 from heliograph_collector.http.snapshot import (
@@ -36,12 +36,15 @@ from heliograph_collector.model.published.status import (
 from heliograph_collector.model.records import Cell, VerdictState
 
 
-def build_status(snapshot: Snapshot, country: str = "") -> StatusDocument:
+def build_status(
+    snapshot: Snapshot, country: str = "", license_name: str = DEFAULT_LICENSE
+) -> StatusDocument:
     columns = [c for c in snapshot.columns if country in ("", c.group.country)]
     titles = dict(snapshot.services)
     return StatusDocument(
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
         k_anonymity=snapshot.k,
+        license=license_name,
         groups=tuple(_build_group(snapshot, column, titles) for column in columns),
         coverage=build_coverage(snapshot),
     )

@@ -47,7 +47,9 @@ class TimelineApi:
         country = values.get(COUNTRY, "")
 
         def make() -> PreparedResponse:
-            return prepare_json(status.build_status(snapshot, country))
+            return prepare_json(
+                status.build_status(snapshot, country, self._feed.publisher.license)
+            )
 
         status_response = await self._snapshot_cache.derive(snapshot, ("status", country), make)
         return respond_prepared(request, status_response, max_age_s=5)
@@ -71,6 +73,7 @@ class TimelineApi:
             until=write_time(until_us),
             bin_s=bin_s,
             k_anonymity=k,
+            license=self._feed.publisher.license,
             scope=scope_filter,
             cells=tuple(status.build_row(cell, k) for cell in cells),
         )

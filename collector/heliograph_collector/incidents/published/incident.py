@@ -14,6 +14,7 @@ from heliograph_collector.model.published.fields import (
     HexHash,
     IncidentKindName,
     IncidentStateName,
+    License,
     Timestamp,
 )
 from heliograph_collector.model.scope import Scope
@@ -186,5 +187,6 @@ class IncidentsDocument(Struct, frozen=True, kw_only=True):
     """A page of incidents, newest start first."""
 
     k_anonymity: int
+    license: License
     incidents: tuple[IncidentDocument, ...]
     next: str | None

@@ -5,6 +5,7 @@ from typing import Annotated
 from msgspec import Meta
 
 Timestamp = Annotated[str, Meta(extra_json_schema={"format": "date-time"})]
+License = Annotated[str, Meta(description="Of this collector's own data; SPDX identifier.")]
 Day = Annotated[str, Meta(extra_json_schema={"format": "date"})]
 EntryNumber = Annotated[int, Meta(ge=1)]
 HexHash = Annotated[str, Meta(pattern="^[0-9a-f]{64}$")]

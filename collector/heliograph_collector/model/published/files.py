@@ -4,7 +4,7 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
-from heliograph_collector.model.published.fields import Day, HexHash, Timestamp
+from heliograph_collector.model.published.fields import Day, HexHash, License, Timestamp
 
 Positive = Annotated[int, Meta(ge=1)]
 
@@ -32,6 +32,7 @@ class DumpsDocument(Struct, frozen=True, kw_only=True):
 
     dictionary: str
     k_anonymity: int
+    license: License
     files: tuple[DumpFileDocument, ...]
 
 
@@ -54,6 +55,7 @@ class DictionaryDocument(Struct, frozen=True, kw_only=True):
     row: Annotated[tuple[str, ...], Meta(description="The columns that identify a row.")]
     columns: tuple[ColumnDescription, ...]
     k_anonymity: int
+    license: License
 
 
 class ProblemDocument(Struct, frozen=True, kw_only=True, omit_defaults=True):

@@ -10,6 +10,7 @@ from heliograph_collector.model.published.fields import (
     CountBand,
     CountFloor,
     Day,
+    License,
     Timestamp,
 )
 from heliograph_collector.model.records import VerdictState
@@ -106,6 +107,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
 
     at: Timestamp
     k_anonymity: int
+    license: License
     groups: tuple[GroupDocument, ...]
     coverage: CoverageDocument
 
@@ -132,6 +134,7 @@ class TimelineDocument(Struct, frozen=True, kw_only=True):
     until: Timestamp
     bin_s: int
     k_anonymity: int
+    license: License
     scope: ScopeFilter
     cells: tuple[CellDocument, ...]
 
@@ -168,6 +171,7 @@ class BlindnessDocument(Struct, frozen=True, kw_only=True):
     since: Timestamp
     until: Timestamp
     k_anonymity: int
+    license: License
     blind: tuple[GapDocument, ...]
     complete: Annotated[bool, Meta(description="False: the oldest gaps are omitted.")]
     countries: tuple[CountryCoverage, ...]

@@ -1,0 +1,50 @@
+"""The page about the collector: who runs it, the license of its data, privacy, volunteering."""
+
+from collections.abc import Mapping
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from markupsafe import Markup
+
+from heliograph import __version__
+from heliograph_collector.http import i18n
+from heliograph_collector.http.api.incidents import request_origin
+from heliograph_collector.http.api.parameters import LANG, parse
+from heliograph_collector.http.backend import Feed
+from heliograph_collector.http.pages.front_page import html_response
+from heliograph_collector.http.templates import render_template
+
+PAGE_PARAMETERS = (LANG,)
+
+
+class AboutPage:
+    def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
+        self._feed = feed
+        self._assets = assets
+
+    async def page(self, request: web.Request) -> web.Response:
+        parse(request.query, PAGE_PARAMETERS)
+        feed = self._feed
+        publisher = feed.publisher
+        content = render_template(
+            "about.html",
+            t=i18n.request_locale(request),
+            assets=self._assets,
+            publisher=publisher,
+            contact=format_contact(publisher.contact),
+            base=feed.public_url or request_origin(request),
+            k=feed.k_anonymity,
+            version=__version__,
+            has_methodology=bool(feed.method.rules),
+        )
+        return html_response(content)
+
+
+def format_contact(contact: str) -> Markup:
+    """Format a mailto: or https: URI as a link whose text people can copy; "" for none."""
+    if not contact:
+        return Markup()
+    shown = contact.removeprefix("mailto:").partition("?")[0]
+    if urlsplit(contact).scheme == "https":
+        shown = contact.removeprefix("https://")
+    return Markup('<a href="{}" rel="noreferrer"><bdi>{}</bdi></a>').format(contact, shown)
