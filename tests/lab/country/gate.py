@@ -86,6 +86,8 @@ class Gate:
         if does.inject:
             answer = ["--answer", what.address] if what.address else []
             yield self._start("observer", does.inject, "--queue", str(number), *answer)
+        if does.hellos:
+            yield self._start("hello_dropper", does.hellos, *does.names, "--queue", str(number))
         if does.program:
             folder = ("--folder", str(self._folder))
             yield self._start("interceptor", does.program, *does.names, *folder)

@@ -12,11 +12,13 @@ from typing import Literal
 from lab.country.topology import DOMESTIC_DNS, DOMESTIC_WEB, Network
 
 Injection = Literal["", "rst", "dns"]
+HelloFilter = Literal["", "browsers", "all_but_browsers", "name", "first_segment"]  # hello_dropper
 Program = Literal["", "pages", "intercept", "headers", "portal"]  # of interceptor.py
 
 # Where the censor's own programs listen, at the gate.
 PROGRAM_HTTP, PROGRAM_PROXY, PROGRAM_TLS = 8090, 8091, 8453
 KNOWN, MINDED = "0x77", "0x66"  # marks of connections: opened in a known protocol; named a name
+HELLO_PACKETS = 64  # of a flow from its client: a hello, and its repeats for a minute
 LOST = 0.3  # share of packets, either way, on a lossy line
 FREEZE_PACKETS = 25  # of one flow on a named port, likewise
 FREEZE_BYTES = 24_000  # of one flow's answers, after which nothing passes any more
@@ -47,6 +49,7 @@ class Measures:
     program: Program = ""  # to which connections are turned
     zones: tuple[tuple[str, str, str], ...] = ()  # resolver: name, zone type, address or ""
     inject: Injection = ""  # by an observer that cannot hold packets back
+    hellos: HelloFilter = ""  # which of them end a flow, by a program in the path
     line_kbit: int = 0  # of the whole network
     names: tuple[str, ...] = field(default=())  # what the censor's programs look for
 
@@ -108,6 +111,21 @@ def _injected(inject: Injection, match: Callable[[str], str]) -> "Kind":
         return Measures(forward=rules, inject=inject, names=what.names)
 
     return injected
+
+
+def _hellos(dropped: HelloFilter) -> "Kind":
+    """Hand the first packets of TLS connections to a program that reads their ClientHello."""
+
+    def filtered(what: Interference, source: str) -> Measures:
+        first = f"-m connbytes --connbytes 0:{HELLO_PACKETS} --connbytes-dir original"
+        match = f"-p tcp --dport 443 {first} --connbytes-mode packets -j {{queue}}"
+        return Measures(
+            forward=tuple(f"{source}-d {a} {match}" for a in _four(what)) or (f"{source}{match}",),
+            hellos=dropped,
+            names=what.names,
+        )
+
+    return filtered
 
 
 def _dns_query(name: str) -> str:
@@ -306,6 +324,10 @@ KINDS: Mapping[str, Kind] = {
     "stun_dropped": _drop(f"-p udp {_bytes_at('2112a442', 28, 36)}"),  # RFC 8489, section 5
     "vpn_dropped": _vpn_dropped,
     "ech_dropped": _ech_dropped,
+    "browsers_dropped": _hellos("browsers"),
+    "browsers_only": _hellos("all_but_browsers"),
+    "hello_name_dropped": _hellos("name"),
+    "first_segment_dropped": _hellos("first_segment"),
     "closed_to_abroad": lambda *_: Measures(forward=("! -s 5.0.0.0/8 -p tcp --syn -j DROP",)),
 }
 # What a line does by itself: nobody is blocked by it, so no experiment has to tell it.

@@ -6,7 +6,7 @@ the collector's own judge, with what a prober abroad saw as the control.
 
 import json
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -18,7 +18,9 @@ import yaml
 
 from heliograph.observation import Link, Measurement
 from heliograph_agent.runtime.vantage import classify_link
+from heliograph_collector.control.vantage_profiles import VantageProfiles
 from heliograph_collector.judge import judge
+from heliograph_collector.model.control_look import VantageProfile
 from heliograph_collector.model.records import AgentRole, ControlView, PeerComparison, Verdict
 from lab.country import peers, servers
 from lab.country.country import Country, country
@@ -234,8 +236,10 @@ def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]])
     found: Cells = {}
     for number, (row, place) in enumerate(zip(wanted.rows, made.topology.agents, strict=True)):
         link = classify_link(seen[place.name][columns.index("connectivity")].observations)
-        for column, here, there in zip(columns, seen[place.name], abroad, strict=False):
-            verdict = _verdict(made, replace(here, link=link), there)
+        found_here = [replace(m, link=link, epoch=row.id) for m in seen[place.name][: len(columns)]]
+        profiles = _profiles(found_here, abroad)
+        for column, here, there in zip(columns, found_here, abroad, strict=False):
+            verdict = _verdict(made, here, there, profiles.profile_of(taken(here)))
             is_link_told = column == "connectivity" and link is not Link.ONLINE
             found[row.id, column] = _words(verdict) + (f" link {link}" if is_link_told else "")
         behind = len(columns) + number
@@ -244,12 +248,27 @@ def judged(made: Country, wanted: Matrix, seen: Mapping[str, list[Measurement]])
     return found
 
 
-def _verdict(made: Country, here: Measurement, there: Measurement) -> Verdict:
+def _profiles(here: Iterable[Measurement], there: Iterable[Measurement]) -> VantageProfiles:
+    """What the hellos of a place tell of its other results, as the collector would know it."""
+    profiles = VantageProfiles()
+    controls = [replace(measurement, link=Link.ONLINE) for measurement in there]
+    for role, measurements in ((AgentRole.CONTROL, controls), (AgentRole.VOLUNTEER, here)):
+        for measurement in measurements:
+            if measurement.experiment == "hello":
+                profiles.update(taken(measurement, role=role))
+    return profiles
+
+
+def _verdict(
+    made: Country, here: Measurement, there: Measurement, profile: VantageProfile
+) -> Verdict:
     groups = {
         e.id: e.group for s in made.abroad.services if s.name == here.service for e in s.endpoints
     }
     apart_us = abs(here.started_us - there.started_us)
-    control = ControlView(measurement=there, age_us=apart_us, link=Link.ONLINE, groups=groups)
+    control = ControlView(
+        measurement=there, age_us=apart_us, link=Link.ONLINE, groups=groups, profile=profile
+    )
     return judge(taken(here), control)[-1]
 
 

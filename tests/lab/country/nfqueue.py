@@ -14,7 +14,7 @@ PACKET, VERDICT, CONFIG = SUBSYSTEM | 0, SUBSYSTEM | 1, SUBSYSTEM | 2
 REQUEST = 1
 CFG_CMD, CFG_PARAMS, BIND, COPY_PACKET = 1, 2, 1, 2
 ATTR_HEADER, ATTR_VERDICT, ATTR_PAYLOAD = 1, 2, 10
-ACCEPT = 1
+DROP, ACCEPT = 0, 1
 WHOLE = 65_535
 RCVBUFFORCE, SOL_NETLINK, NO_ENOBUFS = 33, 270, 5  # asm-generic/socket.h, linux/netlink.h
 ROOM = 8 * 1_048_576
@@ -48,7 +48,13 @@ class Queue:
         return list(_messages(self._socket.recv(131_072))) if ready else []
 
     def let_go(self, held: Held) -> None:
-        self._send(VERDICT, _attribute(ATTR_VERDICT, struct.pack("!II", ACCEPT, held.id)))
+        self._decide(held, ACCEPT)
+
+    def drop(self, held: Held) -> None:
+        self._decide(held, DROP)
+
+    def _decide(self, held: Held, verdict: int) -> None:
+        self._send(VERDICT, _attribute(ATTR_VERDICT, struct.pack("!II", verdict, held.id)))
 
     def _send(self, kind: int, attribute: bytes) -> None:
         body = struct.pack("!BBH", socket.AF_INET, 0, self._number) + attribute

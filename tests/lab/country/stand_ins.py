@@ -19,6 +19,7 @@ from support.telegram_dc import HEADER, question, res_pq
 from support.whatsapp_chat import chat_server
 
 VISIT_S = 30
+BACKLOG = 1_024  # the matrix has 40 places that connect to a data center at once, several times
 MAX_HEAD = 8_192
 ASKED = 44  # bytes of MTProto's first message, behind the transport's header
 _GUID = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"  # RFC 6455 section 1.3
@@ -29,7 +30,9 @@ async def main(wanted: Places) -> None:
     async with contextlib.AsyncExitStack() as stack:
         for what, places in wanted.items():
             for address, port in places:
-                server = await asyncio.start_server(_visited(SPEAKERS[what]), address, port)
+                server = await asyncio.start_server(
+                    _visited(SPEAKERS[what]), address, port, backlog=BACKLOG
+                )
                 await stack.enter_async_context(server)
         print("ready", flush=True)
         await asyncio.Event().wait()
