@@ -5,13 +5,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from heliograph.codec import measurement_to_pb
-from heliograph.observation import Observation
 from heliograph_collector.model.judgement import Judgement
-from heliograph_collector.model.records import (
-    JudgedMeasurement,
-    ReceivedMeasurement,
-    Verdict,
-)
+from heliograph_collector.model.records import ReceivedMeasurement, Verdict
 
 if TYPE_CHECKING:
     import pyarrow as pa  # type: ignore[import-untyped] # it ships no types
@@ -19,14 +14,12 @@ if TYPE_CHECKING:
 # Name of the column, its kind, and the path of attributes from a row to the value.
 Column = tuple[str, str, str]
 
-_ABSENT = -1
-_MAX_CODE = 65_535  # of DNS response codes and TLS alerts, which are 16 bits at most
-_DEFAULT_BY_KIND = {"text": "", "code": _ABSENT, "bool": False, "optional": None}  # others: 0
+_DEFAULT_BY_KIND = {"text": "", "bool": False, "optional": None}  # others: 0
 
 
 @dataclass(frozen=True, slots=True)
 class MeasurementRecord:
-    """Row of `measurements`, and what the rows of its parts share with it."""
+    """Row of `measurements`, and what the rows of its verdicts share with it."""
 
     record: ReceivedMeasurement
 
@@ -41,29 +34,6 @@ class MeasurementRecord:
         if measurement.certificates:  # they have a table of their own
             measurement = replace(measurement, certificates=())
         return measurement_to_pb(measurement).SerializeToString()
-
-
-@dataclass(frozen=True, slots=True)
-class ObservationRecord(MeasurementRecord):
-    """Row of `observations`."""
-
-    step: int
-    observation: Observation
-
-    @property
-    def answers(self) -> list[str]:
-        dns = self.observation.dns
-        return [] if dns is None else [f"{a.type} {a.data}" for a in dns.answers]
-
-    @property
-    def certificates(self) -> list[str]:
-        tls = self.observation.tls
-        return [] if tls is None else [c.sha256 for c in tls.chain]
-
-    @property
-    def issuer(self) -> str:
-        tls = self.observation.tls
-        return tls.chain[0].issuer if tls is not None and tls.chain else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,37 +75,6 @@ _COLUMNS_BY_TABLE: dict[str, list[Column]] = {
         *_same_names("text", "record.measurement", "not_measured", "services_version"),
         *_same_names("uint32", "record.measurement", "experiment_version"),
         *_same_names("uint64", "record.measurement", "runtime_us", "plan_version"),
-    ],
-    "observations": [
-        *_SHARED_COLUMNS,
-        ("at_us", "uint64", "observation.started_us"),
-        ("tls_version", "text", "observation.tls.version"),
-        *_same_names("uint64", "record", "position"),
-        *_same_names("uint16", "", "step"),
-        *_same_names("texts", "", "answers", "certificates"),
-        *_same_names("text", "", "issuer"),
-        *_same_names("text", "observation", "endpoint", "operation", "failure", "failure_detail"),
-        *_same_names("code", "observation", "parent"),
-        *_same_names("uint64", "observation", "duration_us"),
-        *_same_names("text", "observation.dns", "engine", "resolver", "name", "query_type"),
-        *_same_names("code", "observation.dns", "rcode"),
-        *_same_names("text", "observation.tcp", "address"),
-        *_same_names("uint16", "observation.tcp", "port"),
-        *_same_names("text", "observation.tls", "server_name", "cipher", "alpn"),
-        *_same_names("code", "observation.tls", "alert"),
-        *_same_names(
-            "text",
-            "observation.http",
-            "method",
-            "url",
-            "title",
-            "server",
-            "location",
-            "body_sha256",
-        ),
-        *_same_names("uint32", "observation.http", "status"),
-        *_same_names("uint64", "observation.http", "body_bytes"),
-        *_same_names("bool", "observation.http", "truncated"),
     ],
     "verdicts": [
         *_SHARED_COLUMNS,
@@ -210,12 +149,6 @@ def build_table(table: str, rows: Iterable[object], **constants: str | int) -> "
     return pa.table(columns)
 
 
-def list_observations(judged: Iterable[JudgedMeasurement]) -> Iterator[ObservationRecord]:
-    for record, _ in judged:
-        for step, observation in enumerate(record.measurement.observations):
-            yield ObservationRecord(record, step, observation)
-
-
 def list_verdicts(judgements: Iterable[Judgement]) -> Iterator[VerdictRecord]:
     for judgement in judgements:
         for verdict in judgement.verdicts:
@@ -238,8 +171,7 @@ def _read_column(records: Sequence[object], kind: str, path: str) -> list[Any]:
     for name in path.split("."):
         values = [None if value is None else getattr(value, name) for value in values]
     default = _DEFAULT_BY_KIND.get(kind, 0)
-    values = [default if value is None else value for value in values]
-    return [min(value, _MAX_CODE) for value in values] if kind == "code" else values
+    return [default if value is None else value for value in values]
 
 
 def _find_arrow_type(kind: str) -> "pa.DataType":
@@ -247,11 +179,9 @@ def _find_arrow_type(kind: str) -> "pa.DataType":
 
     types: dict[str, pa.DataType] = {
         "text": pa.string(),
-        "texts": pa.list_(pa.string()),
         "bytes": pa.binary(),
         "time": pa.timestamp("us", "UTC"),  # never int64: the engine would read it as seconds
         "bool": pa.bool_(),
-        "code": pa.int32(),
         "int32": pa.int32(),
         "uint16": pa.uint16(),
         "uint16s": pa.list_(pa.uint16()),

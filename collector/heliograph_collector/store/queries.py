@@ -293,7 +293,6 @@ FROM cells WHERE {clause.sql} GROUP BY day ORDER BY day"""  # noqa: S608 fixed t
 _IN_BLOCK = "position BETWEEN {first:UInt64} AND {last:UInt64}"
 _PRESENCE_TESTS = {
     "measurements": (("id",), _IN_BLOCK),
-    "observations": (("id", "step"), _IN_BLOCK),
     "verdicts": (("id", "endpoint"), "judged = {last:UInt64}"),
     "presence": (("position",), f"journal = {{journal:String}} AND {_IN_BLOCK}"),
     "quarantine": (("position", "index"), f"journal = {{journal:String}} AND {_IN_BLOCK}"),

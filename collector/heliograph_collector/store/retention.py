@@ -33,7 +33,6 @@ class Partition(Enum):
 # Other tables are kept permanently.
 PARTITION_BY_TABLE = {
     "measurements": Partition.WEEK,
-    "observations": Partition.WEEK,
     "certificates": Partition.WEEK,
     "quarantine": Partition.WEEK,
     "verdicts": Partition.WEEK,

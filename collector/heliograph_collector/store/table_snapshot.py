@@ -14,6 +14,9 @@ import msgspec
 from heliograph_collector.store.clickhouse import CLONES, DATABASE, ClickHouse, StoreError
 from heliograph_collector.store.writers import DONE_MARK
 
+# Tables of earlier versions; what they held is in another table of the same backup.
+RETIRED_TABLES = frozenset({"observations"})  # until schema 14: the steps of measurements' bodies
+
 
 class TableSummary(msgspec.Struct, frozen=True):
     """Rows of a table as a reader sees them; `hash` is "" where it is not known."""
@@ -78,9 +81,12 @@ class TableSnapshot:
     def load(self, summary: TableSummary, pieces: Iterable[bytes], spool: Path) -> None:
         """Fill an empty table and compare it with its summary. Raises StoreError.
 
-        It runs in the writing thread; `spool` is a directory for a temporary file.
+        A retired table is passed over. It runs in the writing thread; `spool` is a directory for a
+        temporary file.
         """
         table = summary.name
+        if table in RETIRED_TABLES:
+            return
         if table not in self._tables:
             raise StoreError(f"{table[:64]!r} is no table of this version: update Heliograph.")
         self._clickhouse.command(f"SYSTEM STOP MERGES {DATABASE}.{table}")

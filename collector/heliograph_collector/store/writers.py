@@ -10,7 +10,6 @@ from heliograph_collector.store.arrow_rows import (
     MeasurementRecord,
     build_table,
     drop_present,
-    list_observations,
     list_verdicts,
 )
 from heliograph_collector.store.certificates import CertificateSelector
@@ -85,7 +84,6 @@ class BlockWriter:
                 (record for record, _ in new_records), is_replay=is_replay
             ),
             "verdicts": list_verdicts(judgements),
-            "observations": list_observations(new_records),
             "measurements": [MeasurementRecord(record) for record, _ in new_records],
         }
         self._daily_totals.mark_changed((t.started_us, t.vantage.country) for t, _ in block.judged)
