@@ -27,6 +27,12 @@ TEREDO = ipaddress.ip_network("2001::/32")
 OWN_PROXY = ipaddress.ip_network("198.18.0.0/15")  # RFC 2544; local proxies use it
 SYSTEM = "system"
 NXDOMAIN = 3  # RFC 1035 section 4.1.1
+# Refusals that a router nearby gives in everybody's place. Silence is none: a filter of addresses
+# is silent to a site and to known resolvers alike.
+REFUSALS = frozenset(
+    {Failure.CONNECTION_REFUSED, Failure.HOST_UNREACHABLE, Failure.NETWORK_UNREACHABLE}
+)
+RESOLVERS_ENOUGH = 2  # one that refuses may be out of order itself; assumed
 DENIALS = frozenset(  # of a name or of its address; who denies in other words denies alike
     {
         Failure.DNS_NXDOMAIN_ERROR,
@@ -161,6 +167,26 @@ def extract_address_features(
         yield from _extract_failure_features(sides, deciding_failure, used_addresses)
 
 
+def _is_everything_refused(sides: Sides, deciding_failure: DecidingFailure) -> bool:
+    """Return whether all that leaves the vantage meets one refusal: the site's and all resolvers'.
+
+    A router at bedtime or one whose tunnel fell refuses every host, so it refuses none of them.
+    """
+    refusal = deciding_failure.failure
+    if deciding_failure.operation is not Operation.CONNECT or refusal not in REFUSALS:
+        return False
+    lookups = [s.observation for s in sides.vantage.other_lookups]
+    resolvers = {(x.dns.engine, x.dns.resolver) for x in lookups if x.dns}
+    is_connected = any(
+        Operation.CONNECT in attempt.passed_operations for attempt in sides.vantage_steps.attempts
+    )
+    return (
+        len(resolvers) >= RESOLVERS_ENOUGH
+        and all(x.failure is refusal for x in lookups)
+        and not is_connected
+    )
+
+
 def _iter_leaves(vantage: EndpointView, addresses: set[str]) -> Iterator[str]:
     """Yield the digests of the certificates that did not verify at these addresses."""
     for attempt in (*vantage.validations, *vantage.own_attempts):
@@ -176,6 +202,8 @@ def _extract_failure_features(
     others = [a.passed_operations for a in sides.vantage.other_attempts]
     if _has_untried_address(sides.vantage, sides.control, used_addresses):
         yield Feature.UNTRIED_ADDRESS
+    if _is_everything_refused(sides, deciding_failure):
+        yield Feature.ALL_REFUSED
     if any(deciding_failure.operation in passed for passed in others):
         yield Feature.OTHERS_WORK
     is_connected = deciding_failure.operation is not Operation.RESOLVE

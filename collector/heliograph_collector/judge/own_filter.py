@@ -61,7 +61,8 @@ def has_own_filter(sides: Sides) -> bool:
 
     Where the system asks a resolver outside its provider's network, its user may have chosen that.
     If a plain query to another resolver gets no lie, nobody on the path lies, and an odd answer is
-    of that resolver alone.
+    of that resolver alone. The same holds where no other resolver can be reached at all: houses and
+    offices pass the one that they chose.
     """
     profile = sides.profile
     if profile.own_filter is not None:
@@ -72,7 +73,8 @@ def has_own_filter(sides: Sides) -> bool:
     known_addresses = sides.control.own_addresses
     is_told_on_path = _is_told_on_path(lookups, others, known_addresses, false_addresses)
     is_chosen = is_filtering_resolver(profile.resolver_network) or (
-        sides.has_foreign_resolver and any(dns.addresses for dns in _list_plain(others))
+        sides.has_foreign_resolver
+        and (any(dns.addresses for dns in _list_plain(others)) or _is_none_reached(others))
     )
     if is_chosen and not is_told_on_path:
         return True
@@ -116,6 +118,13 @@ def _find_false_addresses(sides: Sides) -> frozenset[str]:
         for address in step.observation.dns.addresses
         if is_contradicted(step) or is_false_address(address, sides)
     )
+
+
+def _is_none_reached(others: Sequence[Observation]) -> bool:
+    """Return whether other resolvers were asked, plainly and sealed, and none answered."""
+    engines = {x.dns.engine for x in others if x.dns}
+    is_asked = bool(engines & {*PLAIN_ENGINES}) and bool(engines & {*ENCRYPTED_ENGINES})
+    return is_asked and all(x.failure is not None and x.failure not in DENIALS for x in others)
 
 
 def _list_plain(others: Sequence[Observation]) -> list[Dns]:

@@ -7,6 +7,14 @@ from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, failed_step_rul
 
 TCP = (
     Rule(
+        "tcp.all_refused",
+        UNKNOWN,
+        "Whatever leaves the vantage meets the same refusal, its other resolvers too: a router "
+        "refuses everything, and nobody this target.",
+        step=Op.CONNECT,
+        needs={Feature.ALL_REFUSED},
+    ),
+    Rule(
         "tcp.odd_port",
         UNKNOWN,
         "Firewalls close odd ports for everything, and no other port of the address fails here.",
