@@ -42,6 +42,7 @@ soak: export HELIOGRAPH_COMMITS ?= 60
 soak: export HELIOGRAPH_KILLS ?= 200
 soak: export HELIOGRAPH_SCHEDULES ?= 1000
 soak: export HELIOGRAPH_DARK ?= whole
+soak: export HELIOGRAPH_HIDDEN_POSIX ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
 soak: export HELIOGRAPH_WORST_DAY ?= whole
 soak: export HELIOGRAPH_PACKETS ?= all

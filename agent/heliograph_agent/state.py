@@ -7,19 +7,21 @@ read raises StateError, whose text names the cure.
 import base64
 import binascii
 import errno
-import fcntl
 import json
 import os
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import lru_cache
+from io import FileIO
 from pathlib import Path
 from typing import Any
 
 from heliograph import keys
 from heliograph.durable_file import move_file, replace_file
+from heliograph_agent.platform.file_lock import lock_exclusive, lock_shared, open_lock_file
+from heliograph_agent.platform.process import stop_process
 
 DEFAULT = "~/.local/state/heliograph-agent"
 MAX_FILE = 4_194_304  # bytes; the largest is a plan with its services
@@ -218,7 +220,7 @@ class State:
     def hold_lock(self) -> Iterator[None]:
         """Lock the directory for this process alone. Raises StateLockedError, StateError."""
         try:
-            handle = os.open(self.path(LOCK), os.O_RDWR | os.O_CREAT, 0o600)
+            handle = open_lock_file(self.path(LOCK))
         except OSError as error:
             raise self._make_write_error(self.path(LOCK), error) from error
         try:
@@ -242,10 +244,17 @@ class State:
     def running_pid(self) -> int | None:
         """Return the process that holds the lock, or None."""
         try:
-            with self.path(LOCK).open("rb") as file:
-                return _read_lock_holder(file.fileno())
+            with self.path(LOCK).open("rb", buffering=0) as file:
+                return None if lock_shared(file.fileno()) else _read_pid(file)
         except OSError:
             return None
+
+    def stop_running(self) -> int | None:
+        """Ask the process that holds the lock to stop, and return it; None without one."""
+        process = self.running_pid()
+        if process:
+            stop_process(process)
+        return process
 
 
 @lru_cache(maxsize=1)
@@ -265,20 +274,15 @@ def not_joined_error(state: State) -> StateError:
 def _acquire_lock(handle: int) -> bool:
     """Try for two seconds, because `status` holds the lock while it counts a spool."""
     for _ in range(100):
-        with suppress(BlockingIOError):
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if lock_exclusive(handle):
             return True
         time.sleep(0.02)
     return False
 
 
-def _read_lock_holder(handle: int) -> int | None:
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        pid_text = os.pread(handle, 32, 0).decode("ascii", "replace").strip()
-        return int(pid_text) if pid_text.isdigit() else 0
-    return None
+def _read_pid(file: FileIO) -> int:
+    pid_text = file.read(32).decode("ascii", "replace").strip()
+    return int(pid_text) if pid_text.isdigit() else 0
 
 
 def _encode_base64(data: bytes) -> str:

@@ -5,7 +5,6 @@ start again; and what root writes where another user can write may be led elsewh
 """
 
 import os
-import pwd
 import sys
 from contextlib import suppress
 from pathlib import Path
@@ -20,7 +19,7 @@ def act_as_owner(directory: Path) -> None:
     Nothing changes where the directory is missing or root's own, or where its owner reaches either
     it or this program by no path, as below the /var/lib/private of systemd's dynamic users.
     """
-    if os.geteuid() != 0:
+    if not hasattr(os, "geteuid") or os.geteuid() != 0:  # Windows has no such users
         return
     with suppress(OSError):  # the command itself says what is wrong with the directory
         details = directory.stat()
@@ -45,6 +44,8 @@ def _become(user: int, group: int, directory: Path) -> None:
 
 
 def _list_groups(user: int, group: int) -> list[int]:
+    import pwd  # not on Windows
+
     try:
         return os.getgrouplist(pwd.getpwuid(user).pw_name, group)
     except KeyError:  # a container's user has a number alone

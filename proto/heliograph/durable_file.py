@@ -45,19 +45,24 @@ def replace_file(
 
 def create_file(path: Path, content: bytes) -> bool:
     """Create a file of mode 0600 durably; False when another writer was first. Raises OSError."""
-    from tempfile import NamedTemporaryFile  # an idle agent creates none
+    from tempfile import mkstemp  # an idle agent creates none
 
+    fresh = ""
     try:
-        with NamedTemporaryFile(dir=path.parent, prefix=".new-") as stream:
+        handle, fresh = mkstemp(dir=path.parent, prefix=".new-")
+        with os.fdopen(handle, "wb") as stream:
             stream.write(content)
             stream.flush()
-            os.fsync(stream.fileno())
-            os.link(stream.name, path)
+            os.fsync(handle)
+        os.link(fresh, path)
     except FileExistsError:
         return False
     except OSError as error:
         _name_file(error, path)
         raise
+    finally:
+        if fresh:
+            Path(fresh).unlink(missing_ok=True)
     sync_folder(path.parent)
     return True
 
@@ -75,8 +80,13 @@ def move_file(source: Path, target: Path) -> None:
 
 
 def sync_folder(path: Path) -> None:
-    """Make the names in a folder durable. Raises OSError."""
-    handle = os.open(path, os.O_RDONLY)
+    """Make the names in a folder durable. Raises OSError.
+
+    Windows opens no folder, and its file system keeps a journal of names itself.
+    """
+    if not hasattr(os, "O_DIRECTORY"):
+        return
+    handle = os.open(path, os.O_RDONLY | os.O_DIRECTORY)
     try:
         os.fsync(handle)
     finally:

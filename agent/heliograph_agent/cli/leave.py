@@ -2,9 +2,7 @@
 
 import argparse
 import asyncio
-import os
 import random
-import signal
 import sys
 import time
 from contextlib import suppress
@@ -83,11 +81,9 @@ def erase_files(state: State) -> None:
 
 
 def _stop_running(state: State) -> None:
-    process = state.running_pid()
+    process = state.stop_running()
     if not process:
         return
-    with suppress(ProcessLookupError):
-        os.kill(process, signal.SIGTERM)
     for _ in range(int(STOP_S / POLL_S)):
         if state.running_pid() is None:
             return

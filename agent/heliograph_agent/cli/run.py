@@ -4,14 +4,12 @@ import argparse
 import asyncio
 import logging
 import random
-import resource
-import signal
 import sys
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
 from heliograph_agent import cli
-from heliograph_agent.runtime.event_loop import run_main
+from heliograph_agent.runtime.event_loop import run_until_stopped
 
 if TYPE_CHECKING:
     from heliograph_agent.runtime.agent import Agent
@@ -40,19 +38,14 @@ def run(args: argparse.Namespace) -> int:
 
     logging.basicConfig(format="heliograph-agent: %(message)s", stream=sys.stderr)
     logging.getLogger("heliograph").setLevel(logging.INFO)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a dump of memory would show results
     state = cli.get_state(args)
     settings = read_settings(state, cli.read_config(args), is_agreed=args.yes)
     with state.hold_lock():
         agent = Agent(settings, SystemClock(), random.SystemRandom())
-        return run_main(_run_agent(agent, is_once=args.once))
+        return run_until_stopped(lambda stop: _run_agent(agent, stop, is_once=args.once))
 
 
-async def _run_agent(agent: "Agent", *, is_once: bool) -> int:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+async def _run_agent(agent: "Agent", stop: asyncio.Event, *, is_once: bool) -> int:
     try:
         await agent.open()
         cli.print_note("running")

@@ -77,6 +77,8 @@ class TorBootstrap:
 
 def make_bootstrap(bridges: tuple[str, ...]) -> TorBootstrap:
     """Create a bootstrap. Raises ValueError, with the fix, for a missing program."""
+    if not hasattr(os, "killpg"):  # Windows
+        raise ValueError("A Tor bootstrap needs sockets that are files, which this system lacks.")
     program = shutil.which("tor")
     if program is None:
         raise ValueError("A Tor bootstrap needs the program tor: install the package tor.")

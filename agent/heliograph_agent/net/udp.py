@@ -30,10 +30,13 @@ class UdpSocket:
         self._received: deque[bytes | OSError] = deque()
         self._waiter = Waiter()
         self._loop = asyncio.get_running_loop()
+        self._has_reader = True
         try:
             self._socket.setblocking(False)
             self._socket.connect((address, port))
             self._loop.add_reader(self._socket, self._receive)
+        except NotImplementedError:  # the Proactor loop of Windows watches no socket
+            self._has_reader = False
         except BaseException:
             self._socket.close()
             raise
@@ -54,6 +57,9 @@ class UdpSocket:
 
         Raises OSError when the network refused one of our datagrams (ICMP), TimeoutError.
         """
+        if not self._has_reader:
+            async with asyncio.timeout_at(deadline):
+                return await self._loop.sock_recv(self._socket, _MAX_SIZE)
         if not self._received:
             await self._wait_datagram(deadline)
         item = self._received.popleft()
@@ -63,7 +69,8 @@ class UdpSocket:
 
     def close(self) -> None:
         if self._socket.fileno() >= 0:
-            self._loop.remove_reader(self._socket)
+            if self._has_reader:
+                self._loop.remove_reader(self._socket)
             self._socket.close()
 
     async def _wait_datagram(self, deadline: float | None) -> None:

@@ -1,1 +1,1 @@
-"""Read what differs between operating systems; a system that does not say it gives None."""
+"""Do what differs between operating systems; what a system does not say is None."""

@@ -27,6 +27,7 @@ from heliograph_agent.consent import (
     narrow_plan,
     read_consent,
 )
+from heliograph_agent.platform.boot import read_boot_id
 from heliograph_agent.runtime.vantage import DeclaredVantage
 from heliograph_agent.state import CONSENT, PLAN, Collector, State, StateError, not_joined_error
 from heliograph_agent.uplink.signed_documents import (
@@ -50,7 +51,6 @@ _AGE_MESSAGES = {
     "newer one",
 }
 MOBILE_BYTES = 300_000_000  # a month by default
-BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -92,10 +92,7 @@ class AgentSettings:
 
     def boot_id(self) -> str:
         """Return an identifier of this boot that has no meaning to anyone else."""
-        try:
-            machine = BOOT_ID.read_bytes()
-        except OSError:
-            machine = secrets.token_bytes(16)
+        machine = read_boot_id() or secrets.token_bytes(16)
         return hmac.digest(self.state.private_key() or b"", machine, hashlib.sha256)[:8].hex()
 
 

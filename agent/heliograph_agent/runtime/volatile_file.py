@@ -6,7 +6,6 @@ is kept, and `status` and `code` know less.
 """
 
 import json
-import os
 import stat
 from collections.abc import Mapping
 from contextlib import suppress
@@ -14,6 +13,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from heliograph.durable_file import replace_file
+from heliograph_agent.platform.process import user_id
 
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108 - the folder in it belongs to one user
 MOUNTS = Path("/proc/self/mounts")
@@ -33,7 +33,7 @@ class VolatileFile:
     def read(self, owner: int) -> dict[str, object]:
         """Read the object; {} without one that `owner` or this user has written."""
         with suppress(OSError, ValueError):
-            if self._is_private({owner, os.geteuid()}):
+            if self._is_private({owner, user_id()}):
                 with (self._folder / _NAME).open("rb") as file:
                     value = json.loads(file.read(MAX_FILE))
                 return value if isinstance(value, dict) else {}
@@ -45,12 +45,12 @@ class VolatileFile:
             if not self._is_in_memory():
                 return
             self._folder.mkdir(mode=0o700, exist_ok=True)
-            if self._is_private({os.geteuid()}):
+            if self._is_private({user_id()}):
                 replace_file(self._folder / _NAME, json.dumps(value).encode(), durable=False)
 
     def remove(self) -> None:
         with suppress(OSError):
-            if self._is_private({os.geteuid()}):
+            if self._is_private({user_id()}):
                 (self._folder / _NAME).unlink(missing_ok=True)
                 self._folder.rmdir()
 

@@ -8,7 +8,6 @@ kill that finds `.salvaging` alone continues from there. A file of an earlier ve
 the same way, and then erased with its `.damaged`, because these show results.
 """
 
-import fcntl
 import os
 import sqlite3
 from collections.abc import Iterator
@@ -17,6 +16,12 @@ from pathlib import Path
 
 from heliograph.clock import Clock
 from heliograph.durable_file import move_file, sync_folder
+from heliograph_agent.platform.file_lock import (
+    lock_exclusive,
+    lock_shared,
+    open_lock_file,
+    share_lock_again,
+)
 from heliograph_agent.spool import schema
 from heliograph_agent.spool.operations import SpoolOperations
 from heliograph_agent.spool.priority import SpoolError
@@ -130,12 +135,10 @@ class SpoolDatabase:
 
     def _take_shared_lock(self) -> int:
         if self._lock is None:
-            handle = os.open(self._sibling_path("lock"), os.O_RDWR | os.O_CREAT, 0o600)
-            try:
-                fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-            except BlockingIOError:
+            handle = open_lock_file(self._sibling_path("lock"))
+            if not lock_shared(handle):
                 os.close(handle)
-                raise SpoolError(f"Another process is mending {self.path}: try again.") from None
+                raise SpoolError(f"Another process is mending {self.path}: try again.")
             self._lock = handle
         return self._lock
 
@@ -203,17 +206,15 @@ class SpoolDatabase:
     @contextmanager
     def _take_exclusive_lock(self) -> Iterator[None]:
         handle = self._take_shared_lock()
-        try:
-            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            fcntl.flock(handle, fcntl.LOCK_SH)  # the attempt has given it up
+        if not lock_exclusive(handle):
+            share_lock_again(handle)
             raise SpoolError(
                 f"{self.path} is damaged and another process has it open: stop that one first."
-            ) from None
+            )
         try:
             yield
         finally:
-            fcntl.flock(handle, fcntl.LOCK_SH)
+            share_lock_again(handle)
 
     def _sibling_path(self, ending: str) -> Path:
         return self.path.with_name(f"{self.path.name}.{ending}")

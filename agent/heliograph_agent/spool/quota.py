@@ -5,7 +5,7 @@ journal first. So the file stops growing while the journal, and the pages that t
 to the file, still fit.
 """
 
-import os
+import shutil
 import sqlite3
 from pathlib import Path
 
@@ -56,11 +56,11 @@ class Quota:
         return self._pages * PAGE // JOURNAL_PART
 
     def _disk_has_room(self) -> bool:
-        disk = os.statvfs(self._path.parent)
         reserved_bytes = max(0, self._page_count() * PAGE - self._path.stat().st_size)
         journal = self._journal.stat().st_size if self._journal.exists() else 0
         needed_bytes = max(0, journal_pages(self.limit_bytes) * PAGE * 5 // 4 - journal)
-        return disk.f_bavail * disk.f_frsize - reserved_bytes > needed_bytes + SPARE_BYTES
+        free_bytes = shutil.disk_usage(self._path.parent).free
+        return free_bytes - reserved_bytes > needed_bytes + SPARE_BYTES
 
     def _page_count(self) -> int:
         ((pages,),) = self._db.execute("PRAGMA page_count").fetchall()

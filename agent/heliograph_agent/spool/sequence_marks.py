@@ -10,6 +10,7 @@ import os
 import struct
 import zlib
 from dataclasses import dataclass, replace
+from io import FileIO
 from operator import itemgetter
 from pathlib import Path
 
@@ -63,24 +64,25 @@ class SequenceMarks:
     def _read_newest(self) -> tuple[int, HighestSequences]:
         """Return turn and marks; turn 0 without an intact slot."""
         try:
-            handle = os.open(self._path, os.O_RDONLY)
+            with self._path.open("rb", buffering=0) as file:
+                slots = [_read_slot(file, offset) for offset in _SLOT_OFFSETS]
         except FileNotFoundError:
             return 0, HighestSequences()
-        try:
-            slots = [_parse_slot(os.pread(handle, _SIZE, offset)) for offset in _SLOT_OFFSETS]
-        finally:
-            os.close(handle)
         return max(filter(None, slots), key=itemgetter(0), default=(0, HighestSequences()))
 
     def _write_slot(self, turn: int, marks: HighestSequences) -> None:
         packed = _SLOT.pack(turn, marks.measurement, marks.envelope)
         slot = packed + zlib.crc32(packed).to_bytes(4, "big")
         handle = os.open(self._path, os.O_WRONLY | os.O_CREAT, 0o600)
-        try:
-            os.pwrite(handle, slot, _SLOT_OFFSETS[turn % 2])
+        with os.fdopen(handle, "wb", buffering=0) as file:
+            file.seek(_SLOT_OFFSETS[turn % 2])
+            file.write(slot)
             os.fsync(handle)
-        finally:
-            os.close(handle)
+
+
+def _read_slot(file: FileIO, offset: int) -> tuple[int, HighestSequences] | None:
+    file.seek(offset)
+    return _parse_slot(file.read(_SIZE))
 
 
 def _parse_slot(data: bytes) -> tuple[int, HighestSequences] | None:
