@@ -164,8 +164,19 @@ class LocalView:
 
 
 def read_local_view() -> LocalView:
-    """Read the view once; cheap enough to repeat every few seconds; sends nothing."""
-    return make_local_view(interface_addresses() or _probe_addresses(), default_routes())
+    """Read the view once; cheap enough to repeat every few seconds; sends nothing.
+
+    Where netlink is missing, a source address that the system chose proves a route.
+    """
+    if addresses := interface_addresses():
+        return make_local_view(addresses, default_routes())
+    chosen = _probe_addresses()
+    return make_local_view(chosen, map(_make_route, chosen))
+
+
+def _make_route(source: InterfaceAddress) -> DefaultRoute:
+    family = socket.AF_INET6 if ":" in source.address else socket.AF_INET
+    return DefaultRoute(family, source.interface, "")
 
 
 def _own_addresses(addresses: Iterable[InterfaceAddress]) -> tuple[str, ...]:
