@@ -37,9 +37,11 @@ MODULES = (
     "code",
     "relay",
     "leave",
+    "service",
     "experiments",
 )
 MODULE_OF = {"resume": "pause"}  # commands in the module of another command
+ROOTS_OWN = frozenset({"service"})  # what root does as root, in the system's folders
 
 
 class AgentCommandError(Exception):
@@ -58,7 +60,7 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     from heliograph_agent.config import AgentConfigError
 
     try:
-        if is_program:
+        if is_program and module_name not in ROOTS_OWN:
             act_as_owner(get_state(args).root)
         code: int = module.run(args)
         sys.stdout.flush()

@@ -9,6 +9,7 @@ import os
 import signal
 from collections.abc import Callable
 from contextlib import suppress
+from pathlib import Path
 
 try:
     import resource
@@ -43,6 +44,14 @@ def stop_process(pid: int) -> None:
     """Ask a process to stop. Windows ends it at once, and its files stay whole all the same."""
     with suppress(ProcessLookupError):
         os.kill(pid, signal.SIGTERM)
+
+
+def find_user_name(path: Path) -> str:
+    """Return the name of a file's owner, or the number of one without a name. Raises OSError."""
+    try:
+        return path.owner()
+    except KeyError:  # a container's user has a number alone
+        return str(path.stat().st_uid)
 
 
 def user_id() -> int:
