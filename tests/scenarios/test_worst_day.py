@@ -85,6 +85,7 @@ async def test_the_reader_reads_every_output_and_finds_each_lie(
     reader, statements = dark_reader
     assert {statement.output for statement in statements} == OUTPUTS
     assert reader.compare(statements, CUT_S + 100) == []
+    assert reader.moments == {True: 1}
     for number, statement in enumerate(statements):
         if statement.place in (Place(""), *list_places(reader.truth.script)):
             lie = replace(statement, claim="reachable", words="All is well.")
@@ -173,6 +174,7 @@ async def test_outputs_of_a_random_world_agree_and_none_is_well_in_the_dark(
             status = await client.json("/api/v1/status")
             reader.stream.start_from(status)
             statements = await reader.read_all(session)
+    assert reader.moments == {True: 1}  # else few pairs are compared
     pairs = [*find_disagreements(statements, 1.0), *find_different_tellings(statements, 1.0)]
     assert pairs == []
     is_inside = {
@@ -207,4 +209,6 @@ async def test_no_output_contradicts_the_script_or_another(tmp_path: Path) -> No
         await run_simulation(config, clock)
         reading.cancel()
     print(f"{reader.read:,} statements in {reader.rounds} rounds: {len(reader.found)} wrong")
+    of_one, not_of_one = reader.moments[True], reader.moments[False]
+    print(f"{of_one} readings of a country were of one moment, {not_of_one} not")
     assert Counter(row.why for row in reader.found) == {}

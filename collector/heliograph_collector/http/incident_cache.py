@@ -28,6 +28,7 @@ class IncidentCache:
         self._feed = feed
         self._lock = asyncio.Lock()
         self._built_head = ""
+        self.entry = 0  # the newest entry of the log that the list reflects
         # id → number of the last entry, document
         self._documents: dict[str, tuple[int, IncidentDocument | None]] = {}
         self._incidents: list[IncidentDocument] = []
@@ -44,7 +45,8 @@ class IncidentCache:
 
     def all_incidents(self) -> list[IncidentDocument]:
         """List the incidents that k-anonymity allows, newest start first."""
-        head = self.head  # read first, because another thread writes the book
+        entry = len(self._feed.book.entries)  # read first, because another thread writes the book
+        head = self.head
         if self._built_head != head:
             documents = [
                 self._build_document(logged.record.id, logged.entries[-1])
@@ -52,6 +54,7 @@ class IncidentCache:
             ]
             self._incidents = sorted((d for d in documents if d), key=sort_key, reverse=True)
             self._built_head = head
+            self.entry = entry
         return self._incidents
 
     def get_incident(self, id_: str) -> IncidentDocument | None:

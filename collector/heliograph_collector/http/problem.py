@@ -14,7 +14,7 @@ from heliograph_collector.http import i18n
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import ProblemDocument
-from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
 
 log = logging.getLogger(__name__)
 
@@ -79,6 +79,13 @@ _STORE_UNAVAILABLE = Problem(
     "The store does not answer just now. Nothing is lost; try again in a minute.",
     headers={"Retry-After": "60"},
 )
+_TOO_SLOW = Problem(
+    503,
+    "Too slow",
+    "The store had no time to finish this. Try again in a minute; if it takes too long again, ask "
+    "for a shorter time or a narrower scope.",
+    headers={"Retry-After": "60"},
+)
 
 
 @web.middleware
@@ -90,6 +97,8 @@ async def answer_problems(request: web.Request, handler: Handler) -> web.StreamR
         return build_response(problem)
     except web.HTTPException as refusal:
         return build_response(_from_aiohttp(request, refusal))
+    except TooSlowError:  # not the reader's fault where the machine is busy
+        return build_response(_TOO_SLOW)
     except TooMuchError:
         return build_response(
             Problem(400, "Too much", "Ask for a shorter time or a narrower scope.")

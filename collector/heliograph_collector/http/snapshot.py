@@ -91,6 +91,7 @@ class Snapshot:
     services: tuple[tuple[str, str], ...]  # (name, title)
     columns: tuple[NetworkColumn, ...]
     coverage: SnapshotCoverage
+    entry: int = 0  # of the log, the newest one whose incidents hide readings here
 
     @property
     def bins(self) -> range:

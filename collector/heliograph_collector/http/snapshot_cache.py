@@ -63,8 +63,8 @@ class SnapshotCache:
         self.page_cache: StaleWhileRevalidate[Any] = StaleWhileRevalidate(feed.clock, _CACHE_SIZE)
         self._lock = asyncio.Lock()
         self._current: tuple[int, int, str, Snapshot] | None = None  # read, stale, event, value
-        # incident head, snapshot, the same without readings of dark places
-        self._shown: tuple[str, Snapshot, Snapshot] | None = None
+        # newest log entry, snapshot, the same without readings of dark places
+        self._shown: tuple[int, Snapshot, Snapshot] | None = None
         self._derived: tuple[dict[object, object], dict[object, asyncio.Lock]] = ({}, {})  # from it
         self._bins: dict[int, PublicBin] = {}  # ended bins by start
         self._full_refresh_us = 0  # time of the next full refresh
@@ -103,9 +103,9 @@ class SnapshotCache:
     def _hide_dark(self, new_snapshot: Snapshot) -> Snapshot:
         """Return a snapshot without readings of dark places, at once after a new log entry."""
         feed = self._feed
-        head = feed.book.head
+        entry = len(feed.book.entries)  # read first, because another thread writes the book
         shown = self._shown
-        if shown is None or shown[0] != head or shown[1] is not new_snapshot:
+        if shown is None or shown[0] != entry or shown[1] is not new_snapshot:
             since_us = new_snapshot.at_us - HOUR_US  # of an older end there is a newer reading
             states = (
                 build_state(logged, feed.services, feed.k_anonymity)
@@ -113,7 +113,8 @@ class SnapshotCache:
                 if logged.state in OPEN_STATES or _is_closed_since(logged, since_us)
             )
             dark_places = DarkPlaces([state for state in states if state])
-            shown = (head, new_snapshot, dark_places.hide_readings(new_snapshot))
+            shown_snapshot = replace(dark_places.hide_readings(new_snapshot), entry=entry)
+            shown = (entry, new_snapshot, shown_snapshot)
             self._shown = shown
             self._derived = ({}, {})
         return shown[2]

@@ -35,7 +35,8 @@ CLONES = "heliograph_backup"  # database of the clones that a backup reads
 READERS = 2
 _MIB = 1_048_576
 _WEDGED_CODE = 216  # QUERY_WITH_SAME_ID_IS_ALREADY_RUNNING
-_LIMIT_BY_CODE = dict.fromkeys((159, 160), "time") | dict.fromkeys((307, 158), "reading")
+_TIME_CODES = (159, 160)  # TIMEOUT_EXCEEDED, TOO_SLOW
+_LIMIT_BY_CODE = dict.fromkeys(_TIME_CODES, "time") | dict.fromkeys((307, 158), "reading")
 _LIMIT_BY_CODE |= {241: "memory", 396: "rows"}
 _NO_SPACE_CODES = (243, 76)  # NOT_ENOUGH_SPACE, CANNOT_OPEN_FILE
 _NO_DEDUPLICATION = {"insert_deduplicate": "0"}
@@ -57,6 +58,10 @@ class StoreError(Exception):
 
 class TooMuchError(StoreError):
     """Query over its limits; the store keeps working."""
+
+
+class TooSlowError(TooMuchError):
+    """Query over its time, which a busy machine causes as well as a large question."""
 
 
 async def run_with_deadline(
@@ -360,7 +365,8 @@ def _translate_error(error: "Error") -> StoreError:
     message = str(error).split(" (version", 1)[0].split("\n", 1)[0]
     message = message.rpartition("DB::Exception: ")[2][:300]
     if error.code in _LIMIT_BY_CODE:
-        return TooMuchError(
+        kind = TooSlowError if error.code in _TIME_CODES else TooMuchError
+        return kind(
             f"The question needs more {_LIMIT_BY_CODE[error.code]} than the store may spend on "
             f"one: ask for a shorter time or fewer places. ({message})",
             error.code,

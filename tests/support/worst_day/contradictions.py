@@ -1,8 +1,13 @@
-"""Statements that are wrong by the script, or that two outputs of one moment do not share. Pure."""
+"""Statements that are wrong by the script, or that two outputs of one moment do not share. Pure.
+
+On a crowded machine a round takes a minute and a half, in which the log goes on: outputs of two
+moments may differ.
+"""
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import islice
 
 from support.worst_day.outputs import INCIDENT, NETWORK, SERVICES, Statement
 from support.worst_day.truth import Place, Truth
@@ -87,9 +92,14 @@ def find_disagreements(statements: Iterable[Statement], second: float) -> Iterat
     for group in by_subject.values():
         well = [statement for statement in group if statement.claim in WELL]
         bad = [statement for statement in group if statement.claim in BAD]
-        for one in well[:1]:
-            for other in bad[:1]:
-                yield Contradiction(second, "two outputs disagree", one, other)
+        pairs = ((one, other) for one in well for other in bad if _is_of_one_moment(one, other))
+        for one, other in islice(pairs, 1):
+            yield Contradiction(second, "two outputs disagree", one, other)
+
+
+def _is_of_one_moment(one: Statement, other: Statement) -> bool:
+    """Whether two statements are of one moment; one without a moment is held against all."""
+    return one.moment is None or other.moment is None or one.moment.is_also(other.moment)
 
 
 def find_different_tellings(

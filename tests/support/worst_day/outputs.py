@@ -5,10 +5,10 @@ Only what a reader sees is read: fields that the API documents, words and marks 
 
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from html import unescape
 from html.parser import HTMLParser
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 from support.worst_day.truth import Place
@@ -36,6 +36,19 @@ OFFLINE = re.compile(r"\b(offline|fell silent|silent|cut off|no return)\b", re.I
 CALM = re.compile(r"\b(no blocking|nothing is blocked|all .* reachable|no incident)\b", re.I)
 
 
+class Moment(NamedTuple):
+    """The moment of an output: of its snapshot, and its log entry."""
+
+    at: str
+    entry: int
+
+    def is_also(self, other: "Moment") -> bool:
+        return self.entry >= 0 and self == other
+
+
+UNKNOWN_MOMENT = Moment("", -1)
+
+
 @dataclass(frozen=True, slots=True)
 class Statement:
     """One thing that one output says at one moment."""
@@ -46,6 +59,16 @@ class Statement:
     claim: str  # reachable, partial, blocked, down, offline, unknown, nothing
     words: str = ""
     until: str = ""  # the time that it is about, where the output gives one
+    moment: Moment | None = None  # None: none is known, as of a stream
+
+
+def read_moment(document: Mapping[str, Any]) -> Moment:
+    """The moment of a status, or of `top`."""
+    return Moment(document["at"], document["entry"])
+
+
+def set_moment(statements: Iterable[Statement], moment: Moment) -> Iterator[Statement]:
+    return (replace(statement, moment=moment) for statement in statements)
 
 
 def read_status(document: Mapping[str, Any]) -> Iterator[Statement]:
@@ -188,6 +211,7 @@ class Page(HTMLParser):
         super().__init__()
         self.words: dict[str, str] = {}
         self.mark: dict[str, str] = {}
+        self.moment = UNKNOWN_MOMENT
         self._open: list[tuple[str, str]] = []
         self._depth_out = 0
         self.feed(html)
@@ -201,6 +225,8 @@ class Page(HTMLParser):
         self._depth_out += tag in ("svg", "script", "style")
         if id_:
             self.mark[id_] = named.get("class") or ""
+        if id_ == "updated":
+            self.moment = Moment(named["datetime"] or "", int(named["data-entry"] or -1))
 
     def handle_endtag(self, tag: str) -> None:
         while self._open:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
@@ -18,7 +19,14 @@ from support.worst_day.contradictions import (
     find_disagreements,
     find_wrong,
 )
-from support.worst_day.outputs import LiveStream, Page, Statement
+from support.worst_day.outputs import (
+    UNKNOWN_MOMENT,
+    LiveStream,
+    Page,
+    Statement,
+    read_moment,
+    set_moment,
+)
 from support.worst_day.truth import Place, Truth, list_places
 
 EVERY_S = 5.0
@@ -51,6 +59,7 @@ class WorstDayReader:
     rounds: int = 0
     read: int = 0
     stream: LiveStream = field(default_factory=LiveStream)
+    moments: Counter[bool] = field(default_factory=Counter)  # countries read at one moment, or not
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
 
     async def run(self) -> None:
@@ -139,19 +148,18 @@ class WorstDayReader:
             *await self._read_tellings(session, document),
         ]
         after = await _json(session, "/api/v1/incidents")
-        status = await _json(session, "/api/v1/status")
+        top = json.loads(await fetch_snapshot(f"http://{self.http}", ""))
+        front = Page(await _text(session, "/?lang=en"))
+        on_map = outputs.read_map(front, [place.country for place in countries])
         statements = [
-            *outputs.read_status(status),
-            *outputs.read_incidents("incidents", after),
             *self.stream.list_statements(),
-            *outputs.read_top(json.loads(await fetch_snapshot(f"http://{self.http}", ""))),
+            *set_moment(outputs.read_top(top), read_moment(top)),
+            *set_moment(on_map, front.moment),
         ]
         if after == document:  # else they are of two moments
             statements = [*tellings, *statements]
-        front = Page(await _text(session, "/?lang=en"))
-        statements += outputs.read_map(front, [place.country for place in countries])
         for place in countries:
-            statements += await self._read_country(session, place, places, status["at"])
+            statements += await self._read_country(session, place, places)
         return statements
 
     async def _read_tellings(
@@ -175,22 +183,40 @@ class WorstDayReader:
         return tellings
 
     async def _read_country(
-        self, session: aiohttp.ClientSession, country: Place, places: Sequence[Place], at: str
+        self, session: aiohttp.ClientSession, country: Place, places: Sequence[Place]
     ) -> list[Statement]:
+        """Every output of a country; those that name no moment have that of the status around."""
         code = country.country
+        status = await _json(session, f"/api/v1/status?country={code}")
         networks = [place for place in places if place.country == code and place != country]
         grid = Page(await _text(session, f"/?country={code}&lang=en"))
         page = Page(await _text(session, f"/countries/{code}?lang=en"))
         rows = {f"network-{n.country}-{n.asn}-{n.access}": n for n in networks}
-        four_minutes_ago = datetime.fromisoformat(at) - timedelta(minutes=4)
+        four_minutes_ago = datetime.fromisoformat(status["at"]) - timedelta(minutes=4)
         since = four_minutes_ago.strftime("%Y-%m-%dT%H:%M:%SZ")
         timeline = await _json(session, f"/api/v1/timeline?country={code}&bin=1m&since={since}")
-        return [
+        incidents = await _json(session, f"/api/v1/incidents?country={code}")
+        moment = read_moment(status)
+        after = read_moment(await _json(session, f"/api/v1/status?country={code}"))
+        around = moment if moment == after else UNKNOWN_MOMENT
+        on_grid = [
             *outputs.read_headline("network page headline", grid, country),
-            *outputs.read_headline("country page headline", page, country),
             *outputs.read_grid("grid", grid, networks),
+        ]
+        on_page = [
+            *outputs.read_headline("country page headline", page, country),
             *outputs.read_rows("country page", page, rows),
+        ]
+        unnamed = [
+            *outputs.read_incidents("incidents", incidents),
             *outputs.read_timeline(timeline),
+        ]
+        self.moments[moment == grid.moment == page.moment == after] += 1
+        return [
+            *set_moment(outputs.read_status(status), moment),
+            *set_moment(on_grid, grid.moment),
+            *set_moment(on_page, page.moment),
+            *set_moment(unnamed, around),
         ]
 
 

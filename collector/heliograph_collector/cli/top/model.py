@@ -3,7 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TypedDict
+from typing import NotRequired, TypedDict
 
 OPEN_STATES = ("confirmed", "suspected")
 STATE_ORDER = ("blocked", "down", "partial", "reachable", "unknown")  # worst first
@@ -39,6 +39,8 @@ class Coverage(TypedDict, total=False):
 
 
 class StatusReply(TypedDict):
+    at: str
+    entry: NotRequired[int]  # older collectors do not say it
     groups: Sequence[StatusGroup]
     coverage: Coverage
 
@@ -110,6 +112,8 @@ class WorldModel:
     groups: dict[_GroupKey, dict[str, str]] = field(default_factory=dict)
     coverage: Coverage = field(default_factory=Coverage)
     incidents: dict[str, OpenIncident] = field(default_factory=dict)
+    at: str = ""  # the moment of the last status, and the newest log entry that it follows
+    entry: int = 0
     problems: Sequence[str] | None = None  # why the collector is not ready; None if unknown
     metrics: dict[str, float] = field(default_factory=dict)
 
@@ -121,6 +125,8 @@ class WorldModel:
                 self.titles[service["service"]] = service["title"]
                 services[service["service"]] = service["state"]
         self.coverage = document["coverage"]
+        self.at = document["at"]
+        self.entry = document.get("entry", 0)
 
     def apply_cell(self, event: CellEvent) -> None:
         """Apply the change of one network and service; remove one without votes."""
@@ -195,6 +201,8 @@ class WorldModel:
         """Format the present state as one JSON object."""
         document = {
             "url": url,
+            "at": self.at,
+            "entry": self.entry,
             "ready": self.problems == [],
             "problems": list(self.problems or ()),
             "coverage": self.coverage,

@@ -43,6 +43,7 @@ def build_status(
     titles = dict(snapshot.services)
     return StatusDocument(
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        entry=snapshot.entry,
         k_anonymity=snapshot.k,
         license=license_name,
         groups=tuple(_build_group(snapshot, column, titles) for column in columns),

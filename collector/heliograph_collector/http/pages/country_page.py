@@ -135,6 +135,7 @@ def render_country(
         axis=timeline_rows.draw_axis(timeline.starts, t),
         k=snapshot.k,
         at=write_time(snapshot.at_us // 1_000_000 * 1_000_000),
+        entry=snapshot.entry,
         assets=assets,
     )
 

@@ -11,6 +11,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages import incident_page, world_page
+from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.store.clickhouse import StoreError
 
@@ -34,19 +35,21 @@ class FrontPage:
         country = parse(request.query, PAGE_PARAMETERS).get(COUNTRY, "")
         t = i18n.request_locale(request)
         try:
-            snapshot = await self._snapshot_cache.current_snapshot()
+            present = await read_present(self._snapshot_cache, self._incident_cache, country)
         except StoreError as error:
             return render_unavailable(str(error), self._assets, t)
 
+        snapshot = present.snapshot
+
         def render_page() -> str:
-            under_way, ended = self._incident_cache.recent_incidents(country, snapshot.at_us)
-            recent = incident_page.select_recent(self._feed.is_watched, under_way, ended, t)
+            under_way = present.under_way
+            recent = incident_page.select_recent(self._feed.is_watched, under_way, present.ended, t)
             return world_page.render_world(snapshot, self._assets, recent, under_way, country, t)
 
         if country:
             return html_response(await asyncio.to_thread(render_page))
         # All readers of a language share one page until something changes.
-        key = ("front", t.lang, t.is_explicit, self._incident_cache.head, self._feed.is_watched)
+        key = ("front", t.lang, t.is_explicit, snapshot.entry, self._feed.is_watched)
         return html_response(await self._snapshot_cache.derive(snapshot, key, render_page))
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from operator import itemgetter
+from operator import attrgetter, itemgetter
 
 from heliograph.observation import Link
 from heliograph_collector.aggregate.cell_state import list_functions
@@ -24,6 +24,7 @@ DASH = "\N{EN DASH}"
 ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # services in one sentence
+_TROUBLES = (VerdictState.BLOCKED, VerdictState.PARTIAL, VerdictState.DOWN)
 
 
 def format_clock(timestamp_us: int, t: Locale = ENGLISH) -> str:
@@ -100,7 +101,7 @@ def describe_silent(column: NetworkColumn, k: int, t: Locale = ENGLISH) -> str:
 
 def _list_troubles(column: NetworkColumn, titles: Mapping[str, str], t: Locale) -> list[str]:
     sentences = []
-    for state in (VerdictState.BLOCKED, VerdictState.PARTIAL, VerdictState.DOWN):
+    for state in _TROUBLES:
         for service, reading in column.readings.items():
             if reading.state is state:
                 sentences.append(_describe_trouble(titles[service], reading, t))
@@ -191,21 +192,32 @@ def list_troubles(
 def _describe_blocked(
     columns: Sequence[NetworkColumn], services: Sequence[tuple[str, str]], t: Locale
 ) -> list[str]:
-    counts = {
-        title: sum(c.readings[service].state is VerdictState.BLOCKED for c in columns)
+    counts = [
+        (sum(c.readings[service].state is VerdictState.BLOCKED for c in columns), service, title)
         for service, title in services
-    }
-    blocked_counts = sorted(
-        (item for item in counts.items() if item[1]), key=itemgetter(1), reverse=True
-    )
+    ]
+    blocked_counts = sorted((c for c in counts if c[0]), key=itemgetter(0), reverse=True)
     if not blocked_counts:
         return []
-    (title, n), *other_counts = blocked_counts
-    phrases = [t("now.blocked", service=title, n=n, total=len(columns))]
-    phrases += [t("now.and_in", service=title, n=n) for title, n in other_counts[: _MAX_NAMED - 1]]
+    (n, service, title), *other_counts = blocked_counts
+    since = _describe_first_change(columns, service, VerdictState.BLOCKED, t)
+    phrases = [t("now.blocked", service=title, n=n, total=len(columns)) + since]
+    other_counts = other_counts[: _MAX_NAMED - 1]
+    phrases += [t("now.and_in", service=title, n=n) for n, _, title in other_counts]
     if len(blocked_counts) > _MAX_NAMED:
         phrases.append(t("now.more", n=len(blocked_counts) - _MAX_NAMED))
     return [t("list.comma").join(phrases)]
+
+
+def _describe_first_change(
+    columns: Sequence[NetworkColumn], service: str, state: VerdictState, t: Locale
+) -> str:
+    """Describe since when the first of the networks has been in a state, or ""."""
+    readings = [c.readings[service] for c in columns]
+    brackets = [r.since for r in readings if r.state is state and r.since is not None]
+    first = min(brackets, key=attrgetter("latest_us"), default=None)
+    since = describe_since(first, t)
+    return f" {since} (UTC)" if since else ""
 
 
 def _describe_down(
@@ -219,10 +231,7 @@ def _describe_down(
     n, service, title = max(counts, key=itemgetter(0), default=(0, "", ""))
     if not n:
         return []
-    readings = (column.readings[service] for column in columns)
-    bracket = next(reading.since for reading in readings if reading.state is VerdictState.DOWN)
-    since = describe_since(bracket, t)
-    since_utc = f" {since} (UTC)" if since else ""
+    since_utc = _describe_first_change(columns, service, VerdictState.DOWN, t)
     return [t("now.down", service=title, since=since_utc, n=n, total=len(columns))]
 
 
@@ -263,13 +272,14 @@ class OpenIncidents:
 def describe_world(
     snapshot: Snapshot, open_: OpenIncidents, is_watched: bool, t: Locale = ENGLISH
 ) -> tuple[str, str]:
-    """Return (headline, subheadline or ""); the gravest confirmed incident is the headline.
+    """Return (headline, subheadline or ""); the gravest incident is the headline.
 
-    A number of incidents says neither what happened nor since when, so it follows.
+    One that is not confirmed says so itself. A number of incidents says neither what happened nor
+    since when, so it follows.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
-    current_headline = describe_networks(snapshot, t)
+    current_headline = _name_places(describe_networks(snapshot, t), snapshot.columns, t)
     has_trouble = bool(list_troubles(snapshot.columns, snapshot.services, t))
     # A headline on a silence gets no subheadline that reports no blocking.
     subheadline = current_headline if has_reachable(snapshot.columns) and has_trouble else ""
@@ -281,7 +291,8 @@ def describe_world(
         return open_.first, f"{count} {subheadline}".strip()
     if open_.suspected:
         country_list = _join_countries(open_.suspected, t)
-        return t("front.suspected", n=len(open_.suspected), places=country_list), subheadline
+        count = t("front.suspected", n=len(open_.suspected), places=country_list)
+        return open_.first, f"{count} {subheadline}".strip()
     if open_.is_disturbed:
         return open_.first, subheadline
     if not is_watched or len(snapshot.columns) < 2 or not has_reachable(snapshot.columns):
@@ -289,6 +300,20 @@ def describe_world(
     calm_headline = _describe_calm(snapshot, t)
     # What is blocked without an incident leads, or the map below is louder than its headline.
     return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
+
+
+def _name_places(summary: str, columns: Sequence[NetworkColumn], t: Locale) -> str:
+    """Return the summary of several networks with the countries where something is wrong."""
+    codes = [column.group.country for column in columns if _is_in_trouble(column)]
+    if len(columns) < 2 or not codes:
+        return summary
+    return t("country.title", country=_join_countries(codes, t), told=summary)
+
+
+def _is_in_trouble(column: NetworkColumn) -> bool:
+    states = {reading.state for reading in column.readings.values()}
+    is_cut = column.link in (Link.OFFLINE, Link.DOMESTIC_ONLY)
+    return is_cut or not states.isdisjoint(_TROUBLES)
 
 
 def _describe_calm(snapshot: Snapshot, t: Locale) -> str:

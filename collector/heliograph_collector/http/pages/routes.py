@@ -45,6 +45,7 @@ from heliograph_collector.http.pages.country_timeline import (
 )
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import PageContext, TimelineData
+from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.problem import Problem, render_problem, unknown_name
 from heliograph_collector.http.snapshot_cache import (
     SnapshotCache,
@@ -91,24 +92,20 @@ class PageRoutes:
         is_by_minute = values.get(MINUTES) is not None
         name = "hour" if is_by_minute else values.get(WINDOW, country_page.DEFAULT_WINDOW)
         try:
-            snapshot = await self._snapshot_cache.current_snapshot()
+            now = await read_present(self._snapshot_cache, self._incident_cache, code)
+            snapshot = now.snapshot
             window = choose_window(name, values.get(UNTIL), snapshot.at_us)
             day_starts = WINDOWS["day"].bin_starts(snapshot.at_us)
             present = await self._read_if_drawable(code, day_starts)
             timeline = await self._read_if_drawable(code, window.starts)
         except StoreError as error:
             return render_unavailable(str(error), self._assets, t)
+        in_window = IncidentFilter(since_us=min(day_starts.start, window.starts.start))
         view = country_page.CountryView(
             country=code,
             window=window,
-            incidents=self._incident_cache.list_incidents(
-                IncidentFilter(country=code, since_us=min(day_starts.start, window.starts.start))
-            ),
-            recent=incident_page.select_recent(
-                self._feed.is_watched,
-                *self._incident_cache.recent_incidents(code, snapshot.at_us),
-                t,
-            ),
+            incidents=[incident for incident in now.incidents if in_window.matches(incident)],
+            recent=incident_page.select_recent(self._feed.is_watched, now.under_way, now.ended, t),
             too_much=timeline is None,
         )
         return html_response(

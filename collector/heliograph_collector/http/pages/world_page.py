@@ -120,6 +120,7 @@ def render_world(
         code=country,
         connected=coverage.agents.volunteers,
         at=write_time(world_snapshot.at_us // 1_000_000 * 1_000_000),
+        entry=world_snapshot.entry,
         axis=sparkline.draw_axis(world_snapshot.bins, t),
         first=format_clock(world_snapshot.since_us, t),
         shape=_hash_shape(columns, countries, snapshot, recent, t),

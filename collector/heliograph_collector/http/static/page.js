@@ -69,6 +69,7 @@ function put(old, part) {
   const changed = was !== part.getAttribute("class") && (old.tagName === "TD" || old.tagName === "LI");
   if (part.hasAttribute("class")) old.setAttribute("class", part.getAttribute("class"));
   if (part.dateTime) old.dateTime = part.dateTime;
+  if (part.dataset.entry) old.dataset.entry = part.dataset.entry;
   if (old.innerHTML !== part.innerHTML) old.innerHTML = part.innerHTML;
   if (changed) {
     old.classList.add("changed");

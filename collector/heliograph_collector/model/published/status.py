@@ -106,6 +106,7 @@ class StatusDocument(Struct, frozen=True, kw_only=True):
     """The current state of all networks."""
 
     at: Timestamp
+    entry: int  # of the log: the newest one that is taken into account; 0 without any
     k_anonymity: int
     license: License
     groups: tuple[GroupDocument, ...]

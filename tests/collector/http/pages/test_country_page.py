@@ -89,7 +89,7 @@ async def test_no_page_sounds_well_minutes_into_a_silence(serve: Serve, path: st
     assert "silent" not in calm.text["headline"]
     doubt = silence(minutes=3, confirmed_us=None, state=Doubt.SUSPECTED)
     page = await open_page(serve, path, world, book=book(doubt))
-    assert page.text["headline"].startswith("No confirmed incident; 1 suspected incident")
+    assert page.text["headline"].startswith("Not confirmed: ")
 
 
 async def test_the_map_and_the_country_say_the_same_of_a_service_that_is_down(

@@ -62,7 +62,10 @@ async def test_what_is_only_suspected_is_not_told_as_if_it_were_sure(serve: Serv
     doubt = replace(incident_book.silence(), state=How.SUSPECTED, confirmed_us=None)
     feed = evening().feed(book=incident_book.book(doubt), public_key=KEY)
     page = await read(serve, feed)
-    assert page.text["headline"] == ("No confirmed incident; 1 suspected incident in Kazakhstan.")
+    assert page.text["headline"] == (
+        "Not confirmed: Kazakhstan went offline about 13:13 UTC on 5 January 2022; still offline."
+    )
+    assert page.text["below"].startswith("No confirmed incident; 1 suspected incident in Kazakh")
 
 
 async def test_calm_is_said_only_of_where_enough_look(serve: Serve) -> None:

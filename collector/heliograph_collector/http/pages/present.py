@@ -1,0 +1,39 @@
+"""The present at one moment: a snapshot, and the incidents of the log entry that it follows."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import IncidentFilter
+from heliograph_collector.http.snapshot import Snapshot
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.incidents.published.incident import IncidentDocument
+
+_TRIES = 3  # entries come in tens a minute at most, and a try takes milliseconds; assumed
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    snapshot: Snapshot
+    incidents: Sequence[IncidentDocument]  # of the country, or all
+    under_way: Sequence[IncidentDocument]  # the gravest first
+    ended: Sequence[IncidentDocument]  # within a week
+
+
+async def read_present(
+    snapshot_cache: SnapshotCache, incident_cache: IncidentCache, country: str = ""
+) -> Present:
+    """Read snapshot and incidents of one log entry, so that a page agrees with itself.
+
+    A headline of an older entry says nothing of the cut that has emptied the table below it.
+    Raises StoreError.
+    """
+    for _ in range(_TRIES):
+        snapshot = await snapshot_cache.current_snapshot()
+        await incident_cache.refresh()
+        # No await from here on.
+        incidents = incident_cache.list_incidents(IncidentFilter(country=country or None))
+        under_way, ended = incident_cache.recent_incidents(country, snapshot.at_us)
+        if incident_cache.entry == snapshot.entry:
+            break
+    return Present(snapshot=snapshot, incidents=incidents, under_way=under_way, ended=ended)
