@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from heliograph_collector.model.records import VerdictState
-from heliograph_collector.store.clickhouse import StoreError, TooMuchError
+from heliograph_collector.store.clickhouse import StoreError, TooMuchError, TooSlowError
 from support.fake_feed import BIN_US, NOW_US, World, crowd
 from support.kazakhstan_votes import evening
 from support.site import Serve, raising
@@ -127,3 +127,6 @@ async def test_names_are_found_in_any_case(serve: Serve) -> None:
 async def test_a_question_over_the_store_s_limits_is_the_asker_s(serve: Serve) -> None:
     client = await serve(World().feed(votes=raising(TooMuchError("over 384 MiB"))))
     await client.problem("/api/v1/timeline")
+    client = await serve(World().feed(votes=raising(TooSlowError("20 s"))))
+    problem = await client.problem("/api/v1/timeline", 503)
+    assert "Try again in a minute" in problem["detail"]

@@ -9,7 +9,7 @@ import pytest
 from clickhouse_connect.driver.exceptions import DatabaseError
 
 from heliograph_collector.model.filters import CellFilter, MeasurementFilter
-from heliograph_collector.store.clickhouse import ClickHouse, StoreLimits
+from heliograph_collector.store.clickhouse import ClickHouse, StoreLimits, TooSlowError
 from heliograph_collector.store.store import Store, StoreError, TooMuchError
 from support.rows import T0, US, block, reachable, taken
 from support.stores import open_store
@@ -105,14 +105,16 @@ async def test_query_over_its_limits_raises_and_writes_go_on(
             asked = group.create_task(asyncio.to_thread(_ask, store._clickhouse, question))
             for n in range(1, 6):
                 await store.insert_block(block(n, n, (taken(n), (reachable(),))))
-        assert f"needs more {word} than the store may spend" in asked.result()
+        error = asked.result()
+        assert f"needs more {word} than the store may spend" in str(error)
+        assert isinstance(error, TooSlowError) is (word == "time")
         assert await store.cursor("j") == 5
 
 
-def _ask(clickhouse: ClickHouse, question: str) -> str:
+def _ask(clickhouse: ClickHouse, question: str) -> TooMuchError:
     with pytest.raises(TooMuchError) as caught:
         clickhouse.query(question, {})
-    return str(caught.value)
+    return caught.value
 
 
 async def test_wedged_handle_is_replaced(store: Store) -> None:

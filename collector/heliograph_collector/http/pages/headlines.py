@@ -1,7 +1,8 @@
 """The current state in plain sentences, in the reader's language."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from operator import attrgetter, itemgetter
 
@@ -24,6 +25,7 @@ DASH = "\N{EN DASH}"
 ENGLISH = Locale()
 _NETWORKS = ("mobile", "fixed", "hosting")
 _MAX_NAMED = 3  # services in one sentence
+_CUT_LINKS = (Link.OFFLINE, Link.DOMESTIC_ONLY)
 _TROUBLES = (VerdictState.BLOCKED, VerdictState.PARTIAL, VerdictState.DOWN)
 
 
@@ -249,7 +251,7 @@ def _describe_partial(
 
 def _describe_links(columns: Sequence[NetworkColumn], t: Locale) -> list[str]:
     phrases = []
-    for link, key in ((Link.OFFLINE, "offline"), (Link.DOMESTIC_ONLY, "cut_off")):
+    for link, key in zip(_CUT_LINKS, ("offline", "cut_off"), strict=True):
         n = sum(c.link is link for c in columns)
         if n:
             phrases.append(t(f"now.are_{key}", n=n))
@@ -279,7 +281,7 @@ def describe_world(
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
-    current_headline = _name_places(describe_networks(snapshot, t), snapshot.columns, t)
+    current_headline = _describe_present(snapshot, t)
     has_trouble = bool(list_troubles(snapshot.columns, snapshot.services, t))
     # A headline on a silence gets no subheadline that reports no blocking.
     subheadline = current_headline if has_reachable(snapshot.columns) and has_trouble else ""
@@ -302,18 +304,28 @@ def describe_world(
     return (current_headline, calm_headline) if has_trouble else (calm_headline, "")
 
 
-def _name_places(summary: str, columns: Sequence[NetworkColumn], t: Locale) -> str:
-    """Return the summary of several networks with the countries where something is wrong."""
-    codes = [column.group.country for column in columns if _is_in_trouble(column)]
-    if len(columns) < 2 or not codes:
-        return summary
-    return t("country.title", country=_join_countries(codes, t), told=summary)
+def _describe_present(snapshot: Snapshot, t: Locale) -> str:
+    """Summarize the country with most trouble, by name; what is down everywhere has no place."""
+    country = _find_lead_country(snapshot.columns)
+    if not country:
+        return describe_networks(snapshot, t)
+    columns = tuple(column for column in snapshot.columns if column.group.country == country)
+    own_snapshot = replace(snapshot, columns=columns)
+    return name_country(describe_networks(own_snapshot, t), own_snapshot, country, t)
 
 
-def _is_in_trouble(column: NetworkColumn) -> bool:
-    states = {reading.state for reading in column.readings.values()}
-    is_cut = column.link in (Link.OFFLINE, Link.DOMESTIC_ONLY)
-    return is_cut or not states.isdisjoint(_TROUBLES)
+def _find_lead_country(columns: Sequence[NetworkColumn]) -> str:
+    """Return the country with most networks that block something, then with most that are cut."""
+    blocked_counts = Counter(c.group.country for c in columns if _has_block(c))
+    cut_counts = Counter(c.group.country for c in columns if c.link in _CUT_LINKS)
+    codes = blocked_counts or cut_counts
+    ranked = sorted((blocked_counts[code], cut_counts[code], code) for code in codes)
+    return ranked[-1][2] if ranked else ""
+
+
+def _has_block(column: NetworkColumn) -> bool:
+    blocked_states = (VerdictState.BLOCKED, VerdictState.PARTIAL)
+    return any(reading.state in blocked_states for reading in column.readings.values())
 
 
 def _describe_calm(snapshot: Snapshot, t: Locale) -> str:
