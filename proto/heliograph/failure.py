@@ -53,7 +53,8 @@ class Failure(StrEnum):
     DNS_NO_RESOLVER = "dns_no_resolver"  # ours: the system names no resolver at all
     # tls
     SSL_FAILED_HANDSHAKE = "ssl_failed_handshake"
-    SSL_UNSUPPORTED = "ssl_unsupported"  # ours: no version, cipher or ALPN that both sides speak
+    # ours: no version, cipher or ALPN that both sides speak, or a signature by SHA-1
+    SSL_UNSUPPORTED = "ssl_unsupported"
     SSL_INVALID_CERTIFICATE = "ssl_invalid_certificate"
     SSL_INVALID_HOSTNAME = "ssl_invalid_hostname"
     SSL_UNKNOWN_AUTHORITY = "ssl_unknown_authority"

@@ -9,6 +9,9 @@ the server's name. It does not cover name constraints, policies and revocation.
 Of several faults the most severe is reported: an unknown authority (another party answered)
 before a date (an operator's mistake) before a name (a real certificate of another server). The
 observation holds the whole chain, so that the collector can repeat the judgment.
+
+A signature by SHA-1 or MD5 is not checked, as browsers stopped to in 2017: a chain that could lead
+to an anchor by such signatures alone is of a kind that we do not speak, and nobody's forgery.
 """
 
 import hashlib
@@ -100,7 +103,10 @@ def _evaluate_chain(chain: tuple[bytes, ...], roots: Roots, name: str) -> _Chain
     if not certificates or len(certificates) < len(chain):
         return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
     try:
-        path = _PathSearch(certificates[1:], roots).find_path(certificates[:1])
+        sent, leaf = certificates[1:], certificates[:1]
+        path = _PathSearch(sent, roots).find_path(leaf)
+        if path is None and _PathSearch(sent, roots, passes_weak=True).find_path(leaf):
+            return _ChainProof(Failure.SSL_UNSUPPORTED)
         if path is None:
             return _ChainProof(Failure.SSL_UNKNOWN_AUTHORITY)
         if not _is_server_certificate(certificates[0]):
@@ -137,11 +143,17 @@ def _spki_sha256(certificate: "x509.Certificate") -> bytes:
 
 
 class _PathSearch:
-    """Search depth first from the leaf to an anchor, over the peer's certificates."""
+    """Search depth first from the leaf to an anchor, over the peer's certificates.
 
-    def __init__(self, sent: "list[x509.Certificate]", roots: Roots) -> None:
+    With `passes_weak` a signature by SHA-1 or MD5 passes unchecked.
+    """
+
+    def __init__(
+        self, sent: "list[x509.Certificate]", roots: Roots, *, passes_weak: bool = False
+    ) -> None:
         self._sent = sent
         self._roots = roots
+        self._passes_weak = passes_weak
         self._signatures = 0
 
     def find_path(self, path: "list[x509.Certificate]") -> "list[x509.Certificate] | None":
@@ -166,11 +178,19 @@ class _PathSearch:
         self._signatures += 1
         if self._signatures > _MAX_SIGNATURES:
             return False
+        if _has_weak_signature(subject):
+            return self._passes_weak
         try:
             subject.verify_directly_issued_by(issuer)
         except parse_errors():
             return False
         return True
+
+
+def _has_weak_signature(certificate: "x509.Certificate") -> bool:
+    from cryptography.hazmat.primitives import hashes
+
+    return isinstance(certificate.signature_hash_algorithm, (hashes.SHA1, hashes.MD5))
 
 
 def _find_extension(certificate: "x509.Certificate", kind: type[_Extension]) -> _Extension | None:
