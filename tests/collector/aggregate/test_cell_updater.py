@@ -48,10 +48,17 @@ def test_bins_are_taken_in_stretches() -> None:
 class AwayStore:
     """Remembers which bins it was asked about, and answers none."""
 
-    def __init__(self, error: StoreError) -> None:
+    def __init__(self, error: StoreError, *, is_empty: bool | None = False) -> None:
+        """`is_empty` None: it does not answer that either."""
         self.asked: list[tuple[int, int]] = []  # width in s, number
         self.longest = 0
         self._error = error
+        self._is_empty = is_empty
+
+    async def is_empty(self) -> bool:
+        if self._is_empty is None:
+            raise self._error
+        return self._is_empty
 
     async def cells(self, wanted: CellFilter) -> list[Cell]:
         width_us = wanted.bin_s * US
@@ -61,12 +68,14 @@ class AwayStore:
         raise self._error
 
 
-def watch(error: StoreError, touched: Sequence[int], *pauses_s: float) -> list[AwayStore]:
+def watch(
+    error: StoreError, touched: Sequence[int], *pauses_s: float, is_empty: bool | None = False
+) -> list[AwayStore]:
     """What the store was asked in each of these spans, by a keeper just started."""
     spans: list[AwayStore] = []
 
     async def story(clock: VirtualClock) -> None:
-        keeper_store = AwayStore(error)
+        keeper_store = AwayStore(error, is_empty=is_empty)
         keeper = CellUpdater(cast("Store", keeper_store), clock)
         keeper.touch([clock.wall_us() - before_us for before_us in touched])
         async with asyncio.TaskGroup() as group:
@@ -83,9 +92,12 @@ def watch(error: StoreError, touched: Sequence[int], *pauses_s: float) -> list[A
     return spans
 
 
-def test_a_start_renews_what_may_have_been_left_and_what_fails_is_asked_again() -> None:
+@pytest.mark.parametrize("is_empty", [False, None])
+def test_a_start_renews_what_may_have_been_left_and_what_fails_is_asked_again(
+    is_empty: bool | None,
+) -> None:
     old_us = 9_999 * BIN_US
-    first, soon, later = watch(StoreError("away"), [old_us], 20, 30, 30)
+    first, soon, later = watch(StoreError("away"), [old_us], 20, 30, 30, is_empty=is_empty)
     fives = {at for width, at in first.asked if width == 300}
     minutes = {at for width, at in first.asked if width == 60}
     assert len(fives) >= 289, "the last day, and what was touched, however old"
@@ -93,6 +105,14 @@ def test_a_start_renews_what_may_have_been_left_and_what_fails_is_asked_again() 
     assert 60 <= len(minutes) <= 63, "the last hour; an older minute is not kept"
     assert {width for width, _ in soon.asked} == {60}, "five minutes wait for their minute"
     assert fives <= {at for width, at in later.asked if width == 300}
+
+
+def test_a_start_over_an_empty_store_renews_only_what_is_touched_since() -> None:
+    first, _ = watch(StoreError("away"), [99 * BIN_US], 20, 60, is_empty=True)
+    fives = sorted({at for width, at in first.asked if width == 300})
+    assert fives[0] == fives[-1] - 99
+    assert len(fives) <= 3, "the touched bin, the present one and the one before"
+    assert len({at for width, at in first.asked if width == 60}) <= 3
 
 
 def test_old_bins_that_wait_say_after_which_entry_they_were_touched() -> None:
