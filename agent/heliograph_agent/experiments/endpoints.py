@@ -57,7 +57,7 @@ class Page:
 def select_endpoints(service: Service, net: Net, *, light: bool) -> tuple[Endpoint, ...]:
     """Return the endpoints to visit: all, or one drawn by chance for a light check.
 
-    Those that only the app's own order leads to are none (app_path).
+    Those that only the app's own order leads to are none (messengers.py).
     """
     if not light:
         return service.list_planned_endpoints()

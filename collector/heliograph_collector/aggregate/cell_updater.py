@@ -2,7 +2,7 @@
 
 A bin waits in `BinWidth.touched_bins` until the next round of its width. A round takes it out,
 reads the votes, and writes the changed rows. A failed query puts the bin back; a query that was too
-large also halves the number of bins in one query. At a start over a store that has rows, the bins of
+large also halves the number of bins in one query. At a start over a store with rows, the bins of
 `startup_s` count as touched, because the previous process may not have finished them. For older
 bins, a restart replays the journal after `oldest_position`.
 """

@@ -79,12 +79,12 @@ def parse_seeds(value: str) -> int:
 
 def run(args: argparse.Namespace) -> int:
     from heliograph.yaml_document import YamlError
-    from heliograph_lab.evaluate.looks import count_looks
     from heliograph_lab.evaluate.measures import group_by_contender
     from heliograph_lab.evaluate.run import DATED, list_jobs
     from heliograph_lab.evaluate.scenario_file import load_scenario
     from heliograph_lab.evaluate.table import (
         ScorecardRun,
+        count_looks,
         format_scorecard,
         scorecard_document,
     )

@@ -1,8 +1,10 @@
 """The scorecard as text and as JSON."""
 
+import csv
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TypedDict
 
 from heliograph_collector.detect import DETECT_VERSION
@@ -12,6 +14,7 @@ from heliograph_lab.evaluate.scorecard import ScorecardRow, fill_scorecard
 from heliograph_lab.evaluate.world.families import LIARS
 
 FORMAT = 2
+LOOKS = Path(__file__).with_name("looks.csv")  # a line for each look at the reporting half
 MAX_LISTED = 200  # false alarms, and missed truths, in the document; assumed
 
 
@@ -23,6 +26,12 @@ class ScorecardRun:
     half: str
     replays: int
     looks: int = 0  # at the reporting half, so far
+
+
+def count_looks(path: Path = LOOKS) -> int:
+    """Count the looks at the reporting half of the honest world that are on record."""
+    with path.open(encoding="utf-8", newline="") as file:
+        return sum(1 for _ in csv.DictReader(file))
 
 
 def format_scorecard(results_by_name: Mapping[str, ContenderResults], about: ScorecardRun) -> str:

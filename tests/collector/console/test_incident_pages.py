@@ -13,8 +13,7 @@ from heliograph_collector.config.receivers import Receiver, ReceiverKind
 from heliograph_collector.console.alerts import AlertPages
 from heliograph_collector.console.app import add_routes
 from heliograph_collector.console.incident_views import count_open
-from heliograph_collector.console.incidents import IncidentPages
-from heliograph_collector.console.reviews import LIFETIME_US
+from heliograph_collector.console.incidents import LIFETIME_US, IncidentPages
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.incident_cache import IncidentCache

@@ -14,9 +14,13 @@ import pytest
 from heliograph_collector import cli
 from heliograph_lab.evaluate import run as running
 from heliograph_lab.evaluate.detectors import CONTENDERS, OWN_DETECTOR
-from heliograph_lab.evaluate.looks import count_looks
 from heliograph_lab.evaluate.measures import group_by_contender
-from heliograph_lab.evaluate.table import ScorecardRun, format_scorecard, scorecard_document
+from heliograph_lab.evaluate.table import (
+    ScorecardRun,
+    count_looks,
+    format_scorecard,
+    scorecard_document,
+)
 
 SCENARIO = """\
 name: one evening
