@@ -18,7 +18,7 @@ import pytest
 from support.programs import age_agents, eventually, kill, started
 from support.volunteer_world import World, listening_targets
 
-KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "24"))
+KILLS = int(os.environ.get("HELIOGRAPH_KILLS", "10"))
 
 
 @pytest.fixture

@@ -1,13 +1,16 @@
 """Stores for tests: opened on the embedded engine, closed at the end."""
 
+import shutil
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from heliograph_collector.store.store import Store
 
 KEPT_DAYS = 99_999  # the rows of the tests are from 2022
+_EMPTY = TemporaryDirectory(prefix="heliograph-empty-store-")
 
 
 def build_store(data: Path, **options: Any) -> Store:
@@ -18,7 +21,19 @@ def build_store(data: Path, **options: Any) -> Store:
 @asynccontextmanager
 async def open_store(data: Path, **options: Any) -> AsyncIterator[Store]:
     """The store in the folder `data`; the engine takes one such folder at a time in a process."""
+    if not (data / "store").exists():
+        shutil.copytree(await _make_empty_store(), data / "store", symlinks=True)
     store = build_store(data, **options)
     await store.open()
     yield store
     await store.close()
+
+
+async def _make_empty_store() -> Path:
+    """Make an empty store once in a process: all migrations take three times a copy of it."""
+    folder = Path(_EMPTY.name)
+    if not (folder / "store").exists():
+        store = build_store(folder)
+        await store.open()
+        await store.close()
+    return folder / "store"
