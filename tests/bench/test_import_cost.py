@@ -21,10 +21,13 @@ DOCUMENTS = 20
 
 
 def whatsapp() -> Json:
-    """All of e1 to e16 with four addresses each, on both ports: the largest document there is."""
+    """All of e1 to e16 with the four addresses that they share, on both ports.
+
+    No row says of which host it is, so that each host may claim those of all 16.
+    """
     keys = no_rows()
+    addresses = ("15.197.206.217", "3.33.221.48", "15.197.210.208", "3.33.252.61")
     for number in range(1, 17):
-        addresses = [f"15.197.{number}.{n}" for n in range(1, 5)]
         keys["queries"] += query("system", f"e{number}.whatsapp.net", " ".join(addresses))
         ends = [f"{address}:{port}" for address in addresses for port in (443, 5222)]
         keys["tcp_connect"] += [connect(end, "ok") for end in ends]

@@ -7,8 +7,9 @@ to the address itself is cheap and a wrong "blocked" is not.
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import TypeAlias
 
 from heliograph.failure import Failure, Operation
 from heliograph.observation import Link
@@ -39,12 +40,48 @@ class LookResult(StrEnum):
     NONE = "none"  # nobody looked
 
 
+# An address, port, protocol, step and name, "" for any name.
+StepKey: TypeAlias = tuple[str, int, str, Operation, str]
+
+
 @dataclass(frozen=True, slots=True)
 class ControlSource:
-    """The steps of one control result."""
+    """The steps of one control result.
+
+    What it says of an endpoint is kept, because WhatsApp's 32 endpoints share four addresses: each
+    of them would compare the rows of all the others again.
+    """
 
     network: str  # "" unknown
     steps: MeasurementSteps = NO_STEPS
+    _outcomes: dict[StepKey, LookResult] = field(default_factory=dict, compare=False, repr=False)
+    _foreign: dict[str, frozenset[str]] = field(default_factory=dict, compare=False, repr=False)
+
+    def find_outcome(self, attempt: ConnectionAttempt, operation: Operation) -> LookResult:
+        """Find whether the step passed or failed at the attempt's own endpoint, or neither."""
+        name = "" if operation is Operation.CONNECT else _get_name(attempt)
+        key = (attempt.address, attempt.port, attempt.protocol, operation, name)
+        if key not in self._outcomes:
+            self._outcomes[key] = self._compare(attempt, operation)
+        return self._outcomes[key]
+
+    def _compare(self, attempt: ConnectionAttempt, operation: Operation) -> LookResult:
+        at_address = self.steps.attempts_by_address.get(attempt.address, ())
+        same = [a for a in at_address if _is_same_endpoint(a, attempt, operation)]
+        if any(has_passed(a, operation) for a in same):
+            return LookResult.PASSED
+        is_failed = any(_has_failed(a, operation) for a in same)
+        return LookResult.FAILED if is_failed else LookResult.NONE
+
+    def list_foreign_names(self, address: str) -> frozenset[str]:
+        """List the names that were asked for here and got somebody else's certificate."""
+        if address not in self._foreign:
+            self._foreign[address] = frozenset(
+                _get_name(attempt)
+                for attempt in self.steps.attempts_by_address.get(address, ())
+                if any(s.observation.failure in FOREIGN_FAILURES for s in attempt.steps)
+            )
+        return self._foreign[address]
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,11 +126,10 @@ class ControlLooks:
         passed: list[ControlSource] = []
         failed: list[ControlSource] = []
         for source in self.sources:
-            at_address = source.steps.attempts_by_address.get(attempt.address, ())
-            same = [a for a in at_address if _is_same_endpoint(a, attempt, operation)]
-            if any(has_passed(a, operation) for a in same):
+            outcome = source.find_outcome(attempt, operation)
+            if outcome is LookResult.PASSED:
                 passed.append(source)
-            elif any(_has_failed(a, operation) for a in same):
+            elif outcome is LookResult.FAILED:
                 failed.append(source)
         return passed, failed
 
@@ -122,13 +158,8 @@ class ControlLooks:
 
     def has_foreign_certificate(self, address: str, name: str) -> bool:
         """Return whether a control asked for the name here and got somebody else's certificate."""
-        return any(
-            step.observation.failure in FOREIGN_FAILURES
-            for source in self.sources
-            for attempt in source.steps.attempts_by_address.get(address, ())
-            if _get_name(attempt) in ("", name)
-            for step in attempt.steps
-        )
+        names = {"", name}
+        return any(not names.isdisjoint(s.list_foreign_names(address)) for s in self.sources)
 
     def works_elsewhere(self, attempt: ConnectionAttempt, operation: Operation) -> bool:
         """Return whether the step passed for the same name and port at any address."""

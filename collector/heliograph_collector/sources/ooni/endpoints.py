@@ -20,6 +20,7 @@ from heliograph_collector.sources.ooni import archival
 from heliograph_collector.sources.ooni.archival import Steps, normalize_host
 from heliograph_collector.sources.ooni.document import (
     ConnectRow,
+    ConnectStatus,
     HandshakeRow,
     OoniDocument,
     OoniKeys,
@@ -117,7 +118,11 @@ class EndpointRows:
             self.endpoints.setdefault(endpoint.label, endpoint)
 
     def select_rows(self, endpoint: ServiceEndpoint) -> HopRows:
-        """Select the endpoint's rows; hosts share addresses, so rows may count repeatedly."""
+        """Select the endpoint's rows; hosts share addresses, so one row may be of several hosts.
+
+        A connection does not say for which host it was. Of those that ended alike at one address
+        the first stands for all: WhatsApp's 16 hosts share four addresses.
+        """
         hop = HopRows(endpoint.url)
         host = hop.host
         hop.queries = self._queries.get(host, []) if host else []
@@ -125,6 +130,10 @@ class EndpointRows:
         ends = (self._connects.get((address, port), ()) for address in self._list_addresses(host))
         hop.connects = [row for _, row in sorted(chain.from_iterable(ends))]
         if endpoint.url.startswith("tcp:"):
+            alike: dict[tuple[str, ConnectStatus], ConnectRow] = {}
+            for row in hop.connects:
+                alike.setdefault((row.ip, row.status), row)
+            hop.connects = [*alike.values()]
             return hop
         hop.handshakes = self._handshakes.get(host, []) if host else []
         hop.requests = self._requests.get(_parse_origin(endpoint.url), [])
