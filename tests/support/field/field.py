@@ -83,6 +83,8 @@ class Field:
             "abroad", servers.resolver_conf(rows, self._certificates, folder), "unbound", at.ABROAD
         )
         self._start_server("provider", servers.provider_conf(rows, folder), "unbound", at.GATE)
+        if any(row.is_signed for row in rows):
+            self._start_server("lenient", servers.lenient_conf(rows, folder), "unbound", at.ABROAD)
         web = servers.web_conf(rows, self._certificates, folder)
         self._start_server("web", web, "nginx", at.ABROAD)
         home = servers.domestic_conf(self._certificates, folder)

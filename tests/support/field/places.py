@@ -16,6 +16,7 @@ PROVIDER, DOMESTIC = "5.9.0.53", "5.2.0.10"  # the provider's resolver, a host o
 RESOLVER, PUBLIC, DOH = "45.90.2.53", "9.9.9.10", "45.90.2.54"  # abroad
 NOWHERE = "45.90.2.56"  # serves no DNS
 REFUSING = "45.90.2.55"  # a name server that refuses everybody
+LENIENT = "45.90.2.57"  # a resolver that validates nothing
 ANCHOR, NEUTRAL = "45.90.2.10", "45.90.2.11"
 ABROAD_WIRE, BORDER_WIRE = "45.90.0.1", "45.90.0.2"
 BORDER_HOME, GATE_WIRE = "45.90.1.1", "45.90.1.2"
@@ -44,6 +45,7 @@ def placeholders(number: int) -> Mapping[str, str]:
         "neutral_name": NEUTRAL_NAME,
         "public": PUBLIC,
         "resolver": RESOLVER,
+        "lenient": LENIENT,
         "nowhere": NOWHERE,
         "doh": DOH,
         "injected": INJECTED,

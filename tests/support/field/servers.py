@@ -8,6 +8,7 @@ from support.field.places import (
     ANCHOR_NAME,
     DOMESTIC,
     DOMESTIC_NAME,
+    LENIENT,
     NEUTRAL,
     NEUTRAL_NAME,
     PROVIDER,
@@ -26,7 +27,7 @@ def resolver_conf(rows: Sequence[Row], certificates: Certificates, folder: Path)
     lines = [f'  local-data: "{ANCHOR_NAME}. 60 IN A {ANCHOR}"\n']
     lines.append(f'  local-data: "{NEUTRAL_NAME}. 60 IN A {NEUTRAL}"\n')
     lines.append(f'  local-data: "{DOMESTIC_NAME}. 60 IN A {DOMESTIC}"\n')
-    for row in (row for row in rows if not row.said.get("fails")):
+    for row in (row for row in rows if not (row.said.get("fails") or row.is_signed)):
         for name, addresses in row.names.items():
             for address in addresses:
                 kind = "AAAA" if ":" in address else "A"
@@ -41,7 +42,17 @@ def resolver_conf(rows: Sequence[Row], certificates: Certificates, folder: Path)
     access += "".join(f"  interface-action: {one} allow\n" for one in sealed)
     access += f"  tls-service-pem: {leaf.chain}\n  tls-service-key: {leaf.key}\n"
     zone = f'{access}  local-zone: "." static\n{"".join(lines)}'
-    return _unbound(folder, "abroad", (*actions, *sealed), zone, "".join(map(_failing, failing)))
+    zone += "".join(row.signed(folder).write_server("abroad") for row in rows if row.is_signed)
+    forwards = "".join(map(_failing, failing)) + _signed_clauses(rows, folder)
+    return _unbound(folder, "abroad", (*actions, *sealed), zone, forwards)
+
+
+def lenient_conf(rows: Sequence[Row], folder: Path) -> str:
+    """A resolver abroad that validates nothing, for controls of signed zones."""
+    zone = "  access-control: 0.0.0.0/0 allow\n"
+    zone += "".join(row.signed(folder).write_server("") for row in rows if row.is_signed)
+    forward = f'forward-zone:\n  name: "."\n  forward-addr: {RESOLVER}\n'
+    return _unbound(folder, "lenient", (LENIENT,), zone, _signed_clauses(rows, folder) + forward)
 
 
 def provider_conf(rows: Sequence[Row], folder: Path) -> str:
@@ -50,7 +61,13 @@ def provider_conf(rows: Sequence[Row], folder: Path) -> str:
     zone += "".join(line for row in rows for line in row.zones())
     forward = f'forward-zone:\n  name: "."\n  forward-addr: {RESOLVER}\n'
     failing = "".join(_failing(row.host) for row in rows if row.said.get("resolver_fails"))
-    return _unbound(folder, "provider", (PROVIDER,), zone, failing + forward)
+    zone += "".join(row.signed(folder).write_server("provider") for row in rows if row.is_signed)
+    forwards = failing + _signed_clauses(rows, folder) + forward
+    return _unbound(folder, "provider", (PROVIDER,), zone, forwards)
+
+
+def _signed_clauses(rows: Sequence[Row], folder: Path) -> str:
+    return "".join(row.signed(folder).write_clause() for row in rows if row.is_signed)
 
 
 def _failing(name: str) -> str:
@@ -70,7 +87,7 @@ def _unbound(
   use-syslog: no
   logfile: "{folder}/{name}.unbound.log"
   do-daemonize: no
-  module-config: "iterator"
+  module-config: "validator iterator"
   num-threads: 1
   do-not-query-localhost: no
 {zone}remote-control:

@@ -7,6 +7,8 @@ place         home, offline, domestic, captive, mute, six, office; control_place
 endpoints     of a service, as in services.yml
 resolver      what the provider's resolver says: addresses, or an unbound zone type
 asks          abroad: the vantage's system asks the resolver abroad
+control_asks  the address of the control's resolver, as $lenient, which validates nothing
+signed        the name's zone has DNSSEC: {validated_by: [provider, abroad], is_changed: true}
 truth         what the name's records are: addresses, or nothing
 names         further names, by their addresses
 site          the name's own web server (nginx): good, expired, other_host, stranger, nobody, none
@@ -34,6 +36,7 @@ from support.field.places import (
     filled,
     placeholders,
 )
+from support.field.signed_zone import SignedZone
 from support.loopback_ca import Leaf, LoopbackCA
 
 NETWORK = Network(0, "home", "Home", 64_500, "mobile", {}, ())
@@ -70,6 +73,7 @@ class Row:
         self.words = placeholders(condition.number)
         self.host = self.words["name"]
         self.said: Mapping[str, Any] = filled(condition.live, self.words)
+        self._signed: SignedZone | None = None
 
     @property
     def place(self) -> str:
@@ -94,6 +98,8 @@ class Row:
     def job(self, *, control: bool = False) -> dict[str, Any]:
         target = self.said.get("target", filled(TARGETS.get(self.experiment, ""), self.words))
         asks = RESOLVER if control or self.said.get("asks") == "abroad" else PROVIDER
+        if control:
+            asks = self.said.get("control_asks", asks)
         more = {key: self.said[key] for key in FEW if key in self.said and key != "options"}
         if not control and "clock_s" in self.said:
             more["clock_s"] = self.said["clock_s"]
@@ -106,6 +112,23 @@ class Row:
             "options": {key: str(value) for key, value in options.items()},
             "resolver": f"{asks}:53", **more,
         }  # fmt: skip
+
+    @property
+    def is_signed(self) -> bool:
+        return "signed" in self.said
+
+    def signed(self, folder: Path) -> SignedZone:
+        """Return the name's zone, which all resolvers read; the keys are made once."""
+        if self._signed is None:
+            said = self.said["signed"]
+            self._signed = SignedZone(
+                self.host,
+                self.truth[0],
+                folder,
+                said["validated_by"],
+                is_changed=said["is_changed"],
+            )
+        return self._signed
 
     def zones(self) -> Iterator[str]:
         """What the provider's resolver says in place of the truth, as lines for unbound."""
