@@ -33,7 +33,6 @@ from heliograph_collector.console.live_backend import (
     LiveIngest,
     StoreProgress,
 )
-from heliograph_collector.control import Assessor
 from heliograph_collector.control.agent_process import ControlAgent, keep_control
 from heliograph_collector.control.early_runs import EarlyRunDispatcher, EarlyRunPlanner
 from heliograph_collector.control.echo_server import EchoServer
@@ -54,7 +53,6 @@ from heliograph_collector.fleet.operators import OperatorsError
 from heliograph_collector.fleet.password_file import log_password_file, read_password
 from heliograph_collector.fleet.plans import list_public_names, list_targets, list_untested
 from heliograph_collector.fleet.renewal import ControlInvites
-from heliograph_collector.fleet.signed_lists import SignedLists
 from heliograph_collector.http.api.stream import CellEvents
 from heliograph_collector.http.app import build_app
 from heliograph_collector.http.backend import Feed, Publisher, build_method
@@ -74,11 +72,10 @@ from heliograph_collector.ingest.agent_sessions import ControlSessions, Voluntee
 from heliograph_collector.ingest.build import IngestServices
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
-from heliograph_collector.judge import RULES, RULES_VERSION, judge
+from heliograph_collector.judge import RULES, RULES_VERSION
 from heliograph_collector.judge.comparisons import list_comparison_rules
 from heliograph_collector.judge.confidence import CONTROL_FRESHNESS
-from heliograph_collector.judge.watching_judge import WatchingAssessor
-from heliograph_collector.judge.writer import BlockListener, StoreWriter
+from heliograph_collector.judge.writer import BlockListener
 from heliograph_collector.store.backup.live import BackupServer
 from heliograph_collector.store.daily_totals import AnonymityRule
 from heliograph_collector.store.imported_results import FILE, ImportedReader
@@ -93,24 +90,6 @@ def create_store(config: Config) -> Store:
         return build_store(config)
     except StoreError as error:
         raise explain_unusable_store(error) from error
-
-
-def build_writer(
-    context: AppContext, store: Store, listeners: Sequence[BlockListener] = ()
-) -> StoreWriter:
-    """Build the judge role: it judges the journal into the store, and passes on stored blocks."""
-    assessor = Assessor(judge, context.services.services)
-    return StoreWriter(
-        context.journal,
-        store,
-        WatchingAssessor(assessor, SignedLists(context.config.data)),
-        Pseudonyms(context.keyring.secret),
-        clock=context.clock,
-        expiry=context.expiry,
-        rng=context.rng,
-        listeners=listeners,
-        profiles=assessor,
-    )
 
 
 def build_detector(context: AppContext, store: VoteHistory) -> DetectorRunner:

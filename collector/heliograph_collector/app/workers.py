@@ -4,6 +4,7 @@ import asyncio
 from contextlib import AsyncExitStack
 
 from heliograph_collector.app.context import AppContext, explain_errors
+from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.roles import (
     ControlRole,
     JobsRole,
@@ -14,7 +15,6 @@ from heliograph_collector.app.roles import (
     build_detector,
     build_early_runs,
     build_visits,
-    build_writer,
     create_store,
 )
 from heliograph_collector.detect.recovery import VerdictRecovery
@@ -45,7 +45,8 @@ class Workers:
             *self._publish.listeners,
             *self._jobs.listeners,
         )
-        self._writer = build_writer(context, self._store, listeners)
+        self._judge = build_judge(context)
+        self._writer = build_writer(context, self._store, self._judge, listeners)
         self._control = ControlRole(context, ingest.port)
         self._readiness = Readiness(
             context.journal, self._store, context.config.data, context.clock
@@ -73,6 +74,7 @@ class Workers:
                 group.create_task(self._control.run_echo(group))
                 group.create_task(self._recover_pending())
                 group.create_task(self._readiness.run())
+                group.create_task(self._judge.run())
                 group.create_task(self._writer.run())
                 group.create_task(self._visits.run())
                 group.create_task(self._publish.run())

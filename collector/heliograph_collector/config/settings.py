@@ -70,6 +70,7 @@ class Config:
     trusted_proxies: tuple[Network, ...] = ()
     strangers: bool = False  # enroll agents without invite into quarantine
     batches_per_hour: int = 240  # agents close one batch every 30 s, and at once after a change
+    judge_workers: int | None = None  # at most; None: by cores and memory
     corroborate: tuple[str, ...] = ()  # empty by default, because a query reveals what we watch
     radar_token_file: Path | None = None
     prefixes_file: Path | None = None
@@ -318,6 +319,7 @@ SETTINGS_KEYS = (
     ),
     SettingsKey("limits.sessions", "sessions", _integer(1, 100_000)),
     SettingsKey("limits.batches_per_hour", "batches_per_hour", _integer(1, 100_000)),
+    SettingsKey("judge.workers", "judge_workers", _integer(0, 64)),
     SettingsKey("corroborate.sources", "corroborate", _parse_sources),
     SettingsKey("corroborate.radar_token_file", "radar_token_file", _parse_path),
     SettingsKey("corroborate.prefixes_file", "prefixes_file", _parse_path),

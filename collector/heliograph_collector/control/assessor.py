@@ -9,10 +9,11 @@ measurement with a final verdict, outside the window, or beyond the memory's bou
 open. This is why a verdict made before its control arrived is corrected without a second pass.
 """
 
+import logging
 from bisect import bisect_left
 from collections import OrderedDict, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from itertools import islice
 
 from heliograph.observation import Link
@@ -26,7 +27,7 @@ from heliograph_collector.control.target_key import (
     weigh_measurement,
 )
 from heliograph_collector.control.vantage_profiles import Topic, VantageProfiles, list_topics
-from heliograph_collector.model.judging import Judge
+from heliograph_collector.model.judging import NOT_JUDGED, RULE_BUGS, Judge
 from heliograph_collector.model.records import (
     AgentRole,
     ControlView,
@@ -37,6 +38,8 @@ from heliograph_collector.model.records import (
 )
 
 CHANGED_TOPICS = 4_096  # assumed; more than one block changes
+
+_LOG = logging.getLogger(__name__)
 
 
 class ControlContext:
@@ -52,16 +55,12 @@ class ControlContext:
 
     def update(self, record: ReceivedMeasurement) -> bool:
         """Add a result; return whether it may change verdicts on the same target."""
-        changed_topics = self.restore(record)
+        changed_topics = self._profiles.update(record)
         if len(self._changed_topics) < CHANGED_TOPICS:
             self._changed_topics.update(dict.fromkeys(changed_topics))
         if record.role is AgentRole.CONTROL:
             return self._cache.update(record)
         return self._peers.update(record)
-
-    def restore(self, record: ReceivedMeasurement) -> tuple[Topic, ...]:
-        """Add a result to the profiles alone; return the topics that it changes."""
-        return self._profiles.update(record)
 
     def take_changed_topics(self) -> tuple[Topic, ...]:
         """Return the topics that changed since the last call."""
@@ -97,8 +96,64 @@ REJUDGED_PER_BLOCK = 64  # assumed; measurements judged again with one block
 FINAL_RULE_PREFIXES = ("link.", "none.not_measured")  # rules whose doubt no control can remove
 
 
+class ContextJudge:
+    """A control context and the judge that reads it; a bug costs only the record that meets it.
+
+    Two of them that got the same results in the same order find the same verdicts, so each judge
+    process has one (app/judge_process.py).
+    """
+
+    def __init__(self, judge: Judge, context: ControlContext) -> None:
+        self._judge = judge
+        self._context = context
+
+    def update(self, records: Iterable[ReceivedMeasurement]) -> list[ReceivedMeasurement]:
+        """Take up results; return those that may change verdicts on the same target."""
+        return [record for record in records if self._update_context(record)]
+
+    def restore(self, records: Iterable[ReceivedMeasurement]) -> None:
+        """Take up results that were judged before; nothing is judged again because of them."""
+        self.update(records)
+        self.take_changed_topics()
+
+    def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:
+        """Judge a record against the context."""
+        try:
+            return self._judge(record, self._context.view_of(record))
+        except RULE_BUGS:
+            _LOG.exception("Measurement %s could not be judged; it is stored", record.id)
+            return (NOT_JUDGED,)
+
+    def take_changed_topics(self) -> tuple[Topic, ...]:
+        """Return the topics that changed since the last call."""
+        return self._context.take_changed_topics()
+
+    def _update_context(self, record: ReceivedMeasurement) -> bool:
+        try:
+            return self._context.update(record)
+        except RULE_BUGS:
+            _LOG.exception("Measurement %s is no evidence for others", record.id)
+            return False
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """What is judged with one block."""
+
+    block: Sequence[ReceivedMeasurement]
+    due: Sequence[JudgedMeasurement]  # older measurements, with their verdicts so far
+
+    def list_records(self) -> list[ReceivedMeasurement]:
+        """List all records, those of the block first."""
+        return [*self.block, *(record for record, _ in self.due)]
+
+
 class Assessor:
-    """Judge blocks in order; return older measurements whose verdicts changed too."""
+    """Judge blocks in order; return older measurements whose verdicts changed too.
+
+    `assess` does all of it. A caller that judges elsewhere calls `select`, judges, and calls
+    `conclude`.
+    """
 
     def __init__(
         self,
@@ -107,48 +162,59 @@ class Assessor:
         *,
         observations: int = OBSERVATIONS_KEPT,
     ) -> None:
-        self._judge = judge
-        self._context = ControlContext(services, observations=observations)
+        self._context_judge = ContextJudge(
+            judge, ControlContext(services, observations=observations)
+        )
         self._open_measurements = _OpenMeasurements(observations)
         self._due: dict[str, None] = {}  # ids of due measurements, in order
 
     def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
-        """Take up what results that are judged already tell of their vantages."""
-        for record in records:
-            self._context.restore(record)
+        """Take up what results that are judged already tell of targets and vantages."""
+        self._context_judge.restore(records)
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         """Judge the whole block, and due measurements that its results may change."""
-        informative = [record for record in block if self._context.update(record)]
-        rejudged = list(self._rejudge(informative, {record.id for record in block}))
-        judged = [self._judge_record(record) for record in block]
-        for record, verdicts in judged:
-            if record.role is AgentRole.VOLUNTEER:
-                self._open_measurements.put(record, verdicts)
-        return judged + rejudged
+        selection = self.select(block)
+        return self.conclude(selection, [self.judge(r) for r in selection.list_records()])
 
-    def _judge_record(self, record: ReceivedMeasurement) -> JudgedMeasurement:
-        return record, self._judge(record, self._context.view_of(record))
+    def select(self, block: Sequence[ReceivedMeasurement]) -> Selection:
+        """Take up the results of a block, and choose what is judged with it.
 
-    def _rejudge(
-        self, informative: Sequence[ReceivedMeasurement], block: set[str]
-    ) -> Iterator[JudgedMeasurement]:
-        """Judge a bounded number of due measurements again; later blocks take the rest.
-
-        The bound keeps new measurements from waiting when results change everywhere at once.
+        A bounded number of due measurements is chosen; later blocks take the rest. The bound keeps
+        new measurements from waiting when results change everywhere at once.
         """
+        informative = self._context_judge.update(block)
         self._due.update(dict.fromkeys(self._open_measurements.find_near(informative)))
-        for topic in self._context.take_changed_topics():
+        for topic in self._context_judge.take_changed_topics():
             self._due.update(self._open_measurements.find_on_topic(topic))
+        identities = {record.id for record in block}
+        due: list[JudgedMeasurement] = []
         for identity in list(islice(self._due, REJUDGED_PER_BLOCK)):
             del self._due[identity]
-            previous = None if identity in block else self._open_measurements.get(identity)
-            if previous is None:
-                continue
-            record, verdicts = self._judge_record(previous[0])
-            if verdicts != previous[1]:
-                self._open_measurements.put(record, verdicts)
-                yield record, verdicts
+            previous = self._open_measurements.get(identity)
+            if previous is not None and identity not in identities:
+                due.append(previous)
+        return Selection(block, due)
+
+    def judge(self, record: ReceivedMeasurement) -> tuple[Verdict, ...]:
+        """Judge a record of the present selection."""
+        return self._context_judge.judge(record)
+
+    def conclude(
+        self, selection: Selection, verdicts: Sequence[tuple[Verdict, ...]]
+    ) -> list[JudgedMeasurement]:
+        """Remember the verdicts on a selection, in its order; return what is to be stored."""
+        judged = list(zip(selection.list_records(), verdicts, strict=True))
+        block = judged[: len(selection.block)]
+        changed: list[JudgedMeasurement] = []
+        for previous, again in zip(selection.due, judged[len(block) :], strict=True):
+            if previous[1] != again[1]:
+                self._open_measurements.put(*again)
+                changed.append(again)
+        for record, found in block:
+            if record.role is AgentRole.VOLUNTEER:
+                self._open_measurements.put(record, found)
+        return block + changed
 
 
 class _OpenMeasurements:

@@ -157,7 +157,7 @@ def _classify_hellos(hellos: Mapping[str, Observation]) -> HelloFinding | None:
         is_large = own is not None and own.hello_bytes > ONE_SEGMENT
         is_whole = has_again and ends["again"] is None and is_large
         return HelloFinding.BROWSERS_DROPPED if is_dropped and is_whole else HelloFinding.PASSES
-    if has_again and ends["own"] in HELLO_CUTS and ends["again"] in HELLO_CUTS:
+    if has_again and ends.get("own") in HELLO_CUTS and ends["again"] in HELLO_CUTS:
         is_answered = all(label in ends and ends[label] is None for label in BROWSER_HELLOS)
         return HelloFinding.OWN_FILTERED if is_answered else HelloFinding.OWN_CUT
     return None

@@ -1,14 +1,11 @@
 """The judge with the operator's lists of fingerprints, in processes that watch their source."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from heliograph_collector.judge import judge
 from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
-from heliograph_collector.judge.writer import BlockAssessor
 from heliograph_collector.model.records import (
     ControlView,
-    JudgedMeasurement,
     ReceivedMeasurement,
     Verdict,
 )
@@ -23,15 +20,3 @@ class WatchingJudge:
     def __call__(self, record: ReceivedMeasurement, control: ControlView, /) -> tuple[Verdict, ...]:
         LIBRARY.watch(self.lists)
         return judge(record, control)
-
-
-class WatchingAssessor:
-    """Assessor that takes up changed lists before each block of measurements."""
-
-    def __init__(self, assessor: BlockAssessor, lists: ListSource) -> None:
-        LIBRARY.watch(lists)
-        self._assessor = assessor
-
-    def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
-        LIBRARY.refresh()
-        return self._assessor.assess(block)

@@ -1,8 +1,17 @@
-"""The function that judges a measurement, as its callers see it."""
+"""The function that judges a measurement, as its callers see it, and what becomes of its bugs."""
 
 from typing import Protocol
 
-from heliograph_collector.model.records import ControlView, ReceivedMeasurement, Verdict
+from heliograph_collector.model.records import (
+    ControlView,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
+
+# Exceptions of a rule that meets a measurement it was not written for.
+RULE_BUGS = (ArithmeticError, AttributeError, LookupError, TypeError, ValueError)
+NOT_JUDGED = Verdict(state=VerdictState.UNKNOWN, rule="writer.not_judged")  # in place of its result
 
 
 class Judge(Protocol):

@@ -15,6 +15,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from heliograph.v1.intake_pb2 import Receipt
 from heliograph_collector.app.context import AppContext, open_context
+from heliograph_collector.app.judge_role import build_judge, build_writer
 from heliograph_collector.app.roles import (
     ControlRole,
     JobsRole,
@@ -23,7 +24,6 @@ from heliograph_collector.app.roles import (
     build_console,
     build_corroboration,
     build_detector,
-    build_writer,
     create_store,
 )
 from heliograph_collector.app.startup import open_ingest
@@ -128,7 +128,7 @@ async def test_ingest_listens_and_announces_itself(context: AppContext) -> None:
 async def test_judge_stores_what_the_journal_holds(context: AppContext, store: Store) -> None:
     await context.journal.append(rows_of([Fault(T0, T0, FaultReason.RESTART)]))
     blocks = BlockLog()
-    writer = build_writer(context, store, [blocks])
+    writer = build_writer(context, store, build_judge(context), [blocks])
     async with running(writer.run()):
         await until_true(lambda: writer.behind == 0)
     assert [(block.first, block.last) for block in blocks] == [(1, 1)]

@@ -32,6 +32,7 @@ geo: {country_file: c.mmdb, asn_file: a.mmdb}
 retention: {observations_days: 7, verdicts_days: 90}
 intake: {trusted_proxies: [10.0.0.0/8, "::1"], without_invite: quarantine}
 limits: {sessions: 10_000, batches_per_hour: 64}
+judge: {workers: 3}
 corroborate:
   sources: [ioda, radar]
   radar_token_file: radar.token

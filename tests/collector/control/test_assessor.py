@@ -2,11 +2,20 @@
 
 from dataclasses import replace
 
+import pytest
+
 from heliograph.observation import Link, Measurement
 from heliograph.plan import Endpoint, EndpointKind, Service
-from heliograph_collector.control import Assessor, ControlCache
+from heliograph_collector.control import Assessor, ControlCache, ControlContext
+from heliograph_collector.control.assessor import ContextJudge
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import VerdictState
+from heliograph_collector.model.judging import NOT_JUDGED
+from heliograph_collector.model.records import (
+    ControlView,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
 from support.control_records import (
     BLOCKED,
     NO_CONTROL,
@@ -121,3 +130,32 @@ def test_assessor_is_deterministic() -> None:
     ]
     one, other = Assessor(judge).assess, Assessor(judge).assess
     assert [one(b) for b in blocks] == [other(b) for b in blocks]
+
+
+def test_restarted_assessor_knows_its_controls() -> None:
+    """Else nothing would be judged until their next round."""
+    restarted = Assessor(judge)
+    restarted.restore([build_control(WORKS)])
+    assert [overall(j) for j in restarted.assess([build_record(RESET, 2)])] == [BLOCKED]
+
+
+def test_bug_in_a_rule_costs_one_verdict(caplog: pytest.LogCaptureFixture) -> None:
+    def judge_with_bug(record: ReceivedMeasurement, control: ControlView, /) -> tuple[Verdict, ...]:
+        if record.pseudonym == "DE":
+            raise KeyError("no such rule")
+        return judge(record, control)
+
+    block = [build_record(WORKS, country=country) for country in ("KZ", "DE", "BR")]
+    judged = Assessor(judge_with_bug).assess(block)
+    assert [verdicts == (NOT_JUDGED,) for _, verdicts in judged] == [False, True, False]
+    assert "could not be judged" in caplog.text
+
+
+def test_bug_in_the_memory_costs_its_evidence(monkeypatch: pytest.MonkeyPatch) -> None:
+    context, control = ControlContext(), build_control(WORKS)
+    monkeypatch.setattr(
+        context, "update", dict[ReceivedMeasurement, bool]().__getitem__
+    )  # a KeyError
+    context_judge = ContextJudge(judge, context)
+    assert context_judge.update([control]) == []
+    assert context_judge.judge(control)[-1].state is VerdictState.REACHABLE

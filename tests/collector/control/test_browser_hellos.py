@@ -106,3 +106,6 @@ def test_hellos_that_pass_have_nothing_judged_again() -> None:
     ends = ((0, "ok"), (120, "ok"), (240, RESET), (360, "ok"), (480, "ok"))
     changes = [bool(profiles.update(say_hellos(NEWS, minute, own, "ok"))) for minute, own in ends]
     assert changes == [False, False, True, True, False]
+    steps = {"again": [{"connect 9.8.7.0": "ok"}, {f"tls {NEWS}": RESET}]}  # without our own
+    odd = measure(NEWS, steps, 500, experiment="hello", target=f"{NEWS}:443")
+    assert not profiles.update(odd)

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from heliograph.clock import Clock, SystemClock
-from heliograph_collector.judge.writer import NO_VERDICT, NOT_JUDGED, ProfileMemory, StoreWriter
+from heliograph_collector.judge.row_judge import NO_VERDICT, BlockAssessor, LocalJudge
+from heliograph_collector.judge.writer import BLOCK_ROWS, BLOCKS_AHEAD, StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.filters import MeasurementFilter
 from heliograph_collector.model.records import (
@@ -25,7 +26,8 @@ from heliograph_collector.model.records import (
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.store import Store, StoreError
 from support.hand_clock import HandClock
-from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable, taken
+from support.rows import ANNA, NAMES, T0, US, envelope_row, measurement_pb, reachable
+from support.waiting import until_true
 
 
 class FakeStore:
@@ -36,6 +38,8 @@ class FakeStore:
         self.down = ""
         self.begun: tuple[int, int] | None = None
         self.asked = asyncio.Event()
+        self.takes_blocks = asyncio.Event()
+        self.takes_blocks.set()
 
     async def cursor(self, journal: str) -> int:
         self._fail()
@@ -46,6 +50,7 @@ class FakeStore:
 
     async def insert_block(self, block: Block) -> None:
         self._fail()
+        await self.takes_blocks.wait()
         self.blocks.append(block)
 
     def _fail(self) -> None:
@@ -55,16 +60,17 @@ class FakeStore:
 
 
 class Judge:
-    """Finds all reachable, has a bug at one time, and remembers what it got."""
+    """Finds all reachable, and remembers what it got."""
 
-    def __init__(self, bug_us: int = 0) -> None:
+    def __init__(self) -> None:
         self.judged: list[Sequence[ReceivedMeasurement]] = []
-        self._bug_us = bug_us
+        self.restored: list[str] = []
+
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        self.restored += [record.id for record in records]
 
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         self.judged.append(block)
-        if any(record.measurement.started_us == self._bug_us for record in block):
-            raise KeyError("no such rule")
         return [(record, (reachable(),)) for record in block]
 
 
@@ -89,22 +95,19 @@ class WriterHarness:
 
     def writer(
         self,
-        judge: Judge | None = None,
+        judge: BlockAssessor | None = None,
         clock: Clock | None = None,
-        profiles: ProfileMemory | None = None,
     ) -> StoreWriter:
         clock = clock or SystemClock()
         return StoreWriter(
             self.journal,
             self.store,
-            judge or Judge(),
-            NAMES,
+            LocalJudge(judge or Judge(), NAMES),
             clock=clock,
             expiry=ExpiryClock(clock, clock.wall_us(), 0),
             rng=random.Random(1),
             listeners=[self],
             linger_s=0,
-            profiles=profiles,
         )
 
 
@@ -144,26 +147,15 @@ async def test_writer_makes_judged_blocks_in_order(bench: WriterHarness) -> None
     assert writer.problems() == []
 
 
-class Profiles:
-    """Remembers what it was told before the first block."""
-
-    def __init__(self) -> None:
-        self.restored: list[str] = []
-
-    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
-        self.restored += [record.id for record in records]
-        raise ValueError("a bug costs the profiles and not the verdicts")
-
-
-async def test_restarted_writer_restores_profiles_from_judged_rows(bench: WriterHarness) -> None:
+async def test_restarted_judge_learns_from_judged_rows(bench: WriterHarness) -> None:
     await bench.journal.append([envelope_row(measurement_pb()), lost()])
     async with running(bench.writer().run()):
         await bench.until(lambda: bool(bench.told))
     await bench.journal.append([envelope_row(measurement_pb(), sequence=2)])
-    profiles = Profiles()
-    async with running(bench.writer(profiles=profiles).run()):
+    judge = Judge()
+    async with running(bench.writer(judge).run()):
         await bench.until(lambda: len(bench.told) == 2)
-    assert profiles.restored == [record.id for record, _ in bench.told[0].judged]
+    assert judge.restored == [record.id for record, _ in bench.told[0].judged]
 
 
 async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> None:
@@ -186,6 +178,24 @@ async def test_writer_retries_while_the_store_fails(bench: WriterHarness) -> Non
     ]  # judged once, however often the store failed
 
 
+async def test_blocks_are_judged_while_one_is_stored(bench: WriterHarness) -> None:
+    """Two more at most, in order: what is judged and not stored is held in memory."""
+    sequences = range(1, 5 * BLOCK_ROWS + 1)
+    await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in sequences])
+    judge = Judge()
+    bench.store.takes_blocks.clear()
+    async with running(bench.writer(judge).run()):
+        await until_true(lambda: len(judge.judged) == 2 + BLOCKS_AHEAD)
+        await bench.journal.append([envelope_row(measurement_pb(), sequence=9_999)])
+        assert len(judge.judged) == 2 + BLOCKS_AHEAD
+        assert not bench.store.blocks
+        bench.store.takes_blocks.set()
+        await bench.until(lambda: bool(bench.told) and bench.told[-1].last == len(sequences) + 1)
+    ends = [block.last for block in bench.told]
+    assert [block.first for block in bench.told] == [1, *(end + 1 for end in ends[:-1])]
+    assert [len(block.judged) for block in bench.told] == [*[BLOCK_ROWS] * 5, 1]
+
+
 async def test_writer_repeats_a_pending_block(bench: WriterHarness) -> None:
     await bench.journal.append([envelope_row(measurement_pb(), sequence=n) for n in range(1, 6)])
     bench.store.begun = (1, 3)
@@ -202,17 +212,6 @@ async def test_writer_puts_undecodable_rows_aside(bench: WriterHarness) -> None:
     (block,) = bench.told
     assert [r.reason for r in block.refused] == ["bad_compression"]
     assert len(block.judged) == 1
-
-
-async def test_bug_in_a_rule_costs_one_verdict(
-    bench: WriterHarness, caplog: pytest.LogCaptureFixture
-) -> None:
-    await bench.journal.append([envelope_row(*(measurement_pb(T0 + n) for n in range(3)))])
-    async with running(bench.writer(Judge(bug_us=T0 + 1)).run()):
-        await bench.until(lambda: bool(bench.told))
-    verdicts = [given for _, given in bench.told[0].judged]
-    assert verdicts == [(reachable(),), (NOT_JUDGED,), (reachable(),)]
-    assert "could not be judged" in caplog.text
 
 
 async def test_writer_trims_old_journal_rows(bench: WriterHarness) -> None:
@@ -243,12 +242,14 @@ async def test_writer_writes_to_the_real_store(bench: WriterHarness, store: Stor
 
 
 async def test_writer_judges_no_impossible_times(bench: WriterHarness) -> None:
+    def row(number: int, age_us: int) -> JournalRow:
+        return replace(envelope_row(measurement_pb(), sequence=number), received_us=T0 + age_us)
+
+    ages_us = (MAX_AGE_US + 1, MAX_AGE_US, -MAX_AHEAD_US - 1, -MAX_AHEAD_US)
     judge = Judge()
-    oldest = replace(taken(1), received_us=T0 + MAX_AGE_US)
-    newest = replace(taken(2), received_us=T0 - MAX_AHEAD_US)
-    stale = replace(taken(3), received_us=T0 + MAX_AGE_US + 1)
-    ahead = replace(taken(4), received_us=T0 - MAX_AHEAD_US - 1)
-    judged = dict(bench.writer(judge)._judge_records([stale, oldest, ahead, newest]))
-    assert judge.judged == [[oldest, newest]]
-    assert judged[stale] == judged[ahead] == (NO_VERDICT,)
-    assert judged[oldest] == judged[newest] == (reachable(),)
+    await bench.journal.append([row(number, age_us) for number, age_us in enumerate(ages_us, 1)])
+    async with running(bench.writer(judge).run()):
+        await bench.until(lambda: bool(bench.told))
+    given = {record.position: verdicts for record, verdicts in bench.told[0].judged}
+    assert given == {1: (NO_VERDICT,), 2: (reachable(),), 3: (NO_VERDICT,), 4: (reachable(),)}
+    assert [[record.position for record in block] for block in judge.judged] == [[2, 4]]

@@ -26,6 +26,7 @@ import pandas as pd  # type: ignore[import-untyped]
 import pyarrow as pa  # type: ignore[import-untyped]
 
 from heliograph.clock import SystemClock
+from heliograph_collector.judge.row_judge import LocalJudge
 from heliograph_collector.judge.writer import StoreWriter
 from heliograph_collector.model.expiry_clock import ExpiryClock
 from heliograph_collector.model.records import (
@@ -46,6 +47,9 @@ BACKLOG = 150  # rows: the writer is to be killed at work too, and to catch up i
 
 
 class Judge:
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        """Nothing is remembered."""
+
     def assess(self, block: Sequence[ReceivedMeasurement]) -> list[JudgedMeasurement]:
         return [(one, (reachable(), blocked("dc1"))) for one in block]
 
@@ -54,8 +58,7 @@ def writer(journal: Journal, store: Store) -> StoreWriter:
     return StoreWriter(
         journal,
         store,
-        Judge(),
-        NAMES,
+        LocalJudge(Judge(), NAMES),
         clock=SystemClock(),
         expiry=ExpiryClock(SystemClock(), 0, 0),
         rng=random.Random(1),

@@ -1,0 +1,125 @@
+"""Messages between `serve` and its judge processes, and the frames that carry them.
+
+A frame is its length in four bytes, big-endian, and a message as MessagePack. `serve` sends a
+request and reads its reply before it sends the next, so nothing queues in the stream. Results of
+agents travel as chunks: lists of at most CHUNK_RECORDS records that are encoded once and decoded
+where they are read, because decoding one holds the interpreter's lock.
+"""
+
+from collections.abc import Sequence
+from typing import TypeAlias
+
+import msgspec
+
+from heliograph import __version__
+from heliograph.plan import Service
+from heliograph_collector.judge import RULES_VERSION
+from heliograph_collector.model.records import (
+    DecodeFailure,
+    JournalRow,
+    ReceivedMeasurement,
+    Verdict,
+)
+
+MAX_FRAME = 268_435_456  # bytes; a block of ten thousand measurements takes about 100 MB
+HEADER_BYTES = 4
+CHUNK_RECORDS = 32  # about 5 ms of decoding, as long as a thread keeps the lock anyhow
+MAX_LOG_MESSAGES = 20  # of one request
+
+VERSION = f"{__version__}, rules {RULES_VERSION}"
+
+Chunk: TypeAlias = bytes
+
+
+class FrameError(Exception):
+    """The other side of the stream sent what is no frame of ours."""
+
+
+class JudgeSetup(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """The first message: all that a judge process is given. It answers with a WorkerStatus."""
+
+    version: str  # VERSION of `serve`; the program's files may have changed since it started
+    data: str  # the collector's directory, of which it reads the lists of fingerprints
+    secret: bytes  # of the pseudonyms; no other key
+    services: list[Service]
+
+
+class DecodeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Decode envelopes; the process keeps the records for the next JudgeRequest."""
+
+    rows: list[JournalRow]
+
+
+class DecodeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    chunks: list[Chunk]
+    failures: list[DecodeFailure]
+
+
+class JudgeRequest(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """Take up all results of a block, and judge a share of them.
+
+    The results are those of `before`, those that the process decoded itself, and those of `after`.
+    """
+
+    before: list[Chunk]
+    after: list[Chunk]
+    judged: list[int]  # indices of results with a possible time, in the order of the journal
+    due: list[Chunk]  # older measurements, all of which are judged again
+
+
+class JudgeReply(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    verdicts: list[tuple[Verdict, ...]]  # of `judged`, then of `due`
+
+
+class WorkerStatus(msgspec.Struct, frozen=True, kw_only=True, tag=True):
+    """It follows each reply."""
+
+    cpu_us: int  # of the process since its start
+    messages: list[str]  # for the log of `serve`
+
+
+JudgeMessage: TypeAlias = (
+    JudgeSetup | DecodeRequest | DecodeReply | JudgeRequest | JudgeReply | WorkerStatus
+)
+
+_ENCODER = msgspec.msgpack.Encoder()
+_MESSAGES: msgspec.msgpack.Decoder[JudgeMessage] = msgspec.msgpack.Decoder(JudgeMessage)
+_RECORDS = msgspec.msgpack.Decoder(list[ReceivedMeasurement])
+
+
+def encode_frame(message: JudgeMessage) -> bytes:
+    """Encode a message with its length. Raises FrameError."""
+    body = _ENCODER.encode(message)
+    if len(body) > MAX_FRAME:
+        raise FrameError(f"a message of {len(body)} bytes is over {MAX_FRAME}")
+    return len(body).to_bytes(HEADER_BYTES, "big") + body
+
+
+def decode_length(header: bytes) -> int:
+    """Decode the length of a message. Raises FrameError."""
+    length = int.from_bytes(header, "big")
+    if length > MAX_FRAME:
+        raise FrameError(f"a message of {length} bytes is over {MAX_FRAME}")
+    return length
+
+
+def decode_message(body: bytes) -> JudgeMessage:
+    """Decode a message. Raises FrameError."""
+    try:
+        return _MESSAGES.decode(body)
+    except msgspec.MsgspecError as error:
+        raise FrameError(str(error)) from error
+
+
+def encode_chunks(records: Sequence[ReceivedMeasurement]) -> list[Chunk]:
+    """Encode records, in order."""
+    starts = range(0, len(records), CHUNK_RECORDS)
+    return [_ENCODER.encode(records[start : start + CHUNK_RECORDS]) for start in starts]
+
+
+def decode_chunks(chunks: Sequence[Chunk]) -> list[ReceivedMeasurement]:
+    """Decode records, in order. Raises FrameError."""
+    try:
+        return [record for chunk in chunks for record in _RECORDS.decode(chunk)]
+    except msgspec.MsgspecError as error:
+        raise FrameError(str(error)) from error

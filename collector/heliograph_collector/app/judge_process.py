@@ -1,0 +1,144 @@
+"""Judge process: decodes and judges what `serve` sends it, one request at a time.
+
+`serve` starts it with the number of a connected socket, and it ends when that socket is closed.
+So it outlives no `serve`, however that ended. It opens no journal and no store and listens
+nowhere. A signal for the whole group ends `serve`, which then closes the socket.
+"""
+
+import logging
+import signal
+import socket
+import sys
+import time
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+from heliograph_collector.app.judge_messages import (
+    HEADER_BYTES,
+    MAX_LOG_MESSAGES,
+    VERSION,
+    DecodeReply,
+    DecodeRequest,
+    FrameError,
+    JudgeMessage,
+    JudgeReply,
+    JudgeRequest,
+    JudgeSetup,
+    WorkerStatus,
+    decode_chunks,
+    decode_length,
+    decode_message,
+    encode_chunks,
+    encode_frame,
+)
+from heliograph_collector.control import ControlContext
+from heliograph_collector.control.assessor import ContextJudge
+from heliograph_collector.fleet.signed_lists import SignedLists
+from heliograph_collector.judge import judge
+from heliograph_collector.judge.fingerprints.library import LIBRARY
+from heliograph_collector.judge.row_judge import select_sane
+from heliograph_collector.model.records import ReceivedMeasurement
+from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.pseudonyms import Pseudonyms
+
+
+class WorkerLog(logging.Handler):
+    """Keep log messages until the next reply carries them to `serve`, which writes the log."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._messages: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        if len(self._messages) < MAX_LOG_MESSAGES:
+            self._messages.append(self.format(record))
+
+    def take_messages(self) -> list[str]:
+        messages = self._messages
+        self._messages = []
+        return messages
+
+
+class RequestHandler:
+    """Answer requests from a control context that it builds from them."""
+
+    def __init__(self, setup: JudgeSetup) -> None:
+        LIBRARY.watch(SignedLists(Path(setup.data)))
+        self._pseudonyms = Pseudonyms(setup.secret)
+        self._context_judge = ContextJudge(judge, ControlContext(setup.services))
+        self._decoded: list[ReceivedMeasurement] = []
+
+    def answer(self, request: JudgeMessage) -> DecodeReply | JudgeReply:
+        """Answer a request. Raises FrameError."""
+        if isinstance(request, DecodeRequest):
+            return self._decode(request)
+        if isinstance(request, JudgeRequest):
+            return self._judge(request)
+        raise FrameError(f"{type(request).__name__} is no request")
+
+    def _decode(self, request: DecodeRequest) -> DecodeReply:
+        decoded = read_rows(request.rows, self._pseudonyms)
+        self._decoded = decoded.records
+        return DecodeReply(chunks=encode_chunks(decoded.records), failures=decoded.failures)
+
+    def _judge(self, request: JudgeRequest) -> JudgeReply:
+        LIBRARY.refresh()
+        before = decode_chunks(request.before)
+        records = select_sane([*before, *self._decoded, *decode_chunks(request.after)])
+        self._decoded = []
+        self._context_judge.restore(records)
+        share = [*(records[index] for index in request.judged), *decode_chunks(request.due)]
+        return JudgeReply(verdicts=[self._context_judge.judge(record) for record in share])
+
+
+def answer_requests(reader: BinaryIO, writer: BinaryIO, log: WorkerLog) -> None:
+    """Answer until the stream ends. Raises FrameError, OSError."""
+    setup = read_message(reader)
+    if not isinstance(setup, JudgeSetup):
+        return
+    if setup.version != VERSION:
+        raise FrameError(f"serve is version {setup.version}, the judge process is {VERSION}")
+    handler = RequestHandler(setup)
+    _send_status(writer, log)
+    while (request := read_message(reader)) is not None:
+        writer.write(encode_frame(handler.answer(request)))
+        _send_status(writer, log)
+
+
+def read_message(reader: BinaryIO) -> JudgeMessage | None:
+    """Read a message, None at the end of the stream. Raises FrameError, OSError."""
+    header = reader.read(HEADER_BYTES)
+    if len(header) < HEADER_BYTES:
+        return None
+    length = decode_length(header)
+    body = reader.read(length)
+    return decode_message(body) if len(body) == length else None
+
+
+def _send_status(writer: BinaryIO, log: WorkerLog) -> None:
+    cpu_us = time.process_time_ns() // 1_000
+    writer.write(encode_frame(WorkerStatus(cpu_us=cpu_us, messages=log.take_messages())))
+    writer.flush()
+
+
+def main() -> None:
+    """Run a judge process on the socket whose number is the first argument."""
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.SIG_IGN)
+    log = WorkerLog()
+    logging.basicConfig(level=logging.WARNING, handlers=[log])
+    with (
+        socket.socket(fileno=int(sys.argv[1])) as connection,
+        suppress(ConnectionError),  # `serve` is gone, and nobody reads an answer
+        connection.makefile("rb") as reader,
+        connection.makefile("wb") as writer,
+    ):
+        try:
+            answer_requests(reader, writer, log)
+        except FrameError as error:
+            sys.exit(f"The judge process ends: {error}.")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,349 @@
+"""Judge rows in several processes, of which any may die at any time.
+
+Theory of operation. `serve` keeps the order of the journal, the assessor with its open measurements
+and a control context. Each judge process has a control context too, which gets the same results in
+the same order, so every process finds the same verdicts on a record. A block takes two
+requests of each process:
+
+1. *decode*: each decodes a part of the block's envelopes and returns the records.
+2. *judge*: each gets the records of the others, takes up all of them, and judges its share.
+
+Shares are of equal size by the number of observations. A process that is lost costs no result:
+`serve` does its part of the same block itself, with the same verdicts, and stores the block once
+with its bounds as always. Meanwhile another is started. It *learns* (takes up the last rows of the
+journal, beside the work of the others) and then *joins* between two blocks, when it has taken up
+all rows before the next.
+
+A collector that keeps up judges in its own process, as one with one core does always: processes
+start when BEHIND_BLOCKS blocks in a row left rows waiting.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from prometheus_client import CollectorRegistry, Counter, Gauge
+
+from heliograph.backoff import Backoff
+from heliograph.clock import Clock
+from heliograph_collector.app.judge_messages import (
+    Chunk,
+    DecodeRequest,
+    FrameError,
+    JudgeRequest,
+    JudgeSetup,
+    decode_chunks,
+    encode_chunks,
+)
+from heliograph_collector.app.worker_process import WorkerLostError, WorkerProcess, start_worker
+from heliograph_collector.control.assessor import Assessor, Selection
+from heliograph_collector.control.target_key import weigh_measurement
+from heliograph_collector.judge.fingerprints.library import LIBRARY, ListSource
+from heliograph_collector.judge.row_judge import (
+    JudgedRows,
+    LocalJudge,
+    collect_judged,
+    select_sane,
+)
+from heliograph_collector.judge.writer import BLOCK_BYTES, BLOCK_ROWS, RESTORED_ROWS
+from heliograph_collector.model.records import (
+    JournalRow,
+    ReceivedMeasurement,
+    RowKind,
+    Verdict,
+)
+from heliograph_collector.store.journal.decode import DecodedRows, read_rows
+from heliograph_collector.store.journal.journal import JournalError
+from heliograph_collector.store.pseudonyms import Pseudonyms
+
+BEHIND_BLOCKS = 4  # assumed; a second's burst of a few agents is judged without help
+JOIN_ROWS = 256  # assumed; a newcomer takes up so many while the others wait, in 0.3 s
+_RESTARTS = Backoff(1.0, 60.0)
+
+_NOTHING_TO_JUDGE = JudgeRequest(before=[], after=[], judged=[], due=[])
+
+_LOG = logging.getLogger("heliograph.judge")
+
+
+class JournalHistory(Protocol):
+    """Rows of the journal that were judged before. Implemented by Journal."""
+
+    async def read(self, after: int, limit: int, *, limit_bytes: int) -> list[JournalRow]: ...
+
+
+@dataclass(slots=True)
+class _Newcomer:
+    """A process that learns; `through` is the last row that it took up."""
+
+    worker: WorkerProcess
+    through: int
+
+
+@dataclass(slots=True)
+class _Part:
+    """A part of a block: who decodes it, and what it holds."""
+
+    worker: WorkerProcess | None  # None: `serve` itself
+    rows: list[JournalRow] = field(default_factory=list)
+    chunks: list[Chunk] = field(default_factory=list)
+    decoded: DecodedRows = field(default_factory=DecodedRows)
+
+
+class JudgeWorkers:
+    """Judge rows in up to `limit` processes, which `run` starts and ends, or else in this one."""
+
+    def __init__(
+        self,
+        assessor: Assessor,
+        setup: JudgeSetup,
+        history: JournalHistory,
+        lists: ListSource,
+        *,
+        limit: int,
+        clock: Clock,
+        rng: random.Random,
+        registry: CollectorRegistry,
+    ) -> None:
+        LIBRARY.watch(lists)
+        self._assessor = assessor
+        self._pseudonyms = Pseudonyms(setup.secret)
+        self._local = LocalJudge(assessor, self._pseudonyms)
+        self._setup = setup
+        self._history = history
+        self._limit = limit
+        self._clock = clock
+        self._rng = rng
+        self._workers: list[WorkerProcess] = []
+        self._newcomers: list[_Newcomer] = []
+        self._vacancy = asyncio.Event()  # set while a process is brought up
+        self._behind_blocks = 0
+        self._is_wanted = False
+        self._failures = 0
+        self._start_at_us = 0  # monotonic
+        self._judged_through = 0
+        self._ended_cpu_us = 0
+        self._lost_workers = Counter(
+            "heliograph_judge_workers_lost",
+            "Judge processes that ended before they were told to.",
+            registry=registry,
+        )
+        Gauge(
+            "heliograph_judge_workers",
+            "Judge processes that judge now; 0: serve judges itself.",
+            registry=registry,
+        ).set_function(self.count_workers)
+        cpu = Gauge(
+            "heliograph_role_cpu_seconds",
+            "CPU time by role: of the judge processes, and of serve, which runs all others.",
+            ("role",),
+            registry=registry,
+        )
+        cpu.labels("judge").set_function(self.measure_cpu_s)
+        cpu.labels("serve").set_function(time.process_time)
+
+    async def restore(self, rows: Sequence[JournalRow]) -> None:
+        """Take up rows that were judged before this process began."""
+        await self._local.restore(rows)
+        self._judged_through = rows[-1].position if rows else self._judged_through
+
+    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
+        """Judge rows once. Raises JournalError."""
+        await asyncio.to_thread(LIBRARY.refresh)
+        await self._match_load(is_behind=is_behind)
+        if self._workers:
+            results = await self._judge_apart(rows)
+        else:
+            results = await self._local.judge(rows, is_behind=is_behind)
+        self._judged_through = rows[-1].position if rows else self._judged_through
+        return results
+
+    def count_workers(self) -> int:
+        return len(self._workers)
+
+    @property
+    def is_starting(self) -> bool:
+        return self._vacancy.is_set()
+
+    def list_pids(self) -> list[int]:
+        return [worker.pid for worker in self._workers]
+
+    def measure_cpu_s(self) -> float:
+        """Return the CPU time of all judge processes, as of their last answers."""
+        running_us = sum(worker.cpu_us for worker in self._workers)
+        return (self._ended_cpu_us + running_us) / 1_000_000
+
+    async def run(self) -> None:
+        """Start processes one after the other, where they are wanted; end all when cancelled."""
+        try:
+            while True:
+                await self._vacancy.wait()
+                await self._bring_up()
+                self._vacancy.clear()
+        finally:
+            workers = [*self._workers, *(newcomer.worker for newcomer in self._newcomers)]
+            self._workers.clear()
+            self._newcomers.clear()
+            await asyncio.gather(*(worker.stop() for worker in workers))
+
+    async def _match_load(self, *, is_behind: bool) -> None:
+        """Let processes that have learned join, and ask for more once they are needed."""
+        self._behind_blocks = self._behind_blocks + 1 if is_behind else 0
+        self._is_wanted = self._is_wanted or self._behind_blocks >= BEHIND_BLOCKS
+        while self._newcomers:
+            await self._admit(self._newcomers.pop())
+        is_due = self._clock.monotonic_us() >= self._start_at_us
+        if self._is_wanted and is_due and len(self._workers) < self._limit:
+            self._vacancy.set()
+
+    async def _bring_up(self) -> None:
+        """Start a process, and let it learn what the others know."""
+        try:
+            worker = await start_worker(self._setup)
+            newcomer = _Newcomer(worker, max(0, self._judged_through - RESTORED_ROWS))
+            try:
+                await self._teach(newcomer, JOIN_ROWS)
+            except BaseException:
+                worker.kill()
+                raise
+        except (WorkerLostError, JournalError) as error:
+            self._note_loss(f"A judge process could not start ({error})")
+        else:
+            self._newcomers.append(newcomer)
+
+    async def _admit(self, newcomer: _Newcomer) -> None:
+        """Let a process that has learned take up what was judged since, and join."""
+        try:
+            await self._teach(newcomer, 0)
+        except (WorkerLostError, JournalError) as error:
+            newcomer.worker.kill()
+            self._note_loss(f"A judge process could not join ({error})")
+            return
+        self._workers.append(newcomer.worker)
+        self._failures = 0
+        _LOG.info("Judge processes beside serve: %s.", len(self._workers))
+
+    async def _teach(self, newcomer: _Newcomer, remaining: int) -> None:
+        """Let a process take up judged rows until `remaining` are left.
+
+        Raises WorkerLostError, JournalError.
+        """
+        while newcomer.through < self._judged_through - remaining:
+            read = await self._history.read(newcomer.through, BLOCK_ROWS, limit_bytes=BLOCK_BYTES)
+            rows = [row for row in read if row.position <= self._judged_through]
+            if not rows:
+                newcomer.through = self._judged_through
+                return
+            await newcomer.worker.decode(DecodeRequest(rows=_list_envelopes(rows)))
+            await newcomer.worker.judge(_NOTHING_TO_JUDGE, 0)
+            newcomer.through = rows[-1].position
+
+    async def _judge_apart(self, rows: Sequence[JournalRow]) -> JudgedRows:
+        """Judge in the processes; what a lost one leaves is done here."""
+        parts = _divide_rows(_list_envelopes(rows), self._workers)
+        await asyncio.gather(*(self._decode_part(part) for part in parts))
+        decoded = read_rows([r for r in rows if r.kind is not RowKind.ENVELOPE], self._pseudonyms)
+        for part in parts:
+            decoded.records += part.decoded.records
+            decoded.failures += part.decoded.failures
+        selection = await asyncio.to_thread(self._assessor.select, select_sane(decoded.records))
+        verdicts = await self._judge_selection(selection, parts)
+        judged = await asyncio.to_thread(self._assessor.conclude, selection, verdicts)
+        return collect_judged(decoded, judged)
+
+    async def _decode_part(self, part: _Part) -> None:
+        if part.worker is not None:
+            try:
+                reply = await part.worker.decode(DecodeRequest(rows=part.rows))
+                records = await asyncio.to_thread(decode_chunks, reply.chunks)
+            except (WorkerLostError, FrameError) as error:
+                self._lose(part.worker, error)
+                part.worker = None
+            else:
+                part.chunks = reply.chunks
+                part.decoded = DecodedRows(records=records, failures=reply.failures)
+                return
+        part.decoded = await asyncio.to_thread(read_rows, part.rows, self._pseudonyms)
+        part.chunks = await asyncio.to_thread(encode_chunks, part.decoded.records)
+
+    async def _judge_selection(
+        self, selection: Selection, parts: Sequence[_Part]
+    ) -> list[tuple[Verdict, ...]]:
+        """Judge a selection in the processes that decoded a part; return verdicts in its order."""
+        records = selection.list_records()
+        judging = [number for number, part in enumerate(parts) if part.worker is not None]
+        shares = _divide_records(records, max(1, len(judging)))
+        work = [
+            self._judge_share(selection, share, parts, number)
+            for share, number in zip(shares, judging or [0], strict=True)
+        ]
+        verdicts: dict[int, tuple[Verdict, ...]] = {}
+        for share, found in zip(shares, await asyncio.gather(*work), strict=True):
+            verdicts.update(zip(share, found, strict=True))
+        return [verdicts[index] for index in range(len(records))]
+
+    async def _judge_share(
+        self, selection: Selection, share: Sequence[int], parts: Sequence[_Part], number: int
+    ) -> list[tuple[Verdict, ...]]:
+        """Judge the records with the indices of a share, in the process of one part."""
+        records = selection.list_records()
+        worker = parts[number].worker
+        if worker is not None:
+            due = [records[index] for index in share if index >= len(selection.block)]
+            request = JudgeRequest(
+                before=[chunk for part in parts[:number] for chunk in part.chunks],
+                after=[chunk for part in parts[number + 1 :] for chunk in part.chunks],
+                judged=[index for index in share if index < len(selection.block)],
+                due=await asyncio.to_thread(encode_chunks, due),
+            )
+            try:
+                return (await worker.judge(request, len(share))).verdicts
+            except WorkerLostError as error:
+                self._lose(worker, error)
+        return await asyncio.to_thread(self._judge_here, [records[index] for index in share])
+
+    def _judge_here(self, records: Sequence[ReceivedMeasurement]) -> list[tuple[Verdict, ...]]:
+        return [self._assessor.judge(record) for record in records]
+
+    def _lose(self, worker: WorkerProcess, error: Exception) -> None:
+        worker.kill()
+        self._workers.remove(worker)
+        self._ended_cpu_us += worker.cpu_us
+        self._note_loss(f"Judge process {worker.pid} is lost ({error}), and no result with it")
+
+    def _note_loss(self, sentence: str) -> None:
+        self._lost_workers.inc()
+        self._failures += 1
+        pause_s = _RESTARTS.draw_s(self._failures, self._rng)
+        self._start_at_us = self._clock.monotonic_us() + round(pause_s * 1_000_000)
+        _LOG.warning("%s; another starts in %.0f s or later.", sentence, pause_s)
+
+
+def _list_envelopes(rows: Sequence[JournalRow]) -> list[JournalRow]:
+    return [row for row in rows if row.kind is RowKind.ENVELOPE]
+
+
+def _divide_rows(rows: Sequence[JournalRow], workers: Sequence[WorkerProcess]) -> list[_Part]:
+    """Divide rows into as many runs as there are workers, of about the same number of bytes."""
+    total = sum(len(row.body) for row in rows)
+    parts = [_Part(worker) for worker in workers]
+    size = 0
+    for row in rows:
+        number = min(size * len(parts) // max(1, total), len(parts) - 1)
+        parts[number].rows.append(row)
+        size += len(row.body)
+    return parts
+
+
+def _divide_records(records: Sequence[ReceivedMeasurement], count: int) -> list[list[int]]:
+    """Divide the indices of records into shares with about the same number of observations."""
+    shares: list[list[int]] = [[] for _ in range(count)]
+    weights = [0] * count
+    for index, record in enumerate(records):
+        lightest = weights.index(min(weights))
+        shares[lightest].append(index)
+        weights[lightest] += weigh_measurement(record.measurement)
+    return shares

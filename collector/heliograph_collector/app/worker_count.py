@@ -1,0 +1,36 @@
+"""How many judge processes a machine carries, where the configuration does not say."""
+
+import os
+from pathlib import Path
+
+SMALL_MEMORY_BYTES = 2 * 1_073_741_824  # below it, one process does all
+MOST_WORKERS = 4  # assumed: then serve, which stores what they judge, is the bottleneck
+_MEMINFO = Path("/proc/meminfo")
+_OWN_GROUP = Path("/proc/self/cgroup")
+_GROUPS = Path("/sys/fs/cgroup")
+
+
+def choose_worker_count(configured: int | None) -> int:
+    """Return the configured number, else one less than the cores, and 0 on a small machine."""
+    if configured is not None:
+        return configured
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    if read_memory_bytes() < SMALL_MEMORY_BYTES:
+        return 0
+    return max(0, min((cores or 1) - 1, MOST_WORKERS))
+
+
+def read_memory_bytes() -> int:
+    """Return the memory of the machine, or of the unit or container; 0 if it is not known."""
+    try:
+        total_kib = _MEMINFO.read_text().split("MemTotal:", 1)[1].split()[0]
+        memory_bytes = int(total_kib) * 1_024
+        group = _OWN_GROUP.read_text().strip().rpartition("::/")[2]  # "0::/system.slice/…"
+    except (OSError, IndexError, ValueError):
+        return 0
+    for folder in (_GROUPS / group, _GROUPS):
+        try:
+            memory_bytes = min(memory_bytes, int((folder / "memory.max").read_text()))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return memory_bytes

@@ -1,0 +1,140 @@
+"""One judge process, from the side of `serve`: it is started, asked and ended here."""
+
+import asyncio
+import logging
+import socket
+import sys
+from contextlib import suppress
+
+from heliograph_collector.app.judge_messages import (
+    CHUNK_RECORDS,
+    HEADER_BYTES,
+    DecodeReply,
+    DecodeRequest,
+    FrameError,
+    JudgeMessage,
+    JudgeReply,
+    JudgeRequest,
+    JudgeSetup,
+    WorkerStatus,
+    decode_length,
+    decode_message,
+    encode_frame,
+)
+
+# Assumed: after so long, and so much more for each record and for each envelope, it hangs. A record
+# takes 2 ms to decode and 4 ms to judge on a core of its own.
+ANSWER_S = 20.0
+RECORD_S = 0.1
+START_S = 120.0  # of a new process; nobody waits for it
+STOP_S = 1.0  # `serve` stops within two seconds
+_BUFFER = 1_048_576
+
+_LOG = logging.getLogger("heliograph.judge")
+
+
+class WorkerLostError(Exception):
+    """The process ended, hangs, or answered what is no answer."""
+
+
+class WorkerProcess:
+    """A judge process that runs. After a WorkerLostError it is ended, and asked no more."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
+        self._process = process
+        self._reader = reader
+        self._writer = writer
+        self.cpu_us = 0  # as of its last answer
+
+    @property
+    def pid(self) -> int:
+        return self._process.pid
+
+    async def decode(self, request: DecodeRequest) -> DecodeReply:
+        """Decode envelopes. Raises WorkerLostError."""
+        reply = await self._exchange(request, ANSWER_S + RECORD_S * len(request.rows))
+        if not isinstance(reply, DecodeReply):
+            raise WorkerLostError(f"answered with {type(reply).__name__}")
+        return reply
+
+    async def judge(self, request: JudgeRequest, count: int) -> JudgeReply:
+        """Judge a share of `count` records of a block. Raises WorkerLostError."""
+        chunk_count = len(request.before) + len(request.after)
+        context_count = count + CHUNK_RECORDS * chunk_count
+        reply = await self._exchange(request, ANSWER_S + RECORD_S * context_count)
+        if not isinstance(reply, JudgeReply) or len(reply.verdicts) != count:
+            raise WorkerLostError(f"answered with {type(reply).__name__}")
+        return reply
+
+    async def set_up(self, setup: JudgeSetup) -> None:
+        """Give a new process what it needs. Raises WorkerLostError."""
+        await self._exchange(setup, START_S, reads_reply=False)
+
+    async def stop(self) -> None:
+        """Close the stream, at which the process ends, and kill it if it does not."""
+        self._writer.close()
+        try:
+            async with asyncio.timeout(STOP_S):
+                await self._process.wait()
+        except TimeoutError:
+            self.kill()
+            await self._process.wait()
+
+    def kill(self) -> None:
+        self._writer.close()
+        with suppress(ProcessLookupError):
+            self._process.kill()
+
+    async def _exchange(
+        self, request: JudgeMessage, deadline_s: float, *, reads_reply: bool = True
+    ) -> JudgeMessage | None:
+        """Send a request and read its reply, if it has one, and the status after it.
+
+        The process is killed where this fails, as by cancellation: the stream would be out of step.
+        """
+        try:
+            async with asyncio.timeout(deadline_s):
+                self._writer.write(encode_frame(request))
+                await self._writer.drain()
+                reply = await self._read_message() if reads_reply else None
+                status = await self._read_message()
+        except (OSError, EOFError, TimeoutError, FrameError) as error:
+            self.kill()
+            raise WorkerLostError(str(error) or type(error).__name__) from error
+        except BaseException:
+            self.kill()
+            raise
+        if isinstance(status, WorkerStatus):
+            self.cpu_us = status.cpu_us
+            for message in status.messages:
+                _LOG.error("%s", message)
+        return reply
+
+    async def _read_message(self) -> JudgeMessage:
+        length = decode_length(await self._reader.readexactly(HEADER_BYTES))
+        return decode_message(await self._reader.readexactly(length))
+
+
+async def start_worker(setup: JudgeSetup) -> WorkerProcess:
+    """Start a judge process. Raises WorkerLostError."""
+    parent_socket, child_socket = socket.socketpair()
+    with child_socket:
+        try:
+            process = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "heliograph_collector.app.judge_process"),
+                str(child_socket.fileno()),
+                stdin=asyncio.subprocess.DEVNULL,
+                pass_fds=(child_socket.fileno(),),
+            )
+        except OSError as error:
+            parent_socket.close()
+            raise WorkerLostError(str(error)) from error
+    reader, writer = await asyncio.open_unix_connection(sock=parent_socket, limit=_BUFFER)
+    worker = WorkerProcess(process, reader, writer)
+    await worker.set_up(setup)
+    return worker

@@ -1,0 +1,97 @@
+"""Judging of journal rows: the writer's port, and the judge that works in the writer's process."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from heliograph_collector.model.records import (
+    TIME_BAD,
+    DecodeFailure,
+    JournalRow,
+    JudgedMeasurement,
+    PresenceRow,
+    ReceivedMeasurement,
+    Verdict,
+    VerdictState,
+)
+from heliograph_collector.store.journal.decode import DecodedRows, read_rows
+from heliograph_collector.store.pseudonyms import Pseudonyms
+
+NO_VERDICT = Verdict(state=VerdictState.UNKNOWN, rule=TIME_BAD)
+
+
+class BlockAssessor(Protocol):
+    """Judge of blocks, which keeps state from block to block.
+
+    It never gets a measurement with an impossible time. Implemented by control.assessor.Assessor.
+    """
+
+    def restore(self, records: Sequence[ReceivedMeasurement]) -> None:
+        """Take up results that were judged before this process began."""
+        ...
+
+    def assess(self, block: Sequence[ReceivedMeasurement]) -> Sequence[JudgedMeasurement]:
+        """Judge a block; may add older measurements that it judged again."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class JudgedRows:
+    """The content of journal rows, judged; `judged` may hold older measurements too."""
+
+    judged: tuple[JudgedMeasurement, ...] = ()
+    presence: tuple[PresenceRow, ...] = ()
+    refused: tuple[DecodeFailure, ...] = ()
+
+
+class RowJudge(Protocol):
+    """Judge of journal rows, in their order and one call at a time.
+
+    Implemented by LocalJudge, and by app.judge_workers.JudgeWorkers.
+    """
+
+    async def restore(self, rows: Sequence[JournalRow]) -> None:
+        """Take up rows that were judged before this process began."""
+        ...
+
+    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
+        """Judge rows once; `is_behind` tells that more rows wait already."""
+        ...
+
+
+class LocalJudge:
+    """Judge in a thread of this process."""
+
+    def __init__(self, assessor: BlockAssessor, pseudonyms: Pseudonyms) -> None:
+        self._assessor = assessor
+        self._pseudonyms = pseudonyms
+
+    async def restore(self, rows: Sequence[JournalRow]) -> None:
+        await asyncio.to_thread(self._restore, rows)
+
+    async def judge(self, rows: Sequence[JournalRow], *, is_behind: bool) -> JudgedRows:
+        return await asyncio.to_thread(self._judge, rows)
+
+    def _restore(self, rows: Sequence[JournalRow]) -> None:
+        self._assessor.restore(select_sane(read_rows(rows, self._pseudonyms).records))
+
+    def _judge(self, rows: Sequence[JournalRow]) -> JudgedRows:
+        decoded = read_rows(rows, self._pseudonyms)
+        records = select_sane(decoded.records)
+        return collect_judged(decoded, self._assessor.assess(records) if records else ())
+
+
+def select_sane(records: Sequence[ReceivedMeasurement]) -> list[ReceivedMeasurement]:
+    """Return the records that a judge may see: those with a possible time."""
+    return [record for record in records if not record.is_time_bad]
+
+
+def collect_judged(decoded: DecodedRows, judged: Sequence[JudgedMeasurement]) -> JudgedRows:
+    """Put the results for rows together; a measurement with an impossible time gets NO_VERDICT."""
+    bad = [(record, (NO_VERDICT,)) for record in decoded.records if record.is_time_bad]
+    return JudgedRows(
+        judged=(*judged, *bad),
+        presence=tuple(decoded.presence),
+        refused=tuple(decoded.failures),
+    )

@@ -1,0 +1,279 @@
+"""Judge processes beside serve: the same verdicts, whoever judges, and whoever is killed."""
+
+import asyncio
+import os
+import random
+import signal
+import sys
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import msgspec
+import pytest
+from prometheus_client import CollectorRegistry
+
+from heliograph.clock import Clock, SystemClock
+from heliograph.codec import measurement_to_pb
+from heliograph.services import load_shipped_services
+from heliograph_collector.app import worker_count, worker_process
+from heliograph_collector.app.judge_messages import (
+    VERSION,
+    JudgeSetup,
+    decode_chunks,
+    encode_chunks,
+)
+from heliograph_collector.app.judge_workers import JournalHistory, JudgeWorkers
+from heliograph_collector.control.assessor import Assessor
+from heliograph_collector.fleet.signed_lists import SignedLists
+from heliograph_collector.judge import judge
+from heliograph_collector.judge.row_judge import JudgedRows
+from heliograph_collector.judge.writer import BLOCK_ROWS, StoreWriter
+from heliograph_collector.model.expiry_clock import ExpiryClock
+from heliograph_collector.model.records import AgentRole, JournalRow, RowKind
+from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.journal.journal import Journal
+from heliograph_collector.store.pseudonyms import Pseudonyms
+from heliograph_collector.store.store import Store
+from support.control_records import RESET, WORKS
+from support.hand_clock import HandClock
+from support.rows import ANNA, NAMES, US, envelope_row
+from support.scenario import NOON_US, measurement
+from support.waiting import until_true
+
+COUNTRIES = ("KZ", "DE", "BR", "JP", "ZA")
+LOST = "heliograph_judge_workers_lost_total"
+SECRET = b"s" * 32
+KILLS = max(1, int(os.environ.get("HELIOGRAPH_KILLS", "24")) // 8)
+SERVICES = load_shipped_services().services
+
+
+def build_rows(count: int, seed: int = 1) -> list[JournalRow]:
+    """Envelopes of controls and volunteers on three targets, presence, and what is no envelope."""
+    rng = random.Random(seed)
+    rows: list[JournalRow] = []
+    for position in range(1, count + 1):
+        at_us = NOON_US + position * US
+        number = rng.randrange(12)
+        results = [
+            replace(
+                measurement(rng.choice([WORKS, RESET]), started_us=at_us),
+                target=f"https://t{rng.randrange(3)}.example/",
+            )
+            for _ in range(rng.randrange(1, 4))
+        ]
+        row = replace(
+            envelope_row(*map(measurement_to_pb, results), sequence=position, position=position),
+            agent=bytes([number]) * 16,
+            country=COUNTRIES[number % 5],
+            prefix=f"net{number}",
+            role=AgentRole.CONTROL if number < 2 else AgentRole.VOLUNTEER,
+            received_us=at_us,
+            since_s=1,
+        )
+        kind = rng.randrange(10)
+        if kind == 0:
+            row = replace(row, body=b"junk")
+        elif kind == 1:
+            row = JournalRow(kind=RowKind.LOST, agent=ANNA, received_us=at_us, position=position)
+        elif kind == 2:
+            row = replace(row, received_us=at_us + 200 * 86_400 * US)  # an impossible time
+        rows.append(row)
+    return rows
+
+
+@dataclass
+class RowHistory:
+    """The journal, as a new process reads it."""
+
+    rows: Sequence[JournalRow]
+
+    async def read(self, after: int, limit: int, *, limit_bytes: int) -> list[JournalRow]:
+        return [row for row in self.rows if row.position > after][:limit]
+
+
+@asynccontextmanager
+async def judging(
+    data: Path,
+    history: JournalHistory,
+    limit: int,
+    clock: Clock | None = None,
+    registry: CollectorRegistry | None = None,
+) -> AsyncIterator[JudgeWorkers]:
+    workers = JudgeWorkers(
+        Assessor(judge, SERVICES),
+        JudgeSetup(version=VERSION, data=str(data), secret=SECRET, services=list(SERVICES)),
+        history,
+        SignedLists(data),
+        limit=limit,
+        clock=clock or HandClock(),
+        rng=random.Random(1),
+        registry=registry or CollectorRegistry(),
+    )
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(workers.run())
+        yield workers
+        task.cancel()
+
+
+async def judge_all(
+    workers: JudgeWorkers, rows: Sequence[JournalRow], *, is_behind: bool = True
+) -> list[JudgedRows]:
+    return [
+        await workers.judge(rows[at : at + 8], is_behind=is_behind) for at in range(0, len(rows), 8)
+    ]
+
+
+async def until_lost(registry: CollectorRegistry, count: int) -> None:
+    await until_true(lambda: registry.get_sample_value(LOST) == count)
+
+
+async def until_joined(workers: JudgeWorkers, count: int) -> None:
+    """Judge nothing until that many processes have joined."""
+    async with asyncio.timeout(240):
+        while workers.count_workers() < count:
+            await workers.judge([], is_behind=True)
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.timeout(600)
+async def test_same_verdicts_whoever_judges_and_whoever_is_killed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One process and two find the same; one killed or stopped at work costs no verdict."""
+    rows = build_rows(160)
+    async with judging(tmp_path, RowHistory(rows), 0) as alone:
+        expected = await judge_all(alone, rows)
+        assert alone.count_workers() == 0
+    assert sum(len(block.judged) for block in expected) > sum(
+        len(read_rows([row], NAMES).records) for row in rows
+    ), "no older measurement was judged again"
+    assert {v[-1].state.value for b in expected for _, v in b.judged} >= {"reachable", "blocked"}
+    clock = HandClock()
+    async with judging(tmp_path, RowHistory(rows), 2, clock) as workers:
+        results = await judge_all(workers, rows[:40])  # they start meanwhile …
+        await until_joined(workers, 2)  # … and have learned what was judged before they began
+        results += await judge_all(workers, rows[40:80])
+        for at, number in ((80, signal.SIGKILL), (96, signal.SIGSTOP)):
+            (victim, _) = workers.list_pids()
+            block = asyncio.ensure_future(judge_all(workers, rows[at : at + 8]))
+            await asyncio.sleep(0)  # the request is on its way
+            os.kill(victim, number)
+            monkeypatch.setattr(worker_process, "ANSWER_S", 5.0)  # what hangs is lost too
+            results += await block
+            monkeypatch.undo()
+            results += await judge_all(workers, rows[at + 8 : at + 16])
+            assert victim not in workers.list_pids()
+            clock.advance_us(120 * US)  # beyond the longest pause before another start
+            await until_joined(workers, 2)
+        results += await judge_all(workers, rows[112:])
+        assert workers.measure_cpu_s() > 0
+        pids = workers.list_pids()
+    assert results == expected
+    for pid in pids:
+        with pytest.raises(ProcessLookupError):
+            os.kill(pid, 0)
+
+
+@pytest.mark.parametrize(
+    ("configured", "cores", "memory_gib", "count"),
+    [
+        (None, 1, 8, 0),
+        (None, 2, 8, 1),
+        (None, 64, 8, 4),
+        (None, 8, 1, 0),
+        (0, 8, 8, 0),
+        (3, 1, 1, 3),
+    ],
+)
+def test_small_machine_has_one_process(
+    configured: int | None, cores: int, memory_gib: int, count: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(worker_count, "read_memory_bytes", lambda: memory_gib * 2**30)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(cores))
+    assert worker_count.choose_worker_count(configured) == count
+
+
+def test_memory_is_that_of_the_unit_or_container(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert worker_count.read_memory_bytes() > 2**20  # of this machine
+    (tmp_path / "meminfo").write_text("MemTotal:       16384000 kB\nMemFree: 1 kB\n")
+    (tmp_path / "cgroup").write_text("0::/unit\n")
+    (tmp_path / "unit").mkdir()
+    monkeypatch.setattr(worker_count, "_MEMINFO", tmp_path / "meminfo")
+    monkeypatch.setattr(worker_count, "_OWN_GROUP", tmp_path / "cgroup")
+    monkeypatch.setattr(worker_count, "_GROUPS", tmp_path)
+    assert worker_count.read_memory_bytes() == 16_384_000 * 1_024
+    (tmp_path / "unit" / "memory.max").write_text("max\n")
+    assert worker_count.read_memory_bytes() == 16_384_000 * 1_024
+    (tmp_path / "unit" / "memory.max").write_text("1073741824\n")
+    assert worker_count.read_memory_bytes() == 2**30
+
+
+async def test_process_is_not_started_while_the_judge_keeps_up(tmp_path: Path) -> None:
+    rows = build_rows(64)
+    async with judging(tmp_path, RowHistory(rows), 2) as workers:
+        for at in range(0, 64, 8):  # one block in four leaves rows waiting
+            await judge_all(workers, rows[at : at + 8], is_behind=at % 32 != 0)
+        assert not workers.is_starting
+
+
+async def test_process_that_cannot_start_costs_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a program, and with one of another version, as after an update under `serve`."""
+    monkeypatch.setattr(sys, "executable", str(tmp_path / "no-python"))
+    rows = build_rows(80)
+    clock, registry = HandClock(), CollectorRegistry()
+    async with judging(tmp_path, RowHistory(rows), 1, clock, registry) as workers:
+        results = await judge_all(workers, rows)
+        await until_lost(registry, 1)
+        monkeypatch.undo()
+        workers._setup = msgspec.structs.replace(workers._setup, version="older")
+        clock.advance_us(120 * US)
+        await workers.judge([], is_behind=True)
+        await until_lost(registry, 2)
+    async with judging(tmp_path, RowHistory(rows), 0) as alone:
+        assert results == await judge_all(alone, rows)
+
+
+def test_records_arrive_as_they_were_sent() -> None:
+    records = read_rows(build_rows(60), NAMES).records
+    assert decode_chunks(encode_chunks(records)) == records
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1_200)
+async def test_killed_processes_lose_nothing_and_store_nothing_twice(
+    tmp_path: Path, store: Store
+) -> None:
+    """kill -9 of a judge process, HELIOGRAPH_KILLS / 8 times, while results flow to the store."""
+    journal = Journal(tmp_path / "journal.db")
+    clock, registry = SystemClock(), CollectorRegistry()
+    expected: list[str] = []
+    async with judging(tmp_path, journal, 2, clock, registry) as workers, asyncio.TaskGroup() as g:
+        writer = StoreWriter(
+            journal, store, workers, clock=clock, expiry=ExpiryClock(clock, clock.wall_us(), 0),
+            rng=random.Random(1), linger_s=0,
+        )  # fmt: skip
+        task = g.create_task(writer.run())
+        killed_count = 0
+        while killed_count < KILLS or writer.behind != 0:
+            if killed_count < KILLS and (writer.behind or 0) < 8 * BLOCK_ROWS:
+                rows = build_rows(BLOCK_ROWS, seed=len(expected))
+                rows = [replace(row, sequence=row.sequence + 1_000 * len(expected)) for row in rows]
+                expected += [record.id for record in read_rows(rows, Pseudonyms(SECRET)).records]
+                await journal.append([row for row in rows if row.kind is RowKind.ENVELOPE])
+            if killed_count < KILLS and (pids := workers.list_pids()):
+                os.kill(random.Random(killed_count).choice(pids), signal.SIGKILL)
+                killed_count += 1
+                await until_lost(registry, killed_count)
+            await asyncio.sleep(0.01)
+        task.cancel()
+    ids = [row[0] for row in store._clickhouse.query_written("SELECT id FROM measurements", {})]
+    sql = "SELECT id FROM verdicts GROUP BY id, endpoint, judged HAVING count() > 1"
+    assert store._clickhouse.query_written(sql, {}) == []
+    assert sorted(ids) == sorted(expected)
+    await journal.close()
