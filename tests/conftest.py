@@ -19,6 +19,8 @@ FIRST = "drill"
 settings.register_profile("suite", parent=settings(), deadline=None)
 settings.load_profile("suite")
 
+os.environ["LANGUAGE"] = "en"  # whatever the developer's; every child inherits it
+
 gc.disable()  # what is collected stays to the end; to look for garbage in it takes as long again
 
 

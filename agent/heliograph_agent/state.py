@@ -20,6 +20,7 @@ from typing import Any
 
 from heliograph import keys
 from heliograph.durable_file import move_file, replace_file
+from heliograph.translation import translate as _
 from heliograph_agent.platform.file_lock import lock_exclusive, lock_shared, open_lock_file
 from heliograph_agent.platform.process import stop_process
 
@@ -82,8 +83,10 @@ class State:
             self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
         except OSError as error:
             raise StateError(
-                f"Cannot make the state directory {self.root} ({error.strerror}): "
-                "choose another with --state."
+                _(
+                    "Cannot make the state directory {root} ({reason}): choose another with "
+                    "--state."
+                ).format(root=self.root, reason=error.strerror)
             ) from error
 
     def read(self, name: str) -> bytes | None:
@@ -95,8 +98,10 @@ class State:
             return None
         except OSError as error:
             raise StateError(
-                f"Cannot read {self.path(name)} ({error.strerror}): give this user the file, "
-                "or choose another directory with --state."
+                _(
+                    "Cannot read {file} ({reason}): give this user the file, or choose another "
+                    "directory with --state."
+                ).format(file=self.path(name), reason=error.strerror)
             ) from error
         if len(data) > MAX_FILE:
             raise StateError(f"{self.path(name)} is larger than {MAX_FILE} bytes: move it away.")
@@ -206,7 +211,9 @@ class State:
             )
         except (KeyError, TypeError, ValueError) as error:
             raise StateError(
-                f"{self.path(COLLECTOR)} is damaged: join again with a new invite."
+                _("{file} is damaged: join again with a new invite.").format(
+                    file=self.path(COLLECTOR)
+                )
             ) from error
 
     def joined_collector(self) -> Collector:
@@ -232,8 +239,10 @@ class State:
     def _take_lock(self, handle: int) -> None:
         if not _acquire_lock(handle):
             raise StateLockedError(
-                f"Another heliograph-agent is running on {self.root}: stop it first, or use "
-                "another --state."
+                _(
+                    "Another heliograph-agent is running on {root}: stop it first, or use another "
+                    "--state."
+                ).format(root=self.root)
             )
         try:
             os.ftruncate(handle, 0)
@@ -266,14 +275,16 @@ def _load_signing_key(secret: bytes) -> keys.SigningKey:
 def not_joined_error(state: State) -> StateError:
     """Make the error for a directory without an enrollment."""
     return StateError(
-        f"This agent has not joined a collector yet ({state.root}): run "
-        "`heliograph-agent join INVITE` with the line that the collector's operator sent you."
+        _(
+            "This agent has not joined a collector yet ({root}): run `heliograph-agent join "
+            "INVITE` with the line that the collector's operator sent you."
+        ).format(root=state.root)
     )
 
 
 def _acquire_lock(handle: int) -> bool:
     """Try for two seconds, because `status` holds the lock while it counts a spool."""
-    for _ in range(100):
+    for _attempt in range(100):
         if lock_exclusive(handle):
             return True
         time.sleep(0.02)

@@ -17,6 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.directory_owner import act_as_owner
+from heliograph.translation import choose_language, find_languages, use_language
+from heliograph.translation import translate as _
 from heliograph_agent.state import CONFIG, DEFAULT, PLAN, State, StateError, not_joined_error
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ if TYPE_CHECKING:
     # argparse gives no public name to what add_subparsers() returns.
     Subparsers = argparse._SubParsersAction[argparse.ArgumentParser]  # noqa: SLF001 no public name
 
+LOCALE = Path(__file__).parents[1] / "locale"  # one catalogue for each language
 MODULES = (
     "join",
     "run",
@@ -54,6 +57,7 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
     Started by root, it continues as the owner of the state directory.
     """
     os.umask(0o077)  # all files of an agent are private, whatever the directory's mode
+    use_language(choose_language(os.environ, find_languages(LOCALE)), LOCALE)
     module_name = MODULE_OF.get(argv[0], argv[0]) if argv else ""
     args = make_parser((module_name,) if module_name in MODULES else MODULES).parse_args(argv)
     module = import_module(f"heliograph_agent.cli.{MODULE_OF.get(args.command, args.command)}")
@@ -72,10 +76,11 @@ def main(argv: Sequence[str], *, is_program: bool = False) -> int:
         return 1
     except OSError as error:  # that no command expected
         place = error.filename or get_state(args).root
-        print_note(f"{place} cannot be used ({error.strerror}): make room, or let this user write.")
+        text = _("{place} cannot be used ({reason}): make room, or let this user write.")
+        print_note(text.format(place=place, reason=error.strerror))
         return 1
     except KeyboardInterrupt:
-        print_note("stopped.")
+        print_note(_("stopped."))
         return 1
     return code
 
@@ -110,7 +115,9 @@ def write_file(file: Path, content: bytes | Iterable[bytes]) -> None:
         replace_file(file, content)
     except OSError as error:
         raise AgentCommandError(
-            f"Cannot write {file} ({error.strerror}): make room, or name another place."
+            _("Cannot write {file} ({reason}): make room, or name another place.").format(
+                file=file, reason=error.strerror
+            )
         ) from error
 
 
@@ -144,8 +151,9 @@ def read_stored_plan(state: State) -> "Plan":
         return read_plan(stored).for_role(collector.role if collector else ROLES[0])
     except PlanError as error:
         raise AgentCommandError(
-            f"{state.path(PLAN)} is damaged ({error}): run `heliograph-agent leave`, then join "
-            "again."
+            _("{file} is damaged ({error}): run `heliograph-agent leave`, then join again.").format(
+                file=state.path(PLAN), error=error
+            )
         ) from error
 
 
@@ -164,7 +172,7 @@ def _add_common_options(command: argparse.ArgumentParser) -> None:
 
 
 class _VersionAction(argparse.Action):
-    def __call__(self, *_: object) -> None:
+    def __call__(self, *_arguments: object) -> None:
         from heliograph import __version__
 
         print(__version__)

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import (
     COLLECTOR,
@@ -33,43 +35,64 @@ if TYPE_CHECKING:
     from heliograph_agent.uplink.invite import Invite
 
 MAX_QUESTIONS = 3
+REASONS = {
+    "unreachable": mark(
+        "The collector at {endpoint} cannot be reached: check this machine's connection, then ask "
+        "the operator whether the collector runs, and try again."
+    ),
+    "pin_mismatch": mark(
+        "The host that answers at {endpoint} does not hold the key that the invite names: somebody "
+        "may be intercepting the connection. Nothing was sent. Ask the operator, by another way, "
+        "for a new invite."
+    ),
+    "charter": mark(
+        "The host that answers at {endpoint} does not go by the charter that the invite names. "
+        "Nothing was started. Ask the operator, by another way, for a new invite."
+    ),
+    "bad_invite": mark(
+        "The invite was used already, has expired or was withdrawn: ask the collector's operator "
+        "for a new one."
+    ),
+}
 
 
 def ask_agreement() -> bool:
-    print('\nType "yes" to agree: ', end="", flush=True)
-    return _read_line() in ("yes", "y")
+    print("\n" + _('Type "yes" to agree: '), end="", flush=True)
+    return _read_line() in ("yes", "y", _("yes"))
 
 
 def ask_network() -> str | None:
     """Ask who owns this network: "own" or "allowed"; None when it must not be used."""
     print(
-        "\nDoes this network belong to somebody else: an employer, a school, a neighbour?\n"
-        'Type "no", or "allowed" if its owner knows and agrees: ',
+        "\n"
+        + _("Does this network belong to somebody else: an employer, a school, a neighbour?")
+        + "\n"
+        + _('Type "no", or "allowed" if its owner knows and agrees: '),
         end="",
         flush=True,
     )
     answer = _read_line()
-    if answer in ("no", "n"):
+    if answer in ("no", "n", _("no")):
         return "own"
-    if answer in ("allowed", "agreed"):
+    if answer in ("allowed", "agreed", _("allowed")):
         return "allowed"
-    print("Then ask its owner first.", file=sys.stderr)
+    print(_("Then ask its owner first."), file=sys.stderr)
     return None
 
 
 def ask_country() -> str:
     """Ask for the country: two capital letters, or "" without an answer."""
-    for _ in range(MAX_QUESTIONS):
-        print(
-            "In which country does this machine stand? It decides what you are warned of.\n"
-            "Two letters such as KZ, or nothing: ",
-            end="",
-            flush=True,
-        )
+    question = (
+        _("In which country does this machine stand? It decides what you are warned of.")
+        + "\n"
+        + _("Two letters such as KZ, or nothing: ")
+    )
+    for _attempt in range(MAX_QUESTIONS):
+        print(question, end="", flush=True)
         answer = _read_line()
         if not answer or re.fullmatch(r"[a-z]{2}", answer):
             return answer.upper()
-        print("That is not two letters.", file=sys.stderr)
+        print(_("That is not two letters."), file=sys.stderr)
     return ""
 
 
@@ -168,8 +191,10 @@ def run(args: argparse.Namespace) -> int:
 def _check_same_collector(state: State, collector: Collector, invite: "Invite") -> None:
     if (collector.endpoint, collector.pin) != (invite.endpoint, invite.pin):
         raise cli.AgentCommandError(
-            f"{state.root} belongs to the collector at {collector.endpoint}: choose another "
-            "--state for this invite, or run `heliograph-agent leave` first."
+            _(
+                "{root} belongs to the collector at {endpoint}: choose another --state for this "
+                "invite, or run `heliograph-agent leave` first."
+            ).format(root=state.root, endpoint=collector.endpoint)
         )
 
 
@@ -188,7 +213,7 @@ def _join_with_new_key(args: argparse.Namespace, invite: "Invite", state: State)
     state.remove(NEXT_KEY)  # the other machine may have it too
     state.promote(OWN_KEY, KEY)
     forget_clone(state, previous)
-    print("This machine has its own key now; results that wait are sent as before.")
+    print(_("This machine has its own key now; results that wait are sent as before."))
     return collector
 
 
@@ -200,7 +225,9 @@ def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
         stored_line = state.read(JOINING) if args.response else None
         if stored_line is None:
             raise cli.AgentCommandError(
-                f"No request went out from {state.root}: name the INVITE too, or the --state."
+                _("No request went out from {root}: name the INVITE too, or the --state.").format(
+                    root=state.root
+                )
             )
         line = stored_line.decode("ascii", "replace")
     try:
@@ -209,8 +236,10 @@ def _read_invite(args: argparse.Namespace, state: State) -> "Invite":
         raise cli.AgentCommandError(str(error)) from error
     if (args.request or args.response) and not invite.charter:
         raise cli.AgentCommandError(
-            "This invite names no charter by which an answer could be believed: ask the operator "
-            "for a new one."
+            _(
+                "This invite names no charter by which an answer could be believed: ask the "
+                "operator for a new one."
+            )
         )
     if args.request:
         state.write(JOINING, line.encode())
@@ -222,8 +251,11 @@ def _write_request(file: Path, invite: "Invite", state: State) -> int:
 
     cli.write_file(file, make_request_file(invite, state.signer(create=True)))
     print(
-        f"{file} is written. Bring it to the collector's operator, who says `heliograph-collector "
-        "enrol FILE`; with what comes back: heliograph-agent join --response FILE"
+        _(
+            "{file} is written. Bring it to the collector's operator, who says "
+            "`heliograph-collector enrol FILE`; with what comes back: heliograph-agent join "
+            "--response FILE"
+        ).format(file=file)
     )
     return 0
 
@@ -236,7 +268,8 @@ def _join_by_file(file: Path, invite: "Invite", state: State) -> Collector:
             data = stream.read(MAX_BYTES)
         enrolled = read_response(data, invite, state.signer(create=True))
     except OSError as error:
-        raise cli.AgentCommandError(f"Cannot read {file} ({error.strerror}).") from error
+        text = _("Cannot read {file} ({reason}).").format(file=file, reason=error.strerror)
+        raise cli.AgentCommandError(text) from error
     except ByFileError as error:
         raise cli.AgentCommandError(f"{file} {error}.") from error
     _store_enrolment(state, enrolled.collector, enrolled.plan)
@@ -266,8 +299,10 @@ def _store_enrolment(state: State, collector: Collector, plan: "plan_pb2.SignedP
         open_plan(plan, collector, SystemClock().wall_us() // 1_000_000)
     except PlanError as error:
         raise cli.AgentCommandError(
-            f"The plan that {collector.endpoint} sent is refused: {error}. Nothing was started; "
-            "tell the collector's operator."
+            _(
+                "The plan that {endpoint} sent is refused: {error}. Nothing was started; tell the "
+                "collector's operator."
+            ).format(endpoint=collector.endpoint, error=error)
         ) from error
     state.write(PLAN, plan.SerializeToString())
     state.save_collector(collector)
@@ -294,7 +329,11 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
     previous = c.read_consent(state.read_json(CONSENT))
     country = args.country or config.country or (previous.country if previous else "")
     if args.region and country and not args.region.startswith(f"{country}-"):
-        raise cli.AgentCommandError(f"{args.region} is no region of {country}: change one of them.")
+        raise cli.AgentCommandError(
+            _("{region} is no region of {country}: change one of them.").format(
+                region=args.region, country=country
+            )
+        )
     if previous is None and not country and not args.yes:
         country = ask_country()
     offered_plan = c.restrict_to_basics(plan) if c.is_grave(country) else plan
@@ -317,16 +356,18 @@ def _ask_consent(args: argparse.Namespace, state: State, collector: Collector) -
         network = args.network or ask_network()
         if network is None or not ask_agreement():
             print(
-                "Nothing will run. To agree later, run the same command again; the invite stays "
-                "good.",
+                _(
+                    "Nothing will run. To agree later, run the same command again; the invite "
+                    "stays good."
+                ),
                 file=sys.stderr,
             )
             return 1
         consent = replace(consent, network=network)
     state.write_json(CONSENT, consent.to_json())
-    print("Joined. Start measuring with `heliograph-agent run`.")
+    print(_("Joined. Start measuring with `heliograph-agent run`."))
     if offered_plan.tasks != plan.tasks:
-        print("What else the plan holds: `heliograph-agent plan`.")
+        print(_("What else the plan holds: `heliograph-agent plan`."))
     return 0
 
 
@@ -341,29 +382,24 @@ def _update_declared(
     }
     if declared:
         state.write_json(CONSENT, replace(previous, **declared).to_json())
-    print(
-        f"This agent has already joined {collector.endpoint}; "
-        + ("what you declared was noted." if declared else "nothing was changed.")
+    text = (
+        _("This agent has already joined {endpoint}; what you declared was noted.")
+        if declared
+        else _("This agent has already joined {endpoint}; nothing was changed.")
     )
+    print(text.format(endpoint=collector.endpoint))
     return 0
 
 
 def _describe_reason(reason: str, endpoint: str) -> str:
-    return {
-        "unreachable": f"The collector at {endpoint} cannot be reached: check this machine's "
-        "connection, then ask the operator whether the collector runs, and try again.",
-        "pin_mismatch": f"The host that answers at {endpoint} does not hold the key that the "
-        "invite names: somebody may be intercepting the connection. Nothing was sent. Ask the "
-        "operator, by another way, for a new invite.",
-        "charter": f"The host that answers at {endpoint} does not go by the charter that the "
-        "invite names. Nothing was started. Ask the operator, by another way, for a new invite.",
-        "bad_invite": "The invite was used already, has expired or was withdrawn: ask the "
-        "collector's operator for a new one.",
-    }.get(
+    text = REASONS.get(
         reason,
-        f"The collector at {endpoint} answered, and did not complete the enrolment ({reason}): "
-        "try again in a minute.",
+        mark(
+            "The collector at {endpoint} answered, and did not complete the enrolment ({reason}): "
+            "try again in a minute."
+        ),
     )
+    return _(text).format(endpoint=endpoint, reason=reason)
 
 
 def _make_code_parser(name: str) -> Callable[[str], str]:

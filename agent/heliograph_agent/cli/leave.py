@@ -9,6 +9,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.runtime.volatile_file import VolatileFile
 from heliograph_agent.state import (
@@ -47,7 +48,7 @@ def run(args: argparse.Namespace) -> int:
     state = cli.get_state(args)
     _stop_running(state)
     if not (args.erase or state.path(COLLECTOR).exists()):
-        print("This agent serves no collector; nothing to leave.")
+        print(_("This agent serves no collector; nothing to leave."))
         return 0
     is_notified = False
     if state.root.exists():
@@ -61,9 +62,9 @@ def run(args: argparse.Namespace) -> int:
     if args.erase:
         erase_files(state)
     print(
-        "Left."
+        _("Left.")
         if is_notified
-        else "Left; the collector could not be notified and will notice by itself."
+        else _("Left; the collector could not be notified and will notice by itself.")
     )
     return 0
 
@@ -77,19 +78,22 @@ def erase_files(state: State) -> None:
     with suppress(OSError):
         state.root.rmdir()
     if state.root.exists():
-        print(f"Files that are not the agent's were left in {state.root}.", file=sys.stderr)
+        text = _("Files that are not the agent's were left in {root}.").format(root=state.root)
+        print(text, file=sys.stderr)
 
 
 def _stop_running(state: State) -> None:
     process = state.stop_running()
     if not process:
         return
-    for _ in range(int(STOP_S / POLL_S)):
+    for _attempt in range(int(STOP_S / POLL_S)):
         if state.running_pid() is None:
             return
         time.sleep(POLL_S)
     raise cli.AgentCommandError(
-        f"The agent that runs as process {process} does not stop: end it, then leave again."
+        _(
+            "The agent that runs as process {process} does not stop: end it, then leave again."
+        ).format(process=process)
     )
 
 

@@ -5,6 +5,7 @@ import re
 from datetime import UTC, datetime, timedelta
 
 from heliograph.clock import Clock, SystemClock
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.state import PAUSED
 
@@ -39,10 +40,10 @@ def run(args: argparse.Namespace) -> int:
     state.prepare()
     if args.command == "resume":
         state.remove(PAUSED)
-        print("Going on.")
+        print(_("Going on."))
         return 0
     state.write_json(PAUSED, {"until_us": args.until})
-    print(f"Paused{_format_until(args.until)}.")
+    print(_describe_pause(args.until))
     return 0
 
 
@@ -65,7 +66,8 @@ def parse_until(value: str, clock: Clock | None = None) -> int:
     return int(end.timestamp() * 1e6)
 
 
-def _format_until(until_us: int) -> str:
+def _describe_pause(until_us: int) -> str:
     if until_us == FOREVER_US:
-        return " until `heliograph-agent resume`"
-    return f" until {datetime.fromtimestamp(until_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+        return _("Paused until `heliograph-agent resume`.")
+    until = f"{datetime.fromtimestamp(until_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC"
+    return _("Paused until {time}.").format(time=until)

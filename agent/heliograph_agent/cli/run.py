@@ -8,6 +8,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from heliograph.clock import SystemClock
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.runtime.event_loop import run_until_stopped
 
@@ -48,11 +49,13 @@ def run(args: argparse.Namespace) -> int:
 async def _run_agent(agent: "Agent", stop: asyncio.Event, *, is_once: bool) -> int:
     try:
         await agent.open()
-        cli.print_note("running")
+        cli.print_note(_("running"))
         if agent.plan_updater.waiting:
             cli.print_note(
-                "the plan holds more than you agreed to; only that runs. See "
-                "`heliograph-agent plan`, then `plan --agree`."
+                _(
+                    "the plan holds more than you agreed to; only that runs. See "
+                    "`heliograph-agent plan`, then `plan --agree`."
+                )
             )
         if is_once:
             return await _run_once(agent, stop)
@@ -66,9 +69,10 @@ async def _run_once(agent: "Agent", stop: asyncio.Event) -> int:
     stored = await agent.run_once(stop, _print_progress)
     counts = await agent.spool.read_counts()
     waiting = counts.open + counts.waiting_measurements
-    print(f"{stored} results stored; {waiting} of all results wait for the collector.")
+    text = _("{stored} results stored; {waiting} of all results wait for the collector.")
+    print(text.format(stored=stored, waiting=waiting))
     if waiting and not stop.is_set():
-        cli.print_note("the rest is kept and goes out with the next `heliograph-agent run`.")
+        cli.print_note(_("the rest is kept and goes out with the next `heliograph-agent run`."))
     return 0
 
 

@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 
 
@@ -28,16 +29,16 @@ def run(args: argparse.Namespace) -> int:
         if args.action == "install":
             state.joined_collector()  # a service that can only fail helps nobody
             place = service.install(make_command(state, Path(sys.argv[0])))
-            print(f"Installed and started: {place}")
+            print(_("Installed and started: {place}").format(place=place))
             return 0
         if args.action == "uninstall":
-            print("Removed." if service.uninstall() else "There is no such service.")
+            print(_("Removed.") if service.uninstall() else _("There is no such service."))
             return 0
         if not service.is_installed():
-            print("not installed: run `heliograph-agent service install`")
+            print(_("not installed: run `heliograph-agent service install`"))
             return 1
         is_running = service.is_running()
     except ServiceError as error:
         raise cli.AgentCommandError(str(error)) from error
-    print("installed, running" if is_running else "installed, not running")
+    print(_("installed, running") if is_running else _("installed, not running"))
     return 0 if is_running else 1

@@ -8,6 +8,8 @@ from datetime import UTC, datetime
 from typing import TypedDict, cast
 
 from heliograph.clock import SystemClock
+from heliograph.translation import mark
+from heliograph.translation import translate as _
 from heliograph_agent import cli
 from heliograph_agent.consent import make_printable
 from heliograph_agent.runtime.status_file import (
@@ -20,32 +22,33 @@ from heliograph_agent.state import CONSENT, PAUSED, SPOOL, Collector, State, Sta
 
 # Results that were summarized because the spool was full; number and outcomes arrive.
 SUMMED = {
-    "p3": "{} routine results are kept as sums of an hour or a day",
-    "p2": "{} failures that went on are kept as sums of an hour or a day",
+    "p3": mark("{} routine results are kept as sums of an hour or a day"),
+    "p2": mark("{} failures that went on are kept as sums of an hour or a day"),
 }
 MISSING = {
-    "thinned_p3": "{} routine results gave way, there was no room",
-    "thinned_p2": "{} failures that went on gave way, there was no room",
-    "refused": "{} results found no room at all",
-    "rejected": "{} refused results were thrown away after the last 64 batches",
-    "unreadable": "{} results cannot be read back from this disk",
-    "damaged": "the spool was mended {} times",
+    "thinned_p3": mark("{} routine results gave way, there was no room"),
+    "thinned_p2": mark("{} failures that went on gave way, there was no room"),
+    "refused": mark("{} results found no room at all"),
+    "rejected": mark("{} refused results were thrown away after the last 64 batches"),
+    "unreadable": mark("{} results cannot be read back from this disk"),
+    "damaged": mark("the spool was mended {} times"),
 }
 
 # What the own side does, which is no censorship.
 OWN_SIGNS = {
-    "decrypts": "A program on this machine or in this house decrypts TLS: {}",
-    "filters": "Your resolver, or a list on this machine, filters adverts or other names",
-    "denies": "Your resolver denies names that nobody minds, as a list of allowed names does",
-    "tunnels": "A tunnel on this machine invents the addresses of names",
-    "changes_web": "Something on the way changes cleartext web traffic",
+    "decrypts": mark("A program on this machine or in this house decrypts TLS: {}"),
+    "filters": mark("Your resolver, or a list on this machine, filters adverts or other names"),
+    "denies": mark("Your resolver denies names that nobody minds, as a list of allowed names does"),
+    "tunnels": mark("A tunnel on this machine invents the addresses of names"),
+    "changes_web": mark("Something on the way changes cleartext web traffic"),
 }
 
-CLONED = (
+CLONED = mark(
     "another machine uses this agent's key, so its results are kept and not counted: stop this "
     "one, ask the operator for an invite, and run `heliograph-agent join INVITE --new-key`; what "
     "waits is handed in"
 )
+TRANSPORTS = {"post": mark("one batch at a time"), "relay": mark("by another volunteer's agent")}
 
 
 class Pause(TypedDict, total=False):
@@ -124,58 +127,71 @@ async def _describe_queue(state: State, collector: Collector) -> QueueStatus:
 
 
 def _print_status(status: CommandStatus) -> None:
-    transport = _describe_transport(status.get("way") or "", is_connected=status["connected"])
     lines = {
-        "agent": _describe_activity(status),
-        "collector": f"{status['joined']}, {transport}, last answer "
-        f"{_format_time(status.get('last_success_us'))}",
-        "last failure": ", ".join(
+        _("agent"): _describe_activity(status),
+        _("collector"): _("{address}, {transport}, last answer {time}").format(
+            address=status["joined"],
+            transport=_describe_transport(
+                status.get("way") or "", is_connected=status["connected"]
+            ),
+            time=_format_time(status.get("last_success_us")),
+        ),
+        _("last failure"): ", ".join(
             f"{path}: {failure['reason']} {_format_time(failure['at_us'])}"
             for path, failure in (status.get("last_failure") or {}).items()
         ),
-        "key": CLONED if status.get("cloned") else "",
-        "network": f"{status.get('link', 'unknown')}, epoch {status.get('epoch') or '-'}",
-        "own side": "; ".join(_describe_own_signs(status)),
-        "plan": f"version {status.get('plan_version', 0)}",
-        "waiting": f"{status.get('queued_measurements', 0)} results in "
-        f"{status.get('queued_envelopes', 0)} batches, oldest "
-        f"{_format_time(status.get('oldest_us'))}",
-        "delivered": f"{status.get('acked_measurements', 0)} results",
-        "summed up": _describe_counts(status.get("summed"), SUMMED),
-        "missing": _describe_counts(status.get("dropped"), MISSING),
-        "refused": f"{status['quarantined']} batches" if status.get("quarantined") else "",
-        "problem": status.get("problem", ""),
+        _("key"): _(CLONED) if status.get("cloned") else "",
+        _("network"): _("{link}, epoch {epoch}").format(
+            link=status.get("link", "unknown"), epoch=status.get("epoch") or "-"
+        ),
+        _("own side"): "; ".join(_describe_own_signs(status)),
+        _("plan"): _("version {n}").format(n=status.get("plan_version", 0)),
+        _("waiting"): _("{results} results in {batches} batches, oldest {time}").format(
+            results=status.get("queued_measurements", 0),
+            batches=status.get("queued_envelopes", 0),
+            time=_format_time(status.get("oldest_us")),
+        ),
+        _("delivered"): _("{n} results").format(n=status.get("acked_measurements", 0)),
+        _("summed up"): _describe_counts(status.get("summed"), SUMMED),
+        _("missing"): _describe_counts(status.get("dropped"), MISSING),
+        _("refused"): _("{n} batches").format(n=status["quarantined"])
+        if status.get("quarantined")
+        else "",
+        _("problem"): status.get("problem", ""),
     }
     for name, value in lines.items():
         if value:
             print(f"{name + ':':<14} {value}")
     for experiment, at_us in sorted(status.get("last_results", {}).items()):
-        print(f"  {experiment:<20} last result {_format_time(at_us)}")
+        print(f"  {experiment:<20} {_('last result {time}').format(time=_format_time(at_us))}")
 
 
 def _describe_own_signs(status: CommandStatus) -> Iterator[str]:
     for sign, detail in (status.get("own_signs") or {}).items():
         if sign in OWN_SIGNS:
-            yield OWN_SIGNS[sign].format(make_printable(detail))
+            yield _(OWN_SIGNS[sign]).format(make_printable(detail))
 
 
 def _describe_activity(status: CommandStatus) -> str:
     if status["paused"] is not None:
         until_us = status["paused"].get("until_us")
-        return f"paused until {_format_time(until_us) if until_us else '`heliograph-agent resume`'}"
+        until = _format_time(until_us) if until_us else "`heliograph-agent resume`"
+        return _("paused until {time}").format(time=until)
     if not status["consent"]:
-        return "not agreed to anything: run `heliograph-agent join INVITE` again"
-    return "running" if status["running"] else "not running: start it with `heliograph-agent run`"
+        return _("not agreed to anything: run `heliograph-agent join INVITE` again")
+    if status["running"]:
+        return _("running")
+    return _("not running: start it with `heliograph-agent run`")
 
 
 def _format_time(at_us: int | None) -> str:
     if not at_us:
-        return "never"
+        return _("never")
     return f"{datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
 def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, str]) -> str:
-    described = {templates.get(name, name): n for name, n in (counts or {}).items()}
+    described = {_(templates.get(name, name)): n for name, n in (counts or {}).items()}
     return "; ".join(
         template.format(n) if "{" in template else f"{n} {template}"
         for template, n in described.items()
@@ -183,10 +199,12 @@ def _describe_counts(counts: Mapping[str, int] | None, templates: Mapping[str, s
 
 
 def _describe_transport(name: str, *, is_connected: bool) -> str:
-    kinds = {"post": "one batch at a time", "relay": "by another volunteer's agent"}
-    kind = kinds.get(name.partition(":")[0], "")
-    proxy = "by your proxy" if name.endswith(" by proxy") else ""
-    description = ", ".join(filter(None, (kind, proxy)))
+    kind = TRANSPORTS.get(name.partition(":")[0], "")
+    proxy = _("by your proxy") if name.endswith(" by proxy") else ""
+    description = ", ".join(filter(None, (kind and _(kind), proxy)))
     if is_connected:
-        return f"connected, {description}" if description else "connected"
-    return f"no session (last tried: {description or 'a session'})" if name else "no session"
+        connected = _("connected")
+        return f"{connected}, {description}" if description else connected
+    if not name:
+        return _("no session")
+    return _("no session (last tried: {transport})").format(transport=description or _("a session"))

@@ -1,0 +1,91 @@
+"""Say sentences in the reader's language, by catalogues in gettext's PO format.
+
+    use_language(choose_language(os.environ, find_languages(folder)), folder)
+    print(_("Paused{until}.").format(until=""))
+
+English is the text in the code and needs no catalogue. gettext itself reads only compiled
+catalogues, which a plain checkout or a file copied to a phone does not have.
+Source: https://www.gnu.org/software/gettext/manual/html_node/PO-Files.html
+"""
+
+import ast
+from collections.abc import Collection, Mapping
+from pathlib import Path
+
+ENGLISH = "en"
+# gettext(3) asks these, the first that is set decides; LANGUAGE names several, best first.
+VARIABLES = ("LANGUAGE", "LC_ALL", "LC_MESSAGES", "LANG")
+MAX_BYTES = 1_048_576  # of a catalogue; the longest has some 40,000
+
+_texts: dict[str, str] = {}
+
+
+class CatalogueError(ValueError):
+    """Report a line that is not of this format; str() names file and line."""
+
+
+def translate(text: str) -> str:
+    """Return the text in the language in use; the English one where it has none."""
+    return _texts.get(text, text)
+
+
+def mark(text: str) -> str:
+    """Return a text unchanged that is translated when it is said."""
+    return text
+
+
+def use_language(language: str, folder: Path) -> None:
+    """Say what follows in this language; `folder` has ru.po and others. Raises OSError."""
+    _texts.clear()
+    if language != ENGLISH:
+        with (folder / f"{language}.po").open("rb") as file:
+            _texts.update(read_catalogue(file.read(MAX_BYTES).decode(), f"{language}.po"))
+
+
+def find_languages(folder: Path) -> frozenset[str]:
+    """Return the languages that have a catalogue, and English."""
+    return frozenset({ENGLISH, *(file.stem for file in folder.glob("*.po"))})
+
+
+def choose_language(environment: Mapping[str, str], languages: Collection[str]) -> str:
+    """Choose among `languages` as gettext does; English where none of them is wanted.
+
+    >>> choose_language({"LANG": "ru_KZ.UTF-8"}, {"en", "ru"})
+    'ru'
+    >>> choose_language({"LANGUAGE": "kk:ru", "LANG": "C"}, {"en", "ru"})
+    'ru'
+    """
+    wanted = next(filter(None, (environment.get(name) for name in VARIABLES)), "")
+    for name in wanted.split(":"):
+        language = name.partition(".")[0].partition("@")[0].partition("_")[0].lower()
+        if language in languages:
+            return language
+    return ENGLISH
+
+
+def read_catalogue(content: str, name: str) -> dict[str, str]:
+    """Read a catalogue; texts without a translation are left out. Raises CatalogueError."""
+    entries: list[dict[str, str]] = [{}]
+    field = ""
+    for number, line in enumerate(map(str.strip, content.splitlines()), 1):
+        if not line or line.startswith("#"):
+            continue
+        keyword, _, quoted = line.partition('"')
+        keyword = keyword.strip()
+        if keyword == "msgid":
+            entries.append({})
+        field = keyword or field
+        if field not in ("msgid", "msgstr"):
+            raise CatalogueError(f"{name}:{number}: neither msgid, msgstr nor a quoted text.")
+        text = _unquote(f'"{quoted}', f"{name}:{number}")
+        entries[-1][field] = entries[-1].get(field, "") + text
+    return {e["msgid"]: e["msgstr"] for e in entries if e.get("msgid") and e.get("msgstr")}
+
+
+def _unquote(quoted: str, place: str) -> str:
+    """Read a C string, whose escapes are Python's too."""
+    try:
+        value = ast.literal_eval(quoted)
+    except (SyntaxError, ValueError) as error:
+        raise CatalogueError(f"{place}: no text between quotes.") from error
+    return str(value)

@@ -1,0 +1,111 @@
+"""Each catalogue says all that is marked for translation, and no more."""
+
+import ast
+import os
+import string
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import heliograph_agent
+from heliograph.plan import PlannedTask
+from heliograph.translation import (
+    CatalogueError,
+    choose_language,
+    find_languages,
+    read_catalogue,
+    use_language,
+)
+from heliograph_agent.cli import LOCALE
+from heliograph_agent.consent.terms import format_terms
+from support.scripted_intake import plan_of
+
+(AGENT,) = map(Path, heliograph_agent.__path__)
+PLAN = plan_of(PlannedTask(experiment="web", target="https://news.example/", interval_s=90))
+LANGUAGES = sorted(find_languages(LOCALE) - {"en"})
+
+
+def marked_texts() -> Iterator[str]:
+    for file in AGENT.rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) in ("_", "mark"):
+                yield from map(str, find_texts(node.args[0]))
+
+
+def find_texts(argument: ast.expr) -> list[object]:
+    """A name or a table's value was marked where it was written."""
+    return [argument.value] if isinstance(argument, ast.Constant) else []
+
+
+def fields(text: str) -> list[str]:
+    return sorted(name for _, name, _, _ in string.Formatter().parse(text) if name is not None)
+
+
+def test_languages_of_the_pages_are_here() -> None:
+    assert LANGUAGES == ["fa", "kk", "ru"]
+
+
+@pytest.mark.parametrize("language", LANGUAGES)
+def test_catalogue_is_complete_and_keeps_every_place(language: str) -> None:
+    catalogue = read_catalogue((LOCALE / f"{language}.po").read_text(), language)
+    assert set(catalogue) == set(marked_texts())
+    for english, translation in catalogue.items():
+        assert fields(translation) == fields(english), translation
+        assert all(command in translation for command in english.split("`")[1::2]), translation
+        assert english.endswith(" ") == translation.endswith(" "), translation
+
+
+@pytest.fixture
+def persian() -> Iterator[None]:
+    use_language("fa", LOCALE)
+    yield
+    use_language("en", LOCALE)
+
+
+@pytest.mark.usefixtures("persian")
+def test_terms_are_said_in_persian() -> None:
+    terms = format_terms(PLAN, "collector.example:7443", "KZ")
+    assert "چه کسی آن را می‌بیند" in terms
+    assert "collector.example:7443" in terms
+    latin = [line for line in terms.splitlines() if line.isascii() and line.strip()]
+    assert not latin, "all that is no name is translated"
+
+
+@pytest.mark.parametrize(
+    ("environment", "language"),
+    [
+        ({}, "en"),
+        ({"LANG": "ru_RU.UTF-8"}, "ru"),
+        ({"LANG": "ru_RU.UTF-8", "LC_ALL": "C"}, "en"),
+        ({"LANG": "C.UTF-8", "LANGUAGE": "fa:ru"}, "fa"),
+        ({"LANG": "de_DE@euro"}, "en"),
+        ({"LC_MESSAGES": "kk_KZ"}, "kk"),
+        ({"LANG": "../../etc"}, "en"),
+    ],
+)
+def test_language_is_the_systems(environment: dict[str, str], language: str) -> None:
+    assert choose_language(environment, find_languages(LOCALE)) == language
+
+
+def test_commands_speak_it(tmp_path: Path) -> None:
+    result = subprocess.run(
+        [sys.executable, "-m", "heliograph_agent", "status", "--state", str(tmp_path / "none")],
+        capture_output=True, text=True, check=False, encoding="utf-8",
+        env={**os.environ, "LANGUAGE": "ru", "PYTHONIOENCODING": "utf-8"},
+    )  # fmt: skip
+    assert result.returncode == 1
+    assert "ещё не присоединён" in result.stderr
+
+
+@pytest.mark.parametrize("line", ["msgid x", 'msgid "a', 'msgctxt "menu"', '"before anything"'])
+def test_damaged_catalogue_names_its_line(line: str) -> None:
+    with pytest.raises(CatalogueError, match=r"ru\.po:2"):
+        read_catalogue(f"# a comment\n{line}\n", "ru.po")
+
+
+def test_texts_go_over_several_lines() -> None:
+    content = 'msgid ""\nmsgstr ""\n"Language: ru\\n"\n\nmsgid "a "\n"b"\nmsgstr "в"\n"д\\n"\n'
+    assert read_catalogue(content, "ru.po") == {"a b": "вд\n"}
