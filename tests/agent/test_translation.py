@@ -72,6 +72,7 @@ def test_terms_are_said_in_persian() -> None:
     assert "collector.example:7443" in terms
     latin = [line for line in terms.splitlines() if line.isascii() and line.strip()]
     assert not latin, "all that is no name is translated"
+    assert "·" not in terms, "no mark of the catalogue is taken for one that hides terms"
 
 
 @pytest.mark.parametrize(
