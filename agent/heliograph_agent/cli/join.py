@@ -3,7 +3,6 @@
 import argparse
 import asyncio
 import random
-import re
 import sys
 from collections.abc import Callable
 from contextlib import suppress
@@ -15,6 +14,7 @@ from heliograph.clock import SystemClock
 from heliograph.translation import mark
 from heliograph.translation import translate as _
 from heliograph_agent import cli
+from heliograph_agent.cli.questions import ask_agreement, ask_country, ask_network
 from heliograph_agent.state import (
     COLLECTOR,
     CONSENT,
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
     from heliograph_agent.consent import Consent
     from heliograph_agent.uplink.invite import Invite
 
-MAX_QUESTIONS = 3
 REASONS = {
     "unreachable": mark(
         "The collector at {endpoint} cannot be reached: check this machine's connection, then ask "
@@ -54,50 +53,6 @@ REASONS = {
         "for a new one."
     ),
 }
-
-
-def ask_agreement() -> bool:
-    print("\n" + _('Type "yes" to agree: '), end="", flush=True)
-    return _read_line() in ("yes", "y", _("yes"))
-
-
-def ask_network() -> str | None:
-    """Ask who owns this network: "own" or "allowed"; None when it must not be used."""
-    print(
-        "\n"
-        + _("Does this network belong to somebody else: an employer, a school, a neighbour?")
-        + "\n"
-        + _('Type "no", or "allowed" if its owner knows and agrees: '),
-        end="",
-        flush=True,
-    )
-    answer = _read_line()
-    if answer in ("no", "n", _("no")):
-        return "own"
-    if answer in ("allowed", "agreed", _("allowed")):
-        return "allowed"
-    print(_("Then ask its owner first."), file=sys.stderr)
-    return None
-
-
-def ask_country() -> str:
-    """Ask for the country: two capital letters, or "" without an answer."""
-    question = (
-        _("In which country does this machine stand? It decides what you are warned of.")
-        + "\n"
-        + _("Two letters such as KZ, or nothing: ")
-    )
-    for _attempt in range(MAX_QUESTIONS):
-        print(question, end="", flush=True)
-        answer = _read_line()
-        if not answer or re.fullmatch(r"[a-z]{2}", answer):
-            return answer.upper()
-        print(_("That is not two letters."), file=sys.stderr)
-    return ""
-
-
-def _read_line() -> str:
-    return sys.stdin.readline(256).strip().lower()
 
 
 def add_parser(commands: "cli.Subparsers") -> None:
