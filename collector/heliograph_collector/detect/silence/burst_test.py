@@ -10,7 +10,7 @@ from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.churn import blend_rate, silence_chance
 from heliograph_collector.detect.stats.tails import chernoff_bound, upper_tail
 from heliograph_collector.model.line_names import read_day
-from heliograph_collector.model.scope import Scope, scopes_of
+from heliograph_collector.model.scope import AffectedCell, Scope, scopes_of
 from heliograph_collector.model.thresholds import Thresholds
 
 _YEAR_S = 365.25 * 86_400  # a Julian year
@@ -92,3 +92,18 @@ def burst_tail(
         silent_by_day[read_day(name)] += int(units * k / n) if units > 1 else 2 * k > n
     silent = max(silent_by_day.values(), default=0)
     return upper_tail(chances, silent) if silent >= presence.limits.burst else 1.0
+
+
+def select_significant(
+    cells: Sequence[AffectedCell],
+    presence: PresenceTracker,
+    new_silences: Sequence[VantagePresence],
+    window_s: float,
+) -> tuple[AffectedCell, ...]:
+    """Return the cells whose new silences chance does not explain."""
+    return tuple(
+        cell
+        for cell in cells
+        if burst_tail(presence, cell.scope, new_silences, window_s)
+        <= tail_limit(cell.scope, presence.live_cell_counts[cell.scope.country], presence.limits)
+    )

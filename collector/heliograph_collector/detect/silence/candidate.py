@@ -2,10 +2,10 @@
 
 Theory of operation. A candidate opens when `find_bursts` names a cell, and it is pending until:
 
-- settled: after `hold_s` (`hold_low_s` in a cell of few votes) `confirm_share` of the cell's votes
-  are still silent. Its outage is confirmed, merged with an outage that it extends, or held because
-  it looks like a power failure. After `give_up_s` a cell that lacks only votes settles too: its
-  outage stays suspected.
+- settled: after `hold_s` (later in a part of the country, or where sessions may have been ended to
+  begin again) `confirm_share` of the cell's votes are still silent. Its outage is confirmed, merged
+  with an outage that it extends, or held because it looks like a power failure. After `give_up_s` a
+  cell that lacks only votes settles too: its outage stays suspected.
 - dropped: after `give_up_s` no cell stands out, or sessions flap. Its outage is withdrawn.
 - gated: after `give_up_s` a fault of the collector still explains the silences: other countries
   fall silent too, or the same carrier does elsewhere. Its outage is withdrawn, and the time is a
@@ -23,10 +23,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.units import SECOND_US
-from heliograph_collector.detect.silence import confounders
+from heliograph_collector.detect.silence import confounders, renewal
 from heliograph_collector.detect.silence.brackets import bracket_onset
-from heliograph_collector.detect.silence.burst_test import burst_tail, has_burst, tail_limit
+from heliograph_collector.detect.silence.burst_test import has_burst, select_significant
 from heliograph_collector.detect.silence.explanation import weigh_evidence
+from heliograph_collector.detect.silence.holds import list_holds
 from heliograph_collector.detect.silence.merging import (
     find_enclosing,
     find_new_cells,
@@ -35,12 +36,12 @@ from heliograph_collector.detect.silence.merging import (
     merge_cells,
 )
 from heliograph_collector.detect.silence.outage import OutageEpisode
-from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
+from heliograph_collector.detect.silence.presence_tracker import PresenceTracker
 from heliograph_collector.detect.silence.steadiness import is_flapping
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.silence.voters import CountryVoters
-from heliograph_collector.detect.stats.localization import attach_persons, localize, narrow_cells
-from heliograph_collector.detect.stats.voting import count_votes, is_established
+from heliograph_collector.detect.stats.localization import localize, narrow_cells
+from heliograph_collector.detect.stats.voting import count_votes
 from heliograph_collector.incidents.incident import IncidentKind, IncidentState, incident_id
 from heliograph_collector.model.scope import AffectedCell, enclosing_scope
 from heliograph_collector.model.signals import OfflineReport
@@ -98,9 +99,7 @@ class OutageCandidate:
 
     def deadlines(self, limits: Thresholds) -> tuple[int, ...]:
         """Return the times of evaluations without a new signal."""
-        holds = sorted({limits.hold_s, 45.0, limits.hold_low_s, 90.0, 120.0, 150.0})
-        holds += [limits.transit_s + limits.tick_s]
-        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in holds]
+        dues = [self.hold_us(limits) + int(s * SECOND_US) for s in list_holds(limits)]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
     def withdraw(self, now_us: int) -> CandidateOutcome:
@@ -145,6 +144,7 @@ class _Evaluation:
         candidate.from_us = min([candidate.burst_us, *(o.from_us for o in self._extended)])
         self._voters = CountryVoters(presence, candidate.country, candidate.from_us, now_us)
         self._is_transit = False  # our way to some countries may be broken
+        self._is_renewal = False  # sessions may have been ended to begin again
         self._is_doubtful = False  # another carrier lives: too few to tell of a block of this one
 
     def decide(self) -> CandidateOutcome:
@@ -168,6 +168,9 @@ class _Evaluation:
             outcome = self._confirm(witnesses)
             if outcome is not None:
                 return outcome
+            if self._voters.has_several_ways and self._find_rerouted():
+                return CandidateOutcome.SETTLED
+            self._is_late &= not self._is_renewal
         return self._suspect()
 
     def _find_blocked_carrier(self) -> confounders.BlockedCarrier | None:
@@ -191,23 +194,37 @@ class _Evaluation:
         cells = self._select_significant(cells, self._voters.deciding)
         is_early = is_low and not self._is_held_long_enough(limits.hold_low_s)
         is_early |= is_one_line(cells, self._voters.deciding, limits)
-        if not cells or is_early or self._is_flapping(cells):
+        if not any(cell.scope.is_national for cell in cells):
+            is_early |= not self._is_held_long_enough(renewal.PART_HOLD_S)
+        if not cells or is_early or self._is_flapping(cells) or self._may_be_renewal(cells):
             return None
         certainty = confounders.compute_certainty(cells, witnesses, limits)
         outage = self._update_outage(cells, certainty, self._voters.deciding)
         inside = [s for s in self._voters.deciding if outage.holds(s.place)]
         silent_ways = confounders.list_silent_ways(inside, limits)
+        outage.is_joint = witnesses.may_be_transit
         outage.ways = len(silent_ways)
         outage.second_way = sum(silent_ways[1:2])
         self._presence.exclude_from_churn(list_silent(cells, self._voters.all_voters))
         new_cells = find_new_cells(self._voters.deciding, self._extended, limits)
-        self._settle_outage(outage, self._attach_persons(new_cells or narrow_cells(cells, votes)))
+        self._settle_outage(
+            outage, self._voters.attach_persons(new_cells or narrow_cells(cells, votes))
+        )
         return CandidateOutcome.SETTLED
 
     def _is_flapping(self, cells: Sequence[AffectedCell]) -> bool:
         burst_us = self._candidate.burst_us
         voters = self._voters.all_voters
         return is_flapping(cells, voters, burst_us, self._others, self._now_us, self._limits)
+
+    def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
+        """Return whether sessions may have been ended to begin again; then it waits."""
+        voters = self._voters.deciding
+        burst_us = self._candidate.burst_us
+        self._is_renewal = renewal.may_be_renewal(
+            cells, voters, self._others, burst_us, self._now_us
+        )
+        return self._is_renewal
 
     def _decide_blocked(
         self, blocked: confounders.BlockedCarrier, since_us: int
@@ -264,10 +281,9 @@ class _Evaluation:
 
     def _is_confined(self) -> bool:
         """Return whether no other countries begin too, or `spread_hold_s` has passed."""
-        candidate = self._candidate
-        is_over = self._now_us - candidate.burst_us >= self._limits.spread_hold_s * SECOND_US
-        is_spreading = confounders.is_spreading
-        return is_over or not is_spreading(self._presence, candidate.country, candidate.burst_us)
+        country, burst_us = self._candidate.country, self._candidate.burst_us
+        is_over = self._now_us - burst_us >= self._limits.spread_hold_s * SECOND_US
+        return is_over or not confounders.is_spreading(self._presence, country, burst_us)
 
     def _suspect(self) -> CandidateOutcome:
         limits = self._limits
@@ -311,23 +327,9 @@ class _Evaluation:
         candidate = self._candidate
         if candidate.dark is not None and candidate.dark.contains(affected):
             return tuple(affected)
-        new_silences = [s for s in vantages if s.is_silent and s.lost_us >= candidate.burst_us]
-        cell_count = self._presence.live_cell_counts[candidate.country]
+        fallen = [s for s in vantages if s.is_silent and s.lost_us >= candidate.burst_us]
         window_s = candidate.window_s + (self._now_us - candidate.found_us) / SECOND_US
-        return tuple(
-            cell
-            for cell in affected
-            if burst_tail(self._presence, cell.scope, new_silences, window_s)
-            <= tail_limit(cell.scope, cell_count, self._limits)
-        )
-
-    def _attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
-        established = [
-            v
-            for v in self._voters.all_voters
-            if is_established(v.witness, self._now_us, self._limits)
-        ]
-        return attach_persons(cells, count_silent(established, nat_votes=1))
+        return select_significant(affected, self._presence, fallen, window_s)
 
     def _update_outage(
         self,
@@ -337,7 +339,7 @@ class _Evaluation:
     ) -> OutageEpisode:
         """Update the candidate's outage, or open it."""
         candidate = self._candidate
-        cells = self._attach_persons(cells)
+        cells = self._voters.attach_persons(cells)
         fallen = [s for s in vantages if s.lost_us >= candidate.burst_us]
         silent = list_silent(cells, vantages) or fallen
         burst_times_us = [s.heard_us for s in silent if s.lost_us >= candidate.burst_us]

@@ -68,7 +68,7 @@ def hear_witnesses(
     counts = [count for count in counts if count.votes >= limits.witnesses]
     shares = [count.share for count in counts]
     share = median(shares) if len(shares) > 1 else world.share
-    living = [count for count in counts if count.share <= limits.witness_share / 2]
+    living = [count for count in counts if count.share < limits.witness_share]
     is_many = len(living) >= _LIVING_SHARE * len(counts)
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     fallen = sum(share >= limits.suspect_share for share in shares)
@@ -166,7 +166,8 @@ def is_power_failure(
     """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators, and none of them may live on in several regions at once.
+    must be of several operators, and none of them may live on in several regions at once. In one
+    region without phones of ours nothing distinguishes the two.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -174,7 +175,13 @@ def is_power_failure(
     silent_networks = {s.place.asn for s in fixed if s.is_silent}
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
     is_whole = is_one_region or _sum_silent(fixed).share >= 1.0 - limits.alive_share
-    return _is_alive(mobile, limits) and len(silent_networks) > 1 and is_whole
+    is_mute = is_one_region and mobile.votes < limits.witnesses and _are_lines(fixed)
+    return (_is_alive(mobile, limits) or is_mute) and len(silent_networks) > 1 and is_whole
+
+
+def _are_lines(vantages: Sequence[VantagePresence]) -> bool:
+    """Return whether all say that they are fixed lines, so that none may be a phone."""
+    return all(v.place.access == "fixed" for v in vantages)
 
 
 def is_whole_country(cells: Sequence[AffectedCell]) -> bool:

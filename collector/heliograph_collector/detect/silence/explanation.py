@@ -11,10 +11,11 @@ A cause is named when at least `told_share` of the silent votes tell it and few 
 vantages may be wrong or collude, and only lower the confidence that it is a cut. A return by
 another carrier without a measurement is counted as online only where hardly anybody returned by
 the lost one: after a cut agents come back by all ways. An agent that finds the other way within two
-retries may have had no time to measure in between, and its return is all that it has to tell.
+retries may have had no time to measure in between, and its return is all that it has to tell. Where
+some did, which nobody can in a cut, those that find it later tell the same.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from heliograph.units import SECOND_US
@@ -23,6 +24,8 @@ from heliograph_collector.detect.stats.voting import count_votes, is_established
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.signals import OfflineReport, VantageRef
 from heliograph_collector.model.thresholds import Thresholds
+
+_PROMPT_SHARE = 0.1  # of those that fell silent, who evade a block within two retries; assumed
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +80,10 @@ def weigh_evidence(
     """Count the testimony of vantages that fell silent, whether or not they are back."""
     members = [s for s in silenced if is_established(s.witness, now_us, limits)]
     testimony = [_Testimony(s, reports.get(s.witness.nym), now_us, limits) for s in members]
-    rerouted = _count(testimony, [t.is_rerouted for t in testimony])
-    rejoined = _count(testimony, [t.is_rejoined and not t.is_rerouted for t in testimony])
-    counts_rerouted = rerouted >= limits.rerouted_share * (rerouted + rejoined)
-    online = [t.is_online or (counts_rerouted and t.is_rerouted) for t in testimony]
+    rerouted = _list_rerouted(testimony, limits)
+    online = [
+        t.is_online or is_rerouted for t, is_rerouted in zip(testimony, rerouted, strict=True)
+    ]
     return SilenceEvidence(
         silent=_count(testimony, [True for _ in testimony]),
         online=_count(testimony, online),
@@ -91,6 +94,18 @@ def weigh_evidence(
             sorted({t.vantage.lost_by for t, told in zip(testimony, online, strict=True) if told})
         ),
     )
+
+
+def _list_rerouted(testimony: Sequence["_Testimony"], limits: Thresholds) -> list[bool]:
+    """List who tells by its return alone; nobody does where many came back by the lost carrier."""
+    prompt = [t.is_rerouted and t.is_prompt for t in testimony]
+    prompt_votes = _count(testimony, prompt)
+    has_evaded = prompt_votes >= max(limits.witnesses, _PROMPT_SHARE * len(testimony))
+    told = [t.is_rerouted for t in testimony] if has_evaded else prompt
+    told_votes = _count(testimony, told)
+    others = [t.is_rejoined and not is_told for t, is_told in zip(testimony, told, strict=True)]
+    is_many = told_votes >= limits.rerouted_share * (told_votes + _count(testimony, others))
+    return told if is_many else [False] * len(testimony)
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +142,13 @@ class _Testimony:
     def _tells_no_link(self) -> bool:
         if self.report is not None:
             return self.report.alive and self.report.online is None
+        return not self.vantage.power_failed
+
+    @property
+    def is_prompt(self) -> bool:
+        """Return whether its report says so, or it was back too soon to measure in between."""
         silent_us = self.vantage.rerouted_us - self.vantage.heard_us
-        return silent_us <= 2 * self._retry_us and not self.vantage.power_failed
+        return self.report is not None or silent_us <= 2 * self._retry_us
 
     @property
     def is_powerless(self) -> bool:

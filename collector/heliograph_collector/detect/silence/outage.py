@@ -5,7 +5,7 @@ Theory of operation. States and transitions:
 - suspected → confirmed: by its candidate, or by what its vantages tell (explanation.py).
 - suspected → withdrawn: by its candidate, or because it ended unconfirmed.
 - suspected, confirmed → withdrawn: its vantages came back and were lost again, each by itself, in
-  its first hour.
+  its first hour; or other countries fell silent with it, and half an hour later it was over.
 - confirmed → closed: no dark cell for `clear_s`, because returns can stop again.
 - closed → confirmed: dark again within `resume_s`; the time between becomes an opening.
 - withdrawn → closed: late reports tell what it was.
@@ -55,6 +55,7 @@ from heliograph_collector.model.thresholds import Thresholds
 
 _NO_EVIDENCE = SilenceEvidence(0.0, 0.0, 0.0, 0.0, 0.0)
 _YOUNG_US = 3_600 * SECOND_US  # in which a cut may turn out to be sessions that flap; assumed
+_TRANSIT_US = 1_800 * SECOND_US  # a cable is not repaired so soon, a route of ours is; assumed
 _CLEARING_US = 600 * SECOND_US  # before the end, in which returns date it; assumed
 
 
@@ -75,6 +76,7 @@ class OutageEpisode:
     ways: int = 1  # carriers that fell silent
     second_way: float | None = None  # votes by the second of them; None: unknown
     carrier: str = ""  # the only one that fell silent, while others live in the same place
+    is_joint: bool = False  # other countries fell silent with it
     method: str = ""  # "level" if that channel found or widened it
     evidence: SilenceEvidence = _NO_EVIDENCE
     state: IncidentState = IncidentState.SUSPECTED
@@ -325,9 +327,15 @@ class OutageEpisode:
             and any(p.scope.includes(s.place) for p in self._last)
         ]
         self.ended = bracket_return(return_times_us or [self._clear_us], self.limits)
-        was_confirmed = self.confirmed_us is not None
-        self._close(IncidentState.CLOSED if was_confirmed else IncidentState.WITHDRAWN, now_us)
+        was_seen = self.confirmed_us is not None and not self._was_transit(now_us)
+        self._close(IncidentState.CLOSED if was_seen else IncidentState.WITHDRAWN, now_us)
         return False
+
+    def _was_transit(self, now_us: int) -> bool:
+        """Return whether our own way to several countries may have failed and be repaired."""
+        is_brief = now_us - self.started.earliest_us <= _TRANSIT_US
+        is_proven = self.evidence.explain(self.limits) is IncidentKind.SILENCE
+        return self.is_joint and is_brief and not is_proven
 
     def _close(self, state: IncidentState, now_us: int) -> None:
         self.state = state

@@ -1,5 +1,6 @@
 """The voters of one evaluation: counted by their tally, and listed when needed, once."""
 
+from collections.abc import Sequence
 from functools import cached_property
 
 from heliograph_collector.detect.silence.presence_tracker import (
@@ -8,8 +9,9 @@ from heliograph_collector.detect.silence.presence_tracker import (
     select_voting,
 )
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
-from heliograph_collector.detect.stats.localization import localize
+from heliograph_collector.detect.stats.localization import attach_persons, localize
 from heliograph_collector.detect.stats.voting import VotesByPlace, is_established
+from heliograph_collector.model.scope import AffectedCell
 
 
 class CountryVoters:
@@ -46,6 +48,11 @@ class CountryVoters:
     def is_established(self) -> bool:
         return self._tally.has_enough
 
+    @property
+    def has_several_ways(self) -> bool:
+        """Return whether the vantages use several carriers."""
+        return len(self._tally.carriers) > 1
+
     @cached_property
     def votes(self) -> VotesByPlace:
         if not self._tally.young:
@@ -55,6 +62,14 @@ class CountryVoters:
     @cached_property
     def deciding_votes(self) -> VotesByPlace:
         return self._tally.established.list_by_place() if self.is_established else self.votes
+
+    def attach_persons(self, cells: Sequence[AffectedCell]) -> tuple[AffectedCell, ...]:
+        """Return the cells with the established persons in them."""
+        limits = self._presence.limits
+        established = [
+            v for v in self.all_voters if is_established(v.witness, self._now_us, limits)
+        ]
+        return attach_persons(cells, count_silent(established, nat_votes=1))
 
     def may_have_cells(self, share: float) -> bool:
         """Return False if no cell has such a share of silent votes, found by the tally alone."""

@@ -1,0 +1,112 @@
+"""Renewal: whether sessions were ended to begin again, and not cut.
+
+Operators make lines dial in again at night, move phones to other NATs or fall back to 2G, and
+programs restart. All sessions of a network end within seconds, and each comes back after its own
+time, while others are still silent. In a cut nobody comes back. Where the same place was silent
+for minutes at this time of an earlier day, that is its habit, and a cut must last longer.
+"""
+
+from collections.abc import Iterable, Sequence
+from functools import cache
+from typing import Protocol
+
+from heliograph.units import DAY_US, MINUTE_US, SECOND_US
+from heliograph_collector.detect.silence.vantage_presence import VantagePresence
+from heliograph_collector.incidents.incident import Bracket
+from heliograph_collector.model.scope import AffectedCell
+from heliograph_collector.model.signals import VantageLocation
+
+# From the first silence in a part of a country until a cut is told from lines that dial in again:
+# these need 20 to 150 s (Padmanabhan et al., IMC 2016; redial assumed), so some are back by then.
+PART_HOLD_S = 85.0
+_RETURNED_LINES = 2  # of a country, of whose many vantages one alone returns by chance; assumed
+_RETURNED_SHARE = 0.05  # of the vantages that fell silent; assumed
+_MANY_SHARE = 0.25  # … in other networks than those that are silent; assumed
+_RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have ceased; assumed
+_WAIT_US = 300 * SECOND_US  # for returns to end; a redial that takes longer is an outage; assumed
+WAITS_S = (300.0, 600.0, 900.0, 1_200.0)  # after which these waits may be over
+_SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
+_BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
+_HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed
+
+
+class EarlierOutage(Protocol):
+    """An outage of the same country, confirmed or not."""
+
+    parts: tuple[AffectedCell, ...]
+    started: Bracket
+    closed_us: int | None
+
+    def contains(self, cells: Sequence[AffectedCell]) -> bool: ...
+
+
+def may_be_renewal(
+    cells: Sequence[AffectedCell],
+    vantages: Sequence[VantagePresence],
+    outages: Iterable[EarlierOutage],
+    since_us: int,
+    now_us: int,
+) -> bool:
+    """Return whether these cells may be back soon, by what returns or by their habit."""
+    silent_us = now_us - since_us
+    if silent_us <= _WAIT_US and _are_returning(cells, vantages, since_us, now_us):
+        return True
+    if silent_us > _HABIT_FACTOR * _BRIEF_US:
+        return False
+    return silent_us <= _HABIT_FACTOR * _find_usual_length_us(cells, outages, since_us)
+
+
+def _find_usual_length_us(
+    cells: Sequence[AffectedCell], outages: Iterable[EarlierOutage], since_us: int
+) -> int:
+    """Return for how long these cells were silent at this time of earlier days, if briefly."""
+    lengths_us = [
+        outage.closed_us - outage.started.earliest_us
+        for outage in outages
+        if outage.closed_us is not None
+        and _is_same_time(outage.started.earliest_us, since_us)
+        and (outage.contains(cells) or _are_of_networks(cells, outage.parts))
+    ]
+    return max((length for length in lengths_us if length <= _BRIEF_US), default=0)
+
+
+def _are_of_networks(cells: Sequence[AffectedCell], parts: Sequence[AffectedCell]) -> bool:
+    """Return whether earlier parts lie in the networks of all cells: most may have been back."""
+    networks = {part.scope.asn for part in parts} - {0}
+    return all(cell.scope.asn in networks for cell in cells)
+
+
+def _is_same_time(earlier_us: int, now_us: int) -> bool:
+    days, apart_us = divmod(now_us - earlier_us + _SAME_TIME_US, DAY_US)
+    return days >= 1 and apart_us <= 2 * _SAME_TIME_US
+
+
+def _are_returning(
+    cells: Sequence[AffectedCell], vantages: Sequence[VantagePresence], since_us: int, now_us: int
+) -> bool:
+    """Return whether vantages that fell silent since a time come back, and still do.
+
+    Of all networks in the cells, because a part of one in which nobody is back yet is no cut; or of
+    the whole country, where many do.
+    """
+
+    @cache  # many vantages share few places
+    def is_inside(place: VantageLocation) -> bool:
+        return any(cell.scope.includes(place) for cell in cells)
+
+    fallen = [v for v in vantages if v.lost_us >= since_us]
+    networks = {v.place.asn for v in fallen if is_inside(v.place)}
+    least = _RETURNED_LINES if any(cell.scope.is_national for cell in cells) else 1
+    near = [v for v in fallen if v.place.asn in networks]
+    return _has_returned(near, least, _RETURNED_SHARE, now_us) or _has_returned(
+        fallen, _RETURNED_LINES, _MANY_SHARE, now_us
+    )
+
+
+def _has_returned(
+    fallen: Sequence[VantagePresence], least_lines: int, share: float, now_us: int
+) -> bool:
+    returned = [v for v in fallen if v.is_live]
+    is_recent = any(v.back_us >= now_us - _RECENT_US for v in returned)
+    line_count = len({v.witness.prefix for v in returned})
+    return is_recent and line_count >= least_lines and len(returned) >= share * len(fallen)

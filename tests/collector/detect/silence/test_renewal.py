@@ -1,0 +1,121 @@
+"""Sessions that are ended to begin again are no cut; what only resembles them is one."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from random import Random
+
+import pytest
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect import Incident, detect_silence
+from heliograph_collector.incidents.incident import IncidentKind, IncidentState
+from heliograph_collector.model.signals import VantageArrival, VantageLocation, VantageRef
+from support.presence_model import (
+    KZ,
+    Signals,
+    at,
+    confirmed,
+    country,
+    drop,
+    live,
+    people,
+    world,
+)
+
+AT = 7_200.0
+DAY = 86_400.0
+LINES = people(VantageLocation("KZ", "ALA", 201, "fixed"), 6)
+LINES += people(VantageLocation("KZ", "AST", 201, "fixed"), 8)
+
+
+def renew(
+    vantages: Sequence[VantageRef], at_s: float, rng: Random, within_s: float, down: Sequence[float]
+) -> Signals:
+    """Sessions end within some seconds, and each is back after its own time."""
+    signals: Signals = []
+    for vantage in vantages:
+        since_s = at_s + rng.uniform(0, within_s)
+        back_s = since_s + max(25.0, rng.uniform(*down))
+        (loss,) = drop([vantage], since_s, rng)
+        if loss.at_us < at(back_s):
+            signals.append(loss)
+        moved = replace(vantage, prefix=f"{vantage.prefix} {at_s:.0f}")
+        signals.append(VantageArrival(at(back_s), moved))
+    return signals
+
+
+def cuts(signals: Signals, until_s: float) -> list[Incident]:
+    return confirmed(detect_silence(signals, at(until_s)).incidents)
+
+
+RENEWALS = {
+    "lines dial in again": (LINES, 30.0, (25.0, 150.0)),
+    "their server is flooded": (LINES, 30.0, (30.0, 220.0)),
+    "all lines of the country": (
+        [w for w in country() if w.place.access == "fixed"],
+        30,
+        (30, 200),
+    ),
+    "phones attach to 2G": ([w for w in country() if w.place.access == "mobile"], 20, (30, 200)),
+}
+
+
+@pytest.mark.parametrize("case", RENEWALS)
+def test_sessions_that_begin_again_one_by_one_are_no_cut(case: str) -> None:
+    vantages, within_s, down = RENEWALS[case]
+    for seed in range(4):
+        rng = Random(seed)
+        signals = live(country() + LINES + world(), rng, 3, churn=1.0)
+        signals += renew(vantages, AT, rng, within_s, down)
+        assert cuts(signals, 3 * 3_600) == [], seed
+
+
+def test_lines_that_were_silent_at_this_time_of_earlier_days_may_be_so_again() -> None:
+    """Nobody is back before two minutes: only the habit tells it from a cut."""
+    rng = Random(1)
+    signals = live(country() + LINES + world(), rng, 74, churn=1.0)
+    for day in range(3):
+        signals += renew(LINES, AT + day * DAY + rng.uniform(0, 300), rng, 20, (150, 240))
+    incidents = cuts(signals, AT + 2 * DAY + 3_600)
+    assert [i for i in incidents if i.started.earliest_us > at(DAY)] == []
+    signals += drop(LINES, AT + 2 * DAY + 4_000, rng)
+    (late,) = [i for i in cuts(signals, AT + 2 * DAY + 4_120) if i.started.earliest_us > at(DAY)]
+    assert late.confirmed_us is not None, "at another time it is no habit"
+
+
+def test_habit_delays_a_cut_by_twice_its_length_and_hides_none() -> None:
+    rng = Random(2)
+    signals = live(country() + LINES + world(), rng, 51, churn=1.0)
+    signals += renew(LINES, AT, rng, 20, (150, 240))
+    signals += renew(LINES, AT + DAY, rng, 20, (150, 240))
+    signals += drop(LINES, AT + 2 * DAY, rng)
+    (cut,) = [i for i in cuts(signals, AT + 2 * DAY + 900) if i.started.earliest_us > at(DAY)]
+    assert cut.kind is IncidentKind.SILENCE
+    assert 300 * SECOND_US < (cut.confirmed_us or 0) - at(AT + 2 * DAY) < 800 * SECOND_US
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_brief_cut_is_found_although_all_return(seed: int) -> None:
+    rng = Random(seed)
+    signals = live(country(each=2) + world(), rng, 3, churn=4.0)
+    signals += drop(list(filter(KZ, country(each=2))), AT, rng, AT + 200)
+    (cut,) = cuts(signals, 3 * 3_600)
+    assert (cut.kind, cut.state) == (IncidentKind.SILENCE, IncidentState.CLOSED)
+    assert (cut.confirmed_us or 0) - at(AT) <= 75 * SECOND_US
+
+
+@pytest.mark.parametrize("is_repaired", [True, False])
+def test_countries_that_return_together_soon_were_cut_off_by_us(is_repaired: bool) -> None:
+    """Nothing tells our transit from a cable at first; a cable is not repaired in half an hour."""
+    rng = Random(5)
+    home = country(each=2)
+    others = world(5, each=2)
+    fallen = [w for w in home + others if w.place.country in ("KZ", "XA", "XB")]
+    signals = live(home + others, rng, 4, churn=1.0)
+    signals += drop(fallen, AT, rng, AT + (720 if is_repaired else 5_400))
+    early = cuts(signals, AT + 600)
+    assert sorted(i.scope.country for i in early) == ["KZ", "XA", "XB"]
+    assert {i.confidence for i in early} == {0.5}
+    assert cuts(signals, AT + 480) == []
+    expected = IncidentState.WITHDRAWN if is_repaired else IncidentState.CLOSED
+    assert {i.state for i in cuts(signals, 4 * 3_600)} == {expected}
