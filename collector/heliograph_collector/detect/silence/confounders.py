@@ -166,7 +166,7 @@ def is_power_failure(
     """Return whether the fixed lines of whole regions fail while their mobiles live.
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
-    must be of several operators, and none of them may live on in several regions at once. In one
+    must be of several operators, and live on in no region, or in part of every operator. In one
     region without phones of ours nothing distinguishes the two.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
@@ -174,19 +174,30 @@ def is_power_failure(
     fixed = [s for s in regional if s.place.access not in ("mobile", "hosting")]
     silent_networks = {s.place.asn for s in fixed if s.is_silent}
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
-    is_whole = is_one_region or _sum_silent(fixed).share >= 1.0 - limits.alive_share
+    is_most = _sum_silent(fixed).share >= 1.0 - limits.alive_share
+    is_whole = is_one_region or is_most or _are_mixed(fixed, limits)
     is_mute = is_one_region and mobile.votes < limits.witnesses and _are_lines(fixed)
     return (_is_alive(mobile, limits) or is_mute) and len(silent_networks) > 1 and is_whole
+
+
+def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:
+    """Return whether a part of every operator's lines lives on, by batteries; orders cut them all.
+
+    Only of those operators that have enough votes.
+    """
+    by_network: dict[int, list[VantagePresence]] = {}
+    for vantage in vantages:
+        by_network.setdefault(vantage.place.asn, []).append(vantage)
+    counts = [_sum_silent(group) for group in by_network.values()]
+    shares = [count.share for count in counts if count.votes >= limits.votes]
+    return len(shares) > 1 and all(
+        limits.alive_share <= share <= 1.0 - limits.alive_share / 2 for share in shares
+    )
 
 
 def _are_lines(vantages: Sequence[VantagePresence]) -> bool:
     """Return whether all say that they are fixed lines, so that none may be a phone."""
     return all(v.place.access == "fixed" for v in vantages)
-
-
-def is_whole_country(cells: Sequence[AffectedCell]) -> bool:
-    """Return whether the cells name no region: an order can do that as well as the grid."""
-    return any(not cell.scope.region for cell in cells)
 
 
 def _shares_region(cell: AffectedCell, vantage: VantagePresence) -> bool:

@@ -117,10 +117,10 @@ class OutageEpisode:
     def contains(self, cells: Sequence[AffectedCell]) -> bool:
         return all(any(p.scope.is_within(own_cell.scope) for own_cell in self.parts) for p in cells)
 
-    def confirm(self, at_us: int, held: tuple[str, ...] = ()) -> None:
+    def confirm(self, at_us: int) -> None:
         self.state = IncidentState.CONFIRMED
         self.confirmed_us = at_us
-        self.held = held
+        self.held = ()
 
     @property
     def blocked_carriers(self) -> tuple[str, ...]:
