@@ -11,6 +11,7 @@ from heliograph_collector.detect.silence.outage import OutageEpisode
 from heliograph_collector.detect.silence.presence_tracker import PresenceTracker, count_silent
 from heliograph_collector.detect.silence.vantage_presence import VantagePresence
 from heliograph_collector.detect.stats.localization import attach_persons, hit_networks, localize
+from heliograph_collector.detect.stats.tails import upper_tail
 from heliograph_collector.detect.stats.voting import is_established, sum_votes
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.model.line_names import count_lines
@@ -22,6 +23,8 @@ from heliograph_collector.model.thresholds import Thresholds
 STEP_US = 15 * MINUTE_US  # of the habit
 ABSENT_US = DAY_US  # a longer silence is a departure
 LEARNED_DAYS = 3
+DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is a habit
+NIGHT_CHANCE = 1e-3  # of so many silences in a dark night of few vantages
 FALLEN_SHARE = 0.8
 ALARMS_PER_YEAR = 1.0  # budget of suspicions by chance, of all cells of a country
 SPLIT_SHARE = 0.9  # of the silent votes, in parts of which each is named
@@ -61,7 +64,15 @@ class CellTest:
         share = 1.0 - self.silent / self.known
         earlier = self.usual.earlier_lowest
         lowest = self.usual.middle if earlier is None else min(self.usual.middle, earlier)
-        return share >= FALLEN_SHARE * lowest or self.silent <= self.expected
+        is_near = share >= FALLEN_SHARE * lowest or self.silent <= self.expected
+        return is_near or (lowest <= DARK_SHARE and self._may_be_night(lowest))
+
+    def _may_be_night(self, lowest: float) -> bool:
+        """Return whether as many as in the darkest of earlier nights may be gone by chance."""
+        chance = 1.0 - lowest
+        if self.silent <= chance * self.known:
+            return True
+        return upper_tail([chance] * self.known, self.silent) > NIGHT_CHANCE
 
     def has_fallen(self) -> bool:
         """Return whether neither chance nor earlier days explain so many silences."""

@@ -4,6 +4,7 @@ from functools import cache
 from importlib.resources import files
 
 from heliograph.units import DAY_US, HOUR_US
+from heliograph_collector.model.records import UNPLACED
 
 # Standard time at which few people go to bed, leave an office or close a lid. Assumed.
 BUSY_HOURS = range(7, 16)
@@ -12,17 +13,19 @@ WAKING_HOURS = range(10, 19)
 
 
 def is_busy_hour(country: str, at_us: int) -> bool:
-    """Return whether no day ends at this local time."""
+    """Return whether no day ends at this local time; False for an unknown country."""
     return _find_hour(country, at_us) in BUSY_HOURS
 
 
 def is_waking_hour(country: str, at_us: int) -> bool:
-    """Return whether hardly anybody sleeps at this local time."""
+    """Return whether hardly anybody sleeps at this local time; False for an unknown country."""
     return _find_hour(country, at_us) in WAKING_HOURS
 
 
-def _find_hour(country: str, at_us: int) -> int:
+def _find_hour(country: str, at_us: int) -> int | None:
     """Return the hour; by UTC for a code that no country has, as exercises use."""
+    if country in ("", UNPLACED):
+        return None
     return (at_us + _load_offsets().get(country, 0)) % DAY_US // HOUR_US
 
 

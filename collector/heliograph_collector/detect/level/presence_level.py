@@ -26,6 +26,7 @@ from statistics import median
 from heliograph.units import DAY_US
 from heliograph_collector.detect.level.batteries import is_battery_order
 from heliograph_collector.detect.level.cell_counts import (
+    DARK_SHARE,
     FALLEN_SHARE,
     LEARNED_DAYS,
     STEP_US,
@@ -55,7 +56,6 @@ from heliograph_collector.model.thresholds import THRESHOLDS, Thresholds
 POWER_SHARE = 0.2  # of the silent, whose power failed before their loss: it may be the power
 HABIT = "habit"  # reason against a confirmation: people may have switched off
 KEPT_DAYS = 15
-DARK_SHARE = 0.6  # lowest share of earlier days at which switching off is this country's habit
 DAY_SPREAD = 0.04  # of the share, before the habit is learned
 _STEPS_A_DAY = DAY_US // STEP_US
 
