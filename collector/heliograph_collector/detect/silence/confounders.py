@@ -167,7 +167,7 @@ def is_power_failure(
 
     Phones have batteries, and a cut of a city's network begins with the mobiles. The fixed lines
     must be of several operators, and live on in no region, or in part of every operator. In one
-    region without phones of ours nothing distinguishes the two.
+    region without phones of ours nothing distinguishes the two; a silent one does.
     """
     regional = [s for s in vantages if any(_shares_region(cell, s) for cell in cells)]
     mobile = _sum_silent([s for s in regional if s.place.access == "mobile"])
@@ -176,7 +176,8 @@ def is_power_failure(
     is_one_region = len({cell.scope.region for cell in cells}) == 1 and bool(cells[0].scope.region)
     is_most = _sum_silent(fixed).share >= 1.0 - limits.alive_share
     is_whole = is_one_region or is_most or _are_mixed(fixed, limits)
-    is_mute = is_one_region and mobile.votes < limits.witnesses and _are_lines(fixed)
+    is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
+    is_mute &= _are_lines(fixed)
     return (_is_alive(mobile, limits) or is_mute) and len(silent_networks) > 1 and is_whole
 
 
