@@ -29,7 +29,13 @@ from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest.agent_directory import AgentDirectory
 from heliograph_collector.ingest.envelope_opener import check_batch
 from heliograph_collector.judge import judge
-from heliograph_collector.model.records import Block, JournalRow, JudgedMeasurement, RowKind
+from heliograph_collector.model.records import (
+    AgentRole,
+    Block,
+    JournalRow,
+    JudgedMeasurement,
+    RowKind,
+)
 from heliograph_collector.store.journal.decode import read_rows
 from heliograph_collector.store.journal.journal import Journal
 from heliograph_collector.store.pseudonyms import Pseudonyms
@@ -100,14 +106,7 @@ async def _arrive(
     with meter.stage("count"):
         for each in opened:
             check_batch(each, now_us)
-    rows = [
-        JournalRow(
-            kind=RowKind.ENVELOPE, agent=each.agent, received_us=now_us + number, country="KZ",
-            asn=9198, prefix=each.agent.hex(), sequence=each.sequence, body=each.compressed,
-            since_s=1,
-        )
-        for number, each in enumerate(opened)
-    ]  # fmt: skip
+    rows = [_build_row(each, roll) for each in opened]
     journal = Journal(folder / "journal.db")
     with meter.stage("journal"):
         for at in range(0, len(rows), AT_ONCE):
@@ -115,6 +114,18 @@ async def _arrive(
     await journal.close()
     fleet.close()
     return [replace(row, position=number) for number, row in enumerate(rows, start=1)]
+
+
+def _build_row(opened: envelope.VerifiedBatch, roll: AgentDirectory) -> JournalRow:
+    """Build the row of one that arrives when it was sealed, from where it says that it is."""
+    agent = roll.get(opened.agent)
+    assert agent is not None
+    (epoch,) = opened.batch.epochs
+    return JournalRow(
+        kind=RowKind.ENVELOPE, agent=opened.agent, received_us=opened.batch.sealed_us,
+        country=epoch.country, asn=100 + opened.agent[0] % 12, prefix=opened.agent.hex(),
+        role=AgentRole(agent.role), sequence=opened.sequence, body=opened.compressed, since_s=1,
+    )  # fmt: skip
 
 
 def _open(

@@ -42,6 +42,7 @@ class Workers:
             self._detector,
             self._visits,
             build_early_runs(context, ingest),
+            ingest.receiver.metrics,
             *self._publish.listeners,
             *self._jobs.listeners,
         )

@@ -4,7 +4,7 @@ from bisect import bisect_left, bisect_right, insort
 from collections import deque
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from functools import partial
+from functools import lru_cache, partial
 from itertools import islice
 from operator import attrgetter, itemgetter
 
@@ -22,6 +22,7 @@ from heliograph_collector.control.target_key import (
 )
 from heliograph_collector.model.control_look import MAX_LOOKS, ControlLook
 from heliograph_collector.model.records import AgentRole, ControlView, ReceivedMeasurement
+from heliograph_collector.model.same_object import SameObject
 
 _DEPTH = {operation: depth for depth, operation in enumerate(Operation, start=1)}
 _by_time = itemgetter(0)
@@ -159,13 +160,15 @@ def _rank_control(record: ReceivedMeasurement, at_us: int) -> tuple[bool, int, i
     """Rank fresh before stale controls, then by success, which shows a working target."""
     age_us = abs(record.started_us - at_us)
     is_fresh = age_us <= WINDOW_US
-    return is_fresh, _sum_depths(record.measurement) if is_fresh else 0, -age_us, record.pseudonym
+    depth = _sum_depths(SameObject(record.measurement)) if is_fresh else 0
+    return is_fresh, depth, -age_us, record.pseudonym
 
 
-def _sum_depths(measurement: Measurement) -> int:
+@lru_cache(1_024)  # results of controls, as many as the judge keeps
+def _sum_depths(kept: SameObject[Measurement]) -> int:
     """Sum the depths of the deepest successful step of each endpoint."""
     deepest: dict[str, int] = {}
-    for observation in measurement.observations:
+    for observation in kept.value.observations:
         if observation.failure is None:
             depth = max(deepest.get(observation.endpoint, 0), _DEPTH[observation.operation])
             deepest[observation.endpoint] = depth

@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 from google.protobuf.message import DecodeError
 
-from heliograph import codec, envelope
+from heliograph import envelope
 from heliograph.keys import SealingKey
-from heliograph.observation import Measurement
 from heliograph.units import DAY_US, SECOND_US
 from heliograph.v1 import envelope_pb2 as pb
+from heliograph.v1.observation_pb2 import Measurement
 from heliograph_collector.fleet.keyring import SealingKeys
 from heliograph_collector.ingest import rate_limits
 from heliograph_collector.ingest.agent_directory import AgentDirectory
-from heliograph_collector.model.records import MAX_AHEAD_US, effective_time_us, time_is_sane
+from heliograph_collector.model.records import MAX_AHEAD_US, is_possible_time
 from heliograph_collector.store.journal.journal import MAX_SEQUENCE
 
 THREADS = 2
@@ -23,11 +23,10 @@ THREADS = 2
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OpenedEnvelope:
-    """Opened envelope; later decoding skips its `bad_count` measurements too."""
+    """Opened envelope; whether a measurement is in the vocabulary is found where it is judged."""
 
     contents: envelope.VerifiedBatch
-    good_count: int
-    bad_count: int
+    count: int  # of measurements
     time_bad_count: int
     days: frozenset[int]  # since 1970, of its arrival and of its measurements
 
@@ -86,7 +85,10 @@ def parse_envelope(message: bytes) -> pb.Envelope:
 
 
 def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnvelope:
-    """Count valid measurements; an invalid one does not invalidate its batch."""
+    """Count measurements and find their days, without decoding any: that is the judge's work.
+
+    It costs 0.6 ms of CPU for each result of the default plan, which the judge would spend again.
+    """
     batch = contents.batch
     if (
         sum(max(1, len(m.parts)) for m in batch.measurements) > rate_limits.MAX_MEASUREMENTS
@@ -95,33 +97,30 @@ def check_batch(contents: envelope.VerifiedBatch, received_us: int) -> OpenedEnv
         raise envelope.EnvelopeError("too_large")
     if not 0 < batch.sequence <= MAX_SEQUENCE:
         raise envelope.EnvelopeError("bad_batch")
-    good_count = time_bad_count = 0
+    time_bad_count = 0
     days = {received_us // DAY_US}
     for message in batch.measurements:
-        try:
-            measurement = codec.measurement_from_pb(message)
-        except codec.CodecError:
-            continue
-        good_count += 1
-        for part in measurement.list_parts():
-            days.update(_list_days(part, received_us))
-        time_bad_count += not time_is_sane(measurement, received_us)
-    bad_count = len(batch.measurements) - good_count
+        offset_us = message.clock_offset_us  # 0 where the agent does not know it; parts share it
+        for part in message.parts or (message,):
+            days.update(_list_days(part, part.started_us + offset_us, received_us))
+        time_bad_count += not is_possible_time(message.started_us + offset_us, received_us)
     return OpenedEnvelope(
         contents=contents,
-        good_count=good_count,
-        bad_count=bad_count,
+        count=len(batch.measurements),
         time_bad_count=time_bad_count,
         days=frozenset(days),
     )
 
 
-def _list_days(measurement: Measurement, received_us: int) -> range:
-    """List the days on which it was made: more than one for a digest of many steps."""
-    first_us = effective_time_us(measurement, received_us)
-    digest = measurement.digest
-    step_count = len(digest.lives) // max(1, len(digest.classes)) if digest else 0
-    last_us = first_us + (step_count * digest.step_s * SECOND_US if digest else 0)
+def _list_days(message: Measurement, corrected_us: int, received_us: int) -> range:
+    """List the days on which it was made: more than one for a digest of many steps.
+
+    The digest is unchecked here, so nothing bounds its last step but the arrival.
+    """
+    first_us = corrected_us if is_possible_time(corrected_us, received_us) else received_us
+    digest = message.digest
+    step_count = len(digest.lives) // max(1, len(digest.classes))
+    last_us = first_us + step_count * digest.step_s * SECOND_US
     # A report beyond this has an impossible time, and counts when it arrived.
     last_us = min(last_us, received_us + MAX_AHEAD_US)
     return range(first_us // DAY_US, last_us // DAY_US + 1)

@@ -4,7 +4,7 @@ from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
-from heliograph_collector.model.records import Vantage
+from heliograph_collector.model.records import Block, Vantage
 
 
 class IngestMetrics:
@@ -17,7 +17,7 @@ class IngestMetrics:
         )
         self.measurements = counter(
             "heliograph_measurements",
-            "Measurements in stored envelopes: kept, bad (dropped), time_bad (kept, not judged).",
+            "Measurements: kept, of which bad (in quarantine) and time_bad (not judged).",
             ("outcome",),
         )
         self.bytes = counter("heliograph_envelope_bytes", "Sealed bytes that arrived.")
@@ -50,8 +50,11 @@ class IngestMetrics:
         if declared and not vantage.region:
             self.unknown_regions.inc()
 
-    def count_measurements(self, kept_count: int, bad_count: int, time_bad_count: int) -> None:
+    def count_measurements(self, kept_count: int, time_bad_count: int) -> None:
         """Count the measurements of one stored envelope."""
         self.measurements.labels("kept").inc(kept_count)
-        self.measurements.labels("bad").inc(bad_count)
         self.measurements.labels("time_bad").inc(time_bad_count)
+
+    def on_block(self, block: Block) -> None:
+        """Count the measurements that were not decoded when the block was judged."""
+        self.measurements.labels("bad").inc(sum(f.index >= 0 for f in block.refused))

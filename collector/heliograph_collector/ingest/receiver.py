@@ -211,7 +211,7 @@ class EnvelopeReceiver:
             declared = ipb.Hello(country=epoch.country, region=epoch.region)
             vantage = Vantage.from_peer(location.country, location.asn, declared)
             self.metrics.count_region(epoch.region, vantage)
-        self.metrics.count_measurements(opened.good_count, opened.bad_count, opened.time_bad_count)
+        self.metrics.count_measurements(opened.count, opened.time_bad_count)
         return ipb.Receipt(sequence=sequence, status=ipb.STATUS_STORED), ""
 
     async def _resolve_duplicate(

@@ -17,11 +17,14 @@ from heliograph_collector.judge.confidence import STALE_US
 from heliograph_collector.judge.endpoint_view import (
     ConnectionAttempt,
     ObservedStep,
-    collect_addresses,
     parse_host,
 )
 from heliograph_collector.judge.failure_semantics import OPERATION_DEPTH
-from heliograph_collector.judge.measurement_steps import NO_STEPS, MeasurementSteps, group_steps
+from heliograph_collector.judge.measurement_steps import (
+    NO_STEPS,
+    MeasurementSteps,
+    group_control_steps,
+)
 from heliograph_collector.model.records import ControlView
 
 HANDSHAKES = (Operation.TLS_HANDSHAKE, Operation.QUIC_HANDSHAKE)
@@ -152,9 +155,8 @@ class ControlLooks:
 
     def list_addresses(self, name: str) -> frozenset[str]:
         """List the addresses that any control's lookup of a name gave."""
-        return collect_addresses(
-            step for source in self.sources for step in source.steps.lookups_by_name.get(name, ())
-        )
+        none: frozenset[str] = frozenset()
+        return none.union(*(s.steps.addresses_by_name.get(name, none) for s in self.sources))
 
     def has_foreign_certificate(self, address: str, name: str) -> bool:
         """Return whether a control asked for the name here and got somebody else's certificate."""
@@ -216,7 +218,7 @@ def list_sources(control: ControlView, steps: MeasurementSteps) -> tuple[Control
     if control.measurement is not None and is_fresh(control.age_us, control.link):
         sources.append(ControlSource(control.network, steps))
     sources += [
-        ControlSource(look.network, group_steps(look.measurement))
+        ControlSource(look.network, group_control_steps(look.measurement))
         for look in control.looks
         if is_fresh(look.age_us, look.link)
     ]

@@ -18,6 +18,7 @@ from heliograph_collector.judge.endpoint_view import (
     ConnectionAttempt,
     EndpointView,
     ObservedStep,
+    collect_addresses,
 )
 from heliograph_collector.judge.lazy_attribute import lazy
 
@@ -65,6 +66,11 @@ class MeasurementSteps:
             for step in lookups
             if step.observation.dns and step.observation.dns.query_type != "AAAA"
         )
+
+    @lazy
+    def addresses_by_name(self) -> Mapping[str, frozenset[str]]:
+        """Return the addresses that lookups of each name gave, but for AAAA."""
+        return {name: collect_addresses(steps) for name, steps in self.lookups_by_name.items()}
 
     @lazy
     def verified_addresses(self) -> Mapping[str, tuple[str, ...]]:
@@ -117,6 +123,32 @@ def group_steps(
     if measurement is None:
         return NO_STEPS
     return _group_observations(measurement.observations, measurement.certificates, beside)
+
+
+# Results of controls whose steps stay grouped, which present verdicts are compared with: of 70
+# targets up to 17 in a view, a dozen kilobytes each. Assumed.
+CONTROLS_KEPT = 1_024
+_kept_steps: dict[int, tuple[Measurement, MeasurementSteps]] = {}
+
+
+def group_control_steps(
+    measurement: Measurement | None, beside: MeasurementSteps = NO_STEPS
+) -> MeasurementSteps:
+    """Group the steps of a control's result once for all measurements that it is compared with.
+
+    The oldest go first, as the cache of controls lets its oldest go. A result is recognized by its
+    identity, and the entry keeps it alive.
+    """
+    if measurement is None:
+        return NO_STEPS
+    kept = _kept_steps.get(id(measurement))
+    if kept is not None and kept[0] is measurement:
+        return kept[1]
+    steps = group_steps(measurement, beside)
+    while len(_kept_steps) >= CONTROLS_KEPT:
+        _kept_steps.pop(next(iter(_kept_steps)), None)
+    _kept_steps[id(measurement)] = (measurement, steps)
+    return steps
 
 
 def build_view(observations: Sequence[Observation], label: str, url: str = "") -> EndpointView:

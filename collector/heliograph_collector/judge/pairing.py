@@ -13,7 +13,11 @@ from heliograph.plan import APP_PATH
 from heliograph_collector.judge.control_looks import ControlLooks, ControlSource, list_sources
 from heliograph_collector.judge.endpoint_view import EMPTY_VIEW, EndpointView
 from heliograph_collector.judge.features import ComparisonInput
-from heliograph_collector.judge.measurement_steps import MeasurementSteps, group_steps
+from heliograph_collector.judge.measurement_steps import (
+    MeasurementSteps,
+    group_control_steps,
+    group_steps,
+)
 from heliograph_collector.judge.page_comparison import is_related_host
 from heliograph_collector.model.records import ControlView, ReceivedMeasurement
 
@@ -138,7 +142,9 @@ def pair_steps(record: ReceivedMeasurement, control: ControlView) -> Pairing:
         control.measurement.observations == record.measurement.observations
         and control.measurement.certificates == record.measurement.certificates
     )
-    control_steps = own_steps if has_same_steps else group_steps(control.measurement, own_steps)
+    control_steps = (
+        own_steps if has_same_steps else group_control_steps(control.measurement, own_steps)
+    )
     return Pairing(
         record,
         control,

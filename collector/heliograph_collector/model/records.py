@@ -19,8 +19,6 @@ MAX_AHEAD_US = DAY_US  # assumed
 UNPLACED = "ZZ"  # an unknown country
 _COUNTRY = re.compile(r"[A-Z]{2}")
 TIME_BAD = "time.bad"  # the rule of a measurement with an impossible time
-
-
 LIGHT_CHECK = "light"  # in place of an endpoint: the verdict on the one that a light check drew
 
 
@@ -118,9 +116,9 @@ class JournalRow:
         return find_seniority(self.since_s * 1_000_000, min(at_us, self.received_us))
 
 
-def time_is_sane(measurement: Measurement, received_us: int) -> bool:
-    """Return whether the time is possible; a measurement with another one gets no verdict."""
-    return -MAX_AGE_US <= _corrected_us(measurement) - received_us <= MAX_AHEAD_US
+def is_possible_time(at_us: int, received_us: int) -> bool:
+    """Return whether it can be a start's time; a measurement with another one gets no verdict."""
+    return -MAX_AGE_US <= at_us - received_us <= MAX_AHEAD_US
 
 
 def effective_time_us(measurement: Measurement, received_us: int) -> int:
@@ -128,7 +126,8 @@ def effective_time_us(measurement: Measurement, received_us: int) -> int:
 
     Otherwise the store would create a partition for any week that a clock can name.
     """
-    return _corrected_us(measurement) if time_is_sane(measurement, received_us) else received_us
+    corrected_us = _corrected_us(measurement)
+    return corrected_us if is_possible_time(corrected_us, received_us) else received_us
 
 
 def _corrected_us(measurement: Measurement) -> int:
@@ -162,7 +161,7 @@ class ReceivedMeasurement:
 
     @property
     def is_time_bad(self) -> bool:
-        return not time_is_sane(self.measurement, self.received_us)
+        return not is_possible_time(_corrected_us(self.measurement), self.received_us)
 
     @property
     def link(self) -> Link:

@@ -6,6 +6,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from heliograph.codec import measurement_to_pb
 from heliograph.envelope import VerifiedBatch
@@ -13,6 +15,7 @@ from heliograph.observation import Digest
 from heliograph.units import DAY_US, HOUR_US, SECOND_US
 from heliograph.v1 import intake_pb2 as pb
 from heliograph.v1.envelope_pb2 import Batch
+from heliograph.zstd_frame import compress_frame
 from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.aggregate.rollup import roll_up_bins
 from heliograph_collector.detect.signal_reader import SignalReader
@@ -123,6 +126,39 @@ def test_a_digest_names_its_line_for_each_day_that_it_tells_of() -> None:
     assert names[0] == line.prefix
     assert [bool(name) for name in names] == [True, True, False, True]
     assert len(set(names)) == 4, "nothing that is stored follows a line"
+
+
+@settings(max_examples=60)
+@given(
+    st.lists(st.integers(-200, 200), max_size=4),
+    st.integers(-3 * DAY_US, 3 * DAY_US),
+    st.integers(0, 2**32 - 1),
+    st.integers(0, 48),
+)
+def test_days_of_a_batch_cover_all_that_is_stored_of_it(
+    parts: list[int], offset_us: int, step_s: int, steps: int
+) -> None:
+    """Nothing is decoded at intake, and what the judge stores later has its line's name."""
+    digest = Digest(step_s=step_s, classes=("foreign",), lives=b"\x01\x02" * steps)
+    made = [
+        replace(results.measurement(started_us=T0 + hours * HOUR_US), clock_offset_us=offset_us)
+        for hours in parts
+    ]
+    whole = replace(
+        results.measurement(started_us=T0, clock_offset_us=offset_us),
+        observations=(), parts=tuple(made),
+    )  # fmt: skip
+    told = results.measurement(started_us=T0, experiment="digest", digest=digest)
+    batch = Batch(sequence=1, measurements=[measurement_to_pb(m) for m in (whole, told)])
+    contents = VerifiedBatch(b"a" * 16, 1, batch, b"")
+    days = check_batch(contents, T0 + 3 * DAY_US).days
+    row = JournalRow(
+        kind=RowKind.ENVELOPE, agent=b"a" * 16, received_us=T0 + 3 * DAY_US, sequence=1,
+        body=compress_frame(batch.SerializeToString(), level=1),
+    )  # fmt: skip
+    stored = read_rows([row], Pseudonyms(SECRET)).records
+    assert {record.started_us // DAY_US for record in stored} <= days
+    assert len(days) <= 123, "however long a digest says that it is"
 
 
 def test_flatmates_that_are_lost_after_midnight_are_one_line(tmp_path: Path) -> None:

@@ -14,7 +14,9 @@ from heliograph.v1 import envelope_pb2, plan_pb2
 from heliograph.v1 import intake_pb2 as pb
 from heliograph_collector.fleet.plans import issue_plan, load_current_plan
 from heliograph_collector.ingest import rate_limits
-from heliograph_collector.model.records import RowKind
+from heliograph_collector.model.records import Block, RowKind
+from heliograph_collector.store.journal.decode import read_rows
+from heliograph_collector.store.pseudonyms import Pseudonyms
 from support.hand_clock import HandClock
 from support.intake import (
     Caller,
@@ -86,15 +88,24 @@ async def test_session_refuses_envelope_of_unknown_key_in_its_turn(session: Open
     assert found[1].reason == "unknown_key"
 
 
-async def test_session_drops_bad_measurement_and_keeps_its_batch(session: OpenSession) -> None:
+async def test_bad_measurement_is_kept_for_the_judge_beside_its_batch(
+    session: OpenSession,
+) -> None:
     batch = session.caller.batch(1, [measurement(), measurement(), measurement()])
     batch.measurements[1].observations[0].failure = "the_dog_ate_it"
     sealed = session.caller.seal(batch)
     await session.write(envelope=envelope_pb2.Envelope.FromString(sealed))
     (receipt,) = await session.receipts()
     assert receipt.status == pb.STATUS_STORED
-    for outcome, count in (("bad", 1), ("kept", 2)):
-        assert session.server.count("heliograph_measurements_total", outcome=outcome) == count
+    assert session.server.count("heliograph_measurements_total", outcome="kept") == 3
+    (row,) = await session.server.rows(RowKind.ENVELOPE)
+    decoded = read_rows([row], Pseudonyms(b"s" * 32))
+    assert [failure.index for failure in decoded.failures] == [1]
+    assert len(decoded.records) == 2
+    session.server.intake.receiver.metrics.on_block(
+        Block(journal="j", first=1, last=1, refused=tuple(decoded.failures))
+    )
+    assert session.server.count("heliograph_measurements_total", outcome="bad") == 1
 
 
 async def test_hello_cannot_be_replayed(session: OpenSession) -> None:
