@@ -43,7 +43,10 @@ _WIDTH_FACTORS = {"24": 1, "48": 1, "32": 2, "asn": 4}  # for wider networks; as
 MAX_PENDING = 1_000  # assumed
 STRANGER_SESSIONS = 0.25  # share of the sessions for agents in quarantine; assumed
 GRPC_FILES = 0.75  # share of the open files for gRPC's connections; assumed
-MAX_RATE_KEYS = 65_536  # keys per rate table
+MAX_RATE_KEYS = 65_536  # keys per rate table of strangers, who could make up any number
+# Enrolled agents are as many as the operator lets in. Were one dropped, it would have an hour's
+# batches anew, so none is: as many as the design's largest fleet, 300 bytes for each that sends.
+MAX_AGENT_KEYS = 1_000_000
 
 
 def max_concurrent_rpcs(sessions: int) -> int:
@@ -102,7 +105,7 @@ def build_agent_rates(batches_per_hour: int) -> TokenBuckets[bytes]:
     """Build batch rates, with 90 days of credit so that a backlog is accepted."""
     per_s = batches_per_hour / HOUR_S
     capacity = per_s * (HOUR_S + CREDIT_S)
-    return TokenBuckets(per_s=per_s, capacity=capacity, max_keys=MAX_RATE_KEYS)
+    return TokenBuckets(per_s=per_s, capacity=capacity, max_keys=MAX_AGENT_KEYS)
 
 
 def build_stranger_rates() -> TokenBuckets[str]:

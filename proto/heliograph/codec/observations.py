@@ -1,6 +1,7 @@
 """Convert one observation and its facts to protobuf and back."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 from heliograph import observation as o
 from heliograph.codec.checks import (
@@ -22,6 +23,12 @@ MAX_HEADERS = 64
 MAX_ARRIVALS = 64
 MAX_REFERENCES = 32
 MAX_DIFFERENCES = 32
+
+
+# What servers answer is the same from many vantages, and is decoded once. Small messages only, so
+# that no agent can fill memory: 1,024 of some 8 KiB at most. Assumed.
+_KEPT = 1_024
+_MAX_KEPT_BYTES = 2_048
 
 
 def observation_to_pb(observation: o.Observation) -> opb.Observation:
@@ -90,6 +97,17 @@ def _tcp_from_pb(t: opb.TcpFacts) -> o.Tcp:
 
 
 def _tls_from_pb(t: opb.TlsFacts) -> o.Tls:
+    if t.ByteSize() <= _MAX_KEPT_BYTES:
+        return _decode_kept_tls(t.SerializeToString())
+    return _decode_tls(t)
+
+
+@lru_cache(_KEPT)
+def _decode_kept_tls(message: bytes) -> o.Tls:
+    return _decode_tls(opb.TlsFacts.FromString(message))
+
+
+def _decode_tls(t: opb.TlsFacts) -> o.Tls:
     check_count("tls.chain", t.chain, MAX_CHAIN)
     return o.Tls(
         server_name=check_text("tls.server_name", t.server_name),
@@ -135,7 +153,7 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
         body_sha256=check_text("http.body_sha256", h.body_sha256, 64),
         truncated=h.truncated,
         version=check_text("http.version", h.version, 8),
-        header_names=tuple(check_lines("http.header_names", name, 128) for name in h.header_names),
+        header_names=_check_header_names(tuple(h.header_names)),
         text=check_lines("http.text", h.text),
         arrivals=tuple(o.Arrival(at_us=a.at_us, bytes=a.bytes) for a in h.arrivals),
         references=tuple(
@@ -146,6 +164,11 @@ def _http_from_pb(h: opb.HttpFacts) -> o.Http:
             for r in h.references
         ),
     )
+
+
+@lru_cache(_KEPT)  # one that is refused is not kept
+def _check_header_names(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(check_lines("http.header_names", name, 128) for name in names)
 
 
 def _exchange_from_pb(e: opb.ExchangeFacts) -> o.Exchange:

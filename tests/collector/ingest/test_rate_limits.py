@@ -62,3 +62,12 @@ def test_the_limit_of_open_files_is_raised_as_far_as_it_goes() -> None:
         assert not raise_file_limit(before[1] + 1)
     finally:
         resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+def test_rates_hold_for_every_agent_of_a_large_fleet() -> None:
+    """A bucket that was dropped for another agent's would be full again."""
+    rates = build_agent_rates(64)
+    agents = [number.to_bytes(16) for number in range(70_000)]
+    for agent in agents:
+        assert rates.take(agent, 0, 64.0, first_level=64.0) == 0
+    assert all(rates.take(agent, 0, first_level=64.0) > 0 for agent in agents)
