@@ -33,6 +33,7 @@ from heliograph_lab.simulate.workload import build_load_plan
 from support.load_bench import Phase, Reader, Sender, Stretch, answer_of, program, table
 from support.load_sender import Enrol, Report, Seal
 from support.programs import cost_of
+from support.stage_costs import STAGES
 
 AGENTS = int(os.environ.get("HELIOGRAPH_BENCH_AGENTS", "48"))
 LONG = AGENTS > 300
@@ -53,7 +54,6 @@ RESULTS_PER_HOUR = sum(
     .for_role("volunteer")
     .list_rounds()
 )  # of one agent
-STAGES = ("open", "count", "journal", "decode", "judge", "columns and insert", "cells")
 
 
 @dataclass
