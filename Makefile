@@ -46,6 +46,7 @@ soak: export HELIOGRAPH_HIDDEN_POSIX ?= whole
 soak: export HELIOGRAPH_DRILL ?= whole
 soak: export HELIOGRAPH_WORST_DAY ?= whole
 soak: export HELIOGRAPH_PACKETS ?= all
+soak: export HELIOGRAPH_REPLAYS ?= 6
 soak: export HELIOGRAPH_DISCLOSURE_WORLDS ?= 100
 soak: export HELIOGRAPH_FUZZ_S ?= 300
 soak: export HELIOGRAPH_ATTACK_S ?= 60

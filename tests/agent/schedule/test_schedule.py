@@ -94,7 +94,7 @@ class Simulation:
 
 @settings(max_examples=40, deadline=None)
 @given(
-    intervals=st.lists(st.integers(1, 3_600), min_size=1, max_size=12),
+    intervals=st.lists(st.integers(1, 600), min_size=1, max_size=12),
     concurrency=st.integers(1, 8),
     seed=st.integers(0, 2**32),
 )
@@ -102,9 +102,8 @@ def test_interval_is_the_least_time_between_starts(
     intervals: list[int], concurrency: int, seed: int
 ) -> None:
     tasks = [every(s, f"h{i}.example.test:443") for i, s in enumerate(intervals)]
-    simulation = Simulation(plan_of(*tasks, concurrency=concurrency), seed, duration_s=0.3).run(
-        1_800
-    )
+    plan = plan_of(*tasks, concurrency=concurrency)
+    simulation = Simulation(plan, seed, duration_s=0.3).run(600)
     for task in tasks:
         for before, after in itertools.pairwise(simulation.starts[task.target]):
             assert after - before >= task.interval_s * S * (1 - JITTER)
@@ -196,7 +195,7 @@ def test_missed_runs_are_not_repeated_in_a_burst(hours: int) -> None:
 def test_monthly_bytes_are_limited(cost: int, interval_s: int, seed: int) -> None:
     bytes_per_month = 30_000_000
     plan = plan_of(*many(3, interval_s), bytes_per_month=bytes_per_month)
-    simulation = Simulation(plan, seed, cost).run(40 * DAY)
+    simulation = Simulation(plan, seed, cost).run(34 * DAY)
     times = [at for at, _ in simulation.order]
     for begin in times[:: max(1, len(times) // 200)]:
         spent = sum(cost for at in times if begin <= at < begin + 30 * DAY * S)
