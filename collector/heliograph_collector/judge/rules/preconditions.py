@@ -296,7 +296,7 @@ OWN_SIDE = (
         "dns.own_filter",
         UNKNOWN,
         "A filter that the vantage's user or house chose answered: an advert blocker, a table of "
-        "hosts, a family resolver.",
+        "hosts, a family resolver, the one resolver that an office passes.",
         needs={Feature.OWN_FILTER},
     ),
     Rule(
