@@ -121,7 +121,7 @@ $(VENV)/ready: pyproject.toml
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready agent/raw/pyproject.toml $(STUBS)/ready
-	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic]" -e agent/raw --group dev
+	$(BIN)/python -m pip install --quiet -e ".[collector,fast,quic,browser]" -e agent/raw --group dev
 	@# OONI's own reader of its format, for tests. It pins an old cryptography and an lxml without wheels.
 	$(BIN)/python -m pip install --quiet --no-deps oonidata==0.3.0
 	@touch $@

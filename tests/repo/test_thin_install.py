@@ -15,6 +15,7 @@ FORBIDDEN = {
     "aiohttp", "chdb", "chdb-core-lite", "clickhouse-connect", "pyarrow", "pandas", "numpy",
     "maxminddb", "prometheus-client", "segno", "scapy", "grpcio-health-checking",
     "babel", "chdb-core", "grpcio-reflection", "grpcio-tools", "jinja2", "aioquic", "pylsqpack",
+    "curl-cffi",
 }  # fmt: skip
 
 

@@ -17,6 +17,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
+from urllib.parse import urlsplit
 
 from heliograph.failure import Failure, Operation
 from heliograph.hello_profiles import load_shipped_profiles
@@ -155,6 +156,16 @@ class FakeNet:
         whole = body(url, page, begun, limit, watch=watch)
         seen = await self._step(Operation.READ_BODY, trip, endpoint, page.failure, http=whole)
         return replace(seen, cookies=page.cookies)
+
+    async def browse(
+        self, stream: ByteStream, url: str, *, browser: str, body_limit: int = MAX_BODY
+    ) -> StepResult:
+        self._have("browser")
+        name = urlsplit(url).hostname or ""
+        seen, handle = await self.handshake(stream, name)
+        self._world.requests.append(("GET", url, {"browser": browser}))
+        stream.close()
+        return await self._page(seen, "GET", url, body_limit) if handle else seen
 
     async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
         stream.close()

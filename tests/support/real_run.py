@@ -5,8 +5,9 @@ assert verdict(here, control).rule == "sni.reset"
 """
 
 from collections.abc import Mapping
+from dataclasses import replace
 
-from heliograph.observation import Link, Measurement
+from heliograph.observation import DnsAnswer, Link, Measurement
 from heliograph_agent.experiments import find_experiment
 from heliograph_agent.experiments.experiment import Target, parse_config
 from heliograph_agent.net.system_net import SystemNet
@@ -16,7 +17,7 @@ from heliograph_collector.model.records import ControlView, Verdict
 from support.net_fixtures import Opening
 from support.scenario import NOON_US, taken
 
-__all__ = ["Opening", "really", "verdict"]
+__all__ = ["Opening", "at_public_address", "really", "verdict"]
 
 
 async def really(
@@ -42,3 +43,17 @@ def verdict(here: Measurement, control: Measurement) -> Verdict:
     """Of the whole, with a control that measured a minute ago."""
     view = ControlView(measurement=control, age_us=60_000_000, link=Link.ONLINE)
     return judge(taken(here), view)[-1]
+
+
+def at_public_address(measurement: Measurement) -> Measurement:
+    """No site is on loopback, so that a judge would doubt the name's address."""
+    answer = DnsAnswer(type="A", data="5.6.7.8")
+    steps = tuple(
+        replace(
+            step,
+            tcp=step.tcp and replace(step.tcp, address="5.6.7.8", port=443),
+            dns=step.dns and replace(step.dns, answers=(answer,) if step.dns.answers else ()),
+        )
+        for step in measurement.observations
+    )
+    return replace(measurement, observations=steps)

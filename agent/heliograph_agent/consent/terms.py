@@ -21,6 +21,10 @@ QUIC_HELLOS = mark(
     "The test quic sends the first packets of Chrome and of Firefox to its host, and then its own: "
     "to anyone who watches the line, a browser on this machine has begun to go there."
 )
+BROWSER_PAGES = mark(
+    "The test browser fetches its page as Chrome or Firefox does: to anyone who watches the line, "
+    "and to the site, a browser on this machine has read it."
+)
 OWN_FACTS = (
     mark(
         "The collector also learns whether this machine runs on its battery and, in the first day "
@@ -86,6 +90,7 @@ def format_terms(plan: Plan, collector: str, country: str = "") -> str:
             _("The tests take some {cost}.").format(cost=describe_cost(plan)),
             *_fill((BROWSER_HELLOS,) if "hello" in experiments else ()),
             *_fill((QUIC_HELLOS,) if "quic" in experiments else ()),
+            *_fill((BROWSER_PAGES,) if "browser" in experiments else ()),
             *_fill(OWN_FACTS),
             "",
             _("Who can see it"),

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 
 from heliograph import experiments as shared
 from heliograph_agent.experiments import (
+    browser,
     connectivity,
     dns,
     dns_integrity,
@@ -36,6 +37,7 @@ from heliograph_agent.experiments.experiment import CannotRun, Experiment, Run, 
 
 # One line for each function. Messengers that `services.yml` describes fully share one.
 FUNCTIONS: Mapping[str, Run] = {
+    "browser": browser.browser,
     "connectivity": connectivity.connectivity,
     "dns": dns.dns,
     "dns_integrity": dns_integrity.dns_integrity,

@@ -119,6 +119,17 @@ class Net(Protocol):
         """
         ...
 
+    async def browse(
+        self, stream: ByteStream, url: str, *, browser: str, body_limit: int = MAX_BODY
+    ) -> StepResult:
+        """Fetch an https page as `browser` does, with its TLS and HTTP, then close `stream`.
+
+        It makes up to three observations: tls_handshake, and those of `http`. No redirect is
+        followed. `browser` is a word of curl_cffi: chrome, firefox. Raises ValueError without
+        curl_cffi.
+        """
+        ...
+
     async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
         """Send `message` over `stream`, read its reply, then close the stream.
 

@@ -10,9 +10,10 @@ from heliograph.address import parse_host_port
 from heliograph.clock import Clock
 from heliograph.failure import Failure, Operation
 from heliograph.hello_profiles import HelloProfiles, get_requests, load_shipped_profiles
-from heliograph.observation import Observation, Tcp, Udp
+from heliograph.observation import Tcp, Udp
 from heliograph_agent.net import BROWSER_ALPN, MAX_BODY, QuicConnection
 from heliograph_agent.net.address_policy import ForbiddenAddressError
+from heliograph_agent.net.browser.visit import BrowserVisit
 from heliograph_agent.net.config import NetConfig
 from heliograph_agent.net.dns.engines import DnsEngines
 from heliograph_agent.net.dns.system_resolver import Lookup, SystemResolver
@@ -128,7 +129,7 @@ class SystemNet:
         prepared = self._factory.dns_engines.prepare_lookup(lookup)
         linger = Linger(seconds=linger_s, clock=self._factory.clock, later=lookup.later)
         deadline_s = self._config.resolve_s + linger_s
-        with self._make_step(Operation.RESOLVE, deadline_s, None, endpoint, lookup) as step:
+        with self.make_step(Operation.RESOLVE, deadline_s, None, endpoint, lookup) as step:
             try:
                 await prepared.run(self._trace, linger)
             finally:
@@ -144,8 +145,8 @@ class SystemNet:
             return forbidden, None
         connection: TcpConnection | None = None
         facts: StepFacts = {"tcp": Tcp(address=address, port=port)}
-        deadline_s = self._config.connect_s
-        with self._make_step(Operation.CONNECT, deadline_s, on, endpoint, facts=facts) as step:
+        connect_s = self._config.connect_s
+        with self.make_step(Operation.CONNECT, connect_s, on, endpoint, facts=facts) as step:
             connection = await open_tcp(address, port, self._trace)
         buffer = None if connection is None else connection.receive_buffer
         return step.result, make_stream(step.result, buffer, connection)
@@ -169,7 +170,7 @@ class SystemNet:
         plaintext = None
         if not isinstance(connection, TcpConnection):
             raise TypeError("a stream that this net did not open, or that is encrypted already")
-        step = self._make_step(
+        step = self.make_step(
             Operation.TLS_HANDSHAKE, self._config.tls_s, stream.step_result, source=tls_handshake
         )
         try:
@@ -208,9 +209,15 @@ class SystemNet:
         finally:
             stream.close()
 
+    async def browse(
+        self, stream: ByteStream, url: str, *, browser: str, body_limit: int = MAX_BODY
+    ) -> StepResult:
+        visit = BrowserVisit(stream, url, browser, self.random(16))
+        return await visit.run(self, self._config, body_limit)
+
     async def exchange(self, stream: ByteStream, message: ProbeMessage) -> StepResult:
         exchange = MessageExchange(message)
-        step = self._make_step(
+        step = self.make_step(
             exchange.operation, self._config.exchange_s, stream.step_result, source=exchange
         )
         try:
@@ -238,7 +245,7 @@ class SystemNet:
         deadline_s = self._config.udp_s if operation is Operation.EXCHANGE else self._config.quic_s
         facts: StepFacts = {"udp": Udp(address=address, port=port)}
         whole_s = deadline_s + _GRACE_S
-        with self._make_step(operation, whole_s, on, endpoint, exchange, facts) as step:
+        with self.make_step(operation, whole_s, on, endpoint, exchange, facts) as step:
             await exchange.run_in_datagram(address, port, deadline_s, self._trace)
         return step.result
 
@@ -261,7 +268,7 @@ class SystemNet:
         roots = self._factory.trust_store.select_roots(trust)
         handshake = QuicHandshake(server_name=server_name, alpn=alpn)
         facts: StepFacts = {"udp": Udp(address=address, port=port)}
-        step = self._make_step(
+        step = self.make_step(
             Operation.QUIC_HANDSHAKE, self._config.quic_s, on, endpoint, handshake, facts
         )
         is_open = False
@@ -272,9 +279,9 @@ class SystemNet:
         finally:
             if not is_open and handshake.transport is not None:
                 handshake.transport.close()
-        if not is_open or handshake.transport is None:
-            return step.result, None
-        return step.result, SystemQuicConnection(step.result, handshake.transport)
+        if is_open and handshake.transport is not None:
+            return step.result, SystemQuicConnection(step.result, handshake.transport)
+        return step.result, None
 
     async def http3(
         self, connection: QuicConnection, url: str, *, body_limit: int = MAX_BODY
@@ -301,29 +308,26 @@ class SystemNet:
     ) -> StepResult:
         """Implement `Net.hop`. Also raises ValueError for a name or an unknown `send`."""
         ipaddress.ip_address(address)
-        forbidden = self._check_address(address, on, Operation.HOP)
-        if forbidden is not None:
+        if (forbidden := self._check_address(address, on, Operation.HOP)) is not None:
             return forbidden
-        probe = HopProbe(
-            ttl=ttl,
-            send=send,
-            payload=make_payload(send, name, self._factory.rng),
-            own_addresses=self._scrubber.addresses,
-        )
+        payload = make_payload(send, name, self._factory.rng)
+        own_addresses = self._scrubber.addresses
+        probe = HopProbe(ttl=ttl, send=send, payload=payload, own_addresses=own_addresses)
         helper = await self._shared_helper.get_helper()
         timeout_s = self._config.hop_s
         udp_facts: StepFacts = {"udp": Udp(address=address, port=port)}
         tcp_facts: StepFacts = {"tcp": Tcp(address=address, port=port)}
         facts = udp_facts if send == "dns" else tcp_facts
-        whole_s = 3 * timeout_s + _GRACE_S
-        with self._make_step(Operation.HOP, whole_s, on, endpoint, probe, facts) as step:
+        with self.make_step(
+            Operation.HOP, 3 * timeout_s + _GRACE_S, on, endpoint, probe, facts
+        ) as step:
             await probe.run(helper, address, port, timeout_s)
         return step.result
 
     async def tor(self, bridges: tuple[str, ...] = (), *, endpoint: str = "") -> StepResult:
         bootstrap = make_bootstrap(bridges)
         deadline_s = self._config.tor_s
-        with self._make_step(Operation.EXCHANGE, deadline_s, None, endpoint, bootstrap) as step:
+        with self.make_step(Operation.EXCHANGE, deadline_s, None, endpoint, bootstrap) as step:
             await bootstrap.run(self._trace)
         return step.result
 
@@ -347,12 +351,12 @@ class SystemNet:
     ) -> StepResult:
         """Read headers and body as one observation each."""
         http_s = self._config.http_s
-        with self._make_step(Operation.HTTP_ROUND_TRIP, http_s, on, source=exchange) as step:
+        with self.make_step(Operation.HTTP_ROUND_TRIP, http_s, on, source=exchange) as step:
             await exchange.run_round_trip()
         if not step.result.is_success or not exchange.has_body:
             return step.result
         body_s = self._config.body_s
-        with self._make_step(Operation.READ_BODY, body_s, step.result, source=exchange) as step:
+        with self.make_step(Operation.READ_BODY, body_s, step.result, source=exchange) as step:
             await exchange.read_body(body_limit)
         return step.result
 
@@ -372,15 +376,9 @@ class SystemNet:
             return None
         if on is None:
             raise ForbiddenAddressError
-        observation = Observation(
-            operation=operation,
-            started_us=self._trace.elapsed_us(),
-            duration_us=0,
-            failure=Failure.DNS_BOGON_ERROR,
-        )
-        return StepResult(on.index, observation)
+        return self._trace.make_unsent(on, operation, Failure.DNS_BOGON_ERROR)
 
-    def _make_step(
+    def make_step(
         self,
         operation: Operation,
         deadline_s: float,

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from heliograph.clock import Clock
+from heliograph.failure import Failure, Operation
 from heliograph.observation import MAX_CERTIFICATE_BYTES, MAX_CERTIFICATES, Observation
 
 
@@ -94,6 +95,14 @@ class StepTrace:
         kept = {**self.certificates, **dict.fromkeys(chain)}
         if len(kept) <= MAX_CERTIFICATES and sum(map(len, kept)) <= MAX_CERTIFICATE_BYTES:
             self.certificates = kept
+
+    def make_unsent(self, on: StepResult, operation: Operation, failure: Failure) -> StepResult:
+        """Make the result of a step that sent nothing, and so is not recorded."""
+        now_us = self.elapsed_us()
+        observation = Observation(
+            operation=operation, started_us=now_us, duration_us=0, failure=failure
+        )
+        return StepResult(on.index, observation)
 
     def add(self, observation: Observation) -> StepResult:
         self.observations.append(observation)

@@ -206,7 +206,7 @@ def _find_hello_features(
     names = {
         _fold_name(s.observation.tls.server_name)
         for s in deciding_failure.steps
-        if s.observation.tls is not None
+        if s.observation.tls is not None and not s.observation.tls.profile
     }
     is_cut = deciding_failure.failure in HELLO_CUTS
     if is_cut and names and (ALL_NAMES in filtered or names <= filtered):
@@ -233,7 +233,7 @@ def _find_browser_features(comparison_input: ComparisonInput) -> Iterator[Featur
     names = {
         _fold_name(s.observation.tls.server_name)
         for s in comparison_input.vantage.find_steps(Operation.TLS_HANDSHAKE)
-        if s.has_succeeded and s.observation.tls is not None
+        if s.has_succeeded and s.observation.tls is not None and not s.observation.tls.profile
     }
     is_dropped = not names.isdisjoint(profile.dropped_browsers)
     is_for_browsers = comparison_input.is_page or comparison_input.function == ServiceFunction.WEB

@@ -64,6 +64,14 @@ class HelloConfig:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BrowserConfig:
+    """Configure `browser`."""
+
+    browser: str = option("chrome", "whose TLS and HTTP", words=("chrome", "firefox"))
+    body_limit: int = option(524_288, "bytes of body read", low=0, high=4_194_304)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OutsideInConfig:
     """Configure `outside_in`."""
 
@@ -124,6 +132,17 @@ ENTRIES = (
         visitable=True,
         visit_servers=(VisitServer(label="own", port=443),),
         visit_bytes=27_000,
+    ),
+    ExperimentEntry(
+        name="browser",
+        version=1,
+        title="Browser: a page over HTTPS with the TLS and HTTP of Chrome or Firefox",
+        category=Category.WEB,
+        config=BrowserConfig,
+        target_kind="url",
+        interval_s=3_600,
+        visit_bytes=60_000,  # as `web`
+        requires=".[browser]",
     ),
     ExperimentEntry(
         name="outside_in",

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.failure import Failure
-from heliograph.observation import DnsAnswer, Measurement
+from heliograph.observation import Measurement
 from heliograph_collector.control import Assessor
 from heliograph_collector.judge import judge
 from heliograph_collector.model.records import AgentRole, Verdict, VerdictState
@@ -25,7 +25,7 @@ from support.hello_filter import (
 from support.loopback_ca import LoopbackCA
 from support.net_fixtures import Opening
 from support.nginx import nginx
-from support.real_run import really, verdict
+from support.real_run import at_public_address, really, verdict
 from support.scenario import taken
 
 NAME = "minded.test"
@@ -107,20 +107,6 @@ def page_verdict(controls: list[Measurement], here: list[Measurement]) -> Verdic
     assessor = Assessor(judge)
     assessor.assess(blocks[0])
     return assessor.assess(blocks[1])[-1][1][-1]
-
-
-def at_public_address(measurement: Measurement) -> Measurement:
-    """No site is on loopback, so that a judge would doubt the name's address."""
-    answer = DnsAnswer(type="A", data="5.6.7.8")
-    steps = tuple(
-        replace(
-            step,
-            tcp=step.tcp and replace(step.tcp, address="5.6.7.8", port=443),
-            dns=step.dns and replace(step.dns, answers=(answer,) if step.dns.answers else ()),
-        )
-        for step in measurement.observations
-    )
-    return replace(measurement, observations=steps)
 
 
 def is_large(measurement: Measurement) -> bool:

@@ -286,6 +286,21 @@ async def test_a_page_over_quic(scene: Scene) -> None:
     assert (http.version, http.title) == ("3", "It works here")
 
 
+async def test_a_page_as_a_browser_gets_it(scene: Scene) -> None:
+    _, stream = await scene.net.connect(HOST, scene.ports.web, endpoint="x")
+    whole = await scene.net.browse(present(stream), f"https://{NAME}/", browser="chrome")
+    assert present(stream).writer.transport.is_closing()
+    assert [outcome(step) for step in scene.trace.observations] == [
+        (Operation.CONNECT, None, None, "x"),
+        (Operation.TLS_HANDSHAKE, None, 0, "x"),
+        (Operation.HTTP_ROUND_TRIP, None, 1, "x"),
+        (Operation.READ_BODY, None, 2, "x"),
+    ]
+    assert present(scene.trace.observations[1].tls).server_name == NAME
+    http = present(whole.observation.http)
+    assert (http.method, http.status, http.title) == ("GET", 200, "It works here")
+
+
 async def test_quic_that_fails(scene: Scene) -> None:
     seen, connection = await scene.net.quic(HOST, scene.ports.quic, OTHER)
     assert connection is None

@@ -1,0 +1,238 @@
+"""Fetch one page with a browser's TLS and HTTP by curl_cffi, in three recorded steps."""
+
+import asyncio
+import hashlib
+import importlib
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from heliograph.address import parse_literal
+from heliograph.failure import Failure
+from heliograph.observation import Http, Tls
+from heliograph_agent.net.browser.relay import HOST, ObservingRelay
+from heliograph_agent.net.failure_mapping import StepError
+from heliograph_agent.net.http.html_text import extract_title, make_single_line
+from heliograph_agent.net.http.http1 import list_header_names
+from heliograph_agent.net.http.response_parser import decode_location
+from heliograph_agent.net.tls.fingerprint import add_shape
+
+_MAX_HEADER = 2_048
+_MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
+_KEPT = 65_536  # bytes of the body that are searched for a title
+_VERIFY_FAILED = 60  # CURLE_PEER_FAILED_VERIFICATION
+_UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})  # as net.tls.step
+# What curl says of a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
+_DATES = ("has expired", "not yet valid")
+_NAMES = ("subject name", "hostname")
+
+
+def require_curl_cffi() -> Any:
+    """Return the package. Raises ValueError, with the fix, when it is not installed."""
+    try:
+        return importlib.import_module("curl_cffi")
+    except ImportError as error:
+        raise ValueError(
+            "browser needs curl_cffi: run pip install '.[browser]' in a checkout of Heliograph."
+        ) from error
+
+
+def name_newest(browser: str) -> str:
+    """Return curl_cffi's own name of the newest version of a browser: chrome152."""
+    impersonate = importlib.import_module("curl_cffi.requests.impersonate")
+    return str(impersonate.REAL_TARGET_MAP.get(browser, browser))
+
+
+class BrowserPage:
+    """Make one request, in a thread that ends when the relay does."""
+
+    def __init__(self, relay: ObservingRelay, url: str, browser: str, segment_bytes: int) -> None:
+        self._relay = relay
+        self._url = url
+        self._package = require_curl_cffi()
+        self._browser = name_newest(browser)
+        self._segment_bytes = segment_bytes
+        self._loop = asyncio.get_running_loop()
+        self._head = asyncio.Event()  # has come, or never will
+        self._end = asyncio.Event()
+        self._code = 0  # of curl
+        self._has_head = False
+        self._lines: list[bytes] = []  # of the head
+        self._head_bytes = 0
+        self._body = bytearray()
+        self._body_bytes = 0
+        self._digest = hashlib.sha256()
+        self._limit = 0
+        self._is_over = False  # the body exceeds the limit
+        self._is_read = False
+        self._complaint = ""
+
+    async def run(self, ca_file: str, deadline_s: float, body_limit: int) -> None:
+        """Fetch the page; the other methods wait for parts of it."""
+        self._limit = body_limit
+        try:
+            self._code = await asyncio.to_thread(self._perform, ca_file, deadline_s)
+        finally:
+            for event in (self._relay.progress, self._head, self._end):
+                event.set()
+
+    async def wait_handshake(self) -> None:
+        """Wait until the handshake is over. Raises OSError or StepError."""
+        await self._relay.progress.wait()
+        if not self._relay.sent.has_data:
+            self._raise_tls_failure()
+
+    async def wait_head(self) -> None:
+        """Wait for the head of the reply. Raises OSError or StepError."""
+        await self._head.wait()
+        if not self._has_head:
+            self._raise_stream_failure(Failure.EOF_ERROR)
+            raise StepError(Failure.HTTP_REQUEST_FAILED)
+
+    async def wait_body(self) -> None:
+        """Wait for the end of the body. Raises OSError or StepError."""
+        await self._end.wait()
+        self._is_read = True
+        if self._code and not self._is_over:
+            self._raise_stream_failure(Failure.HTTP_TRUNCATED_BODY)
+            raise StepError(Failure.HTTP_REQUEST_FAILED)
+
+    def describe_handshake(self) -> Tls:
+        host = urlsplit(self._url).hostname or ""
+        tls = Tls(
+            server_name="" if parse_literal(host) else host,
+            alert=self._relay.received.alert,
+            profile=self._browser,
+            library=f"curl_cffi {self._package.__version__}",
+        )
+        return add_shape(tls, self._relay.sent.first_record, self._segment_bytes)
+
+    def describe_page(self) -> Http:
+        fields = dict(self._iter_fields())
+        head = self._lines[0].split() if self._lines else []
+        version = head[0].rpartition(b"/")[2].decode("latin-1") if head else ""
+        content_type = fields.get("content-type", "")
+        is_read = self._is_read
+        return Http(
+            method="GET",
+            url=self._url[:_MAX_HEADER],
+            status=_read_status(head),
+            version=version,
+            server=make_single_line(fields.get("server", ""), 200),
+            location=make_single_line(decode_location(fields.get("location", "")), _MAX_HEADER),
+            header_names=list_header_names(fields),
+            title=extract_title(bytes(self._body), content_type) if is_read else "",
+            body_bytes=self._body_bytes if is_read else 0,
+            body_sha256=self._digest.hexdigest() if is_read else "",
+            truncated=self._is_over,
+        )
+
+    def _iter_fields(self) -> Iterator[tuple[str, str]]:
+        for line in reversed(self._lines[1:]):  # so that the first of a name counts
+            name, colon, value = line.decode("latin-1").partition(":")
+            if colon:
+                yield name.strip().lower(), value.strip()
+
+    def _raise_tls_failure(self) -> None:
+        if self._code == _VERIFY_FAILED:
+            raise StepError(classify_complaint(self._complaint))
+        alert = self._relay.received.alert
+        if alert is not None:
+            is_unsupported = alert in _UNSUPPORTED_ALERTS
+            raise StepError(
+                Failure.SSL_UNSUPPORTED if is_unsupported else Failure.SSL_FAILED_HANDSHAKE
+            )
+        self._raise_stream_failure(Failure.EOF_ERROR)
+        raise StepError(Failure.SSL_FAILED_HANDSHAKE)
+
+    def _raise_stream_failure(self, at_end: Failure) -> None:
+        if self._relay.error is not None:
+            raise self._relay.error
+        if self._relay.is_ended:
+            raise StepError(at_end)
+
+    def _perform(self, ca_file: str, deadline_s: float) -> int:
+        """Run curl, in its thread; return its code, 0 for success."""
+        package, option = self._package, self._package.CurlOpt
+        curl = package.Curl()
+        try:
+            with merge_roots(ca_file) as roots:
+                curl.impersonate(self._browser, default_headers=True)
+                for key, value in {
+                    option.URL: self._url,
+                    option.PROXY: f"http://{HOST}:{self._relay.port}",
+                    option.PROXYUSERPWD: self._relay.credentials,
+                    option.NOPROXY: "",
+                    option.HTTPPROXYTUNNEL: 1,
+                    option.SUPPRESS_CONNECT_HEADERS: 1,
+                    option.CAINFO: roots,
+                    option.NOSIGNAL: 1,
+                    option.TIMEOUT_MS: int(deadline_s * 1_000),
+                    option.HEADERFUNCTION: self._take_line,
+                    option.WRITEFUNCTION: self._take_body,
+                }.items():
+                    curl.setopt(key, value)
+                curl.perform()
+        except package.CurlError as error:
+            self._complaint = str(error)
+            return int(error.code) or -1
+        finally:
+            curl.close()
+        return 0
+
+    def _take_line(self, line: bytes) -> int:
+        self._head_bytes += len(line)
+        if self._head_bytes > _MAX_HEAD:
+            return _STOP
+        if line.startswith(b"HTTP/"):
+            self._lines.clear()  # an interim reply came before
+        if line.strip():
+            self._lines.append(line.strip())
+        elif self._lines and _read_status(self._lines[0].split()) >= 200:
+            self._has_head = True
+            with suppress(RuntimeError):  # the loop is closed
+                self._loop.call_soon_threadsafe(self._head.set)
+        return len(line)
+
+    def _take_body(self, data: bytes) -> int:
+        room = self._limit - self._body_bytes
+        taken = data[:room]
+        self._digest.update(taken)
+        self._body_bytes += len(taken)
+        self._body += taken[: max(0, _KEPT - len(self._body))]
+        self._is_over = len(data) > room
+        return _STOP if self._is_over else len(data)
+
+
+_STOP = 0xFFFFFFFF  # CURL_WRITEFUNC_ERROR
+
+
+def classify_complaint(complaint: str) -> Failure:
+    """Return what curl found wrong with a certificate."""
+    text = complaint.lower()
+    if any(words in text for words in _NAMES):
+        return Failure.SSL_INVALID_HOSTNAME
+    if any(words in text for words in _DATES):
+        return Failure.SSL_INVALID_CERTIFICATE
+    return Failure.SSL_UNKNOWN_AUTHORITY
+
+
+@contextmanager
+def merge_roots(ca_file: str) -> Iterator[str]:
+    """Give a file with the public roots, and those of `ca_file` too where it is set."""
+    import certifi
+
+    if not ca_file:
+        yield certifi.where()
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        merged = Path(folder) / "roots.pem"
+        merged.write_bytes(Path(certifi.where()).read_bytes() + Path(ca_file).read_bytes())
+        yield str(merged)
+
+
+def _read_status(head: list[bytes]) -> int:
+    return int(head[1]) if len(head) > 1 and head[1].isdigit() else 0
