@@ -8,6 +8,7 @@ import pytest
 
 from heliograph.experiments.web import ONE_SEGMENT
 from heliograph.failure import Failure, Operation
+from heliograph.hello_profiles import load_shipped_profiles
 from heliograph.observation import Measurement
 from heliograph_agent.experiments.experiment import CannotRun
 from heliograph_collector.model.records import VerdictState
@@ -39,6 +40,7 @@ from support.values import present
 
 NAME = "www.example.test"
 BROWSERS = ("chrome", "firefox")
+SAME_AS_CAPTURED = "chrome152"  # of curl_cffi 0.17; its hello is that of hello_profiles.yml
 DEADLINE_S = 300.0
 HIGHEST = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
@@ -78,6 +80,8 @@ async def test_a_page_comes_with_a_browsers_hello(
     assert tls.library.startswith("curl_cffi ")
     assert (tls.ja4[:4], tls.ja4[8:10]) == ("t13d", "h2")
     assert tls.hello_bytes > ONE_SEGMENT
+    if tls.profile == SAME_AS_CAPTURED:
+        assert tls.ja4 == load_shipped_profiles().get("chrome").ja4
     http = present(seen.observations[-1].http)
     assert (http.status, http.title, http.truncated) == (200, "It works here", False)
     assert http.body_bytes > 0
