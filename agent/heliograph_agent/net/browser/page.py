@@ -156,7 +156,8 @@ class BrowserPage:
 
     def _perform(self, ca_file: str, deadline_s: float) -> int:
         """Run curl, in its thread; return its code, 0 for success."""
-        package, option = self._package, self._package.CurlOpt
+        package = self._package
+        option = package.CurlOpt
         curl = package.Curl()
         try:
             with merge_roots(ca_file) as roots:
@@ -199,10 +200,10 @@ class BrowserPage:
 
     def _take_body(self, data: bytes) -> int:
         room = self._limit - self._body_bytes
-        taken = data[:room]
-        self._digest.update(taken)
-        self._body_bytes += len(taken)
-        self._body += taken[: max(0, _KEPT - len(self._body))]
+        content = data[:room]
+        self._digest.update(content)
+        self._body_bytes += len(content)
+        self._body += content[: max(0, _KEPT - len(self._body))]
         self._is_over = len(data) > room
         return _STOP if self._is_over else len(data)
 
@@ -212,10 +213,10 @@ _STOP = 0xFFFFFFFF  # CURL_WRITEFUNC_ERROR
 
 def classify_complaint(complaint: str) -> Failure:
     """Return what curl found wrong with a certificate."""
-    text = complaint.lower()
-    if any(words in text for words in _NAMES):
+    lower_complaint = complaint.lower()
+    if any(phrase in lower_complaint for phrase in _NAMES):
         return Failure.SSL_INVALID_HOSTNAME
-    if any(words in text for words in _DATES):
+    if any(phrase in lower_complaint for phrase in _DATES):
         return Failure.SSL_INVALID_CERTIFICATE
     return Failure.SSL_UNKNOWN_AUTHORITY
 

@@ -19,7 +19,10 @@ _AUTHORIZATION = b"proxy-authorization"
 _TOKEN_S = 5.0  # assumed; for a stranger's first line, the client's own comes at once
 _MAX_KEPT = 16_640  # bytes of a direction's beginning: one record of TLS
 _HEADER = 5
-_CHANGE_CIPHER, _ALERT, _HANDSHAKE, _APPLICATION_DATA = 20, 21, 22, 23
+_CHANGE_CIPHER = 20
+_ALERT = 21
+_HANDSHAKE = 22
+_APPLICATION_DATA = 23
 _CLEAR_ALERT = 2  # level and number; an encrypted alert is longer
 _ENCRYPTED_ALERT = 19  # RFC 8446 section 5.2: an alert, its type and a tag
 
@@ -49,9 +52,9 @@ class RecordReader:
                 data = self._feed_header(data)
                 continue
             self._body += data[: min(self._rest, _CLEAR_ALERT - len(self._body))]
-            taken = min(self._rest, len(data))
-            self._rest -= taken
-            data = data[taken:]
+            body_bytes = min(self._rest, len(data))
+            self._rest -= body_bytes
+            data = data[body_bytes:]
             if not self._rest:
                 self._end_record()
 
@@ -66,7 +69,8 @@ class RecordReader:
         return data[missing:]
 
     def _end_record(self) -> None:
-        kind, size = self._header[0], int.from_bytes(self._header[3:], "big")
+        kind = self._header[0]
+        size = int.from_bytes(self._header[3:], "big")
         if kind == _ALERT and size == _CLEAR_ALERT:
             self.alert = self._body[1]
         is_data = kind == _APPLICATION_DATA and size != _ENCRYPTED_ALERT

@@ -69,17 +69,21 @@ class BrowserVisit:
                 relaying.cancel()
 
     async def _make_steps(self, steps: StepMaker, config: NetConfig) -> StepResult:
-        page, on = self._page, self._stream.step_result
-        operation, source = Operation.TLS_HANDSHAKE, HandshakeFacts(page)
-        with steps.make_step(operation, config.tls_s, on, source=source) as step:
-            await page.wait_handshake()
+        page = self._page
+        handshake = HandshakeFacts(page)
         reply = PageFacts(page)
-        if step.result.is_success:
-            operation, on = Operation.HTTP_ROUND_TRIP, step.result
-            with steps.make_step(operation, config.http_s, on, source=reply) as step:
-                await page.wait_head()
-        if step.result.is_success and step.operation is Operation.HTTP_ROUND_TRIP:
-            operation, on = Operation.READ_BODY, step.result
-            with steps.make_step(operation, config.body_s, on, source=reply) as step:
-                await page.wait_body()
+        operation = Operation.TLS_HANDSHAKE
+        on = self._stream.step_result
+        with steps.make_step(operation, config.tls_s, on, source=handshake) as step:
+            await page.wait_handshake()
+        if not step.result.is_success:
+            return step.result
+        operation = Operation.HTTP_ROUND_TRIP
+        with steps.make_step(operation, config.http_s, step.result, source=reply) as step:
+            await page.wait_head()
+        if not step.result.is_success:
+            return step.result
+        operation = Operation.READ_BODY
+        with steps.make_step(operation, config.body_s, step.result, source=reply) as step:
+            await page.wait_body()
         return step.result

@@ -11,7 +11,7 @@ before a date (an operator's mistake) before a name (a real certificate of anoth
 observation holds the whole chain, so that the collector can repeat the judgment.
 
 A signature by SHA-1 or MD5 is not checked, as browsers stopped to in 2017: a chain that could lead
-to an anchor by such signatures alone is of a kind that we do not speak, and nobody's forgery.
+to an anchor by such signatures alone is of a kind that we do not speak, and no sign of a forgery.
 """
 
 import hashlib
@@ -103,7 +103,8 @@ def _evaluate_chain(chain: tuple[bytes, ...], roots: Roots, name: str) -> _Chain
     if not certificates or len(certificates) < len(chain):
         return _ChainProof(Failure.SSL_INVALID_CERTIFICATE)
     try:
-        sent, leaf = certificates[1:], certificates[:1]
+        leaf = certificates[:1]
+        sent = certificates[1:]
         path = _PathSearch(sent, roots).find_path(leaf)
         if path is None and _PathSearch(sent, roots, passes_weak=True).find_path(leaf):
             return _ChainProof(Failure.SSL_UNSUPPORTED)
