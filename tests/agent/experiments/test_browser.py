@@ -11,6 +11,7 @@ from heliograph.failure import Failure, Operation
 from heliograph.hello_profiles import load_shipped_profiles
 from heliograph.observation import Measurement
 from heliograph_agent.experiments.experiment import CannotRun
+from heliograph_agent.net.browser import page
 from heliograph_collector.model.records import VerdictState
 from support.experiment_run import observed
 from support.fake_net import Page, World
@@ -31,6 +32,7 @@ from support.tcp_server import (
     Handler,
     alert,
     close_after_first_bytes,
+    reply,
     reset_after_first_bytes,
     say_nothing,
     tcp_server,
@@ -42,6 +44,8 @@ NAME = "www.example.test"
 BROWSERS = ("chrome", "firefox")
 SAME_AS_CAPTURED = "chrome152"  # of curl_cffi 0.17; its hello is that of hello_profiles.yml
 DEADLINE_S = 300.0
+# A ServerHello of TLS 1.0, which no browser speaks since 2020; then the server waits.
+OLD_SERVER_HELLO = bytes.fromhex("160301002a020000260301") + bytes(33) + bytes.fromhex("002f00")
 HIGHEST = (ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3)
 
 
@@ -120,6 +124,8 @@ async def test_http2_alone_and_a_long_body(
         (say_nothing, Failure.GENERIC_TIMEOUT_ERROR, None),
         (alert(40), Failure.SSL_FAILED_HANDSHAKE, 40),
         (alert(70), Failure.SSL_UNSUPPORTED, 70),
+        (reply(OLD_SERVER_HELLO), Failure.SSL_UNSUPPORTED, None),
+        (reply(b"HTTP/1.1 400 Bad Request\r\n\r\n"), Failure.SSL_FAILED_HANDSHAKE, None),
     ],
 )
 async def test_handshakes_that_break_off(
@@ -175,6 +181,15 @@ async def test_it_meets_what_browsers_meet(
     async with hello_filter(web, drops) as port:
         here = await browse(opening, tmp_path, port)
     assert verdict(here, control).state is state
+
+
+async def test_a_client_that_says_nothing_is_our_own_fault(
+    opening: Opening, tmp_path: Path, web: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As where an older curl_cffi does not have the browser, or a firewall closes loopback."""
+    monkeypatch.setattr(page, "name_newest", lambda _: "netscape4")
+    with pytest.raises(CannotRun, match="does not have this browser"):
+        await browse(opening, tmp_path, web)
 
 
 async def test_without_the_package_it_says_what_to_install() -> None:

@@ -23,6 +23,7 @@ from heliograph_agent.net.tls.fingerprint import add_shape
 _MAX_HEADER = 2_048
 _MAX_HEAD = 262_144  # bytes of headers, as many as Chromium takes
 _KEPT = 65_536  # bytes of the body that are searched for a title
+_NO_SUCH_BROWSER = -2
 _VERIFY_FAILED = 60  # CURLE_PEER_FAILED_VERIFICATION
 _UNSUPPORTED_ALERTS = frozenset({70, 71, 86, 120})  # as net.tls.step
 # What curl says of a certificate (lib/vtls/openssl.c), and OpenSSL's words behind it.
@@ -80,7 +81,10 @@ class BrowserPage:
                 event.set()
 
     async def wait_handshake(self) -> None:
-        """Wait until the handshake is over. Raises OSError or StepError."""
+        """Wait until the handshake is over.
+
+        Raises OSError or StepError, and ValueError when curl has sent nothing: our own fault.
+        """
         await self._relay.progress.wait()
         if not self._relay.sent.has_data:
             self._raise_tls_failure()
@@ -137,16 +141,21 @@ class BrowserPage:
                 yield name.strip().lower(), value.strip()
 
     def _raise_tls_failure(self) -> None:
+        """Raise what ended the handshake; a client that refuses an answer sends an alert."""
+        sent = self._relay.sent
+        received = self._relay.received
+        is_tls = bytes(received.start[:1]) in (b"", b"\x15", b"\x16")
+        if not sent.start:
+            raise ValueError(f"curl_cffi sent nothing as {self._browser}: {self._complaint}")
         if self._code == _VERIFY_FAILED:
             raise StepError(classify_complaint(self._complaint))
-        alert = self._relay.received.alert
-        if alert is not None:
-            is_unsupported = alert in _UNSUPPORTED_ALERTS
-            raise StepError(
-                Failure.SSL_UNSUPPORTED if is_unsupported else Failure.SSL_FAILED_HANDSHAKE
-            )
-        self._raise_stream_failure(Failure.EOF_ERROR)
-        raise StepError(Failure.SSL_FAILED_HANDSHAKE)
+        if received.alert in _UNSUPPORTED_ALERTS:
+            raise StepError(Failure.SSL_UNSUPPORTED)
+        if received.alert is not None or not is_tls:
+            raise StepError(Failure.SSL_FAILED_HANDSHAKE)
+        if sent.alert is None:
+            self._raise_stream_failure(Failure.EOF_ERROR)
+        raise StepError(Failure.SSL_UNSUPPORTED)
 
     def _raise_stream_failure(self, at_end: Failure) -> None:
         if self._relay.error is not None:
@@ -161,7 +170,9 @@ class BrowserPage:
         curl = package.Curl()
         try:
             with merge_roots(ca_file) as roots:
-                curl.impersonate(self._browser, default_headers=True)
+                if curl.impersonate(self._browser, default_headers=True):
+                    self._complaint = "it does not have this browser; update it."
+                    return _NO_SUCH_BROWSER
                 for key, value in {
                     option.URL: self._url,
                     option.PROXY: f"http://{HOST}:{self._relay.port}",

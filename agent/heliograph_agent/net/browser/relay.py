@@ -156,4 +156,5 @@ class ObservingRelay:
         except OSError as error:
             self.error = error
         self.is_ended = True
-        writer.close()
+        with suppress(OSError):
+            writer.write_eof()  # the client's last word, an alert, may still come

@@ -3,6 +3,7 @@
 import asyncio
 from typing import Protocol
 
+from heliograph.error_group import find_first_error
 from heliograph.failure import Operation
 from heliograph_agent.net.browser.page import BrowserPage
 from heliograph_agent.net.browser.relay import ObservingRelay
@@ -57,16 +58,22 @@ class BrowserVisit:
         self._page = BrowserPage(self._relay, url, browser, segment_bytes)
 
     async def run(self, steps: StepMaker, config: NetConfig, body_limit: int) -> StepResult:
-        """Make the steps, up to the first that fails, and close the stream."""
+        """Make the steps, up to the first that fails, and close the stream.
+
+        Raises ValueError when curl_cffi cannot send anything.
+        """
         whole_s = config.tls_s + config.http_s + config.body_s
-        async with asyncio.TaskGroup() as group:
-            relaying = group.create_task(self._relay.run())
-            group.create_task(self._page.run(config.ca_file, whole_s, body_limit))
-            try:
-                return await self._make_steps(steps, config)
-            finally:
-                self._relay.close()
-                relaying.cancel()
+        try:
+            async with asyncio.TaskGroup() as group:
+                relaying = group.create_task(self._relay.run())
+                group.create_task(self._page.run(config.ca_file, whole_s, body_limit))
+                try:
+                    return await self._make_steps(steps, config)
+                finally:
+                    self._relay.close()
+                    relaying.cancel()
+        except ExceptionGroup as errors:
+            raise find_first_error(errors) from errors
 
     async def _make_steps(self, steps: StepMaker, config: NetConfig) -> StepResult:
         page = self._page
