@@ -102,6 +102,9 @@ class OutageCandidate:
         dues = [self.hold_us(limits) + int(s * SECOND_US) for s in list_holds(limits)]
         return (*dues, self.found_us + int(limits.give_up_s * SECOND_US))
 
+    def is_late(self, now_us: int, limits: Thresholds) -> bool:
+        return now_us - self.found_us >= limits.give_up_s * SECOND_US
+
     def withdraw(self, now_us: int) -> CandidateOutcome:
         if self.dark is not None:
             self.dark.state = IncidentState.WITHDRAWN
@@ -130,7 +133,7 @@ class _Evaluation:
         self._limits = presence.limits
         self._outages = outages
         self._now_us = now_us
-        self._is_late = now_us - candidate.found_us >= self._limits.give_up_s * SECOND_US
+        self._is_late = candidate.is_late(now_us, self._limits)
         lost_by = presence.list_lost_carriers(candidate.country, candidate.burst_us)
         self._others = [  # other outages of the country that may hold or precede this one
             o
@@ -219,11 +222,9 @@ class _Evaluation:
 
     def _may_be_renewal(self, cells: Sequence[AffectedCell]) -> bool:
         """Return whether sessions may have been ended to begin again; then it waits."""
-        voters = self._voters.deciding
-        burst_us = self._candidate.burst_us
-        self._is_renewal = renewal.may_be_renewal(
-            cells, voters, self._others, burst_us, self._now_us
-        )
+        voters, burst_us = self._voters.deciding, self._candidate.burst_us
+        others, now_us = self._others, self._now_us
+        self._is_renewal = renewal.may_be_renewal(cells, voters, others, burst_us, now_us)
         return self._is_renewal
 
     def _decide_blocked(

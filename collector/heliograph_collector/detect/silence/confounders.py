@@ -24,6 +24,8 @@ YOUNG = "young_vantages"
 
 
 _LIVING_SHARE = 0.34  # of the other countries, that must live on to acquit the collector; assumed
+_PHONES_SHARE = 0.34  # of silent mobiles: masts without batteries go with the lines; assumed
+_FEW_SHARE = 0.34  # of a country, whose few silences may be chance; assumed
 _JOINT_SHARE = 0.34  # of all countries, that fall together as by one fault of ours; assumed
 
 
@@ -68,12 +70,18 @@ def hear_witnesses(
     counts = [count for count in counts if count.votes >= limits.witnesses]
     shares = [count.share for count in counts]
     share = median(shares) if len(shares) > 1 else world.share
-    living = [count for count in counts if count.share < limits.witness_share]
+    living = [count for count in counts if _lives_on(count, limits)]
     is_many = len(living) >= _LIVING_SHARE * len(counts)
     lives_on = is_many and sum(count.votes for count in living) >= limits.votes
     fallen = sum(share >= limits.suspect_share for share in shares)
     is_joint = fallen > 0 and 1 + fallen >= _JOINT_SHARE * (1 + len(shares))
     return WitnessStatement(True, share >= limits.witness_share, lives_on, is_joint)
+
+
+def _lives_on(count: VoteCount, limits: Thresholds) -> bool:
+    """Return whether a country lives on; in a small one three silences by themselves are 25 %."""
+    is_few = count.hits <= limits.burst and count.share <= _FEW_SHARE
+    return is_few or count.share < limits.witness_share
 
 
 def compute_certainty(
@@ -178,7 +186,8 @@ def is_power_failure(
     is_whole = is_one_region or is_most or _are_mixed(fixed, limits)
     is_mute = is_one_region and mobile.votes < limits.witnesses and not mobile.hits
     is_mute &= _are_lines(fixed)
-    return (_is_alive(mobile, limits) or is_mute) and len(silent_networks) > 1 and is_whole
+    lives = mobile.votes >= limits.witnesses and mobile.share <= _PHONES_SHARE
+    return (lives or is_mute) and len(silent_networks) > 1 and is_whole
 
 
 def _are_mixed(vantages: Sequence[VantagePresence], limits: Thresholds) -> bool:

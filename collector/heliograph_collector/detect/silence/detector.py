@@ -49,6 +49,7 @@ from heliograph_collector.model.thresholds import THRESHOLDS
 __all__ = ["CoverageGap", "Findings", "SilenceDetector", "SilenceDetectorState", "detect_silence"]
 
 _SUDDEN_US = 130 * SECOND_US  # in which four fifths of a cut fall silent; assumed
+_WAIT_US = 30 * SECOND_US  # between evaluations of a candidate that waits for returns; assumed
 _FOLLOW_US = 10 * SECOND_US  # from a change to the evaluation of open outages; assumed
 # After it a lost carrier has been tried again, and stays dead: a retry and a heartbeat.
 _RETRY_STEP_US = 15 * SECOND_US  # assumed
@@ -333,6 +334,8 @@ class SilenceDetector:
             outcome = candidate.evaluate(self._presence, self._outages, now_us)
         if outcome is not CandidateOutcome.PENDING:
             self._end_candidate(candidate, outcome, now_us)
+        elif candidate.is_late(now_us, self._limits):
+            self._schedule(now_us + _WAIT_US, "look", country)
 
     def _end_candidate(
         self, candidate: OutageCandidate, outcome: CandidateOutcome, now_us: int
@@ -349,12 +352,9 @@ class SilenceDetector:
 
     def _may_be_habit(self, candidate: OutageCandidate, now_us: int) -> bool:
         is_slow = self._presence.measure_spread(candidate.country, candidate.burst_us) > _SUDDEN_US
-        if self._has_confirmed(candidate.country):
+        if any(outage.confirmed_us for outage in self._open_outages(candidate.country)):
             return False  # a cut grows
         return self._levels.may_be_habit(self._presence, candidate.country, now_us, is_slow=is_slow)
-
-    def _has_confirmed(self, country: str) -> bool:
-        return any(outage.confirmed_us for outage in self._open_outages(country))
 
     def _evaluate_levels(self, country: str, now_us: int) -> None:
         candidate = self._candidates.get(country)

@@ -24,7 +24,6 @@ _RETURNED_SHARE = 0.05  # of the vantages that fell silent; assumed
 _MANY_SHARE = 0.25  # … in other networks than those that are silent; assumed
 _RECENT_US = 60 * SECOND_US  # since which somebody came back, else returns have ceased; assumed
 _WAIT_US = 300 * SECOND_US  # for returns to end; a redial that takes longer is an outage; assumed
-WAITS_S = (300.0, 600.0, 900.0, 1_200.0)  # after which these waits may be over
 _SAME_TIME_US = 15 * MINUTE_US  # of a day: a step of habits (level/cell_counts.py)
 _BRIEF_US = 10 * MINUTE_US  # what is silent for longer is no renewal; assumed
 _HABIT_FACTOR = 2  # so much longer than it was must a silence last to be a cut; assumed

@@ -1,0 +1,205 @@
+"""Scenes of a foreign world through the door of `replay`: what is no cut is not told as one."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+
+import pytest
+
+from heliograph.units import SECOND_US
+from heliograph_collector.detect.replay import replay_signals
+from heliograph_collector.incidents.incident import Incident, IncidentKind, IncidentState
+from heliograph_collector.sources.signal_file import read_signals
+from support.foreign_world import DAY, HOUR, Down, Land, clock
+
+SEEDS = int(os.environ.get("HELIOGRAPH_FOREIGN_SEEDS", "1"))
+AT = 9.5 * HOUR  # 14:30 in Kazakhstan; scenes begin at 8:00 UTC
+CUT_OFF = (IncidentState.CONFIRMED, IncidentState.CLOSED)
+
+
+def create_land(seed: int, hours: float = 4) -> Land:
+    return Land(Random(seed), 8 * HOUR, hours)
+
+
+def play(land: Land, tmp_path: Path) -> list[Incident]:
+    content = read_signals(land.write(tmp_path / "signals.jsonl"))
+    incidents = replay_signals(content.signals, content.votes, content.levels).incidents
+    return [incident for incident in incidents if incident.confirmed_us is not None]
+
+
+def seconds_after(at: float, at_us: int | None) -> float:
+    assert at_us is not None
+    return at_us / SECOND_US - clock(at)
+
+
+def sever_cable(land: Land) -> None:
+    """Three of five countries; each of the others has failures of its own meanwhile."""
+    land.settle()
+    for country in ("KZ", "TR", "BR"):
+        land.cut(land.select(country), AT, AT + 2 * HOUR, 60)
+    for country in ("ID", "PL"):
+        for person in land.select(country)[:2]:
+            person.downs.append(Down(AT + 100, AT + 3_000))
+
+
+def cut_country(land: Land) -> None:
+    land.settle()
+    land.cut([p for p in land.select() if p.access != "hosting"], AT, AT + 2 * HOUR)
+
+
+def cut_operator(land: Land) -> None:
+    land.settle()
+    land.cut(land.select(asn=10), AT, AT + 2 * HOUR)
+
+
+def cut_only_network(land: Land) -> None:
+    land.settle(lines=(20,), phones=())
+    land.cut(land.select(), AT, AT + 2 * HOUR, 30)
+
+
+def cut_six(land: Land) -> None:
+    land.settle(lines=(3,), phones=(3,))
+    for person in land.select(access="mobile"):
+        person.prefix = person.name
+    land.cut([p for p in land.select() if p.access != "hosting"], AT, AT + HOUR)
+
+
+def cut_during_restart(land: Land) -> None:
+    land.settle()
+    for person in land.people:
+        person.downs.append(Down(AT, AT + 200 + land.rng.expovariate(1 / 60)))
+    for person in land.select():
+        person.downs[-1].until = AT + HOUR + land.rng.uniform(0, 60)
+    land.faults.append(
+        {"kind": "fault", "at": clock(AT), "until": clock(AT + 200), "reason": "restart"}
+    )
+
+
+CUTS: dict[str, tuple[Callable[[Land], None], int, float]] = {
+    "a cable takes three of five countries": (sever_cable, 3, 600),
+    "the whole country": (cut_country, 1, 75),
+    "one operator": (cut_operator, 1, 120),
+    "the only network of a country": (cut_only_network, 1, 120),
+    "a country of six": (cut_six, 1, 240),
+    "while the collector restarts": (cut_during_restart, 1, 500),
+}
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("scene", CUTS)
+def test_cut_is_told(scene: str, seed: int, tmp_path: Path) -> None:
+    build, count, within_s = CUTS[scene]
+    land = create_land(seed)
+    build(land)
+    incidents = play(land, tmp_path)
+    assert len(incidents) == count
+    assert {(i.kind, i.state in CUT_OFF) for i in incidents} == {(IncidentKind.SILENCE, True)}
+    assert max(seconds_after(AT, i.confirmed_us) for i in incidents) <= within_s
+
+
+def block_entrance(land: Land) -> None:
+    """Four of five return by another entrance one by one, and tell nothing."""
+    land.settle()
+    for person in land.select():
+        since = AT + land.rng.uniform(0, 20)
+        lasts = 20 + land.rng.expovariate(1 / 200)
+        is_stuck = land.rng.random() < 0.2
+        entrance = "" if is_stuck else "second"
+        until = AT + 2 * HOUR if is_stuck else since + lasts
+        person.downs.append(Down(since, until, entrance=entrance))
+
+
+def leak_route(land: Land) -> None:
+    """One operator's route to us leads nowhere for 25 min; all else works."""
+    land.settle()
+    for person in land.select(asn=10):
+        since = AT + land.rng.uniform(0, 40)
+        person.downs.append(Down(since, AT + 1_500 + land.rng.uniform(0, 60), told=True))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(("build", "within_s"), [(block_entrance, 300), (leak_route, 1_600)])
+def test_trouble_on_the_way_to_us_is_no_cut(
+    build: Callable[[Land], None], within_s: float, seed: int, tmp_path: Path
+) -> None:
+    land = create_land(seed)
+    build(land)
+    (incident,) = play(land, tmp_path)
+    assert incident.kind is IncidentKind.COLLECTOR_BLOCKED
+    told_us = [change.at_us for change in incident.kinds if change.kind is incident.kind]
+    assert seconds_after(AT, max(told_us, default=incident.confirmed_us)) <= within_s
+
+
+def fail_power_of_country(land: Land) -> None:
+    """Most lines at once, others with their batteries, phones with their masts."""
+    land.settle()
+    for person in land.select():
+        if person.access == "hosting":
+            continue
+        is_line = person.access == "fixed"
+        later = land.rng.expovariate(1 / (900 if is_line else 5_400))
+        since = AT + (land.rng.uniform(0, 15) if is_line and land.rng.random() < 0.7 else later)
+        back = AT + 1.5 * HOUR + land.rng.expovariate(1 / 2_500)
+        person.downs.append(Down(since, max(since + 60, back), rebooted=is_line))
+
+
+def fail_power_of_region(land: Land) -> None:
+    """Nobody in it has a phone of ours."""
+    land.settle(lines=(16, 12), phones=())
+    for person in land.select(region="A", access="fixed"):
+        since = AT + land.rng.uniform(0, 10)
+        back = AT + HOUR + land.rng.expovariate(1 / 1_500)
+        person.downs.append(Down(since, back, rebooted=True))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize("build", [fail_power_of_country, fail_power_of_region])
+def test_power_failure_is_never_called_a_cut(
+    build: Callable[[Land], None], seed: int, tmp_path: Path
+) -> None:
+    land = create_land(seed, 6)
+    build(land)
+    for incident in play(land, tmp_path):
+        assert incident.kind is IncidentKind.POWER
+        called = [c for c in incident.kinds if c.kind is IncidentKind.POWER]
+        assert not called or seconds_after(AT, incident.confirmed_us) >= HOUR, "only once told"
+
+
+def burn_data_center(land: Land) -> None:
+    land.settle()
+    burning = land.add("KZ", 20, 30, "hosting")
+    land.cut(burning, AT, AT + HOUR)
+
+
+def flood_with_newcomers(land: Land) -> None:
+    land.settle()
+    newcomers = land.add("KZ", 200, 40, "fixed")
+    for person in newcomers:
+        person.enrolled = land.start - 2 * DAY
+    land.cut(newcomers, AT, AT + HOUR)
+
+
+def cut_campus(land: Land) -> None:
+    """Forty prefixes of one university."""
+    land.settle()
+    land.cut(land.add("KZ", 40, 50, "fixed", regions="A"), AT, AT + HOUR)
+
+
+def restart_everywhere(land: Land) -> None:
+    land.settle()
+    for person in land.people:
+        since = AT + land.rng.uniform(0, 20)
+        person.downs.append(Down(since, since + land.rng.uniform(40, 180)))
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+@pytest.mark.parametrize(
+    "build", [burn_data_center, flood_with_newcomers, cut_campus, restart_everywhere]
+)
+def test_local_trouble_is_no_cut_of_the_country(
+    build: Callable[[Land], None], seed: int, tmp_path: Path
+) -> None:
+    land = create_land(seed)
+    build(land)
+    assert not [i for i in play(land, tmp_path) if any(p.scope.is_national for p in i.parts)]
