@@ -153,11 +153,14 @@ class DarkPlaces:
         return {s for s in services if self.blocked_since(place, s, only_confirmed=True)}
 
     def list_blocked_parts(self, country: str, service: str) -> list[Scope]:
-        """List the places in a country in which an open, confirmed block of a service lasts."""
+        """List the places in a country in which an open, confirmed block of a service lasts.
+
+        "": of any service.
+        """
         scopes = [
             part.to_scope()
             for block in self._blocks
-            if block.state == "confirmed" and block.scope.service == service
+            if block.state == "confirmed" and service in ("", block.scope.service)
             for part in block.parts
             if part.country == country
         ]

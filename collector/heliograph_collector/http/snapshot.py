@@ -137,10 +137,11 @@ def compose_snapshot(
         for g in groups
     ]
     regions = _count_regions(region_cells)
+    named = {g.country for g in groups if not _is_rest(g)}
     columns = tuple(
         replace(column, regions=regions.get(column.group, {}))
         for column in all_columns
-        if not _is_empty_rest(column)
+        if not _is_empty_rest(column, named)
     )
     voted_starts = {c.start_us for c in shown_cells if c.vantages}
     coverage = SnapshotCoverage(
@@ -257,10 +258,15 @@ def _is_rest(group: NetworkGroup) -> bool:
     return not group.asn and not group.access
 
 
-def _is_empty_rest(column: NetworkColumn) -> bool:
-    """Return whether a column of other networks has nothing of theirs alone."""
+def _is_empty_rest(column: NetworkColumn, named: Collection[str]) -> bool:
+    """Return whether a column of other networks has nothing of theirs alone.
+
+    A bin counts among them who fell silent in `named` networks, each in too few to be shown: of
+    those alone there is no network.
+    """
     has_reading = any(reading.cell for reading in column.readings.values())
-    return _is_rest(column.group) and not (has_reading or column.silent or column.connected)
+    has_silent = bool(column.silent) and column.group.country not in named
+    return _is_rest(column.group) and not (has_reading or has_silent or column.connected)
 
 
 def _build_column(

@@ -12,7 +12,7 @@ from heliograph_collector.aggregate.disclosure import Disclosure
 from heliograph_collector.http import snapshot
 from heliograph_collector.http.backend import AgentCounts, LinkCount
 from heliograph_collector.http.snapshot import ChangeBracket, NetworkGroup, Snapshot, find_bracket
-from heliograph_collector.model.records import VerdictState, Vote
+from heliograph_collector.model.records import SilenceCount, VerdictState, Vote
 from support.fake_feed import BIN_US, NOW_US, TITLES, crowd, vote
 
 OK, NO, DOWN, DOUBT = map(VerdictState, ("reachable", "blocked", "down", "unknown"))
@@ -92,6 +92,20 @@ def test_few_are_shown_among_their_country_s_other_networks() -> None:
     assert (others.group, others.vantages) == (NetworkGroup("KZ", 0, ""), 7)
     assert others.readings["telegram"].state is NO
     assert shown.group.asn == 2
+
+
+def test_who_fell_silent_in_named_networks_is_no_other_network() -> None:
+    """Each of too few in a bin, they are counted together there."""
+    silences = [
+        SilenceCount(country="KZ", region="", asn=asn, access="fixed", start_us=CURRENT, vantages=4)
+        for asn in (1, 2)
+    ]
+    votes = [v for asn in (1, 2) for v in crowd(9, OK, CURRENT - BIN_US, CURRENT, asn=asn)]
+    cells = rollup.roll_up(votes, silences, *snapshot.history_window(NOW_US), 300)
+    shown = Disclosure(5, TITLES.keys(), CURRENT + BIN_US).release(cells)
+    assert any(cell.silent and not cell.asn for cell in shown)
+    present = snapshot.compose_snapshot(NOW_US, 5, TITLES, shown, [], AgentCounts())
+    assert [column.group.asn for column in present.columns] == [1, 2]
 
 
 _MEASURED = st.lists(  # who of up to eight measured, by network, service, and bin before now

@@ -262,7 +262,9 @@ def _mark_blocked_row(
     """Mark a row whose place a block covers; a service's row by its parts too."""
     mark = row.current_mark(timeline.recent_bins)
     start_us = _newest_start(timeline, row)
-    if mark is BinMark.BLOCKED and service and _is_over(dark_places, place, service, start_us):
+    # A network follows its readings, which know it.
+    follows_bins = bool(service or place.region)
+    if mark is BinMark.BLOCKED and follows_bins and _is_over(dark_places, place, service, start_us):
         return replace(row, present=BinMark.UNKNOWN)
     if mark not in (BinMark.REACHABLE, BinMark.PARTIAL):
         return row
@@ -278,7 +280,11 @@ def _mark_blocked_row(
 
 
 def _is_over(dark_places: DarkPlaces, place: Scope, service: str, start_us: int) -> bool:
-    """Return whether a block of a service ended in its newest bin or later, and none is open."""
+    """Return whether a block ended in the newest bin of a row or later, and none is open.
+
+    Args:
+        service: "" is any, as of a region.
+    """
     is_open = dark_places.blocked_since(place, service) or dark_places.list_blocked_parts(
         place.country, service
     )

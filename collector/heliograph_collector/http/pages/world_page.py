@@ -35,6 +35,7 @@ from heliograph_collector.model.records import VerdictState
 from heliograph_collector.model.thresholds import Thresholds
 
 MAX_COLUMNS = 24  # in the table of one country
+_SYMBOLS = {"silent": "∅", "nothing": headlines.DASH}
 _CROWDED_OPEN = 3  # from this number on, ended incidents are below the map
 _WORLD_COLUMNS = 6  # a wider table would be less clear than the list of countries
 
@@ -57,7 +58,7 @@ class ServiceCell:
 
     id: str
     where: str
-    state: str  # class name; "nothing" without data
+    state: str  # class name; "silent" or "nothing" without data
     symbol: str
     label: str
     cause: str
@@ -256,13 +257,16 @@ def build_cell(
     t: Locale = ENGLISH,
 ) -> ServiceCell:
     state = reading.state
+    name = state.value if state else "silent" if column.link is Link.OFFLINE else "nothing"
     has_trouble = state in (VerdictState.BLOCKED, VerdictState.DOWN)
     return ServiceCell(
         id=sparkline.build_slug("cell", column.group, reading.service),
         where=place_text,
-        state=state.value if state else "nothing",
-        symbol=labels.SYMBOLS[state] if state else headlines.DASH,
-        label=labels.label_code("state", state.value if state else "nothing", t.lang),
+        state=name,
+        symbol=labels.SYMBOLS[state] if state else _SYMBOLS[name],
+        label=t("country.silent_now")
+        if name == "silent"
+        else labels.label_code("state", name, t.lang),
         cause=_describe_cause(column, reading, has_trouble, t),
         facts=_list_facts(reading, snapshot.k, t),
         sparkline=sparkline.draw_sparkline(reading.strip, snapshot.bins, t),

@@ -233,6 +233,22 @@ async def test_after_the_return_the_headline_says_that_it_is_over(serve: Serve) 
         assert "silent" not in pages[0].text.get("network-KZ-9198-fixed-now", "")
 
 
+async def test_a_region_is_not_blocked_by_a_bin_from_before_the_end(serve: Serve) -> None:
+    """As services beside it; where the block is open, and only in a part, it stays blocked."""
+    world = World()
+    rows = crowd(9, VerdictState.BLOCKED, NOW_US - 40 * MINUTE, NOW_US - 6 * MINUTE)
+    world.votes += [replace(v, region="KZ-75") for v in rows]
+    block = blocking(minutes=38, parts=(part(26.0, "KZ"),))
+    other = blocking("5166" * 4, 20, service="signal", parts=(part(9.0, "KZ", "", 7, "fixed"),))
+    for incidents, told in (
+        ([block], "✕ blocked"),
+        ([closed(block, 2)], "? unknown"),
+        ([closed(block, 2), other], "✕ blocked"),
+    ):
+        page = await open_page(serve, "/countries/KZ", world, book=book(*incidents))
+        assert page.text["region-KZ-75-now"].startswith(told), incidents
+
+
 @pytest.mark.parametrize(
     ("votes", "told"),
     [(56.0, "silent 5 Jan 11:53 to 5 Jan 11:58"), (9.0, "silent 5 Jan 11:55 to 5 Jan 11:55")],
