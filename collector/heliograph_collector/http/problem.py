@@ -11,6 +11,7 @@ from aiohttp import web
 from aiohttp.typedefs import Middleware
 
 from heliograph_collector.http import i18n
+from heliograph_collector.http.backend import Feed, find_service
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import ProblemDocument
@@ -61,6 +62,14 @@ def unknown_name(parameter: str, claim: str, allowed: str) -> Problem:
     """Return the refusal of a value that names nothing: zeros would pass for a measurement."""
     detail = f"There is no {parameter} {claim[:64]!a}; use {allowed}."
     return Problem(404, "Unknown name", detail, parameter=parameter, allowed=allowed)
+
+
+def require_service(feed: Feed, claim: str | None) -> str | None:
+    """Return a service's name; None if none is asked. Raises Problem 404 for an unknown one."""
+    name = find_service(feed, claim or "")
+    if claim and not name:
+        raise unknown_name("service", claim, ", ".join(feed.services))
+    return name or None
 
 
 def build_response(problem: Problem) -> web.Response:

@@ -48,6 +48,11 @@ async def test_newest_start_first_and_by_what_is_asked(serve: Serve) -> None:
     assert await ids(client) == [DOUBT, TELEGRAM, MOBILE, ALMATY, GONE]
     assert await ids(client, "?country=KZ") == [TELEGRAM, MOBILE, ALMATY]
     assert await ids(client, "?service=telegram") == [TELEGRAM]
+    assert await ids(client, "?service=TELEGRAM") == [TELEGRAM]
+    assert await ids(client, "?service=whatsapp") == []
+    for path in ("/api/v1/incidents", "/feeds/incidents.atom", "/feeds/incidents.json"):
+        problem = await client.problem(f"{path}?service=telegrm", 404)
+        assert "telegram, whatsapp, signal" in problem["allowed"]
     assert await ids(client, "?state=suspected") == [DOUBT]
     assert await ids(client, "?kind=network_silence&country=KZ") == [MOBILE, ALMATY]
     assert (await ids(client, "?kind=recovery"), await ids(client, "?country=UZ")) == ([], [])

@@ -10,7 +10,7 @@ from typing import Any
 
 import aiohttp
 
-from heliograph_collector.cli.top.client import fetch_snapshot
+from heliograph_collector.cli.top.client import ApiClientError, fetch_snapshot
 from heliograph_lab.simulate import Progress
 from support.worst_day import outputs
 from support.worst_day.contradictions import (
@@ -31,6 +31,7 @@ from support.worst_day.truth import Place, Truth, list_places
 
 EVERY_S = 5.0
 RETRIES = 60
+LAST_S = 60.0  # of the script: it ends with its collector, whatever the reader does then
 # The stream follows within seconds (`MIN_PAUSE_S` of api/stream.py is 2), so that what it tells
 # contradicts the other outputs only in the second round in a row.
 FOLLOWING = frozenset(("stream",))
@@ -49,7 +50,10 @@ class ScriptClock:
 
 @dataclass
 class WorstDayReader:
-    """Every output each five seconds; what is wrong is kept, with what was said."""
+    """Every output each five seconds; what is wrong is kept, with what was said.
+
+    The last round may end with the collector, and is then not counted.
+    """
 
     http: str
     truth: Truth
@@ -63,7 +67,7 @@ class WorstDayReader:
     late: set[tuple[object, ...]] = field(default_factory=set)  # pairs of the round before
 
     async def run(self) -> None:
-        """Never returns."""
+        """Read until the collector of a script that is over is gone."""
         limits = aiohttp.ClientTimeout(total=300)  # a crowded machine is slow, not wrong
         async with (
             aiohttp.ClientSession(f"http://{self.http}", timeout=limits) as session,
@@ -72,7 +76,12 @@ class WorstDayReader:
             group.create_task(self._follow_stream(session))
             while True:
                 if self.clock.second is not None:
-                    await self._read_round(session)
+                    try:
+                        await self._read_round(session)
+                    except (aiohttp.ClientConnectionError, ApiClientError):
+                        if self.clock.second < self.truth.script.seconds - LAST_S:
+                            raise
+                        return
                 await asyncio.sleep(EVERY_S)
 
     async def _follow_stream(self, session: aiohttp.ClientSession) -> None:

@@ -23,7 +23,7 @@ from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.incident_document import IncidentFilter, cut_page
-from heliograph_collector.http.problem import Problem
+from heliograph_collector.http.problem import Problem, require_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
 LIST_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
@@ -41,7 +41,7 @@ class IncidentApi:
     async def list_incidents(self, request: web.Request) -> web.Response:
         values = parse(request.query, LIST_PARAMETERS)
         position = read_cursor(values.get(CURSOR, ""))
-        matching = self._incident_cache.list_incidents(_build_filter(values))
+        matching = self._incident_cache.list_incidents(self._build_filter(values))
         rows, following = cut_page(matching, position, values.get(LIMIT, 100))
         page = IncidentsDocument(
             k_anonymity=self._feed.k_anonymity,
@@ -79,24 +79,29 @@ class IncidentApi:
 
     def _list_newest(self, values: QueryValues) -> list[IncidentDocument]:
         """List incidents by their last change, as feed readers expect."""
-        matching = self._incident_cache.list_incidents(_build_filter(values))
+        matching = self._incident_cache.list_incidents(self._build_filter(values))
         newest = sorted(matching, key=attrgetter("updated"), reverse=True)
         return newest[: values.get(LIMIT, _DEFAULT_FEED_SIZE)]
+
+    def _build_filter(self, values: QueryValues) -> IncidentFilter:
+        """Build the filter. Raises Problem 404 for a service that nothing public names.
+
+        A list without incidents, or a feed that never has one, would pass for good news.
+        """
+        service = values.get(SERVICE)
+        logged = {incident.scope.service for incident in self._incident_cache.all_incidents()}
+        return IncidentFilter(
+            country=values.get(COUNTRY),
+            service=service if service in logged else require_service(self._feed, service),
+            state=values.get(INCIDENT_STATE),
+            kind=values.get(KIND),
+            since_us=values.get(SINCE),
+            until_us=values.get(UNTIL),
+        )
 
     def _feed_context(self, request: web.Request, values: QueryValues) -> tuple[str, str, str, str]:
         seed = self._feed.public_key.hex()
         return request_origin(request), request.path_qs, seed, values.get(COUNTRY, "")
-
-
-def _build_filter(values: QueryValues) -> IncidentFilter:
-    return IncidentFilter(
-        country=values.get(COUNTRY),
-        service=values.get(SERVICE),
-        state=values.get(INCIDENT_STATE),
-        kind=values.get(KIND),
-        since_us=values.get(SINCE),
-        until_us=values.get(UNTIL),
-    )
 
 
 def find_incident(incident_cache: IncidentCache, request: web.Request) -> IncidentDocument:

@@ -18,14 +18,14 @@ from heliograph_collector.http.api.parameters import (
     parse,
     write_time,
 )
-from heliograph_collector.http.backend import Feed, find_service
+from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import (
     PreparedResponse,
     prepare_json,
     respond_json,
     respond_prepared,
 )
-from heliograph_collector.http.problem import bad_parameter, unknown_name
+from heliograph_collector.http.problem import bad_parameter, require_service
 from heliograph_collector.http.snapshot_cache import SnapshotCache, query_series
 from heliograph_collector.model.published.status import TimelineDocument
 from heliograph_collector.model.scope import ScopeFilter
@@ -64,7 +64,7 @@ class TimelineApi:
             region=values.get(REGION),
             asn=values.get(ASN),
             access=values.get(ACCESS),
-            service=self._find_service(values.get(SERVICE)),
+            service=require_service(self._feed, values.get(SERVICE)),
         )
         cells = await query_series(self._feed, since_us, until_us, bin_s, scope_filter)
         k = self._feed.k_anonymity
@@ -78,13 +78,6 @@ class TimelineApi:
             cells=tuple(status.build_row(cell, k) for cell in cells),
         )
         return respond_json(request, document, max_age_s=30)
-
-    def _find_service(self, claim: str | None) -> str | None:
-        """Return the service to query. Raises Problem 404 for one that nothing public names."""
-        name = find_service(self._feed, claim or "")
-        if claim and not name:
-            raise unknown_name("service", claim, ", ".join(self._feed.services))
-        return name or None
 
 
 def _check_world_rows(rows: int) -> None:

@@ -290,11 +290,7 @@ def _describe_cause(
         return labels.describe_functions(list_functions(reading.cell), t.lang)
     if reading.state is VerdictState.DOWN:
         return t("now.how_both", how=method_text) if method_text else t("now.how_control")
-    return (
-        method_text or _describe_doubt(column, t)
-        if reading.state is not VerdictState.REACHABLE
-        else ""
-    )
+    return _describe_doubt(column, t) if reading.state is VerdictState.UNKNOWN else method_text
 
 
 def _describe_doubt(column: NetworkColumn, t: Locale) -> str:
