@@ -276,8 +276,8 @@ def describe_world(
 ) -> tuple[str, str]:
     """Return (headline, subheadline or ""); the gravest incident is the headline.
 
-    One that is not confirmed says so itself. A number of incidents says neither what happened nor
-    since when, so it follows.
+    One that is not confirmed says so itself. The number of incidents follows, because it tells
+    neither their kind nor their time.
 
     `is_watched`: a detector runs, so an empty list of incidents means that there is none.
     """
