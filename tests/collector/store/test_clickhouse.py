@@ -60,23 +60,27 @@ async def test_embedded_engine_makes_no_machine_code(store: Store) -> None:
         assert set(settings.values()) == {"0"}
 
 
-@pytest.mark.parametrize(
-    "statement",
-    [
-        "SELECT * FROM file('/etc/passwd', 'LineAsString')",
-        "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
-        "INSERT INTO FUNCTION file('/tmp/x.csv', 'CSV') SELECT 1",
-        "SYSTEM SHUTDOWN",
-        "DROP TABLE measurements",
-        "SET readonly = 0",
-        "SELECT 1; DROP TABLE measurements",
-        "ALTER TABLE measurements DELETE WHERE 1",
-    ],
+WRITES = (
+    "SELECT * FROM file('/etc/passwd', 'LineAsString')",
+    "SELECT * FROM url('http://127.0.0.1:1/', 'LineAsString')",
+    "INSERT INTO FUNCTION file('/tmp/x.csv', 'CSV') SELECT 1",
+    "SYSTEM SHUTDOWN",
+    "DROP TABLE measurements",
+    "SET readonly = 0",
+    "SELECT 1; DROP TABLE measurements",
+    "ALTER TABLE measurements DELETE WHERE 1",
 )
-async def test_reader_cannot_write(store: Store, statement: str) -> None:
-    with pytest.raises(StoreError):
-        store._clickhouse.query(statement, {})
-    assert store._clickhouse.query("SELECT count() AS n FROM measurements", {}) == [(0,)]
+
+
+async def test_reader_cannot_write(store: Store) -> None:
+    allowed = []
+    for statement in WRITES:
+        try:
+            store._clickhouse.query(statement, {})
+            allowed.append(statement)
+        except StoreError:
+            assert store._clickhouse.query("SELECT count() AS n FROM measurements", {}) == [(0,)]
+    assert allowed == []
 
 
 async def test_failed_query_leaves_nothing_in_later_answers(store: Store) -> None:
