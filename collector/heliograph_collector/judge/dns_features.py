@@ -167,6 +167,22 @@ def extract_address_features(
         yield from _extract_failure_features(sides, deciding_failure, used_addresses)
 
 
+def _accepts_others(sides: Sides, deciding_failure: DecidingFailure) -> bool:
+    """Return whether an address and port that failed accepted another connection of this vantage.
+
+    A SYN carries no name, so a filter of connections treats the hosts of an address alike.
+    """
+    if deciding_failure.operation is not Operation.CONNECT:
+        return False
+    by_address = sides.vantage_steps.attempts_by_address
+    return any(
+        Operation.CONNECT in other.passed_operations and other.port == attempt.port
+        for attempt in deciding_failure.deciding_attempts
+        if attempt.address
+        for other in by_address.get(attempt.address, ())
+    )
+
+
 def _is_everything_refused(sides: Sides, deciding_failure: DecidingFailure) -> bool:
     """Return whether all that leaves the vantage meets one refusal: the site's and all resolvers'.
 
@@ -202,6 +218,8 @@ def _extract_failure_features(
     others = [a.passed_operations for a in sides.vantage.other_attempts]
     if _has_untried_address(sides.vantage, sides.control, used_addresses):
         yield Feature.UNTRIED_ADDRESS
+    if _accepts_others(sides, deciding_failure):
+        yield Feature.ACCEPTS_OTHERS
     if _is_everything_refused(sides, deciding_failure):
         yield Feature.ALL_REFUSED
     if any(deciding_failure.operation in passed for passed in others):

@@ -39,6 +39,7 @@ class Feature(Enum):
     PLAIN_RESOLVED = auto()  # another plain lookup of the vantage got public addresses
     RESOLVER_ANSWERS = auto()  # a plain resolver that was silent answers for other names
     NO_ROUTE = auto()  # all other lookups failed by the vantage's own system
+    ACCEPTS_OTHERS = auto()  # a failed address and port accepted another connection from here
     ALL_REFUSED = auto()  # connections and other resolvers meet one and the same refusal
     OWN_FILTER = auto()  # the answer is of a resolver that its user or its house chose to filter
     RESOLVER_LIES = auto()  # the answer is odd, and so are the resolver's on neutral names

@@ -165,7 +165,8 @@ def test_lost_observations_never_turn_doubt_into_blocking() -> None:
 def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
     """Whether the step is another resolver's or of a neutral name, or shows the right certificate.
 
-    A resolver that lies about neutral names too lies for a reason of its own.
+    A resolver that lies about neutral names too lies for a reason of its own. A connection that
+    stands shows that its address and port are open to this vantage.
     """
 
     def holds(index: int) -> bool:
@@ -173,7 +174,8 @@ def _speaks_in_favor(m: Measurement) -> Callable[[int], bool]:
         engine = step.dns.engine if step.dns else ""
         is_verified = step.tls is not None and step.failure is None
         is_other = engine in ("udp", "tcp", "dot", "doh") or step.endpoint == "neutral"
-        return is_other or is_verified
+        is_connected = step.operation is Operation.CONNECT and step.failure is None
+        return is_other or is_verified or is_connected
 
     return holds
 

@@ -7,6 +7,14 @@ from heliograph_collector.judge.rules.rule import UNKNOWN, Rule, failed_step_rul
 
 TCP = (
     Rule(
+        "tcp.accepts_others",
+        UNKNOWN,
+        "The same address and port accepted another connection of this measurement: a SYN carries "
+        "no name, so nothing filters this host there. Packets were lost, or the server is busy.",
+        step=Op.CONNECT,
+        needs={Feature.ACCEPTS_OTHERS},
+    ),
+    Rule(
         "tcp.all_refused",
         UNKNOWN,
         "Whatever leaves the vantage meets the same refusal, its other resolvers too: a router "

@@ -137,6 +137,11 @@ class EndpointRows:
             return hop
         hop.handshakes = self._handshakes.get(host, []) if host else []
         hop.requests = self._requests.get(_parse_origin(endpoint.url), [])
+        failures = {request.failure for request in hop.requests}
+        if self.keys.tls_handshakes and not hop.handshakes and None not in failures:
+            # Where handshakes are listed and this host has none, its own connections failed.
+            failed = [row for row in hop.connects if row.status.failure in failures]
+            hop.connects = failed or hop.connects
         return hop
 
     def _list_addresses(self, host: str) -> set[str]:
