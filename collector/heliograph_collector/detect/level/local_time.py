@@ -4,7 +4,6 @@ from functools import cache
 from importlib.resources import files
 
 from heliograph.units import DAY_US, HOUR_US
-from heliograph_collector.model.records import UNPLACED
 
 # Standard time at which few people go to bed, leave an office or close a lid. Assumed.
 BUSY_HOURS = range(7, 16)
@@ -23,10 +22,8 @@ def is_waking_hour(country: str, at_us: int) -> bool:
 
 
 def _find_hour(country: str, at_us: int) -> int | None:
-    """Return the hour; by UTC for a code that no country has, as exercises use."""
-    if country in ("", UNPLACED):
-        return None
-    return (at_us + _load_offsets().get(country, 0)) % DAY_US // HOUR_US
+    offset_us = _load_offsets().get(country)
+    return None if offset_us is None else (at_us + offset_us) % DAY_US // HOUR_US
 
 
 @cache

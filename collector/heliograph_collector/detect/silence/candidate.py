@@ -171,7 +171,7 @@ class _Evaluation:
             outcome = self._confirm(witnesses)
             if outcome is not None:
                 return outcome
-            if self._voters.has_several_ways and self._find_rerouted():
+            if not self._is_transit and self._voters.has_several_ways and self._find_rerouted():
                 return CandidateOutcome.SETTLED
             self._is_late &= not self._is_renewal
         return self._suspect()
