@@ -45,10 +45,10 @@ def stun(failure: str | None, *, resolved: str = "74.125.250.129") -> Json:
 def tor(**kinds: list[str | None]) -> Json:
     """By kind of target, each one's failure at its end; `tcp WORD` fails to connect."""
     targets: Json = {}
-    for kind, outcomes in kinds.items():
+    for block, (kind, outcomes) in enumerate(kinds.items(), 2):
         for number, outcome in enumerate(outcomes):
             step, _, word = str(outcome or "ok").partition(" ")
-            end = f"66.111.2.{number + 1}:9001"
+            end = f"66.111.{block}.{number + 1}:9001"
             targets[f"{kind}{number}"] = {
                 "target_protocol": kind,
                 "target_address": end,
