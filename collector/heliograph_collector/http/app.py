@@ -28,9 +28,11 @@ from heliograph_collector.http.basic_auth import OperatorAuth
 from heliograph_collector.http.headers import LICENSE_URL, add_headers, add_preflight, respond_json
 from heliograph_collector.http.incident_cache import IncidentCache
 from heliograph_collector.http.pages.about import AboutPage
+from heliograph_collector.http.pages.archive_page import ArchivePage
 from heliograph_collector.http.pages.front_page import FrontPage
 from heliograph_collector.http.pages.methodology import MethodologyPage
 from heliograph_collector.http.pages.routes import PageRoutes
+from heliograph_collector.http.pages.subject_routes import SubjectRoutes, redirect_other_paths
 from heliograph_collector.http.problem import Handler, answer_problems, render_problems
 from heliograph_collector.http.rate_limit import (
     LOCAL_ORIGIN,
@@ -67,6 +69,7 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
         add_headers,
         render_problems(assets),
         answer_problems,
+        redirect_other_paths,
         *_build_limits(feed),
         _refresh_first(incident_cache),
     ]
@@ -80,6 +83,12 @@ def build_app(feed: Feed, snapshot_cache: SnapshotCache | None = None) -> web.Ap
     app.router.add_get("/", FrontPage(feed, incident_cache, assets, snapshot_cache).page)
     app.router.add_get("/about", AboutPage(feed, assets).page)
     app.router.add_get("/methodology", MethodologyPage(feed, assets).page)
+    subject_routes = SubjectRoutes(feed, incident_cache, snapshot_cache, assets)
+    app.router.add_get("/services/{id}", subject_routes.show_service)
+    app.router.add_get("/networks/{asn}", subject_routes.show_network)
+    app.router.add_get("/countries/{code}/{region}", subject_routes.show_region)
+    app.router.add_get("/search", subject_routes.search)
+    app.router.add_get("/incidents", ArchivePage(feed, incident_cache, assets).page)
     app.router.add_get("/api/v1/status", timeline_api.status)
     app.router.add_get("/api/v1/timeline", timeline_api.timeline)
     app.router.add_get("/api/v1/aggregation", AggregationApi(feed).__call__)

@@ -150,6 +150,14 @@ def format_day(lang: str, when: datetime) -> str:
     )
 
 
+def format_month(lang: str, when: datetime) -> str:
+    """Format a month such as "January 2022" as a heading."""
+    month = str(_cldr(lang).months["stand-alone"]["wide"][when.month])
+    year = localize_digits(lang, str(when.year))
+    text = translate(lang, "time.month", month=month, year=year)
+    return text[:1].upper() + text[1:]
+
+
 def format_short_day(lang: str, when: datetime) -> str:
     """Format a short day such as "5 Jan"."""
     month = _month_name(lang, "abbreviated", when)

@@ -72,10 +72,10 @@ class IncidentCache:
         return [i for i in self.all_incidents() if incident_filter.matches(i)]
 
     def recent_incidents(
-        self, country: str, now_us: int
+        self, country: str, now_us: int, incident_filter: IncidentFilter | None = None
     ) -> tuple[list[IncidentDocument], list[IncidentDocument]]:
         """Return (open incidents, the gravest first; incidents ended within a week)."""
-        incidents = self.list_incidents(IncidentFilter(country=country or None))
+        incidents = self.list_incidents(incident_filter or IncidentFilter(country=country or None))
         under_way = sorted((i for i in incidents if i.state in OPEN_STATES), key=_rank_severity)
         ended = [
             i

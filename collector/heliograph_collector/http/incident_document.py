@@ -227,6 +227,8 @@ class IncidentFilter:
     """A reader's filter; None matches everything, and times those that overlap the range."""
 
     country: str | None = None
+    region: str | None = None  # one that the incident or one of its parts names …
+    asn: int | None = None  # … and a network likewise
     service: str | None = None
     state: str | None = None
     kind: str | None = None
@@ -239,6 +241,8 @@ class IncidentFilter:
             and self.service in (None, incident.scope.service)
             and self.state in (None, incident.state)
             and self.kind in (None, incident.kind)
+            and (self.region is None or self.region in _list_regions(incident))
+            and (self.asn is None or self.asn in _list_networks(incident))
             and self._overlaps(incident)
         )
 
@@ -247,6 +251,14 @@ class IncidentFilter:
         return (self.until_us is None or parse_us(incident.started.earliest) < self.until_us) and (
             self.since_us is None or end is None or parse_us(end) >= self.since_us
         )
+
+
+def _list_regions(incident: IncidentSummary) -> set[str]:
+    return {incident.scope.region, *(part.region for part in incident.parts)}
+
+
+def _list_networks(incident: IncidentSummary) -> set[int]:
+    return {incident.scope.asn, *(part.asn for part in incident.parts)}
 
 
 def is_confirmed(incident: IncidentSummary) -> bool:

@@ -64,6 +64,11 @@ def service_title(name: str, titles: Mapping[str, str]) -> str:
     return format_target(name) if configured_title == name else configured_title
 
 
+def list_countries() -> Iterable[str]:
+    """List the codes of ISO 3166-1."""
+    return _load_countries().keys()
+
+
 def find_country(claim: str) -> str:
     """Return the code of a country, given in any case; "" if there is none."""
     code = claim.upper()

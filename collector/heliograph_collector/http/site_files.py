@@ -15,7 +15,7 @@ SECURITY_DAYS = 180  # RFC 9116, 2.5.5: less than a year ahead
 _SITE_FILE_AGE_S = 3_600
 # Pages may be indexed. An API query costs the store, and crawlers follow links without end.
 ROBOTS = "User-agent: *\nDisallow: /api/\nDisallow: /v1/\nDisallow: /console\nDisallow: /metrics\n"
-SITE_PAGES = ("/", "/about", "/methodology", "/dumps/", "/docs")
+SITE_PAGES = ("/", "/incidents", "/about", "/methodology", "/dumps/", "/docs")
 _SITEMAP = "http://www.sitemaps.org/schemas/sitemap/0.9"
 _MAX_INCIDENTS = 40_000  # of 50,000 addresses in a sitemap (sitemaps.org, "Sitemap index files")
 
@@ -50,7 +50,8 @@ class SiteFiles:
         incidents = self._incident_cache.all_incidents()[:_MAX_INCIDENTS]
         countries = sorted({i.scope.country for i in incidents if i.scope.country})
         root = ET.Element("urlset", xmlns=_SITEMAP)
-        for path in (*SITE_PAGES, *(f"/countries/{code}" for code in countries)):
+        services = [f"/services/{name}" for name in self._feed.services]
+        for path in (*SITE_PAGES, *services, *(f"/countries/{code}" for code in countries)):
             _add_address(root, base + path)
         for incident in incidents:
             _add_address(root, base + incident.links.page, incident.updated)

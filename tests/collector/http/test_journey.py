@@ -11,14 +11,15 @@ from support.kazakhstan_votes import feed, long_evening
 from support.site import Serve
 
 STORIES = ("/countries/KZ", f"/incidents/{TELEGRAM}", f"/incidents/{MOBILE}")
+SERVICE = "/services/telegram"
 EMBED = f"/incidents/{ALMATY}/embed"
 WAYS: Sequence[tuple[dict[str, Any], Sequence[str]]] = (
-    ({}, ("/", "/?country=KZ", *STORIES, EMBED, "/dumps/", "/docs")),
+    ({}, ("/", "/?country=KZ", *STORIES, EMBED, "/dumps/", "/docs", "/about", SERVICE)),
     ({}, ("/nothing", "/incidents/nothing")),
-    ({"dark": True}, ("/", *STORIES, EMBED)),
-    ({"lang": "fa"}, ("/", *STORIES)),
+    ({"dark": True}, ("/", *STORIES, EMBED, "/incidents", "/search?q=kaz")),
+    ({"lang": "fa"}, ("/", *STORIES, "/networks/AS9198", "/about")),
     ({"lang": "kk", "width": 390}, ("/", *STORIES[:2])),
-    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs")),
+    ({"lang": "ru", "width": 390}, (STORIES[2], "/dumps/", "/docs", SERVICE, "/incidents")),
     ({"width": 390, "dark": True}, (STORIES[0], f"/incidents/{ALMATY}", f"/incidents/{DOUBT}")),
 )
 _NO_SUCH = "the server responded with a status of 404"

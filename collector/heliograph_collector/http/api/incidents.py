@@ -8,11 +8,13 @@ from aiohttp import web
 from heliograph_collector.http.api import feeds
 from heliograph_collector.http.api.measurements import read_cursor, write_cursor
 from heliograph_collector.http.api.parameters import (
+    ASN,
     COUNTRY,
     CURSOR,
     INCIDENT_STATE,
     KIND,
     LIMIT,
+    REGION,
     SERVICE,
     SINCE,
     UNTIL,
@@ -26,8 +28,8 @@ from heliograph_collector.http.incident_document import IncidentFilter, cut_page
 from heliograph_collector.http.problem import Problem, require_service
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentsDocument
 
-LIST_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
-FEED_PARAMETERS = (COUNTRY, SERVICE, INCIDENT_STATE, KIND, LIMIT)
+LIST_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, SINCE, UNTIL, CURSOR, LIMIT)
+FEED_PARAMETERS = (COUNTRY, REGION, ASN, SERVICE, INCIDENT_STATE, KIND, LIMIT)
 ID_PATTERN = re.compile("[A-Za-z0-9_-]{1,64}")
 _DEFAULT_FEED_SIZE = 100
 _HOST = re.compile(r"[A-Za-z0-9.-]{1,253}(:[0-9]{1,5})?|\[[0-9A-Fa-f:.]{2,45}\](:[0-9]{1,5})?")
@@ -92,6 +94,8 @@ class IncidentApi:
         logged = {incident.scope.service for incident in self._incident_cache.all_incidents()}
         return IncidentFilter(
             country=values.get(COUNTRY),
+            region=values.get(REGION),
+            asn=values.get(ASN),
             service=service if service in logged else require_service(self._feed, service),
             state=values.get(INCIDENT_STATE),
             kind=values.get(KIND),

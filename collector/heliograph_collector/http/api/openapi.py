@@ -36,10 +36,11 @@ from heliograph_collector.http.api.parameters import (
     COUNTRY_PAGE_PARAMETERS,
     INCIDENT_PAGE_PARAMETERS,
     LANG,
+    QUERY,
 )
 from heliograph_collector.http.api.schemas import REF_PREFIX, build_schemas, schema_name
 from heliograph_collector.http.backend import Publisher
-from heliograph_collector.http.pages import front_page
+from heliograph_collector.http.pages import archive_page, front_page
 from heliograph_collector.incidents.published import feed, incident
 from heliograph_collector.incidents.published.log import LogDocument
 from heliograph_collector.model.published import files, imported, measurement, status
@@ -256,6 +257,25 @@ def _list_pages() -> dict[str, OperationObject]:
                 "503": ResponseObject(description="Store away.", content=html),
             },
         ),
+        "/incidents": _get(
+            "showArchive",
+            "All incidents, with filters and any dates.",
+            html,
+            archive_page.PAGE_PARAMETERS,
+        ),
+        "/search": _get("search", "Pages by name or code.", html, (QUERY, LANG)),
+        "/services/{id}": _get_subject(
+            "showService", "A service across countries.", _path("id", "^[!-.0-~]{1,512}$")
+        ),
+        "/networks/{asn}": _get_subject(
+            "showNetwork", "A network.", _path("asn", "^[Aa][Ss][0-9]{1,10}$")
+        ),
+        "/countries/{code}/{region}": _get_subject(
+            "showRegion",
+            "A region of a country.",
+            _path("code", "^[A-Za-z]{2}$"),
+            _path("region", "^[A-Za-z0-9-]{1,6}$"),
+        ),
         "/incidents/{id}": _get_incident(
             "showIncident", "The page of one.", html, INCIDENT_PAGE_PARAMETERS
         ),
@@ -298,6 +318,23 @@ def _get(
         parameters=(*map(_build_parameter, parameters), *more),
         responses=all_responses,
         security=({"password": ()}, {"bearer": ()}) if is_operator else (),
+    )
+
+
+def _get_subject(
+    operation_id: str, summary: str, *path_parameters: ParameterObject
+) -> OperationObject:
+    html = _media("text/html")
+    return _get(
+        operation_id,
+        summary,
+        html,
+        (LANG,),
+        more=path_parameters,
+        responses={
+            "308": ResponseObject(description="Its address."),
+            "503": ResponseObject(description="Store away.", content=html),
+        },
     )
 
 

@@ -10,6 +10,7 @@ from typing import Generic, Literal, TypeVar
 from msgspec import Struct
 
 from heliograph.regions import find_region
+from heliograph.units import DAY_US
 from heliograph_collector.http.labels import find_country
 from heliograph_collector.http.problem import unknown_name
 
@@ -19,6 +20,7 @@ _DAY = re.compile(r"\d{4}-\d\d-\d\d", re.ASCII)
 _RFC3339 = re.compile(
     r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,6})?([Zz]|[+-]\d\d:\d\d)", re.ASCII
 )
+ASN_MAX = 2**32 - 1
 _FIRST_US = 1_262_304_000_000_000  # 2010-01-01: before all data
 _LAST_US = 4_102_444_800_000_000  # 2100-01-01
 _BELOW_2_32 = (
@@ -135,6 +137,13 @@ class DayParameter(Parameter[int]):
         elif len(value) == len("2022-01-05T10:00:00"):
             value = value.replace(" ", "T") + "Z"
         return read_time(value)
+
+
+class LastDayParameter(DayParameter):
+    """A last day, which is included, or the moment after the last: in microseconds, exclusive."""
+
+    def read(self, value: str) -> int:
+        return super().read(value) + (DAY_US if _DAY.fullmatch(value) else 0)
 
 
 class AsnParameter(Parameter[int]):

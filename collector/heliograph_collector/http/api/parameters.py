@@ -18,6 +18,7 @@ from heliograph_collector.http.api.parameter_types import (
     CountryListParameter,
     CountryParameter,
     DayParameter,
+    LastDayParameter,
     NumberParameter,
     Parameter,
     RegionParameter,
@@ -248,4 +249,15 @@ SINCE_DAY = DayParameter(
 )
 UNTIL_DAY = DayParameter(
     "until", "The day after the last; tomorrow when not given.", _DAY_HINT, "2022-02-01", DAY_SCHEMA
+)
+FIRST_DAY = DayParameter("since", "First day or moment.", _DAY_HINT, "2022-01-01", DAY_SCHEMA)
+LAST_DAY = LastDayParameter(
+    "until", "Last day (included), or the moment after.", _DAY_HINT, "2022-01-31", DAY_SCHEMA
+)
+QUERY = TextParameter(
+    "q",
+    "A country, region, service, network or incident, by name or code.",
+    "1 to 100 characters such as Almaty",
+    "Almaty",
+    pattern_schema("[^\\x00-\\x1f]{1,100}"),
 )

@@ -38,6 +38,7 @@ from heliograph_collector.http.pages.present_rows import (
     mark_dark_rows,
     show_window,
 )
+from heliograph_collector.http.pages.subject_page import network_path, service_path
 from heliograph_collector.http.pages.world_page import allow_breaks
 from heliograph_collector.http.snapshot import BIN_S, FRESH_BINS, NetworkGroup, Snapshot
 from heliograph_collector.http.templates import render_template
@@ -62,6 +63,7 @@ class CountryRow:
     label: str
     cause: str
     chart: Markup
+    path: str = ""  # of the page about it
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -268,6 +270,7 @@ def _build_service_rows(
     for name, track in timeline.services.items():
         title = allow_breaks(labels.service_title(name, titles))
         row = _build_row(sparkline.build_slug("service", name), title, "", track, timeline, t)
+        row = replace(row, path=service_path(name))
         if row.state in ("reachable", "partial"):
             row = replace(row, cause=unheard or row.cause)
         if row.state in ("reachable", "partial", "unknown"):
@@ -302,7 +305,8 @@ def _build_network_row(
     is_merged = not group.asn and not group.access
     subtitle = t("country.others") if is_merged else labels.access_name(group.access, t.lang)
     title = labels.network_name(group.asn, group.access, t.lang)
-    return _build_row(sparkline.build_slug("network", group), title, subtitle, track, timeline, t)
+    row = _build_row(sparkline.build_slug("network", group), title, subtitle, track, timeline, t)
+    return replace(row, path=network_path(group.asn))
 
 
 def _build_region_rows(
@@ -314,6 +318,7 @@ def _build_region_rows(
         name = labels.region_name(code, t.lang)
         id_ = sparkline.build_slug("region", code)
         row = _build_row(id_, name, code if code != name else "", track, timeline, t)
+        row = replace(row, path=f"/countries/{code[:2]}/{code}")
         silent_count = sum(
             column.link is Link.OFFLINE and code in column.regions
             for column in country_snapshot.columns

@@ -1,0 +1,246 @@
+"""Pages of a service across countries, of a network, and of a region: now, and their incidents.
+
+All three are cuts of the snapshot that the front page and the status show, so that no page says
+anything else about the same network at the same time.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from urllib.parse import urlencode
+
+from heliograph_collector.http import labels
+from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.charts import sparkline
+from heliograph_collector.http.i18n import Locale
+from heliograph_collector.http.pages import headlines
+from heliograph_collector.http.pages.incident_page import RecentIncidents, find_line
+from heliograph_collector.http.pages.world_page import ServiceCell, build_cell, build_head
+from heliograph_collector.http.snapshot import NetworkColumn, ServiceReading, Snapshot
+from heliograph_collector.http.templates import render_template
+
+MAX_ROWS = 120  # of one page: more are counted, the worst are shown; assumed
+_WORST_FIRST = ("blocked", "down", "partial", "unknown", "reachable", "nothing")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectRow:
+    """One service in one network."""
+
+    title: str
+    path: str
+    cell: ServiceCell
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectGroup:
+    """Rows under one title, which may lead to its own page."""
+
+    id: str
+    title: str
+    path: str
+    facts: Sequence[str]
+    rows: Sequence[SubjectRow]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Subject:
+    """What a page is about, with the path and the filter of its incidents and data."""
+
+    kind: str  # "service", "network" or "region"
+    title: str
+    path: str
+    parents: Sequence[tuple[str, str]]  # (title, path), the widest first
+    filters: Mapping[str, str]  # parameters of feeds, API and archive
+    timeline: Mapping[str, str]  # parameters of the timeline
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SubjectView:
+    """A subject with its part of the present, and its incidents."""
+
+    subject: Subject
+    snapshot: Snapshot  # the networks and services of the subject alone
+    incidents: RecentIncidents
+
+
+def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base: str) -> str:
+    """Render a page; `base` is our address, for what programs read."""
+    subject = view.subject
+    groups = _GROUPERS[subject.kind](view.snapshot, t)
+    shown, omitted_count = _cut_groups(groups)
+    headline = choose_headline(view, t)
+    return render_template(
+        "subject.html",
+        t=t,
+        assets=assets,
+        base=base,
+        subject=subject,
+        headline=headline,
+        line=find_line(view.incidents, headline),
+        below=_describe_rest(view, headline, t),
+        recent=view.incidents,
+        looked=bool(view.snapshot.columns),
+        chosen=subject.title,
+        query=f"?{urlencode(subject.filters)}",
+        archive=f"/incidents?{urlencode(subject.filters)}",
+        timeline=f"/api/v1/timeline?{urlencode({**subject.timeline, 'bin': '1h'})}",
+        groups=shown,
+        omitted=omitted_count,
+        axis=sparkline.draw_axis(view.snapshot.bins, t),
+        first=headlines.format_clock(view.snapshot.since_us, t),
+        shape=repr([(group.id, len(group.rows)) for group in shown]),
+        k=view.snapshot.k,
+        at=write_time(view.snapshot.at_us // 1_000_000 * 1_000_000),
+    )
+
+
+def choose_headline(view: SubjectView, t: Locale) -> str:
+    """Choose the gravest open incident, a trouble, or what works, always with the subject's name.
+
+    What is only suspected does not hide what is known to be blocked.
+    """
+    under_way = view.incidents.under_way
+    troubles = headlines.list_troubles(view.snapshot.columns, view.snapshot.services, t)
+    if under_way and (under_way[0].state == "confirmed" or not troubles):
+        return under_way[0].sentence
+    return _describe_present(view, t)
+
+
+def _describe_present(view: SubjectView, t: Locale) -> str:
+    title = view.subject.title
+    columns = view.snapshot.columns
+    if not columns:
+        return t("subject.no_data", subject=title)
+    troubles = headlines.list_troubles(columns, view.snapshot.services, t)
+    if troubles:
+        told = t("now.semicolon").join(troubles)
+        is_named = view.subject.kind == "service" and title in told
+        return told if is_named else t("subject.told", subject=title, told=told)
+    if headlines.has_reachable(columns):
+        return t("subject.fine", subject=title, n=len(columns))
+    return t("subject.unjudged", subject=title)
+
+
+def _describe_rest(view: SubjectView, headline: str, t: Locale) -> str:
+    """Return what else is known beside an incident, as the headline."""
+    present = _describe_present(view, t)
+    return "" if present == headline or not view.snapshot.columns else present
+
+
+def select_service(snapshot: Snapshot, service: str, title: str) -> Snapshot:
+    """Return the networks that test a service, with it alone."""
+    columns = tuple(
+        replace(column, readings={service: column.readings[service]})
+        for column in snapshot.columns
+        if _is_measured(column.readings.get(service))
+    )
+    return replace(snapshot, columns=columns, services=((service, title),))
+
+
+def select_network(snapshot: Snapshot, asn: int) -> Snapshot:
+    """Return the columns of one network, in each country and type of access."""
+    columns = tuple(column for column in snapshot.columns if column.group.asn == asn)
+    return replace(snapshot, columns=columns)
+
+
+def select_region(snapshot: Snapshot, country: str, region: str) -> Snapshot:
+    """Return the networks of which enough vantages measured in a region."""
+    columns = tuple(
+        column
+        for column in snapshot.columns
+        if column.group.country == country and region in column.regions
+    )
+    return replace(snapshot, columns=columns)
+
+
+def _is_measured(reading: ServiceReading | None) -> bool:
+    return reading is not None and bool(reading.cell or reading.withheld or any(reading.strip))
+
+
+def _group_by_country(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
+    """Group the networks of one service by country, the worst country first."""
+    by_country: dict[str, list[SubjectRow]] = {}
+    for column in snapshot.columns:
+        for service in column.readings:
+            row = _build_row(
+                column, service, headlines.format_network(column.group, t), snapshot, t
+            )
+            row = replace(row, path=network_path(column.group.asn))
+            by_country.setdefault(column.group.country, []).append(row)
+    groups = [
+        SubjectGroup(
+            id=f"country-{code}",
+            title=labels.country_name(code, t.lang),
+            path=f"/countries/{code}",
+            facts=[],
+            rows=sorted(rows, key=_rank_row),
+        )
+        for code, rows in by_country.items()
+    ]
+    return sorted(groups, key=_rank_group)
+
+
+def _group_by_network(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
+    """Group services by network; a service's own page is one step away."""
+    groups = []
+    for column in snapshot.columns:
+        head = build_head(column, snapshot.k, t)
+        rows = [
+            replace(_build_row(column, service, title, snapshot, t), path=service_path(service))
+            for service, title in snapshot.services
+            if _is_measured(column.readings.get(service))
+        ]
+        groups.append(
+            SubjectGroup(
+                id=head.id,
+                title=headlines.format_group(column.group, t),
+                path=network_path(column.group.asn),
+                facts=[fact for fact in (head.link, head.vantages, head.silent) if fact],
+                rows=rows,
+            )
+        )
+    return groups
+
+
+_GROUPERS: Mapping[str, Callable[[Snapshot, Locale], list[SubjectGroup]]] = {
+    "service": _group_by_country,
+    "network": _group_by_network,
+    "region": _group_by_network,
+}
+
+
+def service_path(service: str) -> str:
+    """Return the path of a service's page; "" for a target that is a path itself."""
+    return "" if "/" in service else f"/services/{service}"
+
+
+def network_path(asn: int) -> str:
+    """Return the path of a network's page; "" for an unknown network and others together."""
+    return f"/networks/AS{asn}" if asn else ""
+
+
+def _build_row(
+    column: NetworkColumn, service: str, title: str, snapshot: Snapshot, t: Locale
+) -> SubjectRow:
+    place = headlines.format_group(column.group, t)
+    cell = build_cell(column, column.readings[service], snapshot, place, t)
+    return SubjectRow(title=title, path="", cell=cell)
+
+
+def _rank_row(row: SubjectRow) -> tuple[int, str]:
+    return _WORST_FIRST.index(row.cell.state), row.title
+
+
+def _rank_group(group: SubjectGroup) -> tuple[int, str]:
+    return min(_rank_row(row)[0] for row in group.rows), group.title
+
+
+def _cut_groups(groups: Sequence[SubjectGroup]) -> tuple[list[SubjectGroup], int]:
+    """Return the first rows, and how many were left out."""
+    shown: list[SubjectGroup] = []
+    room = MAX_ROWS
+    for group in groups:
+        if room > 0:
+            shown.append(replace(group, rows=group.rows[:room]))
+        room -= len(group.rows)
+    return shown, max(-room, 0)

@@ -1,0 +1,237 @@
+"""Routes of the pages of services, networks and regions, and of the search."""
+
+import re
+from collections.abc import Iterable, Mapping
+
+from aiohttp import web
+
+from heliograph.regions import find_region
+from heliograph_collector.http import i18n, labels
+from heliograph_collector.http.api.incidents import request_origin
+from heliograph_collector.http.api.parameter_types import ASN_MAX
+from heliograph_collector.http.api.parameters import COUNTRY, LANG, QUERY, REGION, parse
+from heliograph_collector.http.backend import Feed, find_service
+from heliograph_collector.http.incident_cache import IncidentCache
+from heliograph_collector.http.incident_document import IncidentFilter
+from heliograph_collector.http.pages import subject_page
+from heliograph_collector.http.pages.archive_page import form_response, parse_form
+from heliograph_collector.http.pages.front_page import html_response, render_unavailable
+from heliograph_collector.http.pages.incident_page import select_recent
+from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
+from heliograph_collector.http.pages.subject_page import Subject, SubjectView, network_path
+from heliograph_collector.http.problem import Handler, unknown_name
+from heliograph_collector.http.snapshot import Snapshot
+from heliograph_collector.http.snapshot_cache import SnapshotCache
+from heliograph_collector.incidents.published.incident import IncidentDocument
+from heliograph_collector.store.clickhouse import StoreError
+
+_NETWORK = re.compile("(AS)?([0-9]{1,10})", re.IGNORECASE | re.ASCII)
+
+
+class SubjectRoutes:
+    def __init__(
+        self,
+        feed: Feed,
+        incident_cache: IncidentCache,
+        snapshot_cache: SnapshotCache,
+        assets: Mapping[str, str],
+    ) -> None:
+        self._feed = feed
+        self._incident_cache = incident_cache
+        self._snapshot_cache = snapshot_cache
+        self._assets = assets
+
+    async def show_service(self, request: web.Request) -> web.Response:
+        """Respond with a service across countries. Raises Problem 404 for one not listed."""
+        parse(request.query, (LANG,))
+        claim = request.match_info["id"]
+        name = find_service(self._feed, claim) or self._find_past_service(claim)
+        if not name:
+            raise unknown_name("service", claim, ", ".join(self._feed.services))
+        title = labels.service_title(name, self._feed.services)
+        subject = Subject(
+            kind="service",
+            title=title,
+            path=f"/services/{name}",
+            parents=(),
+            filters={"service": name},
+            timeline={"service": name},
+        )
+        snapshot = await self._read_snapshot()
+        part = snapshot and subject_page.select_service(snapshot, name, title)
+        return self._respond(request, subject, part, IncidentFilter(service=name))
+
+    async def show_network(self, request: web.Request) -> web.Response:
+        """Respond with a network, by AS9198 or as9198; a bare number leads there.
+
+        Raises Problem 404 for a network that nothing public names.
+        """
+        parse(request.query, (LANG,))
+        claim = request.match_info["asn"]
+        match = _NETWORK.fullmatch(claim)
+        asn = int(match.group(2)) if match else 0
+        allowed = "a network that a country's page names, such as AS9198"
+        if match is None or not 0 < asn <= ASN_MAX:
+            raise unknown_name("network", claim, allowed)
+        if not match.group(1):
+            return _redirect(request, network_path(asn))
+        snapshot = await self._read_snapshot()
+        part = snapshot and subject_page.select_network(snapshot, asn)
+        incident_filter = IncidentFilter(asn=asn)
+        countries = self._find_countries(asn, part)
+        if not countries and part is not None:
+            raise unknown_name("network", claim, allowed)
+        t = i18n.request_locale(request)
+        subject = Subject(
+            kind="network",
+            title=labels.network_name(asn, "", t.lang),
+            path=network_path(asn),
+            parents=[(labels.country_name(c, t.lang), f"/countries/{c}") for c in countries[:1]],
+            filters={"asn": f"AS{asn}"},
+            timeline={"asn": f"AS{asn}"},
+        )
+        return self._respond(request, subject, part, incident_filter, countries)
+
+    async def show_region(self, request: web.Request) -> web.Response:
+        """Respond with a region, by its code with or without the country's."""
+        parse(request.query, (LANG,))
+        country = labels.find_country(request.match_info["code"])
+        if not country:
+            raise unknown_name("country", request.match_info["code"], COUNTRY.allowed)
+        region = find_region(country, request.match_info["region"])
+        if not region:
+            raise unknown_name("region", request.match_info["region"], REGION.allowed)
+        t = i18n.request_locale(request)
+        subject = Subject(
+            kind="region",
+            title=labels.region_name(region, t.lang),
+            path=f"/countries/{country}/{region}",
+            parents=((labels.country_name(country, t.lang), f"/countries/{country}"),),
+            filters={"country": country, "region": region},
+            timeline={"country": country, "region": region},
+        )
+        snapshot = await self._read_snapshot()
+        part = snapshot and subject_page.select_region(snapshot, country, region)
+        incident_filter = IncidentFilter(country=country, region=region)
+        return self._respond(request, subject, part, incident_filter, [country])
+
+    async def search(self, request: web.Request) -> web.Response:
+        """Respond with the pages that a text names: countries, regions, services, networks."""
+        values = parse_form(request, (QUERY, LANG))
+        t = i18n.request_locale(request)
+        query = values.get(QUERY, "").strip()[:MAX_QUERY]
+        snapshot = await self._read_snapshot()
+        index = SearchIndex(
+            services=self._feed.services,
+            targets=self._feed.targets,
+            networks=self._list_networks(snapshot),
+            incidents=self._incident_cache.all_incidents(),
+        )
+        return form_response(render_search(query, index, t, self._assets))
+
+    def _find_past_service(self, claim: str) -> str:
+        """Return a service that only a public incident names, not the plan; "" for none."""
+        incidents = self._incident_cache.all_incidents()
+        names = {i.scope.service for i in incidents if i.scope.service}
+        return next((name for name in names if name.casefold() == claim.casefold()), "")
+
+    async def _read_snapshot(self) -> Snapshot | None:
+        try:
+            return await self._snapshot_cache.current_snapshot()
+        except StoreError:
+            return None
+
+    def _respond(
+        self,
+        request: web.Request,
+        subject: Subject,
+        snapshot: Snapshot | None,
+        incident_filter: IncidentFilter,
+        countries: Iterable[str] = (),
+    ) -> web.Response:
+        t = i18n.request_locale(request)
+        if snapshot is None:
+            return render_unavailable("The store does not answer.", self._assets, t)
+        under_way, ended = self._incident_cache.recent_incidents(
+            "", snapshot.at_us, incident_filter
+        )
+        if subject.kind != "service":
+            under_way += self._list_wider(under_way, snapshot, countries)
+        recent = select_recent(self._feed.is_watched, under_way, ended, t)
+        view = SubjectView(subject=subject, snapshot=snapshot, incidents=recent)
+        base = self._feed.public_url or request_origin(request)
+        return html_response(subject_page.render_subject(view, t, self._assets, base))
+
+    def _list_wider(
+        self, named: Iterable[IncidentDocument], snapshot: Snapshot, countries: Iterable[str]
+    ) -> list[IncidentDocument]:
+        """List the open incidents of the whole country, which are the subject's too."""
+        ids = {incident.id for incident in named}
+        wider: list[IncidentDocument] = []
+        for country in countries:
+            under_way, _ = self._incident_cache.recent_incidents(country, snapshot.at_us)
+            wider += [
+                incident
+                for incident in under_way
+                if incident.id not in ids
+                and any(not (p.asn or p.region or p.access) for p in incident.parts)
+            ]
+        return wider
+
+    def _find_countries(self, asn: int, part: Snapshot | None) -> list[str]:
+        """List the countries in which anything public names a network."""
+        columns = part.columns if part else ()
+        incidents = self._incident_cache.list_incidents(IncidentFilter(asn=asn))
+        codes = [c.group.country for c in columns] + [i.scope.country for i in incidents]
+        return list(dict.fromkeys(codes))
+
+    def _list_networks(self, snapshot: Snapshot | None) -> list[tuple[int, str]]:
+        """List (number, country) of the networks that are public now or in an incident."""
+        columns = snapshot.columns if snapshot else ()
+        networks = {(c.group.asn, c.group.country) for c in columns}
+        networks |= {
+            (part.asn, part.country)
+            for incident in self._incident_cache.all_incidents()
+            for part in incident.parts
+        }
+        return sorted(network for network in networks if network[0])
+
+
+def _redirect(request: web.Request, path: str) -> web.Response:
+    query = f"?{request.query_string}" if request.query_string else ""
+    return web.Response(status=308, headers={"Location": f"{path}{query}"})
+
+
+# Other addresses that people guess; each thing has one address.
+_OTHER_PATHS = (
+    (re.compile(r"/(?:country|countries)/([A-Za-z]{2})/?"), "/countries/{0}"),
+    (
+        re.compile(r"/(?:country|countries)/([A-Za-z]{2})/([A-Za-z0-9-]{1,6})/?"),
+        "/countries/{0}/{1}",
+    ),
+    (re.compile(r"/regions?/(([A-Za-z]{2})-[A-Za-z0-9]{1,3})/?"), "/countries/{1}/{0}"),
+    (re.compile(r"/services?/([!-.0-~]{1,512})/?"), "/services/{0}"),
+    (re.compile(r"/(?:networks?|asn?)/(?:AS)?([0-9]{1,10})/?", re.IGNORECASE), "/networks/AS{0}"),
+    (re.compile(r"/incidents?/([A-Za-z0-9_-]{1,64})/?"), "/incidents/{0}"),
+    (re.compile(r"/(incidents|search|about|methodology)/"), "/{0}"),
+    (re.compile(r"/(?:countries|country|networks|services)/?"), "/search"),
+)
+
+
+def find_other_path(path: str) -> str:
+    """Return the address of what a guessed path names; "" if it names nothing or is the address."""
+    for pattern, address in _OTHER_PATHS:
+        if match := pattern.fullmatch(path):
+            found = address.format(*match.groups())
+            return found if found != path else ""
+    return ""
+
+
+@web.middleware
+async def redirect_other_paths(request: web.Request, handler: Handler) -> web.StreamResponse:
+    """Lead from a guessed path to the address of the same thing (308)."""
+    if request.match_info.http_exception is not None and request.method in ("GET", "HEAD"):
+        path = find_other_path(request.path)
+        if path:
+            return _redirect(request, path)
+    return await handler(request)
