@@ -9,7 +9,14 @@ from prometheus_client import CollectorRegistry
 
 from heliograph.network_shares import NetworkKey
 from heliograph.v1 import intake_pb2 as pb
-from heliograph_collector.http.backend import AgentCounts, Feed, LinkCount, Method, Publisher
+from heliograph_collector.http.backend import (
+    AgentCounts,
+    Feed,
+    LinkCount,
+    Method,
+    NoNames,
+    Publisher,
+)
 from heliograph_collector.http.event_bus import EventBus
 from heliograph_collector.http.published_incidents import PublishedIncidents
 from heliograph_collector.http.snapshot_cache import roll_up_merged
@@ -84,6 +91,7 @@ class FakeFeed(Feed):
         self.public_url = ""
         self.security_contact = ""
         self.publisher = Publisher()
+        self.network_names = NoNames()
 
     async def votes(self, since_us: int, until_us: int, bin_s: int, **filters: Any) -> list[Vote]:
         rows = self.world.votes

@@ -70,6 +70,7 @@ from heliograph_collector.http.server import open_http
 from heliograph_collector.http.snapshot_cache import SnapshotCache
 from heliograph_collector.ingest.agent_sessions import ControlSessions, VolunteerSessions
 from heliograph_collector.ingest.build import IngestServices
+from heliograph_collector.ingest.geo.network_names import open_names
 from heliograph_collector.ingest.quarantine_review import QuarantineReview
 from heliograph_collector.ingest.voice_codes import VoiceCodeProver
 from heliograph_collector.judge import RULES, RULES_VERSION
@@ -157,6 +158,7 @@ class PublishRole:
                 public_url=config.public_url,
                 security_contact=config.security_contact,
                 publisher=build_publisher(config),
+                network_names=open_names(config.geo_file("asn").with_suffix(".names")),
                 dumps=config.data / "dumps" if config.dumps_days else None,
             ),
             store=store,

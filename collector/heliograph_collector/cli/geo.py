@@ -12,6 +12,7 @@ from typing import IO, Any
 from heliograph.durable_file import replace_file
 from heliograph_collector.cli import CommandError, add_command, add_common_options, load_cli_config
 from heliograph_collector.ingest.geo.asn_table import AsnRange, write_table
+from heliograph_collector.ingest.geo.network_names import write_names
 
 MAX_MEMBER_BYTES = 256 * 1_048_576
 CREDIT = "IP to network: DB-IP.com, routeviews.org and nro.net (CC BY 4.0). IP to country: CC0."
@@ -46,14 +47,16 @@ def _install_members(
         return f"Country table installed from {country_name}."
     if "asn-ipv4-num.csv" not in members or "asn-ipv6-num.csv" not in members:
         raise GeoDataError(f"{archive} holds neither a country nor an ASN table; take {PACKAGES}.")
+    names: dict[int, str] = {}
     new_file = folder / ".asn.table.new"
     range_count = write_table(
         new_file,
-        _read_ranges(_open_member(tar, members["asn-ipv4-num.csv"])),
-        _read_ranges(_open_member(tar, members["asn-ipv6-num.csv"])),
+        _read_ranges(_open_member(tar, members["asn-ipv4-num.csv"]), names),
+        _read_ranges(_open_member(tar, members["asn-ipv6-num.csv"]), names),
     )
+    write_names(folder / "asn.names", names)
     new_file.replace(folder / "asn.table")
-    return f"ASN table installed, {range_count} ranges."
+    return f"ASN table installed, {range_count} ranges, {len(names)} names."
 
 
 def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
@@ -63,10 +66,14 @@ def _open_member(tar: tarfile.TarFile, member: tarfile.TarInfo) -> IO[bytes]:
     return stream
 
 
-def _read_ranges(stream: IO[bytes]) -> Iterator[AsnRange]:
+def _read_ranges(stream: IO[bytes], names: dict[int, str]) -> Iterator[AsnRange]:
+    """Read ranges, and add the names of their operators to `names`."""
     with io.TextIOWrapper(stream, encoding="utf-8", newline="") as lines:
         for row in csv.reader(lines):
-            yield int(row[0]), int(row[1]), int(row[2])
+            asn = int(row[2])
+            if len(row) > 3 and row[3]:
+                names[asn] = row[3]
+            yield int(row[0]), int(row[1]), asn
 
 
 def add_parser(commands: "argparse._SubParsersAction[Any]") -> None:

@@ -158,6 +158,28 @@ class Publisher:
     license_url: str = "https://creativecommons.org/licenses/by/4.0/"
 
 
+class NetworkNamer(Protocol):
+    """Names of the operators of networks, from an open table."""
+
+    def name_network(self, asn: int) -> str:
+        """Return the operator's name; "" for none."""
+        ...
+
+    def find_networks(self, text: str, limit: int) -> Sequence[int]:
+        """Find the numbers of networks whose name holds a text."""
+        ...
+
+
+class NoNames(NetworkNamer):
+    """No table of names is installed."""
+
+    def name_network(self, asn: int) -> str:
+        return ""
+
+    def find_networks(self, text: str, limit: int) -> Sequence[int]:
+        return ()
+
+
 class Feed(Protocol):
     """The data that the HTTP application shows, and its few actions.
 
@@ -184,6 +206,7 @@ class Feed(Protocol):
     public_url: str  # address of the pages, "" if not configured
     security_contact: str  # mailto: or https:, for security.txt; "" if not configured
     publisher: Publisher
+    network_names: NetworkNamer
 
     async def votes(
         self, since_us: int, until_us: int, bin_s: int, **filters: Any

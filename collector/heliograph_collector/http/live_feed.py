@@ -28,6 +28,7 @@ from heliograph_collector.http.backend import (
     Feed,
     LinkCount,
     Method,
+    NetworkNamer,
     Publisher,
 )
 from heliograph_collector.http.basic_auth import hash_password
@@ -139,6 +140,7 @@ class FeedSettings:
     public_url: str = ""
     security_contact: str = ""
     publisher: Publisher
+    network_names: NetworkNamer
     dumps: Path | None = None
 
 
@@ -176,6 +178,7 @@ class LiveFeed(Feed):
         self.public_url = settings.public_url
         self.security_contact = settings.security_contact
         self.publisher = settings.publisher
+        self.network_names = settings.network_names
         self.cell_queries = CellQueryCache(store, clock, settings.k_anonymity)
         self._start_problem = ""  # the reason if the store is not open yet
         self._store = store

@@ -21,6 +21,7 @@ class AboutPage:
     def __init__(self, feed: Feed, assets: Mapping[str, str]) -> None:
         self._feed = feed
         self._assets = assets
+        self._has_names = bool(feed.network_names.find_networks("a", 1))
 
     async def page(self, request: web.Request) -> web.Response:
         parse(request.query, PAGE_PARAMETERS)
@@ -35,6 +36,7 @@ class AboutPage:
             base=feed.public_url or request_origin(request),
             k=feed.k_anonymity,
             version=__version__,
+            has_names=self._has_names,
             has_methodology=bool(feed.method.rules),
         )
         return html_response(content)

@@ -13,6 +13,7 @@ from heliograph_collector.aggregate.cell_state import list_functions
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline, timeline_rows
 from heliograph_collector.http.dark_places import DarkPlaces
 from heliograph_collector.http.i18n import Locale
@@ -83,6 +84,7 @@ class CountryView:
     incidents: Sequence[IncidentSummary]
     recent: RecentIncidents
     too_much: bool = False
+    names: NetworkNamer
 
 
 def render_country(
@@ -105,7 +107,9 @@ def render_country(
     country_snapshot = replace(
         snapshot, columns=tuple(c for c in snapshot.columns if c.group.country == country)
     )
-    groups = [group for group in _build_groups(timeline, country_snapshot, t) if group.rows]
+    groups = [
+        group for group in _build_groups(timeline, country_snapshot, view.names, t) if group.rows
+    ]
     lanes = timeline_rows.draw_lanes(view.incidents, timeline.starts, t)
     headline = _choose_headline(country_snapshot, view, t)
     ended = find_just_ended(view.recent, snapshot.at_us)
@@ -227,7 +231,7 @@ def _choose_headline(country_snapshot: Snapshot, view: CountryView, t: Locale) -
 
 
 def _build_groups(
-    timeline: CountryTimeline, country_snapshot: Snapshot, t: Locale
+    timeline: CountryTimeline, country_snapshot: Snapshot, names: NetworkNamer, t: Locale
 ) -> list[RowGroup]:
     # 0, an unknown network, comes last
     numbers = sorted(timeline.networks, key=attrgetter("asn"))
@@ -236,7 +240,7 @@ def _build_groups(
 
     def build_network_rows(accesses: Sequence[str]) -> list[CountryRow]:
         return [
-            _build_network_row(g, track, timeline, t)
+            _build_network_row(g, track, timeline, names, t)
             for g, track in networks
             if g.access in accesses
         ]
@@ -300,10 +304,16 @@ def _add_blocked_networks(
 
 
 def _build_network_row(
-    group: NetworkGroup, track: TimelineRow, timeline: CountryTimeline, t: Locale
+    group: NetworkGroup,
+    track: TimelineRow,
+    timeline: CountryTimeline,
+    names: NetworkNamer,
+    t: Locale,
 ) -> CountryRow:
     is_merged = not group.asn and not group.access
     subtitle = t("country.others") if is_merged else labels.access_name(group.access, t.lang)
+    if name := names.name_network(group.asn):
+        subtitle = f"{i18n.isolate_foreign(t.lang, name)} · {subtitle}"
     title = labels.network_name(group.asn, group.access, t.lang)
     row = _build_row(sparkline.build_slug("network", group), title, subtitle, track, timeline, t)
     return replace(row, path=network_path(group.asn))

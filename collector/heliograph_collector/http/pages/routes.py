@@ -107,6 +107,7 @@ class PageRoutes:
             incidents=[incident for incident in now.incidents if in_window.matches(incident)],
             recent=incident_page.select_recent(self._feed.is_watched, now.under_way, now.ended, t),
             too_much=timeline is None,
+            names=self._feed.network_names,
         )
         return html_response(
             await asyncio.to_thread(

@@ -10,6 +10,7 @@ from functools import cache
 
 from heliograph.regions import list_regions
 from heliograph_collector.http import labels
+from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.i18n import LANGS, Locale
 from heliograph_collector.http.pages.incident_text import describe_incident
 from heliograph_collector.http.pages.subject_page import network_path
@@ -19,6 +20,7 @@ from heliograph_collector.incidents.published.incident import IncidentDocument
 MAX_QUERY = 100  # characters; a longer text names nothing
 _MAX_RESULTS = 30  # of one kind
 _MAX_INCIDENTS = 5
+_MAX_NAMES = 300  # of networks with such a name, of which those with data come first
 _NUMBER = re.compile("(?:as)?([0-9]{1,10})", re.ASCII)
 
 
@@ -28,7 +30,8 @@ class SearchIndex:
 
     services: Mapping[str, str]  # name → title
     targets: Collection[str]
-    networks: Sequence[tuple[int, str]]  # number, country
+    networks: Sequence[tuple[int, str]]  # number, country; of those that are public now
+    names: NetworkNamer
     incidents: Sequence[IncidentDocument]
 
 
@@ -87,16 +90,21 @@ def _find_services(text: str, index: SearchIndex) -> list[SearchResult]:
 
 
 def _find_networks(text: str, index: SearchIndex, t: Locale) -> list[SearchResult]:
-    number = _NUMBER.fullmatch(text)
-    return [
-        SearchResult(
-            labels.network_name(asn, "", t.lang),
-            network_path(asn),
-            labels.country_name(country, t.lang),
-        )
-        for asn, country in index.networks
-        if number and str(asn).startswith(number.group(1).lstrip("0") or "0")
-    ][:_MAX_RESULTS]
+    """Find networks by number, or by their operators' names; those with data lead."""
+    countries = dict(index.networks)
+    if number := _NUMBER.fullmatch(text):
+        asn = int(number.group(1))
+        found = [n for n in countries if str(n).startswith(str(asn))]
+        found += [asn] if asn not in countries and index.names.name_network(asn) else []
+    else:
+        named = index.names.find_networks(text, _MAX_NAMES) if len(text) > 2 else ()
+        found = sorted(named, key=lambda n: n not in countries)
+    return [_describe_network(n, countries.get(n, ""), index, t) for n in found[:_MAX_RESULTS]]
+
+
+def _describe_network(asn: int, country: str, index: SearchIndex, t: Locale) -> SearchResult:
+    about = [index.names.name_network(asn), country and labels.country_name(country, t.lang)]
+    return SearchResult(f"AS{asn}", network_path(asn), " · ".join(filter(None, about)))
 
 
 def _find_incidents(

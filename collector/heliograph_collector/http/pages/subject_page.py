@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 
 from heliograph_collector.http import labels
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import NetworkNamer
 from heliograph_collector.http.charts import sparkline
 from heliograph_collector.http.i18n import Locale
 from heliograph_collector.http.pages import headlines
@@ -29,6 +30,7 @@ class SubjectRow:
     title: str
     path: str
     cell: ServiceCell
+    subtitle: str = ""  # the name of the network's operator
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,12 +63,13 @@ class SubjectView:
     subject: Subject
     snapshot: Snapshot  # the networks and services of the subject alone
     incidents: RecentIncidents
+    names: NetworkNamer
 
 
 def render_subject(view: SubjectView, t: Locale, assets: Mapping[str, str], base: str) -> str:
     """Render a page; `base` is our address, for what programs read."""
     subject = view.subject
-    groups = _GROUPERS[subject.kind](view.snapshot, t)
+    groups = _GROUPERS[subject.kind](view, t)
     shown, omitted_count = _cut_groups(groups)
     headline = choose_headline(view, t)
     return render_template(
@@ -157,15 +160,20 @@ def _is_measured(reading: ServiceReading | None) -> bool:
     return reading is not None and bool(reading.cell or reading.withheld or any(reading.strip))
 
 
-def _group_by_country(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
+def _group_by_country(view: SubjectView, t: Locale) -> list[SubjectGroup]:
     """Group the networks of one service by country, the worst country first."""
+    snapshot = view.snapshot
     by_country: dict[str, list[SubjectRow]] = {}
     for column in snapshot.columns:
         for service in column.readings:
             row = _build_row(
                 column, service, headlines.format_network(column.group, t), snapshot, t
             )
-            row = replace(row, path=network_path(column.group.asn))
+            row = replace(
+                row,
+                path=network_path(column.group.asn),
+                subtitle=view.names.name_network(column.group.asn),
+            )
             by_country.setdefault(column.group.country, []).append(row)
     groups = [
         SubjectGroup(
@@ -180,11 +188,13 @@ def _group_by_country(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
     return sorted(groups, key=_rank_group)
 
 
-def _group_by_network(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
-    """Group services by network; a service's own page is one step away."""
+def _group_by_network(view: SubjectView, t: Locale) -> list[SubjectGroup]:
+    """Group services by network; a service's page is one step away."""
+    snapshot = view.snapshot
     groups = []
     for column in snapshot.columns:
         head = build_head(column, snapshot.k, t)
+        name = view.names.name_network(column.group.asn)
         rows = [
             replace(_build_row(column, service, title, snapshot, t), path=service_path(service))
             for service, title in snapshot.services
@@ -195,14 +205,14 @@ def _group_by_network(snapshot: Snapshot, t: Locale) -> list[SubjectGroup]:
                 id=head.id,
                 title=headlines.format_group(column.group, t),
                 path=network_path(column.group.asn),
-                facts=[fact for fact in (head.link, head.vantages, head.silent) if fact],
+                facts=[fact for fact in (name, head.link, head.vantages, head.silent) if fact],
                 rows=rows,
             )
         )
     return groups
 
 
-_GROUPERS: Mapping[str, Callable[[Snapshot, Locale], list[SubjectGroup]]] = {
+_GROUPERS: Mapping[str, Callable[[SubjectView, Locale], list[SubjectGroup]]] = {
     "service": _group_by_country,
     "network": _group_by_network,
     "region": _group_by_network,

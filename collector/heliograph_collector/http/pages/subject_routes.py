@@ -79,12 +79,13 @@ class SubjectRoutes:
         part = snapshot and subject_page.select_network(snapshot, asn)
         incident_filter = IncidentFilter(asn=asn)
         countries = self._find_countries(asn, part)
-        if not countries and part is not None:
+        name = self._feed.network_names.name_network(asn)
+        if not countries and not name and part is not None:
             raise unknown_name("network", claim, allowed)
         t = i18n.request_locale(request)
         subject = Subject(
             kind="network",
-            title=labels.network_name(asn, "", t.lang),
+            title=_title_network(asn, name),
             path=network_path(asn),
             parents=[(labels.country_name(c, t.lang), f"/countries/{c}") for c in countries[:1]],
             filters={"asn": f"AS{asn}"},
@@ -125,6 +126,7 @@ class SubjectRoutes:
             services=self._feed.services,
             targets=self._feed.targets,
             networks=self._list_networks(snapshot),
+            names=self._feed.network_names,
             incidents=self._incident_cache.all_incidents(),
         )
         return form_response(render_search(query, index, t, self._assets))
@@ -158,7 +160,12 @@ class SubjectRoutes:
         if subject.kind != "service":
             under_way += self._list_wider(under_way, snapshot, countries)
         recent = select_recent(self._feed.is_watched, under_way, ended, t)
-        view = SubjectView(subject=subject, snapshot=snapshot, incidents=recent)
+        view = SubjectView(
+            subject=subject,
+            snapshot=snapshot,
+            incidents=recent,
+            names=self._feed.network_names,
+        )
         base = self._feed.public_url or request_origin(request)
         return html_response(subject_page.render_subject(view, t, self._assets, base))
 
@@ -195,6 +202,10 @@ class SubjectRoutes:
             for part in incident.parts
         }
         return sorted(network for network in networks if network[0])
+
+
+def _title_network(asn: int, name: str) -> str:
+    return f"{name} (AS{asn})" if name else f"AS{asn}"
 
 
 def _redirect(request: web.Request, path: str) -> web.Response:

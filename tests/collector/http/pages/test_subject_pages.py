@@ -4,6 +4,7 @@ import re
 
 import pytest
 
+from heliograph_collector.http.backend import NoNames
 from heliograph_collector.http.i18n import LANGS
 from heliograph_collector.model.records import VerdictState
 from support.fake_feed import NOW_US, World, crowd
@@ -226,3 +227,22 @@ async def test_no_script_is_needed_and_forms_lead_here_alone(serve: Serve, path:
     forms = [a for tag, a in page.elements if tag == "form"]
     assert ("form-action 'self'" in policy) == bool(forms)
     assert all(a["method"] == "get" and (a["action"] or "").startswith("/") for a in forms)
+
+
+class Names(NoNames):
+    def name_network(self, asn: int) -> str:
+        return {9198: "JSC <Kazakhtelecom>", 65010: "Quiet Ltd"}.get(asn, "")
+
+    def find_networks(self, text: str, limit: int) -> list[int]:
+        return [65010, 9198]
+
+
+async def test_networks_have_their_operators_names(serve: Serve) -> None:
+    client = await serve(feed(long_evening(), network_names=Names()))
+    assert "JSC &lt;Kazakhtelecom&gt; (AS9198)" in await client.html("/networks/AS9198")
+    paths = ("/countries/KZ", "/services/telegram", "/search?q=kazakhtelecom", "/search?q=9198")
+    for path in paths:
+        assert "JSC &lt;Kazakhtelecom&gt;" in await client.html(path), path
+    assert "no data now" in (await client.page("/networks/AS65010")).text["headline"]
+    found = [a.get("href") for _, a in (await client.page("/search?q=ltd")).elements]
+    assert found.index("/networks/AS9198") < found.index("/networks/AS65010"), "those with data"

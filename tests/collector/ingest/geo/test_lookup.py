@@ -18,6 +18,7 @@ from heliograph_collector.ingest.geo.lookup import (
     find_origin,
     parse_peer,
 )
+from heliograph_collector.ingest.geo.network_names import open_names
 
 SECRET = b"s" * 32
 IPV4 = [(0x01000000, 0x010000FF, 13335), (0x02480000, 0x0248FFFF, 29355)]
@@ -129,6 +130,31 @@ def test_table_answers_like_a_linear_search(tmp_path: Path) -> None:
     for value in [*edges, *(e - 1 for e in edges), *(rng.randrange(2**32) for _ in range(500))]:
         wanted = next((n for a, b, n in table if a <= value <= b), 0)
         assert found.get(str(ipaddress.IPv4Address(value % 2**32))) == wanted
+
+
+def test_installed_names_are_found_by_number_and_by_text(tmp_path: Path) -> None:
+    ipv4 = (
+        b'1,2,9198,JSC Kazakhtelecom\n3,4,29355,"Kcell, ""K"" JSC"\n5,6,7,\n'
+        b"7,8,9,\xe2\x80\xaeevil\n"
+    )
+    ipv6 = b"%d,%d,58224,Stra\xc3\x9fe TCI\n" % (1 << 64, 2 << 64)
+    archive(tmp_path / "a.tgz", **{"asn-ipv4-num.csv": ipv4, "asn-ipv6-num.csv": ipv6})
+    assert "4 names" in install_archive(tmp_path / "a.tgz", tmp_path)
+    names = open_names(tmp_path / "asn.names")
+    told = [names.name_network(n) for n in (9, 9198, 29355, 58224, 7, 0, 2**32 - 1)]
+    assert told == ["evil", "JSC Kazakhtelecom", 'Kcell, "K" JSC', "Stra\xdfe TCI", "", "", ""]
+    assert names.find_networks("JSC", 9) == [9198, 29355], "beginnings lead"
+    assert names.find_networks("strasse", 9) == names.find_networks("TCI", 9) == [58224]
+    assert names.find_networks("jsc", 1) == [9198]
+    assert names.find_networks("", 9) == names.find_networks("zzz", 9) == []
+
+
+@pytest.mark.parametrize("content", [None, b"", b"x\ty\n", b"99999999999\ty\n", b"\xff\n"])
+def test_missing_or_damaged_names_are_none(tmp_path: Path, content: bytes | None) -> None:
+    if content is not None:
+        (tmp_path / "n").write_bytes(content)
+    names = open_names(tmp_path / "n")
+    assert (names.name_network(1), names.find_networks("y", 1)) == ("", [])
 
 
 @pytest.mark.parametrize(
