@@ -96,6 +96,8 @@ _PUBLIC_PATHS = frozenset(
         "/api/v1/stream",
         "/feeds/incidents.atom",
         "/feeds/incidents.json",
+        "/feeds/cap.atom",
+        "/incidents/{id}/cap.xml",
         "/dumps/",
         "/dumps/index.json",
         "/dumps/README.json",

@@ -1,11 +1,26 @@
 """Atom and JSON Feed: one entry each, updated as it goes on, whatever is in the words."""
 
+import json
+import re
 from datetime import datetime
 from typing import Any
 from xml.etree import ElementTree as ET
 
+import pytest
+
 from support.fake_feed import World
-from support.incident_book import KEY, blocking, book, closed, evening_book, silence
+from support.incident_book import (
+    ALMATY,
+    DOUBT,
+    GONE,
+    KEY,
+    TELEGRAM,
+    blocking,
+    book,
+    closed,
+    evening_book,
+    silence,
+)
 from support.site import Serve
 
 NS = {"a": "http://www.w3.org/2005/Atom"}
@@ -123,3 +138,81 @@ async def test_json_feed_has_what_1_1_wants(serve: Serve) -> None:
         "/feeds/incidents.json", headers={"If-None-Match": answer.headers["ETag"]}
     )
     assert again.status == 304
+
+
+_CAP = "{urn:oasis:names:tc:emergency:cap:1.2}"
+_CAP_ORDER = (  # of the schema, as far as we write it
+    "identifier", "sender", "sent", "status", "msgType", "scope", "references", "incidents", "info",
+)  # fmt: skip
+_INFO_ORDER = (
+    "language", "category", "event", "urgency", "severity", "certainty", "onset", "headline",
+    "description", "web", "parameter", "area",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("id_", "kind", "certainty", "urgency"),
+    [
+        (TELEGRAM, "Update", "Observed", "Immediate"),
+        (DOUBT, "Alert", "Possible", "Immediate"),
+        (GONE, "Cancel", "Unlikely", "Past"),
+        (ALMATY, "Update", "Observed", "Past"),
+    ],
+)
+async def test_an_incident_is_a_message_of_cap(
+    serve: Serve, id_: str, kind: str, certainty: str, urgency: str
+) -> None:
+    client = await serve(
+        World().feed(book=evening_book(), public_key=KEY.public, public_url="https://sun.example")
+    )
+    answer = await client.get(f"/incidents/{id_}/cap.xml")
+    assert (answer.status, answer.content_type) == (200, "application/cap+xml")
+    root = ET.fromstring(await answer.text())
+    told = {e.tag.removeprefix(_CAP): e.text or "" for e in root.iter()}
+    assert (told["msgType"], told["certainty"], told["urgency"]) == (kind, certainty, urgency)
+    for element, order in ((root, _CAP_ORDER), (root.find(f"{_CAP}info"), _INFO_ORDER)):
+        assert element is not None
+        positions = [order.index(e.tag.removeprefix(_CAP)) for e in element]
+        assert positions == sorted(positions), "the schema has an order"
+    assert ("references" in told) == (kind != "Alert")
+    for name in ("sent", "onset"):
+        assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", told[name])
+    assert not set(" ,<&") & set(told["identifier"] + told["sender"])
+    assert told["web"] == f"https://sun.example/incidents/{id_}"
+    document = await client.json(f"/api/v1/incidents/{id_}")
+    assert told["headline"] == document["sentence"]
+
+
+async def test_feeds_of_each_subject_have_a_name_and_an_id_of_their_own(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book(), public_key=KEY.public))
+    told = {}
+    for query in ("", "?country=KZ", "?service=telegram", "?asn=9198", "?country=KZ&region=KZ-75"):
+        for path in ("incidents.atom", "cap.atom"):
+            root = ET.fromstring(await (await client.get(f"/feeds/{path}{query}")).text())
+            told[path, query] = tuple(
+                root.findtext(f"a:{name}", None, NS) for name in ("id", "title")
+            )
+    assert len({id_ for id_, _ in told.values()}) == 10
+    assert told["incidents.atom", "?service=telegram"][1] == (
+        "Heliograph: incidents of Telegram in the world"
+    )
+    assert told["incidents.atom", "?asn=9198"][1] == "Heliograph: incidents of AS9198 in the world"
+
+
+async def test_search_engines_get_an_article_and_a_data_set(serve: Serve) -> None:
+    client = await serve(World().feed(book=evening_book(), public_key=KEY.public))
+
+    async def read(path: str) -> dict[str, Any]:
+        html = await client.html(path)
+        (block,) = re.findall('<script type="application/ld[+]json">(.*?)</script>', html)
+        assert "<" not in block
+        found: dict[str, Any] = json.loads(block)
+        return found
+
+    article = await read(f"/incidents/{TELEGRAM}")
+    assert (article["@type"], article["about"]["@type"]) == ("NewsArticle", "Event")
+    assert "endDate" not in article["about"]
+    assert "Telegram" in article["headline"]
+    data = await read("/dumps/")
+    assert data["license"] == "https://creativecommons.org/licenses/by/4.0/"
+    assert "ld+json" not in await client.html(f"/incidents/{GONE}"), "which was withdrawn"

@@ -88,6 +88,8 @@ def list_paths() -> list[str]:
         f"/api/v1/incidents/{incident}",
         f"/incidents/{incident}",
         f"/incidents/{incident}/embed",
+        f"/incidents/{incident}/cap.xml",
+        "/feeds/cap.atom?asn=1",
         f"/incidents/{incident}/share.svg",
         "/api/v1/imported?country=KZ&since=2022-01-01",
         "/api/v1/log",

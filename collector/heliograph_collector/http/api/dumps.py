@@ -10,9 +10,11 @@ from msgspec import Struct
 from msgspec.structs import asdict
 
 from heliograph_collector.http.api import parquet
+from heliograph_collector.http.api.incidents import request_origin
 from heliograph_collector.http.api.parameters import parse
 from heliograph_collector.http.backend import Feed
 from heliograph_collector.http.headers import respond_json, respond_text
+from heliograph_collector.http.pages.structured_data import describe_dataset
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.model.published.files import DumpFile, DumpFileDocument, DumpsDocument
 
@@ -49,6 +51,11 @@ class DumpRoutes:
                 files=files,
                 columns=parquet.COLUMNS,
                 publisher=self._feed.publisher,
+                structured=describe_dataset(
+                    self._feed.publisher,
+                    self._feed.public_url or request_origin(request),
+                    (files[-1].day, files[0].day) if files else None,
+                ),
             )
             response = respond_text(request, html, "text/html", max_age_s=_MAX_AGE_S)
         response.headers["Vary"] = "Accept"

@@ -1,7 +1,9 @@
 """Incidents as Atom (RFC 4287) and JSON Feed 1.1: one updated entry each. Pure."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from urllib.parse import urlencode
 from uuid import NAMESPACE_URL, uuid5
 from xml.etree import ElementTree as ET
 
@@ -15,14 +17,52 @@ from heliograph_collector.incidents.published.feed import (
 )
 from heliograph_collector.incidents.published.incident import IncidentDocument, OperatorStatements
 
+CAP_MEDIA = "application/cap+xml"
 _ATOM = "http://www.w3.org/2005/Atom"
 _SUBTITLE = "What is cut, where, since when, and how sure that is."
 _NEVER = "1970-01-01T00:00:00Z"  # update time of a feed without entries
 _NO_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 
 
-def format_title(country: str) -> str:
-    return f"Heliograph: incidents in {labels.country_name(country) if country else 'the world'}"
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FeedSubject:
+    """What a feed is about; `name` identifies it for good."""
+
+    name: str  # of its filters; a country's code, or "" for the world
+    title: str
+    page: str  # the path of the page about it
+
+
+def name_subject(filters: Mapping[str, str], titles: Mapping[str, str]) -> FeedSubject:
+    """Name the subject of the filters of a feed.
+
+    Args:
+        filters: Values by parameter, without empty ones.
+        titles: Titles by name of a service.
+    """
+    country = filters.get("country", "")
+    service = filters.get("service", "")
+    asn = filters.get("asn", "")
+    region = filters.get("region", "")
+    place = labels.country_name(country) if country else "the world"
+    if region:
+        place = labels.region_name(region)
+    of = [labels.service_title(service, titles)] if service else []
+    of += [asn] if asn else []
+    about = f" of {' on '.join(of)}" if of else ""
+    title = f"Heliograph: incidents{about} in {place}"
+    pages = {
+        f"/services/{service}": service and "/" not in service,
+        f"/networks/{asn}": asn,
+        f"/countries/{region[:2]}/{region}": region,
+    }
+    page = next((path for path, is_given in pages.items() if is_given), "")
+    is_country = set(filters) <= {"country"}
+    return FeedSubject(
+        name=country if is_country else urlencode(sorted(filters.items())),
+        title=title,
+        page=page or (f"/?country={country}" if country else "/"),
+    )
 
 
 def summarize_incident(incident: IncidentDocument) -> str:
@@ -59,33 +99,44 @@ def build_atom(
     base: str,
     path: str,
     seed: str,
-    country: str,
+    subject: FeedSubject,
     *,
     license_name: str,
+    is_cap: bool = False,
 ) -> str:
-    """Build an Atom feed; `base` is our address, `seed` identifies this collector."""
+    """Build an Atom feed; `base` is our address, `seed` identifies this collector.
+
+    `is_cap`: the entries lead to the messages of CAP, in place of pages.
+    """
     feed = ET.Element("feed", xmlns=_ATOM)
-    _add_element(feed, "id", build_urn(seed, f"feed {country}"))
-    _add_element(feed, "title", format_title(country))
-    _add_element(feed, "subtitle", _SUBTITLE)
-    _add_element(feed, "rights", license_name)
-    _add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
-    _add_element(_add_element(feed, "author"), "name", "Heliograph")
+    add_element(feed, "id", build_urn(seed, f"{'cap' if is_cap else 'feed'} {subject.name}"))
+    add_element(feed, "title", subject.title)
+    add_element(feed, "subtitle", _SUBTITLE)
+    add_element(feed, "rights", license_name)
+    add_element(feed, "updated", max((i.updated for i in incidents), default=_NEVER))
+    add_element(add_element(feed, "author"), "name", "Heliograph")
     _add_link(feed, "self", base + path, "application/atom+xml")
-    _add_link(feed, "alternate", f"{base}/{f'?country={country}' if country else ''}", "text/html")
+    _add_link(feed, "alternate", base + subject.page, "text/html")
     for incident in incidents:
-        _add_entry(feed, incident, base, seed)
+        _add_entry(feed, incident, base, seed, is_cap=is_cap)
     return '<?xml version="1.0" encoding="utf-8"?>\n' + ET.tostring(feed, encoding="unicode")
 
 
-def _add_entry(feed: ET.Element, incident: IncidentDocument, base: str, seed: str) -> None:
-    entry = _add_element(feed, "entry")
-    _add_element(entry, "id", build_urn(seed, incident.id))
-    _add_element(entry, "title", incident.sentence)
-    _add_element(entry, "published", incident.alerts[0].at)
-    _add_element(entry, "updated", incident.updated)
-    _add_element(entry, "summary", summarize_incident(incident))
-    _add_link(entry, "alternate", base + incident.links.page, "text/html")
+def _add_entry(
+    feed: ET.Element, incident: IncidentDocument, base: str, seed: str, *, is_cap: bool
+) -> None:
+    entry = add_element(feed, "entry")
+    add_element(entry, "id", build_urn(seed, incident.id))
+    add_element(entry, "title", incident.sentence)
+    add_element(entry, "published", incident.alerts[0].at)
+    add_element(entry, "updated", incident.updated)
+    add_element(entry, "summary", summarize_incident(incident))
+    message = f"{base}{incident.links.page}/cap.xml"
+    if is_cap:
+        _add_link(entry, "alternate", message, CAP_MEDIA)
+    else:
+        _add_link(entry, "alternate", base + incident.links.page, "text/html")
+        _add_link(entry, "related", message, CAP_MEDIA)
     _add_link(entry, "related", base + incident.links.document, "application/json")
     for term in _list_tags(incident):
         ET.SubElement(entry, "category", term=_strip_invalid(term))
@@ -96,7 +147,7 @@ def _list_tags(incident: IncidentDocument) -> list[str]:
     return [t for t in (incident.kind, incident.state, scope.country, scope.service) if t]
 
 
-def _add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
+def add_element(parent: ET.Element, name: str, content: str = "") -> ET.Element:
     element = ET.SubElement(parent, name)
     element.text = _strip_invalid(content) or None
     return element
@@ -111,12 +162,12 @@ def _strip_invalid(content: str) -> str:
 
 
 def build_json_feed(
-    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, country: str
+    incidents: Sequence[IncidentDocument], base: str, path: str, seed: str, subject: FeedSubject
 ) -> JsonFeedDocument:
     return JsonFeedDocument(
         version="https://jsonfeed.org/version/1.1",
-        title=format_title(country),
-        home_page_url=f"{base}/{f'?country={country}' if country else ''}",
+        title=subject.title,
+        home_page_url=base + subject.page,
         feed_url=base + path,
         description=_SUBTITLE,
         language="en",

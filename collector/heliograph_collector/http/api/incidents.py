@@ -2,10 +2,11 @@
 
 import re
 from operator import attrgetter
+from urllib.parse import urlsplit
 
 from aiohttp import web
 
-from heliograph_collector.http.api import feeds
+from heliograph_collector.http.api import cap, feeds
 from heliograph_collector.http.api.measurements import read_cursor, write_cursor
 from heliograph_collector.http.api.parameters import (
     ASN,
@@ -69,6 +70,26 @@ class IncidentApi:
         )
         return respond_text(request, xml, "application/atom+xml", max_age_s=60)
 
+    async def get_cap_feed(self, request: web.Request) -> web.Response:
+        values = parse(request.query, FEED_PARAMETERS)
+        xml = feeds.build_atom(
+            self._list_newest(values),
+            *self._feed_context(request, values),
+            license_name=self._feed.publisher.license,
+            is_cap=True,
+        )
+        return respond_text(request, xml, "application/atom+xml", max_age_s=60)
+
+    async def get_cap(self, request: web.Request) -> web.Response:
+        """Respond with the newest message of an incident as CAP 1.2."""
+        parse(request.query, ())
+        incident = find_incident(self._incident_cache, request)
+        contact = self._feed.publisher.contact.removeprefix("mailto:")
+        sender = contact or urlsplit(self._feed.public_url).hostname or "heliograph"
+        base = self._feed.public_url or request_origin(request)
+        message = cap.build_message(incident, base, sender, self._feed.public_key.hex())
+        return respond_text(request, message, feeds.CAP_MEDIA, max_age_s=60)
+
     async def get_json_feed(self, request: web.Request) -> web.Response:
         values = parse(request.query, FEED_PARAMETERS)
         json_feed = feeds.build_json_feed(
@@ -103,9 +124,22 @@ class IncidentApi:
             until_us=values.get(UNTIL),
         )
 
-    def _feed_context(self, request: web.Request, values: QueryValues) -> tuple[str, str, str, str]:
+    def _feed_context(
+        self, request: web.Request, values: QueryValues
+    ) -> tuple[str, str, str, feeds.FeedSubject]:
         seed = self._feed.public_key.hex()
-        return request_origin(request), request.path_qs, seed, values.get(COUNTRY, "")
+        asn = values.get(ASN)
+        named = {
+            "country": values.get(COUNTRY, ""),
+            "region": values.get(REGION, ""),
+            "asn": f"AS{asn}" if asn else "",
+            "service": values.get(SERVICE, ""),
+            "state": values.get(INCIDENT_STATE, ""),
+            "kind": values.get(KIND, ""),
+        }
+        filters = {name: value for name, value in named.items() if value}
+        subject = feeds.name_subject(filters, self._feed.services)
+        return request_origin(request), request.path_qs, seed, subject
 
 
 def find_incident(incident_cache: IncidentCache, request: web.Request) -> IncidentDocument:

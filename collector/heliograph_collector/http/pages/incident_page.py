@@ -11,6 +11,7 @@ from heliograph.units import DAY_US
 from heliograph_collector.aggregate.disclosure import FINE_FACTOR
 from heliograph_collector.http import i18n, labels
 from heliograph_collector.http.api.parameters import write_time
+from heliograph_collector.http.backend import Publisher
 from heliograph_collector.http.charts import episode_chart, incident_chart
 from heliograph_collector.http.charts.incident_chart import ChartView
 from heliograph_collector.http.i18n import Locale
@@ -23,6 +24,7 @@ from heliograph_collector.http.incident_document import (
 from heliograph_collector.http.pages import incident_facts as facts
 from heliograph_collector.http.pages import incident_text
 from heliograph_collector.http.pages.incident_text import ENGLISH
+from heliograph_collector.http.pages.structured_data import describe_article
 from heliograph_collector.http.templates import render_template
 from heliograph_collector.incidents.incident import IncidentKind
 from heliograph_collector.incidents.published.incident import IncidentDocument, IncidentSummary
@@ -85,6 +87,7 @@ class PageContext:
     base_url: str
     public_key: str
     now_us: int
+    publisher: Publisher
 
 
 def select_recent(
@@ -206,6 +209,23 @@ def render_incident(
         as_of=incident_text.format_timestamp(write_time(page_context.now_us), t),
         at=write_time(page_context.now_us // 1_000_000 * 1_000_000),
         assets=assets,
+        structured=_describe_article(incident, line.sentence, page_context, t),
+    )
+
+
+def _describe_article(
+    incident: IncidentDocument, sentence: str, page_context: PageContext, t: Locale
+) -> Markup:
+    """Describe the page for search engines; what was withdrawn is no event."""
+    if incident.state == "withdrawn":
+        return Markup()
+    return describe_article(
+        incident,
+        sentence,
+        labels.country_name(incident.scope.country, t.lang),
+        page_context.publisher,
+        page_context.base_url,
+        t.lang,
     )
 
 

@@ -204,7 +204,10 @@ class PageRoutes:
     def _page_context(self, request: web.Request) -> PageContext:
         key = self._feed.public_key.hex()
         return PageContext(
-            base_url=request_origin(request), public_key=key, now_us=self._feed.clock.wall_us()
+            base_url=request_origin(request),
+            public_key=key,
+            now_us=self._feed.clock.wall_us(),
+            publisher=self._feed.publisher,
         )
 
     async def _read_timeline(
