@@ -17,6 +17,7 @@ from heliograph_collector.http.pages import subject_page
 from heliograph_collector.http.pages.archive_page import form_response, parse_form
 from heliograph_collector.http.pages.front_page import html_response, render_unavailable
 from heliograph_collector.http.pages.incident_page import select_recent
+from heliograph_collector.http.pages.present import read_present
 from heliograph_collector.http.pages.search_page import MAX_QUERY, SearchIndex, render_search
 from heliograph_collector.http.pages.subject_page import Subject, SubjectView, network_path
 from heliograph_collector.http.problem import Handler, unknown_name
@@ -138,8 +139,9 @@ class SubjectRoutes:
         return next((name for name in names if name.casefold() == claim.casefold()), "")
 
     async def _read_snapshot(self) -> Snapshot | None:
+        """Read a snapshot of the same log entry as the incidents until the next await."""
         try:
-            return await self._snapshot_cache.current_snapshot()
+            return (await read_present(self._snapshot_cache, self._incident_cache)).snapshot
         except StoreError:
             return None
 
